@@ -1,0 +1,202 @@
+//! Errors that name the field they are about, in the words `kubectl` users know.
+//!
+//! Source: `k8s.io/apimachinery/pkg/util/validation/field`.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Where a field is: `spec.ports[0].name`, `metadata.labels[app]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
+pub struct Path(String);
+
+impl Path {
+    /// A path that begins with a field.
+    pub fn new(field: &str) -> Self {
+        Self(field.to_owned())
+    }
+
+    /// The path of a field inside this one.
+    #[must_use]
+    pub fn child(&self, field: &str) -> Self {
+        if self.0.is_empty() { Self::new(field) } else { Self(format!("{}.{field}", self.0)) }
+    }
+
+    /// The path of an item of this list.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The path of a key of this map.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+    }
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorType {
+    /// Missing.
+    Required,
+    /// Malformed or out of bounds.
+    Invalid,
+    /// Not one of the values that are known.
+    NotSupported,
+    /// Appears twice where once is allowed.
+    Duplicate,
+    /// Well-formed but not permitted here.
+    Forbidden,
+    /// Refers to something that does not exist.
+    NotFound,
+    /// Longer than allowed.
+    TooLong,
+    /// More items than allowed.
+    TooMany,
+    /// Of the wrong JSON type.
+    TypeInvalid,
+    /// A failure of the server itself.
+    Internal,
+}
+
+impl ErrorType {
+    /// The `reason` of a Status cause.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::NotFound => "FieldValueNotFound",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::Internal => "InternalError",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Required => "Required value",
+            Self::Invalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Duplicate => "Duplicate value",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "Not found",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+            Self::TypeInvalid => "Invalid value",
+            Self::Internal => "Internal error",
+        }
+    }
+}
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error {
+    /// What kind of thing.
+    pub error_type: ErrorType,
+    /// Which field.
+    pub path: Path,
+    /// The offending value; not shown for required, forbidden, too long and internal errors.
+    pub value: Value,
+    /// More words; may be empty.
+    pub detail: String,
+}
+
+impl Error {
+    /// A field is missing.
+    pub fn required(path: &Path, detail: impl Into<String>) -> Self {
+        Self { error_type: ErrorType::Required, path: path.clone(), value: Value::Null, detail: detail.into() }
+    }
+
+    /// A field's value is malformed or out of bounds.
+    pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self { error_type: ErrorType::Invalid, path: path.clone(), value: value.into(), detail: detail.into() }
+    }
+
+    /// A field's value is not one of those known.
+    pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+        let mut names: Vec<String> = supported.iter().map(|name| format!("\"{name}\"")).collect();
+        names.sort();
+        let detail = format!("supported values: {}", names.join(", "));
+        Self { error_type: ErrorType::NotSupported, path: path.clone(), value: value.into(), detail }
+    }
+
+    /// A value appears twice.
+    pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
+        Self { error_type: ErrorType::Duplicate, path: path.clone(), value: value.into(), detail: String::new() }
+    }
+
+    /// A value is not permitted here.
+    pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
+        Self { error_type: ErrorType::Forbidden, path: path.clone(), value: Value::Null, detail: detail.into() }
+    }
+
+    /// A value refers to something that does not exist.
+    pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
+        Self { error_type: ErrorType::NotFound, path: path.clone(), value: value.into(), detail: String::new() }
+    }
+
+    /// A value is longer than `limit` bytes.
+    pub fn too_long(path: &Path, limit: usize) -> Self {
+        let detail = format!("may not be more than {limit} bytes");
+        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
+    }
+
+    /// The text behind the field's name.
+    pub fn body(&self) -> String {
+        let words = self.error_type.words();
+        let shows_value = !matches!(
+            self.error_type,
+            ErrorType::Required | ErrorType::Forbidden | ErrorType::TooLong | ErrorType::Internal
+        );
+        let mut text = if shows_value { format!("{words}: {}", self.value) } else { words.to_owned() };
+        if !self.detail.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.detail);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.body())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_like_upstream() {
+        let spec = Path::new("spec");
+        let cases = [
+            (Error::required(&spec.child("selector"), ""), "spec.selector: Required value"),
+            (
+                Error::invalid(&spec.child("ports").index(0).child("port"), 70000, "must be between 1 and 65535, inclusive"),
+                "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
+            ),
+            (
+                Error::not_supported(&spec.child("type"), "Foo", &["NodePort", "ClusterIP"]),
+                "spec.type: Unsupported value: \"Foo\": supported values: \"ClusterIP\", \"NodePort\"",
+            ),
+            (Error::duplicate(&spec.child("a").key("b"), "x"), "spec.a[b]: Duplicate value: \"x\""),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Typed views of objects, decoded in this crate only.
+//!
+//! The generated `Deserialize` code is generic and would be compiled again in every crate that
+//! calls it, so [`Object::decode`] is a plain function per kind, compiled here.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+pub use k8s_openapi::api as kinds;
+
+/// Whether objects of a kind live in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One flat set for the cluster.
+    Cluster,
+    /// Inside a namespace.
+    Namespaced,
+}
+
+/// The answer to a list request, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List<K> {
+    /// The objects.
+    pub items: Vec<K>,
+    /// Revision of the list, for a watch that follows it.
+    pub resource_version: String,
+    /// Token for the next page; empty on the last one.
+    pub continue_token: String,
+}
+
+/// A kind with a typed view.
+pub trait Object: Clone + std::fmt::Debug + Send + Sync + Sized + 'static {
+    /// API group; empty for the core group.
+    const GROUP: &'static str;
+    /// API version, for example `v1`.
+    const VERSION: &'static str;
+    /// `group/version`, or `version` in the core group.
+    const API_VERSION: &'static str;
+    /// Kind, for example `Pod`.
+    const KIND: &'static str;
+    /// Resource, for example `pods`.
+    const RESOURCE: &'static str;
+    /// Where its objects live.
+    const SCOPE: Scope;
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// The bytes are not JSON or do not fit the kind.
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error>;
+    /// Reads a list of objects.
+    ///
+    /// # Errors
+    /// The bytes are not JSON or do not fit the kind's list.
+    fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error>;
+    /// Writes an object, with `apiVersion` and `kind`.
+    fn encode(&self) -> Vec<u8>;
+    /// Its metadata.
+    fn metadata(&self) -> &ObjectMeta;
+    /// Its metadata, to change.
+    fn metadata_mut(&mut self) -> &mut ObjectMeta;
+
+    /// Its name; empty if it has none yet.
+    fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+    /// Its namespace; empty for kinds without.
+    fn namespace(&self) -> &str {
+        self.metadata().namespace.as_deref().unwrap_or_default()
+    }
+    /// Its UID; empty if it has none yet.
+    fn uid(&self) -> &str {
+        self.metadata().uid.as_deref().unwrap_or_default()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "K: for<'a> Deserialize<'a>")]
+struct ListBody<K> {
+    #[serde(default)]
+    metadata: ListMetadata,
+    #[serde(default = "Vec::new")]
+    items: Vec<K>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ListMetadata {
+    resource_version: String,
+    r#continue: String,
+}
+
+macro_rules! object {
+    ($($kind:ty: $scope:ident;)*) => {$(
+        impl Object for $kind {
+            const GROUP: &'static str = <$kind as k8s_openapi::Resource>::GROUP;
+            const VERSION: &'static str = <$kind as k8s_openapi::Resource>::VERSION;
+            const API_VERSION: &'static str = <$kind as k8s_openapi::Resource>::API_VERSION;
+            const KIND: &'static str = <$kind as k8s_openapi::Resource>::KIND;
+            const RESOURCE: &'static str = <$kind as k8s_openapi::Resource>::URL_PATH_SEGMENT;
+            const SCOPE: Scope = Scope::$scope;
+
+            fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+                serde_json::from_slice(bytes)
+            }
+            fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
+                let body: ListBody<Self> = serde_json::from_slice(bytes)?;
+                Ok(List {
+                    items: body.items,
+                    resource_version: body.metadata.resource_version,
+                    continue_token: body.metadata.r#continue,
+                })
+            }
+            fn encode(&self) -> Vec<u8> {
+                serde_json::to_vec(self).expect("generated types serialise to JSON: their map keys are strings")
+            }
+            fn metadata(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    )*};
+}
+
+object! {
+    kinds::core::v1::ConfigMap: Namespaced;
+    kinds::core::v1::Endpoints: Namespaced;
+    kinds::core::v1::Event: Namespaced;
+    kinds::core::v1::Namespace: Cluster;
+    kinds::core::v1::Node: Cluster;
+    kinds::core::v1::PersistentVolumeClaim: Namespaced;
+    kinds::core::v1::Pod: Namespaced;
+    kinds::core::v1::Secret: Namespaced;
+    kinds::core::v1::Service: Namespaced;
+    kinds::core::v1::ServiceAccount: Namespaced;
+    kinds::apps::v1::ControllerRevision: Namespaced;
+    kinds::apps::v1::DaemonSet: Namespaced;
+    kinds::apps::v1::Deployment: Namespaced;
+    kinds::apps::v1::ReplicaSet: Namespaced;
+    kinds::apps::v1::StatefulSet: Namespaced;
+    kinds::batch::v1::CronJob: Namespaced;
+    kinds::batch::v1::Job: Namespaced;
+    kinds::coordination::v1::Lease: Namespaced;
+    kinds::discovery::v1::EndpointSlice: Namespaced;
+    kinds::rbac::v1::ClusterRole: Cluster;
+    kinds::rbac::v1::ClusterRoleBinding: Cluster;
+    kinds::rbac::v1::Role: Namespaced;
+    kinds::rbac::v1::RoleBinding: Namespaced;
+    kinds::scheduling::v1::PriorityClass: Cluster;
+}
+
+/// An object of any kind: identity and metadata only.
+///
+/// For consumers such as the garbage collector that never look further.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartialObject {
+    /// `group/version`.
+    #[serde(default)]
+    pub api_version: String,
+    /// Kind.
+    #[serde(default)]
+    pub kind: String,
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+}

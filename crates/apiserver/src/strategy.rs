@@ -1,0 +1,138 @@
+//! What a kind adds to the one generic handler.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+/// Facts about a request that a strategy may use.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The time of the request.
+    pub now: Timestamp,
+    /// Namespace of the request; empty for kinds without.
+    pub namespace: String,
+    /// Which subresource is written: empty, `status`, `scale`, ...
+    pub subresource: String,
+    /// Who asks.
+    pub user: String,
+}
+
+/// Header of one column of `kubectl get`.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Title, for example `Up-to-date`.
+    pub name: &'static str,
+    /// JSON type of the cells: `string`, `integer`, `boolean`, `number`.
+    pub value_type: &'static str,
+    /// Format of the cells, for example `name`; may be empty.
+    pub format: &'static str,
+    /// 0: always shown; 1: shown with `-o wide`.
+    pub priority: i32,
+}
+
+/// The small part of the server that knows a kind.
+///
+/// Objects are JSON values whose shape the API description has already checked: known fields have
+/// the right JSON type, required identity (`apiVersion`, `kind`, `metadata`) is present. Metadata
+/// is handled by the generic endpoint; `generation` is raised by it when `spec` changed.
+/// All methods are pure.
+pub trait Strategy: Send + Sync {
+    /// Fills in what upstream's defaulting fills in. Runs on every write before validation.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Adjusts a new object: by convention drops `status` and sets initial values.
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+    }
+
+    /// Adjusts an update: by convention keeps the stored `status` unless the subresource `status`
+    /// is written, in which case it keeps everything else.
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+    }
+
+    /// What is wrong with a new object.
+    fn validate(&self, _object: &Value, _context: &Context) -> Vec<field::Error> {
+        Vec::new()
+    }
+
+    /// What is wrong with an update, beyond [`Strategy::validate`]: changed immutable fields.
+    fn validate_update(&self, _new: &Value, _old: &Value, _context: &Context) -> Vec<field::Error> {
+        Vec::new()
+    }
+
+    /// Texts for the client's `Warning` headers.
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether names are checked as something other than an RFC 1123 subdomain.
+    fn name_rule(&self) -> NameRule {
+        NameRule::DnsSubdomain
+    }
+
+    /// Columns of `kubectl get` without the first (`Name`) and the last (`Age`), or `None` for
+    /// the generic two; a kind that needs full control starts its list with `Name` itself.
+    fn columns(&self) -> &'static [Column] {
+        &[]
+    }
+
+    /// Cells that belong to [`Strategy::columns`].
+    fn cells(&self, _object: &Value, _now: Timestamp) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// Fields that a field selector may name besides `metadata.name` and `metadata.namespace`,
+    /// with their value in `object`. An unknown name is refused with upstream's text.
+    fn selectable_field(&self, _object: &Value, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// Names that [`Strategy::selectable_field`] knows.
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a deletion without explicit grace period waits, and how many seconds (pods).
+    fn default_grace_period_seconds(&self, _object: &Value) -> Option<i64> {
+        None
+    }
+}
+
+/// How the names of a kind's objects are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// RFC 1123 subdomain, at most 253 characters.
+    DnsSubdomain,
+    /// RFC 1123 label, at most 63 characters.
+    DnsLabel,
+    /// RFC 1035 label: begins with a letter (Services).
+    Dns1035Label,
+    /// Anything that can be one segment of a path (roles).
+    PathSegment,
+}
+
+/// Keeps `status` from `old` in an update of the main resource, or everything but `status` and
+/// metadata in an update of the status.
+pub fn keep_other_half(new: &mut Value, old: &Value, writes_status: bool) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    if writes_status {
+        let status = new.remove("status");
+        let metadata = new.remove("metadata");
+        new.clone_from(old);
+        match status {
+            Some(status) => new.insert("status".into(), status),
+            None => new.remove("status"),
+        };
+        if let Some(metadata) = metadata {
+            new.insert("metadata".into(), metadata);
+        }
+    } else {
+        match old.get("status") {
+            Some(status) => new.insert("status".into(), status.clone()),
+            None => new.remove("status"),
+        };
+    }
+}

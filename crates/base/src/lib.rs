@@ -1,0 +1,15 @@
+//! What every other crate stands on: time, shutdown, readiness, back-off and error texts.
+//!
+//! Nothing here knows a noun of the domain. If a name from Kubernetes, a registry or a container
+//! appears in this crate, it is in the wrong place.
+
+pub mod backoff;
+pub mod clock;
+pub mod error;
+pub mod readiness;
+pub mod tasks;
+
+pub use backoff::Backoff;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use readiness::Readiness;
+pub use tasks::{Shutdown, TaskGroup};

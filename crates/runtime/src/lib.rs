@@ -1,0 +1,7 @@
+//! The port to containers.
+//!
+//! [`Runtime`] is what the node agent needs from whatever runs containers.
+
+mod port;
+
+pub use port::*;
