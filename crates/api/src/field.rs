@@ -186,7 +186,11 @@ mod tests {
         let cases = [
             (Error::required(&spec.child("selector"), ""), "spec.selector: Required value"),
             (
-                Error::invalid(&spec.child("ports").index(0).child("port"), 70000, "must be between 1 and 65535, inclusive"),
+                Error::invalid(
+                    &spec.child("ports").index(0).child("port"),
+                    70000,
+                    "must be between 1 and 65535, inclusive",
+                ),
                 "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
             ),
             (

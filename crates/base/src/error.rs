@@ -7,7 +7,7 @@ use std::fmt;
 ///
 /// Error types in this project do not repeat their source in their own text, so this is the one
 /// place where the whole chain becomes a line.
-pub fn chain(error: &(dyn Error + 'static)) -> Chain<'_> {
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> Chain<'a> {
     Chain(error)
 }
 

@@ -469,7 +469,12 @@ pub trait Runtime: Images + Streams + fmt::Debug + Send + Sync + 'static {
     async fn sandboxes(&self) -> Result<Vec<SandboxStatus>>;
 
     /// Makes a container in a sandbox.
-    async fn create_container(&self, sandbox: &SandboxId, config: &ContainerConfig, pod: &SandboxConfig) -> Result<ContainerId>;
+    async fn create_container(
+        &self,
+        sandbox: &SandboxId,
+        config: &ContainerConfig,
+        pod: &SandboxConfig,
+    ) -> Result<ContainerId>;
     /// Starts a container that was made.
     async fn start_container(&self, id: &ContainerId) -> Result<()>;
     /// Sends the stop signal, and after `grace` the kill signal; returns when the container ended.

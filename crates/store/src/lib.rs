@@ -6,6 +6,6 @@
 mod port;
 
 pub use port::{
-    Compare, Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult,
-    RangeRequest, RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
+    Compare, Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
+    RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
 };
