@@ -30,6 +30,35 @@ pub struct Column {
     pub priority: i32,
 }
 
+impl Column {
+    /// A column of strings that is always shown.
+    pub const fn string(name: &'static str) -> Self {
+        Self { name, value_type: "string", format: "", priority: 0 }
+    }
+
+    /// A column of integers that is always shown.
+    pub const fn integer(name: &'static str) -> Self {
+        Self { name, value_type: "integer", format: "", priority: 0 }
+    }
+
+    /// A column of booleans that is always shown.
+    pub const fn boolean(name: &'static str) -> Self {
+        Self { name, value_type: "boolean", format: "", priority: 0 }
+    }
+
+    /// The same column, shown with `-o wide` only.
+    #[must_use]
+    pub const fn wide(self) -> Self {
+        Self { priority: 1, ..self }
+    }
+}
+
+/// The column of the object's name. Its cell: [`crate::resources::print::name`].
+pub const NAME: Column = Column { name: "Name", value_type: "string", format: "name", priority: 0 };
+
+/// The column of the time since the creation. Its cell: [`crate::resources::print::age`].
+pub const AGE: Column = Column::string("Age");
+
 /// The small part of the server that knows a kind.
 ///
 /// Objects are JSON values whose shape the API description has already checked: known fields have
@@ -73,13 +102,13 @@ pub trait Strategy: Send + Sync {
         NameRule::DnsSubdomain
     }
 
-    /// Columns of `kubectl get` without the first (`Name`) and the last (`Age`), or `None` for
-    /// the generic two; a kind that needs full control starts its list with `Name` itself.
+    /// All columns of `kubectl get`, in order, `Name` first; empty for a kind that is content with
+    /// the generic two, [`NAME`] and [`AGE`].
     fn columns(&self) -> &'static [Column] {
         &[]
     }
 
-    /// Cells that belong to [`Strategy::columns`].
+    /// One cell for each of [`Strategy::columns`].
     fn cells(&self, _object: &Value, _now: Timestamp) -> Vec<Value> {
         Vec::new()
     }

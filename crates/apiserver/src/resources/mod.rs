@@ -1,5 +1,7 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
+pub mod print;
+
 use crate::strategy::Strategy;
 
 /// A kind that needs nothing of its own.
