@@ -1,0 +1,55 @@
+//! Users, and how a certificate names one.
+
+use std::collections::BTreeMap;
+
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::Error;
+
+/// Who makes a request, as Kubernetes' `UserInfo`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// Name, for example `system:node:north`.
+    pub name: String,
+    /// UID, where the source has one (service accounts).
+    pub uid: String,
+    /// Groups, for example `system:masters`.
+    pub groups: Vec<String>,
+    /// Further facts from the source.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// A user by name and groups, plus the group of everyone who is authenticated.
+    pub fn new<'a>(name: impl Into<String>, groups: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
+        groups.push("system:authenticated".into());
+        Self { name: name.into(), groups, ..Self::default() }
+    }
+
+    /// The user of requests without credentials.
+    pub fn anonymous() -> Self {
+        Self { name: "system:anonymous".into(), groups: vec!["system:unauthenticated".into()], ..Self::default() }
+    }
+
+    /// Whether the user is in a group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|name| name == group)
+    }
+}
+
+/// The user that a verified client certificate names: `CN` is the name, each `O` a group.
+///
+/// # Errors
+/// The certificate cannot be read or has no common name.
+pub fn user_of_certificate(der: &[u8]) -> Result<User, Error> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| Error::PeerCertificate(error.to_string()))?;
+    let subject = certificate.subject();
+    let name = subject
+        .iter_common_name()
+        .next()
+        .and_then(|name| name.as_str().ok())
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Error::PeerCertificate("it has no common name".into()))?;
+    Ok(User::new(name, subject.iter_organization().filter_map(|group| group.as_str().ok())))
+}
