@@ -3,5 +3,6 @@
 //! Objects travel through the server as [`serde_json::Value`] or as their encoded bytes; [`typed`]
 //! gives the views that people write logic against.
 
+pub mod description;
 pub mod field;
 pub mod typed;
