@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The discovery read model: every service and every instance, whoever started it.
+//!
+//! [`Catalog`] is fed the objects of the API ([`Input`]) and derives [`Snapshot`]s. A snapshot is
+//! immutable and shares everything that did not change with its predecessor, so a change of one
+//! service costs the same among ten as among ten thousand, and a reader that remembers the
+//! snapshot it saw last learns what changed by [`Snapshot::changed_services`] without a feed of
+//! events. Nothing here does input or output or reads a clock.
+
+mod build;
+mod model;
+mod persistent;
+mod pods;
+mod snapshot;
+mod translate;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{Catalog, Input, Kind};
+pub use model::{
+    Endpoint, EndpointPort, Health, Instance, InstancePort, Key, Locality, Node, Origin, Pod, Protocol, Service,
+    ServicePort, ServiceType, Status, TrafficPolicy, Weights,
+};
+pub use persistent::PersistentMap;
+pub use snapshot::{AddressOwner, Snapshot};

@@ -1,0 +1,92 @@
+//! What of a pod, a node and a self-registered instance the catalog keeps.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portolan_api::typed::Object as _;
+use portolan_api::typed::kinds::core::v1 as core;
+use portolan_base::Timestamp;
+
+use crate::model::{Health, Key, Locality, Node, Pod, Status};
+
+pub(crate) fn pod(object: &core::Pod) -> Pod {
+    let spec = object.spec.as_ref();
+    let status = object.status.as_ref();
+    let text = |value: Option<&String>| -> Arc<str> { value.map(String::as_str).unwrap_or_default().into() };
+    let hostname = spec.and_then(|spec| spec.hostname.as_deref()).unwrap_or_else(|| object.name());
+    Pod {
+        key: Key::new(object.namespace(), object.name()),
+        address: status.and_then(|status| status.pod_ip.as_ref()).and_then(|address| address.parse().ok()),
+        host_network: spec.and_then(|spec| spec.host_network).unwrap_or(false),
+        node: text(spec.and_then(|spec| spec.node_name.as_ref())),
+        hostname: hostname.into(),
+        subdomain: text(spec.and_then(|spec| spec.subdomain.as_ref())),
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        health: pod_health(object),
+    }
+}
+
+/// Merges the phase, the conditions and the state of the containers into one verdict.
+fn pod_health(object: &core::Pod) -> Health {
+    let status = object.status.as_ref();
+    if let Some(deleted) = &object.metadata.deletion_timestamp {
+        return critical("the pod is being deleted".into(), Some(deleted.0));
+    }
+    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    let since = ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0);
+    match ready {
+        Some(condition) if condition.status == "True" => {
+            Health { status: Status::Passing, reason: "the pod is ready".into(), since }
+        }
+        _ if matches!(phase, "Succeeded" | "Failed") => critical(format!("the pod has ended: {phase}"), since),
+        _ => critical(unready_reason(phase, ready, status), since),
+    }
+}
+
+fn unready_reason(phase: &str, ready: Option<&core::PodCondition>, status: Option<&core::PodStatus>) -> String {
+    let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    for container in containers.iter().filter(|container| !container.ready) {
+        let Some(state) = &container.state else { continue };
+        let name = &container.name;
+        if let Some(waiting) = &state.waiting {
+            let reason = waiting.reason.as_deref().unwrap_or("waiting");
+            let message = waiting.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+            return format!("container {name} waits: {reason}{message}");
+        }
+        if let Some(ended) = &state.terminated {
+            return format!("container {name} ended with exit code {}", ended.exit_code);
+        }
+        return format!("container {name} is not ready");
+    }
+    let message = ready.and_then(|condition| condition.message.as_deref().or(condition.reason.as_deref()));
+    message.map_or_else(|| format!("the pod is not ready, its phase is {phase}"), str::to_owned)
+}
+
+fn critical(reason: String, since: Option<Timestamp>) -> Health {
+    Health { status: Status::Critical, reason, since }
+}
+
+pub(crate) fn node(object: &core::Node) -> Node {
+    let listed = object.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+    let of_type = |kind: &'static str| {
+        listed
+            .iter()
+            .filter(move |address| address.type_ == kind)
+            .filter_map(|address| address.address.parse::<IpAddr>().ok())
+    };
+    let labels = object.metadata.labels.as_ref();
+    let label =
+        |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str).unwrap_or_default().to_owned();
+    Node {
+        name: object.name().into(),
+        addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
+        pod_cidr: object.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref()).map(Into::into),
+        locality: Locality {
+            region: label("topology.kubernetes.io/region"),
+            zone: label("topology.kubernetes.io/zone"),
+            rack: label("topology.kubernetes.io/rack"),
+        },
+    }
+}

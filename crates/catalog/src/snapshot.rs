@@ -1,0 +1,102 @@
+//! The immutable view that readers share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{Instance, Key, KeyParts, Node, Pod, Service};
+use crate::persistent::PersistentMap;
+
+/// Who an address belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AddressOwner {
+    /// Cluster address of a service.
+    Service(Key),
+    /// Endpoint of a service.
+    Endpoint(Key),
+    /// A pod with a network of its own.
+    Pod(Key),
+}
+
+/// Everything known at one moment. Cloning shares.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub(crate) index: u64,
+    pub(crate) services: PersistentMap<Key, Arc<Service>>,
+    pub(crate) instances: PersistentMap<Key, Arc<[Arc<Instance>]>>,
+    pub(crate) pods: PersistentMap<Key, Arc<Pod>>,
+    pub(crate) nodes: PersistentMap<Key, Arc<Node>>,
+    pub(crate) addresses: PersistentMap<IpAddr, Arc<[AddressOwner]>>,
+}
+
+impl Snapshot {
+    /// Number of this state: rises whenever, and only when, something changed.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// A service by namespace and name.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
+        self.services.get(&(namespace, name) as &dyn KeyParts)
+    }
+
+    /// All services, in no particular order.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.iter().map(|(_, service)| service)
+    }
+
+    /// How many services there are.
+    pub fn service_count(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Services that were added, changed or removed since `older`; the cost follows the number of
+    /// changes, not of services.
+    pub fn changed_services(&self, older: &Self) -> Vec<Key> {
+        self.services.changed_since(&older.services, Arc::ptr_eq)
+    }
+
+    /// Instances of a service, ordered by id: those of its pods and those that registered.
+    pub fn instances_of(&self, namespace: &str, service: &str) -> Option<&Arc<[Arc<Instance>]>> {
+        self.instances.get(&(namespace, service) as &dyn KeyParts)
+    }
+
+    /// All instances by service, in no particular order.
+    pub fn instances(&self) -> impl Iterator<Item = (&Key, &Arc<[Arc<Instance>]>)> {
+        self.instances.iter()
+    }
+
+    /// Services whose instances changed since `older`.
+    pub fn changed_instances(&self, older: &Self) -> Vec<Key> {
+        self.instances.changed_since(&older.instances, Arc::ptr_eq)
+    }
+
+    /// A pod by namespace and name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        self.pods.get(&(namespace, name) as &dyn KeyParts)
+    }
+
+    /// All pods, in no particular order.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.iter().map(|(_, pod)| pod)
+    }
+
+    /// Pods that were added, changed or removed since `older`.
+    pub fn changed_pods(&self, older: &Self) -> Vec<Key> {
+        self.pods.changed_since(&older.pods, Arc::ptr_eq)
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(&("", name) as &dyn KeyParts)
+    }
+
+    /// All nodes, in no particular order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.iter().map(|(_, node)| node)
+    }
+
+    /// Who `address` belongs to; several when pods share it or services have it in common.
+    pub fn owners_of(&self, address: IpAddr) -> &[AddressOwner] {
+        self.addresses.get(&address).map_or(&[], |owners| owners)
+    }
+}

@@ -1,0 +1,155 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::core::v1 as core;
+use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn decode<K: Object>(value: &Value) -> Arc<K> {
+    Arc::new(K::decode(value.to_string().as_bytes()).expect("the test's object fits its kind"))
+}
+
+fn service(name: &str, address: &str) -> Input {
+    Input::Service(decode::<core::Service>(&json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"clusterIP": address, "ports": [{"name": "http", "port": 80}], "selector": {"app": name}}
+    })))
+}
+
+fn slice(service: &str, endpoints: &[(&str, &str, bool)]) -> Input {
+    let endpoints: Vec<Value> = endpoints
+        .iter()
+        .map(|(address, pod, ready)| {
+            json!({"addresses": [address], "conditions": {"ready": ready, "serving": ready}, "nodeName": "n1",
+                   "targetRef": {"kind": "Pod", "namespace": "default", "name": pod}})
+        })
+        .collect();
+    Input::EndpointSlice(decode::<EndpointSlice>(&json!({
+        "metadata": {"namespace": "default", "name": format!("{service}-x"),
+                     "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    })))
+}
+
+fn pod(name: &str, address: &str, waiting: Option<&str>) -> Input {
+    let ready = if waiting.is_none() { "True" } else { "False" };
+    let state = waiting.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason}}));
+    Input::Pod(decode::<core::Pod>(&json!({
+        "metadata": {"namespace": "default", "name": name, "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "main"}]},
+        "status": {"phase": "Running", "podIP": address,
+                   "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                   "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": waiting.is_none(),
+                                          "restartCount": 0, "state": state}]}
+    })))
+}
+
+#[test]
+fn pods_behind_a_service_are_instances_with_the_reason_of_their_health() {
+    let mut catalog = Catalog::new();
+    catalog.put(slice("web", &[("10.42.0.2", "web-a", true), ("10.42.0.3", "web-b", false)]));
+    catalog.put(service("web", "10.43.0.20"));
+    catalog.put(pod("web-a", "10.42.0.2", None));
+    catalog.put(pod("web-b", "10.42.0.3", Some("CrashLoopBackOff")));
+    let snapshot = catalog.snapshot();
+    let shown: Vec<String> = snapshot
+        .instances_of("default", "web")
+        .expect("the service has instances")
+        .iter()
+        .map(|instance| {
+            format!(
+                "{} {} {} {}: {}",
+                instance.name,
+                instance.address,
+                instance.node,
+                instance.health.status.as_str(),
+                instance.health.reason
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "web-a 10.42.0.2 n1 passing: the pod is ready",
+            "web-b 10.42.0.3 n1 critical: container main waits: CrashLoopBackOff",
+        ]
+    );
+    let service = snapshot.service("default", "web").expect("the service is there");
+    let backends: Vec<String> =
+        service.backends(&service.ports[0]).map(|(endpoint, port)| format!("{}:{port}", endpoint.address)).collect();
+    assert_eq!(backends, ["10.42.0.2:8080"]);
+}
+
+#[test]
+fn the_index_rises_only_when_something_changed() {
+    let mut catalog = Catalog::new();
+    catalog.put(service("web", "10.43.0.20"));
+    let first = catalog.snapshot();
+    catalog.put(service("web", "10.43.0.20"));
+    catalog.put(slice("other", &[]));
+    let second = catalog.snapshot();
+    assert_eq!((first.index(), second.index()), (1, 1));
+    catalog.put(slice("web", &[("10.42.0.2", "web-a", true)]));
+    let third = catalog.snapshot();
+    assert_eq!(third.index(), 2);
+    assert_eq!(third.changed_services(&second), [Key::new("default", "web")]);
+    assert!(second.changed_services(&first).is_empty());
+    catalog.remove(Kind::Service, &Key::new("default", "web"));
+    let fourth = catalog.snapshot();
+    assert_eq!(fourth.index(), 3);
+    assert!(fourth.service("default", "web").is_none() && fourth.instances_of("default", "web").is_none());
+}
+
+#[test]
+fn an_address_knows_its_owners_until_the_last_one_is_gone() {
+    let mut catalog = Catalog::new();
+    let owners = |snapshot: &Snapshot, address: &str| {
+        snapshot.owners_of(address.parse::<IpAddr>().expect("an address")).to_vec()
+    };
+    catalog.put(service("web", "10.43.0.20"));
+    catalog.put(slice("web", &[("10.42.0.2", "web-a", true)]));
+    catalog.put(pod("web-a", "10.42.0.2", None));
+    let snapshot = catalog.snapshot();
+    assert_eq!(owners(&snapshot, "10.43.0.20"), [AddressOwner::Service(Key::new("default", "web"))]);
+    assert_eq!(
+        owners(&snapshot, "10.42.0.2"),
+        [AddressOwner::Endpoint(Key::new("default", "web")), AddressOwner::Pod(Key::new("default", "web-a")),]
+    );
+    catalog.remove(Kind::Pod, &Key::new("default", "web-a"));
+    catalog.remove(Kind::EndpointSlice, &Key::new("default", "web-x"));
+    assert!(owners(&catalog.snapshot(), "10.42.0.2").is_empty());
+}
+
+#[test]
+fn a_terminating_endpoint_serves_only_while_none_is_ready() {
+    let endpoint = |address: &str, ready, serving, terminating| Endpoint {
+        address: address.parse().expect("an address"),
+        ports: [EndpointPort { name: "".into(), protocol: Protocol::Tcp, port: 1 }].into(),
+        ready,
+        serving,
+        terminating,
+        node: None,
+        zone: None,
+        hostname: None,
+        pod: None,
+    };
+    let cases = [
+        (vec![endpoint("10.0.0.1", true, true, false), endpoint("10.0.0.2", false, true, true)], vec!["10.0.0.1"]),
+        (vec![endpoint("10.0.0.1", false, false, false), endpoint("10.0.0.2", false, true, true)], vec!["10.0.0.2"]),
+        (vec![endpoint("10.0.0.1", false, true, false)], vec![]),
+    ];
+    for (endpoints, expected) in cases {
+        let mut catalog = Catalog::new();
+        catalog.put(service("web", "10.43.0.20"));
+        let mut service = Service::clone(catalog.snapshot().service("default", "web").expect("just added"));
+        service.endpoints = endpoints.into();
+        let port = ServicePort { name: "".into(), protocol: Protocol::Tcp, port: 80, node_port: None };
+        let addresses: Vec<String> =
+            service.backends(&port).map(|(endpoint, _)| endpoint.address.to_string()).collect();
+        assert_eq!(addresses, expected);
+    }
+}

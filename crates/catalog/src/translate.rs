@@ -1,0 +1,122 @@
+//! Services and endpoint slices of the API in the words of the catalog.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_api::typed::Object as _;
+use portolan_api::typed::kinds::core::v1 as core;
+use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+
+use crate::model::{Endpoint, EndpointPort, Key, Protocol, Service, ServicePort, ServiceType, TrafficPolicy};
+
+pub(crate) fn service(key: &Key, object: &core::Service, endpoints: Arc<[Endpoint]>) -> Service {
+    let spec = object.spec.clone().unwrap_or_default();
+    let addresses = |texts: Option<Vec<String>>| -> Vec<IpAddr> {
+        texts.unwrap_or_default().iter().filter_map(|text| text.parse().ok()).collect()
+    };
+    let listed = spec.cluster_ips.filter(|listed| !listed.is_empty());
+    let cluster_texts = listed.or_else(|| spec.cluster_ip.map(|address| vec![address]));
+    let headless = cluster_texts.as_ref().is_some_and(|texts| texts.iter().any(|text| text == "None"));
+    let service_type = match spec.type_.as_deref() {
+        Some("ExternalName") => ServiceType::ExternalName(spec.external_name.unwrap_or_default().into()),
+        _ if headless => ServiceType::Headless,
+        Some("NodePort") => ServiceType::NodePort,
+        Some("LoadBalancer") => ServiceType::LoadBalancer,
+        _ => ServiceType::ClusterIp,
+    };
+    let balancer = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    let policy = |name: Option<&str>| match name {
+        Some("Local") => TrafficPolicy::Local,
+        _ => TrafficPolicy::Cluster,
+    };
+    let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
+        let client = spec.session_affinity_config.and_then(|config| config.client_ip);
+        let seconds = client.and_then(|client| client.timeout_seconds).unwrap_or(10_800);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(10_800).max(1))
+    });
+    let (balanced, is_alias) =
+        (service_type == ServiceType::LoadBalancer, matches!(service_type, ServiceType::ExternalName(_)));
+    Service {
+        key: key.clone(),
+        service_type,
+        cluster_addresses: if is_alias { Vec::new() } else { addresses(cluster_texts) },
+        load_balancer_addresses: ingress
+            .iter()
+            .filter(|_| balanced)
+            .filter(|entry| entry.ip_mode.as_deref() != Some("Proxy"))
+            .filter_map(|entry| entry.ip.as_deref()?.parse().ok())
+            .collect(),
+        external_addresses: addresses(spec.external_ips),
+        load_balancer_source_ranges: spec
+            .load_balancer_source_ranges
+            .unwrap_or_default()
+            .iter()
+            .map(|range| range.as_str().into())
+            .collect(),
+        ports: spec.ports.unwrap_or_default().iter().filter_map(service_port).collect(),
+        session_affinity: affinity,
+        external_traffic_policy: policy(spec.external_traffic_policy.as_deref()),
+        internal_traffic_policy: policy(spec.internal_traffic_policy.as_deref()),
+        publish_not_ready_addresses: spec.publish_not_ready_addresses.unwrap_or(false),
+        selector: spec.selector.unwrap_or_default(),
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        endpoints,
+    }
+}
+
+fn service_port(port: &core::ServicePort) -> Option<ServicePort> {
+    Some(ServicePort {
+        name: port.name.as_deref().unwrap_or_default().into(),
+        protocol: Protocol::of(port.protocol.as_deref()),
+        port: u16::try_from(port.port).ok()?,
+        node_port: port.node_port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0),
+    })
+}
+
+/// Merges slices; an address that several slices name with the same ports counts once.
+pub(crate) fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> Arc<[Endpoint]> {
+    let mut endpoints = Vec::new();
+    for slice in slices {
+        let ports: Arc<[EndpointPort]> = slice
+            .ports
+            .iter()
+            .flatten()
+            .filter_map(|port| {
+                Some(EndpointPort {
+                    name: port.name.as_deref().unwrap_or_default().into(),
+                    protocol: Protocol::of(port.protocol.as_deref()),
+                    port: u16::try_from(port.port?).ok()?,
+                })
+            })
+            .collect();
+        for endpoint in slice.endpoints.iter().flatten() {
+            let conditions = endpoint.conditions.clone().unwrap_or_default();
+            // Unknown readiness counts as ready, unknown serving as readiness (API documentation of the conditions).
+            let ready = conditions.ready.unwrap_or(true);
+            let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+            let pod = target.map(|target| {
+                let namespace = target.namespace.as_deref().unwrap_or_else(|| slice.namespace());
+                Key::new(namespace, target.name.as_deref().unwrap_or_default())
+            });
+            // Only the first address is meaningful; the others are unspecified by the API.
+            let Some(address) = endpoint.addresses.first().and_then(|text| text.parse().ok()) else { continue };
+            endpoints.push(Endpoint {
+                address,
+                ports: ports.clone(),
+                ready,
+                serving: conditions.serving.unwrap_or(ready),
+                terminating: conditions.terminating.unwrap_or(false),
+                node: endpoint.node_name.as_deref().map(Into::into),
+                zone: endpoint.zone.as_deref().map(Into::into),
+                hostname: endpoint.hostname.as_deref().map(Into::into),
+                pod,
+            });
+        }
+    }
+    let order = |endpoint: &Endpoint| (endpoint.address, endpoint.ports.first().map(|port| port.port));
+    endpoints.sort_by_key(order);
+    endpoints.dedup_by(|left, right| left.address == right.address && left.ports == right.ports);
+    endpoints.into()
+}
