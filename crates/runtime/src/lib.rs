@@ -3,5 +3,6 @@
 //! [`Runtime`] is what the node agent needs from whatever runs containers.
 
 mod port;
+pub mod spdy;
 
 pub use port::*;
