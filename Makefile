@@ -1,0 +1,43 @@
+# Portolan's task runner. `make up` and `make test` are all that a newcomer needs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help up down test check shop-image bench packages codegen
+
+PORTOLAN := target/release/portolan
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+up: packages ## Build, start Portolan on this machine, deploy the example shop
+	@cargo build --release --package portolan
+	@$(PORTOLAN) up
+	@$(MAKE) --no-print-directory shop-image
+	@$(PORTOLAN) apply --wait -f examples/shop/shop.yaml
+	@$(PORTOLAN) status
+
+down: ## Stop Portolan and remove everything it made on this machine
+	@$(PORTOLAN) down
+
+shop-image: ## Build the example shop and its image
+	@cargo rustc --quiet --release --package portolan-example-shop -- -C target-feature=+crt-static
+	@mkdir -p target/shop-image && cp -u target/release/shop examples/shop/Dockerfile target/shop-image/
+	@$(PORTOLAN) image build -t portolan/shop:1 target/shop-image
+
+test: ## Run all checks and tests; leaves nothing behind
+	@scripts/packages.sh test
+	@scripts/test.sh
+
+check: ## Format and lint only
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
+
+bench: ## Run the benches and print their ratios
+	@cargo build --release --package portolan-bench --package portolan
+	@scripts/bench.sh
+
+codegen: ## Regenerate the API tables (OPENAPI=path of the published document)
+	@cargo xtask codegen --openapi $(OPENAPI)
+
+packages:
+	@scripts/packages.sh run

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs the distribution packages that building, running and testing Portolan need.
+# Does nothing, and says nothing, where they are there already.
+#
+#   scripts/packages.sh run     what `make up` needs
+#   scripts/packages.sh test    that, and what the tests need besides
+set -euo pipefail
+
+declare -A package_of=(
+    [cc]=gcc
+    [containerd]=containerd
+    [conntrack]=conntrack
+    [curl]=curl
+    [ip]=iproute2
+    [mold]=mold
+    [nft]=nftables
+    [protoc]=protobuf-compiler
+    [runc]=runc
+)
+if [[ "${1:-run}" == test ]]; then
+    package_of+=(
+        [busybox]=busybox-static
+        [dig]=bind9-dnsutils
+        [docker-registry]=docker-registry
+        [python3]=python3
+    )
+fi
+
+missing=()
+for command in "${!package_of[@]}"; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
+done
+if ((${#missing[@]})); then
+    if [[ $EUID -ne 0 ]]; then
+        echo "missing packages: ${missing[*]}; run as root, or install them with apt-get" >&2
+        exit 1
+    fi
+    echo "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+if ! command -v cargo >/dev/null; then
+    echo "cargo is missing: install a Rust toolchain (https://rustup.rs), then run this again" >&2
+    exit 1
+fi
