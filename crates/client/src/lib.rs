@@ -1,1 +1,34 @@
-//! Placeholder.
+//! A typed client of the API over any transport, and shared views of its objects.
+//!
+//! * [`Client`] speaks requests and answers; [`Transport`] carries them: [`HttpsTransport`] over the
+//!   network, the wiring's own one inside the process, `testing::FakeServer` in tests.
+//! * [`Informers`] keep copies of whole kinds up to date. Each object version is decoded once per
+//!   process and shared as an `Arc`.
+//! * [`WorkQueue`] collects the keys that changed; it carries no data, so that whoever is woken
+//!   looks at the latest state.
+//! * [`EventRecorder`] writes what people read under `kubectl describe`.
+
+mod body;
+mod client;
+mod error;
+mod events;
+mod https;
+mod informer;
+mod kubeconfig;
+mod params;
+mod queue;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
+mod watch;
+
+pub use client::Client;
+pub use error::{Error, Status, StatusCause, StatusDetails};
+pub use events::{EventRecorder, EventType, ObjectReference, reference};
+pub use https::{Endpoint, HttpsTransport};
+pub use informer::{Informer, Informers, PartialKind};
+pub use kubeconfig::{Kubeconfig, KubeconfigError};
+pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};
+pub use queue::{Key, KeyFeed, WorkQueue};
+pub use transport::{Body, BoxError, Transport, body_of};
+pub use watch::{WatchEvent, WatchStream};

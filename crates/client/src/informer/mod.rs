@@ -1,0 +1,289 @@
+//! Copies of whole kinds, kept up to date and shared.
+
+mod reflect;
+mod store;
+
+use std::any::{Any, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use parking_lot::Mutex;
+use portolan_api::typed::{Object, PartialObject, Scope};
+use portolan_base::{Shutdown, TaskGroup};
+use tokio::sync::{Notify, watch};
+
+use crate::client::Client;
+use crate::params::ResourcePath;
+use crate::queue::{Key, KeyFeed, WorkQueue};
+use store::Store;
+
+/// How objects of a type are requested and read.
+struct Source<T> {
+    path: ResourcePath,
+    accept: &'static str,
+    field_selector: String,
+    decode: fn(&[u8]) -> Result<T, serde_json::Error>,
+    metadata: fn(&T) -> &ObjectMeta,
+}
+
+/// A kind known at run time only, for [`Informers::partial`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialKind {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Plural resource name.
+    pub resource: String,
+    /// Where its objects live.
+    pub scope: Scope,
+}
+
+type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
+
+/// All informers of a process: one per kind and selector, shared by everyone who asks.
+pub struct Informers {
+    client: Client,
+    shared: Mutex<HashMap<String, Box<dyn Any + Send>>>,
+    /// Informers that were asked for and do not run yet.
+    waiting: Mutex<Vec<Start>>,
+    asked: Notify,
+}
+
+impl fmt::Debug for Informers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Informers").field("running", &self.shared.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Informers {
+    /// No informers yet; they are made when asked for and filled by [`Informers::run`].
+    pub fn new(client: Client) -> Arc<Self> {
+        Arc::new(Self { client, shared: Mutex::default(), waiting: Mutex::default(), asked: Notify::new() })
+    }
+
+    /// The informer of a kind.
+    pub fn informer<K: Object>(self: &Arc<Self>) -> Informer<K> {
+        self.selected("")
+    }
+
+    /// The informer of the objects of a kind that match a field selector.
+    pub fn selected<K: Object>(self: &Arc<Self>, field_selector: &str) -> Informer<K> {
+        self.obtain(Source {
+            path: ResourcePath::of::<K>(),
+            accept: "application/json",
+            field_selector: field_selector.to_owned(),
+            decode: K::decode,
+            metadata: K::metadata,
+        })
+    }
+
+    /// The informer of the identities and metadata of a kind that is known at run time only.
+    pub fn partial(self: &Arc<Self>, kind: &PartialKind) -> Informer<PartialObject> {
+        self.obtain(Source {
+            path: ResourcePath::new(&kind.group, &kind.version, &kind.resource, kind.scope),
+            // A server that does not know the transformation answers with complete objects, which read as well.
+            accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+            field_selector: String::new(),
+            decode: |bytes| serde_json::from_slice(bytes),
+            metadata: |object| &object.metadata,
+        })
+    }
+
+    fn obtain<T: Send + Sync + 'static>(self: &Arc<Self>, source: Source<T>) -> Informer<T> {
+        let id = format!("{} {} {}", type_name::<T>(), source.path.collection(""), source.field_selector);
+        let mut shared = self.shared.lock();
+        if let Some(informer) = shared.get(&id).and_then(|any| any.downcast_ref::<Informer<T>>()) {
+            return informer.clone();
+        }
+        let informer = Informer { inner: Arc::new(Inner::new(source.metadata)) };
+        shared.insert(id, Box::new(informer.clone()));
+        drop(shared);
+        let (client, inner) = (self.client.clone(), informer.inner.clone());
+        self.waiting.lock().push(Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, shutdown))));
+        self.asked.notify_one();
+        informer
+    }
+
+    /// Keeps all informers up to date, those asked for later included, until shutdown.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut tasks = TaskGroup::default();
+        loop {
+            for start in std::mem::take(&mut *self.waiting.lock()) {
+                tasks.spawn("informer", start(shutdown.clone()));
+            }
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = self.asked.notified() => {}
+                Some((_, Some(failure))) = tasks.next_ended() => {
+                    // A view that stands still would mislead everyone who reads it.
+                    panic!("an informer ended: {failure}");
+                }
+            }
+        }
+        // Reflectors only wait on the network and on shutdown; nothing needs saving.
+        tasks.join(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+type MapKeys<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
+
+struct Inner<T> {
+    store: parking_lot::RwLock<Store<T>>,
+    metadata: fn(&T) -> &ObjectMeta,
+    synced: watch::Sender<bool>,
+    changes: watch::Sender<u64>,
+    feeds: Mutex<Vec<Feed<T>>>,
+}
+
+struct Feed<T> {
+    queue: crate::queue::WeakQueue,
+    keys: MapKeys<T>,
+}
+
+impl<T> Inner<T> {
+    fn new(metadata: fn(&T) -> &ObjectMeta) -> Self {
+        Self {
+            store: parking_lot::RwLock::new(Store::new(metadata)),
+            metadata,
+            synced: watch::Sender::new(false),
+            changes: watch::Sender::new(0),
+            feeds: Mutex::default(),
+        }
+    }
+
+    fn key(&self, object: &T) -> Key {
+        let metadata = (self.metadata)(object);
+        Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
+
+    /// Puts an object in place of the one of the same key.
+    fn put(&self, object: Arc<T>) {
+        let key = self.key(&object);
+        // The feeds lock is held over the change, so that a feed that is just being added sees the
+        // object either in the store or as a change.
+        let mut feeds = self.feeds.lock();
+        let old = self.store.write().insert(key, object.clone());
+        Self::announce(&mut feeds, [old.as_deref(), Some(&object)]);
+    }
+
+    fn remove(&self, key: &Key) {
+        let mut feeds = self.feeds.lock();
+        let old = self.store.write().remove(key);
+        Self::announce(&mut feeds, [old.as_deref(), None]);
+    }
+
+    fn announce(feeds: &mut Vec<Feed<T>>, versions: [Option<&T>; 2]) {
+        feeds.retain(|feed| {
+            let Some(queue) = feed.queue.upgrade() else { return false };
+            queue.add(versions.into_iter().flatten().flat_map(&feed.keys));
+            true
+        });
+    }
+
+    /// Wakes those who wait for any change. Called after each batch, not after each object.
+    fn publish(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// A shared copy of a kind, up to date but for the time changes take to arrive. Cheap to clone.
+pub struct Informer<T> {
+    inner: Arc<Inner<T>>,
+}
+
+impl<T> Clone for Informer<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Informer<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Informer")
+            .field("type", &type_name::<T>())
+            .field("objects", &self.inner.store.read().len())
+            .field("synced", &*self.inner.synced.borrow())
+            .finish()
+    }
+}
+
+impl<T: Send + Sync + 'static> Informer<T> {
+    /// The object of this namespace (empty for cluster kinds) and name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
+        self.inner.store.read().get(namespace, name)
+    }
+
+    /// All objects, by namespace and name.
+    pub fn list(&self) -> Vec<Arc<T>> {
+        self.inner.store.read().list()
+    }
+
+    /// The objects of a namespace, by name.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.inner.store.read().in_namespace(namespace)
+    }
+
+    /// The objects whose controlling owner has this UID.
+    pub fn controlled_by(&self, uid: &str) -> Vec<Arc<T>> {
+        self.inner.store.read().controlled_by(uid)
+    }
+
+    /// The objects of a namespace that no owner controls.
+    pub fn orphans(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.inner.store.read().orphans(namespace)
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.inner.store.read().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether all objects that existed at the start have arrived.
+    pub fn is_synced(&self) -> bool {
+        *self.inner.synced.borrow()
+    }
+
+    /// Waits until all objects that existed at the start have arrived.
+    pub async fn synced(&self) {
+        let mut synced = self.inner.synced.subscribe();
+        // `self` keeps the sender alive, so this ends only when the value is true.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    /// A counter that grows with every batch of changes. Level-triggered: look, then wait for the next value.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// The keys of changed objects; begins with all.
+    pub fn keys(&self) -> KeyFeed {
+        let queue = WorkQueue::new();
+        let metadata = self.inner.metadata;
+        self.feed(&queue, move |object| {
+            let metadata = metadata(object);
+            vec![Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())]
+        });
+        KeyFeed(queue)
+    }
+
+    /// Adds to `queue` the keys that `keys` derives from every object there is now and from the old and
+    /// new version of every object that changes. Ends when the queue is dropped.
+    ///
+    /// `keys` must be quick and must not call the informer.
+    pub fn feed(&self, queue: &WorkQueue, keys: impl Fn(&T) -> Vec<Key> + Send + Sync + 'static) {
+        let mut feeds = self.inner.feeds.lock();
+        let present = self.list();
+        queue.add(present.iter().flat_map(|object| keys(object)));
+        feeds.push(Feed { queue: queue.downgrade(), keys: Box::new(keys) });
+    }
+}

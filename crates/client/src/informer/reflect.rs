@@ -1,0 +1,264 @@
+//! Keeps one informer in step with the server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use portolan_base::error::chain;
+use portolan_base::{Backoff, Shutdown};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Inner, Source};
+use crate::client::Client;
+use crate::error::Error;
+use crate::params::{ListParams, WatchParams};
+use crate::queue::Key;
+use crate::watch::{RawEvent, RawWatch};
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const SLOWEST_RETRY: Duration = Duration::from_secs(30);
+
+/// Where an informer stands.
+enum State {
+    /// Knows nothing, or what it knows is too old to continue from. Left when a watch-list delivered
+    /// everything, or, where the server has none, a list did.
+    Behind(Catchup),
+    /// Has everything up to this revision. Left when the revision has expired.
+    Following { resource_version: String },
+}
+
+/// How to obtain everything.
+#[derive(Clone, Copy)]
+enum Catchup {
+    WatchList,
+    /// The server does not know watch-lists.
+    List,
+}
+
+/// Runs until shutdown.
+pub(super) async fn run<T: Send + Sync + 'static>(
+    client: Client,
+    source: Source<T>,
+    inner: Arc<Inner<T>>,
+    shutdown: Shutdown,
+) {
+    let reflector = Reflector { client, source, inner };
+    let mut state = State::Behind(Catchup::WatchList);
+    let mut backoff = Backoff::new(FIRST_RETRY, SLOWEST_RETRY);
+    loop {
+        let Some(outcome) = shutdown.run(reflector.step(&mut state, &mut backoff)).await else { return };
+        if let Err(error) = outcome {
+            let delay = backoff.jittered();
+            let resource = reflector.source.path.resource();
+            tracing::warn!(resource, delay_ms = delay.as_millis(), "watch interrupted: {}", chain(&error));
+            if shutdown.run(tokio::time::sleep(delay)).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+struct Reflector<T> {
+    client: Client,
+    source: Source<T>,
+    inner: Arc<Inner<T>>,
+}
+
+impl<T: Send + Sync + 'static> Reflector<T> {
+    /// One request, followed to its end.
+    async fn step(&self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
+        match state {
+            State::Behind(Catchup::WatchList) => match self.watch_list(state, backoff).await {
+                Err(error) if error.is_invalid() => {
+                    *state = State::Behind(Catchup::List);
+                    Ok(())
+                }
+                outcome => outcome,
+            },
+            State::Behind(Catchup::List) => {
+                let resource_version = self.list().await?;
+                *state = State::Following { resource_version };
+                Ok(())
+            }
+            State::Following { resource_version } => match self.follow(resource_version, backoff).await {
+                Err(error) if error.is_expired() => {
+                    *state = State::Behind(Catchup::WatchList);
+                    Ok(())
+                }
+                outcome => outcome,
+            },
+        }
+    }
+
+    async fn open(&self, params: &WatchParams) -> Result<RawWatch, Error> {
+        let path = params.on(&self.source.path.collection(""));
+        let body = self.client.stream(Method::GET, &path, self.source.accept, "", Bytes::new()).await?;
+        Ok(RawWatch::new(path, body))
+    }
+
+    /// Receives everything that exists, then follows.
+    async fn watch_list(&self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
+        let params = WatchParams {
+            field_selector: self.source.field_selector.clone(),
+            send_initial_events: true,
+            ..WatchParams::default()
+        };
+        let mut watch = self.open(&params).await?;
+        let mut present = BTreeSet::new();
+        while let Some(line) = watch.next().await? {
+            match line.parse()? {
+                RawEvent::Added(object) | RawEvent::Modified(object) => {
+                    present.insert(self.put(object)?);
+                }
+                RawEvent::Deleted(object) => {
+                    let key = self.identify(object)?.0;
+                    present.remove(&key);
+                    self.inner.remove(&key);
+                }
+                RawEvent::Bookmark { resource_version, initial_events_end: true } => {
+                    self.complete(&present);
+                    backoff.reset();
+                    let mut reached = resource_version;
+                    let outcome = self.continue_with(watch, &mut reached).await;
+                    *state = State::Following { resource_version: reached };
+                    return outcome;
+                }
+                RawEvent::Bookmark { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            metadata: Metadata,
+            #[serde(borrow, default)]
+            items: Option<Vec<&'a RawValue>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            resource_version: String,
+            #[serde(default)]
+            r#continue: String,
+        }
+        let mut params = ListParams {
+            field_selector: self.source.field_selector.clone(),
+            limit: Some(500),
+            ..ListParams::default()
+        };
+        let mut present = BTreeSet::new();
+        loop {
+            let path = params.on(&self.source.path.collection(""));
+            let bytes =
+                self.client.bytes(Method::GET, &path, list_accept(self.source.accept), "", Bytes::new()).await?;
+            let body: Body<'_> = serde_json::from_slice(&bytes).map_err(|source| Error::Decode { path, source })?;
+            for item in body.items.unwrap_or_default() {
+                present.insert(self.put(item)?);
+            }
+            if body.metadata.r#continue.is_empty() {
+                self.complete(&present);
+                return Ok(body.metadata.resource_version);
+            }
+            params.continue_token = body.metadata.r#continue;
+        }
+    }
+
+    async fn follow(&self, resource_version: &mut String, backoff: &mut Backoff) -> Result<(), Error> {
+        let params = WatchParams {
+            field_selector: self.source.field_selector.clone(),
+            resource_version: resource_version.clone(),
+            ..WatchParams::default()
+        };
+        let watch = self.open(&params).await?;
+        let outcome = self.continue_with(watch, resource_version).await;
+        if *resource_version != params.resource_version {
+            backoff.reset();
+        } else if outcome.is_ok() {
+            // A server that ends every watch at once must not be asked in a tight loop.
+            tokio::time::sleep(FIRST_RETRY).await;
+        }
+        outcome
+    }
+
+    async fn continue_with(&self, mut watch: RawWatch, resource_version: &mut String) -> Result<(), Error> {
+        while let Some(line) = watch.next().await? {
+            match line.parse()? {
+                RawEvent::Added(object) | RawEvent::Modified(object) => {
+                    let (_, version) = self.identify(object)?;
+                    self.put(object)?;
+                    *resource_version = version;
+                }
+                RawEvent::Deleted(object) => {
+                    let (key, version) = self.identify(object)?;
+                    self.inner.remove(&key);
+                    *resource_version = version;
+                }
+                RawEvent::Bookmark { resource_version: version, .. } => {
+                    *resource_version = version;
+                    continue;
+                }
+            }
+            self.inner.publish();
+        }
+        Ok(())
+    }
+
+    /// Everything that exists has arrived: what is not among it is gone.
+    fn complete(&self, present: &BTreeSet<Key>) {
+        let known = self.inner.store.read().keys();
+        for key in known.iter().filter(|key| !present.contains(key)) {
+            self.inner.remove(key);
+        }
+        self.inner.publish();
+        self.inner.synced.send_replace(true);
+    }
+
+    /// Stores an object unless the same version is there already; decodes only in the former case.
+    fn put(&self, raw: &RawValue) -> Result<Key, Error> {
+        let (key, version) = self.identify(raw)?;
+        let known = self.inner.store.read().get(&key.namespace, &key.name);
+        let same = |known: &Arc<T>| (self.inner.metadata)(known).resource_version.as_ref() == Some(&version);
+        if !known.as_ref().is_some_and(same) {
+            let object = (self.source.decode)(raw.get().as_bytes()).map_err(|source| self.undecodable(source))?;
+            self.inner.put(Arc::new(object));
+        }
+        Ok(key)
+    }
+
+    /// Reads key and version without decoding the rest.
+    fn identify(&self, raw: &RawValue) -> Result<(Key, String), Error> {
+        #[derive(Deserialize)]
+        struct Identity {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            #[serde(default)]
+            namespace: String,
+            name: String,
+            resource_version: String,
+        }
+        let identity: Identity = serde_json::from_str(raw.get()).map_err(|source| self.undecodable(source))?;
+        let Metadata { namespace, name, resource_version } = identity.metadata;
+        Ok((Key { namespace, name }, resource_version))
+    }
+
+    fn undecodable(&self, source: serde_json::Error) -> Error {
+        Error::Decode { path: self.source.path.collection(""), source }
+    }
+}
+
+/// The list form of an accept header for single objects.
+fn list_accept(accept: &'static str) -> &'static str {
+    if accept.contains("PartialObjectMetadata") {
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+    } else {
+        accept
+    }
+}

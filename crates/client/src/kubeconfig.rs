@@ -1,0 +1,266 @@
+//! The file that tells `kubectl` where the server is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::https::Endpoint;
+
+/// Why a kubeconfig cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KubeconfigError {
+    /// A file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not a kubeconfig.
+    #[error("understand kubeconfig {path}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_yaml_ng::Error,
+    },
+    /// A part that another part names is missing.
+    #[error("kubeconfig {path} has no {what} named {name:?}")]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// Kind of part.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A field ending in `-data` is not base64 of text.
+    #[error("field {field} of kubeconfig {path} is not valid base64")]
+    Base64 {
+        /// Which file.
+        path: PathBuf,
+        /// Which field.
+        field: &'static str,
+    },
+    /// The file asks for something this client does not do.
+    #[error("kubeconfig {path} uses {feature}, which is not supported")]
+    Unsupported {
+        /// Which file.
+        path: PathBuf,
+        /// What.
+        feature: &'static str,
+    },
+    /// The credentials do not work.
+    #[error("use kubeconfig {path}")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+}
+
+/// A parsed kubeconfig file.
+#[derive(Debug)]
+pub struct Kubeconfig {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct File {
+    current_context: String,
+    clusters: Vec<NamedCluster>,
+    contexts: Vec<NamedContext>,
+    users: Vec<NamedUser>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedCluster {
+    name: String,
+    #[serde(default)]
+    cluster: Cluster,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Cluster {
+    server: String,
+    certificate_authority: Option<PathBuf>,
+    certificate_authority_data: Option<String>,
+    tls_server_name: Option<String>,
+    insecure_skip_tls_verify: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedContext {
+    name: String,
+    #[serde(default)]
+    context: Context,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Context {
+    cluster: String,
+    user: String,
+    namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedUser {
+    name: String,
+    #[serde(default)]
+    user: User,
+}
+
+impl std::fmt::Debug for NamedUser {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Keys and tokens stay out of logs.
+        formatter.debug_struct("NamedUser").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct User {
+    client_certificate: Option<PathBuf>,
+    client_certificate_data: Option<String>,
+    client_key: Option<PathBuf>,
+    client_key_data: Option<String>,
+    token: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<PathBuf>,
+    exec: Option<serde::de::IgnoredAny>,
+    auth_provider: Option<serde::de::IgnoredAny>,
+}
+
+impl Kubeconfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read or is not a kubeconfig.
+    pub fn load(path: &Path) -> Result<Self, KubeconfigError> {
+        let text = read(path)?;
+        let file = serde_yaml_ng::from_str(&text)
+            .map_err(|source| KubeconfigError::Parse { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// The namespace of the current context; `default` if it names none.
+    pub fn namespace(&self) -> &str {
+        let context = self.file.contexts.iter().find(|context| context.name == self.file.current_context);
+        context.and_then(|context| context.context.namespace.as_deref()).unwrap_or("default")
+    }
+
+    /// Server and credentials of the current context.
+    ///
+    /// # Errors
+    /// A part is missing, malformed, unreadable or not supported.
+    pub fn endpoint(&self) -> Result<Endpoint, KubeconfigError> {
+        let missing =
+            |what, name: &str| KubeconfigError::Missing { path: self.path.clone(), what, name: name.to_owned() };
+        let unsupported = |feature| KubeconfigError::Unsupported { path: self.path.clone(), feature };
+        let File { current_context, clusters, contexts, users } = &self.file;
+        let context = contexts.iter().find(|context| &context.name == current_context);
+        let context = &context.ok_or_else(|| missing("context", current_context))?.context;
+        let cluster = clusters.iter().find(|cluster| cluster.name == context.cluster);
+        let cluster = &cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
+        let user = users.iter().find(|user| user.name == context.user);
+        let user = &user.ok_or_else(|| missing("user", &context.user))?.user;
+        if cluster.insecure_skip_tls_verify {
+            return Err(unsupported("insecure-skip-tls-verify"));
+        }
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            return Err(unsupported("a credential plugin"));
+        }
+        let token = match (&user.token, &user.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => Some(read(&self.beside(file))?.trim().to_owned()),
+            (None, None) => None,
+        };
+        let authority = self.text(
+            "certificate-authority-data",
+            cluster.certificate_authority_data.as_ref(),
+            cluster.certificate_authority.as_ref(),
+        )?;
+        Ok(Endpoint {
+            server: cluster.server.clone(),
+            certificate_authority: authority.unwrap_or_default(),
+            client_certificate: self.text(
+                "client-certificate-data",
+                user.client_certificate_data.as_ref(),
+                user.client_certificate.as_ref(),
+            )?,
+            client_key: self.text("client-key-data", user.client_key_data.as_ref(), user.client_key.as_ref())?,
+            token,
+            tls_server_name: cluster.tls_server_name.clone(),
+        })
+    }
+
+    /// Inline data if there is any, else the content of the file.
+    fn text(
+        &self,
+        field: &'static str,
+        data: Option<&String>,
+        file: Option<&PathBuf>,
+    ) -> Result<Option<String>, KubeconfigError> {
+        if let Some(data) = data {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim()).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            return text.map(Some).ok_or_else(|| KubeconfigError::Base64 { path: self.path.clone(), field });
+        }
+        file.map(|file| read(&self.beside(file))).transpose()
+    }
+
+    /// Relative paths in a kubeconfig are relative to it.
+    fn beside(&self, file: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(file)
+    }
+}
+
+fn read(path: &Path) -> Result<String, KubeconfigError> {
+    std::fs::read_to_string(path).map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> Result<Endpoint, KubeconfigError> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::write(folder.path().join("ca.pem"), "AUTHORITY").expect("it is writable");
+        let path = folder.path().join("config");
+        std::fs::write(&path, text).expect("it is writable");
+        Kubeconfig::load(&path)?.endpoint()
+    }
+
+    #[test]
+    fn inline_data_and_relative_files_are_read() {
+        let endpoint = endpoint(
+            "{current-context: c, contexts: [{name: c, context: {cluster: k, user: u}}],
+              clusters: [{name: k, cluster: {server: 'https://h:6443', certificate-authority: ca.pem}}],
+              users: [{name: u, user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ}}]}",
+        )
+        .expect("it is complete");
+        assert_eq!(endpoint.server, "https://h:6443");
+        assert_eq!(endpoint.certificate_authority, "AUTHORITY");
+        assert_eq!(endpoint.client_certificate.as_deref(), Some("CERT"));
+        assert_eq!(endpoint.client_key.as_deref(), Some("KEY"));
+    }
+
+    #[test]
+    fn a_dangling_context_is_named() {
+        let error = endpoint("{current-context: gone}").expect_err("there is no such context");
+        assert!(error.to_string().ends_with("has no context named \"gone\""), "{error}");
+    }
+}

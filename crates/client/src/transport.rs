@@ -1,0 +1,31 @@
+//! The port through which requests leave.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::error::Error;
+
+/// Any error, boxed in transit.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer; streams for watches and logs.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Carries requests to an API server.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// Sends a request whose URI is a path with query, and returns the answer once its head has arrived.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if no answer arrived. An answer that says failure is not an error here.
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Error>;
+}
+
+/// A body of known bytes.
+pub fn body_of(bytes: impl Into<Bytes>) -> Body {
+    http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
