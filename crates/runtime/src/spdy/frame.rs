@@ -72,14 +72,40 @@ pub(super) enum Header {
 /// A control frame. Header blocks are still compressed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Control {
-    SynStream { stream: u32, fin: bool, unidirectional: bool, block: Vec<u8> },
-    SynReply { stream: u32, fin: bool, block: Vec<u8> },
-    Headers { stream: u32, fin: bool, block: Vec<u8> },
-    Reset { stream: u32, reason: ResetReason },
-    Settings { initial_window: Option<u32> },
-    Ping { id: u32 },
-    GoAway { last_stream: u32, status: u32 },
-    WindowUpdate { stream: u32, delta: u32 },
+    SynStream {
+        stream: u32,
+        fin: bool,
+        unidirectional: bool,
+        block: Vec<u8>,
+    },
+    SynReply {
+        stream: u32,
+        fin: bool,
+        block: Vec<u8>,
+    },
+    Headers {
+        stream: u32,
+        fin: bool,
+        block: Vec<u8>,
+    },
+    Reset {
+        stream: u32,
+        reason: ResetReason,
+    },
+    Settings {
+        initial_window: Option<u32>,
+    },
+    Ping {
+        id: u32,
+    },
+    GoAway {
+        last_stream: u32,
+        status: u32,
+    },
+    WindowUpdate {
+        stream: u32,
+        delta: u32,
+    },
     /// A kind this version does not know; to be ignored.
     Unknown,
 }

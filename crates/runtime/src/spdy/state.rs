@@ -348,8 +348,7 @@ impl State {
 
     pub(super) fn forget_if_done(&mut self, id: u32) {
         let done = self.streams.get(&id).is_some_and(|stream| {
-            stream.abandoned
-                && (stream.reset.is_some() || (stream.receive_finished && stream.finish == Finish::Sent))
+            stream.abandoned && (stream.reset.is_some() || (stream.receive_finished && stream.finish == Finish::Sent))
         });
         if done {
             self.streams.remove(&id);

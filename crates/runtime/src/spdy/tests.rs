@@ -130,8 +130,11 @@ fn controls() -> impl Strategy<Value = Control> {
     prop_oneof![
         (stream.clone(), any::<bool>(), any::<bool>(), block.clone())
             .prop_map(|(stream, fin, unidirectional, block)| Control::SynStream { stream, fin, unidirectional, block }),
-        (stream.clone(), any::<bool>(), block.clone())
-            .prop_map(|(stream, fin, block)| Control::SynReply { stream, fin, block }),
+        (stream.clone(), any::<bool>(), block.clone()).prop_map(|(stream, fin, block)| Control::SynReply {
+            stream,
+            fin,
+            block
+        }),
         (stream.clone(), any::<bool>(), block).prop_map(|(stream, fin, block)| Control::Headers { stream, fin, block }),
         (stream.clone(), any::<u32>()).prop_map(|(stream, reason)| Control::Reset { stream, reason: reason.into() }),
         any::<Option<u32>>().prop_map(|initial_window| Control::Settings { initial_window }),
@@ -154,7 +157,11 @@ fn serve_hostile_bytes(bytes: Vec<u8>) {
     runtime.block_on(async {
         let (client, server) = duplex(1024);
         let connection = Connection::new(server, Role::Server, LIMITS);
-        let accept = async { while let Ok(Some(stream)) = connection.accept_stream().await { drop(stream) } };
+        let accept = async {
+            while let Ok(Some(stream)) = connection.accept_stream().await {
+                drop(stream)
+            }
+        };
         tokio::join!(feed(client, bytes), accept);
         connection.close().await;
     });

@@ -1,0 +1,5 @@
+//! Images: their names, and building them.
+
+pub mod name;
+
+pub use name::ImageName;
