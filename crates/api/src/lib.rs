@@ -3,6 +3,13 @@
 //! Objects travel through the server as [`serde_json::Value`] or as their encoded bytes; [`typed`]
 //! gives the views that people write logic against.
 
+pub mod decode;
 pub mod description;
 pub mod field;
+pub mod int_or_string;
+pub mod quantity;
+pub mod schema;
+pub mod selector;
+pub mod time;
 pub mod typed;
+pub mod validation;

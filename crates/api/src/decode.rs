@@ -1,0 +1,290 @@
+//! Reads request bodies: JSON and YAML, with limits, remembering duplicate fields.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of the body.
+    pub bytes: usize,
+    /// Objects and lists inside each other. The parsers refuse more than 127 themselves.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 3 * 1024 * 1024, depth: 100 }
+    }
+}
+
+/// Why a body cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is too large.
+    #[error("Request body is too large: limit is {limit}")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It is not JSON.
+    #[error("{0}")]
+    Json(serde_json::Error),
+    /// It is not YAML.
+    #[error("error converting YAML to JSON: yaml: {0}")]
+    Yaml(serde_yaml_ng::Error),
+}
+
+/// A body that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The last value of every field.
+    pub value: Value,
+    /// One text per field that appeared twice: `duplicate field "spec.replicas"`.
+    pub duplicates: Vec<String>,
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// The body is larger or deeper than the limits, or is not one JSON value.
+pub fn json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    check_size(body, limits)?;
+    let duplicates = RefCell::new(Vec::new());
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = Seed::root(limits, &duplicates).deserialize(&mut deserializer).map_err(Error::Json)?;
+    deserializer.end().map_err(Error::Json)?;
+    Ok(Decoded { value, duplicates: duplicates.into_inner() })
+}
+
+/// Reads a YAML body of one document. Keys become text, as JSON needs them.
+///
+/// # Errors
+/// The body is larger or deeper than the limits, or is not one YAML document that JSON can hold.
+pub fn yaml(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    check_size(body, limits)?;
+    let duplicates = RefCell::new(Vec::new());
+    let deserializer = serde_yaml_ng::Deserializer::from_slice(body);
+    let value = Seed::root(limits, &duplicates).deserialize(deserializer).map_err(Error::Yaml)?;
+    Ok(Decoded { value, duplicates: duplicates.into_inner() })
+}
+
+fn check_size(body: &[u8], limits: &Limits) -> Result<(), Error> {
+    if body.len() > limits.bytes { Err(Error::TooLarge { limit: limits.bytes }) } else { Ok(()) }
+}
+
+/// Where the reader is; written out only when something is to be said about the place.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => formatter.write_str(name),
+            Self::Field(parent, name) => write!(formatter, "{parent}.{name}"),
+            Self::Item(parent, index) => write!(formatter, "{parent}[{index}]"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    place: Place<'a>,
+    depth: usize,
+    duplicates: &'a RefCell<Vec<String>>,
+}
+
+impl<'a> Seed<'a> {
+    fn root(limits: &Limits, duplicates: &'a RefCell<Vec<String>>) -> Self {
+        Self { place: Place::Root, depth: limits.depth, duplicates }
+    }
+
+    fn inside<'b>(self, place: Place<'b>) -> Option<Seed<'b>>
+    where
+        'a: 'b,
+    {
+        Some(Seed { place, depth: self.depth.checked_sub(1)?, duplicates: self.duplicates })
+    }
+}
+
+const TOO_DEEP: &str = "exceeded max depth";
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value that JSON can hold")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("unsupported value: not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let place = Place::Item(&self.place, items.len());
+            let seed = self.inside(place).ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+            match access.next_element_seed(seed)? {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(Key(name)) = access.next_key()? {
+            let place = Place::Field(&self.place, &name);
+            let seed = self.inside(place).ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+            let value = access.next_value_seed(seed)?;
+            if fields.contains_key(&name) {
+                self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _access: A) -> Result<Value, A::Error> {
+        Err(A::Error::custom("tags are not supported"))
+    }
+}
+
+/// A key; YAML keys may be numbers or truth values.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key that is text, a number or a truth value")
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Key, E> {
+                Ok(Key(value.to_owned()))
+            }
+
+            fn visit_string<E>(self, value: String) -> Result<Key, E> {
+                Ok(Key(value))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Key, E> {
+                Ok(Key(value.to_string()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Key, E> {
+                Ok(Key(value.to_string()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Key, E> {
+                Ok(Key(value.to_string()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Key, E> {
+                Ok(Key(value.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn remembers_duplicate_fields() {
+        let body = br#"{"spec":{"replicas":1,"replicas":2,"list":[{"a":1},{"b":1,"b":2}]}}"#;
+        let decoded = json(body, &Limits::default()).expect("valid");
+        assert_eq!(decoded.value, json!({"spec": {"replicas": 2, "list": [{"a": 1}, {"b": 2}]}}));
+        assert_eq!(decoded.duplicates, [r#"duplicate field "spec.replicas""#, r#"duplicate field "spec.list[1].b""#]);
+    }
+
+    #[test]
+    fn reads_yaml_as_json() {
+        let body = b"a: &x {1: yes, true: 2.5}\nb: [*x, ~, 'text']\nb: 1\n";
+        let decoded = yaml(body, &Limits::default()).expect("valid");
+        assert_eq!(decoded.value, json!({"a": {"1": "yes", "true": 2.5}, "b": 1}));
+        assert_eq!(decoded.duplicates, [r#"duplicate field "b""#]);
+    }
+
+    #[test]
+    fn refuses_what_is_too_large_or_malformed() {
+        let limits = Limits { bytes: 64, depth: 3 };
+        let long = vec![b' '; 65];
+        let deep = "[".repeat(60);
+        let cases: [(&[u8], &str); 5] = [
+            (&long, "too large"),
+            (deep.as_bytes(), "exceeded max depth"),
+            (b"{", "EOF"),
+            (b"{} x", "trailing characters"),
+            (b"", "EOF"),
+        ];
+        for (body, expected) in cases {
+            let error = json(body, &limits).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e]\n\
+                    g: &g [*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g]\n";
+        for body in [bomb, "a: .nan", "{", "--- 1\n--- 2"] {
+            assert!(yaml(body.as_bytes(), &Limits::default()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Holds objects against the schema of their kind.
+
+mod check;
+mod prune;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Findings, check, check_at, strict_decoding_error};
+pub use prune::prune;

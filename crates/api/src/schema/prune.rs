@@ -1,0 +1,89 @@
+//! Drops what the schema does not know, and gives values their one form.
+
+use serde_json::{Map, Value};
+
+use crate::description::{Schema, Type};
+use crate::quantity::Quantity;
+use crate::time;
+
+/// Drops unknown fields and nulls, and writes quantities and times in canonical form.
+///
+/// The object should have passed [`super::check()`]: values of a wrong type are left alone.
+pub fn prune(value: &mut Value, schema: Schema<'_>) {
+    match (schema.r#type(), value) {
+        (Type::Struct(_), Value::Object(fields)) => fields.retain(|name, value| {
+            let Some(schema) = schema.field(name) else { return false };
+            if value.is_null() {
+                return false;
+            }
+            prune(value, schema);
+            true
+        }),
+        (Type::Map(_), Value::Object(fields)) => prune_map(fields, schema),
+        (Type::List(_), Value::Array(list)) => {
+            let Some(items) = schema.items() else { return };
+            for item in list {
+                if item.is_null() {
+                    *item = zero(items.r#type());
+                }
+                prune(item, items);
+            }
+        }
+        (Type::Quantity, value) => prune_quantity(value),
+        (Type::Time, Value::String(text)) if !time::is_canonical(text) => {
+            if let Some(time) = time::parse(text) {
+                *text = time::format(time);
+            }
+        }
+        (Type::MicroTime, Value::String(text)) => {
+            if let Some(time) = time::parse(text) {
+                *text = time::format_micro(time);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn prune_map(fields: &mut Map<String, Value>, schema: Schema<'_>) {
+    let Some(values) = schema.values() else { return };
+    for value in fields.values_mut() {
+        if value.is_null() {
+            *value = zero(values.r#type());
+        }
+        prune(value, values);
+    }
+}
+
+/// What upstream's decoder makes of a null where there must be a value.
+fn zero(r#type: &Type) -> Value {
+    match r#type {
+        Type::String | Type::Bytes => Value::from(""),
+        Type::Boolean => Value::Bool(false),
+        Type::Int32 | Type::Int64 | Type::IntOrString | Type::Number => Value::from(0),
+        Type::Quantity => Value::from("0"),
+        Type::Struct(_) | Type::Map(_) => Value::Object(Map::new()),
+        Type::Any | Type::Time | Type::MicroTime | Type::List(_) => Value::Null,
+    }
+}
+
+fn prune_quantity(value: &mut Value) {
+    let parsed = match &*value {
+        Value::String(text) if is_plainly_canonical(text) => return,
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
+        _ => return,
+    };
+    if let Ok(quantity) = parsed {
+        *value = Value::String(quantity.to_string());
+    }
+}
+
+/// One to three digits without a leading zero, then a suffix that such a number keeps.
+fn is_plainly_canonical(text: &str) -> bool {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let suffix = &text[digits.len()..];
+    (1..=3).contains(&digits.len())
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && matches!(suffix, "" | "m" | "k" | "M" | "G" | "T" | "Ki" | "Mi" | "Gi" | "Ti")
+}

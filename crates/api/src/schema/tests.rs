@@ -1,0 +1,135 @@
+use std::path::PathBuf;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::description::{GroupVersionKind, builtin};
+
+fn findings(value: &Value) -> String {
+    let field = |name| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let kind = GroupVersionKind::from_api_version(field("apiVersion"), field("kind"));
+    let findings = check(value, kind);
+    let refusal = findings.refusal(kind);
+    strict_decoding_error(&findings.unknown).into_iter().chain(refusal).collect::<Vec<_>>().join("\n")
+}
+
+fn check_findings(mut value: Value, api_version: &str, kind: &str, expected: Expect) {
+    value["apiVersion"] = api_version.into();
+    value["kind"] = kind.into();
+    expected.assert_eq(&findings(&value));
+}
+
+#[test]
+fn says_what_is_wrong_in_upstreams_words() {
+    let deployment = |spec: Value, expected| check_findings(json!({ "spec": spec }), "apps/v1", "Deployment", expected);
+    deployment(json!({"replicas": 3}), expect![[""]]);
+    deployment(
+        json!({"foo": 1, "template": {"spec": {"containers": [{"name": "a"}, {"nam": "b"}]}}}),
+        expect![[
+            r#"strict decoding error: unknown field "spec.foo", unknown field "spec.template.spec.containers[1].nam""#
+        ]],
+    );
+    deployment(
+        json!({"replicas": "3"}),
+        expect![[
+            r#"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"#
+        ]],
+    );
+    deployment(
+        json!({"replicas": 3.5}),
+        expect![[
+            r#"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"#
+        ]],
+    );
+    deployment(
+        json!({"template": []}),
+        expect![[
+            r#"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal array into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec"#
+        ]],
+    );
+    deployment(
+        json!({"template": {"spec": {"containers": {}}}}),
+        expect![[
+            r#"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container"#
+        ]],
+    );
+    deployment(
+        json!({"template": {"spec": {"containers": [{"ports": [{"containerPort": "80"}]}]}}}),
+        expect![[
+            r#"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field ContainerPort.spec.template.spec.containers.ports.containerPort of type int32"#
+        ]],
+    );
+    let pod = |container: Value, expected| {
+        check_findings(json!({"spec": {"containers": [container]}}), "v1", "Pod", expected);
+    };
+    pod(json!({"resources": {"requests": {"cpu": "1", "memory": 5}}}), expect![[""]]);
+    pod(
+        json!({"resources": {"requests": {"cpu": "much"}}}),
+        expect![[
+            r#"Pod in version "v1" cannot be handled as a Pod: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"#
+        ]],
+    );
+    check_findings(
+        json!({"metadata": {"labels": {"a": 1}}}),
+        "v1",
+        "Pod",
+        expect![[
+            r#"Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"#
+        ]],
+    );
+    check_findings(
+        json!({"data": {"a": "!"}}),
+        "v1",
+        "Secret",
+        expect![[r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0"#]],
+    );
+    check_findings(
+        json!({"spec": {"ports": [{"targetPort": true}]}}),
+        "v1",
+        "Service",
+        expect![[
+            r#"Service in version "v1" cannot be handled as a Service: json: cannot unmarshal bool into Go value of type int32"#
+        ]],
+    );
+}
+
+#[test]
+fn prunes_to_one_form() {
+    let mut pod = json!({
+        "metadata": {"creationTimestamp": null, "foo": 1, "labels": {"a": null},
+            "deletionTimestamp": "2026-01-01T02:00:00+01:00"},
+        "spec": {"nodeName": null, "containers": [{
+            "name": "a", "bad": {}, "resources": {"limits": {"cpu": 0.5, "memory": "1024Mi", "x": "10"}}}]}
+    });
+    let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
+    prune(&mut pod, builtin().schema(kind).expect("known"));
+    assert_eq!(
+        pod,
+        json!({
+            "metadata": {"labels": {"a": ""}, "deletionTimestamp": "2026-01-01T01:00:00Z"},
+            "spec": {"containers": [{
+                "name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Gi", "x": "10"}}}]}
+        })
+    );
+}
+
+/// The published example of every served kind fits its schema and survives pruning.
+#[test]
+fn published_examples_have_no_findings() {
+    let Ok(folder) = std::env::var("PORTOLAN_KUBERNETES_FIXTURES") else { return };
+    let folder = PathBuf::from(folder);
+    assert!(folder.is_dir(), "PORTOLAN_KUBERNETES_FIXTURES is not a folder: {}", folder.display());
+    // Groups that are not part of the published examples.
+    let others = ["apiextensions.k8s.io", "apiregistration.k8s.io", "registry.portolan.dev"];
+    for resource in builtin().resources().filter(|resource| !others.contains(&resource.group)) {
+        let group = if resource.group.is_empty() { "core" } else { resource.group };
+        let file = folder.join(format!("{group}.{}.{}.json", resource.version, resource.kind));
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut value: Value = serde_json::from_str(&text).expect("the example is JSON");
+        assert_eq!(findings(&value), "", "{}", file.display());
+        let original = value.clone();
+        prune(&mut value, builtin().schema(resource.group_version_kind()).expect("known"));
+        assert_eq!(value, original, "{}", file.display());
+    }
+}
