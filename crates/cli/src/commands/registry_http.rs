@@ -1,0 +1,61 @@
+//! Plain requests to the registry of this machine.
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::{Common, Place};
+
+/// A connection to the registry.
+pub(crate) struct Registry {
+    url: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Registry {
+    /// The registry of the cluster on this machine, or the one at `url`.
+    pub(crate) fn connect(common: &Common, url: Option<String>) -> anyhow::Result<Self> {
+        let url = match url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => Place::required(&common.data_dir)?.registry_url,
+        };
+        Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
+    }
+
+    /// Sends a request; an error status becomes an error.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
+        let response =
+            self.client.request(request).await.with_context(|| format!("ask the registry at {}", self.url))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let text = response.into_body().collect().await?.to_bytes();
+        bail!("the registry answered {status}: {}", String::from_utf8_lossy(&text).trim());
+    }
+
+    /// Sends a request and reads a JSON answer (null if there is none).
+    pub(crate) async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let bytes = self.send(method, path, body).await?.into_body().collect().await?.to_bytes();
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).context("read the registry's answer")
+    }
+}

@@ -1,0 +1,99 @@
+//! `portolan status`: where the cluster is, and how each part of it does.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::output::{self, Format, cell, print_line, table};
+use crate::{Api, Common, Place};
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portolan status
+  portolan status -o json | jq -r .registryUrl")]
+pub struct Arguments {
+    /// Output format.
+    #[arg(short, long)]
+    output: Option<Format>,
+}
+
+pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
+    let place = Place::required(&common.data_dir)?;
+    if !place.is_running() {
+        anyhow::bail!(
+            "the server (process {}) is not running; its last words are in {}; start it with `portolan up`",
+            place.pid,
+            place.log.display()
+        );
+    }
+    let api = Api::connect(&Common { kubeconfig: Some(place.kubeconfig.clone()), ..common.clone() })?;
+    let report = report(&api, &place).await?;
+    match arguments.output {
+        Some(format) => output::document(&report, format),
+        None => {
+            print(&report);
+            Ok(())
+        }
+    }
+}
+
+async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
+    let health = api.json(Method::GET, "/portolan/v1/health", None).await?;
+    let nodes = api.get("/api/v1/nodes", "application/json").await?;
+    let services = api.get("/api/v1/services", "application/json").await?;
+    let nodes: Vec<Value> = items(&nodes)
+        .map(|node| {
+            let ready = conditions(node).find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default();
+            json!({
+                "name": node["metadata"]["name"], "ready": ready["status"] == "True", "reason": ready["message"],
+                "version": node["status"]["nodeInfo"]["kubeletVersion"],
+                "runtime": node["status"]["nodeInfo"]["containerRuntimeVersion"],
+            })
+        })
+        .collect();
+    let services: Vec<Value> = items(&services)
+        .filter_map(|service| {
+            let address = service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str()?;
+            let port = service["spec"]["ports"][0]["port"].as_u64()?;
+            let url = if port == 80 { format!("http://{address}/") } else { format!("http://{address}:{port}/") };
+            Some(json!({
+                "namespace": service["metadata"]["namespace"], "name": service["metadata"]["name"], "url": url,
+            }))
+        })
+        .collect();
+    Ok(json!({
+        "apiServerUrl": place.api_server_url, "registryUrl": place.registry_url, "kubeconfig": place.kubeconfig,
+        "pid": place.pid, "parts": health["parts"], "nodes": nodes, "services": services,
+    }))
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
+    object["status"]["conditions"].as_array().into_iter().flatten()
+}
+
+fn print(report: &Value) {
+    let rows = |list: &Value, fields: &[&str]| -> Vec<Vec<String>> {
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .map(|row| fields.iter().map(|field| cell(&row[*field])).collect())
+            .collect()
+    };
+    print_line(&format!("API server   {}", cell(&report["apiServerUrl"])));
+    print_line(&format!("Registry     {}", cell(&report["registryUrl"])));
+    print_line(&format!("For kubectl  export KUBECONFIG={}", cell(&report["kubeconfig"])));
+    print_line("");
+    table(["Part", "State", "Reason"], rows(&report["parts"], &["name", "state", "reason"]));
+    print_line("");
+    table(["Node", "Ready", "Version", "Runtime"], rows(&report["nodes"], &["name", "ready", "version", "runtime"]));
+    let services = rows(&report["services"], &["namespace", "name", "url"]);
+    if !services.is_empty() {
+        print_line("");
+        table(["Namespace", "Service", "URL"], services);
+    }
+}

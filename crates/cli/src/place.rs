@@ -1,0 +1,62 @@
+//! Where the cluster on this machine is: the file that the server leaves for the command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// Written by the server as soon as it serves; gone after `down`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Process id of the server.
+    pub pid: i32,
+    /// Of the Kubernetes API.
+    pub api_server_url: String,
+    /// Of the registry, for `GET <url>/instances`.
+    pub registry_url: String,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// Socket of the container runtime.
+    pub runtime_socket: PathBuf,
+    /// Log of the server.
+    pub log: PathBuf,
+}
+
+impl Place {
+    /// The file's path in a data folder.
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("place.json")
+    }
+
+    /// Reads the file; `None` if no server was started from this folder.
+    ///
+    /// # Errors
+    /// The file is there but cannot be read.
+    pub fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = Self::path(data_dir);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Reads the file of a cluster that must be there.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn required(data_dir: &Path) -> anyhow::Result<Self> {
+        Self::read(data_dir)?.with_context(|| {
+            format!(
+                "no cluster was started from {}; start one with `portolan up`, or give --data-dir",
+                data_dir.display()
+            )
+        })
+    }
+
+    /// Whether the process that wrote the file is still there.
+    pub fn is_running(&self) -> bool {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), None).is_ok()
+    }
+}
