@@ -1,0 +1,14 @@
+//! Black-box tests: the binary as a user has it, real containers, stock clients.
+//!
+//! [`Cluster`] is a whole Portolan on this machine with folders, bridge and addresses of its own;
+//! dropping it takes everything away again, also when the test failed.
+
+mod cluster;
+mod image;
+mod machine;
+mod wait;
+
+pub use cluster::Cluster;
+pub use image::web_image;
+pub use machine::{Leftovers, command, http_get};
+pub use wait::eventually;
