@@ -393,8 +393,23 @@ pub struct Pod {
     pub subdomain: Arc<str>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Ports of its node that lead to it.
+    pub host_ports: Vec<HostPort>,
     /// Health with the reason.
     pub health: Health,
+}
+
+/// A port of a node that leads to a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Address of the node; none means all.
+    pub host_address: Option<IpAddr>,
+    /// Port of the node.
+    pub host_port: u16,
+    /// Port of the pod.
+    pub container_port: u16,
+    /// Protocol.
+    pub protocol: Protocol,
 }
 
 /// A node as far as discovery needs it.

@@ -7,7 +7,7 @@ use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::Timestamp;
 
-use crate::model::{Health, Key, Locality, Node, Pod, Status};
+use crate::model::{Health, HostPort, Key, Locality, Node, Pod, Protocol, Status};
 
 pub(crate) fn pod(object: &core::Pod) -> Pod {
     let spec = object.spec.as_ref();
@@ -22,8 +22,27 @@ pub(crate) fn pod(object: &core::Pod) -> Pod {
         hostname: hostname.into(),
         subdomain: text(spec.and_then(|spec| spec.subdomain.as_ref())),
         labels: object.metadata.labels.clone().unwrap_or_default(),
+        host_ports: spec.map(host_ports).unwrap_or_default(),
         health: pod_health(object),
     }
+}
+
+fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
+    // Containers that run side by side: ordinary ones and init containers that are restarted always.
+    let sidecars = spec.init_containers.iter().flatten().filter(|container| container.restart_policy.is_some());
+    let containers = spec.containers.iter().chain(sidecars);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let number = |port: i32| u16::try_from(port).ok().filter(|port| *port != 0);
+    ports
+        .filter_map(|port| {
+            Some(HostPort {
+                host_address: port.host_ip.as_deref().and_then(|address| address.parse().ok()),
+                host_port: port.host_port.and_then(number)?,
+                container_port: number(port.container_port)?,
+                protocol: Protocol::of(port.protocol.as_deref()),
+            })
+        })
+        .collect()
 }
 
 /// Merges the phase, the conditions and the state of the containers into one verdict.

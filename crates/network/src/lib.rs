@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The network of a node: pods on a bridge, services by nftables.
+//!
+//! [`plan`] decides (pure), [`apply`] hands the text to nft, [`cni`] attaches pods, [`setup_node`]
+//! prepares the machine, [`feed`] turns informers into the catalog's snapshots and [`run`] keeps the
+//! rules in step with them.
+
+pub mod apply;
+mod cidr;
+pub mod cni;
+mod config;
+mod ipam;
+mod netlink;
+pub mod plan;
+mod setup;
+
+pub use cidr::{Cidr, ParseCidrError};
+pub use config::{Config, InvalidConfig};
+pub use setup::{SetupError, add_local_address, setup_node, teardown_node};

@@ -1,0 +1,99 @@
+//! What one node needs to know to run its network.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::Cidr;
+
+/// Settings of a node's network. Several instances on one machine need different names and networks.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of this node, for traffic policies that stay on the node.
+    pub node: Arc<str>,
+    /// Name of the nftables table: letters, digits and `_`.
+    pub table: String,
+    /// Name of the bridge that pods are attached to, at most 15 bytes.
+    pub bridge: String,
+    /// Name of the dummy link that carries service addresses, at most 15 bytes.
+    pub service_link: String,
+    /// Addresses of this node's pods; the first one is the gateway on the bridge.
+    pub pod_cidr: Cidr,
+    /// Addresses of all pods.
+    pub cluster_cidr: Cidr,
+    /// Cluster addresses of services.
+    pub service_cidr: Cidr,
+    /// Addresses of load balancers.
+    pub load_balancer_cidr: Cidr,
+    /// Ports of nodes that services may use.
+    pub node_ports: RangeInclusive<u16>,
+    /// Service addresses that a process on this node listens on, such as the one of DNS. They are
+    /// put on the service link and left out of the rules.
+    pub local_addresses: Vec<Ipv4Addr>,
+    /// Largest packet of a pod.
+    pub mtu: u32,
+    /// Folder for the address leases.
+    pub state_dir: PathBuf,
+}
+
+impl Config {
+    /// Defaults for a node that is alone on its machine.
+    pub fn new(node: impl Into<Arc<str>>, state_dir: impl Into<PathBuf>) -> Self {
+        let cidr = |third: u8, prefix| Cidr::new(Ipv4Addr::new(10, third, 0, 0), prefix);
+        Self {
+            node: node.into(),
+            table: "portolan".into(),
+            bridge: "portolan0".into(),
+            service_link: "portolan1".into(),
+            pod_cidr: cidr(42, 24),
+            cluster_cidr: cidr(42, 16),
+            service_cidr: cidr(43, 16),
+            load_balancer_cidr: cidr(44, 24),
+            node_ports: 30_000..=32_767,
+            local_addresses: vec![Ipv4Addr::new(10, 43, 0, 10)],
+            mtu: 1500,
+            state_dir: state_dir.into(),
+        }
+    }
+
+    /// Checks what the kernel and nft would refuse with a worse message.
+    ///
+    /// # Errors
+    /// Names the setting and what it must look like.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let table_ok = self.table.starts_with(|first: char| first.is_ascii_alphabetic())
+            && self.table.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+            && self.table.len() <= 64;
+        if !table_ok {
+            return Err(InvalidConfig::Table(self.table.clone()));
+        }
+        for link in [&self.bridge, &self.service_link] {
+            let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+            if link.is_empty() || link.len() > 15 || !link.chars().all(plain) {
+                return Err(InvalidConfig::Link(link.clone()));
+            }
+        }
+        if self.bridge == self.service_link {
+            return Err(InvalidConfig::Link(self.bridge.clone()));
+        }
+        if !(16..=30).contains(&self.pod_cidr.prefix()) {
+            return Err(InvalidConfig::PodCidr(self.pod_cidr));
+        }
+        Ok(())
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// The table's name.
+    #[error("nftables table {0:?}: use up to 64 letters, digits and underscores, beginning with a letter")]
+    Table(String),
+    /// The name of a link.
+    #[error("link {0:?}: use 1 to 15 letters, digits, '-', '_' or '.', and a different name for each link")]
+    Link(String),
+    /// The size of the node's pod network.
+    #[error("pod network {0}: the prefix of a node must have 16 to 30 bits")]
+    PodCidr(Cidr),
+}

@@ -1,0 +1,322 @@
+//! The few rtnetlink requests a node needs, blocking and without a process per request.
+//!
+//! Blocking on purpose: a socket belongs to the network namespace of the thread that opened it, and
+//! a pod is attached by a short-lived process for which an executor would be most of the cost.
+//! Messages: <https://docs.kernel.org/userspace-api/netlink/intro.html> and rtnetlink(7).
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto};
+use nix::sys::socket::{setsockopt, socket, sockopt};
+use nix::sys::time::TimeVal;
+
+use crate::Cidr;
+
+const HEADER: usize = 16;
+const VETH_INFO_PEER: u16 = 1;
+/// The kernel answers at once; a longer silence means a lost message.
+const ANSWER_TIMEOUT: TimeVal = TimeVal::new(5, 0);
+
+/// A request body or attribute list under construction.
+#[derive(Debug, Default)]
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// `struct ifinfomsg`.
+    fn link(family: u8, index: u32, flags: u32, change: u32) -> Self {
+        Self::default()
+            .bytes(&[family, 0, 0, 0])
+            .bytes(&index.to_ne_bytes())
+            .bytes(&flags.to_ne_bytes())
+            .bytes(&change.to_ne_bytes())
+    }
+
+    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+        let length = u16::try_from(4 + value.len()).expect("attributes of this module are short");
+        self.0.extend_from_slice(&length.to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    fn name(self, name: &str) -> Self {
+        let mut value = name.as_bytes().to_vec();
+        value.push(0);
+        self.attribute(libc::IFLA_IFNAME, &value)
+    }
+
+    fn number(self, kind: u16, value: u32) -> Self {
+        self.attribute(kind, &value.to_ne_bytes())
+    }
+
+    fn nested(self, kind: u16, inner: Self) -> Self {
+        self.attribute(kind, &inner.0)
+    }
+
+    fn link_info(self, kind: &str, data: Option<Self>) -> Self {
+        let info = Self::default().attribute(libc::IFLA_INFO_KIND, kind.as_bytes());
+        let info = match data {
+            Some(data) => info.nested(libc::IFLA_INFO_DATA, data),
+            None => info,
+        };
+        self.nested(libc::IFLA_LINKINFO, info)
+    }
+}
+
+/// A network link as the kernel reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) mac: Option<[u8; 6]>,
+}
+
+/// A route to add.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) to: Cidr,
+    pub(crate) link: u32,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) source: Option<Ipv4Addr>,
+}
+
+/// A netlink socket in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+impl Netlink {
+    pub(crate) fn open() -> io::Result<Self> {
+        Self::open_protocol(SockProtocol::NetlinkRoute)
+    }
+
+    pub(crate) fn open_protocol(protocol: SockProtocol) -> io::Result<Self> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &ANSWER_TIMEOUT)?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    pub(crate) fn create_bridge(&mut self, name: &str, mac: [u8; 6], mtu: u32) -> io::Result<()> {
+        let body = Message::link(0, 0, 0, 0)
+            .name(name)
+            .attribute(libc::IFLA_ADDRESS, &mac)
+            .number(libc::IFLA_MTU, mtu)
+            .link_info("bridge", None);
+        self.create(libc::RTM_NEWLINK, body)
+    }
+
+    pub(crate) fn create_dummy(&mut self, name: &str) -> io::Result<()> {
+        self.create(libc::RTM_NEWLINK, Message::link(0, 0, 0, 0).name(name).link_info("dummy", None))
+    }
+
+    /// Creates a pair: `host` here, attached to `master`, and `peer` inside `namespace`.
+    pub(crate) fn create_veth(
+        &mut self,
+        host: &str,
+        master: u32,
+        peer: &str,
+        peer_mac: [u8; 6],
+        namespace: BorrowedFd<'_>,
+        mtu: u32,
+    ) -> io::Result<()> {
+        let descriptor = u32::try_from(namespace.as_raw_fd()).expect("open descriptors are not negative");
+        let up = libc::IFF_UP as u32;
+        let inside = Message::link(0, 0, 0, 0)
+            .name(peer)
+            .attribute(libc::IFLA_ADDRESS, &peer_mac)
+            .number(libc::IFLA_MTU, mtu)
+            .number(libc::IFLA_NET_NS_FD, descriptor);
+        let body = Message::link(0, 0, up, up)
+            .name(host)
+            .number(libc::IFLA_MTU, mtu)
+            .number(libc::IFLA_MASTER, master)
+            .link_info("veth", Some(Message::default().nested(VETH_INFO_PEER, inside)));
+        self.create(libc::RTM_NEWLINK, body)
+    }
+
+    pub(crate) fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
+        let body = Message::link(0, 0, 0, 0).name(name);
+        let answer = match self.request(libc::RTM_GETLINK, 0, body) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(None),
+            answer => answer?,
+        };
+        Ok(answer.iter().find(|message| message.kind == libc::RTM_NEWLINK).and_then(|message| {
+            let index = u32::from_ne_bytes(message.body.get(4..8)?.try_into().ok()?);
+            let mac = attributes(message.body.get(16..)?).find(|(kind, _)| *kind == libc::IFLA_ADDRESS);
+            Some(Link { index, mac: mac.and_then(|(_, value)| value.try_into().ok()) })
+        }))
+    }
+
+    pub(crate) fn set_up(&mut self, link: u32) -> io::Result<()> {
+        let up = libc::IFF_UP as u32;
+        self.request(libc::RTM_NEWLINK, libc::NLM_F_ACK, Message::link(0, link, up, up)).map(drop)
+    }
+
+    /// Deletes a link; one that is not there is no error.
+    pub(crate) fn delete_link(&mut self, name: &str) -> io::Result<()> {
+        match self.request(libc::RTM_DELLINK, libc::NLM_F_ACK, Message::link(0, 0, 0, 0).name(name)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Adds an address; one that is there already is no error.
+    pub(crate) fn add_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        let octets = address.octets();
+        // struct ifaddrmsg: family, prefix, flags, scope (universe), index.
+        let body = Message::default()
+            .bytes(&[libc::AF_INET as u8, prefix, 0, 0])
+            .bytes(&link.to_ne_bytes())
+            .attribute(libc::IFA_LOCAL, &octets)
+            .attribute(libc::IFA_ADDRESS, &octets);
+        self.create_or_keep(libc::RTM_NEWADDR, body)
+    }
+
+    /// Adds or replaces a route.
+    pub(crate) fn set_route(&mut self, route: Route) -> io::Result<()> {
+        let scope = if route.gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
+        // struct rtmsg: family, prefixes of destination and source, tos, table, protocol, scope, type, flags.
+        let mut body = Message::default()
+            .bytes(&[libc::AF_INET as u8, route.to.prefix(), 0, 0])
+            .bytes(&[libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, scope, libc::RTN_UNICAST])
+            .bytes(&0_u32.to_ne_bytes())
+            .number(libc::RTA_OIF, route.link);
+        if route.to.prefix() > 0 {
+            body = body.attribute(libc::RTA_DST, &route.to.network().octets());
+        }
+        if let Some(gateway) = route.gateway {
+            body = body.attribute(libc::RTA_GATEWAY, &gateway.octets());
+        }
+        if let Some(source) = route.source {
+            body = body.attribute(libc::RTA_PREFSRC, &source.octets());
+        }
+        self.request(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE, body).map(drop)
+    }
+
+    /// Says once and for all which hardware address answers for `address`.
+    pub(crate) fn set_neighbour(&mut self, link: u32, address: Ipv4Addr, mac: [u8; 6]) -> io::Result<()> {
+        // struct ndmsg: family, padding, index, state, flags, type.
+        let body = Message::default()
+            .bytes(&[libc::AF_INET as u8, 0, 0, 0])
+            .bytes(&link.to_ne_bytes())
+            .bytes(&libc::NUD_PERMANENT.to_ne_bytes())
+            .bytes(&[0, libc::RTN_UNICAST])
+            .attribute(libc::NDA_DST, &address.octets())
+            .attribute(libc::NDA_LLADDR, &mac);
+        self.request(libc::RTM_NEWNEIGH, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE, body).map(drop)
+    }
+
+    fn create(&mut self, kind: u16, body: Message) -> io::Result<()> {
+        self.request(kind, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL, body).map(drop)
+    }
+
+    fn create_or_keep(&mut self, kind: u16, body: Message) -> io::Result<()> {
+        match self.create(kind, body) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Sends a request and collects the answer up to its end: the acknowledgement, the end of the
+    /// dump, or the first message if neither was asked for.
+    pub(crate) fn request(&mut self, kind: u16, flags: i32, body: Message) -> io::Result<Vec<Answer>> {
+        self.sequence += 1;
+        let length = u32::try_from(HEADER + body.0.len()).expect("requests of this module are short");
+        let flags = u16::try_from(flags | libc::NLM_F_REQUEST).expect("netlink flags have 16 bits");
+        let mut request = length.to_ne_bytes().to_vec();
+        request.extend_from_slice(&kind.to_ne_bytes());
+        request.extend_from_slice(&flags.to_ne_bytes());
+        request.extend_from_slice(&self.sequence.to_ne_bytes());
+        request.extend_from_slice(&0_u32.to_ne_bytes());
+        request.extend_from_slice(&body.0);
+        sendto(self.socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+
+        let waits_for_end = i32::from(flags) & (libc::NLM_F_ACK | libc::NLM_F_DUMP) != 0;
+        let mut answers = Vec::new();
+        let mut buffer = vec![0_u8; 64 * 1024];
+        loop {
+            let received = recv(self.socket.as_fd().as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let mut rest = &buffer[..received];
+            while let Some(answer) = Answer::read(&mut rest) {
+                if answer.sequence != self.sequence {
+                    continue;
+                }
+                match i32::from(answer.kind) {
+                    libc::NLMSG_ERROR => return answer.error().map_or(Ok(answers), Err),
+                    libc::NLMSG_DONE => return Ok(answers),
+                    _ => answers.push(answer),
+                }
+            }
+            if !waits_for_end && !answers.is_empty() {
+                return Ok(answers);
+            }
+        }
+    }
+}
+
+/// One message of an answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) kind: u16,
+    pub(crate) body: Vec<u8>,
+    sequence: u32,
+}
+
+impl Answer {
+    fn read(rest: &mut &[u8]) -> Option<Self> {
+        let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+        let kind = u16::from_ne_bytes(rest.get(4..6)?.try_into().ok()?);
+        let sequence = u32::from_ne_bytes(rest.get(8..12)?.try_into().ok()?);
+        let body = rest.get(HEADER..length)?.to_vec();
+        *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Self { kind, body, sequence })
+    }
+
+    fn error(&self) -> Option<io::Error> {
+        let code = self.body.get(..4).and_then(|bytes| bytes.try_into().ok()).map_or(-libc::EIO, i32::from_ne_bytes);
+        (code != 0).then(|| io::Error::from_raw_os_error(-code))
+    }
+}
+
+/// Type and value of each attribute; stops at the first malformed one.
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const TYPE_MASK: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & TYPE_MASK;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// Runs `work` on a thread of its own inside the network namespace `namespace`.
+pub(crate) fn inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    work: impl FnOnce(&mut Netlink) -> io::Result<T> + Send,
+) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?;
+            work(&mut Netlink::open()?)
+        });
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread inside the network namespace panicked")))
+    })
+}
+
+/// The hardware address of everything we attach: locally administered, derived from the IP
+/// address, so that neighbours need not ask for it.
+pub(crate) fn mac_of(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x0a, 0x58, a, b, c, d]
+}

@@ -1,0 +1,159 @@
+//! Making a machine a node, and undoing it.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use crate::apply::{self, ApplyError};
+use crate::config::InvalidConfig;
+use crate::ipam::Leases;
+use crate::netlink::{Netlink, Route, mac_of};
+use crate::{Config, plan};
+
+/// Why a node's network could not be made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// A netlink request was refused.
+    #[error("{step} {name} (this needs root and the NET_ADMIN capability)")]
+    Link {
+        /// What was tried.
+        step: &'static str,
+        /// The link it was tried on.
+        name: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A kernel setting could not be written.
+    #[error("write kernel setting {path}")]
+    Sysctl {
+        /// File of the setting.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The address leases cannot be read.
+    #[error("open the address leases in {path}")]
+    Leases {
+        /// Their folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// nft refused or is missing.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Makes the bridge, the service link with its addresses and routes, the kernel settings and an
+/// empty rule table. Idempotent; a table that exists keeps its rules, so that a restarted agent
+/// does not interrupt traffic.
+///
+/// # Errors
+/// Names the step that failed; running it again after the cause is gone completes it.
+pub fn setup_node(config: &Config) -> Result<(), SetupError> {
+    config.validate()?;
+    let leases_error = |source| SetupError::Leases { path: config.state_dir.clone(), source };
+    let leases = Leases::lock(&config.state_dir).map_err(leases_error)?;
+    for lease in leases.reclaim().map_err(leases_error)? {
+        tracing::info!(address = %lease.address, container = lease.container, "took back the address of a pod that is gone");
+    }
+    drop(leases);
+
+    let mut netlink = Netlink::open().map_err(|source| SetupError::Link {
+        step: "open a netlink socket for",
+        name: config.bridge.clone(),
+        source,
+    })?;
+    let gateway = config.pod_cidr.gateway();
+    let bridge = make_link(&mut netlink, &config.bridge, |netlink| {
+        netlink.create_bridge(&config.bridge, mac_of(gateway), config.mtu)
+    })?;
+    let at_bridge = |source| SetupError::Link { step: "configure bridge", name: config.bridge.clone(), source };
+    netlink.add_address(bridge, gateway, config.pod_cidr.prefix()).map_err(at_bridge)?;
+    netlink.set_up(bridge).map_err(at_bridge)?;
+
+    let service = make_link(&mut netlink, &config.service_link, |netlink| netlink.create_dummy(&config.service_link))?;
+    let at_service =
+        |source| SetupError::Link { step: "configure service link", name: config.service_link.clone(), source };
+    for address in &config.local_addresses {
+        netlink.add_address(service, *address, 32).map_err(at_service)?;
+    }
+    netlink.set_up(service).map_err(at_service)?;
+    // The routes let the host itself send to service addresses even without a default route; the
+    // source is one that every pod can answer.
+    for to in [config.service_cidr, config.load_balancer_cidr] {
+        let route = Route { to, link: service, gateway: None, source: Some(gateway) };
+        netlink.set_route(route).map_err(at_service)?;
+    }
+
+    sysctl("net/ipv4/ip_forward", "1")?;
+    // For the host's own connections to node ports on 127.0.0.1; the rules keep pods out of it.
+    sysctl(&format!("net/ipv4/conf/{}/route_localnet", config.bridge), "1")?;
+    // Neighbours must not learn to bypass the gateway, see `cni`.
+    sysctl(&format!("net/ipv4/conf/{}/send_redirects", config.bridge), "0")?;
+
+    if !apply::table_exists(&config.table)? {
+        apply::apply(&plan::empty_table(config))?;
+    }
+    Ok(())
+}
+
+/// Removes everything [`setup_node`] and the rules made, and the links of pods with the bridge.
+/// Continues after failures and returns them all.
+pub fn teardown_node(config: &Config) -> Vec<SetupError> {
+    let mut failures = Vec::new();
+    if let Err(error) = config.validate() {
+        return vec![error.into()];
+    }
+    if let Err(error) = apply::apply(&plan::remove_table(config)) {
+        failures.push(error.into());
+    }
+    for name in [&config.bridge, &config.service_link] {
+        let deleted = Netlink::open().and_then(|mut netlink| netlink.delete_link(name));
+        if let Err(source) = deleted {
+            failures.push(SetupError::Link { step: "delete link", name: name.clone(), source });
+        }
+    }
+    failures
+}
+
+/// Puts a further service address on the service link, so that a process here can listen on it.
+///
+/// # Errors
+/// The link does not exist or the kernel refused.
+pub fn add_local_address(config: &Config, address: Ipv4Addr) -> Result<(), SetupError> {
+    let failed = |source| SetupError::Link { step: "add an address to", name: config.service_link.clone(), source };
+    let mut netlink = Netlink::open().map_err(failed)?;
+    let link = netlink.link(&config.service_link).map_err(failed)?;
+    let link = link.ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ENODEV)))?;
+    netlink.add_address(link.index, address, 32).map_err(failed)
+}
+
+fn make_link(
+    netlink: &mut Netlink,
+    name: &str,
+    create: impl FnOnce(&mut Netlink) -> io::Result<()>,
+) -> Result<u32, SetupError> {
+    let failed = |source| SetupError::Link { step: "create link", name: name.to_owned(), source };
+    if let Some(link) = netlink.link(name).map_err(failed)? {
+        return Ok(link.index);
+    }
+    create(netlink).map_err(failed)?;
+    let made = netlink.link(name).map_err(failed)?;
+    made.map(|link| link.index).ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ENODEV)))
+}
+
+fn sysctl(name: &str, value: &str) -> Result<(), SetupError> {
+    let path = Path::new("/proc/sys").join(name);
+    // Reading first keeps a read-only /proc/sys usable when the setting is right already.
+    if std::fs::read_to_string(&path).is_ok_and(|current| current.trim() == value) {
+        return Ok(());
+    }
+    std::fs::write(&path, value).map_err(|source| SetupError::Sysctl { path, source })
+}
