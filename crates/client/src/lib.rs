@@ -10,6 +10,7 @@
 
 mod body;
 mod client;
+mod discovery;
 mod error;
 mod events;
 mod https;
@@ -23,6 +24,7 @@ mod transport;
 mod watch;
 
 pub use client::Client;
+pub use discovery::ApiResource;
 pub use error::{Error, Status, StatusCause, StatusDetails};
 pub use events::{EventRecorder, EventType, ObjectReference, reference};
 pub use https::{Endpoint, HttpsTransport};

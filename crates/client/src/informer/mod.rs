@@ -287,3 +287,6 @@ impl<T: Send + Sync + 'static> Informer<T> {
         feeds.push(Feed { queue: queue.downgrade(), keys: Box::new(keys) });
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;
