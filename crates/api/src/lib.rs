@@ -5,8 +5,11 @@
 
 pub mod decode;
 pub mod description;
+pub mod discovery;
+pub mod encoded;
 pub mod field;
 pub mod int_or_string;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -183,10 +183,12 @@ impl LabelSelector {
     }
 
     /// Whether an object with these labels is selected.
-    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub fn matches<V: AsRef<str>>(&self, label: impl Fn(&str) -> Option<V>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::All(requirements) => requirements.iter().all(|it| it.matches(label(&it.key))),
+            Self::All(requirements) => {
+                requirements.iter().all(|it| it.matches(label(&it.key).as_ref().map(AsRef::as_ref)))
+            }
         }
     }
 }

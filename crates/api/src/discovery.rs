@@ -1,0 +1,208 @@
+//! The documents by which clients learn what is served.
+
+use serde_json::{Map, Value, json};
+
+use crate::description::{Group, GroupVersionKind, Resource, Subresource, Version, builtin};
+
+/// Which half of the API an aggregated document describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `/api`: the core group.
+    Core,
+    /// `/apis`: all others.
+    Groups,
+}
+
+/// All groups but the core group.
+fn named_groups(extra: &[Group]) -> impl Iterator<Item = &Group> {
+    builtin().groups().iter().chain(extra).filter(|group| !group.name.is_empty())
+}
+
+/// The answer to `/api`.
+pub fn api_versions(server_address: &str) -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
+    })
+}
+
+/// The answer to `/apis`.
+pub fn api_group_list(extra: &[Group]) -> Value {
+    let groups: Vec<Value> = named_groups(extra).map(group).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// The answer to `/apis/<group>`. `None` if the group is not served.
+pub fn api_group(name: &str, extra: &[Group]) -> Option<Value> {
+    let mut document = group(named_groups(extra).find(|group| group.name == name)?);
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    Some(document)
+}
+
+fn group(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| json!({"groupVersion": version.api_version(), "version": version.version}))
+        .collect();
+    json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
+}
+
+/// The answer to `/api/v1` and `/apis/<group>/<version>`. `None` if the version is not served.
+pub fn api_resource_list(group: &str, version: &str, extra: &[Group]) -> Option<Value> {
+    let mut groups = builtin().groups().iter().chain(extra);
+    let version = groups
+        .find(|candidate| candidate.name == group)
+        .and_then(|group| group.versions.iter().find(|candidate| candidate.version == version))?;
+    let mut resources = Vec::new();
+    for resource in &version.resources {
+        resources.push(listed(resource));
+        for subresource in &resource.subresources {
+            resources.push(listed_subresource(version, resource, subresource));
+        }
+    }
+    Some(json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version.api_version(), "resources": resources,
+    }))
+}
+
+fn listed(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "name": resource.name,
+        "singularName": resource.singular,
+        "namespaced": resource.is_namespaced(),
+        "kind": resource.kind,
+        "verbs": resource.verbs,
+    });
+    add_names(&mut entry, resource);
+    entry
+}
+
+fn listed_subresource(version: &Version, resource: &Resource, subresource: &Subresource) -> Value {
+    let mut entry = json!({
+        "name": format!("{}/{}", resource.name, subresource.name),
+        "singularName": "",
+        "namespaced": resource.is_namespaced(),
+        "kind": subresource.kind.kind,
+        "verbs": subresource.verbs,
+    });
+    let kind = subresource.kind;
+    if (kind.group, kind.version) != (version.group, version.version) {
+        entry["group"] = kind.group.into();
+        entry["version"] = kind.version.into();
+    }
+    entry
+}
+
+fn add_names(entry: &mut Value, resource: &Resource) {
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = json!(resource.categories);
+    }
+}
+
+/// The aggregated answer to `/api` or `/apis`; `version` is `v2` or `v2beta1`, whichever was asked for.
+pub fn aggregated(part: Part, version: &str, extra: &[Group]) -> Value {
+    let items: Vec<Value> = match part {
+        Part::Core => builtin().group("").into_iter().map(aggregated_group).collect(),
+        Part::Groups => named_groups(extra).map(aggregated_group).collect(),
+    };
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn aggregated_group(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| {
+            let resources: Vec<Value> = version.resources.iter().map(aggregated_resource).collect();
+            json!({"version": version.version, "freshness": "Current", "resources": resources})
+        })
+        .collect();
+    let mut metadata = Map::from_iter([("creationTimestamp".to_owned(), Value::Null)]);
+    if !group.name.is_empty() {
+        metadata.insert("name".into(), group.name.into());
+    }
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "resource": resource.name,
+        "responseKind": response_kind(resource.group_version_kind()),
+        "scope": if resource.is_namespaced() { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    add_names(&mut entry, resource);
+    if !resource.subresources.is_empty() {
+        let subresources = resource.subresources.iter().map(|subresource| {
+            json!({
+                "subresource": subresource.name,
+                "responseKind": response_kind(subresource.kind),
+                "verbs": subresource.verbs,
+            })
+        });
+        entry["subresources"] = subresources.collect();
+    }
+    entry
+}
+
+fn response_kind(kind: GroupVersionKind<'_>) -> Value {
+    json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn lists_resources_and_subresources() {
+        let document = api_resource_list("apps", "v1", &[]).expect("served");
+        let deployments: Vec<&Value> = document["resources"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|resource| resource["name"].as_str().is_some_and(|name| name.starts_with("deployments")))
+            .collect();
+        expect![[r#"[{"categories":["all"],"kind":"Deployment","name":"deployments","namespaced":true,"shortNames":["deploy"],"singularName":"deployment","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"group":"autoscaling","kind":"Scale","name":"deployments/scale","namespaced":true,"singularName":"","verbs":["get","patch","update"],"version":"v1"},{"kind":"Deployment","name":"deployments/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]"#]]
+        .assert_eq(&json!(deployments).to_string());
+        assert_eq!(api_resource_list("apps", "v2", &[]), None);
+    }
+
+    #[test]
+    fn the_preferred_version_comes_first() {
+        expect![[r#"{"apiVersion":"v1","kind":"APIGroup","name":"autoscaling","preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"},"versions":[{"groupVersion":"autoscaling/v2","version":"v2"},{"groupVersion":"autoscaling/v1","version":"v1"}]}"#]]
+        .assert_eq(&api_group("autoscaling", &[]).expect("served").to_string());
+        assert_eq!(api_group("", &[]), None);
+    }
+
+    #[test]
+    fn both_forms_tell_the_same() {
+        for part in [Part::Core, Part::Groups] {
+            let document = aggregated(part, "v2", &[]);
+            for group in document["items"].as_array().expect("a list") {
+                let name = group["metadata"]["name"].as_str().unwrap_or_default();
+                for version in group["versions"].as_array().expect("a list") {
+                    let listed = api_resource_list(name, version["version"].as_str().expect("text"), &[]);
+                    let listed = listed.expect("served")["resources"].as_array().expect("a list").len();
+                    let aggregated = version["resources"].as_array().expect("a list").iter();
+                    let aggregated: usize =
+                        aggregated.map(|it| 1 + it["subresources"].as_array().map_or(0, Vec::len)).sum();
+                    assert_eq!(listed, aggregated, "{name}");
+                }
+            }
+        }
+    }
+}

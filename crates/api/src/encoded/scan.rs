@@ -1,0 +1,101 @@
+//! A scanner over compact JSON that only finds where values end.
+
+use std::borrow::Cow;
+
+/// The fields of an encoded object, in their order.
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of `object`, which begins with `{`.
+    pub(super) fn of(object: &'a [u8]) -> Option<Self> {
+        (object.first() == Some(&b'{')).then(|| Self { rest: &object[1..] })
+    }
+
+    /// The next key (raw, without quotes) and value; `Some(None)` at the end, `None` if malformed.
+    #[allow(clippy::option_option)]
+    pub(super) fn next(&mut self) -> Option<Option<(&'a [u8], &'a [u8])>> {
+        let rest = match self.rest.first()? {
+            b'}' => return Some(None),
+            b',' => &self.rest[1..],
+            _ => self.rest,
+        };
+        let key_length = string_length(rest)?;
+        let key = &rest[1..key_length - 1];
+        let rest = rest[key_length..].strip_prefix(b":")?;
+        let length = value_length(rest)?;
+        self.rest = &rest[length..];
+        Some(Some((key, &rest[..length])))
+    }
+}
+
+/// The length of the string at the start of `bytes`, with its quotes.
+fn string_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let mut index = 1;
+    loop {
+        index += bytes[index..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if bytes[index] == b'"' {
+            return Some(index + 1);
+        }
+        index += 2;
+        if index > bytes.len() {
+            return None;
+        }
+    }
+}
+
+/// The length of the value at the start of `bytes`.
+fn value_length(bytes: &[u8]) -> Option<usize> {
+    match bytes.first()? {
+        b'"' => string_length(bytes),
+        b'{' | b'[' => container_length(bytes),
+        _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']')),
+    }
+}
+
+fn container_length(bytes: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut index = 0;
+    while index < bytes.len() {
+        match bytes[index] {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(index + 1);
+                }
+            }
+            b'"' => {
+                index += string_length(&bytes[index..])?;
+                continue;
+            }
+            _ => {}
+        }
+        index += 1;
+    }
+    None
+}
+
+/// The text of an encoded string.
+pub(super) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    unescape(inner)
+}
+
+/// The text between the quotes of an encoded string.
+pub(super) fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = std::str::from_utf8(inner).ok()?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
+}
+
+/// Whether a raw key is `name`.
+pub(super) fn is_key(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes() || (key.contains(&b'\\') && unescape(key).is_some_and(|key| key == name))
+}

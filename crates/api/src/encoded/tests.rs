@@ -1,0 +1,80 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"annotations": {"x": "a\"}\\"}, "labels": {"app": "web", "tier": "a"}, "name": "web-0",
+            "namespace": "default", "uid": "u-1"},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "}]"}], "n": 5},
+        "status": {"phase": "Running"}
+    })
+}
+
+#[test]
+fn reads_the_header() {
+    let bytes = serde_json::to_vec(&pod()).expect("encodes");
+    let header = Header::scan(&bytes).expect("an object");
+    assert_eq!((&*header.name, &*header.namespace, &*header.uid), ("web-0", "default", "u-1"));
+    assert_eq!(header.label("tier").as_deref(), Some("a"));
+    assert_eq!(header.labels().len(), 2);
+    assert!(header.matches(&LabelSelector::parse("app=web,!x").expect("valid")));
+    assert!(!header.matches(&LabelSelector::parse("app!=web").expect("valid")));
+    assert_eq!(header.deletion_timestamp, None);
+}
+
+#[test]
+fn reads_paths() {
+    let bytes = serde_json::to_vec(&pod()).expect("encodes");
+    let cases: [(&[&str], Option<&str>); 7] = [
+        (&["spec", "nodeName"], Some("node-1")),
+        (&["spec", "n"], Some("5")),
+        (&["status", "phase"], Some("Running")),
+        (&["metadata", "annotations", "x"], Some("a\"}\\")),
+        (&["spec", "containers"], None),
+        (&["spec", "missing"], None),
+        (&["kind", "x"], None),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(string_at(&bytes, path).as_deref(), expected, "{path:?}");
+    }
+}
+
+#[test]
+fn puts_the_resource_version_where_it_belongs() {
+    let mut without_uid = pod();
+    without_uid["metadata"].as_object_mut().expect("object").remove("uid");
+    for mut object in [pod(), without_uid, json!({"metadata": {}})] {
+        let bytes = with_resource_version(&serde_json::to_vec(&object).expect("encodes"), 42).expect("an object");
+        object["metadata"]["resourceVersion"] = "42".into();
+        assert_eq!(String::from_utf8(bytes).expect("text"), object.to_string());
+    }
+}
+
+#[test]
+fn refuses_what_is_not_an_object() {
+    for bytes in ["", "{", "[]", "{\"metadata\":", "{\"metadata\":{\"name\":\"a", "{\"metadata\":3}", "{}", "\"\\"] {
+        assert_eq!(Header::scan(bytes.as_bytes()), None, "{bytes}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_decoder(name in any::<String>(), value in any::<String>(), key in any::<String>()) {
+        let object = json!({"metadata": {"name": name, "labels": {&key: &value}, "uid": "u"}});
+        let bytes = serde_json::to_vec(&object).expect("encodes");
+        let header = Header::scan(&bytes).expect("an object");
+        prop_assert_eq!(&*header.name, &name);
+        prop_assert_eq!(header.label(&key).map(|it| it.into_owned()), Some(value));
+    }
+
+    #[test]
+    fn never_panics(bytes in any::<Vec<u8>>()) {
+        let _ = Header::scan(&bytes);
+        let mut object = b"{\"metadata\":{".to_vec();
+        object.extend(bytes);
+        let _ = Header::scan(&object);
+    }
+}

@@ -1,0 +1,108 @@
+//! Merges lists.
+
+use serde_json::Value;
+
+use super::{Error, PATCH, Rules, merge_object, without_directives};
+
+/// Merges `changes` into `items`; `order` is what `$setElementOrder` says.
+pub(super) fn merge(
+    items: Vec<Value>,
+    changes: &[Value],
+    order: Option<&Vec<Value>>,
+    rules: Rules<'_>,
+) -> Result<Vec<Value>, Error> {
+    let before = items.clone();
+    let holds_objects = changes.iter().chain(&items).any(Value::is_object);
+    let (merged, plain) = if holds_objects {
+        let key = rules.key.ok_or_else(|| Error::Malformed("cannot merge lists without merge key".into()))?;
+        merge_objects(items, changes, key, rules)?
+    } else {
+        let mut merged = items;
+        for change in changes {
+            if !merged.contains(change) {
+                merged.push(change.clone());
+            }
+        }
+        (merged, changes.to_vec())
+    };
+    let key = if holds_objects { rules.key } else { None };
+    let merged = reorder(merged, &plain, &before, key);
+    Ok(match order {
+        Some(order) => reorder(merged, order, &before, key),
+        None => merged,
+    })
+}
+
+/// The merged items, and the changes that are not directives.
+fn merge_objects(
+    mut items: Vec<Value>,
+    changes: &[Value],
+    key: &str,
+    rules: Rules<'_>,
+) -> Result<(Vec<Value>, Vec<Value>), Error> {
+    let missing = |item: &Value| Error::Malformed(format!("map: {item} does not contain declared merge key: {key}"));
+    let directive = |item: &Value| item.get(PATCH).map(|it| it.as_str().unwrap_or_default().to_owned());
+    let plain: Vec<Value> = changes.iter().filter(|change| directive(change).is_none()).cloned().collect();
+    if changes.iter().any(|change| directive(change).as_deref() == Some("replace")) {
+        return Ok((plain.iter().filter_map(without_directives).collect(), plain));
+    }
+    for change in changes {
+        match directive(change).as_deref() {
+            None => {}
+            Some("delete") => {
+                let value = change.get(key).ok_or_else(|| missing(change))?;
+                items.retain(|item| item.get(key) != Some(value));
+            }
+            Some("merge") => {
+                return Err(Error::Malformed(
+                    "not implemented: merging lists cannot yet be specified in the patch".into(),
+                ));
+            }
+            Some(other) => return Err(Error::Malformed(format!("unknown patch type found: {other}"))),
+        }
+    }
+    let item_schema = rules.schema.and_then(|schema| schema.items());
+    for change in &plain {
+        let value = change.get(key).ok_or_else(|| missing(change))?;
+        match (items.iter_mut().find(|item| item.get(key) == Some(value)), change) {
+            (Some(Value::Object(item)), Value::Object(change)) => merge_object(item, change, item_schema)?,
+            _ => items.extend(new_item(change, item_schema)?),
+        }
+    }
+    Ok((items, plain))
+}
+
+/// An item that the list did not have.
+fn new_item(change: &Value, schema: Option<crate::description::Schema<'_>>) -> Result<Option<Value>, Error> {
+    let Value::Object(change) = change else { return Ok(None) };
+    let mut item = serde_json::Map::new();
+    merge_object(&mut item, change, schema)?;
+    Ok(Some(Value::Object(item)))
+}
+
+/// Puts the items that `order` names in its order, and between them the others where they were.
+pub(super) fn reorder(items: Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) -> Vec<Value> {
+    let place = |item: &Value, list: &[Value]| {
+        list.iter().position(|other| match key {
+            Some(key) => item.get(key).is_some() && item.get(key) == other.get(key),
+            None => item == other,
+        })
+    };
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
+        items.into_iter().partition(|item| place(item, order).is_some());
+    named.sort_by_key(|item| place(item, order));
+    others.sort_by_key(|item| place(item, before));
+    // Each of the others goes before the first named item that stood behind it.
+    let mut merged: Vec<Value> = Vec::with_capacity(named.len() + others.len());
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        if let Some(limit) = place(&item, before) {
+            while let Some(other) = others.next_if(|other| place(other, before).is_some_and(|place| place < limit)) {
+                merged.push(other);
+            }
+        }
+        merged.push(item);
+    }
+    merged.extend(others);
+    merged
+}
