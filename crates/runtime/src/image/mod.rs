@@ -1,5 +1,6 @@
-//! Images: their names, and building them.
+//! Images: their names, their archives, and building them.
 
+pub(crate) mod archive;
 pub mod name;
 
 pub use name::ImageName;
