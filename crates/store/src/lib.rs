@@ -3,6 +3,7 @@
 //! The store knows bytes and revisions, never kinds. [`Store`] is the port; `embedded` is the
 //! backend that lives in this process (own log, in-memory index).
 
+pub mod embedded;
 mod port;
 
 pub use port::{
