@@ -1,0 +1,50 @@
+//! Controller revisions: the history of stateful and daemon sets.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{items, text};
+use crate::resources::print::{self, integer};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of controller revisions.
+pub(crate) struct ControllerRevision;
+
+const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Revision"), AGE];
+
+impl Strategy for ControllerRevision {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        errors.not_negative(&At::root("revision"), &object["revision"]);
+        if object["data"].is_null() {
+            errors.required(&At::root("data"), "data is mandatory");
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        errors.immutable(&At::root("data"), &new["data"], &old["data"]);
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let owners = items(&object["metadata"]["ownerReferences"]);
+        let controller = match owners.iter().find(|owner| owner["controller"] == true) {
+            Some(owner) => {
+                let group = text(&owner["apiVersion"]).split_once('/').map(|(group, _)| group).unwrap_or_default();
+                let kind = text(&owner["kind"]).to_lowercase();
+                let kind = if group.is_empty() { kind } else { format!("{kind}.{group}") };
+                format!("{kind}/{}", text(&owner["name"]))
+            }
+            None => print::NONE.to_owned(),
+        };
+        vec![print::name(object), controller.into(), integer(&object["revision"]).into(), print::age(object, now)]
+    }
+}

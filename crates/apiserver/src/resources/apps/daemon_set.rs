@@ -1,0 +1,106 @@
+//! Daemon sets.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::core::pod_template::default_template;
+use crate::resources::json::{object_or_new, set, set_zero, spec, text};
+use crate::resources::print::{self, integer};
+use crate::resources::workload::wide_cells;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of daemon sets.
+pub(crate) struct DaemonSet;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Desired"),
+    Column::integer("Current"),
+    Column::integer("Ready"),
+    Column::integer("Up-to-date"),
+    Column::integer("Available"),
+    Column::string("Node Selector"),
+    AGE,
+    Column::string("Containers").wide(),
+    Column::string("Images").wide(),
+    Column::string("Selector").wide(),
+];
+
+impl Strategy for DaemonSet {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = spec(object) else { return };
+        set(spec, "revisionHistoryLimit", 10);
+        if let Some(strategy) = object_or_new(spec, "updateStrategy") {
+            set_zero(strategy, "type", "RollingUpdate");
+            if strategy["type"] == "RollingUpdate"
+                && let Some(rolling) = object_or_new(strategy, "rollingUpdate")
+            {
+                set(rolling, "maxUnavailable", 1);
+                set(rolling, "maxSurge", 0);
+            }
+        }
+        default_template(spec);
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.selector_of_template(&at, spec);
+        errors.lasting_template(&at, spec);
+        errors.none_negative(&at, spec, &["minReadySeconds", "revisionHistoryLimit"]);
+        let strategy = at.child("updateStrategy");
+        match text(&spec["updateStrategy"]["type"]) {
+            "OnDelete" => {}
+            "RollingUpdate" => {
+                let (rolling, at) = (&spec["updateStrategy"]["rollingUpdate"], strategy.child("rollingUpdate"));
+                for field in ["maxUnavailable", "maxSurge"] {
+                    errors.int_or_percent(&at.child(field), &rolling[field]);
+                    errors.at_most_100_percent(&at.child(field), &rolling[field]);
+                }
+            }
+            other => errors.not_supported(&strategy.child("type"), other, &["OnDelete", "RollingUpdate"]),
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            let counts = [
+                "currentNumberScheduled",
+                "numberMisscheduled",
+                "desiredNumberScheduled",
+                "numberReady",
+                "observedGeneration",
+                "updatedNumberScheduled",
+                "numberAvailable",
+                "numberUnavailable",
+            ];
+            errors.status_counts(&new["status"], &counts, &[]);
+        } else {
+            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let mut cells = vec![
+            print::name(object),
+            integer(&status["desiredNumberScheduled"]).into(),
+            integer(&status["currentNumberScheduled"]).into(),
+            integer(&status["numberReady"]).into(),
+            integer(&status["updatedNumberScheduled"]).into(),
+            integer(&status["numberAvailable"]).into(),
+            print::labels(&spec["template"]["spec"]["nodeSelector"]).into(),
+            print::age(object, now),
+        ];
+        cells.extend(wide_cells(spec, print::label_selector(&spec["selector"])));
+        cells
+    }
+}

@@ -1,0 +1,140 @@
+//! Deployments.
+
+use portolan_api::field;
+use portolan_api::int_or_string::percent;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::core::pod::environment_warnings;
+use crate::resources::core::pod_template::default_template;
+use crate::resources::json::{object_or_new, set, set_zero, spec, text};
+use crate::resources::print::{self, integer};
+use crate::resources::workload::wide_cells;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of deployments.
+pub(crate) struct Deployment;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Ready"),
+    Column::string("Up-to-date"),
+    Column::string("Available"),
+    AGE,
+    Column::string("Containers").wide(),
+    Column::string("Images").wide(),
+    Column::string("Selector").wide(),
+];
+
+impl Strategy for Deployment {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = spec(object) else { return };
+        set(spec, "replicas", 1);
+        set(spec, "revisionHistoryLimit", 10);
+        set(spec, "progressDeadlineSeconds", 600);
+        if let Some(strategy) = object_or_new(spec, "strategy") {
+            set_zero(strategy, "type", "RollingUpdate");
+            if strategy["type"] == "RollingUpdate"
+                && let Some(rolling) = object_or_new(strategy, "rollingUpdate")
+            {
+                set(rolling, "maxUnavailable", "25%");
+                set(rolling, "maxSurge", "25%");
+            }
+        }
+        default_template(spec);
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.none_negative(
+            &at,
+            spec,
+            &["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"],
+        );
+        errors.selector_of_template(&at, spec);
+        errors.lasting_template(&at, spec);
+        validate_strategy(&spec["strategy"], &at.child("strategy"), &mut errors);
+        if let Some(deadline) = spec["progressDeadlineSeconds"].as_i64()
+            && deadline >= 0
+            && deadline <= integer(&spec["minReadySeconds"])
+        {
+            errors.invalid(&at.child("progressDeadlineSeconds"), deadline, "must be greater than minReadySeconds");
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            let counts = [
+                "observedGeneration",
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "unavailableReplicas",
+            ];
+            let bounds = [
+                ("updatedReplicas", "replicas"),
+                ("readyReplicas", "replicas"),
+                ("availableReplicas", "replicas"),
+                ("availableReplicas", "readyReplicas"),
+            ];
+            errors.status_counts(&new["status"], &counts, &bounds);
+        } else {
+            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+        }
+        errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        environment_warnings(&object["spec"]["template"]["spec"], "spec.template.spec")
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let mut cells = vec![
+            print::name(object),
+            format!("{}/{}", integer(&status["readyReplicas"]), integer(&spec["replicas"])).into(),
+            integer(&status["updatedReplicas"]).into(),
+            integer(&status["availableReplicas"]).into(),
+            print::age(object, now),
+        ];
+        cells.extend(wide_cells(spec, print::label_selector(&spec["selector"])));
+        cells
+    }
+}
+
+fn validate_strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
+    let rolling = &strategy["rollingUpdate"];
+    let inner = at.child("rollingUpdate");
+    match text(&strategy["type"]) {
+        "Recreate" if !rolling.is_null() => {
+            errors.forbidden(&inner, "may not be specified when strategy `type` is 'Recreate'");
+        }
+        "Recreate" => {}
+        "RollingUpdate" => {
+            let (surge, unavailable) = (&rolling["maxSurge"], &rolling["maxUnavailable"]);
+            errors.int_or_percent(&inner.child("maxUnavailable"), unavailable);
+            errors.int_or_percent(&inner.child("maxSurge"), surge);
+            if is_zero(unavailable) && is_zero(surge) {
+                errors.invalid(
+                    &inner.child("maxUnavailable"),
+                    unavailable.clone(),
+                    "may not be 0 when `maxSurge` is 0",
+                );
+            }
+            errors.at_most_100_percent(&inner.child("maxUnavailable"), unavailable);
+        }
+        other => errors.not_supported(&at.child("type"), other, &["Recreate", "RollingUpdate"]),
+    }
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_i64().or_else(|| percent(value)) == Some(0)
+}

@@ -1,0 +1,94 @@
+//! Replica sets.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::core::pod_template::default_template;
+use crate::resources::json::{set, spec};
+use crate::resources::print::{self, integer};
+use crate::resources::workload::wide_cells;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of replica sets.
+pub(crate) struct ReplicaSet;
+
+pub(crate) const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Desired"),
+    Column::integer("Current"),
+    Column::integer("Ready"),
+    AGE,
+    Column::string("Containers").wide(),
+    Column::string("Images").wide(),
+    Column::string("Selector").wide(),
+];
+
+const COUNTS: [&str; 5] =
+    ["observedGeneration", "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+const BOUNDS: [(&str, &str); 4] = [
+    ("fullyLabeledReplicas", "replicas"),
+    ("readyReplicas", "replicas"),
+    ("availableReplicas", "replicas"),
+    ("availableReplicas", "readyReplicas"),
+];
+
+impl Strategy for ReplicaSet {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = spec(object) else { return };
+        set(spec, "replicas", 1);
+        default_template(spec);
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
+        errors.selector_of_template(&at, spec);
+        errors.lasting_template(&at, spec);
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            validate_status(&new["status"], &mut errors);
+        } else {
+            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        cells(object, print::label_selector(&object["spec"]["selector"]), now)
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &["status.replicas"]
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        (name == "status.replicas").then(|| integer(&object["status"]["replicas"]).to_string())
+    }
+}
+
+pub(crate) fn validate_status(status: &Value, errors: &mut Errors) {
+    errors.status_counts(status, &COUNTS, &BOUNDS);
+}
+
+pub(crate) fn cells(object: &Value, selector: String, now: Timestamp) -> Vec<Value> {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let mut cells = vec![
+        print::name(object),
+        integer(&spec["replicas"]).into(),
+        integer(&status["replicas"]).into(),
+        integer(&status["readyReplicas"]).into(),
+        print::age(object, now),
+    ];
+    cells.extend(wide_cells(spec, selector));
+    cells
+}

@@ -1,0 +1,209 @@
+//! Checks that several kinds share, in upstream's words.
+
+use portolan_api::{int_or_string, quantity::Quantity, validation};
+use serde_json::Value;
+
+use super::at::{At, Errors};
+use super::json::{entries, is_set, items, same, text};
+
+/// Upstream's text for a changed immutable field.
+pub(crate) const IMMUTABLE: &str = "field is immutable";
+/// Upstream's text for a negative number.
+pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+/// Upstream's text for a number that must be positive.
+pub(crate) const POSITIVE: &str = "must be greater than 0";
+
+/// A rule for a string: what is wrong with it.
+pub(crate) type Rule = fn(&str) -> Vec<String>;
+
+impl Errors {
+    /// A string that obeys a rule.
+    pub(crate) fn obeys(&mut self, at: &At<'_>, value: &str, rule: Rule) {
+        for problem in rule(value) {
+            self.invalid(at, value, problem);
+        }
+    }
+
+    /// A string that obeys a rule, if it is there.
+    pub(crate) fn obeys_if_set(&mut self, at: &At<'_>, value: &Value, rule: Rule) {
+        if is_set(value) {
+            self.obeys(at, text(value), rule);
+        }
+    }
+
+    /// A required string that obeys a rule.
+    pub(crate) fn required_name(&mut self, at: &At<'_>, value: &Value, rule: Rule) {
+        if is_set(value) { self.obeys(at, text(value), rule) } else { self.required(at, "") }
+    }
+
+    /// A field that must be there.
+    pub(crate) fn present(&mut self, at: &At<'_>, value: &Value) {
+        if !is_set(value) {
+            self.required(at, "");
+        }
+    }
+
+    /// An optional number that may not be negative.
+    pub(crate) fn not_negative(&mut self, at: &At<'_>, value: &Value) {
+        if let Some(number) = value.as_i64().filter(|number| *number < 0) {
+            self.invalid(at, number, NOT_NEGATIVE);
+        }
+    }
+
+    /// A number within bounds, if it is there.
+    pub(crate) fn within(&mut self, at: &At<'_>, value: &Value, low: i64, high: i64) {
+        if let Some(number) = value.as_i64().filter(|number| !(low..=high).contains(number)) {
+            self.invalid(at, number, validation::inclusive_range(low, high));
+        }
+    }
+
+    /// A port number.
+    pub(crate) fn port(&mut self, at: &At<'_>, value: &Value) {
+        self.within(at, value, 1, 65535);
+    }
+
+    /// A port by number or by name, which must be there.
+    pub(crate) fn port_or_name(&mut self, at: &At<'_>, value: &Value) {
+        match value {
+            Value::String(name) => self.obeys(at, name, validation::is_valid_port_name),
+            Value::Number(_) => self.port(at, value),
+            _ => self.invalid(at, 0, validation::inclusive_range(1, 65535)),
+        }
+    }
+
+    /// A value out of a set, if it is there.
+    pub(crate) fn one_of(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
+        if is_set(value) && !supported.contains(&text(value)) {
+            self.not_supported(at, value.clone(), supported);
+        }
+    }
+
+    /// A value out of a set, which must be there.
+    pub(crate) fn required_one_of(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
+        if is_set(value) { self.one_of(at, value, supported) } else { self.required(at, "") }
+    }
+
+    /// An IP address, if it is there.
+    pub(crate) fn ip(&mut self, at: &At<'_>, value: &str) {
+        self.obeys(at, value, validation::is_valid_ip);
+    }
+
+    /// Keys and values of a label map.
+    pub(crate) fn labels(&mut self, at: &At<'_>, labels: &Value) {
+        for (key, value) in entries(labels) {
+            self.obeys(at, key, validation::is_qualified_name);
+            self.obeys(&at.key(key), text(value), validation::is_valid_label_value);
+        }
+    }
+
+    /// A label selector with `matchLabels` and `matchExpressions`.
+    pub(crate) fn label_selector(&mut self, at: &At<'_>, selector: &Value) {
+        self.labels(&at.child("matchLabels"), &selector["matchLabels"]);
+        let list = at.child("matchExpressions");
+        for (index, expression) in items(&selector["matchExpressions"]).iter().enumerate() {
+            let at = list.index(index);
+            let (operator, values) = (&at.child("operator"), &at.child("values"));
+            match text(&expression["operator"]) {
+                "In" | "NotIn" if !is_set(&expression["values"]) => {
+                    self.required(values, "must be specified when `operator` is 'In' or 'NotIn'");
+                }
+                "In" | "NotIn" => {}
+                "Exists" | "DoesNotExist" if is_set(&expression["values"]) => {
+                    self.forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                }
+                "Exists" | "DoesNotExist" => {}
+                other => self.invalid(operator, other, "not a valid selector operator"),
+            }
+            self.obeys(&at.child("key"), text(&expression["key"]), validation::is_qualified_name);
+            for (index, value) in items(&expression["values"]).iter().enumerate() {
+                self.obeys(&values.index(index), text(value), validation::is_valid_label_value);
+            }
+        }
+    }
+
+    /// The selector of a workload and the labels of its template.
+    pub(crate) fn selector_of_template(&mut self, at: &At<'_>, spec: &Value) {
+        let selector = at.child("selector");
+        if spec["selector"].is_null() {
+            self.required(&selector, "");
+            return;
+        }
+        self.label_selector(&selector, &spec["selector"]);
+        if is_set(&spec["selector"]) {
+            let labels = &spec["template"]["metadata"]["labels"];
+            if !selects(&spec["selector"], labels) {
+                let template = at.child("template");
+                let metadata = template.child("metadata");
+                let shown = if labels.is_null() { Value::Object(Default::default()) } else { labels.clone() };
+                self.invalid(&metadata.child("labels"), shown, "`selector` does not match template `labels`");
+            }
+        } else {
+            let shown = spec["selector"].clone();
+            self.invalid(&selector, shown, "empty selector is invalid for workloads");
+        }
+    }
+
+    /// A field that may not change.
+    pub(crate) fn immutable(&mut self, at: &At<'_>, new: &Value, old: &Value) {
+        if !same(new, old) {
+            self.invalid(at, new.clone(), IMMUTABLE);
+        }
+    }
+
+    /// A whole number or a percentage, neither negative.
+    pub(crate) fn int_or_percent(&mut self, at: &At<'_>, value: &Value) {
+        match value {
+            Value::String(words) if int_or_string::percent(value).is_none() => self.invalid(
+                at,
+                words.as_str(),
+                "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+            ),
+            Value::Number(_) => self.not_negative(at, value),
+            _ => {}
+        }
+    }
+
+    /// A percentage of at most 100.
+    pub(crate) fn at_most_100_percent(&mut self, at: &At<'_>, value: &Value) {
+        if int_or_string::percent(value).is_some_and(|percent| percent > 100) {
+            self.invalid(at, value.clone(), "must not be greater than 100%");
+        }
+    }
+
+    /// A quantity that is not negative; `None` if it is malformed.
+    pub(crate) fn quantity(&mut self, at: &At<'_>, value: &Value) -> Option<Quantity> {
+        let shown = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match Quantity::parse(&shown) {
+            Ok(quantity) => {
+                if quantity.is_negative() {
+                    self.invalid(at, shown, NOT_NEGATIVE);
+                }
+                Some(quantity)
+            }
+            Err(problem) => {
+                self.invalid(at, shown, problem.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Whether a label selector, whose form is valid, selects these labels.
+pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
+    let labels_match = entries(&selector["matchLabels"])
+        .all(|(key, value)| text(value) == text(&labels[key]) && labels[key].is_string());
+    labels_match
+        && items(&selector["matchExpressions"]).iter().all(|expression| {
+            let label = &labels[text(&expression["key"])];
+            let listed = items(&expression["values"]).contains(label);
+            match text(&expression["operator"]) {
+                "In" => label.is_string() && listed,
+                "NotIn" => !(label.is_string() && listed),
+                "Exists" => label.is_string(),
+                _ => !label.is_string(),
+            }
+        })
+}

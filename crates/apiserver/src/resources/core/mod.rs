@@ -1,0 +1,18 @@
+//! The core group.
+
+pub(crate) mod config_map;
+pub(crate) mod endpoints;
+pub(crate) mod event;
+pub(crate) mod namespace;
+pub(crate) mod node;
+pub(crate) mod persistent_volume;
+pub(crate) mod persistent_volume_claim;
+pub(crate) mod pod;
+mod pod_row;
+pub(crate) mod pod_template;
+mod pod_update;
+pub(crate) mod replication_controller;
+pub(crate) mod secret;
+pub(crate) mod service;
+pub(crate) mod service_account;
+mod service_validation;

@@ -1,0 +1,147 @@
+//! Nodes.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{entries, is_set, items, same, text};
+use crate::resources::print;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of nodes.
+pub(crate) struct Node;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Status"),
+    Column::string("Roles"),
+    AGE,
+    Column::string("Version"),
+    Column::string("Internal-IP").wide(),
+    Column::string("External-IP").wide(),
+    Column::string("OS-Image").wide(),
+    Column::string("Kernel-Version").wide(),
+    Column::string("Container-Runtime").wide(),
+];
+
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+const ROLE_LABEL: &str = "kubernetes.io/role";
+const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+
+impl Strategy for Node {
+    fn prepare_for_create(&self, _object: &mut Value, _context: &Context) {
+        // A node registers itself with its status.
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        let list = at.child("taints");
+        let taints = items(&spec["taints"]);
+        for (index, taint) in taints.iter().enumerate() {
+            let at = list.index(index);
+            errors.required_name(&at.child("key"), &taint["key"], validation::is_qualified_name);
+            errors.obeys(&at.child("value"), text(&taint["value"]), validation::is_valid_label_value);
+            errors.required_one_of(&at.child("effect"), &taint["effect"], &EFFECTS);
+            if taints[..index].iter().any(|before| before["key"] == taint["key"] && before["effect"] == taint["effect"])
+            {
+                errors.duplicate(&at, taint.clone());
+            }
+        }
+        let list = at.child("podCIDRs");
+        for (index, range) in items(&spec["podCIDRs"]).iter().enumerate() {
+            if !super::service_validation::is_cidr(text(range)) {
+                let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                errors.invalid(&list.index(index), range.clone(), detail);
+            }
+        }
+        let status = At::root("status");
+        for list in ["capacity", "allocatable"] {
+            let at = status.child(list);
+            for (name, amount) in entries(&object["status"][list]) {
+                errors.quantity(&at.key(name), amount);
+            }
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at) = (Errors::default(), At::root("spec"));
+        let (new, old) = (&new["spec"], &old["spec"]);
+        for (field, detail) in [
+            ("podCIDRs", "node updates may not change podCIDR except from \"\" to valid"),
+            ("providerID", "node updates may not change providerID except from \"\" to valid"),
+        ] {
+            if is_set(&old[field]) && !same(&new[field], &old[field]) {
+                errors.forbidden(&at.child(field), detail);
+            }
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let info = &object["status"]["nodeInfo"];
+        let or = |value: &Value, otherwise: &'static str| match text(value) {
+            "" => Value::from(otherwise),
+            found => Value::from(found),
+        };
+        vec![
+            print::name(object),
+            status(object).into(),
+            roles(object).into(),
+            print::age(object, now),
+            info["kubeletVersion"].as_str().unwrap_or_default().into(),
+            address(object, "InternalIP").into(),
+            address(object, "ExternalIP").into(),
+            or(&info["osImage"], print::UNKNOWN),
+            or(&info["kernelVersion"], print::UNKNOWN),
+            or(&info["containerRuntimeVersion"], print::UNKNOWN),
+        ]
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &["spec.unschedulable"]
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        (name == "spec.unschedulable").then(|| (object["spec"]["unschedulable"] == true).to_string())
+    }
+}
+
+fn status(node: &Value) -> String {
+    let ready = items(&node["status"]["conditions"]).iter().find(|condition| text(&condition["type"]) == "Ready");
+    let mut words = vec![match ready.map(|condition| text(&condition["status"])) {
+        Some("True") => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    }];
+    if node["spec"]["unschedulable"] == true {
+        words.push("SchedulingDisabled");
+    }
+    words.join(",")
+}
+
+fn roles(node: &Value) -> String {
+    let mut roles: Vec<&str> = entries(&node["metadata"]["labels"])
+        .filter_map(|(key, value)| match key.strip_prefix(ROLE_PREFIX) {
+            Some(role) => Some(role),
+            None if key == ROLE_LABEL => Some(text(value)),
+            None => None,
+        })
+        .filter(|role| !role.is_empty())
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    if roles.is_empty() { print::NONE.to_owned() } else { roles.join(",") }
+}
+
+fn address<'a>(node: &'a Value, kind: &str) -> &'a str {
+    items(&node["status"]["addresses"])
+        .iter()
+        .find(|address| text(&address["type"]) == kind)
+        .map_or(print::NONE, |address| text(&address["address"]))
+}

@@ -1,0 +1,178 @@
+//! Pods.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use super::pod_row;
+use super::pod_template::{default_pod_spec, requests_from_limits, validate_pod_spec};
+use super::pod_update;
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{is_set, items, set, spec, text};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
+
+/// The strategy of pods.
+pub(crate) struct Pod;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Ready"),
+    Column::string("Status"),
+    Column::string("Restarts"),
+    AGE,
+    Column::string("IP").wide(),
+    Column::string("Node").wide(),
+    Column::string("Nominated Node").wide(),
+    Column::string("Readiness Gates").wide(),
+];
+
+const SELECTABLE: &[&str] = &[
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+];
+
+impl Strategy for Pod {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = spec(object) else { return };
+        requests_from_limits(spec);
+        set(spec, "enableServiceLinks", true);
+        default_pod_spec(spec);
+        if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
+            default_host_ports(spec);
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        let class = quality_of_service(&object["spec"]);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        // A binding sets the node in the spec and says so in a condition of the status.
+        if context.subresource != "binding" {
+            keep_other_half(new, old, context.subresource == "status");
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        validate_pod_spec(&object["spec"], &At::root("spec"), &mut errors);
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        match context.subresource.as_str() {
+            "status" | "binding" => Vec::new(),
+            _ => pod_update::validate(&new["spec"], &old["spec"], &context.subresource),
+        }
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        environment_warnings(&object["spec"], "spec")
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        pod_row::cells(object, now)
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        SELECTABLE
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        Some(match name {
+            "spec.nodeName" => text(&spec["nodeName"]).to_owned(),
+            "spec.restartPolicy" => text(&spec["restartPolicy"]).to_owned(),
+            "spec.schedulerName" => text(&spec["schedulerName"]).to_owned(),
+            "spec.serviceAccountName" => text(&spec["serviceAccountName"]).to_owned(),
+            "spec.hostNetwork" => (spec["hostNetwork"] == true).to_string(),
+            "status.phase" => text(&status["phase"]).to_owned(),
+            "status.podIP" => match text(&status["podIPs"][0]["ip"]) {
+                "" => text(&status["podIP"]).to_owned(),
+                first => first.to_owned(),
+            },
+            "status.nominatedNodeName" => text(&status["nominatedNodeName"]).to_owned(),
+            _ => return None,
+        })
+    }
+
+    fn default_grace_period_seconds(&self, object: &Value) -> Option<i64> {
+        let (spec, phase) = (&object["spec"], text(&object["status"]["phase"]));
+        // Nothing runs that could use the time.
+        if !is_set(&spec["nodeName"]) || matches!(phase, "Succeeded" | "Failed") {
+            return Some(0);
+        }
+        spec["terminationGracePeriodSeconds"].as_i64().map(|seconds| seconds.max(1)).or(Some(30))
+    }
+}
+
+/// In the node's network a container's port is the node's.
+fn default_host_ports(spec: &mut serde_json::Map<String, Value>) {
+    for list in ["containers", "initContainers"] {
+        for container in crate::resources::json::objects(spec, list) {
+            for port in crate::resources::json::objects(container, "ports") {
+                if !port.get("hostPort").is_some_and(is_set)
+                    && let Some(number) = port.get("containerPort").cloned()
+                {
+                    port.insert("hostPort".to_owned(), number);
+                }
+            }
+        }
+    }
+}
+
+/// The class of a pod, which decides who goes first when a node runs out of memory.
+///
+/// `Guaranteed`: every container limits CPU and memory and requests as much. `BestEffort`: none
+/// requests or limits anything. `Burstable`: the rest.
+pub(crate) fn quality_of_service(spec: &Value) -> &'static str {
+    let amount = |list: &Value, name: &str| {
+        list[name].as_str().and_then(|text| portolan_api::quantity::Quantity::parse(text).ok()).filter(|q| !q.is_zero())
+    };
+    let (mut any, mut all) = (false, true);
+    for container in items(&spec["containers"]).iter().chain(items(&spec["initContainers"])) {
+        let resources = &container["resources"];
+        for name in ["cpu", "memory"] {
+            let (request, limit) = (amount(&resources["requests"], name), amount(&resources["limits"], name));
+            any |= request.is_some() || limit.is_some();
+            all &= limit.is_some() && (request.is_none() || request == limit);
+        }
+    }
+    match (any, all) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// Variables of the same name: allowed, but the later one wins and apply drops one of them.
+pub(crate) fn environment_warnings(spec: &Value, path: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for list in ["initContainers", "containers"] {
+        for (index, container) in items(&spec[list]).iter().enumerate() {
+            let variables = items(&container["env"]);
+            for (position, variable) in variables.iter().enumerate() {
+                let name = text(&variable["name"]);
+                if variables[..position].iter().any(|earlier| text(&earlier["name"]) == name) {
+                    warnings.push(format!(
+                        "{path}.{list}[{index}].env[{position}]: hides previous definition of \"{name}\", which may be dropped when using apply"
+                    ));
+                }
+            }
+        }
+    }
+    warnings
+}

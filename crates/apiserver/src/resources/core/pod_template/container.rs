@@ -1,0 +1,338 @@
+//! Validation of containers.
+
+use portolan_api::validation;
+use serde_json::Value;
+
+use super::probe::{validate_lifecycle, validate_probes};
+use super::resources::validate_resources;
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{entries, is_set, items, text};
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const TERMINATION_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const ONE_SOURCE: &str = "may not have more than one field specified at a time";
+/// Fields of a pod that the downward API knows.
+const ENV_FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+const ENV_RESOURCES: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// All containers of a pod: each by itself, then what they must agree on.
+pub(super) fn validate_containers(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let containers = items(&spec["containers"]);
+    if containers.is_empty() {
+        errors.required(&at.child("containers"), "");
+    }
+    let mut names: Vec<&str> = Vec::with_capacity(containers.len());
+    for list in ["containers", "initContainers"] {
+        let at = at.child(list);
+        for (index, container) in items(&spec[list]).iter().enumerate() {
+            let at = at.index(index);
+            validate_container(container, spec, &at, errors);
+            let name = text(&container["name"]);
+            if !name.is_empty() && names.contains(&name) {
+                errors.duplicate(&at.child("name"), name);
+            }
+            names.push(name);
+            if list == "initContainers" {
+                validate_init(container, &at, errors);
+            }
+        }
+        if list == "containers" {
+            validate_host_ports(items(&spec[list]), &at, errors);
+        }
+    }
+}
+
+/// An init container that ends has no lifecycle and no probes; one that stays (a sidecar) may.
+fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
+    if text(&container["restartPolicy"]) == "Always" {
+        return;
+    }
+    for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+        if !container[field].is_null() {
+            errors.forbidden(&at.child(field), "may not be set for init containers without restartPolicy=Always");
+        }
+    }
+}
+
+fn validate_container(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.required_name(&at.child("name"), &container["name"], validation::is_dns1123_label);
+    let image = text(&container["image"]);
+    if image.is_empty() {
+        errors.required(&at.child("image"), "");
+    } else if image.trim() != image {
+        errors.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
+    }
+    errors.required_one_of(&at.child("imagePullPolicy"), &container["imagePullPolicy"], &PULL_POLICIES);
+    errors.required_one_of(
+        &at.child("terminationMessagePolicy"),
+        &container["terminationMessagePolicy"],
+        &TERMINATION_POLICIES,
+    );
+    errors.one_of(&at.child("restartPolicy"), &container["restartPolicy"], &["Always", "Never", "OnFailure"]);
+    validate_ports(container, spec, at, errors);
+    validate_env(container, at, errors);
+    validate_mounts(container, spec, at, errors);
+    validate_resources(&container["resources"], &at.child("resources"), errors);
+    if !container["lifecycle"].is_null() {
+        validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
+    }
+    validate_probes(container, at, errors);
+    validate_security(&container["securityContext"], &at.child("securityContext"), errors);
+}
+
+fn validate_ports(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("ports");
+    let ports = items(&container["ports"]);
+    let host_network = spec["hostNetwork"] == true;
+    for (index, port) in ports.iter().enumerate() {
+        let at = list.index(index);
+        let name = text(&port["name"]);
+        if !name.is_empty() {
+            errors.obeys(&at.child("name"), name, validation::is_valid_port_name);
+            if ports[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+                errors.duplicate(&at.child("name"), name);
+            }
+        }
+        if is_set(&port["containerPort"]) {
+            errors.port(&at.child("containerPort"), &port["containerPort"]);
+        } else {
+            errors.required(&at.child("containerPort"), "");
+        }
+        if is_set(&port["hostPort"]) {
+            errors.port(&at.child("hostPort"), &port["hostPort"]);
+        }
+        if host_network && port["hostPort"] != port["containerPort"] && is_set(&port["hostPort"]) {
+            errors.invalid(
+                &at.child("containerPort"),
+                port["containerPort"].clone(),
+                "must match `hostPort` when `hostNetwork` is true",
+            );
+        }
+        errors.required_one_of(&at.child("protocol"), &port["protocol"], &PROTOCOLS);
+    }
+}
+
+/// Two containers of a pod cannot take the same port of the node.
+fn validate_host_ports(containers: &[Value], at: &At<'_>, errors: &mut Errors) {
+    let mut taken: Vec<(&str, &str, i64)> = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        for (position, port) in items(&container["ports"]).iter().enumerate() {
+            let Some(number) = port["hostPort"].as_i64().filter(|port| *port != 0) else { continue };
+            let key = (text(&port["protocol"]), text(&port["hostIP"]), number);
+            if taken.contains(&key) {
+                let (container, ports) = (at.index(index), "ports");
+                let ports = container.child(ports);
+                let shown = format!("{}/{}/{}", key.0, key.1, key.2);
+                errors.duplicate(&ports.index(position).child("hostPort"), shown);
+            }
+            taken.push(key);
+        }
+    }
+}
+
+fn validate_env(container: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("env");
+    for (index, variable) in items(&container["env"]).iter().enumerate() {
+        let at = list.index(index);
+        errors.required_name(&at.child("name"), &variable["name"], validation::is_env_var_name);
+        if !variable["valueFrom"].is_null() {
+            validate_env_source(variable, &at.child("valueFrom"), errors);
+        }
+    }
+    let list = at.child("envFrom");
+    for (index, source) in items(&container["envFrom"]).iter().enumerate() {
+        let at = list.index(index);
+        errors.obeys_if_set(&at.child("prefix"), &source["prefix"], validation::is_env_var_name);
+        let mut found = 0;
+        for name in ["configMapRef", "secretRef"] {
+            if !source[name].is_null() {
+                found += 1;
+                errors.present(&at.child(name).child("name"), &source[name]["name"]);
+            }
+        }
+        match found {
+            0 => errors.invalid(&at, "", "must specify one of: `configMapRef` or `secretRef`"),
+            1 => {}
+            _ => errors.invalid(&at, "", ONE_SOURCE),
+        }
+    }
+}
+
+fn validate_env_source(variable: &Value, at: &At<'_>, errors: &mut Errors) {
+    let mut found = 0;
+    for (name, source) in entries(&variable["valueFrom"]).filter(|(_, source)| !source.is_null()) {
+        found += 1;
+        let at = at.child(name);
+        match name {
+            "fieldRef" => validate_field_ref(source, &ENV_FIELDS, &at, errors),
+            "resourceFieldRef" => validate_resource_ref(source, &at, errors),
+            "configMapKeyRef" | "secretKeyRef" => {
+                errors.present(&at.child("name"), &source["name"]);
+                errors.required_name(&at.child("key"), &source["key"], validation::is_config_map_key);
+            }
+            _ => {}
+        }
+    }
+    if found == 0 {
+        errors.invalid(
+            at,
+            "",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+        );
+    } else if is_set(&variable["value"]) {
+        errors.invalid(at, "", "may not be specified when `value` is not empty");
+    } else if found > 1 {
+        errors.invalid(at, "", ONE_SOURCE);
+    }
+}
+
+/// A field of the pod for an environment variable or a file.
+pub(super) fn validate_field_ref(reference: &Value, known: &[&str], at: &At<'_>, errors: &mut Errors) {
+    errors.present(&at.child("apiVersion"), &reference["apiVersion"]);
+    let at = at.child("fieldPath");
+    let path = text(&reference["fieldPath"]);
+    if path.is_empty() {
+        errors.required(&at, "");
+        return;
+    }
+    let subscript = path.strip_suffix(']').and_then(|rest| rest.split_once("['").or_else(|| rest.split_once('[')));
+    match subscript {
+        Some(("metadata.annotations" | "metadata.labels", key)) => {
+            errors.obeys(&at, key.trim_matches('\''), validation::is_qualified_name);
+        }
+        Some(_) => errors.invalid(&at, path, "does not support subscript"),
+        None if known.contains(&path) => {}
+        None if path.starts_with("metadata.") || path.starts_with("spec.") || path.starts_with("status.") => {
+            errors.not_supported(&at, path, known);
+        }
+        None => errors.invalid(&at, path, format!("error converting fieldPath: field label not supported: {path}")),
+    }
+}
+
+/// A resource of a container for an environment variable or a file.
+pub(super) fn validate_resource_ref(reference: &Value, at: &At<'_>, errors: &mut Errors) {
+    let resource = text(&reference["resource"]);
+    let huge = resource.starts_with("limits.hugepages-") || resource.starts_with("requests.hugepages-");
+    if resource.is_empty() {
+        errors.required(&at.child("resource"), "");
+    } else if !huge {
+        errors.one_of(&at.child("resource"), &reference["resource"], &ENV_RESOURCES);
+    }
+    if !reference["divisor"].is_null() {
+        errors.quantity(&at.child("divisor"), &reference["divisor"]);
+    }
+}
+
+fn validate_mounts(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("volumeMounts");
+    let mounts = items(&container["volumeMounts"]);
+    for (index, mount) in mounts.iter().enumerate() {
+        let at = list.index(index);
+        let name = text(&mount["name"]);
+        if name.is_empty() {
+            errors.required(&at.child("name"), "");
+        }
+        if !items(&spec["volumes"]).iter().any(|volume| text(&volume["name"]) == name) {
+            errors.not_found(&at.child("name"), name);
+        }
+        let path = text(&mount["mountPath"]);
+        if path.is_empty() {
+            errors.required(&at.child("mountPath"), "");
+        }
+        if mounts[..index].iter().any(|earlier| text(&earlier["mountPath"]) == path) {
+            errors.invalid(&at.child("mountPath"), path, "must be unique");
+        }
+        let (sub_path, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
+        validate_local_path(sub_path, &at.child("subPath"), errors);
+        if !expression.is_empty() {
+            if !sub_path.is_empty() {
+                errors.invalid(&at.child("subPathExpr"), expression, "subPathExpr and subPath are mutually exclusive");
+            }
+            validate_local_path(expression, &at.child("subPathExpr"), errors);
+        }
+        errors.one_of(
+            &at.child("mountPropagation"),
+            &mount["mountPropagation"],
+            &["Bidirectional", "HostToContainer", "None"],
+        );
+    }
+    let devices = at.child("volumeDevices");
+    for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
+        let at = devices.index(index);
+        errors.present(&at.child("name"), &device["name"]);
+        errors.present(&at.child("devicePath"), &device["devicePath"]);
+    }
+}
+
+/// A path inside a volume: relative and without a step up.
+pub(super) fn validate_local_path(path: &str, at: &At<'_>, errors: &mut Errors) {
+    if path.starts_with('/') {
+        errors.invalid(at, path, "must be a relative path");
+    }
+    validate_no_step_up(path, at, errors);
+}
+
+/// A path without `..`.
+pub(super) fn validate_no_step_up(path: &str, at: &At<'_>, errors: &mut Errors) {
+    if path.split('/').any(|part| part == "..") {
+        errors.invalid(at, path, "must not contain '..'");
+    }
+}
+
+fn validate_security(context: &Value, at: &At<'_>, errors: &mut Errors) {
+    if context.is_null() {
+        return;
+    }
+    validate_ids(context, at, errors);
+    if context["allowPrivilegeEscalation"] == false {
+        if context["privileged"] == true {
+            errors.invalid(
+                at,
+                context.clone(),
+                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            );
+        }
+        let added = items(&context["capabilities"]["add"]);
+        if added.iter().any(|capability| matches!(text(capability), "CAP_SYS_ADMIN" | "SYS_ADMIN")) {
+            errors.invalid(
+                at,
+                context.clone(),
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            );
+        }
+    }
+}
+
+/// Users and groups of a security context.
+pub(super) fn validate_ids(context: &Value, at: &At<'_>, errors: &mut Errors) {
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        errors.within(&at.child(field), &context[field], 0, i64::from(i32::MAX));
+    }
+    let profile = &context["seccompProfile"];
+    if !profile.is_null() {
+        let at = at.child("seccompProfile");
+        let kinds = ["Localhost", "RuntimeDefault", "Unconfined"];
+        errors.required_one_of(&at.child("type"), &profile["type"], &kinds);
+        if text(&profile["type"]) == "Localhost" && !is_set(&profile["localhostProfile"]) {
+            errors.required(&at.child("localhostProfile"), "must be set when seccomp type is Localhost");
+        }
+    }
+}

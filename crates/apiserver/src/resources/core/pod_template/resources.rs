@@ -1,0 +1,78 @@
+//! Validation of resource requests and limits.
+
+use portolan_api::quantity::Quantity;
+use portolan_api::validation;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{entries, is_set, items, text};
+
+const NOT_STANDARD: &str = "must be a standard resource for containers";
+
+pub(super) fn validate_resources(resources: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (limits, requests) = (&resources["limits"], &resources["requests"]);
+    let at_limits = at.child("limits");
+    for (name, limit) in entries(limits) {
+        let at = at_limits.key(name);
+        validate_name(name, &at, errors);
+        errors.quantity(&at, limit);
+    }
+    let at_requests = at.child("requests");
+    for (name, request) in entries(requests) {
+        let key = at_requests.key(name);
+        validate_name(name, &key, errors);
+        let Some(requested) = errors.quantity(&key, request) else { continue };
+        let limit = &limits[name];
+        match parse(limit) {
+            Some(limited) if requested > limited => errors.invalid(
+                &at_requests,
+                text(request),
+                format!("must be less than or equal to {name} limit of {}", shown(limit)),
+            ),
+            Some(limited) if requested != limited && !can_overcommit(name) => {
+                errors.invalid(
+                    &at_requests,
+                    text(request),
+                    format!("must be equal to {name} limit of {}", shown(limit)),
+                );
+            }
+            None if !can_overcommit(name) && limit.is_null() => {
+                errors.required(&at_limits, "Limit must be set for non overcommitable resources");
+            }
+            _ => {}
+        }
+    }
+    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
+        if !is_set(&claim["name"]) {
+            let claims = at.child("claims");
+            errors.required(&claims.index(index).child("name"), "");
+        }
+    }
+}
+
+fn parse(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(text) => Quantity::parse(text).ok(),
+        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
+        _ => None,
+    }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn validate_name(name: &str, at: &At<'_>, errors: &mut Errors) {
+    if matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-") {
+        return;
+    }
+    errors.obeys(at, name, validation::is_qualified_name);
+    if !name.contains('/') {
+        errors.invalid(at, name, NOT_STANDARD);
+    }
+}
+
+/// Extended resources and huge pages are handed out exactly.
+fn can_overcommit(name: &str) -> bool {
+    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
+}

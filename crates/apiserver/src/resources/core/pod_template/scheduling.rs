@@ -1,0 +1,160 @@
+//! Validation of where a pod may run: tolerations, affinity, topology spread.
+
+use portolan_api::validation;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::checks::POSITIVE;
+use crate::resources::json::{is_set, items, text};
+
+const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+const NODE_OPERATORS: [&str; 6] = ["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"];
+
+pub(super) fn validate_scheduling(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.labels(&at.child("nodeSelector"), &spec["nodeSelector"]);
+    let tolerations = at.child("tolerations");
+    for (index, toleration) in items(&spec["tolerations"]).iter().enumerate() {
+        validate_toleration(toleration, &tolerations.index(index), errors);
+    }
+    validate_affinity(&spec["affinity"], &at.child("affinity"), errors);
+    let constraints = at.child("topologySpreadConstraints");
+    for (index, constraint) in items(&spec["topologySpreadConstraints"]).iter().enumerate() {
+        validate_spread(constraint, &constraints.index(index), errors);
+    }
+}
+
+fn validate_toleration(toleration: &Value, at: &At<'_>, errors: &mut Errors) {
+    let key = text(&toleration["key"]);
+    let operator = text(&toleration["operator"]);
+    if !key.is_empty() {
+        errors.obeys(&at.child("key"), key, validation::is_qualified_name);
+    } else if operator != "Exists" {
+        errors.invalid(
+            &at.child("operator"),
+            operator,
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+        );
+    }
+    if !toleration["tolerationSeconds"].is_null() && text(&toleration["effect"]) != "NoExecute" {
+        errors.invalid(
+            &at.child("effect"),
+            toleration["effect"].as_str().unwrap_or_default(),
+            "effect must be 'NoExecute' when `tolerationSeconds` is set",
+        );
+    }
+    match operator {
+        "" | "Equal" => {
+            errors.obeys(&at.child("operator"), text(&toleration["value"]), validation::is_valid_label_value);
+        }
+        "Exists" if is_set(&toleration["value"]) => {
+            errors.invalid(
+                &at.child("operator"),
+                toleration["value"].clone(),
+                "value must be empty when `operator` is 'Exists'",
+            );
+        }
+        "Exists" => {}
+        other => errors.not_supported(&at.child("operator"), other, &["Equal", "Exists"]),
+    }
+    errors.one_of(&at.child("effect"), &toleration["effect"], &EFFECTS);
+}
+
+fn validate_affinity(affinity: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (required, preferred) =
+        ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution");
+    let node = &affinity["nodeAffinity"];
+    if !node.is_null() {
+        let at = at.child("nodeAffinity");
+        if !node[required].is_null() {
+            let at = at.child(required);
+            validate_node_selector(&node[required], &at, errors);
+        }
+        let at = at.child(preferred);
+        for (index, term) in items(&node[preferred]).iter().enumerate() {
+            let at = at.index(index);
+            errors.within(&at.child("weight"), &term["weight"], 1, 100);
+            validate_node_term(&term["preference"], &at.child("preference"), errors);
+        }
+    }
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let at = at.child(kind);
+        let required_at = at.child(required);
+        for (index, term) in items(&affinity[kind][required]).iter().enumerate() {
+            validate_pod_term(term, &required_at.index(index), errors);
+        }
+        let preferred_at = at.child(preferred);
+        for (index, term) in items(&affinity[kind][preferred]).iter().enumerate() {
+            let at = preferred_at.index(index);
+            errors.within(&at.child("weight"), &term["weight"], 1, 100);
+            validate_pod_term(&term["podAffinityTerm"], &at.child("podAffinityTerm"), errors);
+        }
+    }
+}
+
+/// A node selector: alternatives of node properties.
+pub(crate) fn validate_node_selector(selector: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("nodeSelectorTerms");
+    if items(&selector["nodeSelectorTerms"]).is_empty() {
+        errors.required(&at, "must have at least one node selector term");
+    }
+    for (index, term) in items(&selector["nodeSelectorTerms"]).iter().enumerate() {
+        validate_node_term(term, &at.index(index), errors);
+    }
+}
+
+fn validate_node_term(term: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("matchExpressions");
+    for (index, expression) in items(&term["matchExpressions"]).iter().enumerate() {
+        let at = list.index(index);
+        let values = at.child("values");
+        match text(&expression["operator"]) {
+            "In" | "NotIn" if !is_set(&expression["values"]) => {
+                errors.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if is_set(&expression["values"]) => {
+                errors.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            "Gt" | "Lt" if items(&expression["values"]).len() != 1 => {
+                errors.required(&values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+            }
+            operator if NODE_OPERATORS.contains(&operator) => {}
+            operator => errors.invalid(&at.child("operator"), operator, "not a valid selector operator"),
+        }
+        errors.obeys(&at.child("key"), text(&expression["key"]), validation::is_qualified_name);
+    }
+    let list = at.child("matchFields");
+    for (index, expression) in items(&term["matchFields"]).iter().enumerate() {
+        let at = list.index(index);
+        if text(&expression["key"]) != "metadata.name" {
+            errors.invalid(&at.child("key"), text(&expression["key"]), "not a valid field selector key");
+        }
+    }
+}
+
+fn validate_pod_term(term: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.label_selector(&at.child("labelSelector"), &term["labelSelector"]);
+    errors.label_selector(&at.child("namespaceSelector"), &term["namespaceSelector"]);
+    let key = at.child("topologyKey");
+    if is_set(&term["topologyKey"]) {
+        errors.obeys(&key, text(&term["topologyKey"]), validation::is_qualified_name);
+    } else {
+        errors.required(&key, "can not be empty");
+    }
+}
+
+fn validate_spread(constraint: &Value, at: &At<'_>, errors: &mut Errors) {
+    if constraint["maxSkew"].as_i64().unwrap_or_default() <= 0 {
+        errors.invalid(&at.child("maxSkew"), constraint["maxSkew"].as_i64().unwrap_or_default(), POSITIVE);
+    }
+    if is_set(&constraint["topologyKey"]) {
+        errors.obeys(&at.child("topologyKey"), text(&constraint["topologyKey"]), validation::is_qualified_name);
+    } else {
+        errors.required(&at.child("topologyKey"), "can not be empty");
+    }
+    let choices = ["DoNotSchedule", "ScheduleAnyway"];
+    let choice = text(&constraint["whenUnsatisfiable"]);
+    if !choices.contains(&choice) {
+        errors.not_supported(&at.child("whenUnsatisfiable"), choice, &choices);
+    }
+    errors.label_selector(&at.child("labelSelector"), &constraint["labelSelector"]);
+}

@@ -1,0 +1,73 @@
+//! Replication controllers.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use crate::resources::apps::replica_set;
+use crate::resources::at::{At, Errors};
+use crate::resources::core::pod_template::default_template;
+use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
+use crate::resources::print::{self, integer};
+use crate::strategy::{Column, Context, Strategy};
+
+/// The strategy of replication controllers.
+pub(crate) struct ReplicationController;
+
+impl Strategy for ReplicationController {
+    fn default(&self, object: &mut Value) {
+        let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+        if is_set(&labels) {
+            if let Some(spec) = spec(object) {
+                set_zero(spec, "selector", labels.clone());
+            }
+            if !is_set(&object["metadata"]["labels"]) {
+                object["metadata"]["labels"] = labels;
+            }
+        }
+        let Some(spec) = spec(object) else { return };
+        set(spec, "replicas", 1);
+        default_template(spec);
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
+        if !is_set(&spec["selector"]) {
+            errors.required(&at.child("selector"), "");
+        }
+        let labels = &spec["template"]["metadata"]["labels"];
+        if !entries(&spec["selector"]).all(|(key, value)| text(&labels[key]) == text(value)) {
+            let template = at.child("template");
+            let metadata = template.child("metadata");
+            let shown = if labels.is_null() { json!({}) } else { labels.clone() };
+            errors.invalid(&metadata.child("labels"), shown, "`selector` does not match template `labels`");
+        }
+        errors.lasting_template(&at, spec);
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            replica_set::validate_status(&new["status"], &mut errors);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        replica_set::COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        replica_set::cells(object, print::labels(&object["spec"]["selector"]), now)
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &["status.replicas"]
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        (name == "status.replicas").then(|| integer(&object["status"]["replicas"]).to_string())
+    }
+}

@@ -1,0 +1,91 @@
+//! Reading and defaulting JSON objects by reference.
+
+use serde_json::{Map, Value, map::Entry};
+
+/// The items of a list; none if the value is absent.
+pub(crate) fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The entries of a map; none if the value is absent.
+pub(crate) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// A string; empty if absent.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Whether a field holds something else than its zero value.
+pub(crate) fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_i64() != Some(0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+/// Whether two optional lists, maps or scalars mean the same.
+pub(crate) fn same(left: &Value, right: &Value) -> bool {
+    left == right || (!is_set(left) && !is_set(right))
+}
+
+/// Sets an optional field that is absent. A zero that was written stays.
+pub(crate) fn set<V: Into<Value>>(fields: &mut Map<String, Value>, name: &str, value: V) {
+    if fields.get(name).is_none_or(Value::is_null) {
+        fields.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Sets a field that is absent or zero, for fields where upstream cannot tell the two apart.
+pub(crate) fn set_zero<V: Into<Value>>(fields: &mut Map<String, Value>, name: &str, value: V) {
+    if !fields.get(name).is_some_and(is_set) {
+        fields.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The object in a field, if there is one.
+pub(crate) fn object<'a>(fields: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    fields.get_mut(name)?.as_object_mut()
+}
+
+/// The object in a field, created empty if absent; `None` if something else is there.
+pub(crate) fn object_or_new<'a>(fields: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    if fields.get(name).is_none_or(Value::is_null) {
+        fields.insert(name.to_owned(), Value::Object(Map::new()));
+    }
+    object(fields, name)
+}
+
+/// The objects of a list field.
+pub(crate) fn objects<'a>(
+    fields: &'a mut Map<String, Value>,
+    name: &str,
+) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    fields.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// The `spec` of an object, created if absent.
+pub(crate) fn spec(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    object_or_new(object.as_object_mut()?, "spec")
+}
+
+/// Copies a field from another object, absence included.
+pub(crate) fn copy(fields: &mut Map<String, Value>, name: &str, from: &Value) {
+    match (fields.entry(name), &from[name]) {
+        (Entry::Occupied(entry), Value::Null) => {
+            entry.remove();
+        }
+        (Entry::Occupied(mut entry), value) => {
+            entry.insert(value.clone());
+        }
+        (Entry::Vacant(_), Value::Null) => {}
+        (Entry::Vacant(entry), value) => {
+            entry.insert(value.clone());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the kinds that own pods have in common.
+
+use serde_json::Value;
+
+use super::at::{At, Errors};
+use super::checks::NOT_NEGATIVE;
+use super::core::pod_template::validate_template;
+use super::json::{is_set, text};
+use super::print;
+
+const ALWAYS: &[&str] = &["Always"];
+
+impl Errors {
+    /// The template of a workload whose pods run until they are told to stop.
+    pub(crate) fn lasting_template(&mut self, at: &At<'_>, spec: &Value) {
+        let at = at.child("template");
+        validate_template(&spec["template"], &at, self);
+        let pod = at.child("spec");
+        let policy = text(&spec["template"]["spec"]["restartPolicy"]);
+        if matches!(policy, "Never" | "OnFailure") {
+            self.not_supported(&pod.child("restartPolicy"), policy, ALWAYS);
+        }
+        if is_set(&spec["template"]["spec"]["activeDeadlineSeconds"]) {
+            self.forbidden(&pod.child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported");
+        }
+    }
+
+    /// Counts and waiting times that may not be negative.
+    pub(crate) fn none_negative(&mut self, at: &At<'_>, object: &Value, fields: &[&str]) {
+        for field in fields {
+            self.not_negative(&at.child(field), &object[*field]);
+        }
+    }
+
+    /// `status` counts; some of them may not exceed others.
+    pub(crate) fn status_counts(&mut self, status: &Value, fields: &[&str], bounds: &[(&str, &str)]) {
+        let at = At::root("status");
+        for field in fields {
+            if let Some(count) = status[*field].as_i64().filter(|count| *count < 0) {
+                self.invalid(&at.child(field), count, NOT_NEGATIVE);
+            }
+        }
+        for (field, bound) in bounds {
+            let (count, limit) = (print::integer(&status[*field]), print::integer(&status[*bound]));
+            if count > limit {
+                self.invalid(&at.child(field), count, format!("cannot be greater than status.{bound}"));
+            }
+        }
+    }
+}
+
+/// The cells of the wide columns Containers, Images and Selector.
+pub(crate) fn wide_cells(spec: &Value, selector: String) -> [Value; 3] {
+    let (names, images) = print::containers(&spec["template"]["spec"]);
+    [names.into(), images.into(), selector.into()]
+}
