@@ -3,6 +3,7 @@
 //! Objects travel through the server as [`serde_json::Value`] or as their encoded bytes; [`typed`]
 //! gives the views that people write logic against.
 
+pub mod apply;
 pub mod decode;
 pub mod description;
 pub mod discovery;

@@ -6,7 +6,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+mod service_instance;
+
 pub use k8s_openapi::api as kinds;
+
+pub use service_instance::{
+    Health, InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance,
+    ServiceInstanceSpec, ServiceInstanceStatus,
+};
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +90,16 @@ struct ListBody<K> {
     items: Vec<K>,
 }
 
+impl<K> From<ListBody<K>> for List<K> {
+    fn from(body: ListBody<K>) -> Self {
+        Self {
+            items: body.items,
+            resource_version: body.metadata.resource_version,
+            continue_token: body.metadata.r#continue,
+        }
+    }
+}
+
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct ListMetadata {
@@ -105,11 +122,7 @@ macro_rules! object {
             }
             fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
                 let body: ListBody<Self> = serde_json::from_slice(bytes)?;
-                Ok(List {
-                    items: body.items,
-                    resource_version: body.metadata.resource_version,
-                    continue_token: body.metadata.r#continue,
-                })
+                Ok(body.into())
             }
             fn encode(&self) -> Vec<u8> {
                 serde_json::to_vec(self).expect("generated types serialise to JSON: their map keys are strings")

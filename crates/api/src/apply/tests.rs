@@ -1,0 +1,276 @@
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::description::GroupVersionKind;
+
+fn manager(name: &'static str) -> Manager<'static> {
+    Manager { name, api_version: "apps/v1", subresource: "", now: Timestamp::UNIX_EPOCH }
+}
+
+fn deployment(spec: &Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec})
+}
+
+fn containers(containers: &Value) -> Value {
+    deployment(&json!({"template": {"spec": {"containers": containers}}}))
+}
+
+fn schema() -> Schema<'static> {
+    builtin().schema(GroupVersionKind::from_api_version("apps/v1", "Deployment")).expect("known kind")
+}
+
+fn apply_as(name: &'static str, live: Option<&Value>, applied: &Value) -> Result<Value, Error> {
+    apply(live, applied, schema(), &manager(name), Force::No)
+}
+
+fn applied(name: &'static str, live: Option<&Value>, applied: &Value) -> Value {
+    apply_as(name, live, applied).expect("no conflict")
+}
+
+/// The object without its managers, and one line for each of them.
+fn check(object: &Value, expected: Expect) {
+    let mut object = object.clone();
+    let managers = object["metadata"].as_object_mut().and_then(|it| it.remove("managedFields")).unwrap_or_default();
+    let mut text = object["spec"].to_string();
+    for entry in managers.as_array().into_iter().flatten() {
+        let part = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        text.push_str(&format!("\n{} {}: {}", part("manager"), part("operation"), entry["fieldsV1"]));
+    }
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn an_apply_owns_what_it_says() {
+    let object = applied(
+        "a",
+        None,
+        &containers(&json!([{"name": "c", "image": "i", "args": ["x"],
+        "ports": [{"containerPort": 80}]}])),
+    );
+    check(
+        &object,
+        expect![[r#"
+        {"template":{"spec":{"containers":[{"args":["x"],"image":"i","name":"c","ports":[{"containerPort":80}]}]}}}
+        a Apply: {"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:args":{},"f:image":{},"f:name":{},"f:ports":{"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{".":{},"f:containerPort":{}}}}}}}}}"#]],
+    );
+}
+
+#[test]
+fn what_is_given_up_goes_unless_others_own_it() {
+    let first = applied("a", None, &deployment(&json!({"replicas": 3, "paused": true, "minReadySeconds": 1})));
+    let second = applied("b", Some(&first), &deployment(&json!({"replicas": 3})));
+    check(
+        &applied("a", Some(&second), &deployment(&json!({"minReadySeconds": 1}))),
+        expect![[r#"
+        {"minReadySeconds":1,"replicas":3}
+        a Apply: {"f:spec":{"f:minReadySeconds":{}}}
+        b Apply: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+}
+
+#[test]
+fn an_item_that_is_given_up_goes_with_its_defaults() {
+    let mut live = applied("a", None, &containers(&json!([{"name": "c"}, {"name": "d"}])));
+    live["spec"]["template"]["spec"]["containers"][1]["imagePullPolicy"] = "Always".into();
+    check(
+        &applied("a", Some(&live), &containers(&json!([{"name": "c"}]))),
+        expect![[r#"
+        {"template":{"spec":{"containers":[{"name":"c"}]}}}
+        a Apply: {"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:name":{}}}}}}}"#]],
+    );
+}
+
+#[test]
+fn a_change_of_what_others_own_is_a_conflict() {
+    let mut live = deployment(&json!({"replicas": 3}));
+    track_update(None, &mut live, schema(), &manager("kubectl-client-side-apply"));
+    let change = deployment(&json!({"replicas": 4}));
+    let error = apply_as("kubectl", Some(&live), &change).expect_err("conflict");
+    expect![[
+        r#"Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using apps/v1: .spec.replicas"#
+    ]]
+    .assert_eq(&error.to_string());
+    let forced = apply(Some(&live), &change, schema(), &manager("kubectl"), Force::Yes).expect("forced");
+    check(
+        &forced,
+        expect![[r#"
+        {"replicas":4}
+        kubectl Apply: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+    // The same value is no conflict: both own it.
+    check(
+        &applied("kubectl", Some(&live), &deployment(&json!({"replicas": 3}))),
+        expect![[r#"
+        {"replicas":3}
+        kubectl Apply: {"f:spec":{"f:replicas":{}}}
+        kubectl-client-side-apply Update: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+}
+
+#[test]
+fn many_conflicts_are_listed_by_manager() {
+    let live = applied("a", None, &containers(&json!([{"name": "c", "image": "1", "command": ["x"]}])));
+    let live = applied("b", Some(&live), &deployment(&json!({"replicas": 1})));
+    let change = deployment(&json!({"replicas": 2, "template": {"spec": {"containers": [
+        {"name": "c", "image": "2", "command": ["y"]}]}}}));
+    let Err(Error::Conflicts(conflicts)) = apply_as("x", Some(&live), &change) else { panic!("conflict") };
+    expect![[r#"
+        Apply failed with 3 conflicts: conflicts with "a":
+        - .spec.template.spec.containers[name="c"].command
+        - .spec.template.spec.containers[name="c"].image
+        conflicts with "b":
+        - .spec.replicas"#]]
+    .assert_eq(&conflicts.to_string());
+    assert_eq!(conflicts.0[2].message(), r#"conflict with "b""#);
+}
+
+#[test]
+fn an_apply_that_changes_nothing_changes_no_byte() {
+    let applied_object = containers(&json!([{"name": "c", "image": "1"}]));
+    let live = applied("a", None, &applied_object);
+    let later = Manager { now: Timestamp::MAX, ..manager("a") };
+    let again = apply(Some(&live), &applied_object, schema(), &later, Force::No).expect("no conflict");
+    assert_eq!(again.to_string(), live.to_string());
+}
+
+#[test]
+fn updates_take_what_they_change() {
+    let live = applied("a", None, &deployment(&json!({"replicas": 1, "paused": true})));
+    let mut new = live.clone();
+    new["spec"] = json!({"replicas": 2});
+    new["metadata"]["labels"] = json!({"x": "1"});
+    track_update(Some(&live), &mut new, schema(), &manager("edit"));
+    check(
+        &new,
+        expect![[r#"
+        {"replicas":2}
+        edit Update: {"f:metadata":{"f:labels":{".":{},"f:x":{}}},"f:spec":{"f:replicas":{}}}"#]],
+    );
+    let before = new.clone();
+    track_update(Some(&before), &mut new, schema(), &Manager { now: Timestamp::MAX, ..manager("edit") });
+    assert_eq!(new, before);
+}
+
+#[test]
+fn managed_fields_can_be_reset() {
+    let live = applied("a", None, &deployment(&json!({"replicas": 1})));
+    let mut new = live.clone();
+    new["metadata"]["managedFields"] = json!([{}]);
+    track_update(Some(&live), &mut new, schema(), &manager("edit"));
+    assert_eq!(new["metadata"].get("managedFields"), None);
+    // Objects that nobody is recorded for belong to a stand-in.
+    let error = apply_as("b", Some(&new), &deployment(&json!({"replicas": 2}))).expect_err("conflict");
+    expect![[r#"Apply failed with 1 conflict: conflict with "before-first-apply" using apps/v1: .spec.replicas"#]]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn old_updates_are_merged() {
+    let mut live = deployment(&json!({}));
+    let names = ["m00", "m01", "m02", "m03", "m04", "m05", "m06", "m07", "m08", "m09", "m10", "m11", "m12"];
+    for (index, name) in names.into_iter().enumerate() {
+        let mut new = live.clone();
+        new["metadata"]["labels"][name] = "x".into();
+        let now = Timestamp::from_second(index as i64).expect("in range");
+        track_update(Some(&live), &mut new, schema(), &Manager { now, ..manager(name) });
+        live = new;
+    }
+    let entries = live["metadata"]["managedFields"].as_array().expect("a list");
+    let names: Vec<&str> = entries.iter().filter_map(|entry| entry["manager"].as_str()).collect();
+    assert_eq!(names, ["ancient-changes", "m04", "m05", "m06", "m07", "m08", "m09", "m10", "m11", "m12"]);
+}
+
+#[test]
+fn refuses_what_cannot_be_applied() {
+    let cases = [
+        (
+            deployment(&json!({"foo": 1})),
+            "failed to create typed patch object (web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
+        ),
+        (
+            containers(&json!([{"name": "a"}, {"name": "a"}])),
+            "failed to create typed patch object (web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
+        ),
+        (json!({"metadata": {"managedFields": []}}), "metadata.managedFields must be nil"),
+    ];
+    for (object, expected) in cases {
+        assert_eq!(apply_as("a", None, &object).map_err(|error| error.to_string()), Err(expected.to_owned()));
+    }
+}
+
+#[test]
+fn sets_atomic_lists_and_status() {
+    let object = |finalizers: &Value, tolerations: &Value| {
+        json!({"metadata": {"finalizers": finalizers}, "status": {"replicas": 1},
+            "spec": {"template": {"spec": {"tolerations": tolerations}}}})
+    };
+    let live = applied("a", None, &object(&json!(["x", "y"]), &json!([{"key": "t"}])));
+    assert_eq!(live.get("status"), None);
+    let live = applied("b", Some(&live), &json!({"metadata": {"finalizers": ["z", "y"]}}));
+    assert_eq!(live["metadata"]["finalizers"], json!(["x", "z", "y"]));
+    let live = applied("a", Some(&live), &object(&json!([]), &json!([{"key": "u"}])));
+    assert_eq!(live["metadata"]["finalizers"], json!(["z", "y"]));
+    assert_eq!(live["spec"]["template"]["spec"]["tolerations"], json!([{"key": "u"}]));
+}
+
+#[test]
+fn field_sets_survive_a_round_trip() {
+    let value = json!({"f:a": {}, "f:b": {".": {}, "k:{\"name\":\"x\"}": {}}, "f:c": {"v:\"s\"": {}, "i:0": {}}});
+    assert_eq!(FieldSet::from_value(&value).to_value(), value);
+}
+
+fn some_containers(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let container = (
+        prop::sample::select(names),
+        prop::option::of("[a-c]"),
+        prop::collection::btree_map(80_u16..83, "[a-c]", 0..3),
+    );
+    prop::collection::vec(container, 0..4).prop_map(|rows| {
+        let rows: std::collections::BTreeMap<_, _> =
+            rows.into_iter().map(|(name, image, ports)| (name, (image, ports))).collect();
+        let rows = rows.into_iter().map(|(name, (image, ports))| {
+            let ports: Vec<Value> =
+                ports.iter().map(|(port, name)| json!({"containerPort": port, "name": name})).collect();
+            let mut container = json!({"name": name, "ports": ports});
+            if let Some(image) = image {
+                container["image"] = image.into();
+            }
+            container
+        });
+        containers(&rows.collect())
+    })
+}
+
+/// Lists sorted by name, managers left out: what must not depend on the order of writes.
+fn content(object: &Value) -> Value {
+    let mut spec = object["spec"].clone();
+    if let Some(list) = spec.pointer_mut("/template/spec/containers").and_then(Value::as_array_mut) {
+        list.sort_by_key(|item| item["name"].to_string());
+    }
+    spec
+}
+
+proptest! {
+    #[test]
+    fn applying_twice_is_applying_once(first in some_containers(&["a", "b", "c"]), second in some_containers(&["a", "b", "c"])) {
+        let live = applied("x", None, &first);
+        let live = apply(Some(&live), &second, schema(), &manager("y"), Force::Yes).expect("forced");
+        let once = apply(Some(&live), &first, schema(), &manager("x"), Force::Yes).expect("forced");
+        let twice = apply(Some(&once), &first, schema(), &manager("x"), Force::Yes).expect("forced");
+        prop_assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn disjoint_owners_do_not_depend_on_order(first in some_containers(&["a", "b"]), second in some_containers(&["c", "d"])) {
+        let one = applied("y", Some(&applied("x", None, &first)), &second);
+        let other = applied("x", Some(&applied("y", None, &second)), &first);
+        prop_assert_eq!(content(&one), content(&other));
+        // And what the one gives up leaves the other alone.
+        let gone = applied("x", Some(&one), &json!({"metadata": {"name": "web"}}));
+        let others: Value = gone.pointer("/spec/template/spec/containers").cloned().unwrap_or(json!([]));
+        let expected = second.pointer("/spec/template/spec/containers").cloned().unwrap_or(json!([]));
+        prop_assert_eq!(others, expected);
+    }
+}

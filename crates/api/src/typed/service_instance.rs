@@ -1,0 +1,223 @@
+//! Our own kind: one running copy of a service.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::{Deserialize, Serialize};
+
+use super::{List, ListBody, Object, Scope};
+
+/// One running copy of a service, registered by itself or by an agent on its behalf.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct ServiceInstance {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What was registered.
+    #[serde(default)]
+    pub spec: ServiceInstanceSpec,
+    /// How it is.
+    #[serde(default)]
+    pub status: Option<ServiceInstanceStatus>,
+}
+
+/// What was registered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceInstanceSpec {
+    /// Name of the service.
+    pub service: String,
+    /// What the client calls the instance.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub instance_id: String,
+    /// Address or host name where it is reached.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub address: String,
+    /// Its ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<InstancePort>,
+    /// Words to select it by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whatever else the client says about it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Version of the software.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Its share of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<InstanceWeights>,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<InstanceLocality>,
+    /// How long it stays registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<InstanceLease>,
+}
+
+/// A port of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstancePort {
+    /// Name; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Number.
+    pub port: i32,
+    /// `TCP` if empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub protocol: String,
+}
+
+/// Shares of requests, by health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceWeights {
+    /// While it is passing.
+    pub passing: i32,
+    /// While it is warning.
+    pub warning: i32,
+}
+
+/// Where an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceLocality {
+    /// Region.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// Zone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// Rack.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rack: String,
+}
+
+/// How long an instance stays registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InstanceLease {
+    /// What ends the registration.
+    pub kind: LeaseKind,
+    /// Seconds without renewal after which it ends, for [`LeaseKind::Ttl`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<i32>,
+}
+
+/// What ends a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseKind {
+    /// Missing renewals.
+    Ttl,
+    /// Only a request.
+    #[default]
+    None,
+}
+
+/// How an instance is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceInstanceStatus {
+    /// Its health.
+    pub health: Health,
+    /// Why; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// The health of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Takes requests.
+    #[default]
+    Passing,
+    /// Takes requests, with its lower weight.
+    Warning,
+    /// Takes none.
+    Critical,
+}
+
+/// The form on the wire, which says its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Encoded<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: &'a ObjectMeta,
+    spec: &'a ServiceInstanceSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: &'a Option<ServiceInstanceStatus>,
+}
+
+impl Object for ServiceInstance {
+    const GROUP: &'static str = "registry.portolan.dev";
+    const VERSION: &'static str = "v1";
+    const API_VERSION: &'static str = "registry.portolan.dev/v1";
+    const KIND: &'static str = "ServiceInstance";
+    const RESOURCE: &'static str = "serviceinstances";
+    const SCOPE: Scope = Scope::Namespaced;
+
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
+        let body: ListBody<Self> = serde_json::from_slice(bytes)?;
+        Ok(body.into())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let encoded = Encoded {
+            api_version: Self::API_VERSION,
+            kind: Self::KIND,
+            metadata: &self.metadata,
+            spec: &self.spec,
+            status: &self.status,
+        };
+        serde_json::to_vec(&encoded).expect("plain structs serialise to JSON: their map keys are strings")
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::description::GroupVersionKind;
+    use crate::schema;
+
+    #[test]
+    fn fits_its_own_description() {
+        let object = json!({
+            "apiVersion": "registry.portolan.dev/v1", "kind": "ServiceInstance", "metadata": {"name": "cart-1"},
+            "spec": {"service": "cart", "instanceId": "1", "address": "10.0.0.1", "version": "2",
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "tags": ["a"], "metadata": {"k": "v"},
+                "weights": {"passing": 10, "warning": 1}, "locality": {"region": "r", "zone": "z", "rack": "k"},
+                "lease": {"kind": "ttl", "ttlSeconds": 30}},
+            "status": {"health": "warning", "reason": "slow", "since": "2026-01-01T00:00:00Z"}
+        });
+        let kind = GroupVersionKind::from_api_version(ServiceInstance::API_VERSION, ServiceInstance::KIND);
+        assert_eq!(schema::check(&object, kind), schema::Findings::default());
+        let decoded = ServiceInstance::decode(object.to_string().as_bytes()).expect("decodes");
+        let encoded: Value = serde_json::from_slice(&decoded.encode()).expect("JSON");
+        assert_eq!(encoded, object);
+        let list = json!({"metadata": {"resourceVersion": "7"}, "items": [object]}).to_string();
+        let list = ServiceInstance::decode_list(list.as_bytes()).expect("decodes");
+        assert_eq!((list.items, list.resource_version.as_str()), (vec![decoded], "7"));
+    }
+}
