@@ -1,0 +1,8 @@
+//! What the benches share: processes to measure, and how they are measured.
+//!
+//! Wall time on shared machines swings with the neighbours; the figure that repeats is the CPU time
+//! of the server's process per operation. So every bench prints that, beside a peer or a bound from
+//! the same run.
+
+pub mod process;
+pub mod report;

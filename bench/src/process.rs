@@ -1,0 +1,85 @@
+//! Processes under measurement.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+/// A server that ends with this value.
+pub struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts a program; its output goes to a file.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let log = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        Ok(Self { child: child.with_context(|| format!("start {command:?}"))? })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// CPU time used so far, user and system, all threads.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu_of(self.pid())
+    }
+
+    /// Memory that is resident now, in bytes.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).context("the server has ended")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = line.split_whitespace().next().context("no figure")?.parse()?;
+        Ok(kilobytes * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// CPU time of a process (proc(5), `stat` fields 14 and 15, in clock ticks).
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
+    let (_, fields) = stat.rsplit_once(") ").context("the stat line has a name")?;
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the clock has a rate")?;
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// A release build of our binary.
+///
+/// # Errors
+/// It was not built.
+pub fn portolan() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("portolan");
+    ensure!(path.exists(), "{} is missing: cargo build --release -p portolan", path.display());
+    Ok(path)
+}
+
+/// A free TCP port. Somebody else could take it before it is used; benches accept that.
+///
+/// # Errors
+/// No port is free.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
