@@ -9,5 +9,7 @@ pub mod pause;
 mod port;
 pub mod simulated;
 pub mod spdy;
+#[cfg(feature = "testing")]
+pub mod suite;
 
 pub use port::*;

@@ -33,6 +33,8 @@ pub struct Options {
     pub cni_binary_dir: PathBuf,
     /// Image of a pod's first process.
     pub sandbox_image: String,
+    /// Control group above those of all pods; what is empty in it is removed with the instance.
+    pub cgroup_root: PathBuf,
     /// Registries that are spoken to in plain HTTP, as `host:port`.
     pub plain_http_registries: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Options {
             cni_config_dir,
             cni_binary_dir,
             sandbox_image: PAUSE_IMAGE.to_owned(),
+            cgroup_root: PathBuf::from("/kubepods"),
             plain_http_registries: Vec::new(),
         }
     }

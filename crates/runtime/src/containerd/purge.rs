@@ -27,16 +27,17 @@ pub async fn purge(options: &Options) -> Vec<String> {
     let layout = Layout::new(options);
     let mut failures = Vec::new();
     if layout.config.exists() && has_state(&layout) {
-        match end_pods(options).await {
-            Ok(()) => {}
-            // What is left is found and killed below; the reason still helps.
-            Err(error) => failures.push(error),
+        if let Err(reason) = end_pods(options).await {
+            tracing::warn!(%reason, "cannot end all pods in an orderly way; killing what is left");
         }
     }
     if let Err(error) = supervisor::stop(&layout).await {
         failures.push(portolan_base::error::chain(&error).to_string());
     }
     kill_leftovers(&layout, &mut failures).await;
+    for folder in cgroup_folders(&options.cgroup_root) {
+        remove_empty_cgroups(&folder);
+    }
     for folder in [&options.run_dir, &layout.root] {
         unmount_below(folder, &mut failures);
     }
@@ -63,18 +64,8 @@ async fn end_pods(options: &Options) -> Result<(), String> {
     let supervisor = Supervisor::start(options.clone()).await.map_err(|error| text(&error))?;
     let runtime = supervisor.runtime().await.map_err(|error| text(&error))?;
     let sandboxes = runtime.sandboxes().await.map_err(|error| text(&error))?;
-    let parents: BTreeSet<PathBuf> = {
-        let mut parents = BTreeSet::new();
-        for sandbox in &sandboxes {
-            parents.extend(runtime.cgroup_parent(&sandbox.id).await);
-        }
-        parents
-    };
     let ends = sandboxes.iter().map(|sandbox| end_pod(&runtime, &sandbox.id));
     let failed: Vec<String> = futures::future::join_all(ends).await.into_iter().filter_map(Result::err).collect();
-    for parent in parents {
-        remove_cgroup_upwards(&parent);
-    }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
@@ -160,14 +151,14 @@ pub(crate) fn cgroup_folders(group: &Path) -> Vec<PathBuf> {
     all.map(|hierarchy| hierarchy.join(relative)).filter(|folder| folder.is_dir()).collect()
 }
 
-/// Removes a control group and its parents as far as they are empty.
-fn remove_cgroup_upwards(group: &Path) {
-    for ancestor in group.ancestors() {
-        for folder in cgroup_folders(ancestor) {
-            // Not empty means that somebody else uses it.
-            let _ = fs::remove_dir(folder);
-        }
+/// Removes a control group with the groups in it as far as no process is in them: the group may be
+/// shared with another instance.
+fn remove_empty_cgroups(folder: &Path) {
+    for inner in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        remove_empty_cgroups(&inner.path());
     }
+    // Fails if it is in use, which is what is wanted.
+    let _ = fs::remove_dir(folder);
 }
 
 fn unmount_below(folder: &Path, failures: &mut Vec<String>) {

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 
-use super::{Inner, PROBE_TIMEOUT};
+use super::Inner;
 
 /// With events this only covers what they missed; costs two list calls.
 const RELIST_WITH_EVENTS: Duration = Duration::from_secs(30);
@@ -142,16 +142,7 @@ fn on_event(inner: Arc<Inner>, event: Envelope, settling: &mut JoinSet<()>) {
 async fn wake_when_settled(inner: &Inner, id: &str) {
     let mut backoff = Backoff::new(SETTLE_FIRST, Duration::from_millis(250));
     let settled = async {
-        loop {
-            let container = inner.container_status(id).await;
-            let done = match container {
-                Ok(Some(status)) => status.state == v1::ContainerState::ContainerExited as i32,
-                Ok(None) => sandbox_is_down(inner, id).await,
-                Err(_) => false,
-            };
-            if done {
-                return;
-            }
+        while !has_ended(inner, id).await {
             tokio::time::sleep(backoff.advance()).await;
         }
     };
@@ -160,16 +151,22 @@ async fn wake_when_settled(inner: &Inner, id: &str) {
     inner.changed();
 }
 
-async fn sandbox_is_down(inner: &Inner, id: &str) -> bool {
-    let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
+/// Whether the container or sandbox of this id is listed as ended, or not at all.
+///
+/// Asks by list and filter: to ask for the status of an unknown id fills the runtime's log with errors.
+async fn has_ended(inner: &Inner, id: &str) -> bool {
+    let filter = Some(v1::ContainerFilter { id: id.to_owned(), ..Default::default() });
     let mut client = inner.runtime();
-    match tokio::time::timeout(PROBE_TIMEOUT, client.pod_sandbox_status(request)).await {
-        Ok(Ok(answer)) => {
-            answer.into_inner().status.is_none_or(|status| status.state == v1::PodSandboxState::SandboxNotready as i32)
-        }
-        Ok(Err(status)) => status.code() == tonic::Code::NotFound,
-        Err(_) => false,
+    let listed = client.list_containers(v1::ListContainersRequest { filter }).await;
+    match listed.map(|answer| answer.into_inner().containers) {
+        Ok(containers) if containers.is_empty() => {}
+        Ok(containers) => return containers.iter().all(|c| c.state == v1::ContainerState::ContainerExited as i32),
+        Err(_) => return false,
     }
+    let filter = Some(v1::PodSandboxFilter { id: id.to_owned(), ..Default::default() });
+    let listed = client.list_pod_sandbox(v1::ListPodSandboxRequest { filter }).await;
+    let ready = v1::PodSandboxState::SandboxReady as i32;
+    listed.is_ok_and(|answer| answer.into_inner().items.iter().all(|sandbox| sandbox.state != ready))
 }
 
 async fn relist(inner: &Weak<Inner>, seen: &mut Seen) {

@@ -167,5 +167,5 @@ fn missing(what: &'static str, name: &str) -> Error {
     Error::NotFound { what, name: name.to_owned() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;

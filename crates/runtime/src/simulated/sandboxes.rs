@@ -97,10 +97,13 @@ impl SimulatedRuntime {
         Ok(image.clone())
     }
 
-    fn find_image(&self, reference: &str) -> Option<Image> {
-        let name = reference.parse::<ImageName>().map(|name| name.to_string()).unwrap_or_default();
+    fn find_image(&self, reference: &str) -> Result<Option<Image>> {
         let world = self.world.lock();
-        world.images.values().find(|image| image.id == reference || image.tags.contains(&name)).cloned()
+        if let Some(image) = world.images.values().find(|image| image.id == reference) {
+            return Ok(Some(image.clone()));
+        }
+        let name = reference.parse::<ImageName>()?;
+        Ok(world.images.get(&name.to_string()).cloned())
     }
 }
 
@@ -114,7 +117,7 @@ pub(super) async fn pause(delay: std::time::Duration) {
 #[async_trait]
 impl Images for SimulatedRuntime {
     async fn image(&self, reference: &str) -> Result<Option<Image>> {
-        Ok(self.find_image(reference))
+        self.find_image(reference)
     }
 
     async fn pull(&self, reference: &str, _auth: Option<&RegistryAuth>) -> Result<String> {
@@ -130,7 +133,7 @@ impl Images for SimulatedRuntime {
     }
 
     async fn remove_image(&self, reference: &str) -> Result<()> {
-        let found = self.find_image(reference).ok_or_else(|| missing("image", reference))?;
+        let found = self.find_image(reference)?.ok_or_else(|| missing("image", reference))?;
         self.world.lock().images.retain(|_, image| image.id != found.id);
         Ok(())
     }

@@ -1,0 +1,228 @@
+//! The behaviour suite against real containers: a private containerd of its own, taken down afterwards.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use portolan_base::Shutdown;
+use portolan_runtime::containerd::{self, Health, Supervisor, purge};
+use portolan_runtime::cri::CriRuntime;
+use portolan_runtime::suite::{self, Fixture};
+use portolan_runtime::{ContainerId, Images, NamespaceMode, Runtime, SandboxId};
+use tokio::io::AsyncReadExt;
+
+/// Runs a test on an instance of its own and takes everything down, however the test ends.
+async fn with_instance(test: impl AsyncFnOnce(&containerd::Options)) {
+    let data = tempfile::tempdir().expect("a scratch folder");
+    let run = tempfile::Builder::new().prefix("p").tempdir_in("/tmp").expect("a scratch folder");
+    let mut options = containerd::Options::new(
+        data.path().to_owned(),
+        run.path().to_owned(),
+        data.path().join("cni/conf"),
+        data.path().join("cni/bin"),
+    );
+    // A short name that no other test has.
+    options.cgroup_root = Path::new("/").join(run.path().file_name().expect("a folder has a name"));
+    let outcome = AssertUnwindSafe(test(&options)).catch_unwind().await;
+    let failures = purge(&options).await;
+    if let Err(panic) = outcome {
+        eprintln!("containerd said: {}", fs::read_to_string(data.path().join("containerd.log")).unwrap_or_default());
+        std::panic::resume_unwind(panic);
+    }
+    assert_eq!(failures, Vec::<String>::new(), "left over");
+    assert_nothing_is_left(&options);
+}
+
+/// No process, mount or control group mentions the instance.
+fn assert_nothing_is_left(options: &containerd::Options) {
+    let run = options.run_dir.to_string_lossy().into_owned();
+    let data = options.data_dir.to_string_lossy().into_owned();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("Linux");
+    let left = mounts.lines().filter(|line| line.contains(&run) || line.contains(&data));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<&str>::new());
+    for process in fs::read_dir("/proc").expect("Linux").flatten() {
+        let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        assert!(!arguments.contains(&run), "{arguments}");
+        let groups = fs::read_to_string(process.path().join("cgroup")).unwrap_or_default();
+        assert!(!groups.contains(options.cgroup_root.to_str().expect("our own name")), "{arguments}: {groups}");
+    }
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").expect("Linux").flatten() {
+        let group = hierarchy.path().join(options.cgroup_root.strip_prefix("/").expect("absolute"));
+        assert!(!group.exists(), "{}", group.display());
+    }
+}
+
+async fn runtime(supervisor: &Supervisor, options: &containerd::Options) -> Arc<CriRuntime> {
+    let runtime = supervisor.runtime().await.expect("containerd answers");
+    let archive = options.data_dir.join("busybox.tar");
+    suite::write_busybox_archive(&archive, "busybox:suite").expect("busybox-static is installed");
+    assert_eq!(runtime.load(&archive).await.expect("the archive is valid"), ["docker.io/library/busybox:suite"]);
+    Arc::new(runtime)
+}
+
+fn fixture(runtime: Arc<dyn Runtime>, options: &containerd::Options, network: NamespaceMode) -> Fixture {
+    Fixture {
+        runtime,
+        image: "busybox:suite".into(),
+        log_directory: options.data_dir.join("logs"),
+        cgroup_parent: options.cgroup_root.to_string_lossy().into_owned(),
+        network,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_behaves_like_a_runtime() {
+    with_instance(async |options| {
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = runtime(&supervisor, options).await;
+        let failures = suite::run(&fixture(runtime, options, NamespaceMode::Node)).await;
+        assert_eq!(failures, Vec::<String>::new());
+    })
+    .await;
+}
+
+/// A network plugin that gives every pod the same address on its loopback device.
+const PLUGIN: &str = r#"#!/bin/sh
+[ "$CNI_COMMAND" = ADD ] || exit 0
+/usr/bin/nsenter --net="$CNI_NETNS" /bin/busybox ip link set lo up
+echo '{"cniVersion":"0.3.1","interfaces":[{"name":"eth0","sandbox":"'$CNI_NETNS'"}],
+  "ips":[{"version":"4","interface":0,"address":"10.99.0.2/24"}]}'
+"#;
+
+fn install_network(options: &containerd::Options) {
+    for folder in [&options.cni_config_dir, &options.cni_binary_dir] {
+        fs::create_dir_all(folder).expect("a scratch folder");
+    }
+    for name in ["loopback", "suite"] {
+        let path = options.cni_binary_dir.join(name);
+        fs::write(&path, PLUGIN).expect("a scratch folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+    }
+    let list = r#"{"cniVersion":"0.3.1","name":"suite","plugins":[{"type":"suite"}]}"#;
+    fs::write(options.cni_config_dir.join("10-suite.conflist"), list).expect("a scratch folder");
+}
+
+/// Starts a pod whose container listens on `port` and answers every connection with `words`.
+async fn start_server(fixture: &Fixture, port: u16, words: &str) -> (SandboxId, ContainerId) {
+    let answer = format!("echo {words}");
+    let port = port.to_string();
+    fixture
+        .start("server", &["nc", "-ll", "-p", &port, "-e", "/bin/busybox", "sh", "-c", &answer])
+        .await
+        .expect("starts")
+}
+
+/// Connects as soon as the server listens: only its first start can be refused.
+async fn ask(runtime: &dyn Runtime, sandbox: &SandboxId, port: u16) -> String {
+    let mut backoff = portolan_base::Backoff::new(Duration::from_millis(5), Duration::from_millis(200));
+    let (mut reader, _writer) = loop {
+        match runtime.connect(sandbox, port).await {
+            Ok(streams) => break streams,
+            Err(error) => {
+                let delay = backoff.advance();
+                assert!(delay < Duration::from_millis(200), "{error}");
+                tokio::time::sleep(delay).await;
+            }
+        }
+    };
+    let mut answer = String::new();
+    reader.read_to_string(&mut answer).await.expect("the server answers");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_inside_a_pod_of_its_own_network_are_reached() {
+    with_instance(async |options| {
+        install_network(options);
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = runtime(&supervisor, options).await;
+        let fixture = fixture(runtime.clone(), options, NamespaceMode::Pod);
+        let (sandbox, _) = start_server(&fixture, 80, "from inside").await;
+        assert_eq!(ask(runtime.as_ref(), &sandbox, 80).await, "from inside\n");
+        let listed = runtime.sandboxes().await.expect("containerd answers");
+        assert_eq!(listed[0].addresses, ["10.99.0.2".parse::<IpAddr>().expect("an address")]);
+        assert!(listed[0].network_namespace.as_ref().is_some_and(|path| path.starts_with(&options.run_dir)));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_survive_a_restart_of_the_agent_and_the_death_of_containerd() {
+    with_instance(async |options| {
+        let first = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let before = runtime(&first, options).await;
+        let (_, container) = fixture(before.clone(), options, NamespaceMode::Node)
+            .start("survivor", &["sleep", "3600"])
+            .await
+            .expect("the pod starts");
+        let known = before.containers().await.expect("containerd answers");
+        let Health::Running { pid, .. } = *first.health().borrow() else { panic!("it does not run") };
+        drop((before, first));
+
+        let second = Supervisor::start(options.clone()).await.expect("containerd is adopted");
+        assert_eq!(*second.health().borrow(), Health::Running { pid, restarts: 0 });
+        let after = second.runtime().await.expect("containerd answers");
+        assert_eq!(after.containers().await.expect("containerd answers"), known);
+
+        let shutdown = Shutdown::default();
+        let mut health = second.health();
+        let killed_and_back = async {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("it runs");
+            let back = health.wait_for(|health| matches!(health, Health::Running { restarts: 1, .. })).await;
+            drop(back.expect("the supervisor lives"));
+            shutdown.request();
+        };
+        tokio::join!(second.run(shutdown.clone()), killed_and_back);
+        assert_eq!(after.containers().await.expect("it answers again"), known);
+        let mut changes = after.changes();
+        changes.mark_unchanged();
+        after.stop_container(&container, Duration::from_secs(0)).await.expect("it is still there");
+        changes.changed().await.expect("the runtime lives");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_taken_down_even_if_containerd_is_dead() {
+    with_instance(async |options| {
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = runtime(&supervisor, options).await;
+        let fixture = fixture(runtime, options, NamespaceMode::Node);
+        fixture.start("orphan", &["sleep", "3600"]).await.expect("the pod starts");
+        supervisor.stop().await.expect("containerd ends");
+        // A configuration that cannot be used: only the clean-up of last resort is left.
+        fs::write(options.run_dir.join("containerd.toml"), "not toml").expect("our own file");
+        fs::remove_dir_all(options.data_dir.join("containerd/io.containerd.metadata.v1.bolt")).expect("our own file");
+    })
+    .await;
+}
+
+/// Prints figures; run it alone with `--nocapture` to read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_starts_in_reasonable_time() {
+    with_instance(async |options| {
+        let begin = Instant::now();
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        println!("containerd serves after {:?}", begin.elapsed());
+        let runtime = runtime(&supervisor, options).await;
+        println!("images in place after {:?}", begin.elapsed());
+        let fixture = fixture(runtime, options, NamespaceMode::Node);
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begin = Instant::now();
+            fixture.start("timed", &["sleep", "3600"]).await.expect("the pod starts");
+            times.push(begin.elapsed());
+        }
+        times.sort();
+        println!("pod start: best {:?}, median {:?}, worst {:?}", times[0], times[2], times[4]);
+        assert!(times[2] < Duration::from_secs(5), "{times:?}");
+    })
+    .await;
+}
