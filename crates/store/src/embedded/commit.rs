@@ -441,6 +441,14 @@ impl Committer {
     }
 }
 
+impl Drop for Committer {
+    /// Also when this thread panics: nobody must wait for an answer that will not come.
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        self.shared.queue.state.lock().requests.clear();
+    }
+}
+
 /// The version that a put makes.
 pub(super) fn version(
     key: Bytes,

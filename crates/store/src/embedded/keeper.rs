@@ -131,8 +131,11 @@ impl Shared {
     /// History that can still be asked for stays in the log, so nothing of it is lost by a restart.
     fn write_checkpoint(&self) -> io::Result<()> {
         let segments = &self.segments;
-        let compacted = self.index.read().compacted;
-        let pin = self.pin(Some(compacted)).map_err(io::Error::other)?;
+        let pin = {
+            let index = self.index.read();
+            self.pin_known(index.compacted)
+        };
+        let compacted = pin.revision();
         let obsolete: Vec<_> = {
             let sealed = segments.sealed.lock();
             sealed.iter().take_while(|sealed| sealed.last_revision <= compacted.0).cloned().collect()

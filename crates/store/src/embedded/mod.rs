@@ -16,7 +16,14 @@ mod open;
 mod record;
 mod segment;
 mod shared;
+#[cfg(any(test, feature = "testing"))]
+mod simulated;
 mod watch;
+
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod model_tests;
 
 use std::any::Any;
 use std::fmt;
@@ -34,6 +41,8 @@ pub use check::{Damage, Report, check};
 pub use files::{Access, Claim, File, Files, SystemFiles};
 pub use lease::SteadyClock;
 pub use open::{OpenError, restore};
+#[cfg(any(test, feature = "testing"))]
+pub use simulated::{Fault, SimulatedFiles};
 
 use crate::{
     Error, LeaseId, LeaseStatus, Operation, RangeRequest, RangeResponse, Revision, Status, Store, Txn, TxnResponse,

@@ -134,11 +134,14 @@ impl Shared {
 
     /// The newest revision that is durable.
     pub(super) fn visible(&self) -> Revision {
-        Revision(self.visible.load(Ordering::Acquire))
+        Revision(self.visible.load(Ordering::SeqCst))
     }
 
+    /// Sequentially consistent together with the number of watches: the committer stores this and
+    /// looks at the number, a new watch stores the number and looks at this. One of them sees the
+    /// other, else a write could stay undelivered.
     pub(super) fn set_visible(&self, revision: Revision) {
-        self.visible.store(revision.0, Ordering::Release);
+        self.visible.store(revision.0, Ordering::SeqCst);
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -145,7 +145,7 @@ pub(super) struct Watches {
 impl Watches {
     /// History up to here is no longer needed for delivery.
     pub(super) fn delivered(&self) -> Revision {
-        match self.count.load(Ordering::Acquire) {
+        match self.count.load(Ordering::SeqCst) {
             0 => Revision(u64::MAX),
             _ => Revision(self.dispatched.load(Ordering::Acquire)),
         }
@@ -153,7 +153,7 @@ impl Watches {
 
     /// Says that everything up to `visible` can be delivered.
     pub(super) fn published(&self, visible: Revision) {
-        if self.count.load(Ordering::Acquire) > 0 {
+        if self.count.load(Ordering::SeqCst) > 0 {
             self.signal.lock().visible = visible.0;
             self.wake.notify_one();
         }
@@ -198,7 +198,7 @@ impl Watches {
             told: Instant::now(),
             pending: Vec::new(),
         });
-        self.count.store(registry.watchers.len(), Ordering::Release);
+        self.count.store(registry.watchers.len(), Ordering::SeqCst);
         drop(registry);
         // A write may have been published between the look at `visible` and the count above.
         let mut signal = self.signal.lock();
@@ -268,14 +268,14 @@ impl Watches {
             if rearm || next_progress.is_some_and(|at| Instant::now() >= at) {
                 next_progress = registry.progress(reached);
             }
-            self.count.store(registry.watchers.len(), Ordering::Release);
+            self.count.store(registry.watchers.len(), Ordering::SeqCst);
         }
         let mut registry = self.registry.lock();
         registry.closed = true;
         for (_, watcher) in registry.watchers.drain() {
             watcher.last.send(WatchItem::Closed);
         }
-        self.count.store(0, Ordering::Release);
+        self.count.store(0, Ordering::SeqCst);
     }
 }
 
