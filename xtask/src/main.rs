@@ -1,6 +1,7 @@
 //! Tasks of the repository itself: `cargo xtask <task>`.
 
 mod codegen;
+mod layers;
 
 use std::path::PathBuf;
 
@@ -27,11 +28,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Checks that the crates depend on each other only as the table of layers allows.
+    Layers,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Codegen { openapi, check } => codegen::run(&openapi, check),
+        Task::Layers => layers::run(),
     }
 }
 

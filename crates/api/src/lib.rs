@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod encoded;
 pub mod field;
 pub mod int_or_string;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod schema;

@@ -5,13 +5,16 @@ use super::*;
 
 const REFERENCE: &str = "#/definitions/";
 
+/// Needed although only parameters refer to it.
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+
 /// Definitions whose JSON is not what their schema says.
 const SPECIAL: [(&str, &str); 5] = [
     ("io.k8s.apimachinery.pkg.api.resource.Quantity", "quantity"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", "micro-time"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "any"),
     ("io.k8s.apimachinery.pkg.runtime.RawExtension", "any"),
-    ("io.k8s.apimachinery.pkg.apis.meta.v1.Patch", "any"),
+    (PATCH, "any"),
 ];
 
 /// Writes the definitions that the resources need.
@@ -26,6 +29,7 @@ pub(super) fn render(document: &Value, resources: &Resources) -> Result<String> 
             kinds(definition).any(|kind| versions.contains(&(kind.group.as_str(), kind.version.as_str())))
         })
         .map(|(name, _)| name.as_str())
+        .chain([PATCH])
         .collect();
     while let Some(name) = queue.pop() {
         if needed.insert(name) {

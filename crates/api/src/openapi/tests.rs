@@ -1,0 +1,74 @@
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+
+use super::*;
+
+/// Every reference in `document` that points nowhere.
+fn dangling(document: &Value) -> BTreeSet<String> {
+    fn collect(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(target)) = fields.get("$ref") {
+                    found.insert(target.clone());
+                }
+                fields.values().for_each(|value| collect(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| collect(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(document, &mut found);
+    found.retain(|target| document.pointer(target.trim_start_matches('#')).is_none());
+    found
+}
+
+#[test]
+fn every_document_of_the_index_is_there_and_complete() {
+    let index = v3_index();
+    let paths = index["paths"].as_object().expect("an object");
+    assert!(paths.contains_key("api/v1") && paths.contains_key("apis/registry.portolan.dev/v1"));
+    for name in paths.keys() {
+        let document = v3(name).expect("listed");
+        assert_eq!(dangling(&document), BTreeSet::new(), "{name}");
+    }
+    assert_eq!(v3("apis/none/v1"), None);
+    assert_eq!(dangling(&v2()), BTreeSet::new());
+}
+
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = v2();
+    let mut seen = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("an object") {
+        for (method, operation) in item.as_object().expect("an object").iter().filter(|(it, _)| *it != "parameters") {
+            let id = operation["operationId"].as_str().expect("text");
+            assert!(seen.insert(id.to_owned()), "{method} {path}: {id}");
+        }
+    }
+}
+
+#[test]
+fn patches_say_what_kubectl_looks_for() {
+    let document = v3("apis/apps/v1").expect("served");
+    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    let names: Vec<&str> =
+        patch["parameters"].as_array().expect("a list").iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    let types: Vec<&String> = patch["requestBody"]["content"].as_object().expect("an object").keys().collect();
+    expect![[r#"["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"]"#]]
+    .assert_eq(&format!("{types:?}"));
+    expect![[r#"{"group":"apps","kind":"Deployment","version":"v1"}"#]]
+        .assert_eq(&patch["x-kubernetes-group-version-kind"].to_string());
+}
+
+#[test]
+fn schemas_carry_the_merge_rules() {
+    let document = v3("api/v1").expect("served");
+    let schemas = &document["components"]["schemas"];
+    expect![[r##"{"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.ServicePort"},"type":"array","x-kubernetes-list-map-keys":["port","protocol"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"port","x-kubernetes-patch-strategy":"merge"}"##]]
+    .assert_eq(&schemas["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"].to_string());
+    expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},"spec":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSpec"}]},"status":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodStatus"}]}},"type":"object","x-kubernetes-group-version-kind":[{"group":"","kind":"Pod","version":"v1"}]}"##]]
+    .assert_eq(&schemas["io.k8s.api.core.v1.Pod"].to_string());
+}
