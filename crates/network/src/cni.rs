@@ -87,3 +87,25 @@ pub fn install(directory: &Path, executable: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+/// One invocation without a process, for tests.
+#[cfg(test)]
+pub(crate) fn invoke_for_test(
+    command: &str,
+    name: &str,
+    container: &str,
+    namespace: &str,
+    network: &Value,
+) -> Result<Option<Value>, String> {
+    let variable = |wanted: &str| {
+        let value = match wanted {
+            "CNI_COMMAND" => command,
+            "CNI_CONTAINERID" => container,
+            "CNI_IFNAME" => "eth0",
+            _ => namespace,
+        };
+        value.to_owned()
+    };
+    let request = protocol::Request::parse(variable, network.to_string().as_bytes());
+    request.and_then(|request| attach::run(name, &request)).map_err(|error| error.to_json().to_string())
+}

@@ -16,8 +16,6 @@ pub struct Config {
     pub table: String,
     /// Name of the bridge that pods are attached to, at most 15 bytes.
     pub bridge: String,
-    /// Name of the dummy link that carries service addresses, at most 15 bytes.
-    pub service_link: String,
     /// Addresses of this node's pods; the first one is the gateway on the bridge.
     pub pod_cidr: Cidr,
     /// Addresses of all pods.
@@ -29,7 +27,7 @@ pub struct Config {
     /// Ports of nodes that services may use.
     pub node_ports: RangeInclusive<u16>,
     /// Service addresses that a process on this node listens on, such as the one of DNS. They are
-    /// put on the service link and left out of the rules.
+    /// put on the bridge and left out of the rules.
     pub local_addresses: Vec<Ipv4Addr>,
     /// Largest packet of a pod.
     pub mtu: u32,
@@ -45,7 +43,6 @@ impl Config {
             node: node.into(),
             table: "portolan".into(),
             bridge: "portolan0".into(),
-            service_link: "portolan1".into(),
             pod_cidr: cidr(42, 24),
             cluster_cidr: cidr(42, 16),
             service_cidr: cidr(43, 16),
@@ -68,14 +65,9 @@ impl Config {
         if !table_ok {
             return Err(InvalidConfig::Table(self.table.clone()));
         }
-        for link in [&self.bridge, &self.service_link] {
-            let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-            if link.is_empty() || link.len() > 15 || !link.chars().all(plain) {
-                return Err(InvalidConfig::Link(link.clone()));
-            }
-        }
-        if self.bridge == self.service_link {
-            return Err(InvalidConfig::Link(self.bridge.clone()));
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+        if self.bridge.is_empty() || self.bridge.len() > 15 || !self.bridge.chars().all(plain) {
+            return Err(InvalidConfig::Bridge(self.bridge.clone()));
         }
         if !(16..=30).contains(&self.pod_cidr.prefix()) {
             return Err(InvalidConfig::PodCidr(self.pod_cidr));
@@ -90,9 +82,9 @@ pub enum InvalidConfig {
     /// The table's name.
     #[error("nftables table {0:?}: use up to 64 letters, digits and underscores, beginning with a letter")]
     Table(String),
-    /// The name of a link.
-    #[error("link {0:?}: use 1 to 15 letters, digits, '-', '_' or '.', and a different name for each link")]
-    Link(String),
+    /// The name of the bridge.
+    #[error("bridge {0:?}: use 1 to 15 letters, digits, '-', '_' or '.'")]
+    Bridge(String),
     /// The size of the node's pod network.
     #[error("pod network {0}: the prefix of a node must have 16 to 30 bits")]
     PodCidr(Cidr),

@@ -12,6 +12,8 @@ mod ipam;
 mod netlink;
 pub mod plan;
 mod setup;
+#[cfg(test)]
+mod testing;
 
 pub use cidr::{Cidr, ParseCidrError};
 pub use config::{Config, InvalidConfig};

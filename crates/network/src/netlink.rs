@@ -115,10 +115,6 @@ impl Netlink {
         self.create(libc::RTM_NEWLINK, body)
     }
 
-    pub(crate) fn create_dummy(&mut self, name: &str) -> io::Result<()> {
-        self.create(libc::RTM_NEWLINK, Message::link(0, 0, 0, 0).name(name).link_info("dummy", None))
-    }
-
     /// Creates a pair: `host` here, attached to `master`, and `peer` inside `namespace`.
     pub(crate) fn create_veth(
         &mut self,

@@ -11,9 +11,10 @@
 //! | `node_ports`, `node_port_endpoints` | the same without the address | the same |
 //! | `local_*` of each | as above | the endpoints of this node, for traffic from outside under `externalTrafficPolicy: Local` |
 //!
-//! `pick_address_3` is one rule: `dnat to ip daddr . meta l4proto . th dport . numgen random mod 3
-//! map @endpoints`. So any number of endpoints is balanced exactly, and the packet path is two hash
-//! look-ups for a new connection and none for the others, whatever the number of services.
+//! `pick_address_3` is two rules: `meta mark set numgen random mod 3 offset ...` and `dnat to
+//! ip daddr . meta l4proto . th dport . meta mark map @endpoints`. So any number of endpoints is
+//! balanced exactly, and the packet path is two hash look-ups for a new connection and none for the
+//! others, whatever the number of services. The mark is that of a connection's first packet only.
 //!
 //! A service with session affinity uses `keep_address_SECONDS_N`: the client's choice is
 //! remembered in `affinity` (client . address . protocol . port -> member), and `*_members` maps the

@@ -50,8 +50,7 @@ pub enum SetupError {
     Apply(#[from] ApplyError),
 }
 
-/// Makes the bridge, the service link with its addresses and routes, the kernel settings and an
-/// empty rule table. Idempotent; a table that exists keeps its rules, so that a restarted agent
+/// Makes the bridge with its addresses and routes, the kernel settings and an empty rule table. Idempotent; a table that exists keeps its rules, so that a restarted agent
 /// does not interrupt traffic.
 ///
 /// # Errors
@@ -78,18 +77,14 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     netlink.add_address(bridge, gateway, config.pod_cidr.prefix()).map_err(at_bridge)?;
     netlink.set_up(bridge).map_err(at_bridge)?;
 
-    let service = make_link(&mut netlink, &config.service_link, |netlink| netlink.create_dummy(&config.service_link))?;
-    let at_service =
-        |source| SetupError::Link { step: "configure service link", name: config.service_link.clone(), source };
     for address in &config.local_addresses {
-        netlink.add_address(service, *address, 32).map_err(at_service)?;
+        netlink.add_address(bridge, *address, 32).map_err(at_bridge)?;
     }
-    netlink.set_up(service).map_err(at_service)?;
     // The routes let the host itself send to service addresses even without a default route; the
     // source is one that every pod can answer.
     for to in [config.service_cidr, config.load_balancer_cidr] {
-        let route = Route { to, link: service, gateway: None, source: Some(gateway) };
-        netlink.set_route(route).map_err(at_service)?;
+        let route = Route { to, link: bridge, gateway: None, source: Some(gateway) };
+        netlink.set_route(route).map_err(at_bridge)?;
     }
 
     sysctl("net/ipv4/ip_forward", "1")?;
@@ -114,23 +109,21 @@ pub fn teardown_node(config: &Config) -> Vec<SetupError> {
     if let Err(error) = apply::apply(&plan::remove_table(config)) {
         failures.push(error.into());
     }
-    for name in [&config.bridge, &config.service_link] {
-        let deleted = Netlink::open().and_then(|mut netlink| netlink.delete_link(name));
-        if let Err(source) = deleted {
-            failures.push(SetupError::Link { step: "delete link", name: name.clone(), source });
-        }
+    let deleted = Netlink::open().and_then(|mut netlink| netlink.delete_link(&config.bridge));
+    if let Err(source) = deleted {
+        failures.push(SetupError::Link { step: "delete link", name: config.bridge.clone(), source });
     }
     failures
 }
 
-/// Puts a further service address on the service link, so that a process here can listen on it.
+/// Puts a further service address on the bridge, so that a process here can listen on it.
 ///
 /// # Errors
 /// The link does not exist or the kernel refused.
 pub fn add_local_address(config: &Config, address: Ipv4Addr) -> Result<(), SetupError> {
-    let failed = |source| SetupError::Link { step: "add an address to", name: config.service_link.clone(), source };
+    let failed = |source| SetupError::Link { step: "add an address to", name: config.bridge.clone(), source };
     let mut netlink = Netlink::open().map_err(failed)?;
-    let link = netlink.link(&config.service_link).map_err(failed)?;
+    let link = netlink.link(&config.bridge).map_err(failed)?;
     let link = link.ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ENODEV)))?;
     netlink.add_address(link.index, address, 32).map_err(failed)
 }

@@ -228,7 +228,8 @@ impl Planner {
                 for (slot, backend) in slots.iter().enumerate() {
                     let target = format!("{} . {}", backend.ip(), backend.port());
                     if frontend.affinity.is_none() {
-                        element(family.map(Role::Endpoints), format!("{front} . {slot}"), target);
+                        let slot = FIRST_MEMBER as usize + slot;
+                        element(family.map(Role::Endpoints), format!("{front} . {slot:#x}"), target);
                         continue;
                     }
                     let member = old.members.get(backend).copied().unwrap_or_else(|| {
@@ -237,8 +238,8 @@ impl Planner {
                         self.next_member = if member == u32::MAX { FIRST_MEMBER } else { member + 1 };
                         member
                     });
-                    element(family.map(Role::Slots), format!("{front} . {slot}"), member.to_string());
-                    element(family.map(Role::Members), format!("{front} . {member}"), target);
+                    element(family.map(Role::Slots), format!("{front} . {slot}"), format!("{member:#x}"));
+                    element(family.map(Role::Members), format!("{front} . {member:#x}"), target);
                     members.insert(*backend, member);
                 }
                 new.slots = slots;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::frontend::{FrontendKey, Place};
 use crate::Config;
 
-/// Member numbers begin here, so that a packet's own mark is not taken for one.
+/// Slots and members are numbered from here, far from the marks that administrators use.
 pub(super) const FIRST_MEMBER: u32 = 0x7000_0000;
 /// A larger pod network would make the static hairpin set too large.
 const HAIRPIN_PREFIX: u8 = 20;
@@ -101,7 +101,8 @@ impl Picker {
         match self.affinity {
             None => {
                 let map = family.map(Role::Endpoints);
-                let _ = writeln!(text, "    {translate} {key} . numgen random mod {count} map @{map}");
+                let _ = writeln!(text, "    meta mark set numgen random mod {count} offset {FIRST_MEMBER:#x}");
+                let _ = writeln!(text, "    {translate} {key} . meta mark map @{map}");
             }
             Some(time) => {
                 let (slots, members, seconds) = (family.map(Role::Slots), family.map(Role::Members), time.as_secs());
@@ -204,7 +205,8 @@ pub(super) fn full_table(config: &Config, pickers: &str, elements: &str) -> Stri
          \x20   ip saddr 127.0.0.0/8 oifname \"{bridge}\" masquerade\n\
          \x20   ip saddr {pod_cidr} ip daddr != {cluster_cidr} oifname != \"{bridge}\" oifname != \"lo\" masquerade fully-random\n\
          \x20   ct status dnat {remote} ct original ip daddr {ours} masquerade fully-random\n\
-         \x20   ct status dnat {remote} ct original proto-dst {low}-{high} masquerade fully-random\n\
+         \x20   ct status dnat {remote} meta l4proto tcp ct original proto-dst {low}-{high} masquerade fully-random\n\
+         \x20   ct status dnat {remote} meta l4proto udp ct original proto-dst {low}-{high} masquerade fully-random\n\
          \x20 }}\n"
     );
     // The bridge accepts loopback addresses for the sake of the host (`setup`); pods must not use them.
@@ -235,11 +237,9 @@ fn maps(family: Family) -> String {
     };
     let name = |role| family.map(role);
     let mut text = format!("  map {} {{ type {types} : verdict; }}\n", name(Role::Entry));
-    let _ = writeln!(
-        text,
-        "  map {} {{ typeof {key} . numgen random mod 2 : ip daddr . th dport; }}",
-        name(Role::Endpoints)
-    );
+    // nft 1.0.6 cannot use a map whose ports were declared by `typeof` once it comes from the kernel
+    // ("conflicting protocols specified"), so slots travel in the packet's mark.
+    let _ = writeln!(text, "  map {} {{ type {types} . mark : ipv4_addr . inet_service; }}", name(Role::Endpoints));
     let _ = writeln!(text, "  map {} {{ typeof {key} . numgen random mod 2 : meta mark; }}", name(Role::Slots));
     let _ = writeln!(text, "  map {} {{ type {types} . mark : ipv4_addr . inet_service; }}", name(Role::Members));
     let _ = writeln!(text, "  set {} {{ type {types}; }}", name(Role::Refused));
