@@ -2,10 +2,21 @@
 
 mod apps;
 mod at;
+mod autoscaling;
+mod batch;
+mod certificates;
 mod checks;
+mod coordination;
 pub mod core;
+mod discovery;
 mod json;
+mod networking;
+mod policy;
 pub mod print;
+mod rbac;
+mod registry;
+mod scheduling;
+mod storage;
 mod workload;
 
 use crate::strategy::Strategy;
@@ -35,6 +46,25 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("apps", "deployments") => &apps::deployment::Deployment,
         ("apps", "replicasets") => &apps::replica_set::ReplicaSet,
         ("apps", "statefulsets") => &apps::stateful_set::StatefulSet,
+        ("autoscaling", "horizontalpodautoscalers") => &autoscaling::horizontal_pod_autoscaler::HorizontalPodAutoscaler,
+        ("batch", "cronjobs") => &batch::cron_job::CronJob,
+        ("batch", "jobs") => &batch::job::Job,
+        ("certificates.k8s.io", "certificatesigningrequests") => {
+            &certificates::certificate_signing_request::CertificateSigningRequest
+        }
+        ("coordination.k8s.io", "leases") => &coordination::lease::Lease,
+        ("discovery.k8s.io", "endpointslices") => &discovery::endpoint_slice::EndpointSlice,
+        ("networking.k8s.io", "ingressclasses") => &networking::ingress_class::IngressClass,
+        ("networking.k8s.io", "ingresses") => &networking::ingress::Ingress,
+        ("networking.k8s.io", "networkpolicies") => &networking::network_policy::NetworkPolicy,
+        ("policy", "poddisruptionbudgets") => &policy::pod_disruption_budget::PodDisruptionBudget,
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => &rbac::binding::ClusterRoleBinding,
+        ("rbac.authorization.k8s.io", "clusterroles") => &rbac::role::ClusterRole,
+        ("rbac.authorization.k8s.io", "rolebindings") => &rbac::binding::RoleBinding,
+        ("rbac.authorization.k8s.io", "roles") => &rbac::role::Role,
+        ("registry.portolan.dev", "serviceinstances") => &registry::service_instance::ServiceInstance,
+        ("scheduling.k8s.io", "priorityclasses") => &scheduling::priority_class::PriorityClass,
+        ("storage.k8s.io", "storageclasses") => &storage::storage_class::StorageClass,
         _ => &Plain,
     }
 }

@@ -15,4 +15,5 @@ pub(crate) mod replication_controller;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
-mod service_validation;
+pub mod service_allocation;
+pub(crate) mod service_validation;

@@ -1,0 +1,320 @@
+//! The roles and bindings that every cluster has.
+//!
+//! Source: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy`. Upstream has one
+//! role per controller; here all controllers share one identity and one role.
+
+use serde_json::{Value, json};
+
+/// User of the controllers, the garbage collector included.
+pub const CONTROLLERS: &str = "system:portolan:controllers";
+/// User of the service registry.
+pub const REGISTRY: &str = "system:portolan:registry";
+/// User of the scheduler.
+pub const SCHEDULER: &str = "system:kube-scheduler";
+/// Group of all nodes; a node's user is `system:node:NAME`.
+pub const NODES: &str = "system:nodes";
+/// Group of those who may do everything.
+pub const MASTERS: &str = "system:masters";
+/// Group of everybody who has proved who they are.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// Group of everybody else.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+const API: &str = "rbac.authorization.k8s.io";
+
+/// What one rule allows. The lists are separated by spaces; `-` is the core group.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    Resources { groups: &'static str, resources: &'static str, verbs: &'static str },
+    Paths { paths: &'static str, verbs: &'static str },
+}
+
+const fn allow(groups: &'static str, resources: &'static str, verbs: &'static str) -> Rule {
+    Rule::Resources { groups, resources, verbs }
+}
+
+const READ: &str = "get list watch";
+const WRITE: &str = "create delete deletecollection patch update";
+const ALL: &str = "create delete deletecollection get list patch update watch";
+const DISCOVERY_PATHS: &str =
+    "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/";
+const PUBLIC_PATHS: &str = "/healthz /livez /readyz /version /version/";
+
+const VIEW: &[Rule] = &[
+    allow(
+        "-",
+        "bindings configmaps endpoints events limitranges namespaces namespaces/status persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status",
+        READ,
+    ),
+    allow("discovery.k8s.io", "endpointslices", READ),
+    allow(
+        "apps",
+        "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
+        READ,
+    ),
+    allow("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
+    allow("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+    allow("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
+    allow("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+    allow("registry.portolan.dev", "serviceinstances serviceinstances/status", READ),
+];
+
+const EDIT: &[Rule] = &[
+    allow("-", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy", READ),
+    allow("-", "serviceaccounts", "impersonate"),
+    allow("-", "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE),
+    allow("-", "pods/eviction", "create"),
+    allow(
+        "-",
+        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+        WRITE,
+    ),
+    allow("-", "serviceaccounts/token", "create"),
+    allow(
+        "apps",
+        "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
+        WRITE,
+    ),
+    allow("autoscaling", "horizontalpodautoscalers", WRITE),
+    allow("batch", "cronjobs jobs", WRITE),
+    allow("policy", "poddisruptionbudgets", WRITE),
+    allow("networking.k8s.io", "ingresses networkpolicies", WRITE),
+    allow("coordination.k8s.io", "leases", ALL),
+    allow("registry.portolan.dev", "serviceinstances", WRITE),
+];
+
+const ADMIN: &[Rule] =
+    &[allow("authorization.k8s.io", "localsubjectaccessreviews", "create"), allow(API, "rolebindings roles", ALL)];
+
+/// The cluster roles: name and rules.
+const ROLES: &[(&str, &[Rule])] = &[
+    ("cluster-admin", &[allow("*", "*", "*"), Rule::Paths { paths: "*", verbs: "*" }]),
+    ("system:aggregate-to-admin", ADMIN),
+    ("system:aggregate-to-edit", EDIT),
+    ("system:aggregate-to-view", VIEW),
+    (
+        "system:basic-user",
+        &[
+            allow("authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"),
+            allow("authentication.k8s.io", "selfsubjectreviews", "create"),
+        ],
+    ),
+    ("system:discovery", &[Rule::Paths { paths: DISCOVERY_PATHS, verbs: "get" }]),
+    ("system:public-info-viewer", &[Rule::Paths { paths: PUBLIC_PATHS, verbs: "get" }]),
+    (
+        "system:monitoring",
+        &[Rule::Paths {
+            paths: "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*",
+            verbs: "get",
+        }],
+    ),
+    (
+        "system:service-account-issuer-discovery",
+        &[Rule::Paths { paths: "/.well-known/openid-configuration /openid/v1/jwks", verbs: "get" }],
+    ),
+    (
+        "system:auth-delegator",
+        &[
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
+        ],
+    ),
+    (
+        "system:node",
+        &[
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews", "create"),
+            allow("-", "services", READ),
+            allow("-", "nodes", "create get list patch update watch"),
+            allow("-", "nodes/status", "patch update"),
+            allow("- events.k8s.io", "events", "create patch update"),
+            allow("-", "pods", "create delete get list watch"),
+            allow("-", "pods/status", "patch update"),
+            allow("-", "pods/eviction", "create"),
+            allow("-", "configmaps secrets serviceaccounts", READ),
+            allow("-", "serviceaccounts/token", "create"),
+            allow("-", "endpoints namespaces persistentvolumeclaims persistentvolumes", READ),
+            allow("-", "persistentvolumeclaims/status", "get patch update"),
+            allow("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
+            allow("coordination.k8s.io", "leases", "create delete get list patch update watch"),
+            allow("discovery.k8s.io", "endpointslices", READ),
+            allow("networking.k8s.io", "networkpolicies", READ),
+            allow("node.k8s.io", "runtimeclasses", READ),
+            allow("registry.portolan.dev", "serviceinstances", READ),
+            allow("storage.k8s.io", "csidrivers storageclasses volumeattachments", READ),
+            allow("storage.k8s.io", "csinodes", "create delete get patch update"),
+        ],
+    ),
+    (
+        "system:node-proxier",
+        &[
+            allow("-", "endpoints nodes services", READ),
+            allow("- events.k8s.io", "events", "create patch update"),
+            allow("discovery.k8s.io", "endpointslices", READ),
+        ],
+    ),
+    (
+        "system:kube-scheduler",
+        &[
+            allow("- events.k8s.io", "events", "create patch update"),
+            allow("coordination.k8s.io", "leases", "create get list patch update watch"),
+            allow("-", "namespaces nodes", READ),
+            allow("-", "pods", "delete get list watch"),
+            allow("-", "bindings pods/binding", "create"),
+            allow("-", "pods/status", "patch update"),
+            allow("-", "replicationcontrollers services", READ),
+            allow("apps", "replicasets statefulsets", READ),
+            allow("policy", "poddisruptionbudgets", READ),
+            allow("-", "persistentvolumeclaims persistentvolumes", "get list patch update watch"),
+            allow("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments", READ),
+            allow("scheduling.k8s.io", "priorityclasses", READ),
+        ],
+    ),
+    (
+        CONTROLLERS,
+        &[
+            // Garbage collection and the end of a namespace reach every kind.
+            allow("*", "*", "delete deletecollection get list patch update watch"),
+            allow(
+                "-",
+                "configmaps endpoints events namespaces persistentvolumeclaims persistentvolumes pods pods/binding pods/eviction replicationcontrollers secrets serviceaccounts serviceaccounts/token",
+                "create",
+            ),
+            allow("events.k8s.io", "events", "create"),
+            allow("apps", "controllerrevisions replicasets", "create"),
+            allow("batch", "jobs", "create"),
+            allow("coordination.k8s.io", "leases", "create"),
+            allow("discovery.k8s.io", "endpointslices", "create"),
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
+        ],
+    ),
+    (
+        REGISTRY,
+        &[
+            allow("-", "endpoints namespaces nodes pods services", READ),
+            allow("- events.k8s.io", "events", "create patch update"),
+            allow("discovery.k8s.io", "endpointslices", READ),
+            allow("registry.portolan.dev", "serviceinstances serviceinstances/status", ALL),
+        ],
+    ),
+];
+
+/// Bindings of a cluster role: name, role, kind of subject, subjects.
+const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
+    ("cluster-admin", "cluster-admin", "Group", &[MASTERS]),
+    ("system:basic-user", "system:basic-user", "Group", &[AUTHENTICATED]),
+    ("system:discovery", "system:discovery", "Group", &[AUTHENTICATED]),
+    ("system:kube-scheduler", "system:kube-scheduler", "User", &[SCHEDULER]),
+    ("system:monitoring", "system:monitoring", "Group", &["system:monitoring"]),
+    ("system:node", "system:node", "Group", &[NODES]),
+    ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
+    (CONTROLLERS, CONTROLLERS, "User", &[CONTROLLERS]),
+    (REGISTRY, REGISTRY, "User", &[REGISTRY]),
+    ("system:public-info-viewer", "system:public-info-viewer", "Group", &[AUTHENTICATED, UNAUTHENTICATED]),
+    (
+        "system:service-account-issuer-discovery",
+        "system:service-account-issuer-discovery",
+        "Group",
+        &["system:serviceaccounts"],
+    ),
+];
+
+/// Roles made of others: name, and the parts in the order in which they include each other.
+const AGGREGATED: &[(&str, &[&str])] =
+    &[("admin", &["admin", "edit", "view"]), ("edit", &["edit", "view"]), ("view", &["view"])];
+
+/// All bootstrap objects, complete and in the order of creation: ClusterRoles, then
+/// ClusterRoleBindings.
+///
+/// The caller creates those that are missing and, unless the annotation
+/// `rbac.authorization.kubernetes.io/autoupdate` says `false`, adds rules and subjects that those
+/// that exist lack.
+pub fn objects() -> Vec<Value> {
+    let mut objects = Vec::with_capacity(ROLES.len() + BINDINGS.len() + AGGREGATED.len());
+    for (name, rules) in ROLES {
+        let mut role = object("ClusterRole", name);
+        role["rules"] = rules.iter().map(rule).collect();
+        if let Some(target) = name.strip_prefix("system:aggregate-to-") {
+            // An aggregating role takes in whatever carries its label; so does the next larger one.
+            role["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{target}")] = "true".into();
+        }
+        objects.push(role);
+    }
+    for (name, parts) in AGGREGATED {
+        let mut role = object("ClusterRole", name);
+        let label =
+            |part: &str| json!({"matchLabels": {format!("rbac.authorization.k8s.io/aggregate-to-{part}"): "true"}});
+        role["aggregationRule"] =
+            json!({"clusterRoleSelectors": parts.iter().map(|part| label(part)).collect::<Vec<_>>()});
+        let rules = |part: &str| match part {
+            "admin" => ADMIN,
+            "edit" => EDIT,
+            _ => VIEW,
+        };
+        role["rules"] = parts.iter().flat_map(|part| rules(part)).map(rule).collect();
+        objects.push(role);
+    }
+    for (name, role, kind, subjects) in BINDINGS {
+        let mut binding = object("ClusterRoleBinding", name);
+        binding["roleRef"] = json!({"apiGroup": API, "kind": "ClusterRole", "name": role});
+        binding["subjects"] =
+            subjects.iter().map(|subject| json!({"apiGroup": API, "kind": kind, "name": subject})).collect();
+        objects.push(binding);
+    }
+    objects
+}
+
+fn object(kind: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+        },
+    })
+}
+
+fn rule(rule: &Rule) -> Value {
+    let words =
+        |list: &str| list.split(' ').map(|word| Value::from(if word == "-" { "" } else { word })).collect::<Value>();
+    match rule {
+        Rule::Resources { groups, resources, verbs } => {
+            json!({"apiGroups": words(groups), "resources": words(resources), "verbs": words(verbs)})
+        }
+        Rule::Paths { paths, verbs } => json!({"nonResourceURLs": words(paths), "verbs": words(verbs)}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_binding_names_a_role_that_exists() {
+        let objects = objects();
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let roles: Vec<String> = objects.iter().filter(|object| object["kind"] == "ClusterRole").map(name).collect();
+        for binding in objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding") {
+            let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
+            assert!(roles.iter().any(|name| name == role), "{role}");
+        }
+    }
+
+    #[test]
+    fn a_larger_role_contains_the_smaller() {
+        let objects = objects();
+        let rules = |name: &str| {
+            let role =
+                objects.iter().find(|object| object["metadata"]["name"] == name && object["kind"] == "ClusterRole");
+            role.and_then(|role| role["rules"].as_array()).expect("a bootstrap role").clone()
+        };
+        let (admin, edit, view) = (rules("admin"), rules("edit"), rules("view"));
+        assert!(view.iter().all(|rule| edit.contains(rule)));
+        assert!(edit.iter().all(|rule| admin.contains(rule)));
+        let secrets = json!("secrets");
+        assert!(!view.iter().any(|rule| rule["resources"].as_array().is_some_and(|list| list.contains(&secrets))));
+    }
+}

@@ -1,0 +1,61 @@
+//! Pod disruption budgets.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::print::{self, integer};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of pod disruption budgets.
+pub(crate) struct PodDisruptionBudget;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Min Available"),
+    Column::string("Max Unavailable"),
+    Column::integer("Allowed Disruptions"),
+    AGE,
+];
+
+impl Strategy for PodDisruptionBudget {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        let (least, most) = (&spec["minAvailable"], &spec["maxUnavailable"]);
+        if !least.is_null() && !most.is_null() {
+            errors.invalid(&at, spec.clone(), "minAvailable and maxUnavailable cannot be both set");
+        }
+        for field in ["minAvailable", "maxUnavailable"] {
+            errors.int_or_percent(&at.child(field), &spec[field]);
+            errors.at_most_100_percent(&at.child(field), &spec[field]);
+        }
+        errors.label_selector(&at.child("selector"), &spec["selector"]);
+        errors.one_of(
+            &at.child("unhealthyPodEvictionPolicy"),
+            &spec["unhealthyPodEvictionPolicy"],
+            &["AlwaysAllow", "IfHealthyBudget"],
+        );
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let spec = &object["spec"];
+        let shown = |value: &Value| match value {
+            Value::Null => "N/A".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        vec![
+            print::name(object),
+            shown(&spec["minAvailable"]).into(),
+            shown(&spec["maxUnavailable"]).into(),
+            integer(&object["status"]["disruptionsAllowed"]).into(),
+            print::age(object, now),
+        ]
+    }
+}

@@ -1,0 +1,96 @@
+//! Roles and cluster roles.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{is_set, items};
+use crate::resources::print;
+use crate::strategy::{Column, Context, NAME, NameRule, Strategy};
+
+/// The strategy of roles in a namespace.
+pub(crate) struct Role;
+/// The strategy of roles for the cluster.
+pub(crate) struct ClusterRole;
+
+const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
+
+impl Strategy for Role {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        validate_rules(object, true)
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::PathSegment
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        cells(object)
+    }
+}
+
+impl Strategy for ClusterRole {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        validate_rules(object, false)
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::PathSegment
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        cells(object)
+    }
+}
+
+fn cells(object: &Value) -> Vec<Value> {
+    vec![print::name(object), object["metadata"]["creationTimestamp"].as_str().unwrap_or(print::UNKNOWN).into()]
+}
+
+fn validate_rules(role: &Value, namespaced: bool) -> Vec<field::Error> {
+    let (mut errors, list) = (Errors::default(), At::root("rules"));
+    for (index, rule) in items(&role["rules"]).iter().enumerate() {
+        let at = list.index(index);
+        if !is_set(&rule["verbs"]) {
+            errors.required(&at.child("verbs"), "verbs must contain at least one value");
+        }
+        if is_set(&rule["nonResourceURLs"]) {
+            let paths = at.child("nonResourceURLs");
+            if namespaced {
+                let detail = "namespaced rules cannot apply to non-resource URLs";
+                errors.invalid(&paths, rule["nonResourceURLs"].clone(), detail);
+            }
+            if ["apiGroups", "resources", "resourceNames"].iter().any(|field| is_set(&rule[*field])) {
+                let detail = "rules cannot apply to both regular resources and non-resource URLs";
+                errors.invalid(&paths, rule["nonResourceURLs"].clone(), detail);
+            }
+            continue;
+        }
+        if !is_set(&rule["apiGroups"]) {
+            errors.required(&at.child("apiGroups"), "resource rules must supply at least one api group");
+        }
+        if !is_set(&rule["resources"]) {
+            errors.required(&at.child("resources"), "resource rules must supply at least one resource");
+        }
+    }
+    let (aggregation, at) = (&role["aggregationRule"], At::root("aggregationRule"));
+    if !aggregation.is_null() {
+        let list = at.child("clusterRoleSelectors");
+        if !is_set(&aggregation["clusterRoleSelectors"]) {
+            errors.required(&list, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        }
+        for (index, selector) in items(&aggregation["clusterRoleSelectors"]).iter().enumerate() {
+            errors.label_selector(&list.index(index), selector);
+        }
+    }
+    errors.0
+}

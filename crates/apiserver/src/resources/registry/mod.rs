@@ -1,0 +1,3 @@
+//! The group `registry.portolan.dev`.
+
+pub(crate) mod service_instance;

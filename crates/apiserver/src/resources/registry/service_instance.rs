@@ -1,0 +1,157 @@
+//! Service instances: copies of a service that registered themselves.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use crate::resources::at::{At, Errors};
+use crate::resources::checks::POSITIVE;
+use crate::resources::json::{is_set, items, object_or_new, objects, set, set_zero, spec, text};
+use crate::resources::print;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of service instances.
+pub(crate) struct ServiceInstance;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Service"),
+    Column::string("Address"),
+    Column::string("Ports"),
+    Column::string("Health"),
+    AGE,
+    Column::string("Version").wide(),
+    Column::string("Tags").wide(),
+    Column::string("Lease").wide(),
+    Column::string("Reason").wide(),
+];
+const SELECTABLE: &[&str] = &["spec.service", "spec.instanceId", "spec.address", "status.health"];
+const HEALTH: [&str; 3] = ["critical", "passing", "warning"];
+/// The longest time without a renewal.
+const LONGEST_TTL_SECONDS: i64 = 24 * 60 * 60;
+
+impl Strategy for ServiceInstance {
+    fn default(&self, object: &mut Value) {
+        let name = object["metadata"]["name"].clone();
+        let Some(spec) = spec(object) else { return };
+        set_zero(spec, "instanceId", name);
+        for port in objects(spec, "ports") {
+            set_zero(port, "protocol", "TCP");
+        }
+        if let Some(weights) = object_or_new(spec, "weights") {
+            set(weights, "passing", 1);
+            set(weights, "warning", 1);
+        }
+        if let Some(lease) = object_or_new(spec, "lease") {
+            set_zero(lease, "kind", "none");
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, context: &Context) {
+        // A registration says how the instance is in the same write.
+        let Some(instance) = object.as_object_mut() else { return };
+        let now = portolan_api::time::format(context.now);
+        match object_or_new(instance, "status") {
+            Some(status) => {
+                set_zero(status, "health", "passing");
+                set_zero(status, "since", now);
+            }
+            None => {
+                instance.insert("status".to_owned(), json!({"health": "passing", "since": now}));
+            }
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.required_name(&at.child("service"), &spec["service"], validation::is_dns1123_subdomain);
+        let address = text(&spec["address"]);
+        if address.is_empty() {
+            errors.required(&at.child("address"), "the IP address or host name where the instance is reached");
+        } else if address.parse::<std::net::IpAddr>().is_err() {
+            errors.obeys(&at.child("address"), address, validation::is_dns1123_subdomain);
+        }
+        let list = at.child("ports");
+        let ports = items(&spec["ports"]);
+        for (index, port) in ports.iter().enumerate() {
+            let (at, name) = (list.index(index), text(&port["name"]));
+            if name.is_empty() && ports.len() > 1 {
+                errors.required(&at.child("name"), "");
+            } else if !name.is_empty() {
+                errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
+                if ports[..index].iter().any(|before| text(&before["name"]) == name) {
+                    errors.duplicate(&at.child("name"), name);
+                }
+            }
+            errors.within(&at.child("port"), &json!(print::integer(&port["port"])), 1, 65535);
+            errors.one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
+        }
+        let weights = at.child("weights");
+        for field in ["passing", "warning"] {
+            errors.not_negative(&weights.child(field), &spec["weights"][field]);
+        }
+        validate_lease(&spec["lease"], &at.child("lease"), &mut errors);
+        let status = At::root("status");
+        errors.one_of(&status.child("health"), &object["status"]["health"], &HEALTH);
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let (mut errors, at) = (Errors::default(), At::root("spec"));
+        if context.subresource != "status" {
+            for field in ["service", "instanceId"] {
+                errors.immutable(&at.child(field), &new["spec"][field], &old["spec"][field]);
+            }
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        let or_none = |list: Vec<String>| if list.is_empty() { print::NONE.to_owned() } else { list.join(",") };
+        let ports = items(&spec["ports"]).iter().map(|port| format!("{}/{}", port["port"], text(&port["protocol"])));
+        let lease = match (text(&spec["lease"]["kind"]), spec["lease"]["ttlSeconds"].as_i64()) {
+            ("ttl", Some(seconds)) => print::human_duration(seconds),
+            _ => print::NONE.to_owned(),
+        };
+        vec![
+            print::name(object),
+            text(&spec["service"]).into(),
+            text(&spec["address"]).into(),
+            or_none(ports.collect()).into(),
+            text(&status["health"]).into(),
+            print::age(object, now),
+            text(&spec["version"]).into(),
+            or_none(items(&spec["tags"]).iter().map(|tag| text(tag).to_owned()).collect()).into(),
+            lease.into(),
+            text(&status["reason"]).into(),
+        ]
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        SELECTABLE
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        let (half, field) = name.split_once('.').filter(|_| SELECTABLE.contains(&name))?;
+        Some(text(&object[half][field]).to_owned())
+    }
+}
+
+fn validate_lease(lease: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.one_of(&at.child("kind"), &lease["kind"], &["none", "ttl"]);
+    let (seconds, at_seconds) = (&lease["ttlSeconds"], at.child("ttlSeconds"));
+    match (text(&lease["kind"]), seconds.as_i64()) {
+        ("ttl", None) => errors.required(&at_seconds, "must be specified when `kind` is 'ttl'"),
+        ("ttl", Some(seconds)) if seconds <= 0 => errors.invalid(&at_seconds, seconds, POSITIVE),
+        ("ttl", Some(_)) => errors.within(&at_seconds, seconds, 1, LONGEST_TTL_SECONDS),
+        (_, Some(_)) if is_set(seconds) => {
+            errors.forbidden(&at_seconds, "may not be specified when `kind` is not 'ttl'");
+        }
+        _ => {}
+    }
+}
