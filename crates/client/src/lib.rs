@@ -18,6 +18,7 @@ mod informer;
 mod kubeconfig;
 mod params;
 mod queue;
+mod selector;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
@@ -32,5 +33,6 @@ pub use informer::{Informer, Informers, PartialKind};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};
 pub use queue::{Key, KeyFeed, WorkQueue};
+pub use selector::selects;
 pub use transport::{Body, BoxError, Transport, body_of};
 pub use watch::{WatchEvent, WatchStream};

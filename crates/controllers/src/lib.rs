@@ -1,1 +1,56 @@
-//! Placeholder.
+//! The loops that make the cluster what its objects say.
+//!
+//! Each directory is one controller: `plan.rs` decides (pure, no IO, no clock), `mod.rs` wakes,
+//! reads the shared informers, and applies the plan through the client. Waking carries no data and a
+//! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
+
+mod context;
+mod deployment;
+mod driver;
+mod endpoints;
+mod garbage;
+mod load_balancer;
+mod meta;
+mod namespace;
+mod node_lifecycle;
+mod pod_garbage;
+mod replica_set;
+mod service_account;
+
+pub use context::{Config, NodeTimes};
+
+use std::time::Duration;
+
+use portolan_base::{Shutdown, TaskGroup};
+
+use context::Context;
+
+/// How long requests in flight get to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs all controllers until shutdown. The informers must be running.
+///
+/// # Panics
+/// A controller ended by itself, which only a defect can cause: its objects would silently be left alone.
+pub async fn run(config: Config, shutdown: Shutdown) {
+    let context = Context::new(config);
+    let mut tasks = TaskGroup::default();
+    tasks.spawn("replica set controller", replica_set::run(context.clone(), shutdown.clone()));
+    tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
+    tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
+    tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
+    tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
+    tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));
+    tasks.spawn("garbage collector", garbage::run(context.clone(), shutdown.clone()));
+    tasks.spawn("node lifecycle controller", node_lifecycle::run(context.clone(), shutdown.clone()));
+    tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
+    tokio::select! {
+        () = shutdown.requested() => {}
+        Some((name, failure)) = tasks.next_ended(), if !shutdown.is_requested() => {
+            assert!(shutdown.is_requested(), "{name} ended: {}", failure.unwrap_or_else(|| "no reason given".to_owned()));
+        }
+    }
+    for name in tasks.join(DRAIN).await {
+        tracing::warn!("{name} did not stop in good order");
+    }
+}

@@ -153,3 +153,23 @@ impl Transport for FakeServer {
         response.map_err(|source| Error::Request { path: request.uri().path().to_owned(), source })
     }
 }
+
+/// A clock that follows Tokio's time, so that both stand still and move together in tests on paused time.
+#[derive(Debug)]
+pub struct TokioClock {
+    start: portolan_base::Timestamp,
+    origin: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock that shows `start` now.
+    pub fn new(start: portolan_base::Timestamp) -> Self {
+        Self { start, origin: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> portolan_base::Timestamp {
+        self.start + self.origin.elapsed()
+    }
+}

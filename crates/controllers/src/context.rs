@@ -1,0 +1,60 @@
+//! What every controller is given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_base::Clock;
+use portolan_client::{Client, EventRecorder, Informers};
+
+/// Inputs of the controllers.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Reads and writes objects.
+    pub client: Client,
+    /// Shared copies of objects; somebody else runs them.
+    pub informers: Arc<Informers>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Certificates that pods trust the API server by, PEM; published as `kube-root-ca.crt`.
+    pub root_ca_pem: String,
+    /// Addresses for services of type LoadBalancer, for example `10.44.0.0/24`.
+    pub load_balancer_cidr: String,
+    /// When nodes count as lost.
+    pub node_times: NodeTimes,
+}
+
+/// When nodes count as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeTimes {
+    /// Silence after which a node's state is unknown.
+    pub grace: Duration,
+}
+
+impl Default for NodeTimes {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(40) }
+    }
+}
+
+/// Inputs and what the controllers share among themselves.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) informers: Arc<Informers>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) root_ca_pem: String,
+    pub(crate) load_balancer_cidr: String,
+    pub(crate) node_times: NodeTimes,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config) -> Self {
+        let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times } = config;
+        Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times }
+    }
+
+    /// The writer of events of a controller.
+    pub(crate) fn recorder(&self, component: &str) -> EventRecorder {
+        EventRecorder::with_clock(self.client.clone(), component, "", self.clock.clone())
+    }
+}

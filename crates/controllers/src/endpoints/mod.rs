@@ -1,0 +1,163 @@
+//! Publishes the addresses behind services, as EndpointSlices and as Endpoints.
+
+mod addresses;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::core::v1::{Endpoints, Pod, Service};
+use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_base::Shutdown;
+use portolan_client::{DeleteOptions, Error, Informer, Key, WorkQueue};
+
+use crate::context::Context;
+use crate::driver::{Next, Reconciler, drive};
+use crate::meta::is_deleting;
+use addresses::addresses;
+use plan::{MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, plan_endpoints, plan_slices};
+
+struct Controller {
+    context: Context,
+    services: Informer<Service>,
+    pods: Informer<Pod>,
+    slices: Informer<EndpointSlice>,
+    endpoints: Informer<Endpoints>,
+}
+
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let controller = Controller {
+        services: context.informers.informer(),
+        pods: context.informers.informer(),
+        slices: context.informers.informer(),
+        endpoints: context.informers.informer(),
+        context,
+    };
+    let ready = async {
+        tokio::join!(
+            controller.services.synced(),
+            controller.pods.synced(),
+            controller.slices.synced(),
+            controller.endpoints.synced()
+        )
+    };
+    if shutdown.run(ready).await.is_none() {
+        return;
+    }
+    let queue = WorkQueue::new();
+    controller.services.feed(&queue, |service| vec![Key::of(service)]);
+    let services = controller.services.clone();
+    controller.pods.feed(&queue, move |pod| {
+        let labels = pod.metadata.labels.as_ref();
+        let services = services.in_namespace(pod.namespace());
+        services.iter().filter(|service| selects(service, labels)).map(|service| Key::of(&**service)).collect()
+    });
+    controller.slices.feed(&queue, |slice| {
+        let labels = slice.metadata.labels.as_ref();
+        let ours = labels.is_some_and(|labels| labels.get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY));
+        let service = labels.filter(|_| ours).and_then(|labels| labels.get(SERVICE_LABEL));
+        service.map(|service| Key::new(slice.namespace(), service)).into_iter().collect()
+    });
+    controller.endpoints.feed(&queue, |endpoints| vec![Key::of(endpoints)]);
+    drive(&controller, &queue, &controller.context.clock, &shutdown).await;
+}
+
+/// The selector, if the service has one and its endpoints are not somebody else's business.
+fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
+    let spec = service.spec.as_ref()?;
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return None;
+    }
+    spec.selector.as_ref().filter(|selector| !selector.is_empty())
+}
+
+fn selects(service: &Service, labels: Option<&BTreeMap<String, String>>) -> bool {
+    selector(service).is_some_and(|selector| {
+        selector.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+    })
+}
+
+#[async_trait]
+impl Reconciler for Controller {
+    fn name(&self) -> &'static str {
+        "endpoints"
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        match self.services.get(&key.namespace, &key.name) {
+            Some(service) if !is_deleting(&*service) => self.publish(&service).await?,
+            Some(_) => {}
+            None => self.withdraw(key).await?,
+        }
+        Ok(Next::OnChange)
+    }
+}
+
+impl Controller {
+    async fn publish(&self, service: &Service) -> Result<(), Error> {
+        if selector(service).is_none() {
+            return Ok(());
+        }
+        let client = &self.context.client;
+        let mut pods = self.pods.in_namespace(service.namespace());
+        pods.retain(|pod| selects(service, pod.metadata.labels.as_ref()));
+        let groups = addresses(service, &pods);
+        let ours = |slice: &Arc<EndpointSlice>| {
+            let labels = slice.metadata.labels.as_ref();
+            labels.is_some_and(|labels| labels.get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY))
+                && !is_deleting(&**slice)
+        };
+        let mut slices = self.slices.controlled_by(service.uid());
+        slices.retain(ours);
+        let plan = plan_slices(service, &groups, &slices);
+        for slice in &plan.create {
+            client.create(slice).await?;
+        }
+        for slice in &plan.update {
+            client.update(slice).await?;
+        }
+        for name in &plan.delete {
+            gone(client.delete::<EndpointSlice>(service.namespace(), name, &DeleteOptions::default()).await)?;
+        }
+        let present = self.endpoints.get(service.namespace(), service.name());
+        if let Some(endpoints) = plan_endpoints(service, &groups, present.as_deref()) {
+            match present {
+                Some(_) => client.update(&endpoints).await?,
+                None => client.create(&endpoints).await?,
+            };
+        }
+        Ok(())
+    }
+
+    /// The service is gone: so are its addresses, without waiting for the garbage collector.
+    async fn withdraw(&self, service: &Key) -> Result<(), Error> {
+        let client = &self.context.client;
+        for slice in self.slices.in_namespace(&service.namespace) {
+            let labels = slice.metadata.labels.as_ref();
+            let label = |name: &str, value: &str| {
+                labels.and_then(|labels| labels.get(name)).is_some_and(|found| found == value)
+            };
+            if label(SERVICE_LABEL, &service.name) && label(MANAGED_BY_LABEL, MANAGED_BY) && !is_deleting(&*slice) {
+                let options = DeleteOptions::uid(slice.uid());
+                gone(client.delete::<EndpointSlice>(slice.namespace(), slice.name(), &options).await)?;
+            }
+        }
+        if let Some(endpoints) = self.endpoints.get(&service.namespace, &service.name)
+            && endpoints.metadata.annotations.as_ref().is_none_or(|all| !all.contains_key(LEADER_ANNOTATION))
+        {
+            let options = DeleteOptions::uid(endpoints.uid());
+            gone(client.delete::<Endpoints>(&service.namespace, &service.name, &options).await)?;
+        }
+        Ok(())
+    }
+}
+
+/// Old programs elect their leader through an Endpoints object without a service.
+const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
+
+/// Deleting what is gone already is fine.
+fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
+    outcome.or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
+}

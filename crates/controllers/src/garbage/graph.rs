@@ -1,0 +1,241 @@
+//! Who owns whom.
+
+use std::collections::{HashMap, HashSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use portolan_client::Key;
+
+pub(super) const FOREGROUND: &str = "foregroundDeletion";
+pub(super) const ORPHAN: &str = "orphan";
+
+/// What the collector knows of an object. Keys are unique over all kinds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) uid: String,
+    pub(super) owners: Vec<OwnerReference>,
+    pub(super) finalizers: Vec<String>,
+    pub(super) deleting: bool,
+}
+
+impl Node {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            owners: metadata.owner_references.clone().unwrap_or_default(),
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    pub(super) fn has(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|found| found == finalizer)
+    }
+
+    /// Is being deleted and waits for its dependents.
+    fn waits_for_dependents(&self) -> bool {
+        self.deleting && self.has(FOREGROUND)
+    }
+}
+
+/// All objects, by key and by owner.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    nodes: HashMap<Key, Node>,
+    keys: HashMap<String, Key>,
+    dependents: HashMap<String, HashSet<Key>>,
+    /// Owners that were looked for and do not exist.
+    absent: HashSet<String>,
+}
+
+/// What to do with an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Decision {
+    Keep,
+    /// Nothing is known of these owners: find out whether they exist.
+    Verify(Vec<OwnerReference>),
+    /// All owners are gone.
+    Delete {
+        foreground: bool,
+    },
+    /// Some owners are gone, others hold the object.
+    Disown(Vec<OwnerReference>),
+    /// Let the dependents live without this owner, then let it go.
+    OrphanDependents(Vec<Key>),
+    /// Delete the dependents that hold this owner up.
+    DeleteDependents(Vec<Key>),
+    /// Nothing holds it any more.
+    RemoveFinalizer(&'static str),
+}
+
+impl Graph {
+    /// Takes in the present state of an object and returns the keys that it concerns too.
+    pub(super) fn set(&mut self, key: &Key, node: Option<Node>) -> Vec<Key> {
+        let old = self.nodes.get(key).cloned();
+        if old == node {
+            return Vec::new();
+        }
+        let mut concerned = Vec::new();
+        if let Some(old) = &old {
+            for owner in &old.owners {
+                if let Some(keys) = self.dependents.get_mut(&owner.uid) {
+                    keys.remove(key);
+                    if keys.is_empty() {
+                        self.dependents.remove(&owner.uid);
+                    }
+                }
+                // An owner may have been waiting for this.
+                concerned.extend(self.keys.get(&owner.uid).filter(|key| self.nodes[*key].deleting).cloned());
+            }
+            let replaced = node.as_ref().is_none_or(|node| node.uid != old.uid);
+            if replaced {
+                self.keys.remove(&old.uid);
+                self.nodes.remove(key);
+            }
+            if replaced || node.as_ref().is_some_and(Node::waits_for_dependents) {
+                concerned.extend(self.dependents.get(&old.uid).into_iter().flatten().cloned());
+            }
+            if replaced && self.dependents.contains_key(&old.uid) {
+                self.absent.insert(old.uid.clone());
+            }
+        }
+        if let Some(node) = node {
+            for owner in &node.owners {
+                self.dependents.entry(owner.uid.clone()).or_default().insert(key.clone());
+            }
+            self.absent.remove(&node.uid);
+            self.keys.insert(node.uid.clone(), key.clone());
+            self.nodes.insert(key.clone(), node);
+        }
+        concerned
+    }
+
+    /// Notes that an owner was looked for and does not exist.
+    pub(super) fn set_absent(&mut self, uid: &str) {
+        self.absent.insert(uid.to_owned());
+    }
+
+    pub(super) fn node(&self, key: &Key) -> Option<&Node> {
+        self.nodes.get(key)
+    }
+
+    /// Returns what is due for an object.
+    pub(super) fn decide(&self, key: &Key) -> Decision {
+        let Some(node) = self.nodes.get(key) else { return Decision::Keep };
+        if node.deleting {
+            return self.decide_deleting(node);
+        }
+        if node.owners.is_empty() {
+            return Decision::Keep;
+        }
+        let (mut solid, mut waiting, mut gone, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for owner in &node.owners {
+            let found = self.keys.get(&owner.uid).map(|key| &self.nodes[key]);
+            match found {
+                Some(found) if found.waits_for_dependents() => waiting.push(owner.clone()),
+                Some(_) => solid.push(owner.clone()),
+                None if self.absent.contains(&owner.uid) => gone.push(owner.clone()),
+                None => unknown.push(owner.clone()),
+            }
+        }
+        if !unknown.is_empty() {
+            return Decision::Verify(unknown);
+        }
+        if !solid.is_empty() {
+            return if solid.len() == node.owners.len() { Decision::Keep } else { Decision::Disown(solid) };
+        }
+        let has_dependents = self.dependents.contains_key(&node.uid);
+        Decision::Delete { foreground: !waiting.is_empty() && has_dependents || node.has(FOREGROUND) }
+    }
+
+    fn decide_deleting(&self, node: &Node) -> Decision {
+        let dependents = self.dependents.get(&node.uid);
+        let mut keys: Vec<Key> = dependents.into_iter().flatten().cloned().collect();
+        keys.sort();
+        if node.has(ORPHAN) {
+            return if keys.is_empty() { Decision::RemoveFinalizer(ORPHAN) } else { Decision::OrphanDependents(keys) };
+        }
+        if !node.has(FOREGROUND) {
+            return Decision::Keep;
+        }
+        keys.retain(|key| {
+            let owners = &self.nodes[key].owners;
+            owners.iter().any(|owner| owner.uid == node.uid && owner.block_owner_deletion == Some(true))
+        });
+        if keys.is_empty() { Decision::RemoveFinalizer(FOREGROUND) } else { Decision::DeleteDependents(keys) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(uid: &str) -> OwnerReference {
+        OwnerReference { uid: uid.to_owned(), block_owner_deletion: Some(true), ..OwnerReference::default() }
+    }
+
+    fn node(uid: &str, owners: &[&str]) -> Node {
+        let owners = owners.iter().map(|uid| owner(uid)).collect();
+        Node { uid: uid.to_owned(), owners, finalizers: Vec::new(), deleting: false }
+    }
+
+    fn deleting(uid: &str, finalizer: &str) -> Node {
+        Node { deleting: true, finalizers: vec![finalizer.to_owned()], ..node(uid, &[]) }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("pods|n", name)
+    }
+
+    #[test]
+    fn dependents_follow_their_last_owner() {
+        let mut graph = Graph::default();
+        graph.set(&key("a"), Some(node("a", &[])));
+        graph.set(&key("b"), Some(node("b", &[])));
+        graph.set(&key("c"), Some(node("c", &["a", "b"])));
+        assert_eq!(graph.decide(&key("c")), Decision::Keep);
+        assert_eq!(graph.set(&key("a"), None), [key("c")]);
+        assert_eq!(graph.decide(&key("c")), Decision::Disown(vec![owner("b")]));
+        graph.set(&key("b"), None);
+        assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
+    }
+
+    #[test]
+    fn an_owner_never_seen_is_looked_for_before_anything_is_deleted() {
+        let mut graph = Graph::default();
+        graph.set(&key("c"), Some(node("c", &["x"])));
+        assert_eq!(graph.decide(&key("c")), Decision::Verify(vec![owner("x")]));
+        graph.set_absent("x");
+        assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
+    }
+
+    #[test]
+    fn foreground_deletion_waits_for_blocking_dependents() {
+        let mut graph = Graph::default();
+        graph.set(&key("a"), Some(node("a", &[])));
+        graph.set(&key("c"), Some(node("c", &["a"])));
+        assert_eq!(graph.set(&key("a"), Some(deleting("a", FOREGROUND))), [key("c")]);
+        assert_eq!(graph.decide(&key("a")), Decision::DeleteDependents(vec![key("c")]));
+        assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
+        assert_eq!(graph.set(&key("c"), None), [key("a")]);
+        assert_eq!(graph.decide(&key("a")), Decision::RemoveFinalizer(FOREGROUND));
+    }
+
+    #[test]
+    fn orphans_are_released_before_their_owner_goes() {
+        let mut graph = Graph::default();
+        graph.set(&key("a"), Some(deleting("a", ORPHAN)));
+        graph.set(&key("c"), Some(node("c", &["a"])));
+        assert_eq!(graph.decide(&key("a")), Decision::OrphanDependents(vec![key("c")]));
+        assert_eq!(graph.set(&key("c"), Some(node("c", &[]))), [key("a")]);
+        assert_eq!(graph.decide(&key("a")), Decision::RemoveFinalizer(ORPHAN));
+    }
+
+    #[test]
+    fn a_new_object_of_the_same_name_is_not_the_old_owner() {
+        let mut graph = Graph::default();
+        graph.set(&key("a"), Some(node("a1", &[])));
+        graph.set(&key("c"), Some(node("c", &["a1"])));
+        assert_eq!(graph.set(&key("a"), Some(node("a2", &[]))), [key("c")]);
+        assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
+    }
+}

@@ -1,0 +1,203 @@
+//! Deletes objects whose owners are gone, over all kinds the server has.
+
+mod graph;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::Method;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use parking_lot::{Mutex, RwLock};
+use portolan_api::typed::{PartialObject, Scope};
+use portolan_base::error::chain;
+use portolan_base::{Backoff, Shutdown};
+use portolan_client::{ApiResource, DeleteOptions, Error, Informer, Key, PartialKind, Patch, Propagation, WorkQueue};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::driver::{Next, Reconciler, drive};
+use graph::{Decision, FOREGROUND, Graph, Node, ORPHAN};
+
+/// Separates kind and namespace in the keys of this queue.
+const SEPARATOR: char = '|';
+
+struct Kind {
+    resource: ApiResource,
+    objects: Informer<PartialObject>,
+}
+
+struct Controller {
+    context: Context,
+    /// By the path of the collection.
+    kinds: RwLock<HashMap<String, Arc<Kind>>>,
+    graph: Mutex<Graph>,
+    queue: WorkQueue,
+}
+
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let controller = Controller { context, kinds: RwLock::default(), graph: Mutex::default(), queue: WorkQueue::new() };
+    let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
+    // Without a complete view nothing may be deleted, so this comes before the loop.
+    let start = async {
+        while let Err(error) = controller.discover().await {
+            tracing::warn!("garbage collection waits for discovery: {}", chain(&error));
+            tokio::time::sleep(backoff.jittered()).await;
+        }
+    };
+    if shutdown.run(start).await.is_none() {
+        return;
+    }
+    let definitions = controller.context.informers.partial(&PartialKind {
+        group: "apiextensions.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        resource: "customresourcedefinitions".to_owned(),
+        scope: Scope::Cluster,
+    });
+    let has_definitions = controller.kinds.read().values().any(|kind| kind.resource.kind == "CustomResourceDefinition");
+    let new_kinds = async {
+        if !has_definitions {
+            return std::future::pending().await;
+        }
+        let mut changes = definitions.changes();
+        while changes.changed().await.is_ok() {
+            if let Err(error) = controller.discover().await {
+                tracing::warn!("garbage collection misses new kinds for now: {}", chain(&error));
+            }
+        }
+    };
+    tokio::select! {
+        () = drive(&controller, &controller.queue, &controller.context.clock, &shutdown) => {}
+        () = new_kinds => {}
+    }
+}
+
+impl Controller {
+    /// Begins to follow kinds that are not followed yet.
+    async fn discover(&self) -> Result<(), Error> {
+        let resources = self.context.client.discover().await?;
+        for resource in resources {
+            let collectable = ["list", "watch", "delete"].iter().all(|verb| resource.can(verb));
+            // Events are many, own nothing and expire by themselves.
+            let id = resource.path().collection("");
+            if !collectable || resource.resource == "events" || self.kinds.read().contains_key(&id) {
+                continue;
+            }
+            let objects = self.context.informers.partial(&PartialKind {
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                resource: resource.resource.clone(),
+                scope: resource.scope,
+            });
+            objects.synced().await;
+            self.kinds.write().insert(id.clone(), Arc::new(Kind { resource, objects: objects.clone() }));
+            objects.feed(&self.queue, move |object| {
+                let metadata = &object.metadata;
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
+                let name = metadata.name.clone().unwrap_or_default();
+                vec![Key::new(format!("{id}{SEPARATOR}{namespace}"), name)]
+            });
+        }
+        Ok(())
+    }
+
+    fn locate<'a>(&self, key: &'a Key) -> Option<(Arc<Kind>, &'a str)> {
+        let (id, namespace) = key.namespace.split_once(SEPARATOR)?;
+        Some((self.kinds.read().get(id)?.clone(), namespace))
+    }
+
+    /// Whether an owner exists, by the server's word.
+    async fn exists(&self, owner: &OwnerReference, namespace: &str) -> Result<bool, Error> {
+        let path = {
+            let kinds = self.kinds.read();
+            let kind = kinds
+                .values()
+                .find(|kind| kind.resource.kind == owner.kind && kind.resource.api_version() == owner.api_version);
+            // A kind we do not know may exist all the same: its objects are left alone.
+            let Some(kind) = kind else { return Ok(true) };
+            kind.resource.path().object(namespace, &owner.name, "")
+        };
+        match self.context.client.raw(Method::GET, &path, None).await {
+            Ok(found) => Ok(found["metadata"]["uid"] == owner.uid.as_str()),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn patch(&self, key: &Key, patch: serde_json::Value) -> Result<(), Error> {
+        let Some((kind, namespace)) = self.locate(key) else { return Ok(()) };
+        let path = kind.resource.path().object(namespace, &key.name, "");
+        match self.context.client.raw_patch(&path, &Patch::Merge(patch)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    async fn delete(&self, key: &Key, uid: &str, foreground: bool) -> Result<(), Error> {
+        let Some((kind, namespace)) = self.locate(key) else { return Ok(()) };
+        let propagation = if foreground { Propagation::Foreground } else { Propagation::Background };
+        let options = DeleteOptions::uid(uid).with_propagation(propagation);
+        match self.context.client.delete_at(&kind.resource.path(), namespace, &key.name, &options).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn apply(&self, key: &Key, namespace: &str, node: &Node, decision: Decision) -> Result<(), Error> {
+        match decision {
+            Decision::Keep => {}
+            Decision::Verify(owners) => {
+                let mut found_out = false;
+                for owner in owners {
+                    if !self.exists(&owner, namespace).await? {
+                        self.graph.lock().set_absent(&owner.uid);
+                        found_out = true;
+                    }
+                }
+                if found_out {
+                    self.queue.add([key.clone()]);
+                }
+            }
+            Decision::Delete { foreground } => self.delete(key, &node.uid, foreground).await?,
+            Decision::Disown(owners) => {
+                self.patch(key, json!({"metadata": {"uid": node.uid, "ownerReferences": owners}})).await?;
+            }
+            Decision::OrphanDependents(keys) => {
+                for key in keys {
+                    let Some(dependent) = self.graph.lock().node(&key).cloned() else { continue };
+                    let mut owners = dependent.owners;
+                    owners.retain(|owner| owner.uid != node.uid);
+                    self.patch(&key, json!({"metadata": {"uid": dependent.uid, "ownerReferences": owners}})).await?;
+                }
+            }
+            Decision::DeleteDependents(keys) => self.queue.add(keys),
+            Decision::RemoveFinalizer(finalizer) => {
+                debug_assert!(finalizer == FOREGROUND || finalizer == ORPHAN);
+                let finalizers: Vec<&String> = node.finalizers.iter().filter(|found| *found != finalizer).collect();
+                self.patch(key, json!({"metadata": {"uid": node.uid, "finalizers": finalizers}})).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Reconciler for Controller {
+    fn name(&self) -> &'static str {
+        "garbagecollector"
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        let Some((kind, namespace)) = self.locate(key) else { return Ok(Next::OnChange) };
+        let present = kind.objects.get(namespace, &key.name).map(|object| Node::of(&object.metadata));
+        let (concerned, decision) = {
+            let mut graph = self.graph.lock();
+            (graph.set(key, present.clone()), graph.decide(key))
+        };
+        self.queue.add(concerned);
+        if let Some(node) = present {
+            self.apply(key, namespace, &node, decision).await?;
+        }
+        Ok(Next::OnChange)
+    }
+}

@@ -1,0 +1,147 @@
+//! Notices nodes that fell silent, and moves their pods elsewhere.
+
+mod plan;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use parking_lot::Mutex;
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::coordination::v1::Lease;
+use portolan_api::typed::kinds::core::v1::{Node, Pod};
+use portolan_base::{Shutdown, Timestamp};
+use portolan_client::{DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, WorkQueue, reference};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::driver::{Next, Reconciler, drive};
+use crate::meta::is_ready;
+use plan::{evicts, plan_evictions, plan_node};
+
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+
+struct Controller {
+    context: Context,
+    nodes: Informer<Node>,
+    pods: Informer<Pod>,
+    /// When each node's lease last changed, by our clock: that of the node may be wrong.
+    heard: Arc<Mutex<HashMap<String, Timestamp>>>,
+    events: EventRecorder,
+}
+
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let controller = Controller {
+        nodes: context.informers.informer(),
+        pods: context.informers.informer(),
+        heard: Arc::default(),
+        events: context.recorder("node-controller"),
+        context,
+    };
+    let leases: Informer<Lease> = controller.context.informers.informer();
+    let ready = async { tokio::join!(controller.nodes.synced(), controller.pods.synced(), leases.synced()) };
+    if shutdown.run(ready).await.is_none() {
+        return;
+    }
+    let queue = WorkQueue::new();
+    let (heard, clock) = (controller.heard.clone(), controller.context.clock.clone());
+    leases.feed(&queue, move |lease| {
+        if lease.namespace() == LEASE_NAMESPACE {
+            heard.lock().insert(lease.name().to_owned(), clock.now());
+        }
+        // A heartbeat is no work: the node's timer looks at what was heard when it is due.
+        Vec::new()
+    });
+    controller.nodes.feed(&queue, |node| vec![Key::of(node)]);
+    let nodes = controller.nodes.clone();
+    controller.pods.feed(&queue, move |pod| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        let node = node.and_then(|node| nodes.get("", node)).filter(|node| evicts(node));
+        node.map(|node| Key::of(&*node)).into_iter().collect()
+    });
+    drive(&controller, &queue, &controller.context.clock, &shutdown).await;
+}
+
+#[async_trait]
+impl Reconciler for Controller {
+    fn name(&self) -> &'static str {
+        "nodelifecycle"
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        let Some(node) = self.nodes.get("", &key.name) else {
+            self.heard.lock().remove(&key.name);
+            return Ok(Next::OnChange);
+        };
+        let now = self.context.clock.now();
+        // A node that has no lease yet gets its time from when we first saw it.
+        let heard = *self.heard.lock().entry(key.name.clone()).or_insert(now);
+        let plan = plan_node(&node, heard, self.context.node_times.grace, now);
+        let client = &self.context.client;
+        if let Some(conditions) = &plan.conditions {
+            let mut changed = Node::clone(&node);
+            changed.status.get_or_insert_default().conditions = Some(conditions.clone());
+            client.update_status(&changed).await?;
+            self.events.event(
+                &reference(&*node),
+                EventType::Normal,
+                "NodeNotReady",
+                format!("Node {} status is now: NodeNotReady", key.name),
+            );
+            self.mark_pods_unready(&key.name).await?;
+        }
+        if let Some(taints) = &plan.taints {
+            // The list is replaced as a whole, so the version of the rest must not have moved; after a change
+            // of conditions it has, and the watch brings us back here.
+            let version = plan.conditions.is_none().then(|| node.metadata.resource_version.clone());
+            let patch = json!({"metadata": {"resourceVersion": version.flatten()}, "spec": {"taints": taints}});
+            client.patch::<Node>("", &key.name, "", &Patch::Merge(patch)).await?;
+        }
+        let mut next = plan.requeue_at;
+        if evicts(&node) {
+            let (leave, later) = plan_evictions(&node, &self.pods_on(&key.name), now);
+            for pod in leave {
+                self.evict(&pod).await?;
+            }
+            next = next.into_iter().chain(later).min();
+        }
+        Ok(next.into())
+    }
+}
+
+impl Controller {
+    fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
+        let mut pods = self.pods.list();
+        pods.retain(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node));
+        pods
+    }
+
+    /// Nobody can vouch for these pods any more, so services stop sending to them.
+    async fn mark_pods_unready(&self, node: &str) -> Result<(), Error> {
+        for pod in self.pods_on(node).into_iter().filter(|pod| is_ready(pod)) {
+            let mut changed = Pod::clone(&pod);
+            let conditions = changed.status.as_mut().and_then(|status| status.conditions.as_mut());
+            for condition in conditions.into_iter().flatten().filter(|condition| condition.type_ == "Ready") {
+                condition.status = "False".to_owned();
+                condition.reason = Some("NodeNotReady".to_owned());
+                condition.last_transition_time = Some(Time(self.context.clock.now()));
+            }
+            match self.context.client.update_status(&changed).await {
+                Err(error) if error.is_not_found() || error.is_conflict() => {}
+                outcome => drop(outcome?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn evict(&self, pod: &Pod) -> Result<(), Error> {
+        let message = format!("Marking for deletion Pod {}/{}", pod.namespace(), pod.name());
+        self.events.event(&reference(pod), EventType::Normal, "TaintManagerEviction", message);
+        let options = DeleteOptions::uid(pod.uid());
+        match self.context.client.delete::<Pod>(pod.namespace(), pod.name(), &options).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            outcome => outcome,
+        }
+    }
+}

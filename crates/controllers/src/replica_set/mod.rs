@@ -1,0 +1,206 @@
+//! Keeps as many pods as a ReplicaSet asks for.
+
+mod pending;
+mod plan;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::apps::v1::ReplicaSet;
+use portolan_api::typed::kinds::core::v1::Pod;
+use portolan_base::Shutdown;
+use portolan_client::{
+    DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, WorkQueue, reference, selects,
+};
+
+use crate::context::Context;
+use crate::driver::{Next, Reconciler, drive};
+use crate::meta::{adoption, controller_key, controller_of, controller_reference, is_active, is_deleting, release};
+use pending::Pending;
+use plan::{plan, with_failure};
+
+/// First batch of creations; each following one is twice as large. A set whose pods are all refused
+/// (quota, admission) so costs one request, not thousands.
+const FIRST_BATCH: usize = 4;
+
+struct Controller {
+    context: Context,
+    sets: Informer<ReplicaSet>,
+    pods: Informer<Pod>,
+    pending: Pending,
+    events: EventRecorder,
+}
+
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let controller = Controller {
+        sets: context.informers.informer(),
+        pods: context.informers.informer(),
+        pending: Pending::default(),
+        events: context.recorder("replicaset-controller"),
+        context,
+    };
+    let ready = async { tokio::join!(controller.sets.synced(), controller.pods.synced()) };
+    if shutdown.run(ready).await.is_none() {
+        return;
+    }
+    let queue = WorkQueue::new();
+    controller.sets.feed(&queue, |set| vec![Key::of(set)]);
+    let sets = controller.sets.clone();
+    controller.pods.feed(&queue, move |pod| match controller_of(pod) {
+        Some(_) => controller_key::<ReplicaSet>(pod).into_iter().collect(),
+        // Somebody's label change may have made this pod a candidate for adoption.
+        None => {
+            let sets = sets.in_namespace(pod.namespace());
+            sets.iter().filter(|set| matches(set, pod)).map(|set| Key::of(&**set)).collect()
+        }
+    });
+    drive(&controller, &queue, &controller.context.clock, &shutdown).await;
+}
+
+fn matches(set: &ReplicaSet, pod: &Pod) -> bool {
+    set.spec.as_ref().is_some_and(|spec| selects(&spec.selector, pod.metadata.labels.as_ref()))
+}
+
+#[async_trait]
+impl Reconciler for Controller {
+    fn name(&self) -> &'static str {
+        "replicaset"
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        let Some(set) = self.sets.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
+        let pods = self.claim(&set).await?;
+        let now = self.context.clock.now();
+        let (pods, check_again) = self.pending.correct(set.uid(), pods, now);
+        let plan = plan(&set, &pods, now);
+        let outcome = match (plan.create, plan.delete.as_slice()) {
+            (0, []) => Ok(()),
+            (0, delete) => self.delete(&set, delete).await.map_err(|error| ("FailedDelete", error)),
+            (create, _) => self.create(&set, create).await.map_err(|error| ("FailedCreate", error)),
+        };
+        let failure = outcome.as_ref().err().map(|(reason, error)| (*reason, error.to_string()));
+        let status = with_failure(plan.status, failure, now);
+        if set.status.as_ref() != Some(&status) {
+            let mut changed = ReplicaSet::clone(&set);
+            changed.status = Some(status);
+            match self.context.client.update_status(&changed).await {
+                // Deleted meanwhile, or our copy is behind; the change that shows it wakes us.
+                Err(error) if error.is_not_found() || error.is_conflict() => {}
+                outcome => drop(outcome?),
+            }
+        }
+        outcome.map_err(|(_, error)| error)?;
+        if is_deleting(&*set) {
+            self.pending.forget(set.uid());
+        }
+        Ok(plan.requeue_at.into_iter().chain(check_again).min().into())
+    }
+}
+
+impl Controller {
+    /// The pods the set controls, after adopting what matches and letting go of what no longer does.
+    async fn claim(&self, set: &Arc<ReplicaSet>) -> Result<Vec<Arc<Pod>>, Error> {
+        let mut pods = Vec::new();
+        for pod in self.pods.controlled_by(set.uid()) {
+            if matches(set, &pod) || is_deleting(&**set) || is_deleting(&*pod) {
+                pods.push(pod);
+            } else {
+                self.patch(&pod, release(&*pod, &**set)).await?;
+            }
+        }
+        if !is_deleting(&**set) {
+            for pod in self.pods.orphans(set.namespace()) {
+                if matches(set, &pod) && is_active(&pod) {
+                    pods.extend(self.patch(&pod, adoption(&*pod, &**set)).await?.map(Arc::new));
+                }
+            }
+        }
+        Ok(pods)
+    }
+
+    async fn patch(&self, pod: &Pod, patch: serde_json::Value) -> Result<Option<Pod>, Error> {
+        match self.context.client.patch(pod.namespace(), pod.name(), "", &Patch::Merge(patch)).await {
+            Ok(pod) => Ok(Some(pod)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(&self, set: &ReplicaSet, count: usize) -> Result<(), Error> {
+        let pod = pod_for(set);
+        let (mut left, mut batch) = (count, FIRST_BATCH);
+        while left > 0 {
+            let size = batch.min(left);
+            let created = join_all((0..size).map(|_| self.context.client.create(&pod))).await;
+            let now = self.context.clock.now();
+            let mut failure = None;
+            for outcome in created {
+                match outcome {
+                    Ok(pod) => {
+                        let message = format!("Created pod: {}", pod.name());
+                        self.events.event(&reference(set), EventType::Normal, "SuccessfulCreate", message);
+                        if self.pods.get(pod.namespace(), pod.name()).is_none() {
+                            self.pending.created(set.uid(), pod, now);
+                        }
+                    }
+                    Err(error) => failure = Some(error),
+                }
+            }
+            if let Some(error) = failure {
+                let message = format!("Error creating: {error}");
+                self.events.event(&reference(set), EventType::Warning, "FailedCreate", message);
+                return Err(error);
+            }
+            left -= size;
+            batch *= 2;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, set: &ReplicaSet, pods: &[Arc<Pod>]) -> Result<(), Error> {
+        let client = &self.context.client;
+        let deletions = pods.iter().map(|pod| async move {
+            let options = DeleteOptions::uid(pod.uid());
+            (pod, client.delete::<Pod>(pod.namespace(), pod.name(), &options).await)
+        });
+        let mut failure = None;
+        for (pod, outcome) in join_all(deletions).await {
+            match outcome {
+                Ok(()) => {
+                    self.pending.deleted(set.uid(), pod.uid(), self.context.clock.now());
+                    let message = format!("Deleted pod: {}", pod.name());
+                    self.events.event(&reference(set), EventType::Normal, "SuccessfulDelete", message);
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    let message = format!("Error deleting: {error}");
+                    self.events.event(&reference(set), EventType::Warning, "FailedDelete", message);
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// A new pod of a set.
+fn pod_for(set: &ReplicaSet) -> Pod {
+    let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+    let metadata = template.metadata.unwrap_or_default();
+    Pod {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}-", set.name())),
+            namespace: Some(set.namespace().to_owned()),
+            labels: metadata.labels,
+            annotations: metadata.annotations,
+            finalizers: metadata.finalizers,
+            owner_references: Some(vec![controller_reference(set)]),
+            ..ObjectMeta::default()
+        },
+        spec: template.spec,
+        status: None,
+    }
+}
