@@ -437,7 +437,12 @@ impl Committer {
         leases.rebuild(&index.newest_in(&KeyRange::prefix(Bytes::new())));
         drop((leases, index));
         self.compact = None;
-        self.answers.drain(..).for_each(|answer| answer.refuse(&error));
+        let durable = self.revision;
+        self.answers.drain(..).for_each(|answer| match answer {
+            // Neither wrote anything nor read what is now taken back.
+            Answer::Txn(_, ref response) if response.revision <= durable => answer.give(),
+            _ => answer.refuse(&error),
+        });
     }
 }
 

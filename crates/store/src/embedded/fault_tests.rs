@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::record::FRAME_ALIGNMENT;
 use super::segment::{SEGMENT_HEADER, path};
 use super::{AutoCompaction, Embedded, Fault, OpenError, Options, SimulatedFiles, check};
-use crate::{Error, KeyRange, Operation, RangeRequest, Revision, Store, Txn};
+use crate::{Error, KeyRange, Operation, OperationResult, RangeRequest, Revision, Store, Txn};
 
 const DIRECTORY: &str = "/store";
 
@@ -48,8 +48,14 @@ fn write(random: &mut StdRng, model: &Model) -> (Txn, Model) {
 }
 
 async fn content(store: &Embedded) -> (Revision, Model) {
-    let request = RangeRequest { range: KeyRange::prefix(Bytes::new()), revision: None, limit: 0 };
+    let range = KeyRange::prefix(Bytes::new());
+    let request = RangeRequest { range: range.clone(), revision: None, limit: 0 };
     let response = store.range(request).await.expect("the newest revision can always be read");
+    // A transaction that only reads must see the same, also when writes are refused.
+    let read = Txn { success: vec![Operation::Range { range }], ..Txn::default() };
+    let read = store.txn(read).await.expect("reading needs no disk");
+    let [OperationResult::Range { entries }] = &read.results[..] else { panic!("{read:?}") };
+    assert_eq!((entries, read.revision), (&response.entries, response.revision));
     (response.revision, response.entries.iter().map(|entry| (entry.key.to_vec(), entry.value.to_vec())).collect())
 }
 

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::{Compare, Entry, Error, KeyRange, Revision};
 
-/// Most keys in a block. Larger: cheaper counts, dearer inserts.
-const BLOCK_KEYS: usize = 256;
+/// Most keys in a block. Larger: cheaper counts, dearer inserts. Small in tests, so that few keys
+/// already split and join blocks.
+const BLOCK_KEYS: usize = if cfg!(test) { 8 } else { 256 };
 /// What a change costs in the history besides the version that only it keeps alive.
 const CHANGE_OVERHEAD: u64 = 200;
 
@@ -303,15 +304,13 @@ impl Index {
         budget: usize,
         entries: &mut Vec<Arc<Entry>>,
     ) -> Option<Bytes> {
-        let mut looked_at = 0;
-        for slot in self.slots_from(&range.start) {
+        for (looked_at, slot) in self.slots_from(&range.start).enumerate() {
             if range.end.as_ref().is_some_and(|end| slot.key() >= &end[..]) {
                 return None;
             }
             if entries.len() >= limit || looked_at >= budget {
                 return Some(slot.newest.key.clone());
             }
-            looked_at += 1;
             if let Some(entry) = slot.live_at(revision) {
                 entries.push(Arc::clone(entry));
             }
