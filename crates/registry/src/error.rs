@@ -1,0 +1,72 @@
+//! Refusals, as the client reads them.
+
+use http::StatusCode;
+use serde_json::json;
+
+/// Why a request was refused. Its JSON form is `{"error": reason, "message": text}`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// There is no such path, service or instance.
+    #[error("{0}")]
+    NotFound(String),
+    /// The path is there, the method is not.
+    #[error("{method} is not possible here; allowed: {allowed}")]
+    MethodNotAllowed {
+        /// What was asked.
+        method: String,
+        /// What can be.
+        allowed: &'static str,
+    },
+    /// The body is larger than any registration.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The peer may not talk plain HTTP.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The API did not take the change.
+    #[error("the API server refused: {0}")]
+    Api(#[source] portolan_client::Error),
+}
+
+impl Error {
+    /// Status code of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Api(error) => {
+                error.code().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "BadRequest",
+            Self::NotFound(_) => "NotFound",
+            Self::MethodNotAllowed { .. } => "MethodNotAllowed",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::Forbidden(_) => "Forbidden",
+            Self::Api(_) => "Refused",
+        }
+    }
+
+    /// Body of the answer.
+    pub(crate) fn body(&self) -> serde_json::Value {
+        let message = match self {
+            Self::Api(error) => portolan_base::error::chain(error).to_string(),
+            other => other.to_string(),
+        };
+        json!({"error": self.reason(), "message": message})
+    }
+}

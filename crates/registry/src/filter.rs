@@ -1,0 +1,147 @@
+//! Query parameters: which instances, and how long to wait. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_catalog::{Instance, Snapshot};
+
+use crate::Error;
+
+/// How long a long poll waits if it does not say, and at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const DEFAULT_WAIT: Duration = Duration::from_secs(300);
+
+/// Which instances a client wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    namespace: Option<String>,
+    service: Option<String>,
+    health: Option<String>,
+    origin: Option<String>,
+    tags: Vec<String>,
+    labels: Vec<(String, String)>,
+    /// Answer only once the catalog is newer than this.
+    pub(crate) after: Option<u64>,
+    /// And no later than this.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Filter {
+    /// Reads a query string. An unknown parameter is refused: silently ignored filters answer lies.
+    pub(crate) fn parse(query: &str) -> Result<Self, Error> {
+        let mut filter = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let value = value.into_owned();
+            match &*name {
+                "namespace" => filter.namespace = Some(value),
+                "service" => filter.service = Some(value),
+                "health" => filter.health = Some(one_of("health", value, &["passing", "warning", "critical"])?),
+                "origin" => filter.origin = Some(one_of("origin", value, &["orchestrator", "registry"])?),
+                "tag" => filter.tags.push(value),
+                "label" => match value.split_once('=') {
+                    Some((key, value)) => filter.labels.push((key.into(), value.into())),
+                    None => return Err(Error::BadRequest(format!("label: {value:?} is not KEY=VALUE"))),
+                },
+                "index" => filter.after = Some(number("index", &value)?),
+                "wait" => filter.wait = Some(duration(&value)?.min(LONGEST_WAIT)),
+                other => {
+                    return Err(Error::BadRequest(format!(
+                        "unknown parameter {other:?}; known are namespace, service, health, origin, tag, label, index and wait"
+                    )));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    /// How long a long poll waits.
+    pub(crate) fn waiting_time(&self) -> Duration {
+        self.wait.unwrap_or(DEFAULT_WAIT)
+    }
+
+    /// The namespace, if one was named.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Whether a service is wanted; what instances alone have does not count.
+    pub(crate) fn wants_service(&self, namespace: &str, name: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
+            && self.service.as_deref().is_none_or(|wanted| wanted == name)
+    }
+
+    /// Whether an instance is wanted.
+    pub(crate) fn wants(&self, instance: &Instance) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+        is(&self.namespace, &instance.namespace)
+            && is(&self.service, &instance.service)
+            && is(&self.health, instance.health.status.as_str())
+            && is(&self.origin, instance.origin.as_str())
+            && self.tags.iter().all(|tag| instance.tags.contains(tag))
+            && self.labels.iter().all(|(key, value)| instance.labels.get(key) == Some(value))
+    }
+
+    /// The instances that are wanted, by namespace, service and id.
+    pub(crate) fn select(&self, snapshot: &Snapshot) -> Vec<Arc<Instance>> {
+        let mut selected: Vec<Arc<Instance>> = match (&self.namespace, &self.service) {
+            // The usual question needs no walk over the catalog.
+            (Some(namespace), Some(service)) => {
+                snapshot.instances_of(namespace, service).into_iter().flat_map(|list| list.iter()).cloned().collect()
+            }
+            _ => snapshot.instances().flat_map(|(_, list)| list.iter()).cloned().collect(),
+        };
+        selected.retain(|instance| self.wants(instance));
+        selected.sort_by(|left, right| {
+            (&left.namespace, &left.service, &left.id).cmp(&(&right.namespace, &right.service, &right.id))
+        });
+        selected
+    }
+}
+
+fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, Error> {
+    if known.contains(&value.as_str()) {
+        Ok(value)
+    } else {
+        Err(Error::BadRequest(format!("{name}: {value:?} is none of {}", known.join(", "))))
+    }
+}
+
+fn number(name: &str, value: &str) -> Result<u64, Error> {
+    value.parse().map_err(|_| Error::BadRequest(format!("{name}: {value:?} is not a whole number")))
+}
+
+/// `30s`, `5m`, `500ms` or a bare number of seconds.
+fn duration(text: &str) -> Result<Duration, Error> {
+    let malformed = || Error::BadRequest(format!("wait: {text:?} is not a duration such as 500ms, 30s or 5m"));
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let amount: u64 = digits.parse().map_err(|_| malformed())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(amount)),
+        "" | "s" => Ok(Duration::from_secs(amount)),
+        "m" => Ok(Duration::from_secs(amount.saturating_mul(60))),
+        _ => Err(malformed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_and_mistakes_named() {
+        let filter = Filter::parse("service=cart&tag=a&tag=b&label=app%3Dcart&index=7&wait=2m").expect("well-formed");
+        assert_eq!(filter.tags, ["a", "b"]);
+        assert_eq!(filter.labels, [("app".to_owned(), "cart".to_owned())]);
+        assert_eq!((filter.after, filter.waiting_time()), (Some(7), Duration::from_secs(120)));
+        for (query, complaint) in [
+            ("health=ok", "none of passing, warning, critical"),
+            ("srevice=a", "unknown parameter"),
+            ("index=x", "not a whole number"),
+            ("wait=1y", "not a duration"),
+            ("label=app", "KEY=VALUE"),
+        ] {
+            let error = Filter::parse(query).expect_err(query).to_string();
+            assert!(error.contains(complaint), "{query}: {error}");
+        }
+    }
+}

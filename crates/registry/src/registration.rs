@@ -1,0 +1,178 @@
+//! A registration as clients send it, and the object it becomes. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portolan_api::typed::{
+    InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance, ServiceInstanceSpec,
+};
+use serde::Deserialize;
+
+use crate::Error;
+
+/// A lease shorter than this would be lost to ordinary delays.
+const SHORTEST_TTL: u32 = 1;
+/// A lease longer than this is no sign of life.
+const LONGEST_TTL: u32 = 24 * 3600;
+
+/// The body of `POST /registry/instances`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Registration {
+    service: String,
+    #[serde(default = "default_namespace")]
+    namespace: String,
+    id: Option<String>,
+    #[serde(default)]
+    address: String,
+    port: Option<u16>,
+    #[serde(default)]
+    ports: Vec<Port>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    version: String,
+    weights: Option<InstanceWeights>,
+    locality: Option<InstanceLocality>,
+    ttl_seconds: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Port {
+    #[serde(default)]
+    name: String,
+    port: u16,
+    #[serde(default)]
+    protocol: String,
+}
+
+fn default_namespace() -> String {
+    "default".into()
+}
+
+impl Registration {
+    /// Reads a body.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(body).map_err(|error| {
+            Error::BadRequest(format!(
+                "the body is not a registration: {error}; send at least {{\"service\": NAME, \"address\": IP, \"port\": NUMBER}}"
+            ))
+        })
+    }
+
+    /// The object that it becomes. An absent address is that of the `peer`.
+    pub(crate) fn into_object(self, peer: std::net::IpAddr) -> Result<ServiceInstance, Error> {
+        let service = required(&self.service, "service")?;
+        let mut ports: Vec<InstancePort> = self
+            .ports
+            .iter()
+            .map(|port| InstancePort {
+                name: port.name.clone(),
+                port: port.port.into(),
+                protocol: port.protocol.clone(),
+            })
+            .collect();
+        if let Some(port) = self.port {
+            ports.insert(0, InstancePort { port: port.into(), ..InstancePort::default() });
+        }
+        if ports.iter().any(|port| port.port == 0) {
+            return Err(Error::BadRequest("port: must be between 1 and 65535".into()));
+        }
+        let address = if self.address.is_empty() { peer.to_string() } else { self.address };
+        let id = match self.id {
+            Some(id) => required(&id, "id")?.to_owned(),
+            None => default_id(service, &address, ports.first().map(|port| port.port)),
+        };
+        let lease = match self.ttl_seconds {
+            None => InstanceLease { kind: LeaseKind::None, ttl_seconds: None },
+            Some(seconds) if (SHORTEST_TTL..=LONGEST_TTL).contains(&seconds) => {
+                InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: i32::try_from(seconds).ok() }
+            }
+            Some(seconds) => {
+                return Err(Error::BadRequest(format!(
+                    "ttlSeconds: {seconds} is not between {SHORTEST_TTL} and {LONGEST_TTL}"
+                )));
+            }
+        };
+        let mut instance = ServiceInstance {
+            spec: ServiceInstanceSpec {
+                service: service.to_owned(),
+                instance_id: id.clone(),
+                address,
+                ports,
+                tags: self.tags,
+                metadata: self.metadata,
+                version: self.version,
+                weights: self.weights,
+                locality: self.locality,
+                lease: Some(lease),
+            },
+            ..ServiceInstance::default()
+        };
+        instance.metadata.name = Some(id);
+        instance.metadata.namespace = Some(self.namespace);
+        Ok(instance)
+    }
+}
+
+fn required<'a>(value: &'a str, field: &str) -> Result<&'a str, Error> {
+    if value.is_empty() { Err(Error::BadRequest(format!("{field}: must not be empty"))) } else { Ok(value) }
+}
+
+/// One per place: the same process that registers again finds itself.
+fn default_id(service: &str, address: &str, port: Option<i32>) -> String {
+    let place: String =
+        address.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '-' }).collect();
+    match port {
+        Some(port) => format!("{service}-{place}-{port}").to_lowercase(),
+        None => format!("{service}-{place}").to_lowercase(),
+    }
+}
+
+/// The time to live of an instance, if it has one.
+pub(crate) fn time_to_live(instance: &ServiceInstance) -> Option<Duration> {
+    let lease = instance.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
+    let seconds = u64::try_from(lease.ttl_seconds?).ok()?.clamp(SHORTEST_TTL.into(), LONGEST_TTL.into());
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(body: &str) -> Result<ServiceInstance, String> {
+        let peer = "192.0.2.9".parse().expect("an address");
+        Registration::parse(body.as_bytes()).and_then(|it| it.into_object(peer)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_minimal_registration_gets_a_stable_id_and_the_peers_address() {
+        let instance = object(r#"{"service": "billing", "port": 8080}"#).expect("accepted");
+        assert_eq!(instance.metadata.name.as_deref(), Some("billing-192-0-2-9-8080"));
+        assert_eq!(instance.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(instance.spec.address, "192.0.2.9");
+        assert_eq!(time_to_live(&instance), None);
+        let leased = object(r#"{"service": "billing", "port": 8080, "ttlSeconds": 15}"#).expect("accepted");
+        assert_eq!(time_to_live(&leased), Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn what_cannot_be_registered_is_refused_by_field() {
+        let cases = [
+            ("{", "the body is not a registration"),
+            (r#"{"port": 1}"#, "missing field `service`"),
+            (r#"{"service": "", "port": 1}"#, "service: must not be empty"),
+            (r#"{"service": "a", "port": 70000}"#, "invalid value"),
+            (r#"{"service": "a", "port": 0}"#, "port: must be between"),
+            (r#"{"service": "a", "ttlSeconds": 0}"#, "ttlSeconds: 0 is not between"),
+            (r#"{"service": "a", "prot": 1}"#, "unknown field `prot`"),
+        ];
+        for (body, complaint) in cases {
+            let error = object(body).expect_err(body);
+            assert!(error.contains(complaint), "{body}: {error}");
+        }
+    }
+}
