@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::description::{Version, builtin};
 
 mod operations;
+mod protobuf;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,19 @@ pub fn v2() -> Value {
     })
 }
 
+/// What kubectl asks for at `/openapi/v2`. Because of the `@` it is no valid media type.
+pub const V2_PROTOBUF_ACCEPT: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// What the answer must call itself instead: clients refuse the `@` there.
+pub const V2_PROTOBUF_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// [`v2`] as [`V2_PROTOBUF_CONTENT_TYPE`], the only form that kubectl asks for.
+///
+/// Made anew at each call, so keep it.
+pub fn v2_protobuf() -> Vec<u8> {
+    protobuf::encode(&v2())
+}
+
 /// `apis/apps/v1`, the name of a version's document in [`v3_index`].
 fn v3_name(version: &Version) -> String {
     if version.group.is_empty() {
@@ -91,6 +105,7 @@ pub fn hash() -> String {
         include_str!("generated/resources.txt"),
         include_str!("generated/schemas.txt"),
         include_str!("openapi/operations.rs"),
+        include_str!("openapi/protobuf.rs"),
         include_str!("openapi/schemas.rs"),
         env!("CARGO_PKG_VERSION"),
     ];

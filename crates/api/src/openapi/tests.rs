@@ -72,3 +72,44 @@ fn schemas_carry_the_merge_rules() {
     expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},"spec":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSpec"}]},"status":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodStatus"}]}},"type":"object","x-kubernetes-group-version-kind":[{"group":"","kind":"Pod","version":"v1"}]}"##]]
     .assert_eq(&schemas["io.k8s.api.core.v1.Pod"].to_string());
 }
+
+#[test]
+fn the_protobuf_form_holds_every_path_and_definition() {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let (first, rest) = bytes.split_first().expect("complete");
+            *bytes = rest;
+            value |= u64::from(first & 0x7f) << shift;
+            if first & 0x80 == 0 {
+                break;
+            }
+        }
+        value
+    }
+    /// Number and content of each field; the document has only such with a length.
+    fn fields(mut bytes: &[u8]) -> Vec<(u64, &[u8])> {
+        let mut fields = Vec::new();
+        while !bytes.is_empty() {
+            let tag = varint(&mut bytes);
+            assert_eq!(tag & 7, 2);
+            let length = usize::try_from(varint(&mut bytes)).expect("fits");
+            let (content, rest) = bytes.split_at(length);
+            bytes = rest;
+            fields.push((tag >> 3, content));
+        }
+        fields
+    }
+    let names = |entries: &[u8]| -> Vec<String> {
+        let entries = fields(entries);
+        let name = |entry: &[u8]| String::from_utf8(fields(entry)[0].1.to_vec()).expect("text");
+        entries.into_iter().map(|(_, entry)| name(entry)).collect()
+    };
+    let bytes = v2_protobuf();
+    let json = v2();
+    let keys = |field: &str| json[field].as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let document = fields(&bytes);
+    assert_eq!(document[0], (1, "2.0".as_bytes()));
+    assert_eq!((document[2].0, names(document[2].1)), (8, keys("paths")));
+    assert_eq!((document[3].0, names(document[3].1)), (9, keys("definitions")));
+}

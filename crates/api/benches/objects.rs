@@ -1,0 +1,120 @@
+//! What the server does to one object on its way in and out: cost per object, best of several runs.
+//!
+//! ```sh
+//! cargo bench -p portolan-api
+//! ```
+//!
+//! Compare the lines with each other (a decode is the unit), not with another machine's.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use portolan_api::apply::{self, Force, Manager};
+use portolan_api::decode::{self, Limits};
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::{encoded, patch, schema};
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+fn pod() -> Value {
+    let container = |name: &str| {
+        json!({
+            "name": name, "image": "registry.example.com/shop/storefront:1.2.3", "imagePullPolicy": "IfNotPresent",
+            "args": ["--listen=0.0.0.0:8080", "--log=info"], "terminationMessagePath": "/dev/termination-log",
+            "terminationMessagePolicy": "File",
+            "env": [{"name": "CATALOG_URL", "value": "http://catalog:8080"},
+                {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
+            "ports": [{"containerPort": 8080, "name": "http", "protocol": "TCP"}],
+            "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"}},
+            "livenessProbe": {"failureThreshold": 3, "httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"},
+                "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
+            "volumeMounts": [{"mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "name": "token", "readOnly": true}],
+        })
+    };
+    let condition = |name: &str| json!({"lastTransitionTime": "2026-01-02T03:04:05Z", "status": "True", "type": name});
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "storefront-7d4b9c6f5-x2x9z", "namespace": "shop", "uid": "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0",
+            "creationTimestamp": "2026-01-02T03:04:05Z", "generateName": "storefront-7d4b9c6f5-",
+            "labels": {"app": "storefront", "pod-template-hash": "7d4b9c6f5", "tier": "web"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "blockOwnerDeletion": true, "controller": true,
+                "kind": "ReplicaSet", "name": "storefront-7d4b9c6f5", "uid": "1b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0"}]},
+        "spec": {
+            "containers": [container("storefront"), container("sidecar")], "dnsPolicy": "ClusterFirst",
+            "nodeName": "node-17", "restartPolicy": "Always", "schedulerName": "default-scheduler",
+            "serviceAccountName": "default", "terminationGracePeriodSeconds": 30,
+            "tolerations": [{"effect": "NoExecute", "key": "node.kubernetes.io/not-ready", "operator": "Exists",
+                "tolerationSeconds": 300}],
+            "volumes": [{"name": "token", "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}]}}]},
+        "status": {
+            "conditions": [condition("Initialized"), condition("Ready"), condition("ContainersReady"), condition("PodScheduled")],
+            "containerStatuses": [{"name": "storefront", "ready": true, "restartCount": 0, "started": true,
+                "image": "registry.example.com/shop/storefront:1.2.3", "imageID": "sha256:0123456789abcdef",
+                "containerID": "containerd://0123456789abcdef", "state": {"running": {"startedAt": "2026-01-02T03:04:05Z"}}}],
+            "phase": "Running", "podIP": "10.42.3.17", "qosClass": "Burstable", "startTime": "2026-01-02T03:04:05Z"}
+    })
+}
+
+fn measure<T>(name: &str, mut work: impl FnMut() -> T) {
+    const ROUNDS: u32 = 500;
+    let round = |work: &mut dyn FnMut() -> T| {
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            black_box(work());
+        }
+        start.elapsed() / ROUNDS
+    };
+    let best = (0..10).map(|_| round(&mut work)).min().unwrap_or(Duration::ZERO);
+    println!("{name:<42} {:>9.2} us", best.as_secs_f64() * 1e6);
+}
+
+fn main() {
+    let start = Instant::now();
+    black_box(builtin());
+    println!("{:<42} {:>9.2} us", "read the description (once)", start.elapsed().as_secs_f64() * 1e6);
+
+    let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
+    let pod_schema = builtin().schema(kind).expect("pods are built in");
+    let manager = Manager { name: "kubelet", api_version: "v1", subresource: "", now: Timestamp::UNIX_EPOCH };
+    let mut live = pod();
+    apply::track_update(None, &mut live, pod_schema, &manager);
+    let bytes = serde_json::to_vec(&live).expect("values serialise");
+    println!("a pod of {} bytes", bytes.len());
+
+    measure("decode", || decode::json(&bytes, &Limits::default()).expect("JSON"));
+    measure("decode with serde_json", || serde_json::from_slice::<Value>(&bytes).expect("JSON"));
+    measure("check", || schema::check(&live, kind));
+    measure("copy", || live.clone());
+    measure("copy and prune", || {
+        let mut value = live.clone();
+        schema::prune(&mut value, pod_schema);
+        value
+    });
+    measure("serialise", || serde_json::to_vec(&live).expect("values serialise"));
+    measure("header", || encoded::Header::scan(&bytes));
+    measure("status.phase", || encoded::string_at(&bytes, &["status", "phase"]));
+    measure("insert the resource version", || encoded::with_resource_version(&bytes, 123_456));
+
+    let change = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}], "podIP": "10.42.3.18"}});
+    let mut changed = live.clone();
+    measure("strategic merge patch", || {
+        let mut value = live.clone();
+        patch::strategic::apply(&mut value, &change, pod_schema).expect("applies");
+        value
+    });
+    patch::strategic::apply(&mut changed, &change, pod_schema).expect("applies");
+    measure("copy and track an update", || {
+        let mut value = changed.clone();
+        apply::track_update(Some(&live), &mut value, pod_schema, &manager);
+        value
+    });
+    let mut applied = pod();
+    applied["metadata"] = json!({"name": "storefront-7d4b9c6f5-x2x9z", "namespace": "shop"});
+    let owner = Manager { name: "kubectl", ..manager };
+    let live = apply::apply(Some(&live), &applied, pod_schema, &owner, Force::Yes).expect("forced");
+    measure("server-side apply that changes nothing", || {
+        apply::apply(Some(&live), &applied, pod_schema, &owner, Force::No).expect("no conflict")
+    });
+}
