@@ -5,8 +5,9 @@
 //! <https://github.com/containernetworking/cni/blob/spec-v1.0.0/SPEC.md>.
 //!
 //! A pod gets a `/32` address and reaches everything, its neighbours included, through the gateway on
-//! the bridge. So every packet passes the host's IP layer, translated connections find their way
-//! back, and neither hairpin ports nor `br_netfilter` are needed.
+//! the bridge. So every packet passes the host's IP layer and translated connections find their way
+//! back, with or without `br_netfilter`. Where that module is loaded it translates frames inside the
+//! bridge, and a pod that reaches itself through a service needs a hairpin port; so every port is one.
 
 mod attach;
 mod protocol;

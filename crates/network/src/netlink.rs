@@ -16,6 +16,8 @@ use crate::Cidr;
 
 const HEADER: usize = 16;
 const VETH_INFO_PEER: u16 = 1;
+const BRIDGE_PORT_MODE: u16 = 4;
+const NESTED: u16 = libc::NLA_F_NESTED as u16;
 /// The kernel answers at once; a longer silence means a lost message.
 const ANSWER_TIMEOUT: TimeVal = TimeVal::new(5, 0);
 
@@ -156,6 +158,13 @@ impl Netlink {
     pub(crate) fn set_up(&mut self, link: u32) -> io::Result<()> {
         let up = libc::IFF_UP as u32;
         self.request(libc::RTM_NEWLINK, libc::NLM_F_ACK, Message::link(0, link, up, up)).map(drop)
+    }
+
+    /// Lets the bridge send a frame back through the port `link` it came from.
+    pub(crate) fn set_hairpin(&mut self, link: u32) -> io::Result<()> {
+        let mode = Message::default().attribute(BRIDGE_PORT_MODE, &[1]);
+        let body = Message::link(libc::AF_BRIDGE as u8, link, 0, 0).nested(libc::IFLA_PROTINFO | NESTED, mode);
+        self.request(libc::RTM_SETLINK, libc::NLM_F_ACK, body).map(drop)
     }
 
     /// Deletes a link; one that is not there is no error.

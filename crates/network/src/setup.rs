@@ -90,7 +90,9 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     sysctl("net/ipv4/ip_forward", "1")?;
     // For the host's own connections to node ports on 127.0.0.1; the rules keep pods out of it.
     sysctl(&format!("net/ipv4/conf/{}/route_localnet", config.bridge), "1")?;
-    // Neighbours must not learn to bypass the gateway, see `cni`.
+    // Neighbours must not learn to bypass the gateway (see `cni`), and redirects would use up the
+    // rate limit of "port unreachable". The kernel sends them if either setting allows it.
+    sysctl("net/ipv4/conf/all/send_redirects", "0")?;
     sysctl(&format!("net/ipv4/conf/{}/send_redirects", config.bridge), "0")?;
 
     if !apply::table_exists(&config.table)? {

@@ -88,6 +88,8 @@ fn attach(
     // A link left by an attempt that was interrupted would make the name clash.
     host.delete_link(link)?;
     host.create_veth(link, bridge, &request.interface, mac, namespace.as_fd(), request.network.mtu)?;
+    let port = host.link(link)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?.index;
+    host.set_hairpin(port)?;
     host.set_neighbour(bridge, lease.address, mac)?;
     inside(namespace.as_fd(), |pod| {
         loopback_up(pod)?;

@@ -222,7 +222,7 @@ pub(super) fn full_table(config: &Config, pickers: &str, elements: &str) -> Stri
         text,
         "  chain refuse_forwarded {{\n    type filter hook forward priority filter - 5; policy accept;\n{refused}  }}\n\
          \x20 chain refuse_own {{\n    type filter hook output priority filter - 5; policy accept;\n\
-         \x20   icmp type redirect oifname \"{bridge}\" drop\n{refused}  }}\n\
+         {refused}  }}\n\
          \x20 chain refuse_incoming {{\n    type filter hook input priority filter - 5; policy accept;\n{refused}{refused_ports}  }}\n"
     );
     text.push_str("}\n");
