@@ -54,7 +54,7 @@ impl Blob {
         }
     }
 
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(bytes.as_slice()),
             Self::Part { file, offset, length } => {
@@ -140,7 +140,7 @@ pub(crate) fn config_document(config: Value, diff_ids: &[String], history: &[Val
     })
 }
 
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

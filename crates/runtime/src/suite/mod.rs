@@ -169,7 +169,7 @@ impl Fixture {
     }
 
     /// Waits until a container is as wanted, looking again only when the runtime says that something changed.
-    pub(crate) async fn wait_for(
+    pub async fn wait_for(
         &self,
         id: &ContainerId,
         wanted: impl Fn(&ContainerState) -> bool,
