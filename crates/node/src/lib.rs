@@ -2,24 +2,25 @@
 //!
 //! [`run`] registers the node, renews its lease, and drives each pod one idempotent step at a time:
 //! a pure function looks at the pod, at what the runtime has, and at what the agent remembers, and
-//! answers what to do next ([`lifecycle`]). What the agent must know after a crash is kept with the
+//! answers what to do next (`lifecycle::plan`). What the agent must know after a crash is kept with the
 //! containers themselves, so that a restarted agent adopts them.
 
+mod agent;
+mod cgroup;
 mod config;
+mod container;
 mod error;
+mod hooks;
+mod lifecycle;
+mod logs;
 mod pod;
+mod probes;
 mod registration;
+mod server;
+mod sources;
+mod volumes;
+mod worker;
 
-use portolan_base::Shutdown;
-
+pub use agent::run;
 pub use config::{Capacity, CgroupConfig, Config, LogRotation, MemoryVolumes, ServerConfig};
 pub use error::Error;
-
-/// Runs the agent until shutdown is requested; running containers stay.
-///
-/// # Errors
-/// The agent cannot start, or one of its parts failed for good.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    registration::Registration::new(config, None).run(shutdown).await;
-    Ok(())
-}

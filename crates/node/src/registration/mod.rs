@@ -17,9 +17,8 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use describe::Facts;
-use machine::Machine;
-
 pub(crate) use describe::VERSION;
+pub(crate) use machine::Machine;
 
 /// How often the lease is renewed, upstream's `nodeLeaseDurationSeconds / 4`.
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
@@ -38,8 +37,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(config: Config, server_port: Option<u16>) -> Self {
-        let machine = Machine::look(&config.data_dir);
+    pub(crate) fn new(config: Config, machine: Machine, server_port: Option<u16>) -> Self {
         Self { config, machine, server_port }
     }
 

@@ -1,0 +1,41 @@
+//! When a container that ended is started again.
+
+use std::time::Duration;
+
+use portolan_base::Timestamp;
+use portolan_runtime::{ContainerState, ContainerStatus};
+
+use super::labels::Memory;
+
+/// Delay after the first crash.
+pub(crate) const FIRST: Duration = Duration::from_secs(10);
+/// The longest delay.
+pub(crate) const CEILING: Duration = Duration::from_secs(300);
+/// A container that lived this long starts over with no delay.
+const HEALTHY_AFTER: Duration = Duration::from_secs(600);
+
+/// The next start of a container that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Restart {
+    /// Not before this.
+    pub(crate) at: Timestamp,
+    /// The delay that leads there.
+    pub(crate) delay: Duration,
+    /// The delay that the start after it will have, to be remembered with it.
+    pub(crate) next_delay: Duration,
+}
+
+/// The next start of `ended`: at once after the first run, then 10 s doubling to 5 min.
+///
+/// The delay is remembered with the container, so it survives the agent. `None` if it has not ended.
+pub(crate) fn restart(ended: &ContainerStatus) -> Option<Restart> {
+    let ContainerState::Exited { started_at, finished_at, .. } = &ended.state else { return None };
+    let memory = Memory::of(ended);
+    let lived = Duration::try_from(finished_at.duration_since(*started_at)).unwrap_or_default();
+    let delay = match memory.crash_delay {
+        _ if lived >= HEALTHY_AFTER => Duration::ZERO,
+        delay => delay,
+    };
+    let next_delay = if delay.is_zero() { FIRST } else { (delay * 2).min(CEILING) };
+    Some(Restart { at: *finished_at + delay, delay, next_delay })
+}

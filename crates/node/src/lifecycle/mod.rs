@@ -1,0 +1,15 @@
+//! What to do next for a pod, and what to say about it. Pure.
+
+pub(crate) mod crash;
+pub(crate) mod labels;
+mod plan;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use plan::{Plan, Step, plan};
+pub(crate) use state::{
+    Doomed, Failure, ImageState, Local, LocalContainer, PodRuntime, Probed, Volumes, Work, is_alive, is_started, probed,
+};
+pub(crate) use status::{Surroundings, is_terminal, phase, status};

@@ -1,0 +1,74 @@
+//! Writes a pod's status when it changed.
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use portolan_api::typed::Object;
+use portolan_client::{Client, Error, Patch};
+use serde_json::{Map, Value, json};
+
+/// What a status write led to.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// The API has it; this is the object now.
+    Yes(Box<Pod>),
+    /// The object is gone, or another one of the same name is there.
+    Gone,
+}
+
+/// Writes `status`, as the difference to what the API has.
+///
+/// # Errors
+/// The API cannot be reached or refuses.
+pub(crate) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Result<Written, Error> {
+    let before = pod.status.clone().unwrap_or_default();
+    let mut patch = json!({"status": difference(&json!(before), &json!(status))});
+    // Not the status of a later pod of the same name.
+    patch["metadata"] = json!({"uid": pod.uid()});
+    match client.patch(pod.namespace(), pod.name(), "status", &Patch::Strategic(patch)).await {
+        Ok(pod) => Ok(Written::Yes(Box::new(pod))),
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(Written::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// The fields of `after` that differ; fields that are gone are null.
+///
+/// Addresses merge by address, so those that are gone are named for deletion.
+fn difference(before: &Value, after: &Value) -> Value {
+    let empty = Map::new();
+    let (before, after) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
+    let mut patch = Map::new();
+    for (name, value) in after {
+        if before.get(name) != Some(value) {
+            patch.insert(name.clone(), value.clone());
+        }
+    }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        patch.insert(name.clone(), Value::Null);
+    }
+    if let (Some(old), Some(Value::Array(new))) = (before.get("podIPs").and_then(Value::as_array), patch.get_mut("podIPs")) {
+        let gone: Vec<Value> = old
+            .iter()
+            .filter(|address| !new.contains(address))
+            .map(|address| json!({"$patch": "delete", "ip": address["ip"]}))
+            .collect();
+        new.extend(gone);
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_names_only_what_changed() {
+        let before = json!({"phase": "Pending", "hostIP": "a", "message": "x", "podIPs": [{"ip": "1"}]});
+        let after = json!({"phase": "Running", "hostIP": "a", "podIPs": [{"ip": "2"}]});
+        let expected = json!({
+            "phase": "Running",
+            "message": null,
+            "podIPs": [{"ip": "2"}, {"$patch": "delete", "ip": "1"}],
+        });
+        assert_eq!(difference(&before, &after), expected);
+    }
+}

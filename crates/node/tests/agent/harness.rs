@@ -1,0 +1,185 @@
+//! An agent on a simulated runtime and an API in memory, with time that only moves when all wait.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::core::v1::Pod;
+use portolan_base::{Clock, Readiness, Shutdown, Timestamp};
+use portolan_client::testing::FakeServer;
+use portolan_client::Client;
+use portolan_node::{Capacity, Config, LogRotation, MemoryVolumes, ServerConfig};
+use portolan_runtime::simulated::{Options, SimulatedRuntime};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub(crate) const NODE: &str = "north";
+
+/// Wall-clock time that follows Tokio's, paused or not.
+#[derive(Debug)]
+pub(crate) struct TokioClock {
+    start: Instant,
+    epoch: Timestamp,
+}
+
+impl TokioClock {
+    pub(crate) fn new() -> Self {
+        let epoch = Timestamp::from_second(1_900_000_000).expect("in range");
+        Self { start: Instant::now(), epoch }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        self.epoch + self.start.elapsed()
+    }
+}
+
+/// A node under test.
+pub(crate) struct Node {
+    pub(crate) api: FakeServer,
+    pub(crate) client: Client,
+    pub(crate) runtime: SimulatedRuntime,
+    clock: Arc<TokioClock>,
+    folder: tempfile::TempDir,
+    shutdown: Shutdown,
+    agent: Option<JoinHandle<Result<(), portolan_node::Error>>>,
+    pub(crate) server: Option<ServerConfig>,
+}
+
+impl Node {
+    pub(crate) async fn start() -> Self {
+        let mut node = Self::prepare();
+        node.run();
+        node
+    }
+
+    /// Everything but the agent itself.
+    pub(crate) fn prepare() -> Self {
+        let clock = Arc::new(TokioClock::new());
+        let api = FakeServer::new(clock.clone());
+        Self {
+            client: api.client(),
+            api,
+            runtime: SimulatedRuntime::new(Options { clock: clock.clone(), ..Options::default() }),
+            clock,
+            folder: tempfile::tempdir().expect("a folder for the test"),
+            shutdown: Shutdown::default(),
+            agent: None,
+            server: None,
+        }
+    }
+
+    /// Starts the agent.
+    pub(crate) fn run(&mut self) {
+        self.shutdown = Shutdown::default();
+        let config = Config {
+            node_name: NODE.into(),
+            client: self.client.clone(),
+            runtime: Arc::new(self.runtime.clone()),
+            data_dir: self.folder.path().join("data"),
+            log_dir: self.folder.path().join("logs"),
+            server: self.server.clone(),
+            cluster_dns: IpAddr::V4(Ipv4Addr::new(10, 43, 0, 10)),
+            cluster_domain: "cluster.local".into(),
+            resolv_conf: self.folder.path().join("resolv.conf"),
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            pod_cidr: "10.42.0.0/24".into(),
+            labels: [("zone".to_owned(), "a".to_owned())].into(),
+            taints: Vec::new(),
+            max_pods: 110,
+            capacity: Some(Capacity { cpu_milli: 2000, memory_bytes: 4 << 30, ephemeral_storage_bytes: 10 << 30 }),
+            log_rotation: LogRotation::default(),
+            memory_volumes: MemoryVolumes::Directory,
+            cgroups: None,
+            clock: self.clock.clone(),
+            readiness: Readiness::default(),
+        };
+        self.agent = Some(tokio::spawn(portolan_node::run(config, self.shutdown.clone())));
+    }
+
+    /// Ends the agent as `kill -9` would: nothing is told, nothing is cleaned up.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.abort();
+            assert!(agent.await.is_err_and(|error| error.is_cancelled()), "the agent had ended by itself");
+        }
+    }
+
+    /// Ends the agent in good order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.request();
+        if let Some(agent) = self.agent.take() {
+            agent.await.expect("the agent does not panic").expect("the agent ends in good order");
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Creates a pod bound to the node.
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> Pod {
+        let mut object = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": NODE, "containers": [{"name": "app", "image": "app:1"}]},
+        });
+        object["spec"].as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        let pod = Pod::decode(object.to_string().as_bytes()).expect("the test's pod is valid");
+        self.client.create(&pod).await.expect("the API takes the pod")
+    }
+
+    pub(crate) fn pod(&self, name: &str) -> Option<Pod> {
+        self.api.objects::<Pod>().into_iter().find(|pod| pod.name() == name)
+    }
+
+    /// Waits until a pod is as wanted; `None` means gone.
+    pub(crate) async fn until(&self, name: &str, what: &str, holds: impl Fn(Option<&Pod>) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(1800);
+        loop {
+            let pod = self.pod(name);
+            if holds(pod.as_ref()) {
+                return;
+            }
+            let status = pod.and_then(|pod| pod.status).map(|status| serde_json::to_string_pretty(&status));
+            assert!(Instant::now() < deadline, "{name} never became {what}: {status:?}");
+            // Paused time moves on only when every task waits.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn until_ready(&self, name: &str) {
+        self.until(name, "ready", |pod| pod.is_some_and(|pod| condition(pod, "Ready") == "True")).await;
+    }
+
+    pub(crate) async fn until_phase(&self, name: &str, phase: &str) {
+        self.until(name, phase, |pod| pod.is_some_and(|pod| status(pod).phase.as_deref() == Some(phase))).await;
+    }
+
+    pub(crate) async fn until_gone(&self, name: &str) {
+        self.until(name, "gone", |pod| pod.is_none()).await;
+    }
+
+    /// `reason message` of the events about a pod.
+    pub(crate) fn events(&self, name: &str) -> Vec<String> {
+        let mut events = self.api.objects::<portolan_api::typed::kinds::core::v1::Event>();
+        events.retain(|event| event.involved_object.name.as_deref() == Some(name));
+        events
+            .into_iter()
+            .map(|event| format!("{} {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()))
+            .collect()
+    }
+}
+
+pub(crate) fn status(pod: &Pod) -> portolan_api::typed::kinds::core::v1::PodStatus {
+    pod.status.clone().unwrap_or_default()
+}
+
+pub(crate) fn condition(pod: &Pod, name: &str) -> String {
+    let conditions = status(pod).conditions.unwrap_or_default();
+    conditions.into_iter().find(|condition| condition.type_ == name).map(|condition| condition.status).unwrap_or_default()
+}
