@@ -14,8 +14,8 @@ use portolan_runtime::containerd::{self, Health, Supervisor, purge};
 use portolan_runtime::cri::CriRuntime;
 use portolan_runtime::image::build;
 use portolan_runtime::suite::{self, Fixture};
-use portolan_runtime::{ContainerId, ContainerState, Images, NamespaceMode, Runtime, SandboxId};
-use tokio::io::AsyncReadExt;
+use portolan_runtime::{ContainerId, ContainerState, Error, Images, NamespaceMode, Runtime, SandboxId};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 /// Runs a test on an instance of its own and takes everything down, however the test ends.
 async fn with_instance(test: impl AsyncFnOnce(&containerd::Options)) {
@@ -225,6 +225,14 @@ async fn a_pod_starts_in_reasonable_time() {
             fixture.start("timed", &["sleep", "3600"]).await.expect("the pod starts");
             times.push(begin.elapsed());
         }
+        let (_, doomed) = fixture.start("doomed", &["sleep", "3600"]).await.expect("the pod starts");
+        let killed = Instant::now();
+        fixture
+            .runtime
+            .exec_sync(&doomed, &["/bin/busybox".into(), "true".into()], Duration::ZERO)
+            .await
+            .expect("it runs");
+        println!("exec: {:?}", killed.elapsed());
         times.sort();
         println!("pod start: best {:?}, median {:?}, worst {:?}", times[0], times[2], times[4]);
         assert!(times[2] < Duration::from_secs(5), "{times:?}");
@@ -257,6 +265,78 @@ async fn an_image_built_on_a_loaded_one_runs() {
         let status = fixture.wait_for(&container, ended).await.expect("it ends");
         let log = fs::read_to_string(status.log_path).expect("it wrote a log");
         assert!(log.ends_with(" stdout F built here\n"), "{log}");
+    })
+    .await;
+}
+
+/// A registry on a loopback port, ended with this value.
+struct Registry {
+    child: tokio::process::Child,
+    address: String,
+    /// Kept open: a registry that cannot write its log dies. A test's log fits into the pipe.
+    _log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Registry {
+    async fn start(folder: &Path) -> Self {
+        let config = folder.join("registry.yml");
+        let storage = folder.join("registry");
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+            storage.display()
+        );
+        fs::write(&config, text).expect("a scratch folder");
+        let mut child = tokio::process::Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stderr(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("docker-registry is installed");
+        let mut lines = BufReader::new(child.stderr.take().expect("it was asked for")).lines();
+        let address = loop {
+            let line = lines.next_line().await.expect("a pipe").expect("it says where it listens");
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                break rest.split([',', '"', ' ']).next().expect("an address").to_owned();
+            }
+        };
+        Self { child, address: address.replace("127.0.0.1", "localhost"), _log: lines }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_pulled_from_a_plain_registry_and_local_ones_are_not_asked_for() {
+    with_instance(async |options| {
+        let mut registry = Registry::start(&options.data_dir).await;
+        let options = containerd::Options { plain_http_registries: vec![registry.address.clone()], ..options.clone() };
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = supervisor.runtime().await.expect("containerd answers");
+        let name = format!("{}/team/app:1", registry.address);
+        let missing = runtime.pull(&name, None).await.expect_err("it is not there yet");
+        assert!(matches!(&missing, Error::Pull { reason, .. } if reason.contains("not found")), "{missing}");
+
+        let archive = options.data_dir.join("app.tar");
+        suite::write_busybox_archive(&archive, &name).expect("busybox-static is installed");
+        runtime.load(&archive).await.expect("the archive is valid");
+        let pushed = tokio::process::Command::new("ctr")
+            .args(["--namespace", "k8s.io", "--address"])
+            .arg(options.socket())
+            .args(["images", "push", "--plain-http", &name])
+            .output()
+            .await
+            .expect("ctr is installed");
+        assert!(pushed.status.success(), "{pushed:?}");
+        runtime.remove_image(&name).await.expect("it is there");
+        assert_eq!(runtime.image(&name).await.expect("containerd answers"), None);
+
+        let id = runtime.pull(&name, None).await.expect("it was pushed");
+        let pulled = runtime.image(&id).await.expect("containerd answers").expect("it was pulled");
+        assert_eq!((pulled.tags, pulled.local), (vec![name.clone()], false));
+
+        runtime.load(&archive).await.expect("the archive is valid");
+        registry.child.kill().await.expect("it runs");
+        assert_eq!(runtime.pull(&name, None).await.expect("a local image needs no registry"), id);
     })
     .await;
 }

@@ -26,10 +26,9 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 pub async fn purge(options: &Options) -> Vec<String> {
     let layout = Layout::new(options);
     let mut failures = Vec::new();
-    if layout.config.exists() && has_state(&layout) {
-        if let Err(reason) = end_pods(options).await {
-            tracing::warn!(%reason, "cannot end all pods in an orderly way; killing what is left");
-        }
+    let may_hold_pods = layout.config.exists() && has_state(&layout);
+    if may_hold_pods && let Err(reason) = end_pods(options).await {
+        tracing::warn!(%reason, "cannot end all pods in an orderly way; killing what is left");
     }
     if let Err(error) = supervisor::stop(&layout).await {
         failures.push(portolan_base::error::chain(&error).to_string());

@@ -21,10 +21,10 @@ impl Inner {
     /// The detailed state of a sandbox; remembered as long as it stays in `listed_state`.
     pub(super) async fn sandbox(&self, id: &str, listed_state: Option<i32>) -> Result<Option<KnownSandbox>> {
         let ready = listed_state.map(|state| state == v1::PodSandboxState::SandboxReady as i32);
-        if let Some(known) = self.cache.lock().sandboxes.get(id) {
-            if ready.is_none_or(|ready| ready == known.status.ready) {
-                return Ok(Some(known.clone()));
-            }
+        if let Some(known) = self.cache.lock().sandboxes.get(id)
+            && ready.is_none_or(|ready| ready == known.status.ready)
+        {
+            return Ok(Some(known.clone()));
         }
         let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
         let answer = timed("ask for a sandbox", CALL_TIMEOUT, self.runtime().pod_sandbox_status(request)).await;
@@ -40,10 +40,10 @@ impl Inner {
     }
 
     async fn container(&self, listed: v1::Container) -> Result<Option<ContainerStatus>> {
-        if let Some(known) = self.cache.lock().containers.get(&listed.id) {
-            if convert::is_current(known, listed.state) {
-                return Ok(Some(known.clone()));
-            }
+        if let Some(known) = self.cache.lock().containers.get(&listed.id)
+            && convert::is_current(known, listed.state)
+        {
+            return Ok(Some(known.clone()));
         }
         let Some(status) = self.container_status(&listed.id).await? else { return Ok(None) };
         let known = convert::container_status(status, &listed.pod_sandbox_id);

@@ -35,7 +35,7 @@ fn archive() -> Vec<u8> {
     let layer = Layer::new(archive::layer(vec![entry]).expect("writing to memory does not fail"));
     let config = json!({"Entrypoint": ["/pause"], "User": "65535:65535"});
     let mut bytes = Vec::new();
-    let document = archive::config_document(config, &[layer.diff_id.clone()], &[]);
+    let document = archive::config_document(config, std::slice::from_ref(&layer.diff_id), &[]);
     archive::write(&mut bytes, PAUSE_IMAGE, &document, &[layer]).expect("writing to memory does not fail");
     bytes
 }

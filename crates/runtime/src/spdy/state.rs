@@ -119,11 +119,11 @@ impl State {
 
     /// Lets the writer know that a stream has something to send.
     pub(super) fn mark_ready(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            if !stream.in_ready {
-                stream.in_ready = true;
-                self.ready.push_back(id);
-            }
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.in_ready
+        {
+            stream.in_ready = true;
+            self.ready.push_back(id);
         }
     }
 

@@ -24,6 +24,6 @@ pub fn write_busybox_archive(path: &Path, name: &str) -> io::Result<()> {
     ];
     let layer = Layer::new(archive::layer(entries)?);
     let config = json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]});
-    let document = archive::config_document(config, &[layer.diff_id.clone()], &[]);
+    let document = archive::config_document(config, std::slice::from_ref(&layer.diff_id), &[]);
     archive::write(BufWriter::new(File::create(path)?), &name.to_string(), &document, &[layer])
 }

@@ -22,7 +22,7 @@ pub(super) async fn a_container_goes_from_created_to_running_to_exited(fixture: 
     equal("log", status.log_path, pod.log_directory.join("life.log"))?;
     fixture.runtime.start_container(&id).await.map_err(text)?;
     fixture.wait_for(&id, |state| matches!(state, ContainerState::Running { .. })).await?;
-    fixture.runtime.stop_container(&id, Duration::from_secs(10)).await.map_err(text)?;
+    fixture.runtime.stop_container(&id, Duration::from_secs(1)).await.map_err(text)?;
     let ContainerState::Exited { started_at, finished_at, .. } = fixture.container(&id).await?.state else {
         return Err("it is not exited after stop returned".into());
     };
