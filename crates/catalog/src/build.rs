@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_api::typed::{Object as _, ServiceInstance};
 
 use crate::model::{Endpoint, Health, Instance, InstancePort, Key, Origin, Service, Status, Weights};
 use crate::pods;
 use crate::snapshot::{AddressOwner, Snapshot};
-use crate::translate::{endpoints, service};
+use crate::translate::{endpoints, registered_instance, service};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -26,6 +26,8 @@ pub enum Input {
     Pod(Arc<core::Pod>),
     /// A node.
     Node(Arc<core::Node>),
+    /// An instance that registered itself.
+    Registration(Arc<ServiceInstance>),
 }
 
 /// The kind of an [`Input`].
@@ -39,6 +41,8 @@ pub enum Kind {
     Pod,
     /// A node.
     Node,
+    /// An instance that registered itself.
+    Registration,
 }
 
 /// Derives snapshots from objects.
@@ -51,6 +55,8 @@ pub struct Catalog {
     slices: HashMap<Key, BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
     slice_service: HashMap<Key, Key>,
     pod_services: HashMap<Key, BTreeSet<Key>>,
+    registrations: HashMap<Key, BTreeMap<Arc<str>, Arc<ServiceInstance>>>,
+    registration_service: HashMap<Key, Key>,
     address_counts: HashMap<IpAddr, BTreeMap<AddressOwner, usize>>,
     dirty_services: BTreeSet<Key>,
     dirty_addresses: BTreeSet<IpAddr>,
@@ -73,6 +79,7 @@ impl Catalog {
                 self.services.insert(key, service);
             }
             Input::EndpointSlice(slice) => self.put_slice(slice),
+            Input::Registration(object) => self.put_registration(object),
             Input::Pod(pod) => {
                 let pod = pods::pod(&pod);
                 let key = pod.key.clone();
@@ -102,6 +109,7 @@ impl Catalog {
                 }
             }
             Kind::EndpointSlice => self.remove_slice(key),
+            Kind::Registration => self.remove_registration(key),
             Kind::Pod => {
                 if let Some(old) = self.current.pods.get(key).cloned() {
                     self.replace_pod(key, Some(&old), None);
@@ -148,6 +156,28 @@ impl Catalog {
             slices.remove(&key.name);
             if slices.is_empty() {
                 self.slices.remove(&service);
+            }
+        }
+        self.dirty_services.insert(service);
+    }
+
+    fn put_registration(&mut self, object: Arc<ServiceInstance>) {
+        let key = Key::new(object.namespace(), object.name());
+        let service = Key::new(key.namespace.clone(), object.spec.service.as_str());
+        if self.registration_service.get(&key).is_some_and(|old| *old != service) {
+            self.remove_registration(&key);
+        }
+        self.registration_service.insert(key.clone(), service.clone());
+        self.registrations.entry(service.clone()).or_default().insert(key.name, object);
+        self.dirty_services.insert(service);
+    }
+
+    fn remove_registration(&mut self, key: &Key) {
+        let Some(service) = self.registration_service.remove(key) else { return };
+        if let Some(objects) = self.registrations.get_mut(&service) {
+            objects.remove(&key.name);
+            if objects.is_empty() {
+                self.registrations.remove(&service);
             }
         }
         self.dirty_services.insert(service);
@@ -218,6 +248,8 @@ impl Catalog {
         if let Some(service) = self.current.services.get(key) {
             instances.extend(service.endpoints.iter().map(|endpoint| Arc::new(self.instance(service, endpoint))));
         }
+        let registered = self.registrations.get(key).into_iter().flat_map(BTreeMap::values);
+        instances.extend(registered.map(|object| Arc::new(registered_instance(object))));
         instances.sort_by(|left, right| left.id.cmp(&right.id).then_with(|| left.address.cmp(&right.address)));
         instances.dedup_by(|left, right| left.id == right.id && left.address == right.address);
         let old = self.current.instances.get(key);

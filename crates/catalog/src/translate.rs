@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_api::typed::{Health as StoredHealth, LeaseKind, Object as _, ServiceInstance};
 
-use crate::model::{Endpoint, EndpointPort, Key, Protocol, Service, ServicePort, ServiceType, TrafficPolicy};
+use crate::model::{
+    Endpoint, EndpointPort, Health, Instance, InstancePort, Key, Locality, Origin, Protocol, Service, ServicePort,
+    ServiceType, Status, TrafficPolicy, Weights,
+};
 
 pub(crate) fn service(key: &Key, object: &core::Service, endpoints: Arc<[Endpoint]>) -> Service {
     let spec = object.spec.clone().unwrap_or_default();
@@ -119,4 +122,57 @@ pub(crate) fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> 
     endpoints.sort_by_key(order);
     endpoints.dedup_by(|left, right| left.address == right.address && left.ports == right.ports);
     endpoints.into()
+}
+
+/// An instance that registered itself.
+pub(crate) fn registered_instance(object: &ServiceInstance) -> Instance {
+    let spec = &object.spec;
+    let id: Arc<str> =
+        if spec.instance_id.is_empty() { object.name().into() } else { spec.instance_id.as_str().into() };
+    let status = object.status.clone().unwrap_or_default();
+    let weight = |value: i32| u32::try_from(value).unwrap_or(0);
+    let locality = spec.locality.clone().unwrap_or_default();
+    let lease = spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl);
+    let ttl = lease.and_then(|lease| lease.ttl_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let created = object.metadata.creation_timestamp.as_ref();
+    Instance {
+        name: id.clone(),
+        service: spec.service.as_str().into(),
+        namespace: object.namespace().into(),
+        id,
+        address: spec.address.as_str().into(),
+        ports: spec
+            .ports
+            .iter()
+            .filter_map(|port| {
+                let protocol = Protocol::of(Some(&port.protocol));
+                Some(InstancePort { name: port.name.as_str().into(), port: u16::try_from(port.port).ok()?, protocol })
+            })
+            .collect(),
+        health: Health {
+            status: match status.health {
+                StoredHealth::Passing => Status::Passing,
+                StoredHealth::Warning => Status::Warning,
+                StoredHealth::Critical => Status::Critical,
+            },
+            reason: match (status.reason, ttl) {
+                (reason, _) if !reason.is_empty() => reason,
+                (_, Some(_)) => "registered, its lease is kept".into(),
+                (_, None) => "registered without a lease".into(),
+            },
+            since: status.since.as_ref().or(created).map(|time| time.0),
+        },
+        node: "".into(),
+        tags: spec.tags.clone(),
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        metadata: spec.metadata.clone(),
+        version: spec.version.clone(),
+        weights: spec.weights.map_or_else(Weights::default, |weights| Weights {
+            passing: weight(weights.passing),
+            warning: weight(weights.warning),
+        }),
+        locality: Locality { region: locality.region, zone: locality.zone, rack: locality.rack },
+        ttl: ttl.map(Duration::from_secs),
+        origin: Origin::Registry,
+    }
 }

@@ -8,13 +8,17 @@ pub mod apply;
 mod cidr;
 pub mod cni;
 mod config;
+mod conntrack;
+pub mod feed;
 mod ipam;
 mod netlink;
 pub mod plan;
+mod run;
 mod setup;
 #[cfg(test)]
 mod testing;
 
 pub use cidr::{Cidr, ParseCidrError};
 pub use config::{Config, InvalidConfig};
+pub use run::run;
 pub use setup::{SetupError, add_local_address, setup_node, teardown_node};

@@ -21,7 +21,8 @@ fn pods_reach_each_other_and_the_host_and_leave_nothing_behind() {
     assert_eq!(machine.cni("DEL", super::PLUGIN_NAME, &second.namespace), Ok(None), "twice is fine");
     assert!(machine.cni("CHECK", super::PLUGIN_NAME, &second.namespace).is_err());
     let leases = std::fs::read_dir(machine.config.state_dir.join("leases")).expect("the folder exists");
-    let names: Vec<String> = leases.map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII")).collect();
+    let names: Vec<String> =
+        leases.map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII")).collect();
     assert_eq!(names.iter().filter(|name| name.contains('@')).count(), 1, "{names:?}");
 }
 

@@ -81,7 +81,9 @@ impl Node {
 /// Which endpoints answered, and which client address they saw.
 fn answers(client: &Namespace, to: &str, times: usize) -> (BTreeSet<String>, BTreeSet<String>) {
     let texts = (0..times).map(|_| client.tcp(to).unwrap_or_else(|error| panic!("{to}: {error}")));
-    texts.map(|text| text.split_once('<').map(|(server, peer)| (server.to_owned(), peer.to_owned())).expect("both")).unzip()
+    texts
+        .map(|text| text.split_once('<').map(|(server, peer)| (server.to_owned(), peer.to_owned())).expect("both"))
+        .unzip()
 }
 
 /// A machine on the same wire as the node: `192.0.2.2`, the node is `192.0.2.1`.
@@ -313,5 +315,48 @@ fn a_frontend_that_two_services_want_stays_with_the_first_until_it_leaves() {
     assert_eq!(conflicts, [("service default/a".to_owned(), vec!["service default/b".to_owned()])]);
     catalog.remove(portolan_catalog::Kind::Service, &portolan_catalog::Key::new("default", "a"));
     let batch = planner.update(&catalog.snapshot());
-    assert!(batch.text.contains("add element ip portolan endpoints { 198.51.100.7 . tcp . 80 . 0x70000000 : 10.42.0.3 . 8080 }"), "{}", batch.text);
+    assert!(
+        batch
+            .text
+            .contains("add element ip portolan endpoints { 198.51.100.7 . tcp . 80 . 0x70000000 : 10.42.0.3 . 8080 }"),
+        "{}",
+        batch.text
+    );
+}
+
+#[test]
+fn a_udp_client_moves_on_when_its_endpoint_is_gone() {
+    let mut node = Node::new();
+    let pods = node.pods(2);
+    let client = node.machine.pod();
+    put_service(&mut node.catalog, "web", "10.43.0.20", &json!({}), &[]);
+    node.endpoints("web", &pods[..1]);
+    node.apply();
+    let socket = client.namespace.udp_socket();
+    let answer = |pod: &Pod| Ok(format!("{}<{}", pod.address, client.address));
+    assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), answer(&pods[0]));
+    node.endpoints("web", &pods[1..]);
+    let batch = node.apply();
+    assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), answer(&pods[0]), "the kernel remembers the flow");
+    node.machine.host.run(|| crate::conntrack::forget(&batch.stale_flows)).expect("flows can be deleted");
+    assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), answer(&pods[1]));
+}
+
+#[test]
+fn the_whole_table_can_be_replaced_and_removed_under_load() {
+    let mut node = Node::new();
+    let pods = node.pods(1);
+    put_service(&mut node.catalog, "web", "10.43.0.20", &json!({"sessionAffinity": "ClientIP"}), &[]);
+    node.endpoints("web", &pods);
+    for _ in 0..2 {
+        let batch = node.planner.replace(&node.catalog.snapshot());
+        node.machine.apply(&batch.text);
+        assert!(node.machine.host.tcp("10.43.0.20:80").is_ok());
+    }
+    let failures = node.machine.host.run(|| crate::teardown_node(&node.machine.config));
+    assert!(failures.is_empty(), "{failures:?}");
+    node.machine.host.run(|| {
+        let rules = std::process::Command::new("nft").args(["list", "ruleset"]).output().expect("nft runs");
+        assert_eq!(String::from_utf8_lossy(&rules.stdout), "");
+    });
 }
