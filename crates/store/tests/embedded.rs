@@ -1,5 +1,7 @@
 //! The embedded store through its port.
 
+#![expect(clippy::unwrap_used, reason = "a test; what fails is shown by its backtrace")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,6 +79,9 @@ impl Shared {
             if self.now_ms() >= retry_at_ms && self.wants_checkpoint() {
                 retry_at_ms = 0;
                 if let Err(error) = self.write_checkpoint() {
+                    if self.keeper.signal.lock().closing {
+                        return;
+                    }
                     tracing::error!(%error, "writing a checkpoint failed; the log keeps growing until it succeeds");
                     retry_at_ms = self.now_ms() + millis(RETRY);
                 }
@@ -123,7 +127,9 @@ impl Shared {
         let sealed = self.segments.sealed.lock();
         let obsolete = sealed.iter().take_while(|sealed| sealed.last_revision <= compacted);
         let bytes: u64 = obsolete.map(|sealed| sealed.bytes).sum();
-        bytes > 0 && bytes >= self.checkpoint_every_bytes
+        // Never less than the last checkpoint's size: so checkpoints at most double what is written,
+        // however large the store is.
+        bytes > 0 && bytes >= self.checkpoint_every_bytes.max(self.checkpoint.lock().bytes)
     }
 
     /// Writes what was live at the compacted revision, then removes the segments before it.
@@ -144,7 +150,8 @@ impl Shared {
         let header = Header { store: segments.store, revision: compacted, log_from: last.number + 1 };
         let path = segments.directory.join(name(compacted));
         let temporary = path.with_extension("tmp");
-        let bytes = self.write_state(&temporary, header)?;
+        let closing = || self.keeper.signal.lock().closing;
+        let bytes = self.write_state(&temporary, header, closing)?;
         segments.files.rename(&temporary, &path)?;
         segments.files.sync_directory(&segments.directory)?;
         drop(pin);
@@ -162,7 +169,7 @@ impl Shared {
     }
 
     /// Writes all keys as of a pinned revision, and the leases; commits go on meanwhile.
-    pub(super) fn write_state(&self, path: &std::path::Path, header: Header) -> io::Result<u64> {
+    fn write_state(&self, path: &Path, header: Header, stop: impl Fn() -> bool) -> io::Result<u64> {
         let mut writer = Writer::create(self.segments.files.as_ref(), path, header)?;
         let leases = self.leases.lock().all();
         let mut range = KeyRange::prefix(Bytes::new());
@@ -172,6 +179,10 @@ impl Shared {
             for entry in entries.drain(..) {
                 writer.push(&entry)?;
             }
+            // What is half written is removed by the next start.
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             match next {
                 Some(next) => range.start = next,
                 None => return writer.finish(&leases),
@@ -180,18 +191,18 @@ impl Shared {
     }
 
     /// Writes everything that is live now to `path`, which must not exist yet.
-    pub(super) fn snapshot(&self, path: &std::path::Path) -> Result<Revision, Error> {
+    pub(super) fn snapshot(&self, path: &Path) -> Result<Revision, Error> {
         let pin = self.pin(None)?;
         let header = Header { store: self.segments.store, revision: pin.revision(), log_from: 1 };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => std::path::Path::new("."),
+            _ => Path::new("."),
         };
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
-        let temporary = std::path::Path::new(&temporary);
+        let temporary = Path::new(&temporary);
         let files = &self.segments.files;
-        self.write_state(temporary, header)
+        self.write_state(temporary, header, || false)
             .and_then(|_| files.rename(temporary, path))
             .and_then(|()| files.sync_directory(directory))
             .map_err(|source| Error::Backend {
