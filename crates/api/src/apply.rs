@@ -82,7 +82,7 @@ pub fn apply(
         let name = name.trim_start_matches('/');
         Error::Invalid(format!("failed to create typed patch object ({name}; {kind}): {problem}"))
     })?;
-    managers::strip(&mut owned);
+    owned.strip();
 
     let nothing = Value::Object(Map::new());
     let mut managers = Managers::of(live);
@@ -98,7 +98,7 @@ pub fn apply(
     if let Some(before) = &before {
         let mut everything = owned.clone();
         managers.entries.iter().for_each(|entry| everything.add(&entry.fields));
-        walk::prune(&mut merged, schema, &before.fields, &everything);
+        walk::prune(&mut merged, schema, before.fields.children(), everything.children());
     }
     let mut comparison = walk::compare(live, &merged, schema);
     comparison.strip();
@@ -121,12 +121,15 @@ pub fn apply(
 /// `live` is `None` for a new object. To be called on the object that will be stored, after
 /// defaults are filled in.
 pub fn track_update(live: Option<&Value>, new: &mut Value, schema: Schema<'_>, manager: &Manager<'_>) {
-    let given = new.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let is_reset = given.is_some_and(|entries| matches!(&entries[..], [Value::Object(entry)] if entry.is_empty()));
+    let given = new.pointer_mut("/metadata/managedFields").map(Value::take).unwrap_or_default();
+    let given_entries = given.as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_reset = matches!(given_entries, [Value::Object(entry)] if entry.is_empty());
+    // Who writes the object itself may rewrite the list, as kubectl does to take over fields.
+    let may_rewrite = !given_entries.is_empty() && manager.subresource.is_empty();
+    let is_as_before = live.is_some_and(|live| live.pointer("/metadata/managedFields") == Some(&given));
     let mut managers = match given {
         _ if is_reset => Managers::default(),
-        // Who writes the object itself may rewrite the list, as kubectl does to take over fields.
-        Some(entries) if !entries.is_empty() && manager.subresource.is_empty() => Managers::of(Some(new)),
+        given if may_rewrite || is_as_before => Managers::from_value(given),
         _ => Managers::of(live),
     };
     let had_none = live.is_some() && managers.entries.is_empty();
@@ -134,7 +137,8 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, schema: Schema<'_>, m
     let mut comparison = walk::compare(live.unwrap_or(&nothing), new, schema);
     comparison.strip();
     let changed = comparison.changed();
-    if !is_reset && !(had_none && changed.is_empty()) {
+    let is_nobodys = is_reset || (had_none && changed.is_empty());
+    if !is_nobodys {
         let before = managers.take(manager, Operation::Update);
         managers.take_away(&changed, &comparison.removed, manager.api_version);
         let mut owned = before.as_ref().map(|before| before.fields.clone()).unwrap_or_default();

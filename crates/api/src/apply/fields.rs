@@ -1,131 +1,212 @@
-//! Sets of paths, and their form in `managedFields`.
-
-use std::collections::BTreeMap;
+//! Sets of paths, kept in the form that `managedFields` has.
 
 use serde_json::{Map, Value};
 
 /// A set of paths into an object.
 ///
 /// A path is a row of elements as `managedFields` writes them: `f:name` for a field, `k:{...}` for
-/// an item of a list with keys, `v:...` for an item of a set, `i:0` for a place in a list.
+/// an item of a list with keys, `v:...` for an item of a set, `i:0` for a place in a list. What an
+/// element holds is either nothing (the path ends here), or longer paths, with a `.` among them if
+/// a path ends here as well. Sets of stored objects are read and written without conversion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FieldSet {
-    nodes: BTreeMap<String, Node>,
-}
+pub struct FieldSet(Nodes);
 
-/// What the set says about an element.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Node {
-    /// Whether the path that ends here is in the set.
-    pub(super) member: bool,
-    /// The paths that go on.
-    pub(super) children: FieldSet,
-}
+/// The elements of a set.
+type Nodes = Map<String, Value>;
 
-impl Node {
+const HERE: &str = ".";
+
+/// What a set says about an element.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node<'a>(&'a Value);
+
+impl<'a> Node<'a> {
+    /// The elements behind this one.
+    pub(super) fn children(self) -> Children<'a> {
+        Children(self.0.as_object())
+    }
+
     /// Whether the path is in the set, or is a field on the way to one that is.
-    pub(super) fn is_member_or_way(&self, element: &str) -> bool {
-        self.member || (element.starts_with("f:") && !self.children.is_empty())
+    pub(super) fn is_member_or_way(self, element: &str) -> bool {
+        is_member(self.0) || (element.starts_with("f:") && has_children(self.0))
+    }
+}
+
+/// The elements below one element, if any.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Children<'a>(Option<&'a Nodes>);
+
+impl<'a> Children<'a> {
+    /// No elements.
+    pub(super) const NONE: Self = Self(None);
+
+    pub(super) fn node(self, element: &str) -> Option<Node<'a>> {
+        self.0?.get(element).map(Node)
     }
 }
 
 impl FieldSet {
     /// Reads the form of `managedFields`. Anything that is not an object is an empty set.
-    pub fn from_value(value: &Value) -> Self {
-        let mut set = Self::default();
-        for (element, inner) in value.as_object().into_iter().flatten() {
-            if element == "." {
-                continue;
-            }
-            let children = Self::from_value(inner);
-            let member = children.is_empty() || inner.get(".").is_some();
-            set.nodes.insert(element.clone(), Node { member, children });
-        }
-        set
+    pub fn from_value(value: Value) -> Self {
+        let Value::Object(mut nodes) = value else { return Self::default() };
+        nodes.remove(HERE);
+        Self(nodes)
     }
 
     /// Writes the form of `managedFields`.
-    pub fn to_value(&self) -> Value {
-        let nodes = self.nodes.iter().map(|(element, node)| {
-            let mut inner = node.children.to_value();
-            if let (true, false, Value::Object(fields)) = (node.member, node.children.is_empty(), &mut inner) {
-                fields.insert(".".into(), Value::Object(Map::new()));
-            }
-            (element.clone(), inner)
-        });
-        Value::Object(nodes.collect())
+    pub fn into_value(self) -> Value {
+        Value::Object(self.0)
     }
 
     /// Whether no path is in the set.
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.0.is_empty()
     }
 
-    pub(super) fn node(&self, element: &str) -> Option<&Node> {
-        self.nodes.get(element)
+    pub(super) fn children(&self) -> Children<'_> {
+        Children(Some(&self.0))
+    }
+
+    pub(super) fn contains(&self, element: &str) -> bool {
+        self.0.contains_key(element)
     }
 
     /// Adds the path that is this one element.
     pub(super) fn insert(&mut self, element: &str) {
-        self.nodes.entry(element.to_owned()).or_default().member = true;
+        let node = self.0.entry(element).or_insert_with(|| Value::Object(Nodes::new()));
+        set_member(node, true);
     }
 
     /// Adds paths behind an element.
     pub(super) fn insert_children(&mut self, element: &str, children: FieldSet) {
-        if !children.is_empty() {
-            self.nodes.entry(element.to_owned()).or_default().children.add(&children);
+        if children.is_empty() {
+            return;
+        }
+        match self.0.get_mut(element) {
+            Some(node) => add_node(node, &Value::Object(children.0)),
+            None => {
+                self.0.insert(element.to_owned(), Value::Object(children.0));
+            }
         }
     }
 
     /// Adds all paths of `other`.
     pub(super) fn add(&mut self, other: &Self) {
-        for (element, node) in &other.nodes {
-            let own = self.nodes.entry(element.clone()).or_default();
-            own.member |= node.member;
-            own.children.add(&node.children);
-        }
+        add(&mut self.0, &other.0);
     }
 
     /// Removes all paths of `other`.
     pub(super) fn remove(&mut self, other: &Self) {
-        for (element, node) in &other.nodes {
-            let Some(own) = self.nodes.get_mut(element) else { continue };
-            own.member &= !node.member;
-            own.children.remove(&node.children);
-            if !own.member && own.children.is_empty() {
-                self.nodes.remove(element);
-            }
-        }
+        remove(&mut self.0, &other.0);
     }
 
     /// The paths that are in both.
     pub(super) fn common(&self, other: &Self) -> Self {
-        let mut common = Self::default();
-        for (element, node) in &self.nodes {
-            let Some(other) = other.nodes.get(element) else { continue };
-            let node = Node { member: node.member && other.member, children: node.children.common(&other.children) };
-            if node.member || !node.children.is_empty() {
-                common.nodes.insert(element.clone(), node);
-            }
+        Self(common(&self.0, &other.0))
+    }
+
+    /// Removes the fields that nobody owns: identity, and what the server keeps.
+    pub(super) fn strip(&mut self) {
+        self.0.remove("f:apiVersion");
+        self.0.remove("f:kind");
+        let Some(Value::Object(metadata)) = self.0.get_mut("f:metadata") else { return };
+        metadata.retain(|element, _| {
+            let names = ["creationTimestamp", "generation", "managedFields", "name", "namespace", "resourceVersion"];
+            let is_kept = |element: &str| names.contains(&element) || matches!(element, "selfLink" | "uid");
+            element != HERE && !element.strip_prefix("f:").is_some_and(is_kept)
+        });
+        if metadata.is_empty() {
+            self.0.remove("f:metadata");
         }
-        common
     }
 
     /// The paths without longer ones in the set, as people write them: `.spec.ports[port=80].name`.
     pub(super) fn leaves(&self) -> Vec<String> {
         let mut leaves = Vec::new();
-        self.collect_leaves("", &mut leaves);
+        collect_leaves(&self.0, "", &mut leaves);
         leaves
     }
+}
 
-    fn collect_leaves(&self, prefix: &str, leaves: &mut Vec<String>) {
-        for (element, node) in &self.nodes {
-            let path = format!("{prefix}{}", readable(element));
-            if node.children.is_empty() {
-                leaves.push(path);
-            } else {
-                node.children.collect_leaves(&path, leaves);
+/// Whether a path ends at a node.
+fn is_member(node: &Value) -> bool {
+    node.as_object().is_none_or(|nodes| nodes.is_empty() || nodes.contains_key(HERE))
+}
+
+fn has_children(node: &Value) -> bool {
+    node.as_object().is_some_and(|nodes| nodes.keys().any(|element| element != HERE))
+}
+
+/// Ends a path at a node with children, or does not.
+fn set_member(node: &mut Value, is_member: bool) {
+    let has_children = has_children(node);
+    let Value::Object(nodes) = node else { return };
+    if is_member && has_children {
+        nodes.insert(HERE.to_owned(), Value::Object(Nodes::new()));
+    } else {
+        nodes.remove(HERE);
+    }
+}
+
+fn add(nodes: &mut Nodes, other: &Nodes) {
+    for (element, other) in other.iter().filter(|(element, _)| *element != HERE) {
+        match nodes.get_mut(element) {
+            Some(node) => add_node(node, other),
+            None => {
+                nodes.insert(element.clone(), other.clone());
             }
+        }
+    }
+}
+
+fn add_node(node: &mut Value, other: &Value) {
+    // An inner set without children is a path that ends; one of children only is not.
+    let is_end = is_member(node) || is_member(other);
+    if let (Value::Object(nodes), Value::Object(other)) = (&mut *node, other) {
+        add(nodes, other);
+    }
+    set_member(node, is_end);
+}
+
+fn remove(nodes: &mut Nodes, other: &Nodes) {
+    for (element, other) in other.iter().filter(|(element, _)| *element != HERE) {
+        let Some(node) = nodes.get_mut(element) else { continue };
+        let is_end = is_member(node) && !is_member(other);
+        if let (Value::Object(nodes), Value::Object(other)) = (&mut *node, other) {
+            remove(nodes, other);
+        }
+        if is_end || has_children(node) {
+            set_member(node, is_end);
+        } else {
+            nodes.remove(element);
+        }
+    }
+}
+
+fn common(nodes: &Nodes, other: &Nodes) -> Nodes {
+    let mut both = Nodes::new();
+    for (element, node) in nodes.iter().filter(|(element, _)| *element != HERE) {
+        let Some(other) = other.get(element) else { continue };
+        let is_end = is_member(node) && is_member(other);
+        let children = match (node, other) {
+            (Value::Object(nodes), Value::Object(other)) => common(nodes, other),
+            _ => Nodes::new(),
+        };
+        if is_end || !children.is_empty() {
+            let mut node = Value::Object(children);
+            set_member(&mut node, is_end);
+            both.insert(element.clone(), node);
+        }
+    }
+    both
+}
+
+fn collect_leaves(nodes: &Nodes, prefix: &str, leaves: &mut Vec<String>) {
+    for (element, node) in nodes.iter().filter(|(element, _)| *element != HERE) {
+        let path = format!("{prefix}{}", readable(element));
+        match node {
+            Value::Object(nodes) if has_children(node) => collect_leaves(nodes, &path, leaves),
+            _ => leaves.push(path),
         }
     }
 }

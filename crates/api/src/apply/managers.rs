@@ -48,7 +48,8 @@ impl Entry {
         }
     }
 
-    fn from_value(value: &Value) -> Option<Self> {
+    fn from_value(mut value: Value) -> Option<Self> {
+        let fields = FieldSet::from_value(value.get_mut("fieldsV1").map(Value::take).unwrap_or_default());
         let text = |name| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let operation = match value.get("operation").and_then(Value::as_str)? {
             "Apply" => Operation::Apply,
@@ -61,15 +62,15 @@ impl Entry {
             api_version: text("apiVersion"),
             subresource: text("subresource"),
             time: value.get("time").and_then(Value::as_str).map(str::to_owned),
-            fields: value.get("fieldsV1").map(FieldSet::from_value).unwrap_or_default(),
+            fields,
         })
     }
 
-    fn to_value(&self) -> Value {
+    fn into_value(self) -> Value {
         let mut value = json!({
             "apiVersion": self.api_version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_value(),
+            "fieldsV1": {},
             "manager": self.manager,
             "operation": self.operation.name(),
         });
@@ -79,6 +80,7 @@ impl Entry {
         if let Some(time) = &self.time {
             value["time"] = time.as_str().into();
         }
+        value["fieldsV1"] = self.fields.into_value();
         value
     }
 
@@ -117,8 +119,14 @@ pub(super) struct Managers {
 impl Managers {
     /// The managers that an object names; malformed entries are left out.
     pub(super) fn of(object: Option<&Value>) -> Self {
-        let entries = object.and_then(|it| it.pointer("/metadata/managedFields")).and_then(Value::as_array);
-        Self { entries: entries.into_iter().flatten().filter_map(Entry::from_value).collect() }
+        let list = object.and_then(|it| it.pointer("/metadata/managedFields"));
+        list.cloned().map(Self::from_value).unwrap_or_default()
+    }
+
+    /// The managers of a list; malformed entries are left out.
+    pub(super) fn from_value(list: Value) -> Self {
+        let Value::Array(entries) = list else { return Self::default() };
+        Self { entries: entries.into_iter().filter_map(Entry::from_value).collect() }
     }
 
     /// Takes a manager out of the list.
@@ -186,25 +194,6 @@ impl Managers {
             return;
         }
         self.entries.sort_by(|left, right| left.order().cmp(&right.order()));
-        metadata.insert("managedFields".into(), self.entries.iter().map(Entry::to_value).collect());
+        metadata.insert("managedFields".into(), self.entries.into_iter().map(Entry::into_value).collect());
     }
-}
-
-/// Drops the fields that nobody owns: identity and what the server keeps.
-pub(super) fn strip(set: &mut FieldSet) {
-    set.remove(&FieldSet::from_value(&json!({
-        "f:apiVersion": {},
-        "f:kind": {},
-        "f:metadata": {
-            ".": {},
-            "f:creationTimestamp": {},
-            "f:generation": {},
-            "f:managedFields": {},
-            "f:name": {},
-            "f:namespace": {},
-            "f:resourceVersion": {},
-            "f:selfLink": {},
-            "f:uid": {},
-        },
-    })));
 }

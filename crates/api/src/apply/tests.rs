@@ -218,7 +218,7 @@ fn sets_atomic_lists_and_status() {
 #[test]
 fn field_sets_survive_a_round_trip() {
     let value = json!({"f:a": {}, "f:b": {".": {}, "k:{\"name\":\"x\"}": {}}, "f:c": {"v:\"s\"": {}, "i:0": {}}});
-    assert_eq!(FieldSet::from_value(&value).to_value(), value);
+    assert_eq!(FieldSet::from_value(value.clone()).into_value(), value);
 }
 
 fn some_containers(names: &'static [&'static str]) -> impl Strategy<Value = Value> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::FieldSet;
-use super::fields::readable;
+use super::fields::{Children, readable};
 use crate::description::{ListType, Schema, Type};
 
 /// How a value is taken apart.
@@ -84,7 +84,7 @@ fn claim(value: &Value, schema: Schema<'_>, set: &mut FieldSet, path: &str) -> R
                 let element = element_of(item, Some(schema)).ok_or_else(|| {
                     format!("{path}: element {place}: associative list with keys has an element that omits key fields")
                 })?;
-                if set.node(&element).is_some() {
+                if set.contains(&element) {
                     return Err(format!("{path}: duplicate entries for key {}", readable(&element)));
                 }
                 let inner = schema.items().unwrap_or(schema);
@@ -174,7 +174,7 @@ fn merge_lists(live: &[Value], applied: &[Value], schema: Schema<'_>) -> Vec<Val
 ///
 /// A field or item that goes takes everything in it with it. A field that only leads to owned
 /// paths counts as owned; an item of a list does not.
-pub(super) fn prune(value: &mut Value, schema: Schema<'_>, before: &FieldSet, owned: &FieldSet) {
+pub(super) fn prune(value: &mut Value, schema: Schema<'_>, before: Children<'_>, owned: Children<'_>) {
     if schema.is_atomic() {
         return;
     }
@@ -187,8 +187,7 @@ pub(super) fn prune(value: &mut Value, schema: Schema<'_>, before: &FieldSet, ow
             return false;
         }
         if let Some(inner) = inner {
-            let nothing = FieldSet::default();
-            prune(value, inner, &before.children, owned.map_or(&nothing, |node| &node.children));
+            prune(value, inner, before.children(), owned.map_or(Children::NONE, |node| node.children()));
         }
         true
     };
@@ -229,7 +228,7 @@ impl Comparison {
     /// Drops the fields that nobody owns.
     pub(super) fn strip(&mut self) {
         for set in [&mut self.added, &mut self.modified, &mut self.removed] {
-            super::managers::strip(set);
+            set.strip();
         }
     }
 
