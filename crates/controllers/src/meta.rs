@@ -1,7 +1,5 @@
 //! Small questions about objects that several controllers ask.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
@@ -80,6 +78,6 @@ pub(crate) fn is_active(pod: &Pod) -> bool {
 
 /// The names of objects.
 #[cfg(test)]
-pub(crate) fn names<K: Object>(objects: &[Arc<K>]) -> Vec<&str> {
+pub(crate) fn names<K: Object>(objects: &[std::sync::Arc<K>]) -> Vec<&str> {
     objects.iter().map(|object| object.name()).collect()
 }

@@ -1,0 +1,78 @@
+//! What a node is and has.
+
+use portolan_api::typed::kinds::core::v1::{Taint, Toleration};
+
+use super::Reason;
+use crate::snapshot::{NodeInfo, PodInfo};
+
+const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
+
+fn tolerations(info: &PodInfo) -> &[Toleration] {
+    info.pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
+}
+
+pub(super) fn unschedulable(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
+    if node.node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true) {
+        return Vec::new();
+    }
+    let taint = Taint { key: UNSCHEDULABLE_TAINT.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
+    if tolerates(tolerations(info), &taint) { Vec::new() } else { vec![Reason::Unschedulable] }
+}
+
+pub(super) fn node_name(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
+    let wanted = info.pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
+    if wanted.is_none_or(|wanted| wanted == node.name()) { Vec::new() } else { vec![Reason::NodeName] }
+}
+
+pub(super) fn taints(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
+    let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let mut hard = taints.iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
+    let untolerated = hard.find(|taint| !tolerates(tolerations(info), taint));
+    let reason = untolerated
+        .map(|taint| Reason::Taint { key: taint.key.clone(), value: taint.value.clone().unwrap_or_default() });
+    reason.into_iter().collect()
+}
+
+/// Whether one of the tolerations covers the taint.
+pub(crate) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
+    tolerations.iter().any(|toleration| {
+        let set = |value: &'_ Option<String>| value.clone().filter(|value| !value.is_empty());
+        set(&toleration.effect).is_none_or(|effect| effect == taint.effect)
+            && set(&toleration.key).is_none_or(|key| key == taint.key)
+            && match toleration.operator.as_deref() {
+                Some("Exists") => true,
+                _ => set(&toleration.key).is_some() && set(&toleration.value) == set(&taint.value),
+            }
+    })
+}
+
+pub(super) fn host_ports(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
+    if info.host_ports.is_empty() {
+        return Vec::new();
+    }
+    let mut taken = node.pods.values().flat_map(|pod| &pod.host_ports);
+    let conflict = taken.any(|taken| info.host_ports.iter().any(|wanted| wanted.conflicts(taken)));
+    if conflict { vec![Reason::HostPorts] } else { Vec::new() }
+}
+
+pub(super) fn resources(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if node.pods.len() as i64 + 1 > node.allowed_pods {
+        reasons.push(Reason::TooManyPods);
+    }
+    let (wanted, has, used) = (&info.requests, &node.allocatable, &node.requested);
+    let mut check = |name: &str, wanted: i64, has: i64, used: i64| {
+        // Who asks for nothing fits even where too much is given away already.
+        if wanted > 0 && wanted > has - used {
+            reasons.push(Reason::Insufficient(name.to_owned()));
+        }
+    };
+    check("cpu", wanted.milli_cpu, has.milli_cpu, used.milli_cpu);
+    check("memory", wanted.memory, has.memory, used.memory);
+    check("ephemeral-storage", wanted.ephemeral_storage, has.ephemeral_storage, used.ephemeral_storage);
+    for (name, amount) in &wanted.extended {
+        let amount_of = |resources: &crate::resources::Resources| resources.extended.get(name).copied();
+        check(name, *amount, amount_of(has).unwrap_or_default(), amount_of(used).unwrap_or_default());
+    }
+    reasons
+}

@@ -1,0 +1,124 @@
+//! Amounts of what nodes have and pods ask for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use portolan_api::quantity;
+use portolan_api::typed::kinds::core::v1::{Container, Pod};
+
+/// Amounts by resource. CPU counts in thousandths, everything else in whole units.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Resources {
+    pub(crate) milli_cpu: i64,
+    pub(crate) memory: i64,
+    pub(crate) ephemeral_storage: i64,
+    /// Devices and the like; nearly always empty.
+    pub(crate) extended: BTreeMap<String, i64>,
+}
+
+type Quantities = BTreeMap<String, Quantity>;
+
+impl Resources {
+    /// Reads a resource list. The API server lets in only well-formed quantities; others count as nothing.
+    pub(crate) fn of(quantities: Option<&Quantities>) -> Self {
+        let mut resources = Self::default();
+        for (name, amount) in quantities.into_iter().flatten() {
+            let Ok(amount) = quantity::Quantity::parse(&amount.0) else { continue };
+            match name.as_str() {
+                "cpu" => resources.milli_cpu = amount.milli_value(),
+                "memory" => resources.memory = amount.value(),
+                "ephemeral-storage" => resources.ephemeral_storage = amount.value(),
+                "pods" => {}
+                _ => drop(resources.extended.insert(name.clone(), amount.value())),
+            }
+        }
+        resources
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.combine(other, |a, b| a.saturating_add(b));
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.combine(other, |a, b| a.saturating_sub(b));
+    }
+
+    fn maximum(&mut self, other: &Self) {
+        self.combine(other, i64::max);
+    }
+
+    fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
+        self.milli_cpu = with(self.milli_cpu, other.milli_cpu);
+        self.memory = with(self.memory, other.memory);
+        self.ephemeral_storage = with(self.ephemeral_storage, other.ephemeral_storage);
+        for (name, amount) in &other.extended {
+            let mine = self.extended.entry(name.clone()).or_default();
+            *mine = with(*mine, *amount);
+        }
+    }
+}
+
+/// What a pod needs on its node: all containers together, or the largest need during initialisation.
+///
+/// Init containers that restart (sidecars) stay, so they count with the containers and with every init
+/// container after them. See KEP-753.
+pub(crate) fn requests(pod: &Pod) -> Resources {
+    let Some(spec) = &pod.spec else { return Resources::default() };
+    let request = |container: &Container| {
+        Resources::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
+    };
+    let mut running = Resources::default();
+    let mut starting = Resources::default();
+    let mut sidecars = Resources::default();
+    for container in &spec.containers {
+        running.add(&request(container));
+    }
+    for container in spec.init_containers.iter().flatten() {
+        let mut need = request(container);
+        if container.restart_policy.as_deref() == Some("Always") {
+            running.add(&need);
+            sidecars.add(&need);
+            need = sidecars.clone();
+        } else {
+            need.add(&sidecars);
+        }
+        starting.maximum(&need);
+    }
+    running.maximum(&starting);
+    if let Some(resources) = &spec.resources {
+        // A budget for the pod as a whole takes the place of the sum for the resources it names.
+        let whole = Resources::of(resources.requests.as_ref());
+        let named = |name: &str| resources.requests.as_ref().is_some_and(|requests| requests.contains_key(name));
+        if named("cpu") {
+            running.milli_cpu = whole.milli_cpu;
+        }
+        if named("memory") {
+            running.memory = whole.memory;
+        }
+    }
+    running.add(&Resources::of(spec.overhead.as_ref()));
+    running
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn init_containers_count_by_their_peak_and_sidecars_stay() {
+        let container = |cpu: &str, restart: Option<&str>| json!({"name": "c", "resources": {"requests": {"cpu": cpu}}, "restartPolicy": restart});
+        let cases = [
+            (vec![container("1", None), container("500m", None)], vec![], 1500),
+            (vec![container("1", None)], vec![container("3", None)], 3000),
+            (vec![container("1", None)], vec![container("1", Some("Always")), container("3", None)], 4000),
+            (vec![container("1", None)], vec![container("1", None), container("2", Some("Always"))], 3000),
+        ];
+        for (containers, init, expected) in cases {
+            let pod = json!({"metadata": {}, "spec": {"containers": containers, "initContainers": init}});
+            let pod: Pod = serde_json::from_value(pod).expect("it is a pod");
+            assert_eq!(requests(&pod).milli_cpu, expected, "{pod:?}");
+        }
+    }
+}
