@@ -15,6 +15,7 @@ use portolan_runtime::cri::CriRuntime;
 use portolan_runtime::image::build;
 use portolan_runtime::suite::{self, Fixture};
 use portolan_runtime::{ContainerId, ContainerState, Error, Images, NamespaceMode, Runtime, SandboxId};
+use sha2::Digest;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 /// Runs a test on an instance of its own and takes everything down, however the test ends.
@@ -337,6 +338,46 @@ async fn images_are_pulled_from_a_plain_registry_and_local_ones_are_not_asked_fo
         runtime.load(&archive).await.expect("the archive is valid");
         registry.child.kill().await.expect("it runs");
         assert_eq!(runtime.pull(&name, None).await.expect("a local image needs no registry"), id);
+    })
+    .await;
+}
+
+/// Writes what `docker save` writes, for an image of one layer with one file.
+fn write_docker_archive(path: &Path, name: &str) {
+    fn add<W: std::io::Write>(builder: &mut tar::Builder<W>, path: &str, bytes: &[u8]) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, bytes).expect("a scratch file");
+    }
+    let mut layer = tar::Builder::new(Vec::new());
+    add(&mut layer, "hello", b"hello");
+    let layer = layer.into_inner().expect("in memory");
+    let id: String = sha2::Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{id}"]}}}}"#
+    );
+    let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["{name}"],"Layers":["layer.tar"]}}]"#);
+    let mut archive = tar::Builder::new(fs::File::create(path).expect("a scratch file"));
+    add(&mut archive, "config.json", config.as_bytes());
+    add(&mut archive, "layer.tar", &layer);
+    add(&mut archive, "manifest.json", manifest.as_bytes());
+    archive.finish().expect("a scratch file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_of_docker_are_taken_in() {
+    with_instance(async |options| {
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = supervisor.runtime().await.expect("containerd answers");
+        let path = options.data_dir.join("docker.tar");
+        write_docker_archive(&path, "saved:2");
+        assert_eq!(runtime.load(&path).await.expect("the archive is valid"), ["docker.io/library/saved:2"]);
+        let image = runtime.image("saved:2").await.expect("containerd answers").expect("it was loaded");
+        assert!(image.local);
+        fs::write(&path, "not an archive").expect("a scratch file");
+        let error = runtime.load(&path).await.expect_err("it is not an archive");
+        assert!(error.to_string().starts_with("load image: "), "{error}");
     })
     .await;
 }

@@ -32,6 +32,9 @@ state = {state}
 disabled_plugins = [{disabled}]
 oom_score = 0
 
+[debug]
+  level = "warn"
+
 [grpc]
   address = {socket}
 

@@ -18,6 +18,7 @@ pub(crate) use purge::cgroup_folders;
 pub use purge::purge;
 pub use supervisor::{Health, Supervisor};
 
+use crate::cri::{self, CriRuntime};
 use crate::pause::PAUSE_IMAGE;
 
 /// Where a private containerd lives and what it is told.
@@ -56,6 +57,24 @@ impl Options {
     /// Path of the socket that containerd serves the Container Runtime Interface on.
     pub fn socket(&self) -> PathBuf {
         Layout::new(self).socket
+    }
+}
+
+/// The runtime of an instance that another process supervises.
+///
+/// # Errors
+/// A program is missing, or the socket cannot be used.
+pub async fn connect(options: &Options) -> Result<CriRuntime, Error> {
+    let host = host::Host::probe(&options.data_dir)?;
+    Ok(CriRuntime::connect(runtime_options(options, &host)).await?)
+}
+
+fn runtime_options(options: &Options, host: &host::Host) -> cri::Options {
+    cri::Options {
+        socket: options.socket(),
+        local_images: Some(options.data_dir.join("local-images.json")),
+        ctr: Some(host.ctr.clone()),
+        snapshotter: Some(host.snapshotter.name().to_owned()),
     }
 }
 

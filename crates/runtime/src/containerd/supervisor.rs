@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portolan_base::{Backoff, Shutdown};
 use tokio::process::Command;
@@ -18,10 +18,14 @@ use crate::pause;
 
 /// Longest start seen on a busy machine is a few seconds; a longer one means that it hangs.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// A containerd that ran this long did not fail because of how it was started.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// How long containerd may take to end by itself.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// A socket address has 108 bytes, and the name of the second socket is the longest.
 const SOCKET_PATH_LIMIT: usize = 107;
+/// A larger log is put aside at the next start.
+const LOG_LIMIT: u64 = 16 << 20;
 /// How much of the log an error shows.
 const TAIL_LINES: usize = 5;
 
@@ -97,13 +101,7 @@ impl Supervisor {
 
     /// The runtime on this containerd, with the pause image in place.
     pub async fn runtime(&self) -> Result<CriRuntime, Error> {
-        let runtime = CriRuntime::connect(cri::Options {
-            socket: self.layout.socket.clone(),
-            local_images: Some(self.options.data_dir.join("local-images.json")),
-            ctr: Some(self.host.ctr.clone()),
-            snapshotter: Some(self.host.snapshotter.name().to_owned()),
-        })
-        .await?;
+        let runtime = CriRuntime::connect(super::runtime_options(&self.options, &self.host)).await?;
         if self.options.sandbox_image == pause::PAUSE_IMAGE {
             pause::ensure(&runtime, &self.options.data_dir).await?;
         }
@@ -115,6 +113,7 @@ impl Supervisor {
         let mut restarts = 0;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
         loop {
+            let since = Instant::now();
             let watched = shutdown.run(self.watch_until_ended()).await;
             if watched.is_none() || *self.health.borrow() == Health::Stopped {
                 return;
@@ -122,7 +121,13 @@ impl Supervisor {
             let reason = "containerd ended unexpectedly".to_owned();
             tracing::error!(log = %self.layout.log.display(), restarts, "containerd ended unexpectedly; starting it again");
             self.health.send_replace(Health::Failed { reason });
+            if since.elapsed() >= STABLE_AFTER {
+                backoff.reset();
+            }
             loop {
+                if shutdown.run(tokio::time::sleep(backoff.advance())).await.is_none() {
+                    return;
+                }
                 restarts += 1;
                 match shutdown.run(self.ensure_running(restarts)).await {
                     None => return,
@@ -132,9 +137,6 @@ impl Supervisor {
                         tracing::error!(%reason, "cannot start containerd");
                         self.health.send_replace(Health::Failed { reason });
                     }
-                }
-                if shutdown.run(tokio::time::sleep(backoff.advance())).await.is_none() {
-                    return;
                 }
             }
         }
@@ -175,6 +177,10 @@ impl Supervisor {
 
     fn spawn(&self) -> Result<i32, Error> {
         let layout = &self.layout;
+        if fs::metadata(&layout.log).is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
+            fs::rename(&layout.log, layout.log.with_extension("log.old"))
+                .map_err(file_error("put aside", &layout.log))?;
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(&layout.log);
         let log = log.map_err(file_error("open log", &layout.log))?;
         let errors = log.try_clone().map_err(file_error("open log", &layout.log))?;

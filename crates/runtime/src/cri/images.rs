@@ -24,32 +24,38 @@ const NAMESPACE: &str = "k8s.io";
 #[derive(Debug)]
 pub(super) struct LocalImages {
     file: Option<PathBuf>,
-    names: Mutex<BTreeSet<String>>,
+    writing: Mutex<()>,
 }
 
 impl LocalImages {
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self> {
-        let text = match file.as_ref().map(fs::read) {
-            None => Vec::new(),
+        let record = Self { file, writing: Mutex::default() };
+        record.names()?;
+        Ok(record)
+    }
+
+    /// Read each time: a command beside the agent may have loaded an image a moment ago.
+    fn names(&self) -> Result<BTreeSet<String>> {
+        let text = match self.file.as_ref().map(fs::read) {
+            None => return Ok(BTreeSet::new()),
             Some(Ok(text)) => text,
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             Some(Err(error)) => return Err(record_failed(&error)),
         };
         // A damaged record costs no more than a question to a registry.
-        let names = if text.is_empty() { BTreeSet::new() } else { serde_json::from_slice(&text).unwrap_or_default() };
-        Ok(Self { file, names: Mutex::new(names) })
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
     }
 
     fn contains(&self, tags: &[String]) -> bool {
-        let names = self.names.lock();
-        tags.iter().any(|tag| names.contains(tag))
+        self.names().is_ok_and(|names| tags.iter().any(|tag| names.contains(tag)))
     }
 
     fn update(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> Result<()> {
-        let mut names = self.names.lock();
-        change(&mut names);
+        let _writing = self.writing.lock();
         let Some(file) = &self.file else { return Ok(()) };
-        let text = serde_json::to_vec(&*names).map_err(|error| record_failed(&error))?;
+        let mut names = self.names()?;
+        change(&mut names);
+        let text = serde_json::to_vec(&names).map_err(|error| record_failed(&error))?;
         let draft = file.with_extension("new");
         fs::write(&draft, text).and_then(|()| fs::rename(&draft, file)).map_err(|error| record_failed(&error))
     }
@@ -130,12 +136,14 @@ impl Images for CriRuntime {
             ..Default::default()
         });
         let request = v1::PullImageRequest { image: spec(name.to_string()), auth, sandbox_config: None };
-        match timed("pull image", PULL_TIMEOUT, self.inner.images().pull_image(request)).await {
-            Ok(answer) => Ok(answer.image_ref),
-            Err(Error::Failed { reason, .. } | Error::NotFound { name: reason, .. }) => {
-                Err(Error::Pull { image: reference.to_owned(), reason })
-            }
-            Err(error) => Err(error),
+        let failed = |reason: String| Error::Pull { image: reference.to_owned(), reason };
+        let mut client = self.inner.images();
+        match tokio::time::timeout(PULL_TIMEOUT, client.pull_image(request)).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner().image_ref),
+            Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(super::failed("pull image")(status)),
+            // The registry's words, whatever the code: people need them to find the mistake.
+            Ok(Err(status)) => Err(failed(status.message().to_owned())),
+            Err(_) => Err(failed(format!("it was not complete after {PULL_TIMEOUT:?}"))),
         }
     }
 

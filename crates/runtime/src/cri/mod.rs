@@ -176,9 +176,17 @@ async fn timed<T>(
 fn failed(operation: &'static str) -> impl Fn(tonic::Status) -> Error {
     move |status| match status.code() {
         tonic::Code::Unavailable => Error::Unavailable(with_sources(&status)),
-        tonic::Code::NotFound => Error::NotFound { what: "object", name: status.message().to_owned() },
+        tonic::Code::NotFound => not_found(status.message()),
         _ => Error::Failed { operation, reason: status.message().to_owned() },
     }
+}
+
+/// Finds kind and name in texts like `... find container "0123": not found`.
+fn not_found(text: &str) -> Error {
+    let kinds = ["sandbox", "container", "image"];
+    let what = kinds.into_iter().find(|kind| text.contains(kind)).unwrap_or("object");
+    let name = text.split('"').nth(1).unwrap_or(text);
+    Error::NotFound { what, name: name.to_owned() }
 }
 
 fn with_sources(status: &tonic::Status) -> String {
@@ -196,5 +204,19 @@ fn gone_is_fine<T: Default>(result: Result<T>) -> Result<T> {
     match result {
         Err(Error::NotFound { .. }) => Ok(T::default()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn missing_things_are_named() {
+        let table = [
+            ("an error occurred when try to find container \"01\": not found", "container 01 does not exist"),
+            ("no such image \"x\" present", "image x does not exist"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(super::not_found(text).to_string(), expected);
+        }
     }
 }
