@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Cluster DNS: names of services, pods and instances, answered from the catalog's snapshot.
+//!
+//! [`Zone::answer`] is pure and writes into a buffer that is used again; names of the cluster cost no
+//! allocation. [`serve`] is the shell around it: UDP, TCP, and a forwarder for all other names.
+//! Schema: <https://github.com/kubernetes/dns/blob/master/docs/specification.md> version 1.1.0.
+
+mod forward;
+mod server;
+mod wire;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use forward::{Forwarder, Upstreams};
+pub use server::{Config, Error, Listener, serve};
+pub use wire::{Question, Rcode};
+pub use zone::{Outcome, Zone};

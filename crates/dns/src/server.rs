@@ -1,0 +1,284 @@
+//! Sockets around the zone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_base::Shutdown;
+use portolan_catalog::Snapshot;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::forward::{Forwarder, answer_records};
+use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
+use crate::zone::{Alias, Outcome, Zone};
+
+/// Questions to upstream servers at the same time; more get SERVFAIL instead of memory.
+const FORWARDS: usize = 1024;
+/// TCP clients at the same time, and how long one may be silent.
+const CONNECTIONS: usize = 512;
+const IDLE: Duration = Duration::from_secs(10);
+const LARGEST: usize = 65_535;
+
+/// What the server needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The cluster's zone.
+    pub zone: Zone,
+    /// Where other names are asked.
+    pub forwarder: Arc<Forwarder>,
+}
+
+/// Why the server could not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address could not be taken.
+    #[error("listen for DNS on {address} (another name server may hold the port; `ss -lunp` shows which)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// An address with both its sockets.
+#[derive(Debug)]
+pub struct Listener {
+    udp: UdpSocket,
+    tcp: TcpListener,
+}
+
+impl Listener {
+    /// Takes `address` for UDP and TCP; port 0 takes one that is free for both.
+    ///
+    /// # Errors
+    /// The address is not on this machine or the port is taken.
+    pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let failed = |source| Error::Bind { address, source };
+        let udp = UdpSocket::bind(address).await.map_err(failed)?;
+        let tcp = TcpListener::bind(udp.local_addr().map_err(failed)?).await.map_err(failed)?;
+        Ok(Self { udp, tcp })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.udp.local_addr()
+    }
+}
+
+/// Answers on `listeners` from the latest snapshot until shutdown.
+pub async fn serve(
+    config: Config,
+    listeners: Vec<Listener>,
+    catalog: watch::Receiver<Arc<Snapshot>>,
+    shutdown: Shutdown,
+) {
+    let shared = Arc::new(Shared {
+        zone: config.zone,
+        forwarder: config.forwarder,
+        catalog,
+        forwards: Semaphore::new(FORWARDS),
+        connections: Arc::new(Semaphore::new(CONNECTIONS)),
+    });
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(serve_udp(shared.clone(), Arc::new(listener.udp), shutdown.clone()));
+        tasks.spawn(serve_tcp(shared.clone(), listener.tcp, shutdown.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(failure) = ended {
+            tracing::error!(error = %failure, "a DNS listener ended");
+        }
+    }
+}
+
+struct Shared {
+    zone: Zone,
+    forwarder: Arc<Forwarder>,
+    catalog: watch::Receiver<Arc<Snapshot>>,
+    forwards: Semaphore,
+    connections: Arc<Semaphore>,
+}
+
+async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdown) {
+    let mut forwards = JoinSet::new();
+    let (mut packet, mut out) = (vec![0; 4096], Vec::with_capacity(4096));
+    loop {
+        let received = tokio::select! {
+            () = shutdown.requested() => break,
+            received = socket.recv_from(&mut packet) => received,
+            // Finished ones are collected so that they do not pile up.
+            Some(_) = forwards.join_next() => continue,
+        };
+        // An ICMP error of an earlier answer is reported here and concerns no one.
+        let Ok((length, peer)) = received else { continue };
+        let query = &packet[..length];
+        let outcome = shared.zone.answer(query, &shared.catalog.borrow(), None, &mut out);
+        match outcome {
+            Outcome::Ignored => {}
+            Outcome::Answered => send(&socket, &out, peer).await,
+            Outcome::Forward(_) | Outcome::Alias(..) => {
+                let (shared, socket, query) = (shared.clone(), socket.clone(), query.to_vec());
+                forwards.spawn(async move {
+                    let answer = shared.resolve(&query, outcome, None).await;
+                    send(&socket, &answer, peer).await;
+                });
+            }
+        }
+    }
+}
+
+async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {
+    if let Err(error) = socket.send_to(answer, peer).await {
+        tracing::debug!(%peer, %error, "a DNS answer could not be sent");
+    }
+}
+
+async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdown) {
+    let mut clients = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.requested() => break,
+            accepted = listener.accept() => accepted,
+            Some(_) = clients.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Over the limit the connection is closed at once.
+                if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
+                    let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                    clients.spawn(async move {
+                        // A client that breaks off or is silent needs no answer.
+                        let _ = shutdown.run(serve_client(&shared, stream)).await;
+                        drop(permit);
+                    });
+                }
+            }
+            // Out of descriptors, most likely: wait for one instead of spinning.
+            Err(error) => {
+                tracing::warn!(%error, "a DNS connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_client(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
+    let (mut packet, mut out) = (Vec::new(), Vec::new());
+    loop {
+        let length = tokio::time::timeout(IDLE, stream.read_u16()).await??;
+        packet.resize(usize::from(length), 0);
+        tokio::time::timeout(IDLE, stream.read_exact(&mut packet)).await??;
+        let outcome = shared.zone.answer(&packet, &shared.catalog.borrow(), Some(LARGEST), &mut out);
+        match outcome {
+            Outcome::Ignored => return Ok(()),
+            Outcome::Answered => {}
+            Outcome::Forward(_) | Outcome::Alias(..) => out = shared.resolve(&packet, outcome, Some(LARGEST)).await,
+        }
+        let length = u16::try_from(out.len()).map_err(std::io::Error::other)?;
+        let mut framed = length.to_be_bytes().to_vec();
+        framed.extend_from_slice(&out);
+        tokio::time::timeout(IDLE, stream.write_all(&framed)).await??;
+    }
+}
+
+impl Shared {
+    /// Completes an answer that needs others. `query` is the client's packet.
+    async fn resolve(&self, query: &[u8], outcome: Outcome, limit: Option<usize>) -> Vec<u8> {
+        let (question, alias) = match outcome {
+            Outcome::Forward(question) => (question, None),
+            Outcome::Alias(question, alias) => (question, Some(alias)),
+            Outcome::Answered | Outcome::Ignored => return Vec::new(),
+        };
+        let size = limit.unwrap_or_else(|| question.udp_limit());
+        let mut out = Vec::new();
+        let answer = match alias {
+            Some(_) if question.kind == record::CNAME => None,
+            Some(alias) => self.target_answer(&question, &alias).await,
+            None => self.ask(&question).await,
+        };
+        let mut writer = Writer::new(&mut out, query, &question, size);
+        if let Some(alias) = alias {
+            writer.record(Section::Answer, None, record::CNAME, alias.ttl, |out| write_name(out, &alias.target));
+        }
+        let rcode = match (&answer, alias) {
+            (Some(packet), _) => rcode_of(packet),
+            (None, Some(_)) if question.kind == record::CNAME => Rcode::NoError,
+            (None, _) => Rcode::ServFail,
+        };
+        // Records are written anew: sizes, compression and the client's limit are ours.
+        for found in answer.iter().flat_map(|packet| answer_records(packet)) {
+            let packet = answer.as_deref().unwrap_or_default();
+            let owner = (found.name != question.name || alias.is_some()).then_some(&found.name);
+            writer.record(Section::Answer, owner, found.kind, found.ttl, |out| copy_data(out, packet, &found));
+        }
+        writer.finish(rcode, false);
+        out
+    }
+
+    async fn ask(&self, question: &Question) -> Option<Vec<u8>> {
+        let Ok(_permit) = self.forwards.try_acquire() else {
+            tracing::warn!("too many DNS questions wait for upstream servers");
+            return None;
+        };
+        match self.forwarder.ask(question).await {
+            Ok(packet) => Some(packet),
+            Err(error) => {
+                tracing::debug!(name = ?question.name, %error, "a name could not be asked upstream");
+                None
+            }
+        }
+    }
+
+    /// The answer for the name behind an alias: from the zone if it is the cluster's, else from upstream.
+    async fn target_answer(&self, question: &Question, alias: &Alias) -> Option<Vec<u8>> {
+        let target = Question { name: alias.target, ..*question };
+        let mut packet = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        write_name(&mut packet, &alias.target);
+        packet.extend_from_slice(&question.kind.to_be_bytes());
+        packet.extend_from_slice(&question.class.to_be_bytes());
+        let mut out = Vec::new();
+        let outcome = self.zone.answer(&packet, &self.catalog.borrow(), Some(LARGEST), &mut out);
+        match outcome {
+            // An alias of an alias is not followed further.
+            Outcome::Answered | Outcome::Alias(..) => Some(out),
+            Outcome::Forward(_) => self.ask(&target).await,
+            Outcome::Ignored => None,
+        }
+    }
+}
+
+fn rcode_of(packet: &[u8]) -> Rcode {
+    match packet.get(3).map_or(2, |flags| flags & 0x0f) {
+        0 => Rcode::NoError,
+        3 => Rcode::NxDomain,
+        _ => Rcode::ServFail,
+    }
+}
+
+/// Writes a record's data so that it does not depend on the packet it came from.
+fn copy_data(out: &mut Vec<u8>, packet: &[u8], found: &crate::wire::Record) {
+    // Types whose data begins with fixed bytes and then holds names, which may be compressed.
+    let (fixed, names) = match found.kind {
+        record::CNAME | record::NS | record::PTR => (0, 1),
+        15 => (2, 1),
+        record::SRV => (6, 1),
+        record::SOA => (0, 2),
+        _ => (found.end - found.data, 0),
+    };
+    let mut at = (found.data + fixed).min(found.end);
+    out.extend_from_slice(&packet[found.data..at]);
+    for _ in 0..names {
+        let Some((name, next)) = Name::read(packet, at) else { return };
+        write_name(out, &name);
+        at = next;
+    }
+    out.extend_from_slice(packet.get(at..found.end).unwrap_or_default());
+}
