@@ -128,7 +128,11 @@ impl Errors {
             self.required(&selector, "");
             return;
         }
+        let before = self.0.len();
         self.label_selector(&selector, &spec["selector"]);
+        if self.0.len() > before {
+            return;
+        }
         if is_set(&spec["selector"]) {
             let labels = &spec["template"]["metadata"]["labels"];
             if !selects(&spec["selector"], labels) {

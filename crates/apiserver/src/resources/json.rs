@@ -1,5 +1,6 @@
 //! Reading and defaulting JSON objects by reference.
 
+use portolan_api::quantity::Quantity;
 use serde_json::{Map, Value, map::Entry};
 
 /// The items of a list; none if the value is absent.
@@ -72,6 +73,28 @@ pub(crate) fn objects<'a>(
 /// The `spec` of an object, created if absent.
 pub(crate) fn spec(object: &mut Value) -> Option<&mut Map<String, Value>> {
     object_or_new(object.as_object_mut()?, "spec")
+}
+
+/// Writes the quantities of a map, for example of `resources.limits`, in their canonical form:
+/// `1000m` is `1`, and a number becomes text. Malformed ones stay for validation to refuse.
+pub(crate) fn canonical_quantities(fields: &mut Map<String, Value>, name: &str) {
+    for value in object(fields, name).into_iter().flat_map(Map::values_mut) {
+        canonical_quantity(value);
+    }
+}
+
+/// Writes one quantity in its canonical form.
+pub(crate) fn canonical_quantity(value: &mut Value) {
+    let canonical = match value {
+        Value::String(text) => Quantity::parse(text).map(|quantity| quantity.to_string()),
+        Value::Number(number) => Quantity::parse(&number.to_string()).map(|quantity| quantity.to_string()),
+        _ => return,
+    };
+    if let Ok(canonical) = canonical
+        && value.as_str() != Some(&canonical)
+    {
+        *value = Value::String(canonical);
+    }
 }
 
 /// Copies a field from another object, absence included.

@@ -68,3 +68,6 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         _ => &Plain,
     }
 }
+
+#[cfg(test)]
+mod tests;

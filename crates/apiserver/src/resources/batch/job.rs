@@ -97,10 +97,7 @@ impl Strategy for Job {
         if let Some(spec) = spec(object) {
             default_spec(spec);
         }
-        let labels = object["spec"]["template"]["metadata"]["labels"].clone();
-        if is_set(&labels) && !is_set(&object["metadata"]["labels"]) {
-            object["metadata"]["labels"] = labels;
-        }
+        default_labels(object);
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
@@ -110,6 +107,7 @@ impl Strategy for Job {
         if object["spec"]["manualSelector"] != true {
             generate_selector(object);
         }
+        default_labels(object);
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
@@ -173,6 +171,13 @@ impl Strategy for Job {
 
     fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
         (name == "status.successful").then(|| integer(&object["status"]["succeeded"]).to_string())
+    }
+}
+
+/// A job without labels has those of its pods.
+fn default_labels(job: &mut Value) {
+    if is_set(&job["spec"]["template"]["metadata"]["labels"]) && !is_set(&job["metadata"]["labels"]) {
+        job["metadata"]["labels"] = job["spec"]["template"]["metadata"]["labels"].clone();
     }
 }
 

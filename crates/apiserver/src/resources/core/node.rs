@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{entries, is_set, items, same, text};
+use crate::resources::json::{canonical_quantities, entries, is_set, items, same, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -30,6 +30,13 @@ const ROLE_LABEL: &str = "kubernetes.io/role";
 const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
 
 impl Strategy for Node {
+    fn default(&self, object: &mut Value) {
+        if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+            canonical_quantities(status, "capacity");
+            canonical_quantities(status, "allocatable");
+        }
+    }
+
     fn prepare_for_create(&self, _object: &mut Value, _context: &Context) {
         // A node registers itself with its status.
     }

@@ -46,6 +46,7 @@ impl Strategy for PersistentVolume {
         let Some(spec) = spec(object) else { return };
         set_zero(spec, "persistentVolumeReclaimPolicy", "Retain");
         set(spec, "volumeMode", "Filesystem");
+        json::canonical_quantities(spec, "capacity");
         if let Some(source) = json::object(spec, "hostPath") {
             set(source, "type", "");
         }

@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, same, set, spec, text};
+use crate::resources::json::{canonical_quantities, is_set, items, object, same, set, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -30,6 +30,10 @@ const COLUMNS: &[Column] = &[
 /// Fills in a claim's spec.
 pub(crate) fn default_spec(spec: &mut Map<String, Value>) {
     set(spec, "volumeMode", "Filesystem");
+    if let Some(resources) = object(spec, "resources") {
+        canonical_quantities(resources, "requests");
+        canonical_quantities(resources, "limits");
+    }
 }
 
 impl Strategy for PersistentVolumeClaim {

@@ -40,9 +40,9 @@ const SELECTABLE: &[&str] = &[
 impl Strategy for Pod {
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
-        requests_from_limits(spec);
         set(spec, "enableServiceLinks", true);
         default_pod_spec(spec);
+        requests_from_limits(spec);
         if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
             default_host_ports(spec);
         }

@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::resources::json::{is_set, object, object_or_new, objects, set, set_zero, text};
+use crate::resources::json::{
+    canonical_quantities, canonical_quantity, is_set, object, object_or_new, objects, set, set_zero, text,
+};
 
 /// Permission bits 0644 of files that volumes project.
 const FILE_MODE: i64 = 0o644;
@@ -54,7 +56,10 @@ fn default_container(container: &mut Map<String, Value>) {
         let policy = pull_policy(container.get("image").map(text).unwrap_or_default());
         container.insert("imagePullPolicy".to_owned(), policy.into());
     }
-    set(container, "resources", Map::new());
+    if let Some(resources) = object_or_new(container, "resources") {
+        canonical_quantities(resources, "limits");
+        canonical_quantities(resources, "requests");
+    }
     for port in objects(container, "ports") {
         set_zero(port, "protocol", "TCP");
     }
@@ -65,6 +70,7 @@ fn default_container(container: &mut Map<String, Value>) {
         }
         if let Some(reference) = object(source, "resourceFieldRef") {
             set_zero(reference, "divisor", "0");
+            reference.get_mut("divisor").into_iter().for_each(canonical_quantity);
         }
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -130,6 +136,9 @@ fn default_volume(volume: &mut Map<String, Value>) {
     if let Some(source) = object(volume, "hostPath") {
         set(source, "type", "");
     }
+    if let Some(source) = object(volume, "emptyDir") {
+        source.get_mut("sizeLimit").into_iter().for_each(canonical_quantity);
+    }
     if let Some(source) = object(volume, "iscsi") {
         set_zero(source, "iscsiInterface", "default");
     }
@@ -163,6 +172,7 @@ fn default_downward_items(source: &mut Map<String, Value>) {
         }
         if let Some(reference) = object(item, "resourceFieldRef") {
             set_zero(reference, "divisor", "0");
+            reference.get_mut("divisor").into_iter().for_each(canonical_quantity);
         }
     }
 }

@@ -11,6 +11,3 @@ mod volume;
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
 pub(crate) use scheduling::validate_node_selector;
 pub(crate) use spec::{validate_pod_spec, validate_template};
-
-#[cfg(test)]
-mod tests;

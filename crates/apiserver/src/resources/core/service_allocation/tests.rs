@@ -53,7 +53,20 @@ fn addresses_and_ports_are_handed_out_once() {
             service("NodePort", json!({"ports": [{"port": 53, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]})),
             service("ExternalName", json!({})),
         ],
-        expect![[""]],
+        expect![[r#"
+            "10.43.1.0" null
+            "10.43.0.10" null
+            spec.clusterIPs: Invalid value: ["10.43.0.10"]: failed to allocate IP 10.43.0.10: provided IP is already allocated
+            spec.clusterIPs: Invalid value: ["10.9.0.1"]: failed to allocate IP 10.9.0.1: the provided IP (10.9.0.1) is not in the valid range. The range of valid IPs is 10.43.0.0/16
+            "None" null
+            "10.43.1.1" 30086
+            "10.43.1.2" 30080
+            spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated
+            spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767
+            "10.43.1.5" null
+            "10.43.1.6" 30087,30087
+            null null
+        "#]],
     );
 }
 
@@ -94,6 +107,11 @@ fn a_full_range_says_so() {
     check(
         &mut allocator,
         &[service("NodePort", json!({})), service("ClusterIP", json!({})), service("NodePort", json!({}))],
-        expect![[""]],
+        expect![[r#"
+            "10.0.0.1" 30000
+            "10.0.0.2" null
+            spec.clusterIPs: Internal error: failed to allocate a serviceIP: range is full
+            spec.ports[0].nodePort: Internal error: failed to allocate a nodePort: range is full
+        "#]],
     );
 }

@@ -1,0 +1,156 @@
+//! Tables of cases for all kinds: YAML in, errors, defaults or a row out.
+
+mod defaults;
+mod pod_rows;
+mod rows;
+mod updates;
+mod validation;
+
+use expect_test::Expect;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use super::strategy;
+use crate::strategy::{Context, Strategy};
+
+/// The moment at which all rows are printed.
+const NOW: &str = "2026-01-02T03:04:05Z";
+
+fn now() -> Timestamp {
+    NOW.parse().expect("a timestamp")
+}
+
+fn context(subresource: &str) -> Context {
+    Context { now: now(), namespace: "default".into(), subresource: subresource.into(), user: "someone".into() }
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml_ng::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
+}
+
+fn of(resource: &str) -> &'static dyn Strategy {
+    let (group, resource) = resource.rsplit_once('/').unwrap_or(("", resource));
+    strategy(group, resource)
+}
+
+/// What a client gets that creates each of these objects.
+fn check_create(resource: &str, objects: &[&str], expected: Expect) {
+    let lines: Vec<String> = objects.iter().map(|text| create(resource, text)).collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+fn create(resource: &str, text: &str) -> String {
+    let (strategy, mut object) = (of(resource), yaml(text));
+    strategy.default(&mut object);
+    strategy.prepare_for_create(&mut object, &context(""));
+    lines(&strategy.validate(&object, &context("")))
+}
+
+fn lines(errors: &[portolan_api::field::Error]) -> String {
+    if errors.is_empty() {
+        return "ok".to_owned();
+    }
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What a client gets that changes the first object into the second.
+fn check_update(resource: &str, cases: &[(&str, &str)], expected: Expect) {
+    let strategy = of(resource);
+    let update = |(old, new): &(&str, &str)| {
+        let (mut old, mut new) = (yaml(old), yaml(new));
+        strategy.default(&mut old);
+        strategy.prepare_for_create(&mut old, &context(""));
+        strategy.default(&mut new);
+        strategy.prepare_for_update(&mut new, &old, &context(""));
+        let mut errors = strategy.validate(&new, &context(""));
+        errors.extend(strategy.validate_update(&new, &old, &context("")));
+        lines(&errors)
+    };
+    expected.assert_eq(&cases.iter().map(update).collect::<Vec<_>>().join("\n"));
+}
+
+/// The object after a create.
+fn check_stored(resource: &str, text: &str, expected: Expect) {
+    let (strategy, mut object) = (of(resource), yaml(text));
+    strategy.default(&mut object);
+    strategy.prepare_for_create(&mut object, &context(""));
+    let once = object.clone();
+    strategy.default(&mut object);
+    assert_eq!(once, object, "defaults are the same the second time");
+    expected.assert_eq(&serde_yaml_ng::to_string(&object).expect("JSON is YAML"));
+}
+
+/// The rows of `kubectl get`, wide columns behind a bar.
+fn check_rows(resource: &str, objects: &[&str], expected: Expect) {
+    let strategy = of(resource);
+    let columns = strategy.columns();
+    let line = |cells: Vec<String>| {
+        let (mut shown, mut wide) = (Vec::new(), Vec::new());
+        for (cell, column) in cells.into_iter().zip(columns) {
+            if column.priority == 0 { shown.push(cell) } else { wide.push(cell) }
+        }
+        let wide = if wide.is_empty() { String::new() } else { format!(" | {}", wide.join("; ")) };
+        format!("{}{wide}", shown.join("; "))
+    };
+    let mut lines = vec![line(columns.iter().map(|column| column.name.to_uppercase()).collect())];
+    for text in objects {
+        let cells = strategy.cells(&yaml(text), now());
+        assert_eq!(cells.len(), columns.len());
+        lines.push(line(
+            cells.iter().map(|cell| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned)).collect(),
+        ));
+    }
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn every_kind_prints_as_many_cells_as_columns() {
+    let description = portolan_api::description::builtin();
+    for resource in description.resources() {
+        let strategy = strategy(resource.group, resource.name);
+        let object = serde_json::json!({"metadata": {"name": "x"}});
+        assert_eq!(strategy.cells(&object, now()).len(), strategy.columns().len(), "{}", resource.name);
+        assert!(strategy.selectable_field(&object, "no.such.field").is_none(), "{}", resource.name);
+        for field in strategy.selectable_fields() {
+            assert!(strategy.selectable_field(&object, field).is_some(), "{} {field}", resource.name);
+        }
+    }
+}
+
+#[test]
+fn objects_of_any_shape_are_refused_not_crashed_on() {
+    for resource in portolan_api::description::builtin().resources() {
+        let strategy = strategy(resource.group, resource.name);
+        for spec in ["{}", "null", "[]", "{template: null}", "{template: {spec: {containers: [{}]}}, containers: [{}]}"]
+        {
+            let mut object = yaml(&format!("{{apiVersion: v1, kind: X, metadata: {{name: x}}, spec: {spec}}}"));
+            strategy.default(&mut object);
+            strategy.prepare_for_create(&mut object, &context(""));
+            let _ = strategy.validate(&object, &context(""));
+            let old = object.clone();
+            strategy.prepare_for_update(&mut object, &old, &context(""));
+            assert!(strategy.validate_update(&object, &old, &context("")).is_empty(), "{}", resource.name);
+            let _ = (strategy.warnings(&object), strategy.default_grace_period_seconds(&object));
+        }
+    }
+}
+
+/// Run by hand: `cargo test --release -p portolan-apiserver pod_costs -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints a measurement"]
+fn pod_costs_a_few_microseconds() {
+    let strategy = of("pods");
+    let pod = yaml(
+        "{metadata: {name: a}, spec: {volumes: [{name: v, configMap: {name: c}}], containers: [{name: c, image: 'nginx:1', ports: [{containerPort: 80}], env: [{name: A, value: b}], resources: {limits: {cpu: '1', memory: 1Gi}}, volumeMounts: [{name: v, mountPath: /v}], livenessProbe: {httpGet: {port: 80}}}]}}",
+    );
+    let count = 20_000;
+    let mut pods = vec![pod; count];
+    let start = std::time::Instant::now();
+    pods.iter_mut().for_each(|pod| strategy.default(pod));
+    let defaulted = start.elapsed();
+    let context = context("");
+    let errors: usize = pods.iter().map(|pod| strategy.validate(pod, &context).len()).sum();
+    let validated = start.elapsed() - defaulted;
+    assert_eq!(errors, 0);
+    println!("default {:?}, validate {:?} a pod", defaulted / count as u32, validated / count as u32);
+}

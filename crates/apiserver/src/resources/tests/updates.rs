@@ -1,0 +1,96 @@
+use expect_test::expect;
+
+use super::check_update;
+
+#[test]
+fn pods() {
+    let old = "{spec: {containers: [{name: a, image: x}]}}";
+    check_update(
+        "pods",
+        &[
+            (
+                old,
+                "{spec: {containers: [{name: a, image: y}], activeDeadlineSeconds: 5, tolerations: [{key: k, operator: Exists}]}}",
+            ),
+            (old, "{spec: {containers: [{name: b, image: x}], nodeName: n}}"),
+            (old, "{spec: {containers: [{name: a, image: x}, {name: b, image: x}]}}"),
+            (
+                "{spec: {activeDeadlineSeconds: 5, tolerations: [{key: k, operator: Exists}], containers: [{name: a, image: x}]}}",
+                old,
+            ),
+        ],
+        expect![[r#"
+            ok
+            spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)
+            changed: spec.containers[0].name, spec.nodeName
+            spec.containers: Forbidden: pod updates may not add or remove containers
+            spec.activeDeadlineSeconds: Invalid value: null: must not update from a positive integer to nil value
+            spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"#]],
+    );
+}
+
+#[test]
+fn immutable_fields() {
+    check_update(
+        "apps/deployments",
+        &[(
+            "{spec: {selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: a, image: x}]}}}}",
+            "{spec: {selector: {matchLabels: {app: b}}, template: {metadata: {labels: {app: b}}, spec: {containers: [{name: a, image: x}]}}}}",
+        )],
+        expect![[r#"spec.selector: Invalid value: {"matchLabels":{"app":"b"}}: field is immutable"#]],
+    );
+    check_update(
+        "services",
+        &[
+            (
+                "{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}",
+                "{spec: {clusterIP: 10.43.0.6, ports: [{port: 80}]}}",
+            ),
+            ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {ports: [{port: 80}]}}"),
+            ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {type: ExternalName, externalName: a.b}}"),
+        ],
+        expect![[r#"
+            spec.clusterIPs[0]: Invalid value: ["10.43.0.6"]: may not change once set
+            ok
+            ok"#]],
+    );
+    check_update(
+        "configmaps",
+        &[("{immutable: true, data: {a: b}}", "{data: {a: c}}")],
+        expect![[r#"
+        immutable: Forbidden: field is immutable when `immutable` is set
+        data: Forbidden: field is immutable when `immutable` is set"#]],
+    );
+    check_update(
+        "secrets",
+        &[("{type: a}", "{type: b}")],
+        expect![[r#"type: Invalid value: "b": field is immutable"#]],
+    );
+    check_update(
+        "rbac.authorization.k8s.io/rolebindings",
+        &[("{roleRef: {kind: Role, name: a}}", "{roleRef: {kind: Role, name: b}}")],
+        expect![[
+            r#"roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"b"}: cannot change roleRef"#
+        ]],
+    );
+    check_update(
+        "apps/statefulsets",
+        &[(
+            "{spec: {serviceName: a, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: a, image: x}]}}}}",
+            "{spec: {serviceName: b, replicas: 3, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: a, image: x}]}}}}",
+        )],
+        expect![
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        ],
+    );
+    check_update(
+        "persistentvolumeclaims",
+        &[(
+            "{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}",
+            "{spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 2Gi}}}}",
+        )],
+        expect![
+            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        ],
+    );
+}
