@@ -1,7 +1,32 @@
 //! The API server: one generic handler over the store, and a small strategy per kind.
+//!
+//! A request goes through [`Server::handle`]: who asks (`authentication`), may they
+//! (`authorization`), which resource is it (`router`, from the API description), then the one
+//! `endpoint` that serves every resource, or a `subresource`. Objects are stored as the bytes that
+//! clients get; see `storage`.
 
+mod admission;
+mod authentication;
+pub mod authorization;
+mod body;
+mod bootstrap;
 mod config;
+mod discovery;
+mod endpoint;
+mod health;
+mod metrics;
+mod negotiate;
+mod request;
 pub mod resources;
+mod respond;
+mod router;
+mod server;
+mod status;
+mod storage;
 pub mod strategy;
+mod subresource;
 
+pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
+pub use server::{Peer, Server};
+pub use status::Status;

@@ -4,8 +4,6 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use crate::config::Networks;
-
 /// Facts about a request that a strategy may use.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -126,49 +124,10 @@ pub trait Strategy: Send + Sync {
         &[]
     }
 
-    /// What the object holds that no other object may hold at the same time.
-    ///
-    /// The generic endpoint takes and releases claims in the same transaction that writes the
-    /// object. Assume that the object is valid.
-    fn claims(&self, _object: &Value, _networks: &Networks) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    /// Chooses what the client leaves to the server: addresses, ports. Runs after defaulting and
-    /// before validation.
-    ///
-    /// # Errors
-    /// Nothing is left to choose from.
-    fn assign(&self, _object: &mut Value, _old: Option<&Value>, _choice: &Choice<'_>) -> Result<(), Vec<field::Error>> {
-        Ok(())
-    }
-
     /// Whether a deletion without explicit grace period waits, and how many seconds (pods).
     fn default_grace_period_seconds(&self, _object: &Value) -> Option<i64> {
         None
     }
-}
-
-/// Something that one object at a time may hold: an address, a port.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claim {
-    /// Which set it belongs to, for example `clusterips`.
-    pub space: &'static str,
-    /// Which one of the set, for example `10.43.0.10`. Without slashes.
-    pub name: String,
-    /// The refusal if another object holds it.
-    pub taken: field::Error,
-}
-
-/// What [`Strategy::assign`] may choose from.
-pub struct Choice<'a> {
-    /// Address ranges of the cluster.
-    pub networks: &'a Networks,
-    /// Where to begin to look, different each time.
-    pub seed: u64,
-    /// Whether a name of a space is free, as far as known: the first attempt is made without
-    /// looking, and repeated with knowledge if it collides.
-    pub is_free: &'a dyn Fn(&str, &str) -> bool,
 }
 
 /// How the names of a kind's objects are checked.

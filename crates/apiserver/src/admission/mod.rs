@@ -1,0 +1,24 @@
+//! Decisions about a write that need more than the object itself.
+
+mod namespace;
+mod node;
+mod pod;
+
+use serde_json::Value;
+
+use crate::endpoint::Call;
+use crate::status::Status;
+
+/// Looks at, and completes, an object that is to be created.
+pub(crate) async fn create(call: &Call<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
+    namespace::must_accept(call, object).await?;
+    if call.resource.group.is_empty() && call.resource.name == "pods" {
+        pod::complete(call, object, warnings).await?;
+    }
+    node::check(call, object, None)
+}
+
+/// Looks at an object that is to be changed.
+pub(crate) async fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
+    node::check(call, new, Some(old))
+}

@@ -1,0 +1,198 @@
+//! What every cluster has from the start. Runs at each start and only adds what is missing.
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_identity::User;
+use portolan_store::{KeyRange, RangeRequest};
+use serde_json::{Value, json};
+
+use crate::authorization::bootstrap as policy;
+use crate::config::Error;
+use crate::endpoint::{Call, Changed};
+use crate::request::{Info, Query};
+use crate::server::Server;
+use crate::status::Status;
+use crate::{resources, storage};
+
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Index of the `kubernetes` Service's address in the service network.
+const SERVICE_INDEX: u64 = 1;
+
+/// Writes what is missing.
+pub(crate) async fn run(server: &Server) -> Result<(), Error> {
+    hold_service_addresses(server).await.map_err(|status| failed("read services", &status))?;
+    for name in NAMESPACES {
+        let labels = json!({"kubernetes.io/metadata.name": name});
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
+        });
+        ensure(server, namespace, |_| None).await?;
+    }
+    for object in policy::objects() {
+        let wanted = object.clone();
+        ensure(server, object, move |old| reconciled(old, &wanted)).await?;
+    }
+    for (name, value, description) in [
+        ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+    ] {
+        let class = json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description,
+        });
+        ensure(server, class, |_| None).await?;
+    }
+    own_service(server).await
+}
+
+fn failed(what: &str, status: &Status) -> Error {
+    Error::BootstrapObject { what: what.to_owned(), message: status.message().to_owned() }
+}
+
+/// Tells the allocator which addresses and ports are taken.
+async fn hold_service_addresses(server: &Server) -> Result<(), Status> {
+    let range = KeyRange::prefix(storage::prefix("", "services", ""));
+    let state = server.store().range(RangeRequest { range, revision: None, limit: 0 }).await?;
+    for entry in &state.entries {
+        let service = storage::decode(entry)?;
+        server.allocator.lock().hold(&service);
+    }
+    Ok(())
+}
+
+/// Rules or subjects that a stored bootstrap object lacks, unless its owner keeps it as it is.
+fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
+    if old["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] != "true" {
+        return None;
+    }
+    let mut new = old.clone();
+    for list in ["rules", "subjects"] {
+        let Some(items) = wanted[list].as_array() else { continue };
+        if !new[list].is_array() {
+            new[list] = json!([]);
+        }
+        if let Some(present) = new[list].as_array_mut() {
+            for item in items {
+                if !present.contains(item) {
+                    present.push(item.clone());
+                }
+            }
+        }
+    }
+    (new != *old).then_some(new)
+}
+
+/// The `kubernetes` Service and where it leads: this server.
+async fn own_service(server: &Server) -> Result<(), Error> {
+    let advertise: SocketAddr = server.config.advertise;
+    let (address, port) = (advertise.ip().to_string(), advertise.port());
+    let cluster_ip = server.config.networks.service_cidr.nth(SERVICE_INDEX).map(|ip| ip.to_string());
+    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "spec": {
+            "clusterIP": cluster_ip, "type": "ClusterIP", "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+        },
+    });
+    ensure(server, service, |old| {
+        let mut new = old.clone();
+        new["spec"]["ports"][0]["targetPort"] = port.into();
+        (new != *old).then_some(new)
+    })
+    .await?;
+    let subsets = json!([{
+        "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }]);
+    // The slice below is written here, not mirrored from these endpoints.
+    let mirrored = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": mirrored}, "subsets": subsets,
+    });
+    ensure(server, endpoints, |old| {
+        let mut new = old.clone();
+        new["subsets"].clone_from(&subsets);
+        (new != *old).then_some(new)
+    })
+    .await?;
+    let address_type = if advertise.is_ipv4() { "IPv4" } else { "IPv6" };
+    let list = json!([{"addresses": [address], "conditions": {"ready": true}}]);
+    let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": address_type,
+        "metadata": {
+            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "endpoints": list, "ports": ports,
+    });
+    ensure(server, slice, |old| {
+        let mut new = old.clone();
+        new["endpoints"].clone_from(&list);
+        new["ports"].clone_from(&ports);
+        (new != *old).then_some(new)
+    })
+    .await
+}
+
+/// Creates an object, or changes the one that is there if `update` wants that.
+async fn ensure(
+    server: &Server,
+    object: Value,
+    update: impl Fn(&Value) -> Option<Value>,
+) -> Result<(), Error> {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let what = format!("{} {}", object["kind"].as_str().unwrap_or_default(), text("name"));
+    let kind = GroupVersionKind::from_api_version(
+        object["apiVersion"].as_str().unwrap_or_default(),
+        object["kind"].as_str().unwrap_or_default(),
+    );
+    let resource = builtin().resource_of_kind(kind).ok_or_else(|| failed(&what, &Status::no_such_path()))?;
+    let info = Info {
+        verb: "create",
+        group: resource.group.into(),
+        version: resource.version.into(),
+        resource: resource.name.into(),
+        namespace: text("namespace"),
+        name: text("name"),
+        ..Info::default()
+    };
+    let user = User::new("system:apiserver", [policy::MASTERS]);
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
+    let call = Call {
+        server,
+        resource,
+        strategy: resources::strategy(resource.group, resource.name),
+        info: &info,
+        query: &Query::default(),
+        headers: &headers,
+        user: &user,
+        now: server.config.clock.now(),
+    };
+    let mut warnings = Vec::new();
+    let found = call.find(&info.name).await.map_err(|status| failed(&what, &status))?;
+    let outcome = match found {
+        None => call.create_object(object, false, &mut warnings).await.map(drop),
+        Some(entry) => {
+            let is_stale = storage::decode(&entry).is_ok_and(|old| update(&old).is_some());
+            if !is_stale {
+                return Ok(());
+            }
+            let change = |old: &Value, _: &mut Vec<String>| {
+                Ok(Changed::from(update(old).unwrap_or_else(|| old.clone())))
+            };
+            call.change(false, &mut warnings, change).await.map(drop)
+        }
+    };
+    match outcome {
+        // Another server of the same cluster starts at the same time.
+        Err(status) if status.reason() == "AlreadyExists" => Ok(()),
+        Err(status) => Err(failed(&what, &status)),
+        Ok(()) => Ok(()),
+    }
+}

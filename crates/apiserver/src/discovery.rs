@@ -1,0 +1,146 @@
+//! The documents by which clients learn what is served.
+
+use http::{HeaderMap, HeaderValue, Response, header};
+use portolan_api::discovery::{self as documents, Part};
+use serde_json::{Value, json};
+
+use crate::body::{Body, empty};
+use crate::respond;
+use crate::server::Server;
+use crate::status::Status;
+
+const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+
+/// Answers `/version`.
+pub(crate) fn version() -> Response<Body> {
+    respond::json(
+        200,
+        &json!({
+            "major": "1", "minor": "36", "gitVersion": "v1.36.0+portolan",
+            "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "none", "compiler": "rustc",
+            "platform": PLATFORM,
+        }),
+    )
+}
+
+/// Answers every path that is neither a resource's nor about the server itself.
+pub(crate) fn serve(server: &Server, path: &str, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+    let segments: Vec<&str> = path[1..].split('/').collect();
+    let document = match segments.as_slice() {
+        [""] => Some(json!({"paths": paths()})),
+        ["api"] => return Ok(root(server, Part::Core, headers)),
+        ["apis"] => return Ok(root(server, Part::Groups, headers)),
+        ["api", version] => documents::api_resource_list("", version, &[]),
+        ["apis", group] => documents::api_group(group, &[]),
+        ["apis", group, version] => documents::api_resource_list(group, version, &[]),
+        ["openid", "v1", "jwks"] => return Ok(jwks(server)),
+        [".well-known", "openid-configuration"] => return Ok(openid_configuration(server)),
+        _ => None,
+    };
+    let document = document.ok_or_else(Status::no_such_path)?;
+    Ok(tagged(headers, respond::JSON, &document))
+}
+
+fn paths() -> Vec<String> {
+    let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
+    let mut paths: Vec<String> = fixed.map(str::to_owned).into();
+    for group in portolan_api::description::builtin().groups().iter().filter(|group| !group.name.is_empty()) {
+        paths.push(format!("/apis/{}", group.name));
+        paths.extend(group.versions.iter().map(|version| format!("/apis/{}", version.api_version())));
+    }
+    paths.push("/version".into());
+    paths
+}
+
+/// `/api` and `/apis`: aggregated if the client asks for it, else the old lists.
+fn root(server: &Server, part: Part, headers: &HeaderMap) -> Response<Body> {
+    match aggregated(headers) {
+        Some((version, content_type)) => tagged(headers, content_type, &documents::aggregated(part, version, &[])),
+        None => {
+            let address = server.config.advertise.to_string();
+            let document = match part {
+                Part::Core => documents::api_versions(&address),
+                Part::Groups => documents::api_group_list(&[]),
+            };
+            tagged(headers, respond::JSON, &document)
+        }
+    }
+}
+
+/// The version of the aggregated form that the client prefers to the plain one, and the media type
+/// that says so. Parameters may come in any order.
+fn aggregated(headers: &HeaderMap) -> Option<(&'static str, &'static str)> {
+    for value in headers.get_all(header::ACCEPT) {
+        for clause in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = clause.split(';').map(str::trim);
+            if parts.next() != Some("application/json") {
+                continue;
+            }
+            let parameters: Vec<&str> = parts.collect();
+            let has = |parameter: &str| parameters.contains(&parameter);
+            if !has("as=APIGroupDiscoveryList") || !has("g=apidiscovery.k8s.io") {
+                // Plain JSON comes first: that is what the client wants.
+                return None;
+            }
+            if has("v=v2") {
+                return Some(("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
+            }
+            if has("v=v2beta1") {
+                return Some(("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"));
+            }
+        }
+    }
+    None
+}
+
+/// A document with its tag; nothing but the tag if the client has it already.
+fn tagged(headers: &HeaderMap, content_type: &'static str, document: &Value) -> Response<Body> {
+    let bytes = match serde_json::to_vec(document) {
+        Ok(bytes) => bytes,
+        Err(error) => return respond::status(&Status::internal(error.to_string())),
+    };
+    tagged_bytes(headers, content_type, bytes)
+}
+
+fn tagged_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+    let tag = format!("\"{:016X}\"", hash(&bytes));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag));
+    let mut response = if is_known {
+        respond::with_body(304, content_type, empty())
+    } else {
+        respond::bytes_of(200, content_type, bytes)
+    };
+    let answer = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        answer.insert(header::ETAG, value);
+    }
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    answer.insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// FNV-1a: the same in every process of the same build, unlike the standard library's hasher.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn jwks(server: &Server) -> Response<Body> {
+    let body = server.config.tokens.jwks().to_string();
+    respond::bytes_of(200, "application/jwk-set+json", body)
+}
+
+fn openid_configuration(server: &Server) -> Response<Body> {
+    let issuer = server.config.tokens.issuer();
+    respond::json(
+        200,
+        &json!({
+            "issuer": issuer,
+            "jwks_uri": format!("https://{}/openid/v1/jwks", server.config.advertise),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }),
+    )
+}

@@ -1,0 +1,93 @@
+//! Creating an object.
+
+use http::Response;
+use portolan_store::Revision;
+use serde_json::Value;
+
+use super::metadata;
+use super::write::{Moved, Written};
+use super::{Call, Input};
+use crate::admission;
+use crate::body::Body;
+use crate::status::Status;
+use crate::{respond, storage};
+
+/// Whether `managedFields` of a new object is filled in already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Recorded,
+    Unrecorded,
+}
+
+impl Call<'_> {
+    pub(super) async fn create(&self, body: Body) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let dry_run = self.is_dry_run()?;
+        let Input { object, mut warnings } = self.input(body).await?;
+        let written = self.create_object(object, dry_run, &mut warnings).await?;
+        let mut response = self.present(201, view, &written.stored, written.revision)?;
+        respond::add_warnings(&mut response, &warnings);
+        Ok(response)
+    }
+
+    /// Creates an object: everything after it was read and checked against its schema.
+    pub(crate) async fn create_object(
+        &self,
+        object: Value,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
+        self.create_new(object, Owner::Unrecorded, dry_run, warnings).await
+    }
+
+    /// Creates an object that server-side apply made, with its owner recorded.
+    pub(super) async fn create_applied(
+        &self,
+        object: Value,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
+        self.create_new(object, Owner::Recorded, dry_run, warnings).await
+    }
+
+    async fn create_new(
+        &self,
+        mut object: Value,
+        owner: Owner,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
+        self.stamp_new(&mut object)?;
+        let name = metadata::text(&object, "name").to_owned();
+        self.strategy.default(&mut object);
+        admission::create(self, &mut object, warnings).await?;
+        let context = self.context();
+        self.strategy.prepare_for_create(&mut object, &context);
+        let reservation = self.reserve(&mut object, None)?;
+        self.validate_new(&object, &context)?;
+        warnings.extend(self.strategy.warnings(&object));
+        if owner == Owner::Unrecorded {
+            self.track(None, &mut object)?;
+        }
+        let stored = storage::encode(&object)?;
+        if dry_run {
+            return match self.find(&name).await? {
+                Some(_) => Err(Status::already_exists(&self.target(), &name)),
+                None => Ok(Written { stored, revision: Revision(0) }),
+            };
+        }
+        match self.put(&name, stored.clone(), Revision(0)).await? {
+            Ok(revision) => {
+                reservation.keep();
+                Ok(Written { stored, revision })
+            }
+            Err(Moved) => Err(Status::already_exists(&self.target(), &name)),
+        }
+    }
+
+    fn validate_new(&self, object: &Value, context: &crate::strategy::Context) -> Result<(), Status> {
+        let mut errors = metadata::check(object, self.strategy.name_rule());
+        errors.extend(self.strategy.validate(object, context));
+        if errors.is_empty() { Ok(()) } else { Err(self.invalid(object, &errors)) }
+    }
+}

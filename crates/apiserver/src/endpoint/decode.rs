@@ -1,0 +1,145 @@
+//! From the body of a request to an object of the expected kind.
+
+use http::header;
+use portolan_api::decode::{self, Decoded, Limits};
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::schema;
+use serde_json::Value;
+
+use super::Call;
+use crate::body::{self, Body};
+use crate::status::Status;
+
+const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
+
+/// An object as a client sent it, checked against the schema of its kind.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) object: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What happens to fields that the schema does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl Call<'_> {
+    /// Media type of the request's body, without parameters.
+    pub(crate) fn content_type(&self) -> &str {
+        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim()
+    }
+
+    /// Reads the object that a create or update brings.
+    pub(crate) async fn input(&self, body: Body) -> Result<Input, Status> {
+        let kind = self.body_kind();
+        let decoded = self.decoded(body).await?;
+        let mut object = decoded.value;
+        expect_kind(&mut object, kind)?;
+        let warnings = self.check(&mut object, kind, decoded.duplicates)?;
+        Ok(Input { object, warnings })
+    }
+
+    /// Reads a body as JSON or YAML, whichever its type says.
+    pub(crate) async fn decoded(&self, body: Body) -> Result<Decoded, Status> {
+        let content_type = self.content_type();
+        let yaml = match content_type {
+            "" | "application/json" => false,
+            "application/yaml" => true,
+            other => return Err(Status::unsupported_media_type(other, &MEDIA_TYPES)),
+        };
+        let bytes = body::read(body).await?;
+        parse(&bytes, yaml)
+    }
+
+    /// Holds an object against its schema; returns warnings, or refuses as `fieldValidation` says.
+    pub(crate) fn check(
+        &self,
+        object: &mut Value,
+        kind: GroupVersionKind<'_>,
+        duplicates: Vec<String>,
+    ) -> Result<Vec<String>, Status> {
+        let validation = self.field_validation()?;
+        let Some(place) = builtin().schema(kind) else { return Ok(Vec::new()) };
+        let findings = schema::check_at(object, place);
+        if let Some(refusal) = findings.refusal(kind) {
+            return Err(Status::bad_request(refusal));
+        }
+        let mut problems = findings.unknown;
+        problems.extend(duplicates);
+        if validation == FieldValidation::Strict
+            && let Some(text) = schema::strict_decoding_error(&problems)
+        {
+            let GroupVersionKind { version, kind, .. } = kind;
+            let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
+            return Err(Status::bad_request(text));
+        }
+        schema::prune(object, place);
+        Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
+    }
+
+    fn field_validation(&self) -> Result<FieldValidation, Status> {
+        match self.query.get("fieldValidation") {
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Ignore" => Ok(FieldValidation::Ignore),
+            "Strict" => Ok(FieldValidation::Strict),
+            other => Err(Status::new(
+                422,
+                "Invalid",
+                format!(
+                    "fieldValidation: Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
+                ),
+            )),
+        }
+    }
+}
+
+/// Parses bytes as JSON or YAML.
+pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
+    let limits = Limits::default();
+    let decoded = if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) };
+    decoded.map_err(|error| match error {
+        decode::Error::TooLarge { limit } => Status::too_large(limit),
+        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+    })
+}
+
+/// Checks that an object is of the kind that the URL speaks of; fills in what is missing.
+pub(super) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
+    let Some(fields) = object.as_object_mut() else {
+        return Err(Status::bad_request("the object provided is unrecognized: it is not a JSON object"));
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let expected_version = expected.api_version();
+    if !kind.is_empty() && kind != expected.kind {
+        let text = format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is registered for this resource",
+            GroupVersionKind::from_api_version(api_version, kind).version,
+            expected.kind
+        );
+        return Err(Status::bad_request(text));
+    }
+    if !api_version.is_empty() && api_version != expected_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected_version})"
+        )));
+    }
+    fields.insert("apiVersion".into(), expected_version.into());
+    fields.insert("kind".into(), expected.kind.into());
+    match fields.get("metadata") {
+        None | Some(Value::Null) => {
+            fields.insert("metadata".into(), Value::Object(serde_json::Map::new()));
+            Ok(())
+        }
+        Some(Value::Object(_)) => Ok(()),
+        Some(_) => Err(Status::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal into Go struct field {}.metadata of type v1.ObjectMeta",
+            expected.kind, expected.version, expected.kind, expected.kind
+        ))),
+    }
+}

@@ -1,0 +1,274 @@
+//! Deleting objects: preconditions, grace, finalizers, propagation.
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+
+use super::decode::parse;
+use super::metadata;
+use super::write::{ATTEMPTS, Written};
+use super::Call;
+use crate::body::{self, Body};
+use crate::request::Info;
+use crate::status::{self, Status};
+use crate::{respond, storage};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// Namespaces without which a cluster does not work.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
+/// What happens to the objects that belong to a deleted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Propagation {
+    Unset,
+    Orphan,
+    Background,
+    Foreground,
+}
+
+/// How an object shall be deleted.
+#[derive(Debug, Clone)]
+pub(crate) struct DeleteOptions {
+    pub(crate) grace_seconds: Option<i64>,
+    propagation: Propagation,
+    pub(crate) uid: Option<String>,
+    resource_version: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+/// What became of a deletion.
+pub(crate) enum Deleted {
+    /// The object is gone.
+    Gone(Value),
+    /// The object stays until its grace is over and its finalizers are done.
+    Marked(Written),
+}
+
+impl DeleteOptions {
+    /// Reads options, which may be in the body, the query or both (the query wins).
+    pub(crate) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Self, Status> {
+        let body = if bytes.iter().all(u8::is_ascii_whitespace) {
+            Value::Null
+        } else {
+            parse(bytes, call.content_type() == "application/yaml")?.value
+        };
+        Self::from_value(call, &body)
+    }
+
+    pub(crate) fn from_value(call: &Call<'_>, body: &Value) -> Result<Self, Status> {
+        if let Some(kind) = body["kind"].as_str().filter(|kind| !matches!(*kind, "" | "DeleteOptions")) {
+            return Err(Status::bad_request(format!("{kind} is not of the kind DeleteOptions")));
+        }
+        let query = call.query;
+        let invalid = |text: String| Status::new(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"));
+        let grace_seconds = match query.get("gracePeriodSeconds") {
+            "" => body["gracePeriodSeconds"].as_i64(),
+            text => Some(text.parse().map_err(|_| {
+                Status::bad_request(format!("gracePeriodSeconds: Invalid value: \"{text}\": not a number"))
+            })?),
+        };
+        let policy = match query.get("propagationPolicy") {
+            "" => body["propagationPolicy"].as_str().unwrap_or_default(),
+            text => text,
+        };
+        let orphan = match query.get("orphanDependents") {
+            "" => body["orphanDependents"].as_bool(),
+            text => Some(text == "true"),
+        };
+        let propagation = match (policy, orphan) {
+            ("", None) => Propagation::Unset,
+            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
+            ("", Some(false)) | ("Background", None) => Propagation::Background,
+            ("Foreground", None) => Propagation::Foreground,
+            (_, Some(_)) => {
+                return Err(invalid(
+                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set".into(),
+                ));
+            }
+            (other, None) => {
+                return Err(invalid(format!(
+                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
+                )));
+            }
+        };
+        let dry_run = call.is_dry_run()? || body["dryRun"].as_array().is_some_and(|values| !values.is_empty());
+        let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
+        Ok(Self {
+            grace_seconds,
+            propagation,
+            uid: precondition("uid"),
+            resource_version: precondition("resourceVersion"),
+            dry_run,
+        })
+    }
+}
+
+impl Call<'_> {
+    pub(super) async fn delete(&self, body: Body) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let options = DeleteOptions::read(self, &body::read(body).await?)?;
+        match self.delete_object(&options).await? {
+            Deleted::Gone(object) => {
+                let uid = object["metadata"].get("uid");
+                Ok(respond::json(200, &status::success(&self.target(), &self.info.name, uid)))
+            }
+            Deleted::Marked(written) => self.present(200, view, &written.stored, written.revision),
+        }
+    }
+
+    /// Deletes the object that the URL names, or marks it as being deleted.
+    pub(crate) async fn delete_object(&self, options: &DeleteOptions) -> Result<Deleted, Status> {
+        let name = self.info.name.as_str();
+        let target = self.target();
+        if target.qualified() == "namespaces" && IMMORTAL.contains(&name) {
+            return Err(Status::forbidden(&target, name, "this namespace may not be deleted"));
+        }
+        for _ in 0..ATTEMPTS {
+            let entry = self.entry(name).await?;
+            let old = storage::decode(&entry)?;
+            self.check_preconditions(options, &old)?;
+            let mut new = old.clone();
+            let gone = self.mark(&mut new, options)?;
+            let stored = storage::encode(&new)?;
+            if options.dry_run || (!gone && stored == entry.value) {
+                let written = Written { stored, revision: entry.mod_revision };
+                return Ok(if gone { Deleted::Gone(old) } else { Deleted::Marked(written) });
+            }
+            if gone {
+                if self.remove(name, &old, entry.mod_revision).await?.is_ok() {
+                    return Ok(Deleted::Gone(old));
+                }
+                continue;
+            }
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision).await? {
+                return Ok(Deleted::Marked(Written { stored, revision }));
+            }
+        }
+        Err(Status::modified(&target, name))
+    }
+
+    fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
+        let checks = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
+        for (title, field, wanted) in checks {
+            let found = metadata::text(object, field);
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
+                let why = format!(
+                    "Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}"
+                );
+                return Err(Status::conflict(&self.target(), &self.info.name, &why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes into an object how far its deletion is; returns whether it goes at once.
+    fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
+        propagate(object, options.propagation);
+        if self.target().qualified() == "namespaces" {
+            return self.mark_namespace(object);
+        }
+        let default_grace = self.strategy.default_grace_period_seconds(object);
+        let grace = match (default_grace, options.grace_seconds) {
+            (None, _) => 0,
+            // Upstream reads a negative period as the shortest one that is not "at once".
+            (Some(0), _) => 0,
+            (Some(_), Some(given)) if given < 0 => 1,
+            (Some(_), Some(given)) => given,
+            (Some(default), None) => default,
+        };
+        let pending = object["metadata"].get("deletionTimestamp").is_some();
+        if pending {
+            let left = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+            let shorter = grace < left && (options.grace_seconds.is_some() || default_grace == Some(0));
+            if shorter {
+                if grace > 0 {
+                    shorten(object, left - grace, grace);
+                } else {
+                    metadata::of(object).insert("deletionGracePeriodSeconds".into(), 0.into());
+                }
+            }
+        } else {
+            metadata::mark_deleted(object, self.now, grace);
+        }
+        Ok(metadata::may_go(object))
+    }
+
+    fn mark_namespace(&self, object: &mut Value) -> Result<bool, Status> {
+        if object["metadata"].get("deletionTimestamp").is_some() {
+            if metadata::may_go(object) {
+                return Ok(true);
+            }
+            let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this \
+                       namespace will automatically be purged by the system.";
+            return Err(Status::conflict(&self.target(), &self.info.name, why));
+        }
+        metadata::mark_deleted(object, self.now, 0);
+        metadata::of(object).remove("deletionGracePeriodSeconds");
+        object["status"]["phase"] = json!("Terminating");
+        Ok(metadata::may_go(object))
+    }
+
+    pub(super) async fn delete_collection(&self, body: Body) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let options = DeleteOptions::read(self, &body::read(body).await?)?;
+        let page = self.page().await?;
+        let mut items = Vec::with_capacity(page.entries.len());
+        for entry in &page.entries {
+            let object = storage::decode(entry)?;
+            let info = Info {
+                verb: "delete",
+                name: metadata::text(&object, "name").to_owned(),
+                namespace: metadata::text(&object, "namespace").to_owned(),
+                ..self.info.clone()
+            };
+            match self.on(self.resource, &info).delete_object(&options).await {
+                Ok(Deleted::Gone(_)) => items.push(object),
+                Ok(Deleted::Marked(written)) => items.push(storage::decode_at(&written.stored, written.revision)?),
+                // Somebody else was faster.
+                Err(status) if status.code() == 404 => {}
+                Err(status) => return Err(status),
+            }
+        }
+        tracing::debug!(resource = self.resource.name, count = items.len(), ?view, "deleted a collection");
+        Ok(respond::json(
+            200,
+            &json!({
+                "kind": format!("{}List", self.resource.kind), "apiVersion": self.kind().api_version(),
+                "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
+            }),
+        ))
+    }
+}
+
+/// Adds or drops the finalizers by which the garbage collector learns what to do.
+fn propagate(object: &mut Value, propagation: Propagation) {
+    let wanted = match propagation {
+        Propagation::Unset => return,
+        Propagation::Background => None,
+        Propagation::Orphan => Some(ORPHAN),
+        Propagation::Foreground => Some(FOREGROUND),
+    };
+    let metadata = metadata::of(object);
+    let mut finalizers: Vec<Value> =
+        metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    finalizers.retain(|name| name != ORPHAN && name != FOREGROUND);
+    finalizers.extend(wanted.map(Value::from));
+    if finalizers.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".into(), finalizers.into());
+    }
+}
+
+/// Moves the end of a running grace period forward.
+fn shorten(object: &mut Value, by_seconds: i64, grace: i64) {
+    let deadline = metadata::text(object, "deletionTimestamp").parse::<portolan_base::Timestamp>().ok();
+    let by = std::time::Duration::from_secs(by_seconds.max(0).unsigned_abs());
+    let metadata = metadata::of(object);
+    if let Some(deadline) = deadline {
+        metadata.insert("deletionTimestamp".into(), portolan_api::time::format(deadline - by).into());
+    }
+    metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+}

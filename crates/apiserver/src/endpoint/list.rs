@@ -1,0 +1,282 @@
+//! Reading a collection: stored bytes are copied into chunks, never decoded or collected.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::present::{Presenter, columns_of, partial};
+use super::select::{ReadAt, Selection, list_options};
+use crate::body::{Body, BoxError};
+use crate::negotiate::View;
+use crate::respond;
+use crate::status::Status;
+
+/// Size of the chunks of a list: large enough that TLS records are full, small enough that a
+/// thousand lists at a time are no matter.
+const CHUNK: usize = 64 * 1024;
+
+/// How many entries a page with selectors reads at a time.
+const SCAN: usize = 1000;
+
+/// Where the next page begins.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    /// Revision of the list; 0 once it was lost, then pages no longer belong together.
+    rv: u64,
+    /// Last key of the page before.
+    after: String,
+}
+
+impl Token {
+    fn encode(revision: Revision, after: &Bytes) -> String {
+        let token = Self { rv: revision.0, after: String::from_utf8_lossy(after).into_owned() };
+        // A struct of a number and a text always encodes.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Result<Self, Status> {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| Status::bad_request("continue key is not valid: it was not made by this server"))
+    }
+}
+
+/// A page of a list, selected but not yet encoded.
+pub(super) struct Page {
+    pub(super) entries: Vec<Arc<Entry>>,
+    pub(super) revision: Revision,
+    next: Option<Bytes>,
+    remaining: Option<usize>,
+}
+
+impl Call<'_> {
+    pub(super) async fn list(&self) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let page = self.page().await?;
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion".into(), page.revision.to_string().into());
+        if let Some(after) = &page.next {
+            metadata.insert("continue".into(), Token::encode(page.revision, after).into());
+        }
+        if let Some(remaining) = page.remaining.filter(|_| page.next.is_some()) {
+            metadata.insert("remainingItemCount".into(), remaining.into());
+        }
+        let (head, tail) = self.frame_of(view, &Value::Object(metadata));
+        let body = ListBody {
+            view,
+            presenter: self.presenter(),
+            head: Some(head),
+            entries: page.entries.into_iter(),
+            first: true,
+            tail: Some(tail),
+        };
+        Ok(respond::with_body(200, respond::JSON, body.boxed_unsync()))
+    }
+
+    /// What stands before and behind the items.
+    fn frame_of(&self, view: View, metadata: &Value) -> (Bytes, Bytes) {
+        let (kind, api_version, items, columns) = match view {
+            View::Whole => (format!("{}List", self.resource.kind), self.kind().api_version(), "items", None),
+            View::Metadata { version } => {
+                ("PartialObjectMetadataList".into(), format!("meta.k8s.io/{version}"), "items", None)
+            }
+            View::Table { version, .. } => {
+                ("Table".into(), format!("meta.k8s.io/{version}"), "rows", Some(columns_of(self.strategy)))
+            }
+        };
+        let (kind, api_version) = (json!(kind), json!(api_version));
+        let columns = columns.map_or(String::new(), |columns| format!("\"columnDefinitions\":{columns},"));
+        let head =
+            format!("{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{metadata},{columns}\"{items}\":[");
+        (head.into(), Bytes::from_static(b"]}\n"))
+    }
+
+    /// Selects the entries of one page.
+    pub(super) async fn page(&self) -> Result<Page, Status> {
+        let (selection, range) = self.selection()?;
+        let limit = self.limit()?;
+        let token = self.query.get("continue");
+        let (revision, start) = if token.is_empty() {
+            let revision = match self.read_at(limit > 0)? {
+                ReadAt::Newest => None,
+                ReadAt::NotOlderThan(_) => {
+                    self.check_fresh().await?;
+                    None
+                }
+                ReadAt::Exactly(revision) => Some(revision),
+            };
+            (revision, range.start.clone())
+        } else {
+            if self.resource_version()?.is_some_and(|revision| revision.0 > 0) {
+                return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            }
+            let token = Token::decode(token)?;
+            if !range.contains(token.after.as_bytes()) {
+                return Err(Status::bad_request("continue key is not valid: it belongs to another list"));
+            }
+            let revision = (token.rv > 0).then_some(Revision(token.rv));
+            let mut start = token.after.into_bytes();
+            start.push(0);
+            (revision, Bytes::from(start))
+        };
+        self.collect(KeyRange { start, ..range }, revision, limit, &selection).await
+    }
+
+    fn limit(&self) -> Result<usize, Status> {
+        match self.query.get("limit") {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| {
+                list_options(&format!("limit: Invalid value: \"{text}\": must be greater than or equal to 0"))
+            }),
+        }
+    }
+
+    async fn collect(
+        &self,
+        mut range: KeyRange,
+        mut revision: Option<Revision>,
+        limit: usize,
+        selection: &Selection,
+    ) -> Result<Page, Status> {
+        let everything = selection.is_everything();
+        let mut page = Page { entries: Vec::new(), revision: Revision(0), next: None, remaining: None };
+        loop {
+            // One page is one read; only a page that also selects may need several.
+            let read = match limit {
+                0 => 0,
+                _ if everything => limit,
+                _ => SCAN.max(limit),
+            };
+            let request = RangeRequest { range: range.clone(), revision, limit: read };
+            let answer = self.server.store().range(request).await.map_err(|error| self.expired(error, &range))?;
+            page.revision = answer.revision;
+            revision = Some(answer.revision);
+            let last_read = answer.entries.last().map(|entry| entry.key.clone());
+            if everything && page.entries.is_empty() {
+                page.entries = answer.entries;
+            } else {
+                for entry in answer.entries {
+                    if selection.selects(&entry) {
+                        if limit > 0 && page.entries.len() == limit {
+                            // One more matches, so there is a next page.
+                            page.next = page.entries.last().map(|entry| entry.key.clone());
+                            return Ok(page);
+                        }
+                        page.entries.push(entry);
+                    }
+                }
+            }
+            match last_read.filter(|_| answer.remaining > 0) {
+                None => return Ok(page),
+                Some(last) if everything => {
+                    page.next = Some(last);
+                    page.remaining = Some(answer.remaining);
+                    return Ok(page);
+                }
+                Some(last) => {
+                    let mut start = last.to_vec();
+                    start.push(0);
+                    range.start = start.into();
+                }
+            }
+        }
+    }
+
+    /// 410 for a list whose revision is gone; with a token that continues at the newest one.
+    fn expired(&self, error: portolan_store::Error, range: &KeyRange) -> Status {
+        if !matches!(error, portolan_store::Error::Compacted { .. }) || self.query.get("continue").is_empty() {
+            return match error {
+                portolan_store::Error::Compacted { .. } => {
+                    Status::expired("The resourceVersion for the provided list is too old.")
+                }
+                error => error.into(),
+            };
+        }
+        let after = range.start.strip_suffix(&[0]).map_or_else(|| range.start.clone(), Bytes::copy_from_slice);
+        Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new \
+             list without the continue parameter, or use the continue token in this response to retrieve the \
+             remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
+             that were created, modified, or deleted between the time the first chunk was returned and now may show \
+             up in the list.",
+        )
+        .with_continue(Token::encode(Revision(0), &after))
+    }
+}
+
+/// Encodes a list while it is sent.
+struct ListBody {
+    view: View,
+    presenter: Presenter,
+    head: Option<Bytes>,
+    entries: std::vec::IntoIter<Arc<Entry>>,
+    first: bool,
+    tail: Option<Bytes>,
+}
+
+impl ListBody {
+    fn chunk(&mut self) -> Result<BytesMut, Status> {
+        let mut chunk = BytesMut::with_capacity(CHUNK + CHUNK / 4);
+        if let Some(head) = self.head.take() {
+            chunk.put_slice(&head);
+        }
+        while chunk.len() < CHUNK {
+            let Some(entry) = self.entries.next() else {
+                if let Some(tail) = self.tail.take() {
+                    chunk.put_slice(&tail);
+                }
+                break;
+            };
+            if !std::mem::take(&mut self.first) {
+                chunk.put_u8(b',');
+            }
+            self.item(&entry, &mut chunk)?;
+        }
+        Ok(chunk)
+    }
+
+    fn item(&self, entry: &Entry, chunk: &mut BytesMut) -> Result<(), Status> {
+        let value = match self.view {
+            View::Whole => {
+                crate::storage::splice(chunk, &entry.value, entry.mod_revision);
+                return Ok(());
+            }
+            View::Metadata { version } => partial(&entry.value, entry.mod_revision, version)?,
+            View::Table { include, .. } => self.presenter.row(&entry.value, entry.mod_revision, include)?,
+        };
+        serde_json::to_writer(chunk.writer(), &value).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl http_body::Body for ListBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if this.tail.is_none() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(this.chunk().map(|chunk| Frame::data(chunk.freeze())).map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.tail.is_none()
+    }
+}

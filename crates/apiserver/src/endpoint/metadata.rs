@@ -1,0 +1,209 @@
+//! What the server itself says in an object's metadata.
+
+use portolan_api::field::{self, Path};
+use portolan_api::{time, validation};
+use portolan_base::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{Call, names};
+use crate::status::Status;
+
+/// Fields that only the server sets.
+const OF_THE_SERVER: [&str; 4] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+
+/// Kinds with a status whose objects do not count generations.
+const WITHOUT_GENERATION: [&str; 6] =
+    ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "resourcequotas", "services"];
+
+/// The metadata of an object, made if missing.
+pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.get("metadata").is_some_and(Value::is_object) {
+        object["metadata"] = Value::Object(Map::new());
+    }
+    match &mut object["metadata"] {
+        Value::Object(metadata) => metadata,
+        _ => unreachable!("the line above made it an object"),
+    }
+}
+
+/// A text of an object's metadata; empty if it is not there.
+pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
+    object["metadata"].get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Call<'_> {
+    /// Gives a new object its identity.
+    pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
+        let namespace = self.namespace().to_owned();
+        let counts = self.counts_generations();
+        let now = time::format(self.now);
+        let metadata = of(object);
+        match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
+            given if given == namespace => {}
+            "" => {}
+            _ if namespace.is_empty() => {
+                metadata.remove("namespace");
+            }
+            _ => {
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+        }
+        if namespace.is_empty() {
+            metadata.remove("namespace");
+        } else {
+            metadata.insert("namespace".into(), namespace.into());
+        }
+        if metadata.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !version.is_empty()) {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        for name in OF_THE_SERVER.iter().chain(&["resourceVersion", "selfLink", "generation"]) {
+            metadata.remove(*name);
+        }
+        let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
+        if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty()) {
+            let name = names::generate(base);
+            metadata.insert("name".into(), name.into());
+        }
+        metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+        metadata.insert("creationTimestamp".into(), now.into());
+        if counts {
+            metadata.insert("generation".into(), 1.into());
+        }
+        Ok(())
+    }
+
+    fn counts_generations(&self) -> bool {
+        self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&self.resource.name)
+    }
+
+    /// Keeps what an update may not touch. Fails if it names another object.
+    pub(super) fn stamp_update(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
+        let name = text(old, "name").to_owned();
+        let uid = text(old, "uid").to_owned();
+        let target = self.target();
+        let old = old["metadata"].as_object().ok_or_else(|| Status::internal("a stored object has no metadata"))?;
+        let metadata = of(new);
+        let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();
+        if !matches!(given("name"), "") && given("name") != name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({name})",
+                given("name")
+            )));
+        }
+        if !given("namespace").is_empty() && !self.namespace().is_empty() && given("namespace") != self.namespace() {
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        if !given("uid").is_empty() && given("uid") != uid {
+            let why =
+                format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", given("uid"));
+            return Err(Status::conflict(&target, &name, &why));
+        }
+        metadata.remove("selfLink");
+        metadata.remove("resourceVersion");
+        for field in OF_THE_SERVER.iter().chain(&["name", "namespace", "generation", "generateName"]) {
+            match old.get(*field) {
+                Some(value) => metadata.insert((*field).into(), value.clone()),
+                None => metadata.remove(*field),
+            };
+        }
+        // A client that does not know the field does not mean to drop it; an empty list does.
+        if !metadata.contains_key("managedFields")
+            && let Some(fields) = old.get("managedFields")
+        {
+            metadata.insert("managedFields".into(), fields.clone());
+        }
+        Ok(())
+    }
+
+    /// Raises the generation if what is wanted changed.
+    pub(super) fn raise_generation(&self, new: &mut Value, old: &Value) {
+        if !self.info.subresource.is_empty() && self.info.subresource == "status" {
+            return;
+        }
+        let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
+        if new.get("spec") != old.get("spec") {
+            of(new).insert("generation".into(), (generation + 1).into());
+        }
+    }
+}
+
+/// What is wrong with an object's metadata.
+pub(super) fn check(object: &Value, rule: crate::strategy::NameRule) -> Vec<field::Error> {
+    let path = Path::new("metadata");
+    let metadata = &object["metadata"];
+    let mut errors = names::check(text(object, "name"), rule);
+    errors.extend(validation::labels(&metadata["labels"], &path.child("labels")));
+    errors.extend(validation::annotations(&metadata["annotations"], &path.child("annotations")));
+    let finalizers = metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for (index, finalizer) in finalizers.enumerate() {
+        let place = path.child("finalizers").index(index);
+        for problem in validation::is_qualified_name(finalizer) {
+            errors.push(field::Error::invalid(&place, finalizer, problem));
+        }
+    }
+    let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+    let mut controllers = 0;
+    for (index, owner) in owners.enumerate() {
+        let place = path.child("ownerReferences").index(index);
+        for name in ["apiVersion", "kind", "name", "uid"] {
+            if owner[name].as_str().unwrap_or_default().is_empty() {
+                errors.push(field::Error::invalid(&place.child(name), "", format!("{name} must not be empty")));
+            }
+        }
+        controllers += usize::from(owner["controller"] == true);
+    }
+    if controllers > 1 {
+        let detail = "Only one reference can have Controller set to true.";
+        errors.push(field::Error::invalid(&path.child("ownerReferences"), metadata["ownerReferences"].clone(), detail));
+    }
+    errors
+}
+
+/// What is wrong with an update of metadata.
+pub(super) fn check_update(new: &Value, old: &Value) -> Vec<field::Error> {
+    if old["metadata"].get("deletionTimestamp").is_none() {
+        return Vec::new();
+    }
+    let list = |object: &Value| -> Vec<String> {
+        let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        finalizers.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let before = list(old);
+    let added: Vec<String> = list(new).into_iter().filter(|name| !before.contains(name)).collect();
+    if added.is_empty() {
+        return Vec::new();
+    }
+    let names = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+    );
+    vec![field::Error::forbidden(&Path::new("metadata").child("finalizers"), detail)]
+}
+
+/// Marks an object as being deleted.
+pub(super) fn mark_deleted(object: &mut Value, now: Timestamp, grace_seconds: i64) {
+    let deadline = now + jiff_seconds(grace_seconds);
+    let metadata = of(object);
+    metadata.insert("deletionTimestamp".into(), time::format(deadline).into());
+    metadata.insert("deletionGracePeriodSeconds".into(), grace_seconds.into());
+    if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+        metadata.insert("generation".into(), (generation + 1).into());
+    }
+}
+
+fn jiff_seconds(seconds: i64) -> std::time::Duration {
+    std::time::Duration::from_secs(seconds.max(0).unsigned_abs().min(u64::from(u32::MAX)))
+}
+
+/// Whether nothing holds an object that is being deleted any more.
+pub(super) fn may_go(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    metadata.get("deletionTimestamp").is_some()
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && metadata["finalizers"].as_array().is_none_or(Vec::is_empty)
+        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+}

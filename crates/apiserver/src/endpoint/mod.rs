@@ -1,0 +1,154 @@
+//! The one endpoint that serves every resource.
+
+mod create;
+mod delete;
+mod decode;
+mod get;
+mod list;
+pub(crate) mod metadata;
+mod names;
+mod patch;
+mod present;
+mod select;
+mod update;
+mod watch;
+mod write;
+
+use http::{HeaderMap, Response};
+use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_base::Timestamp;
+use portolan_identity::User;
+use portolan_store::{Entry, KeyRange, RangeRequest};
+use std::sync::Arc;
+
+use crate::body::Body;
+use crate::negotiate::{self, View};
+use crate::request::{Info, Query, Target};
+use crate::server::Server;
+use crate::status::Status;
+use crate::strategy::{Context, Strategy};
+use crate::{resources, storage, subresource};
+
+pub(crate) use decode::{Input, parse};
+pub(crate) use delete::DeleteOptions;
+pub(crate) use names::generate as generated_name;
+pub(crate) use update::Changed;
+pub(crate) use write::Written;
+
+/// One request for a resource: everything its handling needs to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) resource: &'static Resource,
+    pub(crate) strategy: &'static dyn Strategy,
+    pub(crate) info: &'a Info,
+    pub(crate) query: &'a Query,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) user: &'a User,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    /// The same request for an object of another resource: how subresources and the server itself
+    /// act on objects that the URL does not name.
+    pub(crate) fn on(&self, resource: &'static Resource, info: &'a Info) -> Call<'a> {
+        Call { resource, info, strategy: resources::strategy(resource.group, resource.name), ..*self }
+    }
+
+    pub(crate) fn target(&self) -> Target<'static> {
+        Target { group: self.resource.group, resource: self.resource.name }
+    }
+
+    pub(crate) fn kind(&self) -> GroupVersionKind<'static> {
+        self.resource.group_version_kind()
+    }
+
+    /// The kind of what is sent and answered, which for some subresources is their own.
+    pub(crate) fn body_kind(&self) -> GroupVersionKind<'static> {
+        self.resource.subresource(&self.info.subresource).map_or_else(|| self.kind(), |found| found.kind)
+    }
+
+    pub(crate) fn key(&self, name: &str) -> bytes::Bytes {
+        storage::key(self.resource.group, self.resource.name, self.namespace(), name)
+    }
+
+    /// Namespace of the objects; empty for a resource without.
+    pub(crate) fn namespace(&self) -> &'a str {
+        if self.resource.is_namespaced() { &self.info.namespace } else { "" }
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            now: self.now,
+            namespace: self.namespace().to_owned(),
+            subresource: self.info.subresource.clone(),
+            user: self.user.name.clone(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Result<View, Status> {
+        negotiate::view(self.headers, self.query)
+    }
+
+    /// Whether nothing is to be kept.
+    pub(crate) fn is_dry_run(&self) -> Result<bool, Status> {
+        let mut values = self.query.all("dryRun").filter(|value| !value.is_empty());
+        match values.next() {
+            None => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => Err(Status::new(
+                422,
+                "Invalid",
+                format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\""),
+            )),
+        }
+    }
+
+    /// The newest version of an object.
+    pub(crate) async fn entry(&self, name: &str) -> Result<Arc<Entry>, Status> {
+        self.find(name).await?.ok_or_else(|| Status::not_found(&self.target(), name))
+    }
+
+    /// The newest version of an object, if there is one.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Entry>>, Status> {
+        let range = KeyRange::key(self.key(name));
+        let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
+        Ok(answer.entries.into_iter().next())
+    }
+}
+
+/// Serves a request for a resource.
+pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    if !call.info.subresource.is_empty() {
+        let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
+        if !found.allows(call.info.verb) {
+            return Err(Status::method_not_allowed());
+        }
+        return match call.info.subresource.as_str() {
+            // The whole object goes in and out; which half of it is written is the strategy's matter.
+            "status" | "finalize" | "ephemeralcontainers" | "resize" | "approval" => whole(call, body).await,
+            _ => subresource::serve(call, body).await,
+        };
+    }
+    if !call.resource.allows(call.info.verb) {
+        return Err(Status::method_not_allowed());
+    }
+    match call.info.verb {
+        "list" => call.list().await,
+        "watch" => call.watch().await,
+        "create" if subresource::is_review(call) => subresource::review(call, body).await,
+        "create" => call.create(body).await,
+        "delete" => call.delete(body).await,
+        "deletecollection" => call.delete_collection(body).await,
+        _ => whole(call, body).await,
+    }
+}
+
+async fn whole(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    match call.info.verb {
+        "get" => call.get().await,
+        "update" => call.update(body).await,
+        "patch" => call.patch(body).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}

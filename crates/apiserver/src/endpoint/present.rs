@@ -1,0 +1,136 @@
+//! Objects in the form that the client asked for.
+
+use bytes::Bytes;
+use http::Response;
+use portolan_api::encoded;
+use portolan_base::Timestamp;
+use portolan_store::Revision;
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use crate::body::Body;
+use crate::negotiate::{Include, View};
+use crate::status::Status;
+use crate::strategy::{AGE, Column, NAME, Strategy};
+use crate::{respond, storage};
+use crate::resources::print;
+
+impl Call<'_> {
+    /// Answers with one stored object.
+    pub(crate) fn present(
+        &self,
+        code: u16,
+        view: View,
+        stored: &[u8],
+        revision: Revision,
+    ) -> Result<Response<Body>, Status> {
+        let bytes = self.presenter().object(view, stored, revision, Columns::Shown)?;
+        Ok(respond::bytes_of(code, respond::JSON, bytes))
+    }
+
+    pub(super) fn presenter(&self) -> Presenter {
+        Presenter { strategy: self.strategy, now: self.now }
+    }
+}
+
+/// Turns stored objects of one kind into the forms that clients ask for.
+#[derive(Clone, Copy)]
+pub(super) struct Presenter {
+    pub(super) strategy: &'static dyn Strategy,
+    pub(super) now: Timestamp,
+}
+
+impl Presenter {
+    /// One stored object in a form.
+    pub(super) fn object(
+        &self,
+        view: View,
+        stored: &[u8],
+        revision: Revision,
+        columns: Columns,
+    ) -> Result<Bytes, Status> {
+        Ok(match view {
+            View::Whole => storage::spliced(stored, revision),
+            View::Metadata { version } => {
+                let object = partial(stored, revision, version)?;
+                to_bytes(&object)?
+            }
+            View::Table { version, include } => {
+                let columns = if columns == Columns::Shown { columns_of(self.strategy) } else { Value::Array(vec![]) };
+                let row = self.row(stored, revision, include)?;
+                let table = json!({
+                    "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
+                    "metadata": {"resourceVersion": revision.to_string()},
+                    "columnDefinitions": columns, "rows": [row],
+                });
+                to_bytes(&table)?
+            }
+        })
+    }
+
+    /// One stored object as a row of a table.
+    pub(super) fn row(&self, stored: &[u8], revision: Revision, include: Include) -> Result<Value, Status> {
+        let object = storage::decode_at(stored, revision)?;
+        let cells = cells_of(self.strategy, &object, self.now);
+        let object = match include {
+            Include::Nothing => return Ok(json!({"cells": cells})),
+            Include::Object => object,
+            Include::Metadata => partial_of(object, "v1"),
+        };
+        Ok(json!({"cells": cells, "object": object}))
+    }
+}
+
+/// Whether a table says what its columns are; later events of a watch do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    Shown,
+    Known,
+}
+
+fn to_bytes(value: &Value) -> Result<Bytes, Status> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The metadata of a stored object, without decoding the rest.
+pub(super) fn partial(stored: &[u8], revision: Revision, version: &str) -> Result<Value, Status> {
+    let metadata = encoded::raw_at(stored, &["metadata"]).unwrap_or(b"{}");
+    let mut metadata: Map<String, Value> = serde_json::from_slice(metadata)
+        .map_err(|error| Status::internal(format!("stored metadata cannot be decoded: {error}")))?;
+    metadata.insert("resourceVersion".into(), revision.to_string().into());
+    Ok(json!({
+        "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
+    }))
+}
+
+fn partial_of(mut object: Value, version: &str) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": object["metadata"].take(),
+    })
+}
+
+/// The columns of a kind as a table carries them.
+pub(super) fn columns_of(strategy: &dyn Strategy) -> Value {
+    let generic = [NAME, AGE];
+    let columns: &[Column] = match strategy.columns() {
+        [] => &generic,
+        columns => columns,
+    };
+    columns
+        .iter()
+        .map(|column| {
+            json!({
+                "name": column.name, "type": column.value_type, "format": column.format,
+                "description": "", "priority": column.priority,
+            })
+        })
+        .collect()
+}
+
+fn cells_of(strategy: &dyn Strategy, object: &Value, now: Timestamp) -> Vec<Value> {
+    if strategy.columns().is_empty() {
+        return vec![print::name(object), print::age(object, now)];
+    }
+    strategy.cells(object, now)
+}

@@ -1,0 +1,153 @@
+//! Which objects of a collection are meant, and at which revision.
+
+use portolan_api::encoded::{self, Header};
+use portolan_api::selector::{FieldSelector, LabelSelector};
+use portolan_store::{Entry, KeyRange, Revision};
+
+use super::Call;
+use crate::status::Status;
+use crate::storage;
+use crate::strategy::Strategy;
+
+/// Label and field selectors of a request.
+#[derive(Clone)]
+pub(super) struct Selection {
+    labels: LabelSelector,
+    fields: FieldSelector,
+    strategy: &'static dyn Strategy,
+}
+
+impl Selection {
+    /// Whether every object is selected.
+    pub(super) fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_empty()
+    }
+
+    /// Whether a version of an object is selected. Labels are read without decoding the object;
+    /// fields too where their path is their name.
+    pub(super) fn selects(&self, entry: &Entry) -> bool {
+        if self.is_everything() {
+            return true;
+        }
+        let Some(header) = Header::scan(&entry.value) else { return false };
+        if !self.labels.is_everything() && !header.matches(&self.labels) {
+            return false;
+        }
+        if self.fields.is_empty() {
+            return true;
+        }
+        // Decoded at most once, and only for a field that is not simply a path.
+        let decoded = std::cell::OnceCell::new();
+        self.fields.matches(|field| match field {
+            "metadata.name" => Some(header.name.clone().into_owned()),
+            "metadata.namespace" => Some(header.namespace.clone().into_owned()),
+            "spec.nodeName" | "status.phase" | "involvedObject.uid" | "involvedObject.name"
+            | "involvedObject.namespace" | "involvedObject.kind" => {
+                let path: Vec<&str> = field.split('.').collect();
+                encoded::string_at(&entry.value, &path).map(std::borrow::Cow::into_owned)
+            }
+            _ => {
+                let object = decoded.get_or_init(|| storage::decode(entry).ok());
+                object.as_ref().and_then(|object| self.strategy.selectable_field(object, field))
+            }
+        })
+    }
+}
+
+/// What `resourceVersion` and `resourceVersionMatch` of a list ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadAt {
+    /// The newest state.
+    Newest,
+    /// The newest state, which must be at least this.
+    NotOlderThan(Revision),
+    /// Exactly this revision.
+    Exactly(Revision),
+}
+
+impl Call<'_> {
+    /// The selectors of the request, and the keys among which they choose.
+    pub(super) fn selection(&self) -> Result<(Selection, KeyRange), Status> {
+        let labels = LabelSelector::parse(self.query.get("labelSelector"))
+            .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?;
+        let mut fields = FieldSelector::parse(self.query.get("fieldSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        for term in &fields.terms {
+            let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
+                || self.strategy.selectable_fields().contains(&term.field.as_str());
+            if !known {
+                let kind = self.resource.kind;
+                let text = match self.strategy.selectable_fields() {
+                    [] => format!("\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", term.field),
+                    _ => format!("field label not supported: {}", term.field),
+                };
+                tracing::debug!(kind, field = term.field, "unknown field selector");
+                return Err(Status::bad_request(text));
+            }
+        }
+        let (group, resource) = (self.resource.group, self.resource.name);
+        let mut namespace = self.namespace().to_owned();
+        if self.resource.is_namespaced() && namespace.is_empty() {
+            namespace = fields.required("metadata.namespace").unwrap_or_default().to_owned();
+        }
+        let name = if self.info.name.is_empty() {
+            fields.required("metadata.name").unwrap_or_default().to_owned()
+        } else {
+            self.info.name.clone()
+        };
+        let one_object = !name.is_empty() && (!namespace.is_empty() || !self.resource.is_namespaced());
+        let range = if one_object {
+            // The key says it all: the term needs no look at the objects.
+            fields.terms.retain(|term| !(term.equal && term.field == "metadata.name"));
+            KeyRange::key(storage::key(group, resource, &namespace, &name))
+        } else {
+            KeyRange::prefix(storage::prefix(group, resource, &namespace))
+        };
+        Ok((Selection { labels, fields, strategy: self.strategy }, range))
+    }
+
+    /// The `resourceVersion` of the query.
+    pub(super) fn resource_version(&self) -> Result<Option<Revision>, Status> {
+        parse_revision(self.query.get("resourceVersion"))
+    }
+
+    /// Which revision a list reads.
+    pub(super) fn read_at(&self, limited: bool) -> Result<ReadAt, Status> {
+        let version = self.resource_version()?;
+        let how = self.query.get("resourceVersionMatch");
+        let forbidden = |why: &str| Err(list_options(&format!("resourceVersionMatch: Forbidden: {why}")));
+        match (how, version) {
+            ("", None | Some(Revision(0))) => Ok(ReadAt::Newest),
+            // Before `resourceVersionMatch`, a limit made the revision exact.
+            ("", Some(revision)) if limited => Ok(ReadAt::Exactly(revision)),
+            ("", Some(revision)) => Ok(ReadAt::NotOlderThan(revision)),
+            (_, None) => forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"),
+            ("NotOlderThan", Some(revision)) => Ok(ReadAt::NotOlderThan(revision)),
+            ("Exact", Some(Revision(0))) => {
+                forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+            }
+            ("Exact", Some(revision)) => Ok(ReadAt::Exactly(revision)),
+            (other, _) => Err(list_options(&format!(
+                "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+            ))),
+        }
+    }
+}
+
+/// 422 for the options of a list or watch.
+pub(super) fn list_options(text: &str) -> Status {
+    Status::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+}
+
+/// Reads a resource version; the empty text is none.
+pub(super) fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse().map_err(|_| {
+        list_options(&format!(
+            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+        ))
+    })?;
+    Ok(Some(Revision(number)))
+}

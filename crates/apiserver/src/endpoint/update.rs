@@ -1,0 +1,204 @@
+//! Changing an object: the loop under update, patch, scale and the server's own changes.
+
+use http::Response;
+use portolan_store::Entry;
+use serde_json::Value;
+
+use super::metadata;
+use super::write::{ATTEMPTS, Moved, Reservation, Written};
+use super::{Call, Input};
+use crate::admission;
+use crate::body::Body;
+use crate::status::Status;
+use crate::{authorization, respond, storage};
+
+/// Resources that an update may create, as upstream allows.
+const CREATED_BY_UPDATE: [(&str, &str); 10] = [
+    ("", "endpoints"),
+    ("", "events"),
+    ("", "limitranges"),
+    ("", "services"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+];
+
+/// Resources that are only updated by who has read them.
+const NEVER_BLIND: [(&str, &str); 1] = [("coordination.k8s.io", "leases")];
+
+/// What a change makes of an object.
+pub(crate) struct Changed {
+    pub(crate) object: Value,
+    /// Whether the change itself recorded its owner (server-side apply).
+    pub(crate) tracked: bool,
+}
+
+impl From<Value> for Changed {
+    fn from(object: Value) -> Self {
+        Self { object, tracked: false }
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(crate) async fn update(&self, body: Body) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let dry_run = self.is_dry_run()?;
+        let Input { object, mut warnings } = self.input(body).await?;
+        let name = metadata::text(&object, "name").to_owned();
+        if name.is_empty() {
+            return Err(Status::bad_request("name must be provided"));
+        }
+        if name != self.info.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.info.name
+            )));
+        }
+        let id = (self.resource.group, self.resource.name);
+        let blind = metadata::text(&object, "resourceVersion").is_empty();
+        let may_create = CREATED_BY_UPDATE.contains(&id) && self.info.subresource.is_empty();
+        if may_create && self.find(&name).await?.is_none() {
+            return self.create_by_update(object, blind, dry_run, warnings).await;
+        }
+        if blind && NEVER_BLIND.contains(&id) {
+            let path = portolan_api::field::Path::new("metadata").child("resourceVersion");
+            let error = portolan_api::field::Error::invalid(&path, 0, "must be specified for an update");
+            return Err(self.invalid(&object, &[error]));
+        }
+        let written = self.change(dry_run, &mut warnings, |_, _| Ok(object.clone().into())).await?;
+        let mut response = self.present(200, view, &written.stored, written.revision)?;
+        respond::add_warnings(&mut response, &warnings);
+        Ok(response)
+    }
+
+    async fn create_by_update(
+        &self,
+        mut object: Value,
+        blind: bool,
+        dry_run: bool,
+        mut warnings: Vec<String>,
+    ) -> Result<Response<Body>, Status> {
+        if !blind {
+            return Err(Status::not_found(&self.target(), &self.info.name));
+        }
+        let info = crate::request::Info { verb: "create", ..self.info.clone() };
+        let create = self.on(self.resource, &info);
+        authorization::authorize(create.server, create.user, &info)?;
+        metadata::of(&mut object).remove("uid");
+        let written = create.create_object(object, dry_run, &mut warnings).await?;
+        let mut response = self.present(201, self.view()?, &written.stored, written.revision)?;
+        respond::add_warnings(&mut response, &warnings);
+        Ok(response)
+    }
+
+    /// Replaces the object that the URL names by what `change` makes of it, again if another write
+    /// came first.
+    ///
+    /// An object with a resource version is only written if that is still the newest one.
+    pub(crate) async fn change(
+        &self,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+        mut change: impl FnMut(&Value, &mut Vec<String>) -> Result<Changed, Status>,
+    ) -> Result<Written, Status> {
+        let name = self.info.name.as_str();
+        for _ in 0..ATTEMPTS {
+            let entry = self.entry(name).await?;
+            let old = storage::decode(&entry)?;
+            let mut news = Vec::new();
+            let Changed { object: mut new, tracked } = change(&old, &mut news)?;
+            let wanted = metadata::text(&new, "resourceVersion").to_owned();
+            if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
+                return Err(Status::modified(&self.target(), name));
+            }
+            let reservation = self.prepare(&mut new, &old, &mut news).await?;
+            if !tracked {
+                self.track(Some(&old), &mut new)?;
+            }
+            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation).await? {
+                warnings.append(&mut news);
+                return Ok(written);
+            }
+        }
+        Err(Status::modified(&self.target(), name))
+    }
+
+    /// From what the client wants to what is written: server's fields, defaults, admission, checks.
+    async fn prepare(
+        &self,
+        new: &mut Value,
+        old: &Value,
+        warnings: &mut Vec<String>,
+    ) -> Result<Reservation<'a>, Status> {
+        let context = self.context();
+        self.stamp_update(new, old)?;
+        if self.info.subresource == "binding" {
+            // Made by the server itself out of a valid pod.
+            self.raise_generation(new, old);
+            return self.reserve(new, Some(old));
+        }
+        self.strategy.default(new);
+        admission::update(self, new, old).await?;
+        match self.info.subresource.as_str() {
+            "finalize" => keep_all_but_finalizers(new, old),
+            _ => self.strategy.prepare_for_update(new, old, &context),
+        }
+        let reservation = self.reserve(new, Some(old))?;
+        self.raise_generation(new, old);
+        let mut errors = metadata::check(new, self.strategy.name_rule());
+        errors.extend(metadata::check_update(new, old));
+        errors.extend(self.strategy.validate(new, &context));
+        errors.extend(self.strategy.validate_update(new, old, &context));
+        if !errors.is_empty() {
+            return Err(self.invalid(new, &errors));
+        }
+        warnings.extend(self.strategy.warnings(new));
+        Ok(reservation)
+    }
+
+    async fn commit(
+        &self,
+        entry: &Entry,
+        old: &Value,
+        new: &Value,
+        dry_run: bool,
+        reservation: Reservation<'a>,
+    ) -> Result<Result<Written, Moved>, Status> {
+        let name = self.info.name.as_str();
+        let stored = storage::encode(new)?;
+        // If nothing changed nothing is written and nobody is woken.
+        if dry_run || stored == entry.value {
+            return Ok(Ok(Written { stored, revision: entry.mod_revision }));
+        }
+        if metadata::may_go(new) {
+            let removed = self.remove(name, old, entry.mod_revision).await?;
+            return Ok(removed.map(|revision| Written { stored, revision }));
+        }
+        let written = self.put(name, stored.clone(), entry.mod_revision).await?;
+        if written.is_ok() {
+            reservation.keep();
+        }
+        Ok(written.map(|revision| Written { stored, revision }))
+    }
+}
+
+/// `namespaces/finalize` writes `spec.finalizers` and nothing else.
+fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
+    let finalizers = new["spec"]["finalizers"].take();
+    new.clone_from(old);
+    if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+    if !new["spec"].is_object() {
+        new["spec"] = Value::Object(serde_json::Map::new());
+    }
+    if let Some(spec) = new["spec"].as_object_mut() {
+        match finalizers {
+            Value::Array(list) if !list.is_empty() => spec.insert("finalizers".into(), Value::Array(list)),
+            _ => spec.remove("finalizers"),
+        };
+    }
+}

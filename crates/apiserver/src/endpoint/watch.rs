@@ -1,0 +1,324 @@
+//! Following a collection. The frame of an event is encoded by the first watcher that needs it and
+//! shared by all others.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use portolan_base::Clock;
+use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
+use serde_json::{Value, json};
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::Call;
+use super::present::{Columns, Presenter};
+use super::select::{Selection, list_options};
+use crate::body::{Body, BoxError};
+use crate::negotiate::View;
+use crate::respond;
+use crate::status::Status;
+use crate::storage;
+
+/// How often a quiet watch learns how far the history is.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Watches without `timeoutSeconds` end between this and twice this, so that they do not all come
+/// back at once.
+const LIFETIME: Duration = Duration::from_secs(1800);
+
+/// Items that may wait for a slow watcher: a burst of a large deployment, but not for ever.
+const BUFFER: usize = 1024;
+
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+impl Call<'_> {
+    pub(super) async fn watch(&self) -> Result<Response<Body>, Status> {
+        let view = self.view()?;
+        let (selection, range) = self.selection()?;
+        let bookmarks = self.query.is_true("allowWatchBookmarks");
+        let initial = self.initial_events()?;
+        let requested = self.resource_version()?.filter(|revision| revision.0 > 0);
+        let timeout = self.watch_timeout()?;
+        let mut pending = VecDeque::new();
+        let mut source = WatchBody {
+            kind: self.resource.kind,
+            api_version: self.kind().api_version(),
+            presenter: self.presenter(),
+            clock: self.server.config.clock.clone(),
+            view,
+            selection,
+            bookmarks,
+            columns: Columns::Shown,
+            pending: VecDeque::new(),
+            watch: None,
+            deadline: Box::pin(tokio::time::sleep(timeout)),
+            draining: Box::pin(self.server.draining.clone().cancelled_owned()),
+        };
+        let after = match (initial, requested) {
+            (false, Some(revision)) => revision,
+            (_, requested) => {
+                if requested.is_some() {
+                    self.check_fresh().await?;
+                }
+                let state = RangeRequest { range: range.clone(), revision: None, limit: 0 };
+                let state = self.server.store().range(state).await?;
+                for entry in &state.entries {
+                    if !source.selection.selects(entry) {
+                        continue;
+                    }
+                    let frame = source.frame("ADDED", &entry.value, entry.mod_revision)?;
+                    pending.push_back(frame);
+                }
+                if initial {
+                    pending.push_back(source.bookmark(state.revision, true)?);
+                }
+                state.revision
+            }
+        };
+        let progress = bookmarks.then_some(BOOKMARK_INTERVAL);
+        let request = WatchRequest { range, after: Some(after), progress, buffer: BUFFER };
+        match self.server.store().watch(request).await {
+            Ok(watch) => source.watch = Some(watch),
+            Err(Error::Compacted { requested, compacted }) => {
+                let gone = Status::expired(format!("too old resource version: {requested} ({compacted})"));
+                pending.push_back(error_frame(&gone)?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        source.pending = pending;
+        Ok(respond::with_body(200, respond::JSON, source.boxed_unsync()))
+    }
+
+    /// Whether the watch begins with the state of the collection and says where that ends.
+    fn initial_events(&self) -> Result<bool, Status> {
+        let how = self.query.get("resourceVersionMatch");
+        let version = self.query.get("resourceVersion");
+        let forbidden = |field: &str, why: &str| Err(list_options(&format!("{field}: Forbidden: {why}")));
+        if !self.query.has("sendInitialEvents") {
+            return match how {
+                "" => Ok(false),
+                _ => forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ),
+            };
+        }
+        if how != "NotOlderThan" {
+            return forbidden(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            );
+        }
+        let wanted = self.query.is_true("sendInitialEvents");
+        if wanted && !self.query.is_true("allowWatchBookmarks") && version.is_empty() {
+            // Upstream lets this through too: the client then gets the state, and its end as a bookmark.
+            tracing::debug!("a watch-list without allowWatchBookmarks");
+        }
+        Ok(wanted)
+    }
+
+    fn watch_timeout(&self) -> Result<Duration, Status> {
+        match self.query.get("timeoutSeconds") {
+            "" | "0" => {
+                let spread = uuid::Uuid::new_v4().as_u128() % LIFETIME.as_millis();
+                Ok(LIFETIME + Duration::from_millis(u64::try_from(spread).unwrap_or_default()))
+            }
+            text => text
+                .parse()
+                .map(Duration::from_secs)
+                .map_err(|_| Status::bad_request(format!("timeoutSeconds: Invalid value: \"{text}\": not a number"))),
+        }
+    }
+}
+
+/// Encodes the events of a watch while they are sent.
+struct WatchBody {
+    kind: &'static str,
+    api_version: String,
+    presenter: Presenter,
+    clock: Arc<dyn Clock>,
+    view: View,
+    selection: Selection,
+    bookmarks: bool,
+    columns: Columns,
+    pending: VecDeque<Bytes>,
+    watch: Option<Watch>,
+    deadline: Pin<Box<Sleep>>,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl WatchBody {
+    /// Takes over what the store delivers; `false` once nothing more will come.
+    fn take(&mut self, item: WatchItem) -> Result<bool, Status> {
+        match item {
+            WatchItem::Events(events) => {
+                for event in &events {
+                    if let Some(frame) = self.event(event)? {
+                        self.pending.push_back(frame);
+                    }
+                }
+                Ok(true)
+            }
+            WatchItem::Progress(revision) => {
+                if self.bookmarks {
+                    let frame = self.bookmark(revision, false)?;
+                    self.pending.push_back(frame);
+                }
+                Ok(true)
+            }
+            WatchItem::Lagged | WatchItem::Closed => Ok(false),
+        }
+    }
+
+    /// The frame of an event, if the watcher is to see it.
+    fn event(&mut self, event: &Event) -> Result<Option<Bytes>, Status> {
+        let revision = event.entry.mod_revision;
+        let deleted = event.kind == EventKind::Delete;
+        if self.selection.is_everything() {
+            let Some(kind) = natural_kind(event) else { return Ok(None) };
+            return self.shared_frame(event, kind).map(Some);
+        }
+        let selects = |entry: &Arc<Entry>| self.selection.selects(entry);
+        let before = event.previous.as_ref().is_some_and(selects);
+        let after = !deleted && selects(&event.entry);
+        match (before, after) {
+            (true, true) => self.shared_frame(event, "MODIFIED").map(Some),
+            (false, true) if event.previous.is_none() => self.shared_frame(event, "ADDED").map(Some),
+            (false, true) => self.frame("ADDED", &event.entry.value, revision).map(Some),
+            (true, false) if deleted => self.shared_frame(event, "DELETED").map(Some),
+            // It left the selection: the watcher sees it as it was, at the revision of its leaving.
+            (true, false) => match &event.previous {
+                Some(previous) => self.frame("DELETED", &previous.value, revision).map(Some),
+                None => Ok(None),
+            },
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// The frame that all watchers of whole objects share.
+    fn shared_frame(&mut self, event: &Event, kind: &'static str) -> Result<Bytes, Status> {
+        let revision = event.entry.mod_revision;
+        let value = match (&event.kind, &event.previous) {
+            (EventKind::Delete, Some(previous)) => &previous.value,
+            _ => &event.entry.value,
+        };
+        if self.view != View::Whole {
+            return self.frame(kind, value, revision);
+        }
+        Ok(event.encoded.get_or_init(|| whole_frame(kind, value, revision)).clone())
+    }
+
+    fn frame(&mut self, kind: &'static str, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
+        if self.view == View::Whole {
+            return Ok(whole_frame(kind, value, revision));
+        }
+        self.presenter.now = self.clock.now();
+        let object = self.presenter.object(self.view, value, revision, self.columns)?;
+        self.columns = Columns::Known;
+        Ok(framed(kind, &object))
+    }
+
+    fn bookmark(&mut self, revision: Revision, ends_initial_events: bool) -> Result<Bytes, Status> {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if ends_initial_events {
+            metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+        }
+        let object = match self.view {
+            View::Whole => json!({"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata}),
+            View::Metadata { version } => json!({
+                "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
+            }),
+            View::Table { version, .. } => {
+                let object = json!({
+                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                });
+                json!({
+                    "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
+                    "metadata": {"resourceVersion": revision.to_string()},
+                    "columnDefinitions": [], "rows": [{"cells": [], "object": object}],
+                })
+            }
+        };
+        Ok(framed("BOOKMARK", &encode(&object)?))
+    }
+}
+
+/// What happened, to one who sees everything; `None` for a deletion of something never seen.
+fn natural_kind(event: &Event) -> Option<&'static str> {
+    match (event.kind, &event.previous) {
+        (EventKind::Put, None) => Some("ADDED"),
+        (EventKind::Put, Some(_)) => Some("MODIFIED"),
+        (EventKind::Delete, Some(_)) => Some("DELETED"),
+        (EventKind::Delete, None) => None,
+    }
+}
+
+fn encode(value: &Value) -> Result<Vec<u8>, Status> {
+    serde_json::to_vec(value).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn error_frame(status: &Status) -> Result<Bytes, Status> {
+    Ok(framed("ERROR", &encode(&status.to_value())?))
+}
+
+const FRAME_OVERHEAD: usize = 64;
+
+fn whole_frame(kind: &str, value: &[u8], revision: Revision) -> Bytes {
+    let mut frame = BytesMut::with_capacity(value.len() + 2 * FRAME_OVERHEAD);
+    open(&mut frame, kind);
+    storage::splice(&mut frame, value, revision);
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}
+
+fn framed(kind: &str, object: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(object.len() + FRAME_OVERHEAD);
+    open(&mut frame, kind);
+    frame.put_slice(object);
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}
+
+fn open(frame: &mut BytesMut, kind: &str) {
+    for part in ["{\"type\":\"", kind, "\",\"object\":"] {
+        frame.put_slice(part.as_bytes());
+    }
+}
+
+impl http_body::Body for WatchBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(frame) = this.pending.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(frame))));
+            }
+            let Some(watch) = &mut this.watch else { return Poll::Ready(None) };
+            match watch.poll_next(context) {
+                Poll::Ready(Some(item)) => match this.take(item) {
+                    Ok(true) => {}
+                    Ok(false) => this.watch = None,
+                    Err(status) => return Poll::Ready(Some(Err(status.into()))),
+                },
+                Poll::Ready(None) => this.watch = None,
+                Poll::Pending => {
+                    let over = this.deadline.as_mut().poll(context).is_ready()
+                        || this.draining.as_mut().poll(context).is_ready();
+                    if !over {
+                        return Poll::Pending;
+                    }
+                    this.watch = None;
+                }
+            }
+        }
+    }
+}

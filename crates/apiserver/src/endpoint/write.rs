@@ -1,0 +1,152 @@
+//! The transactions that writes end in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portolan_api::description::builtin;
+use portolan_api::{apply, field};
+use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
+use serde_json::Value;
+
+use super::{Call, metadata};
+use crate::resources::core::service_allocation::Grant;
+use crate::server::Server;
+use crate::status::Status;
+
+/// An object as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) stored: Bytes,
+    pub(crate) revision: Revision,
+}
+
+impl From<&Arc<Entry>> for Written {
+    fn from(entry: &Arc<Entry>) -> Self {
+        Self { stored: entry.value.clone(), revision: entry.mod_revision }
+    }
+}
+
+/// How often a write is tried again because another one came first.
+pub(super) const ATTEMPTS: usize = 8;
+
+/// Longest name of a field manager, as upstream.
+const MANAGER_LENGTH: usize = 128;
+
+/// Another write came first.
+#[derive(Debug)]
+pub(super) struct Moved;
+
+/// Addresses and ports reserved for a Service until its write is through; given back otherwise.
+#[must_use = "keep it after the write"]
+pub(super) struct Reservation<'a> {
+    server: &'a Server,
+    grant: Option<Grant>,
+}
+
+impl Reservation<'_> {
+    /// The object was written.
+    pub(super) fn keep(mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.server.allocator.lock().commit(grant);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.server.allocator.lock().abandon(grant);
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    fn is_service(&self) -> bool {
+        self.resource.group.is_empty() && self.resource.name == "services"
+    }
+
+    /// Chooses addresses and ports for a Service; nothing for other kinds.
+    pub(super) fn reserve(&self, object: &mut Value, old: Option<&Value>) -> Result<Reservation<'a>, Status> {
+        if !self.is_service() || !self.info.subresource.is_empty() {
+            return Ok(Reservation { server: self.server, grant: None });
+        }
+        let granted = self.server.allocator.lock().allocate(object, old);
+        let grant = granted.map_err(|errors| self.invalid(object, &errors))?;
+        grant.apply(object);
+        Ok(Reservation { server: self.server, grant: Some(grant) })
+    }
+
+    /// Writes an object if its key is still at `expected` (0: does not exist).
+    pub(super) async fn put(
+        &self,
+        name: &str,
+        stored: Bytes,
+        expected: Revision,
+    ) -> Result<Result<Revision, Moved>, Status> {
+        let key = self.key(name);
+        self.apply(key.clone(), expected, Operation::Put { key, value: stored, lease: None }).await
+    }
+
+    /// Removes an object if its key is still at `expected`.
+    pub(super) async fn remove(
+        &self,
+        name: &str,
+        object: &Value,
+        expected: Revision,
+    ) -> Result<Result<Revision, Moved>, Status> {
+        let key = self.key(name);
+        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }).await?;
+        if removed.is_ok() && self.is_service() {
+            self.server.allocator.lock().release(object);
+        }
+        Ok(removed)
+    }
+
+    async fn apply(
+        &self,
+        key: Bytes,
+        expected: Revision,
+        operation: Operation,
+    ) -> Result<Result<Revision, Moved>, Status> {
+        let compare = vec![Compare::ModRevision { key, equals: expected }];
+        let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
+        Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
+    }
+
+    /// 422 about an object.
+    pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
+        Status::invalid(self.resource.group, self.resource.kind, metadata::text(object, "name"), errors)
+    }
+
+    /// Who writes, for `managedFields`.
+    pub(super) fn manager(&self) -> Result<String, Status> {
+        let given = self.query.get("fieldManager");
+        if given.len() > MANAGER_LENGTH {
+            let message = format!("fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes");
+            return Err(Status::new(422, "Invalid", message));
+        }
+        if !given.is_empty() {
+            return Ok(given.to_owned());
+        }
+        let agent = self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
+        let mut name = agent.split('/').next().unwrap_or_default().to_owned();
+        let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+        name.truncate(end);
+        Ok(name)
+    }
+
+    /// Records in an object's `managedFields` who writes it.
+    pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
+        let Some(schema) = builtin().schema(self.kind()) else { return Ok(()) };
+        let name = self.manager()?;
+        let api_version = self.kind().api_version();
+        let manager = apply::Manager {
+            name: &name,
+            api_version: &api_version,
+            subresource: &self.info.subresource,
+            now: self.now,
+        };
+        apply::track_update(old, new, schema, &manager);
+        Ok(())
+    }
+}

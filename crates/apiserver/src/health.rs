@@ -1,0 +1,54 @@
+//! Whether the server is alive and ready, and its figures.
+
+use http::Response;
+use portolan_base::readiness::State;
+
+use crate::body::Body;
+use crate::request::Query;
+use crate::respond;
+use crate::server::{Server, text};
+
+/// Answers `/livez`, `/readyz` and `/healthz`, and the single checks below them.
+pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Response<Body> {
+    let (which, only) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
+    let store = server.store().status().await;
+    checks.push(("store", store.read_only.map_or(Ok(()), Err)));
+    if which == "readyz" {
+        let draining = server.draining.is_cancelled();
+        checks.push(("shutdown", if draining { Err("the server is shutting down".into()) } else { Ok(()) }));
+        for (part, state) in server.config.readiness.parts() {
+            let state = match state {
+                State::Ready => Ok(()),
+                State::Starting(why) | State::Failed(why) => Err(why),
+            };
+            checks.push((part, state));
+        }
+    }
+    if !only.is_empty() {
+        checks.retain(|(name, _)| *name == only);
+        if checks.is_empty() {
+            return respond::status(&crate::status::Status::no_such_path());
+        }
+    }
+    checks.retain(|(name, _)| !query.all("exclude").any(|excluded| excluded == *name));
+    let healthy = checks.iter().all(|(_, outcome)| outcome.is_ok());
+    if healthy && !query.has("verbose") {
+        return text(200, "ok");
+    }
+    let mut lines = String::new();
+    for (name, outcome) in &checks {
+        match outcome {
+            Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
+            Err(why) => lines.push_str(&format!("[-]{name} failed: {why}\n")),
+        }
+    }
+    lines.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
+    text(if healthy { 200 } else { 500 }, lines)
+}
+
+/// Answers `/metrics`.
+pub(crate) async fn metrics(server: &Server) -> Response<Body> {
+    let body = server.metrics.text(&server.store().status().await);
+    respond::bytes_of(200, "text/plain; version=0.0.4; charset=utf-8", body)
+}

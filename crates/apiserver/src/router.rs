@@ -1,0 +1,91 @@
+//! From a path to its handler.
+
+use http::request::Parts;
+use http::{Method, Request, Response};
+use portolan_api::description::builtin;
+use portolan_identity::User;
+
+use crate::body::{Body, empty};
+use crate::endpoint::{self, Call};
+use crate::request::{Info, Query};
+use crate::server::{Peer, Server};
+use crate::status::Status;
+use crate::{authentication, authorization, discovery, health, resources, respond};
+
+/// Paths that anyone may see.
+const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+
+/// Answers a request.
+pub(crate) async fn route(server: &Server, request: Request<Body>, peer: Peer) -> Response<Body> {
+    let is_head = request.method() == Method::HEAD;
+    let response = match routed(server, request, &peer).await {
+        Ok(response) => response,
+        Err(status) => respond::status(&status),
+    };
+    if is_head { response.map(|_| empty()) } else { response }
+}
+
+async fn routed(server: &Server, request: Request<Body>, peer: &Peer) -> Result<Response<Body>, Status> {
+    let now = server.config.clock.now();
+    let (parts, body) = request.into_parts();
+    server.authorizer.refresh().await?;
+    let user = authentication::user(server, &parts.headers, peer, now).await?;
+    let path = parts.uri.path();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let Some(info) = Info::parse(&parts.method, path, &query) else {
+        return plain(server, &user, &parts, &query).await;
+    };
+    if is_anonymous(&user) {
+        return Err(Status::unauthorized());
+    }
+    authorization::authorize(server, &user, &info)?;
+    let resource =
+        builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let strategy = resources::strategy(resource.group, resource.name);
+    let info = &info;
+    let call =
+        Call { server, resource, strategy, info, query: &query, headers: &parts.headers, user: &user, now };
+    if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
+        return Err(Status::no_such_path());
+    }
+    if resource.is_namespaced() && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
+        return Err(match info.verb {
+            "create" => Status::method_not_allowed(),
+            _ => Status::no_such_path(),
+        });
+    }
+    if crate::subresource::is_stream(info) {
+        return crate::subresource::stream(&call, Request::from_parts(parts.clone(), body)).await;
+    }
+    endpoint::serve(&call, body).await
+}
+
+fn is_anonymous(user: &User) -> bool {
+    user.is_in("system:unauthenticated")
+}
+
+/// Paths that are no resource's.
+async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Result<Response<Body>, Status> {
+    let path = match parts.uri.path() {
+        "/" => "/",
+        path => path.trim_end_matches('/'),
+    };
+    let first = path.splitn(3, '/').nth(1).unwrap_or_default();
+    let open = OPEN_PATHS.iter().any(|known| known[1..] == *first);
+    if !open {
+        if is_anonymous(user) {
+            return Err(Status::unauthorized());
+        }
+        let verb = parts.method.as_str().to_ascii_lowercase();
+        authorization::authorize_path(server, user, if verb == "head" { "get" } else { &verb }, path)?;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed());
+    }
+    match first {
+        "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
+        "version" if path == "/version" => Ok(discovery::version()),
+        "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
+        _ => discovery::serve(server, path, &parts.headers),
+    }
+}

@@ -1,0 +1,244 @@
+//! The server: from connections to requests to answers.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
+use portolan_base::Shutdown;
+use portolan_identity::User;
+use portolan_store::Store;
+use rustls_pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authorization::Authorizer;
+use crate::body::{Body, full};
+use crate::config::{Config, Error, Networks};
+use crate::metrics::Metrics;
+use crate::resources::core::service_allocation::Allocator;
+use crate::status::Status;
+use crate::{bootstrap, respond, router, subresource};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the head of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long open requests may go on once the server drains.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest head of an HTTP/2 request; HTTP/1 uses the same for its read buffer.
+const HEADER_LIMIT: u32 = 64 * 1024;
+
+/// Most requests at a time on one HTTP/2 connection: client-go keeps a watch per kind on one.
+const STREAM_LIMIT: u32 = 1000;
+
+/// Where a request comes from.
+#[derive(Debug, Clone)]
+pub enum Peer {
+    /// From inside the process, on behalf of this user.
+    Trusted(User),
+    /// Over the network.
+    Tls {
+        /// The certificate that the client proved to hold, if any.
+        certificate: Option<CertificateDer<'static>>,
+        /// Where the client is.
+        address: SocketAddr,
+    },
+}
+
+/// The API server.
+pub struct Server {
+    pub(crate) config: Config,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) metrics: Metrics,
+    pub(crate) nodes: subresource::NodeDialer,
+    pub(crate) allocator: Mutex<Allocator>,
+    /// Cancelled when the server drains: watches end then, so that clients go elsewhere.
+    pub(crate) draining: CancellationToken,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("advertise", &self.config.advertise).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Makes a server and writes what every cluster has from the start: namespaces, roles, the
+    /// `kubernetes` Service.
+    ///
+    /// # Errors
+    /// The store refuses, or TLS towards the nodes cannot be set up.
+    pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
+        let nodes = subresource::NodeDialer::new(&config)?;
+        let authorizer = Authorizer::new(config.store.clone());
+        let Networks { service_cidr, node_ports, .. } = &config.networks;
+        let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
+        let server = Arc::new(Self {
+            config,
+            allocator: Mutex::new(allocator),
+            authorizer,
+            metrics: Metrics::default(),
+            nodes,
+            draining: CancellationToken::new(),
+        });
+        bootstrap::run(&server).await?;
+        Ok(server)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.config.store
+    }
+
+    /// Answers one request. Never fails and never panics: whatever goes wrong is an answer.
+    pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        let started = Instant::now();
+        let label = crate::metrics::Label::of(request.method(), request.uri());
+        let work = AssertUnwindSafe(router::route(self, request, peer)).catch_unwind();
+        let response = match work.await {
+            Ok(response) => response,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no text");
+                tracing::error!(panic = text, request = %label, "a request handler panicked");
+                respond::status(&Status::internal("the server failed to answer; its log has the cause"))
+            }
+        };
+        self.metrics.record(label, response.status(), started.elapsed());
+        response
+    }
+
+    /// Serves clients until `shutdown`, then lets open requests finish. Watches are ended.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+        shutdown: Shutdown,
+    ) {
+        let connections = TaskTracker::new();
+        let acceptor = TlsAcceptor::from(tls);
+        let stop = CancellationToken::new();
+        while let Some(accepted) = shutdown.run(listener.accept()).await {
+            match accepted {
+                Ok((stream, address)) => {
+                    let connection = Connection {
+                        server: self.clone(),
+                        acceptor: acceptor.clone(),
+                        tasks: connections.clone(),
+                        stop: stop.clone(),
+                        address,
+                    };
+                    connections.spawn(connection.run(stream));
+                }
+                Err(error) => {
+                    // Most often the process ran out of file descriptors: let some be closed first.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        drop(listener);
+        self.draining.cancel();
+        stop.cancel();
+        connections.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "some requests did not end while draining");
+        }
+    }
+}
+
+/// One client's connection.
+struct Connection {
+    server: Arc<Server>,
+    acceptor: TlsAcceptor,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    address: SocketAddr,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %self.address, %error, "TLS handshake failed");
+                return;
+            }
+            Err(_) => return,
+        };
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|it| it.clone().into_owned());
+        let peer = Peer::Tls { certificate, address: self.address };
+        let server = self.server.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (server, peer) = (server.clone(), peer.clone());
+            async move {
+                let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+                Ok::<_, Infallible>(server.handle(request, peer).await)
+            }
+        });
+        let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_LIMIT as usize);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEADER_LIMIT)
+            .max_concurrent_streams(STREAM_LIMIT)
+            .keep_alive_interval(Duration::from_secs(30));
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %self.address, %error, "connection ended");
+        }
+    }
+}
+
+/// Runs what hyper spawns (one task per HTTP/2 stream) under the server's tracker.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// An answer without content, for paths that only say that they are there.
+pub(crate) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    respond::with_body(code, "text/plain; charset=utf-8", full(text))
+}

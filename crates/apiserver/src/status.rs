@@ -1,0 +1,293 @@
+//! `Status`: how the server says no, in the words that clients know.
+//!
+//! Source: `k8s.io/apimachinery/pkg/api/errors`.
+
+use portolan_api::field;
+use serde_json::{Map, Value, json};
+
+use crate::request::Target;
+
+/// An answer that is not an object: what went wrong, for whom, and what to do.
+#[derive(Debug, Clone)]
+pub struct Status(Box<Fields>);
+
+#[derive(Debug, Clone)]
+struct Fields {
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Map<String, Value>,
+    continue_token: Option<String>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Status {
+    /// A status with this HTTP code, machine-readable reason and text.
+    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self(Box::new(Fields {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+            continue_token: None,
+            headers: Vec::new(),
+        }))
+    }
+
+    /// The HTTP code.
+    pub fn code(&self) -> u16 {
+        self.0.code
+    }
+
+    /// The machine-readable reason.
+    pub fn reason(&self) -> &'static str {
+        self.0.reason
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Headers that go with the answer.
+    pub(crate) fn headers(&self) -> &[(&'static str, String)] {
+        &self.0.headers
+    }
+
+    fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a token with which a list can be continued nevertheless.
+    pub(crate) fn with_continue(mut self, token: String) -> Self {
+        self.0.continue_token = Some(token);
+        self
+    }
+
+    /// Adds a cause.
+    pub(crate) fn because(self, reason: &str, message: &str, field: &str) -> Self {
+        self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
+    }
+
+    /// Says which object it is about.
+    pub(crate) fn about(self, target: &Target<'_>, name: &str) -> Self {
+        let with_name = if name.is_empty() { self } else { self.detail("name", name) };
+        let with_group =
+            if target.group.is_empty() { with_name } else { with_name.detail("group", target.group.to_owned()) };
+        with_group.detail("kind", target.resource.to_owned())
+    }
+
+    /// The object as it goes over the wire.
+    pub fn to_value(&self) -> Value {
+        let fields = &self.0;
+        let mut object = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": fields.message, "reason": fields.reason, "code": fields.code,
+        });
+        if let Some(token) = &fields.continue_token {
+            object["metadata"]["continue"] = token.as_str().into();
+        }
+        if !fields.details.is_empty() {
+            object["details"] = Value::Object(fields.details.clone());
+        }
+        object
+    }
+
+    /// 400: the request makes no sense.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// 401: nobody we know.
+    pub fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 403 with a text of one's own.
+    pub(crate) fn forbidden(target: &Target<'_>, name: &str, why: &str) -> Self {
+        let what = target.qualified();
+        let message = match name {
+            "" => format!("{what} is forbidden: {why}"),
+            _ => format!("{what} \"{name}\" is forbidden: {why}"),
+        };
+        Self::new(403, "Forbidden", message).about(target, name)
+    }
+
+    /// 403 for a path that is not a resource.
+    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
+        Self::new(403, "Forbidden", format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\""))
+    }
+
+    /// 404 for an object.
+    pub(crate) fn not_found(target: &Target<'_>, name: &str) -> Self {
+        Self::new(404, "NotFound", format!("{} \"{name}\" not found", target.qualified())).about(target, name)
+    }
+
+    /// 404 for a path.
+    pub fn no_such_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    }
+
+    /// 406.
+    pub fn not_acceptable(supported: &[&str]) -> Self {
+        let message = format!(
+            "only the following media types are accepted: {}",
+            supported.iter().copied().collect::<Vec<_>>().join(", ")
+        );
+        Self::new(406, "NotAcceptable", message)
+    }
+
+    /// 409: a name is taken.
+    pub(crate) fn already_exists(target: &Target<'_>, name: &str) -> Self {
+        Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", target.qualified())).about(target, name)
+    }
+
+    /// 409: somebody else was faster, or the object is not in the state that the caller thinks.
+    pub(crate) fn conflict(target: &Target<'_>, name: &str, why: &str) -> Self {
+        let what = target.qualified();
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {what} \"{name}\": {why}"))
+            .about(target, name)
+    }
+
+    /// 409 because the object changed since it was read.
+    pub(crate) fn modified(target: &Target<'_>, name: &str) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(target, name, why)
+    }
+
+    /// 409 of server-side apply, with the fields and managers in its causes.
+    pub(crate) fn apply_conflict(message: String, causes: Vec<(String, String)>) -> Self {
+        let causes: Vec<Value> = causes
+            .into_iter()
+            .map(|(field, message)| json!({"reason": "FieldManagerConflict", "message": message, "field": field}))
+            .collect();
+        Self::new(409, "Conflict", message).detail("causes", causes)
+    }
+
+    /// 410: the history does not reach back that far.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// 413.
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
+    }
+
+    /// 415.
+    pub fn unsupported_media_type(given: &str, supported: &[&str]) -> Self {
+        let supported = supported.join(", ");
+        let message = if given.is_empty() {
+            format!("the body of the request was in an unknown format - accepted media types include: {supported}")
+        } else {
+            format!(
+                "the body of the request was in an unknown format ({given}) - accepted media types include: {supported}"
+            )
+        };
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// 422 with one cause per field.
+    pub(crate) fn invalid(group: &str, kind: &str, name: &str, errors: &[field::Error]) -> Self {
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let text = match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let causes: Vec<Value> = errors
+            .iter()
+            .map(|error| {
+                json!({
+                    "reason": error.error_type.reason(),
+                    "message": error.body(),
+                    "field": error.path.to_string(),
+                })
+            })
+            .collect();
+        let status = Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {text}"))
+            .detail("name", name)
+            .detail("kind", kind)
+            .detail("causes", causes);
+        if group.is_empty() { status } else { status.detail("group", group) }
+    }
+
+    /// 500: our fault. The cause is logged where it happened, not told.
+    pub fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        let text = format!("Internal error occurred: {message}");
+        Self::new(500, "InternalError", text).detail("causes", vec![json!({"message": message})])
+    }
+
+    /// 503: try again later.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        let mut status = Self::new(503, "ServiceUnavailable", message);
+        status.0.headers.push(("retry-after", "1".into()));
+        status
+    }
+
+    /// 504 for a revision that this server has not seen yet.
+    pub(crate) fn too_new(requested: u64, current: u64) -> Self {
+        let message = format!("Too large resource version: {requested}, current: {current}");
+        let mut status = Self::new(504, "Timeout", message)
+            .detail("causes", vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})])
+            .detail("retryAfterSeconds", 1);
+        status.0.headers.push(("retry-after", "1".into()));
+        status
+    }
+
+    /// 504: the request took too long.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(504, "Timeout", message)
+    }
+}
+
+/// The object that says that a request was done and has nothing to show.
+pub(crate) fn success(target: &Target<'_>, name: &str, uid: Option<&Value>) -> Value {
+    let mut details = Map::new();
+    details.insert("name".into(), name.into());
+    if !target.group.is_empty() {
+        details.insert("group".into(), target.group.into());
+    }
+    details.insert("kind".into(), target.resource.into());
+    if let Some(uid) = uid {
+        details.insert("uid".into(), uid.clone());
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Status {}
+
+impl From<portolan_store::Error> for Status {
+    fn from(error: portolan_store::Error) -> Self {
+        use portolan_store::Error;
+        match &error {
+            Error::Compacted { requested, compacted } => {
+                Self::expired(format!("too old resource version: {requested} ({compacted})"))
+            }
+            Error::FutureRevision { requested, current } => Self::too_new(requested.0, current.0),
+            Error::TooLarge { .. } => Self::new(413, "RequestEntityTooLarge", error.to_string()),
+            Error::ReadOnly { .. } | Error::Closed => Self::unavailable(error.to_string()),
+            _ => {
+                tracing::error!(error = %portolan_base::error::chain(&error), "the store failed");
+                Self::internal("the store failed; the server's log has the cause")
+            }
+        }
+    }
+}

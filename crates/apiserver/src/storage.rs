@@ -1,0 +1,175 @@
+//! Objects as the store keeps them.
+//!
+//! Key: `/registry/<group, or core>/<resource>/<namespace>/<name>`, without the namespace for kinds
+//! that have none. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
+//! and lacks `metadata.resourceVersion`: that is the revision of the entry and is put in on the way
+//! out ([`splice`]), so that the bytes are encoded once.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use portolan_api::encoded;
+use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
+use serde_json::{Map, Value};
+
+use crate::server::Server;
+use crate::status::Status;
+
+/// Prefix of all keys of a resource, or of a namespace of it.
+pub(crate) fn prefix(group: &str, resource: &str, namespace: &str) -> Bytes {
+    Bytes::from(key_text(group, resource, namespace, ""))
+}
+
+/// Key of an object.
+pub(crate) fn key(group: &str, resource: &str, namespace: &str, name: &str) -> Bytes {
+    Bytes::from(key_text(group, resource, namespace, name))
+}
+
+fn key_text(group: &str, resource: &str, namespace: &str, name: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group };
+    let mut key = String::with_capacity(13 + group.len() + resource.len() + namespace.len() + name.len());
+    for part in ["/registry/", group, "/", resource, "/"] {
+        key.push_str(part);
+    }
+    if !namespace.is_empty() {
+        key.push_str(namespace);
+        key.push('/');
+    }
+    key.push_str(name);
+    key
+}
+
+/// Encodes an object for the store. Its resource version is left out.
+pub(crate) fn encode(object: &Value) -> Result<Bytes, Status> {
+    let fields = object.as_object().ok_or_else(|| Status::internal("an object is not one"))?;
+    let mut bytes = Vec::with_capacity(1024);
+    write(fields, &mut bytes).map_err(|error| Status::internal(format!("the object cannot be encoded: {error}")))?;
+    Ok(bytes.into())
+}
+
+fn write(fields: &Map<String, Value>, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
+    bytes.push(b'{');
+    for name in FIRST {
+        let Some(value) = fields.get(name) else { continue };
+        member(name, bytes)?;
+        match value.as_object().filter(|_| name == "metadata") {
+            Some(metadata) => {
+                bytes.push(b'{');
+                for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
+                    member(name, bytes)?;
+                    serde_json::to_writer(&mut *bytes, value)?;
+                }
+                bytes.push(b'}');
+            }
+            None => serde_json::to_writer(&mut *bytes, value)?,
+        }
+    }
+    for (name, value) in fields.iter().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
+        member(name, bytes)?;
+        serde_json::to_writer(&mut *bytes, value)?;
+    }
+    bytes.push(b'}');
+    Ok(())
+}
+
+fn member(name: &str, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    if bytes.last() != Some(&b'{') {
+        bytes.push(b',');
+    }
+    serde_json::to_writer(&mut *bytes, name)?;
+    bytes.push(b':');
+    Ok(())
+}
+
+const METADATA: &[u8] = b"\"metadata\":{";
+
+/// Room that a resource version takes at most.
+const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
+
+/// Appends stored bytes with their resource version put in.
+pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
+    use std::fmt::Write as _;
+    into.reserve(stored.len() + RESOURCE_VERSION_SIZE);
+    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
+    match stored.windows(METADATA.len()).position(|window| window == METADATA) {
+        Some(position) => {
+            let (head, tail) = stored.split_at(position + METADATA.len());
+            into.put_slice(head);
+            let comma = if tail.first() == Some(&b'}') { "" } else { "," };
+            let _ = write!(into, "\"resourceVersion\":\"{revision}\"{comma}");
+            into.put_slice(tail);
+        }
+        None => into.put_slice(stored),
+    }
+}
+
+/// Stored bytes with their resource version put in.
+pub(crate) fn spliced(stored: &[u8], revision: Revision) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(stored.len() + RESOURCE_VERSION_SIZE);
+    splice(&mut bytes, stored, revision);
+    bytes.freeze()
+}
+
+/// Decodes an entry, with its resource version.
+pub(crate) fn decode(entry: &Entry) -> Result<Value, Status> {
+    decode_at(&entry.value, entry.mod_revision).map_err(|status| {
+        tracing::error!(key = %String::from_utf8_lossy(&entry.key), error = %status, "a stored object is damaged");
+        status
+    })
+}
+
+/// Decodes stored bytes, with a resource version.
+pub(crate) fn decode_at(stored: &[u8], revision: Revision) -> Result<Value, Status> {
+    let mut object: Value = serde_json::from_slice(stored)
+        .map_err(|error| Status::internal(format!("a stored object cannot be decoded: {error}")))?;
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".into(), revision.to_string().into());
+    }
+    Ok(object)
+}
+
+/// The newest version of any object, for those who look beyond the request's own.
+pub(crate) async fn find(
+    server: &Server,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<Entry>>, Status> {
+    let range = KeyRange::key(key(group, resource, namespace, name));
+    let answer = server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
+    Ok(answer.entries.into_iter().next())
+}
+
+/// The UID of a stored object.
+pub(crate) fn uid(entry: &Entry) -> String {
+    encoded::string_at(&entry.value, &["metadata", "uid"]).map(Into::into).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_tell_group_namespace_and_name() {
+        assert_eq!(key("", "pods", "default", "a"), "/registry/core/pods/default/a");
+        assert_eq!(key("apps", "deployments", "d", "a"), "/registry/apps/deployments/d/a");
+        assert_eq!(prefix("", "nodes", ""), "/registry/core/nodes/");
+    }
+
+    #[test]
+    fn the_resource_version_is_left_out_and_put_in_again() {
+        let object = json!({
+            "apiVersion": "v1", "data": {"metadata": "{\"metadata\":{}}"}, "kind": "ConfigMap",
+            "metadata": {"name": "a", "resourceVersion": "5", "uid": "u"},
+        });
+        let stored = encode(&object).expect("encodes");
+        let text = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","uid":"u"},"data":{"metadata":"{\"metadata\":{}}"}}"#;
+        assert_eq!(stored, text);
+        let spliced: Value = serde_json::from_slice(&spliced(&stored, Revision(5))).expect("is JSON");
+        assert_eq!(spliced, object);
+    }
+}

@@ -1,0 +1,46 @@
+//! What hangs below an object but is not the object.
+
+mod bind;
+mod dial;
+mod evict;
+mod proxy;
+mod review;
+mod scale;
+mod token;
+mod upgrade;
+
+use http::{Request, Response};
+
+use crate::body::Body;
+use crate::endpoint::Call;
+use crate::request::Info;
+use crate::status::Status;
+
+pub(crate) use dial::NodeDialer;
+pub(crate) use review::{is_review, review};
+
+/// Serves a subresource with an object of its own kind.
+pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    match call.info.subresource.as_str() {
+        "scale" => scale::serve(call, body).await,
+        "binding" => bind::serve(call, body).await,
+        "eviction" => evict::serve(call, body).await,
+        "token" => token::serve(call, body).await,
+        _ => Err(Status::no_such_path()),
+    }
+}
+
+/// Whether a request is passed on to where the bytes are.
+pub(crate) fn is_stream(info: &Info) -> bool {
+    info.group.is_empty()
+        && match info.resource.as_str() {
+            "pods" => matches!(info.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy"),
+            "nodes" | "services" => info.subresource == "proxy",
+            _ => false,
+        }
+}
+
+/// Passes a request on.
+pub(crate) async fn stream(call: &Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    proxy::stream(call, request).await
+}

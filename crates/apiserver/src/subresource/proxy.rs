@@ -1,0 +1,250 @@
+//! Requests that end at a node agent or a pod: logs, exec, attach, port-forward, proxy.
+//!
+//! The server authorizes and finds the way; it does not look into the streams.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{Request, Response, Uri};
+use serde_json::Value;
+
+use super::dial::Security;
+use super::upgrade;
+use crate::body::Body;
+use crate::endpoint::Call;
+use crate::request::Target;
+use crate::status::Status;
+use crate::storage;
+
+/// Where a node agent listens unless its node says otherwise.
+const AGENT_PORT: u16 = 10250;
+
+/// Where a request goes.
+struct Backend {
+    address: SocketAddr,
+    security: Security,
+    path_and_query: String,
+}
+
+pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+    let uri = request.uri().clone();
+    let backend = match (call.resource.name, call.info.subresource.as_str()) {
+        ("pods", "proxy") => pod_port(call, &uri).await?,
+        ("services", "proxy") => service_port(call, &uri).await?,
+        ("nodes", "proxy") => node_port(call, &uri).await?,
+        _ => agent(call, &uri).await?,
+    };
+    let upgrades = upgrade::is_upgrade(request.headers());
+    let client = upgrade::client_side(&mut request);
+    if upgrades && client.is_none() {
+        return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
+    }
+    let (parts, body) = request.into_parts();
+    let uri: Uri = backend
+        .path_and_query
+        .parse()
+        .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
+    let mut onward = Request::new(body);
+    *onward.method_mut() = parts.method;
+    *onward.uri_mut() = uri;
+    *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
+    // Credentials are for this server; the agent knows it by its certificate.
+    onward.headers_mut().remove(http::header::AUTHORIZATION);
+    let host = http::HeaderValue::from_str(&backend.address.to_string())
+        .map_err(|error| Status::internal(error.to_string()))?;
+    onward.headers_mut().insert(http::header::HOST, host);
+    let nodes = &call.server.nodes;
+    let response = nodes.send(backend.address, backend.security, onward).await?;
+    Ok(upgrade::answer(response, client, &nodes.tasks, &call.server.draining))
+}
+
+/// The agent of the node that a pod runs on, with the path that it knows the request by.
+async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
+    let entry = call.entry(&call.info.name).await?;
+    let pod = storage::decode(&entry)?;
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    let name = &call.info.name;
+    if node.is_empty() {
+        return Err(match call.info.subresource.as_str() {
+            "log" => Status::bad_request(format!("pod {name} does not have a host assigned")),
+            _ => Status::bad_request(format!("pod {name} does not have a host assigned yet")),
+        });
+    }
+    let namespace = call.namespace();
+    let path = match call.info.subresource.as_str() {
+        "portforward" => format!("/portForward/{namespace}/{name}"),
+        subresource => {
+            let container = container(call, &pod)?;
+            let verb = match subresource {
+                "log" => "containerLogs",
+                other => other,
+            };
+            format!("/{verb}/{namespace}/{name}/{container}")
+        }
+    };
+    Ok(Backend {
+        address: node_address(call, node).await?,
+        security: Security::Node,
+        path_and_query: with_query(&path, uri),
+    })
+}
+
+/// The container that is meant: the one that is named, the one that the pod names, or the only one.
+fn container(call: &Call<'_>, pod: &Value) -> Result<String, Status> {
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let names = |list: &str| -> Vec<String> {
+        let containers = pod["spec"][list].as_array().into_iter().flatten();
+        containers.filter_map(|container| container["name"].as_str()).map(str::to_owned).collect()
+    };
+    let asked = call.query.get("container");
+    let pod_name = &call.info.name;
+    if !asked.is_empty() {
+        if lists.iter().any(|list| names(list).iter().any(|name| name == asked)) {
+            return Ok(asked.to_owned());
+        }
+        return Err(Status::bad_request(format!("container {asked} is not valid for pod {pod_name}")));
+    }
+    let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
+    if let Some(name) = annotated.filter(|name| names("containers").iter().any(|it| it == name)) {
+        return Ok(name.to_owned());
+    }
+    match names("containers").as_slice() {
+        [only] => Ok(only.clone()),
+        many => {
+            let init = names("initContainers");
+            let list = |names: &[String]| format!("[{}]", names.join(" "));
+            let text = format!(
+                "a container name must be specified for pod {pod_name}, choose one of: {}{}",
+                list(many),
+                if init.is_empty() { String::new() } else { format!(" or one of the init containers: {}", list(&init)) }
+            );
+            Err(Status::bad_request(text))
+        }
+    }
+}
+
+fn with_query(path: &str, uri: &Uri) -> String {
+    match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+/// Where the agent of a node listens.
+async fn node_address(call: &Call<'_>, name: &str) -> Result<SocketAddr, Status> {
+    let target = Target { group: "", resource: "nodes" };
+    let Some(entry) = storage::find(call.server, "", "nodes", "", name).await? else {
+        return Err(Status::not_found(&target, name));
+    };
+    let node = storage::decode(&entry)?;
+    let addresses = node["status"]["addresses"].as_array();
+    let address = addresses
+        .into_iter()
+        .flatten()
+        .find(|address| address["type"] == "InternalIP")
+        .and_then(|address| address["address"].as_str()?.parse::<IpAddr>().ok())
+        .ok_or_else(|| Status::unavailable(format!("node \"{name}\" has not said where it is reached")))?;
+    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
+    let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).unwrap_or(AGENT_PORT);
+    Ok(SocketAddr::new(address, port))
+}
+
+/// A name in a proxy path: `[scheme:]name[:port]`.
+struct ProxyName<'a> {
+    scheme: &'a str,
+    name: &'a str,
+    port: &'a str,
+}
+
+fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let found = match parts.as_slice() {
+        [name] => ProxyName { scheme: "", name, port: "" },
+        [name, port] => ProxyName { scheme: "", name, port },
+        [scheme, name, port] => ProxyName { scheme, name, port },
+        _ => return Err(Status::bad_request(format!("invalid name {text:?}"))),
+    };
+    match found.scheme {
+        "" | "http" => Ok(found),
+        other => Err(Status::bad_request(format!("proxying with scheme {other:?} is not supported"))),
+    }
+}
+
+fn rest(call: &Call<'_>, uri: &Uri) -> String {
+    // Taken from the raw path: what is escaped must stay so.
+    let path = uri.path();
+    let rest = path.split_once("/proxy").map_or("", |(_, rest)| rest);
+    let rest = if rest.is_empty() && call.info.rest.is_empty() { "/" } else { rest };
+    with_query(rest, uri)
+}
+
+async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
+    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let pod = storage::decode(&*call.entry(name).await?)?;
+    let ports = || {
+        let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+        containers.flat_map(|container| container["ports"].as_array().into_iter().flatten())
+    };
+    let number = match port {
+        "" => ports().next().map_or(Some(80), |port| port["containerPort"].as_u64()),
+        text => text.parse().ok().or_else(|| {
+            ports().find(|candidate| candidate["name"] == text).and_then(|found| found["containerPort"].as_u64())
+        }),
+    };
+    let port = number
+        .and_then(|number| u16::try_from(number).ok())
+        .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {port:?}")))?;
+    let address = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let address = address.ok_or_else(|| Status::unavailable(format!("pod {name} has no address yet")))?;
+    Ok(Backend {
+        address: SocketAddr::new(address, port),
+        security: Security::Plain,
+        path_and_query: rest(call, uri),
+    })
+}
+
+/// One ready endpoint of a service.
+async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
+    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let service = storage::decode(&*call.entry(name).await?)?;
+    let ports: Vec<&Value> = service["spec"]["ports"].as_array().into_iter().flatten().collect();
+    let found = match port {
+        "" => ports.first(),
+        text => ports.iter().find(|it| it["name"] == text || text.parse::<u64>().is_ok_and(|n| it["port"] == n)),
+    };
+    let port_name = found
+        .map(|port| port["name"].as_str().unwrap_or_default())
+        .ok_or_else(|| Status::unavailable(format!("no service port {port:?} found for service {name:?}")))?;
+    let none = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
+    let entry = storage::find(call.server, "", "endpoints", call.namespace(), name).await?.ok_or_else(none)?;
+    let endpoints = storage::decode(&entry)?;
+    let candidates: Vec<SocketAddr> = endpoints["subsets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|subset| {
+            let port = subset["ports"].as_array().into_iter().flatten();
+            let port = port.filter(|port| port["name"].as_str().unwrap_or_default() == port_name);
+            let port = port.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).next();
+            let addresses = subset["addresses"].as_array().into_iter().flatten();
+            addresses.filter_map(move |it| Some(SocketAddr::new(it["ip"].as_str()?.parse().ok()?, port?)))
+        })
+        .collect();
+    let choice = usize::try_from(uuid::Uuid::new_v4().as_u128() % (candidates.len().max(1) as u128)).unwrap_or(0);
+    let address = candidates.get(choice).copied().ok_or_else(none)?;
+    Ok(Backend { address, security: Security::Plain, path_and_query: rest(call, uri) })
+}
+
+async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
+    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let mut address = node_address(call, name).await?;
+    let security = match port {
+        "" => Security::Node,
+        text => {
+            let port: u16 = text.parse().map_err(|_| Status::bad_request(format!("{text:?} is not a port")))?;
+            let own = address.port() == port;
+            address.set_port(port);
+            if own { Security::Node } else { Security::Plain }
+        }
+    };
+    Ok(Backend { address, security, path_and_query: rest(call, uri) })
+}

@@ -1,0 +1,137 @@
+//! `serviceaccounts/token`: a token for a service account, bound to an object if wanted.
+
+use std::time::Duration;
+
+use http::Response;
+use portolan_api::field::{self, Path};
+use portolan_api::time;
+use portolan_identity::{BoundObject, Claims};
+use serde_json::{Value, json};
+
+use crate::authorization::node_of;
+use crate::body::Body;
+use crate::endpoint::{Call, Input};
+use crate::request::Target;
+use crate::status::Status;
+use crate::{respond, storage};
+
+const DEFAULT_SECONDS: i64 = 3600;
+const LEAST_SECONDS: i64 = 600;
+const MOST_SECONDS: i64 = 1 << 32;
+
+/// Tokens of pods are asked for with this lifetime; their mounts are renewed well before.
+const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
+
+pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let Input { mut object, .. } = call.input(body).await?;
+    let account = call.entry(&call.info.name).await?;
+    let spec = &object["spec"];
+    let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    check(call, seconds)?;
+    let seconds = seconds.min(LONGEST_SECONDS);
+    let mut audiences: Vec<String> =
+        spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    if audiences.is_empty() {
+        audiences.push(call.server.config.tokens.issuer().to_owned());
+    }
+    let bound = bound(call, &spec["boundObjectRef"]).await?;
+    if let Some(node) = node_of(call.user)
+        && bound.pod_node.as_deref() != Some(node)
+    {
+        let why = format!("node \"{node}\" can only ask for tokens that are bound to pods that run on it");
+        return Err(Status::forbidden(&call.target(), &call.info.name, &why));
+    }
+    let expires_at = call.now + Duration::from_secs(seconds.unsigned_abs());
+    let claims = Claims {
+        namespace: call.namespace().to_owned(),
+        service_account: BoundObject { name: call.info.name.clone(), uid: storage::uid(&account) },
+        pod: bound.pod,
+        node: bound.node,
+        secret: bound.secret,
+        audiences: audiences.clone(),
+        issued_at: call.now,
+        expires_at,
+        id: uuid::Uuid::new_v4().to_string(),
+    };
+    let token = call.server.config.tokens.sign(&claims).map_err(|error| {
+        tracing::error!(%error, "a token could not be signed");
+        Status::internal("the token could not be signed")
+    })?;
+    object["spec"]["audiences"] = json!(audiences);
+    object["spec"]["expirationSeconds"] = seconds.into();
+    object["status"] = json!({"token": token, "expirationTimestamp": time::format(expires_at)});
+    object["metadata"] = json!({
+        "name": call.info.name, "namespace": call.namespace(), "creationTimestamp": time::format(call.now),
+    });
+    Ok(respond::json(201, &object))
+}
+
+fn check(call: &Call<'_>, seconds: i64) -> Result<(), Status> {
+    let path = Path::new("spec").child("expirationSeconds");
+    let detail = if seconds < LEAST_SECONDS {
+        "may not specify a duration less than 10 minutes"
+    } else if seconds > MOST_SECONDS {
+        "may not specify a duration larger than 2^32 seconds"
+    } else {
+        return Ok(());
+    };
+    let error = field::Error::invalid(&path, seconds, detail);
+    Err(Status::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &[error]))
+}
+
+#[derive(Default)]
+struct Bound {
+    pod: Option<BoundObject>,
+    /// Where the pod runs.
+    pod_node: Option<String>,
+    node: Option<BoundObject>,
+    secret: Option<BoundObject>,
+}
+
+async fn bound(call: &Call<'_>, reference: &Value) -> Result<Bound, Status> {
+    if !reference.is_object() {
+        return Ok(Bound::default());
+    }
+    let text = |field: &str| reference[field].as_str().unwrap_or_default();
+    let (resource, namespace) = match text("kind") {
+        "Pod" => ("pods", call.namespace()),
+        "Secret" => ("secrets", call.namespace()),
+        "Node" => ("nodes", ""),
+        other => {
+            return Err(Status::bad_request(format!(
+                "cannot bind token for serviceaccount \"{}\" to an object of kind \"{other}\"",
+                call.info.name
+            )));
+        }
+    };
+    let name = text("name");
+    let Some(entry) = storage::find(call.server, "", resource, namespace, name).await? else {
+        return Err(Status::not_found(&Target { group: "", resource }, name));
+    };
+    let uid = storage::uid(&entry);
+    if !text("uid").is_empty() && text("uid") != uid {
+        let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
+        return Err(Status::conflict(&Target { group: "", resource }, name, &why));
+    }
+    let object = BoundObject { name: name.to_owned(), uid };
+    match resource {
+        "secrets" => return Ok(Bound { secret: Some(object), ..Bound::default() }),
+        "nodes" => return Ok(Bound { node: Some(object), ..Bound::default() }),
+        _ => {}
+    }
+    let pod = storage::decode(&entry)?;
+    if pod["spec"]["serviceAccountName"].as_str() != Some(&call.info.name) {
+        return Err(Status::bad_request(format!(
+            "cannot bind token for serviceaccount \"{}\" to pod running with different serviceaccount name.",
+            call.info.name
+        )));
+    }
+    let node_name = pod["spec"]["nodeName"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+    let node = match &node_name {
+        None => None,
+        Some(name) => storage::find(call.server, "", "nodes", "", name)
+            .await?
+            .map(|entry| BoundObject { name: name.clone(), uid: storage::uid(&entry) }),
+    };
+    Ok(Bound { pod: Some(object), pod_node: node_name, node, secret: None })
+}

@@ -1,0 +1,83 @@
+//! Connections that become something else: websocket, SPDY. The bytes pass through unchanged.
+
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::body::{Body, empty};
+
+/// Headers that are about one connection (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"];
+
+/// Whether a request asks to become something else.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+        && headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")))
+}
+
+/// Headers as they are passed on; those of the upgrade stay.
+pub(super) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
+    let mut passed = headers.clone();
+    for name in HOP_BY_HOP {
+        passed.remove(name);
+    }
+    if upgrade {
+        if let Some(protocol) = headers.get(header::UPGRADE) {
+            passed.insert(header::UPGRADE, protocol.clone());
+        }
+        passed.insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
+    } else {
+        passed.remove(header::UPGRADE);
+    }
+    passed
+}
+
+/// Turns the backend's answer into the client's; joins the two connections if both switched.
+pub(super) fn answer(
+    mut response: Response<Incoming>,
+    client: Option<OnUpgrade>,
+    tasks: &TaskTracker,
+    draining: &CancellationToken,
+) -> Response<Body> {
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = passed_on(response.headers(), switched);
+    let status = response.status();
+    let body = match client {
+        Some(client) if switched => {
+            let backend = hyper::upgrade::on(&mut response);
+            let draining = draining.clone();
+            tasks.spawn(async move {
+                let joined = async {
+                    let (client, backend) = tokio::try_join!(client, backend)?;
+                    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+                    tokio::io::copy_bidirectional(&mut client, &mut backend).await.map_err(Into::into)
+                };
+                let outcome: Option<Result<(u64, u64), crate::body::BoxError>> =
+                    draining.run_until_cancelled(joined).await;
+                if let Some(Err(error)) = outcome {
+                    tracing::debug!(%error, "a passed-through connection ended");
+                }
+            });
+            empty()
+        }
+        _ => response.into_body().map_err(Into::into).boxed_unsync(),
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// Takes from a request the handle of its connection's upgrade.
+pub(super) fn client_side(request: &mut Request<Body>) -> Option<OnUpgrade> {
+    request.extensions_mut().remove::<OnUpgrade>()
+}
