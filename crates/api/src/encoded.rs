@@ -140,7 +140,6 @@ pub fn raw_at<'a>(object: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
             }
         };
     }
-    // The caller's own object may have white space around it; inner values never have.
     Some(value)
 }
 

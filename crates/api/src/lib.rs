@@ -2,6 +2,9 @@
 //!
 //! Objects travel through the server as [`serde_json::Value`] or as their encoded bytes; [`typed`]
 //! gives the views that people write logic against.
+//!
+//! Everything generic comes from one [`description`] of the API: [`discovery`] and [`openapi`]
+//! publish it, [`schema`] holds objects against it, [`patch`] and [`mod@apply`] merge by it.
 
 pub mod apply;
 pub mod decode;
