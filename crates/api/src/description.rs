@@ -1,7 +1,7 @@
 //! The description of the API: groups, resources and the schema of every kind.
 //!
 //! Read once, at first use, from the tables that `cargo xtask codegen` reduces from the published
-//! API document, plus the few facts that the document lacks ([`names`]).
+//! API document, plus the few facts that the document lacks (`names`).
 
 use std::collections::HashMap;
 use std::fmt;
