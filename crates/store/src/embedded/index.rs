@@ -3,6 +3,7 @@
 //! Keys live in blocks of bounded size, each of which knows how many of its keys are live. So the
 //! number of keys behind a page is a sum over blocks, not a walk over keys.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ const CHANGE_OVERHEAD: u64 = 200;
 /// All versions of a key, oldest first; a version numbered 0 is a deletion.
 #[derive(Debug)]
 struct Slot {
+    /// See [`Block::skip`].
+    head: u64,
     newest: Arc<Entry>,
     older: Vec<Arc<Entry>>,
 }
@@ -45,10 +48,66 @@ impl Slot {
 struct Block {
     /// No key of the block is below this, none of the block before is above.
     fence: Bytes,
+    /// All keys of the block begin with the same `skip` bytes. Each slot holds the eight bytes
+    /// behind them, so that a search stays in one array instead of visiting every key it passes.
+    skip: usize,
     slots: Vec<Slot>,
     live: usize,
     /// The newest revision at which a key of this block came into being or was deleted.
     liveness_changed: Revision,
+}
+
+impl Block {
+    /// The place of a key, or where it would be inserted.
+    fn find(&self, key: &[u8]) -> Result<usize, usize> {
+        let Some(first) = self.slots.first() else { return Err(0) };
+        let shared = self.skip.min(key.len());
+        match key[..shared].cmp(&first.key()[..self.skip]) {
+            Ordering::Less => return Err(0),
+            Ordering::Greater => return Err(self.slots.len()),
+            Ordering::Equal => {}
+        }
+        let head = head(key, self.skip);
+        self.slots.binary_search_by(|slot| slot.head.cmp(&head).then_with(|| slot.key().cmp(key)))
+    }
+
+    /// Inserts a key that is not there at the place that [`Block::find`] gave.
+    fn insert(&mut self, at: usize, entry: Arc<Entry>) {
+        let skip = match self.slots.first() {
+            None => entry.key.len(),
+            Some(first) => common(&first.key()[..self.skip], &entry.key),
+        };
+        self.slots.insert(at, Slot { head: head(&entry.key, skip), newest: entry, older: Vec::new() });
+        self.set_skip(skip);
+    }
+
+    fn set_skip(&mut self, skip: usize) {
+        if self.skip != skip {
+            self.skip = skip;
+            self.slots.iter_mut().for_each(|slot| slot.head = head(slot.key(), skip));
+        }
+    }
+
+    /// Finds out how much the keys have in common; they are sorted, so two of them tell.
+    fn measure(&mut self) {
+        if let (Some(first), Some(last)) = (self.slots.first(), self.slots.last()) {
+            self.set_skip(common(first.key(), last.key()));
+        }
+    }
+}
+
+/// Eight bytes of a key from `skip` on, as a number that sorts like them.
+fn head(key: &[u8], skip: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let rest = &key[skip.min(key.len())..];
+    let count = rest.len().min(8);
+    bytes[..count].copy_from_slice(&rest[..count]);
+    u64::from_be_bytes(bytes)
+}
+
+/// The length of the longest common beginning.
+fn common(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
 /// One change of one key. Changes of a revision stand side by side in the history.
@@ -84,7 +143,7 @@ pub(super) struct Index {
 
 impl Default for Index {
     fn default() -> Self {
-        let first = Block { fence: Bytes::new(), slots: Vec::new(), live: 0, liveness_changed: Revision(0) };
+        let first = Block { fence: Bytes::new(), skip: 0, slots: Vec::new(), live: 0, liveness_changed: Revision(0) };
         Self { blocks: vec![first], history: VecDeque::new(), history_bytes: 0, compacted: Revision(0) }
     }
 }
@@ -153,7 +212,7 @@ impl Index {
             }
             Err(slot) => {
                 block.live += usize::from(live);
-                block.slots.insert(slot, Slot { newest: entry, older: Vec::new() });
+                block.insert(slot, entry);
                 if block.slots.len() > BLOCK_KEYS {
                     self.split(at, slot);
                 }
@@ -172,8 +231,12 @@ impl Index {
         block.live -= live;
         // A copy, because a slice would keep the whole version alive.
         let fence = Bytes::copy_from_slice(slots[0].key());
-        let liveness_changed = block.liveness_changed;
-        self.blocks.insert(at + 1, Block { fence, slots, live, liveness_changed });
+        let (skip, liveness_changed) = (block.skip, block.liveness_changed);
+        block.measure();
+        // The slots' numbers belong to the old common beginning until they are measured.
+        let mut right = Block { fence, skip, slots, live, liveness_changed };
+        right.measure();
+        self.blocks.insert(at + 1, right);
     }
 
     /// Takes back everything after `revision`. For writes that could not be made durable.
@@ -204,6 +267,9 @@ impl Index {
             let right = self.blocks.remove(left + 1);
             let block = &mut self.blocks[left];
             block.slots.extend(right.slots);
+            // Numbers of two different beginnings: all are made anew.
+            block.skip = usize::MAX;
+            block.measure();
             block.live += right.live;
             block.liveness_changed = block.liveness_changed.max(right.liveness_changed);
         }
@@ -359,7 +425,7 @@ impl Index {
     /// The block that a key belongs to, and its place there.
     fn find(&self, key: &[u8]) -> (usize, Result<usize, usize>) {
         let at = self.blocks.partition_point(|block| block.fence <= key).saturating_sub(1);
-        (at, self.blocks[at].slots.binary_search_by(|slot| slot.key().cmp(key)))
+        (at, self.blocks[at].find(key))
     }
 }
 
