@@ -157,11 +157,11 @@ fn default_volume(volume: &mut Map<String, Value>) {
     if let Some(spec) = claim.and_then(|claim| object(claim, "spec")) {
         set(spec, "volumeMode", "Filesystem");
     }
-    if let Some(source) = object(volume, "image") {
-        if !source.get("pullPolicy").is_some_and(is_set) {
-            let policy = pull_policy(source.get("reference").map(text).unwrap_or_default());
-            source.insert("pullPolicy".to_owned(), policy.into());
-        }
+    if let Some(source) = object(volume, "image")
+        && !source.get("pullPolicy").is_some_and(is_set)
+    {
+        let policy = pull_policy(source.get("reference").map(text).unwrap_or_default());
+        source.insert("pullPolicy".to_owned(), policy.into());
     }
 }
 
