@@ -76,7 +76,7 @@ impl Leftovers {
     }
 
     /// What is here that was not there before.
-    pub fn since(&self, before: &Self) -> Vec<&str> {
+    pub fn since<'a>(&'a self, before: &'a Self) -> Vec<&'a str> {
         self.0.difference(&before.0).map(String::as_str).collect()
     }
 }

@@ -131,6 +131,12 @@ impl Api {
         serde_json::from_slice(&collect(response).await?).context("read the server's answer")
     }
 
+    /// Reads a page for people, whatever its status says.
+    pub(crate) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.transport.send(Request::get(path).body(Bytes::new())?).await?;
+        Ok(String::from_utf8_lossy(&collect(response).await?).into_owned())
+    }
+
     /// Reads a resource or collection in the form that `accept` asks for.
     pub(crate) async fn get(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
         let response = self.send(Method::GET, path, accept, None).await?;

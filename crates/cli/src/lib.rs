@@ -18,7 +18,7 @@ pub use place::Place;
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Kubeconfig of the cluster [default: $KUBECONFIG, else the one of the cluster on this machine].
-    #[arg(long, global = true, env = "KUBECONFIG", value_name = "FILE", help_heading = "Cluster")]
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE", help_heading = "Cluster")]
     pub kubeconfig: Option<std::path::PathBuf>,
     /// Folder of the cluster on this machine.
     #[arg(
@@ -30,7 +30,7 @@ pub struct Common {
     )]
     pub data_dir: std::path::PathBuf,
     /// Namespace [default: the kubeconfig's, else `default`].
-    #[arg(short, long, global = true, help_heading = "Cluster")]
+    #[arg(short, long, help_heading = "Cluster")]
     pub namespace: Option<String>,
 }
 
@@ -38,30 +38,30 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show where the cluster is and how each part of it does.
-    Status(commands::status::Arguments),
+    Status(Scoped<commands::status::Arguments>),
     /// Print the administrator's kubeconfig.
-    Kubeconfig(commands::kubeconfig::Arguments),
+    Kubeconfig(Scoped<commands::kubeconfig::Arguments>),
     /// Create or change objects so that they are as in the files.
-    Apply(commands::apply::Arguments),
+    Apply(Scoped<commands::apply::Arguments>),
     /// List objects.
-    Get(commands::get::Arguments),
+    Get(Scoped<commands::get::Arguments>),
     /// Show one object with its conditions and events.
-    Describe(commands::describe::Arguments),
+    Describe(Scoped<commands::describe::Arguments>),
     /// Say why an object is in the state it is in.
-    Explain(commands::explain::Arguments),
+    Explain(Scoped<commands::explain::Arguments>),
     /// Print a container's output.
-    Logs(commands::logs::Arguments),
+    Logs(Scoped<commands::logs::Arguments>),
     /// Change the number of replicas.
-    Scale(commands::scale::Arguments),
+    Scale(Scoped<commands::scale::Arguments>),
     /// Delete objects.
-    Delete(commands::delete::Arguments),
+    Delete(Scoped<commands::delete::Arguments>),
     /// Look into the service registry.
     #[command(subcommand)]
     Registry(commands::registry::Command),
     /// Register a service instance, and keep it registered until interrupted.
-    Register(commands::register::Arguments),
+    Register(Scoped<commands::register::Arguments>),
     /// Follow the changes of the registry.
-    Watch(commands::watch::Arguments),
+    Watch(Scoped<commands::watch::Arguments>),
 }
 
 impl Command {
@@ -69,20 +69,37 @@ impl Command {
     ///
     /// # Errors
     /// What went wrong, in words for the person at the terminal.
-    pub async fn run(self, common: &Common) -> anyhow::Result<()> {
+    pub async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Status(arguments) => commands::status::run(common, arguments).await,
-            Self::Kubeconfig(arguments) => commands::kubeconfig::run(common, &arguments),
-            Self::Apply(arguments) => commands::apply::run(&Api::connect(common)?, arguments).await,
-            Self::Get(arguments) => commands::get::run(&Api::connect(common)?, arguments).await,
-            Self::Describe(arguments) => commands::describe::run(&Api::connect(common)?, arguments).await,
-            Self::Explain(arguments) => commands::explain::run(&Api::connect(common)?, arguments).await,
-            Self::Logs(arguments) => commands::logs::run(&Api::connect(common)?, arguments).await,
-            Self::Scale(arguments) => commands::scale::run(&Api::connect(common)?, arguments).await,
-            Self::Delete(arguments) => commands::delete::run(&Api::connect(common)?, arguments).await,
-            Self::Registry(command) => commands::registry::run(common, command).await,
-            Self::Register(arguments) => commands::register::run(common, arguments).await,
-            Self::Watch(arguments) => commands::watch::run(common, arguments).await,
+            Self::Status(scoped) => commands::status::run(&scoped.common, scoped.arguments).await,
+            Self::Kubeconfig(scoped) => commands::kubeconfig::run(&scoped.common, &scoped.arguments),
+            Self::Apply(scoped) => commands::apply::run(&scoped.api()?, scoped.arguments).await,
+            Self::Get(scoped) => commands::get::run(&scoped.api()?, scoped.arguments).await,
+            Self::Describe(scoped) => commands::describe::run(&scoped.api()?, scoped.arguments).await,
+            Self::Explain(scoped) => commands::explain::run(&scoped.api()?, scoped.arguments).await,
+            Self::Logs(scoped) => commands::logs::run(&scoped.api()?, scoped.arguments).await,
+            Self::Scale(scoped) => commands::scale::run(&scoped.api()?, scoped.arguments).await,
+            Self::Delete(scoped) => commands::delete::run(&scoped.api()?, scoped.arguments).await,
+            Self::Registry(commands::registry::Command::Ls(scoped)) => {
+                commands::registry::run(&scoped.common, scoped.arguments).await
+            }
+            Self::Register(scoped) => commands::register::run(&scoped.common, scoped.arguments).await,
+            Self::Watch(scoped) => commands::watch::run(&scoped.common, scoped.arguments).await,
         }
+    }
+}
+
+/// The arguments of one command with those that all commands have.
+#[derive(Debug, Args)]
+pub struct Scoped<A: Args> {
+    #[command(flatten)]
+    arguments: A,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl<A: Args> Scoped<A> {
+    fn api(&self) -> anyhow::Result<Api> {
+        Api::connect(&self.common)
     }
 }

@@ -42,6 +42,18 @@ impl Place {
         }
     }
 
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let path = Self::path(data_dir);
+        let temporary = path.with_extension("new");
+        std::fs::write(&temporary, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&temporary, &path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
     /// Reads the file of a cluster that must be there.
     ///
     /// # Errors

@@ -17,7 +17,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Writes a file with mode 0600 under a temporary name, makes it durable, then moves it into place.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+///
+/// # Errors
+/// The folder or file cannot be written.
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.into(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;

@@ -12,6 +12,7 @@ mod user;
 
 pub use authority::{Authority, KeyPairPem, Request, Usage};
 pub use error::Error;
+pub use files::write_private;
 pub use tls::{client_tls, server_tls};
 pub use token::{BoundObject, Claims, TokenIssuer};
 pub use user::{User, user_of_certificate};

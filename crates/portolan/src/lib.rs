@@ -1,1 +1,31 @@
+//! Configuration, roles, wiring and drain order: the only crate that knows all the others.
 
+mod app;
+mod arguments;
+mod commands;
+mod config;
+mod credentials;
+mod ports;
+mod progress;
+mod roles;
+mod transport;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+/// The process: a network plugin if a container runtime started it as one, else the command line.
+pub fn main() -> ExitCode {
+    if portolan_network::cni::is_invoked() {
+        return portolan_network::cni::main();
+    }
+    match Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

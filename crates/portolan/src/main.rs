@@ -1,1 +1,7 @@
-fn main() {}
+//! Runs your containers and always knows where they are.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portolan::main()
+}

@@ -4,8 +4,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::registry_http::Registry;
-use crate::Common;
 use crate::output::{self, Format, cell, table};
+use crate::{Common, Scoped};
 
 /// Looks into the registry.
 #[derive(Debug, clap::Subcommand)]
@@ -18,7 +18,7 @@ Examples:
   portolan registry ls
   portolan registry ls --service cart -n shop -o json"
     )]
-    Ls(Arguments),
+    Ls(Scoped<Arguments>),
 }
 
 /// Arguments of `registry ls`.
@@ -38,8 +38,7 @@ pub struct Arguments {
     output: Option<Format>,
 }
 
-pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<()> {
-    let Command::Ls(arguments) = command;
+pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
     let registry = Registry::connect(common, arguments.url)?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     let filters = [("service", &arguments.service), ("health", &arguments.health), ("namespace", &common.namespace)];

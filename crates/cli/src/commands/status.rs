@@ -1,6 +1,5 @@
 //! `portolan status`: where the cluster is, and how each part of it does.
 
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::output::{self, Format, cell, print_line, table};
@@ -39,7 +38,7 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
 }
 
 async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
-    let health = api.json(Method::GET, "/portolan/v1/health", None).await?;
+    let parts = parts(&api.text("/readyz?verbose").await?);
     let nodes = api.get("/api/v1/nodes", "application/json").await?;
     let services = api.get("/api/v1/services", "application/json").await?;
     let nodes: Vec<Value> = items(&nodes)
@@ -64,8 +63,19 @@ async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
         .collect();
     Ok(json!({
         "apiServerUrl": place.api_server_url, "registryUrl": place.registry_url, "kubeconfig": place.kubeconfig,
-        "pid": place.pid, "parts": health["parts"], "nodes": nodes, "services": services,
+        "pid": place.pid, "parts": parts, "nodes": nodes, "services": services,
     }))
+}
+
+/// The parts of the server in the lines of `/readyz?verbose`: `[+]store ok`, `[-]dns failed: why`.
+fn parts(text: &str) -> Vec<Value> {
+    let part = |line: &str| {
+        let (mark, rest) = line.strip_prefix('[')?.split_once(']')?;
+        let (name, state) = rest.trim().rsplit_once(" ok").or_else(|| rest.split_once(" failed: "))?;
+        let state = if mark == "+" { ("ready", "") } else { ("failed", state.trim()) };
+        Some(json!({"name": name, "state": state.0, "reason": state.1}))
+    };
+    text.lines().filter_map(part).collect()
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
@@ -95,5 +105,24 @@ fn print(report: &Value) {
     if !services.is_empty() {
         print_line("");
         table(["Namespace", "Service", "URL"], services);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_readyz_become_parts() {
+        let parts =
+            parts("[+]ping ok\n[+]container runtime ok\n[-]dns failed: port 53 is taken\nreadyz check failed\n");
+        assert_eq!(
+            parts,
+            [
+                json!({"name": "ping", "state": "ready", "reason": ""}),
+                json!({"name": "container runtime", "state": "ready", "reason": ""}),
+                json!({"name": "dns", "state": "failed", "reason": "port 53 is taken"}),
+            ]
+        );
     }
 }

@@ -1,0 +1,100 @@
+//! The command line.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::commands::{backup, down, image, server, store, up};
+use crate::config::{Folders, ServerOptions};
+
+/// Runs your containers and always knows where they are.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portolan",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  portolan up                                   # a cluster on this machine
+  export KUBECONFIG=$(portolan kubeconfig --path)
+  portolan image build -t my-image:latest .
+  portolan apply -f deployment.yaml --wait
+  portolan status"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster on this machine, in the background.
+    #[command(after_help = "\
+Examples:
+  portolan up
+  portolan up --listen 0.0.0.0:7443 --insecure-registry localhost:5000")]
+    Up(ServerOptions),
+    /// Stop the cluster on this machine and remove everything it made.
+    #[command(after_help = "\
+Examples:
+  portolan down
+  portolan down --keep-data      # stop containers, keep objects and images")]
+    Down {
+        #[command(flatten)]
+        folders: Folders,
+        /// Keep the objects and images for the next `up`.
+        #[arg(long)]
+        keep_data: bool,
+    },
+    /// Run the control plane, and the agent of this machine, in the foreground.
+    #[command(after_help = "\
+Examples:
+  portolan server
+  portolan server --no-agent --listen 127.0.0.1:6443")]
+    Server(ServerOptions),
+    /// Build, load and list images without a registry.
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Look after the files of the embedded store.
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Make a store from a backup; the cluster must be down.
+    #[command(after_help = "Example:\n  portolan restore /backup/portolan.snapshot")]
+    Restore(backup::RestoreArguments),
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  source <(portolan completion bash)")]
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(portolan_cli::Command),
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Up(options) => up::run(&options),
+            Command::Down { folders, keep_data } => runtime()?.block_on(down::run(&folders, keep_data)),
+            Command::Server(options) => server::run(options),
+            Command::Image(command) => runtime()?.block_on(image::run(command)),
+            Command::Store(command) => store::run(command),
+            Command::Restore(arguments) => backup::restore(&arguments),
+            Command::Version => {
+                println!("portolan {} (Kubernetes API v1.36.0)", env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+            Command::Completion { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "portolan", &mut std::io::stdout());
+                Ok(())
+            }
+            Command::Client(command) => runtime()?.block_on(command.run()),
+        }
+    }
+}
+
+/// A small runtime for commands that mostly wait.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

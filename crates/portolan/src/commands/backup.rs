@@ -1,0 +1,36 @@
+//! `portolan backup` and `portolan restore`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use portolan_cli::Place;
+
+/// Arguments of `restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup.
+    file: PathBuf,
+    /// Folder of the cluster.
+    #[arg(long, env = "PORTOLAN_DATA_DIR", default_value = "/var/lib/portolan")]
+    data_dir: PathBuf,
+}
+
+/// Makes a store from a backup. The objects that were there before are kept beside it.
+pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
+    if Place::read(&arguments.data_dir)?.is_some_and(|place| place.is_running()) {
+        bail!("the cluster is running; stop it with `portolan down --keep-data` first");
+    }
+    let store = arguments.data_dir.join("store");
+    if store.exists() {
+        let before = arguments.data_dir.join("store.before-restore");
+        if before.exists() {
+            bail!("{} is there from an earlier restore; remove it first", before.display());
+        }
+        std::fs::rename(&store, &before).with_context(|| format!("move {} away", store.display()))?;
+        println!("the objects of before are kept in {}", before.display());
+    }
+    let revision = portolan_store::embedded::restore(&portolan_store::embedded::SystemFiles, &arguments.file, &store)
+        .with_context(|| format!("restore {}", arguments.file.display()))?;
+    println!("restored up to revision {revision}; start with `portolan up`");
+    Ok(())
+}

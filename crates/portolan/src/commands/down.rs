@@ -1,0 +1,114 @@
+//! `portolan down`: everything that `up` made goes away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use portolan_cli::Place;
+
+use crate::config::Folders;
+
+/// How long the server gets to drain before it is killed.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Stops the server, then removes containers, networks and files. Works after a crash too; goes on
+/// after a failure and reports all of them.
+pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()> {
+    let place = Place::read(&folders.data_dir)?;
+    if !folders.data_dir.exists() {
+        println!("nothing to remove: {} does not exist", folders.data_dir.display());
+        return Ok(());
+    }
+    if let Some(place) = place.filter(Place::is_running) {
+        stop_server(place.pid).await?;
+        println!("server stopped");
+    }
+    let mut failures = portolan_runtime::containerd::purge(&folders.containerd()).await;
+    println!("containers removed");
+    let network = folders.network("");
+    failures.extend(
+        portolan_network::teardown_node(&network).iter().map(|error| portolan_base::error::chain(error).to_string()),
+    );
+    println!("network removed");
+    failures.extend(unmount_below(&folders.data_dir));
+    failures.extend(remove_control_groups(&folders.cgroup_parent()));
+    if keep_data {
+        let _ = std::fs::remove_file(Place::path(&folders.data_dir));
+    } else {
+        failures.extend(remove(&folders.data_dir));
+    }
+    failures.extend(remove(&folders.run_dir));
+    if failures.is_empty() {
+        println!("Portolan is down");
+        return Ok(());
+    }
+    bail!("not everything could be removed; run `portolan down` again after looking at:\n  {}", failures.join("\n  "))
+}
+
+async fn stop_server(pid: i32) -> anyhow::Result<()> {
+    let process = Pid::from_raw(pid);
+    kill(process, Signal::SIGTERM).with_context(|| format!("stop the server (process {pid})"))?;
+    if wait_for_end(process).await {
+        return Ok(());
+    }
+    eprintln!("the server did not stop within {PATIENCE:?}; killing it");
+    kill(process, Signal::SIGKILL).with_context(|| format!("kill the server (process {pid})"))?;
+    if wait_for_end(process).await { Ok(()) } else { bail!("the server (process {pid}) does not end") }
+}
+
+/// Somebody else's child gives no notice when it ends, so this looks every few milliseconds.
+async fn wait_for_end(process: Pid) -> bool {
+    let gone = async {
+        while kill(process, None).is_ok() && !is_zombie(process) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.is_ok()
+}
+
+/// Whether a process has ended and only waits for its parent to notice (proc(5), `stat` field 3).
+fn is_zombie(process: Pid) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+}
+
+/// Volumes in memory are mounts of their own; the innermost goes first.
+fn unmount_below(folder: &Path) -> Vec<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut points: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    points.retain(|point| Path::new(point).starts_with(folder));
+    points.sort_unstable_by(|left, right| right.cmp(left));
+    let unmount = |point: &&str| nix::mount::umount2(*point, nix::mount::MntFlags::MNT_DETACH).err();
+    points.iter().filter_map(|point| unmount(point).map(|error| format!("unmount {point}: {error}"))).collect()
+}
+
+/// Removes the empty control groups of pods, in each hierarchy of version 1 or the one of version 2.
+fn remove_control_groups(parent: &str) -> Vec<String> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut hierarchies = vec![root.to_owned()];
+    hierarchies.extend(root.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()));
+    let groups = hierarchies.into_iter().map(|hierarchy| hierarchy.join(parent.trim_start_matches('/')));
+    groups.filter(|group| group.is_dir()).filter_map(|group| remove_group(&group)).collect()
+}
+
+fn remove_group(group: &Path) -> Option<String> {
+    for entry in group.read_dir().into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if let Some(failure) = remove_group(&entry.path()) {
+                return Some(failure);
+            }
+        }
+    }
+    // The files in a control group are not real; removing the folder is all there is to do.
+    std::fs::remove_dir(group).err().map(|error| format!("remove control group {}: {error}", group.display()))
+}
+
+fn remove(folder: &Path) -> Option<String> {
+    match std::fs::remove_dir_all(folder) {
+        Ok(()) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("remove {}: {error}", folder.display())),
+    }
+}

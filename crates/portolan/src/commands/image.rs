@@ -1,0 +1,116 @@
+//! `portolan image`: images of this machine, without a registry.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use portolan_cli::{Place, table};
+use portolan_runtime::cri::CriRuntime;
+use portolan_runtime::{Images, image};
+
+/// Builds, loads and lists images without a registry.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from a Dockerfile without RUN.
+    #[command(after_help = "\
+Examples:
+  portolan image build -t my-image:latest .
+  portolan image build -t my-image:2 -f deploy/Dockerfile target/release
+
+Understood are FROM scratch, FROM <loaded image>, COPY, ADD of local files, ENV, ARG, WORKDIR, USER,
+EXPOSE, LABEL, ENTRYPOINT and CMD. Anything else is refused with its line.")]
+    Build {
+        /// Name of the image.
+        #[arg(short, long)]
+        tag: String,
+        /// The Dockerfile [default: Dockerfile in the context].
+        #[arg(short, long)]
+        file: Option<PathBuf>,
+        /// Folder with the files to copy.
+        context: PathBuf,
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// Load images from an archive (docker-archive or OCI layout tar).
+    #[command(after_help = "Example:\n  portolan image load image.tar")]
+    Load {
+        /// The archive.
+        archive: PathBuf,
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// List the images on this machine.
+    #[command(after_help = "Example:\n  portolan image ls")]
+    Ls {
+        #[command(flatten)]
+        machine: Machine,
+    },
+}
+
+/// Which cluster on this machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Machine {
+    /// Folder of the cluster.
+    #[arg(long, env = "PORTOLAN_DATA_DIR", default_value = "/var/lib/portolan")]
+    data_dir: PathBuf,
+}
+
+impl Machine {
+    async fn runtime(&self) -> anyhow::Result<CriRuntime> {
+        let place = Place::required(&self.data_dir)?;
+        if !place.is_running() {
+            bail!("the server is not running; start it with `portolan up`");
+        }
+        crate::config::local_runtime(&self.data_dir, &place.runtime_socket).await.context("reach the container runtime")
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Build { tag, file, context, machine } => {
+            let dockerfile = file.unwrap_or_else(|| context.join("Dockerfile"));
+            build(&machine.runtime().await?, &tag, &dockerfile, &context).await
+        }
+        Command::Load { archive, machine } => {
+            for name in machine.runtime().await?.load(&archive).await? {
+                println!("{name} loaded");
+            }
+            Ok(())
+        }
+        Command::Ls { machine } => list(&machine.runtime().await?).await,
+    }
+}
+
+async fn build(runtime: &CriRuntime, tag: &str, dockerfile: &Path, context: &Path) -> anyhow::Result<()> {
+    let before = runtime.image(tag).await?.map(|image| image.id);
+    let scratch = tempfile::tempdir().context("make a scratch folder")?;
+    let request = image::build::Request {
+        context: context.to_owned(),
+        dockerfile: dockerfile.to_owned(),
+        name: tag.to_owned(),
+        arguments: BTreeMap::new(),
+        archive: scratch.path().join("image.tar"),
+    };
+    image::build::build(&request, runtime).await?;
+    runtime.load(&request.archive).await?;
+    let after = runtime.image(tag).await?.map(|image| image.id);
+    let outcome = if before == after { "unchanged" } else { "built" };
+    println!("{tag} {outcome}");
+    Ok(())
+}
+
+async fn list(runtime: &CriRuntime) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for image in runtime.images().await? {
+        let id = image.id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+        let size = format!("{:.1} MB", image.size_bytes as f64 / 1e6);
+        for tag in &image.tags {
+            let source = if image.local { "local" } else { "pulled" };
+            rows.push(vec![tag.clone(), id.clone(), size.clone(), source.to_owned()]);
+        }
+    }
+    rows.sort();
+    table(["Image", "Id", "Size", "Source"], rows);
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! What can be configured, and where a cluster keeps its things on a machine.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use portolan_apiserver::Network;
+use portolan_runtime::cri::CriRuntime;
+
+/// Folders of a cluster on this machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Folders {
+    /// Folder for everything that lasts.
+    #[arg(long, env = "PORTOLAN_DATA_DIR", default_value = "/var/lib/portolan")]
+    pub(crate) data_dir: PathBuf,
+    /// Folder for sockets and other things that end with the machine.
+    #[arg(long, env = "PORTOLAN_RUN_DIR", default_value = "/run/portolan")]
+    pub(crate) run_dir: PathBuf,
+    /// Name of the bridge for pods; also names the packet rules. Several clusters on one machine need several.
+    #[arg(long, default_value = "portolan0")]
+    pub(crate) bridge: String,
+}
+
+impl Folders {
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.data_dir.join("portolan.log")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.data_dir.join("store")
+    }
+
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.data_dir.join("identity")
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.data_dir.join("admin.kubeconfig")
+    }
+
+    /// The private containerd of this cluster.
+    pub(crate) fn containerd(&self) -> portolan_runtime::containerd::Options {
+        portolan_runtime::containerd::Options {
+            cgroup_root: self.cgroup_parent().into(),
+            ..portolan_runtime::containerd::Options::new(
+                self.data_dir.join("containerd"),
+                self.run_dir.clone(),
+                self.network_config(),
+                self.network_plugins(),
+            )
+        }
+    }
+
+    /// The network of this cluster: enough to remove it; `network` of the options fills in the rest.
+    pub(crate) fn network(&self, node: &str) -> portolan_network::Config {
+        let table = self.bridge.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
+        portolan_network::Config {
+            table: format!("portolan_{table}"),
+            bridge: self.bridge.clone(),
+            ..portolan_network::Config::new(node, self.data_dir.join("network"))
+        }
+    }
+
+    /// Parent of the control groups of this cluster's pods. The bridge's name keeps several
+    /// clusters on one machine apart.
+    pub(crate) fn cgroup_parent(&self) -> String {
+        format!("/kubepods-{}", self.bridge)
+    }
+
+    /// Where containers log.
+    pub(crate) fn pod_logs(&self) -> PathBuf {
+        self.data_dir.join("logs")
+    }
+
+    pub(crate) fn network_config(&self) -> PathBuf {
+        self.data_dir.join("cni/net.d")
+    }
+
+    pub(crate) fn network_plugins(&self) -> PathBuf {
+        self.data_dir.join("cni/bin")
+    }
+
+    pub(crate) fn node(&self) -> PathBuf {
+        self.data_dir.join("node")
+    }
+}
+
+/// Settings of `portolan up` and `portolan server`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerOptions {
+    #[command(flatten)]
+    pub(crate) folders: Folders,
+    /// Address of the Kubernetes API.
+    #[arg(long, default_value = "0.0.0.0:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Address that others reach this machine by [default: that of the default route].
+    #[arg(long)]
+    pub(crate) advertise: Option<IpAddr>,
+    /// Address of the registry over plain HTTP; loopback only, pods are served on the bridge.
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub(crate) registry_listen: SocketAddr,
+    /// Port of the node agent's API.
+    #[arg(long, default_value_t = 10250)]
+    pub(crate) agent_port: u16,
+    /// Name of this node [default: the host name].
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// Addresses of this node's pods.
+    #[arg(long, default_value = "10.42.0.0/24")]
+    pub(crate) pod_cidr: String,
+    /// Addresses of services.
+    #[arg(long, default_value = "10.43.0.0/16")]
+    pub(crate) service_cidr: String,
+    /// Addresses of load balancers.
+    #[arg(long, default_value = "10.44.0.0/24")]
+    pub(crate) load_balancer_cidr: String,
+    /// Address of the cluster's name service.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::new(10, 43, 0, 10)))]
+    pub(crate) cluster_dns: IpAddr,
+    /// Domain of the cluster.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Socket of an external container runtime instead of a private containerd.
+    #[arg(long)]
+    pub(crate) runtime_endpoint: Option<PathBuf>,
+    /// Registries that are asked over plain HTTP, for example `localhost:5000`.
+    #[arg(long)]
+    pub(crate) insecure_registry: Vec<String>,
+    /// Run the control plane only, no containers on this machine.
+    #[arg(long)]
+    pub(crate) no_agent: bool,
+}
+
+impl ServerOptions {
+    /// The options as arguments for a child process.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |flag: &str, value: OsString| {
+            arguments.push(flag.into());
+            arguments.push(value);
+        };
+        add("--data-dir", self.folders.data_dir.clone().into());
+        add("--run-dir", self.folders.run_dir.clone().into());
+        add("--bridge", self.folders.bridge.clone().into());
+        add("--listen", self.listen.to_string().into());
+        add("--registry-listen", self.registry_listen.to_string().into());
+        add("--agent-port", self.agent_port.to_string().into());
+        add("--pod-cidr", self.pod_cidr.clone().into());
+        add("--service-cidr", self.service_cidr.clone().into());
+        add("--load-balancer-cidr", self.load_balancer_cidr.clone().into());
+        add("--cluster-dns", self.cluster_dns.to_string().into());
+        add("--cluster-domain", self.cluster_domain.clone().into());
+        if let Some(address) = self.advertise {
+            add("--advertise", address.to_string().into());
+        }
+        if let Some(name) = &self.node_name {
+            add("--node-name", name.into());
+        }
+        if let Some(socket) = &self.runtime_endpoint {
+            add("--runtime-endpoint", socket.into());
+        }
+        for registry in &self.insecure_registry {
+            add("--insecure-registry", registry.into());
+        }
+        if self.no_agent {
+            arguments.push("--no-agent".into());
+        }
+        arguments
+    }
+
+    /// Settings of the store.
+    pub(crate) fn store(&self) -> portolan_store::embedded::Options {
+        portolan_store::embedded::Options::new(self.folders.store())
+    }
+
+    /// Settings of the private containerd.
+    pub(crate) fn containerd(&self) -> portolan_runtime::containerd::Options {
+        portolan_runtime::containerd::Options {
+            plain_http_registries: self.insecure_registry.clone(),
+            ..self.folders.containerd()
+        }
+    }
+
+    /// Socket of the container runtime, private or external.
+    pub(crate) fn runtime_socket(&self) -> PathBuf {
+        self.runtime_endpoint.clone().unwrap_or_else(|| self.folders.containerd().socket())
+    }
+
+    /// Settings of the node's network.
+    pub(crate) fn network(&self, node: &str) -> anyhow::Result<portolan_network::Config> {
+        let IpAddr::V4(dns) = self.cluster_dns else {
+            anyhow::bail!("--cluster-dns {}: an IPv4 address is needed", self.cluster_dns)
+        };
+        let pod_cidr = self.pod_cidr.parse().context("--pod-cidr")?;
+        Ok(portolan_network::Config {
+            pod_cidr,
+            // One node: its pods are all pods.
+            cluster_cidr: pod_cidr,
+            service_cidr: self.service_cidr.parse().context("--service-cidr")?,
+            load_balancer_cidr: self.load_balancer_cidr.parse().context("--load-balancer-cidr")?,
+            local_addresses: vec![dns],
+            ..self.folders.network(node)
+        })
+    }
+
+    /// Parent of the control groups of this cluster's pods.
+    pub(crate) fn cgroup_parent(&self) -> String {
+        self.folders.cgroup_parent()
+    }
+
+    /// The address of the Service `kubernetes`: the first one of the services.
+    pub(crate) fn kubernetes_service(&self) -> anyhow::Result<IpAddr> {
+        let services: Network = self.service_cidr.parse()?;
+        Ok(services.nth(1).context("the service network has more than one address")?.into())
+    }
+
+    /// Name of this node.
+    pub(crate) fn node_name(&self) -> anyhow::Result<String> {
+        match &self.node_name {
+            Some(name) => Ok(name.clone()),
+            None => Ok(nix::unistd::gethostname().context("read the host name")?.to_string_lossy().to_lowercase()),
+        }
+    }
+
+    /// The address that others reach this machine by.
+    pub(crate) fn advertised(&self) -> IpAddr {
+        self.advertise.unwrap_or_else(default_route_address)
+    }
+}
+
+/// The runtime of a cluster on this machine, as a command beside its server reaches it.
+pub(crate) async fn local_runtime(data_dir: &Path, socket: &Path) -> anyhow::Result<CriRuntime> {
+    let data = data_dir.join("containerd");
+    let run = socket.parent().unwrap_or(Path::new("/")).to_owned();
+    let options = portolan_runtime::containerd::Options::new(data, run, PathBuf::new(), PathBuf::new());
+    if options.socket() == socket {
+        return Ok(portolan_runtime::containerd::connect(&options).await?);
+    }
+    Ok(CriRuntime::connect(portolan_runtime::cri::Options::external(socket.to_owned())).await?)
+}
+
+/// The source address towards the outside. Connecting a datagram socket sends nothing, it only
+/// asks the routing table. Without a route the machine is alone: loopback is what reaches it.
+fn default_route_address() -> IpAddr {
+    std::net::UdpSocket::bind("0.0.0.0:0")
+        .and_then(|socket| {
+            socket.connect("192.0.2.1:9")?;
+            socket.local_addr()
+        })
+        .map(|address| address.ip())
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

@@ -1,0 +1,116 @@
+//! The certificates of this cluster's parts, and the administrator's kubeconfig.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portolan_apiserver::authorization::bootstrap;
+use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, User};
+
+use crate::config::ServerOptions;
+
+/// Certificates are made anew at every start; they only have to outlive one run.
+const PROCESS_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What service-account tokens name as their issuer.
+const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
+
+/// Everything that proves who is who.
+pub(crate) struct Credentials {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) tokens: Arc<TokenIssuer>,
+    pub(crate) api_server: KeyPairPem,
+    pub(crate) node_client: KeyPairPem,
+}
+
+impl Credentials {
+    /// Loads or makes the keys that last, and issues certificates for this run.
+    pub(crate) fn prepare(options: &ServerOptions) -> anyhow::Result<Self> {
+        let folder = options.folders.identity();
+        let authority = Authority::load_or_create(&folder, "portolan-ca")?;
+        let tokens = TokenIssuer::load_or_create(&folder, TOKEN_ISSUER)?;
+        let domain = &options.cluster_domain;
+        let mut dns_names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default".into()];
+        dns_names.extend(["kubernetes.default.svc".to_owned(), format!("kubernetes.default.svc.{domain}")]);
+        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.advertised(), options.kubernetes_service()?];
+        if !options.listen.ip().is_unspecified() {
+            addresses.push(options.listen.ip());
+        }
+        let api_server = authority.issue(&Request {
+            common_name: "kube-apiserver".into(),
+            organization: None,
+            dns_names,
+            addresses,
+            usage: Usage::Server,
+            valid_for: PROCESS_LIFETIME,
+        })?;
+        let node_client = authority.issue(&client("kube-apiserver-kubelet-client", Some(bootstrap::MASTERS)))?;
+        Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), api_server, node_client })
+    }
+
+    /// The certificate of a node agent's own API.
+    pub(crate) fn node_server(&self, node: &str, address: IpAddr) -> anyhow::Result<KeyPairPem> {
+        Ok(self.authority.issue(&Request {
+            common_name: format!("system:node:{node}"),
+            organization: Some(bootstrap::NODES.into()),
+            dns_names: vec![node.to_owned()],
+            addresses: vec![address],
+            usage: Usage::ServerAndClient,
+            valid_for: PROCESS_LIFETIME,
+        })?)
+    }
+
+    /// Writes the administrator's kubeconfig, unless the present one still leads here.
+    pub(crate) fn write_kubeconfig(&self, options: &ServerOptions, address: SocketAddr) -> anyhow::Result<()> {
+        let path = options.folders.kubeconfig();
+        let server = format!("server: https://{address}\n");
+        let authority = STANDARD.encode(self.authority.certificate_pem());
+        if std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&server) && text.contains(&authority)) {
+            return Ok(());
+        }
+        let admin = self.authority.issue(&client("kubernetes-admin", Some(bootstrap::MASTERS)))?;
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: portolan\n\
+             clusters:\n- name: portolan\n  cluster:\n    certificate-authority-data: {authority}\n    {server}\
+             contexts:\n- name: portolan\n  context: {{cluster: portolan, user: admin}}\n\
+             users:\n- name: admin\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+            STANDARD.encode(&admin.certificate_pem),
+            STANDARD.encode(&admin.key_pem),
+        );
+        portolan_identity::write_private(&path, &text).context("write the administrator's kubeconfig")
+    }
+}
+
+fn client(common_name: &str, organization: Option<&str>) -> Request {
+    Request {
+        common_name: common_name.into(),
+        organization: organization.map(str::to_owned),
+        dns_names: Vec::new(),
+        addresses: Vec::new(),
+        usage: Usage::Client,
+        valid_for: PROCESS_LIFETIME,
+    }
+}
+
+/// The identity of the controllers.
+pub(crate) fn controllers() -> User {
+    User::new(bootstrap::CONTROLLERS, [])
+}
+
+/// The identity of the scheduler.
+pub(crate) fn scheduler() -> User {
+    User::new(bootstrap::SCHEDULER, [])
+}
+
+/// The identity of the registry, which writes what others register.
+pub(crate) fn registry() -> User {
+    User::new(bootstrap::REGISTRY, [])
+}
+
+/// The identity of a node's agent.
+pub(crate) fn node(name: &str) -> User {
+    User::new(format!("system:node:{name}"), [bootstrap::NODES])
+}

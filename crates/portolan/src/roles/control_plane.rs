@@ -1,0 +1,127 @@
+//! Store, API server, controllers and scheduler.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use portolan_apiserver::{Config, Networks, Server};
+use portolan_base::readiness::State;
+use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
+use portolan_client::{Client, Informers};
+use portolan_identity::{User, server_tls};
+use portolan_store::Store;
+use portolan_store::embedded::Embedded;
+
+use crate::config::ServerOptions;
+use crate::credentials::{self, Credentials};
+use crate::ports;
+use crate::transport::InProcess;
+
+/// A running control plane.
+pub(crate) struct ControlPlane {
+    /// Where clients reach the API.
+    pub(crate) url: String,
+    server: Arc<Server>,
+    store: Arc<Embedded>,
+}
+
+impl ControlPlane {
+    /// Starts everything, the API first.
+    pub(crate) async fn start(
+        options: &ServerOptions,
+        credentials: &Credentials,
+        readiness: &Readiness,
+        tasks: &mut TaskGroup,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
+        let listener = ports::listen(options.listen, "the API server", "--listen").await?;
+        let port = listener.local_addr()?.port();
+        readiness.set("store", State::Starting("reading the log".into()));
+        let store = Arc::new(Embedded::open(options.store())?);
+        readiness.set("store", State::Ready);
+
+        let advertise = SocketAddr::new(options.advertised(), port);
+        let server = Server::start(Config {
+            store: store.clone(),
+            authority: credentials.authority.clone(),
+            tokens: credentials.tokens.clone(),
+            clock: Arc::new(SystemClock),
+            networks: Networks {
+                service_cidr: options.service_cidr.parse()?,
+                load_balancer_cidr: options.load_balancer_cidr.parse()?,
+                cluster_domain: options.cluster_domain.clone(),
+                ..Networks::default()
+            },
+            advertise,
+            node_client: credentials.node_client.clone(),
+            readiness: readiness.clone(),
+        })
+        .await?;
+        let tls = server_tls(&credentials.api_server, credentials.authority.certificate_pem())?;
+        tasks.spawn("api server", server.clone().serve(listener, tls, shutdown.clone()));
+
+        let local = match options.listen.ip() {
+            address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address => address,
+        };
+        credentials.write_kubeconfig(options, SocketAddr::new(local, port))?;
+        let url = format!(
+            "https://{}",
+            SocketAddr::new(if options.listen.ip().is_unspecified() { advertise.ip() } else { local }, port)
+        );
+        let control_plane = Self { url, server, store };
+        control_plane.start_loops(options, credentials, tasks, shutdown);
+        Ok(control_plane)
+    }
+
+    fn start_loops(
+        &self,
+        options: &ServerOptions,
+        credentials: &Credentials,
+        tasks: &mut TaskGroup,
+        shutdown: &Shutdown,
+    ) {
+        let clock = Arc::new(SystemClock);
+        let informers = self.informers(credentials::controllers(), tasks, shutdown);
+        let controllers = portolan_controllers::Config {
+            client: self.client(credentials::controllers()),
+            informers: informers.clone(),
+            clock: clock.clone(),
+            root_ca_pem: credentials.authority.certificate_pem().to_owned(),
+            load_balancer_cidr: options.load_balancer_cidr.clone(),
+            node_times: portolan_controllers::NodeTimes::default(),
+        };
+        tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
+        // One set of informers serves both: an object is decoded once per process.
+        let scheduler = portolan_scheduler::Config {
+            client: self.client(credentials::scheduler()),
+            informers,
+            clock,
+            name: "default-scheduler".into(),
+        };
+        tasks.spawn("scheduler", portolan_scheduler::run(scheduler, shutdown.clone()));
+    }
+
+    /// A client in this process, under an identity.
+    pub(crate) fn client(&self, user: User) -> Client {
+        Client::new(Arc::new(InProcess::new(self.server.clone(), user)))
+    }
+
+    /// Informers in this process, under an identity.
+    pub(crate) fn informers(&self, user: User, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Informers> {
+        let informers = Informers::new(self.client(user));
+        let (running, shutdown) = (informers.clone(), shutdown.clone());
+        tasks.spawn("informers", async move { running.run(shutdown).await });
+        informers
+    }
+
+    /// Makes the last writes durable and gives the store's folder back.
+    pub(crate) async fn close(&self) {
+        let revision = self.store.status().await.revision;
+        let store = self.store.clone();
+        // Closing waits for the disk.
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            tracing::error!("the store's last flush panicked");
+        }
+        tracing::info!(%revision, "store closed");
+    }
+}

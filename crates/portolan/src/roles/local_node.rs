@@ -1,0 +1,213 @@
+//! The node on this machine: network, container runtime, agent, name service, registry.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use portolan_base::readiness::State;
+use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
+use portolan_catalog::{Catalog, Snapshot};
+use portolan_identity::server_tls;
+use portolan_runtime::Runtime;
+use portolan_runtime::containerd::{Health, Supervisor};
+use tokio::sync::watch;
+
+use crate::config::ServerOptions;
+use crate::credentials::{self, Credentials};
+use crate::ports;
+use crate::progress;
+use crate::roles::control_plane::ControlPlane;
+
+/// Where resolvers ask; `resolv.conf` cannot name another port.
+const DNS_PORT: u16 = 53;
+
+/// A running node.
+pub(crate) struct LocalNode {
+    /// Where clients reach the registry.
+    pub(crate) registry_url: String,
+}
+
+/// Starts everything that makes this machine a node.
+pub(crate) async fn start(
+    options: &ServerOptions,
+    credentials: &Credentials,
+    control_plane: &ControlPlane,
+    readiness: &Readiness,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> anyhow::Result<LocalNode> {
+    let name = options.node_name()?;
+    let network = options.network(&name)?;
+    portolan_network::setup_node(&network)?;
+    install_plugin(&options.folders.network_plugins())?;
+    write_network_list(options, &network)?;
+    readiness.set("network", State::Ready);
+    progress::say(&format!("network         pods {} on {}", network.pod_cidr, network.bridge));
+
+    let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
+    progress::say(&format!("runtime         {}", runtime.version().await?));
+
+    let informers = control_plane.informers(credentials::node(&name), tasks, shutdown);
+    let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
+    tasks.spawn("catalog", portolan_network::feed::feed(informers, sender, shutdown.clone()));
+    tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
+
+    let gateway = network.pod_cidr.gateway();
+    start_dns(options, gateway, &snapshots, tasks, shutdown).await?;
+    readiness.set("dns", State::Ready);
+    progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
+
+    let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
+    let registry_url = format!("http://{}/registry", listener.local_addr()?);
+    let for_pods =
+        ports::listen((gateway, options.registry_listen.port()).into(), "the registry for pods", "--registry-listen")
+            .await?;
+    let pods = network.cluster_cidr;
+    let registry = portolan_registry::Config {
+        client: control_plane.client(credentials::registry()),
+        informers: control_plane.informers(credentials::registry(), tasks, shutdown),
+        snapshots,
+        listeners: vec![listener, for_pods],
+        trusted: Arc::new(move |peer| match peer {
+            IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
+            IpAddr::V6(address) => address.is_loopback(),
+        }),
+    };
+    tasks.spawn("registry", portolan_registry::run(registry, shutdown.clone()));
+    readiness.set("registry", State::Ready);
+    progress::say(&format!("registry        {registry_url}"));
+
+    let agent = agent_config(options, credentials, control_plane, readiness, runtime, &name)?;
+    let stopping = shutdown.clone();
+    tasks.spawn("agent", async move {
+        if let Err(error) = portolan_node::run(agent, stopping).await {
+            tracing::error!(error = %portolan_base::error::chain(&error), "the node agent failed");
+        }
+    });
+    readiness.wait_for("node").await;
+    progress::say(&format!("node            {name}"));
+    Ok(LocalNode { registry_url })
+}
+
+async fn start_runtime(
+    options: &ServerOptions,
+    readiness: &Readiness,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Arc<dyn Runtime>> {
+    if let Some(socket) = &options.runtime_endpoint {
+        let runtime =
+            portolan_runtime::cri::CriRuntime::connect(portolan_runtime::cri::Options::external(socket.clone()))
+                .await?;
+        readiness.set("containerd", State::Ready);
+        return Ok(Arc::new(runtime));
+    }
+    readiness.set("containerd", State::Starting("waiting for its socket".into()));
+    let supervisor = Arc::new(Supervisor::start(options.containerd()).await?);
+    let runtime = supervisor.runtime().await?;
+    let (supervised, stopping) = (supervisor.clone(), shutdown.clone());
+    tasks.spawn("containerd", async move { supervised.run(stopping).await });
+    let (mut health, readiness, stopping) = (supervisor.health(), readiness.clone(), shutdown.clone());
+    tasks.spawn("containerd health", async move {
+        loop {
+            let state = match &*health.borrow_and_update() {
+                Health::Running { .. } => State::Ready,
+                Health::Failed { reason } => State::Failed(reason.clone()),
+                Health::Stopped => State::Failed("stopped".into()),
+            };
+            readiness.set("containerd", state);
+            if !matches!(stopping.run(health.changed()).await, Some(Ok(()))) {
+                return;
+            }
+        }
+    });
+    Ok(Arc::new(runtime))
+}
+
+/// The container runtime starts plugins by file name, so this binary lies there under two names.
+fn install_plugin(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let binary = std::env::current_exe().context("find my own binary")?;
+    for name in [portolan_network::cni::PLUGIN_NAME, "loopback"] {
+        let link = folder.join(name);
+        if std::fs::read_link(&link).is_ok_and(|target| target == binary) {
+            continue;
+        }
+        let temporary = folder.join(format!("{name}.new"));
+        let _ = std::fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(&binary, &temporary)
+            .and_then(|()| std::fs::rename(&temporary, &link))
+            .with_context(|| format!("install the network plugin {}", link.display()))?;
+    }
+    Ok(())
+}
+
+fn write_network_list(options: &ServerOptions, network: &portolan_network::Config) -> anyhow::Result<()> {
+    let folder = options.folders.network_config();
+    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let path = folder.join("10-portolan.conflist");
+    let text = portolan_network::cni::config_list(network).to_string();
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn agent_config(
+    options: &ServerOptions,
+    credentials: &Credentials,
+    control_plane: &ControlPlane,
+    readiness: &Readiness,
+    runtime: Arc<dyn Runtime>,
+    name: &str,
+) -> anyhow::Result<portolan_node::Config> {
+    let address = options.advertised();
+    let certificate = credentials.node_server(name, address)?;
+    Ok(portolan_node::Config {
+        node_name: name.to_owned(),
+        client: control_plane.client(credentials::node(name)),
+        runtime,
+        data_dir: options.folders.node(),
+        log_dir: options.folders.pod_logs(),
+        server: Some(portolan_node::ServerConfig {
+            bind: (IpAddr::V4(Ipv4Addr::UNSPECIFIED), options.agent_port).into(),
+            tls: server_tls(&certificate, credentials.authority.certificate_pem())?,
+        }),
+        cluster_dns: options.cluster_dns,
+        cluster_domain: options.cluster_domain.clone(),
+        resolv_conf: "/etc/resolv.conf".into(),
+        addresses: vec![address],
+        pod_cidr: options.pod_cidr.clone(),
+        labels: Default::default(),
+        taints: Vec::new(),
+        max_pods: 110,
+        capacity: None,
+        log_rotation: Default::default(),
+        memory_volumes: portolan_node::MemoryVolumes::Tmpfs,
+        cgroups: Some(portolan_node::CgroupConfig { mount: "/sys/fs/cgroup".into(), parent: options.cgroup_parent() }),
+        clock: Arc::new(SystemClock),
+        readiness: readiness.clone(),
+    })
+}
+
+/// Serves names on the cluster's DNS address, and on the gateway for hosts that ask it directly.
+async fn start_dns(
+    options: &ServerOptions,
+    gateway: Ipv4Addr,
+    snapshots: &watch::Receiver<Arc<Snapshot>>,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let mut listeners = Vec::new();
+    let mut own = Vec::new();
+    for address in [options.cluster_dns, gateway.into()] {
+        let listener = portolan_dns::Listener::bind((address, DNS_PORT).into()).await;
+        let listener = listener.with_context(|| format!("serve names on {address}"))?;
+        own.push(listener.address()?);
+        listeners.push(listener);
+    }
+    let zone = portolan_dns::Zone::new(&options.cluster_domain);
+    let zone = zone.with_context(|| format!("--cluster-domain {:?} is no domain name", options.cluster_domain))?;
+    let upstreams = portolan_dns::Upstreams::File("/etc/resolv.conf".into());
+    let config = portolan_dns::Config { zone, forwarder: Arc::new(portolan_dns::Forwarder::new(upstreams, own)) };
+    tasks.spawn("dns", portolan_dns::serve(config, listeners, snapshots.clone(), shutdown.clone()));
+    Ok(())
+}

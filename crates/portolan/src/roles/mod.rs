@@ -1,0 +1,4 @@
+//! What a process can be: control plane, and node beside it.
+
+pub(crate) mod control_plane;
+pub(crate) mod local_node;

@@ -1,0 +1,36 @@
+//! Requests from parts of this process to the API server in it: the same handler, authorization
+//! and admission as over the network, without a socket.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use portolan_apiserver::{Peer, Server};
+use portolan_client::{Body, Error, Transport, body_of};
+use portolan_identity::User;
+
+/// A transport for one identity.
+#[derive(Clone)]
+pub(crate) struct InProcess {
+    server: Arc<Server>,
+    user: User,
+}
+
+impl InProcess {
+    pub(crate) fn new(server: Arc<Server>, user: User) -> Self {
+        Self { server, user }
+    }
+}
+
+impl std::fmt::Debug for InProcess {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("InProcess").field("user", &self.user.name).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Error> {
+        Ok(self.server.handle(request.map(body_of), Peer::Trusted(self.user.clone())).await)
+    }
+}

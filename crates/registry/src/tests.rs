@@ -1,0 +1,164 @@
+//! Registrations over their life, against a fake API server on paused time.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use portolan_api::typed::ServiceInstance;
+use portolan_base::{Shutdown, SystemClock, TaskGroup};
+use portolan_catalog::Catalog;
+use portolan_client::Informers;
+use portolan_client::testing::FakeServer;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::keeper::Keeper;
+use crate::routes::{Registry, Request};
+
+struct World {
+    api: Arc<FakeServer>,
+    registry: Registry,
+    _snapshots: watch::Sender<Arc<portolan_catalog::Snapshot>>,
+    tasks: TaskGroup,
+    shutdown: Shutdown,
+}
+
+impl World {
+    async fn start(api: Arc<FakeServer>) -> Self {
+        let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
+        let informers = Informers::new(api.client());
+        let instances = informers.informer::<ServiceInstance>();
+        let keeper = Arc::new(Keeper::new(api.client(), instances.clone()));
+        let stopping = shutdown.clone();
+        tasks.spawn("informers", async move { informers.run(stopping).await });
+        let (kept, stopping) = (keeper.clone(), shutdown.clone());
+        tasks.spawn("leases", async move {
+            stopping.run(kept.run()).await;
+        });
+        instances.synced().await;
+        let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
+        Self { api, registry: Registry::new(keeper, snapshots), _snapshots: sender, tasks, shutdown }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        match self.registry.answer(Request { method: &method, path, query, body, peer }).await {
+            Ok(response) => {
+                let status = response.status();
+                let body = response.into_body().collect().await.expect("the body cannot fail").to_bytes();
+                (status, serde_json::from_slice(&body).expect("answers are JSON"))
+            }
+            Err(error) => (error.status(), error.body()),
+        }
+    }
+
+    fn registered(&self) -> usize {
+        self.api.objects::<ServiceInstance>().len()
+    }
+
+    async fn stop(self) {
+        self.shutdown.request();
+        assert!(self.tasks.join(Duration::from_secs(5)).await.is_empty());
+    }
+}
+
+const BILLING: &str = r#"{"service": "billing", "id": "billing-1", "port": 8080, "ttlSeconds": 10}"#;
+const RENEW: &str = "/registry/instances/default/billing-1/renew";
+
+fn fake() -> Arc<FakeServer> {
+    Arc::new(FakeServer::new(Arc::new(SystemClock)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_lives_while_it_renews_and_goes_one_lease_after_it_stopped() {
+    let world = World::start(fake()).await;
+    let (status, answer) = world.ask(Method::POST, "/registry/instances", BILLING).await;
+    assert_eq!((status, &answer["outcome"]), (StatusCode::CREATED, &Value::from("created")));
+    for _ in 0..5 {
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert_eq!(world.ask(Method::PUT, RENEW, "").await.0, StatusCode::OK);
+    }
+    assert_eq!(world.registered(), 1);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    while world.registered() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (status, answer) = world.ask(Method::PUT, RENEW, "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(answer["message"].as_str().expect("a text").contains("register again"), "{answer}");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_and_identical_registrations_write_nothing() {
+    let world = World::start(fake()).await;
+    world.ask(Method::POST, "/registry/instances", BILLING).await;
+    // The copy in memory hears of the new object through its watch.
+    while world.registry_knows("billing-1").await.is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let before = world.api.writes().len();
+    for _ in 0..3 {
+        assert_eq!(world.ask(Method::PUT, RENEW, "").await.0, StatusCode::OK);
+        let (_, answer) = world.ask(Method::POST, "/registry/instances", BILLING).await;
+        assert_eq!(answer["outcome"], "unchanged");
+    }
+    assert_eq!(world.api.writes().len(), before);
+    let changed = BILLING.replace("8080", "9090");
+    assert_eq!(world.ask(Method::POST, "/registry/instances", &changed).await.1["outcome"], "changed");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_every_instance_gets_one_full_lease() {
+    let api = fake();
+    let first = World::start(api.clone()).await;
+    first.ask(Method::POST, "/registry/instances", BILLING).await;
+    first.stop().await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let second = World::start(api).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(second.registered(), 1, "the lease is not over yet");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    while second.registered() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deregistration_and_refusals_are_answered_in_words() {
+    let world = World::start(fake()).await;
+    world.ask(Method::POST, "/registry/instances", BILLING).await;
+    let path = "/registry/instances/default/billing-1";
+    assert_eq!(world.ask(Method::DELETE, path, "").await.0, StatusCode::OK);
+    let cases = [
+        (Method::DELETE, path, "", 404, "is not registered"),
+        (Method::PATCH, "/registry/instances", "", 405, "allowed: GET, POST"),
+        (Method::GET, "/registry/instances?helath=passing", "", 400, "unknown parameter"),
+        (Method::POST, "/registry/instances", "[]", 400, "not a registration"),
+        (Method::GET, "/registry/nothing", "", 404, "GET /registry"),
+        (Method::GET, "/elsewhere", "", 404, "GET /registry"),
+        (Method::GET, "/registry/services/none", "", 404, "no service none"),
+    ];
+    for (method, path, body, status, words) in cases {
+        let (answered, answer) = world.ask(method, path, body).await;
+        assert_eq!(answered.as_u16(), status, "{path}");
+        assert!(answer["message"].as_str().expect("a text").contains(words), "{path}: {answer}");
+    }
+    world.stop().await;
+}
+
+impl World {
+    async fn registry_knows(&self, id: &str) -> Option<()> {
+        let (status, answer) = self.ask(Method::GET, &format!("/registry/instances/default/{id}"), "").await;
+        // The catalog of this world stays empty; that the keeper knows it shows in the text.
+        let known = status == StatusCode::OK || answer["message"].as_str().is_some_and(|text| text.contains("has not heard"));
+        known.then_some(())
+    }
+}
