@@ -159,7 +159,6 @@ impl Forwarder {
     }
 }
 
-
 fn nameservers(text: &str) -> impl Iterator<Item = SocketAddr> + '_ {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -209,7 +208,11 @@ async fn exchange_tcp(server: SocketAddr, query: &[u8], question: &Question) -> 
     let length = stream.read_u16().await?;
     let mut packet = vec![0; usize::from(length)];
     stream.read_exact(&mut packet).await?;
-    if answers(&packet, query, question) { Ok(packet) } else { Err(io::Error::other("the answer is to another question")) }
+    if answers(&packet, query, question) {
+        Ok(packet)
+    } else {
+        Err(io::Error::other("the answer is to another question"))
+    }
 }
 
 fn answers(packet: &[u8], query: &[u8], question: &Question) -> bool {

@@ -10,7 +10,6 @@ pub(crate) mod record {
     pub(crate) const SOA: u16 = 6;
     pub(crate) const PTR: u16 = 12;
     pub(crate) const TXT: u16 = 16;
-    pub(crate) const AAAA: u16 = 28;
     pub(crate) const SRV: u16 = 33;
     pub(crate) const OPT: u16 = 41;
     pub(crate) const ANY: u16 = 255;

@@ -49,10 +49,18 @@ enum Found<'a> {
     Version,
     Service(&'a Service),
     /// `_port._protocol` of a service.
-    Port { service: &'a Service, port: &'a [u8], protocol: &'a [u8] },
+    Port {
+        service: &'a Service,
+        port: &'a [u8],
+        protocol: &'a [u8],
+    },
     Endpoint(&'a Service, &'a Endpoint),
     Instances(&'a [std::sync::Arc<Instance>], Option<&'a [u8]>),
-    InstancePort { instances: &'a [std::sync::Arc<Instance>], port: &'a [u8], protocol: &'a [u8] },
+    InstancePort {
+        instances: &'a [std::sync::Arc<Instance>],
+        port: &'a [u8],
+        protocol: &'a [u8],
+    },
     Pod(Ipv4Addr),
     Nothing,
 }
@@ -133,7 +141,9 @@ impl Zone {
             }
             Found::Endpoint(service, endpoint) => {
                 if wants(record::A) {
-                    v4(endpoint.address).into_iter().for_each(|address| writer.a(Section::Answer, None, self.ttl, address));
+                    v4(endpoint.address)
+                        .into_iter()
+                        .for_each(|address| writer.a(Section::Answer, None, self.ttl, address));
                 }
                 if question.kind == record::SRV {
                     for port in &service.ports {
@@ -232,7 +242,8 @@ impl Zone {
                         if let Some(target) = Name::parse(&instance.address)
                             && instances.len() == 1
                         {
-                            writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
+                            writer
+                                .record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
                         }
                     }
                 }
@@ -318,9 +329,9 @@ impl Zone {
         let mut known = false;
         for owner in snapshot.owners_of(IpAddr::V4(address)) {
             let name = match owner {
-                AddressOwner::Service(key) => {
-                    snapshot.service(&key.namespace, &key.name).and_then(|service| name_of(self.service_labels(service)))
-                }
+                AddressOwner::Service(key) => snapshot
+                    .service(&key.namespace, &key.name)
+                    .and_then(|service| name_of(self.service_labels(service))),
                 AddressOwner::Endpoint(key) => {
                     let service = snapshot.service(&key.namespace, &key.name).filter(|service| service.is_headless());
                     service.and_then(|service| {
