@@ -73,9 +73,11 @@ fn from_sources(container: &Container, fetched: &Fetched) -> Result<Vec<(String,
         }
         if let Some(reference) = &source.secret_ref {
             match fetched.secrets.get(&reference.name).and_then(Option::as_ref) {
-                Some(secret) => result.extend(secret.data.iter().flatten().map(|(name, value)| {
-                    (format!("{prefix}{name}"), String::from_utf8_lossy(&value.0).into_owned())
-                })),
+                Some(secret) => {
+                    result.extend(secret.data.iter().flatten().map(|(name, value)| {
+                        (format!("{prefix}{name}"), String::from_utf8_lossy(&value.0).into_owned())
+                    }))
+                }
                 None if reference.optional == Some(true) => {}
                 None => return Err(missing("secret", &reference.name)),
             }
@@ -109,12 +111,9 @@ fn variable_value(
         return match map.data.as_ref().and_then(|data| data.get(&reference.key)) {
             Some(value) => Ok(Some(value.clone())),
             None if optional => Ok(None),
-            None => Err(format!(
-                "couldn't find key {} in ConfigMap {}/{}",
-                reference.key,
-                pod.namespace(),
-                reference.name
-            )),
+            None => {
+                Err(format!("couldn't find key {} in ConfigMap {}/{}", reference.key, pod.namespace(), reference.name))
+            }
         };
     }
     if let Some(reference) = &source.secret_key_ref {

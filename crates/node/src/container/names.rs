@@ -125,16 +125,23 @@ mod tests {
 
     #[test]
     fn resolv_conf_follows_the_policy() {
-        check(json!({}), expect![[
-            r#"[10.43.0.10] ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:5"]"#
-        ]]);
+        check(
+            json!({}),
+            expect![[
+                r#"[10.43.0.10] ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:5"]"#
+            ]],
+        );
         check(json!({"dnsPolicy": "Default"}), expect![[r#"[192.0.2.1] ["example.org"] ["timeout:1"]"#]]);
         check(json!({"hostNetwork": true}), expect![[r#"[192.0.2.1] ["example.org"] ["timeout:1"]"#]]);
-        let own = json!({"nameservers": ["192.0.2.9"], "searches": ["a.b"], "options": [{"name": "ndots", "value": "2"}]});
+        let own =
+            json!({"nameservers": ["192.0.2.9"], "searches": ["a.b"], "options": [{"name": "ndots", "value": "2"}]});
         check(json!({"dnsPolicy": "None", "dnsConfig": own}), expect![[r#"[192.0.2.9] ["a.b"] ["ndots:2"]"#]]);
-        check(json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true, "dnsConfig": own}), expect![[
-            r#"[10.43.0.10, 192.0.2.9] ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org", "a.b"] ["ndots:2"]"#
-        ]]);
+        check(
+            json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true, "dnsConfig": own}),
+            expect![[
+                r#"[10.43.0.10, 192.0.2.9] ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org", "a.b"] ["ndots:2"]"#
+            ]],
+        );
     }
 
     #[test]

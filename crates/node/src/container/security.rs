@@ -93,9 +93,7 @@ fn check_non_root(
 ) -> Result<(), String> {
     let whom = format!("(pod: \"{}\", container: {})", pod::display(pod), container.name);
     match (run_as_user, image) {
-        (Some(0), _) => {
-            Err(format!("container's runAsUser breaks non-root policy {whom}"))
-        }
+        (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {whom}")),
         (Some(_), _) | (None, None) => Ok(()),
         (None, Some(image)) => match (image.user_id, image.user_name.as_str()) {
             (Some(0), _) | (None, "" | "root") => {

@@ -8,8 +8,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use plan::{Plan, Step, plan};
+pub(crate) use plan::{Step, plan};
 pub(crate) use state::{
-    Doomed, Failure, ImageState, Local, LocalContainer, PodRuntime, Probed, Volumes, Work, is_alive, is_started, probed,
+    Doomed, Failure, ImageState, Local, LocalContainer, PodRuntime, Volumes, Work, is_started, probed,
 };
-pub(crate) use status::{Surroundings, is_terminal, phase, status};
+pub(crate) use status::{Surroundings, is_terminal, status};

@@ -130,7 +130,11 @@ impl Planner<'_> {
         let stale: Vec<ContainerStatus> =
             self.runtime.alive().filter(|container| container.sandbox != sandbox).cloned().collect();
         for container in stale {
-            self.stop(&container, pod::grace_period(self.pod), "Pod sandbox changed, it will be killed and re-created.");
+            self.stop(
+                &container,
+                pod::grace_period(self.pod),
+                "Pod sandbox changed, it will be killed and re-created.",
+            );
         }
         if self.init() {
             self.apps();

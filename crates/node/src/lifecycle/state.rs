@@ -40,9 +40,9 @@ impl PodRuntime {
     /// The newest ended start of a container before its newest one.
     pub(crate) fn previous(&self, name: &str) -> Option<&ContainerStatus> {
         let latest = &self.latest(name)?.id;
-        let ended = self.starts(name).filter(|container| {
-            container.id != *latest && matches!(container.state, ContainerState::Exited { .. })
-        });
+        let ended = self
+            .starts(name)
+            .filter(|container| container.id != *latest && matches!(container.state, ContainerState::Exited { .. }));
         ended.max_by_key(|container| (container.attempt, container.created_at))
     }
 

@@ -62,9 +62,7 @@ fn exceeded(pod: &Pod, now: Timestamp) -> bool {
 
 /// Whether the pod has ended for good, so that whatever still runs is to be stopped.
 pub(crate) fn is_terminal(pod: &Pod, runtime: &PodRuntime, local: &Local, now: Timestamp) -> bool {
-    reported_phase(pod).is_some_and(Phase::is_terminal)
-        || exceeded(pod, now)
-        || outcome(pod, runtime, local).is_some()
+    reported_phase(pod).is_some_and(Phase::is_terminal) || exceeded(pod, now) || outcome(pod, runtime, local).is_some()
 }
 
 /// The phase, as upstream defines it; a terminal one only once nothing runs any more.
@@ -183,4 +181,3 @@ fn was_started(runtime: &PodRuntime, name: &str) -> bool {
         .is_some_and(|status| matches!(status.state, ContainerState::Running { .. } | ContainerState::Exited { .. }))
         || runtime.previous(name).is_some()
 }
-

@@ -1,7 +1,7 @@
 //! Questions asked of a pod's specification. Pure.
 
-pub(crate) mod quantity;
 mod qos;
+pub(crate) mod quantity;
 
 use std::time::Duration;
 
@@ -100,10 +100,13 @@ pub(crate) fn restart_policy(pod: &Pod, role: Role, container: &Container) -> Re
             named(own.unwrap_or("Always"))
         }
         // An init container that succeeded is done, whatever the policy.
-        Role::Init => match named(container.restart_policy.as_deref().or(spec(pod).restart_policy.as_deref()).unwrap_or("Always")) {
-            RestartPolicy::Never => RestartPolicy::Never,
-            RestartPolicy::Always | RestartPolicy::OnFailure => RestartPolicy::OnFailure,
-        },
+        Role::Init => {
+            match named(container.restart_policy.as_deref().or(spec(pod).restart_policy.as_deref()).unwrap_or("Always"))
+            {
+                RestartPolicy::Never => RestartPolicy::Never,
+                RestartPolicy::Always | RestartPolicy::OnFailure => RestartPolicy::OnFailure,
+            }
+        }
     }
 }
 
@@ -134,7 +137,8 @@ pub(crate) fn probe_grace_period(pod: &Pod, probe: Option<&Probe>) -> Duration {
 /// The host name inside the pod.
 pub(crate) fn hostname(pod: &Pod) -> String {
     let spec = spec(pod);
-    let mut name = spec.hostname_override.clone().or_else(|| spec.hostname.clone()).unwrap_or_else(|| pod.name().to_owned());
+    let mut name =
+        spec.hostname_override.clone().or_else(|| spec.hostname.clone()).unwrap_or_else(|| pod.name().to_owned());
     // The kernel takes 64 bytes; a DNS label takes 63.
     name.truncate(63);
     name.trim_end_matches(['-', '.']).to_owned()

@@ -91,9 +91,9 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
         capacity: Some(capacity.clone()),
         allocatable: Some(capacity),
         conditions: Some(conditions(facts, before, now)),
-        daemon_endpoints: facts.server_port.map(|port| NodeDaemonEndpoints {
-            kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(port) }),
-        }),
+        daemon_endpoints: facts
+            .server_port
+            .map(|port| NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(port) }) }),
         images: (!images.is_empty()).then_some(images),
         node_info: Some(NodeSystemInfo {
             architecture: architecture().into(),

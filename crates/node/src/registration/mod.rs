@@ -177,13 +177,7 @@ impl Registration {
                 Vec::new()
             }
         };
-        Facts {
-            config: &self.config,
-            machine: &self.machine,
-            runtime: version,
-            images,
-            server_port: self.server_port,
-        }
+        Facts { config: &self.config, machine: &self.machine, runtime: version, images, server_port: self.server_port }
     }
 }
 
@@ -214,4 +208,3 @@ fn status_patch(before: Option<&NodeStatus>, after: &NodeStatus) -> serde_json::
     }
     patch
 }
-

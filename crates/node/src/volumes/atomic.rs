@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_volume_are_refused() {
-        for (path, inside) in [("a", true), ("a/b", true), ("../a", false), ("/a", false), ("..data", false), ("", false)] {
+        for (path, inside) in
+            [("a", true), ("a/b", true), ("../a", false), ("/a", false), ("..data", false), ("", false)]
+        {
             assert_eq!(is_inside(path), inside, "{path}");
         }
     }

@@ -4,9 +4,9 @@ mod atomic;
 mod content;
 mod filesystem;
 mod mounts;
-mod token;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMapProjection, ConfigMapVolumeSource, Pod, SecretProjection, Volume};
 use portolan_api::typed::Object;
-use portolan_base::error::chain;
 use portolan_base::Clock;
+use portolan_base::error::chain;
 use portolan_client::Client;
 
 use crate::config::MemoryVolumes;
@@ -226,7 +226,6 @@ impl Volumes {
         }
         Ok(files)
     }
-
 }
 
 fn fs_group(pod: &Pod) -> Option<u32> {

@@ -44,9 +44,8 @@ pub(crate) fn mounts(
             },
         });
     }
-    let taken = |path: &Path| {
-        container.volume_mounts.iter().flatten().any(|mount| Path::new(&mount.mount_path) == path)
-    };
+    let taken =
+        |path: &Path| container.volume_mounts.iter().flatten().any(|mount| Path::new(&mount.mount_path) == path);
     let plain = |host_path: &Path, container_path: &Path| Mount {
         host_path: host_path.to_owned(),
         container_path: container_path.to_owned(),
@@ -76,9 +75,7 @@ fn host_path(volumes: &Volumes, pod: &Pod, mount: &VolumeMount, input: &MountInp
         None => volumes.volume_dir(pod.uid(), volume),
     };
     let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
-        (_, Some(expression)) if !expression.is_empty() => {
-            expand(expression, &input.env.iter().cloned().collect())
-        }
+        (_, Some(expression)) if !expression.is_empty() => expand(expression, &input.env.iter().cloned().collect()),
         (Some(path), _) => path.clone(),
         _ => String::new(),
     };
@@ -90,7 +87,8 @@ fn host_path(volumes: &Volumes, pod: &Pod, mount: &VolumeMount, input: &MountInp
         return Err(format!("subPath {sub_path:?} must be a relative path inside the volume"));
     }
     let path = root.join(&sub_path);
-    let failed = |error: std::io::Error| format!("failed to prepare subPath for volumeMount \"{}\": {error}", mount.name);
+    let failed =
+        |error: std::io::Error| format!("failed to prepare subPath for volumeMount \"{}\": {error}", mount.name);
     if !path.exists() {
         std::fs::create_dir_all(&path).map_err(failed)?;
     }

@@ -68,7 +68,9 @@ impl Job {
                 start::start(&self, container, attempt, crash_delay).await
             }
             Step::Stop { id, container, grace, message } => stop::stop(&self, &id, &container, grace, &message).await,
-            Step::Remove { id } => self.plain("remove a container", self.context.config.runtime.remove_container(&id).await),
+            Step::Remove { id } => {
+                self.plain("remove a container", self.context.config.runtime.remove_container(&id).await)
+            }
             Step::StopSandbox { id } => self.stop_sandbox(&id).await,
             Step::RemoveSandbox { id } => {
                 self.plain("remove a sandbox", self.context.config.runtime.remove_sandbox(&id).await)
@@ -114,7 +116,9 @@ impl Job {
             context.pod_event(&self.pod, EventType::Normal, "SandboxChanged", message);
         }
         let config = self.sandbox_config(attempt).await;
-        if let Err(error) = crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &resources::of_pod(&self.pod)) {
+        if let Err(error) =
+            crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &resources::of_pod(&self.pod))
+        {
             // The containers' own limits still hold.
             tracing::warn!(pod = crate::pod::display(&self.pod), "limit the pod's control group: {error}");
         }
@@ -218,4 +222,3 @@ fn remember_image(
         }
     };
 }
-

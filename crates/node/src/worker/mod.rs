@@ -11,4 +11,4 @@ mod view;
 
 pub(crate) use context::Context;
 pub(crate) use supervisor::Supervisor;
-pub(crate) use view::RuntimeView;
+pub(crate) use view::{RuntimeView, Snapshot};

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::execute::{Job, Outcome};
+use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
 use super::view::Snapshot;
-use super::messages;
 use crate::lifecycle::{
     ImageState, Local, PodRuntime, Step, Surroundings, Volumes, Work, crash, is_terminal, plan, status,
 };
@@ -231,7 +231,8 @@ impl Worker {
                 outcome.remember(&mut self.local, now);
                 self.wanted = self.context.view.request();
                 if matches!(step, Step::TearDown)
-                    && let Err(error) = crate::cgroup::remove(self.context.config.cgroups.as_ref(), &self.context.cgroup(&self.pod))
+                    && let Err(error) =
+                        crate::cgroup::remove(self.context.config.cgroups.as_ref(), &self.context.cgroup(&self.pod))
                 {
                     tracing::debug!(pod = pod::display(&self.pod), "remove the pod's control group: {error}");
                 }
@@ -274,10 +275,12 @@ impl Worker {
             self.local.stopping.insert(id.clone(), *grace);
         }
         let image = match &step {
-            Step::Start { container, .. } => self.local.containers.get(container).and_then(|local| match &local.image {
-                ImageState::Present(id) => Some(id.clone()),
-                ImageState::Unknown | ImageState::Failed(_) => None,
-            }),
+            Step::Start { container, .. } => {
+                self.local.containers.get(container).and_then(|local| match &local.image {
+                    ImageState::Present(id) => Some(id.clone()),
+                    ImageState::Unknown | ImageState::Failed(_) => None,
+                })
+            }
             _ => None,
         };
         let job = Job { context: self.context.clone(), pod: self.pod.clone(), runtime: runtime.clone(), image };
@@ -313,9 +316,10 @@ impl Worker {
     fn report(&mut self, runtime: &PodRuntime, now: Timestamp) {
         let status = status(&self.pod, runtime, &self.local, &self.around, now);
         let known = self.pod.status.as_ref() == Some(&status)
-            || self.written.as_ref().is_some_and(|(written, version)| {
-                *written == status && *version == self.pod.metadata.resource_version
-            });
+            || self
+                .written
+                .as_ref()
+                .is_some_and(|(written, version)| *written == status && *version == self.pod.metadata.resource_version);
         self.local.reported = known;
         if known || self.reporting || self.report_at.is_some_and(|at| at > Instant::now()) {
             return;
@@ -362,7 +366,8 @@ impl Worker {
     /// Brings the content of volumes up to date once it is due.
     fn refresh(&mut self, runtime: &Arc<PodRuntime>) {
         let Some(every) = self.context.volumes.refresh_after(&self.pod) else { return };
-        let due = *self.refresh_at.get_or_insert_with(|| Instant::now() + every.mul_f64(rand::random_range(0.75..=1.0)));
+        let due =
+            *self.refresh_at.get_or_insert_with(|| Instant::now() + every.mul_f64(rand::random_range(0.75..=1.0)));
         if due > Instant::now() || self.refreshing {
             return;
         }

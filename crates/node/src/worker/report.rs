@@ -45,7 +45,9 @@ fn difference(before: &Value, after: &Value) -> Value {
     for name in before.keys().filter(|name| !after.contains_key(*name)) {
         patch.insert(name.clone(), Value::Null);
     }
-    if let (Some(old), Some(Value::Array(new))) = (before.get("podIPs").and_then(Value::as_array), patch.get_mut("podIPs")) {
+    if let (Some(old), Some(Value::Array(new))) =
+        (before.get("podIPs").and_then(Value::as_array), patch.get_mut("podIPs"))
+    {
         let gone: Vec<Value> = old
             .iter()
             .filter(|address| !new.contains(address))

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::{Clock, Readiness, Shutdown, Timestamp};
 use portolan_client::testing::FakeServer;
-use portolan_client::Client;
+use portolan_client::{Body, Client, Transport};
 use portolan_node::{Capacity, Config, LogRotation, MemoryVolumes, ServerConfig};
 use portolan_runtime::simulated::{Options, SimulatedRuntime};
 use serde_json::{Value, json};
@@ -37,6 +38,34 @@ impl Clock for TokioClock {
     }
 }
 
+/// The API in memory has no strategic merge. The agent's patches name whole lists, so that after
+/// leaving out the directives a plain merge does the same.
+#[derive(Debug)]
+struct Adapter(FakeServer);
+
+#[async_trait::async_trait]
+impl Transport for Adapter {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, portolan_client::Error> {
+        let (mut parts, mut body) = request.into_parts();
+        let media = http::HeaderValue::from_static("application/merge-patch+json");
+        if parts
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|media| media == "application/strategic-merge-patch+json")
+        {
+            parts.headers.insert(http::header::CONTENT_TYPE, media);
+            let mut patch: Value = serde_json::from_slice(&body).expect("the agent sends JSON");
+            for list in
+                patch["status"].as_object_mut().into_iter().flatten().filter_map(|(_, value)| value.as_array_mut())
+            {
+                list.retain(|item| item.get("$patch").is_none());
+            }
+            body = patch.to_string().into();
+        }
+        self.0.send(http::Request::from_parts(parts, body)).await
+    }
+}
+
 /// A node under test.
 pub(crate) struct Node {
     pub(crate) api: FakeServer,
@@ -61,7 +90,7 @@ impl Node {
         let clock = Arc::new(TokioClock::new());
         let api = FakeServer::new(clock.clone());
         Self {
-            client: api.client(),
+            client: Client::new(Arc::new(Adapter(api.clone()))),
             api,
             runtime: SimulatedRuntime::new(Options { clock: clock.clone(), ..Options::default() }),
             clock,
@@ -146,7 +175,13 @@ impl Node {
                 return;
             }
             let status = pod.and_then(|pod| pod.status).map(|status| serde_json::to_string_pretty(&status));
-            assert!(Instant::now() < deadline, "{name} never became {what}: {status:?}");
+            let writes = || self.api.writes().into_iter().rev().take(20).collect::<Vec<_>>();
+            assert!(
+                Instant::now() < deadline,
+                "{name} never became {what}: {status:?}, last writes {:?}, agent ended {:?}",
+                writes(),
+                self.agent.as_ref().map(JoinHandle::is_finished)
+            );
             // Paused time moves on only when every task waits.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -181,5 +216,9 @@ pub(crate) fn status(pod: &Pod) -> portolan_api::typed::kinds::core::v1::PodStat
 
 pub(crate) fn condition(pod: &Pod, name: &str) -> String {
     let conditions = status(pod).conditions.unwrap_or_default();
-    conditions.into_iter().find(|condition| condition.type_ == name).map(|condition| condition.status).unwrap_or_default()
+    conditions
+        .into_iter()
+        .find(|condition| condition.type_ == name)
+        .map(|condition| condition.status)
+        .unwrap_or_default()
 }

@@ -97,7 +97,8 @@ fn containers_ready(pod: &Pod, statuses: &[Vec<ContainerStatus>; 3], phase: Phas
         Phase::Failed => return Verdict::no("PodFailed", ""),
         Phase::Pending | Phase::Running => {}
     }
-    let sidecars = statuses[0].iter().filter(|status| matches!(pod::container(pod, &status.name), Some((Role::Sidecar, _))));
+    let sidecars =
+        statuses[0].iter().filter(|status| matches!(pod::container(pod, &status.name), Some((Role::Sidecar, _))));
     let unready: Vec<&str> =
         sidecars.chain(&statuses[1]).filter(|status| !status.ready).map(|status| status.name.as_str()).collect();
     if unready.is_empty() {
@@ -120,7 +121,10 @@ fn ready(pod: &Pod, known: &[PodCondition], containers_ready: &Verdict) -> Verdi
                 return Verdict::no("ReadinessGatesNotReady", message);
             }
             None => {
-                let message = format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type);
+                let message = format!(
+                    "corresponding condition of pod readiness gate \"{}\" does not exist.",
+                    gate.condition_type
+                );
                 return Verdict::no("ReadinessGatesNotReady", message);
             }
         }

@@ -95,7 +95,13 @@ impl Writer<'_> {
         let ran = reported.container_id.as_deref().is_some_and(|id| !id.is_empty());
         if self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some() {
             let ended = reported.state.as_ref().is_some_and(|state| state.terminated.is_some());
-            return if ended { reported.clone() } else if ran { self.lost(reported) } else { status };
+            return if ended {
+                reported.clone()
+            } else if ran {
+                self.lost(reported)
+            } else {
+                status
+            };
         }
         if ran {
             let lost = self.lost(reported);

@@ -86,8 +86,7 @@ async fn configure(
     let security = security::of_container(pod, specification, image.as_ref(), &seccomp_dir)?;
     let resources = resources::of_container(pod, specification, context.capacity.memory_bytes);
     let image = job.image.clone().unwrap_or(reference);
-    let input =
-        ContainerInput { attempt, crash_delay, image, env, mounts, resources, security, termination_file };
+    let input = ContainerInput { attempt, crash_delay, image, env, mounts, resources, security, termination_file };
     Ok(container::container(pod, specification, input))
 }
 

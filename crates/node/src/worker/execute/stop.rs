@@ -21,7 +21,8 @@ pub(super) async fn stop(job: &Job, id: &ContainerId, name: &str, grace: Duratio
     let begun = Instant::now();
     let specification = pod::container(&job.pod, name).map(|(_, container)| container);
     let lifecycle = specification.as_ref().and_then(|container| container.lifecycle.as_ref());
-    if let (Some(specification), Some(hook)) = (&specification, lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()))
+    if let (Some(specification), Some(hook)) =
+        (&specification, lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()))
         && !grace.is_zero()
     {
         let ran = tokio::time::timeout(grace, hooks::run(context, &job.runtime, specification, id, hook)).await;

@@ -1,0 +1,143 @@
+//! `/containerLogs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use portolan_api::typed::Object;
+use portolan_runtime::{ContainerId, ContainerState};
+use tokio::sync::mpsc;
+
+use super::{Body, Query, Refusal, Shared, find, text};
+use crate::logs::{self, Options, Stream};
+use crate::pod;
+
+/// Chunks that wait for a slow reader.
+const QUEUE: usize = 32;
+
+pub(super) async fn logs(
+    shared: &Arc<Shared>,
+    namespace: &str,
+    name: &str,
+    container: &str,
+    query: &Query,
+) -> Result<Response<Body>, Refusal> {
+    let options = options(shared, query)?;
+    let (pod, runtime) = find::pod(shared, namespace, name)?;
+    if pod::container(&pod, container).is_none() {
+        let message = format!("container {container} is not valid for pod {name}");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+    }
+    let refuse = |message: String| Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+    let chosen = if query.flag(&["previous"]) {
+        let latest = runtime.latest(container);
+        // While the next start waits, the newest start is the previous one.
+        let waiting = latest.filter(|_| is_waiting(&pod, container));
+        match waiting.or_else(|| runtime.previous(container)) {
+            Some(status) => status,
+            None => {
+                return refuse(format!("previous terminated container \"{container}\" in pod \"{name}\" not found"));
+            }
+        }
+    } else {
+        match runtime.latest(container).filter(|status| status.state != ContainerState::Created) {
+            Some(status) => status,
+            None => {
+                let reason = waiting_reason(&pod, container);
+                return refuse(format!("container \"{container}\" in pod \"{name}\" is waiting to start: {reason}"));
+            }
+        }
+    };
+    let follow = query.flag(&["follow"]);
+    Ok(stream(shared, pod.uid(), chosen.id.clone(), chosen.log_path.clone(), options, follow))
+}
+
+fn stream(
+    shared: &Arc<Shared>,
+    uid: &str,
+    id: ContainerId,
+    path: PathBuf,
+    options: Options,
+    follow: bool,
+) -> Response<Body> {
+    let (sender, receiver) = mpsc::channel::<Bytes>(QUEUE);
+    let (shared_task, uid) = (shared.clone(), uid.to_owned());
+    shared.streams.spawn(async move {
+        let stop = shared_task.stop.clone();
+        let follow = follow.then(|| ended(&shared_task, &uid, &id));
+        match stop.run(logs::read(&path, &options, follow, &sender)).await {
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                let text = format!("unable to retrieve container logs for containerd://{}\n", id.0);
+                // The reader may have gone meanwhile.
+                let _ = sender.send(Bytes::from(text)).await;
+            }
+            Some(Err(error)) => tracing::warn!("read {}: {error}", path.display()),
+            Some(Ok(())) | None => {}
+        }
+    });
+    let chunks = futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    let body = StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))).boxed_unsync();
+    let (parts, _) = text(StatusCode::OK, "").into_parts();
+    Response::from_parts(parts, body)
+}
+
+/// Completes when a container no longer runs.
+async fn ended(shared: &Shared, uid: &str, id: &ContainerId) {
+    let mut snapshots = shared.context.view.subscribe();
+    let runs = |snapshot: &Arc<crate::worker::Snapshot>| {
+        let pod = snapshot.pod(uid);
+        pod.alive().any(|container| container.id == *id)
+    };
+    // The view outlives the server.
+    let _ = snapshots.wait_for(|snapshot| !runs(snapshot)).await.is_ok();
+}
+
+fn options(shared: &Shared, query: &Query) -> Result<Options, Refusal> {
+    let now = shared.context.config.clock.now();
+    let since_seconds = query.number("sinceSeconds")?;
+    let since_time = match query.get("sinceTime").filter(|text| !text.is_empty()) {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("sinceTime {text:?} is not a time of RFC 3339"))
+        })?),
+        None => None,
+    };
+    let before = |seconds: u64| {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        now.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    };
+    Ok(Options {
+        tail_lines: query.number("tailLines")?,
+        since: since_seconds.map(before).or(since_time),
+        limit_bytes: query.number("limitBytes")?,
+        timestamps: query.flag(&["timestamps"]),
+        stream: match query.get("stream") {
+            Some("Stdout") => Some(Stream::Stdout),
+            Some("Stderr") => Some(Stream::Stderr),
+            _ => None,
+        },
+    })
+}
+
+fn is_waiting(pod: &k8s_openapi::api::core::v1::Pod, container: &str) -> bool {
+    let state = pod::reported_status(pod, container).and_then(|status| status.state.as_ref());
+    state.is_some_and(|state| state.waiting.is_some())
+}
+
+fn waiting_reason(pod: &k8s_openapi::api::core::v1::Pod, container: &str) -> String {
+    let state = pod::reported_status(pod, container).and_then(|status| status.state.as_ref());
+    let waiting = state.and_then(|state| state.waiting.as_ref());
+    match waiting {
+        Some(waiting) => match (&waiting.reason, &waiting.message) {
+            (Some(reason), Some(message)) if reason != "ContainerCreating" => format!("{reason}: {message}"),
+            (Some(reason), _) => reason.clone(),
+            _ => "ContainerCreating".to_owned(),
+        },
+        None => "ContainerCreating".to_owned(),
+    }
+}

@@ -1,0 +1,191 @@
+//! `/portForward`: SPDY, plain or inside a WebSocket; a pair of streams per connection.
+//!
+//! KEP-4006 describes the tunnel: the bytes of SPDY are the payload of binary messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt as _, StreamExt as _};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use portolan_base::error::chain;
+use portolan_runtime::SandboxId;
+use portolan_runtime::spdy::{Connection, Limits, Role, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role as WebSocketRole;
+
+use super::protocol::negotiate;
+use super::upgrade::{self, Offer};
+use super::{Body, Refusal, Shared, find};
+
+const SPDY_PROTOCOLS: &[&str] = &["portforward.k8s.io"];
+const TUNNEL_PROTOCOLS: &[&str] = &["SPDY/3.1+portforward.k8s.io"];
+/// Bytes on their way between the tunnel and SPDY.
+const TUNNEL_BUFFER: usize = 64 << 10;
+/// How long the second stream of a pair may take, upstream's `streamCreationTimeout`.
+const PAIR_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    namespace: &str,
+    name: &str,
+    request: &mut Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let sandbox = find::sandbox(shared, namespace, name)?;
+    let offer = Offer::of(request.headers())?;
+    let (offered, supported) = match &offer {
+        Offer::WebSocket { protocols, .. } => (protocols, TUNNEL_PROTOCOLS),
+        Offer::Spdy { protocols } => (protocols, SPDY_PROTOCOLS),
+    };
+    let protocol = match negotiate(offered, supported) {
+        Some(protocol) => protocol,
+        None if offered.is_empty() && matches!(offer, Offer::Spdy { .. }) => SPDY_PROTOCOLS[0],
+        None => return Err(upgrade::unknown(offered, supported)),
+    };
+    let response = upgrade::accept(&offer, protocol);
+    let upgraded = hyper::upgrade::on(request);
+    let stream_shared = shared.clone();
+    shared.streams.spawn(async move {
+        let stop = stream_shared.stop.clone();
+        let serve = async {
+            let io = TokioIo::new(upgraded.await.map_err(|error| error.to_string())?);
+            match offer {
+                Offer::WebSocket { .. } => tunnel(&stream_shared, io, &sandbox).await,
+                Offer::Spdy { .. } => serve(&stream_shared, io, &sandbox).await,
+            }
+        };
+        if let Some(Err(error)) = stop.run(serve).await {
+            tracing::debug!("port forwarding ended: {error}");
+        }
+    });
+    Ok(response)
+}
+
+/// Serves the SPDY connection inside a WebSocket.
+async fn tunnel<S>(shared: &Shared, io: S, sandbox: &SandboxId) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let socket = WebSocketStream::from_raw_socket(io, WebSocketRole::Server, None).await;
+    let (mut sink, mut source) = socket.split();
+    let (near, far) = tokio::io::duplex(TUNNEL_BUFFER);
+    let (mut from_spdy, mut to_spdy) = tokio::io::split(near);
+    let inward = async {
+        while let Some(Ok(message)) = source.next().await {
+            match message {
+                Message::Binary(bytes) => {
+                    if to_spdy.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+                Message::Close(_) => break,
+                _ => {}
+            }
+        }
+        // SPDY sees the end of its transport.
+        let _ = to_spdy.shutdown().await;
+    };
+    let outward = async {
+        let mut buffer = vec![0; TUNNEL_BUFFER];
+        while let Ok(count @ 1..) = from_spdy.read(&mut buffer).await {
+            if sink.send(Message::binary(buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
+        }
+        let _ = sink.close().await;
+    };
+    let serve = serve(shared, far, sandbox);
+    tokio::pin!(inward, outward, serve);
+    tokio::select! {
+        outcome = async { tokio::join!(&mut serve, &mut outward).0 } => outcome,
+        () = &mut inward => Ok(()),
+    }
+}
+
+/// Serves pairs of streams until the client leaves.
+async fn serve<S>(shared: &Shared, io: S, sandbox: &SandboxId) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let connection = Connection::new(io, Role::Server, Limits::default());
+    let mut waiting: HashMap<String, (Stream, tokio::time::Instant)> = HashMap::new();
+    let mut forwards = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = connection.accept_stream() => stream.map_err(|error| error.to_string())?,
+            Some(_) = forwards.join_next() => continue,
+        };
+        let Some(stream) = stream else { break };
+        waiting.retain(|_, (_, since)| since.elapsed() < PAIR_TIMEOUT);
+        let kind = stream.headers().get("streamtype").unwrap_or_default().to_owned();
+        let id = match stream.headers().get("requestid") {
+            Some(id) => id.to_owned(),
+            // Old clients do not number their pairs: the error stream comes right before the data stream.
+            None if kind == "error" => stream.id().to_string(),
+            None => stream.id().saturating_sub(2).to_string(),
+        };
+        match waiting.remove(&id) {
+            None => {
+                waiting.insert(id, (stream, tokio::time::Instant::now()));
+            }
+            Some((other, _)) => {
+                let (data, error) = if kind == "data" { (stream, other) } else { (other, stream) };
+                let (runtime, sandbox) = (shared.context.config.runtime.clone(), sandbox.clone());
+                forwards.spawn(async move { forward(runtime.as_ref(), &sandbox, data, error).await });
+            }
+        }
+    }
+    connection.close().await;
+    Ok(())
+}
+
+/// Connects one pair of streams to a port of the pod.
+async fn forward(runtime: &dyn portolan_runtime::Runtime, sandbox: &SandboxId, data: Stream, mut error: Stream) {
+    let text = data.headers().get("port").unwrap_or_default().to_owned();
+    let outcome = match text.parse::<u16>() {
+        Ok(port @ 1..) => copy(runtime, sandbox, port, data).await,
+        _ => Err(format!("port {text:?} is not one")),
+    };
+    if let Err(reason) = outcome {
+        let message = format!("error forwarding port {text} to pod {}, uid : {reason}", sandbox.0);
+        // The client may have gone meanwhile.
+        let _ = error.write_all(message.as_bytes()).await;
+    }
+    let _ = error.shutdown().await;
+}
+
+async fn copy(
+    runtime: &dyn portolan_runtime::Runtime,
+    sandbox: &SandboxId,
+    port: u16,
+    data: Stream,
+) -> Result<(), String> {
+    let (mut from_pod, mut to_pod) = runtime.connect(sandbox, port).await.map_err(|error| chain(&error).to_string())?;
+    let (mut from_client, mut to_client) = tokio::io::split(data);
+    let inward = async {
+        let copied = tokio::io::copy(&mut from_client, &mut to_pod).await;
+        let _ = to_pod.shutdown().await;
+        copied.map(drop)
+    };
+    let outward = async {
+        let copied = tokio::io::copy(&mut from_pod, &mut to_client).await;
+        let _ = to_client.shutdown().await;
+        copied.map(drop)
+    };
+    tokio::pin!(inward, outward);
+    // A connection that the pod has ended takes nothing more; one that the client has half closed
+    // may still answer.
+    let outcome = tokio::select! {
+        outcome = &mut outward => outcome,
+        outcome = &mut inward => match outcome {
+            Ok(()) => outward.await,
+            Err(error) => Err(error),
+        },
+    };
+    outcome.map_err(|error| error.to_string())
+}
