@@ -203,6 +203,9 @@ impl State {
         }
         let grace = options["gracePeriodSeconds"].as_u64();
         let bound_pod = resource.1 == "pods" && object["spec"]["nodeName"].is_string() && grace != Some(0);
+        if grace == Some(0) && resource.1 == "pods" {
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        }
         if !bound_pod && !is_held(resource, &object) {
             return Ok(self.write(resource, key, None));
         }
