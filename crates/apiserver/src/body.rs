@@ -36,7 +36,8 @@ pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
         let mut first = Bytes::new();
         let mut rest: Option<BytesMut> = None;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Status::bad_request(format!("unable to read the request body: {error}")))?;
+            let frame =
+                frame.map_err(|error| Status::bad_request(format!("unable to read the request body: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             let length = rest.as_ref().map_or(first.len(), BytesMut::len) + data.len();
             if length > BODY_LIMIT {

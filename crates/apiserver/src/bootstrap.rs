@@ -36,8 +36,16 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         ensure(server, object, move |old| reconciled(old, &wanted)).await?;
     }
     for (name, value, description) in [
-        ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
     ] {
         let class = json!({
             "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
@@ -140,11 +148,7 @@ async fn own_service(server: &Server) -> Result<(), Error> {
 }
 
 /// Creates an object, or changes the one that is there if `update` wants that.
-async fn ensure(
-    server: &Server,
-    object: Value,
-    update: impl Fn(&Value) -> Option<Value>,
-) -> Result<(), Error> {
+async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Option<Value>) -> Result<(), Error> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let what = format!("{} {}", object["kind"].as_str().unwrap_or_default(), text("name"));
     let kind = GroupVersionKind::from_api_version(
@@ -183,9 +187,8 @@ async fn ensure(
             if !is_stale {
                 return Ok(());
             }
-            let change = |old: &Value, _: &mut Vec<String>| {
-                Ok(Changed::from(update(old).unwrap_or_else(|| old.clone())))
-            };
+            let change =
+                |old: &Value, _: &mut Vec<String>| Ok(Changed::from(update(old).unwrap_or_else(|| old.clone())));
             call.change(false, &mut warnings, change).await.map(drop)
         }
     };

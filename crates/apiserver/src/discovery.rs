@@ -1,10 +1,14 @@
 //! The documents by which clients learn what is served.
 
+mod openapi;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use portolan_api::discovery::{self as documents, Part};
 use serde_json::{Value, json};
 
 use crate::body::{Body, empty};
+use crate::request::Query;
 use crate::respond;
 use crate::server::Server;
 use crate::status::Status;
@@ -25,7 +29,7 @@ pub(crate) fn version() -> Response<Body> {
 }
 
 /// Answers every path that is neither a resource's nor about the server itself.
-pub(crate) fn serve(server: &Server, path: &str, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &HeaderMap) -> Result<Response<Body>, Status> {
     let segments: Vec<&str> = path[1..].split('/').collect();
     let document = match segments.as_slice() {
         [""] => Some(json!({"paths": paths()})),
@@ -35,6 +39,7 @@ pub(crate) fn serve(server: &Server, path: &str, headers: &HeaderMap) -> Result<
         ["apis", group] => documents::api_group(group, &[]),
         ["apis", group, version] => documents::api_resource_list(group, version, &[]),
         ["openid", "v1", "jwks"] => return Ok(jwks(server)),
+        ["openapi", rest @ ..] => return openapi::serve(rest, query, headers).ok_or_else(Status::no_such_path),
         [".well-known", "openid-configuration"] => return Ok(openid_configuration(server)),
         _ => None,
     };
@@ -100,10 +105,10 @@ fn tagged(headers: &HeaderMap, content_type: &'static str, document: &Value) -> 
         Ok(bytes) => bytes,
         Err(error) => return respond::status(&Status::internal(error.to_string())),
     };
-    tagged_bytes(headers, content_type, bytes)
+    tagged_bytes(headers, content_type, bytes.into())
 }
 
-fn tagged_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+fn tagged_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let tag = format!("\"{:016X}\"", hash(&bytes));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known.is_some_and(|known| known.split(',').any(|candidate| candidate.trim() == tag));

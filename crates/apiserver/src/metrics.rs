@@ -26,8 +26,7 @@ impl Label {
         let watches = query.split('&').any(|pair| matches!(pair, "watch" | "watch=true" | "watch=1"));
         let query = if watches { Query::parse("watch=true") } else { Query::default() };
         let found = Info::parse(method, uri.path(), &query).and_then(|info| {
-            let resource =
-                portolan_api::description::builtin().resource(&info.group, &info.version, &info.resource)?;
+            let resource = portolan_api::description::builtin().resource(&info.group, &info.version, &info.resource)?;
             Some(Self { verb: info.verb, resource: resource.name })
         });
         found.unwrap_or(Self { verb: "other", resource: "" })

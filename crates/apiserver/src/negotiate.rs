@@ -101,7 +101,10 @@ mod tests {
             ("*/*", Some(View::Whole)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(table)),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", Some(View::Whole)),
-            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(View::Metadata { version: "v1" })),
+            (
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                Some(View::Metadata { version: "v1" }),
+            ),
             ("application/json;as=Unheard;g=meta.k8s.io;v=v1", None),
             ("application/vnd.kubernetes.protobuf", None),
             ("application/json;stream=watch", Some(View::Whole)),

@@ -185,7 +185,11 @@ mod tests {
             ("DELETE", "/apis/apps/v1/namespaces/d/deployments", "deletecollection apps v1 deployments - d - "),
             ("GET", "/api/v1/namespaces/d/pods/p:80/proxy/a/b", "get  v1 pods proxy d p:80 /a/b"),
             ("POST", "/api/v1/nodes", "create  v1 nodes - - - "),
-            ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode", "get rbac.authorization.k8s.io v1 clusterroles - - system:node "),
+            (
+                "GET",
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+                "get rbac.authorization.k8s.io v1 clusterroles - - system:node ",
+            ),
         ];
         for (method, uri, expected) in cases {
             let (path, query) = uri.split_once('?').unwrap_or((uri, ""));

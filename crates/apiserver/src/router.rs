@@ -39,12 +39,10 @@ async fn routed(server: &Server, request: Request<Body>, peer: &Peer) -> Result<
         return Err(Status::unauthorized());
     }
     authorization::authorize(server, &user, &info)?;
-    let resource =
-        builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = resources::strategy(resource.group, resource.name);
     let info = &info;
-    let call =
-        Call { server, resource, strategy, info, query: &query, headers: &parts.headers, user: &user, now };
+    let call = Call { server, resource, strategy, info, query: &query, headers: &parts.headers, user: &user, now };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }
@@ -86,6 +84,6 @@ async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Re
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
-        _ => discovery::serve(server, path, &parts.headers),
+        _ => discovery::serve(server, path, query, &parts.headers),
     }
 }

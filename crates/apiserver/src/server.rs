@@ -127,12 +127,7 @@ impl Server {
     }
 
     /// Serves clients until `shutdown`, then lets open requests finish. Watches are ended.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        tls: Arc<rustls::ServerConfig>,
-        shutdown: Shutdown,
-    ) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Arc<rustls::ServerConfig>, shutdown: Shutdown) {
         let connections = TaskTracker::new();
         let acceptor = TlsAcceptor::from(tls);
         let stop = CancellationToken::new();
@@ -185,7 +180,8 @@ impl Connection {
             }
             Err(_) => return,
         };
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|it| it.clone().into_owned());
+        let certificate =
+            stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|it| it.clone().into_owned());
         let peer = Peer::Tls { certificate, address: self.address };
         let server = self.server.clone();
         let service = service_fn(move |request: Request<Incoming>| {

@@ -177,11 +177,7 @@ impl Status {
 
     /// 413.
     pub fn too_large(limit: usize) -> Self {
-        Self::new(
-            413,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {limit}"),
-        )
+        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
     }
 
     /// 415.
@@ -240,7 +236,10 @@ impl Status {
     pub(crate) fn too_new(requested: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {requested}, current: {current}");
         let mut status = Self::new(504, "Timeout", message)
-            .detail("causes", vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})])
+            .detail(
+                "causes",
+                vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})],
+            )
             .detail("retryAfterSeconds", 1);
         status.0.headers.push(("retry-after", "1".into()));
         status

@@ -11,9 +11,7 @@ pub(super) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result
     let name = metadata::text(new, "name");
     let refuse = |why: String| Err(Status::forbidden(&call.target(), name, &why));
     match (call.resource.group, call.resource.name) {
-        ("", "nodes") if name != node => {
-            refuse(format!("node \"{node}\" is not allowed to modify node \"{name}\""))
-        }
+        ("", "nodes") if name != node => refuse(format!("node \"{node}\" is not allowed to modify node \"{name}\"")),
         ("", "pods") => {
             let place = old.unwrap_or(new)["spec"]["nodeName"].as_str().unwrap_or_default();
             if place == node {

@@ -19,11 +19,7 @@ const PATIENCE_SECONDS: i64 = 300;
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-pub(super) async fn complete(
-    call: &Call<'_>,
-    pod: &mut Value,
-    _warnings: &mut Vec<String>,
-) -> Result<(), Status> {
+pub(super) async fn complete(call: &Call<'_>, pod: &mut Value, _warnings: &mut Vec<String>) -> Result<(), Status> {
     if !pod["spec"].is_object() {
         // Validation says what is missing.
         return Ok(());
@@ -70,9 +66,10 @@ async fn give_identity(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
 fn mount_token(spec: &mut Value) {
     const PREFIX: &str = "kube-api-access-";
     let volumes = spec["volumes"].as_array();
-    let existing = volumes.into_iter().flatten().find_map(|volume| {
-        volume["name"].as_str().filter(|name| name.starts_with(PREFIX)).map(str::to_owned)
-    });
+    let existing = volumes
+        .into_iter()
+        .flatten()
+        .find_map(|volume| volume["name"].as_str().filter(|name| name.starts_with(PREFIX)).map(str::to_owned));
     let is_new = existing.is_none();
     let name = existing.unwrap_or_else(|| crate::endpoint::generated_name(PREFIX));
     let mut used = false;
@@ -89,7 +86,10 @@ fn mount_token(spec: &mut Value) {
             used = true;
         }
     }
-    if is_new && used && let Some(spec) = spec.as_object_mut() {
+    if is_new
+        && used
+        && let Some(spec) = spec.as_object_mut()
+    {
         push(spec, "volumes", token_volume(&name));
     }
 }
@@ -125,7 +125,8 @@ async fn give_priority(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
         Some(storage::decode(&entry)?)
     };
     let value = class.as_ref().and_then(|class| class["value"].as_i64()).unwrap_or(0);
-    let preemption = class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
+    let preemption =
+        class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
     if let Some(given) = pod["spec"]["priority"].as_i64().filter(|given| *given != value) {
         let why = format!(
             "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"

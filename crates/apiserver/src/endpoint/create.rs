@@ -60,15 +60,16 @@ impl Call<'_> {
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
+        // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
+        if owner == Owner::Unrecorded {
+            self.track(None, &mut object)?;
+        }
         admission::create(self, &mut object, warnings).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut object, &context);
         let reservation = self.reserve(&mut object, None)?;
         self.validate_new(&object, &context)?;
         warnings.extend(self.strategy.warnings(&object));
-        if owner == Owner::Unrecorded {
-            self.track(None, &mut object)?;
-        }
         let stored = storage::encode(&object)?;
         if dry_run {
             return match self.find(&name).await? {

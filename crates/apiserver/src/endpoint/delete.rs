@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 
+use super::Call;
 use super::decode::parse;
 use super::metadata;
 use super::write::{ATTEMPTS, Written};
-use super::Call;
 use crate::body::{self, Body};
 use crate::request::Info;
 use crate::status::{self, Status};
@@ -62,7 +62,8 @@ impl DeleteOptions {
             return Err(Status::bad_request(format!("{kind} is not of the kind DeleteOptions")));
         }
         let query = call.query;
-        let invalid = |text: String| Status::new(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"));
+        let invalid =
+            |text: String| Status::new(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"));
         let grace_seconds = match query.get("gracePeriodSeconds") {
             "" => body["gracePeriodSeconds"].as_i64(),
             text => Some(text.parse().map_err(|_| {
@@ -84,7 +85,8 @@ impl DeleteOptions {
             ("Foreground", None) => Propagation::Foreground,
             (_, Some(_)) => {
                 return Err(invalid(
-                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set".into(),
+                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set"
+                        .into(),
                 ));
             }
             (other, None) => {
@@ -154,9 +156,8 @@ impl Call<'_> {
         for (title, field, wanted) in checks {
             let found = metadata::text(object, field);
             if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-                let why = format!(
-                    "Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}"
-                );
+                let why =
+                    format!("Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}");
                 return Err(Status::conflict(&self.target(), &self.info.name, &why));
             }
         }
@@ -251,8 +252,7 @@ fn propagate(object: &mut Value, propagation: Propagation) {
         Propagation::Foreground => Some(FOREGROUND),
     };
     let metadata = metadata::of(object);
-    let mut finalizers: Vec<Value> =
-        metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut finalizers: Vec<Value> = metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
     finalizers.retain(|name| name != ORPHAN && name != FOREGROUND);
     finalizers.extend(wanted.map(Value::from));
     if finalizers.is_empty() {

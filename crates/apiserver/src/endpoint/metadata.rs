@@ -62,7 +62,8 @@ impl Call<'_> {
             metadata.remove(*name);
         }
         let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
-        if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty()) {
+        if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty())
+        {
             let name = names::generate(base);
             metadata.insert("name".into(), name.into());
         }
@@ -98,8 +99,7 @@ impl Call<'_> {
             ));
         }
         if !given("uid").is_empty() && given("uid") != uid {
-            let why =
-                format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", given("uid"));
+            let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", given("uid"));
             return Err(Status::conflict(&target, &name, &why));
         }
         metadata.remove("selfLink");

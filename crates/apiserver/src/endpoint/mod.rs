@@ -1,8 +1,8 @@
 //! The one endpoint that serves every resource.
 
 mod create;
-mod delete;
 mod decode;
+mod delete;
 mod get;
 mod list;
 pub(crate) mod metadata;
@@ -130,7 +130,9 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
             _ => subresource::serve(call, body).await,
         };
     }
-    if !call.resource.allows(call.info.verb) {
+    // `PUT` of a collection and `POST` to an object are nothing.
+    let on_one = !matches!(call.info.verb, "create" | "deletecollection" | "list" | "watch");
+    if !call.resource.allows(call.info.verb) || on_one == call.info.name.is_empty() && call.info.verb != "watch" {
         return Err(Status::method_not_allowed());
     }
     match call.info.verb {

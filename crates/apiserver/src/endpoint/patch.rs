@@ -34,8 +34,11 @@ impl Call<'_> {
             return self.apply_patch(view, dry_run, &bytes).await;
         }
         let patch = parse(&bytes, false)?.value;
-        let written =
-            self.change(dry_run, &mut warnings, |old, warnings| self.patched(&content_type, &patch, old, warnings).map(Changed::from)).await?;
+        let written = self
+            .change(dry_run, &mut warnings, |old, warnings| {
+                self.patched(&content_type, &patch, old, warnings).map(Changed::from)
+            })
+            .await?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -70,7 +73,8 @@ impl Call<'_> {
     async fn apply_patch(&self, view: View, dry_run: bool, bytes: &[u8]) -> Result<Response<Body>, Status> {
         let manager = self.query.get("fieldManager");
         if manager.is_empty() {
-            let text = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+            let text =
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
             return Err(Status::new(422, "Invalid", text));
         }
         let decoded = parse(bytes, true)?;

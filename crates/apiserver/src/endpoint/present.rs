@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use crate::body::Body;
 use crate::negotiate::{Include, View};
+use crate::resources::print;
 use crate::status::Status;
 use crate::strategy::{AGE, Column, NAME, Strategy};
 use crate::{respond, storage};
-use crate::resources::print;
 
 impl Call<'_> {
     /// Answers with one stored object.

@@ -41,8 +41,12 @@ impl Selection {
         self.fields.matches(|field| match field {
             "metadata.name" => Some(header.name.clone().into_owned()),
             "metadata.namespace" => Some(header.namespace.clone().into_owned()),
-            "spec.nodeName" | "status.phase" | "involvedObject.uid" | "involvedObject.name"
-            | "involvedObject.namespace" | "involvedObject.kind" => {
+            "spec.nodeName"
+            | "status.phase"
+            | "involvedObject.uid"
+            | "involvedObject.name"
+            | "involvedObject.namespace"
+            | "involvedObject.kind" => {
                 let path: Vec<&str> = field.split('.').collect();
                 encoded::string_at(&entry.value, &path).map(std::borrow::Cow::into_owned)
             }
@@ -78,7 +82,10 @@ impl Call<'_> {
             if !known {
                 let kind = self.resource.kind;
                 let text = match self.strategy.selectable_fields() {
-                    [] => format!("\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", term.field),
+                    [] => format!(
+                        "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                        term.field
+                    ),
                     _ => format!("field label not supported: {}", term.field),
                 };
                 tracing::debug!(kind, field = term.field, "unknown field selector");

@@ -128,7 +128,8 @@ impl<'a> Call<'a> {
         if !given.is_empty() {
             return Ok(given.to_owned());
         }
-        let agent = self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
+        let agent =
+            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
         let mut name = agent.split('/').next().unwrap_or_default().to_owned();
         let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
         name.truncate(end);

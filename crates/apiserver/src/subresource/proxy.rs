@@ -115,7 +115,11 @@ fn container(call: &Call<'_>, pod: &Value) -> Result<String, Status> {
             let text = format!(
                 "a container name must be specified for pod {pod_name}, choose one of: {}{}",
                 list(many),
-                if init.is_empty() { String::new() } else { format!(" or one of the init containers: {}", list(&init)) }
+                if init.is_empty() {
+                    String::new()
+                } else {
+                    format!(" or one of the init containers: {}", list(&init))
+                }
             );
             Err(Status::bad_request(text))
         }
@@ -195,11 +199,7 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {port:?}")))?;
     let address = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
     let address = address.ok_or_else(|| Status::unavailable(format!("pod {name} has no address yet")))?;
-    Ok(Backend {
-        address: SocketAddr::new(address, port),
-        security: Security::Plain,
-        path_and_query: rest(call, uri),
-    })
+    Ok(Backend { address: SocketAddr::new(address, port), security: Security::Plain, path_and_query: rest(call, uri) })
 }
 
 /// One ready endpoint of a service.

@@ -13,7 +13,17 @@ use crate::respond;
 use crate::status::Status;
 
 const VERBS: [&str; 11] = [
-    "bind", "create", "delete", "deletecollection", "escalate", "get", "impersonate", "list", "patch", "update", "watch",
+    "bind",
+    "create",
+    "delete",
+    "deletecollection",
+    "escalate",
+    "get",
+    "impersonate",
+    "list",
+    "patch",
+    "update",
+    "watch",
 ];
 
 /// Whether objects of the resource are questions.
@@ -105,8 +115,7 @@ fn rules(call: &Call<'_>, namespace: &str) -> Value {
         .iter()
         .filter(|rule| !rule.resources.is_empty())
         .map(|rule| {
-            let mut entry =
-                json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+            let mut entry = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
             if !rule.resource_names.is_empty() {
                 entry["resourceNames"] = json!(rule.resource_names);
             }

@@ -43,8 +43,7 @@ fn scaled(call: &Call<'_>, old: &Value, wanted: &Value) -> Result<Changed, Statu
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let path = portolan_api::field::Path::new("spec").child("replicas");
-        let error =
-            portolan_api::field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
+        let error = portolan_api::field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
         return Err(Status::invalid("autoscaling", "Scale", &call.info.name, &[error]));
     }
     let mut new = old.clone();

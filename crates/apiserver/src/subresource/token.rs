@@ -110,7 +110,10 @@ async fn bound(call: &Call<'_>, reference: &Value) -> Result<Bound, Status> {
     };
     let uid = storage::uid(&entry);
     if !text("uid").is_empty() && text("uid") != uid {
-        let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+            text("uid")
+        );
         return Err(Status::conflict(&Target { group: "", resource }, name, &why));
     }
     let object = BoundObject { name: name.to_owned(), uid };

@@ -1,0 +1,8 @@
+//! The API server over a store in a temporary folder, asked in process.
+
+mod access;
+mod collections;
+mod objects;
+mod refusals;
+mod support;
+mod watches;

@@ -1,0 +1,160 @@
+//! Bad requests get the code and the words that clients know, and change nothing.
+
+use crate::support::cluster;
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+#[tokio::test]
+async fn every_refusal_says_why() {
+    let cluster = cluster().await;
+    cluster.config_map("taken", serde_json::json!({})).await;
+    let json = "application/json";
+    let long = format!("{{\"data\":{{\"x\":\"{}\"}}}}", "x".repeat(3 << 20));
+    let cases: &[(&str, &str, &str, &str, &str)] = &[
+        ("GET", "/api/v1/namespaces/default/configmaps/none", "", "", "404 configmaps \"none\" not found"),
+        ("GET", "/apis/apps/v1/namespaces/default/deployments/none", "", "", "404 deployments.apps \"none\" not found"),
+        ("GET", "/api/v1/unheard", "", "", "404 the server could not find the requested resource"),
+        ("GET", "/apis/unheard.example/v1/things", "", "", "404 the server could not find the requested resource"),
+        ("PUT", CONFIG_MAPS, json, "{}", "405 the server does not allow this method on the requested resource"),
+        ("POST", CONFIG_MAPS, json, r#"{"metadata":{"name":"taken"}}"#, "409 configmaps \"taken\" already exists"),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            r#"{"metadata":{"name":"Upper"}}"#,
+            "422 ConfigMap \"Upper\" is invalid: metadata.name: Invalid value: \"Upper\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            "{}",
+            "422 ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required",
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/none/configmaps",
+            json,
+            r#"{"metadata":{"name":"a"}}"#,
+            "404 namespaces \"none\" not found",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            r#"{"metadata":{"name":"a","namespace":"b"}}"#,
+            "400 the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            r#"{"apiVersion":"apps/v1","metadata":{"name":"a"}}"#,
+            "400 the API version in the data (apps/v1) does not match the expected API version (v1)",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            "application/xml",
+            "<a/>",
+            "415 the body of the request was in an unknown format (application/xml) - accepted media types include: application/json, application/yaml",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            "{\"data\":",
+            "400 the object provided is unrecognized: EOF while parsing a value at line 1 column 8",
+        ),
+        (
+            "POST",
+            CONFIG_MAPS,
+            json,
+            r#"{"metadata":{"name":"a"},"data":{"x":5}}"#,
+            "400 ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+        ),
+        ("POST", CONFIG_MAPS, json, &long, "413 Request entity too large: limit is 3145728"),
+        (
+            "PATCH",
+            "/api/v1/namespaces/default/configmaps/taken",
+            json,
+            "{}",
+            "415 the body of the request was in an unknown format (application/json) - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+        ),
+        (
+            "PUT",
+            "/api/v1/namespaces/default/configmaps/taken",
+            json,
+            r#"{"metadata":{"name":"other"}}"#,
+            "400 the name of the object (other) does not match the name on the URL (taken)",
+        ),
+        (
+            "PUT",
+            "/api/v1/namespaces/default/configmaps/none",
+            json,
+            r#"{"metadata":{"name":"none"}}"#,
+            "404 configmaps \"none\" not found",
+        ),
+        (
+            "PUT",
+            "/api/v1/namespaces/default/configmaps/taken",
+            json,
+            r#"{"metadata":{"name":"taken","resourceVersion":"1"}}"#,
+            "409 Operation cannot be fulfilled on configmaps \"taken\": the object has been modified; please apply your changes to the latest version and try again",
+        ),
+        ("GET", "/api/v1/pods?fieldSelector=spec.unheard%3Dx", "", "", "400 field label not supported: spec.unheard"),
+        (
+            "GET",
+            "/api/v1/pods?resourceVersion=x",
+            "",
+            "",
+            "422 ListOptions.meta.k8s.io \"\" is invalid: resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "GET",
+            "/api/v1/pods?resourceVersionMatch=Exact",
+            "",
+            "",
+            "422 ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            "GET",
+            "/api/v1/pods?watch=true&sendInitialEvents=true",
+            "",
+            "",
+            "422 ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            "DELETE",
+            "/api/v1/namespaces/default",
+            "",
+            "",
+            "403 namespaces \"default\" is forbidden: this namespace may not be deleted",
+        ),
+        ("POST", "/api/v1/namespaces/default/pods/none/eviction", json, "{}", "404 pods \"none\" not found"),
+    ];
+    let before = cluster.get(CONFIG_MAPS).await.body["items"].clone();
+    for (method, uri, content_type, body, expected) in cases {
+        let answer = cluster.ask(method, uri, content_type, body).await;
+        assert_eq!(answer.text(), *expected, "{method} {uri} {}", &body[..body.len().min(80)]);
+        assert_eq!(answer.body["code"], answer.code.as_u16(), "{method} {uri}");
+    }
+    assert_eq!(cluster.get(CONFIG_MAPS).await.body["items"], before);
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_warned_about_or_ignored_as_asked() {
+    let cluster = cluster().await;
+    let body = r#"{"metadata":{"name":"a"},"unheard":1,"data":{}}"#;
+    let strict = cluster.ask("POST", &format!("{CONFIG_MAPS}?fieldValidation=Strict"), "application/json", body).await;
+    assert_eq!(
+        strict.text(),
+        "400 ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"unheard\""
+    );
+    let warned = cluster.ask("POST", &format!("{CONFIG_MAPS}?dryRun=All"), "application/json", body).await;
+    assert_eq!(warned.code, 201);
+    assert_eq!(warned.headers["warning"], "299 - \"unknown field \\\"unheard\\\"\"");
+    assert_eq!(warned.body.get("unheard"), None);
+    let ignored = cluster.ask("POST", &format!("{CONFIG_MAPS}?fieldValidation=Ignore"), "application/json", body).await;
+    assert_eq!((ignored.code.as_u16(), ignored.headers.get("warning")), (201, None));
+}

@@ -1,0 +1,144 @@
+//! A server and short ways to ask it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use portolan_apiserver::{Body, Config, Networks, Peer, Server, empty, full};
+use portolan_base::{ManualClock, Readiness};
+use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User};
+use portolan_store::Store;
+use portolan_store::embedded::{Embedded, Options};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A server with its store.
+pub(crate) struct Cluster {
+    pub(crate) server: Arc<Server>,
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) authority: Arc<Authority>,
+    _directory: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The code and, for a refusal, its text.
+    pub(crate) fn text(&self) -> String {
+        match self.body["message"].as_str() {
+            Some(message) if self.body["kind"] == "Status" => format!("{} {message}", self.code.as_u16()),
+            _ => self.code.as_u16().to_string(),
+        }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.body["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).expect("has a revision")
+    }
+}
+
+pub(crate) async fn cluster() -> Cluster {
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let authority = Arc::new(Authority::load_or_create(directory.path(), "test").expect("an authority"));
+    let tokens = TokenIssuer::load_or_create(directory.path(), "https://kubernetes.default.svc").expect("an issuer");
+    let node_client = authority
+        .issue(&CertificateRequest {
+            common_name: "system:apiserver".into(),
+            organization: None,
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            usage: Usage::Client,
+            valid_for: Duration::from_secs(3600),
+        })
+        .expect("a certificate");
+    let store = Arc::new(Embedded::open(Options::new(directory.path().join("store"))).expect("a store"));
+    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
+    let config = Config {
+        store: store.clone(),
+        authority: authority.clone(),
+        tokens: Arc::new(tokens),
+        clock: clock.clone(),
+        networks: Networks::default(),
+        advertise: ([127, 0, 0, 1], 6443).into(),
+        node_client,
+        readiness: Readiness::default(),
+    };
+    let server = Server::start(config).await.expect("the server starts");
+    let cluster = Cluster { server, store, clock, authority, _directory: directory };
+    let account = json!({"metadata": {"name": "default"}});
+    let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    cluster
+}
+
+pub(crate) fn admin() -> User {
+    User::new("admin", ["system:masters"])
+}
+
+impl Cluster {
+    pub(crate) async fn raw(&self, user: User, request: Request<Body>) -> http::Response<Body> {
+        self.server.handle(request, Peer::Trusted(user)).await
+    }
+
+    pub(crate) async fn send(&self, user: User, request: Request<Body>) -> Answer {
+        let response = self.raw(user, request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("the body arrives").to_bytes();
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Answer { code: parts.status, headers: parts.headers, body }
+    }
+
+    /// A request by the admin; `content_type` may be empty.
+    pub(crate) async fn ask(&self, method: &str, uri: &str, content_type: &str, body: &str) -> Answer {
+        self.send(admin(), request(method, uri, content_type, body)).await
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.ask("GET", uri, "", "").await
+    }
+
+    pub(crate) async fn create(&self, uri: &str, body: Value) -> Answer {
+        self.ask("POST", uri, "application/json", &body.to_string()).await
+    }
+
+    pub(crate) async fn update(&self, uri: &str, body: &Value) -> Answer {
+        self.ask("PUT", uri, "application/json", &body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, uri: &str, options: Value) -> Answer {
+        self.ask("DELETE", uri, "application/json", &options.to_string()).await
+    }
+
+    pub(crate) async fn config_map(&self, name: &str, labels: Value) -> Answer {
+        let body = json!({"metadata": {"name": name, "labels": labels}, "data": {"n": name}});
+        let made = self.create("/api/v1/namespaces/default/configmaps", body).await;
+        assert_eq!(made.code, 201, "{made:?}");
+        made
+    }
+
+    pub(crate) async fn compact(&self) {
+        let revision = self.store.status().await.revision;
+        self.store.compact(revision).await.expect("compacts");
+    }
+}
+
+pub(crate) fn request(method: &str, uri: &str, content_type: &str, body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method.parse::<Method>().expect("a method")).uri(uri);
+    if !content_type.is_empty() {
+        request = request.header("content-type", content_type);
+    }
+    let body = if body.is_empty() { empty() } else { full(body.to_owned()) };
+    request.body(body).expect("a request")
+}
+
+pub(crate) fn pod(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
