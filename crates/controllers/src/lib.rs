@@ -54,3 +54,6 @@ pub async fn run(config: Config, shutdown: Shutdown) {
         tracing::warn!("{name} did not stop in good order");
     }
 }
+
+#[cfg(test)]
+mod tests;

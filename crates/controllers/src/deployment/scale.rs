@@ -1,6 +1,6 @@
 //! Sizes of the ReplicaSets of a deployment.
 
-use super::annotations::MAX_REPLICAS;
+use super::annotations::{DESIRED_REPLICAS, MAX_REPLICAS};
 use super::limits::Limits;
 use super::plan::Set;
 
@@ -61,7 +61,10 @@ pub(super) fn proportionally(new: &mut Option<Set>, old: &mut [Set], limits: &Li
         }
         return;
     }
-    let saturated = |set: &Set| set.replicas >= limits.replicas && set.available() >= limits.replicas;
+    let saturated = |set: &Set| {
+        let desired = set.annotations.get(DESIRED_REPLICAS).and_then(|desired| desired.parse().ok());
+        desired == Some(limits.replicas) && set.replicas == limits.replicas && set.available() >= limits.replicas
+    };
     if let Some((new, old)) = sets.split_last_mut().filter(|(new, _)| has_new && saturated(new)) {
         // The rollout is over but for the old pods.
         old.iter_mut().for_each(|set| set.scale(0, limits));
