@@ -70,11 +70,11 @@ pub(super) fn observe(
         conditions.set("Available", "False", "MinimumReplicasUnavailable", text);
     }
     let requeue_at = progress(deployment, spec, limits, new, old, &before, &counts, &mut conditions);
-    let failures = new.into_iter().chain(old).filter_map(|set| {
+    let mut failures = new.into_iter().chain(old).filter_map(|set| {
         let conditions = set.original.status.as_ref()?.conditions.as_ref()?;
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
     });
-    match failures.last() {
+    match failures.next_back() {
         Some(failure) => {
             let reason = failure.reason.as_deref().unwrap_or_default();
             conditions.set("ReplicaFailure", "True", reason, failure.message.as_deref().unwrap_or_default());
