@@ -68,7 +68,7 @@ async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Re
         "/" => "/",
         path => path.trim_end_matches('/'),
     };
-    let first = path.splitn(3, '/').nth(1).unwrap_or_default();
+    let first = path.split('/').nth(1).unwrap_or_default();
     let open = OPEN_PATHS.iter().any(|known| known[1..] == *first);
     if !open {
         if is_anonymous(user) {

@@ -136,10 +136,7 @@ impl Status {
 
     /// 406.
     pub fn not_acceptable(supported: &[&str]) -> Self {
-        let message = format!(
-            "only the following media types are accepted: {}",
-            supported.iter().copied().collect::<Vec<_>>().join(", ")
-        );
+        let message = format!("only the following media types are accepted: {}", supported.join(", "));
         Self::new(406, "NotAcceptable", message)
     }
 
