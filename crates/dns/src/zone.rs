@@ -24,6 +24,7 @@ pub struct Zone {
 
 /// What is to be done with a packet.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
 pub enum Outcome {
     /// The answer is in the buffer.
     Answered,
