@@ -19,7 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role as WebSocketRole;
 
-use super::protocol::negotiate;
+use super::protocol::{goodbye, negotiate};
 use super::upgrade::{self, Offer};
 use super::{Body, Refusal, Shared, find};
 
@@ -97,7 +97,7 @@ where
                 return;
             }
         }
-        let _ = sink.close().await;
+        let _ = sink.send(goodbye()).await;
     };
     let serve = serve(shared, far, sandbox);
     tokio::pin!(inward, outward, serve);

@@ -3,6 +3,9 @@
 use portolan_runtime::TerminalSize;
 use serde::Deserialize;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// Channel numbers in WebSocket messages.
 pub(super) const STDIN: u8 = 0;
@@ -76,6 +79,12 @@ pub(super) fn terminal_size(message: &[u8]) -> Option<TerminalSize> {
     }
     let size: Size = serde_json::from_slice(message).ok()?;
     Some(TerminalSize { width: size.width, height: size.height })
+}
+
+/// The last message of a WebSocket. Without a code the client's library reports an abnormal end
+/// (RFC 6455, section 7.1.5: 1005), and kubectl prints that as an error.
+pub(super) fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Shared;
 use super::command::Command;
-use super::protocol::{CLOSE, ERROR, Ending, RESIZE, STDERR, STDIN, STDOUT, terminal_size};
+use super::protocol::{CLOSE, ERROR, Ending, RESIZE, STDERR, STDIN, STDOUT, goodbye, terminal_size};
 
 /// Newest first.
 pub(super) const SUPPORTED: &[&str] =
@@ -42,8 +42,8 @@ where
         while let Some(message) = receiver.recv().await {
             sink.send(message).await.map_err(|error| error.to_string())?;
         }
-        // Says goodbye; a client that is gone does not hear it.
-        let _ = sink.close().await;
+        // A client that is gone does not hear it.
+        let _ = sink.send(goodbye()).await;
         Ok(())
     };
     let work = async {
