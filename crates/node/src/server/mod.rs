@@ -10,8 +10,6 @@ mod port_forward;
 mod protocol;
 mod spdy_command;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod upgrade;
 mod websocket_command;
 

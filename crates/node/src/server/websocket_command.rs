@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt as _, StreamExt as _};
 use portolan_base::error::chain;
-use portolan_runtime::{ExecSession, Reader};
+use portolan_runtime::{ExecSession, Reader, StreamOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -49,8 +49,11 @@ where
     let work = async {
         // Owned here, so that the writer ends with this.
         let sender = sender;
-        // Clients check that every channel is there by an empty message on each.
-        for channel in [STDOUT, STDERR, ERROR] {
+        // Clients check that every channel they asked for is there by an empty message on each.
+        let StreamOptions { stdout, stderr, .. } = command.options;
+        for (channel, _) in
+            [(STDOUT, stdout), (STDERR, stderr), (ERROR, true)].into_iter().filter(|(_, wanted)| *wanted)
+        {
             codec.send(&sender, channel, &[]).await;
         }
         let ending = match command.start(shared).await {

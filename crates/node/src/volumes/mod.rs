@@ -4,8 +4,6 @@ mod atomic;
 mod content;
 mod filesystem;
 mod mounts;
-#[cfg(test)]
-mod tests;
 mod token;
 
 use std::path::{Path, PathBuf};

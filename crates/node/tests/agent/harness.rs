@@ -145,6 +145,10 @@ impl Node {
         }
     }
 
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

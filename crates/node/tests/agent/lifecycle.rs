@@ -1,6 +1,12 @@
 //! Lives of pods.
 
+use std::time::Duration;
+
+use portolan_api::typed::kinds::core::v1::{ConfigMap, Pod};
+use portolan_client::DeleteOptions;
 use portolan_runtime::Runtime as _;
+use portolan_runtime::simulated::Operation;
+use portolan_runtime::simulated::program::Program;
 use serde_json::json;
 
 use crate::harness::{Node, condition, status};
@@ -30,16 +36,250 @@ async fn a_deleted_pod_leaves_nothing_behind() {
     let node = Node::start().await;
     node.create("web", json!({"volumes": [{"name": "tmp", "emptyDir": {}}]})).await;
     node.until_ready("web").await;
-    node.client
-        .delete::<portolan_api::typed::kinds::core::v1::Pod>("default", "web", &Default::default())
-        .await
-        .expect("deletable");
+    node.client.delete::<Pod>("default", "web", &DeleteOptions::default()).await.expect("deletable");
     node.until_gone("web").await;
-    let empty = async {
-        while !node.runtime.sandboxes().await.expect("listed").is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    until_empty(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_adopts_what_runs() {
+    let mut node = Node::start().await;
+    node.create(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app:1",
+        "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": 60}}]}),
+    )
+    .await;
+    node.until_ready("web").await;
+    let before = (node.runtime.sandboxes().await.expect("listed"), node.runtime.containers().await.expect("listed"));
+    node.kill().await;
+    node.api.clear_requests();
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let pod = node.pod("web").expect("it is there");
+    assert_eq!(condition(&pod, "Ready"), "True", "the probe has not spoken yet");
+    let after = (node.runtime.sandboxes().await.expect("listed"), node.runtime.containers().await.expect("listed"));
+    assert_eq!(before, after);
+    let writes = node.api.writes();
+    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_deleted_while_the_agent_was_away_is_removed() {
+    let mut node = Node::start().await;
+    node.create("web", json!({})).await;
+    node.until_ready("web").await;
+    node.kill().await;
+    let options = DeleteOptions::now();
+    node.client.delete::<Pod>("default", "web", &options).await.expect("deletable");
+    node.run();
+    until_empty(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashing_container_is_restarted_after_growing_delays() {
+    let node = Node::start().await;
+    node.runtime.set_program("app", Program::exits(1));
+    node.create("web", json!({})).await;
+    node.until("web", "restarted 3 times", |pod| pod.is_some_and(|pod| restarts(pod) == 3)).await;
+    let starts: Vec<i64> = {
+        let pod = node.pod("web").expect("it is there");
+        let status = &status(&pod).container_statuses.expect("one container")[0];
+        let waits = status.state.clone().and_then(|state| state.waiting).and_then(|waiting| waiting.reason);
+        assert!(matches!(waits.as_deref(), None | Some("CrashLoopBackOff")), "{waits:?}");
+        let begun = status_start(&pod);
+        vec![node.now().as_second() - begun]
+    };
+    // At once, then 10 s, then 20 s.
+    assert!((30..=34).contains(&starts[0]), "{starts:?}");
+    let events = node.events("web");
+    assert!(
+        events.iter().any(|event| event.starts_with("BackOff Back-off restarting failed container app in pod web_")),
+        "{events:?}"
+    );
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_probes_restart_a_container_and_say_so() {
+    let node = Node::start().await;
+    node.create(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app:1",
+        "livenessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 5, "failureThreshold": 2}}]}),
+    )
+    .await;
+    node.until("web", "restarted", |pod| pod.is_some_and(|pod| restarts(pod) == 1)).await;
+    let events = node.events("web");
+    for expected in
+        ["Unhealthy Liveness probe failed: ", "Killing Container app failed liveness probe, will be restarted"]
+    {
+        assert!(events.iter().any(|event| event.starts_with(expected)), "{expected}: {events:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_follows_the_probe() {
+    let node = Node::start().await;
+    node.create(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app:1",
+        "startupProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
+        "readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1}}]}),
+    )
+    .await;
+    node.until("web", "started", |pod| {
+        let statuses = pod.and_then(|pod| status(pod).container_statuses).unwrap_or_default();
+        statuses.iter().any(|status| status.started == Some(true))
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let pod = node.pod("web").expect("it is there");
+    assert_eq!(condition(&pod, "Ready"), "False");
+    assert_eq!(restarts(&pod), 0);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_cannot_be_pulled_is_told_and_tried_again() {
+    let node = Node::start().await;
+    node.runtime.fail(Operation::Pull, "app:1", "no such image");
+    node.create("web", json!({})).await;
+    let waits = |pod: Option<&Pod>, reason: &str| {
+        let statuses = pod.and_then(|pod| status(pod).container_statuses).unwrap_or_default();
+        let waiting = statuses.into_iter().find_map(|status| status.state.and_then(|state| state.waiting));
+        waiting.is_some_and(|waiting| {
+            waiting.reason.as_deref() == Some(reason)
+                && waiting.message.is_some_and(|text| text.contains("no such image"))
+        })
+    };
+    node.until("web", "backing off", |pod| waits(pod, "ImagePullBackOff")).await;
+    node.runtime.heal();
+    node.until_ready("web").await;
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_configuration_is_told_and_found_later() {
+    let node = Node::start().await;
+    node.create(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app:1", "envFrom": [{"configMapRef": {"name": "late"}}]}]}),
+    )
+    .await;
+    node.until("web", "waiting for its configuration", |pod| {
+        let statuses = pod.and_then(|pod| status(pod).container_statuses).unwrap_or_default();
+        let waiting = statuses.into_iter().find_map(|status| status.state.and_then(|state| state.waiting));
+        waiting.is_some_and(|waiting| {
+            waiting.reason.as_deref() == Some("CreateContainerConfigError")
+                && waiting.message.as_deref() == Some("configmap \"late\" not found")
+        })
+    })
+    .await;
+    let map = json!({"metadata": {"name": "late", "namespace": "default"}, "data": {"A": "b"}});
+    let map: ConfigMap = serde_json::from_value(map).expect("valid");
+    node.client.create(&map).await.expect("creatable");
+    node.until_ready("web").await;
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_end_in_their_phase() {
+    let node = Node::start().await;
+    node.runtime.set_program("good", Program::exits(0));
+    node.runtime.set_program("bad", Program::exits(2));
+    for (name, phase) in [("good", "Succeeded"), ("bad", "Failed")] {
+        let spec = json!({"restartPolicy": "Never", "containers": [{"name": name, "image": "app:1"}]});
+        node.create(name, spec).await;
+        node.until_phase(name, phase).await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_have_the_content_of_their_sources_and_follow_it() {
+    let node = Node::start().await;
+    let map = json!({"metadata": {"name": "map", "namespace": "default"}, "data": {"key": "old"}});
+    let map: ConfigMap = serde_json::from_value(map).expect("valid");
+    let map = node.client.create(&map).await.expect("creatable");
+    let pod = node
+        .create("web", json!({"volumes": [{"name": "conf", "configMap": {"name": "map"}}, {"name": "tmp", "emptyDir": {}}],
+            "containers": [{"name": "app", "image": "app:1", "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]}]}))
+        .await;
+    node.until_ready("web").await;
+    let file = node.data_dir().join("pods").join(pod.metadata.uid.expect("a uid")).join("volumes/conf/key");
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), "old");
+    let mut map = map;
+    map.data = Some([("key".to_owned(), "new".to_owned())].into());
+    node.client.update(&map).await.expect("changeable");
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), "new");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unsupported_volume_is_told() {
+    let node = Node::start().await;
+    node.create("web", json!({"volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "c"}}]})).await;
+    let told = async {
+        while !node
+            .events("web")
+            .iter()
+            .any(|event| event.starts_with("FailedMount MountVolume.SetUp failed for volume \"disk\""))
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), empty).await.expect("the sandbox is removed");
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the event is written");
     node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_registers_and_an_idle_one_only_renews_its_lease() {
+    let node = Node::start().await;
+    node.create("web", json!({})).await;
+    node.until_ready("web").await;
+    let object = &node.api.objects::<portolan_api::typed::kinds::core::v1::Node>()[0];
+    let labels = object.metadata.labels.clone().unwrap_or_default();
+    assert_eq!(labels.get("kubernetes.io/hostname").map(String::as_str), Some("north"));
+    let status = object.status.clone().unwrap_or_default();
+    let capacity = status.capacity.unwrap_or_default();
+    assert_eq!(
+        (capacity["cpu"].0.as_str(), capacity["memory"].0.as_str(), capacity["pods"].0.as_str()),
+        ("2", "4194304Ki", "110")
+    );
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    node.api.clear_requests();
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let others: Vec<String> = node
+        .api
+        .writes()
+        .into_iter()
+        .filter(|write| !write.contains("/leases/") && !write.contains("/nodes/"))
+        .collect();
+    assert_eq!(others, Vec::<String>::new());
+    let statuses = node.api.writes().into_iter().filter(|write| write.contains("/nodes/")).count();
+    assert!(statuses <= 1, "{statuses} writes of an unchanged status");
+    node.stop().await;
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    status(pod).container_statuses.unwrap_or_default().iter().map(|status| status.restart_count).sum()
+}
+
+fn status_start(pod: &Pod) -> i64 {
+    status(pod).start_time.expect("it has started").0.as_second()
+}
+
+async fn until_empty(node: &Node) {
+    let empty = async {
+        while !node.runtime.sandboxes().await.expect("listed").is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), empty).await.expect("the sandbox is removed");
 }
