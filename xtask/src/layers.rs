@@ -21,7 +21,7 @@ const TABLE: [(&str, u8, &[&str]); 24] = [
     ("apiserver", 2, &["base", "api", "store", "identity"]),
     ("controllers", 3, &["base", "api", "client"]),
     ("scheduler", 3, &["base", "api", "client"]),
-    ("network", 3, &["base", "api", "catalog", "policy"]),
+    ("network", 3, &["base", "api", "catalog", "client", "policy"]),
     ("dns", 3, &["base", "catalog"]),
     ("registry", 3, &["base", "api", "catalog", "client"]),
     ("registry-consul", 3, &["base", "api", "catalog", "client", "store"]),
@@ -32,7 +32,7 @@ const TABLE: [(&str, u8, &[&str]); 24] = [
     ("docker-api", 3, &["base", "api", "client", "compose"]),
     ("cli", 3, &["base", "api", "client", "compose"]),
     ("ui", 3, &["base", "api", "client", "compose"]),
-    ("node", 4, &["base", "api", "client", "runtime", "network"]),
+    ("node", 4, &["base", "api", "client", "identity", "network", "runtime"]),
 ];
 
 /// Crates that may use all others.

@@ -1,5 +1,6 @@
 //! Tasks of the repository itself: `cargo xtask <task>`.
 
+mod audit;
 mod codegen;
 mod layers;
 
@@ -30,12 +31,15 @@ enum Task {
     },
     /// Checks that the crates depend on each other only as the table of layers allows.
     Layers,
+    /// Checks licences and sources of dependencies, and that each is listed with its reason.
+    Audit,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Codegen { openapi, check } => codegen::run(&openapi, check),
         Task::Layers => layers::run(),
+        Task::Audit => audit::run(&workspace()),
     }
 }
 
