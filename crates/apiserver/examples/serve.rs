@@ -51,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
         advertise: address,
         node_client: issue("system:apiserver", Some("system:masters"), Usage::Client)?,
         readiness: Readiness::default(),
+        scratch: directory.to_path_buf(),
     };
     let tls = server_tls(&issue("apiserver", None, Usage::Server)?, authority.certificate_pem())?;
     let server = Server::start(config).await?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub node_client: KeyPairPem,
     /// Board on which the process says which parts are up; shown by `/readyz`.
     pub readiness: Readiness,
+    /// Folder for files that live as long as one request; on a disk with room for a backup.
+    pub scratch: PathBuf,
 }
 
 /// Address ranges of the cluster.

@@ -8,6 +8,7 @@
 mod admission;
 mod authentication;
 pub mod authorization;
+mod backup;
 mod body;
 mod bootstrap;
 mod config;

@@ -10,7 +10,7 @@ use crate::endpoint::{self, Call};
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
-use crate::{authentication, authorization, discovery, health, resources, respond};
+use crate::{authentication, authorization, backup, discovery, health, resources, respond};
 
 /// Paths that anyone may see.
 const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
@@ -83,6 +83,7 @@ async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Re
     match first {
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
+        "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server).await,
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         _ => discovery::serve(server, path, query, &parts.headers),
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use portolan_client::{Body, HttpsTransport, Kubeconfig, Transport};
+use portolan_client::{Body, Client, HttpsTransport, Kubeconfig, Transport};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -67,7 +67,7 @@ impl Resource {
 /// A connection to the API server.
 #[derive(Debug)]
 pub struct Api {
-    transport: Arc<dyn Transport>,
+    transport: Arc<HttpsTransport>,
     namespace: String,
     resources: OnceCell<Vec<Resource>>,
 }
@@ -93,6 +93,16 @@ impl Api {
         &self.namespace
     }
 
+    /// The connection itself, for requests that upgrade it.
+    pub(crate) fn transport(&self) -> &HttpsTransport {
+        &self.transport
+    }
+
+    /// A client for typed requests over the same connection.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.transport.clone())
+    }
+
     /// Sends a request and returns the response as it comes; an error status becomes an error.
     pub(crate) async fn send(
         &self,
@@ -111,17 +121,7 @@ impl Api {
             return Ok(response);
         }
         let status = response.status();
-        let body = collect(response).await?;
-        match serde_json::from_slice::<Value>(&body) {
-            Ok(value) if value["kind"] == "Status" => {
-                bail!(
-                    "Error from server ({}): {}",
-                    value["reason"].as_str().unwrap_or(status.canonical_reason().unwrap_or("Unknown")),
-                    value["message"].as_str().unwrap_or_default()
-                )
-            }
-            _ => bail!("Error from server: {status}: {}", String::from_utf8_lossy(&body)),
-        }
+        Err(refusal(status, &collect(response).await?))
     }
 
     /// Sends a request and reads a JSON answer.
@@ -230,6 +230,18 @@ fn parse_discovery(document: &Value, resources: &mut Vec<Resource>) {
                 });
             }
         }
+    }
+}
+
+/// What a server said when it refused, as kubectl words it.
+pub(crate) fn refusal(status: http::StatusCode, body: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) if value["kind"] == "Status" => anyhow::anyhow!(
+            "Error from server ({}): {}",
+            value["reason"].as_str().unwrap_or(status.canonical_reason().unwrap_or("Unknown")),
+            value["message"].as_str().unwrap_or_default()
+        ),
+        _ => anyhow::anyhow!("Error from server: {status}: {}", String::from_utf8_lossy(body)),
     }
 }
 

@@ -7,10 +7,15 @@ mod api;
 mod commands;
 mod output;
 mod place;
+mod remote_command;
+mod terminal;
+
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 pub use api::Api;
+pub use commands::explain::{ExplainPlacement, NodeVerdict};
 pub use output::{Format, table};
 pub use place::Place;
 
@@ -51,6 +56,8 @@ pub enum Command {
     Explain(Scoped<commands::explain::Arguments>),
     /// Print a container's output.
     Logs(Scoped<commands::logs::Arguments>),
+    /// Run a command in a container.
+    Exec(Scoped<commands::exec::Arguments>),
     /// Change the number of replicas.
     Scale(Scoped<commands::scale::Arguments>),
     /// Delete objects.
@@ -62,21 +69,27 @@ pub enum Command {
     Register(Scoped<commands::register::Arguments>),
     /// Follow the changes of the registry.
     Watch(Scoped<commands::watch::Arguments>),
+    /// Write everything in the store to a file, while the cluster runs.
+    Backup(Scoped<commands::backup::Arguments>),
 }
 
 impl Command {
-    /// Runs the command; its output goes to standard output.
+    /// Runs the command; its output goes to standard output. Returns the exit code of the process.
+    ///
+    /// `explain_placement` is the scheduler's own judgement, for `explain`.
     ///
     /// # Errors
     /// What went wrong, in words for the person at the terminal.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, explain_placement: ExplainPlacement) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Exec(scoped) => return commands::exec::run(&scoped.api()?, scoped.arguments).await,
+            Self::Backup(scoped) => commands::backup::run(&scoped.api()?, scoped.arguments).await,
             Self::Status(scoped) => commands::status::run(&scoped.common, scoped.arguments).await,
             Self::Kubeconfig(scoped) => commands::kubeconfig::run(&scoped.common, &scoped.arguments),
             Self::Apply(scoped) => commands::apply::run(&scoped.api()?, scoped.arguments).await,
             Self::Get(scoped) => commands::get::run(&scoped.api()?, scoped.arguments).await,
             Self::Describe(scoped) => commands::describe::run(&scoped.api()?, scoped.arguments).await,
-            Self::Explain(scoped) => commands::explain::run(&scoped.api()?, scoped.arguments).await,
+            Self::Explain(scoped) => commands::explain::run(scoped, explain_placement).await,
             Self::Logs(scoped) => commands::logs::run(&scoped.api()?, scoped.arguments).await,
             Self::Scale(scoped) => commands::scale::run(&scoped.api()?, scoped.arguments).await,
             Self::Delete(scoped) => commands::delete::run(&scoped.api()?, scoped.arguments).await,
@@ -85,7 +98,8 @@ impl Command {
             }
             Self::Register(scoped) => commands::register::run(&scoped.common, scoped.arguments).await,
             Self::Watch(scoped) => commands::watch::run(&scoped.common, scoped.arguments).await,
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
-use http::{Request, Response, Uri};
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::upgrade::Upgraded;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -61,6 +62,7 @@ impl std::fmt::Debug for Endpoint {
 /// A [`Transport`] over TCP and TLS with connections kept alive; HTTP/2 if the server offers it.
 pub struct HttpsTransport {
     pool: Pool<Connector, Full<Bytes>>,
+    connector: Connector,
     server: Uri,
     authorization: Option<HeaderValue>,
 }
@@ -101,15 +103,15 @@ impl HttpsTransport {
                 Ok::<_, Error>(value)
             })
             .transpose()?;
-        let name = endpoint.tls_server_name.clone();
+        let connector = Connector { tls, name: endpoint.tls_server_name.clone() };
         let pool = Pool::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .http2_adaptive_window(true)
-            .build(Connector { tls, name });
-        Ok(Self { pool, server, authorization })
+            .build(connector.clone());
+        Ok(Self { pool, connector, server, authorization })
     }
 
     /// A transport to the current context of a kubeconfig file.
@@ -122,6 +124,48 @@ impl HttpsTransport {
             .map_err(|error| KubeconfigError::Unusable { path: path.to_owned(), source: Box::new(error) })
     }
 
+    /// Sends a request that asks its connection to become something else, over a connection of its
+    /// own: HTTP/2 has no upgrades (RFC 9113, section 8.6).
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if no answer arrived. An answer that says failure is not an error here.
+    pub async fn upgrade(&self, request: Request<Bytes>) -> Result<Upgrade, Error> {
+        let (mut head, body) = request.into_parts();
+        let method = head.method.clone();
+        let path = head.uri.path().to_owned();
+        // Only the path, as to any origin server (RFC 9112, section 3.2.1).
+        let absolute = self.absolute(&head.uri).map_err(|source| Error::Request { path: path.clone(), source })?;
+        head.uri = absolute.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        if let Some(authorization) = &self.authorization {
+            head.headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(authority) = self.server.authority() {
+            let host = HeaderValue::from_str(authority.as_str())
+                .map_err(|error| Error::Request { path: path.clone(), source: error.into() })?;
+            head.headers.insert(HOST, host);
+        }
+        let request = Request::from_parts(head, Full::new(body));
+        self.switch(request).await.map_err(|source| Error::Transport { method, path, source })
+    }
+
+    async fn switch(&self, request: Request<Full<Bytes>>) -> Result<Upgrade, BoxError> {
+        let stream = self.connector.http1().dial(&self.server).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        let exchange = async {
+            let answer = sender.send_request(request).await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let headers = answer.headers().clone();
+                return Ok(Upgrade::Switched(headers, hyper::upgrade::on(answer).await?));
+            }
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            drop(sender);
+            Ok::<_, hyper::Error>(Upgrade::Refused(Response::from_parts(head, body)))
+        };
+        let (upgrade, ()) = tokio::try_join!(exchange, connection.with_upgrades())?;
+        Ok(upgrade)
+    }
+
     fn absolute(&self, path: &Uri) -> Result<Uri, http::Error> {
         let mut parts = self.server.clone().into_parts();
         let base = self.server.path().trim_end_matches('/');
@@ -129,6 +173,15 @@ impl HttpsTransport {
         parts.path_and_query = Some(format!("{base}{path}").parse()?);
         Ok(Uri::from_parts(parts)?)
     }
+}
+
+/// What became of a connection that was asked to become something else.
+#[derive(Debug)]
+pub enum Upgrade {
+    /// It speaks the other protocol now; these are the headers of the answer.
+    Switched(HeaderMap, Upgraded),
+    /// It did not.
+    Refused(Response<Bytes>),
 }
 
 #[async_trait]
@@ -196,15 +249,27 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, server: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move {
-            tokio::time::timeout(CONNECT_TIMEOUT, connector.connect(&server))
-                .await
-                .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no connection within 10 s")))
-        })
+        Box::pin(async move { connector.dial(&server).await })
     }
 }
 
 impl Connector {
+    /// The same connections, but HTTP/1.1 whatever the server offers.
+    fn http1(&self) -> Self {
+        let tls = self.tls.as_ref().map(|config| {
+            let mut config = ClientConfig::clone(config);
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Arc::new(config)
+        });
+        Self { tls, name: self.name.clone() }
+    }
+
+    async fn dial(&self, server: &Uri) -> io::Result<Stream> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.connect(server))
+            .await
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no connection within 10 s")))
+    }
+
     async fn connect(&self, server: &Uri) -> io::Result<Stream> {
         let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = server.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });

@@ -28,7 +28,7 @@ pub use client::Client;
 pub use discovery::ApiResource;
 pub use error::{Error, Status, StatusCause, StatusDetails};
 pub use events::{EventRecorder, EventType, ObjectReference, reference};
-pub use https::{Endpoint, HttpsTransport};
+pub use https::{Endpoint, HttpsTransport, Upgrade};
 pub use informer::{Informer, Informers, PartialKind};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};

@@ -1,6 +1,11 @@
 //! The command line.
 
+use std::process::ExitCode;
+use std::sync::Arc;
+
 use clap::{CommandFactory, Parser, Subcommand};
+use portolan_api::typed::kinds::core::v1::{Node, Pod};
+use portolan_cli::NodeVerdict;
 
 use crate::commands::{backup, down, image, server, store, up};
 use crate::config::{Folders, ServerOptions};
@@ -57,9 +62,13 @@ Examples:
     #[command(subcommand)]
     Store(store::Command),
     /// Make a store from a backup; the cluster must be down.
-    #[command(after_help = "Example:\n  portolan restore /backup/portolan.snapshot")]
+    #[command(after_help = "\
+Examples:
+  portolan restore /backup/monday.portolan
+  portolan restore /backup/monday.portolan --data-dir /srv/portolan")]
     Restore(backup::RestoreArguments),
     /// Print the version.
+    #[command(after_help = "Example:\n  portolan version")]
     Version,
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  source <(portolan completion bash)")]
@@ -73,7 +82,7 @@ Examples:
 
 impl Arguments {
     /// Runs the command.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Up(options) => up::run(&options),
             Command::Down { folders, keep_data } => runtime()?.block_on(down::run(&folders, keep_data)),
@@ -89,9 +98,16 @@ impl Arguments {
                 clap_complete::generate(shell, &mut Self::command(), "portolan", &mut std::io::stdout());
                 Ok(())
             }
-            Command::Client(command) => runtime()?.block_on(command.run()),
-        }
+            Command::Client(command) => return runtime()?.block_on(command.run(explain_placement)),
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The scheduler's judgement of each node for a pod.
+fn explain_placement(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Vec<NodeVerdict> {
+    let verdicts = portolan_scheduler::explain(pod, nodes, pods).into_iter();
+    verdicts.map(|verdict| NodeVerdict { node: verdict.node, reasons: verdict.reasons }).collect()
 }
 
 /// A small runtime for commands that mostly wait.

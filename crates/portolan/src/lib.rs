@@ -22,7 +22,7 @@ pub fn main() -> ExitCode {
         return portolan_network::cni::main();
     }
     match Arguments::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE

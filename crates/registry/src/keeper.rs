@@ -122,6 +122,11 @@ impl Keeper {
         self.instances.get(namespace, id)
     }
 
+    /// What is left of an instance's lease.
+    pub(crate) fn lease_remaining(&self, namespace: &str, id: &str) -> Option<Duration> {
+        self.leases.lock().remaining(&Key::new(namespace, id), Instant::now())
+    }
+
     /// Follows the objects (whoever made them) and ends what was not heard of for a whole lease.
     ///
     /// After a start every instance gets one full lease: it could not have renewed while nobody

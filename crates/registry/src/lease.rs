@@ -44,6 +44,11 @@ impl Leases {
         Some(lease.ttl)
     }
 
+    /// How long a lease still runs; `None` if there is no such lease.
+    pub(crate) fn remaining(&self, key: &Key, now: Instant) -> Option<Duration> {
+        Some(self.leases.get(key)?.until.saturating_duration_since(now))
+    }
+
     /// Forgets a lease.
     pub(crate) fn end(&mut self, key: &Key) {
         if let Some(lease) = self.leases.remove(key) {

@@ -1,5 +1,3 @@
-// NOTE FOR ENGINEER "network": the lead has written this crate already; it is complete and owned by the lead.
-// Do not rewrite it. Go on with dns, then finish network.
 //! The native registry over HTTP: who is there, and "I am there too".
 //!
 //! Answers come from the catalog, so pods and instances that registered themselves are one list. A

@@ -118,7 +118,12 @@ impl Registry {
         let snapshot = self.snapshots.borrow().clone();
         let seen = snapshot.instances_of(namespace, &instance.spec.service);
         match seen.into_iter().flat_map(|list| list.iter()).find(|seen| &*seen.name == id) {
-            Some(seen) => Ok(with_index(json_answer(StatusCode::OK, &view::instance(seen)), snapshot.index())),
+            Some(seen) => {
+                let mut answer = view::instance(seen);
+                let left = self.keeper.lease_remaining(namespace, id);
+                answer["leaseSecondsLeft"] = left.map(|left| left.as_secs_f64()).into();
+                Ok(with_index(json_answer(StatusCode::OK, &answer), snapshot.index()))
+            }
             None => {
                 Err(Error::NotFound(format!("{namespace}/{id} is registered, but the catalog has not heard of it yet")))
             }

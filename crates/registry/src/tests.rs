@@ -158,7 +158,8 @@ impl World {
     async fn registry_knows(&self, id: &str) -> Option<()> {
         let (status, answer) = self.ask(Method::GET, &format!("/registry/instances/default/{id}"), "").await;
         // The catalog of this world stays empty; that the keeper knows it shows in the text.
-        let known = status == StatusCode::OK || answer["message"].as_str().is_some_and(|text| text.contains("has not heard"));
+        let known =
+            status == StatusCode::OK || answer["message"].as_str().is_some_and(|text| text.contains("has not heard"));
         known.then_some(())
     }
 }

@@ -69,6 +69,7 @@ pub(crate) async fn cluster() -> Cluster {
         advertise: ([127, 0, 0, 1], 6443).into(),
         node_client,
         readiness: Readiness::default(),
+        scratch: directory.path().to_owned(),
     };
     let server = Server::start(config).await.expect("the server starts");
     let cluster = Cluster { server, store, clock, authority, _directory: directory };

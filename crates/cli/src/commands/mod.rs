@@ -1,8 +1,10 @@
 //! One file per command.
 
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod kubeconfig;

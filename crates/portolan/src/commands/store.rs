@@ -37,7 +37,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     }
     if let Some(damage) = &report.damage {
         bail!(
-            "the store is damaged: {damage}\nrestore a backup with `portolan restore`, or copy the folder away and ask for help"
+            "the store is damaged: {damage}\nkeep a copy of the folder, and go back to the latest backup with `portolan restore FILE`"
         );
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! Store, API server, controllers and scheduler.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use portolan_apiserver::{Config, Networks, Server};
 use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
@@ -39,6 +41,7 @@ impl ControlPlane {
         let store = Arc::new(Embedded::open(options.store())?);
         readiness.set("store", State::Ready);
 
+        let scratch = fresh_folder(options.folders.data_dir.join("scratch"))?;
         let advertise = SocketAddr::new(options.advertised(), port);
         let server = Server::start(Config {
             store: store.clone(),
@@ -54,6 +57,7 @@ impl ControlPlane {
             advertise,
             node_client: credentials.node_client.clone(),
             readiness: readiness.clone(),
+            scratch,
         })
         .await?;
         let tls = server_tls(&credentials.api_server, credentials.authority.certificate_pem())?;
@@ -124,4 +128,13 @@ impl ControlPlane {
         }
         tracing::info!(%revision, "store closed");
     }
+}
+
+/// A folder with nothing from an earlier run in it.
+fn fresh_folder(folder: PathBuf) -> anyhow::Result<PathBuf> {
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    Ok(folder)
 }

@@ -171,7 +171,7 @@ async fn damage_in_the_middle_refuses_to_start_and_says_where() {
         let error = Embedded::open(options(&files)).expect_err("damage must not be ignored");
         let OpenError::Damaged { damage, .. } = &error else { panic!("{error}") };
         assert_eq!(damage.file, super::segment::name(number), "{error}");
-        assert!(damage.offset <= offset as u64 && error.to_string().contains("portolan store restore"), "{error}");
+        assert!(damage.offset <= offset as u64 && error.to_string().contains("portolan restore"), "{error}");
         let report = check(Arc::new(files.clone()), Path::new(DIRECTORY)).expect("the disk can be read");
         assert_eq!(report.damage.as_ref(), Some(damage));
         files.corrupt(&file, offset, &[before]).expect("the segment is there");

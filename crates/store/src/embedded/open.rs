@@ -44,8 +44,8 @@ pub enum OpenError {
     /// The files are not as they were written. Nothing was changed.
     #[error(
         "the store in {} is damaged: {damage}. Acknowledged writes may be lost, so nothing was changed. Keep a copy of \
-         the directory, look at it with `portolan store check`, and restore the latest snapshot with `portolan store \
-         restore`",
+         the directory, look at it with `portolan store check`, and go back to the latest backup with `portolan \
+         restore FILE`",
         directory.display()
     )]
     Damaged {

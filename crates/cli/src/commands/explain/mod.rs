@@ -1,0 +1,100 @@
+//! `portolan explain`: why an object is in the state it is in.
+//!
+//! Every decision of the system leaves its reason where this command looks: in conditions, in
+//! container states, in events and in the registry. The texts are made by pure functions over what
+//! the API says; this file asks.
+
+mod instance;
+mod placement;
+mod pod;
+mod service;
+mod status;
+mod workload;
+
+use serde_json::Value;
+
+use super::target::{self, Target};
+use super::{describe, registry_http::Registry};
+use crate::output::print_line;
+use crate::{Api, Scoped};
+
+pub use placement::{ExplainPlacement, NodeVerdict};
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portolan explain pod cart-7d9c        # why is it pending (node by node), why is it not ready
+  portolan explain deployment/cart      # why is the rollout stuck
+  portolan explain service cart         # why does it have no endpoints
+  portolan explain instance shop/billing-8080   # what the registry knows: health, reason, lease")]
+pub struct Arguments {
+    /// TYPE NAME..., or TYPE/NAME..., or `instance` NAMESPACE/ID...
+    #[arg(required = true)]
+    what: Vec<String>,
+}
+
+pub(crate) async fn run(scoped: Scoped<Arguments>, explain_placement: ExplainPlacement) -> anyhow::Result<()> {
+    if let [first, ids @ ..] = &scoped.arguments.what[..]
+        && matches!(first.as_str(), "instance" | "instances")
+        && !ids.is_empty()
+    {
+        let registry = Registry::connect(&scoped.common, None)?;
+        for id in ids {
+            instance::run(&registry, scoped.common.namespace.as_deref(), id).await?;
+        }
+        return Ok(());
+    }
+    let api = scoped.api()?;
+    for target in target::parse(&api, &scoped.arguments.what).await? {
+        explain(&api, &target, explain_placement).await?;
+    }
+    Ok(())
+}
+
+async fn explain(api: &Api, target: &Target<'_>, explain_placement: ExplainPlacement) -> anyhow::Result<()> {
+    let object = api.get(&target.path(api), "application/json").await?;
+    print_line(&format!("{}: {}", target.display(), status::summary(&object)));
+    let mut reasons = status::reasons(&object);
+    match target.resource.kind.as_str() {
+        "Pod" => {
+            reasons.extend(pod::hints(&object));
+            if pod::is_unscheduled(&object) {
+                reasons.extend(placement::reasons(api, &object, explain_placement).await?);
+            }
+        }
+        "Service" => {
+            let pods = match service::selector(&object) {
+                Some(selector) => pods(api, &selector).await?,
+                None => Vec::new(),
+            };
+            reasons.extend(service::reasons(&object, &pods));
+        }
+        _ => {
+            if let Some(selector) = workload::selector(&object) {
+                let sets = selected(api, "replicasets", &selector).await?;
+                reasons.extend(workload::reasons(&object, &sets, &pods(api, &selector).await?));
+            }
+        }
+    }
+    for reason in reasons {
+        print_line(&format!("  - {reason}"));
+    }
+    let events = describe::events(api, &object).await?;
+    if !events.is_empty() {
+        describe::print_events(&events);
+    }
+    Ok(())
+}
+
+async fn pods(api: &Api, selector: &str) -> anyhow::Result<Vec<Value>> {
+    selected(api, "pods", selector).await
+}
+
+/// Objects of the namespace with these labels.
+async fn selected(api: &Api, resource: &str, selector: &str) -> anyhow::Result<Vec<Value>> {
+    let path = api.resource(resource).await?.path(api.namespace(), None);
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("labelSelector", selector).finish();
+    let mut list = api.get(&format!("{path}?{query}"), "application/json").await?;
+    Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}

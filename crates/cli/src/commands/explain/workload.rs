@@ -1,0 +1,74 @@
+//! Why a workload has fewer pods than it wants. Pure.
+
+use serde_json::Value;
+
+use super::pod;
+use super::status::list;
+
+/// More pods than this are counted instead of named.
+const NAMED: usize = 10;
+
+/// The label selector of a workload, as a query; `None` if the object has none.
+pub(super) fn selector(object: &Value) -> Option<String> {
+    let labels = object["spec"]["selector"]["matchLabels"].as_object()?;
+    let pairs = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    let pairs: Vec<String> = pairs.collect();
+    (!pairs.is_empty()).then(|| pairs.join(","))
+}
+
+/// One line per fact, from its replica sets and pods.
+pub(super) fn reasons(object: &Value, sets: &[Value], pods: &[Value]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if object["spec"]["paused"] == true {
+        reasons.push("it is paused: changes of its template wait for `kubectl rollout resume`".to_owned());
+    }
+    let generation = &object["metadata"]["generation"];
+    if generation.is_u64() && object["status"]["observedGeneration"] != *generation {
+        reasons.push("its controller has not seen the latest change yet".to_owned());
+    }
+    for set in sets.iter().filter(|set| is_owned_by(set, object)) {
+        let failed = list(&set["status"]["conditions"]).iter().filter(|it| it["type"] == "ReplicaFailure");
+        reasons.extend(failed.map(|condition| {
+            let name = set["metadata"]["name"].as_str().unwrap_or_default();
+            format!("replica set {name} cannot make pods: {}", condition["message"].as_str().unwrap_or_default())
+        }));
+    }
+    let unready: Vec<String> = pods.iter().filter_map(pod::unready).collect();
+    let more = unready.len().saturating_sub(NAMED);
+    reasons.extend(unready.into_iter().take(NAMED));
+    if more > 0 {
+        reasons.push(format!("and {more} more pods are not ready"));
+    }
+    reasons
+}
+
+fn is_owned_by(object: &Value, owner: &Value) -> bool {
+    list(&object["metadata"]["ownerReferences"]).iter().any(|it| it["uid"] == owner["metadata"]["uid"])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stuck_deployment_names_what_holds_it_up() {
+        let deployment = json!({"metadata": {"uid": "d", "generation": 2}, "spec": {"paused": true},
+            "status": {"observedGeneration": 1}});
+        let set = |owner: &str| {
+            json!({"metadata": {"name": format!("of-{owner}"), "ownerReferences": [{"uid": owner}]},
+                "status": {"conditions": [{"type": "ReplicaFailure", "message": "no service account"}]}})
+        };
+        let pods = [json!({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})];
+        assert_eq!(
+            reasons(&deployment, &[set("d"), set("other")], &pods),
+            [
+                "it is paused: changes of its template wait for `kubectl rollout resume`",
+                "its controller has not seen the latest change yet",
+                "replica set of-d cannot make pods: no service account",
+                "pod p is not ready: phase Pending",
+            ]
+        );
+    }
+}
