@@ -13,10 +13,16 @@ use crate::machine::command;
 /// Two cores carry one cluster well; tests of one binary take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// How much of the server's log a failed test shows.
+const LOG_LINES: usize = 40;
+
 /// A running Portolan. Dropping it removes everything it made.
 pub struct Cluster {
     data: TempDir,
     run: TempDir,
+    /// Files of the tests and of the stock client, which the cluster does not know.
+    scratch: TempDir,
+    flags: Vec<String>,
     bridge: String,
     _turn: MutexGuard<'static, ()>,
 }
@@ -24,28 +30,54 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one. Its addresses do not overlap those of a Portolan with default settings.
     pub fn start() -> anyhow::Result<Self> {
-        // A test that panicked has cleaned up in its drop; its poison means nothing here.
-        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let cluster = Self {
-            data: TempDir::with_prefix("portolan-test-")?,
-            run: TempDir::with_prefix("portolan-run-")?,
-            bridge: format!("ptl{}", std::process::id() % 1_000_000),
-            _turn: turn,
-        };
+        let cluster = Self::prepare(&[])?;
         cluster.up()?;
         Ok(cluster)
     }
 
+    /// The same, not started yet; `flags` are added to every start.
+    pub fn prepare(flags: &[&str]) -> anyhow::Result<Self> {
+        // A test that panicked has cleaned up in its drop; its poison means nothing here.
+        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Ok(Self {
+            data: TempDir::with_prefix("portolan-test-")?,
+            run: TempDir::with_prefix("portolan-run-")?,
+            scratch: TempDir::with_prefix("portolan-scratch-")?,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            bridge: format!("ptl{}", std::process::id() % 1_000_000),
+            _turn: turn,
+        })
+    }
+
     /// Runs `portolan up`; returns what it printed.
     pub fn up(&self) -> anyhow::Result<String> {
-        command(
-            Command::new(binary()?)
-                .arg("up")
-                .args(self.folders())
-                .args(["--listen", "127.0.0.1:0", "--registry-listen", "127.0.0.1:0", "--agent-port", "0"])
-                .args(["--node-name", "test-node", "--pod-cidr", "10.142.0.0/24", "--service-cidr", "10.143.0.0/16"])
-                .args(["--load-balancer-cidr", "10.144.0.0/24", "--cluster-dns", "10.143.0.10"]),
-        )
+        self.up_with(&[])
+    }
+
+    /// Runs `portolan up` with further flags, which win over those that every test cluster has.
+    pub fn up_with(&self, flags: &[&str]) -> anyhow::Result<String> {
+        let mut given: Vec<(&str, &str)> = vec![
+            ("--listen", "127.0.0.1:0"),
+            ("--registry-listen", "127.0.0.1:0"),
+            ("--agent-port", "0"),
+            ("--node-name", "test-node"),
+            ("--pod-cidr", "10.142.0.0/24"),
+            ("--service-cidr", "10.143.0.0/16"),
+            ("--load-balancer-cidr", "10.144.0.0/24"),
+            ("--cluster-dns", "10.143.0.10"),
+        ];
+        let own: Vec<&str> = self.flags.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+        for pair in own.chunks_exact(2) {
+            given.retain(|(flag, _)| *flag != pair[0]);
+            given.push((pair[0], pair[1]));
+        }
+        let given = given.into_iter().flat_map(|(flag, value)| [flag, value]);
+        command(Command::new(binary()?).arg("up").args(self.folders()).args(given))
+    }
+
+    /// Runs `portolan down`; returns what it printed.
+    pub fn down(&self) -> anyhow::Result<String> {
+        command(Command::new(binary()?).arg("down").args(self.folders()))
     }
 
     fn folders(&self) -> Vec<std::ffi::OsString> {
@@ -65,7 +97,7 @@ impl Cluster {
     /// The stock client, pointed at this cluster.
     pub fn kubectl_command(&self) -> Command {
         let mut kubectl = Command::new(std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into()));
-        kubectl.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.data.path()).stdin(Stdio::null());
+        kubectl.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.scratch.path()).stdin(Stdio::null());
         kubectl
     }
 
@@ -76,7 +108,7 @@ impl Cluster {
 
     /// Runs the stock client with a manifest on its standard input.
     pub fn kubectl_with(&self, line: &str, manifest: &str) -> anyhow::Result<String> {
-        let file = self.data.path().join("manifest.yaml");
+        let file = self.scratch.path().join("manifest.yaml");
         std::fs::write(&file, manifest)?;
         command(self.kubectl_command().args(line.split_whitespace()).arg("-f").arg(file))
     }
@@ -100,7 +132,7 @@ impl Cluster {
 
     /// Kills the server without warning.
     pub fn kill_server(&self) -> anyhow::Result<()> {
-        command(Command::new("kill").arg("-9").arg(self.server_pid()?.to_string())).map(drop)
+        kill("-9", self.server_pid()?)
     }
 
     /// The administrator's kubeconfig.
@@ -112,12 +144,36 @@ impl Cluster {
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
+
+    /// The folder of sockets and of what runs.
+    pub fn run_dir(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// A folder for the test's own files.
+    pub fn scratch_dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Name of the bridge of pods.
+    pub fn bridge(&self) -> &str {
+        &self.bridge
+    }
+
+    /// The log of the server.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("portolan.log")).unwrap_or_default()
+    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let removed = binary().and_then(|binary| command(Command::new(binary).arg("down").args(self.folders())));
-        match removed {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+        }
+        match self.down() {
             Err(error) if !std::thread::panicking() => panic!("take the cluster down: {error:#}"),
             Err(error) => eprintln!("take the cluster down: {error:#}"),
             Ok(_) => {}
@@ -125,8 +181,13 @@ impl Drop for Cluster {
     }
 }
 
+/// Sends a signal, given as an option of kill(1), to a process.
+pub fn kill(signal: &str, pid: u32) -> anyhow::Result<()> {
+    command(Command::new("kill").arg(signal).arg(pid.to_string())).map(drop)
+}
+
 /// The binary under test: `$PORTOLAN_BINARY`, else the one that lies beside the test's own.
-fn binary() -> anyhow::Result<PathBuf> {
+pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("PORTOLAN_BINARY") {
         return Ok(path.into());
     }

@@ -8,7 +8,7 @@ mod image;
 mod machine;
 mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, binary, kill};
 pub use image::web_image;
 pub use machine::{Leftovers, command, http_get};
 pub use wait::eventually;

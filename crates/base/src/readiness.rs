@@ -48,6 +48,22 @@ impl Readiness {
         // The sender lives in `self`, so the channel cannot close while this waits.
         let _ = watch.wait_for(|parts| parts.get(part) == Some(&State::Ready)).await;
     }
+
+    /// Waits until `part` is ready.
+    ///
+    /// # Errors
+    /// It failed; the text says why.
+    pub async fn settled(&self, part: &'static str) -> Result<(), String> {
+        let mut watch = self.0.subscribe();
+        let outcome = |parts: &BTreeMap<&'static str, State>| match parts.get(part) {
+            Some(State::Ready) => Some(Ok(())),
+            Some(State::Failed(reason)) => Some(Err(reason.clone())),
+            _ => None,
+        };
+        // The sender lives in `self`, so the channel cannot close while this waits.
+        let parts = watch.wait_for(|parts| outcome(parts).is_some()).await;
+        parts.ok().and_then(|parts| outcome(&parts)).unwrap_or(Ok(()))
+    }
 }
 
 #[cfg(test)]
@@ -66,5 +82,18 @@ mod tests {
         readiness.set("store", State::Ready);
         waiting.await.expect("the waiter does not panic");
         assert!(readiness.is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_not_waited_for() {
+        let readiness = Readiness::default();
+        readiness.set("node", State::Starting("registering".into()));
+        let waiting = tokio::spawn({
+            let readiness = readiness.clone();
+            async move { readiness.settled("node").await }
+        });
+        readiness.set("node", State::Failed("port 10250 is taken".into()));
+        let outcome = waiting.await.expect("the waiter does not panic");
+        assert_eq!(outcome, Err("port 10250 is taken".into()));
     }
 }

@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 pub use api::Api;
 pub use commands::explain::{ExplainPlacement, NodeVerdict};
 pub use output::{Format, table};
-pub use place::Place;
+pub use place::{Claim, Place};
 
 /// Where the cluster is and what to look at; common to all commands.
 #[derive(Debug, Clone, Args)]

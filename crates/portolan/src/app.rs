@@ -22,35 +22,26 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let mut tasks = TaskGroup::default();
     let mut stop = StopSignals::listen()?;
+    let folder = &options.folders.data_dir;
+    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let _claim = Place::claim(folder)?;
 
     let credentials = Credentials::prepare(&options)?;
     let control_plane = ControlPlane::start(&options, &credentials, &readiness, &mut tasks, &shutdown).await?;
     progress::say(&format!("api server      {}", control_plane.url));
 
-    let mut place = Place {
-        pid: std::process::id().try_into().context("process ids are positive")?,
-        api_server_url: control_plane.url.clone(),
-        registry_url: String::new(),
-        kubeconfig: options.folders.kubeconfig(),
-        runtime_socket: options.runtime_socket(),
-        log: options.folders.log_path(),
+    let started = tokio::select! {
+        started = start_node(&options, &credentials, &control_plane, &readiness, &mut tasks, &shutdown) => started,
+        () = stop.received() => Err(anyhow::anyhow!("stopped while starting")),
     };
-    if !options.no_agent {
-        let start = local_node::start(&options, &credentials, &control_plane, &readiness, &mut tasks, &shutdown);
-        let node = tokio::select! {
-            started = start => started?,
-            () = stop.received() => anyhow::bail!("stopped while starting"),
-        };
-        place.registry_url = node.registry_url;
-    }
-    place.write(&options.folders.data_dir)?;
-    progress::say(progress::READY);
-
-    let outcome = tokio::select! {
-        () = stop.received() => Ok(()),
-        Some((part, failure)) = tasks.next_ended() => {
-            Err(anyhow::anyhow!("{part} ended: {}", failure.unwrap_or_else(|| "see the log above".into())))
-        }
+    let outcome = match started {
+        Err(error) => Err(error),
+        Ok(()) => tokio::select! {
+            () = stop.received() => Ok(()),
+            Some((part, failure)) = tasks.next_ended() => {
+                Err(anyhow::anyhow!("{part} ended: {}", failure.unwrap_or_else(|| "see the log above".into())))
+            }
+        },
     };
     tracing::info!("draining");
     shutdown.request();
@@ -60,6 +51,33 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
     }
     control_plane.close().await;
     outcome
+}
+
+/// Starts the node beside the control plane, and says where everything is.
+async fn start_node(
+    options: &ServerOptions,
+    credentials: &Credentials,
+    control_plane: &ControlPlane,
+    readiness: &Readiness,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let mut place = Place {
+        pid: std::process::id().try_into().context("process ids are positive")?,
+        api_server_url: control_plane.url.clone(),
+        registry_url: String::new(),
+        kubeconfig: options.folders.kubeconfig(),
+        runtime_socket: options.runtime_socket(),
+        log: options.folders.log_path(),
+        arguments: options.printable_arguments(),
+    };
+    if !options.no_agent {
+        let node = local_node::start(options, credentials, control_plane, readiness, tasks, shutdown).await?;
+        place.registry_url = node.registry_url;
+    }
+    place.write(&options.folders.data_dir)?;
+    progress::say(progress::READY);
+    Ok(())
 }
 
 /// The signals that ask a server to stop.

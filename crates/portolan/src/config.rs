@@ -24,6 +24,26 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
+    /// Fails if the data folder holds something else than a cluster: `portolan down` removes all that
+    /// is in it.
+    pub(crate) fn refuse_foreign(&self) -> anyhow::Result<()> {
+        let entries = match self.data_dir.read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("read {}", self.data_dir.display())),
+        };
+        let names: Vec<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let own = ["server.lock", "store", "portolan.log"].iter().any(|own| names.iter().any(|name| name == own));
+        // A disk of its own has `lost+found` in its root.
+        if own || names.iter().all(|name| name == "lost+found") {
+            return Ok(());
+        }
+        anyhow::bail!(
+            "{} holds other things than a cluster; nothing was changed. Choose another folder with --data-dir",
+            self.data_dir.display()
+        )
+    }
+
     pub(crate) fn log_path(&self) -> PathBuf {
         self.data_dir.join("portolan.log")
     }
@@ -170,6 +190,11 @@ impl ServerOptions {
         arguments
     }
 
+    /// The options as text, to be compared with those of another start.
+    pub(crate) fn printable_arguments(&self) -> Vec<String> {
+        self.arguments().iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
+    }
+
     /// Settings of the store.
     pub(crate) fn store(&self) -> portolan_store::embedded::Options {
         portolan_store::embedded::Options::new(self.folders.store())
@@ -251,4 +276,25 @@ fn default_route_address() -> IpAddr {
         })
         .map(|address| address.ip())
         .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_foreign_files_is_refused() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folders = |name: &str| Folders {
+            data_dir: scratch.path().join(name),
+            run_dir: scratch.path().join("run"),
+            bridge: "b0".into(),
+        };
+        folders("absent").refuse_foreign().expect("not there yet");
+        folders("").refuse_foreign().expect("empty");
+        std::fs::write(scratch.path().join("letters.txt"), "dear").expect("written");
+        folders("").refuse_foreign().expect_err("somebody's letters");
+        std::fs::write(scratch.path().join("server.lock"), "").expect("written");
+        folders("").refuse_foreign().expect("a cluster's");
+    }
 }

@@ -19,7 +19,7 @@ pub struct Arguments {
 
 pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
     let place = Place::required(&common.data_dir)?;
-    if !place.is_running() {
+    if Place::server(&common.data_dir).is_none() {
         anyhow::bail!(
             "the server (process {}) is not running; its last words are in {}; start it with `portolan up`",
             place.pid,

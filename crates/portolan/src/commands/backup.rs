@@ -17,7 +17,7 @@ pub(crate) struct RestoreArguments {
 
 /// Makes a store from a backup. The objects that were there before are kept beside it.
 pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
-    if Place::read(&arguments.data_dir)?.is_some_and(|place| place.is_running()) {
+    if Place::server(&arguments.data_dir).is_some() {
         bail!("the cluster is running; stop it with `portolan down --keep-data` first");
     }
     let store = arguments.data_dir.join("store");

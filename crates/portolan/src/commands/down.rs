@@ -16,13 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Stops the server, then removes containers, networks and files. Works after a crash too; goes on
 /// after a failure and reports all of them.
 pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()> {
-    let place = Place::read(&folders.data_dir)?;
-    if !folders.data_dir.exists() {
-        println!("nothing to remove: {} does not exist", folders.data_dir.display());
-        return Ok(());
-    }
-    if let Some(place) = place.filter(Place::is_running) {
-        stop_server(place.pid).await?;
+    folders.refuse_foreign()?;
+    if let Some(pid) = Place::server(&folders.data_dir) {
+        stop_server(pid).await?;
         println!("server stopped");
     }
     let mut failures = portolan_runtime::containerd::purge(&folders.containerd()).await;
@@ -78,7 +74,8 @@ fn is_zombie(process: Pid) -> bool {
 fn unmount_below(folder: &Path) -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut points: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    points.retain(|point| Path::new(point).starts_with(folder));
+    // The folder itself may be a disk of its own, which somebody else mounted.
+    points.retain(|point| Path::new(point).starts_with(folder) && Path::new(point) != folder);
     points.sort_unstable_by(|left, right| right.cmp(left));
     let unmount = |point: &&str| nix::mount::umount2(*point, nix::mount::MntFlags::MNT_DETACH).err();
     points.iter().filter_map(|point| unmount(point).map(|error| format!("unmount {point}: {error}"))).collect()
@@ -109,6 +106,12 @@ fn remove(folder: &Path) -> Option<String> {
     match std::fs::remove_dir_all(folder) {
         Ok(()) => None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        // Emptied; it stays because it is a disk of its own.
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && is_empty(folder) => None,
         Err(error) => Some(format!("remove {}: {error}", folder.display())),
     }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    folder.read_dir().is_ok_and(|mut entries| entries.next().is_none())
 }

@@ -58,7 +58,7 @@ pub(crate) struct Machine {
 impl Machine {
     async fn runtime(&self) -> anyhow::Result<CriRuntime> {
         let place = Place::required(&self.data_dir)?;
-        if !place.is_running() {
+        if Place::server(&self.data_dir).is_none() {
             bail!("the server is not running; start it with `portolan up`");
         }
         crate::config::local_runtime(&self.data_dir, &place.runtime_socket).await.context("reach the container runtime")

@@ -20,15 +20,22 @@ const LAST_WORDS: usize = 12;
 /// Starts the server unless it runs, and returns once everything it consists of is ready.
 pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
     let data_dir = &options.folders.data_dir;
-    if let Some(place) = Place::read(data_dir)?
-        && place.is_running()
-    {
-        println!("Portolan is up already (process {}); nothing was changed", place.pid);
+    if let Some(pid) = Place::server(data_dir) {
+        println!("Portolan is up already (process {pid}); nothing was changed");
+        let place = Place::read(data_dir)?.filter(|place| place.pid == pid);
+        let differences =
+            place.map(|place| differences(&place.arguments, &options.printable_arguments())).unwrap_or_default();
+        if !differences.is_empty() {
+            println!("It runs with other settings than asked for now:");
+            differences.iter().for_each(|difference| println!("  {difference}"));
+            println!("To change them: portolan down --keep-data, then portolan up with the new ones");
+        }
         return Ok(());
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("running containers needs root: use `sudo portolan up`");
     }
+    options.folders.refuse_foreign()?;
     std::fs::create_dir_all(data_dir).with_context(|| format!("create {}", data_dir.display()))?;
     let log_path = options.folders.log_path();
     let log = OpenOptions::new().create(true).append(true).open(&log_path);
@@ -70,6 +77,25 @@ pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
     );
 }
 
+/// Which settings two lists of arguments (`--flag value` or `--flag`) do not share.
+fn differences(running: &[String], wanted: &[String]) -> Vec<String> {
+    let (running, wanted) = (settings(running), settings(wanted));
+    let gone = running.iter().filter(|setting| !wanted.contains(setting));
+    let new = wanted.iter().filter(|setting| !running.contains(setting));
+    gone.map(|setting| format!("running with  {setting}")).chain(new.map(|it| format!("asked for     {it}"))).collect()
+}
+
+fn settings(arguments: &[String]) -> Vec<String> {
+    let mut settings: Vec<String> = Vec::new();
+    for argument in arguments {
+        match settings.last_mut() {
+            Some(flag) if !argument.starts_with("--") => *flag += &format!(" {argument}"),
+            _ => settings.push(argument.clone()),
+        }
+    }
+    settings
+}
+
 fn last_words(path: &Path, from: u64) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let mut text = String::new();
@@ -82,4 +108,26 @@ fn last_words(path: &Path, from: u64) -> String {
     }
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_WORDS)..].iter().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_differ_are_named() {
+        let list = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let running = list("--listen 127.0.0.1:1 --bridge b0 --insecure-registry a --insecure-registry b");
+        assert!(differences(&running, &running).is_empty());
+        let wanted = list("--listen 127.0.0.1:2 --bridge b0 --insecure-registry b --no-agent");
+        assert_eq!(
+            differences(&running, &wanted),
+            [
+                "running with  --listen 127.0.0.1:1",
+                "running with  --insecure-registry a",
+                "asked for     --listen 127.0.0.1:2",
+                "asked for     --no-agent",
+            ]
+        );
+    }
 }

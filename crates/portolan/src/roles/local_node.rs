@@ -1,6 +1,6 @@
 //! The node on this machine: network, container runtime, agent, name service, registry.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,11 +39,20 @@ pub(crate) async fn start(
 ) -> anyhow::Result<LocalNode> {
     let name = options.node_name()?;
     let network = options.network(&name)?;
+    // What may be taken by others is asked for before anything is made.
+    let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
+    let registry_url = format!("http://{}/registry", listener.local_addr()?);
+    drop(ports::listen(agent_address(options), "the node agent", "--agent-port").await?);
     portolan_network::setup_node(&network)?;
     install_plugin(&options.folders.network_plugins())?;
     write_network_list(options, &network)?;
     readiness.set("network", State::Ready);
     progress::say(&format!("network         pods {} on {}", network.pod_cidr, network.bridge));
+
+    let gateway = network.pod_cidr.gateway();
+    let port = listener.local_addr()?.port();
+    let for_pods = ports::listen((gateway, port).into(), "the registry for pods", "--registry-listen").await?;
+    let dns = bind_dns([options.cluster_dns, gateway.into()]).await?;
 
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
@@ -53,16 +62,10 @@ pub(crate) async fn start(
     tasks.spawn("catalog", portolan_network::feed::feed(informers, sender, shutdown.clone()));
     tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
 
-    let gateway = network.pod_cidr.gateway();
-    start_dns(options, gateway, &snapshots, tasks, shutdown).await?;
+    start_dns(options, dns, &snapshots, tasks, shutdown)?;
     readiness.set("dns", State::Ready);
     progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
 
-    let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
-    let registry_url = format!("http://{}/registry", listener.local_addr()?);
-    let for_pods =
-        ports::listen((gateway, options.registry_listen.port()).into(), "the registry for pods", "--registry-listen")
-            .await?;
     let pods = network.cluster_cidr;
     let registry = portolan_registry::Config {
         client: control_plane.client(credentials::registry()),
@@ -79,13 +82,15 @@ pub(crate) async fn start(
     progress::say(&format!("registry        {registry_url}"));
 
     let agent = agent_config(options, credentials, control_plane, readiness, runtime, &name)?;
-    let stopping = shutdown.clone();
+    let (stopping, board) = (shutdown.clone(), readiness.clone());
     tasks.spawn("agent", async move {
         if let Err(error) = portolan_node::run(agent, stopping).await {
-            tracing::error!(error = %portolan_base::error::chain(&error), "the node agent failed");
+            let reason = portolan_base::error::chain(&error).to_string();
+            tracing::error!(%reason, "the node agent failed");
+            board.set("node", State::Failed(reason));
         }
     });
-    readiness.wait_for("node").await;
+    readiness.settled("node").await.map_err(|reason| anyhow::anyhow!("the node agent failed: {reason}"))?;
     progress::say(&format!("node            {name}"));
     Ok(LocalNode { registry_url })
 }
@@ -151,6 +156,10 @@ fn write_network_list(options: &ServerOptions, network: &portolan_network::Confi
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 
+fn agent_address(options: &ServerOptions) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, options.agent_port).into()
+}
+
 fn agent_config(
     options: &ServerOptions,
     credentials: &Credentials,
@@ -168,7 +177,7 @@ fn agent_config(
         data_dir: options.folders.node(),
         log_dir: options.folders.pod_logs(),
         server: Some(portolan_node::ServerConfig {
-            bind: (IpAddr::V4(Ipv4Addr::UNSPECIFIED), options.agent_port).into(),
+            bind: agent_address(options),
             tls: server_tls(&certificate, credentials.authority.certificate_pem())?,
         }),
         cluster_dns: options.cluster_dns,
@@ -188,22 +197,35 @@ fn agent_config(
     })
 }
 
-/// Serves names on the cluster's DNS address, and on the gateway for hosts that ask it directly.
-async fn start_dns(
+/// Takes the cluster's DNS address, and the gateway for hosts that ask it directly.
+async fn bind_dns(addresses: [IpAddr; 2]) -> anyhow::Result<Vec<portolan_dns::Listener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = portolan_dns::Listener::bind((address, DNS_PORT).into()).await;
+        listeners.push(listener.map_err(|error| explain_dns(error, address))?);
+    }
+    Ok(listeners)
+}
+
+fn explain_dns(error: portolan_dns::Error, address: IpAddr) -> anyhow::Error {
+    let portolan_dns::Error::Bind { source, .. } = &error;
+    if source.kind() != std::io::ErrorKind::AddrInUse {
+        return error.into();
+    }
+    let taken = ports::taken((address, DNS_PORT).into(), &format!("names on {address}"));
+    anyhow::anyhow!(
+        "{taken}; stop that process, or let it listen on its own addresses instead of all (dnsmasq: bind-interfaces)"
+    )
+}
+
+fn start_dns(
     options: &ServerOptions,
-    gateway: Ipv4Addr,
+    listeners: Vec<portolan_dns::Listener>,
     snapshots: &watch::Receiver<Arc<Snapshot>>,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let mut listeners = Vec::new();
-    let mut own = Vec::new();
-    for address in [options.cluster_dns, gateway.into()] {
-        let listener = portolan_dns::Listener::bind((address, DNS_PORT).into()).await;
-        let listener = listener.with_context(|| format!("serve names on {address}"))?;
-        own.push(listener.address()?);
-        listeners.push(listener);
-    }
+    let own = listeners.iter().map(portolan_dns::Listener::address).collect::<Result<Vec<_>, _>>()?;
     let zone = portolan_dns::Zone::new(&options.cluster_domain);
     let zone = zone.with_context(|| format!("--cluster-domain {:?} is no domain name", options.cluster_domain))?;
     let upstreams = portolan_dns::Upstreams::File("/etc/resolv.conf".into());
