@@ -62,7 +62,7 @@ pub(crate) async fn start(
     tasks.spawn("catalog", portolan_network::feed::feed(informers, sender, shutdown.clone()));
     tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
 
-    start_dns(options, dns, &snapshots, tasks, shutdown)?;
+    start_dns(options, &network, dns, &snapshots, tasks, shutdown)?;
     readiness.set("dns", State::Ready);
     progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
 
@@ -220,6 +220,7 @@ fn explain_dns(error: portolan_dns::Error, address: IpAddr) -> anyhow::Error {
 
 fn start_dns(
     options: &ServerOptions,
+    network: &portolan_network::Config,
     listeners: Vec<portolan_dns::Listener>,
     snapshots: &watch::Receiver<Arc<Snapshot>>,
     tasks: &mut TaskGroup,
@@ -227,7 +228,9 @@ fn start_dns(
 ) -> anyhow::Result<()> {
     let own = listeners.iter().map(portolan_dns::Listener::address).collect::<Result<Vec<_>, _>>()?;
     let zone = portolan_dns::Zone::new(&options.cluster_domain);
-    let zone = zone.with_context(|| format!("--cluster-domain {:?} is no domain name", options.cluster_domain))?;
+    let mut zone = zone.with_context(|| format!("--cluster-domain {:?} is no domain name", options.cluster_domain))?;
+    // Names of the cluster's own addresses are nobody else's business, whether there is one or not.
+    zone.reverse = [network.cluster_cidr, network.service_cidr].map(|cidr| (cidr.network(), cidr.prefix())).into();
     let upstreams = portolan_dns::Upstreams::File("/etc/resolv.conf".into());
     let config = portolan_dns::Config { zone, forwarder: Arc::new(portolan_dns::Forwarder::new(upstreams, own)) };
     tasks.spawn("dns", portolan_dns::serve(config, listeners, snapshots.clone(), shutdown.clone()));
