@@ -77,14 +77,13 @@ where
     let (mut from_spdy, mut to_spdy) = tokio::io::split(near);
     let inward = async {
         while let Some(Ok(message)) = source.next().await {
-            match message {
-                Message::Binary(bytes) => {
-                    if to_spdy.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
+            let bytes = match message {
+                Message::Binary(bytes) => bytes,
                 Message::Close(_) => break,
-                _ => {}
+                _ => continue,
+            };
+            if to_spdy.write_all(&bytes).await.is_err() {
+                return;
             }
         }
         // SPDY sees the end of its transport.

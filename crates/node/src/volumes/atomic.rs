@@ -94,18 +94,18 @@ fn write_all(directory: &Path, files: &Files, group: Option<u32>) -> io::Result<
 
 fn is_current(data: &Path, files: &Files) -> bool {
     let mut present = Vec::new();
-    if list(data, data, &mut present).is_err() {
+    if list(data, &mut present).is_err() {
         return false;
     }
     present.len() == files.len()
         && files.iter().all(|(path, file)| fs::read(data.join(path)).is_ok_and(|bytes| bytes == file.bytes))
 }
 
-fn list(root: &Path, directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn list(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            list(root, &entry.path(), found)?;
+            list(&entry.path(), found)?;
         } else {
             found.push(entry.path());
         }

@@ -74,7 +74,7 @@ struct Worker {
 
 enum Ended {
     Step(Step, Outcome),
-    Report(PodStatus, Result<Written, portolan_client::Error>),
+    Report(Box<PodStatus>, Result<Written, portolan_client::Error>),
     Refreshed(Result<(), String>),
 }
 
@@ -242,7 +242,7 @@ impl Worker {
                 match outcome {
                     Ok(Written::Yes(pod)) => {
                         self.report_backoff.reset();
-                        self.written = Some((status, pod.metadata.resource_version.clone()));
+                        self.written = Some((*status, pod.metadata.resource_version.clone()));
                         if version(&pod) >= version(&self.pod) {
                             self.pod = Arc::new(*pod);
                         }
@@ -329,7 +329,7 @@ impl Worker {
         let (client, pod) = (self.context.config.client.clone(), self.pod.clone());
         self.jobs.spawn(async move {
             let outcome = report::write(&client, &pod, &status).await;
-            Ended::Report(status, outcome)
+            Ended::Report(Box::new(status), outcome)
         });
     }
 
