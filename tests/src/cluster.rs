@@ -56,15 +56,23 @@ impl Cluster {
 
     /// Runs `portolan up` with further flags, which win over those that every test cluster has.
     pub fn up_with(&self, flags: &[&str]) -> anyhow::Result<String> {
+        // `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
+        let first = std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142_u8);
+        let [pods, services, balancers] = [
+            format!("10.{first}.0.0/24"),
+            format!("10.{}.0.0/16", first + 1),
+            format!("10.{}.0.0/24", first + 2),
+        ];
+        let dns = format!("10.{}.0.10", first + 1);
         let mut given: Vec<(&str, &str)> = vec![
             ("--listen", "127.0.0.1:0"),
             ("--registry-listen", "127.0.0.1:0"),
             ("--agent-port", "0"),
             ("--node-name", "test-node"),
-            ("--pod-cidr", "10.142.0.0/24"),
-            ("--service-cidr", "10.143.0.0/16"),
-            ("--load-balancer-cidr", "10.144.0.0/24"),
-            ("--cluster-dns", "10.143.0.10"),
+            ("--pod-cidr", &pods),
+            ("--service-cidr", &services),
+            ("--load-balancer-cidr", &balancers),
+            ("--cluster-dns", &dns),
         ];
         let own: Vec<&str> = self.flags.iter().map(String::as_str).chain(flags.iter().copied()).collect();
         for pair in own.chunks_exact(2) {

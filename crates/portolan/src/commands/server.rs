@@ -1,5 +1,7 @@
 //! `portolan server`: a server in the foreground.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::app;
@@ -8,7 +10,8 @@ use crate::config::ServerOptions;
 /// Runs a server until it is told to stop. Logs go to standard error, progress to standard output.
 pub(crate) fn run(options: ServerOptions) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("PORTOLAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(app::run(options))
 }

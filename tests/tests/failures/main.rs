@@ -1,0 +1,4 @@
+//! What goes wrong in real life, tried on the running binary.
+
+mod crash;
+mod support;
