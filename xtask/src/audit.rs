@@ -69,6 +69,11 @@ fn findings(metadata: &Value, documented: &str) -> Vec<String> {
             findings.push(format!("{name} is licensed under {license:?}, which is not allowed"));
         }
     }
+    for line in documented.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()) {
+        if !direct.contains(line) && !["crate", "---"].contains(&line) {
+            findings.push(format!("docs/dependencies.md lists {line}, which no crate uses"));
+        }
+    }
     for name in direct {
         if !documented.contains(&format!("| {name} |")) {
             findings.push(format!("{name} has no line in docs/dependencies.md that says what it is for"));
@@ -104,12 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_source_and_an_undocumented_crate_are_found() {
+    fn a_foreign_source_an_undocumented_and_a_stale_crate_are_found() {
         let metadata = serde_json::json!({"packages": [
             {"name": "ours", "source": null, "dependencies": [{"name": "new", "path": null}]},
             {"name": "forked", "source": "git+https://example.org/forked", "license": "MIT"},
         ]});
         let findings = findings(&metadata, "| old | reason |");
-        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert_eq!(findings.len(), 3, "{findings:?}");
     }
 }
