@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help up down test check shop-image bench packages codegen
 
-PORTOLAN := target/release/portolan
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PORTOLAN := $(TARGET)/release/portolan
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,8 +22,8 @@ down: ## Stop Portolan and remove everything it made on this machine
 
 shop-image: ## Build the example shop and its image
 	@cargo rustc --quiet --release --package portolan-example-shop -- -C target-feature=+crt-static
-	@mkdir -p target/shop-image && cp -u target/release/shop examples/shop/Dockerfile target/shop-image/
-	@$(PORTOLAN) image build -t portolan/shop:1 target/shop-image
+	@mkdir -p $(TARGET)/shop-image && cp -u $(TARGET)/release/shop examples/shop/Dockerfile $(TARGET)/shop-image/
+	@$(PORTOLAN) image build -t portolan/shop:1 $(TARGET)/shop-image
 
 test: ## Run all checks and tests; leaves nothing behind
 	@scripts/packages.sh test

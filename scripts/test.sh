@@ -21,5 +21,6 @@ step "the binary and the example shop"
 cargo build --quiet --package portolan
 cargo rustc --quiet --package portolan-example-shop -- -C target-feature=+crt-static
 step "tests"
-PORTOLAN_BINARY="$PWD/target/debug/portolan" PORTOLAN_SHOP_BINARY="$PWD/target/debug/shop" \
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+PORTOLAN_BINARY="$target/debug/portolan" PORTOLAN_SHOP_BINARY="$target/debug/shop" \
     cargo test --workspace --all-features --no-fail-fast
