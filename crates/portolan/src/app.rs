@@ -1,56 +1,98 @@
 //! The wiring: which part is given what, in which order they start, and how they drain.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use portolan_api::typed::kinds::core::v1::Node;
 use portolan_base::{Readiness, Shutdown, TaskGroup};
-use portolan_cli::Place;
+use portolan_cli::{Claim, Place};
+use portolan_client::{Client, HttpsTransport, Kubeconfig, ListParams};
+use portolan_identity::KeyPairPem;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::ServerOptions;
-use crate::credentials::Credentials;
+use crate::config::{AgentOptions, Folders, NodeOptions, ServerOptions};
+use crate::credentials::{self, Credentials};
+use crate::ports;
 use crate::progress;
 use crate::roles::control_plane::ControlPlane;
-use crate::roles::local_node;
+use crate::roles::local_node::{self, Access, RegistryAccess};
 
 /// How long requests and loops get to finish after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a server until SIGTERM or SIGINT, or until a part fails for good.
 pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
-    let shutdown = Shutdown::default();
-    let readiness = Readiness::default();
-    let mut tasks = TaskGroup::default();
-    let mut stop = StopSignals::listen()?;
-    let folder = &options.folders.data_dir;
-    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    let _claim = Place::claim(folder)?;
-
+    let mut process = Process::begin(&options.node.folders)?;
     let credentials = Credentials::prepare(&options)?;
-    let control_plane = ControlPlane::start(&options, &credentials, &readiness, &mut tasks, &shutdown).await?;
+    let Process { readiness, tasks, shutdown, stop, .. } = &mut process;
+    let control_plane = ControlPlane::start(&options, &credentials, readiness, tasks, shutdown).await?;
     progress::say(&format!("api server      {}", control_plane.url));
 
     let started = tokio::select! {
-        started = start_node(&options, &credentials, &control_plane, &readiness, &mut tasks, &shutdown) => started,
+        started = start_node(&options, &credentials, &control_plane, readiness, tasks, shutdown) => started,
         () = stop.received() => Err(anyhow::anyhow!("stopped while starting")),
     };
-    let outcome = match started {
-        Err(error) => Err(error),
-        Ok(()) => tokio::select! {
-            () = stop.received() => Ok(()),
-            Some((part, failure)) = tasks.next_ended() => {
-                Err(anyhow::anyhow!("{part} ended: {}", failure.unwrap_or_else(|| "see the log above".into())))
-            }
-        },
-    };
-    tracing::info!("draining");
-    shutdown.request();
-    let unclean = tasks.join(DRAIN).await;
-    if !unclean.is_empty() {
-        tracing::warn!(parts = ?unclean, "did not stop in time");
-    }
+    let outcome = process.run(started).await;
     control_plane.close().await;
     outcome
+}
+
+/// Runs a node of an API server elsewhere, until SIGTERM or SIGINT, or until a part fails for good.
+pub(crate) async fn run_agent(options: AgentOptions) -> anyhow::Result<()> {
+    let mut process = Process::begin(&options.node.folders)?;
+    let Process { readiness, tasks, shutdown, stop, .. } = &mut process;
+    let started = tokio::select! {
+        started = join(&options, readiness, tasks, shutdown) => started,
+        () = stop.received() => Err(anyhow::anyhow!("stopped while starting")),
+    };
+    process.run(started).await
+}
+
+/// What every process of a cluster has: parts that run, somebody who stops them, and its folder.
+struct Process {
+    readiness: Readiness,
+    tasks: TaskGroup,
+    shutdown: Shutdown,
+    stop: StopSignals,
+    _claim: Claim,
+}
+
+impl Process {
+    fn begin(folders: &Folders) -> anyhow::Result<Self> {
+        let stop = StopSignals::listen()?;
+        let folder = &folders.data_dir;
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        let claim = Place::claim(folder)?;
+        Ok(Self {
+            readiness: Readiness::default(),
+            tasks: TaskGroup::default(),
+            shutdown: Shutdown::default(),
+            stop,
+            _claim: claim,
+        })
+    }
+
+    /// Waits for a signal or for a part to end, unless the start failed already; then drains.
+    async fn run(mut self, started: anyhow::Result<()>) -> anyhow::Result<()> {
+        let outcome = match started {
+            Err(error) => Err(error),
+            Ok(()) => tokio::select! {
+                () = self.stop.received() => Ok(()),
+                Some((part, failure)) = self.tasks.next_ended() => {
+                    Err(anyhow::anyhow!("{part} ended: {}", failure.unwrap_or_else(|| "see the log above".into())))
+                }
+            },
+        };
+        tracing::info!("draining");
+        self.shutdown.request();
+        let unclean = self.tasks.join(DRAIN).await;
+        if !unclean.is_empty() {
+            tracing::warn!(parts = ?unclean, "did not stop in time");
+        }
+        outcome
+    }
 }
 
 /// Starts the node beside the control plane, and says where everything is.
@@ -62,22 +104,73 @@ async fn start_node(
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let mut place = Place {
-        pid: std::process::id().try_into().context("process ids are positive")?,
-        api_server_url: control_plane.url.clone(),
-        registry_url: String::new(),
-        kubeconfig: options.folders.kubeconfig(),
-        runtime_socket: options.runtime_socket(),
-        log: options.folders.log_path(),
-        arguments: options.printable_arguments(),
-    };
+    let mut place = place(&options.node, control_plane.url.clone(), options.node.folders.kubeconfig())?;
+    place.arguments = options.printable_arguments();
     if !options.no_agent {
-        let node = local_node::start(options, credentials, control_plane, readiness, tasks, shutdown).await?;
-        place.registry_url = node.registry_url;
+        let name = options.node.node_name()?;
+        let access = Access {
+            client: control_plane.client(credentials::node(&name)),
+            certificate: credentials::node_certificate(&credentials.authority, &name, options.node.advertised())?,
+            authority_pem: credentials.authority.certificate_pem().to_owned(),
+        };
+        let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
+        place.registry_url = format!("http://{}/registry", listener.local_addr()?);
+        progress::say(&format!("registry        {}", place.registry_url));
+        let registry = RegistryAccess { client: control_plane.client(credentials::registry()), listener };
+        local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
     }
-    place.write(&options.folders.data_dir)?;
+    place.write(&options.node.folders.data_dir)?;
     progress::say(progress::READY);
     Ok(())
+}
+
+/// Makes this machine a node of an API server elsewhere.
+async fn join(
+    options: &AgentOptions,
+    readiness: &Readiness,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let mut endpoint = Kubeconfig::load(&options.kubeconfig)?.endpoint()?;
+    if let Some(server) = &options.server {
+        endpoint.server.clone_from(server);
+    }
+    let (Some(certificate_pem), Some(key_pem)) = (endpoint.client_certificate.clone(), endpoint.client_key.clone())
+    else {
+        anyhow::bail!(
+            "{} has no client certificate, and an agent proves its node by one; make a kubeconfig with `portolan invite`",
+            options.kubeconfig.display()
+        );
+    };
+    let client = Client::new(Arc::new(HttpsTransport::new(&endpoint)?));
+    // An agent waits for its API server for ever, but a mistake in the address or identity is said at once.
+    let me = client.list::<Node>("", &ListParams::default()).await;
+    me.with_context(|| format!("join the cluster at {}", endpoint.server))?;
+    progress::say(&format!("api server      {}", endpoint.server));
+    let access = Access {
+        client,
+        certificate: KeyPairPem { certificate_pem, key_pem },
+        authority_pem: endpoint.certificate_authority.clone(),
+    };
+    // Leases are kept in one place, beside the API server; agents answer names only.
+    local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;
+    let kubeconfig = std::path::absolute(&options.kubeconfig).context("find the kubeconfig")?;
+    place(&options.node, endpoint.server, kubeconfig)?.write(&options.node.folders.data_dir)?;
+    progress::say(progress::READY);
+    Ok(())
+}
+
+/// What commands on this machine need to know of this process.
+fn place(options: &NodeOptions, api_server_url: String, kubeconfig: PathBuf) -> anyhow::Result<Place> {
+    Ok(Place {
+        pid: std::process::id().try_into().context("process ids are positive")?,
+        api_server_url,
+        registry_url: String::new(),
+        kubeconfig,
+        runtime_socket: options.runtime_socket(),
+        log: options.folders.log_path(),
+        arguments: Vec::new(),
+    })
 }
 
 /// The signals that ask a server to stop.

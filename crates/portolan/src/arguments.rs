@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_cli::NodeVerdict;
 
-use crate::commands::{backup, down, image, server, store, up};
-use crate::config::{Folders, ServerOptions};
+use crate::commands::{agent, backup, down, image, server, store, up};
+use crate::config::{AgentOptions, Folders, ServerOptions};
 
 /// Runs your containers and always knows where they are.
 #[derive(Debug, Parser)]
@@ -55,6 +55,18 @@ Examples:
   portolan server
   portolan server --no-agent --listen 127.0.0.1:6443")]
     Server(ServerOptions),
+    /// Print a kubeconfig with which another machine joins as a node.
+    #[command(after_help = "\
+Examples:
+  portolan invite north --address 192.0.2.8 > north.kubeconfig
+  ssh north portolan agent --kubeconfig north.kubeconfig --node-name north --pod-cidr 10.42.1.0/24")]
+    Invite(agent::InviteArguments),
+    /// Run this machine as a node of an API server elsewhere, in the foreground.
+    #[command(after_help = "\
+Examples:
+  portolan agent --kubeconfig north.kubeconfig --node-name north --pod-cidr 10.42.1.0/24
+  portolan agent --kubeconfig north.kubeconfig --server https://192.0.2.2:6443")]
+    Agent(AgentOptions),
     /// Build, load and list images without a registry.
     #[command(subcommand)]
     Image(image::Command),
@@ -87,6 +99,8 @@ impl Arguments {
             Command::Up(options) => up::run(&options),
             Command::Down { folders, keep_data } => runtime()?.block_on(down::run(&folders, keep_data)),
             Command::Server(options) => server::run(options),
+            Command::Invite(arguments) => agent::invite(&arguments),
+            Command::Agent(options) => agent::run(options),
             Command::Image(command) => runtime()?.block_on(image::run(command)),
             Command::Store(command) => store::run(command),
             Command::Restore(arguments) => backup::restore(&arguments),

@@ -107,20 +107,14 @@ impl Folders {
     }
 }
 
-/// Settings of `portolan up` and `portolan server`.
+/// Settings of a node: what `portolan server` and `portolan agent` have in common.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ServerOptions {
+pub(crate) struct NodeOptions {
     #[command(flatten)]
     pub(crate) folders: Folders,
-    /// Address of the Kubernetes API.
-    #[arg(long, default_value = "0.0.0.0:6443")]
-    pub(crate) listen: SocketAddr,
     /// Address that others reach this machine by [default: that of the default route].
     #[arg(long)]
     pub(crate) advertise: Option<IpAddr>,
-    /// Address of the registry over plain HTTP; loopback only, pods are served on the bridge.
-    #[arg(long, default_value = "127.0.0.1:7878")]
-    pub(crate) registry_listen: SocketAddr,
     /// Port of the node agent's API.
     #[arg(long, default_value_t = 10250)]
     pub(crate) agent_port: u16,
@@ -148,9 +142,35 @@ pub(crate) struct ServerOptions {
     /// Registries that are asked over plain HTTP, for example `localhost:5000`.
     #[arg(long)]
     pub(crate) insecure_registry: Vec<String>,
+}
+
+/// Settings of `portolan up` and `portolan server`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerOptions {
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    /// Address of the Kubernetes API.
+    #[arg(long, default_value = "0.0.0.0:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the registry over plain HTTP; loopback only, pods are served on the bridge.
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub(crate) registry_listen: SocketAddr,
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
+}
+
+/// Settings of `portolan agent`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AgentOptions {
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    /// Kubeconfig of this node, made by `portolan invite` on the machine of the API server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: PathBuf,
+    /// URL of the API server [default: the one in the kubeconfig].
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
 }
 
 impl ServerOptions {
@@ -161,27 +181,27 @@ impl ServerOptions {
             arguments.push(flag.into());
             arguments.push(value);
         };
-        add("--data-dir", self.folders.data_dir.clone().into());
-        add("--run-dir", self.folders.run_dir.clone().into());
-        add("--bridge", self.folders.bridge.clone().into());
+        add("--data-dir", self.node.folders.data_dir.clone().into());
+        add("--run-dir", self.node.folders.run_dir.clone().into());
+        add("--bridge", self.node.folders.bridge.clone().into());
         add("--listen", self.listen.to_string().into());
         add("--registry-listen", self.registry_listen.to_string().into());
-        add("--agent-port", self.agent_port.to_string().into());
-        add("--pod-cidr", self.pod_cidr.clone().into());
-        add("--service-cidr", self.service_cidr.clone().into());
-        add("--load-balancer-cidr", self.load_balancer_cidr.clone().into());
-        add("--cluster-dns", self.cluster_dns.to_string().into());
-        add("--cluster-domain", self.cluster_domain.clone().into());
-        if let Some(address) = self.advertise {
+        add("--agent-port", self.node.agent_port.to_string().into());
+        add("--pod-cidr", self.node.pod_cidr.clone().into());
+        add("--service-cidr", self.node.service_cidr.clone().into());
+        add("--load-balancer-cidr", self.node.load_balancer_cidr.clone().into());
+        add("--cluster-dns", self.node.cluster_dns.to_string().into());
+        add("--cluster-domain", self.node.cluster_domain.clone().into());
+        if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());
         }
-        if let Some(name) = &self.node_name {
+        if let Some(name) = &self.node.node_name {
             add("--node-name", name.into());
         }
-        if let Some(socket) = &self.runtime_endpoint {
+        if let Some(socket) = &self.node.runtime_endpoint {
             add("--runtime-endpoint", socket.into());
         }
-        for registry in &self.insecure_registry {
+        for registry in &self.node.insecure_registry {
             add("--insecure-registry", registry.into());
         }
         if self.no_agent {
@@ -197,9 +217,11 @@ impl ServerOptions {
 
     /// Settings of the store.
     pub(crate) fn store(&self) -> portolan_store::embedded::Options {
-        portolan_store::embedded::Options::new(self.folders.store())
+        portolan_store::embedded::Options::new(self.node.folders.store())
     }
+}
 
+impl NodeOptions {
     /// Settings of the private containerd.
     pub(crate) fn containerd(&self) -> portolan_runtime::containerd::Options {
         portolan_runtime::containerd::Options {

@@ -29,13 +29,14 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Loads or makes the keys that last, and issues certificates for this run.
     pub(crate) fn prepare(options: &ServerOptions) -> anyhow::Result<Self> {
-        let folder = options.folders.identity();
+        let folder = options.node.folders.identity();
         let authority = Authority::load_or_create(&folder, "portolan-ca")?;
         let tokens = TokenIssuer::load_or_create(&folder, TOKEN_ISSUER)?;
-        let domain = &options.cluster_domain;
+        let domain = &options.node.cluster_domain;
         let mut dns_names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default".into()];
         dns_names.extend(["kubernetes.default.svc".to_owned(), format!("kubernetes.default.svc.{domain}")]);
-        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.advertised(), options.kubernetes_service()?];
+        let mut addresses =
+            vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.node.advertised(), options.node.kubernetes_service()?];
         if !options.listen.ip().is_unspecified() {
             addresses.push(options.listen.ip());
         }
@@ -51,37 +52,43 @@ impl Credentials {
         Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), api_server, node_client })
     }
 
-    /// The certificate of a node agent's own API.
-    pub(crate) fn node_server(&self, node: &str, address: IpAddr) -> anyhow::Result<KeyPairPem> {
-        Ok(self.authority.issue(&Request {
-            common_name: format!("system:node:{node}"),
-            organization: Some(bootstrap::NODES.into()),
-            dns_names: vec![node.to_owned()],
-            addresses: vec![address],
-            usage: Usage::ServerAndClient,
-            valid_for: PROCESS_LIFETIME,
-        })?)
-    }
-
     /// Writes the administrator's kubeconfig, unless the present one still leads here.
     pub(crate) fn write_kubeconfig(&self, options: &ServerOptions, address: SocketAddr) -> anyhow::Result<()> {
-        let path = options.folders.kubeconfig();
+        let path = options.node.folders.kubeconfig();
         let server = format!("server: https://{address}\n");
         let authority = STANDARD.encode(self.authority.certificate_pem());
         if std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&server) && text.contains(&authority)) {
             return Ok(());
         }
         let admin = self.authority.issue(&client("kubernetes-admin", Some(bootstrap::MASTERS)))?;
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: portolan\n\
-             clusters:\n- name: portolan\n  cluster:\n    certificate-authority-data: {authority}\n    {server}\
-             contexts:\n- name: portolan\n  context: {{cluster: portolan, user: admin}}\n\
-             users:\n- name: admin\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
-            STANDARD.encode(&admin.certificate_pem),
-            STANDARD.encode(&admin.key_pem),
-        );
+        let text = kubeconfig(&format!("https://{address}"), &self.authority, "admin", &admin);
         portolan_identity::write_private(&path, &text).context("write the administrator's kubeconfig")
     }
+}
+
+/// A kubeconfig with a client certificate.
+pub(crate) fn kubeconfig(server: &str, authority: &Authority, user: &str, identity: &KeyPairPem) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: portolan\n\
+         clusters:\n- name: portolan\n  cluster:\n    certificate-authority-data: {}\n    server: {server}\n\
+         contexts:\n- name: portolan\n  context: {{cluster: portolan, user: {user}}}\n\
+         users:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+        STANDARD.encode(authority.certificate_pem()),
+        STANDARD.encode(&identity.certificate_pem),
+        STANDARD.encode(&identity.key_pem),
+    )
+}
+
+/// The certificate of a node: its agent is a client of the API server, and a server to it.
+pub(crate) fn node_certificate(authority: &Authority, node: &str, address: IpAddr) -> anyhow::Result<KeyPairPem> {
+    Ok(authority.issue(&Request {
+        common_name: format!("system:node:{node}"),
+        organization: Some(bootstrap::NODES.into()),
+        dns_names: vec![node.to_owned()],
+        addresses: vec![address],
+        usage: Usage::ServerAndClient,
+        valid_for: PROCESS_LIFETIME,
+    })?)
 }
 
 fn client(common_name: &str, organization: Option<&str>) -> Request {

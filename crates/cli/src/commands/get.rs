@@ -64,12 +64,12 @@ pub(crate) async fn run(api: &Api, arguments: Arguments) -> anyhow::Result<()> {
     }
     match arguments.output {
         Some(Format::Name) => documents.iter().for_each(print_name),
-        Some(format) => {
+        Some(format @ (Format::Json | Format::Yaml)) => {
             output::document(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": documents}), format)?
         }
-        None if !found && arguments.all_namespaces => eprintln!("No resources found"),
-        None if !found => eprintln!("No resources found in {} namespace.", api.namespace()),
-        None => {}
+        _ if !found && arguments.all_namespaces => eprintln!("No resources found"),
+        _ if !found => eprintln!("No resources found in {} namespace.", api.namespace()),
+        _ => {}
     }
     Ok(())
 }

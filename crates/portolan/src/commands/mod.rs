@@ -1,5 +1,6 @@
 //! Commands that are the cluster, or work on its files.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod down;
 pub(crate) mod image;

@@ -7,11 +7,16 @@ use tracing_subscriber::EnvFilter;
 use crate::app;
 use crate::config::ServerOptions;
 
-/// Runs a server until it is told to stop. Logs go to standard error, progress to standard output.
+/// Runs a server until it is told to stop.
 pub(crate) fn run(options: ServerOptions) -> anyhow::Result<()> {
+    run_in_foreground(app::run(options))
+}
+
+/// Runs a process of the cluster to its end. Logs go to standard error, progress to standard output.
+pub(crate) fn run_in_foreground(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("PORTOLAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(app::run(options))
+    runtime.block_on(process)
 }

@@ -19,7 +19,7 @@ const LAST_WORDS: usize = 12;
 
 /// Starts the server unless it runs, and returns once everything it consists of is ready.
 pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
-    let data_dir = &options.folders.data_dir;
+    let data_dir = &options.node.folders.data_dir;
     if let Some(pid) = Place::server(data_dir) {
         println!("Portolan is up already (process {pid}); nothing was changed");
         let place = Place::read(data_dir)?.filter(|place| place.pid == pid);
@@ -35,9 +35,9 @@ pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("running containers needs root: use `sudo portolan up`");
     }
-    options.folders.refuse_foreign()?;
+    options.node.folders.refuse_foreign()?;
     std::fs::create_dir_all(data_dir).with_context(|| format!("create {}", data_dir.display()))?;
-    let log_path = options.folders.log_path();
+    let log_path = options.node.folders.log_path();
     let log = OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.with_context(|| format!("open {}", log_path.display()))?;
     let start_of_log = log.metadata().map(|metadata| metadata.len()).unwrap_or_default();

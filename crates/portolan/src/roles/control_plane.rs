@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use portolan_apiserver::{Config, Networks, Server};
-use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
-use portolan_client::{Client, Informers};
+use portolan_client::Client;
 use portolan_identity::{User, server_tls};
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
@@ -16,6 +15,7 @@ use portolan_store::embedded::Embedded;
 use crate::config::ServerOptions;
 use crate::credentials::{self, Credentials};
 use crate::ports;
+use crate::roles::local_node::start_informers;
 use crate::transport::InProcess;
 
 /// A running control plane.
@@ -37,21 +37,19 @@ impl ControlPlane {
     ) -> anyhow::Result<Self> {
         let listener = ports::listen(options.listen, "the API server", "--listen").await?;
         let port = listener.local_addr()?.port();
-        readiness.set("store", State::Starting("reading the log".into()));
         let store = Arc::new(Embedded::open(options.store())?);
-        readiness.set("store", State::Ready);
 
-        let scratch = fresh_folder(options.folders.data_dir.join("scratch"))?;
-        let advertise = SocketAddr::new(options.advertised(), port);
+        let scratch = fresh_folder(options.node.folders.data_dir.join("scratch"))?;
+        let advertise = SocketAddr::new(options.node.advertised(), port);
         let server = Server::start(Config {
             store: store.clone(),
             authority: credentials.authority.clone(),
             tokens: credentials.tokens.clone(),
             clock: Arc::new(SystemClock),
             networks: Networks {
-                service_cidr: options.service_cidr.parse()?,
-                load_balancer_cidr: options.load_balancer_cidr.parse()?,
-                cluster_domain: options.cluster_domain.clone(),
+                service_cidr: options.node.service_cidr.parse()?,
+                load_balancer_cidr: options.node.load_balancer_cidr.parse()?,
+                cluster_domain: options.node.cluster_domain.clone(),
                 ..Networks::default()
             },
             advertise,
@@ -85,13 +83,13 @@ impl ControlPlane {
         shutdown: &Shutdown,
     ) {
         let clock = Arc::new(SystemClock);
-        let informers = self.informers(credentials::controllers(), tasks, shutdown);
+        let informers = start_informers(self.client(credentials::controllers()), tasks, shutdown);
         let controllers = portolan_controllers::Config {
             client: self.client(credentials::controllers()),
             informers: informers.clone(),
             clock: clock.clone(),
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
-            load_balancer_cidr: options.load_balancer_cidr.clone(),
+            load_balancer_cidr: options.node.load_balancer_cidr.clone(),
             node_times: portolan_controllers::NodeTimes::default(),
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
@@ -108,14 +106,6 @@ impl ControlPlane {
     /// A client in this process, under an identity.
     pub(crate) fn client(&self, user: User) -> Client {
         Client::new(Arc::new(InProcess::new(self.server.clone(), user)))
-    }
-
-    /// Informers in this process, under an identity.
-    pub(crate) fn informers(&self, user: User, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Informers> {
-        let informers = Informers::new(self.client(user));
-        let (running, shutdown) = (informers.clone(), shutdown.clone());
-        tasks.spawn("informers", async move { running.run(shutdown).await });
-        informers
     }
 
     /// Makes the last writes durable and gives the store's folder back.

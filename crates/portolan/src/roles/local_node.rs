@@ -8,40 +8,50 @@ use anyhow::Context;
 use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
-use portolan_identity::server_tls;
+use portolan_client::{Client, Informers};
+use portolan_identity::{KeyPairPem, server_tls};
 use portolan_runtime::Runtime;
 use portolan_runtime::containerd::{Health, Supervisor};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::ServerOptions;
-use crate::credentials::{self, Credentials};
+use crate::config::NodeOptions;
 use crate::ports;
 use crate::progress;
-use crate::roles::control_plane::ControlPlane;
 
 /// Where resolvers ask; `resolv.conf` cannot name another port.
 const DNS_PORT: u16 = 53;
 
-/// A running node.
-pub(crate) struct LocalNode {
-    /// Where clients reach the registry.
-    pub(crate) registry_url: String,
+/// What a node needs of the API server, in this process or elsewhere.
+pub(crate) struct Access {
+    /// A client with the identity of the node.
+    pub(crate) client: Client,
+    /// What the agent's own API proves the node by.
+    pub(crate) certificate: KeyPairPem,
+    /// The certificate authority that the clients of the agent's API are known by, PEM.
+    pub(crate) authority_pem: String,
 }
 
-/// Starts everything that makes this machine a node.
+/// What the registry needs; the one process that keeps the leases has it.
+pub(crate) struct RegistryAccess {
+    /// A client with the identity of the registry.
+    pub(crate) client: Client,
+    /// Where clients on this machine reach it.
+    pub(crate) listener: TcpListener,
+}
+
+/// Starts everything that makes this machine a node, and returns once it is one.
 pub(crate) async fn start(
-    options: &ServerOptions,
-    credentials: &Credentials,
-    control_plane: &ControlPlane,
+    options: &NodeOptions,
+    access: Access,
+    registry: Option<RegistryAccess>,
     readiness: &Readiness,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
-) -> anyhow::Result<LocalNode> {
+) -> anyhow::Result<()> {
     let name = options.node_name()?;
     let network = options.network(&name)?;
     // What may be taken by others is asked for before anything is made.
-    let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
-    let registry_url = format!("http://{}/registry", listener.local_addr()?);
     drop(ports::listen(agent_address(options), "the node agent", "--agent-port").await?);
     portolan_network::setup_node(&network)?;
     install_plugin(&options.folders.network_plugins())?;
@@ -50,14 +60,20 @@ pub(crate) async fn start(
     progress::say(&format!("network         pods {} on {}", network.pod_cidr, network.bridge));
 
     let gateway = network.pod_cidr.gateway();
-    let port = listener.local_addr()?.port();
-    let for_pods = ports::listen((gateway, port).into(), "the registry for pods", "--registry-listen").await?;
+    let registry = match registry {
+        Some(RegistryAccess { client, listener }) => {
+            let port = listener.local_addr()?.port();
+            let pods = ports::listen((gateway, port).into(), "the registry for pods", "--registry-listen").await?;
+            Some((client, vec![listener, pods]))
+        }
+        None => None,
+    };
     let dns = bind_dns([options.cluster_dns, gateway.into()]).await?;
 
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
 
-    let informers = control_plane.informers(credentials::node(&name), tasks, shutdown);
+    let informers = start_informers(access.client.clone(), tasks, shutdown);
     let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
     tasks.spawn("catalog", portolan_network::feed::feed(informers, sender, shutdown.clone()));
     tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
@@ -66,22 +82,12 @@ pub(crate) async fn start(
     readiness.set("dns", State::Ready);
     progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
 
-    let pods = network.cluster_cidr;
-    let registry = portolan_registry::Config {
-        client: control_plane.client(credentials::registry()),
-        informers: control_plane.informers(credentials::registry(), tasks, shutdown),
-        snapshots,
-        listeners: vec![listener, for_pods],
-        trusted: Arc::new(move |peer| match peer {
-            IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
-            IpAddr::V6(address) => address.is_loopback(),
-        }),
-    };
-    tasks.spawn("registry", portolan_registry::run(registry, shutdown.clone()));
-    readiness.set("registry", State::Ready);
-    progress::say(&format!("registry        {registry_url}"));
+    if let Some((client, listeners)) = registry {
+        start_registry(client, listeners, network.cluster_cidr, snapshots, tasks, shutdown);
+        readiness.set("registry", State::Ready);
+    }
 
-    let agent = agent_config(options, credentials, control_plane, readiness, runtime, &name)?;
+    let agent = agent_config(options, access, readiness, runtime, &name)?;
     let (stopping, board) = (shutdown.clone(), readiness.clone());
     tasks.spawn("agent", async move {
         if let Err(error) = portolan_node::run(agent, stopping).await {
@@ -92,11 +98,40 @@ pub(crate) async fn start(
     });
     readiness.settled("node").await.map_err(|reason| anyhow::anyhow!("the node agent failed: {reason}"))?;
     progress::say(&format!("node            {name}"));
-    Ok(LocalNode { registry_url })
+    Ok(())
+}
+
+/// Informers over a client, running until shutdown.
+pub(crate) fn start_informers(client: Client, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Informers> {
+    let informers = Informers::new(client);
+    let (running, shutdown) = (informers.clone(), shutdown.clone());
+    tasks.spawn("informers", async move { running.run(shutdown).await });
+    informers
+}
+
+fn start_registry(
+    client: Client,
+    listeners: Vec<TcpListener>,
+    pods: portolan_network::Cidr,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) {
+    let registry = portolan_registry::Config {
+        informers: start_informers(client.clone(), tasks, shutdown),
+        client,
+        snapshots,
+        listeners,
+        trusted: Arc::new(move |peer| match peer {
+            IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
+            IpAddr::V6(address) => address.is_loopback(),
+        }),
+    };
+    tasks.spawn("registry", portolan_registry::run(registry, shutdown.clone()));
 }
 
 async fn start_runtime(
-    options: &ServerOptions,
+    options: &NodeOptions,
     readiness: &Readiness,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
@@ -148,7 +183,7 @@ fn install_plugin(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_network_list(options: &ServerOptions, network: &portolan_network::Config) -> anyhow::Result<()> {
+fn write_network_list(options: &NodeOptions, network: &portolan_network::Config) -> anyhow::Result<()> {
     let folder = options.folders.network_config();
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let path = folder.join("10-portolan.conflist");
@@ -156,34 +191,31 @@ fn write_network_list(options: &ServerOptions, network: &portolan_network::Confi
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 
-fn agent_address(options: &ServerOptions) -> SocketAddr {
+fn agent_address(options: &NodeOptions) -> SocketAddr {
     (Ipv4Addr::UNSPECIFIED, options.agent_port).into()
 }
 
 fn agent_config(
-    options: &ServerOptions,
-    credentials: &Credentials,
-    control_plane: &ControlPlane,
+    options: &NodeOptions,
+    access: Access,
     readiness: &Readiness,
     runtime: Arc<dyn Runtime>,
     name: &str,
 ) -> anyhow::Result<portolan_node::Config> {
-    let address = options.advertised();
-    let certificate = credentials.node_server(name, address)?;
     Ok(portolan_node::Config {
         node_name: name.to_owned(),
-        client: control_plane.client(credentials::node(name)),
+        client: access.client,
         runtime,
         data_dir: options.folders.node(),
         log_dir: options.folders.pod_logs(),
         server: Some(portolan_node::ServerConfig {
             bind: agent_address(options),
-            tls: server_tls(&certificate, credentials.authority.certificate_pem())?,
+            tls: server_tls(&access.certificate, &access.authority_pem)?,
         }),
         cluster_dns: options.cluster_dns,
         cluster_domain: options.cluster_domain.clone(),
         resolv_conf: "/etc/resolv.conf".into(),
-        addresses: vec![address],
+        addresses: vec![options.advertised()],
         pod_cidr: options.pod_cidr.clone(),
         labels: Default::default(),
         taints: Vec::new(),
@@ -219,7 +251,7 @@ fn explain_dns(error: portolan_dns::Error, address: IpAddr) -> anyhow::Error {
 }
 
 fn start_dns(
-    options: &ServerOptions,
+    options: &NodeOptions,
     network: &portolan_network::Config,
     listeners: Vec<portolan_dns::Listener>,
     snapshots: &watch::Receiver<Arc<Snapshot>>,

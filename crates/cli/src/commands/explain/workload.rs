@@ -33,7 +33,10 @@ pub(super) fn reasons(object: &Value, sets: &[Value], pods: &[Value]) -> Vec<Str
             format!("replica set {name} cannot make pods: {}", condition["message"].as_str().unwrap_or_default())
         }));
     }
-    let unready: Vec<String> = pods.iter().filter_map(pod::unready).collect();
+    let own = |pod: &&Value| {
+        is_owned_by(pod, object) || sets.iter().any(|set| is_owned_by(set, object) && is_owned_by(pod, set))
+    };
+    let unready: Vec<String> = pods.iter().filter(own).filter_map(pod::unready).collect();
     let more = unready.len().saturating_sub(NAMED);
     reasons.extend(unready.into_iter().take(NAMED));
     if more > 0 {
@@ -57,10 +60,11 @@ mod tests {
         let deployment = json!({"metadata": {"uid": "d", "generation": 2}, "spec": {"paused": true},
             "status": {"observedGeneration": 1}});
         let set = |owner: &str| {
-            json!({"metadata": {"name": format!("of-{owner}"), "ownerReferences": [{"uid": owner}]},
+            json!({"metadata": {"name": format!("of-{owner}"), "uid": format!("set-{owner}"), "ownerReferences": [{"uid": owner}]},
                 "status": {"conditions": [{"type": "ReplicaFailure", "message": "no service account"}]}})
         };
-        let pods = [json!({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})];
+        let pod = |name: &str, owner: &str| json!({"metadata": {"name": name, "ownerReferences": [{"uid": owner}]}, "status": {"phase": "Pending"}});
+        let pods = [pod("p", "set-d"), pod("foreign", "set-other"), json!({"metadata": {"name": "alone"}})];
         assert_eq!(
             reasons(&deployment, &[set("d"), set("other")], &pods),
             [
