@@ -5,6 +5,7 @@
 #   scripts/packages.sh run     what `make up` needs
 #   scripts/packages.sh test    that, and what the tests need besides
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 declare -A package_of=(
     [cc]=gcc
@@ -42,4 +43,16 @@ fi
 if ! command -v cargo >/dev/null; then
     echo "cargo is missing: install a Rust toolchain (https://rustup.rs), then run this again" >&2
     exit 1
+fi
+if [[ "${1:-run}" == test ]] && ! command -v kubectl >/dev/null; then
+    if ! command -v go >/dev/null; then
+        echo "kubectl is missing: install any release from 1.27 on, or Go, from whose module it can be built" >&2
+        exit 1
+    fi
+    echo "building kubectl from its Go module"
+    version="$(cd interop/kubectl && go list -m -f '{{.Version}}' k8s.io/kubectl)"
+    minor="${version#v0.}"
+    flags="-X k8s.io/component-base/version.gitVersion=v1.$minor"
+    flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
+    (cd interop/kubectl && go build -ldflags "$flags" -o /usr/local/bin/kubectl .)
 fi
