@@ -37,5 +37,7 @@ pub(crate) fn restart(ended: &ContainerStatus) -> Option<Restart> {
         delay => delay,
     };
     let next_delay = if delay.is_zero() { FIRST } else { (delay * 2).min(CEILING) };
-    Some(Restart { at: *finished_at + delay, delay, next_delay })
+    // Decisions are made in whole seconds; a fraction would make a container wait that need not.
+    let finished_at = Timestamp::from_second(finished_at.as_second()).unwrap_or(*finished_at);
+    Some(Restart { at: finished_at + delay, delay, next_delay })
 }

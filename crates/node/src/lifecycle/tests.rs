@@ -205,6 +205,16 @@ fn crashes_are_repeated_after_growing_delays() {
 }
 
 #[test]
+fn a_first_crash_waits_for_nothing_even_within_the_same_second() {
+    let ended = at(5) + Duration::from_millis(900);
+    let mut state = exited(1, 0, 5);
+    if let ContainerState::Exited { finished_at, .. } = &mut state {
+        *finished_at = ended;
+    }
+    check(case(json!({})).sandbox(0, true).container("app", 0, state, 0).at(5), expect!["start app 1 (then 10 s)"]);
+}
+
+#[test]
 fn the_restart_policy_decides_about_ended_containers() {
     let ended = |policy: &str, code| case(json!({"restartPolicy": policy})).sandbox(0, true).exited("app", code).at(60);
     check(ended("Always", 0), expect!["start app 1 (then 10 s)"]);
