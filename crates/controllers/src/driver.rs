@@ -117,7 +117,7 @@ impl Schedule {
                 let backoff =
                     self.retries.entry(key.clone()).or_insert_with(|| Backoff::new(FIRST_RETRY, SLOWEST_RETRY));
                 let delay = backoff.jittered();
-                if error.is_conflict() || error.is_not_found() {
+                if error.is_conflict() || error.is_not_found() || error.is_already_exists() {
                     // Our view was behind; it catches up by itself.
                     tracing::debug!(controller = name, %key, "try again: {}", chain(&error));
                 } else {

@@ -1,6 +1,9 @@
 //! Small questions about objects that several controllers ask.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use portolan_api::encoded::Header;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Timestamp;
@@ -17,6 +20,12 @@ pub(crate) fn controller_reference<K: Object>(owner: &K) -> OwnerReference {
         controller: Some(true),
         block_owner_deletion: Some(true),
     }
+}
+
+/// The labels of an encoded object.
+pub(crate) fn labels(encoded: &[u8]) -> BTreeMap<String, String> {
+    let labels = Header::scan(encoded).map(|header| header.labels()).unwrap_or_default();
+    labels.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
 }
 
 /// The owner that controls an object.

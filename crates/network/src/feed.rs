@@ -74,8 +74,11 @@ impl<K: Object> Source<K> {
 
     /// Everything there is; the keys that are queued for it change nothing later.
     fn drain(&mut self, catalog: &mut Catalog) {
-        for object in self.informer.list() {
-            catalog.put((self.input)(object));
+        // One at a time: all of a large cluster at once would be much memory.
+        for key in self.informer.all_keys() {
+            if let Some(object) = self.informer.get(&key.namespace, &key.name) {
+                catalog.put((self.input)(object));
+            }
         }
     }
 

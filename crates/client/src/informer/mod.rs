@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
 use portolan_api::typed::{Object, PartialObject, Scope};
 use portolan_base::{Shutdown, TaskGroup};
@@ -18,15 +17,14 @@ use tokio::sync::{Notify, watch};
 use crate::client::Client;
 use crate::params::ResourcePath;
 use crate::queue::{Key, KeyFeed, WorkQueue};
-use store::Store;
+use store::{Form, Store, trimmed};
 
 /// How objects of a type are requested and read.
 struct Source<T> {
     path: ResourcePath,
     accept: &'static str,
     field_selector: String,
-    decode: fn(&[u8]) -> Result<T, serde_json::Error>,
-    metadata: fn(&T) -> &ObjectMeta,
+    form: Form<T>,
 }
 
 /// A kind known at run time only, for [`Informers::partial`].
@@ -76,8 +74,7 @@ impl Informers {
             path: ResourcePath::of::<K>(),
             accept: "application/json",
             field_selector: field_selector.to_owned(),
-            decode: K::decode,
-            metadata: K::metadata,
+            form: Form { decode: K::decode, metadata: K::metadata },
         })
     }
 
@@ -88,8 +85,7 @@ impl Informers {
             // A server that does not know the transformation answers with complete objects, which read as well.
             accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             field_selector: String::new(),
-            decode: |bytes| serde_json::from_slice(bytes),
-            metadata: |object| &object.metadata,
+            form: Form { decode: |bytes| serde_json::from_slice(bytes), metadata: |object| &object.metadata },
         })
     }
 
@@ -99,7 +95,7 @@ impl Informers {
         if let Some(informer) = shared.get(&id).and_then(|any| any.downcast_ref::<Informer<T>>()) {
             return informer.clone();
         }
-        let informer = Informer { inner: Arc::new(Inner::new(source.metadata)) };
+        let informer = Informer { inner: Arc::new(Inner::new(source.form)) };
         shared.insert(id, Box::new(informer.clone()));
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
@@ -133,7 +129,7 @@ type MapKeys<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
 
 struct Inner<T> {
     store: parking_lot::RwLock<Store<T>>,
-    metadata: fn(&T) -> &ObjectMeta,
+    form: Form<T>,
     synced: watch::Sender<bool>,
     changes: watch::Sender<u64>,
     feeds: Mutex<Vec<Feed<T>>>,
@@ -145,29 +141,26 @@ struct Feed<T> {
 }
 
 impl<T> Inner<T> {
-    fn new(metadata: fn(&T) -> &ObjectMeta) -> Self {
+    fn new(form: Form<T>) -> Self {
         Self {
-            store: parking_lot::RwLock::new(Store::new(metadata)),
-            metadata,
+            store: parking_lot::RwLock::new(Store::new(form)),
+            form,
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             feeds: Mutex::default(),
         }
     }
 
-    fn key(&self, object: &T) -> Key {
-        let metadata = (self.metadata)(object);
-        Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-    }
-
-    /// Puts an object in place of the one of the same key.
-    fn put(&self, object: Arc<T>) {
-        let key = self.key(&object);
+    /// Puts an object in place of the one of the same key, unless it cannot be read.
+    fn put(&self, key: &Key, encoded: &[u8]) -> Result<(), serde_json::Error> {
+        let encoded = trimmed(encoded);
+        let object = Arc::new((self.form.decode)(&encoded)?);
         // The feeds lock is held over the change, so that a feed that is just being added sees the
         // object either in the store or as a change.
         let mut feeds = self.feeds.lock();
-        let old = self.store.write().insert(key, object.clone());
+        let old = self.store.write().insert(key, encoded, object.clone());
         Self::announce(&mut feeds, [old.as_deref(), Some(&object)]);
+        Ok(())
     }
 
     fn remove(&self, key: &Key) {
@@ -191,6 +184,8 @@ impl<T> Inner<T> {
 }
 
 /// A shared copy of a kind, up to date but for the time changes take to arrive. Cheap to clone.
+///
+/// `metadata.managedFields` is left out of its objects.
 pub struct Informer<T> {
     inner: Arc<Inner<T>>,
 }
@@ -235,7 +230,28 @@ impl<T: Send + Sync + 'static> Informer<T> {
 
     /// The objects of a namespace that no owner controls.
     pub fn orphans(&self, namespace: &str) -> Vec<Arc<T>> {
-        self.inner.store.read().orphans(namespace)
+        self.inner.store.read().orphans(namespace, |_| true)
+    }
+
+    /// The objects of a namespace that no owner controls and whose encoded form pleases `keep`.
+    ///
+    /// Of many objects this decodes only the few that are wanted; see [`portolan_api::encoded`] for
+    /// looking into the others.
+    pub fn orphans_where(&self, namespace: &str, keep: impl Fn(&[u8]) -> bool) -> Vec<Arc<T>> {
+        self.inner.store.read().orphans(namespace, keep)
+    }
+
+    /// The objects of a namespace, or of all, whose encoded form pleases `keep`.
+    ///
+    /// Of many objects this decodes only the few that are wanted; see [`portolan_api::encoded`] for
+    /// looking into the others.
+    pub fn filter(&self, namespace: Option<&str>, keep: impl Fn(&[u8]) -> bool) -> Vec<Arc<T>> {
+        self.inner.store.read().filter(namespace, keep)
+    }
+
+    /// The keys of all objects, by namespace and name.
+    pub fn all_keys(&self) -> Vec<Key> {
+        self.inner.store.read().keys()
     }
 
     /// How many objects there are.
@@ -268,7 +284,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     /// The keys of changed objects; begins with all.
     pub fn keys(&self) -> KeyFeed {
         let queue = WorkQueue::new();
-        let metadata = self.inner.metadata;
+        let metadata = self.inner.form.metadata;
         self.feed(&queue, move |object| {
             let metadata = metadata(object);
             vec![Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())]
@@ -282,8 +298,10 @@ impl<T: Send + Sync + 'static> Informer<T> {
     /// `keys` must be quick and must not call the informer.
     pub fn feed(&self, queue: &WorkQueue, keys: impl Fn(&T) -> Vec<Key> + Send + Sync + 'static) {
         let mut feeds = self.inner.feeds.lock();
-        let present = self.list();
-        queue.add(present.iter().flat_map(|object| keys(object)));
+        // One at a time: all of a large cluster at once would be much memory.
+        for key in self.all_keys() {
+            queue.add(self.get(&key.namespace, &key.name).iter().flat_map(|object| keys(object)));
+        }
         feeds.push(Feed { queue: queue.downgrade(), keys: Box::new(keys) });
     }
 }

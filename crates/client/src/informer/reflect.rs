@@ -221,11 +221,8 @@ impl<T: Send + Sync + 'static> Reflector<T> {
     /// Stores an object unless the same version is there already; decodes only in the former case.
     fn put(&self, raw: &RawValue) -> Result<Key, Error> {
         let (key, version) = self.identify(raw)?;
-        let known = self.inner.store.read().get(&key.namespace, &key.name);
-        let same = |known: &Arc<T>| (self.inner.metadata)(known).resource_version.as_ref() == Some(&version);
-        if !known.as_ref().is_some_and(same) {
-            let object = (self.source.decode)(raw.get().as_bytes()).map_err(|source| self.undecodable(source))?;
-            self.inner.put(Arc::new(object));
+        if !self.inner.store.read().has(&key, &version) {
+            self.inner.put(&key, raw.get().as_bytes()).map_err(|source| self.undecodable(source))?;
         }
         Ok(key)
     }

@@ -15,7 +15,7 @@ use portolan_client::{DeleteOptions, Error, Informer, Key, WorkQueue};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::is_deleting;
+use crate::meta::{is_deleting, labels};
 use addresses::addresses;
 use plan::{MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, plan_endpoints, plan_slices};
 
@@ -101,8 +101,8 @@ impl Controller {
             return Ok(());
         }
         let client = &self.context.client;
-        let mut pods = self.pods.in_namespace(service.namespace());
-        pods.retain(|pod| selects(service, pod.metadata.labels.as_ref()));
+        let selected = |encoded: &[u8]| selects(service, Some(&labels(encoded)));
+        let pods = self.pods.filter(Some(service.namespace()), selected);
         let groups = addresses(service, &pods);
         let ours = |slice: &Arc<EndpointSlice>| {
             let labels = slice.metadata.labels.as_ref();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::Mutex;
+use portolan_api::encoded::string_at;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::coordination::v1::Lease;
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
@@ -112,9 +113,7 @@ impl Reconciler for Controller {
 
 impl Controller {
     fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
-        let mut pods = self.pods.list();
-        pods.retain(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node));
-        pods
+        self.pods.filter(None, |encoded| string_at(encoded, &["spec", "nodeName"]).as_deref() == Some(node))
     }
 
     /// Nobody can vouch for these pods any more, so services stop sending to them.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use portolan_api::encoded::string_at;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_base::{Shutdown, Timestamp};
@@ -71,8 +72,9 @@ impl Reconciler for Controller {
             };
             return self.check(node, &[&pod]).await;
         }
-        let pods = self.pods.list();
-        let pods: Vec<&Pod> = pods.iter().map(|pod| &**pod).filter(|pod| node_of(pod) == Some(&key.name)).collect();
+        let on_node = |encoded: &[u8]| string_at(encoded, &["spec", "nodeName"]).as_deref() == Some(&key.name);
+        let pods = self.pods.filter(None, on_node);
+        let pods: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();
         self.check(&key.name, &pods).await
     }
 }

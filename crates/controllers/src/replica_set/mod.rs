@@ -18,7 +18,9 @@ use portolan_client::{
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{adoption, controller_key, controller_of, controller_reference, is_active, is_deleting, release};
+use crate::meta::{
+    adoption, controller_key, controller_of, controller_reference, is_active, is_deleting, labels, release,
+};
 use pending::Pending;
 use plan::{plan, with_failure};
 
@@ -112,8 +114,10 @@ impl Controller {
             }
         }
         if !is_deleting(&**set) {
-            for pod in self.pods.orphans(set.namespace()) {
-                if matches(set, &pod) && is_active(&pod) {
+            let selector = set.spec.as_ref().map(|spec| &spec.selector);
+            let candidate = |encoded: &[u8]| selector.is_some_and(|selector| selects(selector, Some(&labels(encoded))));
+            for pod in self.pods.orphans_where(set.namespace(), candidate) {
+                if is_active(&pod) {
                     pods.extend(self.patch(&pod, adoption(&*pod, &**set)).await?.map(Arc::new));
                 }
             }
