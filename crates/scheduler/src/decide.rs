@@ -46,7 +46,7 @@ fn message(info: &PodInfo, rejected: &[(&NodeInfo, Vec<Reason>)]) -> String {
     let total = rejected.len();
     let mut preemption: BTreeMap<&str, usize> = BTreeMap::new();
     for (node, reasons) in rejected {
-        let lower = || node.pods.values().any(|pod| pod.priority() < info.priority());
+        let lower = || node.pods.values().any(|pod| pod.priority < info.priority);
         let text = if !reasons.iter().all(Reason::is_resolvable) {
             "Preemption is not helpful for scheduling"
         } else if lower() {
@@ -92,7 +92,7 @@ pub fn explain(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Vec<Explana
     for other in pods.iter().filter(|other| other.uid() != pod.uid()) {
         if let Some(node) = occupied_node(other) {
             let node = node.to_owned();
-            snapshot.place(&node, Arc::new(PodInfo::new(other.clone())));
+            snapshot.place(&node, PodInfo::new(other.clone()));
         }
     }
     let mut unplaced = pod.clone();

@@ -85,7 +85,7 @@ fn same_owner(info: &PodInfo, node: &NodeInfo) -> i64 {
 }
 
 fn preferred_nodes(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let affinity = info.pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+    let affinity = info.spec().and_then(|spec| spec.affinity.as_ref());
     let affinity = affinity.and_then(|affinity| affinity.node_affinity.as_ref());
     let terms = affinity.and_then(|found| found.preferred_during_scheduling_ignored_during_execution.as_deref());
     let matching = terms.unwrap_or_default().iter().filter(|term| term_matches(&term.preference, &node.node));
@@ -93,7 +93,7 @@ fn preferred_nodes(info: &PodInfo, node: &NodeInfo) -> i64 {
 }
 
 fn unwanted_taints(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let tolerations = info.pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let tolerations = info.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let soft = taints.iter().filter(|taint| taint.effect == "PreferNoSchedule");
     soft.filter(|taint| !tolerates(tolerations, taint)).count() as i64
@@ -104,7 +104,7 @@ fn unwanted_taints(info: &PodInfo, node: &NodeInfo) -> i64 {
 /// Wider domains (zones) count through the nodes in them only as far as pods are on this node; required
 /// terms look at whole domains.
 fn preferred_pods(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let Some(affinity) = info.pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref()) else { return 0 };
+    let Some(affinity) = info.spec().and_then(|spec| spec.affinity.as_ref()) else { return 0 };
     let points = |terms: Option<&Vec<WeightedPodAffinityTerm>>| -> i64 {
         let matching = terms.into_iter().flatten().map(|term| {
             let near = node.pods.values().filter(|pod| pods::matches(&term.pod_affinity_term, info, pod)).count();
@@ -120,13 +120,12 @@ fn preferred_pods(info: &PodInfo, node: &NodeInfo) -> i64 {
 
 /// Pods on the node that soft spread constraints want elsewhere.
 fn soft_spread(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let constraints = info.pod.spec.as_ref().and_then(|spec| spec.topology_spread_constraints.as_deref());
+    let constraints = info.spec().and_then(|spec| spec.topology_spread_constraints.as_deref());
     let soft = constraints.unwrap_or_default().iter().filter(|found| found.when_unsatisfiable == "ScheduleAnyway");
     let crowd = soft.map(|constraint| {
         let matching = node.pods.values().filter(|pod| {
-            use portolan_api::typed::Object;
-            let labels = pod.pod.metadata.labels.as_ref();
-            pod.pod.namespace() == info.pod.namespace()
+            let labels = pod.labels.as_ref();
+            pod.namespace == info.namespace
                 && constraint.label_selector.as_ref().is_some_and(|found| portolan_client::selects(found, labels))
         });
         matching.count() as i64

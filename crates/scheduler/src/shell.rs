@@ -153,7 +153,7 @@ impl Scheduler {
             self.pending.remove(key);
             self.retries.remove(key);
             let node = node.to_owned();
-            self.snapshot.place(&node, Arc::new(PodInfo::new(pod)));
+            self.snapshot.place(&node, PodInfo::new(pod));
             // A new neighbour can satisfy an affinity.
             return moved;
         }
@@ -190,7 +190,7 @@ impl Scheduler {
             let info = PodInfo::new(pod.clone());
             match decide(&info, &self.snapshot) {
                 Decision::Bind(node) => {
-                    self.snapshot.place(&node, Arc::new(info));
+                    self.snapshot.place(&node, info);
                     self.assumed.insert(pod.uid().to_owned(), node.clone());
                     let client = self.config.client.clone();
                     return Some(Box::pin(async move {

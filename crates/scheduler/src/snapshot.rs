@@ -5,14 +5,21 @@ use std::sync::Arc;
 
 use portolan_api::quantity::Quantity;
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::core::v1::{Node, Pod};
+use portolan_api::typed::kinds::core::v1::{Node, Pod, PodSpec};
 
 use crate::resources::{Resources, requests};
 
 /// A pod and what the filters ask of it again and again.
 #[derive(Debug, Clone)]
 pub(crate) struct PodInfo {
-    pub(crate) pod: Arc<Pod>,
+    /// The whole pod, as long as its wishes matter: until it is placed, and beyond that if it repels.
+    pod: Option<Arc<Pod>>,
+    pub(crate) namespace: String,
+    pub(crate) uid: String,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    /// Whether it is being deleted.
+    pub(crate) leaving: bool,
+    pub(crate) priority: i32,
     pub(crate) requests: Resources,
     pub(crate) host_ports: Vec<HostPort>,
     /// UID of the controlling owner; empty if there is none.
@@ -50,12 +57,26 @@ impl PodInfo {
             host_ports: host_ports(&pod),
             owner: owner.unwrap_or_default(),
             repels: required.is_some_and(|terms| !terms.is_empty()),
-            pod,
+            namespace: pod.namespace().to_owned(),
+            uid: pod.uid().to_owned(),
+            labels: pod.metadata.labels.clone(),
+            leaving: pod.metadata.deletion_timestamp.is_some(),
+            priority: pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default(),
+            pod: Some(pod),
         }
     }
 
-    pub(crate) fn priority(&self) -> i32 {
-        self.pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default()
+    pub(crate) fn spec(&self) -> Option<&PodSpec> {
+        self.pod.as_ref()?.spec.as_ref()
+    }
+
+    /// Without what no longer matters once a place was found: most pods are placed, and whole they
+    /// would be most of the memory of a large cluster.
+    fn settled(mut self) -> Arc<Self> {
+        if !self.repels {
+            self.pod = None;
+        }
+        Arc::new(self)
     }
 }
 
@@ -103,7 +124,7 @@ impl NodeInfo {
         if !info.owner.is_empty() {
             *self.owners.entry(info.owner.clone()).or_default() += 1;
         }
-        self.pods.insert(info.pod.uid().to_owned(), info.clone());
+        self.pods.insert(info.uid.clone(), info.clone());
     }
 
     fn take(&mut self, uid: &str) {
@@ -184,8 +205,9 @@ impl Snapshot {
     }
 
     /// Takes in that a pod is on a node.
-    pub(crate) fn place(&mut self, node: &str, info: Arc<PodInfo>) {
-        let uid = info.pod.uid().to_owned();
+    pub(crate) fn place(&mut self, node: &str, info: PodInfo) {
+        let info = info.settled();
+        let uid = info.uid.clone();
         self.remove_pod(&uid);
         if let Some(node) = self.nodes.get_mut(node) {
             node.put(&info);

@@ -46,7 +46,7 @@ fn check(pod: &Arc<Pod>, nodes: &[Arc<Node>], pods: &[Arc<Pod>], expected: Expec
     }
     for other in pods {
         let node = occupied_node(other).expect("present pods have a node").to_owned();
-        snapshot.place(&node, Arc::new(PodInfo::new(other.clone())));
+        snapshot.place(&node, PodInfo::new(other.clone()));
     }
     let text = match decide(&PodInfo::new(pod.clone()), &snapshot) {
         Decision::Bind(node) => format!("bind {node}"),

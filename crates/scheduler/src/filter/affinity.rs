@@ -1,18 +1,18 @@
 //! Which nodes a pod wants.
 
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use portolan_api::typed::kinds::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
 
 use super::Reason;
 use crate::snapshot::{NodeInfo, PodInfo};
 
 pub(super) fn node_affinity(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
-    if matches_required(&info.pod, &node.node) { Vec::new() } else { vec![Reason::NodeAffinity] }
+    if matches_required(info.spec(), &node.node) { Vec::new() } else { vec![Reason::NodeAffinity] }
 }
 
 /// Whether a node has what the pod's selector and required affinity ask for.
-pub(crate) fn matches_required(pod: &Pod, node: &Node) -> bool {
-    let Some(spec) = &pod.spec else { return true };
+pub(crate) fn matches_required(spec: Option<&PodSpec>, node: &Node) -> bool {
+    let Some(spec) = spec else { return true };
     let labels = node.metadata.labels.as_ref();
     let selected = spec
         .node_selector

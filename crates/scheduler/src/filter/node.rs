@@ -8,7 +8,7 @@ use crate::snapshot::{NodeInfo, PodInfo};
 const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 fn tolerations(info: &PodInfo) -> &[Toleration] {
-    info.pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
+    info.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
 }
 
 pub(super) fn unschedulable(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
@@ -20,7 +20,7 @@ pub(super) fn unschedulable(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
 }
 
 pub(super) fn node_name(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
-    let wanted = info.pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
+    let wanted = info.spec().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
     if wanted.is_none_or(|wanted| wanted == node.name()) { Vec::new() } else { vec![Reason::NodeName] }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::PodAffinityTerm;
 use portolan_client::selects;
 
@@ -22,7 +21,7 @@ pub(super) struct Domains<'a> {
 
 impl<'a> Domains<'a> {
     pub(super) fn new(info: &'a PodInfo, snapshot: &'a Snapshot) -> Self {
-        let affinity = info.pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+        let affinity = info.spec().and_then(|spec| spec.affinity.as_ref());
         let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
         let near = near.and_then(|near| near.required_during_scheduling_ignored_during_execution.as_deref());
         let attracted = near.unwrap_or_default().iter().map(|term| {
@@ -57,7 +56,7 @@ impl<'a> Domains<'a> {
 }
 
 fn anti_terms(info: &PodInfo) -> &[PodAffinityTerm] {
-    let affinity = info.pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+    let affinity = info.spec().and_then(|spec| spec.affinity.as_ref());
     let apart = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref());
     apart.and_then(|apart| apart.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default()
 }
@@ -76,19 +75,19 @@ fn places<'a>(term: &'a PodAffinityTerm, info: &'a PodInfo, snapshot: &'a Snapsh
 /// follow; such a term means the listed namespaces only.
 pub(crate) fn matches(term: &PodAffinityTerm, holder: &PodInfo, other: &PodInfo) -> bool {
     let listed = term.namespaces.as_deref().unwrap_or_default();
-    let namespace = other.pod.namespace();
+    let namespace = &other.namespace;
     let everywhere = term.namespace_selector.as_ref().is_some_and(|selector| {
         selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
             && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
     });
     let in_namespace = everywhere
-        || listed.iter().any(|listed| listed == namespace)
-        || (listed.is_empty() && term.namespace_selector.is_none() && namespace == holder.pod.namespace());
-    let label = |info: &PodInfo, key: &String| info.pod.metadata.labels.as_ref().and_then(|all| all.get(key)).cloned();
+        || listed.contains(namespace)
+        || (listed.is_empty() && term.namespace_selector.is_none() && *namespace == holder.namespace);
+    let label = |info: &PodInfo, key: &String| info.labels.as_ref().and_then(|all| all.get(key)).cloned();
     let same = |key: &String| label(holder, key).is_none_or(|value| label(other, key) == Some(value));
     let different = |key: &String| label(holder, key).is_none_or(|value| label(other, key) != Some(value));
     in_namespace
-        && term.label_selector.as_ref().is_some_and(|selector| selects(selector, other.pod.metadata.labels.as_ref()))
+        && term.label_selector.as_ref().is_some_and(|selector| selects(selector, other.labels.as_ref()))
         && term.match_label_keys.iter().flatten().all(same)
         && term.mismatch_label_keys.iter().flatten().all(different)
 }

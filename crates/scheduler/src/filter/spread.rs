@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::TopologySpreadConstraint;
 use portolan_client::selects;
 
@@ -24,7 +23,7 @@ struct Domain<'a> {
 
 impl<'a> Domains<'a> {
     pub(super) fn new(info: &'a PodInfo, snapshot: &'a Snapshot) -> Self {
-        let constraints = info.pod.spec.as_ref().and_then(|spec| spec.topology_spread_constraints.as_deref());
+        let constraints = info.spec().and_then(|spec| spec.topology_spread_constraints.as_deref());
         let hard = constraints.unwrap_or_default().iter().filter(|found| found.when_unsatisfiable == "DoNotSchedule");
         Self(hard.map(|constraint| Domain::new(constraint, info, snapshot)).collect())
     }
@@ -52,13 +51,13 @@ impl<'a> Domain<'a> {
 
 /// Whether `other` is one of those that `info`'s constraint spreads.
 fn counts_as(constraint: &TopologySpreadConstraint, info: &PodInfo, other: &PodInfo) -> bool {
-    let labels = other.pod.metadata.labels.as_ref();
-    let own = info.pod.metadata.labels.as_ref();
+    let labels = other.labels.as_ref();
+    let own = info.labels.as_ref();
     let same = |key: &String| {
         let value = own.and_then(|labels| labels.get(key));
         value.is_none() || labels.and_then(|labels| labels.get(key)) == value
     };
-    other.pod.namespace() == info.pod.namespace()
+    other.namespace == info.namespace
         && constraint.label_selector.as_ref().is_some_and(|selector| selects(selector, labels))
         && constraint.match_label_keys.iter().flatten().all(same)
 }
@@ -70,17 +69,17 @@ pub(super) fn counts<'a>(
     snapshot: &'a Snapshot,
 ) -> HashMap<&'a str, i64> {
     let mut counts = HashMap::new();
-    let tolerations = info.pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let tolerations = info.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     for node in snapshot.nodes() {
         let Some(value) = node.label(&constraint.topology_key) else { continue };
         let affine =
-            constraint.node_affinity_policy.as_deref() == Some("Ignore") || matches_required(&info.pod, &node.node);
+            constraint.node_affinity_policy.as_deref() == Some("Ignore") || matches_required(info.spec(), &node.node);
         let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
         let mut hard = taints.iter().filter(|taint| taint.effect != "PreferNoSchedule");
         let honoured = constraint.node_taints_policy.as_deref() != Some("Honor")
             || hard.all(|taint| tolerates(tolerations, taint));
         if affine && honoured {
-            let leaving = |pod: &PodInfo| pod.pod.metadata.deletion_timestamp.is_some();
+            let leaving = |pod: &PodInfo| pod.leaving;
             let matching = node.pods.values().filter(|pod| !leaving(pod) && counts_as(constraint, info, pod)).count();
             *counts.entry(value).or_default() += matching as i64;
         }
