@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
-use portolan_base::Shutdown;
+use portolan_base::{Patience, Shutdown};
 use portolan_identity::User;
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
@@ -184,7 +184,10 @@ impl Connection {
             stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|it| it.clone().into_owned());
         let peer = Peer::Tls { certificate, address: self.address };
         let server = self.server.clone();
+        let patience = Patience::default();
+        let watched = patience.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            patience.asked();
             let (server, peer) = (server.clone(), peer.clone());
             async move {
                 let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
@@ -207,6 +210,8 @@ impl Connection {
         tokio::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
+            // The timeout of a head starts only once the protocol's version is known.
+            () = watched.lost(HEADER_TIMEOUT) => return,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {

@@ -6,10 +6,12 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod patience;
 pub mod readiness;
 pub mod tasks;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use patience::Patience;
 pub use readiness::Readiness;
 pub use tasks::{Shutdown, TaskGroup};

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use portolan_base::Shutdown;
+use portolan_base::{Patience, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -56,15 +56,22 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, truste
             continue;
         };
         let (registry, trusted) = (registry.clone(), trusted.clone());
+        let patience = Patience::default();
+        let watched = patience.clone();
         let service = hyper::service::service_fn(move |request| {
+            patience.asked();
             let (registry, trusted) = (registry.clone(), trusted.clone());
             async move { Ok::<_, std::convert::Infallible>(respond(&registry, &trusted, peer, request).await) }
         });
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection to the registry ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection to the registry ended");
+                },
+                // The timeout of a head starts only once the protocol's version is known.
+                () = watched.lost(HEAD_TIMEOUT) => {}
             }
             drop(place);
         });

@@ -23,9 +23,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use k8s_openapi::api::core::v1::Pod;
-use portolan_base::Shutdown;
+use portolan_base::{Patience, Shutdown};
 use portolan_client::Informer;
 use portolan_identity::{User, user_of_certificate};
 use serde_json::json;
@@ -39,6 +39,8 @@ use crate::worker::Context;
 
 /// A peer that opens a connection and says nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that does not finish the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the listener failed, for example for want of file descriptors.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// Open streams get this long to end at shutdown.
@@ -120,13 +122,20 @@ async fn serve(
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let access = access(certificate.map(|certificate| user_of_certificate(certificate)));
+    let patience = Patience::default();
+    let watched = patience.clone();
     let service = service_fn(move |request| {
+        patience.asked();
         let (shared, access) = (shared.clone(), access.clone());
         async move { Ok::<_, Infallible>(handle(&shared, &access, request).await) }
     });
-    hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await
+    let mut server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    tokio::select! {
+        ended = server.serve_connection_with_upgrades(TokioIo::new(stream), service) => ended,
+        // The timeout of a head starts only once the protocol's version is known.
+        () = watched.lost(HEAD_TIMEOUT) => Ok(()),
+    }
 }
 
 /// Whether the peer may use the API.
