@@ -125,6 +125,11 @@ fn names_of_the_cluster() {
         ("a.b.c.d.e.f.g.cluster.local", record::A, "NXDOMAIN"),
         // Headless: ready endpoints, by host name or by address; 0x1234 % 2 begins with the first.
         ("db.shop.svc.cluster.local", record::A, "NOERROR; A 10.42.0.2; A 10.42.0.4"),
+        (
+            "db.shop.svc.cluster.local",
+            record::SRV,
+            "NOERROR; SRV 8080 10-42-0-4.db.shop.svc.cluster.local.; SRV 8080 db-0.db.shop.svc.cluster.local.",
+        ),
         ("db-0.db.shop.svc.cluster.local", record::A, "NOERROR; A 10.42.0.2"),
         ("10-42-0-4.db.shop.svc.cluster.local", record::A, "NOERROR; A 10.42.0.4"),
         ("10-42-0-3.db.shop.svc.cluster.local", record::A, "NXDOMAIN"),

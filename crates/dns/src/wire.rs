@@ -232,6 +232,8 @@ pub(crate) enum Section {
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     out: &'a mut Vec<u8>,
+    /// Additional records; a packet has its sections one behind the other (RFC 1035, section 4.1).
+    additional: Vec<u8>,
     limit: usize,
     counts: [u16; 3],
     edns: bool,
@@ -250,7 +252,7 @@ impl<'a> Writer<'a> {
         out.extend_from_slice(&packet[HEADER..question.end]);
         let edns = question.edns.is_some();
         let limit = limit - if edns { OPT_SIZE } else { 0 };
-        Self { out, limit, counts: [0; 3], edns, truncated: false }
+        Self { out, additional: Vec::new(), limit, counts: [0; 3], edns, truncated: false }
     }
 
     pub(crate) fn has_answer(&self) -> bool {
@@ -270,25 +272,35 @@ impl<'a> Writer<'a> {
         ttl: u32,
         data: impl FnOnce(&mut Vec<u8>),
     ) {
-        let start = self.out.len();
+        let waiting = self.additional.len();
+        let (out, room) = match section {
+            Section::Additional => (&mut self.additional, self.limit.saturating_sub(self.out.len())),
+            Section::Answer | Section::Authority => (&mut *self.out, self.limit),
+        };
+        let start = out.len();
         match owner {
-            None => self.out.extend_from_slice(&QUESTION_POINTER),
-            Some(name) => write_name(self.out, name),
+            None => out.extend_from_slice(&QUESTION_POINTER),
+            Some(name) => write_name(out, name),
         }
-        self.out.extend_from_slice(&kind.to_be_bytes());
-        self.out.extend_from_slice(&CLASS_IN.to_be_bytes());
-        self.out.extend_from_slice(&ttl.to_be_bytes());
-        let length_at = self.out.len();
-        self.out.extend_from_slice(&[0, 0]);
-        data(self.out);
-        let length = self.out.len() - length_at - 2;
-        if self.out.len() > self.limit || length > usize::from(u16::MAX) {
-            self.out.truncate(start);
+        out.extend_from_slice(&kind.to_be_bytes());
+        out.extend_from_slice(&CLASS_IN.to_be_bytes());
+        out.extend_from_slice(&ttl.to_be_bytes());
+        let length_at = out.len();
+        out.extend_from_slice(&[0, 0]);
+        data(out);
+        let length = out.len() - length_at - 2;
+        if out.len() > room || length > usize::from(u16::MAX) {
+            out.truncate(start);
             // Missing additional records are no loss (RFC 2181 section 9).
             self.truncated |= section != Section::Additional;
             return;
         }
-        self.out[length_at..length_at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+        out[length_at..length_at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+        if section != Section::Additional && out.len() + waiting > self.limit {
+            // What was asked for goes before what may help.
+            self.additional.clear();
+            self.counts[Section::Additional as usize] = 0;
+        }
         self.counts[section as usize] += 1;
     }
 
@@ -298,6 +310,7 @@ impl<'a> Writer<'a> {
 
     /// Ends the answer.
     pub(crate) fn finish(self, rcode: Rcode, authoritative: bool) {
+        self.out.extend_from_slice(&self.additional);
         let mut additional = self.counts[2];
         if self.edns {
             // Name, type, size, extended code and version and flags, no options.
