@@ -37,8 +37,8 @@ bench: ## Run the benches and print their ratios
 	@cargo build --release --package portolan-bench --package portolan
 	@scripts/bench.sh
 
-codegen: ## Regenerate the API tables (OPENAPI=path of the published document)
-	@cargo xtask codegen --openapi $(OPENAPI)
+codegen: ## Regenerate the API tables (OPENAPI=path of the published document, PROTOBUF=path of the list of fields)
+	@cargo xtask codegen --openapi $(OPENAPI) --protobuf $(PROTOBUF)
 
 packages:
 	@scripts/packages.sh run

@@ -15,6 +15,7 @@ pub mod field;
 pub mod int_or_string;
 pub mod openapi;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -17,12 +17,21 @@ const SPECIAL: [(&str, &str); 5] = [
     (PATCH, "any"),
 ];
 
-/// Writes the definitions that the resources need.
-pub(super) fn render(document: &Value, resources: &Resources) -> Result<String> {
+/// Writes definitions.
+pub(super) fn render(definitions: &BTreeMap<&str, &Value>) -> Result<String> {
+    let mut text = String::new();
+    for (name, schema) in definitions {
+        definition(&mut text, name, schema)?;
+    }
+    Ok(text)
+}
+
+/// The definitions that the resources need, by name.
+pub(super) fn needed<'a>(document: &'a Value, resources: &Resources) -> Result<BTreeMap<&'a str, &'a Value>> {
     let definitions = document.get("definitions").and_then(Value::as_object).context("no definitions")?;
     let versions: BTreeSet<(&str, &str)> =
         resources.keys().map(|(_, group, version)| (group.as_str(), version.as_str())).collect();
-    let mut needed = BTreeSet::new();
+    let mut needed = BTreeMap::new();
     let mut queue: Vec<&str> = definitions
         .iter()
         .filter(|(_, definition)| {
@@ -32,16 +41,12 @@ pub(super) fn render(document: &Value, resources: &Resources) -> Result<String> 
         .chain([PATCH])
         .collect();
     while let Some(name) = queue.pop() {
-        if needed.insert(name) {
-            let definition = definitions.get(name).with_context(|| format!("{name} is not defined"))?;
+        let definition = definitions.get(name).with_context(|| format!("{name} is not defined"))?;
+        if needed.insert(name, definition).is_none() {
             references(definition, &mut queue);
         }
     }
-    let mut text = String::new();
-    for name in needed {
-        definition(&mut text, name, &definitions[name])?;
-    }
-    Ok(text)
+    Ok(needed)
 }
 
 fn kinds(definition: &Value) -> impl Iterator<Item = Kind> {
