@@ -9,9 +9,7 @@ use anyhow::ensure;
 use portolan_tests::{Cluster, eventually, http_get, kill};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Proxy, Random, address, build_image, identities, items, none_lost_or_doubled, web,
-};
+use crate::support::{Proxy, Random, address, build_image, identities, items, none_lost_or_doubled, web};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -63,11 +61,7 @@ fn write_until_killed(proxy: &Proxy, random: &mut Random, model: &mut BTreeMap<S
         model.insert(name, after);
         if random.below(25) == 0 {
             let replicas = json!({"spec": {"replicas": random.below(5)}});
-            let _ = proxy.request(
-                "PATCH",
-                "/apis/apps/v1/namespaces/default/deployments/web",
-                &replicas.to_string(),
-            );
+            let _ = proxy.request("PATCH", "/apis/apps/v1/namespaces/default/deployments/web", &replicas.to_string());
         }
         if random.below(60) == 0 {
             // Its pods are collected, and the set makes new ones.

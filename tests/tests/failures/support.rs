@@ -180,8 +180,7 @@ pub(crate) fn none_lost_or_doubled(cluster: &Cluster) -> anyhow::Result<()> {
             }
         }
     }
-    let running: BTreeSet<String> =
-        found.running.keys().filter(|id| found.containers.contains(*id)).cloned().collect();
+    let running: BTreeSet<String> = found.running.keys().filter(|id| found.containers.contains(*id)).cloned().collect();
     ensure!(running == expected, "statuses say {expected:?}, containerd runs {running:?}");
     // A dead sandbox may stay beside its successor as long as it holds the log of the container before.
     let ended = |pod: &&Value| pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed";
@@ -207,7 +206,10 @@ pub(crate) fn identities(cluster: &Cluster) -> anyhow::Result<BTreeSet<String>> 
             for status in pod["status"][kind].as_array().into_iter().flatten() {
                 lines.insert(format!(
                     "{} {} {} {} {} ready since {ready:?}",
-                    pod["metadata"]["name"], pod["status"]["podIP"], status["containerID"], status["restartCount"],
+                    pod["metadata"]["name"],
+                    pod["status"]["podIP"],
+                    status["containerID"],
+                    status["restartCount"],
                     status["state"]
                 ));
             }
