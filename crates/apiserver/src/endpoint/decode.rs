@@ -3,14 +3,14 @@
 use http::header;
 use portolan_api::decode::{self, Decoded, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::schema;
+use portolan_api::{protobuf, schema};
 use serde_json::Value;
 
 use super::Call;
 use crate::body::{self, Body};
 use crate::status::Status;
 
-const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
+const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// An object as a client sent it, checked against the schema of its kind.
 #[derive(Debug)]
@@ -37,23 +37,24 @@ impl Call<'_> {
     /// Reads the object that a create or update brings.
     pub(crate) async fn input(&self, body: Body) -> Result<Input, Status> {
         let kind = self.body_kind();
-        let decoded = self.decoded(body).await?;
+        let decoded = self.decoded(&body::read(body).await?, kind)?;
         let mut object = decoded.value;
         expect_kind(&mut object, kind)?;
         let warnings = self.check(&mut object, kind, decoded.duplicates)?;
         Ok(Input { object, warnings })
     }
 
-    /// Reads a body as JSON or YAML, whichever its type says.
-    pub(crate) async fn decoded(&self, body: Body) -> Result<Decoded, Status> {
-        let content_type = self.content_type();
-        let yaml = match content_type {
-            "" | "application/json" => false,
-            "application/yaml" => true,
-            other => return Err(Status::unsupported_media_type(other, &MEDIA_TYPES)),
-        };
-        let bytes = body::read(body).await?;
-        parse(&bytes, yaml)
+    /// Reads a body in the form that its type says. It should hold an object of the kind `expected`.
+    pub(crate) fn decoded(&self, bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
+        match self.content_type() {
+            "" | "application/json" => parse(bytes, false),
+            "application/yaml" => parse(bytes, true),
+            protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
+            other => {
+                let supported = if protobuf::knows(expected) { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
+                Err(Status::unsupported_media_type(other, supported))
+            }
+        }
     }
 
     /// Holds an object against its schema; returns warnings, or refuses as `fieldValidation` says.
@@ -106,6 +107,15 @@ pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
         decode::Error::TooLarge { limit } => Status::too_large(limit),
         error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
     })
+}
+
+/// Parses bytes as protobuf.
+fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
+    let value = protobuf::decode(bytes, Some(expected), &Limits::default()).map_err(|error| match error {
+        protobuf::Error::TooLarge { limit } => Status::too_large(limit),
+        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+    })?;
+    Ok(Decoded { value, duplicates: Vec::new() })
 }
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.

@@ -2,22 +2,25 @@
 
 use bytes::Bytes;
 use http::Response;
+use portolan_api::description::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::Call;
-use super::decode::parse;
 use super::metadata;
 use super::write::{ATTEMPTS, Written};
 use crate::body::{self, Body};
 use crate::request::Info;
 use crate::status::{self, Status};
-use crate::{respond, storage};
+use crate::{admission, respond, storage};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
 /// Namespaces without which a cluster does not work.
 const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
+/// The kind of a request's options; every other version of it is the same.
+const KIND: GroupVersionKind<'_> = GroupVersionKind { group: "", version: "v1", kind: "DeleteOptions" };
 
 /// What happens to the objects that belong to a deleted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl DeleteOptions {
         let body = if bytes.iter().all(u8::is_ascii_whitespace) {
             Value::Null
         } else {
-            parse(bytes, call.content_type() == "application/yaml")?.value
+            call.decoded(bytes, KIND)?.value
         };
         Self::from_value(call, &body)
     }
@@ -130,6 +133,7 @@ impl Call<'_> {
         for _ in 0..ATTEMPTS {
             let entry = self.entry(name).await?;
             let old = storage::decode(&entry)?;
+            admission::delete(self, &old)?;
             self.check_preconditions(options, &old)?;
             let mut new = old.clone();
             let gone = self.mark(&mut new, options)?;
