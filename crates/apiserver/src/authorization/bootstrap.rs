@@ -20,7 +20,7 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 
-const API: &str = "rbac.authorization.k8s.io";
+pub(crate) const API: &str = "rbac.authorization.k8s.io";
 
 /// What one rule allows. The lists are separated by spaces; `-` is the core group.
 #[derive(Debug, Clone, Copy)]

@@ -1,15 +1,18 @@
 //! Roles and bindings, kept up to date from the store.
 //!
-//! There is no task behind it: each request first takes over what its watch has delivered. An idle
-//! cluster does nothing, and a role is in force for the first request that comes after it.
+//! There is no task behind it: each request first takes over what the watch has delivered. An idle
+//! cluster does nothing. A role that this server wrote is in force for the first request that comes
+//! after it; one that another server wrote, as soon as the store's watch has brought it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::RwLock;
 use portolan_identity::User;
-use portolan_store::{Entry, EventKind, KeyRange, RangeRequest, Store, Watch, WatchItem, WatchRequest};
+use portolan_store::{Entry, EventKind, KeyRange, RangeRequest, Revision, Store, Watch, WatchItem, WatchRequest};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -21,11 +24,23 @@ const PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 /// Changes that may wait between two requests before everything is read again.
 const BUFFER: usize = 4096;
 
+/// How long a request waits for the watch to deliver what was written before it. The store delivers
+/// within milliseconds; after this long it is broken, and everything is read again.
+const DELIVERY: Duration = Duration::from_secs(1);
+
 /// Decides by roles and bindings.
 pub(crate) struct Authorizer {
     store: Arc<dyn Store>,
-    watch: Mutex<Option<Watch>>,
+    following: Mutex<Option<Following>>,
     policy: RwLock<Policy>,
+    /// Newest revision at which this server wrote a role or binding.
+    written: AtomicU64,
+}
+
+/// The watch, and how far the policy has followed it.
+struct Following {
+    watch: Watch,
+    seen: Revision,
 }
 
 /// Namespace and name; no namespace for what is valid everywhere.
@@ -83,32 +98,46 @@ impl Subject {
 
 impl Authorizer {
     pub(super) fn over(store: Arc<dyn Store>) -> Self {
-        Self { store, watch: Mutex::new(None), policy: RwLock::default() }
+        Self { store, following: Mutex::new(None), policy: RwLock::default(), written: AtomicU64::new(0) }
+    }
+
+    /// Says that a role or binding was written at `revision`.
+    pub(crate) fn expect(&self, revision: Revision) {
+        self.written.fetch_max(revision.0, Ordering::AcqRel);
     }
 
     /// Takes over what changed since the last request.
     pub(crate) async fn refresh(&self) -> Result<(), Status> {
-        let mut watch = self.watch.lock().await;
+        let mut following = self.following.lock().await;
         loop {
-            let Some(running) = watch.as_mut() else {
-                *watch = Some(self.load().await?);
+            let Some(running) = following.as_mut() else {
+                *following = Some(self.load().await?);
                 continue;
             };
-            match running.next().now_or_never() {
-                None => return Ok(()),
-                Some(Some(WatchItem::Events(events))) => {
+            let behind = running.seen.0 < self.written.load(Ordering::Acquire);
+            let next = if behind {
+                tokio::time::timeout(DELIVERY, running.watch.next()).await.unwrap_or(Some(WatchItem::Lagged))
+            } else {
+                match running.watch.next().now_or_never() {
+                    None => return Ok(()),
+                    Some(item) => item,
+                }
+            };
+            match next {
+                Some(WatchItem::Events(events)) => {
                     let mut policy = self.policy.write();
                     for event in &events {
                         policy.take(&event.entry, event.kind);
+                        running.seen = event.entry.mod_revision;
                     }
                 }
-                Some(Some(WatchItem::Progress(_))) => {}
-                Some(Some(WatchItem::Lagged | WatchItem::Closed) | None) => *watch = None,
+                Some(WatchItem::Progress(revision)) => running.seen = revision,
+                Some(WatchItem::Lagged | WatchItem::Closed) | None => *following = None,
             }
         }
     }
 
-    async fn load(&self) -> Result<Watch, Status> {
+    async fn load(&self) -> Result<Following, Status> {
         let range = KeyRange::prefix(PREFIX);
         let state = self.store.range(RangeRequest { range: range.clone(), revision: None, limit: 0 }).await?;
         let mut policy = Policy::default();
@@ -117,7 +146,7 @@ impl Authorizer {
         }
         *self.policy.write() = policy;
         let request = WatchRequest { range, after: Some(state.revision), progress: None, buffer: BUFFER };
-        Ok(self.store.watch(request).await?)
+        Ok(Following { watch: self.store.watch(request).await?, seen: state.revision })
     }
 
     pub(super) fn decide(&self, user: &User, action: Action<'_>) -> Decision {

@@ -9,6 +9,7 @@ use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
+use crate::authorization;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
@@ -110,6 +111,9 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let compare = vec![Compare::ModRevision { key, equals: expected }];
         let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
+        if answer.succeeded && self.resource.group == authorization::bootstrap::API {
+            self.server.authorizer.expect(answer.revision);
+        }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 

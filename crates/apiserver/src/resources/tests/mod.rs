@@ -134,23 +134,3 @@ fn objects_of_any_shape_are_refused_not_crashed_on() {
         }
     }
 }
-
-/// Run by hand: `cargo test --release -p portolan-apiserver pod_costs -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints a measurement"]
-fn pod_costs_a_few_microseconds() {
-    let strategy = of("pods");
-    let pod = yaml(
-        "{metadata: {name: a}, spec: {volumes: [{name: v, configMap: {name: c}}], containers: [{name: c, image: 'nginx:1', ports: [{containerPort: 80}], env: [{name: A, value: b}], resources: {limits: {cpu: '1', memory: 1Gi}}, volumeMounts: [{name: v, mountPath: /v}], livenessProbe: {httpGet: {port: 80}}}]}}",
-    );
-    let count = 20_000;
-    let mut pods = vec![pod; count];
-    let start = std::time::Instant::now();
-    pods.iter_mut().for_each(|pod| strategy.default(pod));
-    let defaulted = start.elapsed();
-    let context = context("");
-    let errors: usize = pods.iter().map(|pod| strategy.validate(pod, &context).len()).sum();
-    let validated = start.elapsed() - defaulted;
-    assert_eq!(errors, 0);
-    println!("default {:?}, validate {:?} a pod", defaulted / count as u32, validated / count as u32);
-}
