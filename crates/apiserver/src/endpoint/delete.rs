@@ -11,7 +11,7 @@ use super::write::{ATTEMPTS, Written};
 use crate::body::{self, Body};
 use crate::request::Info;
 use crate::status::{self, Status};
-use crate::{admission, respond, storage};
+use crate::{respond, storage};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -52,11 +52,8 @@ pub(crate) enum Deleted {
 impl DeleteOptions {
     /// Reads options, which may be in the body, the query or both (the query wins).
     pub(crate) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Self, Status> {
-        let body = if bytes.iter().all(u8::is_ascii_whitespace) {
-            Value::Null
-        } else {
-            call.decoded(bytes, KIND)?.value
-        };
+        let body =
+            if bytes.iter().all(u8::is_ascii_whitespace) { Value::Null } else { call.decoded(bytes, KIND)?.value };
         Self::from_value(call, &body)
     }
 
@@ -133,7 +130,6 @@ impl Call<'_> {
         for _ in 0..ATTEMPTS {
             let entry = self.entry(name).await?;
             let old = storage::decode(&entry)?;
-            admission::delete(self, &old)?;
             self.check_preconditions(options, &old)?;
             let mut new = old.clone();
             let gone = self.mark(&mut new, options)?;

@@ -57,7 +57,7 @@ async fn every_refusal_says_why() {
             CONFIG_MAPS,
             "application/xml",
             "<a/>",
-            "415 the body of the request was in an unknown format (application/xml) - accepted media types include: application/json, application/yaml",
+            "415 the body of the request was in an unknown format (application/xml) - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         ),
         (
             "POST",
