@@ -58,11 +58,8 @@ impl Cluster {
     pub fn up_with(&self, flags: &[&str]) -> anyhow::Result<String> {
         // `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
         let first = std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142_u8);
-        let [pods, services, balancers] = [
-            format!("10.{first}.0.0/24"),
-            format!("10.{}.0.0/16", first + 1),
-            format!("10.{}.0.0/24", first + 2),
-        ];
+        let [pods, services, balancers] =
+            [format!("10.{first}.0.0/24"), format!("10.{}.0.0/16", first + 1), format!("10.{}.0.0/24", first + 2)];
         let dns = format!("10.{}.0.10", first + 1);
         let mut given: Vec<(&str, &str)> = vec![
             ("--listen", "127.0.0.1:0"),

@@ -63,7 +63,10 @@ impl Leftovers {
             ["portolan", "containerd", "kubepods", "/run/netns"].iter().any(|name| line.contains(name))
         });
         collect("process", "ps", &["-eo", "args"], |line| {
-            ["containerd", "portolan server"].iter().any(|name| line.contains(name)) && !line.contains("ps -eo")
+            ["containerd", "portolan server"].iter().any(|name| line.contains(name))
+                && !line.contains("ps -eo")
+                // Ended; its parent was killed, and whether process 1 collects it is the machine's affair.
+                && !line.contains("<defunct>")
         });
         collect("cgroup", "find", &["/sys/fs/cgroup", "-maxdepth", "3", "-name", "*kubepods*"], |_| true);
         // Interface numbers and counters differ from look to look.

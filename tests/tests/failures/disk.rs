@@ -102,11 +102,16 @@ fn damage_in_the_middle_is_named_and_a_torn_end_is_cut() {
     let cluster = Cluster::start().expect("started");
     let store = cluster.data_dir().join("store");
     let check = || cluster.portolan(&["store", "check", store.to_str().expect("a printable path")]);
+    let proxy = Proxy::start(&cluster).expect("proxy");
+    let write = |name: &str| {
+        let object = json!({"metadata": {"name": name}});
+        assert_eq!(proxy.request("POST", CONFIG_MAPS, &object.to_string()).expect("an answer").0, 201);
+    };
     for number in 0..50 {
-        cluster.kubectl(&format!("create configmap map-{number} --from-literal=number={number}")).expect("created");
+        write(&format!("map-{number}"));
     }
     // The write that is cut off below; what comes after it may be a heartbeat.
-    cluster.kubectl("create configmap last").expect("created");
+    write("last");
     let pid = cluster.server_pid().expect("running");
     let error = check().expect_err("a store that is being written to").to_string();
     assert!(error.contains(&format!("is in use by process {pid}")), "{error}");
@@ -126,8 +131,10 @@ fn damage_in_the_middle_is_named_and_a_torn_end_is_cut() {
     }
     assert_eq!(std::fs::read(&segment).expect("read"), damaged, "nothing was changed");
 
-    // The last record is not whole: the write was never acknowledged.
-    std::fs::write(&segment, &sound[..used - 3]).expect("written");
+    // The end of the last record did not reach the disk: the write was never acknowledged.
+    let mut torn = sound;
+    torn[used - 3..=used].fill(0);
+    std::fs::write(&segment, &torn).expect("written");
     let report = check().expect("a torn end is no damage");
     assert!(report.contains("torn tail"), "{report}");
     cluster.up().expect("up");
