@@ -22,3 +22,8 @@ pub(crate) async fn create(call: &Call<'_>, object: &mut Value, warnings: &mut V
 pub(crate) async fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
     node::check(call, new, Some(old))
 }
+
+/// Looks at an object that is to be deleted.
+pub(crate) fn delete(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    node::check(call, object, Some(object))
+}

@@ -17,7 +17,7 @@ pub(super) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result
             if place == node {
                 return Ok(());
             }
-            refuse(format!("node \"{node}\" can only update pod status for pods with spec.nodeName set to itself"))
+            refuse(format!("node \"{node}\" can only change pods with spec.nodeName set to itself"))
         }
         ("coordination.k8s.io", "leases") => {
             if call.namespace() == "kube-node-lease" && name == node {

@@ -11,7 +11,7 @@ use super::write::{ATTEMPTS, Written};
 use crate::body::{self, Body};
 use crate::request::Info;
 use crate::status::{self, Status};
-use crate::{respond, storage};
+use crate::{admission, respond, storage};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -130,6 +130,7 @@ impl Call<'_> {
         for _ in 0..ATTEMPTS {
             let entry = self.entry(name).await?;
             let old = storage::decode(&entry)?;
+            admission::delete(self, &old)?;
             self.check_preconditions(options, &old)?;
             let mut new = old.clone();
             let gone = self.mark(&mut new, options)?;

@@ -153,6 +153,16 @@ async fn a_node_writes_what_is_its_own() {
     let write = request("PUT", &format!("{PODS}/p/status"), json_type, &status.to_string());
     assert_eq!(cluster.send(node(), write).await.code, 200);
     assert_eq!(cluster.send(node(), request("GET", "/api/v1/secrets", "", "")).await.code, 200);
+    cluster.create("/api/v1/nodes", json!({"metadata": {"name": "n2"}})).await;
+    cluster.create(PODS, pod("foreign")).await;
+    for (path, code) in [
+        ("/api/v1/nodes/n2", 403),
+        ("/api/v1/namespaces/default/pods/foreign", 403),
+        ("/api/v1/namespaces/default/pods/p?gracePeriodSeconds=0", 200),
+        ("/api/v1/nodes/n1", 200),
+    ] {
+        assert_eq!(cluster.send(node(), request("DELETE", path, "", "")).await.code, code, "{path}");
+    }
     assert_eq!(cluster.send(node(), request("DELETE", "/api/v1/namespaces/default/secrets/a", "", "")).await.code, 403);
 }
 
@@ -167,4 +177,26 @@ async fn an_admin_may_act_as_somebody_else() {
     };
     assert!(ask(admin()).await.contains("User \"somebody\" cannot list"));
     assert!(ask(somebody()).await.contains("cannot impersonate resource \"users\""));
+}
+
+#[tokio::test]
+async fn a_backup_is_for_those_who_may_get_its_path_and_leaves_no_file() {
+    let cluster = cluster().await;
+    cluster.create(PODS, pod("kept")).await;
+    let get = || request("GET", "/portolan/v1/backup", "", "");
+    assert_eq!(
+        cluster.send(somebody(), get()).await.text(),
+        "403 forbidden: User \"somebody\" cannot get path \"/portolan/v1/backup\""
+    );
+    let response = cluster.raw(admin(), get()).await;
+    assert_eq!(response.status(), 200);
+    let revision: u64 = response.headers()["x-portolan-revision"].to_str().expect("text").parse().expect("a number");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("arrives").to_bytes();
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("backup"), &body).expect("written");
+    let (file, store) = (folder.path().join("backup"), folder.path().join("store"));
+    let files = portolan_store::embedded::SystemFiles;
+    let restored = portolan_store::embedded::restore(&files, &file, &store).expect("restored");
+    assert_eq!(restored.0, revision);
+    assert!(cluster.scratch_is_empty(), "the server keeps the file of a backup");
 }

@@ -19,7 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) store: Arc<Embedded>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) authority: Arc<Authority>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// What came back.
@@ -69,10 +69,11 @@ pub(crate) async fn cluster() -> Cluster {
         advertise: ([127, 0, 0, 1], 6443).into(),
         node_client,
         readiness: Readiness::default(),
-        scratch: directory.path().to_owned(),
+        scratch: directory.path().join("scratch"),
     };
+    std::fs::create_dir(&config.scratch).expect("a folder");
     let server = Server::start(config).await.expect("the server starts");
-    let cluster = Cluster { server, store, clock, authority, _directory: directory };
+    let cluster = Cluster { server, store, clock, authority, directory };
     let account = json!({"metadata": {"name": "default"}});
     let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
     assert_eq!(made.code, 201, "{made:?}");
@@ -84,6 +85,10 @@ pub(crate) fn admin() -> User {
 }
 
 impl Cluster {
+    pub(crate) fn scratch_is_empty(&self) -> bool {
+        self.directory.path().join("scratch").read_dir().expect("a folder").next().is_none()
+    }
+
     pub(crate) async fn raw(&self, user: User, request: Request<Body>) -> http::Response<Body> {
         self.server.handle(request, Peer::Trusted(user)).await
     }
