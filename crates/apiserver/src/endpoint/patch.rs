@@ -147,7 +147,8 @@ impl Call<'_> {
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
             patch::Error::Failed(text) => {
                 let message = format!("the server rejected our request due to an error in our request: {text}");
-                Status::new(422, "Invalid", message).about(&self.target(), &self.info.name)
+                // Without details: clients would print those and leave the text out.
+                Status::new(422, "Invalid", message)
             }
         }
     }

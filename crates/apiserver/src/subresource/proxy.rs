@@ -5,6 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::dial::Security;
@@ -17,6 +19,8 @@ use crate::storage;
 
 /// Where a node agent listens unless its node says otherwise.
 const AGENT_PORT: u16 = 10250;
+/// Longer words of an agent are no explanation.
+const REFUSAL_LIMIT: usize = 16 << 10;
 
 /// Where a request goes.
 struct Backend {
@@ -54,7 +58,26 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     onward.headers_mut().insert(http::header::HOST, host);
     let nodes = &call.server.nodes;
     let response = nodes.send(backend.address, backend.security, onward).await?;
+    let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
+    if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
+        return Err(refusal(response).await);
+    }
     Ok(upgrade::answer(response, client, &nodes.tasks, &call.server.draining))
+}
+
+/// What an agent refused, in the form that clients print.
+async fn refusal(response: Response<Incoming>) -> Status {
+    let code = response.status().as_u16();
+    let reason = match code {
+        400 => "BadRequest",
+        403 => "Forbidden",
+        404 => "NotFound",
+        _ => "InternalError",
+    };
+    match Limited::new(response.into_body(), REFUSAL_LIMIT).collect().await {
+        Ok(body) => Status::new(code, reason, String::from_utf8_lossy(&body.to_bytes()).trim()),
+        Err(error) => Status::internal(format!("read the agent's refusal: {error}")),
+    }
 }
 
 /// The agent of the node that a pod runs on, with the path that it knows the request by.

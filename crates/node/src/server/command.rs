@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portolan_base::error::chain;
-use portolan_runtime::{ContainerId, ExecSession, StreamOptions};
+use portolan_runtime::{ContainerId, Error, ExecSession, StreamOptions};
 
 use super::protocol::negotiate;
 use super::upgrade::{self, Offer};
@@ -31,6 +31,14 @@ impl Command {
             None => runtime.attach(&self.id, self.options).await,
         };
         session.map_err(|error| format!("error executing command in container: {}", chain(&error)))
+    }
+}
+
+/// Why a command could not run or ended unexpectedly: the runtime's own words where it has some.
+pub(super) fn failure(error: &Error) -> String {
+    match error {
+        Error::Failed { reason, .. } => reason.clone(),
+        other => chain(other).to_string(),
     }
 }
 

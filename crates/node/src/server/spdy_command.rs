@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use portolan_base::error::chain;
 use portolan_runtime::spdy::{Connection, Limits, Role, Stream};
 use portolan_runtime::{ExecSession, TerminalSize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::command::Command;
+use super::command::{Command, failure};
 use super::protocol::{Ending, terminal_size};
 
 /// Newest first.
@@ -102,7 +101,7 @@ async fn relay(session: ExecSession, streams: Streams) -> Ending {
         tokio::join!(copy_out(stdout, streams.stdout), copy_out(stderr, streams.stderr));
         match exit.await {
             Ok(Ok(code)) => Ending::Exited(code),
-            Ok(Err(error)) => Ending::Failed(chain(&error).to_string()),
+            Ok(Err(error)) => Ending::Failed(failure(&error)),
             Err(_) => Ending::Failed("the runtime did not say how the command ended".to_owned()),
         }
     };

@@ -5,7 +5,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt as _, StreamExt as _};
-use portolan_base::error::chain;
 use portolan_runtime::{ExecSession, Reader, StreamOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -14,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Shared;
-use super::command::Command;
+use super::command::{Command, failure};
 use super::protocol::{CLOSE, ERROR, Ending, RESIZE, STDERR, STDIN, STDOUT, goodbye, terminal_size};
 
 /// Newest first.
@@ -49,13 +48,17 @@ where
     let work = async {
         // Owned here, so that the writer ends with this.
         let sender = sender;
-        // Clients check that every channel they asked for is there by an empty message on each.
+        // An empty message says that the connection stands; on the lowest channel that the client
+        // reads, as upstream does it: clients complain about channels that they do not expect.
         let StreamOptions { stdout, stderr, .. } = command.options;
-        for (channel, _) in
-            [(STDOUT, stdout), (STDERR, stderr), (ERROR, true)].into_iter().filter(|(_, wanted)| *wanted)
-        {
-            codec.send(&sender, channel, &[]).await;
-        }
+        let lowest = if stdout {
+            STDOUT
+        } else if stderr {
+            STDERR
+        } else {
+            ERROR
+        };
+        codec.send(&sender, lowest, &[]).await;
         let ending = match command.start(shared).await {
             Ok(session) => relay(session, &mut source, &sender, codec).await,
             Err(message) => Some(Ending::Failed(message)),
@@ -81,7 +84,7 @@ where
         tokio::join!(pump(stdout, STDOUT, sender, codec), pump(stderr, STDERR, sender, codec));
         match exit.await {
             Ok(Ok(code)) => Ending::Exited(code),
-            Ok(Err(error)) => Ending::Failed(chain(&error).to_string()),
+            Ok(Err(error)) => Ending::Failed(failure(&error)),
             Err(_) => Ending::Failed("the runtime did not say how the command ended".to_owned()),
         }
     };

@@ -55,7 +55,25 @@ fn difference(before: &Value, after: &Value) -> Value {
             .collect();
         new.extend(gone);
     }
+    if let (Some(old), Some(Value::Array(new))) =
+        (before.get("conditions").and_then(Value::as_array), patch.get_mut("conditions"))
+    {
+        for condition in new {
+            forget_fields(condition, old);
+        }
+    }
     Value::Object(patch)
+}
+
+/// Names the fields that a condition no longer has: conditions merge by their type, field by field.
+fn forget_fields(condition: &mut Value, old: &[Value]) {
+    let Some(condition) = condition.as_object_mut() else { return };
+    let known = old.iter().filter_map(Value::as_object).find(|known| known.get("type") == condition.get("type"));
+    for name in known.into_iter().flat_map(Map::keys) {
+        if !condition.contains_key(name) {
+            condition.insert(name.clone(), Value::Null);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +89,23 @@ mod tests {
             "message": null,
             "podIPs": [{"ip": "2"}, {"$patch": "delete", "ip": "1"}],
         });
+        assert_eq!(difference(&before, &after), expected);
+    }
+
+    #[test]
+    fn a_condition_that_holds_loses_the_reason_why_it_did_not() {
+        let before = json!({"conditions": [
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "unready: [a]"},
+            {"type": "Initialized", "status": "True"},
+        ]});
+        let after = json!({"conditions": [
+            {"type": "Ready", "status": "True"},
+            {"type": "Initialized", "status": "True"},
+        ]});
+        let expected = json!({"conditions": [
+            {"type": "Ready", "status": "True", "reason": null, "message": null},
+            {"type": "Initialized", "status": "True"},
+        ]});
         assert_eq!(difference(&before, &after), expected);
     }
 }
