@@ -128,3 +128,52 @@ fn explain_placement(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Vec<N
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").collect();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        if children.is_empty() && !(help.contains("Example") && help.contains("portolan ")) {
+            found.push(path.trim().to_owned());
+        }
+        children.into_iter().for_each(|child| without_example(child, &path, found));
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help() {
+        let mut found = Vec::new();
+        without_example(&Arguments::command(), "", &mut found);
+        assert!(found.is_empty(), "without an example: {found:?}");
+    }
+
+    #[test]
+    fn every_example_is_a_command_line_that_is_understood() {
+        let mut examples = Vec::new();
+        collect_examples(&Arguments::command(), &mut examples);
+        for example in examples {
+            let words = example.split_whitespace().map(|word| word.trim_end_matches(')'));
+            let parsed = Arguments::command().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.expect_err("checked"));
+        }
+    }
+
+    /// The part of each example line that is ours: from `portolan` to a comment, pipe or redirection.
+    fn collect_examples(command: &clap::Command, examples: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines().filter(|line| line.starts_with("  ")) {
+            let Some(at) = line.find("portolan ").filter(|at| !line[..*at].ends_with('/')) else { continue };
+            let end = line[at..].find(['#', '|', '>']).map_or(line.len(), |end| at + end);
+            examples.push(line[at..end].trim().to_owned());
+        }
+        command.get_subcommands().for_each(|child| collect_examples(child, examples));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
