@@ -114,6 +114,7 @@ fn every_command_does_what_it_says() {
         says(&cluster, "invite north --address 192.0.2.8", &["user: north", "client-key-data"])?;
         build_image(&cluster)?;
         says(&cluster, "image ls", &["web:1", "local"])?;
+        says(&cluster, "image ls -o json", &["\"sizeBytes\"", "web:1"])?;
         apply(&cluster)?;
         read(&cluster)?;
         execute(&cluster)?;

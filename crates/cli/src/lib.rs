@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 
 pub use api::Api;
 pub use commands::explain::{ExplainPlacement, NodeVerdict};
-pub use output::{Format, table};
+pub use output::{Format, document, table};
 pub use place::{Claim, Place};
 
 /// Where the cluster is and what to look at; common to all commands.

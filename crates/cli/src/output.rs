@@ -36,7 +36,10 @@ pub fn table<S: Into<String>>(headers: impl IntoIterator<Item = S>, rows: impl I
 }
 
 /// Prints a document.
-pub(crate) fn document(value: &Value, format: Format) -> anyhow::Result<()> {
+///
+/// # Errors
+/// It has no form in the format.
+pub fn document(value: &Value, format: Format) -> anyhow::Result<()> {
     let text = match format {
         Format::Yaml => serde_yaml_ng::to_string(value)?,
         _ => serde_json::to_string_pretty(value)?,

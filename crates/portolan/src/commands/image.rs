@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use portolan_cli::{Place, table};
+use portolan_cli::{Format, Place, document, table};
 use portolan_runtime::cri::CriRuntime;
 use portolan_runtime::{Images, image};
+use serde_json::json;
 
 /// Builds, loads and lists images without a registry.
 #[derive(Debug, clap::Subcommand)]
@@ -40,8 +41,14 @@ EXPOSE, LABEL, ENTRYPOINT and CMD. Anything else is refused with its line.")]
         machine: Machine,
     },
     /// List the images on this machine.
-    #[command(after_help = "Example:\n  portolan image ls")]
+    #[command(after_help = "\
+Examples:
+  portolan image ls
+  portolan image ls -o json")]
     Ls {
+        /// Output format.
+        #[arg(short, long)]
+        output: Option<Format>,
         #[command(flatten)]
         machine: Machine,
     },
@@ -78,7 +85,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Ls { machine } => list(&machine.runtime().await?).await,
+        Command::Ls { machine, output } => list(&machine.runtime().await?, output).await,
     }
 }
 
@@ -100,7 +107,15 @@ async fn build(runtime: &CriRuntime, tag: &str, dockerfile: &Path, context: &Pat
     Ok(())
 }
 
-async fn list(runtime: &CriRuntime) -> anyhow::Result<()> {
+async fn list(runtime: &CriRuntime, output: Option<Format>) -> anyhow::Result<()> {
+    if let Some(format @ (Format::Json | Format::Yaml)) = output {
+        let images = runtime.images().await?;
+        let images = images.iter().map(|image| {
+            let source = if image.local { "local" } else { "pulled" };
+            json!({"id": image.id, "tags": image.tags, "sizeBytes": image.size_bytes, "source": source})
+        });
+        return document(&images.collect(), format);
+    }
     let mut rows = Vec::new();
     for image in runtime.images().await? {
         let id = image.id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
