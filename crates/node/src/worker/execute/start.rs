@@ -38,7 +38,7 @@ async fn try_start(job: &Job, name: &str, attempt: u32, crash_delay: Duration) -
 
     let create_error = |error: portolan_runtime::Error| ("CreateContainerError".to_owned(), chain(&error).to_string());
     let id = runtime.create_container(&sandbox.id, &config, &sandbox_config).await.map_err(create_error)?;
-    context.container_event(&job.pod, name, EventType::Normal, "Created", format!("Container created: {name}"));
+    context.container_event(&job.pod, name, EventType::Normal, "Created", format!("Created container: {name}"));
     let run_error = |error: portolan_runtime::Error| ("RunContainerError".to_owned(), chain(&error).to_string());
     if let Err(error) = runtime.start_container(&id).await {
         // A container that never ran has no exit code to show; the next try makes a new one.
@@ -47,7 +47,7 @@ async fn try_start(job: &Job, name: &str, attempt: u32, crash_delay: Duration) -
         }
         return Err(run_error(error));
     }
-    context.container_event(&job.pod, name, EventType::Normal, "Started", format!("Container started: {name}"));
+    context.container_event(&job.pod, name, EventType::Normal, "Started", format!("Started container {name}"));
 
     let hook = specification.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
     if let Some(hook) = hook
