@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(leases.renew(&key, start + seconds(8)), Some(seconds(10)));
         assert!(leases.expired(start + seconds(17)).is_empty());
         assert_eq!(leases.next(), Some(start + seconds(18)));
-        assert_eq!(leases.expired(start + seconds(18)), [key.clone()]);
+        assert_eq!(leases.expired(start + seconds(18)), vec![key.clone()]);
         assert_eq!(leases.renew(&key, start + seconds(18)), None);
         assert_eq!(leases.next(), None);
     }
