@@ -56,9 +56,7 @@ fn findings(metadata: &Value, documented: &str) -> Vec<String> {
         let name = package["name"].as_str().unwrap_or_default();
         let Some(source) = package["source"].as_str() else {
             let dependencies = package["dependencies"].as_array().into_iter().flatten();
-            direct.extend(
-                dependencies.filter(|edge| edge["path"].is_null()).filter_map(|edge| edge["name"].as_str()),
-            );
+            direct.extend(dependencies.filter(|edge| edge["path"].is_null()).filter_map(|edge| edge["name"].as_str()));
             continue;
         };
         if source != REGISTRY {
