@@ -2,13 +2,22 @@
 //!
 //! The container runtime makes the groups of containers below them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use portolan_runtime::Resources;
 
+use tokio::time::Instant;
+
 use crate::config::CgroupConfig;
+
+/// A killed process that stays this long hangs in the kernel.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes the group of a pod and sets its limits; does nothing if groups are left to the runtime.
 pub(crate) fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &Resources) -> io::Result<()> {
@@ -20,16 +29,50 @@ pub(crate) fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &Resourc
     }
 }
 
-/// Removes the group of a pod that has ended. A group that is still in use stays.
-pub(crate) fn remove(config: Option<&CgroupConfig>, path: &str) -> io::Result<()> {
+/// Removes the group of a pod that has ended, with the groups of containers that the runtime left in it.
+///
+/// A runtime that is killed while it makes a container forgets the process that it began; nobody else
+/// ends it. Whatever is still in the group of an ended pod is such a process.
+pub(crate) async fn remove(config: Option<&CgroupConfig>, path: &str) -> io::Result<()> {
     let Some(config) = config.filter(|_| !path.is_empty()) else { return Ok(()) };
-    for group in groups(&config.mount, path) {
-        match fs::remove_dir(&group) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            outcome => outcome?,
+    let groups = groups(&config.mount, path);
+    for process in groups.iter().flat_map(|group| processes(group)).collect::<BTreeSet<i32>>() {
+        tracing::warn!(process, group = path, "ending a process that the container runtime forgot");
+        // It may have ended meanwhile.
+        let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+    }
+    let give_up = Instant::now() + KILL_TIMEOUT;
+    for group in groups {
+        // A killed process leaves its group a moment later, without notice.
+        while let Err(error) = remove_tree(&group) {
+            if error.kind() != io::ErrorKind::ResourceBusy || Instant::now() > give_up {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
     Ok(())
+}
+
+/// The processes of a group and of those below it.
+fn processes(group: &Path) -> Vec<i32> {
+    let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<i32> = listed.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    found.extend(below(group).iter().flat_map(|inner| processes(inner)));
+    found
+}
+
+fn remove_tree(group: &Path) -> io::Result<()> {
+    below(group).iter().try_for_each(|inner| remove_tree(inner))?;
+    match fs::remove_dir(group) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn below(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 /// One hierarchy for all controllers.
@@ -95,5 +138,25 @@ fn make(group: &Path) -> io::Result<()> {
     match fs::create_dir(group) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders and files as the kernel shows them; real groups need rights that a test may not have.
+    #[tokio::test]
+    async fn a_forgotten_process_ends_with_the_pods_group() {
+        let mount = tempfile::tempdir().expect("a folder");
+        let group = mount.path().join("memory/kubepods/pod1/container1");
+        fs::create_dir_all(&group).expect("made");
+        let mut forgotten = std::process::Command::new("sleep").arg("600").spawn().expect("started");
+        fs::write(group.join("cgroup.procs"), format!("{}\n", forgotten.id())).expect("written");
+        let config = CgroupConfig { mount: mount.path().into(), parent: "/kubepods".into() };
+        // The kernel's files go with the folder, these do not: only the killing can be seen here.
+        let _ = remove(Some(&config), "/kubepods/pod1").await;
+        let status = forgotten.wait().expect("it ended");
+        assert!(!status.success(), "{status}");
     }
 }

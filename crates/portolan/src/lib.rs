@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod config;
 mod credentials;
+mod limits;
 mod ports;
 mod progress;
 mod roles;

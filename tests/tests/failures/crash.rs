@@ -89,7 +89,7 @@ fn check_acknowledged(proxy: &Proxy, model: &mut BTreeMap<String, Known>) {
 /// `PORTOLAN_KILL_ROUNDS` sets how often; a few rounds show what is wrong every time, hundreds the rest.
 #[test]
 fn killed_at_random_moments_it_keeps_what_it_acknowledged_and_converges() {
-    let rounds = std::env::var("PORTOLAN_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let rounds = std::env::var("PORTOLAN_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
     let mut random = Random::seeded();
     let cluster = Cluster::start().expect("started");
     build_image(&cluster, "web:1");
@@ -107,6 +107,11 @@ fn killed_at_random_moments_it_keeps_what_it_acknowledged_and_converges() {
             killed.store(true, Ordering::SeqCst);
             kill("-9", pid).expect("killed");
         });
+        // Sometimes the power of both is gone, in the middle of making or removing a pod.
+        if random.below(3) == 0 {
+            let containerd = std::fs::read_to_string(cluster.run_dir().join("containerd.pid")).expect("a pid");
+            kill("-9", containerd.trim().parse().expect("a pid")).expect("killed");
+        }
         cluster.up().unwrap_or_else(|error| panic!("round {round}: {error:#}"));
     }
     check_acknowledged(&Proxy::start(&cluster).expect("proxy"), &mut model);
@@ -180,7 +185,7 @@ fn pods_of_all_kinds_are_adopted_and_services_go_on_without_the_server() {
     let address = address(&cluster, "web");
     eventually("the service answers", || http_get(&address, "/"));
     let before = identities(&cluster).expect("listed");
-    for signal in ["-9", "-9", "-TERM"] {
+    for signal in ["-9", "-TERM"] {
         let pid = cluster.server_pid().expect("running");
         kill(signal, pid).expect("killed");
         eventually("the server is gone", || {
@@ -200,7 +205,7 @@ fn pods_of_all_kinds_are_adopted_and_services_go_on_without_the_server() {
         cluster.kubectl("wait --for=condition=Ready pod/everything --timeout=60s").expect("ready");
         let asked = cluster.kubectl("exec everything -- busybox cat /memory/made /word/word /settings/colour");
         assert_eq!(asked.expect("exec works after adoption"), "made\nxyzzygreen");
-        thread::sleep(Duration::from_millis(2500));
+        thread::sleep(Duration::from_millis(1500));
         let after = identities(&cluster).expect("listed");
         assert_eq!(before, after, "after kill {signal}");
         none_lost_or_doubled(&cluster).expect("none lost or doubled");

@@ -103,6 +103,10 @@ impl Job {
     async fn tear_down(&self) -> Outcome {
         let (context, uid) = (self.context.clone(), self.pod.uid().to_owned());
         let torn_down = tokio::task::spawn_blocking(move || context.volumes.tear_down(&uid)).await;
+        let group = self.context.cgroup(&self.pod);
+        if let Err(error) = crate::cgroup::remove(self.context.config.cgroups.as_ref(), &group).await {
+            tracing::debug!(pod = crate::pod::display(&self.pod), "remove the pod's control group: {error}");
+        }
         Outcome::TornDown(match torn_down {
             Ok(outcome) => outcome.map_err(|error| format!("take down the pod's volumes: {error}")),
             Err(error) => Err(format!("take down the pod's volumes: {error}")),

@@ -230,12 +230,6 @@ impl Worker {
                 }
                 outcome.remember(&mut self.local, now);
                 self.wanted = self.context.view.request();
-                if matches!(step, Step::TearDown)
-                    && let Err(error) =
-                        crate::cgroup::remove(self.context.config.cgroups.as_ref(), &self.context.cgroup(&self.pod))
-                {
-                    tracing::debug!(pod = pod::display(&self.pod), "remove the pod's control group: {error}");
-                }
             }
             Ended::Report(status, outcome) => {
                 self.reporting = false;

@@ -1,6 +1,7 @@
 //! `portolan down`: everything that `up` made goes away.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,7 +30,7 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
     );
     println!("network removed");
     failures.extend(unmount_below(&folders.data_dir));
-    failures.extend(remove_control_groups(&folders.cgroup_parent()));
+    failures.extend(remove_control_groups(&folders.cgroup_parent()).await);
     if keep_data {
         let _ = std::fs::remove_file(Place::path(&folders.data_dir));
     } else {
@@ -81,21 +82,38 @@ fn unmount_below(folder: &Path) -> Vec<String> {
     points.iter().filter_map(|point| unmount(point).map(|error| format!("unmount {point}: {error}"))).collect()
 }
 
-/// Removes the empty control groups of pods, in each hierarchy of version 1 or the one of version 2.
-fn remove_control_groups(parent: &str) -> Vec<String> {
+/// Removes the control groups of pods, in each hierarchy of version 1 or the one of version 2, with
+/// processes that the container runtime forgot because it was killed while it made them.
+async fn remove_control_groups(parent: &str) -> Vec<String> {
     let root = Path::new("/sys/fs/cgroup");
     let mut hierarchies = vec![root.to_owned()];
     hierarchies.extend(root.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()));
     let groups = hierarchies.into_iter().map(|hierarchy| hierarchy.join(parent.trim_start_matches('/')));
-    groups.filter(|group| group.is_dir()).filter_map(|group| remove_group(&group)).collect()
+    let groups: Vec<PathBuf> = groups.filter(|group| group.is_dir()).collect();
+    for process in groups.iter().flat_map(|group| processes(group)).collect::<BTreeSet<i32>>() {
+        let process = Pid::from_raw(process);
+        // It may have ended meanwhile; if not, its group cannot be removed, which is said then.
+        if kill(process, Signal::SIGKILL).is_ok() {
+            wait_for_end(process).await;
+        }
+    }
+    groups.iter().filter_map(|group| remove_group(group)).collect()
+}
+
+fn processes(group: &Path) -> Vec<i32> {
+    let listed = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<i32> = listed.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    let entries = group.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    found.extend(entries.filter(|entry| entry.is_dir()).flat_map(|inner| processes(&inner)));
+    found
 }
 
 fn remove_group(group: &Path) -> Option<String> {
     for entry in group.read_dir().into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            if let Some(failure) = remove_group(&entry.path()) {
-                return Some(failure);
-            }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && let Some(failure) = remove_group(&entry.path())
+        {
+            return Some(failure);
         }
     }
     // The files in a control group are not real; removing the folder is all there is to do.

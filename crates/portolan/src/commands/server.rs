@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app;
 use crate::config::ServerOptions;
+use crate::limits;
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: ServerOptions) -> anyhow::Result<()> {
@@ -17,6 +18,9 @@ pub(crate) fn run_in_foreground(process: impl Future<Output = anyhow::Result<()>
     let filter = EnvFilter::try_from_env("PORTOLAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    if let Err(error) = limits::raise_open_files() {
+        tracing::warn!(%error, "the number of open files stays limited");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(process)
 }

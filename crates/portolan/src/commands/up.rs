@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,21 +17,20 @@ use crate::progress;
 
 /// How many lines of the server's log are shown when it did not come up.
 const LAST_WORDS: usize = 12;
+/// A machine that does not answer itself by then is busy, not down.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// A server drains for some seconds at most.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Starts the server unless it runs, and returns once everything it consists of is ready.
 pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
     let data_dir = &options.node.folders.data_dir;
     if let Some(pid) = Place::server(data_dir) {
-        println!("Portolan is up already (process {pid}); nothing was changed");
         let place = Place::read(data_dir)?.filter(|place| place.pid == pid);
-        let differences =
-            place.map(|place| differences(&place.arguments, &options.printable_arguments())).unwrap_or_default();
-        if !differences.is_empty() {
-            println!("It runs with other settings than asked for now:");
-            differences.iter().for_each(|difference| println!("  {difference}"));
-            println!("To change them: portolan down --keep-data, then portolan up with the new ones");
+        if !place.as_ref().is_some_and(is_ending) || !wait_until_gone(data_dir) {
+            say_what_runs(pid, place.as_ref(), options);
+            return Ok(());
         }
-        return Ok(());
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("running containers needs root: use `sudo portolan up`");
@@ -75,6 +75,38 @@ pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
         log_path.display(),
         last_words(&log_path, start_of_log)
     );
+}
+
+fn say_what_runs(pid: i32, place: Option<&Place>, options: &ServerOptions) {
+    let Some(place) = place else {
+        return println!("Portolan is starting already (process {pid}); nothing was changed");
+    };
+    println!("Portolan is up already (process {pid}); nothing was changed");
+    let differences = differences(&place.arguments, &options.printable_arguments());
+    if !differences.is_empty() {
+        println!("It runs with other settings than asked for now:");
+        differences.iter().for_each(|difference| println!("  {difference}"));
+        println!("To change them: portolan down --keep-data, then portolan up with the new ones");
+    }
+}
+
+/// Whether a server that was up does not listen any more: it drains, or was killed and is not gone yet.
+fn is_ending(place: &Place) -> bool {
+    let address = place.api_server_url.strip_prefix("https://").and_then(|address| address.parse().ok());
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).is_err_and(refused))
+}
+
+/// The end of somebody else's process gives no notice, so this looks every few milliseconds.
+fn wait_until_gone(data_dir: &Path) -> bool {
+    let give_up = Instant::now() + END_TIMEOUT;
+    while Place::server(data_dir).is_some() {
+        if Instant::now() > give_up {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 /// Which settings two lists of arguments (`--flag value` or `--flag`) do not share.

@@ -56,16 +56,19 @@ impl Shared {
         // When which revision was the newest; empty once nothing remains to be forgotten.
         let mut marks: VecDeque<(u64, Revision)> = VecDeque::new();
         let mut retry_at_ms = 0;
+        // Asked for again with every commit; failing once says enough.
+        let mut failed_spare = 0;
         loop {
             let wait = self.auto_compaction.age.filter(|_| !marks.is_empty()).map(|age| age / MARKS);
             let signal = self.keeper.wait(wait.map(|wait| wait.max(Duration::from_millis(1))));
             if signal.closing {
                 return;
             }
-            if let Some(number) = signal.spare
+            // The committer will try again when it needs it, and stop writing if it cannot either.
+            if let Some(number) = signal.spare.filter(|number| *number != failed_spare)
                 && let Err(error) = self.segments.prepare(number)
             {
-                // The committer will try again, and stop writing if it cannot either.
+                failed_spare = number;
                 tracing::warn!(%error, "making the next log segment ahead of time failed");
             }
             self.mark(&mut marks);
