@@ -97,7 +97,7 @@ spec: {restartPolicy: Maybe, containers: [{name: c, image: i, ports: [{container
 type Steps = &'static [(&'static str, &'static [&'static str])];
 
 const THE_CLUSTER: Steps = &[
-    ("kubectl version", &["Server Version: v1."]),
+    ("kubectl version", &["Server Version:", "v1.36.0"]),
     ("kubectl cluster-info", &["is running at", "https://127.0.0.1:"]),
     ("kubectl api-versions", &["apps/v1", "registry.portolan.dev/v1"]),
     ("kubectl api-resources", &["deploy", "ServiceInstance"]),
@@ -156,7 +156,7 @@ const A_DEPLOYMENT: Steps = &[
     ("kubectl rollout undo deployment/web", &["rolled back"]),
     ("kubectl rollout status deployment/web --timeout=60s", &["successfully rolled out"]),
     ("kubectl label deployment web tier=front", &["labeled"]),
-    ("kubectl annotate deployment web note=read", &["annotated"]),
+    ("kubectl annotate deployment web note=read", &["deployment.apps/web annotate"]),
     ("kubectl get deployments -l tier=front -o jsonpath='{.items[0].metadata.annotations.note}'", &["read"]),
     ("kubectl patch deployment web -p '{\"spec\":{\"replicas\":2}}'", &["patched"]),
     ("kubectl patch deployment web --type=merge -p '{\"spec\":{\"minReadySeconds\":0}}'", &["patched"]),
