@@ -4,5 +4,6 @@
 //! of the server's process per operation. So every bench prints that, beside a peer or a bound from
 //! the same run.
 
+pub mod cluster;
 pub mod process;
 pub mod report;

@@ -41,3 +41,26 @@ pub fn quantile(samples: &mut [Duration], quantile: f64) -> Duration {
     let index = ((samples.len().saturating_sub(1)) as f64 * quantile).round() as usize;
     samples.get(index).copied().unwrap_or_default()
 }
+
+/// Ratios of interleaved pairs: the median, and how far they lie apart.
+///
+/// Both sides of a pair meet the same weather on the machine, so their ratio repeats where neither
+/// figure does.
+pub fn pairs(what: &str, ratios: &mut [f64], target: &str) {
+    ratios.sort_unstable_by(f64::total_cmp);
+    let [least, .., most] = *ratios else { return };
+    let median = ratios[ratios.len() / 2];
+    println!("{what:44} {median:9.2} x          {} pairs, {least:.2} to {most:.2}; target {target}", ratios.len());
+}
+
+/// Prints how a cost grew since the objects were a tenth.
+pub fn slope(what: &str, costs: &[f64]) {
+    for pair in costs.windows(2) {
+        println!("{what:44} {:9.2} x          target <= 1.3 per decade", pair[1] / pair[0]);
+    }
+}
+
+/// Prints a figure with its target.
+pub fn figure(what: &str, value: f64, unit: &str, target: &str) {
+    println!("{what:44} {value:9.1} {unit:10} {target}");
+}

@@ -1,0 +1,110 @@
+//! What it costs to place a pod, by the number of pods there are: creation, decision, binding and
+//! all controllers, end to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use clap::Parser;
+use futures::future::try_join_all;
+use portolan_bench::cluster::{ControlPlane, send};
+use portolan_bench::report::{Measured, figure, line, slope};
+use serde_json::{Value, json};
+
+/// Measures the placing of pods.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Nodes, none of them with an agent.
+    #[arg(long, default_value_t = 100)]
+    nodes: usize,
+    /// Pods there are at the end of each series.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000])]
+    pods: Vec<usize>,
+    /// Pods per series.
+    #[arg(long, default_value_t = 1_000)]
+    series: usize,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 32)]
+    clients: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path()).await?;
+    let transport = plane.connect()?;
+    for index in 0..options.nodes {
+        let amounts = json!({"cpu": "1000", "memory": "4Ti", "pods": "10000"});
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{index:04}")},
+            "status": {"allocatable": amounts, "capacity": amounts},
+        });
+        send(&transport, "POST", "/api/v1/nodes", Bytes::from(node.to_string())).await?;
+    }
+    let (mut present, mut costs) = (0, Vec::new());
+    for &pods in &options.pods {
+        if present < pods - options.series {
+            place(&plane, present..pods - options.series, options.clients).await?;
+        }
+        let measured = place(&plane, pods - options.series..pods, options.clients).await?;
+        present = pods;
+        line(&format!("create and place a pod, {pods} pods"), &measured);
+        figure(&format!("resident, {pods} placed pods"), plane.server.resident()? as f64 / 1e6, "MB", "");
+        costs.push(measured.cpu_per_operation());
+    }
+    slope("create and place, ten times the pods", &costs);
+    let unplaced = send(&transport, "GET", "/api/v1/pods?fieldSelector=spec.nodeName%3D&limit=1", Bytes::new()).await?;
+    let unplaced: Value = serde_json::from_slice(&unplaced)?;
+    ensure!(unplaced["items"] == json!([]), "some pods were not placed");
+    Ok(())
+}
+
+async fn place(plane: &ControlPlane, range: std::ops::Range<usize>, clients: usize) -> anyhow::Result<Measured> {
+    let next = Arc::new(AtomicUsize::new(range.start));
+    let (mut cpu, wall) = (plane.server.cpu()?, Instant::now());
+    let before = cpu;
+    let workers = (0..clients).map(|_| {
+        let (next, end, transport) = (next.clone(), range.end, plane.connect());
+        tokio::spawn(async move {
+            let transport = transport?;
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= end {
+                    return anyhow::Ok(());
+                }
+                send(&transport, "POST", "/api/v1/namespaces/default/pods", pod(index)).await?;
+            }
+        })
+    });
+    for result in try_join_all(workers).await? {
+        result?;
+    }
+    // Placed are all when the server has nothing left to do.
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = plane.server.cpu()?;
+        if now.saturating_sub(cpu) < Duration::from_millis(20) {
+            return Ok(Measured { operations: range.len(), wall: wall.elapsed(), cpu: now - before });
+        }
+        cpu = now;
+    }
+}
+
+/// A pod that any node takes, silent ones included.
+fn pod(index: usize) -> Bytes {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("p{index:06}"), "namespace": "default", "labels": {"app": "web"}},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{
+                "name": "web", "image": "registry.local/shop/web:1.27.3",
+                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+            }],
+        },
+    });
+    Bytes::from(pod.to_string())
+}
