@@ -85,23 +85,28 @@ fn member(name: &str, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
 const METADATA: &[u8] = b"\"metadata\":{";
 
 /// Room that a resource version takes at most.
-const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
+pub(crate) const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
 
 /// Appends stored bytes with their resource version put in.
 pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
-    use std::fmt::Write as _;
     into.reserve(stored.len() + RESOURCE_VERSION_SIZE);
     // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
     match stored.windows(METADATA.len()).position(|window| window == METADATA) {
         Some(position) => {
             let (head, tail) = stored.split_at(position + METADATA.len());
             into.put_slice(head);
-            let comma = if tail.first() == Some(&b'}') { "" } else { "," };
-            let _ = write!(into, "\"resourceVersion\":\"{revision}\"{comma}");
-            into.put_slice(tail);
+            put_members(into, tail, revision);
         }
         None => into.put_slice(stored),
     }
+}
+
+/// Appends the members of metadata and what follows them, the resource version first.
+pub(crate) fn put_members(into: &mut BytesMut, members: &[u8], revision: Revision) {
+    use std::fmt::Write as _;
+    let comma = if members.first() == Some(&b'}') { "" } else { "," };
+    let _ = write!(into, "\"resourceVersion\":\"{revision}\"{comma}");
+    into.put_slice(members);
 }
 
 /// Stored bytes with their resource version put in.

@@ -254,7 +254,10 @@ impl ListBody {
                 crate::storage::splice(chunk, &entry.value, entry.mod_revision);
                 return Ok(());
             }
-            View::Metadata { version } => partial(&entry.value, entry.mod_revision, version)?,
+            View::Metadata { version } => {
+                partial(chunk, &entry.value, entry.mod_revision, version);
+                return Ok(());
+            }
             View::Table { include, .. } => self.presenter.row(&entry.value, entry.mod_revision, include)?,
         };
         serde_json::to_writer(chunk.writer(), &value).map_err(|error| Status::internal(error.to_string()))

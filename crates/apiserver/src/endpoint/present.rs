@@ -1,11 +1,11 @@
 //! Objects in the form that the client asked for.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use portolan_api::encoded;
 use portolan_base::Timestamp;
 use portolan_store::Revision;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Call;
 use crate::body::Body;
@@ -52,8 +52,9 @@ impl Presenter {
         Ok(match view {
             View::Whole => storage::spliced(stored, revision),
             View::Metadata { version } => {
-                let object = partial(stored, revision, version)?;
-                to_bytes(&object)?
+                let mut bytes = BytesMut::new();
+                partial(&mut bytes, stored, revision, version);
+                bytes.freeze()
             }
             View::Table { version, include } => {
                 let columns = if columns == Columns::Shown { columns_of(self.strategy) } else { Value::Array(vec![]) };
@@ -92,15 +93,14 @@ fn to_bytes(value: &Value) -> Result<Bytes, Status> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// The metadata of a stored object, without decoding the rest.
-pub(super) fn partial(stored: &[u8], revision: Revision, version: &str) -> Result<Value, Status> {
+/// Appends a stored object's metadata as an object of its own: a copy of bytes, nothing is decoded.
+pub(super) fn partial(into: &mut BytesMut, stored: &[u8], revision: Revision, version: &str) {
     let metadata = encoded::raw_at(stored, &["metadata"]).unwrap_or(b"{}");
-    let mut metadata: Map<String, Value> = serde_json::from_slice(metadata)
-        .map_err(|error| Status::internal(format!("stored metadata cannot be decoded: {error}")))?;
-    metadata.insert("resourceVersion".into(), revision.to_string().into());
-    Ok(json!({
-        "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
-    }))
+    let head = format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{");
+    into.reserve(head.len() + metadata.len() + storage::RESOURCE_VERSION_SIZE + 1);
+    into.put_slice(head.as_bytes());
+    storage::put_members(into, metadata.get(1..).unwrap_or(b"}"), revision);
+    into.put_u8(b'}');
 }
 
 fn partial_of(mut object: Value, version: &str) -> Value {
