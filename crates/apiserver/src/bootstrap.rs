@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use futures::future::try_join_all;
 use http::HeaderMap;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_identity::User;
@@ -24,17 +25,20 @@ const SERVICE_INDEX: u64 = 1;
 /// Writes what is missing.
 pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     hold_service_addresses(server).await.map_err(|status| failed("read services", &status))?;
-    for name in NAMESPACES {
+    // All of one step at once: they share their syncs to the disk.
+    let namespaces = NAMESPACES.map(|name| {
         let labels = json!({"kubernetes.io/metadata.name": name});
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
         });
-        ensure(server, namespace, |_| None).await?;
-    }
-    for object in policy::objects() {
+        ensure(server, namespace, |_| None)
+    });
+    try_join_all(namespaces).await?;
+    let policies = policy::objects().into_iter().map(|object| {
         let wanted = object.clone();
-        ensure(server, object, move |old| reconciled(old, &wanted)).await?;
-    }
+        ensure(server, object, move |old| reconciled(old, &wanted))
+    });
+    try_join_all(policies).await?;
     for (name, value, description) in [
         (
             "system-cluster-critical",
