@@ -87,6 +87,11 @@ impl Error {
         matches!(self.code(), Some(400 | 422))
     }
 
+    /// The namespace is being deleted: nothing can be created in it any more.
+    pub fn is_namespace_terminating(&self) -> bool {
+        matches!(self, Self::Status(status) if status.details.causes.iter().any(|it| it.reason == "NamespaceTerminating"))
+    }
+
     /// The caller may not do this.
     pub fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
@@ -179,6 +184,17 @@ mod tests {
             (status.code, status.reason.as_str(), status.message.as_str()),
             (502, "BadGateway", "upstream gone")
         );
+    }
+
+    #[test]
+    fn a_namespace_that_ends_is_told_from_a_lack_of_rights() {
+        let of = |reason: &str| {
+            let causes = vec![StatusCause { reason: reason.to_owned(), ..StatusCause::default() }];
+            let details = StatusDetails { causes, ..StatusDetails::default() };
+            Error::from(Status { code: 403, details, ..Status::default() })
+        };
+        assert!(of("NamespaceTerminating").is_namespace_terminating());
+        assert!(!of("").is_namespace_terminating());
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Schedule {
                     self.after(key.clone(), Duration::try_from(at.duration_since(now)).unwrap_or_default());
                 }
             }
+            // Nothing is left to do until the namespace is gone, which changes every object in it.
+            Err(error) if error.is_namespace_terminating() => {
+                self.retries.remove(&key);
+                tracing::debug!(controller = name, %key, "given up: {}", chain(&error));
+            }
             Err(error) => {
                 let backoff =
                     self.retries.entry(key.clone()).or_insert_with(|| Backoff::new(FIRST_RETRY, SLOWEST_RETRY));
