@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up down test check shop-image bench packages codegen
+.PHONY: help up install down test check shop-image bench packages codegen
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PORTOLAN := $(TARGET)/release/portolan
@@ -16,6 +16,10 @@ up: packages ## Build, start Portolan on this machine, deploy the example shop
 	@$(MAKE) --no-print-directory shop-image
 	@$(PORTOLAN) apply --wait -f examples/shop/shop.yaml
 	@$(PORTOLAN) status
+
+install: ## Put the binary into /usr/local/bin
+	@cargo build --release --package portolan
+	@install -m 0755 $(PORTOLAN) /usr/local/bin/portolan
 
 down: ## Stop Portolan and remove everything it made on this machine
 	@$(PORTOLAN) down
