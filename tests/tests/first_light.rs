@@ -137,7 +137,7 @@ fn inside_a_pod(cluster: &Cluster) -> anyhow::Result<()> {
     });
     forward(cluster, &pod)?;
     let description = cluster.kubectl(&format!("describe pod {pod}"))?;
-    for word in ["Container started", "Successfully assigned", "Ready:"] {
+    for word in ["Started", "Successfully assigned", "Ready:"] {
         ensure!(description.contains(word), "describe lacks {word:?}:\n{description}");
     }
     Ok(())
