@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::Cluster;
+
 /// A folder with a Dockerfile for a web server that answers with `<word> <host name>`.
 ///
 /// It is the distribution's static busybox: no registry is needed.
@@ -21,4 +23,12 @@ pub fn web_image(folder: &Path, word: &str) -> anyhow::Result<()> {
     );
     std::fs::write(folder.join("Dockerfile"), dockerfile)?;
     Ok(())
+}
+
+/// Builds such an image in a cluster.
+pub fn build_web_image(cluster: &Cluster, name: &str, word: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    web_image(folder.path(), word)?;
+    let path = folder.path().to_str().context("a temporary folder has a printable name")?;
+    cluster.portolan(&["image", "build", "-t", name, path]).map(drop)
 }

@@ -6,9 +6,11 @@
 mod cluster;
 mod image;
 mod machine;
+mod manifest;
 mod wait;
 
 pub use cluster::{Cluster, binary, kill};
-pub use image::web_image;
+pub use image::{build_web_image, web_image};
 pub use machine::{Leftovers, command, http_get};
+pub use manifest::MANIFEST;
 pub use wait::eventually;
