@@ -15,6 +15,7 @@ mod config;
 mod discovery;
 mod endpoint;
 mod health;
+mod heartbeats;
 mod metrics;
 mod negotiate;
 mod request;

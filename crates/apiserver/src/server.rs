@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::authorization::Authorizer;
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
 use crate::status::Status;
@@ -65,6 +66,7 @@ pub enum Peer {
 pub struct Server {
     pub(crate) config: Config,
     pub(crate) authorizer: Authorizer,
+    pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
     pub(crate) allocator: Mutex<Allocator>,
@@ -93,6 +95,7 @@ impl Server {
             config,
             allocator: Mutex::new(allocator),
             authorizer,
+            heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
             draining: CancellationToken::new(),

@@ -165,10 +165,11 @@ impl Call<'_> {
             page.revision = answer.revision;
             revision = Some(answer.revision);
             let last_read = answer.entries.last().map(|entry| entry.key.clone());
+            let entries = self.current_all(answer.entries)?;
             if everything && page.entries.is_empty() {
-                page.entries = answer.entries;
+                page.entries = entries;
             } else {
-                for entry in answer.entries {
+                for entry in entries {
                     if selection.selects(&entry) {
                         if limit > 0 && page.entries.len() == limit {
                             // One more matches, so there is a next page.

@@ -113,7 +113,7 @@ impl<'a> Call<'a> {
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Entry>>, Status> {
         let range = KeyRange::key(self.key(name));
         let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
-        Ok(answer.entries.into_iter().next())
+        answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()
     }
 }
 

@@ -115,6 +115,7 @@ impl<'a> Call<'a> {
                 return Err(Status::modified(&self.target(), name));
             }
             let reservation = self.prepare(&mut new, &old, &mut news).await?;
+            self.keep_renewal(&old, &mut new);
             if !tracked {
                 self.track(Some(&old), &mut new)?;
             }
@@ -169,8 +170,8 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
-        // If nothing changed nothing is written and nobody is woken.
-        if dry_run || stored == entry.value {
+        // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
+        if dry_run || stored == entry.value || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {

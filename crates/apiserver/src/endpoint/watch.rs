@@ -69,7 +69,7 @@ impl Call<'_> {
                 }
                 let state = RangeRequest { range: range.clone(), revision: None, limit: 0 };
                 let state = self.server.store().range(state).await?;
-                for entry in &state.entries {
+                for entry in &self.current_all(state.entries)? {
                     if !source.selection.selects(entry) {
                         continue;
                     }

@@ -97,6 +97,9 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
         let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }).await?;
+        if removed.is_ok() {
+            self.server.heartbeats.forget(&self.key(name));
+        }
         if removed.is_ok() && self.is_service() {
             self.server.allocator.lock().release(object);
         }

@@ -2,6 +2,7 @@
 
 mod access;
 mod collections;
+mod heartbeats;
 mod objects;
 mod refusals;
 mod support;
