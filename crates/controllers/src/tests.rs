@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::coordination::v1::Lease;
@@ -137,12 +137,12 @@ async fn with_world<F: Future<Output = ()>>(scenario: impl FnOnce(World) -> F) {
 
 /// The heartbeat of `node-1`.
 async fn beat(world: &World) {
-    let lease =
-        json!({"metadata": {"name": "node-1", "namespace": "kube-node-lease"}, "spec": {"leaseTransitions": 0}});
+    let spec = || json!({"renewTime": MicroTime(world.clock.now())});
+    let lease = json!({"metadata": {"name": "node-1", "namespace": "kube-node-lease"}, "spec": spec()});
     world.create::<Lease>(lease).await;
-    for beat in 1.. {
+    loop {
         world.pass(Duration::from_secs(10)).await;
-        world.patch::<Lease>("kube-node-lease", "node-1", json!({"spec": {"leaseTransitions": beat}})).await;
+        world.patch::<Lease>("kube-node-lease", "node-1", json!({"spec": spec()})).await;
     }
 }
 

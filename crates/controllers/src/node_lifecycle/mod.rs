@@ -1,9 +1,14 @@
 //! Notices nodes that fell silent, and moves their pods elsewhere.
+//!
+//! Nodes renew their leases in the API server's memory, which no watch shows. So each node has a timer
+//! for the moment at which its silence would be too long, and only then its lease is looked at. The
+//! silence is counted from what was seen here: after a restart every node gets its full time again.
 
 mod plan;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,7 +24,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::is_ready;
-use plan::{evicts, plan_evictions, plan_node};
+use plan::{Heard, evicts, hear, plan_evictions, plan_node};
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
@@ -27,8 +32,8 @@ struct Controller {
     context: Context,
     nodes: Informer<Node>,
     pods: Informer<Pod>,
-    /// When each node's lease last changed, by our clock: that of the node may be wrong.
-    heard: Arc<Mutex<HashMap<String, Timestamp>>>,
+    /// What each node's lease said when it was last looked at.
+    heard: Mutex<HashMap<String, Heard>>,
     events: EventRecorder,
 }
 
@@ -36,24 +41,15 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let controller = Controller {
         nodes: context.informers.informer(),
         pods: context.informers.informer(),
-        heard: Arc::default(),
+        heard: Mutex::default(),
         events: context.recorder("node-controller"),
         context,
     };
-    let leases: Informer<Lease> = controller.context.informers.informer();
-    let ready = async { tokio::join!(controller.nodes.synced(), controller.pods.synced(), leases.synced()) };
+    let ready = async { tokio::join!(controller.nodes.synced(), controller.pods.synced()) };
     if shutdown.run(ready).await.is_none() {
         return;
     }
     let queue = WorkQueue::new();
-    let (heard, clock) = (controller.heard.clone(), controller.context.clock.clone());
-    leases.feed(&queue, move |lease| {
-        if lease.namespace() == LEASE_NAMESPACE {
-            heard.lock().insert(lease.name().to_owned(), clock.now());
-        }
-        // A heartbeat is no work: the node's timer looks at what was heard when it is due.
-        Vec::new()
-    });
     controller.nodes.feed(&queue, |node| vec![Key::of(node)]);
     let nodes = controller.nodes.clone();
     controller.pods.feed(&queue, move |pod| {
@@ -76,9 +72,9 @@ impl Reconciler for Controller {
             return Ok(Next::OnChange);
         };
         let now = self.context.clock.now();
-        // A node that has no lease yet gets its time from when we first saw it.
-        let heard = *self.heard.lock().entry(key.name.clone()).or_insert(now);
-        let plan = plan_node(&node, heard, self.context.node_times.grace, now);
+        let grace = self.context.node_times.grace;
+        let heard = self.listen(&key.name, grace, now).await?;
+        let plan = plan_node(&node, heard, grace, now);
         let client = &self.context.client;
         if let Some(conditions) = &plan.conditions {
             let mut changed = Node::clone(&node);
@@ -112,6 +108,24 @@ impl Reconciler for Controller {
 }
 
 impl Controller {
+    /// When a node was last heard of; asks for its lease only if what is known is not recent enough.
+    async fn listen(&self, node: &str, grace: Duration, now: Timestamp) -> Result<Timestamp, Error> {
+        let known = self.heard.lock().get(node).copied();
+        if let Some(known) = known.filter(|known| known.at + grace > now) {
+            return Ok(known.at);
+        }
+        let lease = match self.context.client.get::<Lease>(LEASE_NAMESPACE, node).await {
+            Ok(lease) => Some(lease),
+            // It comes once the node has registered.
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let renewed = lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0);
+        let heard = hear(known, renewed, now);
+        self.heard.lock().insert(node.to_owned(), heard);
+        Ok(heard.at)
+    }
+
     fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
         self.pods.filter(None, |encoded| string_at(encoded, &["spec", "nodeName"]).as_deref() == Some(node))
     }

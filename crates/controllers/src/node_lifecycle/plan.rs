@@ -14,6 +14,34 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
+/// A look at a node's lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// When the node last showed a sign of life, by our clock.
+    pub(super) at: Timestamp,
+    /// The lease's time then, by the node's clock, which may be wrong; `None` without a lease.
+    pub(super) renewed: Option<Timestamp>,
+}
+
+/// What a look at a node's lease tells, after an earlier look.
+///
+/// The first look starts the count. From then on the node's time counts as far as its clock went on: a
+/// look that comes late does not make an old sign of life a new one.
+pub(super) fn hear(before: Option<Heard>, renewed: Option<Timestamp>, now: Timestamp) -> Heard {
+    let at = match before {
+        None => now,
+        Some(before) if before.renewed == renewed => before.at,
+        Some(before) => match (before.renewed, renewed) {
+            (Some(earlier), Some(later)) if later > earlier => {
+                before.at.checked_add(later.duration_since(earlier)).map_or(now, |at| at.min(now))
+            }
+            // The node's clock was set back, or the lease is another one.
+            _ => now,
+        },
+    };
+    Heard { at, renewed }
+}
+
 /// What a node needs.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {

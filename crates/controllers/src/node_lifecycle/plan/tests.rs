@@ -78,3 +78,24 @@ fn pods_leave_when_their_toleration_ends() {
     assert_eq!(crate::meta::names(&leave), ["intolerant", "expired"]);
     assert_eq!(next.map(|at| at.to_string()).as_deref(), Some("2030-01-01T01:04:00Z"));
 }
+
+#[test]
+fn silence_is_counted_from_what_was_seen_here() {
+    // Seconds of our clock and of the node's: the look before, and this one.
+    let cases = [
+        ("the first look starts the count, however old the lease is", None, (100, Some(3)), 100),
+        ("nothing new", Some((100, Some(3))), (140, Some(3)), 100),
+        ("renewed 32 s after the last look", Some((100, Some(3))), (140, Some(35)), 132),
+        ("hours newer than what a restarted server had stored", Some((100, Some(3))), (140, Some(9000)), 140),
+        ("the node's clock was set back", Some((100, Some(90))), (140, Some(20)), 140),
+        ("no lease yet", Some((100, None)), (140, None), 100),
+        ("the first lease", Some((100, None)), (140, Some(139)), 140),
+    ];
+    let at = |seconds: u64| now() + Duration::from_secs(seconds);
+    for (what, before, (clock, renewed), expected) in cases {
+        let before =
+            before.map(|(clock, renewed): (u64, Option<u64>)| Heard { at: at(clock), renewed: renewed.map(at) });
+        let heard = hear(before, renewed.map(at), at(clock));
+        assert_eq!(heard, Heard { at: at(expected), renewed: renewed.map(at) }, "{what}");
+    }
+}
