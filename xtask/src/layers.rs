@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Each crate with its layer and the crates that it may use. The reasons stand in ARCHITECTURE.md.
 ///
 /// A crate only ever uses crates of lower layers; `portolan` (layer 5) may use all.
-const TABLE: [(&str, u8, &[&str]); 24] = [
+const TABLE: [(&str, u8, &[&str]); 25] = [
     ("base", 0, &[]),
     ("api", 1, &["base"]),
     ("identity", 1, &["base"]),
@@ -21,7 +21,7 @@ const TABLE: [(&str, u8, &[&str]); 24] = [
     ("apiserver", 2, &["base", "api", "store", "identity"]),
     ("controllers", 3, &["base", "api", "client"]),
     ("scheduler", 3, &["base", "api", "client"]),
-    ("network", 3, &["base", "api", "catalog", "client", "policy"]),
+    ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),
     ("registry", 3, &["base", "api", "catalog", "client"]),
     ("registry-consul", 3, &["base", "api", "catalog", "client", "store"]),
@@ -33,6 +33,7 @@ const TABLE: [(&str, u8, &[&str]); 24] = [
     ("cli", 3, &["base", "api", "client", "compose"]),
     ("ui", 3, &["base", "api", "client", "compose"]),
     ("node", 4, &["base", "api", "client", "identity", "network", "runtime"]),
+    ("dataplane", 4, &["base", "api", "catalog", "client", "network", "dns"]),
 ];
 
 /// Crates that may use all others.

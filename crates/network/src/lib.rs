@@ -1,15 +1,13 @@
 //! The network of a node: pods on a bridge, services by nftables.
 //!
 //! [`plan`] decides (pure), [`apply`] hands the text to nft, [`cni`] attaches pods, [`setup_node`]
-//! prepares the machine, [`feed`] turns informers into the catalog's snapshots and [`run`] keeps the
-//! rules in step with them.
+//! prepares the machine, and [`run`] keeps the rules in step with the catalog's snapshots.
 
 pub mod apply;
 mod cidr;
 pub mod cni;
 mod config;
 mod conntrack;
-pub mod feed;
 mod ipam;
 mod netlink;
 pub mod plan;

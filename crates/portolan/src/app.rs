@@ -116,7 +116,12 @@ async fn start_node(
         let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
         place.registry_url = format!("http://{}/registry", listener.local_addr()?);
         progress::say(&format!("registry        {}", place.registry_url));
-        let registry = RegistryAccess { client: control_plane.client(credentials::registry()), listener };
+        let registry = RegistryAccess {
+            client: control_plane.client(credentials::registry()),
+            listener,
+            informers: control_plane.informers.clone(),
+            snapshots: control_plane.snapshots.clone(),
+        };
         local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
     }
     place.write(&options.node.folders.data_dir)?;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use portolan_apiserver::{Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
-use portolan_client::Client;
+use portolan_catalog::{Catalog, Snapshot};
+use portolan_client::{Client, Informers};
 use portolan_identity::{User, server_tls};
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
+use tokio::sync::watch;
 
 use crate::config::ServerOptions;
 use crate::credentials::{self, Credentials};
@@ -22,6 +24,10 @@ use crate::transport::InProcess;
 pub(crate) struct ControlPlane {
     /// Where clients reach the API.
     pub(crate) url: String,
+    /// The copies of objects that all parts of this process share.
+    pub(crate) informers: Arc<Informers>,
+    /// The catalog of those objects.
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     server: Arc<Server>,
     store: Arc<Embedded>,
 }
@@ -70,7 +76,12 @@ impl ControlPlane {
             "https://{}",
             SocketAddr::new(if options.listen.ip().is_unspecified() { advertise.ip() } else { local }, port)
         );
-        let control_plane = Self { url, server, store };
+        // One set of informers serves all: an object is decoded once per process.
+        let client = Client::new(Arc::new(InProcess::new(server.clone(), credentials::controllers())));
+        let informers = start_informers(client, tasks, shutdown);
+        let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
+        tasks.spawn("catalog", portolan_dataplane::feed(informers.clone(), sender, shutdown.clone()));
+        let control_plane = Self { url, informers, snapshots, server, store };
         control_plane.start_loops(options, credentials, tasks, shutdown);
         Ok(control_plane)
     }
@@ -83,20 +94,18 @@ impl ControlPlane {
         shutdown: &Shutdown,
     ) {
         let clock = Arc::new(SystemClock);
-        let informers = start_informers(self.client(credentials::controllers()), tasks, shutdown);
         let controllers = portolan_controllers::Config {
             client: self.client(credentials::controllers()),
-            informers: informers.clone(),
+            informers: self.informers.clone(),
             clock: clock.clone(),
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
             load_balancer_cidr: options.node.load_balancer_cidr.clone(),
             node_times: portolan_controllers::NodeTimes::default(),
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
-        // One set of informers serves both: an object is decoded once per process.
         let scheduler = portolan_scheduler::Config {
             client: self.client(credentials::scheduler()),
-            informers,
+            informers: self.informers.clone(),
             clock,
             name: "default-scheduler".into(),
         };

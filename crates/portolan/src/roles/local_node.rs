@@ -38,6 +38,10 @@ pub(crate) struct RegistryAccess {
     pub(crate) client: Client,
     /// Where clients on this machine reach it.
     pub(crate) listener: TcpListener,
+    /// The copies of objects that this process has.
+    pub(crate) informers: Arc<Informers>,
+    /// The catalog of this process.
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
 }
 
 /// Starts everything that makes this machine a node, and returns once it is one.
@@ -61,10 +65,10 @@ pub(crate) async fn start(
 
     let gateway = network.pod_cidr.gateway();
     let registry = match registry {
-        Some(RegistryAccess { client, listener }) => {
-            let port = listener.local_addr()?.port();
+        Some(access) => {
+            let port = access.listener.local_addr()?.port();
             let pods = ports::listen((gateway, port).into(), "the registry for pods", "--registry-listen").await?;
-            Some((client, vec![listener, pods]))
+            Some((access, pods))
         }
         None => None,
     };
@@ -73,17 +77,23 @@ pub(crate) async fn start(
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
 
-    let informers = start_informers(access.client.clone(), tasks, shutdown);
-    let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
-    tasks.spawn("catalog", portolan_network::feed::feed(informers, sender, shutdown.clone()));
+    let snapshots = match &registry {
+        Some((registry, _)) => registry.snapshots.clone(),
+        None => {
+            let informers = start_informers(access.client.clone(), tasks, shutdown);
+            let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
+            tasks.spawn("catalog", portolan_dataplane::feed(informers, sender, shutdown.clone()));
+            snapshots
+        }
+    };
     tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
 
     start_dns(options, &network, dns, &snapshots, tasks, shutdown)?;
     readiness.set("dns", State::Ready);
     progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
 
-    if let Some((client, listeners)) = registry {
-        start_registry(client, listeners, network.cluster_cidr, snapshots, tasks, shutdown);
+    if let Some((registry, pods)) = registry {
+        start_registry(registry, pods, network.cluster_cidr, tasks, shutdown);
         readiness.set("registry", State::Ready);
     }
 
@@ -110,18 +120,17 @@ pub(crate) fn start_informers(client: Client, tasks: &mut TaskGroup, shutdown: &
 }
 
 fn start_registry(
-    client: Client,
-    listeners: Vec<TcpListener>,
+    access: RegistryAccess,
+    for_pods: TcpListener,
     pods: portolan_network::Cidr,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
 ) {
     let registry = portolan_registry::Config {
-        informers: start_informers(client.clone(), tasks, shutdown),
-        client,
-        snapshots,
-        listeners,
+        client: access.client,
+        informers: access.informers,
+        snapshots: access.snapshots,
+        listeners: vec![access.listener, for_pods],
         trusted: Arc::new(move |peer| match peer {
             IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
             IpAddr::V6(address) => address.is_loopback(),
