@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Each crate with its layer and the crates that it may use. The reasons stand in ARCHITECTURE.md.
 ///
 /// A crate only ever uses crates of lower layers; `portolan` (layer 5) may use all.
-const TABLE: [(&str, u8, &[&str]); 25] = [
+const TABLE: [(&str, u8, &[&str]); 26] = [
     ("base", 0, &[]),
     ("api", 1, &["base"]),
     ("identity", 1, &["base"]),
@@ -23,11 +23,12 @@ const TABLE: [(&str, u8, &[&str]); 25] = [
     ("scheduler", 3, &["base", "api", "client"]),
     ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),
-    ("registry", 3, &["base", "api", "catalog", "client"]),
-    ("registry-consul", 3, &["base", "api", "catalog", "client", "store"]),
-    ("registry-eureka", 3, &["base", "api", "catalog", "client"]),
-    ("registry-zookeeper", 3, &["base", "api", "catalog", "client", "store"]),
-    ("registry-etcd", 3, &["base", "api", "catalog", "client", "store"]),
+    ("registrar", 3, &["base", "api", "catalog", "client"]),
+    ("registry", 4, &["base", "api", "catalog", "client", "registrar"]),
+    ("registry-consul", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
+    ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),
+    ("registry-zookeeper", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
+    ("registry-etcd", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("mesh", 3, &["base", "api", "catalog", "policy", "identity"]),
     ("docker-api", 3, &["base", "api", "client", "compose"]),
     ("cli", 3, &["base", "api", "client", "compose"]),

@@ -6,13 +6,17 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+mod external_node;
+mod health_check;
 mod service_instance;
 
 pub use k8s_openapi::api as kinds;
 
+pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
+pub use health_check::{CheckType, Health, HealthCheck, HealthCheckStatus};
 pub use service_instance::{
-    Health, InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance,
-    ServiceInstanceSpec, ServiceInstanceStatus,
+    InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, OverrideMode,
+    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress,
 };
 
 /// Whether objects of a kind live in namespaces.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{Object as _, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object as _, ServiceInstance};
 
-use crate::model::{Endpoint, Health, Instance, InstancePort, Key, Origin, Service, Status, Weights};
+use crate::model::{Check, Endpoint, Health, Instance, InstancePort, Key, Node, Origin, Service, Status, Weights};
 use crate::pods;
 use crate::snapshot::{AddressOwner, Snapshot};
-use crate::translate::{endpoints, registered_instance, service};
+use crate::translate::{endpoints, external_node, registered_instance, service};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -28,6 +28,8 @@ pub enum Input {
     Node(Arc<core::Node>),
     /// An instance that registered itself.
     Registration(Arc<ServiceInstance>),
+    /// A machine outside the cluster.
+    ExternalNode(Arc<ExternalNode>),
 }
 
 /// The kind of an [`Input`].
@@ -43,6 +45,8 @@ pub enum Kind {
     Node,
     /// An instance that registered itself.
     Registration,
+    /// A machine outside the cluster.
+    ExternalNode,
 }
 
 /// Derives snapshots from objects.
@@ -90,14 +94,31 @@ impl Catalog {
             }
             Input::Node(node) => {
                 let node = pods::node(&node);
-                if self.current.node(&node.name).is_none_or(|old| **old != node) {
+                if self.current.node(&node.name).is_none_or(|old| !old.is_like(&node)) {
+                    let node = self.stamp_node(node);
                     self.current.nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
                     // Instances carry their node's locality. Nodes change rarely (heartbeats do not), so all are derived.
                     self.dirty_services.extend(self.services.keys().cloned());
                     self.changed = true;
                 }
             }
+            Input::ExternalNode(object) => {
+                let key = Key::new("", object.name());
+                let node = external_node(&object);
+                if self.current.external_nodes.get(&key).is_none_or(|old| !old.is_like(&node)) {
+                    let node = self.stamp_node(node);
+                    self.current.external_nodes.insert(key, Arc::new(node));
+                    self.changed = true;
+                }
+            }
         }
+    }
+
+    /// A node that is new or different carries the index of the snapshot that shows it.
+    fn stamp_node(&self, node: Node) -> Node {
+        let next = self.current.index + 1;
+        let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
+        Node { created_index: old.map_or(next, |old| old.created_index), modified_index: next, ..node }
     }
 
     /// Removes an object; one that was never added is ignored.
@@ -114,6 +135,9 @@ impl Catalog {
                 if let Some(old) = self.current.pods.get(key).cloned() {
                     self.replace_pod(key, Some(&old), None);
                 }
+            }
+            Kind::ExternalNode => {
+                self.changed |= self.current.external_nodes.remove(&Key::new("", key.name.clone())).is_some();
             }
             Kind::Node => {
                 self.changed |= self.current.nodes.remove(&Key::new("", key.name.clone())).is_some();
@@ -252,8 +276,23 @@ impl Catalog {
         instances.extend(registered.map(|object| Arc::new(registered_instance(object))));
         instances.sort_by(|left, right| left.id.cmp(&right.id).then_with(|| left.address.cmp(&right.address)));
         instances.dedup_by(|left, right| left.id == right.id && left.address == right.address);
-        let old = self.current.instances.get(key);
-        if old.map_or(&[][..], |old| old) == instances {
+        let old = self.current.instances.get(key).map_or(&[][..], |old| old);
+        let next = self.current.index + 1;
+        for instance in &mut instances {
+            let before = old.iter().find(|before| before.id == instance.id && before.address == instance.address);
+            let stamp = match before {
+                Some(before) if before.is_like(instance) => {
+                    *instance = before.clone();
+                    continue;
+                }
+                Some(before) => (before.created_index, next),
+                None => (next, next),
+            };
+            if let Some(instance) = Arc::get_mut(instance) {
+                (instance.created_index, instance.modified_index) = stamp;
+            }
+        }
+        if old.len() == instances.len() && old.iter().zip(&instances).all(|(old, new)| Arc::ptr_eq(old, new)) {
             return;
         }
         self.changed = true;
@@ -273,6 +312,7 @@ impl Catalog {
         if let Some(zone) = &endpoint.zone {
             locality.zone = zone.to_string();
         }
+        let health = merged_health(endpoint, pod.map(|pod| &pod.health));
         Instance {
             id: name.clone(),
             name,
@@ -284,7 +324,6 @@ impl Catalog {
                 .iter()
                 .map(|port| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol })
                 .collect(),
-            health: merged_health(endpoint, pod.map(|pod| &pod.health)),
             node,
             tags: Vec::new(),
             labels: pod.map(|pod| pod.labels.clone()).unwrap_or_default(),
@@ -294,6 +333,19 @@ impl Catalog {
             locality,
             ttl: None,
             origin: Origin::Orchestrator,
+            checks: Arc::new([Check {
+                id: "kubernetes-readiness-check".into(),
+                name: "Kubernetes Readiness Check".into(),
+                check_type: "",
+                status: health.status,
+                output: health.reason.clone(),
+                notes: String::new(),
+                since: health.since,
+            }]),
+            health,
+            registration: None,
+            created_index: 0,
+            modified_index: 0,
         }
     }
 

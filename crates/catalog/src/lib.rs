@@ -18,8 +18,8 @@ mod tests;
 
 pub use build::{Catalog, Input, Kind};
 pub use model::{
-    Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod, Protocol,
-    Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
+    Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
+    Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
 pub use persistent::PersistentMap;
 pub use snapshot::{AddressOwner, Snapshot};

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portolan_api::typed::ServiceInstance;
 use portolan_base::Timestamp;
 
 /// Namespace and name.
@@ -340,7 +341,7 @@ pub struct Locality {
 }
 
 /// One running copy of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
     /// Name of the instance: its pod, or the id under which it registered.
     pub name: Arc<str>,
@@ -374,6 +375,41 @@ pub struct Instance {
     pub ttl: Option<Duration>,
     /// Who started it.
     pub origin: Origin,
+    /// What is checked and what that found; of a pod, its readiness.
+    pub checks: Arc<[Check]>,
+    /// The registration that it is, for what only one dialect knows of; none for a pod.
+    pub registration: Option<Arc<ServiceInstance>>,
+    /// Index of the first snapshot that had it.
+    pub created_index: u64,
+    /// Index of the first snapshot that had it like this.
+    pub modified_index: u64,
+}
+
+impl Instance {
+    /// Whether both are the same but for the indexes of the snapshots that show them.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (created_index, modified_index) = (self.created_index, self.modified_index);
+        *self == Self { created_index, modified_index, ..other.clone() }
+    }
+}
+
+/// A check and what it found last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Identity among the checks of its owner.
+    pub id: Arc<str>,
+    /// Name for people.
+    pub name: Arc<str>,
+    /// How it finds out: `ttl`, `http` and so on; empty for what an orchestrator says.
+    pub check_type: &'static str,
+    /// What it found.
+    pub status: Status,
+    /// In words.
+    pub output: String,
+    /// Words for people about the check.
+    pub notes: String,
+    /// Since when the status is this, if known.
+    pub since: Option<Timestamp>,
 }
 
 /// A pod as far as names, host ports and health need it.
@@ -412,15 +448,39 @@ pub struct HostPort {
     pub protocol: Protocol,
 }
 
-/// A node as far as discovery needs it.
+/// A node as far as discovery needs it: of the cluster, or a machine outside that was registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Name.
     pub name: Arc<str>,
+    /// Identity; a UUID for nodes of the cluster, may be empty for others.
+    pub id: Arc<str>,
+    /// Address as registered, if it is a host name.
+    pub host: Arc<str>,
     /// Internal addresses first, then external ones.
     pub addresses: Vec<IpAddr>,
     /// Its share of the pod network.
     pub pod_cidr: Option<Arc<str>>,
     /// Where it is.
     pub locality: Locality,
+    /// Further addresses by the kind of client they are for.
+    pub tagged_addresses: BTreeMap<String, String>,
+    /// Labels, or the metadata of a registration.
+    pub metadata: BTreeMap<String, String>,
+    /// What is checked of the machine itself.
+    pub checks: Arc<[Check]>,
+    /// Who made it known.
+    pub origin: Origin,
+    /// Index of the first snapshot that had it.
+    pub created_index: u64,
+    /// Index of the first snapshot that had it like this.
+    pub modified_index: u64,
+}
+
+impl Node {
+    /// Whether both are the same but for the indexes of the snapshots that show them.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (created_index, modified_index) = (self.created_index, self.modified_index);
+        *self == Self { created_index, modified_index, ..other.clone() }
+    }
 }

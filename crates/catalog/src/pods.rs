@@ -7,7 +7,7 @@ use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::Timestamp;
 
-use crate::model::{Health, HostPort, Key, Locality, Node, Pod, Protocol, Status};
+use crate::model::{Check, Health, HostPort, Key, Locality, Node, Origin, Pod, Protocol, Status};
 
 pub(crate) fn pod(object: &core::Pod) -> Pod {
     let spec = object.spec.as_ref();
@@ -98,8 +98,29 @@ pub(crate) fn node(object: &core::Node) -> Node {
     let labels = object.metadata.labels.as_ref();
     let label =
         |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str).unwrap_or_default().to_owned();
+    let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
     Node {
         name: object.name().into(),
+        id: object.uid().into(),
+        host: "".into(),
+        tagged_addresses: Default::default(),
+        metadata: labels.cloned().unwrap_or_default(),
+        checks: Arc::new([Check {
+            id: "serfHealth".into(),
+            name: "Serf Health Status".into(),
+            check_type: "",
+            status: match ready {
+                Some(condition) if condition.status == "True" => Status::Passing,
+                _ => Status::Critical,
+            },
+            output: ready.and_then(|condition| condition.message.clone()).unwrap_or_default(),
+            notes: String::new(),
+            since: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0),
+        }]),
+        origin: Origin::Orchestrator,
+        created_index: 0,
+        modified_index: 0,
         addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
         pod_cidr: object.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref()).map(Into::into),
         locality: Locality {

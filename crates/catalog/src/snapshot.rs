@@ -25,6 +25,7 @@ pub struct Snapshot {
     pub(crate) instances: PersistentMap<Key, Arc<[Arc<Instance>]>>,
     pub(crate) pods: PersistentMap<Key, Arc<Pod>>,
     pub(crate) nodes: PersistentMap<Key, Arc<Node>>,
+    pub(crate) external_nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) addresses: PersistentMap<IpAddr, Arc<[AddressOwner]>>,
 }
 
@@ -93,6 +94,16 @@ impl Snapshot {
     /// All nodes, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.iter().map(|(_, node)| node)
+    }
+
+    /// A machine outside the cluster by its name.
+    pub fn external_node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.external_nodes().find(|node| &*node.name == name)
+    }
+
+    /// All machines outside the cluster, in no particular order.
+    pub fn external_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.external_nodes.iter().map(|(_, node)| node)
     }
 
     /// Who `address` belongs to; several when pods share it or services have it in common.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{Health as StoredHealth, LeaseKind, Object as _, ServiceInstance};
+use portolan_api::typed::{
+    ExternalNode, Health as StoredHealth, HealthCheck, HealthCheckStatus, LeaseKind, Object as _, ServiceInstance,
+};
 
 use crate::model::{
-    Endpoint, EndpointPort, Health, Instance, InstancePort, Key, Locality, Origin, Protocol, Service, ServicePort,
-    ServiceType, Status, TrafficPolicy, Weights,
+    Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, Locality, Node, Origin, Protocol, Service,
+    ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
 
 pub(crate) fn service(key: &Key, object: &core::Service, endpoints: Arc<[Endpoint]>) -> Service {
@@ -125,11 +127,12 @@ pub(crate) fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> 
 }
 
 /// An instance that registered itself.
-pub(crate) fn registered_instance(object: &ServiceInstance) -> Instance {
+pub(crate) fn registered_instance(object: &Arc<ServiceInstance>) -> Instance {
     let spec = &object.spec;
     let id: Arc<str> =
         if spec.instance_id.is_empty() { object.name().into() } else { spec.instance_id.as_str().into() };
-    let status = object.status.clone().unwrap_or_default();
+    let since = object.status.as_ref().and_then(|status| status.since.as_ref());
+    let (health, reason) = object.effective_health();
     let weight = |value: i32| u32::try_from(value).unwrap_or(0);
     let locality = spec.locality.clone().unwrap_or_default();
     let lease = spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl);
@@ -150,19 +153,15 @@ pub(crate) fn registered_instance(object: &ServiceInstance) -> Instance {
             })
             .collect(),
         health: Health {
-            status: match status.health {
-                StoredHealth::Passing => Status::Passing,
-                StoredHealth::Warning => Status::Warning,
-                StoredHealth::Critical => Status::Critical,
-            },
-            reason: match (status.reason, ttl) {
+            status: status(health),
+            reason: match (reason, ttl) {
                 (reason, _) if !reason.is_empty() => reason,
                 (_, Some(_)) => "registered, its lease is kept".into(),
                 (_, None) => "registered without a lease".into(),
             },
-            since: status.since.as_ref().or(created).map(|time| time.0),
+            since: since.or(created).map(|time| time.0),
         },
-        node: "".into(),
+        node: spec.node.as_str().into(),
         tags: spec.tags.clone(),
         labels: object.metadata.labels.clone().unwrap_or_default(),
         metadata: spec.metadata.clone(),
@@ -174,5 +173,56 @@ pub(crate) fn registered_instance(object: &ServiceInstance) -> Instance {
         locality: Locality { region: locality.region, zone: locality.zone, rack: locality.rack },
         ttl: ttl.map(Duration::from_secs),
         origin: Origin::Registry,
+        checks: checks(&spec.checks, object.status.as_ref().map_or(&[], |status| &status.checks)),
+        registration: Some(object.clone()),
+        created_index: 0,
+        modified_index: 0,
     }
+}
+
+/// A machine outside the cluster.
+pub(crate) fn external_node(object: &ExternalNode) -> Node {
+    let spec = &object.spec;
+    let address = spec.address.parse::<IpAddr>().ok();
+    let locality = spec.locality.clone().unwrap_or_default();
+    Node {
+        name: spec.node.as_str().into(),
+        id: spec.node_id.as_str().into(),
+        host: if address.is_some() { "".into() } else { spec.address.as_str().into() },
+        addresses: address.into_iter().collect(),
+        pod_cidr: None,
+        locality: Locality { region: locality.region, zone: locality.zone, rack: locality.rack },
+        tagged_addresses: spec.tagged_addresses.clone(),
+        metadata: spec.metadata.clone(),
+        checks: checks(&spec.checks, object.status.as_ref().map_or(&[], |status| &status.checks)),
+        origin: Origin::Registry,
+        created_index: 0,
+        modified_index: 0,
+    }
+}
+
+fn status(health: StoredHealth) -> Status {
+    match health {
+        StoredHealth::Passing => Status::Passing,
+        StoredHealth::Warning => Status::Warning,
+        StoredHealth::Critical => Status::Critical,
+    }
+}
+
+fn checks(wanted: &[HealthCheck], found: &[HealthCheckStatus]) -> Arc<[Check]> {
+    wanted
+        .iter()
+        .map(|check| {
+            let found = found.iter().find(|found| found.id == check.id);
+            Check {
+                id: check.id.as_str().into(),
+                name: check.display_name().into(),
+                check_type: check.r#type.as_str(),
+                status: status(found.map_or_else(|| check.initial(), |found| found.health)),
+                output: found.map(|found| found.output.clone()).unwrap_or_default(),
+                notes: check.notes.clone(),
+                since: found.and_then(|found| found.since.as_ref()).map(|time| time.0),
+            }
+        })
+        .collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1::{Node, Pod, Service};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{Object, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
 use portolan_base::Shutdown;
 use portolan_catalog::{Catalog, Input, Key, Kind, Snapshot};
 use portolan_client::{Informer, Informers, KeyFeed};
@@ -22,12 +22,15 @@ pub async fn feed(informers: Arc<Informers>, snapshots: watch::Sender<Arc<Snapsh
     let mut nodes = Source::new(&informers, Kind::Node, Input::Node as fn(Arc<Node>) -> Input);
     let mut registrations =
         Source::new(&informers, Kind::Registration, Input::Registration as fn(Arc<ServiceInstance>) -> Input);
+    let mut machines =
+        Source::new(&informers, Kind::ExternalNode, Input::ExternalNode as fn(Arc<ExternalNode>) -> Input);
     let synced = async {
         services.informer.synced().await;
         slices.informer.synced().await;
         pods.informer.synced().await;
         nodes.informer.synced().await;
         registrations.informer.synced().await;
+        machines.informer.synced().await;
     };
     if shutdown.run(synced).await.is_none() {
         return;
@@ -38,6 +41,7 @@ pub async fn feed(informers: Arc<Informers>, snapshots: watch::Sender<Arc<Snapsh
     pods.drain(&mut catalog);
     nodes.drain(&mut catalog);
     registrations.drain(&mut catalog);
+    machines.drain(&mut catalog);
     loop {
         let snapshot = catalog.snapshot();
         snapshots.send_if_modified(|current| {
@@ -54,6 +58,7 @@ pub async fn feed(informers: Arc<Informers>, snapshots: watch::Sender<Arc<Snapsh
             keys = pods.keys.next() => pods.put(keys, &mut catalog),
             keys = nodes.keys.next() => nodes.put(keys, &mut catalog),
             keys = registrations.keys.next() => registrations.put(keys, &mut catalog),
+            keys = machines.keys.next() => machines.put(keys, &mut catalog),
         }
     }
 }

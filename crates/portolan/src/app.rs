@@ -117,9 +117,8 @@ async fn start_node(
         place.registry_url = format!("http://{}/registry", listener.local_addr()?);
         progress::say(&format!("registry        {}", place.registry_url));
         let registry = RegistryAccess {
-            client: control_plane.client(credentials::registry()),
+            registrar: control_plane.start_registrar(tasks, shutdown),
             listener,
-            informers: control_plane.informers.clone(),
             snapshots: control_plane.snapshots.clone(),
         };
         local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;

@@ -1,6 +1,7 @@
 //! Refusals, as the client reads them.
 
 use http::StatusCode;
+use portolan_registrar::http::Refusal;
 use serde_json::json;
 
 /// Why a request was refused. Its JSON form is `{"error": reason, "message": text}`.
@@ -33,6 +34,26 @@ pub enum Error {
     /// The API did not take the change.
     #[error("the API server refused: {0}")]
     Api(#[source] portolan_client::Error),
+}
+
+impl From<portolan_registrar::Error> for Error {
+    fn from(error: portolan_registrar::Error) -> Self {
+        match error {
+            portolan_registrar::Error::Api(error) => Self::Api(error),
+            portolan_registrar::Error::NotFound(message) => Self::NotFound(message),
+            other => Self::BadRequest(other.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge(limit) => Self::TooLarge { limit },
+            Refusal::Untrusted(_) => Self::Forbidden(refusal.to_string()),
+            other => Self::BadRequest(other.to_string()),
+        }
+    }
 }
 
 impl Error {

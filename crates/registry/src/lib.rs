@@ -2,7 +2,7 @@
 //!
 //! Answers come from the catalog, so pods and instances that registered themselves are one list. A
 //! registration becomes a `ServiceInstance` object, written through the API like any other; its
-//! lease lives in memory here. Renewals write nothing, an identical registration writes nothing,
+//! lease lives in memory, with the [`Registrar`]. Renewals write nothing, an identical registration writes nothing,
 //! and the end of a lease is an ordinary delete.
 //!
 //! ```text
@@ -17,9 +17,6 @@
 
 mod error;
 mod filter;
-mod http_server;
-mod keeper;
-mod lease;
 mod registration;
 mod routes;
 #[cfg(test)]
@@ -27,29 +24,22 @@ mod tests;
 mod view;
 mod watch;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_api::typed::ServiceInstance;
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_catalog::Snapshot;
-use portolan_client::{Client, Informers};
+use portolan_registrar::Registrar;
+use portolan_registrar::http::{Trusted, serve};
 use tokio::net::TcpListener;
 
 pub use error::Error;
 
-use crate::keeper::Keeper;
 use crate::routes::Registry;
-
-/// Which peers a plain-HTTP listener serves.
-pub type Trusted = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What the registry is given.
 pub struct Config {
-    /// Way to the API, for registrations.
-    pub client: Client,
-    /// Registered instances as the API has them.
-    pub informers: Arc<Informers>,
+    /// Who keeps the registrations.
+    pub registrar: Arc<Registrar>,
     /// The catalog.
     pub snapshots: tokio::sync::watch::Receiver<Arc<Snapshot>>,
     /// Where to serve plain HTTP.
@@ -60,15 +50,10 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let keeper = Arc::new(Keeper::new(config.client, config.informers.informer::<ServiceInstance>()));
-    let registry = Arc::new(Registry::new(keeper.clone(), config.snapshots));
+    let registry = Arc::new(Registry::new(config.registrar, config.snapshots));
     let mut tasks = TaskGroup::default();
-    let stopping = shutdown.clone();
-    tasks.spawn("leases", async move {
-        stopping.run(keeper.run()).await;
-    });
     for listener in config.listeners {
-        let server = http_server::serve(listener, registry.clone(), config.trusted.clone(), shutdown.clone());
+        let server = serve(listener, registry.clone(), config.trusted.clone(), shutdown.clone());
         tasks.spawn("listener", server);
     }
     while let Some((part, failure)) = tasks.next_ended().await {

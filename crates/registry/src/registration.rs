@@ -1,7 +1,6 @@
 //! A registration as clients send it, and the object it becomes. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use portolan_api::typed::{
     InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance, ServiceInstanceSpec,
@@ -109,6 +108,8 @@ impl Registration {
                 weights: self.weights,
                 locality: self.locality,
                 lease: Some(lease),
+                origin: "http".into(),
+                ..ServiceInstanceSpec::default()
             },
             ..ServiceInstance::default()
         };
@@ -132,13 +133,6 @@ fn default_id(service: &str, address: &str, port: Option<i32>) -> String {
     }
 }
 
-/// The time to live of an instance, if it has one.
-pub(crate) fn time_to_live(instance: &ServiceInstance) -> Option<Duration> {
-    let lease = instance.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
-    let seconds = u64::try_from(lease.ttl_seconds?).ok()?.clamp(SHORTEST_TTL.into(), LONGEST_TTL.into());
-    Some(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,9 +148,9 @@ mod tests {
         assert_eq!(instance.metadata.name.as_deref(), Some("billing-192-0-2-9-8080"));
         assert_eq!(instance.metadata.namespace.as_deref(), Some("default"));
         assert_eq!(instance.spec.address, "192.0.2.9");
-        assert_eq!(time_to_live(&instance), None);
+        assert_eq!(instance.spec.lease.map(|lease| lease.kind), Some(LeaseKind::None));
         let leased = object(r#"{"service": "billing", "port": 8080, "ttlSeconds": 15}"#).expect("accepted");
-        assert_eq!(time_to_live(&leased), Some(Duration::from_secs(15)));
+        assert_eq!(leased.spec.lease, Some(InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: Some(15) }));
     }
 
     #[test]

@@ -1,78 +1,66 @@
 //! Paths and what they do.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use http::{Method, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use portolan_api::typed::Object;
 use portolan_catalog::Snapshot;
+use portolan_client::Key;
+use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
+use portolan_registrar::{Outcome, Registrar};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::filter::Filter;
-use crate::keeper::{Keeper, Outcome};
 use crate::registration::Registration;
 use crate::{Error, view};
-
-/// Body of an answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// Carries the catalog's index, for a long poll that follows.
 const INDEX: &str = "x-portolan-index";
 
 const PATHS: &str = "see GET /registry for what there is";
 
-/// A request whose body was read.
-pub(crate) struct Request<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) body: Bytes,
-    pub(crate) peer: IpAddr,
-}
-
 /// Answers requests.
 pub(crate) struct Registry {
-    keeper: Arc<Keeper>,
+    registrar: Arc<Registrar>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
 }
 
 impl Registry {
-    pub(crate) fn new(keeper: Arc<Keeper>, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
-        Self { keeper, snapshots }
+    pub(crate) fn new(registrar: Arc<Registrar>, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
+        Self { registrar, snapshots }
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request<'_>) -> Result<Response<Body>, Error> {
-        let Some(rest) = request.path.strip_prefix("/registry") else {
-            return Err(Error::NotFound(format!("{} is not here; {PATHS}", request.path)));
+    pub(crate) async fn route(&self, request: &Request) -> Result<Response<Body>, Error> {
+        let path = request.path().trim_end_matches('/');
+        let Some(rest) = path.strip_prefix("/registry") else {
+            return Err(Error::NotFound(format!("{path} is not here; {PATHS}")));
         };
         let segments: Vec<&str> = rest.split('/').filter(|segment| !segment.is_empty()).collect();
-        match (request.method, &segments[..]) {
+        match (&request.method, &segments[..]) {
             (&Method::GET, []) => Ok(json_answer(StatusCode::OK, &index())),
-            (&Method::GET, ["instances"]) => self.list(Filter::parse(request.query)?).await,
-            (&Method::POST, ["instances"]) => self.register(&request).await,
-            (_, ["instances"]) => Err(not_allowed(&request, "GET, POST")),
+            (&Method::GET, ["instances"]) => self.list(Filter::parse(request.query())?).await,
+            (&Method::POST, ["instances"]) => self.register(request).await,
+            (_, ["instances"]) => Err(not_allowed(request, "GET, POST")),
             (&Method::GET, ["instances", namespace, id]) => self.show(namespace, id),
             (&Method::DELETE, ["instances", namespace, id]) => {
-                self.keeper.deregister(namespace, id).await?;
+                self.registrar.deregister(&Key::new(*namespace, *id)).await?;
                 Ok(json_answer(StatusCode::OK, &json!({"namespace": namespace, "id": id, "outcome": "deregistered"})))
             }
-            (_, ["instances", _, _]) => Err(not_allowed(&request, "GET, DELETE")),
+            (_, ["instances", _, _]) => Err(not_allowed(request, "GET, DELETE")),
             (&Method::PUT, ["instances", namespace, id, "renew"]) => {
-                let ttl = self.keeper.renew(namespace, id)?;
+                let ttl = self.registrar.renew(&Key::new(*namespace, *id))?;
                 Ok(json_answer(StatusCode::OK, &json!({"ttlSeconds": ttl.as_secs()})))
             }
-            (_, ["instances", _, _, "renew"]) => Err(not_allowed(&request, "PUT")),
-            (&Method::GET, ["services"]) => self.services(Filter::parse(request.query)?),
-            (&Method::GET, ["services", name]) => self.service(name, request.query),
-            (&Method::GET, ["watch"]) => self.watch(Filter::parse(request.query)?),
-            _ => Err(Error::NotFound(format!("{} {} is not here; {PATHS}", request.method, request.path))),
+            (_, ["instances", _, _, "renew"]) => Err(not_allowed(request, "PUT")),
+            (&Method::GET, ["services"]) => self.services(Filter::parse(request.query())?),
+            (&Method::GET, ["services", name]) => self.service(name, request.query()),
+            (&Method::GET, ["watch"]) => self.watch(Filter::parse(request.query())?),
+            _ => Err(Error::NotFound(format!("{} {path} is not here; {PATHS}", request.method))),
         }
     }
 
@@ -99,9 +87,9 @@ impl Registry {
         Ok(with_index(json_answer(StatusCode::OK, &instances.into()), snapshot.index()))
     }
 
-    async fn register(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
+    async fn register(&self, request: &Request) -> Result<Response<Body>, Error> {
         let registration = Registration::parse(&request.body)?;
-        let (outcome, instance) = self.keeper.register(registration, request.peer).await?;
+        let (outcome, instance) = self.registrar.register(registration.into_object(request.peer)?).await?;
         let (status, outcome) = match outcome {
             Outcome::Created => (StatusCode::CREATED, "created"),
             Outcome::Changed => (StatusCode::OK, "changed"),
@@ -112,7 +100,7 @@ impl Registry {
     }
 
     fn show(&self, namespace: &str, id: &str) -> Result<Response<Body>, Error> {
-        let Some(instance) = self.keeper.instance(namespace, id) else {
+        let Some(instance) = self.registrar.instance(&Key::new(namespace, id)) else {
             return Err(Error::NotFound(format!("{namespace}/{id} is not registered")));
         };
         let snapshot = self.snapshots.borrow().clone();
@@ -120,7 +108,7 @@ impl Registry {
         match seen.into_iter().flat_map(|list| list.iter()).find(|seen| &*seen.name == id) {
             Some(seen) => {
                 let mut answer = view::instance(seen);
-                let left = self.keeper.lease_remaining(namespace, id);
+                let left = self.registrar.lease_remaining(&Key::new(namespace, id));
                 answer["leaseSecondsLeft"] = left.map(|left| left.as_secs_f64()).into();
                 Ok(with_index(json_answer(StatusCode::OK, &answer), snapshot.index()))
             }
@@ -165,6 +153,20 @@ impl Registry {
     }
 }
 
+impl Handler for Registry {
+    /// No registration is larger.
+    const BODY_LIMIT: usize = 64 << 10;
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        self.route(&request).await.unwrap_or_else(|error| json_answer(error.status(), &error.body()))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        let error = Error::from(refusal);
+        json_answer(error.status(), &error.body())
+    }
+}
+
 fn index() -> Value {
     json!({
         "GET /registry/instances": "list; namespace, service, health, origin, tag, label=KEY=VALUE; index and wait make it a long poll",
@@ -178,13 +180,13 @@ fn index() -> Value {
     })
 }
 
-fn not_allowed(request: &Request<'_>, allowed: &'static str) -> Error {
+fn not_allowed(request: &Request, allowed: &'static str) -> Error {
     Error::MethodNotAllowed { method: request.method.to_string(), allowed }
 }
 
 /// A JSON answer.
 pub(crate) fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Full::from(value.to_string()).boxed_unsync());
+    let mut response = Response::new(full(value.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response

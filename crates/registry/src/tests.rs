@@ -15,8 +15,10 @@ use portolan_client::testing::FakeServer;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::keeper::Keeper;
-use crate::routes::{Registry, Request};
+use portolan_registrar::Registrar;
+use portolan_registrar::http::Request;
+
+use crate::routes::Registry;
 
 struct World {
     api: Arc<FakeServer>,
@@ -31,7 +33,7 @@ impl World {
         let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
         let informers = Informers::new(api.client());
         let instances = informers.informer::<ServiceInstance>();
-        let keeper = Arc::new(Keeper::new(api.client(), instances.clone()));
+        let keeper = Arc::new(Registrar::new(api.client(), instances.clone()));
         let stopping = shutdown.clone();
         tasks.spawn("informers", async move { informers.run(stopping).await });
         let (kept, stopping) = (keeper.clone(), shutdown.clone());
@@ -44,10 +46,13 @@ impl World {
     }
 
     async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
         let body = Bytes::copy_from_slice(body.as_bytes());
-        match self.registry.answer(Request { method: &method, path, query, body, peer }).await {
+        match self
+            .registry
+            .route(&Request { method, uri: path.parse().expect("a path"), headers: Default::default(), body, peer })
+            .await
+        {
             Ok(response) => {
                 let status = response.status();
                 let body = response.into_body().collect().await.expect("the body cannot fail").to_bytes();

@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::view;
 
 /// What happened to an instance between two snapshots.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
     Added(Arc<Instance>),
     Modified(Arc<Instance>),

@@ -57,6 +57,7 @@ const TABLE: &[Row] = &[
     ("networking.k8s.io", "ipaddresses", &["ip"], &[]),
     ("networking.k8s.io", "networkpolicies", &["netpol"], &[]),
     ("policy", "poddisruptionbudgets", &["pdb"], &[]),
+    ("registry.portolan.dev", "externalnodes", &["xn"], &[]),
     ("registry.portolan.dev", "serviceinstances", &["si"], &[]),
     ("scheduling.k8s.io", "priorityclasses", &["pc"], &[]),
     ("storage.k8s.io", "storageclasses", &["sc"], &[]),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{List, ListBody, Object, Scope};
+use super::health_check::is_false;
+use super::{Health, HealthCheck, HealthCheckStatus, List, ListBody, Object, Scope};
 
 /// One running copy of a service, registered by itself or by an agent on its behalf.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -54,6 +55,80 @@ pub struct ServiceInstanceSpec {
     /// How long it stays registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<InstanceLease>,
+    /// Node it runs on, of the cluster or external; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// Further addresses by the kind of client they are for, for example `wan`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tagged_addresses: BTreeMap<String, TaggedAddress>,
+    /// Whether others than its agent may change the tags.
+    #[serde(skip_serializing_if = "is_false")]
+    pub enable_tag_override: bool,
+    /// How to find out how it does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HealthCheck>,
+    /// What an administrator decided about it.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub administrative: Option<InstanceOverride>,
+    /// Dialect that registered it: `http`, `consul`, `eureka` and so on.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub origin: String,
+    /// What only one dialect knows of, by the dialect's name.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A further address of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaggedAddress {
+    /// Address or host name.
+    pub address: String,
+    /// Port.
+    pub port: i32,
+}
+
+/// What an administrator decided about an instance, whatever its checks say.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceOverride {
+    /// The decision.
+    pub mode: OverrideMode,
+    /// Why; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+impl Eq for InstanceOverride {}
+
+/// An administrative decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OverrideMode {
+    /// Takes no requests while somebody works on it.
+    #[default]
+    Maintenance,
+    /// Takes no requests.
+    OutOfService,
+    /// Declared down.
+    Down,
+    /// Takes requests whatever it says itself.
+    Up,
+}
+
+impl OverrideMode {
+    /// The word for it in objects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Maintenance => "maintenance",
+            Self::OutOfService => "outOfService",
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
 }
 
 /// A port of an instance.
@@ -112,6 +187,12 @@ pub struct InstanceLease {
 pub enum LeaseKind {
     /// Missing renewals.
     Ttl,
+    /// The end of a connection.
+    Connection,
+    /// The end of a session of its dialect.
+    Session,
+    /// Its orchestrator.
+    Orchestrator,
     /// Only a request.
     #[default]
     None,
@@ -129,19 +210,48 @@ pub struct ServiceInstanceStatus {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// What its checks found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HealthCheckStatus>,
+    /// Since when it stays although its lease has run out, because too many ran out at once.
+    #[serde(rename = "leaseHeldSince", skip_serializing_if = "Option::is_none")]
+    pub lease_held_since: Option<Time>,
 }
 
-/// The health of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, PartialOrd, Ord)]
-#[serde(rename_all = "lowercase")]
-pub enum Health {
-    /// Takes requests.
-    #[default]
-    Passing,
-    /// Takes requests, with its lower weight.
-    Warning,
-    /// Takes none.
-    Critical,
+impl ServiceInstance {
+    /// How the instance is, all things considered: an administrator's decision first, then the worst
+    /// of its checks, then what it said of itself; with the reason.
+    pub fn effective_health(&self) -> (Health, String) {
+        if let Some(decision) = &self.spec.administrative {
+            let words = match (decision.mode, decision.reason.as_str()) {
+                (mode, "") => format!("override: {}", mode.as_str()),
+                (mode, reason) => format!("override: {} ({reason})", mode.as_str()),
+            };
+            return match decision.mode {
+                OverrideMode::Up => (Health::Passing, words),
+                _ => (Health::Critical, words),
+            };
+        }
+        let status = self.status.clone().unwrap_or_default();
+        let worst =
+            self.spec.checks.iter().map(|check| (self.check_health(check), check)).max_by_key(|(health, _)| *health);
+        match worst {
+            Some((health, check)) if health >= status.health && health > Health::Passing => {
+                let output = status.checks.iter().find(|found| found.id == check.id).map(|found| found.output.trim());
+                match output.unwrap_or_default() {
+                    "" => (health, format!("check {}", check.display_name())),
+                    output => (health, format!("check {}: {output}", check.display_name())),
+                }
+            }
+            _ => (status.health, status.reason),
+        }
+    }
+
+    /// What a check of this instance found last.
+    pub fn check_health(&self, check: &HealthCheck) -> Health {
+        let found = self.status.iter().flat_map(|status| &status.checks).find(|found| found.id == check.id);
+        found.map_or_else(|| check.initial(), |found| found.health)
+    }
 }
 
 /// The form on the wire, which says its kind.
@@ -208,8 +318,15 @@ mod tests {
             "spec": {"service": "cart", "instanceId": "1", "address": "10.0.0.1", "version": "2",
                 "ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "tags": ["a"], "metadata": {"k": "v"},
                 "weights": {"passing": 10, "warning": 1}, "locality": {"region": "r", "zone": "z", "rack": "k"},
-                "lease": {"kind": "ttl", "ttlSeconds": 30}},
-            "status": {"health": "warning", "reason": "slow", "since": "2026-01-01T00:00:00Z"}
+                "lease": {"kind": "ttl", "ttlSeconds": 30}, "node": "vm-1", "enableTagOverride": true, "origin": "consul",
+                "taggedAddresses": {"wan": {"address": "192.0.2.1", "port": 80}},
+                "override": {"mode": "outOfService", "reason": "disk", "since": "2026-01-01T00:00:00Z"},
+                "extensions": {"eureka": {"countryId": 1}},
+                "checks": [{"id": "c", "type": "http", "url": "http://10.0.0.1/", "headers": {"a": ["b"]},
+                    "intervalMilliseconds": 100, "initialHealth": "passing"}]},
+            "status": {"health": "warning", "reason": "slow", "since": "2026-01-01T00:00:00Z",
+                "leaseHeldSince": "2026-01-01T00:00:00Z",
+                "checks": [{"id": "c", "health": "critical", "output": "refused", "since": "2026-01-01T00:00:00Z"}]}
         });
         let kind = GroupVersionKind::from_api_version(ServiceInstance::API_VERSION, ServiceInstance::KIND);
         assert_eq!(schema::check(&object, kind), schema::Findings::default());

@@ -195,7 +195,11 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "endpoints namespaces nodes pods services", READ),
             allow("- events.k8s.io", "events", "create patch update"),
             allow("discovery.k8s.io", "endpointslices", READ),
-            allow("registry.portolan.dev", "serviceinstances serviceinstances/status", ALL),
+            allow(
+                "registry.portolan.dev",
+                "externalnodes externalnodes/status serviceinstances serviceinstances/status",
+                ALL,
+            ),
         ],
     ),
 ];

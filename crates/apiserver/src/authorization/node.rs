@@ -39,6 +39,8 @@ const TABLE: &[(&str, &str, &str, &[&str])] = &[
     ("node.k8s.io", "runtimeclasses", "", &READ),
     ("registry.portolan.dev", "serviceinstances", "", &READ_AND_WRITE),
     ("registry.portolan.dev", "serviceinstances", "status", &["get", "update", "patch"]),
+    ("registry.portolan.dev", "externalnodes", "", &READ),
+    ("registry.portolan.dev", "externalnodes", "status", &["get", "update", "patch"]),
     ("storage.k8s.io", "csidrivers", "", &READ),
     ("storage.k8s.io", "csinodes", "", &READ_AND_WRITE),
     ("storage.k8s.io", "volumeattachments", "", &READ),

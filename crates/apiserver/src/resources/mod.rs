@@ -62,6 +62,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("rbac.authorization.k8s.io", "clusterroles") => &rbac::role::ClusterRole,
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::binding::RoleBinding,
         ("rbac.authorization.k8s.io", "roles") => &rbac::role::Role,
+        ("registry.portolan.dev", "externalnodes") => &registry::external_node::ExternalNode,
         ("registry.portolan.dev", "serviceinstances") => &registry::service_instance::ServiceInstance,
         ("scheduling.k8s.io", "priorityclasses") => &scheduling::priority_class::PriorityClass,
         ("storage.k8s.io", "storageclasses") => &storage::storage_class::StorageClass,

@@ -10,6 +10,7 @@ use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
 use portolan_identity::{User, server_tls};
+use portolan_registrar::Registrar;
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
 use tokio::sync::watch;
@@ -110,6 +111,17 @@ impl ControlPlane {
             name: "default-scheduler".into(),
         };
         tasks.spawn("scheduler", portolan_scheduler::run(scheduler, shutdown.clone()));
+    }
+
+    /// Starts what keeps the registrations of all dialects.
+    pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Registrar> {
+        let client = self.client(credentials::registry());
+        let registrar = Arc::new(Registrar::new(client, self.informers.informer()));
+        let (running, stopping) = (registrar.clone(), shutdown.clone());
+        tasks.spawn("registrations", async move {
+            stopping.run(running.run()).await;
+        });
+        registrar
     }
 
     /// A client in this process, under an identity.

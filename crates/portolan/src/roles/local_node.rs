@@ -10,6 +10,7 @@ use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
 use portolan_identity::{KeyPairPem, server_tls};
+use portolan_registrar::Registrar;
 use portolan_runtime::Runtime;
 use portolan_runtime::containerd::{Health, Supervisor};
 use tokio::net::TcpListener;
@@ -34,12 +35,10 @@ pub(crate) struct Access {
 
 /// What the registry needs; the one process that keeps the leases has it.
 pub(crate) struct RegistryAccess {
-    /// A client with the identity of the registry.
-    pub(crate) client: Client,
+    /// Who keeps the registrations.
+    pub(crate) registrar: Arc<Registrar>,
     /// Where clients on this machine reach it.
     pub(crate) listener: TcpListener,
-    /// The copies of objects that this process has.
-    pub(crate) informers: Arc<Informers>,
     /// The catalog of this process.
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
 }
@@ -127,8 +126,7 @@ fn start_registry(
     shutdown: &Shutdown,
 ) {
     let registry = portolan_registry::Config {
-        client: access.client,
-        informers: access.informers,
+        registrar: access.registrar,
         snapshots: access.snapshots,
         listeners: vec![access.listener, for_pods],
         trusted: Arc::new(move |peer| match peer {

@@ -4,6 +4,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
+use super::health_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, object_or_new, objects, set, set_zero, spec, text};
@@ -26,7 +27,7 @@ const COLUMNS: &[Column] = &[
     Column::string("Reason").wide(),
 ];
 const SELECTABLE: &[&str] = &["spec.service", "spec.instanceId", "spec.address", "status.health"];
-const HEALTH: [&str; 3] = ["critical", "passing", "warning"];
+const OVERRIDES: [&str; 4] = ["down", "maintenance", "outOfService", "up"];
 /// The longest time without a renewal.
 const LONGEST_TTL_SECONDS: i64 = 24 * 60 * 60;
 
@@ -42,6 +43,7 @@ impl Strategy for ServiceInstance {
             set(weights, "passing", 1);
             set(weights, "warning", 1);
         }
+        health_check::default(spec);
         if let Some(lease) = object_or_new(spec, "lease") {
             set_zero(lease, "kind", "none");
         }
@@ -64,12 +66,12 @@ impl Strategy for ServiceInstance {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        errors.required_name(&at.child("service"), &spec["service"], validation::is_dns1123_subdomain);
+        errors.required_name(&at.child("service"), &spec["service"], super::is_registered_name);
         let address = text(&spec["address"]);
-        if address.is_empty() {
+        if address.is_empty() && !is_set(&spec["node"]) {
             errors.required(&at.child("address"), "the IP address or host name where the instance is reached");
-        } else if address.parse::<std::net::IpAddr>().is_err() {
-            errors.obeys(&at.child("address"), address, validation::is_dns1123_subdomain);
+        } else {
+            errors.obeys(&at.child("address"), address, super::is_registered_name);
         }
         let list = at.child("ports");
         let ports = items(&spec["ports"]);
@@ -91,8 +93,13 @@ impl Strategy for ServiceInstance {
             errors.not_negative(&weights.child(field), &spec["weights"][field]);
         }
         validate_lease(&spec["lease"], &at.child("lease"), &mut errors);
+        health_check::validate(spec, &at, &mut errors);
+        if is_set(&spec["override"]) {
+            errors.required_one_of(&at.child("override").child("mode"), &spec["override"]["mode"], &OVERRIDES);
+        }
         let status = At::root("status");
-        errors.one_of(&status.child("health"), &object["status"]["health"], &HEALTH);
+        health_check::validate_status(&object["status"], &status, &mut errors);
+        errors.one_of(&status.child("health"), &object["status"]["health"], &health_check::HEALTH);
         errors.0
     }
 
@@ -143,7 +150,7 @@ impl Strategy for ServiceInstance {
 }
 
 fn validate_lease(lease: &Value, at: &At<'_>, errors: &mut Errors) {
-    errors.one_of(&at.child("kind"), &lease["kind"], &["none", "ttl"]);
+    errors.one_of(&at.child("kind"), &lease["kind"], &["connection", "none", "orchestrator", "session", "ttl"]);
     let (seconds, at_seconds) = (&lease["ttlSeconds"], at.child("ttlSeconds"));
     match (text(&lease["kind"]), seconds.as_i64()) {
         ("ttl", None) => errors.required(&at_seconds, "must be specified when `kind` is 'ttl'"),

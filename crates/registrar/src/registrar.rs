@@ -1,25 +1,23 @@
 //! Keeps registrations: writes them through the API, and their leases in memory.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use portolan_api::typed::{Object, ServiceInstance};
+use portolan_api::typed::{LeaseKind, Object, ServiceInstance, ServiceInstanceStatus};
 use portolan_client::{Client, DeleteOptions, Informer, Key};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::lease::Leases;
-use crate::registration::{Registration, time_to_live};
 
 /// How soon a deletion that the API did not take is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What a registration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The instance is new.
     Created,
     /// It was there and is different now.
@@ -29,7 +27,7 @@ pub(crate) enum Outcome {
 }
 
 /// The registrations and their leases.
-pub(crate) struct Keeper {
+pub struct Registrar {
     client: Client,
     instances: Informer<ServiceInstance>,
     leases: Mutex<Leases>,
@@ -37,18 +35,19 @@ pub(crate) struct Keeper {
     added: Notify,
 }
 
-impl Keeper {
-    pub(crate) fn new(client: Client, instances: Informer<ServiceInstance>) -> Self {
+impl Registrar {
+    /// Writes through `client` and reads what is there from `instances`; [`Registrar::run`] must be running.
+    pub fn new(client: Client, instances: Informer<ServiceInstance>) -> Self {
         Self { client, instances, leases: Mutex::default(), added: Notify::new() }
     }
 
-    /// Registers an instance; its lease is full from now.
-    pub(crate) async fn register(
-        &self,
-        registration: Registration,
-        peer: IpAddr,
-    ) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
-        let wanted = registration.into_object(peer)?;
+    /// Registers an instance, known by its namespace and name; its lease is full from now.
+    ///
+    /// The status of `wanted` is used for a new instance only; later [`Registrar::change_status`] changes it.
+    ///
+    /// # Errors
+    /// The API refused it.
+    pub async fn register(&self, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
         let key = Key::of(&wanted);
         let present = self.instances.get(&key.namespace, &key.name);
         let (outcome, instance) = match present {
@@ -94,44 +93,117 @@ impl Keeper {
         self.client.update(&changed).await.map(Arc::new).map_err(Error::Api)
     }
 
+    /// Changes the specification of an instance by `edit`; nothing is written if that changes nothing.
+    ///
+    /// # Errors
+    /// There is no such instance, or the API refused the change.
+    pub async fn change_spec(
+        &self,
+        key: &Key,
+        edit: impl Fn(&mut portolan_api::typed::ServiceInstanceSpec) + Send + Sync,
+    ) -> Result<Arc<ServiceInstance>, Error> {
+        let mut present = self.present(key).await?;
+        loop {
+            let mut changed = (*present).clone();
+            edit(&mut changed.spec);
+            if changed.spec == present.spec {
+                return Ok(present);
+            }
+            match self.client.update(&changed).await {
+                Ok(written) => return Ok(Arc::new(written)),
+                Err(error) if error.is_conflict() => present = self.read(key).await?,
+                Err(error) => return Err(Error::Api(error)),
+            }
+        }
+    }
+
+    /// Changes the status of an instance by `edit`; nothing is written if that changes nothing.
+    ///
+    /// # Errors
+    /// There is no such instance, or the API refused the change.
+    pub async fn change_status(
+        &self,
+        key: &Key,
+        edit: impl Fn(&ServiceInstance, &mut ServiceInstanceStatus) + Send + Sync,
+    ) -> Result<Arc<ServiceInstance>, Error> {
+        let mut present = self.present(key).await?;
+        loop {
+            let mut status = present.status.clone().unwrap_or_default();
+            edit(&present, &mut status);
+            if present.status.as_ref() == Some(&status) {
+                return Ok(present);
+            }
+            let changed = ServiceInstance { status: Some(status), ..(*present).clone() };
+            match self.client.update_status(&changed).await {
+                Ok(written) => return Ok(Arc::new(written)),
+                Err(error) if error.is_conflict() => present = self.read(key).await?,
+                Err(error) => return Err(Error::Api(error)),
+            }
+        }
+    }
+
+    /// From our copy, or from the API if that has not heard of it yet.
+    async fn present(&self, key: &Key) -> Result<Arc<ServiceInstance>, Error> {
+        match self.instances.get(&key.namespace, &key.name) {
+            Some(present) => Ok(present),
+            None => self.read(key).await,
+        }
+    }
+
+    async fn read(&self, key: &Key) -> Result<Arc<ServiceInstance>, Error> {
+        match self.client.get(&key.namespace, &key.name).await {
+            Ok(present) => Ok(Arc::new(present)),
+            Err(error) if error.is_not_found() => Err(Error::NotFound(format!("{key} is not registered"))),
+            Err(error) => Err(Error::Api(error)),
+        }
+    }
+
     /// Makes the lease of an instance full again; nothing is written.
-    pub(crate) fn renew(&self, namespace: &str, id: &str) -> Result<Duration, Error> {
-        let key = Key::new(namespace, id);
-        self.leases.lock().renew(&key, Instant::now()).ok_or_else(|| {
-            Error::NotFound(format!(
-                "{namespace}/{id} has no lease: it ended or was never registered with ttlSeconds; register again"
-            ))
+    ///
+    /// # Errors
+    /// There is no such lease.
+    pub fn renew(&self, key: &Key) -> Result<Duration, Error> {
+        self.leases.lock().renew(key, Instant::now()).ok_or_else(|| {
+            Error::NotFound(format!("{key} has no lease: it ended or was never registered with one; register again"))
         })
     }
 
     /// Ends a registration.
-    pub(crate) async fn deregister(&self, namespace: &str, id: &str) -> Result<(), Error> {
-        let deleted = self.client.delete::<ServiceInstance>(namespace, id, &DeleteOptions::default()).await;
+    ///
+    /// # Errors
+    /// There is no such instance, or the API refused.
+    pub async fn deregister(&self, key: &Key) -> Result<(), Error> {
+        let deleted = self.client.delete::<ServiceInstance>(&key.namespace, &key.name, &DeleteOptions::default()).await;
         match deleted {
             Ok(()) => {
-                self.leases.lock().end(&Key::new(namespace, id));
+                self.leases.lock().end(key);
                 Ok(())
             }
-            Err(error) if error.is_not_found() => Err(Error::NotFound(format!("{namespace}/{id} is not registered"))),
+            Err(error) if error.is_not_found() => Err(Error::NotFound(format!("{key} is not registered"))),
             Err(error) => Err(Error::Api(error)),
         }
     }
 
     /// A registration as the API has it.
-    pub(crate) fn instance(&self, namespace: &str, id: &str) -> Option<Arc<ServiceInstance>> {
-        self.instances.get(namespace, id)
+    pub fn instance(&self, key: &Key) -> Option<Arc<ServiceInstance>> {
+        self.instances.get(&key.namespace, &key.name)
+    }
+
+    /// All registrations as the API has them.
+    pub fn informer(&self) -> &Informer<ServiceInstance> {
+        &self.instances
     }
 
     /// What is left of an instance's lease.
-    pub(crate) fn lease_remaining(&self, namespace: &str, id: &str) -> Option<Duration> {
-        self.leases.lock().remaining(&Key::new(namespace, id), Instant::now())
+    pub fn lease_remaining(&self, key: &Key) -> Option<Duration> {
+        self.leases.lock().remaining(key, Instant::now())
     }
 
     /// Follows the objects (whoever made them) and ends what was not heard of for a whole lease.
     ///
     /// After a start every instance gets one full lease: it could not have renewed while nobody
     /// listened.
-    pub(crate) async fn run(&self) {
+    pub async fn run(&self) {
         self.instances.synced().await;
         let mut keys = self.instances.keys();
         loop {
@@ -176,4 +248,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// The time to live of an instance, if it has one.
+fn time_to_live(instance: &ServiceInstance) -> Option<Duration> {
+    let lease = instance.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
+    let seconds = u64::try_from(lease.ttl_seconds?).ok()?.max(1);
+    Some(Duration::from_secs(seconds))
 }
