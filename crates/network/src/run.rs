@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_base::{Backoff, Shutdown, error};
+use portolan_base::readiness::State;
+use portolan_base::{Backoff, Readiness, Shutdown, error};
 use portolan_catalog::Snapshot;
 use tokio::sync::watch;
 
@@ -12,9 +13,15 @@ use crate::{Config, apply, conntrack};
 
 /// Applies every change of the catalog to the rules of this node until shutdown.
 ///
-/// Rules stay when it returns, so that services keep working while the agent restarts; they are
-/// replaced in one step by the next run and removed by [`teardown_node`](crate::teardown_node).
-pub async fn run(config: Config, mut catalog: watch::Receiver<Arc<Snapshot>>, shutdown: Shutdown) {
+/// Writes on `readiness`, as the part `network`, whether the rules are in force. Rules stay when it
+/// returns, so that services keep working meanwhile; they are replaced in one step by the next run
+/// and removed by [`teardown_node`](crate::teardown_node).
+pub async fn run(
+    config: Config,
+    mut catalog: watch::Receiver<Arc<Snapshot>>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) {
     let mut planner = Planner::new(config);
     // An empty catalog is one that has not arrived yet.
     let Some(Ok(_)) = shutdown.run(catalog.wait_for(|snapshot| snapshot.index() > 0)).await else { return };
@@ -27,14 +34,18 @@ pub async fn run(config: Config, mut catalog: watch::Receiver<Arc<Snapshot>>, sh
         whole = match applied {
             Ok(Ok(())) => {
                 backoff.reset();
+                readiness.set("network", State::Ready);
                 false
             }
             Ok(Err(failure)) => {
-                tracing::error!(error = %error::chain(&failure), "service rules were not applied; all are sent again");
+                let reason = error::chain(&failure).to_string();
+                tracing::error!(error = %reason, "service rules were not applied; all are sent again");
+                readiness.set("network", State::Failed(reason));
                 true
             }
             Err(failure) => {
                 tracing::error!(error = %failure, "applying service rules failed; all are sent again");
+                readiness.set("network", State::Failed(failure.to_string()));
                 true
             }
         };

@@ -71,7 +71,7 @@ pub(crate) async fn start(
         }
         None => None,
     };
-    let dns = bind_dns([options.cluster_dns, gateway.into()]).await?;
+    let dns = bind_dns([options.cluster_dns, gateway.into()])?;
 
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
@@ -85,7 +85,10 @@ pub(crate) async fn start(
             snapshots
         }
     };
-    tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
+    tasks.spawn(
+        "network",
+        portolan_network::run(network.clone(), snapshots.clone(), readiness.clone(), shutdown.clone()),
+    );
 
     start_dns(options, &network, dns, &snapshots, tasks, shutdown)?;
     readiness.set("dns", State::Ready);
@@ -237,11 +240,12 @@ fn agent_config(
 }
 
 /// Takes the cluster's DNS address, and the gateway for hosts that ask it directly.
-async fn bind_dns(addresses: [IpAddr; 2]) -> anyhow::Result<Vec<portolan_dns::Listener>> {
+fn bind_dns(addresses: [IpAddr; 2]) -> anyhow::Result<Vec<portolan_dns::Listener>> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let listener = portolan_dns::Listener::bind((address, DNS_PORT).into()).await;
-        listeners.push(listener.map_err(|error| explain_dns(error, address))?);
+        let sockets = portolan_dns::Sockets::bind((address, DNS_PORT).into());
+        let sockets = sockets.map_err(|error| explain_dns(error, address))?;
+        listeners.push(portolan_dns::Listener::new(sockets)?);
     }
     Ok(listeners)
 }
