@@ -38,6 +38,7 @@ async fn routed(server: &Server, request: Request<Body>, peer: &Peer) -> Result<
     if is_anonymous(&user) {
         return Err(Status::unauthorized());
     }
+    server.authorizer.refresh_reach(&user, &info).await?;
     authorization::authorize(server, &user, &info)?;
     let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = resources::strategy(resource.group, resource.name);

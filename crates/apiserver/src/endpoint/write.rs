@@ -117,6 +117,9 @@ impl<'a> Call<'a> {
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
+        if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
+            self.server.authorizer.expect_pod(answer.revision);
+        }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
