@@ -142,6 +142,10 @@ pub(crate) struct NodeOptions {
     /// Registries that are asked over plain HTTP, for example `localhost:5000`.
     #[arg(long)]
     pub(crate) insecure_registry: Vec<String>,
+    /// What must be left on this node, or pods make room: for example `memory.available<100Mi,nodefs.available<5%`;
+    /// empty for nothing [default: memory.available<100Mi, and of disks 10% (images 15%) but at most 10Gi].
+    #[arg(long, value_name = "THRESHOLDS")]
+    pub(crate) eviction_hard: Option<String>,
 }
 
 /// Settings of `portolan up` and `portolan server`.
@@ -203,6 +207,9 @@ impl ServerOptions {
         }
         for registry in &self.node.insecure_registry {
             add("--insecure-registry", registry.into());
+        }
+        if let Some(thresholds) = &self.node.eviction_hard {
+            add("--eviction-hard", thresholds.into());
         }
         if self.no_agent {
             arguments.push("--no-agent".into());

@@ -233,6 +233,14 @@ fn agent_config(
         capacity: None,
         log_rotation: Default::default(),
         memory_volumes: portolan_node::MemoryVolumes::Tmpfs,
+        eviction: Some(portolan_node::EvictionConfig {
+            thresholds: match &options.eviction_hard {
+                Some(text) => text.parse().context("--eviction-hard")?,
+                None => portolan_node::Thresholds::default(),
+            },
+            // The private containerd keeps images there, too.
+            image_dir: options.folders.data_dir.clone(),
+        }),
         cgroups: Some(portolan_node::CgroupConfig { mount: "/sys/fs/cgroup".into(), parent: options.cgroup_parent() }),
         clock: Arc::new(SystemClock),
         readiness: readiness.clone(),
