@@ -18,7 +18,7 @@ fn somebody() -> User {
 }
 
 fn over_the_network(certificate: Option<CertificateDer<'static>>) -> Peer {
-    Peer::Tls { certificate, address: ([127, 0, 0, 1], 50000).into() }
+    Peer::tls(certificate.as_ref(), ([127, 0, 0, 1], 50000).into())
 }
 
 async fn code(cluster: &Cluster, peer: Peer, uri: &str, token: Option<&str>) -> u16 {
