@@ -298,3 +298,43 @@ fn states(health: &Health, status: &Status) -> [State; 2] {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Part;
+
+    #[test]
+    fn the_owner_sees_a_data_plane_as_it_is() {
+        let running = Health::Running { pid: 7, restarts: 0 };
+        let failed = Health::Failed { reason: "gone".into() };
+        let part = |text: &str| Part::Starting(text.into());
+        let cases = [
+            (&running, 7, Knowledge::Current, Part::Ready, Part::Ready, "ready ready"),
+            (&running, 7, Knowledge::Current, Part::Ready, Part::Failed("refused".into()), "ready failed: refused"),
+            (&running, 7, Knowledge::None, part("waits"), part("waits"), "starting: waits starting: waits"),
+            (
+                &running,
+                6,
+                Knowledge::Current,
+                Part::Ready,
+                Part::Ready,
+                "starting: the data plane starts starting: the data plane starts",
+            ),
+            (&failed, 7, Knowledge::Current, Part::Ready, Part::Ready, "failed: gone failed: gone"),
+        ];
+        let shown = |state: &State| match state {
+            State::Ready => "ready".to_owned(),
+            State::Starting(what) => format!("starting: {what}"),
+            State::Failed(why) => format!("failed: {why}"),
+        };
+        for (health, pid, knowledge, dns, network, expected) in cases {
+            let parts = [("dns".to_owned(), dns), ("network".to_owned(), network)].into();
+            let status = Status { pid, knowledge, parts, ..Status::default() };
+            assert_eq!(states(health, &status).map(|state| shown(&state)).join(" "), expected);
+        }
+        let parts = [("dns".to_owned(), Part::Ready), ("network".to_owned(), Part::Ready)].into();
+        let old = Status { pid: 7, knowledge: Knowledge::LastKnown, parts, ..Status::default() };
+        assert!(states(&running, &old).iter().all(|state| shown(state).contains("as last known")));
+    }
+}
