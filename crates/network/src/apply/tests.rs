@@ -263,6 +263,23 @@ fn own_changes_are_no_news_however_many() {
     }
 }
 
+#[test]
+fn news_that_are_lost_count_as_a_change_once() {
+    let mut table = Table::new();
+    many(6000)(&mut table.catalog);
+    let whole = table.planner.replace(&table.catalog.snapshot());
+    // More at once than there is room for.
+    nft(&table.host, &["-f", "-"], &text::of(&whole, &config())).expect("nft makes the same rules");
+    let batch = table.endpoints(TWO);
+    let failure = table.rules.apply(&batch).expect_err("news were lost");
+    assert!(matches!(failure, ApplyError::Changed(Author::Unknown)), "{failure:?}");
+    table.rules.apply(&table.planner.replace(&table.catalog.snapshot())).expect("the table can be replaced");
+    for endpoints in [ONE, OTHER] {
+        let batch = table.endpoints(endpoints);
+        table.rules.apply(&batch).expect("what was replaced can be changed");
+    }
+}
+
 /// Waits until the rules of `watcher`'s namespace are these.
 fn until(watcher: &mut Rules, host: &Namespace, wanted: &[Value]) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
