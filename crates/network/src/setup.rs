@@ -49,7 +49,7 @@ pub enum SetupError {
         source: io::Error,
     },
     /// The rules could not be made or removed.
-    #[error("set up the table of rules")]
+    #[error("make or remove the table of rules")]
     Apply(#[from] ApplyError),
 }
 
