@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::machine::command;
+use crate::wait::eventually;
 
 /// Two cores carry one cluster well; tests of one binary take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -139,9 +140,21 @@ impl Cluster {
         Ok(u32::try_from(pid)?)
     }
 
-    /// Kills the server without warning.
+    /// Kills the server without warning, and returns once nothing of it is left.
     pub fn kill_server(&self) -> anyhow::Result<()> {
-        kill("-9", self.server_pid()?)
+        let pid = self.server_pid()?;
+        kill("-9", pid)?;
+        // A busy machine takes its time, and until then the server still holds its port and its folder.
+        eventually("the killed server is gone", || {
+            let process = PathBuf::from(format!("/proc/{pid}"));
+            let status = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+            let state = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+            // The first thread of a process that nobody has waited for yet is the last to go.
+            let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+            anyhow::ensure!(matches!(state, None | Some("Z" | "X")) && threads <= 1, "{threads} threads: {status}");
+            Ok(())
+        });
+        Ok(())
     }
 
     /// The administrator's kubeconfig.

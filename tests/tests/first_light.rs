@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::ensure;
 use portolan_tests::{Cluster, MANIFEST, build_web_image, command, eventually};
+use serde_json::Value;
 
 #[test]
 fn the_tutorial_client_of_a_registry_lists_pods_and_registered_instances() {
@@ -58,6 +59,31 @@ fn after_kill_minus_nine_running_containers_are_adopted() {
         cluster.kubectl("rollout status deployment/my-deployment --timeout=30s")?;
         let after = containers(&cluster)?;
         ensure!(before == after, "before {before:?}\nafter {after:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_idle_node_is_heard_of_without_a_write() {
+    let cluster = Cluster::start().expect("started");
+    let look = || -> anyhow::Result<(String, String)> {
+        let lease = cluster.kubectl_json("get lease test-node -n kube-node-lease")?;
+        // The revision of a list is that of the store.
+        let all: Value = serde_json::from_str(&cluster.kubectl("get --raw /api/v1/namespaces?limit=1")?)?;
+        Ok((lease["spec"]["renewTime"].to_string(), all["metadata"]["resourceVersion"].to_string()))
+    };
+    let (mut heard, mut revision) = look().expect("registered");
+    let mut quiet = 0;
+    eventually("two heartbeats pass without a write", || {
+        let (again, newest) = look()?;
+        if newest != revision {
+            // What belongs to the start is still being written.
+            (quiet, revision) = (0, newest);
+        } else if again != heard {
+            quiet += 1;
+        }
+        heard = again;
+        ensure!(quiet >= 2, "{quiet} heartbeats since revision {revision}");
         Ok(())
     });
 }

@@ -92,6 +92,12 @@ fn say_what_runs(pid: i32, place: Option<&Place>, options: &ServerOptions) {
 
 /// Whether a server that was up does not listen any more: it drains, or was killed and is not gone yet.
 fn is_ending(place: &Place) -> bool {
+    // Killed: its first thread is gone, while others still hold its port.
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", place.pid)).unwrap_or_default();
+    let state = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    if matches!(state, None | Some("Z" | "X")) {
+        return true;
+    }
     let address = place.api_server_url.strip_prefix("https://").and_then(|address| address.parse().ok());
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
     address.is_some_and(|address| TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).is_err_and(refused))
