@@ -379,7 +379,6 @@ fn the_rest() {
         ],
         expect![[r#"
             ok
-            spec.service: Invalid value: "S_": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
             spec.address: Required value: the IP address or host name where the instance is reached
             spec.ports[0].name: Required value
             spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
