@@ -22,4 +22,5 @@ pub use model::{
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
 pub use persistent::PersistentMap;
+pub use pods::node as cluster_node;
 pub use snapshot::{AddressOwner, Snapshot};
