@@ -6,7 +6,9 @@
 //! snapshot it saw last learns what changed by [`Snapshot::changed_services`] without a feed of
 //! events. Nothing here does input or output or reads a clock.
 
+pub mod balance;
 mod build;
+mod explain;
 mod model;
 mod persistent;
 mod pods;
@@ -16,10 +18,13 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
+pub use balance::pick;
 pub use build::{Catalog, Input, Kind};
+pub use explain::explain;
 pub use model::{
     Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
 pub use persistent::PersistentMap;
+pub use pods::node as cluster_node;
 pub use snapshot::{AddressOwner, Snapshot};

@@ -53,6 +53,8 @@ pub(crate) async fn feed_from(
         return;
     }
     sources.drain(&mut catalog);
+    // The index goes on where that of the process before stopped: removals left no object to tell.
+    catalog.seen(sources.revision());
     for (kind, key) in remembered.into_iter().filter(|(kind, key)| !sources.has(*kind, key)) {
         catalog.remove(kind, &key);
     }
@@ -134,6 +136,13 @@ impl Sources {
         self.nodes.drain(catalog);
         self.registrations.drain(catalog);
         self.machines.drain(catalog);
+    }
+
+    fn revision(&self) -> u64 {
+        let registered = self.registrations.informer.revision().max(self.machines.informer.revision());
+        let run = self.pods.informer.revision().max(self.nodes.informer.revision());
+        let offered = self.services.informer.revision().max(self.slices.informer.revision());
+        registered.max(run).max(offered)
     }
 
     fn has(&self, kind: Kind, key: &Key) -> bool {

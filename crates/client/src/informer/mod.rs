@@ -7,6 +7,7 @@ use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -171,6 +172,8 @@ struct Inner<T> {
     form: Form<T>,
     synced: watch::Sender<bool>,
     changes: watch::Sender<u64>,
+    /// Everything up to this revision of the store has arrived.
+    revision: AtomicU64,
     feeds: Mutex<Vec<Feed<T>>>,
 }
 
@@ -186,6 +189,7 @@ impl<T> Inner<T> {
             form,
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
+            revision: AtomicU64::new(0),
             feeds: Mutex::default(),
         }
     }
@@ -214,6 +218,13 @@ impl<T> Inner<T> {
             queue.add(versions.into_iter().flatten().flat_map(&feed.keys));
             true
         });
+    }
+
+    /// Notes up to where everything has arrived. Of a server whose versions are no numbers nothing is known.
+    fn reached(&self, resource_version: &str) {
+        if let Ok(revision) = resource_version.parse() {
+            self.revision.fetch_max(revision, Ordering::Relaxed);
+        }
     }
 
     /// Wakes those who wait for any change. Called after each batch, not after each object.
@@ -291,6 +302,11 @@ impl<T: Send + Sync + 'static> Informer<T> {
     /// The keys of all objects, by namespace and name.
     pub fn all_keys(&self) -> Vec<Key> {
         self.inner.store.read().keys()
+    }
+
+    /// The revision of the store up to which everything has arrived; 0 before the first.
+    pub fn revision(&self) -> u64 {
+        self.inner.revision.load(Ordering::Relaxed)
     }
 
     /// How many objects there are.

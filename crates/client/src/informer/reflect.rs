@@ -131,6 +131,7 @@ impl<T: Send + Sync + 'static> Reflector<T> {
                     self.inner.remove(&key);
                 }
                 RawEvent::Bookmark { resource_version, initial_events_end: true } => {
+                    self.inner.reached(&resource_version);
                     self.complete(&present);
                     backoff.reset();
                     let mut reached = resource_version;
@@ -173,6 +174,7 @@ impl<T: Send + Sync + 'static> Reflector<T> {
                 present.insert(self.put(item)?);
             }
             if body.metadata.r#continue.is_empty() {
+                self.inner.reached(&body.metadata.resource_version);
                 self.complete(&present);
                 return Ok(body.metadata.resource_version);
             }
@@ -211,10 +213,12 @@ impl<T: Send + Sync + 'static> Reflector<T> {
                     *resource_version = version;
                 }
                 RawEvent::Bookmark { resource_version: version, .. } => {
+                    self.inner.reached(&version);
                     *resource_version = version;
                     continue;
                 }
             }
+            self.inner.reached(resource_version);
             self.inner.publish();
         }
         Ok(())
