@@ -1,0 +1,11 @@
+//! User events.
+
+use portolan_registrar::http::Request;
+
+use crate::route::Routed;
+use crate::state::State;
+
+/// Answers what is below `/v1/event`.
+pub(crate) async fn route(_state: &State, _request: &Request, _segments: &[&str]) -> Routed {
+    None
+}

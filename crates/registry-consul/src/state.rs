@@ -1,0 +1,83 @@
+//! What all handlers share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use portolan_base::{Clock, Shutdown};
+use portolan_catalog::Snapshot;
+use portolan_client::Client;
+use portolan_registrar::{Changes, Registrar};
+use portolan_store::Store;
+
+use crate::Error;
+use crate::parameters::Parameters;
+
+/// Who this agent is.
+pub(crate) struct Identity {
+    /// Node that it stands for.
+    pub(crate) node: Arc<str>,
+    /// Datacenter.
+    pub(crate) datacenter: Arc<str>,
+    /// Version that it reports.
+    pub(crate) version: String,
+    /// Where it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// What all handlers share.
+pub(crate) struct State {
+    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) changes: Changes,
+    pub(crate) client: Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: Identity,
+    /// Long polls end with it.
+    pub(crate) shutdown: Shutdown,
+}
+
+impl State {
+    pub(crate) fn new(
+        registrar: Arc<Registrar>,
+        changes: Changes,
+        client: Client,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        identity: Identity,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { registrar, changes, client, store, clock, identity, shutdown }
+    }
+
+    /// The newest snapshot of the catalog.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.changes.current()
+    }
+}
+
+/// Port of Consul's servers among themselves. Nothing listens there; clients show it to people.
+pub(crate) const SERVER_PORT: u16 = 8300;
+
+impl State {
+    /// Refuses what is meant for another datacenter.
+    pub(crate) fn check_datacenter(&self, parameters: &Parameters) -> Result<(), Error> {
+        match parameters.text("dc") {
+            Some(name) if name != &*self.identity.datacenter => {
+                Err(Error::Internal("No path to datacenter".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Address of this machine as other machines reach it: that of its node, else where it listens.
+    pub(crate) fn address(&self) -> String {
+        let node = self.snapshot().node(&self.identity.node).and_then(|node| node.addresses.first().copied());
+        let listens = || self.identity.addresses.first().map(|address| address.ip());
+        node.or_else(listens).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
+    }
+
+    /// Where Consul's servers would talk to each other.
+    pub(crate) fn server_address(&self) -> String {
+        format!("{}:{SERVER_PORT}", self.address())
+    }
+}
