@@ -99,7 +99,7 @@ impl Catalog {
                     self.current.nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
                     // Instances carry their node's locality. Nodes change rarely (heartbeats do not), so all are derived.
                     self.dirty_services.extend(self.services.keys().cloned());
-                    self.changed = true;
+                    self.node_changed();
                 }
             }
             Input::ExternalNode(object) => {
@@ -108,7 +108,7 @@ impl Catalog {
                 if self.current.external_nodes.get(&key).is_none_or(|old| !old.is_like(&node)) {
                     let node = self.stamp_node(node);
                     self.current.external_nodes.insert(key, Arc::new(node));
-                    self.changed = true;
+                    self.node_changed();
                 }
             }
         }
@@ -119,6 +119,11 @@ impl Catalog {
         let next = self.current.index + 1;
         let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
         Node { created_index: old.map_or(next, |old| old.created_index), modified_index: next, ..node }
+    }
+
+    fn node_changed(&mut self) {
+        self.changed = true;
+        self.current.nodes_index = self.current.index + 1;
     }
 
     /// Removes an object; one that was never added is ignored.
@@ -137,10 +142,14 @@ impl Catalog {
                 }
             }
             Kind::ExternalNode => {
-                self.changed |= self.current.external_nodes.remove(&Key::new("", key.name.clone())).is_some();
+                if self.current.external_nodes.remove(&Key::new("", key.name.clone())).is_some() {
+                    self.node_changed();
+                }
             }
             Kind::Node => {
-                self.changed |= self.current.nodes.remove(&Key::new("", key.name.clone())).is_some();
+                if self.current.nodes.remove(&Key::new("", key.name.clone())).is_some() {
+                    self.node_changed();
+                }
             }
         }
     }

@@ -23,3 +23,4 @@ pub use model::{
 };
 pub use persistent::PersistentMap;
 pub use snapshot::{AddressOwner, Snapshot};
+pub use translate::external_node;

@@ -21,6 +21,7 @@ pub enum AddressOwner {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub(crate) index: u64,
+    pub(crate) nodes_index: u64,
     pub(crate) services: PersistentMap<Key, Arc<Service>>,
     pub(crate) instances: PersistentMap<Key, Arc<[Arc<Instance>]>>,
     pub(crate) pods: PersistentMap<Key, Arc<Pod>>,
@@ -33,6 +34,11 @@ impl Snapshot {
     /// Number of this state: rises whenever, and only when, something changed.
     pub fn index(&self) -> u64 {
         self.index
+    }
+
+    /// Index of the snapshot in which a node, of the cluster or outside, last changed.
+    pub fn nodes_index(&self) -> u64 {
+        self.nodes_index
     }
 
     /// A service by namespace and name.

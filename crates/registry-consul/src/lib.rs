@@ -12,20 +12,29 @@
 mod acl;
 mod agent;
 mod answer;
+mod bexpr;
+mod body;
 mod catalog;
 mod coordinate;
 mod duration;
+mod entry;
 mod error;
 mod event;
 mod health;
 mod kv;
+mod machine;
+mod owner;
 mod parameters;
 mod query;
 mod route;
+mod select;
 mod session;
+mod settle;
 mod state;
 mod status;
+mod translate;
 mod txn;
+mod view;
 
 use std::sync::Arc;
 
@@ -72,6 +81,8 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
     let state = Arc::new(State::new(registrar, changes, client, store, clock, identity, shutdown.clone()));
     let mut tasks = TaskGroup::default();
+    let following = state.clone();
+    tasks.spawn("machines", async move { following.follow_machines().await });
     for listener in listeners {
         let server = serve(listener, Arc::new(Consul::new(state.clone())), trusted.clone(), shutdown.clone());
         tasks.spawn("listener", server);

@@ -3,14 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use portolan_base::{Clock, Shutdown};
 use portolan_catalog::Snapshot;
 use portolan_client::Client;
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
+use tokio::sync::Notify;
 
 use crate::Error;
+use crate::coordinate::Coordinates;
+use crate::event::Events;
+use crate::machine::Machines;
 use crate::parameters::Parameters;
+use crate::view::Views;
 
 /// Who this agent is.
 pub(crate) struct Identity {
@@ -34,6 +40,15 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     /// Long polls end with it.
     pub(crate) shutdown: Shutdown,
+    /// Encoded answers.
+    pub(crate) views: Views,
+    /// Tells of changes of machines, which are part of the answers about all services.
+    pub(crate) machines_changed: Notify,
+    /// User events fired here.
+    pub(crate) events: Events,
+    /// Coordinates reported here.
+    pub(crate) coordinates: Coordinates,
+    machines: Mutex<Option<Arc<Machines>>>,
 }
 
 impl State {
@@ -46,7 +61,46 @@ impl State {
         identity: Identity,
         shutdown: Shutdown,
     ) -> Self {
-        Self { registrar, changes, client, store, clock, identity, shutdown }
+        Self {
+            registrar,
+            changes,
+            client,
+            store,
+            clock,
+            identity,
+            shutdown,
+            views: Views::default(),
+            machines_changed: Notify::new(),
+            events: Events::default(),
+            coordinates: Coordinates::default(),
+            machines: Mutex::default(),
+        }
+    }
+
+    /// The machines of a snapshot; made anew only when one of them changed.
+    pub(crate) fn machines(&self, snapshot: &Snapshot) -> Arc<Machines> {
+        let mut machines = self.machines.lock();
+        match &*machines {
+            Some(known) if known.index() == snapshot.nodes_index() => known.clone(),
+            _ => {
+                let made = Arc::new(Machines::of(snapshot, &self.identity));
+                *machines = Some(made.clone());
+                made
+            }
+        }
+    }
+
+    /// Tells those who wait of changes of machines, until shutdown is requested.
+    pub(crate) async fn follow_machines(&self) {
+        let mut snapshots = self.changes.snapshots();
+        let mut seen = snapshots.borrow_and_update().nodes_index();
+        while matches!(self.shutdown.run(snapshots.changed()).await, Some(Ok(()))) {
+            let newest = snapshots.borrow_and_update().nodes_index();
+            if newest != seen {
+                seen = newest;
+                self.machines_changed.notify_waiters();
+            }
+        }
     }
 
     /// The newest snapshot of the catalog.
