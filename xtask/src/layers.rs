@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Each crate with its layer and the crates that it may use. The reasons stand in ARCHITECTURE.md.
 ///
 /// A crate only ever uses crates of lower layers; `portolan` (layer 5) may use all.
-const TABLE: [(&str, u8, &[&str]); 26] = [
+const TABLE: [(&str, u8, &[&str]); 27] = [
     ("base", 0, &[]),
     ("api", 1, &["base"]),
     ("identity", 1, &["base"]),
@@ -23,6 +23,7 @@ const TABLE: [(&str, u8, &[&str]); 26] = [
     ("scheduler", 3, &["base", "api", "client"]),
     ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),
+    ("health", 3, &["base", "api", "catalog", "client"]),
     ("registrar", 3, &["base", "api", "catalog", "client"]),
     ("registry", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-consul", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
@@ -33,7 +34,7 @@ const TABLE: [(&str, u8, &[&str]); 26] = [
     ("docker-api", 3, &["base", "api", "client", "compose"]),
     ("cli", 3, &["base", "api", "client", "compose"]),
     ("ui", 3, &["base", "api", "client", "compose"]),
-    ("node", 4, &["base", "api", "client", "identity", "network", "runtime"]),
+    ("node", 4, &["base", "api", "client", "health", "identity", "network", "runtime"]),
     ("dataplane", 4, &["base", "api", "catalog", "client", "network", "dns"]),
 ];
 

@@ -13,7 +13,7 @@ mod service_instance;
 pub use k8s_openapi::api as kinds;
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
-pub use health_check::{CheckType, Health, HealthCheck, HealthCheckStatus};
+pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, OverrideMode,
     ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress,

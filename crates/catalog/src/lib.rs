@@ -22,5 +22,6 @@ pub use model::{
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
 pub use persistent::PersistentMap;
+pub use pods::node as cluster_node;
 pub use snapshot::{AddressOwner, Snapshot};
 pub use translate::external_node;

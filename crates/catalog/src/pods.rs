@@ -87,7 +87,8 @@ fn critical(reason: String, since: Option<Timestamp>) -> Health {
     Health { status: Status::Critical, reason, since }
 }
 
-pub(crate) fn node(object: &core::Node) -> Node {
+/// A node of the cluster in the words of the catalog.
+pub fn node(object: &core::Node) -> Node {
     let listed = object.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
     let of_type = |kind: &'static str| {
         listed

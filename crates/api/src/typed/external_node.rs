@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::{HealthCheck, HealthCheckStatus, InstanceLocality, List, ListBody, Object, Scope};
+use super::{Checked, HealthCheck, HealthCheckStatus, InstanceLocality, List, ListBody, Object, Scope};
 
 /// A machine outside the cluster, as somebody registered it.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -57,6 +57,20 @@ pub struct ExternalNodeStatus {
     /// What its checks found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<HealthCheckStatus>,
+}
+
+impl Checked for ExternalNode {
+    fn checks(&self) -> &[HealthCheck] {
+        &self.spec.checks
+    }
+
+    fn results(&self) -> &[HealthCheckStatus] {
+        self.status.as_ref().map_or(&[], |status| &status.checks)
+    }
+
+    fn results_mut(&mut self) -> &mut Vec<HealthCheckStatus> {
+        &mut self.status.get_or_insert_default().checks
+    }
 }
 
 /// The form on the wire, which says its kind.

@@ -1,9 +1,21 @@
 //! Health checks of instances and machines, and what they found.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_base::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::Object;
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+/// What one try over the network may take by default, as in Consul.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(10);
+/// What one run of a command may take by default, as in Consul.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of output that are kept by default, as in Consul.
+const DEFAULT_OUTPUT: usize = 4096;
 
 /// The health of an instance, a machine or one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, PartialOrd, Ord)]
@@ -135,13 +147,13 @@ pub struct HealthCheck {
     /// Time within which the instance must say how it is, for [`CheckType::Ttl`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_milliseconds: Option<i64>,
-    /// Further good results in a row before it passes again.
+    /// Good results in a row before it passes again; 0 and 1 mean at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub success_before_passing: i32,
-    /// Further bad results in a row before it warns.
+    /// Bad results in a row before it warns; as many as before it is critical if 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures_before_warning: i32,
-    /// Further bad results in a row before it is critical.
+    /// Bad results in a row before it is critical; 0 and 1 mean at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures_before_critical: i32,
     /// Bytes of output that are kept; 4096 if absent.
@@ -177,10 +189,101 @@ impl HealthCheck {
         self.initial_health.unwrap_or(Health::Critical)
     }
 
+    /// Time between two tries.
+    pub fn interval(&self) -> Duration {
+        milliseconds(self.interval_milliseconds).unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// Time that a try may take; by default not longer than the interval, scripts excepted.
+    pub fn timeout(&self) -> Duration {
+        let default = match self.r#type {
+            CheckType::Script => SCRIPT_TIMEOUT,
+            _ => self.interval().min(NETWORK_TIMEOUT),
+        };
+        milliseconds(self.timeout_milliseconds).unwrap_or(default)
+    }
+
+    /// Time within which the instance must say how it is; none if it is no such check.
+    pub fn ttl(&self) -> Option<Duration> {
+        milliseconds(self.ttl_milliseconds).filter(|_| self.r#type == CheckType::Ttl)
+    }
+
+    /// Time of critical health after which the owner is deregistered.
+    pub fn deregister_critical_after(&self) -> Option<Duration> {
+        let seconds = u64::try_from(self.deregister_critical_after_seconds?).ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
+    /// How many bytes of output are kept.
+    pub fn output_limit(&self) -> usize {
+        self.output_max_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_OUTPUT)
+    }
+
+    /// The part of `output` that is kept.
+    pub fn capped<'a>(&self, output: &'a str) -> &'a str {
+        let mut end = output.len().min(self.output_limit());
+        while !output.is_char_boundary(end) {
+            end -= 1;
+        }
+        &output[..end]
+    }
+
     /// Its name for people.
     pub fn display_name(&self) -> &str {
         if self.name.is_empty() { &self.id } else { &self.name }
     }
+}
+
+/// A kind whose objects have checks.
+pub trait Checked: Object {
+    /// What is to be checked.
+    fn checks(&self) -> &[HealthCheck];
+
+    /// What that found.
+    fn results(&self) -> &[HealthCheckStatus];
+
+    /// What that found, to be changed.
+    fn results_mut(&mut self) -> &mut Vec<HealthCheckStatus>;
+
+    /// A check by its identity.
+    fn check(&self, id: &str) -> Option<&HealthCheck> {
+        self.checks().iter().find(|check| check.id == id)
+    }
+
+    /// What a check found.
+    fn result(&self, id: &str) -> Option<&HealthCheckStatus> {
+        self.results().iter().find(|result| result.id == id)
+    }
+}
+
+/// Notes what a check found among the results of its owner, `since` only when the health changes.
+/// Returns whether that changed anything.
+pub fn record_check(
+    results: &mut Vec<HealthCheckStatus>,
+    check: &HealthCheck,
+    health: Health,
+    output: &str,
+    now: Timestamp,
+) -> bool {
+    let output = check.capped(output);
+    let Some(present) = results.iter_mut().find(|result| result.id == check.id) else {
+        let since = Some(Time(now));
+        results.push(HealthCheckStatus { id: check.id.clone(), health, output: output.to_owned(), since });
+        return true;
+    };
+    if present.health == health && present.output == output {
+        return false;
+    }
+    if present.health != health || present.since.is_none() {
+        present.since = Some(Time(now));
+    }
+    (present.health, present.output) = (health, output.to_owned());
+    true
+}
+
+fn milliseconds(value: Option<i64>) -> Option<Duration> {
+    let value = u64::try_from(value?).ok()?;
+    (value > 0).then(|| Duration::from_millis(value))
 }
 
 pub(super) fn is_false(value: &bool) -> bool {
@@ -189,4 +292,27 @@ pub(super) fn is_false(value: &bool) -> bool {
 
 fn is_zero(value: &i32) -> bool {
     *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_of_health_moves_its_time() {
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        let check = HealthCheck { id: "c".into(), output_max_bytes: Some(3), ..HealthCheck::default() };
+        let mut results = Vec::new();
+        let steps = [
+            (Health::Critical, "no", 1, true, 1),
+            (Health::Critical, "no", 2, false, 1),
+            (Health::Critical, "äö", 3, true, 1),
+            (Health::Passing, "yes, it does", 4, true, 4),
+        ];
+        for (health, output, now, changed, since) in steps {
+            assert_eq!(record_check(&mut results, &check, health, output, at(now)), changed);
+            assert_eq!(results[0].since, Some(Time(at(since))));
+        }
+        assert_eq!((results.len(), results[0].output.as_str()), (1, "yes"));
+    }
 }

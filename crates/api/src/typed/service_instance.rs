@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
 
 use super::health_check::is_false;
-use super::{Health, HealthCheck, HealthCheckStatus, List, ListBody, Object, Scope};
+use super::{Checked, Health, HealthCheck, HealthCheckStatus, List, ListBody, Object, Scope};
 
 /// One running copy of a service, registered by itself or by an agent on its behalf.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -243,7 +243,10 @@ impl ServiceInstance {
                     output => (health, format!("check {}: {output}", check.display_name())),
                 }
             }
-            _ => (status.health, status.reason),
+            _ => match &status.lease_held_since {
+                Some(since) => (status.health, held_reason(since)),
+                None => (status.health, status.reason),
+            },
         }
     }
 
@@ -252,6 +255,28 @@ impl ServiceInstance {
         let found = self.status.iter().flat_map(|status| &status.checks).find(|found| found.id == check.id);
         found.map_or_else(|| check.initial(), |found| found.health)
     }
+}
+
+impl Checked for ServiceInstance {
+    fn checks(&self) -> &[HealthCheck] {
+        &self.spec.checks
+    }
+
+    fn results(&self) -> &[HealthCheckStatus] {
+        self.status.as_ref().map_or(&[], |status| &status.checks)
+    }
+
+    fn results_mut(&mut self) -> &mut Vec<HealthCheckStatus> {
+        &mut self.status.get_or_insert_default().checks
+    }
+}
+
+/// Why an instance is still there although its lease ran out.
+fn held_reason(since: &Time) -> String {
+    format!(
+        "its lease ran out at {}, with too many others to be deaths: kept until it is heard of again, its health is the last known",
+        crate::time::format(since.0)
+    )
 }
 
 /// The form on the wire, which says its kind.

@@ -1,19 +1,11 @@
 //! HTTP requests of probes and hooks.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use portolan_health::probe::http::{Answer, Request, Secrecy, send};
+use portolan_health::probe::{socket::authority, tls};
 
 /// How much of an answer is kept for messages, as upstream.
 const BODY_KEPT: usize = 10 << 10;
@@ -53,13 +45,6 @@ impl Target<'_> {
     }
 }
 
-/// What a server said.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: String,
-}
-
 /// Sends the request of an action; redirects are not followed.
 ///
 /// # Errors
@@ -68,114 +53,27 @@ pub(crate) async fn get(target: &Target<'_>, action: &HTTPGetAction) -> Result<A
     let (host, port) = (target.host(action.host.as_deref())?, target.port(&action.port)?);
     let path = action.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let authority = authority(&host, port);
     let secure = action.scheme.as_deref() == Some("HTTPS");
     let url = format!("{}://{authority}{path}", if secure { "https" } else { "http" });
     let failed = |error: String| format!("Get {url:?}: {error}");
-
-    let mut request = Request::get(&path);
-    let mut named = false;
-    for header in action.http_headers.iter().flatten() {
-        named |= header.name.eq_ignore_ascii_case("host");
-        request = request.header(&header.name, &header.value);
-    }
-    if !named {
-        request = request.header(http::header::HOST, &authority);
-    }
-    let agent = format!("kube-probe/{}", crate::registration::VERSION);
-    let request = request.header(http::header::USER_AGENT, agent).header(http::header::CONNECTION, "close");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(error.to_string()))?;
-
-    let stream = TcpStream::connect((host.as_str(), port)).await;
-    let stream = stream.map_err(|error| failed(format!("dial tcp {authority}: {error}")))?;
-    if secure {
-        let name = ServerName::try_from(host).map_err(|error| failed(error.to_string()))?;
-        let connector = tokio_rustls::TlsConnector::from(unverified()?);
-        let stream = connector.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
-        send(stream, request).await.map_err(failed)
-    } else {
-        send(stream, request).await.map_err(failed)
-    }
-}
-
-async fn send<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Answer, String>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let mut body = response.into_body();
-        let mut kept = Vec::new();
-        while kept.len() < BODY_KEPT {
-            match body.frame().await {
-                Some(Ok(frame)) => kept.extend(frame.into_data().unwrap_or_default()),
-                // The status is what counts; a body that breaks off does not change it.
-                Some(Err(_)) | None => break,
-            }
-        }
-        kept.truncate(BODY_KEPT);
-        Ok(Answer { status, body: String::from_utf8_lossy(&kept).into_owned() })
+    let headers = action.http_headers.iter().flatten();
+    let request = Request {
+        method: "GET".to_owned(),
+        headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
+        body: String::new(),
+        user_agent: user_agent(),
+        kept: BODY_KEPT,
     };
-    tokio::pin!(exchange);
-    tokio::select! {
-        answer = &mut exchange => answer,
-        // The connection may end before the answer was read to its end.
-        outcome = connection => match outcome {
-            Ok(()) => exchange.await,
-            Err(error) => Err(error.to_string()),
-        },
-    }
+    // Any certificate will do: a probe asks whether the server answers, not who it is.
+    let secrecy = match secure {
+        true => Secrecy::Tls { config: tls::unverified().map_err(failed)?, name: String::new() },
+        false => Secrecy::Plain,
+    };
+    send(&host, port, &path, &request, &secrecy).await.map_err(failed)
 }
 
-/// TLS that accepts any certificate: a probe asks whether the server answers, not who it is.
-fn unverified() -> Result<Arc<rustls::ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-#[derive(Debug)]
-struct AcceptAny(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// Who asks, as the release of Kubernetes that this node reports.
+pub(super) fn user_agent() -> String {
+    format!("kube-probe/{}", crate::registration::VERSION)
 }

@@ -1,6 +1,5 @@
 //! Startup, readiness and liveness probes.
 
-mod grpc;
 pub(crate) mod http;
 
 use std::net::IpAddr;
@@ -9,6 +8,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 use portolan_base::error::chain;
+use portolan_health::probe::grpc;
+use portolan_health::probe::http::Secrecy;
 use portolan_runtime::{ContainerId, Runtime};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -149,7 +150,10 @@ impl Prober {
         }
         if let Some(action) = &self.probe.grpc {
             let port = u16::try_from(action.port).map_err(|_| format!("invalid port number: {}", action.port))?;
-            return grpc::check(&target.host(None)?, port, action.service.as_deref().unwrap_or_default()).await;
+            let (host, service) = (target.host(None)?, action.service.as_deref().unwrap_or_default());
+            let secrecy = Secrecy::Plain;
+            return grpc::check(&grpc::Call { host: &host, port, service, user_agent: &http::user_agent(), secrecy })
+                .await;
         }
         Err("the probe has no action that this node knows".to_owned())
     }

@@ -5,16 +5,34 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Request;
-use tokio::net::TcpStream;
+
+use super::http::Secrecy;
+use super::socket::{authority, connect};
+
+/// Whom to ask for what.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Host.
+    pub host: &'a str,
+    /// Port.
+    pub port: u16,
+    /// Service; empty means the server as a whole.
+    pub service: &'a str,
+    /// Who asks.
+    pub user_agent: &'a str,
+    /// Over TLS or not.
+    pub secrecy: Secrecy,
+}
 
 /// Asks whether a service serves.
 ///
 /// # Errors
-/// Why it does not, for the event.
-pub(crate) async fn check(host: &str, port: u16, service: &str) -> Result<(), String> {
-    let stream = TcpStream::connect((host, port)).await.map_err(|error| format!("failed to connect: {error}"))?;
+/// Why it does not, in words.
+pub async fn check(call: &Call<'_>) -> Result<(), String> {
+    let stream = connect(call.host, call.port, &call.secrecy, Some("h2")).await;
+    let stream = stream.map_err(|error| format!("failed to connect: {error}"))?;
     let (client, connection) = h2::client::handshake(stream).await.map_err(|error| error.to_string())?;
-    let exchange = exchange(client, host, port, service);
+    let exchange = exchange(client, call);
     tokio::pin!(exchange);
     tokio::select! {
         outcome = &mut exchange => outcome,
@@ -25,18 +43,18 @@ pub(crate) async fn check(host: &str, port: u16, service: &str) -> Result<(), St
     }
 }
 
-async fn exchange(client: h2::client::SendRequest<Bytes>, host: &str, port: u16, service: &str) -> Result<(), String> {
+async fn exchange(client: h2::client::SendRequest<Bytes>, call: &Call<'_>) -> Result<(), String> {
     let text = |error: h2::Error| error.to_string();
     let mut client = client.ready().await.map_err(text)?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let request = Request::post(format!("http://{host}:{port}/grpc.health.v1.Health/Check"))
+    let scheme = if matches!(call.secrecy, Secrecy::Plain) { "http" } else { "https" };
+    let request = Request::post(format!("{scheme}://{}/grpc.health.v1.Health/Check", authority(call.host, call.port)))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .header("user-agent", format!("kube-probe/{}", crate::registration::VERSION))
+        .header("user-agent", call.user_agent)
         .body(())
         .map_err(|error| error.to_string())?;
     let (response, mut sending) = client.send_request(request, false).map_err(text)?;
-    sending.send_data(request_frame(service), true).map_err(text)?;
+    sending.send_data(request_frame(call.service), true).map_err(text)?;
     let response = response.await.map_err(text)?;
     let in_headers = grpc_status(response.headers());
     let mut body = response.into_body();
