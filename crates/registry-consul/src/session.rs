@@ -4,6 +4,8 @@ mod deadlines;
 mod definition;
 pub(crate) mod keeper;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use http::{Method, Response};
