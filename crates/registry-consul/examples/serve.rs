@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_api::typed::ServiceInstance;
+use portolan_api::typed::{ExternalNode, ServiceInstance};
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::Catalog;
 use portolan_client::Informers;
@@ -30,7 +30,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let api = FakeServer::new(Arc::new(SystemClock));
     let informers = Informers::new(api.client());
     let instances = informers.informer::<ServiceInstance>();
-    let registrar = Arc::new(Registrar::new(api.client(), instances.clone()));
+    let machines = informers.informer::<ExternalNode>();
+    let registrar = Arc::new(Registrar::new(api.client(), instances.clone()).with_machines(machines));
     let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
     let changes = Changes::new(snapshots);
 
