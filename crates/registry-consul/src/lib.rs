@@ -32,6 +32,8 @@ mod session;
 mod settle;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod txn;
 mod view;

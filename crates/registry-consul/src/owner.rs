@@ -192,6 +192,14 @@ impl State {
     }
 }
 
+/// Adds a check, or replaces it where it stands: the order stays, so that the same registration is the same.
+pub(crate) fn put_check(checks: &mut Vec<HealthCheck>, check: &HealthCheck) {
+    match checks.iter_mut().find(|known| known.id == check.id) {
+        Some(known) => known.clone_from(check),
+        None => checks.push(check.clone()),
+    }
+}
+
 /// Notes what a check found; `since` moves only with the health.
 pub(crate) fn record(
     results: &mut Vec<HealthCheckStatus>,
