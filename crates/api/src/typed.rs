@@ -11,12 +11,13 @@ mod health_check;
 mod service_instance;
 
 pub use k8s_openapi::api as kinds;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, OverrideMode,
-    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress,
+    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
 };
 
 /// Whether objects of a kind live in namespaces.

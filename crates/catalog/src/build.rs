@@ -1,6 +1,6 @@
 //! From objects to snapshots.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -32,6 +32,21 @@ pub enum Input {
     ExternalNode(Arc<ExternalNode>),
 }
 
+impl Input {
+    /// The revision of the store at which the object became like this; 0 if that is not known.
+    fn revision(&self) -> u64 {
+        let metadata = match self {
+            Self::Service(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
+            Self::Pod(object) => &object.metadata,
+            Self::Node(object) => &object.metadata,
+            Self::Registration(object) => &object.metadata,
+            Self::ExternalNode(object) => &object.metadata,
+        };
+        metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// The kind of an [`Input`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -61,6 +76,12 @@ pub struct Catalog {
     pod_services: HashMap<Key, BTreeSet<Key>>,
     registrations: HashMap<Key, BTreeMap<Arc<str>, Arc<ServiceInstance>>>,
     registration_service: HashMap<Key, Key>,
+    /// Names of machines outside the cluster by their objects' names.
+    machine_names: HashMap<Arc<str>, Arc<str>>,
+    /// Services with registrations on a node, and how many.
+    node_services: HashMap<Arc<str>, BTreeMap<Key, usize>>,
+    /// The highest revision of the store that was heard of.
+    revision: u64,
     address_counts: HashMap<IpAddr, BTreeMap<AddressOwner, usize>>,
     dirty_services: BTreeSet<Key>,
     dirty_addresses: BTreeSet<IpAddr>,
@@ -74,8 +95,15 @@ impl Catalog {
         Self::default()
     }
 
+    /// Notes that everything up to this revision of the store has arrived; the index of the next
+    /// snapshot with a change is not lower.
+    pub fn seen(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
+    }
+
     /// Adds or replaces an object.
     pub fn put(&mut self, input: Input) {
+        self.seen(input.revision());
         match input {
             Input::Service(service) => {
                 let key = Key::new(service.namespace(), service.name());
@@ -92,38 +120,74 @@ impl Catalog {
                     self.replace_pod(&key, old.as_deref(), Some(pod));
                 }
             }
-            Input::Node(node) => {
-                let node = pods::node(&node);
-                if self.current.node(&node.name).is_none_or(|old| !old.is_like(&node)) {
-                    let node = self.stamp_node(node);
-                    self.current.nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
-                    // Instances carry their node's locality. Nodes change rarely (heartbeats do not), so all are derived.
-                    self.dirty_services.extend(self.services.keys().cloned());
-                    self.node_changed();
-                }
-            }
+            Input::Node(node) => self.put_node(pods::node(&node)),
             Input::ExternalNode(object) => {
-                let key = Key::new("", object.name());
                 let node = external_node(&object);
-                if self.current.external_nodes.get(&key).is_none_or(|old| !old.is_like(&node)) {
-                    let node = self.stamp_node(node);
-                    self.current.external_nodes.insert(key, Arc::new(node));
-                    self.node_changed();
+                let before = self.machine_names.insert(object.name().into(), node.name.clone());
+                if let Some(before) = before.filter(|before| *before != node.name) {
+                    self.remove_machine(&before);
                 }
+                self.put_machine(node);
             }
         }
     }
 
-    /// A node that is new or different carries the index of the snapshot that shows it.
-    fn stamp_node(&self, node: Node) -> Node {
-        let next = self.current.index + 1;
-        let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
-        Node { created_index: old.map_or(next, |old| old.created_index), modified_index: next, ..node }
+    fn put_node(&mut self, node: Node) {
+        let old = self.current.node(&node.name);
+        if old.is_some_and(|old| old.is_like(&node)) {
+            return;
+        }
+        if old.is_none_or(|old| old.locality != node.locality) {
+            // Endpoints carry their node's locality, which hardly ever changes.
+            self.dirty_services.extend(self.services.keys().cloned());
+        }
+        let node = self.stamp_node(node);
+        self.current.nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
     }
 
-    fn node_changed(&mut self) {
+    fn put_machine(&mut self, node: Node) {
+        if self.current.external_node(&node.name).is_some_and(|old| old.is_like(&node)) {
+            return;
+        }
+        let node = self.stamp_node(node);
+        self.current.external_nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
+    }
+
+    /// A node that is new or different carries the index of the snapshot that shows it.
+    fn stamp_node(&mut self, node: Node) -> Node {
+        let next = self.next_index();
+        let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
+        let created_index = old.map_or(next, |old| old.created_index);
+        self.touch_node(&node.name);
+        Node { created_index, modified_index: next, ..node }
+    }
+
+    /// The index of the next snapshot, if nothing of a higher revision arrives until then.
+    fn next_index(&self) -> u64 {
+        (self.current.index + 1).max(self.revision)
+    }
+
+    /// A node changed; its checks count for the registrations on it.
+    fn touch_node(&mut self, name: &Arc<str>) {
+        let next = self.next_index();
+        self.current.node_indexes.insert(name.clone(), next);
+        self.current.nodes_index = next;
+        self.dirty_services.extend(self.node_services.get(name).into_iter().flat_map(BTreeMap::keys).cloned());
         self.changed = true;
-        self.current.nodes_index = self.current.index + 1;
+    }
+
+    fn remove_machine(&mut self, name: &Arc<str>) {
+        if self.current.external_nodes.remove(&Key::new("", name.clone())).is_some() {
+            self.forget_node(name);
+        }
+    }
+
+    fn forget_node(&mut self, name: &Arc<str>) {
+        self.touch_node(name);
+        if self.current.node(name).is_none() && self.current.external_node(name).is_none() {
+            self.current.node_indexes.remove(name);
+            self.current.extinction[1] = self.next_index();
+        }
     }
 
     /// Removes an object; one that was never added is ignored.
@@ -142,13 +206,13 @@ impl Catalog {
                 }
             }
             Kind::ExternalNode => {
-                if self.current.external_nodes.remove(&Key::new("", key.name.clone())).is_some() {
-                    self.node_changed();
+                if let Some(name) = self.machine_names.remove(&key.name) {
+                    self.remove_machine(&name);
                 }
             }
             Kind::Node => {
                 if self.current.nodes.remove(&Key::new("", key.name.clone())).is_some() {
-                    self.node_changed();
+                    self.forget_node(&key.name);
                 }
             }
         }
@@ -157,15 +221,72 @@ impl Catalog {
     /// The state after everything fed so far. The same `index` means the same state.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         for key in std::mem::take(&mut self.dirty_services) {
+            let before = (self.current.services.get(&key).cloned(), self.current.instances.get(&key).cloned());
             self.derive_service(&key);
+            self.index_service(&key, before);
         }
         for address in std::mem::take(&mut self.dirty_addresses) {
             self.derive_address(address);
         }
         if std::mem::take(&mut self.changed) {
-            self.current.index += 1;
+            self.current.index = self.next_index();
+        }
+        if self.current.first_index == 0 {
+            self.begin();
         }
         Arc::new(self.current.clone())
+    }
+
+    /// Everything in the first snapshot has its index: what it was before this process started is not
+    /// known, but not higher.
+    fn begin(&mut self) {
+        if self.revision == 0 && self.current.index == 0 {
+            return;
+        }
+        self.current.index = self.current.index.max(self.revision).max(1);
+        self.current.first_index = self.current.index;
+        (self.current.service_indexes, self.current.node_indexes) = Default::default();
+    }
+
+    /// Raises the indexes of a service, and of the nodes of its instances, if it is no longer as before.
+    fn index_service(&mut self, key: &Key, (service, instances): (Option<Arc<Service>>, Option<Arc<[Arc<Instance>]>>)) {
+        let next = self.next_index();
+        let (new_service, new_instances) = (self.current.services.get(key), self.current.instances.get(key));
+        let same_service = match (&service, new_service) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let (old, new) = (instances.as_deref().unwrap_or_default(), new_instances.map_or(&[][..], |new| new));
+        let same = |left: &[Arc<Instance>], right: &[Arc<Instance>]| {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
+        };
+        if same_service && same(old, new) {
+            return;
+        }
+        let listed = |instance: &Arc<Instance>| (instance.id.clone(), instance.address.clone(), instance.tags.clone());
+        let other_set = service.is_some() != new_service.is_some()
+            || old.len() != new.len()
+            || old.iter().map(listed).ne(new.iter().map(listed));
+        let gone = new_service.is_none() && new.is_empty();
+        let known: HashSet<*const Instance> = new.iter().map(Arc::as_ptr).collect();
+        let before: HashSet<*const Instance> = old.iter().map(Arc::as_ptr).collect();
+        let changed = old.iter().filter(|instance| !known.contains(&Arc::as_ptr(instance)));
+        let changed = changed.chain(new.iter().filter(|instance| !before.contains(&Arc::as_ptr(instance))));
+        let nodes: BTreeSet<Arc<str>> = changed.map(|instance| instance.node.clone()).collect();
+        if gone {
+            self.current.service_indexes.remove(key);
+            self.current.extinction[0] = next;
+        } else {
+            self.current.service_indexes.insert(key.clone(), next);
+        }
+        if other_set {
+            self.current.services_index = next;
+        }
+        for node in nodes {
+            if self.current.node(&node).is_some() || self.current.external_node(&node).is_some() {
+                self.current.node_indexes.insert(node, next);
+            }
+        }
     }
 
     fn put_slice(&mut self, slice: Arc<EndpointSlice>) {
@@ -201,17 +322,43 @@ impl Catalog {
             self.remove_registration(&key);
         }
         self.registration_service.insert(key.clone(), service.clone());
-        self.registrations.entry(service.clone()).or_default().insert(key.name, object);
+        let node: Arc<str> = object.spec.node.as_str().into();
+        let old = self.registrations.entry(service.clone()).or_default().insert(key.name, object);
+        if old.as_ref().is_none_or(|old| *old.spec.node != *node) {
+            if let Some(old) = old {
+                self.leave_node(&old.spec.node, &service);
+            }
+            if !node.is_empty() {
+                *self.node_services.entry(node).or_default().entry(service.clone()).or_default() += 1;
+            }
+        }
         self.dirty_services.insert(service);
+    }
+
+    fn leave_node(&mut self, node: &str, service: &Key) {
+        let Some(services) = self.node_services.get_mut(node) else { return };
+        if let Some(count) = services.get_mut(service) {
+            *count -= 1;
+            if *count == 0 {
+                services.remove(service);
+            }
+        }
+        if services.is_empty() {
+            self.node_services.remove(node);
+        }
     }
 
     fn remove_registration(&mut self, key: &Key) {
         let Some(service) = self.registration_service.remove(key) else { return };
+        let mut removed = None;
         if let Some(objects) = self.registrations.get_mut(&service) {
-            objects.remove(&key.name);
+            removed = objects.remove(&key.name);
             if objects.is_empty() {
                 self.registrations.remove(&service);
             }
+        }
+        if let Some(removed) = removed {
+            self.leave_node(&removed.spec.node, &service);
         }
         self.dirty_services.insert(service);
     }
@@ -282,11 +429,14 @@ impl Catalog {
             instances.extend(service.endpoints.iter().map(|endpoint| Arc::new(self.instance(service, endpoint))));
         }
         let registered = self.registrations.get(key).into_iter().flat_map(BTreeMap::values);
-        instances.extend(registered.map(|object| Arc::new(registered_instance(object))));
+        instances.extend(registered.map(|object| {
+            let node = self.current.external_node(&object.spec.node).or_else(|| self.current.node(&object.spec.node));
+            Arc::new(registered_instance(object, node.map(Arc::as_ref)))
+        }));
         instances.sort_by(|left, right| left.id.cmp(&right.id).then_with(|| left.address.cmp(&right.address)));
         instances.dedup_by(|left, right| left.id == right.id && left.address == right.address);
         let old = self.current.instances.get(key).map_or(&[][..], |old| old);
-        let next = self.current.index + 1;
+        let next = self.next_index();
         for instance in &mut instances {
             let before = old.iter().find(|before| before.id == instance.id && before.address == instance.address);
             let stamp = match before {

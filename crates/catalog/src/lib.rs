@@ -6,7 +6,9 @@
 //! snapshot it saw last learns what changed by [`Snapshot::changed_services`] without a feed of
 //! events. Nothing here does input or output or reads a clock.
 
+pub mod balance;
 mod build;
+mod explain;
 mod model;
 mod persistent;
 mod pods;
@@ -16,7 +18,9 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
+pub use balance::pick;
 pub use build::{Catalog, Input, Kind};
+pub use explain::explain;
 pub use model::{
     Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,

@@ -386,6 +386,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Since when it stays although its lease ran out, because too many ran out at once.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        let status = self.registration.as_ref()?.status.as_ref()?;
+        status.lease_held_since.as_ref().map(|time| time.0)
+    }
+
     /// Whether both are the same but for the indexes of the snapshots that show them.
     pub fn is_like(&self, other: &Self) -> bool {
         let (created_index, modified_index) = (self.created_index, self.modified_index);

@@ -21,6 +21,13 @@ pub enum AddressOwner {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub(crate) index: u64,
+    /// Index of the first snapshot, below which no other index is told.
+    pub(crate) first_index: u64,
+    pub(crate) service_indexes: PersistentMap<Key, u64>,
+    pub(crate) node_indexes: PersistentMap<Arc<str>, u64>,
+    /// When a service, or a node, was removed last.
+    pub(crate) extinction: [u64; 2],
+    pub(crate) services_index: u64,
     pub(crate) nodes_index: u64,
     pub(crate) services: PersistentMap<Key, Arc<Service>>,
     pub(crate) instances: PersistentMap<Key, Arc<[Arc<Instance>]>>,
@@ -31,14 +38,40 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Number of this state: rises whenever, and only when, something changed.
+    /// Number of this state: rises whenever, and only when, something changed. It follows the revisions
+    /// of the store, so it does not go back when a process starts anew; 0 means that nothing is
+    /// known yet.
     pub fn index(&self) -> u64 {
         self.index
     }
 
-    /// Index of the snapshot in which a node, of the cluster or outside, last changed.
+    /// Index of the last change of a service: of itself, of an instance, or the removal of one. Of a
+    /// service that does not exist, that of the last removal of any, so that it never goes back.
+    pub fn service_index(&self, namespace: &str, name: &str) -> u64 {
+        let known = self.service_indexes.get(&(namespace, name) as &dyn KeyParts).copied();
+        let exists = || self.service(namespace, name).is_some() || self.instances_of(namespace, name).is_some();
+        let unknown = || if exists() { 0 } else { self.extinction[0] };
+        known.unwrap_or_else(unknown).max(self.first_index)
+    }
+
+    /// Index of the last change of a node: of itself, or of an instance on it. As of services, never
+    /// goes back.
+    pub fn node_index(&self, name: &str) -> u64 {
+        let known = self.node_indexes.get(name).copied();
+        let exists = || self.node(name).is_some() || self.external_node(name).is_some();
+        let unknown = || if exists() { 0 } else { self.extinction[1] };
+        known.unwrap_or_else(unknown).max(self.first_index)
+    }
+
+    /// Index of the last change of the set of services: one appeared or went, an instance appeared or
+    /// went, or tags changed. Changes of health are none.
+    pub fn services_index(&self) -> u64 {
+        self.services_index.max(self.first_index)
+    }
+
+    /// Index of the last change of any node.
     pub fn nodes_index(&self) -> u64 {
-        self.nodes_index
+        self.nodes_index.max(self.first_index)
     }
 
     /// A service by namespace and name.
@@ -104,7 +137,7 @@ impl Snapshot {
 
     /// A machine outside the cluster by its name.
     pub fn external_node(&self, name: &str) -> Option<&Arc<Node>> {
-        self.external_nodes().find(|node| &*node.name == name)
+        self.external_nodes.get(&("", name) as &dyn KeyParts)
     }
 
     /// All machines outside the cluster, in no particular order.

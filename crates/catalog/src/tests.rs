@@ -153,3 +153,86 @@ fn a_terminating_endpoint_serves_only_while_none_is_ready() {
         assert_eq!(addresses, expected);
     }
 }
+
+fn registration(name: &str, node: &str, tag: &str, version: u64) -> Input {
+    Input::Registration(decode::<portolan_api::typed::ServiceInstance>(&json!({
+        "metadata": {"namespace": "default", "name": name, "resourceVersion": version.to_string()},
+        "spec": {"service": "web", "instanceId": name, "address": "192.0.2.1", "node": node, "tags": [tag]},
+        "status": {"health": "passing"}
+    })))
+}
+
+fn machine(health: &str, version: u64) -> Input {
+    Input::ExternalNode(decode::<portolan_api::typed::ExternalNode>(&json!({
+        "metadata": {"name": "object-of-vm", "resourceVersion": version.to_string()},
+        "spec": {"node": "VM", "address": "192.0.2.1", "checks": [{"id": "up", "type": "external"}]},
+        "status": {"checks": [{"id": "up", "health": health, "output": "disk"}]}
+    })))
+}
+
+#[test]
+fn the_checks_of_a_machine_count_for_what_runs_on_it() {
+    let mut catalog = Catalog::new();
+    catalog.put(registration("a", "VM", "", 1));
+    catalog.put(registration("b", "", "", 2));
+    let shown = |catalog: &mut Catalog| {
+        let snapshot = catalog.snapshot();
+        let all = snapshot.instances_of("default", "web").expect("registered");
+        all.iter()
+            .map(|it| format!("{} {}: {}", it.id, it.health.status.as_str(), it.health.reason))
+            .collect::<Vec<_>>()
+    };
+    let (fine, other) = ("a passing: registered without a lease", "b passing: registered without a lease");
+    assert_eq!(shown(&mut catalog), [fine, other]);
+    catalog.put(machine("warning", 3));
+    assert_eq!(shown(&mut catalog), ["a warning: node VM, check up: disk", other]);
+    catalog.put(machine("passing", 4));
+    assert_eq!(shown(&mut catalog), [fine, other]);
+    catalog.put(machine("critical", 5));
+    assert_eq!(shown(&mut catalog), ["a critical: node VM, check up: disk", other]);
+    catalog.remove(Kind::ExternalNode, &Key::new("", "object-of-vm"));
+    assert_eq!(shown(&mut catalog), [fine, other]);
+}
+
+#[test]
+fn indexes_follow_revisions_and_never_go_back() {
+    let mut catalog = Catalog::new();
+    assert_eq!(catalog.snapshot().index(), 0, "nothing is known yet");
+    catalog.put(registration("a", "VM", "x", 100));
+    catalog.put(service("other", "10.43.0.20"));
+    catalog.put(machine("passing", 90));
+    let indexes = |snapshot: &Snapshot| {
+        let services = ["web", "other", "none"].map(|name| snapshot.service_index("default", name));
+        (snapshot.index(), services, snapshot.node_index("VM"), snapshot.services_index(), snapshot.nodes_index())
+    };
+    // The list was complete up to here.
+    catalog.seen(120);
+    assert_eq!(indexes(&catalog.snapshot()), (120, [120, 120, 120], 120, 120, 120));
+    // Another tag; a late event; a check of the machine; a removal.
+    catalog.put(registration("a", "VM", "y", 130));
+    assert_eq!(indexes(&catalog.snapshot()), (130, [130, 120, 120], 130, 130, 120));
+    catalog.put(registration("b", "", "y", 125));
+    assert_eq!(indexes(&catalog.snapshot()), (131, [131, 120, 120], 130, 131, 120));
+    catalog.put(machine("warning", 140));
+    assert_eq!(indexes(&catalog.snapshot()), (140, [140, 120, 120], 140, 131, 140));
+    catalog.put(machine("warning", 150));
+    assert_eq!(indexes(&catalog.snapshot()).0, 140, "nothing changed");
+    catalog.remove(Kind::Registration, &Key::new("default", "a"));
+    catalog.remove(Kind::Registration, &Key::new("default", "b"));
+    let last = catalog.snapshot();
+    assert_eq!(indexes(&last), (150, [150, 120, 150], 150, 150, 140));
+    // A new process, after the same history and a removal of something else.
+    let mut next = Catalog::new();
+    next.put(service("other", "10.43.0.20"));
+    next.put(machine("warning", 150));
+    next.seen(152);
+    let next = next.snapshot();
+    assert_eq!(indexes(&next), (152, [152, 152, 152], 152, 152, 152));
+}
+
+#[test]
+fn a_snapshot_of_nothing_has_an_index_once_it_is_known_to_be_nothing() {
+    let mut catalog = Catalog::new();
+    catalog.seen(7);
+    assert_eq!((catalog.snapshot().index(), catalog.snapshot().service_index("default", "web")), (7, 7));
+}

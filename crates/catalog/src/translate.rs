@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_api::typed::{
-    ExternalNode, Health as StoredHealth, HealthCheck, HealthCheckStatus, LeaseKind, Object as _, ServiceInstance,
+    ExternalNode, Health as StoredHealth, HealthCheck, HealthCheckStatus, Object as _, ServiceInstance,
 };
 
 use crate::model::{
@@ -126,18 +126,38 @@ pub(crate) fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> 
     endpoints.into()
 }
 
-/// An instance that registered itself.
-pub(crate) fn registered_instance(object: &Arc<ServiceInstance>) -> Instance {
+/// How an instance is, all things considered: as it is itself, or as its machine is if that is worse.
+fn health_on(object: &ServiceInstance, node: Option<&Node>) -> Health {
+    let verdict = object.verdict();
+    let own = status(verdict.health);
+    let worst = node.and_then(|node| node.checks.iter().max_by_key(|check| check.status));
+    match worst {
+        // An administrator's decision stands above all checks.
+        Some(check) if check.status > own && object.spec.administrative.is_none() => {
+            let output = check.output.trim();
+            let colon = if output.is_empty() { "" } else { ": " };
+            let reason = format!("node {}, check {}{colon}{output}", object.spec.node, check.name);
+            Health { status: check.status, reason, since: check.since }
+        }
+        _ => {
+            let reason = match verdict.reason {
+                reason if !reason.is_empty() => reason,
+                _ if object.lease_ttl().is_some() => "registered, its lease is kept".into(),
+                _ => "registered without a lease".into(),
+            };
+            let created = || object.metadata.creation_timestamp.as_ref();
+            Health { status: own, reason, since: verdict.since.as_ref().or_else(created).map(|time| time.0) }
+        }
+    }
+}
+
+/// An instance that registered itself, on a node that is known or not.
+pub(crate) fn registered_instance(object: &Arc<ServiceInstance>, node: Option<&Node>) -> Instance {
     let spec = &object.spec;
     let id: Arc<str> =
         if spec.instance_id.is_empty() { object.name().into() } else { spec.instance_id.as_str().into() };
-    let since = object.status.as_ref().and_then(|status| status.since.as_ref());
-    let (health, reason) = object.effective_health();
     let weight = |value: i32| u32::try_from(value).unwrap_or(0);
     let locality = spec.locality.clone().unwrap_or_default();
-    let lease = spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl);
-    let ttl = lease.and_then(|lease| lease.ttl_seconds).and_then(|seconds| u64::try_from(seconds).ok());
-    let created = object.metadata.creation_timestamp.as_ref();
     Instance {
         name: id.clone(),
         service: spec.service.as_str().into(),
@@ -152,15 +172,7 @@ pub(crate) fn registered_instance(object: &Arc<ServiceInstance>) -> Instance {
                 Some(InstancePort { name: port.name.as_str().into(), port: u16::try_from(port.port).ok()?, protocol })
             })
             .collect(),
-        health: Health {
-            status: status(health),
-            reason: match (reason, ttl) {
-                (reason, _) if !reason.is_empty() => reason,
-                (_, Some(_)) => "registered, its lease is kept".into(),
-                (_, None) => "registered without a lease".into(),
-            },
-            since: since.or(created).map(|time| time.0),
-        },
+        health: health_on(object, node),
         node: spec.node.as_str().into(),
         tags: spec.tags.clone(),
         labels: object.metadata.labels.clone().unwrap_or_default(),
@@ -171,7 +183,7 @@ pub(crate) fn registered_instance(object: &Arc<ServiceInstance>) -> Instance {
             warning: weight(weights.warning),
         }),
         locality: Locality { region: locality.region, zone: locality.zone, rack: locality.rack },
-        ttl: ttl.map(Duration::from_secs),
+        ttl: object.lease_ttl(),
         origin: Origin::Registry,
         checks: checks(&spec.checks, object.status.as_ref().map_or(&[], |status| &status.checks)),
         registration: Some(object.clone()),

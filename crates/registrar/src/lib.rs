@@ -1,17 +1,30 @@
-//! What every dialect of the registry stands on: registrations and their leases, names, waiting for
-//! changes, and the HTTP listener.
+//! What every dialect of the registry stands on: registrations and their leases, checks that others
+//! report, names, waiting for changes, and the HTTP listener.
 //!
 //! A dialect translates its clients' requests into [`Registrar`] calls and its answers from the
 //! catalog's snapshots; it never talks to another dialect.
 
+mod alias;
 mod changes;
+mod checks;
+mod counters;
 mod error;
 pub mod http;
+mod kept;
 mod lease;
 mod names;
+mod policy;
 mod registrar;
+mod report;
+mod run;
+mod timers;
+
+#[cfg(test)]
+mod tests;
 
 pub use changes::Changes;
+pub use counters::{Counter, Counters};
 pub use error::Error;
 pub use names::{find_service, object_name, published_name};
+pub use policy::{Decision, PartitionPolicy, Stage, Standing};
 pub use registrar::{Outcome, Registrar};

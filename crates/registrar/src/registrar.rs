@@ -1,19 +1,24 @@
 //! Keeps registrations: writes them through the API, and their leases in memory.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use portolan_api::typed::{LeaseKind, Object, ServiceInstance, ServiceInstanceStatus};
-use portolan_client::{Client, DeleteOptions, Informer, Key};
+use portolan_api::typed::{ExternalNode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+use portolan_base::{Clock, SystemClock};
+use portolan_client::{Client, Informer, Key};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Error;
+use crate::alias::Target;
+use crate::checks::{Checks, Owner};
+use crate::counters::Counters;
+use crate::kept::{Kept, Part};
 use crate::lease::Leases;
-
-/// How soon a deletion that the API did not take is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::policy::PartitionPolicy;
+use crate::run::Job;
 
 /// What a registration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +31,74 @@ pub enum Outcome {
     Unchanged,
 }
 
-/// The registrations and their leases.
+/// The registrations, their leases, and the checks that others report.
+///
+/// What was written through it is read from it at once, whether or not the informers have heard of it.
 pub struct Registrar {
     client: Client,
-    instances: Informer<ServiceInstance>,
-    leases: Mutex<Leases>,
-    /// A lease was added that may end before the one that is waited for.
-    added: Notify,
+    pub(crate) instances: Kept<ServiceInstance>,
+    pub(crate) machines: Option<Kept<ExternalNode>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policy: PartitionPolicy,
+    pub(crate) table: Mutex<Table>,
+    pub(crate) checks: Mutex<Checks>,
+    pub(crate) aliases: Mutex<Aliases>,
+    pub(crate) todo: Mutex<VecDeque<Job>>,
+    /// Something is to be done, or a time was added that may end before the one that is waited for.
+    pub(crate) woken: Notify,
+    pub(crate) counters: Counters,
+}
+
+/// Leases, and what is on its way out because one ended.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) leases: Leases,
+    pub(crate) ending: HashSet<Key>,
+}
+
+/// Who follows whom.
+#[derive(Debug, Default)]
+pub(crate) struct Aliases {
+    pub(crate) followers: HashMap<Target, HashSet<Owner>>,
+    pub(crate) followed: HashMap<Owner, Vec<Target>>,
+    /// Objects of machines by the machines' own names.
+    pub(crate) machines: HashMap<String, Key>,
 }
 
 impl Registrar {
     /// Writes through `client` and reads what is there from `instances`; [`Registrar::run`] must be running.
     pub fn new(client: Client, instances: Informer<ServiceInstance>) -> Self {
-        Self { client, instances, leases: Mutex::default(), added: Notify::new() }
+        Self {
+            instances: Kept::new(client.clone(), instances),
+            client,
+            machines: None,
+            clock: Arc::new(SystemClock),
+            policy: PartitionPolicy::default(),
+            table: Mutex::default(),
+            checks: Mutex::default(),
+            aliases: Mutex::default(),
+            todo: Mutex::default(),
+            woken: Notify::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Also takes reports of the checks of machines outside the cluster.
+    pub fn with_machines(mut self, machines: Informer<ExternalNode>) -> Self {
+        self.machines = Some(Kept::new(self.client.clone(), machines));
+        self
+    }
+
+    /// Reads the time from `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Tells faults of the network from deaths by this policy.
+    pub fn with_policy(mut self, policy: PartitionPolicy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Registers an instance, known by its namespace and name; its lease is full from now.
@@ -47,50 +107,48 @@ impl Registrar {
     ///
     /// # Errors
     /// The API refused it.
-    pub async fn register(&self, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
+    pub async fn register(&self, mut wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
         let key = Key::of(&wanted);
-        let present = self.instances.get(&key.namespace, &key.name);
-        let (outcome, instance) = match present {
-            Some(present) if self.is_ending(&key, &present) => {
+        wanted.spec.fill_defaults(&key.name);
+        let is_ending = self.table.lock().ending.contains(&key);
+        let (outcome, instance) = match self.instances.get(&key) {
+            Some(present) if is_ending => {
                 // Its deletion is under way and asks for its UID; a new object is not meant by it.
-                let _ = self
-                    .client
-                    .delete::<ServiceInstance>(&key.namespace, &key.name, &DeleteOptions::uid(present.uid()))
-                    .await;
-                self.create(wanted).await?
+                self.instances.delete(&key, portolan_api::typed::Object::uid(&*present)).await?;
+                self.create(&key, wanted).await?
             }
             Some(present) if present.spec == wanted.spec => (Outcome::Unchanged, present),
-            Some(present) => (Outcome::Changed, self.change((*present).clone(), wanted).await?),
-            None => self.create(wanted).await?,
+            Some(_) => (Outcome::Changed, self.replace(&key, wanted).await?),
+            None => self.create(&key, wanted).await?,
         };
-        match time_to_live(&instance) {
-            Some(ttl) => self.leases.lock().grant(&key, ttl, Instant::now()),
-            None => self.leases.lock().end(&key),
+        let was_held = {
+            let leases = &mut self.table.lock().leases;
+            match instance.lease_ttl() {
+                Some(ttl) => leases.grant(&key, &instance.spec.service, ttl, Instant::now()),
+                None => {
+                    leases.end(&key);
+                    false
+                }
+            }
+        };
+        if was_held {
+            self.todo.lock().push_back(Job::Release(key));
         }
-        self.added.notify_one();
+        self.woken.notify_one();
         Ok((outcome, instance))
     }
 
-    /// Whether an instance has lost its lease and is only still seen.
-    fn is_ending(&self, key: &Key, instance: &ServiceInstance) -> bool {
-        time_to_live(instance).is_some() && self.leases.lock().renew(key, Instant::now()).is_none()
-    }
-
-    async fn create(&self, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
-        match self.client.create(&wanted).await {
-            Ok(created) => Ok((Outcome::Created, Arc::new(created))),
-            // Registered a moment ago, and our copy has not heard of it yet.
-            Err(error) if error.is_already_exists() => {
-                let present = self.client.get(wanted.namespace(), wanted.name()).await.map_err(Error::Api)?;
-                Ok((Outcome::Changed, self.change(present, wanted).await?))
-            }
-            Err(error) => Err(Error::Api(error)),
+    async fn create(&self, key: &Key, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
+        match self.instances.create(key, &wanted).await? {
+            Some(created) => Ok((Outcome::Created, created)),
+            // Registered a moment ago through another server.
+            None => Ok((Outcome::Changed, self.replace(key, wanted).await?)),
         }
     }
 
-    async fn change(&self, present: ServiceInstance, wanted: ServiceInstance) -> Result<Arc<ServiceInstance>, Error> {
-        let changed = ServiceInstance { spec: wanted.spec, ..present };
-        self.client.update(&changed).await.map(Arc::new).map_err(Error::Api)
+    async fn replace(&self, key: &Key, wanted: ServiceInstance) -> Result<Arc<ServiceInstance>, Error> {
+        let edit = |spec: &mut ServiceInstanceSpec| *spec = wanted.spec.clone();
+        self.change_spec(key, edit).await
     }
 
     /// Changes the specification of an instance by `edit`; nothing is written if that changes nothing.
@@ -100,21 +158,14 @@ impl Registrar {
     pub async fn change_spec(
         &self,
         key: &Key,
-        edit: impl Fn(&mut portolan_api::typed::ServiceInstanceSpec) + Send + Sync,
+        edit: impl Fn(&mut ServiceInstanceSpec) + Send + Sync,
     ) -> Result<Arc<ServiceInstance>, Error> {
-        let mut present = self.present(key).await?;
-        loop {
-            let mut changed = (*present).clone();
-            edit(&mut changed.spec);
-            if changed.spec == present.spec {
-                return Ok(present);
-            }
-            match self.client.update(&changed).await {
-                Ok(written) => return Ok(Arc::new(written)),
-                Err(error) if error.is_conflict() => present = self.read(key).await?,
-                Err(error) => return Err(Error::Api(error)),
-            }
-        }
+        let edit = |object: &mut ServiceInstance| {
+            let before = object.spec.clone();
+            edit(&mut object.spec);
+            object.spec != before
+        };
+        self.instances.change(key, Part::Specification, edit).await
     }
 
     /// Changes the status of an instance by `edit`; nothing is written if that changes nothing.
@@ -126,46 +177,29 @@ impl Registrar {
         key: &Key,
         edit: impl Fn(&ServiceInstance, &mut ServiceInstanceStatus) + Send + Sync,
     ) -> Result<Arc<ServiceInstance>, Error> {
-        let mut present = self.present(key).await?;
-        loop {
-            let mut status = present.status.clone().unwrap_or_default();
-            edit(&present, &mut status);
-            if present.status.as_ref() == Some(&status) {
-                return Ok(present);
-            }
-            let changed = ServiceInstance { status: Some(status), ..(*present).clone() };
-            match self.client.update_status(&changed).await {
-                Ok(written) => return Ok(Arc::new(written)),
-                Err(error) if error.is_conflict() => present = self.read(key).await?,
-                Err(error) => return Err(Error::Api(error)),
-            }
-        }
+        let edit = |object: &mut ServiceInstance| {
+            let mut status = object.status.clone().unwrap_or_default();
+            edit(object, &mut status);
+            let changed = object.status.as_ref() != Some(&status);
+            object.status = Some(status);
+            changed
+        };
+        self.instances.change(key, Part::Status, edit).await
     }
 
-    /// From our copy, or from the API if that has not heard of it yet.
-    async fn present(&self, key: &Key) -> Result<Arc<ServiceInstance>, Error> {
-        match self.instances.get(&key.namespace, &key.name) {
-            Some(present) => Ok(present),
-            None => self.read(key).await,
-        }
-    }
-
-    async fn read(&self, key: &Key) -> Result<Arc<ServiceInstance>, Error> {
-        match self.client.get(&key.namespace, &key.name).await {
-            Ok(present) => Ok(Arc::new(present)),
-            Err(error) if error.is_not_found() => Err(Error::NotFound(format!("{key} is not registered"))),
-            Err(error) => Err(Error::Api(error)),
-        }
-    }
-
-    /// Makes the lease of an instance full again; nothing is written.
+    /// Makes the lease of an instance full again; nothing is written, unless it was held.
     ///
     /// # Errors
     /// There is no such lease.
     pub fn renew(&self, key: &Key) -> Result<Duration, Error> {
-        self.leases.lock().renew(key, Instant::now()).ok_or_else(|| {
+        let renewal = self.table.lock().leases.renew(key, Instant::now()).ok_or_else(|| {
             Error::NotFound(format!("{key} has no lease: it ended or was never registered with one; register again"))
-        })
+        })?;
+        if renewal.was_held {
+            self.todo.lock().push_back(Job::Release(key.clone()));
+            self.woken.notify_one();
+        }
+        Ok(renewal.ttl)
     }
 
     /// Ends a registration.
@@ -173,86 +207,33 @@ impl Registrar {
     /// # Errors
     /// There is no such instance, or the API refused.
     pub async fn deregister(&self, key: &Key) -> Result<(), Error> {
-        let deleted = self.client.delete::<ServiceInstance>(&key.namespace, &key.name, &DeleteOptions::default()).await;
-        match deleted {
-            Ok(()) => {
-                self.leases.lock().end(key);
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => Err(Error::NotFound(format!("{key} is not registered"))),
-            Err(error) => Err(Error::Api(error)),
-        }
+        let existed = self.instances.delete(key, "").await?;
+        self.table.lock().leases.end(key);
+        if existed { Ok(()) } else { Err(Error::NotFound(format!("{key} is not registered"))) }
     }
 
-    /// A registration as the API has it.
+    /// A registration, what was written through this registrar a moment ago included.
     pub fn instance(&self, key: &Key) -> Option<Arc<ServiceInstance>> {
-        self.instances.get(&key.namespace, &key.name)
+        self.instances.get(key)
     }
 
     /// All registrations as the API has them.
     pub fn informer(&self) -> &Informer<ServiceInstance> {
-        &self.instances
+        self.instances.informer()
     }
 
     /// What is left of an instance's lease.
     pub fn lease_remaining(&self, key: &Key) -> Option<Duration> {
-        self.leases.lock().remaining(key, Instant::now())
+        self.table.lock().leases.remaining(key, Instant::now())
     }
 
-    /// Follows the objects (whoever made them) and ends what was not heard of for a whole lease.
-    ///
-    /// After a start every instance gets one full lease: it could not have renewed while nobody
-    /// listened.
-    pub async fn run(&self) {
-        self.instances.synced().await;
-        let mut keys = self.instances.keys();
-        loop {
-            let next = self.leases.lock().next();
-            let due = async {
-                match next {
-                    Some(instant) => tokio::time::sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                changed = keys.next() => self.follow(changed),
-                () = self.added.notified() => {}
-                () = due => self.expire().await,
-            }
-        }
+    /// How many leases there are.
+    pub fn lease_count(&self) -> usize {
+        self.table.lock().leases.len()
     }
 
-    fn follow(&self, changed: impl IntoIterator<Item = Key>) {
-        let (mut leases, now) = (self.leases.lock(), Instant::now());
-        for key in changed {
-            match self.instances.get(&key.namespace, &key.name).as_deref().and_then(time_to_live) {
-                Some(ttl) => leases.ensure(&key, ttl, now),
-                None => leases.end(&key),
-            }
-        }
+    /// What happened so far, for metrics.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
-
-    async fn expire(&self) {
-        let expired = self.leases.lock().expired(Instant::now());
-        for key in expired {
-            // The precondition spares an instance that registered anew in the meantime.
-            let Some(instance) = self.instances.get(&key.namespace, &key.name) else { continue };
-            let options = DeleteOptions::uid(instance.uid());
-            match self.client.delete::<ServiceInstance>(&key.namespace, &key.name, &options).await {
-                Ok(()) => tracing::info!(instance = %key, "lease ended, instance removed"),
-                Err(error) if error.is_not_found() || error.is_conflict() => {}
-                Err(error) => {
-                    tracing::warn!(instance = %key, error = %portolan_base::error::chain(&error), "cannot remove an instance whose lease ended; trying again");
-                    self.leases.lock().grant(&key, RETRY, Instant::now());
-                }
-            }
-        }
-    }
-}
-
-/// The time to live of an instance, if it has one.
-fn time_to_live(instance: &ServiceInstance) -> Option<Duration> {
-    let lease = instance.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
-    let seconds = u64::try_from(lease.ttl_seconds?).ok()?.max(1);
-    Some(Duration::from_secs(seconds))
 }

@@ -249,7 +249,8 @@ pub(crate) fn node_checks(machine: &Machine) -> impl Iterator<Item = Value> + '_
 
 /// The checks of an instance: its own, that of a maintenance, and if it is worse than these say, one
 /// that says why.
-pub(crate) fn service_checks(instance: &Instance, node: &str) -> Vec<Value> {
+pub(crate) fn service_checks(instance: &Instance, machine: &Machine) -> Vec<Value> {
+    let node = &*machine.name;
     let wanted = instance.registration.as_ref().map_or(&[][..], |registration| &registration.spec.checks);
     let mut entries: Vec<Value> = instance
         .checks
@@ -263,7 +264,9 @@ pub(crate) fn service_checks(instance: &Instance, node: &str) -> Vec<Value> {
             entry
         })
         .collect();
-    let mut worst = instance.checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
+    // The verdict on the instance takes its machine in, whose checks stand for themselves.
+    let own = instance.checks.iter().map(|check| check.status);
+    let mut worst = own.max().unwrap_or(Status::Passing).max(machine.status());
     let administrative =
         instance.registration.as_ref().and_then(|registration| registration.spec.administrative.as_ref());
     if let Some(decision) = administrative.filter(|decision| decision.mode != OverrideMode::Up) {

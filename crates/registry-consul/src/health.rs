@@ -63,7 +63,7 @@ async fn service(state: &State, request: &Request, name: &str, kind: Kind) -> Re
 
 pub(crate) fn with_checks(state: &State, (instance, machine): &Placed) -> Value {
     let mut checks: Vec<Value> = entry::node_checks(machine).collect();
-    checks.extend(entry::service_checks(instance, &machine.name));
+    checks.extend(entry::service_checks(instance, machine));
     json!({
         "Node": entry::node(machine, &state.identity.datacenter),
         "Service": entry::service(instance),
@@ -78,7 +78,7 @@ async fn checks(state: &State, request: &Request, name: &str) -> Result<Response
     }
     let build = |snapshot: &Snapshot| {
         let placed = question.instances(state, snapshot, name);
-        let entries = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, &machine.name));
+        let entries = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, machine));
         Ok(Found::Value(filtered(&question.filter, entries)))
     };
     let scope = |snapshot: &Snapshot| scope_of(snapshot, name);
@@ -98,7 +98,7 @@ async fn node(state: &State, request: &Request, name: &str) -> Result<Response<B
         };
         let here = everything(state, snapshot).filter(|instance| machines.name_of(instance) == &*machine.name);
         let placed = question.placed(state, snapshot, here);
-        let of_services = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, &machine.name));
+        let of_services = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, machine));
         Ok(Found::Value(filtered(&question.filter, entry::node_checks(machine).chain(of_services))))
     };
     let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
@@ -120,7 +120,7 @@ async fn with_status(state: &State, request: &Request, status: &str) -> Result<R
             .filter(|machine| question.wants_machine(machine))
             .flat_map(|machine| entry::node_checks(machine));
         let placed = question.placed(state, snapshot, everything(state, snapshot));
-        let of_services = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, &machine.name));
+        let of_services = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, machine));
         let wanted = of_machines.chain(of_services).filter(|check| status == "any" || check["Status"] == status);
         Ok(Found::Value(filtered(&question.filter, wanted)))
     };

@@ -34,6 +34,8 @@ mod settle;
 mod space;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod txn;
 mod view;

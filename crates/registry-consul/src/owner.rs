@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
-    ExternalNode, ExternalNodeSpec, Health, HealthCheck, HealthCheckStatus, Object, ServiceInstance,
+    ExternalNode, ExternalNodeSpec, Health, HealthCheck, HealthCheckStatus, Object, ServiceInstance, record_check,
 };
 use portolan_client::{DeleteOptions, Key};
 use portolan_registrar::object_name;
@@ -81,7 +81,7 @@ impl State {
         }
     }
 
-    /// Writes what a check found; nothing if that is known.
+    /// Takes in what an instance says of itself: its time starts anew, and it is written if its health changes.
     pub(crate) async fn report(
         &self,
         owner: Owner,
@@ -89,23 +89,20 @@ impl State {
         health: Health,
         output: &str,
     ) -> Result<(), Error> {
-        let now = Time(self.clock.now());
         match owner {
             Owner::Instance(object) => {
-                let written = self
-                    .registrar
-                    .change_status(&Key::of(&*object), |_, status| {
-                        record(&mut status.checks, check, health, output, &now);
-                    })
-                    .await?;
-                self.settle(&written).await;
+                let key = Key::of(&*object);
+                self.registrar.report_check(&key, &check.id, health, output).await?;
+                if let Some(written) = self.registrar.instance(&key) {
+                    self.settle(&written).await;
+                }
             }
             Owner::Machine => {
                 let node = self.identity.node.to_string();
-                self.change_machine_status(&node, |results| {
-                    record(results, check, health, output, &now);
-                })
-                .await?;
+                let key = Key::new("", machine_object(&node));
+                self.registrar.report_machine_check(&key, &check.id, health, output).await?;
+                let written = self.machine(&node).await?;
+                self.settle_machine(&node, written.as_ref()).await;
             }
         }
         Ok(())
@@ -195,6 +192,14 @@ impl State {
     }
 }
 
+/// Adds a check, or replaces it where it stands: the order stays, so that the same registration is the same.
+pub(crate) fn put_check(checks: &mut Vec<HealthCheck>, check: &HealthCheck) {
+    match checks.iter_mut().find(|known| known.id == check.id) {
+        Some(known) => known.clone_from(check),
+        None => checks.push(check.clone()),
+    }
+}
+
 /// Notes what a check found; `since` moves only with the health.
 pub(crate) fn record(
     results: &mut Vec<HealthCheckStatus>,
@@ -203,24 +208,5 @@ pub(crate) fn record(
     output: &str,
     now: &Time,
 ) {
-    let limit = check.output_max_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(4096);
-    let mut end = output.len().min(limit);
-    while !output.is_char_boundary(end) {
-        end -= 1;
-    }
-    let output = &output[..end];
-    match results.iter_mut().find(|found| found.id == check.id) {
-        Some(found) => {
-            if found.health != health || found.since.is_none() {
-                found.since = Some(now.clone());
-            }
-            (found.health, found.output) = (health, output.to_owned());
-        }
-        None => results.push(HealthCheckStatus {
-            id: check.id.clone(),
-            health,
-            output: output.to_owned(),
-            since: Some(now.clone()),
-        }),
-    }
+    record_check(results, check, health, output, now.0);
 }

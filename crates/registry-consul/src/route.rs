@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 use portolan_registrar::http::{Body, Handler, Refusal, Request};
 
 use crate::state::State;
-use crate::{Error, acl, agent, catalog, coordinate, event, health, kv, query, session, status, txn};
+use crate::{Error, acl, agent, answer, catalog, coordinate, event, health, kv, query, session, status, txn};
 
 /// What an area makes of a request; `None` if the path is not its own.
 pub(crate) type Routed = Option<Result<Response<Body>, Error>>;
@@ -22,6 +22,10 @@ impl Consul {
     }
 
     async fn route(&self, request: &Request) -> Result<Response<Body>, Error> {
+        if request.path() == "/" {
+            // Something helpful, and something that a check of this very server finds passing.
+            return Ok(answer::text(StatusCode::OK, "Consul's HTTP interface, served by Portolan; ask below /v1/"));
+        }
         let unknown = || Error::NotFound(format!("Invalid URL path: {}: not found", request.path()));
         let path = request.path().strip_prefix("/v1/").ok_or_else(unknown)?;
         let decoded: Vec<String> = path.split('/').map(decode).collect::<Result<_, _>>()?;

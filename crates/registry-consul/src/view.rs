@@ -217,8 +217,14 @@ fn current(
     };
     let index = match &*place {
         Some((_, view)) if view.body == body => view.index,
-        _ => snapshot.index().max(1),
+        Some(_) => snapshot.index(),
+        // Nobody knows what it was before; its parts know when they changed.
+        None => match scope {
+            Scope::Service(key) => snapshot.service_index(&key.namespace, &key.name).max(snapshot.nodes_index()),
+            Scope::All => snapshot.index(),
+        },
     };
+    let index = index.max(1);
     let view = View { body, index, missing };
     *place = Some((stamp, view.clone()));
     Ok(view)

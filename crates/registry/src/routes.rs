@@ -110,6 +110,8 @@ impl Registry {
                 let mut answer = view::instance(seen);
                 let left = self.registrar.lease_remaining(&Key::new(namespace, id));
                 answer["leaseSecondsLeft"] = left.map(|left| left.as_secs_f64()).into();
+                let node = snapshot.external_node(&seen.node).or_else(|| snapshot.node(&seen.node));
+                answer["explanation"] = portolan_catalog::explain(seen, node.map(AsRef::as_ref), left).into();
                 Ok(with_index(json_answer(StatusCode::OK, &answer), snapshot.index()))
             }
             None => {

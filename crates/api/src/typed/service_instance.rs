@@ -1,6 +1,7 @@
 //! Our own kind: one running copy of a service.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
@@ -218,34 +219,76 @@ pub struct ServiceInstanceStatus {
     pub lease_held_since: Option<Time>,
 }
 
+/// How an instance is, all things considered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Its health.
+    pub health: Health,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Since when, if known.
+    pub since: Option<Time>,
+}
+
+impl ServiceInstanceSpec {
+    /// Fills in what the API fills in, so that a registration compares with what is stored.
+    pub fn fill_defaults(&mut self, name: &str) {
+        if self.instance_id.is_empty() {
+            self.instance_id = name.to_owned();
+        }
+        for port in self.ports.iter_mut().filter(|port| port.protocol.is_empty()) {
+            port.protocol = "TCP".to_owned();
+        }
+        self.weights.get_or_insert(InstanceWeights { passing: 1, warning: 1 });
+        self.lease.get_or_insert_default();
+    }
+}
+
 impl ServiceInstance {
+    /// Time without renewal after which it goes, if it has such a lease.
+    pub fn lease_ttl(&self) -> Option<Duration> {
+        let lease = self.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
+        let seconds = u64::try_from(lease.ttl_seconds?).ok()?.max(1);
+        Some(Duration::from_secs(seconds))
+    }
+
     /// How the instance is, all things considered: an administrator's decision first, then the worst
     /// of its checks, then what it said of itself; with the reason.
     pub fn effective_health(&self) -> (Health, String) {
+        let verdict = self.verdict();
+        (verdict.health, verdict.reason)
+    }
+
+    /// As [`ServiceInstance::effective_health`], and since when.
+    pub fn verdict(&self) -> Verdict {
         if let Some(decision) = &self.spec.administrative {
-            let words = match (decision.mode, decision.reason.as_str()) {
+            let reason = match (decision.mode, decision.reason.as_str()) {
                 (mode, "") => format!("override: {}", mode.as_str()),
                 (mode, reason) => format!("override: {} ({reason})", mode.as_str()),
             };
-            return match decision.mode {
-                OverrideMode::Up => (Health::Passing, words),
-                _ => (Health::Critical, words),
+            let health = match decision.mode {
+                OverrideMode::Up => Health::Passing,
+                _ => Health::Critical,
             };
+            return Verdict { health, reason, since: decision.since.clone() };
         }
-        let status = self.status.clone().unwrap_or_default();
-        let worst =
-            self.spec.checks.iter().map(|check| (self.check_health(check), check)).max_by_key(|(health, _)| *health);
+        let own = ServiceInstanceStatus::default();
+        let own = self.status.as_ref().unwrap_or(&own);
+        let checks = self.spec.checks.iter().map(|check| (self.check_health(check), self.result(&check.id), check));
+        // Of equally bad ones, the first that found something says more than one that did not.
+        let worst = checks.rev().max_by_key(|(health, result, _)| (*health, result.is_some()));
         match worst {
-            Some((health, check)) if health >= status.health && health > Health::Passing => {
-                let output = status.checks.iter().find(|found| found.id == check.id).map(|found| found.output.trim());
-                match output.unwrap_or_default() {
-                    "" => (health, format!("check {}", check.display_name())),
-                    output => (health, format!("check {}: {output}", check.display_name())),
-                }
+            Some((health, result, check)) if health >= own.health && health > Health::Passing => {
+                let name = check.display_name();
+                let reason = match result.map(|result| result.output.trim()).unwrap_or_default() {
+                    "" => format!("check {name}"),
+                    output => format!("check {name}: {output}"),
+                };
+                Verdict { health, reason, since: result.and_then(|result| result.since.clone()) }
             }
-            _ => match &status.lease_held_since {
-                Some(since) => (status.health, held_reason(since)),
-                None => (status.health, status.reason),
+            _ => match &own.lease_held_since {
+                Some(since) => Verdict { health: own.health, reason: held_reason(since), since: own.since.clone() },
+                None => Verdict { health: own.health, reason: own.reason.clone(), since: own.since.clone() },
             },
         }
     }

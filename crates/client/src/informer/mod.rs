@@ -7,6 +7,7 @@ use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -49,6 +50,9 @@ pub struct Informers {
     /// Informers that were asked for and do not run yet.
     waiting: Mutex<Vec<Start>>,
     asked: Notify,
+    /// Raised to end all back-offs.
+    hurry: watch::Sender<()>,
+    interrupted: Arc<watch::Sender<usize>>,
 }
 
 impl fmt::Debug for Informers {
@@ -60,7 +64,14 @@ impl fmt::Debug for Informers {
 impl Informers {
     /// No informers yet; they are made when asked for and filled by [`Informers::run`].
     pub fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, shared: Mutex::default(), waiting: Mutex::default(), asked: Notify::new() })
+        Arc::new(Self {
+            client,
+            shared: Mutex::default(),
+            waiting: Mutex::default(),
+            asked: Notify::new(),
+            hurry: watch::Sender::new(()),
+            interrupted: Arc::default(),
+        })
     }
 
     /// The informer of a kind.
@@ -99,9 +110,21 @@ impl Informers {
         shared.insert(id, Box::new(informer.clone()));
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
-        self.waiting.lock().push(Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, shutdown))));
+        let link = Link { hurry: self.hurry.subscribe(), interrupted: self.interrupted.clone(), failing: false };
+        let start: Start = Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, link, shutdown)));
+        self.waiting.lock().push(start);
         self.asked.notify_one();
         informer
+    }
+
+    /// How many informers failed in their last attempt to follow the server, so that their copies may be old.
+    pub fn interrupted(&self) -> watch::Receiver<usize> {
+        self.interrupted.subscribe()
+    }
+
+    /// Lets informers whose watch was interrupted try again now instead of after their back-off.
+    pub fn retry_now(&self) {
+        self.hurry.send_replace(());
     }
 
     /// Keeps all informers up to date, those asked for later included, until shutdown.
@@ -125,6 +148,23 @@ impl Informers {
     }
 }
 
+/// What an informer and the set that it belongs to tell each other.
+struct Link {
+    hurry: watch::Receiver<()>,
+    interrupted: Arc<watch::Sender<usize>>,
+    failing: bool,
+}
+
+impl Link {
+    fn note(&mut self, failing: bool) {
+        match (std::mem::replace(&mut self.failing, failing), failing) {
+            (false, true) => self.interrupted.send_modify(|count| *count += 1),
+            (true, false) => self.interrupted.send_modify(|count| *count -= 1),
+            _ => {}
+        }
+    }
+}
+
 type MapKeys<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
 
 struct Inner<T> {
@@ -132,6 +172,8 @@ struct Inner<T> {
     form: Form<T>,
     synced: watch::Sender<bool>,
     changes: watch::Sender<u64>,
+    /// Everything up to this revision of the store has arrived.
+    revision: AtomicU64,
     feeds: Mutex<Vec<Feed<T>>>,
 }
 
@@ -147,6 +189,7 @@ impl<T> Inner<T> {
             form,
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
+            revision: AtomicU64::new(0),
             feeds: Mutex::default(),
         }
     }
@@ -175,6 +218,13 @@ impl<T> Inner<T> {
             queue.add(versions.into_iter().flatten().flat_map(&feed.keys));
             true
         });
+    }
+
+    /// Notes up to where everything has arrived. Of a server whose versions are no numbers nothing is known.
+    fn reached(&self, resource_version: &str) {
+        if let Ok(revision) = resource_version.parse() {
+            self.revision.fetch_max(revision, Ordering::Relaxed);
+        }
     }
 
     /// Wakes those who wait for any change. Called after each batch, not after each object.
@@ -252,6 +302,11 @@ impl<T: Send + Sync + 'static> Informer<T> {
     /// The keys of all objects, by namespace and name.
     pub fn all_keys(&self) -> Vec<Key> {
         self.inner.store.read().keys()
+    }
+
+    /// The revision of the store up to which everything has arrived; 0 before the first.
+    pub fn revision(&self) -> u64 {
+        self.inner.revision.load(Ordering::Relaxed)
     }
 
     /// How many objects there are.

@@ -3,7 +3,7 @@
 use http::{Method, Response};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{CheckType, Health};
-use portolan_catalog::Snapshot;
+use portolan_catalog::{Instance, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
 use serde_json::{Map, Value};
@@ -35,12 +35,27 @@ pub(super) fn list(state: &State, request: &Request) -> Result<Response<Body>, E
     let snapshot = state.snapshot();
     let mut checks = node_checks(state, &snapshot);
     for instance in local_instances(state, &snapshot) {
-        checks.extend(entry::service_checks(&instance, &state.identity.node));
+        checks.extend(newest(state, &instance));
     }
     let wanted = checks.into_iter().filter(|check| filter.lets(check));
     let by_id: Map<String, Value> =
         wanted.map(|check| (check["CheckID"].as_str().unwrap_or_default().to_owned(), check)).collect();
     answer::json(&by_id, parameters.has("pretty"))
+}
+
+/// The checks of an instance with the newest words of each, which may not be written yet.
+pub(super) fn newest(state: &State, instance: &Instance) -> Vec<Value> {
+    let mut checks = entry::service_checks(instance, &state.machines(&state.snapshot()).of_instance(instance));
+    if let Some(registration) = &instance.registration {
+        let key = Key::of(&**registration);
+        for check in &mut checks {
+            let words = check["CheckID"].as_str().and_then(|id| state.registrar.check_output(&key, id));
+            if let Some(words) = words {
+                check["Output"] = words.into();
+            }
+        }
+    }
+    checks
 }
 
 /// `PUT /v1/agent/check/register`

@@ -7,7 +7,7 @@ use portolan_catalog::{Instance, Snapshot};
 use portolan_registrar::http::{Body, Request};
 use serde_json::{Value, json};
 
-use super::check::node_checks;
+use super::check::{newest, node_checks};
 use super::service::{described, local_instances, shown};
 use crate::machine::NODE_MAINTENANCE;
 use crate::parameters::Parameters;
@@ -59,7 +59,7 @@ impl Aggregate {
 
 fn describe(state: &State, snapshot: &Snapshot, instance: &Instance) -> (Aggregate, Value) {
     let mut checks = node_checks(state, snapshot);
-    checks.extend(entry::service_checks(instance, &state.identity.node));
+    checks.extend(newest(state, instance));
     let aggregate = Aggregate::of(checks.iter());
     (aggregate, described(instance, &state.identity.datacenter, checks, aggregate.as_str()))
 }

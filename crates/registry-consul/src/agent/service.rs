@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::bexpr::{AGENT_SERVICE, Filter};
 use crate::body::Fields;
 use crate::entry::SERVICE_MAINTENANCE_REASON;
-use crate::owner::{NAMESPACE, record};
+use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::{Parameters, ReadOptions, parse_bool};
 use crate::state::State;
 use crate::translate::{self, Service, Via};
@@ -199,10 +199,11 @@ async fn write(
     object.spec = service.spec.clone();
     if let Some(present) = present.as_deref().filter(|_| !replaces) {
         object.spec.administrative.clone_from(&present.spec.administrative);
-        let kept = present.spec.checks.iter().filter(|check| checks.iter().all(|(new, _)| new.id != check.id));
-        object.spec.checks = kept.cloned().collect();
+        object.spec.checks.clone_from(&present.spec.checks);
     }
-    object.spec.checks.extend(checks.iter().map(|(check, _)| check.clone()));
+    for (check, _) in checks {
+        put_check(&mut object.spec.checks, check);
+    }
     // What a check found is kept when it is registered again, so that nothing flaps.
     let now = Time(state.clock.now());
     let mut results = Vec::new();

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::body::Fields;
 use crate::entry::EXTENSION;
-use crate::owner::{NAMESPACE, record};
+use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
 use crate::translate::{self, ExternalCheck, Service, Via};
@@ -91,8 +91,7 @@ async fn register_node(
                 spec.locality.clone_from(&wanted.locality);
             }
             for new in checks {
-                spec.checks.retain(|check| check.id != new.check.id);
-                spec.checks.push(new.check.clone());
+                put_check(&mut spec.checks, &new.check);
             }
         })
         .await?;
@@ -136,7 +135,7 @@ async fn register_service(
         .and_then(|present| present.status.as_ref())
         .map_or_else(Vec::new, |status| status.checks.clone());
     for new in checks {
-        put_check(&mut object, new);
+        add_check(&mut object, new);
         record(&mut results, &new.check, new.found.health, &new.found.output, &now);
     }
     object.status = Some(ServiceInstanceStatus { checks: results.clone(), since: Some(now), ..Default::default() });
@@ -167,9 +166,8 @@ pub(crate) async fn replaceable(
 }
 
 /// Adds or replaces a check of an instance.
-fn put_check(object: &mut ServiceInstance, new: &ExternalCheck) {
-    object.spec.checks.retain(|check| check.id != new.check.id);
-    object.spec.checks.push(new.check.clone());
+fn add_check(object: &mut ServiceInstance, new: &ExternalCheck) {
+    put_check(&mut object.spec.checks, &new.check);
     if let Some(definition) = &new.definition {
         let known = object.spec.extensions.get(EXTENSION).and_then(|known| known.get("definitions"));
         let mut definitions = known.and_then(Value::as_object).cloned().unwrap_or_default();
@@ -201,7 +199,7 @@ async fn add_checks<'a>(
             .registrar
             .change_spec(&key, |spec| {
                 let mut object = ServiceInstance { spec: std::mem::take(spec), ..ServiceInstance::default() };
-                put_check(&mut object, new);
+                add_check(&mut object, new);
                 *spec = object.spec;
             })
             .await?;

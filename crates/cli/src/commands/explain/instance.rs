@@ -24,7 +24,11 @@ pub(super) async fn run(registry: &Registry, namespace: Option<&str>, id: &str) 
         if instance["origin"] == "registry" {
             // Only the registry that keeps the lease knows what is left of it.
             let own = registry.json(Method::GET, &format!("/instances/{namespace}/{id}"), None).await;
-            instance["leaseSecondsLeft"] = own.map(|own| own["leaseSecondsLeft"].clone()).unwrap_or_default();
+            if let Ok(own) = own {
+                for field in ["leaseSecondsLeft", "explanation"] {
+                    instance[field] = own[field].clone();
+                }
+            }
         }
         sentences(&instance).iter().for_each(|line| print_line(line));
     }
@@ -34,6 +38,12 @@ pub(super) async fn run(registry: &Registry, namespace: Option<&str>, id: &str) 
 fn sentences(instance: &Value) -> Vec<String> {
     let text = |field: &str| instance[field].as_str().unwrap_or_default();
     let mut lines = vec![format!("instance {}/{}: {}", text("namespace"), text("name"), text("health"))];
+    if let Some(explanation) = instance["explanation"].as_array() {
+        let port = instance["port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
+        lines.extend(explanation.iter().filter_map(Value::as_str).map(|line| format!("  - {line}")));
+        lines.push(format!("  - it registered itself at {}{port}", text("address")));
+        return lines;
+    }
     let because = match text("reason") {
         "" => String::new(),
         reason => format!(" because {reason}"),
@@ -81,6 +91,16 @@ mod tests {
                 "  - it serves billing at 192.0.2.7:8080",
                 "  - it registered itself",
                 "  - its lease of 15 s ends in 12.3 s unless it is renewed",
+            ]
+        );
+        let mut explained = instance;
+        explained["explanation"] = json!(["billing-1 of billing is critical: check http: refused"]);
+        assert_eq!(
+            sentences(&explained),
+            [
+                "instance shop/billing-1: passing",
+                "  - billing-1 of billing is critical: check http: refused",
+                "  - it registered itself at 192.0.2.7:8080",
             ]
         );
     }
