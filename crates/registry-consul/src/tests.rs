@@ -21,7 +21,9 @@ use portolan_store::embedded::{Embedded, Options};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::acl::{Acl, AclConfig};
 use crate::route::Consul;
+use crate::space::Space;
 use crate::state::{Identity, State};
 
 /// An answer as the client reads it.
@@ -82,7 +84,8 @@ impl World {
             addresses: vec![(Ipv4Addr::LOCALHOST, 8500).into()],
         };
         let (client, clock) = (api.client(), Arc::new(SystemClock));
-        let state = State::new(registrar, changes, client, Arc::new(store), clock, identity, shutdown.clone());
+        let kept = (Space::new(Arc::new(store), clock.clone()), Acl::new(AclConfig::default(), identity.datacenter.clone()));
+        let state = State::new(registrar, changes, client, kept, clock, identity, shutdown.clone());
         let state = Arc::new(state);
         let following = state.clone();
         tasks.spawn("machines", async move { following.follow_machines().await });
