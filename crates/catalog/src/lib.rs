@@ -28,3 +28,4 @@ pub use model::{
 pub use persistent::PersistentMap;
 pub use pods::node as cluster_node;
 pub use snapshot::{AddressOwner, Snapshot};
+pub use translate::external_node;

@@ -192,8 +192,8 @@ pub(crate) fn registered_instance(object: &Arc<ServiceInstance>, node: Option<&N
     }
 }
 
-/// A machine outside the cluster.
-pub(crate) fn external_node(object: &ExternalNode) -> Node {
+/// A machine outside the cluster, as the catalog shows it.
+pub fn external_node(object: &ExternalNode) -> Node {
     let spec = &object.spec;
     let address = spec.address.parse::<IpAddr>().ok();
     let locality = spec.locality.clone().unwrap_or_default();

@@ -1,0 +1,276 @@
+//! Registering machines, services and checks directly, as what runs outside of any agent does.
+
+use std::sync::Arc;
+
+use http::{Method, Response};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_api::typed::{ExternalNodeSpec, HealthCheckStatus, ServiceInstance, ServiceInstanceStatus};
+use portolan_client::Key;
+use portolan_registrar::http::{Body, Request};
+use serde_json::{Map, Value};
+
+use crate::body::Fields;
+use crate::entry::EXTENSION;
+use crate::owner::{NAMESPACE, put_check, record};
+use crate::parameters::Parameters;
+use crate::state::State;
+use crate::translate::{self, ExternalCheck, Service, Via};
+use crate::{Error, answer};
+
+/// Reads the body of a write that must be meant for this datacenter.
+fn read(state: &State, request: &Request) -> Result<Fields, Error> {
+    if request.method != Method::PUT {
+        return Err(Error::method(&request.method, "PUT"));
+    }
+    state.check_datacenter(&Parameters::of(request))?;
+    let fields = Fields::parse(&request.body)?;
+    let datacenter = fields.text("Datacenter")?;
+    if !datacenter.is_empty() && datacenter != *state.identity.datacenter {
+        return Err(Error::Internal("No path to datacenter".into()));
+    }
+    Ok(fields)
+}
+
+/// `PUT /v1/catalog/register`
+pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
+    let fields = read(state, request)?;
+    let (node, address) = (fields.text("Node")?, fields.text("Address")?);
+    if node.is_empty() || address.is_empty() {
+        return Err(Error::BadRequest("Must provide node and address".into()));
+    }
+    // All is read before anything is written.
+    let service_fields = fields.fields("Service")?;
+    let service =
+        service_fields.map(|fields| translate::service(&fields, Via::Catalog, &node, &address)).transpose()?;
+    let mut listed = fields.list("Checks")?;
+    listed.extend(fields.fields("Check")?);
+    let checks = listed.iter().map(translate::external_check).collect::<Result<Vec<_>, _>>()?;
+    let (of_services, of_node): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| !check.service_id.is_empty());
+
+    register_node(state, &fields, &node, &address, &of_node).await?;
+    if let Some(service) = service {
+        let own = of_services.iter().filter(|check| check.service_id == service.id);
+        register_service(state, &node, &service, &own.collect::<Vec<_>>()).await?;
+        let others = of_services.iter().filter(|check| check.service_id != service.id);
+        add_checks(state, &node, others).await?;
+    } else {
+        add_checks(state, &node, of_services.iter()).await?;
+    }
+    answer::json(&true, Parameters::of(request).has("pretty"))
+}
+
+async fn register_node(
+    state: &State,
+    fields: &Fields,
+    node: &str,
+    address: &str,
+    checks: &[ExternalCheck],
+) -> Result<(), Error> {
+    let known = state.machines(&state.snapshot()).get(node).is_some();
+    // A machine of the cluster is what the cluster says; checks may be added to it.
+    let of_cluster = state.snapshot().node(node).is_some() || node == &*state.identity.node;
+    let keeps_node = (fields.bool("SkipNodeUpdate")? && known) || of_cluster;
+    if keeps_node && checks.is_empty() {
+        return Ok(());
+    }
+    let wanted = ExternalNodeSpec {
+        node_id: fields.text("ID")?,
+        address: address.to_owned(),
+        tagged_addresses: fields.text_map("TaggedAddresses")?,
+        metadata: fields.text_map("NodeMeta")?,
+        locality: translate::locality(fields)?,
+        ..ExternalNodeSpec::default()
+    };
+    state
+        .change_machine(node, |spec| {
+            if !keeps_node {
+                spec.node_id.clone_from(&wanted.node_id);
+                spec.address.clone_from(&wanted.address);
+                spec.tagged_addresses.clone_from(&wanted.tagged_addresses);
+                spec.metadata.clone_from(&wanted.metadata);
+                spec.locality.clone_from(&wanted.locality);
+            }
+            for new in checks {
+                put_check(&mut spec.checks, &new.check);
+            }
+        })
+        .await?;
+    if !checks.is_empty() {
+        let now = Time(state.clock.now());
+        state
+            .change_machine_status(node, |results| {
+                for new in checks {
+                    record(results, &new.check, new.found.health, &new.found.output, &now);
+                }
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn register_service(
+    state: &State,
+    node: &str,
+    service: &Service,
+    checks: &[&ExternalCheck],
+) -> Result<(), Error> {
+    let key = state.key(node, &service.id);
+    let present = state.registrar.instance(&key);
+    let present = replaceable(state, present, &service.name).await?;
+    let mut object = ServiceInstance::default();
+    object.metadata.name = Some(key.name.to_string());
+    object.metadata.namespace = Some(NAMESPACE.to_owned());
+    object.spec = service.spec.clone();
+    if let Some(present) = &present {
+        // What was registered of it before stays; checks of this registration replace those of the same id.
+        object.spec.checks.clone_from(&present.spec.checks);
+        object.spec.administrative.clone_from(&present.spec.administrative);
+        if let Some(definitions) = present.spec.extensions.get(EXTENSION).and_then(|known| known.get("definitions")) {
+            set_extension(&mut object.spec.extensions, "definitions", definitions.clone());
+        }
+    }
+    let now = Time(state.clock.now());
+    let mut results: Vec<HealthCheckStatus> = present
+        .as_ref()
+        .and_then(|present| present.status.as_ref())
+        .map_or_else(Vec::new, |status| status.checks.clone());
+    for new in checks {
+        add_check(&mut object, new);
+        record(&mut results, &new.check, new.found.health, &new.found.output, &now);
+    }
+    object.status = Some(ServiceInstanceStatus { checks: results.clone(), since: Some(now), ..Default::default() });
+    let (_, written) = state.registrar.register(object).await?;
+    let written = if checks.is_empty() {
+        written
+    } else {
+        state.registrar.change_status(&key, |_, status| status.checks.clone_from(&results)).await?
+    };
+    state.settle(&written).await;
+    Ok(())
+}
+
+/// The instance that a registration changes. One of another service under the same id makes room.
+pub(crate) async fn replaceable(
+    state: &State,
+    present: Option<Arc<ServiceInstance>>,
+    service: &str,
+) -> Result<Option<Arc<ServiceInstance>>, Error> {
+    match present {
+        Some(present) if present.spec.service != service => {
+            state.registrar.deregister(&Key::of(&*present)).await?;
+            state.settle_removed(&present).await;
+            Ok(None)
+        }
+        present => Ok(present),
+    }
+}
+
+/// Adds or replaces a check of an instance.
+fn add_check(object: &mut ServiceInstance, new: &ExternalCheck) {
+    put_check(&mut object.spec.checks, &new.check);
+    if let Some(definition) = &new.definition {
+        let known = object.spec.extensions.get(EXTENSION).and_then(|known| known.get("definitions"));
+        let mut definitions = known.and_then(Value::as_object).cloned().unwrap_or_default();
+        definitions.insert(new.check.id.clone(), definition.clone());
+        set_extension(&mut object.spec.extensions, "definitions", definitions.into());
+    }
+}
+
+fn set_extension(extensions: &mut Map<String, Value>, field: &str, value: Value) {
+    let known = extensions.entry(EXTENSION.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if let Some(known) = known.as_object_mut() {
+        known.insert(field.to_owned(), value);
+    }
+}
+
+/// Adds checks to instances that are registered already.
+async fn add_checks<'a>(
+    state: &State,
+    node: &str,
+    checks: impl Iterator<Item = &'a ExternalCheck>,
+) -> Result<(), Error> {
+    let now = Time(state.clock.now());
+    for new in checks {
+        let Some(present) = find(state, node, &new.service_id) else {
+            return Err(Error::Internal(format!("failed inserting check: Missing service {:?}", new.service_id)));
+        };
+        let key = Key::of(&*present);
+        state
+            .registrar
+            .change_spec(&key, |spec| {
+                let mut object = ServiceInstance { spec: std::mem::take(spec), ..ServiceInstance::default() };
+                add_check(&mut object, new);
+                *spec = object.spec;
+            })
+            .await?;
+        let written = state
+            .registrar
+            .change_status(&key, |_, status| {
+                record(&mut status.checks, &new.check, new.found.health, &new.found.output, &now);
+            })
+            .await?;
+        state.settle(&written).await;
+    }
+    Ok(())
+}
+
+/// A registration by its machine and id, whichever dialect it came through.
+fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
+    let by_key = state.registrar.instance(&state.key(node, id)).filter(|object| object.spec.instance_id == id);
+    by_key.or_else(|| on_node(state, node).into_iter().find(|object| object.spec.instance_id == id))
+}
+
+fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
+    let here = node == &*state.identity.node;
+    let mut objects = state.registrar.informer().in_namespace(NAMESPACE);
+    objects.retain(|object| object.spec.node == node || (here && object.spec.node.is_empty()));
+    objects
+}
+
+/// `PUT /v1/catalog/deregister`: an instance, a check, or a machine with all that is on it.
+pub(super) async fn deregister(state: &State, request: &Request) -> Result<Response<Body>, Error> {
+    let fields = read(state, request)?;
+    let node = fields.text("Node")?;
+    if node.is_empty() {
+        return Err(Error::BadRequest("Must provide node".into()));
+    }
+    let (service, check) = (fields.text("ServiceID")?, fields.text("CheckID")?);
+    if !service.is_empty() {
+        if let Some(object) = find(state, &node, &service) {
+            remove(state, &object).await?;
+        }
+    } else if !check.is_empty() {
+        remove_check(state, &node, &check).await?;
+    } else {
+        for object in on_node(state, &node) {
+            remove(state, &object).await?;
+        }
+        state.remove_machine(&node).await?;
+    }
+    answer::json(&true, Parameters::of(request).has("pretty"))
+}
+
+async fn remove(state: &State, object: &ServiceInstance) -> Result<(), Error> {
+    match state.registrar.deregister(&Key::of(object)).await {
+        // Somebody else was faster; it is gone either way.
+        Ok(()) | Err(portolan_registrar::Error::NotFound(_)) => {
+            state.settle_removed(object).await;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn remove_check(state: &State, node: &str, id: &str) -> Result<(), Error> {
+    for object in on_node(state, node) {
+        if object.spec.checks.iter().any(|check| check.id == id) {
+            let key = Key::of(&*object);
+            let written = state.registrar.change_spec(&key, |spec| spec.checks.retain(|check| check.id != id)).await?;
+            state.settle(&written).await;
+        }
+    }
+    if state.machine(node).await?.is_some() {
+        state.change_machine(node, |spec| spec.checks.retain(|check| check.id != id)).await?;
+    }
+    Ok(())
+}

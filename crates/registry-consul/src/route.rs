@@ -1,0 +1,86 @@
+//! From a path to the area that answers it.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use portolan_registrar::http::{Body, Handler, Refusal, Request};
+
+use crate::state::State;
+use crate::{Error, acl, agent, answer, catalog, coordinate, event, health, kv, query, session, status, txn};
+
+/// What an area makes of a request; `None` if the path is not its own.
+pub(crate) type Routed = Option<Result<Response<Body>, Error>>;
+
+/// Answers requests.
+pub(crate) struct Consul {
+    state: Arc<State>,
+}
+
+impl Consul {
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    async fn route(&self, request: &Request) -> Result<Response<Body>, Error> {
+        if request.path() == "/" {
+            // Something helpful, and something that a check of this very server finds passing.
+            return Ok(answer::text(StatusCode::OK, "Consul's HTTP interface, served by Portolan; ask below /v1/"));
+        }
+        let unknown = || Error::NotFound(format!("Invalid URL path: {}: not found", request.path()));
+        let path = request.path().strip_prefix("/v1/").ok_or_else(unknown)?;
+        let decoded: Vec<String> = path.split('/').map(decode).collect::<Result<_, _>>()?;
+        let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
+        let state = &*self.state;
+        let routed = match *area {
+            "agent" => agent::route(state, request, rest).await,
+            "catalog" => catalog::route(state, request, rest).await,
+            "health" => health::route(state, request, rest).await,
+            "status" => status::route(state, request, rest).await,
+            "event" => event::route(state, request, rest).await,
+            "coordinate" => coordinate::route(state, request, rest).await,
+            "kv" => kv::route(state, request, rest).await,
+            "session" => session::route(state, request, rest).await,
+            "txn" => txn::route(state, request, rest).await,
+            "acl" => acl::route(state, request, rest).await,
+            "query" => query::route(state, request, rest).await,
+            _ => None,
+        };
+        routed.unwrap_or_else(|| Err(unknown()))
+    }
+}
+
+impl Handler for Consul {
+    /// The largest value of a key is 512 KiB, in a transaction written in base 64.
+    const BODY_LIMIT: usize = 2 << 20;
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        self.route(&request).await.unwrap_or_else(|error| {
+            if error.status().is_server_error() {
+                tracing::warn!(method = %request.method, path = request.path(), %error, "a request failed");
+            }
+            error.response()
+        })
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        Error::from(refusal).response()
+    }
+}
+
+/// Decodes one segment of a path.
+fn decode(segment: &str) -> Result<String, Error> {
+    let (bytes, mut decoded) = (segment.as_bytes(), Vec::with_capacity(segment.len()));
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'%' {
+            let digits = segment.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            decoded.push(digits.ok_or_else(|| Error::BadRequest(format!("invalid URL escape in {segment:?}")))?);
+            at += 3;
+        } else {
+            decoded.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| Error::BadRequest(format!("the path {segment:?} is not UTF-8")))
+}

@@ -1,0 +1,161 @@
+//! What all handlers share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use portolan_base::{Clock, Shutdown};
+use portolan_catalog::Snapshot;
+use portolan_client::Client;
+use portolan_registrar::http::Request;
+use portolan_registrar::{Changes, Registrar};
+use tokio::sync::Notify;
+
+use crate::Error;
+use crate::acl::{Acl, Authorizer};
+use crate::coordinate::Coordinates;
+use crate::event::Events;
+use crate::machine::Machines;
+use crate::parameters::Parameters;
+use crate::session::keeper::Keeper;
+use crate::space::Space;
+use crate::view::Views;
+
+/// Who this agent is.
+pub(crate) struct Identity {
+    /// Node that it stands for.
+    pub(crate) node: Arc<str>,
+    /// Datacenter.
+    pub(crate) datacenter: Arc<str>,
+    /// Version that it reports.
+    pub(crate) version: String,
+    /// Where it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// What all handlers share.
+pub(crate) struct State {
+    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) changes: Changes,
+    pub(crate) client: Client,
+    /// Keys, sessions, tokens and prepared queries.
+    pub(crate) space: Space,
+    pub(crate) sessions: Keeper,
+    pub(crate) acl: Acl,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: Identity,
+    /// Long polls end with it.
+    pub(crate) shutdown: Shutdown,
+    /// Encoded answers.
+    pub(crate) views: Views,
+    /// Tells of changes of machines, which are part of the answers about all services.
+    pub(crate) machines_changed: Notify,
+    /// User events fired here.
+    pub(crate) events: Events,
+    /// Coordinates reported here.
+    pub(crate) coordinates: Coordinates,
+    machines: Mutex<Option<Arc<Machines>>>,
+}
+
+impl State {
+    pub(crate) fn new(
+        registrar: Arc<Registrar>,
+        changes: Changes,
+        client: Client,
+        (space, acl): (Space, Acl),
+        clock: Arc<dyn Clock>,
+        identity: Identity,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            registrar,
+            changes,
+            client,
+            space,
+            sessions: Keeper::default(),
+            acl,
+            clock,
+            identity,
+            shutdown,
+            views: Views::default(),
+            machines_changed: Notify::new(),
+            events: Events::default(),
+            coordinates: Coordinates::default(),
+            machines: Mutex::default(),
+        }
+    }
+
+    /// The machines of a snapshot; made anew only when one of them changed.
+    pub(crate) fn machines(&self, snapshot: &Snapshot) -> Arc<Machines> {
+        let mut machines = self.machines.lock();
+        match &*machines {
+            Some(known) if known.index() == snapshot.nodes_index() => known.clone(),
+            _ => {
+                let made = Arc::new(Machines::of(snapshot, &self.identity));
+                *machines = Some(made.clone());
+                made
+            }
+        }
+    }
+
+    /// Tells those who wait of changes of machines, until shutdown is requested.
+    pub(crate) async fn follow_machines(&self) {
+        let mut snapshots = self.changes.snapshots();
+        let mut seen = snapshots.borrow_and_update().nodes_index();
+        while matches!(self.shutdown.run(snapshots.changed()).await, Some(Ok(()))) {
+            let newest = snapshots.borrow_and_update().nodes_index();
+            if newest != seen {
+                seen = newest;
+                self.machines_changed.notify_waiters();
+            }
+        }
+    }
+
+    /// The newest snapshot of the catalog.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.changes.current()
+    }
+}
+
+/// Port of Consul's servers among themselves. Nothing listens there; clients show it to people.
+pub(crate) const SERVER_PORT: u16 = 8300;
+
+impl State {
+    /// What the bearer of a request may do: the one question to ask before answering.
+    pub(crate) async fn authorizer(&self, request: &Request, parameters: &Parameters) -> Result<Arc<Authorizer>, Error> {
+        self.acl.authorizer(&self.space, request, parameters).await
+    }
+
+    /// Refuses namespaces other than the one that everything is in.
+    pub(crate) fn refuse_namespace(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
+        let header = request.headers.get("x-consul-namespace").and_then(|value| value.to_str().ok());
+        match parameters.text("ns").or(header) {
+            None | Some("" | "default") => Ok(()),
+            Some(_) => Err(Error::BadRequest(
+                "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature".into(),
+            )),
+        }
+    }
+
+    /// Refuses what is meant for another datacenter.
+    pub(crate) fn check_datacenter(&self, parameters: &Parameters) -> Result<(), Error> {
+        match parameters.text("dc") {
+            Some(name) if name != &*self.identity.datacenter => {
+                Err(Error::Internal("No path to datacenter".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Address of this machine as other machines reach it: that of its node, else where it listens.
+    pub(crate) fn address(&self) -> String {
+        let node = self.snapshot().node(&self.identity.node).and_then(|node| node.addresses.first().copied());
+        let listens = || self.identity.addresses.first().map(|address| address.ip());
+        node.or_else(listens).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
+    }
+
+    /// Where Consul's servers would talk to each other.
+    pub(crate) fn server_address(&self) -> String {
+        format!("{}:{SERVER_PORT}", self.address())
+    }
+}

@@ -1,0 +1,20 @@
+#!/bin/sh
+# The tests of the crate rs-consul, unchanged, against a running server: rs-consul.sh URL
+#
+# They expect three instances of `test-service`, which are registered here, and for the tests of ACLs
+# the management token of the crate's own testdata.
+set -eu
+url=$1
+work=${WORK:-$(mktemp -d)}
+version=0.15.0
+if [ ! -d "$work/rs-consul-$version" ]; then
+    curl -sSfL "https://static.crates.io/crates/rs-consul/rs-consul-$version.crate" | tar -xz -C "$work"
+fi
+number=1
+for tag in first second third; do
+    curl -sSf -X PUT "$url/v1/agent/service/register" -d "{\"ID\": \"test-service-$number\", \"Name\": \"test-service\",
+        \"Address\": \"$number.$number.$number.$number\", \"Port\": 2000$number, \"Tags\": [\"$tag\"]}"
+    number=$((number + 1))
+done
+cd "$work/rs-consul-$version"
+CONSUL_HTTP_ADDR=$url CONSUL_HTTP_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d cargo test --test test_runner -- --test-threads 1
