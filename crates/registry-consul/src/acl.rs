@@ -1,11 +1,159 @@
 //! Tokens, policies and roles.
+//!
+//! Secrets of tokens are stored as hashes: the answer that makes a token is the only one that shows
+//! its secret. Auth methods and binding rules are not there, so nobody can log in.
 
-use portolan_registrar::http::Request;
+mod authorizer;
+mod directory;
+mod model;
+mod policies;
+mod roles;
+mod rules;
+mod templates;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
+use std::collections::HashSet;
+
+use http::{HeaderName, HeaderValue, Method, Response};
+use portolan_registrar::http::{Body, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use authorizer::{Access, Authorizer};
+pub use authorizer::DefaultPolicy;
+pub use directory::AclConfig;
+pub(crate) use directory::{Acl, secret};
+
+use crate::parameters::Parameters;
 use crate::route::Routed;
 use crate::state::State;
+use crate::{Error, answer, fold};
+pub(crate) use model::hash as token_hash;
+use model::{Grants, Link};
+
+const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
+
+/// Says that something was left out of an answer because the token may not see it.
+pub(crate) fn marked(mut response: Response<Body>, filtered: bool) -> Response<Body> {
+    if filtered {
+        response.headers_mut().insert(FILTERED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Names of fields of all bodies here.
+const FIELDS: [&str; 27] = [
+    "ID", "Name", "Description", "Rules", "Datacenters", "AccessorID", "SecretID", "Policies", "Roles",
+    "ServiceIdentities", "ServiceName", "NodeIdentities", "NodeName", "Datacenter", "TemplatedPolicies",
+    "TemplateName", "TemplateVariables", "Local", "ExpirationTime", "ExpirationTTL", "BootstrapSecret", "Legacy",
+    "Namespace", "AuthMethod", "BearerToken", "CreateTime", "Hash",
+];
+
+/// One request, and what its handler needs.
+pub(crate) struct Call<'a> {
+    state: &'a State,
+    request: &'a Request,
+    parameters: &'a Parameters,
+}
+
+impl Call<'_> {
+    async fn require(&self, access: Access) -> Result<(), Error> {
+        self.state.authorizer(self.request, self.parameters).await?.require(access, "")
+    }
+
+    fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        fold::read(&self.request.body, &FIELDS, &[])
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Error> {
+        answer::json(value, self.parameters.has("pretty"))
+    }
+}
 
 /// Answers what is below `/v1/acl`.
-pub(crate) async fn route(_state: &State, _request: &Request, _segments: &[&str]) -> Routed {
-    None
+pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+    let parameters = Parameters::of(request);
+    let call = Call { state, request, parameters: &parameters };
+    let known = |methods: &'static str| Some(Err(Error::method(&request.method, methods)));
+    if !state.acl.is_enabled() {
+        return Some(Err(Error::Unauthorized("ACL support disabled".into())));
+    }
+    if let Err(error) = state.refuse_namespace(request, &parameters).and_then(|()| state.check_datacenter(&parameters)) {
+        return Some(Err(error));
+    }
+    const GET: Method = Method::GET;
+    const PUT: Method = Method::PUT;
+    const POST: Method = Method::POST;
+    const DELETE: Method = Method::DELETE;
+    Some(match (&request.method, segments) {
+        (&PUT, ["bootstrap"]) => tokens::bootstrap(&call).await,
+        (&POST, ["login"]) => tokens::login(&call),
+        (&POST, ["logout"]) => tokens::logout(&call).await,
+        (&GET, ["tokens"]) => tokens::list(&call).await,
+        (&PUT, ["token"]) => tokens::create(&call).await,
+        (&GET, ["token", "self"]) => tokens::own(&call).await,
+        (&GET, ["token", id]) => tokens::read(&call, id).await,
+        (&PUT, ["token", id]) => tokens::update(&call, id).await,
+        (&DELETE, ["token", id]) => tokens::delete(&call, id).await,
+        (&PUT, ["token", id, "clone"]) => tokens::clone(&call, id).await,
+        (&GET, ["policies"]) => policies::list(&call).await,
+        (&PUT, ["policy"]) => policies::write(&call, None).await,
+        (&GET, ["policy", "name", name @ ..]) => policies::by_name(&call, &name.join("/")).await,
+        (&GET, ["policy", id]) => policies::read(&call, id).await,
+        (&PUT, ["policy", id]) => policies::write(&call, Some(id)).await,
+        (&DELETE, ["policy", id]) => policies::delete(&call, id).await,
+        (&GET, ["roles"]) => roles::list(&call).await,
+        (&PUT, ["role"]) => roles::write(&call, None).await,
+        (&GET, ["role", "name", name]) => roles::by_name(&call, name).await,
+        (&GET, ["role", id]) => roles::read(&call, id).await,
+        (&PUT, ["role", id]) => roles::write(&call, Some(id)).await,
+        (&DELETE, ["role", id]) => roles::delete(&call, id).await,
+        (&GET, ["templated-policies"]) => templates::list(&call).await,
+        (&GET, ["templated-policy", "name", name @ ..]) => templates::read(&call, &name.join("/")).await,
+        (&POST, ["templated-policy", "preview", name @ ..]) => templates::preview(&call, &name.join("/")).await,
+        (_, ["bootstrap"]) => return known("PUT"),
+        (_, ["login" | "logout"]) => return known("POST"),
+        (_, ["tokens" | "policies" | "roles" | "templated-policies"]) => return known("GET"),
+        (_, ["token" | "policy" | "role"]) => return known("PUT"),
+        (_, ["token" | "policy" | "role", _]) => return known("GET,PUT,DELETE"),
+        _ => return None,
+    })
+}
+
+/// Completes references to policies: by id or by name.
+async fn resolve_policies(call: &Call<'_>, grants: &mut Grants) -> Result<(), Error> {
+    let policies = directory::policies(&call.state.space);
+    for link in &mut grants.policies {
+        let found = if link.id.is_empty() { policies.by_name(&link.name).await? } else { policies.get(&link.id).await? };
+        let wanted = if link.id.is_empty() { &link.name } else { &link.id };
+        let policy = found.ok_or_else(|| Error::BadRequest(format!("no such ACL policy: {wanted:?}")))?;
+        *link = Link { id: policy.value.id, name: policy.value.name };
+    }
+    deduplicate(&mut grants.policies);
+    grants.check().map_err(Error::BadRequest)
+}
+
+fn deduplicate(links: &mut Vec<Link>) {
+    let mut seen = HashSet::new();
+    links.retain(|link| seen.insert(link.id.clone()));
+}
+
+/// Refuses names that could not stand in a path.
+fn check_name(what: &str, name: &str, most: usize) -> Result<(), Error> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() {
+        return Err(Error::BadRequest(format!("Invalid {what}: no Name is set")));
+    }
+    if name.len() > most || !name.chars().all(fine) {
+        return Err(Error::BadRequest(format!(
+            "Invalid {what}: invalid Name. Only alphanumeric characters, '-' and '_' are allowed, at most {most}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_id(id: &str) -> Result<(), Error> {
+    if model::is_uuid(id) { Ok(()) } else { Err(Error::BadRequest(format!("{id:?} is not a valid UUID"))) }
 }

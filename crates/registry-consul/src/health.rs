@@ -61,7 +61,7 @@ async fn service(state: &State, request: &Request, name: &str, kind: Kind) -> Re
     view::respond(&question.options, view)
 }
 
-fn with_checks(state: &State, (instance, machine): &Placed) -> Value {
+pub(crate) fn with_checks(state: &State, (instance, machine): &Placed) -> Value {
     let mut checks: Vec<Value> = entry::node_checks(machine).collect();
     checks.extend(entry::service_checks(instance, machine));
     json!({

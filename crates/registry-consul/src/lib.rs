@@ -20,16 +20,18 @@ mod duration;
 mod entry;
 mod error;
 mod event;
+mod fold;
 mod health;
 mod kv;
 mod machine;
 mod owner;
 mod parameters;
-mod query;
+pub mod query;
 mod route;
 mod select;
 mod session;
 mod settle;
+mod space;
 mod state;
 mod status;
 #[cfg(test)]
@@ -47,9 +49,12 @@ use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
 use tokio::net::TcpListener;
 
+pub use acl::{AclConfig, DefaultPolicy};
 pub use error::Error;
 
+use crate::acl::Acl;
 use crate::route::Consul;
+use crate::space::Space;
 use crate::state::State;
 
 /// What the dialect is given.
@@ -70,6 +75,8 @@ pub struct Config {
     pub datacenter: String,
     /// Version to report; clients read it as a version of Consul.
     pub version: String,
+    /// Whether tokens are asked for.
+    pub acl: AclConfig,
     /// Where to serve plain HTTP.
     pub listeners: Vec<TcpListener>,
     /// Who may talk plain HTTP: loopback and pods. Everyone else is refused with the reason.
@@ -78,13 +85,23 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let Config { registrar, changes, client, store, clock, node, datacenter, version, listeners, trusted } = config;
+    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, trusted } = config;
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
-    let state = Arc::new(State::new(registrar, changes, client, store, clock, identity, shutdown.clone()));
+    let kept = (Space::new(store, clock.clone()), Acl::new(acl, identity.datacenter.clone()));
+    let state = Arc::new(State::new(registrar, changes, client, kept, clock, identity, shutdown.clone()));
+    // Without the first tokens nobody could get in.
+    if let Err(error) = state.acl.prepare(&state.space).await {
+        tracing::error!(error = %portolan_base::error::chain(&error), "cannot prepare Consul's access control");
+        return;
+    }
     let mut tasks = TaskGroup::default();
     let following = state.clone();
     tasks.spawn("machines", async move { following.follow_machines().await });
+    let following = state.clone();
+    tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
+    let following = state.clone();
+    tasks.spawn("sessions", async move { following.sessions.run(&following).await });
     for listener in listeners {
         let server = serve(listener, Arc::new(Consul::new(state.clone())), trusted.clone(), shutdown.clone());
         tasks.spawn("listener", server);

@@ -7,15 +7,18 @@ use parking_lot::Mutex;
 use portolan_base::{Clock, Shutdown};
 use portolan_catalog::Snapshot;
 use portolan_client::Client;
+use portolan_registrar::http::Request;
 use portolan_registrar::{Changes, Registrar};
-use portolan_store::Store;
 use tokio::sync::Notify;
 
 use crate::Error;
+use crate::acl::{Acl, Authorizer};
 use crate::coordinate::Coordinates;
 use crate::event::Events;
 use crate::machine::Machines;
 use crate::parameters::Parameters;
+use crate::session::keeper::Keeper;
+use crate::space::Space;
 use crate::view::Views;
 
 /// Who this agent is.
@@ -35,7 +38,10 @@ pub(crate) struct State {
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) changes: Changes,
     pub(crate) client: Client,
-    pub(crate) store: Arc<dyn Store>,
+    /// Keys, sessions, tokens and prepared queries.
+    pub(crate) space: Space,
+    pub(crate) sessions: Keeper,
+    pub(crate) acl: Acl,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: Identity,
     /// Long polls end with it.
@@ -56,7 +62,7 @@ impl State {
         registrar: Arc<Registrar>,
         changes: Changes,
         client: Client,
-        store: Arc<dyn Store>,
+        (space, acl): (Space, Acl),
         clock: Arc<dyn Clock>,
         identity: Identity,
         shutdown: Shutdown,
@@ -65,7 +71,9 @@ impl State {
             registrar,
             changes,
             client,
-            store,
+            space,
+            sessions: Keeper::default(),
+            acl,
             clock,
             identity,
             shutdown,
@@ -113,6 +121,22 @@ impl State {
 pub(crate) const SERVER_PORT: u16 = 8300;
 
 impl State {
+    /// What the bearer of a request may do: the one question to ask before answering.
+    pub(crate) async fn authorizer(&self, request: &Request, parameters: &Parameters) -> Result<Arc<Authorizer>, Error> {
+        self.acl.authorizer(&self.space, request, parameters).await
+    }
+
+    /// Refuses namespaces other than the one that everything is in.
+    pub(crate) fn refuse_namespace(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
+        let header = request.headers.get("x-consul-namespace").and_then(|value| value.to_str().ok());
+        match parameters.text("ns").or(header) {
+            None | Some("" | "default") => Ok(()),
+            Some(_) => Err(Error::BadRequest(
+                "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature".into(),
+            )),
+        }
+    }
+
     /// Refuses what is meant for another datacenter.
     pub(crate) fn check_datacenter(&self, parameters: &Parameters) -> Result<(), Error> {
         match parameters.text("dc") {
