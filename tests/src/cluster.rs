@@ -56,11 +56,15 @@ impl Cluster {
 
     /// Runs `portolan up` with further flags, which win over those that every test cluster has.
     pub fn up_with(&self, flags: &[&str]) -> anyhow::Result<String> {
-        // `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
-        let first = std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142_u8);
+        self.up_of(&binary()?, flags)
+    }
+
+    /// Runs `up` of another binary.
+    pub fn up_of(&self, binary: &Path, flags: &[&str]) -> anyhow::Result<String> {
+        let first = first_network();
         let [pods, services, balancers] =
             [format!("10.{first}.0.0/24"), format!("10.{}.0.0/16", first + 1), format!("10.{}.0.0/24", first + 2)];
-        let dns = format!("10.{}.0.10", first + 1);
+        let dns = self.name_server();
         let mut given: Vec<(&str, &str)> = vec![
             ("--listen", "127.0.0.1:0"),
             ("--registry-listen", "127.0.0.1:0"),
@@ -77,7 +81,7 @@ impl Cluster {
             given.push((pair[0], pair[1]));
         }
         let given = given.into_iter().flat_map(|(flag, value)| [flag, value]);
-        command(Command::new(binary()?).arg("up").args(self.folders()).args(given))
+        command(Command::new(binary).arg("up").args(self.folders()).args(given))
     }
 
     /// Runs `portolan down`; returns what it printed.
@@ -165,6 +169,11 @@ impl Cluster {
         &self.bridge
     }
 
+    /// Address of the cluster's name service.
+    pub fn name_server(&self) -> String {
+        format!("10.{}.0.10", first_network() + 1)
+    }
+
     /// The log of the server.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data.path().join("portolan.log")).unwrap_or_default()
@@ -184,6 +193,11 @@ impl Drop for Cluster {
             Ok(_) => {}
         }
     }
+}
+
+/// `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
+fn first_network() -> u8 {
+    std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142)
 }
 
 /// Sends a signal, given as an option of kill(1), to a process.

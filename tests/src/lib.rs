@@ -7,10 +7,12 @@ mod cluster;
 mod image;
 mod machine;
 mod manifest;
+mod names;
 mod wait;
 
 pub use cluster::{Cluster, binary, kill};
 pub use image::{build_web_image, web_image};
 pub use machine::{Leftovers, command, http_get};
 pub use manifest::MANIFEST;
+pub use names::resolve;
 pub use wait::eventually;

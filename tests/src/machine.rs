@@ -63,7 +63,7 @@ impl Leftovers {
             ["portolan", "containerd", "kubepods", "/run/netns"].iter().any(|name| line.contains(name))
         });
         collect("process", "ps", &["-eo", "args"], |line| {
-            ["containerd", "portolan server"].iter().any(|name| line.contains(name))
+            ["containerd", "portolan server", "portolan dataplane"].iter().any(|name| line.contains(name))
                 && !line.contains("ps -eo")
                 // Ended; its parent was killed, and whether process 1 collects it is the machine's affair.
                 && !line.contains("<defunct>")

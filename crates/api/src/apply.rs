@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::description::{Schema, builtin};
 
 mod conflict;
+mod created;
 mod fields;
 mod managers;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 mod walk;
 
 pub use conflict::{Conflict, Conflicts};
+pub use created::managers_of_new;
 pub use fields::FieldSet;
 use managers::{Entry, Managers, Operation};
 

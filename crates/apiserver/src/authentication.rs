@@ -1,30 +1,37 @@
 //! Who asks.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use portolan_api::encoded;
 use portolan_base::Timestamp;
-use portolan_identity::{BoundObject, Claims, User, user_of_certificate};
+use portolan_identity::{BoundObject, Claims, User};
 use portolan_store::{KeyRange, RangeRequest};
 
 use crate::request::Info;
-use crate::server::{Peer, Server};
+use crate::server::{Certified, Peer, Server};
 use crate::status::Status;
 use crate::{authorization, storage};
 
 /// The user of a request: from inside the process, or by token or client certificate.
-pub(crate) async fn user(server: &Server, headers: &HeaderMap, peer: &Peer, now: Timestamp) -> Result<User, Status> {
+pub(crate) async fn user(
+    server: &Server,
+    headers: &HeaderMap,
+    peer: &Peer,
+    now: Timestamp,
+) -> Result<Arc<User>, Status> {
     let user = match peer {
         Peer::Trusted(user) => user.clone(),
         Peer::Tls { certificate, .. } => match (bearer(headers), certificate) {
-            (Some(token), _) => token_user(server, token, &[], now).await.map_err(|why| {
+            (Some(token), _) => token_user(server, token, &[], now).await.map(Arc::new).map_err(|why| {
                 tracing::debug!(why, "a token was refused");
                 Status::unauthorized()
             })?,
-            (None, Some(certificate)) => user_of_certificate(certificate).map_err(|error| {
+            (None, Some(Certified(named))) => named.clone().map_err(|error| {
                 tracing::debug!(%error, "a client certificate was refused");
                 Status::unauthorized()
             })?,
-            (None, None) => User::anonymous(),
+            (None, None) => Arc::new(User::anonymous()),
         },
     };
     impersonated(server, headers, user)
@@ -93,7 +100,7 @@ fn service_account_user(claims: &Claims) -> User {
 }
 
 /// The user that an authorized one pretends to be (`kubectl --as`).
-fn impersonated(server: &Server, headers: &HeaderMap, user: User) -> Result<User, Status> {
+fn impersonated(server: &Server, headers: &HeaderMap, user: Arc<User>) -> Result<Arc<User>, Status> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = text("impersonate-user");
     let groups: Vec<&str> =
@@ -131,5 +138,5 @@ fn impersonated(server: &Server, headers: &HeaderMap, user: User) -> Result<User
         check("groups", "", group)?;
     }
     implied.extend(groups.into_iter().map(str::to_owned));
-    Ok(User::new(name, implied.iter().map(String::as_str)))
+    Ok(Arc::new(User::new(name, implied.iter().map(String::as_str))))
 }

@@ -30,5 +30,5 @@ mod subresource;
 
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
-pub use server::{Peer, Server};
+pub use server::{Certified, Peer, Server};
 pub use status::Status;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri};
+use http::StatusCode;
 use parking_lot::Mutex;
 
-use crate::request::{Info, Query};
+use crate::request::Info;
 
 /// Upper ends of the duration histogram's buckets in seconds.
 const BUCKETS: [f64; 9] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -21,11 +21,8 @@ pub(crate) struct Label {
 
 impl Label {
     /// The label of a request; names that are not known do not become labels.
-    pub(crate) fn of(method: &Method, uri: &Uri) -> Self {
-        let query = uri.query().unwrap_or_default();
-        let watches = query.split('&').any(|pair| matches!(pair, "watch" | "watch=true" | "watch=1"));
-        let query = if watches { Query::parse("watch=true") } else { Query::default() };
-        let found = Info::parse(method, uri.path(), &query).and_then(|info| {
+    pub(crate) fn of(info: Option<&Info>) -> Self {
+        let found = info.and_then(|info| {
             let resource = portolan_api::description::builtin().resource(&info.group, &info.version, &info.resource)?;
             Some(Self { verb: info.verb, resource: resource.name })
         });

@@ -1,12 +1,13 @@
 //! From a path to its handler.
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
 use portolan_api::description::builtin;
 use portolan_identity::User;
 
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call};
+use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
@@ -15,34 +16,52 @@ use crate::{authentication, authorization, backup, discovery, health, resources,
 /// Paths that anyone may see.
 const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
+/// What a request asks for, as far as its first line tells.
+pub(crate) struct Asked {
+    query: Query,
+    info: Option<Info>,
+}
+
+impl Asked {
+    pub(crate) fn of(method: &Method, uri: &Uri) -> Self {
+        let query = Query::parse(uri.query().unwrap_or_default());
+        let info = Info::parse(method, uri.path(), &query);
+        Self { query, info }
+    }
+
+    /// What the request is counted under.
+    pub(crate) fn label(&self) -> Label {
+        Label::of(self.info.as_ref())
+    }
+}
+
 /// Answers a request.
-pub(crate) async fn route(server: &Server, request: Request<Body>, peer: Peer) -> Response<Body> {
+pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
-    let response = match routed(server, request, &peer).await {
+    let response = match routed(server, request, &asked, &peer).await {
         Ok(response) => response,
         Err(status) => respond::status(&status),
     };
     if is_head { response.map(|_| empty()) } else { response }
 }
 
-async fn routed(server: &Server, request: Request<Body>, peer: &Peer) -> Result<Response<Body>, Status> {
+async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &Peer) -> Result<Response<Body>, Status> {
     let now = server.config.clock.now();
     let (parts, body) = request.into_parts();
     server.authorizer.refresh().await?;
     let user = authentication::user(server, &parts.headers, peer, now).await?;
-    let path = parts.uri.path();
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let Some(info) = Info::parse(&parts.method, path, &query) else {
-        return plain(server, &user, &parts, &query).await;
+    let Asked { query, info } = asked;
+    let Some(info) = info else {
+        return plain(server, &user, &parts, query).await;
     };
     if is_anonymous(&user) {
         return Err(Status::unauthorized());
     }
-    authorization::authorize(server, &user, &info)?;
+    server.authorizer.refresh_reach(&user, info).await?;
+    authorization::authorize(server, &user, info)?;
     let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = resources::strategy(resource.group, resource.name);
-    let info = &info;
-    let call = Call { server, resource, strategy, info, query: &query, headers: &parts.headers, user: &user, now };
+    let call = Call { server, resource, strategy, info, query, headers: &parts.headers, user: &user, now };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use portolan_base::{Patience, Shutdown};
-use portolan_identity::User;
+use portolan_identity::{User, user_of_certificate};
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,15 +52,28 @@ const STREAM_LIMIT: u32 = 1000;
 #[derive(Debug, Clone)]
 pub enum Peer {
     /// From inside the process, on behalf of this user.
-    Trusted(User),
+    Trusted(Arc<User>),
     /// Over the network.
     Tls {
-        /// The certificate that the client proved to hold, if any.
-        certificate: Option<CertificateDer<'static>>,
+        /// Whom the certificate names that the client proved to hold, if any.
+        certificate: Option<Certified>,
         /// Where the client is.
         address: SocketAddr,
     },
 }
+
+impl Peer {
+    /// A client over the network. Its certificate is read once, here, for all of its requests.
+    pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
+        let certificate =
+            certificate.map(|certificate| Certified(user_of_certificate(certificate).map(Arc::new).map_err(Arc::new)));
+        Self::Tls { certificate, address }
+    }
+}
+
+/// The user that a client certificate names, or why it names none.
+#[derive(Debug, Clone)]
+pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>);
 
 /// The API server.
 pub struct Server {
@@ -111,8 +124,9 @@ impl Server {
     /// Answers one request. Never fails and never panics: whatever goes wrong is an answer.
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
-        let label = crate::metrics::Label::of(request.method(), request.uri());
-        let work = AssertUnwindSafe(router::route(self, request, peer)).catch_unwind();
+        let asked = router::Asked::of(request.method(), request.uri());
+        let label = asked.label();
+        let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
             Ok(response) => response,
             Err(panic) => {
@@ -183,9 +197,8 @@ impl Connection {
             }
             Err(_) => return,
         };
-        let certificate =
-            stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|it| it.clone().into_owned());
-        let peer = Peer::Tls { certificate, address: self.address };
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let peer = Peer::tls(certificate, self.address);
         let server = self.server.clone();
         let patience = Patience::default();
         let watched = patience.clone();

@@ -41,33 +41,65 @@ fn key_text(group: &str, resource: &str, namespace: &str, name: &str) -> String 
 
 /// Encodes an object for the store. Its resource version is left out.
 pub(crate) fn encode(object: &Value) -> Result<Bytes, Status> {
+    encode_managed(object, None)
+}
+
+/// Encodes an object for the store, with managers that are encoded already in place of its own.
+pub(crate) fn encode_managed(object: &Value, managers: Option<&[u8]>) -> Result<Bytes, Status> {
     let fields = object.as_object().ok_or_else(|| Status::internal("an object is not one"))?;
-    let mut bytes = Vec::with_capacity(1024);
-    write(fields, &mut bytes).map_err(|error| Status::internal(format!("the object cannot be encoded: {error}")))?;
+    let mut bytes = Vec::with_capacity(4096);
+    let written = write(fields, managers, &mut bytes);
+    written.map_err(|error| Status::internal(format!("the object cannot be encoded: {error}")))?;
     Ok(bytes.into())
 }
 
-fn write(fields: &Map<String, Value>, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+const MANAGERS: &str = "managedFields";
+
+fn write(fields: &Map<String, Value>, managers: Option<&[u8]>, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
     bytes.push(b'{');
     for name in FIRST {
         let Some(value) = fields.get(name) else { continue };
         member(name, bytes)?;
         match value.as_object().filter(|_| name == "metadata") {
-            Some(metadata) => {
-                bytes.push(b'{');
-                for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
-                    member(name, bytes)?;
-                    serde_json::to_writer(&mut *bytes, value)?;
-                }
-                bytes.push(b'}');
-            }
+            Some(metadata) => write_metadata(metadata, managers, bytes)?,
             None => serde_json::to_writer(&mut *bytes, value)?,
         }
     }
     for (name, value) in fields.iter().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
         member(name, bytes)?;
         serde_json::to_writer(&mut *bytes, value)?;
+    }
+    bytes.push(b'}');
+    Ok(())
+}
+
+fn write_metadata(
+    metadata: &Map<String, Value>,
+    managers: Option<&[u8]>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    let mut managers = managers;
+    let put = |managers: &[u8], bytes: &mut Vec<u8>| {
+        member(MANAGERS, bytes)?;
+        bytes.extend_from_slice(managers);
+        Ok::<_, serde_json::Error>(())
+    };
+    let replaced = managers.is_some();
+    let left_out = |name: &str| name == "resourceVersion" || (replaced && name == MANAGERS);
+    bytes.push(b'{');
+    for (name, value) in metadata.iter().filter(|(name, _)| !left_out(name)) {
+        // Names are in order.
+        if name.as_str() > MANAGERS
+            && let Some(managers) = managers.take()
+        {
+            put(managers, bytes)?;
+        }
+        member(name, bytes)?;
+        serde_json::to_writer(&mut *bytes, value)?;
+    }
+    if let Some(managers) = managers {
+        put(managers, bytes)?;
     }
     bytes.push(b'}');
     Ok(())
@@ -176,5 +208,18 @@ mod tests {
         assert_eq!(stored, text);
         let spliced: Value = serde_json::from_slice(&spliced(&stored, Revision(5))).expect("is JSON");
         assert_eq!(spliced, object);
+    }
+
+    #[test]
+    fn encoded_managers_stand_where_decoded_ones_would() {
+        let managers = json!([{"manager": "m"}]);
+        for metadata in
+            [json!({}), json!({"name": "a"}), json!({"labels": {"a": "b"}}), json!({"labels": {}, "uid": "u"})]
+        {
+            let mut object = json!({"kind": "X", "metadata": metadata});
+            let written = encode_managed(&object, Some(managers.to_string().as_bytes())).expect("encodes");
+            object["metadata"]["managedFields"] = managers.clone();
+            assert_eq!(written, encode(&object).expect("encodes"));
+        }
     }
 }

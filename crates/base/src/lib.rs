@@ -1,4 +1,4 @@
-//! What every other crate stands on: time, shutdown, readiness, back-off and error texts.
+//! What every other crate stands on: time, shutdown, readiness, back-off, processes and error texts.
 //!
 //! Nothing here knows a noun of the domain. If a name from Kubernetes, a registry or a container
 //! appears in this crate, it is in the wrong place.
@@ -7,7 +7,9 @@ pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod patience;
+pub mod process;
 pub mod readiness;
+pub mod supervise;
 pub mod tasks;
 
 pub use backoff::Backoff;

@@ -37,6 +37,11 @@ impl Readiness {
         self.0.borrow().clone()
     }
 
+    /// Wakes on every change of a part.
+    pub fn changes(&self) -> watch::Receiver<BTreeMap<&'static str, State>> {
+        self.0.subscribe()
+    }
+
     /// Whether every part that ever reported is ready.
     pub fn is_ready(&self) -> bool {
         self.0.borrow().values().all(|state| *state == State::Ready)

@@ -1,12 +1,9 @@
 //! Where the cluster on this machine is: the file that the server leaves for the command line.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
+use portolan_base::process::{self, Claimed};
 use serde::{Deserialize, Serialize};
 
 /// Written by the server as soon as it serves; gone after `down`.
@@ -30,11 +27,10 @@ pub struct Place {
     pub arguments: Vec<String>,
 }
 
-/// The server's claim to a data folder. The operating system gives it back when the process ends,
-/// however it ends, so that a process id that is in use again is never mistaken for the server.
+/// The server's claim to a data folder; given back when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Claim {
-    _file: File,
+    _claim: process::Claim,
 }
 
 impl Place {
@@ -87,33 +83,19 @@ impl Place {
     /// Another server has the folder, or it cannot be written to.
     pub fn claim(data_dir: &Path) -> anyhow::Result<Claim> {
         let path = lock_path(data_dir);
-        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.with_context(|| format!("open {}", path.display()))?;
-        if fcntl(&file, FcntlArg::F_SETLK(&whole_file())).is_err() {
-            match holder(&file) {
-                Some(pid) => bail!("a server (process {pid}) runs from {} already", data_dir.display()),
-                None => bail!("{} cannot be locked", path.display()),
-            }
+        match process::Claim::take(&path).with_context(|| format!("open {}", path.display()))? {
+            Claimed::Ours(claim) => Ok(Claim { _claim: claim }),
+            Claimed::Theirs(Some(pid)) => bail!("a server (process {pid}) runs from {} already", data_dir.display()),
+            Claimed::Theirs(None) => bail!("{} cannot be locked", path.display()),
         }
-        Ok(Claim { _file: file })
     }
 
     /// Process id of the server that runs from this folder, serving or still starting.
     pub fn server(data_dir: &Path) -> Option<i32> {
-        holder(&File::options().write(true).open(lock_path(data_dir)).ok()?)
+        process::Claim::holder(&lock_path(data_dir))
     }
 }
 
 fn lock_path(data_dir: &Path) -> PathBuf {
     data_dir.join("server.lock")
-}
-
-fn whole_file() -> libc::flock {
-    libc::flock { l_type: libc::F_WRLCK as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
-}
-
-fn holder(file: &File) -> Option<i32> {
-    let mut lock = whole_file();
-    fcntl(file, FcntlArg::F_GETLK(&mut lock)).ok()?;
-    (lock.l_type != libc::F_UNLCK as i16).then_some(lock.l_pid)
 }

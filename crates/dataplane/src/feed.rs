@@ -1,6 +1,7 @@
 //! From informers to the catalog's snapshots.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portolan_api::typed::kinds::core::v1::{Node, Pod, Service};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
@@ -10,55 +11,151 @@ use portolan_catalog::{Catalog, Input, Key, Kind, Snapshot};
 use portolan_client::{Informer, Informers, KeyFeed};
 use tokio::sync::watch;
 
+/// How long the API has to tell what is before what was is published instead. An API that refuses
+/// connections is not waited for.
+const HEAD_START: Duration = Duration::from_millis(500);
+
 /// Publishes a snapshot after each batch of changes until shutdown.
 ///
 /// Nothing is published before every kind has arrived completely: a snapshot with the index 0
 /// means "not known yet".
 pub async fn feed(informers: Arc<Informers>, snapshots: watch::Sender<Arc<Snapshot>>, shutdown: Shutdown) {
-    let mut services = Source::new(&informers, Kind::Service, Input::Service as fn(Arc<Service>) -> Input);
-    let mut slices =
-        Source::new(&informers, Kind::EndpointSlice, Input::EndpointSlice as fn(Arc<EndpointSlice>) -> Input);
-    let mut pods = Source::new(&informers, Kind::Pod, Input::Pod as fn(Arc<Pod>) -> Input);
-    let mut nodes = Source::new(&informers, Kind::Node, Input::Node as fn(Arc<Node>) -> Input);
-    let mut registrations =
-        Source::new(&informers, Kind::Registration, Input::Registration as fn(Arc<ServiceInstance>) -> Input);
-    let mut machines =
-        Source::new(&informers, Kind::ExternalNode, Input::ExternalNode as fn(Arc<ExternalNode>) -> Input);
-    let synced = async {
-        services.informer.synced().await;
-        slices.informer.synced().await;
-        pods.informer.synced().await;
-        nodes.informer.synced().await;
-        registrations.informer.synced().await;
-        machines.informer.synced().await;
-    };
-    if shutdown.run(synced).await.is_none() {
+    feed_from(informers, Vec::new(), snapshots, shutdown).await;
+}
+
+/// The same, but where the API is away, `last_known` is published in the meantime.
+pub(crate) async fn feed_from(
+    informers: Arc<Informers>,
+    last_known: Vec<Input>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    shutdown: Shutdown,
+) {
+    let mut sources = Sources::new(&informers);
+    let mut catalog = Catalog::new();
+    let remembered: Vec<(Kind, Key)> = last_known.iter().map(identity).collect();
+    if !remembered.is_empty() {
+        let away = async {
+            tokio::select! {
+                () = sources.synced() => false,
+                () = is_away(&informers) => true,
+            }
+        };
+        match shutdown.run(away).await {
+            None => return,
+            Some(false) => {}
+            Some(true) => {
+                last_known.into_iter().for_each(|input| catalog.put(input));
+                publish(&snapshots, catalog.snapshot());
+            }
+        }
+    }
+    if shutdown.run(sources.synced()).await.is_none() {
         return;
     }
-    let mut catalog = Catalog::new();
-    services.drain(&mut catalog);
-    slices.drain(&mut catalog);
-    pods.drain(&mut catalog);
-    nodes.drain(&mut catalog);
-    registrations.drain(&mut catalog);
-    machines.drain(&mut catalog);
+    sources.drain(&mut catalog);
+    for (kind, key) in remembered.into_iter().filter(|(kind, key)| !sources.has(*kind, key)) {
+        catalog.remove(kind, &key);
+    }
     loop {
-        let snapshot = catalog.snapshot();
-        snapshots.send_if_modified(|current| {
-            let changed = current.index() != snapshot.index();
-            if changed {
-                *current = snapshot;
-            }
-            changed
-        });
+        publish(&snapshots, catalog.snapshot());
+        if shutdown.run(sources.next(&mut catalog)).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn publish(snapshots: &watch::Sender<Arc<Snapshot>>, snapshot: Arc<Snapshot>) {
+    snapshots.send_if_modified(|current| {
+        let changed = current.index() != snapshot.index();
+        if changed {
+            *current = snapshot;
+        }
+        changed
+    });
+}
+
+async fn is_away(informers: &Informers) {
+    let mut interrupted = informers.interrupted();
+    let refused = interrupted.wait_for(|count| *count > 0);
+    // The sender lives in `informers`; either way the time is up.
+    let _ = tokio::time::timeout(HEAD_START, refused).await;
+}
+
+fn identity(input: &Input) -> (Kind, Key) {
+    fn key(object: &impl Object) -> Key {
+        Key::new(object.namespace(), object.name())
+    }
+    match input {
+        Input::Service(object) => (Kind::Service, key(&**object)),
+        Input::EndpointSlice(object) => (Kind::EndpointSlice, key(&**object)),
+        Input::Pod(object) => (Kind::Pod, key(&**object)),
+        Input::Node(object) => (Kind::Node, key(&**object)),
+        Input::Registration(object) => (Kind::Registration, key(&**object)),
+        Input::ExternalNode(object) => (Kind::ExternalNode, key(&**object)),
+    }
+}
+
+/// All kinds that the catalog is derived from.
+struct Sources {
+    services: Source<Service>,
+    slices: Source<EndpointSlice>,
+    pods: Source<Pod>,
+    nodes: Source<Node>,
+    registrations: Source<ServiceInstance>,
+    machines: Source<ExternalNode>,
+}
+
+impl Sources {
+    fn new(informers: &Arc<Informers>) -> Self {
+        Self {
+            services: Source::new(informers, Kind::Service, Input::Service),
+            slices: Source::new(informers, Kind::EndpointSlice, Input::EndpointSlice),
+            pods: Source::new(informers, Kind::Pod, Input::Pod),
+            nodes: Source::new(informers, Kind::Node, Input::Node),
+            registrations: Source::new(informers, Kind::Registration, Input::Registration),
+            machines: Source::new(informers, Kind::ExternalNode, Input::ExternalNode),
+        }
+    }
+
+    async fn synced(&self) {
+        self.services.informer.synced().await;
+        self.slices.informer.synced().await;
+        self.pods.informer.synced().await;
+        self.nodes.informer.synced().await;
+        self.registrations.informer.synced().await;
+        self.machines.informer.synced().await;
+    }
+
+    /// Everything there is; the keys that are queued for it change nothing later.
+    fn drain(&self, catalog: &mut Catalog) {
+        self.services.drain(catalog);
+        self.slices.drain(catalog);
+        self.pods.drain(catalog);
+        self.nodes.drain(catalog);
+        self.registrations.drain(catalog);
+        self.machines.drain(catalog);
+    }
+
+    fn has(&self, kind: Kind, key: &Key) -> bool {
+        match kind {
+            Kind::Service => self.services.has(key),
+            Kind::EndpointSlice => self.slices.has(key),
+            Kind::Pod => self.pods.has(key),
+            Kind::Node => self.nodes.has(key),
+            Kind::Registration => self.registrations.has(key),
+            Kind::ExternalNode => self.machines.has(key),
+        }
+    }
+
+    /// Waits for changes and puts them in.
+    async fn next(&mut self, catalog: &mut Catalog) {
         tokio::select! {
-            () = shutdown.requested() => return,
-            keys = services.keys.next() => services.put(keys, &mut catalog),
-            keys = slices.keys.next() => slices.put(keys, &mut catalog),
-            keys = pods.keys.next() => pods.put(keys, &mut catalog),
-            keys = nodes.keys.next() => nodes.put(keys, &mut catalog),
-            keys = registrations.keys.next() => registrations.put(keys, &mut catalog),
-            keys = machines.keys.next() => machines.put(keys, &mut catalog),
+            keys = self.services.keys.next() => self.services.put(keys, catalog),
+            keys = self.slices.keys.next() => self.slices.put(keys, catalog),
+            keys = self.pods.keys.next() => self.pods.put(keys, catalog),
+            keys = self.nodes.keys.next() => self.nodes.put(keys, catalog),
+            keys = self.registrations.keys.next() => self.registrations.put(keys, catalog),
+            keys = self.machines.keys.next() => self.machines.put(keys, catalog),
         }
     }
 }
@@ -77,8 +174,11 @@ impl<K: Object> Source<K> {
         Self { keys: informer.keys(), informer, kind, input }
     }
 
-    /// Everything there is; the keys that are queued for it change nothing later.
-    fn drain(&mut self, catalog: &mut Catalog) {
+    fn has(&self, key: &Key) -> bool {
+        self.informer.get(&key.namespace, &key.name).is_some()
+    }
+
+    fn drain(&self, catalog: &mut Catalog) {
         // One at a time: all of a large cluster at once would be much memory.
         for key in self.informer.all_keys() {
             if let Some(object) = self.informer.get(&key.namespace, &key.name) {
@@ -87,7 +187,7 @@ impl<K: Object> Source<K> {
         }
     }
 
-    fn put(&mut self, keys: std::collections::BTreeSet<portolan_client::Key>, catalog: &mut Catalog) {
+    fn put(&self, keys: std::collections::BTreeSet<portolan_client::Key>, catalog: &mut Catalog) {
         for key in keys {
             match self.informer.get(&key.namespace, &key.name) {
                 Some(object) => catalog.put((self.input)(object)),

@@ -1,7 +1,33 @@
-//! What answers for the cluster's names and addresses on a node.
+//! What answers for the cluster's names and addresses on a node: a process of its own.
 //!
-//! [`feed`] turns informers into the catalog's snapshots.
+//! [`Process`] is that process: it follows the API, feeds the catalog, keeps the packet rules in step
+//! and answers names. Away from the API it goes on with what it knew last, also after a restart
+//! ([`last_known`]). [`Supervisor`] is its owner in the node's main process: it adopts the process
+//! that runs, or starts one, and replaces one of another build or with other arguments without a
+//! question being lost, as the sockets are handed on.
+//!
+//! ```text
+//! server or agent ── Supervisor ── control socket: sockets and state ── Process ─┬─ names (UDP, TCP)
+//!                                                                                └─ packet rules
+//! ```
 
+mod control;
+mod credentials;
+mod error;
 mod feed;
+pub mod last_known;
+mod layout;
+mod process;
+mod report;
+mod sockets;
+mod supervisor;
 
+#[cfg(test)]
+mod tests;
+
+pub use control::{Knowledge, Part, Status};
+pub use error::Error;
 pub use feed::feed;
+pub use layout::{Layout, purge};
+pub use process::Process;
+pub use supervisor::{Options, Supervisor};

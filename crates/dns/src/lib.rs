@@ -13,6 +13,6 @@ mod zone;
 mod tests;
 
 pub use forward::{Forwarder, Upstreams};
-pub use server::{Config, Error, Listener, serve};
+pub use server::{Config, Error, Listener, Sockets, serve};
 pub use wire::{Question, Rcode};
 pub use zone::{Outcome, Zone};

@@ -1,5 +1,6 @@
 //! Sockets around the zone.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ const FORWARDS: usize = 1024;
 /// TCP clients at the same time, and how long one may be silent.
 const CONNECTIONS: usize = 512;
 const IDLE: Duration = Duration::from_secs(10);
+/// How long a client that connected just before a stop has for its question.
+const FIRST_QUESTION: Duration = Duration::from_secs(1);
 const LARGEST: usize = 65_535;
 
 /// What the server needs.
@@ -45,7 +48,47 @@ pub enum Error {
     },
 }
 
-/// An address with both its sockets.
+/// Both sockets of an address, as one process hands them to another: what arrives while nobody
+/// serves waits in them.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For datagrams.
+    pub udp: std::net::UdpSocket,
+    /// For connections.
+    pub tcp: std::net::TcpListener,
+}
+
+impl Sockets {
+    /// Takes `address` for UDP and TCP; port 0 takes one that is free for both.
+    ///
+    /// # Errors
+    /// The address is not on this machine or the port is taken.
+    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let failed = |source| Error::Bind { address, source };
+        let udp = std::net::UdpSocket::bind(address).map_err(failed)?;
+        let tcp = std::net::TcpListener::bind(udp.local_addr().map_err(failed)?).map_err(failed)?;
+        Ok(Self { udp, tcp })
+    }
+
+    /// The same sockets once more.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { udp: self.udp.try_clone()?, tcp: self.tcp.try_clone()? })
+    }
+
+    /// The address they are bound to.
+    ///
+    /// # Errors
+    /// A socket is broken, or they have different addresses.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        let address = self.udp.local_addr()?;
+        if self.tcp.local_addr()? == address { Ok(address) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+}
+
+/// An address that is served.
 #[derive(Debug)]
 pub struct Listener {
     udp: UdpSocket,
@@ -53,27 +96,27 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes `address` for UDP and TCP; port 0 takes one that is free for both.
+    /// Serves an address that was taken before, perhaps by another process.
     ///
     /// # Errors
-    /// The address is not on this machine or the port is taken.
-    pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |source| Error::Bind { address, source };
-        let udp = UdpSocket::bind(address).await.map_err(failed)?;
-        let tcp = TcpListener::bind(udp.local_addr().map_err(failed)?).await.map_err(failed)?;
-        Ok(Self { udp, tcp })
+    /// The runtime takes no more sockets.
+    pub fn new(sockets: Sockets) -> io::Result<Self> {
+        sockets.udp.set_nonblocking(true)?;
+        sockets.tcp.set_nonblocking(true)?;
+        Ok(Self { udp: UdpSocket::from_std(sockets.udp)?, tcp: TcpListener::from_std(sockets.tcp)? })
     }
 
     /// The address it listens on.
     ///
     /// # Errors
     /// The socket is broken.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         self.udp.local_addr()
     }
 }
 
-/// Answers on `listeners` from the latest snapshot until shutdown.
+/// Answers on `listeners` from the latest snapshot until shutdown; questions that were taken by then
+/// are still answered, later ones are left in the sockets.
 pub async fn serve(
     config: Config,
     listeners: Vec<Listener>,
@@ -133,6 +176,8 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
             }
         }
     }
+    // Asking upstream has a timeout of its own.
+    while forwards.join_next().await.is_some() {}
 }
 
 async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {
@@ -156,7 +201,7 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
                     let (shared, shutdown) = (shared.clone(), shutdown.clone());
                     clients.spawn(async move {
                         // A client that breaks off or is silent needs no answer.
-                        let _ = shutdown.run(serve_client(&shared, stream)).await;
+                        let _ = serve_client(&shared, stream, &shutdown).await;
                         drop(permit);
                     });
                 }
@@ -168,12 +213,23 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
             }
         }
     }
+    while clients.join_next().await.is_some() {}
 }
 
-async fn serve_client(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve_client(shared: &Shared, mut stream: TcpStream, shutdown: &Shutdown) -> io::Result<()> {
     let (mut packet, mut out) = (Vec::new(), Vec::new());
+    let mut asked = false;
     loop {
-        let length = tokio::time::timeout(IDLE, stream.read_u16()).await??;
+        let length = {
+            let mut next = std::pin::pin!(tokio::time::timeout(IDLE, stream.read_u16()));
+            match shutdown.run(&mut next).await {
+                Some(length) => length??,
+                // A server may close a connection on which nothing is asked (RFC 7766, section 6.2.3).
+                None if asked => return Ok(()),
+                None => tokio::time::timeout(FIRST_QUESTION, next).await???,
+            }
+        };
+        asked = true;
         packet.resize(usize::from(length), 0);
         tokio::time::timeout(IDLE, stream.read_exact(&mut packet)).await??;
         let outcome = shared.zone.answer(&packet, &shared.catalog.borrow(), Some(LARGEST), &mut out);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::forward::answer_records;
 use crate::wire::{HEADER, Name, Record, record, write_name};
-use crate::{Config, Forwarder, Listener, Outcome, Upstreams, Zone, serve};
+use crate::{Config, Forwarder, Listener, Outcome, Sockets, Upstreams, Zone, serve};
 
 fn decode<K: Object>(value: &Value) -> Arc<K> {
     Arc::new(K::decode(value.to_string().as_bytes()).expect("the test's object fits its kind"))
@@ -232,7 +232,8 @@ impl Running {
         let servers = if with_upstream { vec![socket.local_addr().expect("bound")] } else { Vec::new() };
         let shutdown = Shutdown::default();
         tasks.spawn(upstream(socket, asked.clone(), shutdown.clone()));
-        let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a free port");
+        let listener = Listener::new(Sockets::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port"))
+            .expect("a runtime");
         let address = listener.address().expect("bound");
         let forwarder = Arc::new(Forwarder::new(Upstreams::Servers(servers), vec![address]));
         let config = Config { zone: zone(), forwarder };

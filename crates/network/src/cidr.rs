@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 /// A network: its first address and the length of its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     address: Ipv4Addr,
     prefix: u8,
@@ -36,6 +36,16 @@ impl Cidr {
     /// Length of the prefix.
     pub fn prefix(self) -> u8 {
         self.prefix
+    }
+
+    /// The mask: ones where addresses of the network agree.
+    pub fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(mask(self.prefix))
+    }
+
+    /// Whether every address of `other` is inside.
+    pub fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
     }
 
     /// Whether `address` is inside.

@@ -54,6 +54,18 @@ impl Config {
         }
     }
 
+    /// The networks of services and load balancers, none of them inside another.
+    pub(crate) fn service_networks(&self) -> Vec<Cidr> {
+        let (services, balancers) = (self.service_cidr, self.load_balancer_cidr);
+        if services.covers(balancers) {
+            vec![services]
+        } else if balancers.covers(services) {
+            vec![balancers]
+        } else {
+            vec![services, balancers]
+        }
+    }
+
     /// Checks what the kernel and nft would refuse with a worse message.
     ///
     /// # Errors

@@ -8,14 +8,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use nix::sys::socket::SockProtocol;
 
-use crate::netlink::{Message, Netlink, attributes};
+use crate::netlink::{Message, NESTED, Netlink, attributes};
 use crate::plan::{Place, StaleFlow};
 
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
 const DELETE: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 2;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
-const NESTED: u16 = libc::NLA_F_NESTED as u16;
 /// `struct nfgenmsg`: family, version, resource.
 const FAMILY: [u8; 4] = [libc::AF_INET as u8, 0, 0, 0];
 

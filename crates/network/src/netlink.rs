@@ -12,66 +12,15 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use nix::sys::socket::{setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
 
+pub(crate) use self::message::{Answer, HEADER, Message, NESTED, attributes, frame};
 use crate::Cidr;
 
-const HEADER: usize = 16;
+mod message;
+
 const VETH_INFO_PEER: u16 = 1;
 const BRIDGE_PORT_MODE: u16 = 4;
-const NESTED: u16 = libc::NLA_F_NESTED as u16;
 /// The kernel answers at once; a longer silence means a lost message.
-const ANSWER_TIMEOUT: TimeVal = TimeVal::new(5, 0);
-
-/// A request body or attribute list under construction.
-#[derive(Debug, Default)]
-pub(crate) struct Message(Vec<u8>);
-
-impl Message {
-    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    /// `struct ifinfomsg`.
-    fn link(family: u8, index: u32, flags: u32, change: u32) -> Self {
-        Self::default()
-            .bytes(&[family, 0, 0, 0])
-            .bytes(&index.to_ne_bytes())
-            .bytes(&flags.to_ne_bytes())
-            .bytes(&change.to_ne_bytes())
-    }
-
-    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
-        let length = u16::try_from(4 + value.len()).expect("attributes of this module are short");
-        self.0.extend_from_slice(&length.to_ne_bytes());
-        self.0.extend_from_slice(&kind.to_ne_bytes());
-        self.0.extend_from_slice(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        self
-    }
-
-    fn name(self, name: &str) -> Self {
-        let mut value = name.as_bytes().to_vec();
-        value.push(0);
-        self.attribute(libc::IFLA_IFNAME, &value)
-    }
-
-    fn number(self, kind: u16, value: u32) -> Self {
-        self.attribute(kind, &value.to_ne_bytes())
-    }
-
-    fn nested(self, kind: u16, inner: Self) -> Self {
-        self.attribute(kind, &inner.0)
-    }
-
-    fn link_info(self, kind: &str, data: Option<Self>) -> Self {
-        let info = Self::default().attribute(libc::IFLA_INFO_KIND, kind.as_bytes());
-        let info = match data {
-            Some(data) => info.nested(libc::IFLA_INFO_DATA, data),
-            None => info,
-        };
-        self.nested(libc::IFLA_LINKINFO, info)
-    }
-}
+pub(crate) const ANSWER_TIMEOUT: TimeVal = TimeVal::new(5, 0);
 
 /// A network link as the kernel reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,17 +185,11 @@ impl Netlink {
     /// dump, or the first message if neither was asked for.
     pub(crate) fn request(&mut self, kind: u16, flags: i32, body: Message) -> io::Result<Vec<Answer>> {
         self.sequence += 1;
-        let length = u32::try_from(HEADER + body.0.len()).expect("requests of this module are short");
-        let flags = u16::try_from(flags | libc::NLM_F_REQUEST).expect("netlink flags have 16 bits");
-        let mut request = length.to_ne_bytes().to_vec();
-        request.extend_from_slice(&kind.to_ne_bytes());
-        request.extend_from_slice(&flags.to_ne_bytes());
-        request.extend_from_slice(&self.sequence.to_ne_bytes());
-        request.extend_from_slice(&0_u32.to_ne_bytes());
-        request.extend_from_slice(&body.0);
+        let mut request = Vec::new();
+        frame(&mut request, kind, flags | libc::NLM_F_REQUEST, self.sequence, &body);
         sendto(self.socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
 
-        let waits_for_end = i32::from(flags) & (libc::NLM_F_ACK | libc::NLM_F_DUMP) != 0;
+        let waits_for_end = flags & (libc::NLM_F_ACK | libc::NLM_F_DUMP) != 0;
         let mut answers = Vec::new();
         let mut buffer = vec![0_u8; 64 * 1024];
         loop {
@@ -257,7 +200,12 @@ impl Netlink {
                     continue;
                 }
                 match i32::from(answer.kind) {
-                    libc::NLMSG_ERROR => return answer.error().map_or(Ok(answers), Err),
+                    libc::NLMSG_ERROR => {
+                        return match answer.error() {
+                            Some(error) => Err(error),
+                            None => Ok(answers),
+                        };
+                    }
                     libc::NLMSG_DONE => return Ok(answers),
                     _ => answers.push(answer),
                 }
@@ -267,42 +215,6 @@ impl Netlink {
             }
         }
     }
-}
-
-/// One message of an answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) kind: u16,
-    pub(crate) body: Vec<u8>,
-    sequence: u32,
-}
-
-impl Answer {
-    fn read(rest: &mut &[u8]) -> Option<Self> {
-        let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
-        let kind = u16::from_ne_bytes(rest.get(4..6)?.try_into().ok()?);
-        let sequence = u32::from_ne_bytes(rest.get(8..12)?.try_into().ok()?);
-        let body = rest.get(HEADER..length)?.to_vec();
-        *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Self { kind, body, sequence })
-    }
-
-    fn error(&self) -> Option<io::Error> {
-        let code = self.body.get(..4).and_then(|bytes| bytes.try_into().ok()).map_or(-libc::EIO, i32::from_ne_bytes);
-        (code != 0).then(|| io::Error::from_raw_os_error(-code))
-    }
-}
-
-/// Type and value of each attribute; stops at the first malformed one.
-pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    const TYPE_MASK: u16 = 0x3fff;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & TYPE_MASK;
-        let value = rest.get(4..length)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
 }
 
 /// Runs `work` on a thread of its own inside the network namespace `namespace`.

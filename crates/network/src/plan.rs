@@ -1,4 +1,4 @@
-//! Which rules a snapshot needs: pure, incremental, as text for nft.
+//! Which rules a snapshot needs: pure and incremental.
 //!
 //! # Layout
 //! One table `ip <name>`. Everything that depends on services is an element of a flat map; chains
@@ -25,13 +25,18 @@
 //! reset or "port unreachable". A source is translated only where the answer would not find back:
 //! to the pod itself (`hairpin`), from a pod to the world, from outside to a pod of another node.
 
+mod element;
+mod encode;
 mod frontend;
+mod picker;
 mod planner;
-mod text;
+mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use encode::Origin;
 pub use frontend::{Backends, Frontend, FrontendKey, Place};
 pub use planner::{Batch, Planner, StaleFlow};
-pub use text::{empty_table, remove_table};

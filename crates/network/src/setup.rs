@@ -4,11 +4,12 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use crate::apply::{self, ApplyError};
+use crate::Config;
+use crate::apply::{ApplyError, Rules};
 use crate::config::InvalidConfig;
 use crate::ipam::Leases;
 use crate::netlink::{Netlink, Route, mac_of};
-use crate::{Config, plan};
+use crate::plan::Batch;
 
 /// Why a node's network could not be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +46,8 @@ pub enum SetupError {
         #[source]
         source: io::Error,
     },
-    /// nft refused or is missing.
-    #[error(transparent)]
+    /// The rules could not be made or removed.
+    #[error("set up the table of rules")]
     Apply(#[from] ApplyError),
 }
 
@@ -95,8 +96,9 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     sysctl("net/ipv4/conf/all/send_redirects", "0")?;
     sysctl(&format!("net/ipv4/conf/{}/send_redirects", config.bridge), "0")?;
 
-    if !apply::table_exists(&config.table)? {
-        apply::apply(&plan::empty_table(config))?;
+    let mut rules = Rules::open(config.clone())?;
+    if !rules.exist()? {
+        rules.apply(&Batch::empty_table())?;
     }
     Ok(())
 }
@@ -108,7 +110,7 @@ pub fn teardown_node(config: &Config) -> Vec<SetupError> {
     if let Err(error) = config.validate() {
         return vec![error.into()];
     }
-    if let Err(error) = apply::apply(&plan::remove_table(config)) {
+    if let Err(error) = Rules::open(config.clone()).and_then(|mut rules| rules.apply(&Batch::removal())) {
         failures.push(error.into());
     }
     let deleted = Netlink::open().and_then(|mut netlink| netlink.delete_link(&config.bridge));

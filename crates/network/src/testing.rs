@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::apply::Rules;
 use crate::{Config, cni, setup_node};
+
+pub(crate) mod objects;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -122,8 +125,9 @@ impl Machine {
         Pod { namespace, address, servers: Vec::new() }
     }
 
-    pub(crate) fn apply(&self, text: &str) {
-        self.host.run(|| crate::apply::apply(text)).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    /// The rules of this machine, for its planner.
+    pub(crate) fn rules(&self) -> Rules {
+        self.host.run(|| Rules::open(self.config.clone())).expect("tests run as root")
     }
 }
 

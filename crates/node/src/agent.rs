@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use portolan_base::readiness::State;
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_client::{EventRecorder, Informers};
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::logs;
+use crate::pressure::{Keeper, Pressures};
 use crate::registration::{Machine, Registration};
 use crate::server::Server;
 use crate::sources::Sources;
@@ -35,7 +37,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let machine = Machine::look(&config.data_dir);
     let informers = Informers::new(config.client.clone());
     let pods = informers.selected::<Pod>(&format!("spec.nodeName={}", config.node_name));
+    let nodes = informers.selected::<Node>(&format!("metadata.name={}", config.node_name));
     let sources = Arc::new(Sources::new(config.client.clone()));
+    let (pressures, pressed) = watch::channel(Pressures::default());
+    let (evictions, evicted) = mpsc::channel(1);
     let context = Arc::new(Context {
         capacity: config.capacity.clone().unwrap_or_else(|| machine.capacity.clone()),
         view: RuntimeView::new(config.runtime.clone()),
@@ -49,6 +54,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         sources,
         services: informers.informer::<Service>(),
         events: EventRecorder::with_clock(config.client.clone(), "kubelet", &config.node_name, config.clock.clone()),
+        pressures: pressed.clone(),
         config: config.clone(),
     });
     let server = match &config.server {
@@ -68,8 +74,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         let (context, stop) = (context.clone(), stop.clone());
         async move { context.view.run(stop).await }
     });
-    tasks.spawn("pods", Supervisor::new(context.clone(), pods.clone()).run(stop.clone()));
-    tasks.spawn("registration", Registration::new(config, machine, port).run(stop.clone()));
+    tasks.spawn("pods", Supervisor::new(context.clone(), pods.clone(), evicted).run(stop.clone()));
+    if let Some(eviction) = config.eviction.clone() {
+        let keeper = Keeper::new(context.clone(), eviction, pods.clone(), pressures, evictions);
+        tasks.spawn("pressure", keeper.run(stop.clone()));
+    }
+    let registration = Registration::new(config, machine, port, nodes, pressed);
+    tasks.spawn("registration", registration.run(stop.clone()));
     tasks.spawn("log rotation", logs::rotate(context.clone(), stop.clone()));
     if let Some(server) = server {
         tasks.spawn("node API", server.run(stop.clone()));

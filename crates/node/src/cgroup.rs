@@ -54,6 +54,15 @@ pub(crate) async fn remove(config: Option<&CgroupConfig>, path: &str) -> io::Res
     Ok(())
 }
 
+/// How many processes are in the group of a pod.
+pub(crate) fn process_count(config: Option<&CgroupConfig>, path: &str) -> u64 {
+    let Some(config) = config.filter(|_| !path.is_empty()) else { return 0 };
+    let groups = groups(&config.mount, path);
+    // Every hierarchy has the same processes.
+    let found: BTreeSet<i32> = groups.iter().flat_map(|group| processes(group)).collect();
+    u64::try_from(found.len()).unwrap_or(u64::MAX)
+}
+
 /// The processes of a group and of those below it.
 fn processes(group: &Path) -> Vec<i32> {
     let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
@@ -82,10 +91,11 @@ fn unified(mount: &Path, path: &str, limits: &Resources) -> io::Result<()> {
     for part in path.split('/').filter(|part| !part.is_empty()) {
         // Children have the controllers that their parent passes on.
         let available = fs::read_to_string(group.join("cgroup.controllers"))?;
-        for controller in ["cpu", "memory", "pids", "io", "cpuset"] {
-            if available.split_whitespace().any(|name| name == controller) {
-                fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"))?;
-            }
+        let wanted = ["cpu", "memory", "pids", "io", "cpuset"];
+        let wanted = available.split_whitespace().filter(|name| wanted.contains(name));
+        let passed: Vec<String> = wanted.map(|controller| format!("+{controller}")).collect();
+        if !passed.is_empty() {
+            fs::write(group.join("cgroup.subtree_control"), passed.join(" "))?;
         }
         group.push(part);
         make(&group)?;
@@ -158,5 +168,122 @@ mod tests {
         let _ = remove(Some(&config), "/kubepods/pod1").await;
         let status = forgotten.wait().expect("it ended");
         assert!(!status.success(), "{status}");
+    }
+
+    const POD: &str = "/kubepods/burstable/pod1";
+
+    /// A hierarchy of version 2 as the kernel shows it; `available` are the controllers of the machine.
+    fn unified_tree(available: &str) -> tempfile::TempDir {
+        let mount = tempfile::tempdir().expect("a folder");
+        let mut group = mount.path().to_owned();
+        for part in ["", "kubepods", "burstable"] {
+            group.push(part);
+            fs::create_dir_all(&group).expect("made");
+            fs::write(group.join("cgroup.controllers"), available).expect("written");
+        }
+        mount
+    }
+
+    fn legacy_tree(controllers: &[&str]) -> tempfile::TempDir {
+        let mount = tempfile::tempdir().expect("a folder");
+        for controller in controllers {
+            fs::create_dir(mount.path().join(controller)).expect("made");
+        }
+        mount
+    }
+
+    fn config(mount: &tempfile::TempDir) -> CgroupConfig {
+        CgroupConfig { mount: mount.path().into(), parent: "/kubepods".into() }
+    }
+
+    /// The content of the files below a group, without those that a test put there.
+    fn files(mount: &tempfile::TempDir, group: &str, names: &[&str]) -> String {
+        let read =
+            |name: &&str| Some(format!("{name}={}", fs::read_to_string(mount.path().join(group).join(name)).ok()?));
+        names.iter().filter_map(read).collect::<Vec<_>>().join("; ")
+    }
+
+    fn limits(cpu_shares: u64, cpu_quota_us: i64, memory_limit: u64) -> Resources {
+        Resources { cpu_shares, cpu_quota_us, cpu_period_us: 100_000, memory_limit, ..Resources::default() }
+    }
+
+    #[test]
+    fn limits_are_written_in_the_files_of_version_2() {
+        let names = ["cpu.weight", "cpu.max", "memory.max"];
+        let cases = [
+            (limits(2, -1, 0), "cpu.weight=1"),
+            (limits(1024, 150_000, 64 << 20), "cpu.weight=39; cpu.max=150000 100000; memory.max=67108864"),
+            (limits(262_144, 0, 0), "cpu.weight=10000"),
+            (limits(0, 0, 0), "cpu.weight=1"),
+            (limits(1_000_000, 0, 0), "cpu.weight=10000"),
+        ];
+        for (limits, expected) in cases {
+            let mount = unified_tree("cpuset cpu io memory hugetlb pids rdma misc");
+            ensure(Some(&config(&mount)), POD, &limits).expect("made");
+            assert_eq!(files(&mount, &POD[1..], &names), expected, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn each_group_passes_on_the_controllers_that_it_has() {
+        for (available, expected) in [
+            ("cpuset cpu io memory hugetlb pids rdma misc", "cgroup.subtree_control=+cpuset +cpu +io +memory +pids"),
+            ("cpu memory", "cgroup.subtree_control=+cpu +memory"),
+            ("", ""),
+        ] {
+            let mount = unified_tree(available);
+            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).expect("made");
+            for group in ["", "kubepods", "kubepods/burstable"] {
+                assert_eq!(files(&mount, group, &["cgroup.subtree_control"]), expected, "{group}");
+            }
+            // Processes live in the leaves: the pod's own group is left to the runtime.
+            assert_eq!(files(&mount, &POD[1..], &["cgroup.subtree_control"]), "");
+            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).expect("a second time changes nothing");
+        }
+    }
+
+    #[test]
+    fn limits_are_written_in_each_hierarchy_of_version_1() {
+        let mount = legacy_tree(&["cpu", "memory", "pids"]);
+        ensure(Some(&config(&mount)), POD, &limits(512, 50_000, 1 << 20)).expect("made");
+        let group = |controller: &str| format!("{controller}{POD}");
+        let names = ["cpu.shares", "cpu.cfs_quota_us", "memory.limit_in_bytes"];
+        assert_eq!(files(&mount, &group("cpu"), &names), "cpu.shares=512; cpu.cfs_quota_us=50000");
+        assert_eq!(files(&mount, &group("memory"), &names), "memory.limit_in_bytes=1048576");
+        assert!(!mount.path().join(group("pids")).exists());
+    }
+
+    #[test]
+    fn processes_of_a_pod_are_counted_once_in_either_version() {
+        let unified = unified_tree("cpu");
+        let legacy = legacy_tree(&["cpu", "memory"]);
+        for (mount, groups) in
+            [(&unified, vec![POD[1..].to_owned()]), (&legacy, vec![format!("cpu{POD}"), format!("memory{POD}")])]
+        {
+            for group in groups {
+                let group = mount.path().join(group);
+                fs::create_dir_all(group.join("container")).expect("made");
+                fs::write(group.join("cgroup.procs"), "").expect("written");
+                fs::write(group.join("container/cgroup.procs"), "10\n11\n").expect("written");
+            }
+            assert_eq!(process_count(Some(&config(mount)), POD), 2);
+        }
+        assert_eq!(process_count(None, POD), 0);
+    }
+
+    #[tokio::test]
+    async fn the_groups_of_a_pod_go_in_either_version() {
+        let unified = unified_tree("cpu");
+        let legacy = legacy_tree(&["cpu", "memory"]);
+        for (mount, groups) in
+            [(&unified, vec![POD[1..].to_owned()]), (&legacy, vec![format!("cpu{POD}"), format!("memory{POD}")])]
+        {
+            for group in &groups {
+                fs::create_dir_all(mount.path().join(group).join("container")).expect("made");
+            }
+            remove(Some(&config(mount)), POD).await.expect("removed");
+            assert!(groups.iter().all(|group| !mount.path().join(group).exists()));
+            remove(Some(&config(mount)), POD).await.expect("nothing to do");
+        }
     }
 }

@@ -11,6 +11,8 @@ use portolan_base::{Clock, Readiness};
 use portolan_client::Client;
 use portolan_runtime::Runtime;
 
+use crate::pressure::Thresholds;
+
 /// Everything the agent of one node needs. See [`crate::run`].
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -50,6 +52,8 @@ pub struct Config {
     pub memory_volumes: MemoryVolumes,
     /// Control groups of pods; `None` leaves them to the runtime.
     pub cgroups: Option<CgroupConfig>,
+    /// When pods must make room; `None` for a node that only pretends.
+    pub eviction: Option<EvictionConfig>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where the agent writes its state (part `node`).
@@ -103,6 +107,15 @@ pub enum MemoryVolumes {
     Tmpfs,
     /// In plain folders, for nodes that only pretend.
     Directory,
+}
+
+/// When the node is short of something, so that pods must make room.
+#[derive(Debug, Clone)]
+pub struct EvictionConfig {
+    /// What must be left.
+    pub thresholds: Thresholds,
+    /// A folder on the file system of the images.
+    pub image_dir: PathBuf,
 }
 
 /// Control groups of pods.

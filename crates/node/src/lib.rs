@@ -5,6 +5,7 @@
 //! answers what to do next (`lifecycle::plan`). What the agent must know after a crash is kept with the
 //! containers themselves, so that a restarted agent adopts them.
 
+mod admission;
 mod agent;
 mod cgroup;
 mod config;
@@ -14,6 +15,7 @@ mod hooks;
 mod lifecycle;
 mod logs;
 mod pod;
+mod pressure;
 mod probes;
 mod registration;
 mod server;
@@ -22,5 +24,6 @@ mod volumes;
 mod worker;
 
 pub use agent::run;
-pub use config::{Capacity, CgroupConfig, Config, LogRotation, MemoryVolumes, ServerConfig};
+pub use config::{Capacity, CgroupConfig, Config, EvictionConfig, LogRotation, MemoryVolumes, ServerConfig};
 pub use error::Error;
+pub use pressure::{BadThresholds, Thresholds};

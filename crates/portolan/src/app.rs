@@ -112,6 +112,7 @@ async fn start_node(
             client: control_plane.client(credentials::node(&name)),
             certificate: credentials::node_certificate(&credentials.authority, &name, options.node.advertised())?,
             authority_pem: credentials.authority.certificate_pem().to_owned(),
+            server: control_plane.local_url.clone(),
         };
         let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
         place.registry_url = format!("http://{}/registry", listener.local_addr()?);
@@ -155,6 +156,7 @@ async fn join(
         client,
         certificate: KeyPairPem { certificate_pem, key_pem },
         authority_pem: endpoint.certificate_authority.clone(),
+        server: endpoint.server.clone(),
     };
     // Leases are kept in one place, beside the API server; agents answer names only.
     local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;

@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_cli::NodeVerdict;
 
-use crate::commands::{agent, backup, down, image, server, store, up};
-use crate::config::{AgentOptions, Folders, ServerOptions};
+use crate::commands::{agent, backup, dataplane, down, image, server, store, up};
+use crate::config::{AgentOptions, DataplaneOptions, Folders, ServerOptions};
 
 /// Runs your containers and always knows where they are.
 #[derive(Debug, Parser)]
@@ -67,6 +67,14 @@ Examples:
   portolan agent --kubeconfig north.kubeconfig --node-name north --pod-cidr 10.42.1.0/24
   portolan agent --kubeconfig north.kubeconfig --server https://192.0.2.2:6443")]
     Agent(AgentOptions),
+    /// Answer names and keep the packet rules of a node; a server or agent starts this.
+    #[command(
+        hide = true,
+        after_help = "\
+Example:
+  portolan dataplane --node-name north   # as `portolan server` or `portolan agent` does"
+    )]
+    Dataplane(DataplaneOptions),
     /// Build, load and list images without a registry.
     #[command(subcommand)]
     Image(image::Command),
@@ -101,6 +109,7 @@ impl Arguments {
             Command::Server(options) => server::run(options),
             Command::Invite(arguments) => agent::invite(&arguments),
             Command::Agent(options) => agent::run(options),
+            Command::Dataplane(options) => dataplane::run(&options),
             Command::Image(command) => runtime()?.block_on(image::run(command)),
             Command::Store(command) => store::run(command),
             Command::Restore(arguments) => backup::restore(&arguments),

@@ -73,6 +73,11 @@ impl Folders {
         }
     }
 
+    /// The process for names and packet rules.
+    pub(crate) fn dataplane(&self) -> portolan_dataplane::Layout {
+        portolan_dataplane::Layout::new(self.data_dir.join("dataplane"), &self.run_dir)
+    }
+
     /// The network of this cluster: enough to remove it; `network` of the options fills in the rest.
     pub(crate) fn network(&self, node: &str) -> portolan_network::Config {
         let table = self.bridge.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
@@ -142,6 +147,83 @@ pub(crate) struct NodeOptions {
     /// Registries that are asked over plain HTTP, for example `localhost:5000`.
     #[arg(long)]
     pub(crate) insecure_registry: Vec<String>,
+    /// What must be left on this node, or pods make room: for example `memory.available<100Mi,nodefs.available<5%`;
+    /// empty for nothing [default: memory.available<100Mi, and of disks 10% (images 15%) but at most 10Gi].
+    #[arg(long, value_name = "THRESHOLDS")]
+    pub(crate) eviction_hard: Option<String>,
+}
+
+/// Settings of `portolan dataplane`: what of a node concerns names and packet rules.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataplaneOptions {
+    #[command(flatten)]
+    pub(crate) folders: Folders,
+    /// Name of this node.
+    #[arg(long)]
+    pub(crate) node_name: String,
+    /// Addresses of this node's pods.
+    #[arg(long, default_value = "10.42.0.0/24")]
+    pub(crate) pod_cidr: String,
+    /// Addresses of services.
+    #[arg(long, default_value = "10.43.0.0/16")]
+    pub(crate) service_cidr: String,
+    /// Addresses of load balancers.
+    #[arg(long, default_value = "10.44.0.0/24")]
+    pub(crate) load_balancer_cidr: String,
+    /// Address of the cluster's name service.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::new(10, 43, 0, 10)))]
+    pub(crate) cluster_dns: IpAddr,
+    /// Domain of the cluster.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+}
+
+impl DataplaneOptions {
+    /// Those of a node.
+    pub(crate) fn of(node: &NodeOptions) -> anyhow::Result<Self> {
+        Ok(Self {
+            folders: node.folders.clone(),
+            node_name: node.node_name()?,
+            pod_cidr: node.pod_cidr.clone(),
+            service_cidr: node.service_cidr.clone(),
+            load_balancer_cidr: node.load_balancer_cidr.clone(),
+            cluster_dns: node.cluster_dns,
+            cluster_domain: node.cluster_domain.clone(),
+        })
+    }
+
+    /// The options as arguments.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let pairs: [(&str, OsString); 9] = [
+            ("--data-dir", self.folders.data_dir.clone().into()),
+            ("--run-dir", self.folders.run_dir.clone().into()),
+            ("--bridge", self.folders.bridge.clone().into()),
+            ("--node-name", self.node_name.clone().into()),
+            ("--pod-cidr", self.pod_cidr.clone().into()),
+            ("--service-cidr", self.service_cidr.clone().into()),
+            ("--load-balancer-cidr", self.load_balancer_cidr.clone().into()),
+            ("--cluster-dns", self.cluster_dns.to_string().into()),
+            ("--cluster-domain", self.cluster_domain.clone().into()),
+        ];
+        pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]).collect()
+    }
+
+    /// Settings of the node's network.
+    pub(crate) fn network(&self) -> anyhow::Result<portolan_network::Config> {
+        let IpAddr::V4(dns) = self.cluster_dns else {
+            anyhow::bail!("--cluster-dns {}: an IPv4 address is needed", self.cluster_dns)
+        };
+        let pod_cidr = self.pod_cidr.parse().context("--pod-cidr")?;
+        Ok(portolan_network::Config {
+            pod_cidr,
+            // One node: its pods are all pods.
+            cluster_cidr: pod_cidr,
+            service_cidr: self.service_cidr.parse().context("--service-cidr")?,
+            load_balancer_cidr: self.load_balancer_cidr.parse().context("--load-balancer-cidr")?,
+            local_addresses: vec![dns],
+            ..self.folders.network(&self.node_name)
+        })
+    }
 }
 
 /// Settings of `portolan up` and `portolan server`.
@@ -204,6 +286,9 @@ impl ServerOptions {
         for registry in &self.node.insecure_registry {
             add("--insecure-registry", registry.into());
         }
+        if let Some(thresholds) = &self.node.eviction_hard {
+            add("--eviction-hard", thresholds.into());
+        }
         if self.no_agent {
             arguments.push("--no-agent".into());
         }
@@ -233,23 +318,6 @@ impl NodeOptions {
     /// Socket of the container runtime, private or external.
     pub(crate) fn runtime_socket(&self) -> PathBuf {
         self.runtime_endpoint.clone().unwrap_or_else(|| self.folders.containerd().socket())
-    }
-
-    /// Settings of the node's network.
-    pub(crate) fn network(&self, node: &str) -> anyhow::Result<portolan_network::Config> {
-        let IpAddr::V4(dns) = self.cluster_dns else {
-            anyhow::bail!("--cluster-dns {}: an IPv4 address is needed", self.cluster_dns)
-        };
-        let pod_cidr = self.pod_cidr.parse().context("--pod-cidr")?;
-        Ok(portolan_network::Config {
-            pod_cidr,
-            // One node: its pods are all pods.
-            cluster_cidr: pod_cidr,
-            service_cidr: self.service_cidr.parse().context("--service-cidr")?,
-            load_balancer_cidr: self.load_balancer_cidr.parse().context("--load-balancer-cidr")?,
-            local_addresses: vec![dns],
-            ..self.folders.network(node)
-        })
     }
 
     /// Parent of the control groups of this cluster's pods.

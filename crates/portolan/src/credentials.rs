@@ -61,19 +61,19 @@ impl Credentials {
             return Ok(());
         }
         let admin = self.authority.issue(&client("kubernetes-admin", Some(bootstrap::MASTERS)))?;
-        let text = kubeconfig(&format!("https://{address}"), &self.authority, "admin", &admin);
+        let text = kubeconfig(&format!("https://{address}"), self.authority.certificate_pem(), "admin", &admin);
         portolan_identity::write_private(&path, &text).context("write the administrator's kubeconfig")
     }
 }
 
 /// A kubeconfig with a client certificate.
-pub(crate) fn kubeconfig(server: &str, authority: &Authority, user: &str, identity: &KeyPairPem) -> String {
+pub(crate) fn kubeconfig(server: &str, authority_pem: &str, user: &str, identity: &KeyPairPem) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: portolan\n\
          clusters:\n- name: portolan\n  cluster:\n    certificate-authority-data: {}\n    server: {server}\n\
          contexts:\n- name: portolan\n  context: {{cluster: portolan, user: {user}}}\n\
          users:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
-        STANDARD.encode(authority.certificate_pem()),
+        STANDARD.encode(authority_pem),
         STANDARD.encode(&identity.certificate_pem),
         STANDARD.encode(&identity.key_pem),
     )

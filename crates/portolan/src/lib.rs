@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod credentials;
 mod limits;
+mod log_file;
 mod ports;
 mod progress;
 mod roles;

@@ -13,12 +13,12 @@ use portolan_identity::User;
 #[derive(Clone)]
 pub(crate) struct InProcess {
     server: Arc<Server>,
-    user: User,
+    user: Arc<User>,
 }
 
 impl InProcess {
     pub(crate) fn new(server: Arc<Server>, user: User) -> Self {
-        Self { server, user }
+        Self { server, user: Arc::new(user) }
     }
 }
 

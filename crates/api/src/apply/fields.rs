@@ -16,6 +16,10 @@ type Nodes = Map<String, Value>;
 
 const HERE: &str = ".";
 
+/// Fields of metadata that nobody owns.
+pub(super) const IDENTITY: [&str; 8] =
+    ["creationTimestamp", "generation", "managedFields", "name", "namespace", "resourceVersion", "selfLink", "uid"];
+
 /// What a set says about an element.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node<'a>(&'a Value);
@@ -111,9 +115,7 @@ impl FieldSet {
         self.0.remove("f:kind");
         let Some(Value::Object(metadata)) = self.0.get_mut("f:metadata") else { return };
         metadata.retain(|element, _| {
-            let names = ["creationTimestamp", "generation", "managedFields", "name", "namespace", "resourceVersion"];
-            let is_kept = |element: &str| names.contains(&element) || matches!(element, "selfLink" | "uid");
-            element != HERE && !element.strip_prefix("f:").is_some_and(is_kept)
+            element != HERE && !element.strip_prefix("f:").is_some_and(|name| IDENTITY.contains(&name))
         });
         if metadata.is_empty() {
             self.0.remove("f:metadata");

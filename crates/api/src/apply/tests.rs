@@ -274,3 +274,39 @@ proptest! {
         prop_assert_eq!(others, expected);
     }
 }
+
+#[test]
+fn the_first_manager_is_the_same_written_or_built() {
+    let metadata = json!({
+        "name": "web", "namespace": "n", "uid": "u", "generation": 1, "creationTimestamp": "1970-01-01T00:00:00Z",
+        "labels": {"app": "web", "a\"b": "c"}, "annotations": {}, "finalizers": ["x", "y"],
+        "ownerReferences": [{"uid": "1", "name": "a"}, {"uid": "2", "name": "b"}],
+    });
+    let spec = json!({"replicas": 1, "strategy": {}, "selector": {"matchLabels": {"app": "web"}}, "template": {
+        "metadata": {"creationTimestamp": null, "labels": {}},
+        "spec": {
+            "containers": [
+                {"name": "b", "image": "i", "args": ["x"], "ports": [{"containerPort": 80}, {"containerPort": 80}],
+                 "resources": {"limits": {"cpu": "1"}, "requests": {}}, "env": [{"name": "A_B"}, {"name": "a b"}]},
+                {"name": "a", "securityContext": {}, "volumeMounts": [{"mountPath": "/x", "name": "v"}]},
+                {"image": "without a name"},
+            ],
+            "volumes": [], "hostAliases": [{"hostnames": ["a"]}], "tolerations": [{"key": "k"}],
+            "topologySpreadConstraints": [{"topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}],
+        },
+    }});
+    let bare = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}});
+    let full =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "unknown": {"x": 1}});
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}, "spec": {}});
+    for object in [full, bare, labelled] {
+        for subresource in ["", "status"] {
+            let manager = Manager { subresource, ..manager("m\"") };
+            let mut built = object.clone();
+            track_update(None, &mut built, schema(), &manager);
+            let built = built["metadata"].get("managedFields").map(Value::to_string);
+            let written = managers_of_new(&object, schema(), &manager);
+            assert_eq!(written.map(|it| String::from_utf8(it).expect("text")), built);
+        }
+    }
+}

@@ -9,14 +9,14 @@ use super::fields::{Children, readable};
 use crate::description::{ListType, Schema, Type};
 
 /// How a value is taken apart.
-enum Parts<'a> {
+pub(super) enum Parts<'a> {
     /// As a whole.
     Whole,
     Object(&'a Map<String, Value>),
     List(&'a [Value]),
 }
 
-fn parts<'a>(value: &'a Value, schema: Option<Schema<'_>>) -> Parts<'a> {
+pub(super) fn parts<'a>(value: &'a Value, schema: Option<Schema<'_>>) -> Parts<'a> {
     match (schema, value) {
         (Some(schema), _) if schema.is_atomic() => Parts::Whole,
         (Some(_), Value::Object(fields)) => Parts::Object(fields),
@@ -28,6 +28,12 @@ fn parts<'a>(value: &'a Value, schema: Option<Schema<'_>>) -> Parts<'a> {
 /// The element of an item of a list that is not atomic. `None` if the item has none of the keys.
 fn element_of(item: &Value, schema: Option<Schema<'_>>) -> Option<String> {
     let ListType::Map(keys) = schema?.list_type() else { return Some(format!("v:{item}")) };
+    // Most lists are told apart by the names of their items.
+    if let ([key], Some(Value::String(name))) = (&keys[..], keys.first().and_then(|key| item.get(*key)))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_'))
+    {
+        return Some(["k:{\"", key, "\":\"", name, "\"}"].concat());
+    }
     let mut values = Map::new();
     for key in keys {
         match item.get(*key).filter(|value| !value.is_null()) {
@@ -44,7 +50,7 @@ fn default_key(key: &str) -> Option<Value> {
 }
 
 /// Items by their element; of duplicates, which stored objects may have, the first.
-fn index<'a>(items: &'a [Value], schema: Option<Schema<'_>>) -> BTreeMap<String, &'a Value> {
+pub(super) fn index<'a>(items: &'a [Value], schema: Option<Schema<'_>>) -> BTreeMap<String, &'a Value> {
     let mut index = BTreeMap::new();
     for item in items {
         if let Some(element) = element_of(item, schema) {
@@ -54,7 +60,7 @@ fn index<'a>(items: &'a [Value], schema: Option<Schema<'_>>) -> BTreeMap<String,
     index
 }
 
-fn is_map(schema: Option<Schema<'_>>) -> bool {
+pub(super) fn is_map(schema: Option<Schema<'_>>) -> bool {
     schema.is_some_and(|schema| matches!(schema.r#type(), Type::Map(_)))
 }
 

@@ -211,7 +211,8 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
     ("system:discovery", "system:discovery", "Group", &[AUTHENTICATED]),
     ("system:kube-scheduler", "system:kube-scheduler", "User", &[SCHEDULER]),
     ("system:monitoring", "system:monitoring", "Group", &["system:monitoring"]),
-    ("system:node", "system:node", "Group", &[NODES]),
+    // Nodes are not bound to the role: what they may do depends on their pods, see `node`.
+    ("system:node", "system:node", "Group", &[]),
     ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
     (CONTROLLERS, CONTROLLERS, "User", &[CONTROLLERS]),
     (REGISTRY, REGISTRY, "User", &[REGISTRY]),

@@ -1,8 +1,10 @@
 //! Who may do what.
 
 pub mod bootstrap;
+mod followed;
 mod node;
 mod rbac;
+mod reach;
 mod rules;
 
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub(crate) enum Action<'a> {
 
 /// Refuses what the user may not do with a resource.
 pub(crate) fn authorize(server: &Server, user: &User, info: &Info) -> Result<(), Status> {
-    if decide(server, user, Action::Resource(info)).is_allowed() {
+    let decision = decide(server, user, Action::Resource(info));
+    if decision.is_allowed() {
         return Ok(());
     }
     let resource = if info.subresource.is_empty() {
@@ -46,10 +49,13 @@ pub(crate) fn authorize(server: &Server, user: &User, info: &Info) -> Result<(),
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace \"{namespace}\""),
     };
-    let why = format!(
+    let mut why = format!(
         "User \"{}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
         user.name, info.verb, info.group
     );
+    if !decision.reason().is_empty() {
+        why = format!("{why}: {}", decision.reason());
+    }
     Err(Status::forbidden(&info.target(), &info.name, &why))
 }
 
@@ -66,8 +72,8 @@ pub(crate) fn authorize_path(server: &Server, user: &User, verb: &str, path: &st
 pub(crate) enum Decision {
     /// Allowed, because of this.
     Allowed(String),
-    /// Nobody allows it.
-    NoOpinion,
+    /// Nobody allows it, perhaps with a reason.
+    NoOpinion(String),
 }
 
 impl Decision {
@@ -77,8 +83,7 @@ impl Decision {
 
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Allowed(reason) => reason,
-            Self::NoOpinion => "",
+            Self::Allowed(reason) | Self::NoOpinion(reason) => reason,
         }
     }
 }
@@ -88,12 +93,15 @@ pub(crate) fn decide(server: &Server, user: &User, action: Action<'_>) -> Decisi
     if user.is_in("system:masters") {
         return Decision::Allowed(String::new());
     }
-    if let Action::Resource(info) = action
-        && node::allows(user, info)
-    {
-        return Decision::Allowed("node".into());
+    let mut as_node = Decision::NoOpinion(String::new());
+    if let Action::Resource(info) = action {
+        as_node = node::decide(&server.authorizer, user, info);
     }
-    server.authorizer.decide(user, action)
+    if as_node.is_allowed() {
+        return as_node;
+    }
+    let decision = server.authorizer.decide(user, action);
+    if decision.is_allowed() { decision } else { as_node }
 }
 
 impl Authorizer {

@@ -1,46 +1,24 @@
 //! Roles and bindings, kept up to date from the store.
-//!
-//! There is no task behind it: each request first takes over what the watch has delivered. An idle
-//! cluster does nothing. A role that this server wrote is in force for the first request that comes
-//! after it; one that another server wrote, as soon as the store's watch has brought it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use futures::FutureExt;
-use parking_lot::RwLock;
 use portolan_identity::User;
-use portolan_store::{Entry, EventKind, KeyRange, RangeRequest, Revision, Store, Watch, WatchItem, WatchRequest};
+use portolan_store::{Entry, EventKind, Revision, Store};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
-use super::{Action, Decision, Rule};
+use super::followed::{Followed, View};
+use super::reach::{self, Kind, Reach};
+use super::{Action, Decision, Rule, node};
+use crate::request::Info;
 use crate::status::Status;
 
 const PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 
-/// Changes that may wait between two requests before everything is read again.
-const BUFFER: usize = 4096;
-
-/// How long a request waits for the watch to deliver what was written before it. The store delivers
-/// within milliseconds; after this long it is broken, and everything is read again.
-const DELIVERY: Duration = Duration::from_secs(1);
-
-/// Decides by roles and bindings.
+/// Decides by roles and bindings, and for nodes by the pods they run.
 pub(crate) struct Authorizer {
-    store: Arc<dyn Store>,
-    following: Mutex<Option<Following>>,
-    policy: RwLock<Policy>,
-    /// Newest revision at which this server wrote a role or binding.
-    written: AtomicU64,
-}
-
-/// The watch, and how far the policy has followed it.
-struct Following {
-    watch: Watch,
-    seen: Revision,
+    policy: Followed<Policy>,
+    reach: Followed<Reach>,
 }
 
 /// Namespace and name; no namespace for what is valid everywhere.
@@ -98,60 +76,38 @@ impl Subject {
 
 impl Authorizer {
     pub(super) fn over(store: Arc<dyn Store>) -> Self {
-        Self { store, following: Mutex::new(None), policy: RwLock::default(), written: AtomicU64::new(0) }
+        Self { policy: Followed::new(store.clone(), PREFIX), reach: Followed::new(store, reach::PREFIX) }
     }
 
     /// Says that a role or binding was written at `revision`.
     pub(crate) fn expect(&self, revision: Revision) {
-        self.written.fetch_max(revision.0, Ordering::AcqRel);
+        self.policy.expect(revision);
+    }
+
+    /// Says that a pod was written at `revision`.
+    pub(crate) fn expect_pod(&self, revision: Revision) {
+        self.reach.expect(revision);
+        self.reach.drain();
     }
 
     /// Takes over what changed since the last request.
     pub(crate) async fn refresh(&self) -> Result<(), Status> {
-        let mut following = self.following.lock().await;
-        loop {
-            let Some(running) = following.as_mut() else {
-                *following = Some(self.load().await?);
-                continue;
-            };
-            let behind = running.seen.0 < self.written.load(Ordering::Acquire);
-            let next = if behind {
-                tokio::time::timeout(DELIVERY, running.watch.next()).await.unwrap_or(Some(WatchItem::Lagged))
-            } else {
-                match running.watch.next().now_or_never() {
-                    None => return Ok(()),
-                    Some(item) => item,
-                }
-            };
-            match next {
-                Some(WatchItem::Events(events)) => {
-                    let mut policy = self.policy.write();
-                    for event in &events {
-                        policy.take(&event.entry, event.kind);
-                        running.seen = event.entry.mod_revision;
-                    }
-                }
-                Some(WatchItem::Progress(revision)) => running.seen = revision,
-                Some(WatchItem::Lagged | WatchItem::Closed) | None => *following = None,
-            }
-        }
+        self.policy.refresh().await
     }
 
-    async fn load(&self) -> Result<Following, Status> {
-        let range = KeyRange::prefix(PREFIX);
-        let state = self.store.range(RangeRequest { range: range.clone(), revision: None, limit: 0 }).await?;
-        let mut policy = Policy::default();
-        for entry in &state.entries {
-            policy.take(entry, EventKind::Put);
-        }
-        *self.policy.write() = policy;
-        let request = WatchRequest { range, after: Some(state.revision), progress: None, buffer: BUFFER };
-        Ok(Following { watch: self.store.watch(request).await?, seen: state.revision })
+    /// Takes over what changed in pods, if that decides about what a user asks for.
+    pub(crate) async fn refresh_reach(&self, user: &User, info: &Info) -> Result<(), Status> {
+        if node::depends_on_pods(user, info) { self.reach.refresh().await } else { Ok(()) }
+    }
+
+    /// Whether a node needs an object for one of its pods.
+    pub(super) fn needs(&self, node: &str, kind: Kind, namespace: &str, name: &str) -> bool {
+        self.reach.view().needs(node, kind, namespace, name)
     }
 
     pub(super) fn decide(&self, user: &User, action: Action<'_>) -> Decision {
-        let mut decision = Decision::NoOpinion;
-        self.policy.read().visit(user, namespace_of(action), &mut |rule, why| {
+        let mut decision = Decision::NoOpinion(String::new());
+        self.policy.view().visit(user, namespace_of(action), &mut |rule, why| {
             let covers = rule.covers(action);
             if covers {
                 decision = Decision::Allowed(why());
@@ -164,7 +120,7 @@ impl Authorizer {
     /// All rules that hold for a user in a namespace.
     pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<Rule> {
         let mut rules = Vec::new();
-        self.policy.read().visit(user, namespace, &mut |rule, _| {
+        self.policy.view().visit(user, namespace, &mut |rule, _| {
             rules.push(rule.clone());
             true
         });
@@ -179,8 +135,7 @@ fn namespace_of(action: Action<'_>) -> &str {
     }
 }
 
-impl Policy {
-    /// Takes over one version of one object.
+impl View for Policy {
     fn take(&mut self, entry: &Entry, kind: EventKind) {
         let Some(path) = std::str::from_utf8(&entry.key).ok().and_then(|key| key.strip_prefix(PREFIX)) else { return };
         let mut parts = path.splitn(3, '/');
@@ -202,7 +157,9 @@ impl Policy {
             },
         }
     }
+}
 
+impl Policy {
     /// Shows the rules that hold for a user in a namespace, until `visitor` has seen enough.
     fn visit(&self, user: &User, namespace: &str, visitor: &mut dyn FnMut(&Rule, &dyn Fn() -> String) -> bool) {
         for ((place, name), binding) in &self.bindings {

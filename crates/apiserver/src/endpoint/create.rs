@@ -61,16 +61,17 @@ impl Call<'_> {
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
-        if owner == Owner::Unrecorded {
-            self.track(None, &mut object)?;
-        }
+        let managers = match owner {
+            Owner::Unrecorded => self.track_new(&mut object)?,
+            Owner::Recorded => None,
+        };
         admission::create(self, &mut object, warnings).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut object, &context);
         let reservation = self.reserve(&mut object, None)?;
         self.validate_new(&object, &context)?;
         warnings.extend(self.strategy.warnings(&object));
-        let stored = storage::encode(&object)?;
+        let stored = storage::encode_managed(&object, managers.as_deref())?;
         if dry_run {
             return match self.find(&name).await? {
                 Some(_) => Err(Status::already_exists(&self.target(), &name)),

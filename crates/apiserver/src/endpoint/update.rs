@@ -137,8 +137,7 @@ impl<'a> Call<'a> {
         let context = self.context();
         self.stamp_update(new, old)?;
         if self.info.subresource == "binding" {
-            // Made by the server itself out of a valid pod.
-            self.raise_generation(new, old);
+            // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
             return self.reserve(new, Some(old));
         }
         self.strategy.default(new);

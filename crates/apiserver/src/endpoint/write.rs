@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::builtin;
+use portolan_api::description::{Schema, builtin};
 use portolan_api::{apply, field};
 use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
 use serde_json::Value;
@@ -117,6 +117,9 @@ impl<'a> Call<'a> {
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
+        if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
+            self.server.authorizer.expect_pod(answer.revision);
+        }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
@@ -145,7 +148,25 @@ impl<'a> Call<'a> {
 
     /// Records in an object's `managedFields` who writes it.
     pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
-        let Some(schema) = builtin().schema(self.kind()) else { return Ok(()) };
+        self.tracked(|schema, manager| apply::track_update(old, new, schema, manager)).map(drop)
+    }
+
+    /// Records who writes a new object: in its `managedFields` if it names managers itself, else
+    /// the list is returned encoded, to be stored with it.
+    pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
+        let names_managers = new.pointer("/metadata/managedFields").is_some_and(|given| !given.is_null());
+        let managers = self.tracked(|schema, manager| {
+            if !names_managers {
+                return apply::managers_of_new(new, schema, manager);
+            }
+            apply::track_update(None, new, schema, manager);
+            None
+        })?;
+        Ok(managers.flatten())
+    }
+
+    fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
+        let Some(schema) = builtin().schema(self.kind()) else { return Ok(None) };
         let name = self.manager()?;
         let api_version = self.kind().api_version();
         let manager = apply::Manager {
@@ -154,7 +175,6 @@ impl<'a> Call<'a> {
             subresource: &self.info.subresource,
             now: self.now,
         };
-        apply::track_update(old, new, schema, &manager);
-        Ok(())
+        Ok(Some(track(schema, &manager)))
     }
 }

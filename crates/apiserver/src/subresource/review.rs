@@ -37,8 +37,8 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
     let spec = &object["spec"];
     object["status"] = match call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
-        "selfsubjectaccessreviews" => access(call, call.user, spec),
-        "subjectaccessreviews" | "localsubjectaccessreviews" => access(call, &subject(spec), spec),
+        "selfsubjectaccessreviews" => access(call, call.user, spec).await?,
+        "subjectaccessreviews" | "localsubjectaccessreviews" => access(call, &subject(spec), spec).await?,
         "selfsubjectrulesreviews" => {
             let namespace = spec["namespace"].as_str().unwrap_or_default();
             if namespace.is_empty() {
@@ -75,7 +75,7 @@ fn subject(spec: &Value) -> User {
     }
 }
 
-fn access(call: &Call<'_>, user: &User, spec: &Value) -> Value {
+async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Status> {
     let text = |place: &str, field: &str| spec[place][field].as_str().unwrap_or_default().to_owned();
     let decision = if spec["resourceAttributes"].is_object() {
         let attribute = |field: &str| text("resourceAttributes", field);
@@ -92,6 +92,7 @@ fn access(call: &Call<'_>, user: &User, spec: &Value) -> Value {
             name: attribute("name"),
             rest: String::new(),
         };
+        call.server.authorizer.refresh_reach(user, &info).await?;
         decide(call.server, user, Action::Resource(&info))
     } else {
         let (verb, path) = (text("nonResourceAttributes", "verb"), text("nonResourceAttributes", "path"));
@@ -101,7 +102,7 @@ fn access(call: &Call<'_>, user: &User, spec: &Value) -> Value {
     if !decision.reason().is_empty() {
         status["reason"] = decision.reason().into();
     }
-    status
+    Ok(status)
 }
 
 fn rules(call: &Call<'_>, namespace: &str) -> Value {

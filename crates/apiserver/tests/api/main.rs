@@ -3,6 +3,7 @@
 mod access;
 mod collections;
 mod heartbeats;
+mod nodes;
 mod objects;
 mod refusals;
 mod support;

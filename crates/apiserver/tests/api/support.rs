@@ -90,7 +90,7 @@ impl Cluster {
     }
 
     pub(crate) async fn raw(&self, user: User, request: Request<Body>) -> http::Response<Body> {
-        self.server.handle(request, Peer::Trusted(user)).await
+        self.server.handle(request, Peer::Trusted(user.into())).await
     }
 
     pub(crate) async fn send(&self, user: User, request: Request<Body>) -> Answer {

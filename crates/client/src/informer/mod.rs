@@ -49,6 +49,9 @@ pub struct Informers {
     /// Informers that were asked for and do not run yet.
     waiting: Mutex<Vec<Start>>,
     asked: Notify,
+    /// Raised to end all back-offs.
+    hurry: watch::Sender<()>,
+    interrupted: Arc<watch::Sender<usize>>,
 }
 
 impl fmt::Debug for Informers {
@@ -60,7 +63,14 @@ impl fmt::Debug for Informers {
 impl Informers {
     /// No informers yet; they are made when asked for and filled by [`Informers::run`].
     pub fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, shared: Mutex::default(), waiting: Mutex::default(), asked: Notify::new() })
+        Arc::new(Self {
+            client,
+            shared: Mutex::default(),
+            waiting: Mutex::default(),
+            asked: Notify::new(),
+            hurry: watch::Sender::new(()),
+            interrupted: Arc::default(),
+        })
     }
 
     /// The informer of a kind.
@@ -99,9 +109,21 @@ impl Informers {
         shared.insert(id, Box::new(informer.clone()));
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
-        self.waiting.lock().push(Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, shutdown))));
+        let link = Link { hurry: self.hurry.subscribe(), interrupted: self.interrupted.clone(), failing: false };
+        let start: Start = Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, link, shutdown)));
+        self.waiting.lock().push(start);
         self.asked.notify_one();
         informer
+    }
+
+    /// How many informers failed in their last attempt to follow the server, so that their copies may be old.
+    pub fn interrupted(&self) -> watch::Receiver<usize> {
+        self.interrupted.subscribe()
+    }
+
+    /// Lets informers whose watch was interrupted try again now instead of after their back-off.
+    pub fn retry_now(&self) {
+        self.hurry.send_replace(());
     }
 
     /// Keeps all informers up to date, those asked for later included, until shutdown.
@@ -122,6 +144,23 @@ impl Informers {
         }
         // Reflectors only wait on the network and on shutdown; nothing needs saving.
         tasks.join(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// What an informer and the set that it belongs to tell each other.
+struct Link {
+    hurry: watch::Receiver<()>,
+    interrupted: Arc<watch::Sender<usize>>,
+    failing: bool,
+}
+
+impl Link {
+    fn note(&mut self, failing: bool) {
+        match (std::mem::replace(&mut self.failing, failing), failing) {
+            (false, true) => self.interrupted.send_modify(|count| *count += 1),
+            (true, false) => self.interrupted.send_modify(|count| *count -= 1),
+            _ => {}
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use portolan_base::{Backoff, Shutdown};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Inner, Source};
+use super::{Inner, Link, Source};
 use crate::client::Client;
 use crate::error::Error;
 use crate::params::{ListParams, WatchParams};
@@ -43,18 +43,28 @@ pub(super) async fn run<T: Send + Sync + 'static>(
     client: Client,
     source: Source<T>,
     inner: Arc<Inner<T>>,
+    link: Link,
     shutdown: Shutdown,
 ) {
-    let reflector = Reflector { client, source, inner };
+    let mut reflector = Reflector { client, source, inner, link };
     let mut state = State::Behind(Catchup::WatchList);
     let mut backoff = Backoff::new(FIRST_RETRY, SLOWEST_RETRY);
     loop {
+        // A call to hurry during the attempt is for the one after it.
+        reflector.link.hurry.mark_unchanged();
         let Some(outcome) = shutdown.run(reflector.step(&mut state, &mut backoff)).await else { return };
         if let Err(error) = outcome {
+            reflector.link.note(true);
             let delay = backoff.jittered();
             let resource = reflector.source.path.resource();
             tracing::warn!(resource, delay_ms = delay.as_millis(), "watch interrupted: {}", chain(&error));
-            if shutdown.run(tokio::time::sleep(delay)).await.is_none() {
+            let wait = async {
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    Ok(()) = reflector.link.hurry.changed() => {}
+                }
+            };
+            if shutdown.run(wait).await.is_none() {
                 return;
             }
         }
@@ -65,11 +75,12 @@ struct Reflector<T> {
     client: Client,
     source: Source<T>,
     inner: Arc<Inner<T>>,
+    link: Link,
 }
 
 impl<T: Send + Sync + 'static> Reflector<T> {
     /// One request, followed to its end.
-    async fn step(&self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn step(&mut self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
         match state {
             State::Behind(Catchup::WatchList) => match self.watch_list(state, backoff).await {
                 Err(error) if error.is_invalid() => {
@@ -93,14 +104,15 @@ impl<T: Send + Sync + 'static> Reflector<T> {
         }
     }
 
-    async fn open(&self, params: &WatchParams) -> Result<RawWatch, Error> {
+    async fn open(&mut self, params: &WatchParams) -> Result<RawWatch, Error> {
         let path = params.on(&self.source.path.collection(""));
         let body = self.client.stream(Method::GET, &path, self.source.accept, "", Bytes::new()).await?;
+        self.link.note(false);
         Ok(RawWatch::new(path, body))
     }
 
     /// Receives everything that exists, then follows.
-    async fn watch_list(&self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn watch_list(&mut self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
         let params = WatchParams {
             field_selector: self.source.field_selector.clone(),
             send_initial_events: true,
@@ -168,7 +180,7 @@ impl<T: Send + Sync + 'static> Reflector<T> {
         }
     }
 
-    async fn follow(&self, resource_version: &mut String, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn follow(&mut self, resource_version: &mut String, backoff: &mut Backoff) -> Result<(), Error> {
         let params = WatchParams {
             field_selector: self.source.field_selector.clone(),
             resource_version: resource_version.clone(),

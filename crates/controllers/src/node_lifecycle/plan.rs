@@ -12,6 +12,13 @@ use crate::meta::is_deleting;
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// Conditions that keep new pods away, and their taints.
+const PRESSURES: [(&str, &str); 4] = [
+    ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
+];
 const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 /// A look at a node's lease.
@@ -86,6 +93,11 @@ pub(super) fn plan_node(node: &Node, heard: Timestamp, grace: Duration, now: Tim
         }
     }
     set_taint(&mut after, UNSCHEDULABLE, "NoSchedule", cordoned, now);
+    for (condition, known) in PRESSURES {
+        let current = plan.conditions.as_ref().unwrap_or(&present);
+        let holds = current.iter().any(|found| found.type_ == condition && found.status == "True");
+        set_taint(&mut after, known, "NoSchedule", holds, now);
+    }
     plan.taints = (after != before).then_some(after);
     plan
 }

@@ -64,7 +64,10 @@ pub(super) fn of_service(service: &Service, config: &Config) -> BTreeMap<Fronten
     let ranges = &service.load_balancer_source_ranges;
     // A range we cannot read must not open the service to everybody: it allows nobody.
     let unreadable = Cidr::new(Ipv4Addr::UNSPECIFIED, 32);
-    let allowed: Vec<Cidr> = ranges.iter().map(|range| range.trim().parse().unwrap_or(unreadable)).collect();
+    let mut allowed: Vec<Cidr> = ranges.iter().map(|range| range.trim().parse().unwrap_or(unreadable)).collect();
+    // The kernel refuses ranges that overlap. The wider ones come first.
+    allowed.sort_unstable();
+    allowed.dedup_by(|next, kept| kept.covers(*next));
 
     for port in &service.ports {
         let select = |only_here: bool| {

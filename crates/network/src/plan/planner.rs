@@ -1,23 +1,60 @@
 //! From one snapshot to the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use portolan_catalog::{Key, Protocol, Snapshot};
 
+use super::element::{Detail, Element, FIRST_MEMBER, Family, Map, Value};
 use super::frontend::{self, Backends, Frontend, FrontendKey};
-use super::text::{FIRST_MEMBER, Family, Picker, Role, element_key, full_table};
+use super::picker::Picker;
 use crate::Config;
 
-/// Text for nft, and what to forget afterwards.
+/// Which part of the table a batch is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Scope {
+    /// What changed since the batch before.
+    #[default]
+    Changes,
+    /// All of it, whatever is there.
+    Whole,
+    /// Nothing of it is to be left.
+    Removal,
+}
+
+/// What must change in the kernel, all at once, and what it must forget afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
-    /// One atomic batch; empty if nothing changed.
-    pub text: String,
+    pub(super) scope: Scope,
+    pub(super) pickers: Vec<Picker>,
+    /// Elements without their values.
+    pub(super) deleted: BTreeMap<Map, Vec<Element>>,
+    pub(super) added: BTreeMap<Map, Vec<Element>>,
     /// Flows that the kernel remembers but that lead nowhere now.
     pub stale_flows: Vec<StaleFlow>,
+}
+
+impl Batch {
+    /// The table without any service, replacing one of the same name.
+    pub fn empty_table() -> Self {
+        Self { scope: Scope::Whole, ..Self::default() }
+    }
+
+    /// Removes the table; one that does not exist is no error.
+    pub fn removal() -> Self {
+        Self { scope: Scope::Removal, ..Self::default() }
+    }
+
+    /// Whether no rule changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { stale_flows: self.stale_flows.clone(), ..Self::default() }
+    }
+
+    /// Whether it makes sense whatever the table contains.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        self.scope != Scope::Changes
+    }
 }
 
 /// UDP traffic to `frontend` that was sent to `backend`: none means traffic that went nowhere.
@@ -42,12 +79,12 @@ struct Rendered {
     slots: Vec<SocketAddrV4>,
     /// Member number of each endpoint, for affinity.
     members: BTreeMap<SocketAddrV4, u32>,
-    elements: BTreeMap<(String, String), String>,
+    elements: BTreeMap<Detail, Value>,
 }
 
 /// Derives rules and remembers what it derived last.
 ///
-/// Input is a snapshot, output is text; nothing else happens here.
+/// Input is a snapshot, output is a batch; nothing else happens here.
 #[derive(Debug)]
 pub struct Planner {
     config: Config,
@@ -59,15 +96,6 @@ pub struct Planner {
     rendered: HashMap<FrontendKey, Rendered>,
     pickers: BTreeSet<Picker>,
     next_member: u32,
-}
-
-/// Elements to delete and to add, by map.
-#[derive(Debug, Default)]
-struct Changes {
-    deleted: BTreeMap<String, Vec<String>>,
-    added: BTreeMap<String, Vec<String>>,
-    pickers: Vec<Picker>,
-    stale_flows: Vec<StaleFlow>,
 }
 
 impl Planner {
@@ -88,24 +116,7 @@ impl Planner {
     pub fn replace(&mut self, snapshot: &Arc<Snapshot>) -> Batch {
         let next_member = self.next_member;
         *self = Self { next_member, ..Self::new(self.config.clone()) };
-        let changes = self.changes(snapshot);
-        let pickers: String = changes.pickers.iter().map(Picker::definition).collect();
-        let text = full_table(&self.config, &pickers, &changes.elements(&self.config.table));
-        Batch { text, stale_flows: changes.stale_flows }
-    }
-
-    /// What changed since the last snapshot, as a batch for the table that the last one left.
-    pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Batch {
-        let changes = self.changes(snapshot);
-        let table = &self.config.table;
-        let mut text = String::new();
-        if !changes.pickers.is_empty() {
-            let _ = writeln!(text, "table ip {table} {{");
-            text.extend(changes.pickers.iter().map(Picker::definition));
-            text.push_str("}\n");
-        }
-        text.push_str(&changes.elements(table));
-        Batch { text, stale_flows: changes.stale_flows }
+        Batch { scope: Scope::Whole, ..self.update(snapshot) }
     }
 
     /// Frontends that several services or pods want: the one that has it, and those that do not.
@@ -119,7 +130,8 @@ impl Planner {
         })
     }
 
-    fn changes(&mut self, snapshot: &Arc<Snapshot>) -> Changes {
+    /// What changed since the last snapshot, as a batch for the table that the last one left.
+    pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Batch {
         let mut services = snapshot.changed_services(&self.seen);
         let mut pods = snapshot.changed_pods(&self.seen);
         // A stable order, so that the same history always gives the same owner of a frontend.
@@ -138,11 +150,11 @@ impl Planner {
             let offers = pod.map(|pod| frontend::of_pod(pod, &self.config)).unwrap_or_default();
             self.offer(Owner::Pod(key), offers, &mut touched);
         }
-        let mut changes = Changes::default();
+        let mut batch = Batch::default();
         for key in touched {
-            self.render(&key, &mut changes);
+            self.render(&key, &mut batch);
         }
-        changes
+        batch
     }
 
     fn offer(&mut self, owner: Owner, new: BTreeMap<FrontendKey, Frontend>, touched: &mut BTreeSet<FrontendKey>) {
@@ -170,33 +182,35 @@ impl Planner {
         }
     }
 
-    fn render(&mut self, key: &FrontendKey, changes: &mut Changes) {
+    fn render(&mut self, key: &FrontendKey, batch: &mut Batch) {
         let old = self.rendered.remove(key);
         let owner = self.claims.get(key).and_then(|owners| owners.first());
         let frontend = owner.and_then(|owner| self.offers.get(owner)?.get(key)).cloned();
         let existed = old.is_some();
         let old = old.unwrap_or_default();
-        let new = frontend.map(|frontend| self.elements_of(key, &frontend, &old, changes));
+        let new = frontend.map(|frontend| self.elements_of(key, &frontend, &old, batch));
 
         if key.protocol == Protocol::Udp {
             let slots = new.as_ref().map_or(&[][..], |new| &new.slots);
             let gone = old.slots.iter().filter(|backend| !slots.contains(backend));
-            changes.stale_flows.extend(gone.map(|backend| StaleFlow { frontend: *key, backend: Some(*backend) }));
+            batch.stale_flows.extend(gone.map(|backend| StaleFlow { frontend: *key, backend: Some(*backend) }));
             if existed && old.slots.is_empty() && !slots.is_empty() {
-                changes.stale_flows.push(StaleFlow { frontend: *key, backend: None });
+                batch.stale_flows.push(StaleFlow { frontend: *key, backend: None });
             }
         }
         let none = BTreeMap::new();
         let elements = new.as_ref().map_or(&none, |new| &new.elements);
-        for ((map, element), value) in &old.elements {
-            if elements.get(&(map.clone(), element.clone())) != Some(value) {
-                changes.deleted.entry(map.clone()).or_default().push(element.clone());
+        let map = |detail: Detail| Map { family: Family::of(key.place), role: detail.role() };
+        for (detail, value) in &old.elements {
+            if elements.get(detail) != Some(value) {
+                let element = Element { frontend: *key, detail: *detail, value: Value::None };
+                batch.deleted.entry(map(*detail)).or_default().push(element);
             }
         }
-        for ((map, element), value) in elements {
-            if old.elements.get(&(map.clone(), element.clone())) != Some(value) {
-                let text = if value.is_empty() { element.clone() } else { format!("{element} : {value}") };
-                changes.added.entry(map.clone()).or_default().push(text);
+        for (detail, value) in elements {
+            if old.elements.get(detail) != Some(value) {
+                let element = Element { frontend: *key, detail: *detail, value: *value };
+                batch.added.entry(map(*detail)).or_default().push(element);
             }
         }
         if let Some(new) = new {
@@ -204,70 +218,43 @@ impl Planner {
         }
     }
 
-    fn elements_of(
-        &mut self,
-        key: &FrontendKey,
-        frontend: &Frontend,
-        old: &Rendered,
-        changes: &mut Changes,
-    ) -> Rendered {
+    fn elements_of(&mut self, key: &FrontendKey, frontend: &Frontend, old: &Rendered, batch: &mut Batch) -> Rendered {
         let family = Family::of(key.place);
-        let front = element_key(key);
         let mut new = Rendered::default();
-        let mut element = |map: String, element: String, value: String| {
-            new.elements.insert((map, element), value);
-        };
         match &frontend.backends {
-            Backends::None => element(family.map(Role::Refused), front.clone(), String::new()),
-            Backends::NoneHere => element(family.map(Role::Entry), front.clone(), "drop".into()),
+            Backends::None => drop(new.elements.insert(Detail::Refused, Value::None)),
+            Backends::NoneHere => drop(new.elements.insert(Detail::Entry, Value::Drop)),
             Backends::Some(backends) => {
-                let picker = Picker { family, count: backends.len(), affinity: frontend.affinity };
-                element(family.map(Role::Entry), front.clone(), format!("goto {}", picker.name()));
                 let slots = keep_slots(&old.slots, backends);
-                let mut members = BTreeMap::new();
-                for (slot, backend) in slots.iter().enumerate() {
-                    let target = format!("{} . {}", backend.ip(), backend.port());
+                let count = u32::try_from(slots.len()).expect("addresses have 32 bits and ports few values");
+                let picker = Picker { family, count, affinity: frontend.affinity };
+                new.elements.insert(Detail::Entry, Value::Pick(picker));
+                for (endpoint, slot) in slots.iter().zip(FIRST_MEMBER..) {
                     if frontend.affinity.is_none() {
-                        let slot = FIRST_MEMBER as usize + slot;
-                        element(family.map(Role::Endpoints), format!("{front} . {slot:#x}"), target);
+                        new.elements.insert(Detail::Endpoint(slot), Value::Endpoint(*endpoint));
                         continue;
                     }
-                    let member = old.members.get(backend).copied().unwrap_or_else(|| {
+                    let member = old.members.get(endpoint).copied().unwrap_or_else(|| {
                         let member = self.next_member;
                         // Wraps long before the sign bit; by then the first members are forgotten.
                         self.next_member = if member == u32::MAX { FIRST_MEMBER } else { member + 1 };
                         member
                     });
-                    element(family.map(Role::Slots), format!("{front} . {slot}"), format!("{member:#x}"));
-                    element(family.map(Role::Members), format!("{front} . {member:#x}"), target);
-                    members.insert(*backend, member);
+                    new.elements.insert(Detail::Slot(slot), Value::Member(member));
+                    new.elements.insert(Detail::Member(member), Value::Endpoint(*endpoint));
+                    new.members.insert(*endpoint, member);
                 }
                 new.slots = slots;
-                new.members = members;
                 if self.pickers.insert(picker) {
-                    changes.pickers.push(picker);
+                    batch.pickers.push(picker);
                 }
             }
         }
         if family == Family::Address && !frontend.allowed.is_empty() {
-            new.elements.insert(("guarded".into(), front.clone()), String::new());
-            for range in &frontend.allowed {
-                new.elements.insert(("allowed".into(), format!("{front} . {range}")), String::new());
-            }
+            new.elements.insert(Detail::Guarded, Value::None);
+            new.elements.extend(frontend.allowed.iter().map(|range| (Detail::Allowed(*range), Value::None)));
         }
         new
-    }
-}
-
-impl Changes {
-    fn elements(&self, table: &str) -> String {
-        let mut text = String::new();
-        for (verb, maps) in [("delete", &self.deleted), ("add", &self.added)] {
-            for (map, elements) in maps {
-                let _ = writeln!(text, "{verb} element ip {table} {map} {{ {} }}", elements.join(", "));
-            }
-        }
-        text
     }
 }
 

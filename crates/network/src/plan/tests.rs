@@ -1,58 +1,30 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1 as core;
-use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_base::error;
 use portolan_catalog::{Catalog, Input};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::Config;
+use crate::apply::Rules;
+use crate::testing::objects::{decode, put_endpoints, put_service};
 use crate::testing::{Machine, Namespace, Pod};
-
-fn decode<K: Object>(value: &Value) -> Arc<K> {
-    Arc::new(K::decode(value.to_string().as_bytes()).expect("the test's object fits its kind"))
-}
-
-/// A service `name` with `spec` merged over one TCP and one UDP port 80.
-fn put_service(catalog: &mut Catalog, name: &str, address: &str, extra: &Value, balancer: &[&str]) {
-    let mut spec = json!({"clusterIP": address, "ports": [
-        {"name": "t", "port": 80, "protocol": "TCP"}, {"name": "u", "port": 80, "protocol": "UDP"}]});
-    for (key, value) in extra.as_object().into_iter().flatten() {
-        spec[key] = value.clone();
-    }
-    let ingress: Vec<Value> = balancer.iter().map(|ip| json!({"ip": ip})).collect();
-    catalog.put(Input::Service(decode::<core::Service>(&json!({
-        "metadata": {"namespace": "default", "name": name}, "spec": spec,
-        "status": {"loadBalancer": {"ingress": ingress}}
-    }))));
-}
-
-fn put_endpoints(catalog: &mut Catalog, service: &str, endpoints: &[(&str, &str)]) {
-    let endpoints: Vec<Value> = endpoints
-        .iter()
-        .map(|(address, node)| json!({"addresses": [address], "conditions": {"ready": true}, "nodeName": node}))
-        .collect();
-    catalog.put(Input::EndpointSlice(decode::<EndpointSlice>(&json!({
-        "metadata": {"namespace": "default", "name": service, "labels": {"kubernetes.io/service-name": service}},
-        "addressType": "IPv4", "endpoints": endpoints,
-        "ports": [{"name": "t", "port": 8080, "protocol": "TCP"}, {"name": "u", "port": 8080, "protocol": "UDP"}]
-    }))));
-}
 
 /// A machine with pods that serve, and the planner of its rules.
 struct Node {
     machine: Machine,
     catalog: Catalog,
     planner: Planner,
+    rules: Rules,
 }
 
 impl Node {
     fn new() -> Self {
         let machine = Machine::new();
         let planner = Planner::new(machine.config.clone());
-        Self { machine, catalog: Catalog::new(), planner }
+        let rules = machine.rules();
+        Self { machine, catalog: Catalog::new(), planner, rules }
     }
 
     fn pods(&self, count: usize) -> Vec<Pod> {
@@ -73,7 +45,8 @@ impl Node {
 
     fn apply(&mut self) -> Batch {
         let batch = self.planner.update(&self.catalog.snapshot());
-        self.machine.apply(&batch.text);
+        let text = text::of(&batch, &self.machine.config);
+        self.rules.apply(&batch).unwrap_or_else(|error| panic!("{}\n{text}", error::chain(&error)));
         batch
     }
 }
@@ -287,16 +260,17 @@ fn a_change_of_one_service_among_a_thousand_touches_only_its_elements() {
         put_service(&mut catalog, &name, &format!("10.43.{}.{}", 1 + number / 250, number % 250), &json!({}), &[]);
         put_endpoints(&mut catalog, &name, &[("10.42.0.2", "n1"), ("10.42.0.3", "n1")]);
     }
-    assert!(planner.replace(&catalog.snapshot()).text.len() > 100_000);
+    let config = Config::new("n1", "/nonexistent");
+    assert!(text::of(&planner.replace(&catalog.snapshot()), &config).len() > 100_000);
     put_endpoints(&mut catalog, "s7", &[("10.42.0.3", "n1"), ("10.42.0.4", "n1")]);
     let batch = planner.update(&catalog.snapshot());
     expect_test::expect![[r#"
         delete element ip portolan endpoints { 10.43.1.7 . tcp . 80 . 0x70000000, 10.43.1.7 . udp . 80 . 0x70000000 }
         add element ip portolan endpoints { 10.43.1.7 . tcp . 80 . 0x70000000 : 10.42.0.4 . 8080, 10.43.1.7 . udp . 80 . 0x70000000 : 10.42.0.4 . 8080 }
     "#]]
-    .assert_eq(&batch.text);
+    .assert_eq(&text::of(&batch, &config));
     assert_eq!(batch.stale_flows.len(), 1, "{:?}", batch.stale_flows);
-    assert_eq!(planner.update(&catalog.snapshot()), Batch::default(), "no change, no text");
+    assert_eq!(planner.update(&catalog.snapshot()), Batch::default(), "no change, nothing to do");
 }
 
 #[test]
@@ -310,18 +284,16 @@ fn a_frontend_that_two_services_want_stays_with_the_first_until_it_leaves() {
     put_service(&mut catalog, "b", "10.43.0.21", &spec, &[]);
     put_endpoints(&mut catalog, "b", &[("10.42.0.3", "n1")]);
     let batch = planner.update(&catalog.snapshot());
-    assert!(!batch.text.contains("198.51.100.7"), "{}", batch.text);
+    let config = Config::new("n1", "/nonexistent");
+    let text = text::of(&batch, &config);
+    assert!(!text.contains("198.51.100.7"), "{text}");
     let conflicts: Vec<_> = planner.conflicts().map(|(_, owner, others)| (owner, others)).collect();
     assert_eq!(conflicts, [("service default/a".to_owned(), vec!["service default/b".to_owned()])]);
     catalog.remove(portolan_catalog::Kind::Service, &portolan_catalog::Key::new("default", "a"));
     let batch = planner.update(&catalog.snapshot());
-    assert!(
-        batch
-            .text
-            .contains("add element ip portolan endpoints { 198.51.100.7 . tcp . 80 . 0x70000000 : 10.42.0.3 . 8080 }"),
-        "{}",
-        batch.text
-    );
+    let text = text::of(&batch, &config);
+    let expected = "add element ip portolan endpoints { 198.51.100.7 . tcp . 80 . 0x70000000 : 10.42.0.3 . 8080 }";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
@@ -350,7 +322,7 @@ fn the_whole_table_can_be_replaced_and_removed_under_load() {
     node.endpoints("web", &pods);
     for _ in 0..2 {
         let batch = node.planner.replace(&node.catalog.snapshot());
-        node.machine.apply(&batch.text);
+        node.rules.apply(&batch).expect("the table can be replaced");
         assert!(node.machine.host.tcp("10.43.0.20:80").is_ok());
     }
     let failures = node.machine.host.run(|| crate::teardown_node(&node.machine.config));

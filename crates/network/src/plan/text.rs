@@ -1,138 +1,68 @@
-//! The nft language.
+//! A batch in the language of nft: what the kernel must hold afterwards, told independently.
+//!
+//! For tests, which compare both, and for benches, which measure nft as the peer.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use super::frontend::{FrontendKey, Place};
+use super::element::{FIRST_MEMBER, Family, Map, Role};
+use super::picker::Picker;
+use super::planner::{Batch, Scope};
+use super::table::{AFFINITY_SIZE, hairpin_hosts};
 use crate::Config;
 
-/// Slots and members are numbered from here, far from the marks that administrators use.
-pub(super) const FIRST_MEMBER: u32 = 0x7000_0000;
-/// A larger pod network would make the static hairpin set too large.
-const HAIRPIN_PREFIX: u8 = 20;
-
-/// Where a frontend is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Family {
-    Address,
-    LocalAddress,
-    NodePort,
-    LocalNodePort,
+/// The batch as input for `nft -f -`.
+pub fn of(batch: &Batch, config: &Config) -> String {
+    let table = &config.table;
+    let removal = format!("table ip {table}\ndelete table ip {table}\n");
+    let pickers: String = batch.pickers.iter().map(Picker::definition).collect();
+    let mut text = match batch.scope {
+        Scope::Removal => removal,
+        Scope::Whole => removal + &full_table(config, &pickers),
+        Scope::Changes if pickers.is_empty() => String::new(),
+        Scope::Changes => format!("table ip {table} {{\n{pickers}}}\n"),
+    };
+    for (verb, maps) in [("delete", &batch.deleted), ("add", &batch.added)] {
+        for (map, elements) in maps {
+            let elements: Vec<String> = elements.iter().map(ToString::to_string).collect();
+            let _ = writeln!(text, "{verb} element ip {table} {} {{ {} }}", map.name(), elements.join(", "));
+        }
+    }
+    text
 }
 
-impl Family {
-    pub(super) const ALL: [Self; 4] = [Self::Address, Self::LocalAddress, Self::NodePort, Self::LocalNodePort];
-
-    pub(super) fn of(place: Place) -> Self {
-        match place {
-            Place::Address(_) => Self::Address,
-            Place::LocalAddress(_) => Self::LocalAddress,
-            Place::NodePort => Self::NodePort,
-            Place::LocalNodePort => Self::LocalNodePort,
-        }
+/// The expression of a packet that is looked up.
+fn expression(family: Family) -> &'static str {
+    match family {
+        Family::Address | Family::LocalAddress => "ip daddr . meta l4proto . th dport",
+        Family::NodePort | Family::LocalNodePort => "meta l4proto . th dport",
     }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::LocalAddress => "local_address",
-            Self::NodePort => "node_port",
-            Self::LocalNodePort => "local_node_port",
-        }
-    }
-
-    /// The expression of a packet that is looked up.
-    fn expression(self) -> &'static str {
-        match self {
-            Self::Address | Self::LocalAddress => "ip daddr . meta l4proto . th dport",
-            Self::NodePort | Self::LocalNodePort => "meta l4proto . th dport",
-        }
-    }
-
-    pub(super) fn map(self, role: Role) -> String {
-        let name = self.name();
-        match (role, self) {
-            (Role::Entry, Self::Address) => "services".to_owned(),
-            (Role::Entry, Self::LocalAddress) => "local_services".to_owned(),
-            (Role::Entry, _) => format!("{name}s"),
-            (Role::Endpoints, Self::Address) => "endpoints".to_owned(),
-            (Role::Endpoints, Self::LocalAddress) => "local_endpoints".to_owned(),
-            (Role::Endpoints, _) => format!("{name}_endpoints"),
-            (Role::Slots, _) => format!("{name}_slots"),
-            (Role::Members, _) => format!("{name}_members"),
-            (Role::Refused, Self::Address) => "refused_addresses".to_owned(),
-            (Role::Refused, _) => format!("refused_{name}s"),
-        }
-    }
-}
-
-/// What a map is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Role {
-    Entry,
-    Endpoints,
-    Slots,
-    Members,
-    Refused,
-}
-
-/// A chain that picks one of a number of endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Picker {
-    pub(super) family: Family,
-    pub(super) count: usize,
-    pub(super) affinity: Option<Duration>,
 }
 
 impl Picker {
-    pub(super) fn name(&self) -> String {
-        let (family, count) = (self.family.name(), self.count);
-        match self.affinity {
-            None => format!("pick_{family}_{count}"),
-            Some(time) => format!("keep_{family}_{}_{count}", time.as_secs()),
-        }
-    }
-
     /// Its definition, to stand inside a table.
-    pub(super) fn definition(&self) -> String {
-        let (family, count, key) = (self.family, self.count, self.family.expression());
+    fn definition(&self) -> String {
+        let (count, key) = (self.count, expression(self.family));
+        let map = |role| Map { family: self.family, role }.name();
         let mut text = format!("  chain {} {{\n", self.name());
-        let translate = "meta l4proto { tcp, udp, sctp } dnat ip to";
+        let choose = format!("    meta mark set numgen random mod {count} offset {FIRST_MEMBER:#x}\n");
+        let go = |map: &str| format!("    meta l4proto @protocols dnat ip to {key} . meta mark map @{map}\n");
         match self.affinity {
-            None => {
-                let map = family.map(Role::Endpoints);
-                let _ = writeln!(text, "    meta mark set numgen random mod {count} offset {FIRST_MEMBER:#x}");
-                let _ = writeln!(text, "    {translate} {key} . meta mark map @{map}");
-            }
+            None => text.extend([choose, go(map(Role::Endpoints))]),
             Some(time) => {
-                let (slots, members, seconds) = (family.map(Role::Slots), family.map(Role::Members), time.as_secs());
-                let client = "ip saddr . ip daddr . meta l4proto . th dport";
-                let member = format!("{translate} {key} . meta mark map @{members}");
-                // A known client: refresh, go there. A client whose member is gone falls through, forgets
-                // it, and chooses again like a new one.
+                let (seconds, client) = (time.as_secs(), "ip saddr . ip daddr . meta l4proto . th dport");
+                let update = format!("update @affinity {{ {client} timeout {seconds}s : meta mark }}\n");
                 let _ = writeln!(text, "    meta mark set {client} map @affinity");
-                let _ = writeln!(
-                    text,
-                    "    {client} @affinity update @affinity {{ {client} timeout {seconds}s : meta mark }}"
-                );
-                let _ = writeln!(text, "    {member}");
+                let _ = write!(text, "    {client} @affinity {update}");
+                text += &go(map(Role::Members));
                 let _ = writeln!(text, "    delete @affinity {{ {client} : meta mark }}");
-                let _ = writeln!(text, "    meta mark set {key} . numgen random mod {count} map @{slots}");
-                let _ = writeln!(text, "    update @affinity {{ {client} timeout {seconds}s : meta mark }}");
-                let _ = writeln!(text, "    {member}");
+                text += &choose;
+                let _ = writeln!(text, "    meta mark set {key} . meta mark map @{}", map(Role::Slots));
+                let _ = write!(text, "    {update}");
+                text += &go(map(Role::Members));
             }
         }
         text.push_str("  }\n");
         text
-    }
-}
-
-/// The key of a frontend in its maps.
-pub(super) fn element_key(key: &FrontendKey) -> String {
-    let (protocol, port) = (key.protocol.as_str(), key.port);
-    match key.place {
-        Place::Address(address) | Place::LocalAddress(address) => format!("{address} . {protocol} . {port}"),
-        Place::NodePort | Place::LocalNodePort => format!("{protocol} . {port}"),
     }
 }
 
@@ -143,41 +73,30 @@ fn refuse(condition: &str) -> String {
     )
 }
 
-/// The table without any service, replacing one of the same name.
-pub fn empty_table(config: &Config) -> String {
-    full_table(config, "", "")
-}
-
-/// Removes the table; one that does not exist is no error.
-pub fn remove_table(config: &Config) -> String {
-    let table = &config.table;
-    format!("table ip {table}\ndelete table ip {table}\n")
-}
-
-/// The whole table in one atomic batch: `pickers` and `elements` are inserted where they belong.
-pub(super) fn full_table(config: &Config, pickers: &str, elements: &str) -> String {
-    let Config { table, bridge, cluster_cidr, service_cidr, load_balancer_cidr, pod_cidr, .. } = config;
-    let mut text = remove_table(config);
-    let _ = writeln!(text, "table ip {table} {{");
+fn full_table(config: &Config, pickers: &str) -> String {
+    let Config { table, bridge, cluster_cidr, pod_cidr, .. } = config;
+    let mut text = format!("table ip {table} {{\n");
     for family in Family::ALL {
         text.push_str(&maps(family));
     }
-    text.push_str(
-        "  map affinity {\n    typeof ip saddr . ip daddr . meta l4proto . th dport : meta mark\n    \
-         size 1048576\n    flags dynamic,timeout\n    timeout 3h\n  }\n\
-         \x20 set guarded { type ipv4_addr . inet_proto . inet_service; }\n\
-         \x20 set allowed { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval; }\n",
+    let networks: Vec<String> = config.service_networks().iter().map(ToString::to_string).collect();
+    let pairs: Vec<String> = hairpin_hosts(config).map(|host| format!("{host} . {host}")).collect();
+    let pairs = if pairs.is_empty() { String::new() } else { format!("elements = {{ {} }}", pairs.join(", ")) };
+    let _ = write!(
+        text,
+        "  map affinity {{\n    type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark\n    \
+         size {AFFINITY_SIZE}\n    flags dynamic,timeout\n    timeout 3h\n  }}\n\
+         \x20 set guarded {{ type ipv4_addr . inet_proto . inet_service; }}\n\
+         \x20 set allowed {{ type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval; }}\n\
+         \x20 set protocols {{ type inet_proto; elements = {{ tcp, udp, sctp }}; }}\n\
+         \x20 set service_networks {{ type ipv4_addr; flags interval; elements = {{ {} }}; }}\n\
+         \x20 set hairpin {{\n    type ipv4_addr . ipv4_addr\n    {pairs}\n  }}\n",
+        networks.join(", ")
     );
-    text.push_str("  set hairpin {\n    type ipv4_addr . ipv4_addr\n");
-    if pod_cidr.prefix() >= HAIRPIN_PREFIX {
-        let pairs: Vec<String> = pod_cidr.hosts().map(|host| format!("{host} . {host}")).collect();
-        let _ = writeln!(text, "    elements = {{ {} }}", pairs.join(", "));
-    }
-    text.push_str("  }\n");
     text.push_str(pickers);
 
     let outside = format!("ip saddr != {cluster_cidr} fib saddr type != local");
-    let ports = "meta l4proto { tcp, udp, sctp }";
+    let ports = "meta l4proto @protocols";
     let front = "ip daddr . meta l4proto . th dport";
     let _ = write!(
         text,
@@ -194,7 +113,7 @@ pub(super) fn full_table(config: &Config, pickers: &str, elements: &str) -> Stri
          \x20 chain prerouting {{\n    type nat hook prerouting priority dstnat; policy accept;\n    {ports} jump dispatch\n  }}\n\
          \x20 chain output {{\n    type nat hook output priority -100; policy accept;\n    {ports} jump dispatch\n  }}\n"
     );
-    let ours = format!("{{ {service_cidr}, {load_balancer_cidr} }}");
+    let ours = "@service_networks";
     let (low, high) = (config.node_ports.start(), config.node_ports.end());
     let remote =
         format!("fib saddr type != local ip saddr != {cluster_cidr} oifname != \"{bridge}\" oifname != \"lo\"");
@@ -226,21 +145,18 @@ pub(super) fn full_table(config: &Config, pickers: &str, elements: &str) -> Stri
          \x20 chain refuse_incoming {{\n    type filter hook input priority filter - 5; policy accept;\n{refused}{refused_ports}  }}\n"
     );
     text.push_str("}\n");
-    text.push_str(elements);
     text
 }
 
 fn maps(family: Family) -> String {
-    let (types, key) = match family {
-        Family::Address | Family::LocalAddress => ("ipv4_addr . inet_proto . inet_service", family.expression()),
-        Family::NodePort | Family::LocalNodePort => ("inet_proto . inet_service", family.expression()),
+    let types = match family {
+        Family::Address | Family::LocalAddress => "ipv4_addr . inet_proto . inet_service",
+        Family::NodePort | Family::LocalNodePort => "inet_proto . inet_service",
     };
-    let name = |role| family.map(role);
+    let name = |role| Map { family, role }.name();
     let mut text = format!("  map {} {{ type {types} : verdict; }}\n", name(Role::Entry));
-    // nft 1.0.6 cannot use a map whose ports were declared by `typeof` once it comes from the kernel
-    // ("conflicting protocols specified"), so slots travel in the packet's mark.
     let _ = writeln!(text, "  map {} {{ type {types} . mark : ipv4_addr . inet_service; }}", name(Role::Endpoints));
-    let _ = writeln!(text, "  map {} {{ typeof {key} . numgen random mod 2 : meta mark; }}", name(Role::Slots));
+    let _ = writeln!(text, "  map {} {{ type {types} . mark : mark; }}", name(Role::Slots));
     let _ = writeln!(text, "  map {} {{ type {types} . mark : ipv4_addr . inet_service; }}", name(Role::Members));
     let _ = writeln!(text, "  set {} {{ type {types}; }}", name(Role::Refused));
     text

@@ -31,7 +31,11 @@ pub(crate) struct Restart {
 pub(crate) fn restart(ended: &ContainerStatus) -> Option<Restart> {
     let ContainerState::Exited { started_at, finished_at, .. } = &ended.state else { return None };
     let memory = Memory::of(ended);
-    let lived = Duration::try_from(finished_at.duration_since(*started_at)).unwrap_or_default();
+    let lived = match started_at.as_second() {
+        // It could not be started at all.
+        0 => Duration::ZERO,
+        _ => Duration::try_from(finished_at.duration_since(*started_at)).unwrap_or_default(),
+    };
     let delay = match memory.crash_delay {
         _ if lived >= HEALTHY_AFTER => Duration::ZERO,
         delay => delay,

@@ -10,6 +10,6 @@ mod tests;
 
 pub(crate) use plan::{Step, plan};
 pub(crate) use state::{
-    Doomed, Failure, ImageState, Local, LocalContainer, PodRuntime, Volumes, Work, is_started, probed,
+    Cause, Doomed, Failure, ImageState, Local, LocalContainer, PodRuntime, Verdict, Volumes, Work, is_started, probed,
 };
 pub(crate) use status::{Surroundings, is_terminal, status};

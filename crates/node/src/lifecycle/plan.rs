@@ -12,6 +12,9 @@ use super::state::{ImageState, Local, PodRuntime, Volumes, Work, is_alive, is_st
 use super::status::{deadline_at, is_terminal};
 use crate::pod::{self, RestartPolicy, Role};
 
+/// What a container gets that must make room at once, as upstream.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
 /// Something to do for a pod. Each step is idempotent and may be lost at any point.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
@@ -281,13 +284,15 @@ impl Planner<'_> {
         });
     }
 
-    /// Removes ended containers that nobody can ask for any more: all but the newest start and the
-    /// ended one before it; and sandboxes that hold none of them.
+    /// Removes ended containers that nobody can ask for any more: of each container the newest start and
+    /// one ended one are kept; and sandboxes that hold none of them.
     fn prune(&mut self) {
         let Some(newest) = self.runtime.sandbox().filter(|sandbox| sandbox.ready) else { return };
         let kept = |container: &ContainerStatus| {
             let is = |other: Option<&ContainerStatus>| other.is_some_and(|other| other.id == container.id);
-            is(self.runtime.latest(&container.name)) || is(self.runtime.previous(&container.name))
+            let latest = self.runtime.latest(&container.name);
+            let latest_ended = latest.is_some_and(|latest| matches!(latest.state, ContainerState::Exited { .. }));
+            is(latest) || !latest_ended && is(self.runtime.previous(&container.name))
         };
         let mut steps = Vec::new();
         for container in &self.runtime.containers {
@@ -373,6 +378,7 @@ impl Planner<'_> {
             // Without the object only the container itself knows its grace period.
             let known = place(&container.name).is_some();
             let whole = if known { pod::grace_period(self.pod) } else { Memory::of(container).grace };
+            let whole = if self.local.verdict.is_some() { whole.min(EVICTION_GRACE) } else { whole };
             let grace = if is_sidecar(&container.name) { self.remaining(ending, whole) } else { whole };
             // A kill without grace does not wait for anybody's order.
             if now || whole.is_zero() {

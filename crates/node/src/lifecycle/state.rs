@@ -81,6 +81,27 @@ pub(crate) struct Local {
     pub(crate) deleted: bool,
     /// Why the last try of the final delete failed.
     pub(crate) delete_failure: Option<Failure>,
+    /// The node does not let the pod run, or not any longer.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// Why the node does not let a pod run. It fails with this, whatever its containers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) cause: Cause,
+    /// One word, as upstream has it.
+    pub(crate) reason: String,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// How a pod came to its verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It never began.
+    Refused,
+    /// It ran and had to make room.
+    Evicted,
 }
 
 /// State of a pod's volumes.

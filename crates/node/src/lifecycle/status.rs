@@ -5,12 +5,12 @@ mod containers;
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
 use portolan_runtime::{ContainerId, ContainerState};
 
-use super::state::{Local, PodRuntime};
+use super::state::{Cause, Local, PodRuntime, Verdict};
 use crate::pod::{self, Role};
 use conditions::conditions;
 use containers::container_statuses;
@@ -62,7 +62,10 @@ fn exceeded(pod: &Pod, now: Timestamp) -> bool {
 
 /// Whether the pod has ended for good, so that whatever still runs is to be stopped.
 pub(crate) fn is_terminal(pod: &Pod, runtime: &PodRuntime, local: &Local, now: Timestamp) -> bool {
-    reported_phase(pod).is_some_and(Phase::is_terminal) || exceeded(pod, now) || outcome(pod, runtime, local).is_some()
+    reported_phase(pod).is_some_and(Phase::is_terminal)
+        || local.verdict.is_some()
+        || exceeded(pod, now)
+        || outcome(pod, runtime, local).is_some()
 }
 
 /// The phase, as upstream defines it; a terminal one only once nothing runs any more.
@@ -72,7 +75,7 @@ pub(crate) fn phase(pod: &Pod, runtime: &PodRuntime, local: &Local, now: Timesta
         return reported;
     }
     let stopped = runtime.alive().next().is_none();
-    if stopped && exceeded(pod, now) {
+    if stopped && (local.verdict.is_some() || exceeded(pod, now)) {
         return Phase::Failed;
     }
     if let Some(outcome) = outcome(pod, runtime, local).filter(|_| stopped) {
@@ -97,8 +100,12 @@ pub(crate) fn status(
 ) -> PodStatus {
     let before = pod.status.clone().unwrap_or_default();
     let phase = phase(pod, runtime, local, now);
+    if let Some(verdict) = local.verdict.as_ref().filter(|verdict| verdict.cause == Cause::Refused) {
+        return refused(pod, verdict, now);
+    }
     let statuses = container_statuses(pod, runtime, local, around, phase, now);
-    let conditions = conditions(pod, runtime, local, &statuses, phase, now);
+    let mut conditions = conditions(pod, runtime, local, &statuses, phase, now);
+    conditions.extend(disruption(pod, local.verdict.as_ref(), &conditions, now));
     let [init_container_statuses, container_statuses, ephemeral_container_statuses] = statuses;
 
     let host: Vec<String> = around.host_addresses.iter().map(ToString::to_string).collect();
@@ -112,7 +119,10 @@ pub(crate) fn status(
             None => before.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect(),
         }
     };
-    let (reason, message) = if phase == Phase::Failed && exceeded(pod, now) && before.reason.is_none() {
+    let verdict = local.verdict.as_ref().filter(|_| phase == Phase::Failed && before.reason.is_none());
+    let (reason, message) = if let Some(verdict) = verdict {
+        (Some(verdict.reason.clone()), Some(verdict.message.clone()))
+    } else if phase == Phase::Failed && exceeded(pod, now) && before.reason.is_none() {
         let message = "Pod was active on the node longer than the specified deadline";
         (Some("DeadlineExceeded".to_owned()), Some(message.to_owned()))
     } else {
@@ -135,6 +145,39 @@ pub(crate) fn status(
         start_time: Some(before.start_time.unwrap_or(Time(now))),
         ..pod.status.clone().unwrap_or_default()
     }
+}
+
+/// The status of a pod that never began: nothing is known of its containers.
+fn refused(pod: &Pod, verdict: &Verdict, now: Timestamp) -> PodStatus {
+    let before = pod.status.clone().unwrap_or_default();
+    let terminal = reported_phase(pod).is_some_and(Phase::is_terminal);
+    PodStatus {
+        phase: Some(if terminal { before.phase.clone().unwrap_or_default() } else { Phase::Failed.name().to_owned() }),
+        reason: before.reason.clone().or_else(|| Some(verdict.reason.clone())),
+        message: before.message.clone().or_else(|| Some(format!("Pod was rejected: {}", verdict.message))),
+        qos_class: Some(before.qos_class.clone().unwrap_or_else(|| pod::qos_class(pod).name().to_owned())),
+        start_time: Some(before.start_time.clone().unwrap_or(Time(now))),
+        observed_generation: pod.metadata.generation,
+        ..before
+    }
+}
+
+/// Says to whoever owns the pod that it did not fail by itself.
+fn disruption(pod: &Pod, verdict: Option<&Verdict>, known: &[PodCondition], now: Timestamp) -> Option<PodCondition> {
+    const NAME: &str = "DisruptionTarget";
+    let verdict = verdict?;
+    if known.iter().any(|condition| condition.type_ == NAME) {
+        return None;
+    }
+    Some(PodCondition {
+        type_: NAME.to_owned(),
+        status: "True".to_owned(),
+        reason: Some("TerminationByKubelet".to_owned()),
+        message: Some(verdict.message.clone()),
+        last_transition_time: Some(Time(now)),
+        observed_generation: pod.metadata.generation,
+        ..PodCondition::default()
+    })
 }
 
 fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {

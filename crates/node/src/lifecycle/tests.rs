@@ -334,3 +334,59 @@ fn an_adopted_container_keeps_what_the_api_last_heard() {
     assert!(!adopted(false, "containerd://app-0"));
     assert!(!adopted(true, "containerd://another"));
 }
+
+#[test]
+fn a_container_that_cannot_start_says_so_and_then_backs_off() {
+    let ended = ContainerState::Exited {
+        started_at: Timestamp::UNIX_EPOCH,
+        finished_at: at(5),
+        exit_code: 128,
+        reason: "StartError".into(),
+        message: "no such file".into(),
+    };
+    let case = || case(json!({})).sandbox(0, true).container("app", 3, ended.clone(), 40).at(6);
+    let said = |case: Case| {
+        let status = case.status().container_statuses.expect("one container").remove(0);
+        let waiting = status.state.and_then(|state| state.waiting).and_then(|waiting| waiting.reason);
+        let last = status.last_state.and_then(|state| state.terminated).expect("it ended");
+        (waiting.unwrap_or_default(), last.exit_code, last.reason.unwrap_or_default())
+    };
+    let failed = |local: &mut Local| {
+        let first = (Duration::from_secs(1), Duration::from_secs(60));
+        let failure = Failure::after(None, "RunContainerError", "no such file", at(5), first);
+        local.containers.get_mut("app").expect("known").start_failure = Some(failure);
+    };
+    assert_eq!(said(case().local(failed)), ("RunContainerError".into(), 128, "StartError".into()));
+    assert_eq!(said(case()), ("CrashLoopBackOff".into(), 128, "StartError".into()));
+    // It never ran, so it did not run long.
+    check(case(), expect!["wake after 39 s"]);
+}
+
+#[test]
+fn of_ended_starts_only_the_last_one_is_kept() {
+    let running = ContainerState::Running { started_at: at(0) };
+    let twice = || case(json!({})).sandbox(0, true).container("app", 0, exited(1, 0, 1), 0).at(2);
+    check(twice().container("app", 1, running, 0), expect![""]);
+    check(twice().container("app", 1, exited(1, 1, 2), 10), expect!["remove app-0; wake after 10 s"]);
+}
+
+#[test]
+fn a_pod_with_a_verdict_fails_whatever_its_containers_say() {
+    let verdict = |cause, reason: &str| {
+        let verdict = Verdict { cause, reason: reason.into(), message: "no room".into() };
+        move |local: &mut Local| local.verdict = Some(verdict)
+    };
+    let refused = || case(json!({})).local(verdict(Cause::Refused, "OutOfcpu"));
+    check(refused(), expect!["tear down"]);
+    let status = refused().status();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+    assert_eq!(status.message.as_deref(), Some("Pod was rejected: no room"));
+
+    let evicted = || case(json!({})).sandbox(0, true).local(verdict(Cause::Evicted, "Evicted"));
+    check(evicted().running("app"), expect!["stop app-0 within 1 s"]);
+    assert_eq!(evicted().running("app").status().phase.as_deref(), Some("Running"));
+    let status = evicted().exited("app", 0).status();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+    let disrupted = status.conditions.into_iter().flatten().find(|condition| condition.type_ == "DisruptionTarget");
+    assert_eq!(disrupted.and_then(|condition| condition.reason).as_deref(), Some("TerminationByKubelet"));
+}

@@ -2,6 +2,7 @@
 
 mod qos;
 pub(crate) mod quantity;
+pub(crate) mod requests;
 
 use std::time::Duration;
 

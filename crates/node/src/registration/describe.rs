@@ -13,6 +13,7 @@ use portolan_runtime::Image;
 
 use super::machine::{Machine, architecture};
 use crate::config::{Capacity, Config};
+use crate::pressure::Pressures;
 
 /// Version reported to clients: what `kubectl get nodes` shows.
 pub(crate) const VERSION: &str = "v1.36.0+portolan";
@@ -28,6 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) runtime: Result<String, String>,
     pub(crate) images: Vec<Image>,
     pub(crate) server_port: Option<u16>,
+    pub(crate) pressures: Pressures,
 }
 
 /// The labels every node has, besides those that were asked for.
@@ -131,10 +133,30 @@ fn conditions(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) ->
         Ok(_) => ("Ready", "True", "KubeletReady", "kubelet is posting ready status".to_owned()),
         Err(reason) => ("Ready", "False", "KubeletNotReady", reason.clone()),
     };
+    let Pressures { memory, disk, pid } = facts.pressures;
+    let pressure = |name, holds, relaxed: (&'static str, &str), short: (&'static str, &str)| {
+        let (status, (reason, message)) = if holds { ("True", short) } else { ("False", relaxed) };
+        (name, status, reason, message.to_owned())
+    };
     let ours = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available".to_owned()),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available".to_owned()),
+        pressure(
+            "MemoryPressure",
+            memory,
+            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+        ),
+        pressure(
+            "DiskPressure",
+            disk,
+            ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+        ),
+        pressure(
+            "PIDPressure",
+            pid,
+            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+        ),
         ready,
     ];
     let known = before.and_then(|status| status.conditions.as_deref()).unwrap_or_default();

@@ -11,11 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Owne
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown, Timestamp};
-use portolan_client::{Client, Patch};
+use portolan_client::{Client, Informer, Patch};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::pressure::Pressures;
 use describe::Facts;
 pub(crate) use describe::VERSION;
 pub(crate) use machine::Machine;
@@ -34,11 +36,20 @@ pub(crate) struct Registration {
     config: Config,
     machine: Machine,
     server_port: Option<u16>,
+    /// The node as the API has it.
+    nodes: Informer<Node>,
+    pressures: watch::Receiver<Pressures>,
 }
 
 impl Registration {
-    pub(crate) fn new(config: Config, machine: Machine, server_port: Option<u16>) -> Self {
-        Self { config, machine, server_port }
+    pub(crate) fn new(
+        config: Config,
+        machine: Machine,
+        server_port: Option<u16>,
+        nodes: Informer<Node>,
+        pressures: watch::Receiver<Pressures>,
+    ) -> Self {
+        Self { config, machine, server_port, nodes, pressures }
     }
 
     /// Registers, then renews the lease and keeps the status fresh.
@@ -57,26 +68,58 @@ impl Registration {
                 }
             }
         };
-        let mut lease = None;
-        let mut written_at = None;
+        let (mut changes, mut pressures) = (self.nodes.changes(), self.pressures.clone());
+        let (mut lease, mut written_at, mut seen) = (None, None, false);
+        let mut renew_at = Instant::now();
         loop {
-            let renewed = self.renew(&mut lease, node.uid()).await;
-            let written = self.write_status(&mut node, &mut written_at).await;
-            let mut healthy = true;
-            for (what, outcome) in [("renew the node's lease", renewed), ("write the node's status", written)] {
-                if let Err(error) = outcome {
-                    healthy = false;
-                    tracing::warn!(node = self.config.node_name, "{what}: {}", chain(&error));
+            changes.borrow_and_update();
+            pressures.borrow_and_update();
+            let mut failures = Vec::new();
+            if self.take_newer(&mut node, &mut seen) {
+                match self.register().await {
+                    Ok(registered) => node = registered,
+                    Err(error) => failures.push(("register the node again", error)),
                 }
             }
-            if healthy {
-                backoff.reset();
-                tokio::time::sleep(RENEW_INTERVAL).await;
-            } else {
+            if renew_at <= Instant::now() {
+                match self.renew(&mut lease, node.uid()).await {
+                    Ok(()) => renew_at = Instant::now() + RENEW_INTERVAL,
+                    Err(error) => failures.push(("renew the node's lease", error)),
+                }
+            }
+            if let Err(error) = self.write_status(&mut node, &mut written_at).await {
+                failures.push(("write the node's status", error));
+            }
+            for (what, error) in &failures {
+                tracing::warn!(node = self.config.node_name, "{what}: {}", chain(error));
+            }
+            if !failures.is_empty() {
                 // The lease outlives several failed tries, but not many.
                 tokio::time::sleep(backoff.jittered()).await;
+                continue;
+            }
+            backoff.reset();
+            tokio::select! {
+                () = tokio::time::sleep_until(renew_at) => {}
+                // Somebody says something else about the node than its agent: that is put right at once.
+                Ok(()) = changes.changed() => {}
+                Ok(()) = pressures.changed() => {}
             }
         }
+    }
+
+    /// Takes over what others wrote to the node since; returns whether they deleted it.
+    fn take_newer(&self, node: &mut Node, seen: &mut bool) -> bool {
+        let version = |node: &Node| node.metadata.resource_version.as_deref().and_then(|it| it.parse::<u64>().ok());
+        let Some(current) = self.nodes.get("", &self.config.node_name) else {
+            // Before it was seen once, the view is only behind.
+            return std::mem::take(seen);
+        };
+        *seen = true;
+        if version(&current) > version(node) {
+            *node = Node::clone(&current);
+        }
+        false
     }
 
     /// Creates the node, or brings the labels of the one that is there up to date.
@@ -177,7 +220,14 @@ impl Registration {
                 Vec::new()
             }
         };
-        Facts { config: &self.config, machine: &self.machine, runtime: version, images, server_port: self.server_port }
+        Facts {
+            config: &self.config,
+            machine: &self.machine,
+            runtime: version,
+            images,
+            server_port: self.server_port,
+            pressures: *self.pressures.borrow(),
+        }
     }
 }
 

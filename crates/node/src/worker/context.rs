@@ -8,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use portolan_base::Timestamp;
 use portolan_client::{EventRecorder, EventType, Informer, ObjectReference, reference};
+use tokio::sync::watch;
 
 use super::view::RuntimeView;
 use crate::config::{Capacity, Config};
@@ -15,6 +16,7 @@ use crate::container::env;
 use crate::container::fields::Place;
 use crate::lifecycle::PodRuntime;
 use crate::pod::{self, Role};
+use crate::pressure::Pressures;
 use crate::sources::Sources;
 use crate::volumes::Volumes;
 
@@ -28,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) sources: Arc<Sources>,
     pub(crate) services: Informer<Service>,
     pub(crate) events: EventRecorder,
+    /// What the node is short of.
+    pub(crate) pressures: watch::Receiver<Pressures>,
 }
 
 impl Context {

@@ -1,7 +1,7 @@
 //! Executes steps. What they achieve is seen in the runtime's state; what they learn is an outcome.
 
 mod image;
-mod start;
+pub(super) mod start;
 mod stop;
 
 use std::sync::Arc;
@@ -197,8 +197,11 @@ impl Outcome {
                 let container = local.containers.entry(name).or_default();
                 // Asked for again before the next start: the policy may be Always.
                 container.image = ImageState::Unknown;
-                container.start_failure = outcome.err().map(|(reason, message)| {
-                    Failure::after(container.start_failure.as_ref(), reason, message, now, IMAGE_RETRY)
+                let before = container.start_failure.take();
+                container.start_failure = outcome.err().map(|(reason, message)| match reason.as_str() {
+                    // Forgotten once the runtime shows the container as ended: its restart has a delay of its own.
+                    start::RUN_ERROR => Failure::after(before.as_ref(), reason, message, now, RETRY),
+                    _ => Failure::after(before.as_ref(), reason, message, now, IMAGE_RETRY),
                 });
             }
             Self::Deleted(Ok(())) => local.deleted = true,

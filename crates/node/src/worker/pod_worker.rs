@@ -16,14 +16,15 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::execute::{Job, Outcome};
+use super::execute::{Job, Outcome, start};
 use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
 use super::view::Snapshot;
 use crate::lifecycle::{
-    ImageState, Local, PodRuntime, Step, Surroundings, Volumes, Work, crash, is_terminal, plan, status,
+    ImageState, Local, PodRuntime, Step, Surroundings, Verdict, Volumes, Work, crash, is_terminal, plan, status,
 };
+use crate::logs;
 use crate::pod;
 use crate::probes::Report;
 use crate::sources::Freshness;
@@ -38,6 +39,8 @@ pub(super) struct Desired {
     pub(super) pod: Arc<Pod>,
     /// The API no longer has it.
     pub(super) gone: bool,
+    /// The node does not let it run.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// Ends once nothing is left of the pod.
@@ -80,7 +83,7 @@ enum Ended {
 
 impl Worker {
     fn new(context: Arc<Context>, desired: watch::Receiver<Desired>) -> Self {
-        let Desired { pod, gone } = desired.borrow().clone();
+        let Desired { pod, gone, verdict } = desired.borrow().clone();
         let snapshots = context.view.subscribe();
         let around = Surroundings { host_addresses: context.config.addresses.clone(), messages: BTreeMap::new() };
         Self {
@@ -91,7 +94,7 @@ impl Worker {
             looked: 0,
             pod,
             gone,
-            local: Local::default(),
+            local: Local { verdict, ..Local::default() },
             jobs: JoinSet::new(),
             handles: HashMap::new(),
             probing: Probing::new(),
@@ -116,13 +119,22 @@ impl Worker {
                 let runtime = snapshot.pod(self.pod.uid());
                 messages::collect(&runtime, &mut self.around.messages).await;
                 match self.advance(&runtime) {
-                    Next::Finished => return,
+                    Next::Finished => return self.remove_logs().await,
                     Next::WakeAt(at) => wake = at,
                 }
                 self.looked = self.wanted;
                 seen = Some(runtime);
             }
             self.wait(seen.as_ref(), wake).await;
+        }
+    }
+
+    /// Nobody can ask for the logs of a pod that is gone.
+    async fn remove_logs(&self) {
+        let (folder, uid) = (self.context.config.log_dir.clone(), self.pod.uid().to_owned());
+        let removed = tokio::task::spawn_blocking(move || logs::remove(&folder, &uid)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(pod = pod::display(&self.pod), "remove the pod's logs: {error}");
         }
     }
 
@@ -141,6 +153,9 @@ impl Worker {
         }
         if !self.gone {
             self.report(runtime, now);
+            if self.local.reported && self.settle_failures(runtime, now) {
+                self.report(runtime, now);
+            }
         }
         let plan = plan(&self.pod, self.gone, runtime, &self.local, now);
         if plan.finished {
@@ -209,8 +224,9 @@ impl Worker {
     }
 
     fn take_desired(&mut self) {
-        let Desired { pod, gone } = self.desired.borrow_and_update().clone();
+        let Desired { pod, gone, verdict } = self.desired.borrow_and_update().clone();
         self.gone = gone;
+        self.local.verdict = verdict;
         if version(&pod) >= version(&self.pod) {
             self.pod = pod;
         }
@@ -240,7 +256,6 @@ impl Worker {
                         if version(&pod) >= version(&self.pod) {
                             self.pod = Arc::new(*pod);
                         }
-                        self.back_off_images(now);
                     }
                     // The informer will say so too.
                     Ok(Written::Gone) => self.report_at = Some(Instant::now() + self.report_backoff.advance()),
@@ -327,9 +342,17 @@ impl Worker {
         });
     }
 
-    /// Once people have seen that a pull failed, they see that it waits.
-    fn back_off_images(&mut self, now: Timestamp) {
+    /// Once people have seen what failed, they see that it waits. Returns whether that changes the status.
+    fn settle_failures(&mut self, runtime: &PodRuntime, now: Timestamp) -> bool {
+        let mut settled = false;
         for (name, local) in &mut self.local.containers {
+            let ended = |name: &str| {
+                runtime.current(name).is_some_and(|current| matches!(current.state, ContainerState::Exited { .. }))
+            };
+            if local.start_failure.as_ref().is_some_and(|failure| failure.reason == start::RUN_ERROR) && ended(name) {
+                local.start_failure = None;
+                settled = true;
+            }
             let ImageState::Failed(failure) = &mut local.image else { continue };
             if failure.reason == "ErrImagePull" && failure.retry_at > now {
                 let image = pod::container(&self.pod, name).and_then(|(_, container)| container.image);
@@ -337,8 +360,10 @@ impl Worker {
                 failure.reason = "ImagePullBackOff".to_owned();
                 failure.message = format!("{text}: ErrImagePull: {}", failure.message);
                 self.context.container_event(&self.pod, name, EventType::Normal, "BackOff", text);
+                settled = true;
             }
         }
+        settled
     }
 
     /// Says once for each crash that the next start waits.

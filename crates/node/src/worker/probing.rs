@@ -59,6 +59,10 @@ impl Probing {
             }
             let Some(status) = runtime.current(&container.name) else { continue };
             let ContainerState::Running { started_at } = status.state else { continue };
+            // What is being killed is not asked how it is.
+            if is_ending(local, &container.name, &status.id) {
+                continue;
+            }
             let running_for = Duration::try_from(now.duration_since(started_at)).unwrap_or_default();
             for kind in [Kind::Startup, Kind::Readiness, Kind::Liveness] {
                 let Some(probe) = kind.of(&container) else { continue };
@@ -101,6 +105,10 @@ impl Probing {
 pub(super) fn remember(context: &Context, pod: &Pod, runtime: &PodRuntime, local: &mut Local, report: Report) {
     let Some((_, container)) = pod::container(pod, &report.container) else { return };
     let Some(status) = runtime.current(&container.name).filter(|status| status.id == report.id) else { return };
+    // A probe that ended before it was stopped.
+    if is_ending(local, &container.name, &status.id) {
+        return;
+    }
     let kind = report.kind.name();
     let healthy = match report.finding {
         Finding::Failed(message) => {
@@ -125,4 +133,10 @@ pub(super) fn remember(context: &Context, pod: &Pod, runtime: &PodRuntime, local
             grace: pod::probe_grace_period(pod, report.kind.of(&container)),
         });
     }
+}
+
+/// Whether a container is being killed, or is about to be.
+fn is_ending(local: &Local, name: &str, id: &ContainerId) -> bool {
+    let doomed = local.containers.get(name).and_then(|container| container.doomed.as_ref());
+    local.stopping.contains_key(id) || doomed.is_some_and(|doomed| doomed.id == *id)
 }

@@ -8,12 +8,16 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_api::typed::Object;
 use portolan_base::Shutdown;
-use portolan_client::Informer;
-use tokio::sync::watch;
+use portolan_client::{EventType, Informer};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::context::Context;
 use super::pod_worker::{self, Desired};
+use crate::admission::{Offer, admit};
+use crate::lifecycle::{Cause, Verdict};
+use crate::logs;
+use crate::pressure::Eviction;
 
 /// After a worker failed, its pod gets a new one not before this.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -22,14 +26,16 @@ const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 pub(crate) struct Supervisor {
     context: Arc<Context>,
     pods: Informer<Pod>,
+    /// UIDs of pods that must make room, and why.
+    evictions: mpsc::Receiver<Eviction>,
     workers: HashMap<String, watch::Sender<Desired>>,
     tasks: JoinSet<()>,
     uids: HashMap<Id, String>,
 }
 
 impl Supervisor {
-    pub(crate) fn new(context: Arc<Context>, pods: Informer<Pod>) -> Self {
-        Self { context, pods, workers: HashMap::new(), tasks: JoinSet::new(), uids: HashMap::new() }
+    pub(crate) fn new(context: Arc<Context>, pods: Informer<Pod>, evictions: mpsc::Receiver<Eviction>) -> Self {
+        Self { context, pods, evictions, workers: HashMap::new(), tasks: JoinSet::new(), uids: HashMap::new() }
     }
 
     /// Runs until shutdown; the pods keep running after it.
@@ -44,9 +50,8 @@ impl Supervisor {
         self.context.services.synced().await;
         let mut changes = self.pods.changes();
         let mut snapshots = self.context.view.subscribe();
-        for uid in self.context.volumes.known() {
-            self.adopt_orphan(uid);
-        }
+        let left_behind = self.context.volumes.known().into_iter().chain(logs::known(&self.context.config.log_dir));
+        left_behind.for_each(|uid| self.adopt_orphan(uid));
         loop {
             changes.borrow_and_update();
             let snapshot = snapshots.borrow_and_update().clone();
@@ -58,6 +63,7 @@ impl Supervisor {
                 // Both are sent by tasks that outlive this one.
                 _ = changes.changed() => {}
                 _ = snapshots.changed() => {}
+                Some(eviction) = self.evictions.recv() => self.evict(&eviction),
                 Some(ended) = self.tasks.join_next_with_id() => {
                     let (id, failure) = match ended {
                         Ok((id, ())) => (id, None),
@@ -83,20 +89,59 @@ impl Supervisor {
                 worker.send_if_modified(|desired| !std::mem::replace(&mut desired.gone, true));
             }
         }
+        let mut new = Vec::new();
         for pod in &pods {
             match self.workers.get(pod.uid()) {
                 Some(worker) => {
                     worker.send_if_modified(|desired| {
-                        let new = !Arc::ptr_eq(&desired.pod, pod);
-                        if new {
-                            *desired = Desired { pod: pod.clone(), gone: false };
-                        }
+                        let new = !Arc::ptr_eq(&desired.pod, pod) || desired.gone;
+                        desired.pod = pod.clone();
+                        desired.gone = false;
                         new
                     });
                 }
-                None => self.spawn(pod.uid().to_owned(), Desired { pod: pod.clone(), gone: false }),
+                None => new.push(pod.clone()),
             }
         }
+        // Those that began in an earlier life of the agent come first, then the oldest.
+        new.sort_by_key(|pod| (!has_begun(pod), pod.metadata.creation_timestamp.clone(), pod.uid().to_owned()));
+        for pod in new {
+            let verdict = self.refusal(&pod);
+            self.spawn(pod.uid().to_owned(), Desired { pod, gone: false, verdict });
+        }
+    }
+
+    /// Why a new pod may not begin, if it may not.
+    fn refusal(&self, pod: &Pod) -> Option<Verdict> {
+        if has_begun(pod) || pod.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        let others = self.workers.values().map(|worker| worker.borrow());
+        let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
+        let others: Vec<Arc<Pod>> = others.map(|desired| desired.pod.clone()).collect();
+        let offer = Offer {
+            capacity: &self.context.capacity,
+            max_pods: self.context.config.max_pods,
+            pressures: *self.context.pressures.borrow(),
+        };
+        let verdict = admit(pod, &others, &offer).err()?;
+        tracing::info!(pod = crate::pod::display(pod), reason = verdict.reason, "refusing a pod");
+        self.context.pod_event(pod, EventType::Warning, &verdict.reason, verdict.message.clone());
+        Some(verdict)
+    }
+
+    /// Lets a running pod make room.
+    fn evict(&self, eviction: &Eviction) {
+        let Some(worker) = self.workers.get(&eviction.uid) else { return };
+        worker.send_if_modified(|desired| {
+            let new = !desired.gone && desired.verdict.is_none();
+            if new {
+                self.context.pod_event(&desired.pod, EventType::Warning, "Evicted", eviction.message.clone());
+                let (reason, message) = ("Evicted".to_owned(), eviction.message.clone());
+                desired.verdict = Some(Verdict { cause: Cause::Evicted, reason, message });
+            }
+            new
+        });
     }
 
     /// Starts a worker for a pod that only the runtime or the disk knows.
@@ -116,7 +161,7 @@ impl Supervisor {
             ..Pod::default()
         };
         tracing::info!(pod = crate::pod::display(&pod), "removing a pod that the API does not have");
-        self.spawn(uid, Desired { pod: Arc::new(pod), gone: true });
+        self.spawn(uid, Desired { pod: Arc::new(pod), gone: true, verdict: None });
     }
 
     fn spawn(&mut self, uid: String, desired: Desired) {
@@ -125,4 +170,15 @@ impl Supervisor {
         self.uids.insert(handle.id(), uid.clone());
         self.workers.insert(uid, sender);
     }
+}
+
+/// Whether an agent has begun with the pod, so that it is not refused any more.
+fn has_begun(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.start_time.is_some())
+}
+
+/// Whether the pod uses nothing of the node any more.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }

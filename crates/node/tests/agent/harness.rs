@@ -123,6 +123,7 @@ impl Node {
             log_rotation: LogRotation::default(),
             memory_volumes: MemoryVolumes::Directory,
             cgroups: None,
+            eviction: None,
             clock: self.clock.clone(),
             readiness: Readiness::default(),
         };
@@ -143,6 +144,10 @@ impl Node {
         if let Some(agent) = self.agent.take() {
             agent.await.expect("the agent does not panic").expect("the agent ends in good order");
         }
+    }
+
+    pub(crate) fn log_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("logs")
     }
 
     pub(crate) fn data_dir(&self) -> std::path::PathBuf {

@@ -164,6 +164,128 @@ async fn an_image_that_cannot_be_pulled_is_told_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_start_is_an_ended_one_that_is_tried_again() {
+    let node = Node::start().await;
+    node.runtime.fail(Operation::StartContainer, "app", "exec: \"nothing\": executable file not found in $PATH");
+    node.create("web", json!({})).await;
+    let state = |pod: Option<&Pod>| {
+        let statuses = pod.and_then(|pod| status(pod).container_statuses).unwrap_or_default();
+        statuses.into_iter().next().unwrap_or_default()
+    };
+    let waits = |pod: Option<&Pod>| state(pod).state.and_then(|state| state.waiting?.reason).unwrap_or_default();
+    node.until("web", "backing off", |pod| waits(pod) == "CrashLoopBackOff").await;
+    let ended = state(node.pod("web").as_ref()).last_state.and_then(|state| state.terminated).expect("it ended");
+    assert_eq!((ended.exit_code, ended.reason.as_deref()), (128, Some("StartError")));
+    assert!(ended.message.is_some_and(|text| text.contains("executable file not found")));
+    node.runtime.heal();
+    node.until_ready("web").await;
+    assert!(restarts(&node.pod("web").expect("it is there")) >= 1);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_being_killed_is_not_probed_any_more() {
+    let node = Node::start().await;
+    node.runtime.set_program("app", Program { stop_delay: Duration::from_secs(25), ..Program::default() });
+    node.create(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app:1",
+        "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
+        "livenessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 3}}]}),
+    )
+    .await;
+    node.until("web", "restarted", |pod| pod.is_some_and(|pod| restarts(pod) == 1)).await;
+    let unhealthy = node.api.objects::<portolan_api::typed::kinds::core::v1::Event>();
+    let count: i32 = unhealthy
+        .iter()
+        .filter(|event| event.reason.as_deref() == Some("Unhealthy"))
+        .map(|event| event.count.unwrap_or(1))
+        .sum();
+    assert!((3..=5).contains(&count), "{count} failures were told, 25 s of them while it was being killed");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_do_not_fit_are_refused_and_others_run() {
+    let node = Node::start().await;
+    let asks = |cpu: &str, port: u16| {
+        json!({"containers": [{"name": "app", "image": "app:1", "resources": {"requests": {"cpu": cpu}},
+            "ports": [{"containerPort": 80, "hostPort": port}]}]})
+    };
+    node.create("first", asks("1500m", 8080)).await;
+    node.until_ready("first").await;
+    for (name, spec, reason) in
+        [("too-large", asks("600m", 1), "OutOfcpu"), ("same-port", asks("100m", 8080), "NodePorts")]
+    {
+        node.create(name, spec).await;
+        node.until_phase(name, "Failed").await;
+        let status = status(&node.pod(name).expect("it is there"));
+        assert_eq!(status.reason.as_deref(), Some(reason));
+        assert!(status.message.is_some_and(|text| text.starts_with("Pod was rejected: ")));
+        assert!(status.container_statuses.is_none(), "nothing of it ever ran");
+    }
+    node.client.delete::<Pod>("default", "first", &DeleteOptions::default()).await.expect("deletable");
+    node.until_gone("first").await;
+    node.create("second", asks("1500m", 8080)).await;
+    node.until_ready("second").await;
+    assert_eq!(node.runtime.sandboxes().await.expect("listed").len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_logs_of_deleted_pods_go_also_if_the_agent_was_away() {
+    let mut node = Node::start().await;
+    let folders = |node: &Node| std::fs::read_dir(node.log_dir()).expect("a folder").count();
+    node.create("one", json!({})).await;
+    node.create("two", json!({})).await;
+    for name in ["one", "two"] {
+        node.until_ready(name).await;
+    }
+    assert_eq!(folders(&node), 2);
+    node.client.delete::<Pod>("default", "one", &DeleteOptions::default()).await.expect("deletable");
+    node.until_gone("one").await;
+    until_empty_but(&node, 1).await;
+    assert_eq!(folders(&node), 1);
+    node.kill().await;
+    node.client.delete::<Pod>("default", "two", &DeleteOptions::now()).await.expect("deletable");
+    node.run();
+    let removed = async {
+        while folders(&node) > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), removed).await.expect("the folder is removed");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_given_up_or_deleted_comes_back_at_once() {
+    use portolan_api::typed::kinds::core::v1::Node as NodeObject;
+    let node = Node::start().await;
+    let ready = || {
+        let object = node.api.objects::<NodeObject>().into_iter().next()?;
+        let conditions = object.status?.conditions?;
+        Some(conditions.iter().find(|condition| condition.type_ == "Ready")?.status.clone())
+    };
+    let back = async || {
+        while ready().as_deref() != Some("True") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), back()).await.expect("it registers");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let lost = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    let patch = portolan_client::Patch::Merge(lost);
+    node.client.patch::<NodeObject>("", crate::harness::NODE, "status", &patch).await.expect("it exists");
+    assert_eq!(ready().as_deref(), Some("Unknown"));
+    tokio::time::timeout(Duration::from_secs(5), back()).await.expect("it says that it is there");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    node.client.delete::<NodeObject>("", crate::harness::NODE, &DeleteOptions::default()).await.expect("it exists");
+    tokio::time::timeout(Duration::from_secs(5), back()).await.expect("it registers again");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn missing_configuration_is_told_and_found_later() {
     let node = Node::start().await;
     node.create(
@@ -276,8 +398,12 @@ fn status_start(pod: &Pod) -> i64 {
 }
 
 async fn until_empty(node: &Node) {
+    until_empty_but(node, 0).await;
+}
+
+async fn until_empty_but(node: &Node, left: usize) {
     let empty = async {
-        while !node.runtime.sandboxes().await.expect("listed").is_empty() {
+        while node.runtime.sandboxes().await.expect("listed").len() > left {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -29,11 +29,15 @@ pub(crate) fn invite(arguments: &InviteArguments) -> anyhow::Result<()> {
     let place = Place::required(&arguments.data_dir)?;
     let authority = Authority::load_or_create(&arguments.data_dir.join("identity"), "portolan-ca")?;
     let identity = credentials::node_certificate(&authority, &arguments.node, arguments.address)?;
-    print!("{}", credentials::kubeconfig(&place.api_server_url, &authority, &arguments.node, &identity));
+    print!(
+        "{}",
+        credentials::kubeconfig(&place.api_server_url, authority.certificate_pem(), &arguments.node, &identity)
+    );
     Ok(())
 }
 
 /// Runs an agent until it is told to stop.
 pub(crate) fn run(options: AgentOptions) -> anyhow::Result<()> {
-    run_in_foreground(app::run_agent(options))
+    let log = options.node.folders.log_path();
+    run_in_foreground(&log, app::run_agent(options))
 }

@@ -22,7 +22,8 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
         stop_server(pid).await?;
         println!("server stopped");
     }
-    let mut failures = portolan_runtime::containerd::purge(&folders.containerd()).await;
+    let mut failures = portolan_dataplane::purge(&folders.dataplane()).await;
+    failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
     println!("containers removed");
     let network = folders.network("");
     failures.extend(

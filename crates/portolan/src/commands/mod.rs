@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod backup;
+pub(crate) mod dataplane;
 pub(crate) mod down;
 pub(crate) mod image;
 pub(crate) mod server;

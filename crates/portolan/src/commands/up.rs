@@ -132,6 +132,8 @@ fn last_words(path: &Path, from: u64) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let mut text = String::new();
     let read = File::open(path).and_then(|mut file| {
+        // The server may have begun a new file meanwhile.
+        let from = if file.metadata()?.len() < from { 0 } else { from };
         file.seek(SeekFrom::Start(from))?;
         file.read_to_string(&mut text)
     });

@@ -25,6 +25,8 @@ use crate::transport::InProcess;
 pub(crate) struct ControlPlane {
     /// Where clients reach the API.
     pub(crate) url: String,
+    /// Where processes on this machine reach it.
+    pub(crate) local_url: String,
     /// The copies of objects that all parts of this process share.
     pub(crate) informers: Arc<Informers>,
     /// The catalog of those objects.
@@ -73,6 +75,7 @@ impl ControlPlane {
             address => address,
         };
         credentials.write_kubeconfig(options, SocketAddr::new(local, port))?;
+        let local_url = format!("https://{}", SocketAddr::new(local, port));
         let url = format!(
             "https://{}",
             SocketAddr::new(if options.listen.ip().is_unspecified() { advertise.ip() } else { local }, port)
@@ -82,7 +85,7 @@ impl ControlPlane {
         let informers = start_informers(client, tasks, shutdown);
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
         tasks.spawn("catalog", portolan_dataplane::feed(informers.clone(), sender, shutdown.clone()));
-        let control_plane = Self { url, informers, snapshots, server, store };
+        let control_plane = Self { url, local_url, informers, snapshots, server, store };
         control_plane.start_loops(options, credentials, tasks, shutdown);
         Ok(control_plane)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
-use portolan_catalog::{Catalog, Snapshot};
+use portolan_catalog::Snapshot;
 use portolan_client::{Client, Informers};
 use portolan_identity::{KeyPairPem, server_tls};
 use portolan_registrar::Registrar;
@@ -16,12 +16,10 @@ use portolan_runtime::containerd::{Health, Supervisor};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::NodeOptions;
+use crate::config::{DataplaneOptions, NodeOptions};
 use crate::ports;
 use crate::progress;
-
-/// Where resolvers ask; `resolv.conf` cannot name another port.
-const DNS_PORT: u16 = 53;
+use crate::roles::dataplane;
 
 /// What a node needs of the API server, in this process or elsewhere.
 pub(crate) struct Access {
@@ -31,6 +29,8 @@ pub(crate) struct Access {
     pub(crate) certificate: KeyPairPem,
     /// The certificate authority that the clients of the agent's API are known by, PEM.
     pub(crate) authority_pem: String,
+    /// URL of the API server for other processes of the node.
+    pub(crate) server: String,
 }
 
 /// What the registry needs; the one process that keeps the leases has it.
@@ -53,13 +53,12 @@ pub(crate) async fn start(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let name = options.node_name()?;
-    let network = options.network(&name)?;
+    let network = DataplaneOptions::of(options)?.network()?;
     // What may be taken by others is asked for before anything is made.
     drop(ports::listen(agent_address(options), "the node agent", "--agent-port").await?);
     portolan_network::setup_node(&network)?;
     install_plugin(&options.folders.network_plugins())?;
     write_network_list(options, &network)?;
-    readiness.set("network", State::Ready);
     progress::say(&format!("network         pods {} on {}", network.pod_cidr, network.bridge));
 
     let gateway = network.pod_cidr.gateway();
@@ -71,25 +70,10 @@ pub(crate) async fn start(
         }
         None => None,
     };
-    let dns = bind_dns([options.cluster_dns, gateway.into()]).await?;
+    dataplane::start(options, &access, gateway.into(), readiness, tasks, shutdown).await?;
 
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
-
-    let snapshots = match &registry {
-        Some((registry, _)) => registry.snapshots.clone(),
-        None => {
-            let informers = start_informers(access.client.clone(), tasks, shutdown);
-            let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
-            tasks.spawn("catalog", portolan_dataplane::feed(informers, sender, shutdown.clone()));
-            snapshots
-        }
-    };
-    tasks.spawn("network", portolan_network::run(network.clone(), snapshots.clone(), shutdown.clone()));
-
-    start_dns(options, &network, dns, &snapshots, tasks, shutdown)?;
-    readiness.set("dns", State::Ready);
-    progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
 
     if let Some((registry, pods)) = registry {
         start_registry(registry, pods, network.cluster_cidr, tasks, shutdown);
@@ -105,6 +89,8 @@ pub(crate) async fn start(
             board.set("node", State::Failed(reason));
         }
     });
+    dataplane::ready(readiness).await?;
+    progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
     readiness.settled("node").await.map_err(|reason| anyhow::anyhow!("the node agent failed: {reason}"))?;
     progress::say(&format!("node            {name}"));
     Ok(())
@@ -230,48 +216,16 @@ fn agent_config(
         capacity: None,
         log_rotation: Default::default(),
         memory_volumes: portolan_node::MemoryVolumes::Tmpfs,
+        eviction: Some(portolan_node::EvictionConfig {
+            thresholds: match &options.eviction_hard {
+                Some(text) => text.parse().context("--eviction-hard")?,
+                None => portolan_node::Thresholds::default(),
+            },
+            // The private containerd keeps images there, too.
+            image_dir: options.folders.data_dir.clone(),
+        }),
         cgroups: Some(portolan_node::CgroupConfig { mount: "/sys/fs/cgroup".into(), parent: options.cgroup_parent() }),
         clock: Arc::new(SystemClock),
         readiness: readiness.clone(),
     })
-}
-
-/// Takes the cluster's DNS address, and the gateway for hosts that ask it directly.
-async fn bind_dns(addresses: [IpAddr; 2]) -> anyhow::Result<Vec<portolan_dns::Listener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener = portolan_dns::Listener::bind((address, DNS_PORT).into()).await;
-        listeners.push(listener.map_err(|error| explain_dns(error, address))?);
-    }
-    Ok(listeners)
-}
-
-fn explain_dns(error: portolan_dns::Error, address: IpAddr) -> anyhow::Error {
-    let portolan_dns::Error::Bind { source, .. } = &error;
-    if source.kind() != std::io::ErrorKind::AddrInUse {
-        return error.into();
-    }
-    let taken = ports::taken((address, DNS_PORT).into(), &format!("names on {address}"));
-    anyhow::anyhow!(
-        "{taken}; stop that process, or let it listen on its own addresses instead of all (dnsmasq: bind-interfaces)"
-    )
-}
-
-fn start_dns(
-    options: &NodeOptions,
-    network: &portolan_network::Config,
-    listeners: Vec<portolan_dns::Listener>,
-    snapshots: &watch::Receiver<Arc<Snapshot>>,
-    tasks: &mut TaskGroup,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    let own = listeners.iter().map(portolan_dns::Listener::address).collect::<Result<Vec<_>, _>>()?;
-    let zone = portolan_dns::Zone::new(&options.cluster_domain);
-    let mut zone = zone.with_context(|| format!("--cluster-domain {:?} is no domain name", options.cluster_domain))?;
-    // Names of the cluster's own addresses are nobody else's business, whether there is one or not.
-    zone.reverse = [network.cluster_cidr, network.service_cidr].map(|cidr| (cidr.network(), cidr.prefix())).into();
-    let upstreams = portolan_dns::Upstreams::File("/etc/resolv.conf".into());
-    let config = portolan_dns::Config { zone, forwarder: Arc::new(portolan_dns::Forwarder::new(upstreams, own)) };
-    tasks.spawn("dns", portolan_dns::serve(config, listeners, snapshots.clone(), shutdown.clone()));
-    Ok(())
 }

@@ -1,4 +1,5 @@
 //! What a process can be: control plane, and node beside it.
 
 pub(crate) mod control_plane;
+pub(crate) mod dataplane;
 pub(crate) mod local_node;

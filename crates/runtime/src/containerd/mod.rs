@@ -14,9 +14,10 @@ use std::io;
 use std::path::PathBuf;
 
 pub use host::Snapshotter;
+pub use portolan_base::supervise::Health;
 pub(crate) use purge::cgroup_folders;
 pub use purge::purge;
-pub use supervisor::{Health, Supervisor};
+pub use supervisor::Supervisor;
 
 use crate::cri::{self, CriRuntime};
 use crate::pause::PAUSE_IMAGE;

@@ -141,12 +141,18 @@ fn cgroups_of(pid: i32) -> Vec<PathBuf> {
 
 /// The folders of a control group in all hierarchies that have it.
 pub(crate) fn cgroup_folders(group: &Path) -> Vec<PathBuf> {
+    folders_below(Path::new(CGROUP_ROOT), group)
+}
+
+/// The folders of a control group below a mount point: of each hierarchy of version 1, or the one of
+/// version 2, or both on a machine that has both.
+fn folders_below(root: &Path, group: &Path) -> Vec<PathBuf> {
     let Ok(relative) = group.strip_prefix("/") else { return Vec::new() };
     if relative.as_os_str().is_empty() {
         return Vec::new();
     }
-    let hierarchies = fs::read_dir(CGROUP_ROOT).into_iter().flatten().flatten().map(|entry| entry.path());
-    let all = hierarchies.filter(|path| path.is_dir()).chain([PathBuf::from(CGROUP_ROOT)]);
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let all = hierarchies.filter(|path| path.is_dir()).chain([root.to_owned()]);
     all.map(|hierarchy| hierarchy.join(relative)).filter(|folder| folder.is_dir()).collect()
 }
 
@@ -184,5 +190,46 @@ fn remove(result: io::Result<()>, path: &Path, failures: &mut Vec<String>) {
             failures.push(format!("remove {}: {error}", path.display()));
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_in_every_version_of_the_hierarchy() {
+        let group = "/kubepods/pod1/c";
+        for (layout, expected) in [
+            (vec!["kubepods/pod1/c", "system.slice"], vec!["kubepods/pod1/c"]),
+            (
+                vec!["cpu/kubepods/pod1/c", "memory/kubepods/pod1/c", "pids"],
+                vec!["cpu/kubepods/pod1/c", "memory/kubepods/pod1/c"],
+            ),
+            (
+                vec!["cpu/kubepods/pod1/c", "unified/kubepods/pod1/c"],
+                vec!["cpu/kubepods/pod1/c", "unified/kubepods/pod1/c"],
+            ),
+            (vec!["cpu"], vec![]),
+        ] {
+            let root = tempfile::tempdir().expect("a folder for the test");
+            for folder in &layout {
+                fs::create_dir_all(root.path().join(folder)).expect("made");
+            }
+            let mut found = folders_below(root.path(), Path::new(group));
+            found.sort();
+            let expected: Vec<PathBuf> = expected.iter().map(|folder| root.path().join(folder)).collect();
+            assert_eq!(found, expected, "{layout:?}");
+            assert!(folders_below(root.path(), Path::new("/")).is_empty(), "never all groups of the machine");
+        }
+    }
+
+    #[test]
+    fn groups_without_processes_go() {
+        let root = tempfile::tempdir().expect("a folder for the test");
+        let folder = root.path().join("kubepods");
+        fs::create_dir_all(folder.join("pod1/c")).expect("made");
+        remove_empty_cgroups(&folder);
+        assert!(!folder.exists());
     }
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use portolan_base::supervise::{Health, Program, Supervision};
 use portolan_base::{Backoff, Shutdown};
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -18,8 +19,6 @@ use crate::pause;
 
 /// Longest start seen on a busy machine is a few seconds; a longer one means that it hangs.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// A containerd that ran this long did not fail because of how it was started.
-const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// How long containerd may take to end by itself.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// A socket address has 108 bytes, and the name of the second socket is the longest.
@@ -29,32 +28,13 @@ const LOG_LIMIT: u64 = 16 << 20;
 /// How much of the log an error shows.
 const TAIL_LINES: usize = 5;
 
-/// Whether containerd runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// It answers.
-    Running {
-        /// Its process id.
-        pid: i32,
-        /// How often it had to be started again.
-        restarts: u64,
-    },
-    /// It died or does not answer, and is being started again.
-    Failed {
-        /// What was seen.
-        reason: String,
-    },
-    /// It was stopped on purpose.
-    Stopped,
-}
-
 /// Keeps one private containerd running.
 #[derive(Debug)]
 pub struct Supervisor {
     options: Options,
     layout: Layout,
     host: Host,
-    health: watch::Sender<Health>,
+    supervision: Supervision,
 }
 
 impl Supervisor {
@@ -79,8 +59,8 @@ impl Supervisor {
         if let Snapshotter::Native { reason } = &host.snapshotter {
             tracing::warn!(%reason, "overlayfs is not possible here: every container gets a full copy of its image");
         }
-        let supervisor = Self { options, layout, host, health: watch::Sender::new(Health::Stopped) };
-        supervisor.ensure_running(0).await?;
+        let supervisor = Self { options, layout, host, supervision: Supervision::default() };
+        supervisor.supervision.start(&supervisor).await?;
         Ok(supervisor)
     }
 
@@ -96,7 +76,7 @@ impl Supervisor {
 
     /// Whether containerd runs; wakes on every change.
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.health.subscribe()
+        self.supervision.health()
     }
 
     /// The runtime on this containerd, with the pause image in place.
@@ -110,78 +90,18 @@ impl Supervisor {
 
     /// Watches containerd and starts it again when it ends, until `shutdown`. containerd outlives this.
     pub async fn run(&self, shutdown: Shutdown) {
-        let mut restarts = 0;
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-        loop {
-            let since = Instant::now();
-            let watched = shutdown.run(self.watch_until_ended()).await;
-            if watched.is_none() || *self.health.borrow() == Health::Stopped {
-                return;
-            }
-            let reason = "containerd ended unexpectedly".to_owned();
-            tracing::error!(log = %self.layout.log.display(), restarts, "containerd ended unexpectedly; starting it again");
-            self.health.send_replace(Health::Failed { reason });
-            if since.elapsed() >= STABLE_AFTER {
-                backoff.reset();
-            }
-            loop {
-                if shutdown.run(tokio::time::sleep(backoff.advance())).await.is_none() {
-                    return;
-                }
-                restarts += 1;
-                match shutdown.run(self.ensure_running(restarts)).await {
-                    None => return,
-                    Some(Ok(())) => break,
-                    Some(Err(error)) => {
-                        let reason = portolan_base::error::chain(&error).to_string();
-                        tracing::error!(%reason, "cannot start containerd");
-                        self.health.send_replace(Health::Failed { reason });
-                    }
-                }
-            }
-        }
+        self.supervision.run(self, shutdown).await;
     }
 
     /// Ends containerd. Pods go on running; the next start adopts them.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.health.send_replace(Health::Stopped);
+        self.supervision.stopping();
         stop(&self.layout).await
-    }
-
-    async fn watch_until_ended(&self) {
-        let Health::Running { pid, .. } = *self.health.borrow() else { return };
-        match Ending::watch(pid) {
-            Ok(Some(ending)) => ending.ended().await,
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "cannot watch containerd"),
-        }
-    }
-
-    async fn ensure_running(&self, restarts: u64) -> Result<(), Error> {
-        let text = config::render(&self.options, &self.layout, &self.host);
-        let unchanged = fs::read_to_string(&self.layout.config).is_ok_and(|known| known == text);
-        let adopted = process::running(&self.layout.pid, &self.layout.config);
-        let pid = match adopted {
-            Some(pid) if unchanged => pid,
-            _ => {
-                stop(&self.layout).await?;
-                fs::write(&self.layout.config, text).map_err(file_error("write", &self.layout.config))?;
-                self.spawn()?
-            }
-        };
-        self.wait_until_serving(pid).await?;
-        tracing::info!(pid, adopted = adopted == Some(pid), "containerd serves");
-        self.health.send_replace(Health::Running { pid, restarts });
-        Ok(())
     }
 
     fn spawn(&self) -> Result<i32, Error> {
         let layout = &self.layout;
-        if fs::metadata(&layout.log).is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
-            fs::rename(&layout.log, layout.log.with_extension("log.old"))
-                .map_err(file_error("put aside", &layout.log))?;
-        }
-        let log = fs::OpenOptions::new().create(true).append(true).open(&layout.log);
+        let log = portolan_base::process::log_file(&layout.log, LOG_LIMIT);
         let log = log.map_err(file_error("open log", &layout.log))?;
         let errors = log.try_clone().map_err(file_error("open log", &layout.log))?;
         // A process group of its own: Ctrl-C in a terminal is meant for us alone.
@@ -220,6 +140,31 @@ impl Supervisor {
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join(" | ");
         Error::NotServing { problem, log: self.layout.log.clone(), tail }
+    }
+}
+
+impl Program for Supervisor {
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "containerd"
+    }
+
+    async fn ensure_running(&self) -> Result<i32, Error> {
+        let text = config::render(&self.options, &self.layout, &self.host);
+        let unchanged = fs::read_to_string(&self.layout.config).is_ok_and(|known| known == text);
+        let adopted = process::running(&self.layout.pid, &self.layout.config);
+        let pid = match adopted {
+            Some(pid) if unchanged => pid,
+            _ => {
+                stop(&self.layout).await?;
+                fs::write(&self.layout.config, text).map_err(file_error("write", &self.layout.config))?;
+                self.spawn()?
+            }
+        };
+        self.wait_until_serving(pid).await?;
+        tracing::info!(pid, adopted = adopted == Some(pid), "containerd serves");
+        Ok(pid)
     }
 }
 

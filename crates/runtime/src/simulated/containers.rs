@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use portolan_base::Timestamp;
 use tokio::sync::watch;
 
 use super::program::{End, Program};
@@ -23,6 +24,22 @@ impl SimulatedRuntime {
         let (reason, message) = (reason.to_owned(), String::new());
         container.status.state = ContainerState::Exited { started_at, finished_at, exit_code, reason, message };
         container.stopped.send_replace(true);
+        drop(world);
+        self.changed();
+    }
+
+    /// Ends a container that never ran, in containerd's words.
+    fn cannot_start(&self, id: &ContainerId, why: &str) {
+        let finished_at = self.options.clock.now();
+        let mut world = self.world.lock();
+        let Some(container) = world.containers.get_mut(id) else { return };
+        container.status.state = ContainerState::Exited {
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at,
+            exit_code: 128,
+            reason: "StartError".to_owned(),
+            message: why.to_owned(),
+        };
         drop(world);
         self.changed();
     }
@@ -143,6 +160,7 @@ impl Runtime for SimulatedRuntime {
         let name = self.world.lock().containers.get(id).map(|container| container.status.name.clone());
         let name = name.ok_or_else(|| missing("container", &id.0))?;
         if let Some(reason) = self.failure(Operation::StartContainer, &name) {
+            self.cannot_start(id, &reason);
             return Err(Error::Failed { operation: "start container", reason });
         }
         self.begin(id)

@@ -57,6 +57,24 @@ fn a_node_that_came_back_loses_our_taints_and_keeps_others() {
 }
 
 #[test]
+fn a_node_that_is_short_of_something_takes_no_new_pods_until_it_is_not() {
+    let mut short = node("True", json!([]));
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status});
+    short["status"]["conditions"] =
+        json!([condition("Ready", "True"), condition("DiskPressure", "True"), condition("MemoryPressure", "False")]);
+    check(
+        short.clone(),
+        1,
+        expect![[
+            r#"conditions ""; taints Some("node.kubernetes.io/disk-pressure:NoSchedule"); again 2030-01-01T01:00:39Z"#
+        ]],
+    );
+    short["status"]["conditions"][1] = condition("DiskPressure", "False");
+    short["spec"]["taints"] = json!([{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]);
+    check(short, 1, expect![[r#"conditions ""; taints Some(""); again 2030-01-01T01:00:39Z"#]]);
+}
+
+#[test]
 fn pods_leave_when_their_toleration_ends() {
     let node: Node = serde_json::from_value(json!({"spec": {"taints": [
         {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": "2030-01-01T00:59:00Z"},

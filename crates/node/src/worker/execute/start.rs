@@ -15,6 +15,9 @@ use crate::pod;
 use crate::sources::Freshness;
 use crate::volumes::{MountInput, mounts};
 
+/// A container was made, and did not start.
+pub(crate) const RUN_ERROR: &str = "RunContainerError";
+
 /// Reason and message of a container that could not be started.
 type Refusal = (String, String);
 
@@ -39,13 +42,9 @@ async fn try_start(job: &Job, name: &str, attempt: u32, crash_delay: Duration) -
     let create_error = |error: portolan_runtime::Error| ("CreateContainerError".to_owned(), chain(&error).to_string());
     let id = runtime.create_container(&sandbox.id, &config, &sandbox_config).await.map_err(create_error)?;
     context.container_event(&job.pod, name, EventType::Normal, "Created", format!("Created container: {name}"));
-    let run_error = |error: portolan_runtime::Error| ("RunContainerError".to_owned(), chain(&error).to_string());
     if let Err(error) = runtime.start_container(&id).await {
-        // A container that never ran has no exit code to show; the next try makes a new one.
-        if let Err(error) = runtime.remove_container(&id).await {
-            tracing::warn!(container = id.0, "remove a container that did not start: {}", chain(&error));
-        }
-        return Err(run_error(error));
+        // The runtime keeps it as ended (`StartError`, code 128): the crash back-off decides on the next start.
+        return Err((RUN_ERROR.to_owned(), chain(&error).to_string()));
     }
     context.container_event(&job.pod, name, EventType::Normal, "Started", format!("Started container {name}"));
 
