@@ -1,6 +1,7 @@
 //! Paths and what they do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use portolan_client::Key;
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
 use portolan_registrar::{Changes, Outcome, Registrar};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::{self, Cache, Variant};
@@ -29,6 +31,8 @@ const EUREKA_ACCEPT: &str = "x-eureka-accept";
 const CLIENT_NAME: &str = "discoveryidentity-name";
 /// The first segments of paths, after the prefix that deployments choose.
 const RESOURCES: [&str; 8] = ["apps", "asg", "instances", "peerreplication", "serverinfo", "status", "svips", "vips"];
+/// How long a write waits to be seen; ordinarily that takes a millisecond.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The largest body after it was unpacked.
 const LARGEST_UNPACKED: u64 = 4 << 20;
 
@@ -39,6 +43,8 @@ pub(crate) struct Eureka {
     clock: Arc<dyn Clock>,
     limiter: Option<Limiter>,
     tracker: Mutex<Tracker>,
+    /// Told after each step of the tracker.
+    followed: watch::Sender<()>,
     full: Cache,
     delta: Cache,
     overrides: Overrides,
@@ -52,8 +58,17 @@ impl Eureka {
         limit: Option<RateLimit>,
     ) -> Self {
         let limiter = limit.map(|limit| Limiter::new(limit, Instant::now()));
-        let (tracker, overrides) = (Mutex::default(), Overrides::default());
-        Self { registrar, changes, clock, limiter, tracker, full: Cache::default(), delta: Cache::default(), overrides }
+        Self {
+            registrar,
+            changes,
+            clock,
+            limiter,
+            tracker: Mutex::default(),
+            followed: watch::Sender::default(),
+            full: Cache::default(),
+            delta: Cache::default(),
+            overrides: Overrides::default(),
+        }
     }
 
     /// Follows the catalog until shutdown is requested.
@@ -62,6 +77,7 @@ impl Eureka {
         loop {
             let newest = snapshots.borrow_and_update().clone();
             self.tracker.lock().follow(&newest, Instant::now());
+            self.followed.send_replace(());
             if !matches!(shutdown.run(snapshots.changed()).await, Some(Ok(()))) {
                 return;
             }
@@ -224,6 +240,32 @@ impl Eureka {
         self.tracker.lock().current().apps.get(app.as_str())?.instance(id).cloned()
     }
 
+    /// Waits until answers show a write, so that a client that asks next reads what it wrote.
+    ///
+    /// A view that stays behind (the API's watch is interrupted) does not hold a request up for long:
+    /// the write itself is done.
+    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&ServiceInstance>) -> bool) {
+        let mut followed = self.followed.subscribe();
+        let wait = async {
+            loop {
+                followed.borrow_and_update();
+                let entry = self.entry(app, id);
+                if holds(entry.as_ref().and_then(|entry| entry.source.registration.as_deref())) {
+                    return;
+                }
+                if followed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST_WAIT, wait).await;
+    }
+
+    /// Waits until answers show an object as it was written, or later.
+    async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
+        self.shown(app, id, |seen| seen.is_some_and(|seen| revision(seen) >= revision(written))).await;
+    }
+
     /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
     fn with_lease(&self, entry: &Entry) -> Entry {
         let mut info = entry.info.clone();
@@ -251,17 +293,19 @@ impl Eureka {
         let word = before.or_else(|| self.overrides.get(&key, Instant::now()));
         info.overridden_status = word.unwrap_or(info.overridden_status);
         let object = translate::object(&info, present.as_deref(), self.clock.now());
-        let (outcome, _) = self.registrar.register(object).await?;
+        let (outcome, mut written) = self.registrar.register(object).await?;
         if outcome != Outcome::Created {
-            self.say(&key, info.status).await?;
+            written = self.say(&key, info.status).await?;
         }
+        self.shown_as(&info.app, &info.instance_id, &written).await;
         Ok(())
     }
 
     /// Writes what an instance says of itself, if that is news.
-    async fn say(&self, key: &Key, status: InstanceStatus) -> Result<(), Error> {
+    async fn say(&self, key: &Key, status: InstanceStatus) -> Result<Arc<ServiceInstance>, Error> {
         let said = translate::status_of(status, self.clock.now());
-        self.registrar
+        let written = self
+            .registrar
             .change_status(key, |_, present| {
                 if (present.health, present.reason.as_str()) != (said.health, said.reason.as_str()) {
                     (present.health, present.reason, present.since) =
@@ -269,7 +313,7 @@ impl Eureka {
                 }
             })
             .await?;
-        Ok(())
+        Ok(written)
     }
 
     /// Renews a lease. A client whose own copy is newer is told that it is unknown: it registers again.
@@ -293,7 +337,9 @@ impl Eureka {
 
     /// Ends a registration.
     pub(crate) async fn cancel(&self, app: &str, id: &str) -> Result<(), Error> {
-        Ok(self.registrar.deregister(&own_key(app, id)).await?)
+        self.registrar.deregister(&own_key(app, id)).await?;
+        self.shown(app, id, |seen| seen.is_none()).await;
+        Ok(())
     }
 
     /// Sets an administrator's override.
@@ -309,10 +355,11 @@ impl Eureka {
             translate::set_override(spec, word, now);
             translate::set_dirty(spec, dirty.unwrap_or(0));
         };
-        self.registrar.change_spec(&key, edit).await?;
+        let written = self.registrar.change_spec(&key, edit).await?;
         self.overrides.set(&key, id, word, Instant::now());
         // As a heartbeat; an instance of another dialect may have no lease.
         let _ = self.registrar.renew(&key);
+        self.shown_as(app, id, &written).await;
         Ok(())
     }
 
@@ -333,11 +380,12 @@ impl Eureka {
             translate::set_override(spec, InstanceStatus::Unknown, now);
             translate::set_dirty(spec, dirty.unwrap_or(0));
         };
-        let changed = self.registrar.change_spec(&key, edit).await?;
+        let mut written = self.registrar.change_spec(&key, edit).await?;
         self.overrides.set(&key, id, InstanceStatus::Unknown, Instant::now());
-        if let (Some(status), Some(_)) = (status, Known::of(&changed.spec)) {
-            self.say(&key, status).await?;
+        if let (Some(status), Some(_)) = (status, Known::of(&written.spec)) {
+            written = self.say(&key, status).await?;
         }
+        self.shown_as(app, id, &written).await;
         Ok(())
     }
 
@@ -346,7 +394,8 @@ impl Eureka {
         let edit = |spec: &mut portolan_api::typed::ServiceInstanceSpec| {
             spec.metadata.extend(query.0.iter().cloned());
         };
-        self.registrar.change_spec(&key, edit).await?;
+        let written = self.registrar.change_spec(&key, edit).await?;
+        self.shown_as(app, id, &written).await;
         Ok(())
     }
 
@@ -412,6 +461,11 @@ impl Handler for Eureka {
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
         refused(&Error::from(refusal))
     }
+}
+
+/// The API's number of a version of an object.
+fn revision(object: &ServiceInstance) -> u64 {
+    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 /// What must be there, in the order and the words of Netflix's server.
