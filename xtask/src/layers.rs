@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Each crate with its layer and the crates that it may use. The reasons stand in ARCHITECTURE.md.
 ///
 /// A crate only ever uses crates of lower layers; `portolan` (layer 5) may use all.
-const TABLE: [(&str, u8, &[&str]); 26] = [
+const TABLE: [(&str, u8, &[&str]); 27] = [
     ("base", 0, &[]),
     ("api", 1, &["base"]),
     ("identity", 1, &["base"]),
@@ -29,6 +29,7 @@ const TABLE: [(&str, u8, &[&str]); 26] = [
     ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-zookeeper", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("registry-etcd", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
+    ("registry-import", 4, &["base", "api", "client", "registrar"]),
     ("mesh", 3, &["base", "api", "catalog", "policy", "identity"]),
     ("docker-api", 3, &["base", "api", "client", "compose"]),
     ("cli", 3, &["base", "api", "client", "compose"]),
