@@ -21,9 +21,16 @@ pub(crate) struct Variant {
     pub(crate) gzip: bool,
 }
 
-/// Answers to one question, by what they were made from.
+/// Answers to one question.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<(u64, u64, HashMap<Variant, Arc<OnceCell<Bytes>>>)>);
+pub(crate) struct Cache(Mutex<Cached>);
+
+#[derive(Debug, Default)]
+struct Cached {
+    /// What they were made from.
+    state: (u64, u64),
+    answers: HashMap<Variant, Arc<OnceCell<Bytes>>>,
+}
 
 impl Cache {
     /// The answer for a state, made by `make` unless somebody asked before.
@@ -37,10 +44,10 @@ impl Cache {
     ) -> Bytes {
         let cell = {
             let mut cached = self.0.lock();
-            if (cached.0, cached.1) != state {
-                *cached = (state.0, state.1, HashMap::new());
+            if cached.state != state {
+                *cached = Cached { state, answers: HashMap::new() };
             }
-            cached.2.entry(variant).or_default().clone()
+            cached.answers.entry(variant).or_default().clone()
         };
         let bytes = cell.get_or_init(|| async move {
             let encode = move || if variant.gzip { gzip(make().as_bytes()) } else { Bytes::from(make()) };
@@ -59,7 +66,7 @@ pub(crate) fn gzip(plain: &[u8]) -> Bytes {
     encoder.finish().expect("writing to memory cannot fail").into()
 }
 
-fn texts<'a>(app: &'a App, variant: Variant) -> impl Iterator<Item = (&'a str, Action)> {
+fn texts(app: &App, variant: Variant) -> impl Iterator<Item = (&str, Action)> {
     app.instances.iter().map(move |entry| (entry.text(variant.format, variant.view), Action::Added))
 }
 

@@ -100,7 +100,7 @@ pub async fn run(config: Config, shutdown: Shutdown, report: &mut Report) -> Res
     }
     let (mut backoff, mut away) = (Backoff::new(FIRST_RETRY, LONGEST_RETRY), None);
     while !shutdown.is_requested() {
-        let Some(heard) = shutdown.run(source.next()).await else { break };
+        let Some(heard) = shutdown.run(import.hear(&mut source)).await else { break };
         let done = match heard {
             Ok(found) => import.take_over(&found, report).await,
             Err(error) => Err(error),
@@ -142,6 +142,18 @@ struct Import {
 }
 
 impl Import {
+    /// The source's next word. One that has nothing is asked again when it would be believed.
+    async fn hear(&self, source: &mut Source) -> Result<Vec<Found>, Error> {
+        if let Some(since) = self.empty_since {
+            let doubt = EMPTY_BELIEVED_AFTER.saturating_sub(since.elapsed());
+            if let Ok(heard) = tokio::time::timeout(doubt, source.next()).await {
+                return heard;
+            }
+            source.restart();
+        }
+        source.next().await
+    }
+
     async fn take_over(&mut self, found: &[Found], report: &mut Report) -> Result<(), Error> {
         if found.is_empty() && self.instances > 0 {
             let since = *self.empty_since.get_or_insert_with(|| {
