@@ -21,4 +21,4 @@ pub use cidr::{Cidr, ParseCidrError};
 pub use config::{Config, InvalidConfig};
 pub use nftables::Author;
 pub use run::run;
-pub use setup::{SetupError, add_local_address, setup_node, teardown_node};
+pub use setup::{SetupError, setup_node, teardown_node};

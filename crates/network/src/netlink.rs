@@ -109,6 +109,12 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, libc::NLM_F_ACK, Message::link(0, link, up, up)).map(drop)
     }
 
+    /// Gives a link this hardware address and size of packets.
+    pub(crate) fn configure(&mut self, link: u32, mac: [u8; 6], mtu: u32) -> io::Result<()> {
+        let body = Message::link(0, link, 0, 0).attribute(libc::IFLA_ADDRESS, &mac).number(libc::IFLA_MTU, mtu);
+        self.request(libc::RTM_NEWLINK, libc::NLM_F_ACK, body).map(drop)
+    }
+
     /// Lets the bridge send a frame back through the port `link` it came from.
     pub(crate) fn set_hairpin(&mut self, link: u32) -> io::Result<()> {
         let mode = Message::default().attribute(BRIDGE_PORT_MODE, &[1]);
@@ -118,22 +124,30 @@ impl Netlink {
 
     /// Deletes a link; one that is not there is no error.
     pub(crate) fn delete_link(&mut self, name: &str) -> io::Result<()> {
-        match self.request(libc::RTM_DELLINK, libc::NLM_F_ACK, Message::link(0, 0, 0, 0).name(name)) {
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-            answer => answer.map(drop),
-        }
+        self.delete(libc::RTM_DELLINK, libc::ENODEV, Message::link(0, 0, 0, 0).name(name))
     }
 
     /// Adds an address; one that is there already is no error.
     pub(crate) fn add_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let octets = address.octets();
-        // struct ifaddrmsg: family, prefix, flags, scope (universe), index.
-        let body = Message::default()
-            .bytes(&[libc::AF_INET as u8, prefix, 0, 0])
-            .bytes(&link.to_ne_bytes())
-            .attribute(libc::IFA_LOCAL, &octets)
-            .attribute(libc::IFA_ADDRESS, &octets);
-        self.create_or_keep(libc::RTM_NEWADDR, body)
+        self.create_or_keep(libc::RTM_NEWADDR, address_body(link, address, prefix))
+    }
+
+    /// Deletes an address; one that is not there is no error.
+    pub(crate) fn delete_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        self.delete(libc::RTM_DELADDR, libc::EADDRNOTAVAIL, address_body(link, address, prefix))
+    }
+
+    /// Addresses of a link with the lengths of their prefixes.
+    pub(crate) fn addresses(&mut self, link: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
+        let body = Message::default().bytes(&[libc::AF_INET as u8, 0, 0, 0]).bytes(&link.to_ne_bytes());
+        let answer = self.request(libc::RTM_GETADDR, libc::NLM_F_DUMP, body)?;
+        let read = |body: &[u8]| {
+            let index = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
+            let (_, local) = attributes(body.get(8..)?).find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
+            let address = Ipv4Addr::from(<[u8; 4]>::try_from(local).ok()?);
+            (index == link).then_some((address, *body.get(1)?))
+        };
+        Ok(answer.iter().filter_map(|message| read(&message.body)).collect())
     }
 
     /// Adds or replaces a route.
@@ -155,6 +169,41 @@ impl Netlink {
             body = body.attribute(libc::RTA_PREFSRC, &source.octets());
         }
         self.request(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE, body).map(drop)
+    }
+
+    /// Networks that the main table sends out of a link, as far as no routing program or the kernel wrote them.
+    pub(crate) fn static_routes(&mut self, link: u32) -> io::Result<Vec<Cidr>> {
+        let body = Message::default().bytes(&[libc::AF_INET as u8, 0, 0, 0]).bytes(&[0; 8]);
+        let answer = self.request(libc::RTM_GETROUTE, libc::NLM_F_DUMP, body)?;
+        let read = |body: &[u8]| {
+            let find = |wanted| {
+                let value = attributes(body.get(12..)?).find(|(kind, _)| *kind == wanted)?.1;
+                <[u8; 4]>::try_from(value).ok()
+            };
+            let ours = *body.get(4)? == libc::RT_TABLE_MAIN && *body.get(5)? == libc::RTPROT_STATIC;
+            let to = Cidr::new(find(libc::RTA_DST)?.into(), *body.get(1)?);
+            (ours && u32::from_ne_bytes(find(libc::RTA_OIF)?) == link).then_some(to)
+        };
+        Ok(answer.iter().filter_map(|message| read(&message.body)).collect())
+    }
+
+    /// Deletes the route to a network out of a link; one that is not there is no error.
+    pub(crate) fn delete_route(&mut self, to: Cidr, link: u32) -> io::Result<()> {
+        // The scope must be as wide as any, or the kernel finds only routes of that scope.
+        let body = Message::default()
+            .bytes(&[libc::AF_INET as u8, to.prefix(), 0, 0])
+            .bytes(&[libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, libc::RT_SCOPE_NOWHERE, libc::RTN_UNICAST])
+            .bytes(&0_u32.to_ne_bytes())
+            .attribute(libc::RTA_DST, &to.network().octets())
+            .number(libc::RTA_OIF, link);
+        self.delete(libc::RTM_DELROUTE, libc::ESRCH, body)
+    }
+
+    fn delete(&mut self, kind: u16, missing: i32, body: Message) -> io::Result<()> {
+        match self.request(kind, libc::NLM_F_ACK, body) {
+            Err(error) if error.raw_os_error() == Some(missing) => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     /// Says once and for all which hardware address answers for `address`.
@@ -215,6 +264,16 @@ impl Netlink {
             }
         }
     }
+}
+
+/// `struct ifaddrmsg`: family, prefix, flags, scope (universe), index; and the address.
+fn address_body(link: u32, address: Ipv4Addr, prefix: u8) -> Message {
+    let octets = address.octets();
+    Message::default()
+        .bytes(&[libc::AF_INET as u8, prefix, 0, 0])
+        .bytes(&link.to_ne_bytes())
+        .attribute(libc::IFA_LOCAL, &octets)
+        .attribute(libc::IFA_ADDRESS, &octets)
 }
 
 /// Runs `work` on a thread of its own inside the network namespace `namespace`.

@@ -1,7 +1,6 @@
 //! Making a machine a node, and undoing it.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::Config;
@@ -10,6 +9,9 @@ use crate::config::InvalidConfig;
 use crate::ipam::Leases;
 use crate::netlink::{Netlink, Route, mac_of};
 use crate::plan::Batch;
+
+#[cfg(test)]
+mod tests;
 
 /// Why a node's network could not be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +49,14 @@ pub enum SetupError {
         source: io::Error,
     },
     /// The rules could not be made or removed.
-    #[error("set up the table of rules")]
+    #[error("make or remove the table of rules")]
     Apply(#[from] ApplyError),
 }
 
-/// Makes the bridge with its addresses and routes, the kernel settings and an empty rule table. Idempotent; a table that exists keeps its rules, so that a restarted agent
-/// does not interrupt traffic.
+/// Makes the bridge with its addresses and routes, the kernel settings and an empty rule table.
+///
+/// Idempotent; a table that exists keeps its rules, so that a restarted agent does not interrupt
+/// traffic. What an earlier run with other settings left on the bridge goes.
 ///
 /// # Errors
 /// Names the step that failed; running it again after the cause is gone completes it.
@@ -75,18 +79,10 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
         netlink.create_bridge(&config.bridge, mac_of(gateway), config.mtu)
     })?;
     let at_bridge = |source| SetupError::Link { step: "configure bridge", name: config.bridge.clone(), source };
-    netlink.add_address(bridge, gateway, config.pod_cidr.prefix()).map_err(at_bridge)?;
+    netlink.configure(bridge, mac_of(gateway), config.mtu).map_err(at_bridge)?;
     netlink.set_up(bridge).map_err(at_bridge)?;
-
-    for address in &config.local_addresses {
-        netlink.add_address(bridge, *address, 32).map_err(at_bridge)?;
-    }
-    // The routes let the host itself send to service addresses even without a default route; the
-    // source is one that every pod can answer.
-    for to in [config.service_cidr, config.load_balancer_cidr] {
-        let route = Route { to, link: bridge, gateway: None, source: Some(gateway) };
-        netlink.set_route(route).map_err(at_bridge)?;
-    }
+    set_addresses(&mut netlink, bridge, config).map_err(at_bridge)?;
+    set_routes(&mut netlink, bridge, config).map_err(at_bridge)?;
 
     sysctl("net/ipv4/ip_forward", "1")?;
     // For the host's own connections to node ports on 127.0.0.1; the rules keep pods out of it.
@@ -120,16 +116,29 @@ pub fn teardown_node(config: &Config) -> Vec<SetupError> {
     failures
 }
 
-/// Puts a further service address on the bridge, so that a process here can listen on it.
-///
-/// # Errors
-/// The link does not exist or the kernel refused.
-pub fn add_local_address(config: &Config, address: Ipv4Addr) -> Result<(), SetupError> {
-    let failed = |source| SetupError::Link { step: "add an address to", name: config.bridge.clone(), source };
-    let mut netlink = Netlink::open().map_err(failed)?;
-    let link = netlink.link(&config.bridge).map_err(failed)?;
-    let link = link.ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ENODEV)))?;
-    netlink.add_address(link.index, address, 32).map_err(failed)
+/// The gateway's address and those that processes here listen on, and no others.
+fn set_addresses(netlink: &mut Netlink, bridge: u32, config: &Config) -> io::Result<()> {
+    let mut wanted = vec![(config.pod_cidr.gateway(), config.pod_cidr.prefix())];
+    wanted.extend(config.local_addresses.iter().map(|address| (*address, 32)));
+    let present = netlink.addresses(bridge)?;
+    // First the old ones: with one of them the kernel may delete others of its network.
+    for (address, prefix) in present.iter().filter(|address| !wanted.contains(address)) {
+        tracing::info!(%address, prefix, bridge = config.bridge, "removes an address of an earlier run");
+        netlink.delete_address(bridge, *address, *prefix)?;
+    }
+    wanted.iter().try_for_each(|(address, prefix)| netlink.add_address(bridge, *address, *prefix))
+}
+
+/// The routes let the host itself send to service addresses even without a default route; the source
+/// is one that every pod can answer.
+fn set_routes(netlink: &mut Netlink, bridge: u32, config: &Config) -> io::Result<()> {
+    let wanted = [config.service_cidr, config.load_balancer_cidr];
+    for to in netlink.static_routes(bridge)?.into_iter().filter(|to| !wanted.contains(to)) {
+        tracing::info!(%to, bridge = config.bridge, "removes a route of an earlier run");
+        netlink.delete_route(to, bridge)?;
+    }
+    let source = Some(config.pod_cidr.gateway());
+    wanted.iter().try_for_each(|to| netlink.set_route(Route { to: *to, link: bridge, gateway: None, source }))
 }
 
 fn make_link(

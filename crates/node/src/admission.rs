@@ -20,6 +20,7 @@ pub(crate) const CRITICAL: i32 = 2_000_000_000;
 /// What the node has for pods.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offer<'a> {
+    /// Without what is kept back.
     pub(crate) capacity: &'a Capacity,
     pub(crate) max_pods: u32,
     pub(crate) pressures: Pressures,

@@ -60,6 +60,16 @@ pub struct Config {
     pub readiness: Readiness,
 }
 
+impl Config {
+    /// What pods may have of a machine.
+    pub(crate) fn allocatable(&self, capacity: &Capacity) -> Capacity {
+        match &self.eviction {
+            Some(eviction) => eviction.thresholds.allocatable(capacity),
+            None => capacity.clone(),
+        }
+    }
+}
+
 /// The agent's own HTTP API: logs, exec, attach, port-forward.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {

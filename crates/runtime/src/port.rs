@@ -386,6 +386,8 @@ pub struct Image {
     pub user_name: String,
     /// Put here by `portolan image build` or `load`, not pulled: no registry is asked for it.
     pub local: bool,
+    /// The runtime itself needs it, for example for every sandbox.
+    pub pinned: bool,
 }
 
 /// Name and password for a registry.

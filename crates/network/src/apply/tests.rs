@@ -157,3 +157,184 @@ fn the_kernel_holds_what_nft_would_have_made_of_the_same_plan() {
         }
     }
 }
+
+/// A table with one service, its rules and what makes them.
+struct Table {
+    host: Namespace,
+    rules: Rules,
+    planner: Planner,
+    catalog: Catalog,
+}
+
+impl Table {
+    fn new() -> Self {
+        let host = Namespace::new();
+        let mut rules = host.run(|| Rules::open(config())).expect("tests run as root");
+        let (mut planner, mut catalog) = (Planner::new(config()), Catalog::new());
+        put_service(&mut catalog, "a", "10.43.0.20", &json!({}), &[]);
+        put_endpoints(&mut catalog, "a", ONE);
+        rules.apply(&planner.replace(&catalog.snapshot())).expect("the table can be made");
+        Self { host, rules, planner, catalog }
+    }
+
+    /// The batch for a change of the service's endpoints.
+    fn endpoints(&mut self, endpoints: &[(&str, &str)]) -> Batch {
+        put_endpoints(&mut self.catalog, "a", endpoints);
+        self.planner.update(&self.catalog.snapshot())
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_changes_nothing_and_names_the_element() {
+    let mut table = Table::new();
+    let elsewhere = Table::new();
+    // Three endpoints in place of one: a new chain, elements to delete and to add.
+    let batch = table.endpoints(OTHER);
+    let mut rules = elsewhere.rules;
+    let missing = "10.43.0.20 . udp . 80 . 0x70000000";
+    // The last element to be deleted is gone, by a hand that told us.
+    nft(&elsewhere.host, &["-f", "-"], &format!("delete element ip plt endpoints {{ {missing} }}"))
+        .expect("it is there");
+    rules.changed().expect("news can be read");
+    rules.changed = None;
+    let before = listing(&elsewhere.host);
+    let failure = rules.apply(&batch).expect_err("an element is missing");
+    let expected = format!(
+        "the kernel refused to delete element endpoints {{ {missing} }}: No such file or directory (os error 2)"
+    );
+    assert_eq!(error::chain(&failure).to_string(), expected);
+    assert_eq!(listing(&elsewhere.host), before);
+    // The socket is as good as before.
+    rules.apply(&Batch::empty_table()).expect("the table can be replaced");
+}
+
+#[test]
+fn a_change_is_not_applied_to_a_table_that_somebody_else_changed() {
+    let changes = [
+        ("nothing of ours", "add table ip other", false),
+        ("a table of the same name but another family", "add table ip6 plt", false),
+        ("an element", "add element ip plt services { 10.43.0.21 . tcp . 80 : drop }", true),
+        ("a rule", "add rule ip plt dispatch drop", true),
+        ("the table", "delete table ip plt", true),
+        ("everything", "flush ruleset", true),
+    ];
+    for (name, command, is_ours) in changes {
+        let mut table = Table::new();
+        let wanted = listing(&table.host);
+        nft(&table.host, &["-f", "-"], command).expect("nft does what it is told");
+        let batch = table.endpoints(TWO);
+        match table.rules.apply(&batch) {
+            Ok(()) => assert!(!is_ours, "{name}"),
+            Err(ApplyError::Changed(Author::Process { name: program, .. })) => {
+                assert!(is_ours && program == "nft", "{name}: {program}");
+                table.endpoints(ONE);
+                let whole = table.planner.replace(&table.catalog.snapshot());
+                table.rules.apply(&whole).expect("the table can be replaced");
+                assert_eq!(listing(&table.host), wanted, "{name}");
+                let batch = table.endpoints(TWO);
+                table.rules.apply(&batch).expect("what was repaired can be changed");
+            }
+            Err(failure) => panic!("{name}: {}", error::chain(&failure)),
+        }
+    }
+}
+
+#[test]
+fn a_change_between_news_and_batch_is_noticed_by_its_generation() {
+    let mut table = Table::new();
+    let batch = table.endpoints(TWO);
+    table.rules.changed().expect("news can be read");
+    // As if these were made after the news were read: the generation is then an old one.
+    table.rules.generation -= 1;
+    table.rules.events = table.host.run(|| Events::open("plt", table.rules.socket.port())).expect("it can be opened");
+    let failure = table.rules.apply(&batch).expect_err("the generation is another one");
+    assert!(matches!(failure, ApplyError::Changed(Author::Unknown)), "{failure:?}");
+    table.rules.apply(&table.planner.replace(&table.catalog.snapshot())).expect("the table can be replaced");
+}
+
+#[test]
+fn own_changes_are_no_news_however_many() {
+    let mut table = Table::new();
+    many(6000)(&mut table.catalog);
+    for _ in 0..2 {
+        let whole = table.planner.replace(&table.catalog.snapshot());
+        table.rules.apply(&whole).expect("the table can be replaced");
+        assert_eq!(table.rules.changed().expect("news can be read"), None);
+    }
+}
+
+#[test]
+fn news_that_are_lost_count_as_a_change_once() {
+    let mut table = Table::new();
+    many(6000)(&mut table.catalog);
+    let whole = table.planner.replace(&table.catalog.snapshot());
+    // More at once than there is room for.
+    nft(&table.host, &["-f", "-"], &text::of(&whole, &config())).expect("nft makes the same rules");
+    let batch = table.endpoints(TWO);
+    let failure = table.rules.apply(&batch).expect_err("news were lost");
+    assert!(matches!(failure, ApplyError::Changed(Author::Unknown)), "{failure:?}");
+    table.rules.apply(&table.planner.replace(&table.catalog.snapshot())).expect("the table can be replaced");
+    for endpoints in [ONE, OTHER] {
+        let batch = table.endpoints(endpoints);
+        table.rules.apply(&batch).expect("what was replaced can be changed");
+    }
+}
+
+/// Waits until the rules of `watcher`'s namespace are these.
+fn until(watcher: &mut Rules, host: &Namespace, wanted: &[Value]) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd as _;
+
+    while listing(host) != wanted {
+        let news = watcher.events();
+        let mut descriptors = [PollFd::new(news.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut descriptors, PollTimeout::from(10_000_u16)).expect("it can be waited for");
+        assert!(ready > 0, "nothing happens, but the rules are {:#?}", listing(host));
+        watcher.changed().expect("news can be read");
+    }
+}
+
+#[test]
+fn the_loop_replaces_what_it_finds_and_repairs_what_others_do() {
+    let (mut one, mut two) = (Table::new(), Table::new());
+    let batch = two.endpoints(TWO);
+    two.rules.apply(&batch).expect("the endpoints change");
+    let (wanted, wanted_then) = (listing(&one.host), listing(&two.host));
+
+    // What an older run with other settings left.
+    let host = Namespace::new();
+    let older = Config { service_cidr: "10.99.0.0/16".parse().expect("a network"), bridge: "old0".into(), ..config() };
+    let mut left = host.run(|| Rules::open(older)).expect("tests run as root");
+    left.apply(&Batch::empty_table()).expect("the table can be made");
+
+    let mut watcher = host.run(|| Rules::open(config())).expect("tests run as root");
+    let (sender, snapshots) = tokio::sync::watch::channel(one.catalog.snapshot());
+    let shutdown = portolan_base::Shutdown::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            host.run(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let readiness = portolan_base::Readiness::default();
+                runtime.block_on(crate::run(config(), snapshots, readiness, shutdown.clone()));
+            });
+        });
+        // Ends the loop even if this test fails.
+        let _stop = StopOnDrop(&shutdown);
+        until(&mut watcher, &host, &wanted);
+        for command in ["flush ruleset", "add rule ip plt dispatch drop", "delete table ip plt"] {
+            nft(&host, &["-f", "-"], command).expect("nft does what it is told");
+            until(&mut watcher, &host, &wanted);
+        }
+        one.endpoints(TWO);
+        sender.send(one.catalog.snapshot()).expect("the loop listens");
+        until(&mut watcher, &host, &wanted_then);
+    });
+}
+
+struct StopOnDrop<'a>(&'a portolan_base::Shutdown);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}

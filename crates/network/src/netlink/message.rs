@@ -132,3 +132,31 @@ pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> 
         Some((kind, value))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_and_damaged_messages_end_the_reading() {
+        let body = Message::default().text(1, "name").nested(2 | NESTED, Message::default().network_number(3, 7));
+        let mut whole = Vec::new();
+        frame(&mut whole, 18, libc::NLM_F_REQUEST, 5, &body);
+        let message = Answer::read(&mut whole.as_slice()).expect("it is whole");
+        assert_eq!((message.kind, message.sequence, message.port), (18, 5, 0));
+        let found: Vec<(u16, &[u8])> = attributes(&message.body).collect();
+        assert_eq!(found, [(1, &b"name\0"[..]), (2, &[8, 0, 3, 0, 0, 0, 0, 7])]);
+
+        for length in 0..whole.len() {
+            assert!(Answer::read(&mut &whole[..length]).is_none(), "cut to {length}");
+        }
+        for (position, value) in (0..whole.len()).flat_map(|position| [(position, 0), (position, 0xff)]) {
+            let mut damaged = whole.clone();
+            damaged[position] = value;
+            let mut rest = damaged.as_slice();
+            while let Some(message) = Answer::read(&mut rest) {
+                assert!(attributes(&message.body).count() <= 2, "{position} is {value}");
+            }
+        }
+    }
+}

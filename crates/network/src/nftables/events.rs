@@ -91,7 +91,9 @@ impl Events {
                         self.touched |= message.port != self.own_port && concerns(&message, &self.table);
                         if message.kind == NEW_GENERATION {
                             news.generation = generation(&message).or(news.generation);
-                            if std::mem::take(&mut self.touched) {
+                            // Before our own, a change without a generation is one whose news were lost,
+                            // which the kernel has told by then.
+                            if std::mem::take(&mut self.touched) && message.port != self.own_port {
                                 news.author = Some(author(&message));
                             }
                         }

@@ -127,6 +127,7 @@ fn security_settings_are_merged_and_root_is_refused() {
         user_id,
         user_name: user_name.into(),
         local: false,
+        pinned: false,
     };
     let check = |context: Value, image: Image| {
         let pod = pod(json!({"securityContext": context}));

@@ -56,7 +56,7 @@ impl Seen {
             Goal::Limit if used_percent >= HIGH => (disk.capacity * (100 - LOW) / 100).saturating_sub(disk.available),
             Goal::Limit => 0,
         };
-        let unused = images.iter().filter(|image| !image.local).filter_map(|image| {
+        let unused = images.iter().filter(|image| !image.local && !image.pinned).filter_map(|image| {
             let times = self.0.get(&image.id)?;
             let young = now.duration_since(times.first) < jiff::SignedDuration::try_from(LEAST_AGE).unwrap_or_default();
             (times.used != Some(now) && !young).then_some((times.used, times.first, image))
@@ -95,7 +95,16 @@ mod tests {
 
     fn image(id: &str, size_bytes: u64, local: bool) -> Image {
         let tags = vec![format!("{id}:1")];
-        Image { id: id.into(), tags, digests: Vec::new(), size_bytes, user_id: None, user_name: String::new(), local }
+        Image {
+            id: id.into(),
+            tags,
+            digests: Vec::new(),
+            size_bytes,
+            user_id: None,
+            user_name: String::new(),
+            local,
+            pinned: id == "pause",
+        }
     }
 
     fn container(image: &str) -> ContainerStatus {
@@ -116,8 +125,13 @@ mod tests {
 
     #[test]
     fn unused_images_go_oldest_use_first_until_enough_is_free() {
-        let images =
-            [image("old", 4, false), image("used", 9, false), image("recent", 4, false), image("made here", 9, true)];
+        let images = [
+            image("pause", 1, false),
+            image("old", 4, false),
+            image("used", 9, false),
+            image("recent", 4, false),
+            image("made here", 9, true),
+        ];
         let mut seen = Seen::default();
         let (used, recent) = (container("used:1"), container("recent:1"));
         seen.look(&images, &[], at(0));

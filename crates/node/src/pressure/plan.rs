@@ -86,7 +86,7 @@ pub(super) fn message(crossed: &Crossed, victim: &Candidate) -> String {
 fn bytes(number: u64) -> String {
     match number {
         0 => "0".to_owned(),
-        _ if number % (1 << 20) == 0 => format!("{}Mi", number >> 20),
+        _ if number.is_multiple_of(1 << 20) => format!("{}Mi", number >> 20),
         _ => format!("{}Ki", number >> 10),
     }
 }

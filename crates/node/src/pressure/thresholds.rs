@@ -6,6 +6,7 @@ use std::str::FromStr;
 use portolan_api::quantity::Quantity;
 
 use super::Resource;
+use crate::config::Capacity;
 
 /// Something of which a node can run short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +53,18 @@ enum Least {
     Percent(f64),
     /// The same, but at most so much.
     PercentUpTo(f64, u64),
+}
+
+impl Least {
+    /// The amount, for a whole of this size.
+    fn of(self, whole: u64) -> u64 {
+        let part = |percent: f64| (whole as f64 * percent / 100.0) as u64;
+        match self {
+            Self::Amount(amount) => amount,
+            Self::Percent(percent) => part(percent),
+            Self::PercentUpTo(percent, most) => part(percent).min(most),
+        }
+    }
 }
 
 /// No pod needs more free disk than this to begin: a part of a large disk would be out of all proportion.
@@ -125,16 +138,24 @@ pub(crate) struct Crossed {
 }
 
 impl Thresholds {
+    /// What pods may have of a node: what must be left is nobody's.
+    pub(crate) fn allocatable(&self, capacity: &Capacity) -> Capacity {
+        let without = |signal: Signal, whole: u64| match self.0.get(&signal) {
+            Some(least) => whole.saturating_sub(least.of(whole)),
+            None => whole,
+        };
+        Capacity {
+            cpu_milli: capacity.cpu_milli,
+            memory_bytes: without(Signal::Memory, capacity.memory_bytes),
+            ephemeral_storage_bytes: without(Signal::NodeDisk, capacity.ephemeral_storage_bytes),
+        }
+    }
+
     /// Which thresholds are crossed; memory before disk before processes, the order of relief.
     pub(crate) fn crossed(&self, measured: &Measured) -> Vec<Crossed> {
         let crossed = self.0.iter().filter_map(|(signal, least)| {
             let Amount { available, capacity } = *measured.get(signal)?;
-            let part = |percent: f64| (capacity as f64 * percent / 100.0) as u64;
-            let least = match *least {
-                Least::Amount(amount) => amount,
-                Least::Percent(percent) => part(percent),
-                Least::PercentUpTo(percent, most) => part(percent).min(most),
-            };
+            let least = least.of(capacity);
             (available < least).then_some(Crossed { signal: *signal, available, least })
         });
         crossed.collect()
@@ -164,6 +185,18 @@ mod tests {
         ] {
             assert!(bad.parse::<Thresholds>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_must_be_left_is_not_given_away() {
+        let capacity = Capacity { cpu_milli: 2000, memory_bytes: 1 << 30, ephemeral_storage_bytes: 1000 };
+        let left = |text: &str| {
+            let left = text.parse::<Thresholds>().expect("valid").allocatable(&capacity);
+            (left.cpu_milli, left.memory_bytes, left.ephemeral_storage_bytes)
+        };
+        assert_eq!(left("memory.available<100Mi,nodefs.available<10%"), (2000, (1 << 30) - (100 << 20), 900));
+        assert_eq!(left("memory.available<2Gi"), (2000, 0, 1000));
+        assert_eq!(left(""), (2000, 1 << 30, 1000));
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub(crate) fn node(config: &Config) -> Node {
 /// The status. Times of conditions that did not change are taken from `before`.
 pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
     let config = facts.config;
-    let capacity = quantities(config.capacity.as_ref().unwrap_or(&facts.machine.capacity), config.max_pods);
+    let capacity = config.capacity.as_ref().unwrap_or(&facts.machine.capacity);
+    let allocatable = quantities(&config.allocatable(capacity), config.max_pods);
+    let capacity = quantities(capacity, config.max_pods);
     let mut addresses: Vec<NodeAddress> = config
         .addresses
         .iter()
@@ -90,8 +92,8 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
 
     NodeStatus {
         addresses: Some(addresses),
-        capacity: Some(capacity.clone()),
-        allocatable: Some(capacity),
+        capacity: Some(capacity),
+        allocatable: Some(allocatable),
         conditions: Some(conditions(facts, before, now)),
         daemon_endpoints: facts
             .server_port

@@ -120,7 +120,7 @@ impl Supervisor {
         let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
         let others: Vec<Arc<Pod>> = others.map(|desired| desired.pod.clone()).collect();
         let offer = Offer {
-            capacity: &self.context.capacity,
+            capacity: &self.context.config.allocatable(&self.context.capacity),
             max_pods: self.context.config.max_pods,
             pressures: *self.context.pressures.borrow(),
         };

@@ -13,6 +13,8 @@ use crate::config::Folders;
 
 /// How long the server gets to drain before it is killed.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Where control groups are mounted.
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Stops the server, then removes containers, networks and files. Works after a crash too; goes on
 /// after a failure and reports all of them.
@@ -31,7 +33,7 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
     );
     println!("network removed");
     failures.extend(unmount_below(&folders.data_dir));
-    failures.extend(remove_control_groups(&folders.cgroup_parent()).await);
+    failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
     if keep_data {
         let _ = std::fs::remove_file(Place::path(&folders.data_dir));
     } else {
@@ -85,8 +87,7 @@ fn unmount_below(folder: &Path) -> Vec<String> {
 
 /// Removes the control groups of pods, in each hierarchy of version 1 or the one of version 2, with
 /// processes that the container runtime forgot because it was killed while it made them.
-async fn remove_control_groups(parent: &str) -> Vec<String> {
-    let root = Path::new("/sys/fs/cgroup");
+async fn remove_control_groups(root: &Path, parent: &str) -> Vec<String> {
     let mut hierarchies = vec![root.to_owned()];
     hierarchies.extend(root.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()));
     let groups = hierarchies.into_iter().map(|hierarchy| hierarchy.join(parent.trim_start_matches('/')));
@@ -133,4 +134,28 @@ fn remove(folder: &Path) -> Option<String> {
 
 fn is_empty(folder: &Path) -> bool {
     folder.read_dir().is_ok_and(|mut entries| entries.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders as the kernel shows them; what cannot be seen here is that its files go with the folder.
+    #[tokio::test]
+    async fn the_groups_of_pods_go_from_hierarchies_of_either_version() {
+        let parent = "/kubepods-b0";
+        for hierarchies in [vec![""], vec!["cpu,cpuacct", "memory", "unified"]] {
+            let root = tempfile::tempdir().expect("a folder");
+            let group = |hierarchy: &str, group: &str| root.path().join(hierarchy).join(group);
+            for hierarchy in &hierarchies {
+                std::fs::create_dir_all(group(hierarchy, "kubepods-b0/burstable/pod1/c")).expect("made");
+                std::fs::create_dir_all(group(hierarchy, "kubepods/pod2")).expect("made");
+            }
+            assert_eq!(remove_control_groups(root.path(), parent).await, Vec::<String>::new(), "{hierarchies:?}");
+            for hierarchy in &hierarchies {
+                assert!(!group(hierarchy, "kubepods-b0").exists(), "{hierarchy}");
+                assert!(group(hierarchy, "kubepods/pod2").exists(), "another cluster's");
+            }
+        }
+    }
 }

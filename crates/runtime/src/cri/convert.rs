@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use k8s_cri::v1;
 use portolan_base::Timestamp;
 
+use crate::pause::PAUSE_IMAGE;
 use crate::port::*;
 
 /// Paths hidden in containers unless they ask for an unmasked `/proc` (the OCI runtimes' usual list).
@@ -285,11 +286,12 @@ pub(super) fn is_current(known: &ContainerStatus, listed: i32) -> bool {
 pub(super) fn image(image: v1::Image, local: bool) -> Image {
     Image {
         id: image.id,
-        tags: image.repo_tags,
         digests: image.repo_digests,
         size_bytes: image.size,
         user_id: image.uid.map(|uid| uid.value),
         user_name: image.username,
+        pinned: image.pinned || image.repo_tags.iter().any(|tag| tag == PAUSE_IMAGE),
+        tags: image.repo_tags,
         local,
     }
 }

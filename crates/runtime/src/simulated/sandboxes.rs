@@ -92,6 +92,7 @@ impl SimulatedRuntime {
             user_id: None,
             user_name: String::new(),
             local: false,
+            pinned: false,
         });
         image.local |= local;
         Ok(image.clone())
