@@ -30,6 +30,7 @@ const TABLE: [(&str, u8, &[&str]); 27] = [
     ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-zookeeper", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("registry-etcd", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
+    ("registry-import", 4, &["base", "api", "client", "registrar"]),
     ("mesh", 3, &["base", "api", "catalog", "policy", "identity"]),
     ("docker-api", 3, &["base", "api", "client", "compose"]),
     ("cli", 3, &["base", "api", "client", "compose"]),

@@ -16,6 +16,7 @@ use clap::{Args, Subcommand};
 
 pub use api::Api;
 pub use commands::explain::{ExplainPlacement, NodeVerdict};
+pub use commands::registry::{Import, ImportArguments};
 pub use output::{Format, document, table};
 pub use place::{Claim, Place};
 
@@ -74,6 +75,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// The import that this command is, if it is one: its engine is not part of this crate.
+    ///
+    /// # Errors
+    /// The command itself, if it is another one.
+    pub fn into_import(self) -> Result<Import, Box<Self>> {
+        match self {
+            Self::Registry(commands::registry::Command::Import(import)) => Ok(import),
+            other => Err(Box::new(other)),
+        }
+    }
+
     /// Runs the command; its output goes to standard output. Returns the exit code of the process.
     ///
     /// `explain_placement` is the scheduler's own judgement, for `explain`.
@@ -96,6 +108,9 @@ impl Command {
             Self::Registry(commands::registry::Command::Ls(scoped)) => {
                 commands::registry::run(&scoped.common, scoped.arguments).await
             }
+            Self::Registry(commands::registry::Command::Import(_)) => {
+                anyhow::bail!("this binary has no engine to import with; use `portolan`")
+            }
             Self::Register(scoped) => commands::register::run(&scoped.common, scoped.arguments).await,
             Self::Watch(scoped) => commands::watch::run(&scoped.common, scoped.arguments).await,
         }?;
@@ -113,6 +128,15 @@ pub struct Scoped<A: Args> {
 }
 
 impl<A: Args> Scoped<A> {
+    /// A client of the cluster, the namespace to work in, and the arguments.
+    ///
+    /// # Errors
+    /// No kubeconfig, or one that cannot be used.
+    pub fn connect(self) -> anyhow::Result<(portolan_client::Client, String, A)> {
+        let api = self.api()?;
+        Ok((api.client(), api.namespace().to_owned(), self.arguments))
+    }
+
     fn api(&self) -> anyhow::Result<Api> {
         Api::connect(&self.common)
     }

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_cli::NodeVerdict;
 
-use crate::commands::{agent, backup, dataplane, down, image, server, store, up};
+use crate::commands::{agent, backup, dataplane, down, image, import, server, store, up};
 use crate::config::{AgentOptions, DataplaneOptions, Folders, ServerOptions};
 
 /// Runs your containers and always knows where they are.
@@ -121,7 +121,10 @@ impl Arguments {
                 clap_complete::generate(shell, &mut Self::command(), "portolan", &mut std::io::stdout());
                 Ok(())
             }
-            Command::Client(command) => return runtime()?.block_on(command.run(explain_placement)),
+            Command::Client(command) => match command.into_import() {
+                Ok(import) => runtime()?.block_on(import::run(import)),
+                Err(command) => return runtime()?.block_on(command.run(explain_placement)),
+            },
         }?;
         Ok(ExitCode::SUCCESS)
     }

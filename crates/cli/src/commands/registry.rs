@@ -19,6 +19,49 @@ Examples:
   portolan registry ls --service cart -n shop -o json"
     )]
     Ls(Scoped<Arguments>),
+    /// Copy another registry into this one and follow it until interrupted; nothing is written there.
+    #[command(subcommand)]
+    Import(Import),
+}
+
+/// Which registry to import.
+#[derive(Debug, clap::Subcommand)]
+pub enum Import {
+    /// A Consul agent or server.
+    #[command(after_help = "\
+Examples:
+  portolan registry import consul --from http://10.0.0.5:8500
+  portolan registry import consul --from https://consul.example --ca ca.pem --once -n shop")]
+    Consul(Scoped<ImportArguments>),
+    /// A Eureka server.
+    #[command(after_help = "\
+Examples:
+  portolan registry import eureka --from http://10.0.0.5:8761/eureka
+  portolan registry import eureka --from http://user:password@10.0.0.5:8761/eureka --interval 30")]
+    Eureka(Scoped<ImportArguments>),
+}
+
+/// Arguments of `registry import`.
+#[derive(Debug, clap::Args)]
+pub struct ImportArguments {
+    /// URL of the registry, as its clients are configured with it.
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// Name of this import, in the labels of what it makes [default: host and port of the URL].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Token for Consul.
+    #[arg(long, env = "CONSUL_HTTP_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Certificates that the registry's certificate must chain to, PEM; needed for https.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<std::path::PathBuf>,
+    /// Seconds between questions to a Eureka server.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pub interval: u64,
+    /// Copy once and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// Arguments of `registry ls`.

@@ -1,0 +1,65 @@
+//! `portolan registry import`: another registry's instances, here too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use portolan_base::{Shutdown, SystemClock};
+use portolan_cli::{Import, ImportArguments};
+use portolan_registry_import::{Config, Dialect, Progress, Remote};
+
+/// Imports once, or until interrupted.
+pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
+    let (dialect, scoped) = match import {
+        Import::Consul(scoped) => (Dialect::Consul, scoped),
+        Import::Eureka(scoped) => (Dialect::Eureka, scoped),
+    };
+    let (client, namespace, arguments) = scoped.connect()?;
+    let ImportArguments { from, name, token, ca, interval, once } = arguments;
+    let authority = match &ca {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?,
+        None => String::new(),
+    };
+    let remote = Remote::new(&from, token.as_deref(), &authority)?;
+    let interval = Duration::from_secs(interval);
+    let config = Config { client, remote, dialect, namespace, name, interval, once, clock: Arc::new(SystemClock) };
+    let shutdown = Shutdown::default();
+    let interrupted = async {
+        let signal = tokio::signal::ctrl_c().await;
+        shutdown.request();
+        signal
+    };
+    let mut report = report;
+    let importing = portolan_registry_import::run(config, shutdown.clone(), &mut report);
+    tokio::pin!(importing, interrupted);
+    tokio::select! {
+        done = &mut importing => Ok(done?),
+        signal = &mut interrupted => {
+            signal.context("wait for an interrupt")?;
+            // A write that is under way is finished; what was imported stays.
+            Ok(importing.await?)
+        }
+    }
+}
+
+fn report(progress: Progress) {
+    match progress {
+        Progress::Synced(totals) if totals.created + totals.changed + totals.removed == 0 => {
+            tracing::debug!(instances = totals.instances, "nothing changed");
+        }
+        Progress::Synced(totals) => println!(
+            "{} instances: {} created, {} changed, {} removed",
+            totals.instances, totals.created, totals.changed, totals.removed
+        ),
+        Progress::Held { reason, instances } => {
+            eprintln!("the source is away, {instances} imported instances stay as they are: {reason}");
+        }
+        Progress::HeldEmpty { instances } => {
+            eprintln!(
+                "the source says that it has no instances; {instances} imported ones stay until it has said so for two minutes"
+            );
+        }
+        Progress::Back { after } => println!("the source is back after {} s", after.as_secs()),
+        other => println!("{other:?}"),
+    }
+}

@@ -1,0 +1,358 @@
+//! Imports of registries that come and go, into an API server in memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Response;
+use parking_lot::Mutex;
+use portolan_api::typed::{Health, InstancePort, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+use portolan_base::{Shutdown, SystemClock, TaskGroup, Timestamp};
+use portolan_catalog::{Catalog, Input, Kind};
+use portolan_client::testing::FakeServer;
+use portolan_client::{Client, DeleteOptions, Informers};
+use portolan_registrar::http::{Body, Handler, Refusal, Request, full, serve};
+use portolan_registrar::{Changes, Registrar};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::plan::{Action, Owner, plan};
+use crate::source::Found;
+use crate::{Config, Dialect, Progress, Remote, Totals, run};
+
+fn owner() -> Owner {
+    Owner { namespace: "default".into(), from: "consul", import: "old".into(), url: "http://old:8500".into() }
+}
+
+fn one(id: &str, health: Health) -> Found {
+    let ports = vec![InstancePort { port: 80, ..InstancePort::default() }];
+    Found {
+        service: "web".into(),
+        id: id.into(),
+        scope: "n1".into(),
+        address: "10.0.0.1".into(),
+        ports,
+        health,
+        ..Found::default()
+    }
+}
+
+fn words(actions: &[Action]) -> Vec<String> {
+    let word = |action: &Action| match action {
+        Action::Create(object) => format!("create {}", object.spec.instance_id),
+        Action::Update(object) => format!("update {}", object.spec.instance_id),
+        Action::UpdateStatus(object) => {
+            format!("say {} {}", object.spec.instance_id, object.status.as_ref().expect("a status").health.as_str())
+        }
+        Action::Delete { name, .. } => format!("delete {}", name.rsplit_once('-').expect("a name and a hash").0),
+    };
+    actions.iter().map(word).collect()
+}
+
+fn created(found: &[Found]) -> Vec<ServiceInstance> {
+    let actions = plan(&owner(), &[], found, Timestamp::UNIX_EPOCH);
+    actions
+        .into_iter()
+        .map(|action| match action {
+            Action::Create(object) => *object,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn only_what_differs_is_written_and_only_what_is_imported_is_removed() {
+    let before = [one("a", Health::Passing), one("b", Health::Passing), one("c", Health::Passing)];
+    let mut present = created(&before);
+    let mut registered = present[0].clone();
+    registered.metadata.labels = None;
+    registered.metadata.name = Some("registered-here".into());
+    let mut other = present[1].clone();
+    other.metadata.labels.as_mut().expect("labels").insert(crate::plan::IMPORT_LABEL.into(), "another".into());
+    other.metadata.name = Some("of-another".into());
+    present.extend([registered, other]);
+    assert_eq!(words(&plan(&owner(), &present, &before, Timestamp::UNIX_EPOCH)), [] as [&str; 0]);
+    let moved = Found { address: "10.0.0.2".into(), ..one("b", Health::Passing) };
+    let after = [one("a", Health::Critical), moved, one("d", Health::Passing)];
+    let actions = plan(&owner(), &present, &after, Timestamp::UNIX_EPOCH);
+    assert_eq!(words(&actions), ["delete c", "say a critical", "update b", "create d"]);
+}
+
+#[test]
+fn the_same_id_on_two_nodes_is_two_instances_and_overrides_stay() {
+    let twins = [one("a", Health::Passing), Found { scope: "n2".into(), ..one("a", Health::Passing) }];
+    let mut present = created(&twins);
+    assert_eq!(present.len(), 2);
+    present[0].spec.administrative = Some(portolan_api::typed::InstanceOverride::default());
+    assert_eq!(words(&plan(&owner(), &present, &twins, Timestamp::UNIX_EPOCH)), [] as [&str; 0]);
+}
+
+#[test]
+fn entries_of_consul_become_instances() {
+    let entry = json!({"Node": {"Node": "n1", "Address": "10.0.0.9"},
+        "Service": {"ID": "web-1", "Service": "web", "Tags": ["v1"], "Address": "", "Port": 8080,
+            "Meta": {"version": "2"}, "Weights": {"Passing": 5, "Warning": 1}, "Locality": {"Region": "r", "Zone": "z"}},
+        "Checks": [{"Name": "Serf", "Status": "passing", "Output": "alive"},
+            {"Name": "http", "Status": "warning", "Output": "slow\nvery"}]});
+    let found = crate::consul::entry(&entry);
+    assert_eq!((found.address.as_str(), found.ports[0].port, found.tags), ("10.0.0.9", 8080, vec!["v1".to_owned()]));
+    assert_eq!((found.health, found.reason.as_str()), (Health::Warning, "check http at the source: slow"));
+    assert_eq!(found.weights.map(|weights| weights.passing), Some(5));
+    assert_eq!(found.locality.map(|locality| locality.zone), Some("z".into()));
+}
+
+/// What an import said, for tests to wait for.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Synced(Totals),
+    Held(usize),
+    HeldEmpty(usize),
+    Back,
+}
+
+/// Starts an import into `api`; it ends with `shutdown`.
+fn import(
+    api: &FakeServer,
+    dialect: Dialect,
+    url: &str,
+    tasks: &mut TaskGroup,
+    shutdown: &Shutdown,
+) -> mpsc::UnboundedReceiver<Said> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let (client, remote, shutdown) = (api.client(), Remote::new(url, None, "").expect("a URL"), shutdown.clone());
+    tasks.spawn("import", async move {
+        let config = Config {
+            client,
+            remote,
+            dialect,
+            namespace: "default".into(),
+            name: Some("old".into()),
+            interval: Duration::from_millis(10),
+            once: false,
+            clock: Arc::new(SystemClock),
+        };
+        let mut report = move |progress: Progress| {
+            let said = match progress {
+                Progress::Synced(totals) => Said::Synced(totals),
+                Progress::Held { instances, .. } => Said::Held(instances),
+                Progress::HeldEmpty { instances } => Said::HeldEmpty(instances),
+                Progress::Back { .. } => Said::Back,
+            };
+            // The test may have heard enough.
+            let _ = sender.send(said);
+        };
+        run(config, shutdown, &mut report).await.expect("an import goes on");
+    });
+    receiver
+}
+
+async fn hear(said: &mut mpsc::UnboundedReceiver<Said>, wanted: impl Fn(&Said) -> bool) -> Said {
+    let wait = async {
+        loop {
+            let said = said.recv().await.expect("the import goes on");
+            if wanted(&said) {
+                return said;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the import says so in time")
+}
+
+fn imported(api: &FakeServer) -> Vec<(String, Health)> {
+    let mut found: Vec<_> = api
+        .objects::<ServiceInstance>()
+        .iter()
+        .filter(|object| object.spec.origin == "import")
+        .map(|object| (object.spec.instance_id.clone(), object.effective_health().0))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Our own Eureka dialect in the role of the old registry.
+async fn eureka(api: &FakeServer, tasks: &mut TaskGroup, shutdown: &Shutdown) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let informers = Informers::new(api.client());
+    let instances = informers.informer::<ServiceInstance>();
+    let registrar = Arc::new(Registrar::new(api.client(), instances.clone()));
+    let (sender, snapshots) = watch::channel(Catalog::new().snapshot());
+    let stopping = shutdown.clone();
+    tasks.spawn("informers", async move { informers.run(stopping).await });
+    let stopping = shutdown.clone();
+    tasks.spawn("catalog", async move {
+        let (mut catalog, mut keys) = (Catalog::new(), instances.keys());
+        while let Some(changed) = stopping.run(keys.next()).await {
+            for key in changed {
+                match instances.get(&key.namespace, &key.name) {
+                    Some(object) => catalog.put(Input::Registration(object)),
+                    None => catalog.remove(Kind::Registration, &portolan_catalog::Key::new(key.namespace, key.name)),
+                }
+            }
+            sender.send_replace(catalog.snapshot());
+        }
+    });
+    let config = portolan_registry_eureka::Config {
+        registrar,
+        changes: Changes::new(snapshots),
+        listeners: vec![listener],
+        trusted: Arc::new(|_| true),
+        clock: Arc::new(SystemClock),
+        rate_limit: None,
+    };
+    tasks.spawn("eureka", portolan_registry_eureka::run(config, shutdown.clone()));
+    address
+}
+
+fn old_instance(id: &str, health: Health) -> ServiceInstance {
+    let mut object = ServiceInstance {
+        spec: ServiceInstanceSpec {
+            service: "billing".into(),
+            instance_id: id.into(),
+            address: "10.0.0.7".into(),
+            ports: vec![InstancePort { name: "http".into(), port: 8080, protocol: "TCP".into() }],
+            ..ServiceInstanceSpec::default()
+        },
+        status: Some(ServiceInstanceStatus { health, ..ServiceInstanceStatus::default() }),
+        ..ServiceInstance::default()
+    };
+    object.metadata.name = Some(id.into());
+    object.metadata.namespace = Some("default".into());
+    object
+}
+
+async fn change(client: &Client, object: &ServiceInstance, health: Health) {
+    let present: ServiceInstance = client.get("default", object.name()).await.expect("it is there");
+    let status = Some(ServiceInstanceStatus { health, ..present.status.clone().unwrap_or_default() });
+    client.update_status(&ServiceInstance { status, ..present }).await.expect("it changes");
+}
+
+#[tokio::test]
+async fn a_eureka_server_is_followed_and_its_absence_holds_what_was_imported() {
+    let (old, new) = (FakeServer::default(), FakeServer::default());
+    let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
+    let (source, mut servers) = (Shutdown::default(), TaskGroup::default());
+    let client = old.client();
+    let (first, second) = (old_instance("b1", Health::Passing), old_instance("b2", Health::Critical));
+    client.create(&first).await.expect("created");
+    client.create(&second).await.expect("created");
+    // Somebody registered here under the same id; that is another instance and is left alone.
+    new.client().create(&old_instance("b1", Health::Passing)).await.expect("created");
+    let address = eureka(&old, &mut servers, &source).await;
+    let mut said = import(&new, Dialect::Eureka, &format!("http://{address}/eureka/"), &mut tasks, &shutdown);
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { instances: 2, .. }))).await;
+    let expected =
+        |pairs: &[(&str, Health)]| pairs.iter().map(|(id, health)| ((*id).to_owned(), *health)).collect::<Vec<_>>();
+    assert_eq!(imported(&new), expected(&[("b1", Health::Passing), ("b2", Health::Critical)]));
+
+    change(&client, &second, Health::Passing).await;
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { changed, .. }) if *changed > 0)).await;
+    client.delete::<ServiceInstance>("default", "b1", &DeleteOptions::default()).await.expect("deleted");
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { removed: 1, .. }))).await;
+    assert_eq!(imported(&new), expected(&[("b2", Health::Passing)]));
+
+    source.request();
+    assert!(servers.join(Duration::from_secs(5)).await.is_empty());
+    assert_eq!(hear(&mut said, |said| matches!(said, Said::Held(_))).await, Said::Held(1));
+    assert_eq!(imported(&new).len(), 1);
+    assert_eq!(new.objects::<ServiceInstance>().len(), 2, "what registered here is still there");
+    shutdown.request();
+    assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
+}
+
+/// The three questions of an import, answered as Consul does: with an index, a question waits for another.
+struct ConsulServer {
+    state: watch::Sender<(u64, Value)>,
+    away: AtomicBool,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Handler for ConsulServer {
+    const BODY_LIMIT: usize = 0;
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let mut state = self.state.subscribe();
+        if self.away.load(Ordering::Relaxed) {
+            return Response::builder().status(500).body(full("No cluster leader")).expect("an answer");
+        }
+        self.asked.lock().push(request.path().to_owned());
+        let index = request.query().strip_prefix("index=").and_then(|rest| rest.split('&').next()?.parse::<u64>().ok());
+        let _ = state.wait_for(|(now, _)| index.is_none_or(|index| *now > index)).await;
+        let (now, entries) = self.state.borrow().clone();
+        let body = match request.path() {
+            "/v1/catalog/services" if entries == json!([]) => json!({"consul": []}),
+            "/v1/catalog/services" => json!({"web": [], "consul": []}),
+            "/v1/health/service/web" => entries,
+            _ => json!([]),
+        };
+        Response::builder().header("x-consul-index", now).body(full(body.to_string())).expect("an answer")
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        Response::new(full(refusal.to_string()))
+    }
+}
+
+fn web(id: &str, status: &str) -> Value {
+    json!({"Node": {"Node": "n1", "Address": "10.0.0.1"}, "Service": {"ID": id, "Service": "web", "Port": 80},
+        "Checks": [{"Name": "c", "Status": status}]})
+}
+
+#[tokio::test]
+async fn a_consul_server_is_followed_by_blocking_queries() {
+    let new = FakeServer::default();
+    let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (state, _) = watch::channel((7, json!([web("w1", "passing"), web("w2", "critical")])));
+    let server = Arc::new(ConsulServer { state, away: AtomicBool::new(false), asked: Mutex::default() });
+    tasks.spawn("consul", serve(listener, server.clone(), Arc::new(|_| true), shutdown.clone()));
+    let mut said = import(&new, Dialect::Consul, &url, &mut tasks, &shutdown);
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { created: 2, .. }))).await;
+    let asked = server.asked.lock().len();
+    server.state.send_replace((8, json!([web("w2", "passing"), web("w3", "passing")])));
+    let totals = hear(&mut said, |said| matches!(said, Said::Synced(_))).await;
+    assert_eq!(totals, Said::Synced(Totals { instances: 2, created: 1, changed: 1, removed: 1 }));
+    let expected = [("w2".to_owned(), Health::Passing), ("w3".to_owned(), Health::Passing)];
+    assert_eq!(imported(&new), expected);
+    assert!(server.asked.lock().len() < asked + 8, "it waits, it does not ask again and again");
+
+    // All gone at once is not believed at once.
+    server.state.send_replace((9, json!([])));
+    assert_eq!(hear(&mut said, |said| *said != Said::Back).await, Said::HeldEmpty(2));
+    server.away.store(true, Ordering::Relaxed);
+    server.state.send_replace((10, json!([])));
+    assert_eq!(hear(&mut said, |said| matches!(said, Said::Held(_))).await, Said::Held(2));
+    assert_eq!(imported(&new), expected);
+    server.state.send_replace((11, json!([web("w2", "passing")])));
+    server.away.store(false, Ordering::Relaxed);
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { removed: 1, .. }))).await;
+    hear(&mut said, |said| *said == Said::Back).await;
+    shutdown.request();
+    assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_imported_says_why() {
+    assert!(Remote::new("nowhere", None, "").expect_err("no URL").to_string().contains("is not a URL"));
+    let remote = Remote::new("http://user:pass@192.0.2.1:8500/v2/", None, "").expect("a URL");
+    assert_eq!((remote.url(), remote.label().as_str()), ("http://192.0.2.1:8500/v2", "192.0.2.1-8500"));
+    assert!(!format!("{remote:?}").contains("pass"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let config = Config {
+        client: FakeServer::default().client(),
+        remote: Remote::new(&url, None, "").expect("a URL"),
+        dialect: Dialect::Consul,
+        namespace: "default".into(),
+        name: None,
+        interval: Duration::from_secs(5),
+        once: true,
+        clock: Arc::new(SystemClock),
+    };
+    let error = run(config, Shutdown::default(), &mut |_| {}).await.expect_err("nobody listens");
+    assert!(error.to_string().contains("does not answer"), "{error}");
+}
