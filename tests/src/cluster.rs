@@ -69,6 +69,8 @@ impl Cluster {
         let mut given: Vec<(&str, &str)> = vec![
             ("--listen", "127.0.0.1:0"),
             ("--registry-listen", "127.0.0.1:0"),
+            ("--consul-listen", "127.0.0.1:0"),
+            ("--eureka-listen", "127.0.0.1:0"),
             ("--agent-port", "0"),
             ("--node-name", "test-node"),
             ("--pod-cidr", &pods),

@@ -16,6 +16,9 @@ pub struct Place {
     pub api_server_url: String,
     /// Of the registry, for `GET <url>/instances`.
     pub registry_url: String,
+    /// Where clients on this machine reach each dialect of the registry, by its name.
+    #[serde(default)]
+    pub dialects: std::collections::BTreeMap<String, String>,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     /// Socket of the container runtime.

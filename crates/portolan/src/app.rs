@@ -14,10 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{AgentOptions, Folders, NodeOptions, ServerOptions};
 use crate::credentials::{self, Credentials};
-use crate::ports;
 use crate::progress;
 use crate::roles::control_plane::ControlPlane;
-use crate::roles::local_node::{self, Access, RegistryAccess};
+use crate::roles::local_node::{self, Access};
+use crate::roles::registry::Registry;
 
 /// How long requests and loops get to finish after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -114,14 +114,9 @@ async fn start_node(
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
         };
-        let listener = ports::listen(options.registry_listen, "the registry", "--registry-listen").await?;
-        place.registry_url = format!("http://{}/registry", listener.local_addr()?);
-        progress::say(&format!("registry        {}", place.registry_url));
-        let registry = RegistryAccess {
-            registrar: control_plane.start_registrar(tasks, shutdown),
-            listener,
-            snapshots: control_plane.snapshots.clone(),
-        };
+        let registry = Registry::bind(options, control_plane.start_registrar(tasks, shutdown)).await?;
+        place.dialects = registry.urls()?;
+        place.registry_url = format!("{}/registry", place.dialects["registry"]);
         local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
     }
     place.write(&options.node.folders.data_dir)?;
@@ -172,6 +167,7 @@ fn place(options: &NodeOptions, api_server_url: String, kubeconfig: PathBuf) -> 
         pid: std::process::id().try_into().context("process ids are positive")?,
         api_server_url,
         registry_url: String::new(),
+        dialects: Default::default(),
         kubeconfig,
         runtime_socket: options.runtime_socket(),
         log: options.folders.log_path(),

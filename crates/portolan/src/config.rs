@@ -151,6 +151,38 @@ pub(crate) struct NodeOptions {
     /// empty for nothing [default: memory.available<100Mi, and of disks 10% (images 15%) but at most 10Gi].
     #[arg(long, value_name = "THRESHOLDS")]
     pub(crate) eviction_hard: Option<String>,
+    /// Lets health checks of registered instances run commands on this node: whoever may register may then run them.
+    #[arg(long)]
+    pub(crate) enable_script_checks: bool,
+}
+
+/// Where a dialect of the registry is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialectAddress {
+    /// Nowhere.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for DialectAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| "give ADDRESS:PORT, or `off`".to_owned())
+    }
+}
+
+impl std::fmt::Display for DialectAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => formatter.write_str("off"),
+            Self::At(address) => address.fmt(formatter),
+        }
+    }
 }
 
 /// Settings of `portolan dataplane`: what of a node concerns names and packet rules.
@@ -237,6 +269,12 @@ pub(crate) struct ServerOptions {
     /// Address of the registry over plain HTTP; loopback only, pods are served on the bridge.
     #[arg(long, default_value = "127.0.0.1:7878")]
     pub(crate) registry_listen: SocketAddr,
+    /// Address for Consul clients over plain HTTP, or `off`; loopback only, pods are served on the bridge.
+    #[arg(long, default_value = "127.0.0.1:8500", value_name = "ADDRESS")]
+    pub(crate) consul_listen: DialectAddress,
+    /// Address for Eureka clients over plain HTTP, or `off`; loopback only, pods are served on the bridge.
+    #[arg(long, default_value = "127.0.0.1:8761", value_name = "ADDRESS")]
+    pub(crate) eureka_listen: DialectAddress,
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
@@ -268,6 +306,8 @@ impl ServerOptions {
         add("--bridge", self.node.folders.bridge.clone().into());
         add("--listen", self.listen.to_string().into());
         add("--registry-listen", self.registry_listen.to_string().into());
+        add("--consul-listen", self.consul_listen.to_string().into());
+        add("--eureka-listen", self.eureka_listen.to_string().into());
         add("--agent-port", self.node.agent_port.to_string().into());
         add("--pod-cidr", self.node.pod_cidr.clone().into());
         add("--service-cidr", self.node.service_cidr.clone().into());
@@ -288,6 +328,9 @@ impl ServerOptions {
         }
         if let Some(thresholds) = &self.node.eviction_hard {
             add("--eviction-hard", thresholds.into());
+        }
+        if self.node.enable_script_checks {
+            arguments.push("--enable-script-checks".into());
         }
         if self.no_agent {
             arguments.push("--no-agent".into());

@@ -62,7 +62,7 @@ async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
         })
         .collect();
     Ok(json!({
-        "apiServerUrl": place.api_server_url, "registryUrl": place.registry_url, "kubeconfig": place.kubeconfig,
+        "apiServerUrl": place.api_server_url, "registryUrl": place.registry_url, "dialects": place.dialects, "kubeconfig": place.kubeconfig,
         "pid": place.pid, "parts": parts, "nodes": nodes, "services": services,
     }))
 }

@@ -9,8 +9,9 @@ use portolan_apiserver::{Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
+use portolan_health::probe::Scripts;
 use portolan_identity::{User, server_tls};
-use portolan_registrar::Registrar;
+use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::config::ServerOptions;
 use crate::credentials::{self, Credentials};
 use crate::ports;
 use crate::roles::local_node::start_informers;
+use crate::roles::registry;
 use crate::transport::InProcess;
 
 /// A running control plane.
@@ -117,14 +119,20 @@ impl ControlPlane {
     }
 
     /// Starts what keeps the registrations of all dialects.
-    pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Registrar> {
+    pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> registry::Parts {
         let client = self.client(credentials::registry());
-        let registrar = Arc::new(Registrar::new(client, self.informers.informer()));
+        let registrar = Registrar::new(client.clone(), self.informers.informer());
+        let registrar = Arc::new(registrar.with_machines(self.informers.informer()));
         let (running, stopping) = (registrar.clone(), shutdown.clone());
         tasks.spawn("registrations", async move {
             stopping.run(running.run()).await;
         });
-        registrar
+        let changes = Changes::new(self.snapshots.clone());
+        let (running, stopping) = (changes.clone(), shutdown.clone());
+        tasks.spawn("changes", async move { running.run(stopping).await });
+        // What falls to no node falls to the server.
+        registry::start_checks(client.clone(), self.informers.clone(), None, Scripts::Refused, tasks, shutdown);
+        registry::Parts { client, informers: self.informers.clone(), registrar, changes, store: self.store.clone() }
     }
 
     /// A client in this process, under an identity.

@@ -1,25 +1,23 @@
 //! The node on this machine: network, container runtime, agent, name service, registry.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
-use portolan_catalog::Snapshot;
 use portolan_client::{Client, Informers};
+use portolan_health::probe::Scripts;
 use portolan_identity::{KeyPairPem, server_tls};
-use portolan_registrar::Registrar;
 use portolan_runtime::Runtime;
 use portolan_runtime::containerd::{Health, Supervisor};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::config::{DataplaneOptions, NodeOptions};
 use crate::ports;
 use crate::progress;
 use crate::roles::dataplane;
+use crate::roles::registry::{Registry, start_checks};
 
 /// What a node needs of the API server, in this process or elsewhere.
 pub(crate) struct Access {
@@ -33,21 +31,11 @@ pub(crate) struct Access {
     pub(crate) server: String,
 }
 
-/// What the registry needs; the one process that keeps the leases has it.
-pub(crate) struct RegistryAccess {
-    /// Who keeps the registrations.
-    pub(crate) registrar: Arc<Registrar>,
-    /// Where clients on this machine reach it.
-    pub(crate) listener: TcpListener,
-    /// The catalog of this process.
-    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-}
-
 /// Starts everything that makes this machine a node, and returns once it is one.
 pub(crate) async fn start(
     options: &NodeOptions,
     access: Access,
-    registry: Option<RegistryAccess>,
+    registry: Option<Registry>,
     readiness: &Readiness,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
@@ -63,10 +51,9 @@ pub(crate) async fn start(
 
     let gateway = network.pod_cidr.gateway();
     let registry = match registry {
-        Some(access) => {
-            let port = access.listener.local_addr()?.port();
-            let pods = ports::listen((gateway, port).into(), "the registry for pods", "--registry-listen").await?;
-            Some((access, pods))
+        Some(mut registry) => {
+            registry.bind_for_pods(gateway).await?;
+            Some(registry)
         }
         None => None,
     };
@@ -75,8 +62,14 @@ pub(crate) async fn start(
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
 
-    if let Some((registry, pods)) = registry {
-        start_registry(registry, pods, network.cluster_cidr, tasks, shutdown);
+    let informers = match &registry {
+        Some(registry) => registry.informers(),
+        None => start_informers(access.client.clone(), tasks, shutdown),
+    };
+    let scripts = if options.enable_script_checks { Scripts::Allowed } else { Scripts::Refused };
+    start_checks(access.client.clone(), informers, Some(name.clone()), scripts, tasks, shutdown);
+    if let Some(registry) = registry {
+        registry.start(network.cluster_cidr, tasks, shutdown);
         readiness.set("registry", State::Ready);
     }
 
@@ -102,25 +95,6 @@ pub(crate) fn start_informers(client: Client, tasks: &mut TaskGroup, shutdown: &
     let (running, shutdown) = (informers.clone(), shutdown.clone());
     tasks.spawn("informers", async move { running.run(shutdown).await });
     informers
-}
-
-fn start_registry(
-    access: RegistryAccess,
-    for_pods: TcpListener,
-    pods: portolan_network::Cidr,
-    tasks: &mut TaskGroup,
-    shutdown: &Shutdown,
-) {
-    let registry = portolan_registry::Config {
-        registrar: access.registrar,
-        snapshots: access.snapshots,
-        listeners: vec![access.listener, for_pods],
-        trusted: Arc::new(move |peer| match peer {
-            IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
-            IpAddr::V6(address) => address.is_loopback(),
-        }),
-    };
-    tasks.spawn("registry", portolan_registry::run(registry, shutdown.clone()));
 }
 
 async fn start_runtime(

@@ -3,3 +3,4 @@
 pub(crate) mod control_plane;
 pub(crate) mod dataplane;
 pub(crate) mod local_node;
+pub(crate) mod registry;
