@@ -12,7 +12,7 @@ mod wait;
 
 pub use cluster::{Cluster, binary, kill};
 pub use image::{build_web_image, web_image};
-pub use machine::{Leftovers, command, http_get};
+pub use machine::{Leftovers, ask, command, http_get};
 pub use manifest::MANIFEST;
 pub use names::resolve;
 pub use wait::eventually;

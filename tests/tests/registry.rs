@@ -1,12 +1,9 @@
 //! The native registry as processes of a machine and of pods use it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, binary, command, eventually, web_image};
+use portolan_tests::{Cluster, ask, binary, command, eventually, web_image};
 
 const CLIENT: &str =
     "apiVersion: v1\nkind: Pod\nmetadata: {name: client}\nspec: {containers: [{name: c, image: 'web:1'}]}";
@@ -16,19 +13,6 @@ fn registry(cluster: &Cluster) -> anyhow::Result<String> {
     let status = cluster.status()?;
     let url = status["registryUrl"].as_str().context("a URL")?;
     Ok(url.trim_start_matches("http://").trim_end_matches("/registry").to_owned())
-}
-
-/// Status code and body of an answer.
-fn ask(address: &str, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: registry\r\nContent-Length: {length}\r\n\r\n{body}")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
-    let code = head.split(' ').nth(1).context("a head has a code")?.parse()?;
-    Ok((code, body.to_owned()))
 }
 
 fn revision(cluster: &Cluster) -> anyhow::Result<u64> {
