@@ -84,7 +84,8 @@ impl World {
             addresses: vec![(Ipv4Addr::LOCALHOST, 8500).into()],
         };
         let (client, clock) = (api.client(), Arc::new(SystemClock));
-        let kept = (Space::new(Arc::new(store), clock.clone()), Acl::new(AclConfig::default(), identity.datacenter.clone()));
+        let kept =
+            (Space::new(Arc::new(store), clock.clone()), Acl::new(AclConfig::default(), identity.datacenter.clone()));
         let state = State::new(registrar, changes, client, kept, clock, identity, shutdown.clone());
         let state = Arc::new(state);
         let following = state.clone();
