@@ -5,6 +5,7 @@
 
 mod authorizer;
 mod directory;
+mod guard;
 mod model;
 mod policies;
 mod roles;
@@ -25,6 +26,7 @@ pub use authorizer::DefaultPolicy;
 pub(crate) use authorizer::{Access, Authorizer};
 pub use directory::AclConfig;
 pub(crate) use directory::{Acl, secret};
+pub(crate) use guard::guard;
 
 use crate::parameters::Parameters;
 use crate::route::Routed;

@@ -32,6 +32,7 @@ impl Consul {
         let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
+        acl::guard(state, request, area, rest).await?;
         let routed = match *area {
             "agent" => agent::route(state, request, rest).await,
             "catalog" => catalog::route(state, request, rest).await,
