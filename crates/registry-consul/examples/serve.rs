@@ -15,7 +15,7 @@ use portolan_client::testing::FakeServer;
 use portolan_health::probe::tls::Trust;
 use portolan_health::probe::{Prober, Scripts};
 use portolan_registrar::{Changes, Registrar};
-use portolan_registry_consul::Config;
+use portolan_registry_consul::{AclConfig, Config};
 use portolan_store::embedded::{Embedded, Options};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -66,6 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         node: "agent".to_owned(),
         datacenter: "dc1".to_owned(),
         version: "1.22.0".to_owned(),
+        acl: AclConfig::default(),
         listeners: vec![listener],
         trusted: Arc::new(|peer| peer.is_loopback()),
     };

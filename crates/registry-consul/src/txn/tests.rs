@@ -52,9 +52,11 @@ fn value() -> impl Strategy<Value = Value> {
         Just(Value::from("MQ==")),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
-        let name = prop_oneof![Just("KV"), Just("kv"), Just("Verb"), Just("Key"), Just("Value"), Just("Flags"), Just("Node")];
+        let name =
+            prop_oneof![Just("KV"), Just("kv"), Just("Verb"), Just("Key"), Just("Value"), Just("Flags"), Just("Node")];
         let object = proptest::collection::vec((name, inner.clone()), 0..6);
-        let object = object.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        let object =
+            object.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::from), object.prop_map(Value::Object)]
     })
 }
