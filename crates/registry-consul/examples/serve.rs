@@ -15,7 +15,7 @@ use portolan_client::testing::FakeServer;
 use portolan_health::probe::tls::Trust;
 use portolan_health::probe::{Prober, Scripts};
 use portolan_registrar::{Changes, Registrar};
-use portolan_registry_consul::{AclConfig, Config};
+use portolan_registry_consul::{AclConfig, Config, DefaultPolicy};
 use portolan_store::embedded::{Embedded, Options};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -26,7 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).map(|port| port.parse()).transpose()?.unwrap_or(0);
     let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
     let folder = tempfile::tempdir()?;
-    let store = Arc::new(Embedded::open(Options::new(folder.path()))?);
+    // Given a folder, what is stored there survives.
+    let data = std::env::var_os("CONSUL_DATA").map_or_else(|| folder.path().to_owned(), Into::into);
+    let store = Arc::new(Embedded::open(Options::new(data))?);
     let api = FakeServer::new(Arc::new(SystemClock));
     let informers = Informers::new(api.client());
     let instances = informers.informer::<ServiceInstance>();
@@ -66,7 +68,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         node: "agent".to_owned(),
         datacenter: "dc1".to_owned(),
         version: "1.22.0".to_owned(),
-        acl: AclConfig::default(),
+        acl: acl(),
         listeners: vec![listener],
         trusted: Arc::new(|peer| peer.is_loopback()),
     };
@@ -81,4 +83,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     store.close();
     // Reading standard input blocks a thread that nothing can interrupt.
     std::process::exit(i32::from(!stuck.is_empty()));
+}
+
+/// Access control is on if the environment names the secret of the first token.
+fn acl() -> AclConfig {
+    let initial_management = std::env::var("CONSUL_INITIAL_MANAGEMENT_TOKEN").ok();
+    AclConfig { enabled: initial_management.is_some(), default_policy: DefaultPolicy::Deny, initial_management }
 }
