@@ -37,6 +37,12 @@ impl Registrar {
         self.checks.lock().words(&check).map(str::to_owned)
     }
 
+    /// As [`Registrar::check_output`], for a machine outside the cluster by the key of its object.
+    pub fn machine_check_output(&self, key: &Key, id: &str) -> Option<String> {
+        let check = CheckKey { owner: Owner::Machine(key.clone()), id: id.to_owned() };
+        self.checks.lock().words(&check).map(str::to_owned)
+    }
+
     async fn report<K: Checked>(
         &self,
         kept: &Kept<K>,

@@ -5,7 +5,6 @@
 
 mod authorizer;
 mod directory;
-mod guard;
 mod model;
 mod policies;
 mod roles;
@@ -26,7 +25,6 @@ pub use authorizer::DefaultPolicy;
 pub(crate) use authorizer::{Access, Authorizer};
 pub use directory::AclConfig;
 pub(crate) use directory::{Acl, secret};
-pub(crate) use guard::guard;
 
 use crate::parameters::Parameters;
 use crate::route::Routed;

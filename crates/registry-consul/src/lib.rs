@@ -21,6 +21,7 @@ mod entry;
 mod error;
 mod event;
 mod fold;
+mod gate;
 mod health;
 mod kv;
 mod machine;

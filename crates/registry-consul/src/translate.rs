@@ -146,8 +146,11 @@ fn extension(fields: &Fields, via: Via) -> Result<Map<String, Value>, Error> {
     Ok(extension)
 }
 
+/// A check, and the health that it begins with if that is said.
+pub(crate) type FirstCheck = (HealthCheck, Option<Health>);
+
 /// The checks of a service that is registered with an agent.
-pub(crate) fn service_checks(fields: &Fields, service: &Service) -> Result<Vec<(HealthCheck, Option<Health>)>, Error> {
+pub(crate) fn service_checks(fields: &Fields, service: &Service) -> Result<Vec<FirstCheck>, Error> {
     let mut listed = fields.list("Checks")?;
     if let Some(check) = fields.fields("Check")? {
         listed.insert(0, check);
@@ -182,7 +185,7 @@ pub(crate) fn health(text: &str) -> Option<Option<Health>> {
 }
 
 /// Reads the definition of a check and the health that it begins with, if that is said.
-pub(crate) fn check(fields: &Fields) -> Result<(HealthCheck, Option<Health>), Error> {
+pub(crate) fn check(fields: &Fields) -> Result<FirstCheck, Error> {
     let invalid = |words: &str| Error::BadRequest(format!("Invalid check: {words}"));
     let definition = fields.fields("Definition")?.unwrap_or_default();
     let command = match fields.texts("ScriptArgs")? {
@@ -276,7 +279,6 @@ pub(crate) fn check(fields: &Fields) -> Result<(HealthCheck, Option<Health>), Er
         deregister_critical_after_seconds: deregister
             .map(|after| i32::try_from(after.max(SHORTEST_CRITICAL).as_secs()).unwrap_or(i32::MAX)),
         initial_health: status.filter(|health| *health != Health::Critical),
-        ..HealthCheck::default()
     };
     Ok((check, status))
 }

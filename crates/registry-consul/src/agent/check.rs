@@ -2,7 +2,7 @@
 
 use http::{Method, Response};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use portolan_api::typed::{CheckType, Health};
+use portolan_api::typed::{CheckType, Health, HealthCheck, HealthCheckStatus};
 use portolan_catalog::{Instance, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
@@ -12,8 +12,9 @@ use super::service::local_instances;
 use crate::bexpr::{CHECK, Filter};
 use crate::body::Fields;
 use crate::machine::SERF_HEALTH;
-use crate::owner::{Owner, record};
+use crate::owner::{Owner, put_check, record};
 use crate::parameters::Parameters;
+use crate::settle::machine_object;
 use crate::state::State;
 use crate::{Error, answer, entry, translate};
 
@@ -22,7 +23,10 @@ pub(super) fn node_checks(state: &State, snapshot: &Snapshot) -> Vec<Value> {
     let machines = state.machines(snapshot);
     let own = machines.get(&state.identity.node);
     let checks = own.into_iter().flat_map(|machine| entry::node_checks(machine));
-    checks.filter(|check| check["CheckID"] != SERF_HEALTH).collect()
+    let mut checks: Vec<Value> = checks.filter(|check| check["CheckID"] != SERF_HEALTH).collect();
+    let key = Key::new("", machine_object(&state.identity.node));
+    freshen(&mut checks, |id| state.registrar.machine_check_output(&key, id));
+    checks
 }
 
 /// `GET /v1/agent/checks`
@@ -48,14 +52,17 @@ pub(super) fn newest(state: &State, instance: &Instance) -> Vec<Value> {
     let mut checks = entry::service_checks(instance, &state.machines(&state.snapshot()).of_instance(instance));
     if let Some(registration) = &instance.registration {
         let key = Key::of(&**registration);
-        for check in &mut checks {
-            let words = check["CheckID"].as_str().and_then(|id| state.registrar.check_output(&key, id));
-            if let Some(words) = words {
-                check["Output"] = words.into();
-            }
-        }
+        freshen(&mut checks, |id| state.registrar.check_output(&key, id));
     }
     checks
+}
+
+fn freshen(checks: &mut [Value], newest: impl Fn(&str) -> Option<String>) {
+    for check in checks {
+        if let Some(words) = check["CheckID"].as_str().and_then(&newest) {
+            check["Output"] = words.into();
+        }
+    }
 }
 
 /// `PUT /v1/agent/check/register`
@@ -73,13 +80,8 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     }
     let health = status.unwrap_or(Health::Critical);
     let now = Time(state.clock.now());
-    let put =
-        |checks: &mut Vec<portolan_api::typed::HealthCheck>| match checks.iter_mut().find(|known| known.id == check.id)
-        {
-            Some(known) => known.clone_from(&check),
-            None => checks.push(check.clone()),
-        };
-    let first = |results: &mut Vec<portolan_api::typed::HealthCheckStatus>| {
+    let put = |checks: &mut Vec<HealthCheck>| put_check(checks, &check);
+    let first = |results: &mut Vec<HealthCheckStatus>| {
         // What it found before is kept, so that nothing flaps.
         if results.iter().all(|found| found.id != check.id) {
             record(results, &check, health, "", &now);

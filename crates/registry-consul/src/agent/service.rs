@@ -19,7 +19,7 @@ use crate::entry::SERVICE_MAINTENANCE_REASON;
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::{Parameters, ReadOptions, parse_bool};
 use crate::state::State;
-use crate::translate::{self, Service, Via};
+use crate::translate::{self, FirstCheck, Service, Via};
 use crate::view::{self, Found, Scope};
 use crate::{Error, answer, entry};
 
@@ -126,7 +126,7 @@ fn sidecar_of(
     service: &Service,
     node: &str,
     address: &str,
-) -> Result<(Service, Vec<(HealthCheck, Option<Health>)>), Error> {
+) -> Result<(Service, Vec<FirstCheck>), Error> {
     let id = format!("{}-sidecar-proxy", service.id);
     let mut merged = Map::new();
     for field in ["Tags", "Meta", "Address", "Weights", "TaggedAddresses", "EnableTagOverride", "Locality"] {
@@ -185,12 +185,7 @@ fn free_port(state: &State, id: &str) -> Result<i32, Error> {
     })
 }
 
-async fn write(
-    state: &State,
-    service: &Service,
-    checks: &[(HealthCheck, Option<Health>)],
-    replaces: bool,
-) -> Result<(), Error> {
+async fn write(state: &State, service: &Service, checks: &[FirstCheck], replaces: bool) -> Result<(), Error> {
     let key = state.key(&state.identity.node, &service.id);
     let present = crate::catalog::replaceable(state, state.registrar.instance(&key), &service.name).await?;
     let mut object = ServiceInstance::default();

@@ -14,13 +14,14 @@ from . import errors  # noqa: F401
 
 class _Container:
     def __init__(self, settings):
-        command = os.environ["PORTOLAN_CONSUL"].split()
         config = json.loads(settings.get("environment", {}).get("CONSUL_LOCAL_CONFIG", "{}"))
         token = config.get("acl", {}).get("tokens", {}).get("initial_management")
-        environment = dict(os.environ, CONSUL_INITIAL_MANAGEMENT_TOKEN=token) if token else os.environ
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        environment = dict(os.environ)
+        if token:
+            environment["CONSUL_INITIAL_MANAGEMENT_TOKEN"] = token
+        command = os.environ["PORTOLAN_CONSUL"].split()
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                         env=environment)
         url = urllib.parse.urlparse(self._process.stdout.readline().strip())
         self.attrs = {"NetworkSettings": {"Ports": {"8500/tcp": [{"HostPort": str(url.port)}]}}}
 
