@@ -18,7 +18,7 @@ if [ ! -d "$work/suite" ]; then
     tar -xzf "$work/py_consul-$version.tar.gz" -C "$work/suite" --strip-components 1
 fi
 cd "$work/suite"
-[ $# -gt 0 ] || set -- agent catalog health coordinates event status
+[ $# -gt 0 ] || set -- agent catalog health coordinates event status kv session txn query acl acl_templated_policy
 for name; do
     # The suite runs each case against three versions of Consul; here they are one and the same.
     unshare --net sh -c 'ip link set lo up && exec "$@"' sh \

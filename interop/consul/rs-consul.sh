@@ -16,5 +16,7 @@ for tag in first second third; do
         \"Address\": \"$number.$number.$number.$number\", \"Port\": 2000$number, \"Tags\": [\"$tag\"]}"
     number=$((number + 1))
 done
+# The crate pins a toolchain that need not be installed; ours does.
+toolchain=$(cd "$(dirname "$0")" && rustup show active-toolchain | cut -d' ' -f1)
 cd "$work/rs-consul-$version"
-CONSUL_HTTP_ADDR=$url CONSUL_HTTP_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d cargo test --test test_runner -- --test-threads 1
+RUSTUP_TOOLCHAIN=$toolchain CONSUL_HTTP_ADDR=$url CONSUL_HTTP_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d cargo test --test test_runner -- --test-threads 1

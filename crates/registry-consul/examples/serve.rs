@@ -86,7 +86,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Access control is on if the environment names the secret of the first token.
+/// What no rule speaks of is allowed then, as in Consul unless configured.
 fn acl() -> AclConfig {
     let initial_management = std::env::var("CONSUL_INITIAL_MANAGEMENT_TOKEN").ok();
-    AclConfig { enabled: initial_management.is_some(), default_policy: DefaultPolicy::Deny, initial_management }
+    AclConfig { enabled: initial_management.is_some(), default_policy: DefaultPolicy::Allow, initial_management }
 }

@@ -21,8 +21,8 @@ use portolan_registrar::http::{Body, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use authorizer::{Access, Authorizer};
 pub use authorizer::DefaultPolicy;
+pub(crate) use authorizer::{Access, Authorizer};
 pub use directory::AclConfig;
 pub(crate) use directory::{Acl, secret};
 
@@ -45,10 +45,33 @@ pub(crate) fn marked(mut response: Response<Body>, filtered: bool) -> Response<B
 
 /// Names of fields of all bodies here.
 const FIELDS: [&str; 27] = [
-    "ID", "Name", "Description", "Rules", "Datacenters", "AccessorID", "SecretID", "Policies", "Roles",
-    "ServiceIdentities", "ServiceName", "NodeIdentities", "NodeName", "Datacenter", "TemplatedPolicies",
-    "TemplateName", "TemplateVariables", "Local", "ExpirationTime", "ExpirationTTL", "BootstrapSecret", "Legacy",
-    "Namespace", "AuthMethod", "BearerToken", "CreateTime", "Hash",
+    "ID",
+    "Name",
+    "Description",
+    "Rules",
+    "Datacenters",
+    "AccessorID",
+    "SecretID",
+    "Policies",
+    "Roles",
+    "ServiceIdentities",
+    "ServiceName",
+    "NodeIdentities",
+    "NodeName",
+    "Datacenter",
+    "TemplatedPolicies",
+    "TemplateName",
+    "TemplateVariables",
+    "Local",
+    "ExpirationTime",
+    "ExpirationTTL",
+    "BootstrapSecret",
+    "Legacy",
+    "Namespace",
+    "AuthMethod",
+    "BearerToken",
+    "CreateTime",
+    "Hash",
 ];
 
 /// One request, and what its handler needs.
@@ -80,7 +103,8 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     if !state.acl.is_enabled() {
         return Some(Err(Error::Unauthorized("ACL support disabled".into())));
     }
-    if let Err(error) = state.refuse_namespace(request, &parameters).and_then(|()| state.check_datacenter(&parameters)) {
+    if let Err(error) = state.refuse_namespace(request, &parameters).and_then(|()| state.check_datacenter(&parameters))
+    {
         return Some(Err(error));
     }
     const GET: Method = Method::GET;
@@ -126,7 +150,8 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
 async fn resolve_policies(call: &Call<'_>, grants: &mut Grants) -> Result<(), Error> {
     let policies = directory::policies(&call.state.space);
     for link in &mut grants.policies {
-        let found = if link.id.is_empty() { policies.by_name(&link.name).await? } else { policies.get(&link.id).await? };
+        let found =
+            if link.id.is_empty() { policies.by_name(&link.name).await? } else { policies.get(&link.id).await? };
         let wanted = if link.id.is_empty() { &link.name } else { &link.id };
         let policy = found.ok_or_else(|| Error::BadRequest(format!("no such ACL policy: {wanted:?}")))?;
         *link = Link { id: policy.value.id, name: policy.value.name };

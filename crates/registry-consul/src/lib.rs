@@ -21,6 +21,7 @@ mod entry;
 mod error;
 mod event;
 mod fold;
+mod gate;
 mod health;
 mod kv;
 mod machine;
@@ -85,7 +86,8 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, trusted } = config;
+    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, trusted } =
+        config;
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
     let kept = (Space::new(store, clock.clone()), Acl::new(acl, identity.datacenter.clone()));

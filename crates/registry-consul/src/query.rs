@@ -31,9 +31,33 @@ const AREA: &str = "/consul/query/";
 const HIDDEN: &str = "<hidden>";
 
 const FIELDS: [&str; 27] = [
-    "ID", "Name", "Session", "Token", "Template", "Type", "Regexp", "RemoveEmptyTags", "Service", "Failover", "NearestN",
-    "Datacenters", "Targets", "Datacenter", "Peer", "OnlyPassing", "IgnoreCheckIDs", "Near", "Tags", "NodeMeta",
-    "ServiceMeta", "Connect", "DNS", "TTL", "Namespace", "Partition", "Limit",
+    "ID",
+    "Name",
+    "Session",
+    "Token",
+    "Template",
+    "Type",
+    "Regexp",
+    "RemoveEmptyTags",
+    "Service",
+    "Failover",
+    "NearestN",
+    "Datacenters",
+    "Targets",
+    "Datacenter",
+    "Peer",
+    "OnlyPassing",
+    "IgnoreCheckIDs",
+    "Near",
+    "Tags",
+    "NodeMeta",
+    "ServiceMeta",
+    "Connect",
+    "DNS",
+    "TTL",
+    "Namespace",
+    "Partition",
+    "Limit",
 ];
 
 fn records(space: &Space) -> Records<'_, PreparedQuery> {
@@ -113,7 +137,9 @@ async fn write(
         }
         None => None,
     };
-    for name in [query.unique_name(), before.as_ref().and_then(|before| before.value.unique_name())].into_iter().flatten() {
+    for name in
+        [query.unique_name(), before.as_ref().and_then(|before| before.value.unique_name())].into_iter().flatten()
+    {
         authorizer.require(Access::QueryWrite, name)?;
     }
     if !query.session.is_empty() && Keeper::get(space, &query.session).await?.is_none() {
@@ -191,7 +217,12 @@ async fn rendered(state: &State, wanted: &str) -> Result<PreparedQuery, Error> {
     found.map_err(Error::BadRequest)
 }
 
-async fn explain(state: &State, request: &Request, parameters: &Parameters, name: &str) -> Result<Response<Body>, Error> {
+async fn explain(
+    state: &State,
+    request: &Request,
+    parameters: &Parameters,
+    name: &str,
+) -> Result<Response<Body>, Error> {
     let options = ReadOptions::of(state, request, parameters)?;
     let authorizer = state.authorizer(request, parameters).await?;
     let mut query = rendered(state, name).await?;
@@ -221,7 +252,8 @@ async fn run(state: &State, request: &Request, parameters: &Parameters, name: &s
     let before = instances.len();
     let name_of = |instance: &portolan_catalog::Instance| crate::entry::service_name(instance);
     instances.retain(|instance| {
-        authorizer.allows(Access::ServiceRead, &name_of(instance)) && authorizer.allows(Access::NodeRead, &instance.node)
+        authorizer.allows(Access::ServiceRead, &name_of(instance))
+            && authorizer.allows(Access::NodeRead, &instance.node)
     });
     let filtered = instances.len() < before;
     instances.shuffle(&mut rand::rng());

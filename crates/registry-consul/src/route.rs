@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use portolan_registrar::http::{Body, Handler, Refusal, Request};
 
 use crate::state::State;
-use crate::{Error, acl, agent, answer, catalog, coordinate, event, health, kv, query, session, status, txn};
+use crate::{Error, acl, agent, answer, catalog, coordinate, event, gate, health, kv, query, session, status, txn};
 
 /// What an area makes of a request; `None` if the path is not its own.
 pub(crate) type Routed = Option<Result<Response<Body>, Error>>;
@@ -32,6 +32,7 @@ impl Consul {
         let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
+        gate::pass(state, request, area, rest).await?;
         let routed = match *area {
             "agent" => agent::route(state, request, rest).await,
             "catalog" => catalog::route(state, request, rest).await,

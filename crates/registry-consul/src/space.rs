@@ -220,6 +220,5 @@ where
 
 /// Reads a value that this dialect wrote.
 pub(crate) fn pair(entry: &Entry) -> Result<Pair, Error> {
-    Pair::decode(&entry.value)
-        .ok_or_else(|| Error::Internal(format!("the stored value of {:?} is damaged", entry.key)))
+    Pair::decode(&entry.value).ok_or_else(|| Error::Internal(format!("the stored value of {:?} is damaged", entry.key)))
 }

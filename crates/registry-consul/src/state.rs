@@ -122,7 +122,11 @@ pub(crate) const SERVER_PORT: u16 = 8300;
 
 impl State {
     /// What the bearer of a request may do: the one question to ask before answering.
-    pub(crate) async fn authorizer(&self, request: &Request, parameters: &Parameters) -> Result<Arc<Authorizer>, Error> {
+    pub(crate) async fn authorizer(
+        &self,
+        request: &Request,
+        parameters: &Parameters,
+    ) -> Result<Arc<Authorizer>, Error> {
         self.acl.authorizer(&self.space, request, parameters).await
     }
 

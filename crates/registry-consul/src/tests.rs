@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use portolan_api::typed::{ExternalNode, ServiceInstance};
-use portolan_base::{Shutdown, SystemClock, TaskGroup};
+use portolan_base::{Clock, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::Catalog;
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
@@ -21,7 +21,8 @@ use portolan_store::embedded::{Embedded, Options};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::acl::{Acl, AclConfig};
+use crate::AclConfig;
+use crate::acl::Acl;
 use crate::route::Consul;
 use crate::space::Space;
 use crate::state::{Identity, State};
@@ -58,6 +59,10 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with_acl(AclConfig::default()).await
+    }
+
+    async fn with_acl(acl: AclConfig) -> Self {
         let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
         let folder = tempfile::tempdir().expect("a folder");
         let store = Embedded::open(Options::new(folder.path())).expect("a store");
@@ -83,10 +88,13 @@ impl World {
             version: "1.22.0".into(),
             addresses: vec![(Ipv4Addr::LOCALHOST, 8500).into()],
         };
-        let (client, clock) = (api.client(), Arc::new(SystemClock));
-        let kept = (Space::new(Arc::new(store), clock.clone()), Acl::new(AclConfig::default(), identity.datacenter.clone()));
-        let state = State::new(registrar, changes, client, kept, clock, identity, shutdown.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let kept = (Space::new(Arc::new(store), clock.clone()), Acl::new(acl, "dc1".into()));
+        let state = State::new(registrar, changes, api.client(), kept, clock, identity, shutdown.clone());
+        state.acl.prepare(&state.space).await.expect("the store takes it");
         let state = Arc::new(state);
+        let following = state.clone();
+        tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
         let following = state.clone();
         tasks.spawn("machines", async move { following.follow_machines().await });
         Self { api, consul: Arc::new(Consul::new(state)), tasks, shutdown, _folder: folder }

@@ -175,7 +175,14 @@ mod tests {
         let policy = r#"key_prefix "" { policy = "read" } key_prefix "app/" { policy = "write" }
             key_prefix "app/secret/" { policy = "deny" } key "app/secret/open" { policy = "read" }
             key_prefix "l/" { policy = "list" } service "web" { policy = "write" } operator = "read""#;
-        let both = authorizer(DefaultPolicy::Deny, &[policy, r#"key_prefix "app/shared" { policy = "deny" }"#, r#"key_prefix "app/shared" { policy = "write" }"#]);
+        let both = authorizer(
+            DefaultPolicy::Deny,
+            &[
+                policy,
+                r#"key_prefix "app/shared" { policy = "deny" }"#,
+                r#"key_prefix "app/shared" { policy = "write" }"#,
+            ],
+        );
         let cases = [
             (Access::KeyRead, "x", true),
             (Access::KeyWrite, "x", false),

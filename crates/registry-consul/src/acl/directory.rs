@@ -74,7 +74,12 @@ pub(crate) fn secret(request: &Request, parameters: &Parameters) -> String {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
     let parameter = || parameters.text("token");
-    header("x-consul-token").filter(|token| !token.is_empty()).or_else(parameter).or_else(bearer).unwrap_or_default().to_owned()
+    header("x-consul-token")
+        .filter(|token| !token.is_empty())
+        .or_else(parameter)
+        .or_else(bearer)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl Acl {
@@ -122,7 +127,11 @@ impl Acl {
     }
 
     /// Makes the first token that may do everything; possible once.
-    pub(crate) async fn bootstrap(&self, space: &Space, wanted: Option<String>) -> Result<(StoredToken, String), Error> {
+    pub(crate) async fn bootstrap(
+        &self,
+        space: &Space,
+        wanted: Option<String>,
+    ) -> Result<(StoredToken, String), Error> {
         let used = |index: u64| {
             Error::Forbidden(format!("Permission denied: ACL bootstrap no longer allowed (reset index: {index})"))
         };

@@ -231,7 +231,9 @@ impl Grants {
     pub(crate) fn check(&self) -> Result<(), String> {
         for ServiceIdentity { service_name, .. } in &self.service_identities {
             if !is_identity(service_name) {
-                return Err(format!("Service identity {service_name:?} has an invalid name. Only lowercase alphanumeric characters, '-' and '_' are allowed"));
+                return Err(format!(
+                    "Service identity {service_name:?} has an invalid name. Only lowercase alphanumeric characters, '-' and '_' are allowed"
+                ));
             }
         }
         for NodeIdentity { node_name, datacenter } in &self.node_identities {

@@ -84,7 +84,9 @@ pub(super) async fn write(call: &Call<'_>, id: Option<&str>) -> Result<Response<
             let before = before.ok_or_else(|| Error::BadRequest(format!("cannot find policy {id}")))?;
             if matches!(id, GLOBAL_MANAGEMENT | GLOBAL_READ_ONLY) && before.value.rules != wanted.rules {
                 let name = &before.value.name;
-                return Err(Error::BadRequest(format!("Changing the Rules for the builtin {name} policy is not permitted")));
+                return Err(Error::BadRequest(format!(
+                    "Changing the Rules for the builtin {name} policy is not permitted"
+                )));
             }
             id.clone_into(&mut wanted.id);
             Some(before)

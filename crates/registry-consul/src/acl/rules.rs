@@ -218,9 +218,10 @@ impl Reader<'_> {
             self.rest = rest;
             let mut object = Map::new();
             for (path, value) in self.body(depth + 1)? {
-                let value = path[1..].iter().rev().fold(value, |value, label| {
-                    Value::Object(Map::from_iter([(label.clone(), value)]))
-                });
+                let value = path[1..]
+                    .iter()
+                    .rev()
+                    .fold(value, |value, label| Value::Object(Map::from_iter([(label.clone(), value)])));
                 object.insert(path[0].clone(), value);
             }
             return Ok(Value::Object(object));
@@ -235,7 +236,11 @@ impl Reader<'_> {
             let (word, rest) = self.rest.split_at(end);
             self.rest = rest;
             let found = || self.rest.chars().next().map_or("the end".to_owned(), |c| format!("{c:?}"));
-            return if word.is_empty() { Err(format!("expected a name, found {}", found())) } else { Ok(word.to_owned()) };
+            return if word.is_empty() {
+                Err(format!("expected a name, found {}", found()))
+            } else {
+                Ok(word.to_owned())
+            };
         };
         let (mut word, mut characters) = (String::new(), quoted.char_indices());
         while let Some((at, character)) = characters.next() {
@@ -288,13 +293,24 @@ mod tests {
             ("", vec![]),
             ("# nothing\n// here\n/* at all */", vec![]),
             (r#"key "a/b" { policy = "write" }"#, vec![key("a/b", Grant::Write)]),
-            ("key_prefix \"\" {\n  policy = \"list\"\n}\noperator = \"read\"", vec![keys("", Grant::List), operator.clone()]),
-            (r#"key "a" { policy = "read", } key "b" { policy = "deny" }"#, vec![key("a", Grant::Read), key("b", Grant::Deny)]),
+            (
+                "key_prefix \"\" {\n  policy = \"list\"\n}\noperator = \"read\"",
+                vec![keys("", Grant::List), operator.clone()],
+            ),
+            (
+                r#"key "a" { policy = "read", } key "b" { policy = "deny" }"#,
+                vec![key("a", Grant::Read), key("b", Grant::Deny)],
+            ),
             (r#""key" "q\"" { "policy" = "read" }"#, vec![key("q\"", Grant::Read)]),
-            (r#"service "web" { policy = "read" intentions = "write" }"#, vec![Rule::exactly(Resource::Service, "web", Grant::Read)]),
+            (
+                r#"service "web" { policy = "read" intentions = "write" }"#,
+                vec![Rule::exactly(Resource::Service, "web", Grant::Read)],
+            ),
             (r#"{"key_prefix": {"": {"policy": "read"}}}"#, vec![keys("", Grant::Read)]),
-            (r#"{"key": [{"a": {"policy": "read"}}, {"b": [{"policy": "deny"}]}], "operator": "read"}"#,
-                vec![key("a", Grant::Read), key("b", Grant::Deny), operator]),
+            (
+                r#"{"key": [{"a": {"policy": "read"}}, {"b": [{"policy": "deny"}]}], "operator": "read"}"#,
+                vec![key("a", Grant::Read), key("b", Grant::Deny), operator],
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text), Ok(expected), "{text}");

@@ -33,12 +33,10 @@ pub(super) async fn read(call: &Call<'_>, name: &str) -> Result<Response<Body>, 
 
 pub(super) async fn preview(call: &Call<'_>, name: &str) -> Result<Response<Body>, Error> {
     call.require(Access::AclRead).await?;
-    let variables: TemplateVariables = if call.request.body.is_empty() { TemplateVariables::default() } else { call.body()? };
-    let use_of = TemplatedPolicy {
-        template_name: name.to_owned(),
-        template_variables: Some(variables),
-        datacenters: vec![],
-    };
+    let variables: TemplateVariables =
+        if call.request.body.is_empty() { TemplateVariables::default() } else { call.body()? };
+    let use_of =
+        TemplatedPolicy { template_name: name.to_owned(), template_variables: Some(variables), datacenters: vec![] };
     let rules = use_of.text().map_err(Error::BadRequest)?;
     let id = hash(&rules)[..32].to_owned();
     let description = format!("synthetic policy generated from templated policy: {name}");

@@ -118,7 +118,8 @@ fn visible<'a>(call: &'a Call<'_>, record: &Record<StoredToken>, shown: &'a str)
 async fn present(call: &Call<'_>, id: &str) -> Result<Record<StoredToken>, Error> {
     let space = &call.state.space;
     let found = tokens(space).get(id).await?.filter(|record| !record.value.has_expired(space.now()));
-    let mut record = found.ok_or_else(|| Error::Forbidden(format!("ACL not found: no token has the AccessorID {id:?}")))?;
+    let mut record =
+        found.ok_or_else(|| Error::Forbidden(format!("ACL not found: no token has the AccessorID {id:?}")))?;
     drop_dangling(call, &mut record.value.token).await?;
     Ok(record)
 }
@@ -237,12 +238,8 @@ pub(super) async fn update(call: &Call<'_>, id: &str) -> Result<Response<Body>, 
         return Err(Error::BadRequest("Cannot toggle local mode".into()));
     }
     resolve(call, &mut wanted.grants, &mut wanted.roles).await?;
-    let token = Token {
-        description: wanted.description,
-        grants: wanted.grants,
-        roles: wanted.roles,
-        ..before.token.clone()
-    };
+    let token =
+        Token { description: wanted.description, grants: wanted.grants, roles: wanted.roles, ..before.token.clone() };
     let stored = StoredToken { token, secret_hash: before.secret_hash.clone() };
     let name = stored.secret_hash.clone();
     let before = Some((present_record.modified, Some(name.as_str())));

@@ -43,6 +43,10 @@ pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -
         }),
         ["join", address] => put().and_then(|()| join(state, address)),
         ["force-leave", name] => put().and_then(|()| force_leave(state, name)),
+        ["token", _] if state.acl.is_enabled() => put().and_then(|()| {
+            let text = "this agent has no tokens of its own to set: it acts under the identity of the server";
+            Err(Error::Forbidden(format!("Permission denied: {text}")))
+        }),
         ["token", _] => put().and(Err(Error::Unauthorized("ACL support disabled".into()))),
         _ => return None,
     })
@@ -128,7 +132,7 @@ fn own(state: &State) -> Value {
         },
         "Coord": coordinate::of(state, &identity.node).unwrap_or_else(coordinate::origin),
         "DebugConfig": {
-            "ACLsEnabled": false,
+            "ACLsEnabled": state.acl.is_enabled(),
             "Bootstrap": true,
             "ConnectEnabled": false,
             "Datacenter": identity.datacenter,
@@ -144,7 +148,7 @@ fn own(state: &State) -> Value {
             "agent": {"check_monitors": "0", "check_ttls": "0", "checks": checks.to_string(), "services": services.to_string()},
             "build": {"prerelease": "", "revision": "", "version": identity.version, "version_metadata": ""},
             "consul": {
-                "acl": "disabled",
+                "acl": if state.acl.is_enabled() { "enabled" } else { "disabled" },
                 "bootstrap": "true",
                 "known_datacenters": "1",
                 "leader": "true",

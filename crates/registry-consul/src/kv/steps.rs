@@ -290,9 +290,7 @@ impl Work {
             Verb::Unlock(session) if holder == Some(session) => Ok(vec![self.write(step, lock_index, None)]),
             Verb::Unlock(_) => Err(Refused::NotHeld(key())),
             Verb::Get if current.is_none() => Err(Refused::Missing(key())),
-            Verb::Get | Verb::GetOrEmpty => {
-                Ok(vec![Found { key: key(), current: current.cloned(), with_value: true }])
-            }
+            Verb::Get | Verb::GetOrEmpty => Ok(vec![Found { key: key(), current: current.cloned(), with_value: true }]),
             Verb::GetTree => {
                 let below = below(&self.view.pairs, &step.key);
                 Ok(below.map(|(key, current)| found(key, current, true)).collect())
@@ -315,9 +313,7 @@ impl Work {
             Verb::CheckNotExists if current.is_some() => Err(Refused::Exists(key())),
             Verb::CheckNotExists => Ok(vec![]),
             // What is not there is deleted.
-            Verb::DeleteCas(index) if current.is_some() && modified != Some(*index) => {
-                Err(Refused::StaleDelete(key()))
-            }
+            Verb::DeleteCas(index) if current.is_some() && modified != Some(*index) => Err(Refused::StaleDelete(key())),
             Verb::Delete | Verb::DeleteCas(_) => {
                 self.remove(&step.key);
                 Ok(vec![])

@@ -68,10 +68,7 @@ pub fn nearest_first(snapshot: &Snapshot, instances: &mut [Arc<Instance>], near:
         }
         let (Some(here), Some(there)) = (&here, node(&instance.node)) else { return 3 };
         let same = |left: &str, right: &str| !left.is_empty() && left == right;
-        match (
-            same(&here.locality.region, &there.locality.region),
-            same(&here.locality.zone, &there.locality.zone),
-        ) {
+        match (same(&here.locality.region, &there.locality.region), same(&here.locality.zone, &there.locality.zone)) {
             (_, true) => 1,
             (true, false) => 2,
             (false, false) => 3,

@@ -127,7 +127,8 @@ impl PreparedQuery {
             return Err("Targets cannot be populated with NearestN or Datacenters".into());
         }
         if !self.dns.ttl.is_empty() {
-            crate::duration::parse(&self.dns.ttl).map_err(|error| format!("Bad DNS TTL '{}': {error}", self.dns.ttl))?;
+            crate::duration::parse(&self.dns.ttl)
+                .map_err(|error| format!("Bad DNS TTL '{}': {error}", self.dns.ttl))?;
         }
         match &self.template {
             None => Ok(()),

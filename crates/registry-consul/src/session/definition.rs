@@ -71,9 +71,8 @@ struct Wanted {
     service_checks: Option<Vec<ServiceCheck>>,
 }
 
-const FIELDS: [&str; 10] = [
-    "Name", "Node", "LockDelay", "Behavior", "TTL", "Checks", "NodeChecks", "ServiceChecks", "ID", "Namespace",
-];
+const FIELDS: [&str; 10] =
+    ["Name", "Node", "LockDelay", "Behavior", "TTL", "Checks", "NodeChecks", "ServiceChecks", "ID", "Namespace"];
 
 impl Session {
     /// Reads what a client asks for; `node` is where it lives if the client does not say.
@@ -123,7 +122,9 @@ impl Session {
 
     /// Why it cannot live, if so.
     pub(crate) fn verdict(&self, machines: &Machines, snapshot: &Snapshot) -> Option<Broken> {
-        let Some(node) = machines.get(&self.node) else { return Some(Broken::Missing("Missing node registration".into())) };
+        let Some(node) = machines.get(&self.node) else {
+            return Some(Broken::Missing("Missing node registration".into()));
+        };
         let services = self.service_checks.iter().flatten().map(|check| check.id.as_str());
         for id in self.node_checks.iter().map(String::as_str).chain(services) {
             let of_node = node.checks.iter().find(|check| &*check.id == id);

@@ -225,7 +225,9 @@ impl Guard {
                 self.whole.insert(session.id.clone());
                 None
             }
-            Some(Broken::Missing(_)) if !self.whole.contains(&session.id) && Instant::now() < self.patient_until => None,
+            Some(Broken::Missing(_)) if !self.whole.contains(&session.id) && Instant::now() < self.patient_until => {
+                None
+            }
             Some(broken) => Some((session.id.clone(), broken.into_text())),
         }
     }

@@ -120,9 +120,8 @@ impl Feed {
 impl Inner {
     fn wake(&self, key: &Bytes) {
         let exact = self.keys.get(key);
-        let below = (!self.prefixes.is_empty()).then(|| {
-            (layout::ROOT.len()..=key.len()).filter_map(|length| self.prefixes.get(&key[..length]))
-        });
+        let below = (!self.prefixes.is_empty())
+            .then(|| (layout::ROOT.len()..=key.len()).filter_map(|length| self.prefixes.get(&key[..length])));
         for waiter in exact.into_iter().chain(below.into_iter().flatten()).filter_map(Weak::upgrade) {
             waiter.notify_waiters();
         }

@@ -71,13 +71,8 @@ mod tests {
 
     #[test]
     fn keys_belong_to_the_area_of_their_first_part() {
-        let cases = [
-            (kv("a/b"), KV),
-            (kv(""), KV),
-            (session("s"), SESSION),
-            (lock("s", "a/b"), LOCK),
-            (delay("a"), DELAY),
-        ];
+        let cases =
+            [(kv("a/b"), KV), (kv(""), KV), (session("s"), SESSION), (lock("s", "a/b"), LOCK), (delay("a"), DELAY)];
         for (key, expected) in cases {
             assert_eq!(area(&key), expected.as_bytes(), "{key:?}");
         }

@@ -5,6 +5,7 @@ use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
 use super::{World, fields};
+use crate::AclConfig;
 
 const WEB: &str = r#"{"name": "web", "id": "web-1", "port": 8080, "tags": ["v1"], "meta": {"env": "prod"},
     "check": {"ttl": "10s"}}"#;
@@ -239,5 +240,45 @@ async fn answers_carry_the_headers_that_clients_read() {
     );
     let pretty = world.get("/v1/catalog/datacenters?pretty").await;
     assert_eq!(pretty.text(), "[\n    \"dc1\"\n]\n");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_token_that_allows_it_nothing_is_done_or_told() {
+    let management = "8fc9e787-674f-0709-cfd5-bfdabd73a70d";
+    let acl = AclConfig { enabled: true, initial_management: Some(management.into()), ..AclConfig::default() };
+    let world = World::with_acl(acl).await;
+    world.put(&format!("/v1/agent/service/register?token={management}"), WEB).await;
+    let (get, put) = (Method::GET, Method::PUT);
+    let cases = [
+        (&put, "/v1/agent/service/register", WEB),
+        (&put, "/v1/agent/service/deregister/web-1", ""),
+        (&put, "/v1/agent/service/maintenance/web-1?enable=true", ""),
+        (&put, "/v1/agent/check/fail/service:web-1", ""),
+        (&put, "/v1/agent/check/register", r#"{"Name": "c", "TTL": "1s"}"#),
+        (&put, "/v1/agent/maintenance?enable=true", ""),
+        (&put, "/v1/catalog/register", r#"{"Node": "a", "Address": "192.0.2.1"}"#),
+        (&put, "/v1/catalog/deregister", r#"{"Node": "agent", "ServiceID": "web-1"}"#),
+        (&put, "/v1/event/fire/a", ""),
+        (&put, "/v1/coordinate/update", r#"{"Node": "agent"}"#),
+        (&get, "/v1/agent/services", ""),
+        (&get, "/v1/agent/self", ""),
+        (&get, "/v1/catalog/services", ""),
+        (&get, "/v1/catalog/connect/web", ""),
+        (&get, "/v1/health/service/web", ""),
+        (&get, "/v1/health/state/any", ""),
+        (&get, "/v1/event/list", ""),
+    ];
+    for (method, path, body) in cases {
+        let answer = world.ask(method.clone(), path, body).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(answer.text().contains("Permission denied"), "{path}: {}", answer.text());
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let allowed = format!("{path}{separator}token={management}");
+        if method == Method::GET {
+            assert_eq!(world.get(&allowed).await.status, 200, "{path}");
+        }
+    }
+    assert_eq!(world.api.objects::<ServiceInstance>().len(), 1);
     world.stop().await;
 }

@@ -14,11 +14,11 @@ async fn transactions_are_all_or_nothing_and_say_which_step_failed() {
     let state = state(AclConfig::default()).await;
     let cases = [
         (json!([kv("set", "a"), kv("set", "dir/b"), kv("get", "a")]), 200, ""),
-        (json!([kv("set", "c"), kv("check-not-exists", "a"), kv("get", "x")]), 409, "key \"x\" doesn't exist"),
+        (json!([kv("set", "c"), kv("check-not-exists", "a"), kv("get", "x")]), 409, "key \\\"x\\\" doesn't exist"),
         (json!([kv("get", "c")]), 409, "doesn't exist"),
         (json!([kv("get-or-empty", "c"), kv("get-tree", "dir/")]), 200, "\"Key\":\"dir/b\""),
-        (json!([kv("cas", "a")]), 409, "failed to set key \"a\", index is stale"),
-        (json!([kv("delete-cas", "a")]), 409, "failed to delete key \"a\", index is stale"),
+        (json!([kv("cas", "a")]), 409, "failed to set key \\\"a\\\", index is stale"),
+        (json!([kv("delete-cas", "a")]), 409, "failed to delete key \\\"a\\\", index is stale"),
         (json!([kv("lock", "a")]), 409, "missing session"),
         (json!([kv("check-index", "a")]), 409, "current modify index"),
         (json!([kv("delete-tree", ""), kv("check-not-exists", "a"), kv("set", "dir/n")]), 200, ""),
@@ -52,9 +52,11 @@ fn value() -> impl Strategy<Value = Value> {
         Just(Value::from("MQ==")),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
-        let name = prop_oneof![Just("KV"), Just("kv"), Just("Verb"), Just("Key"), Just("Value"), Just("Flags"), Just("Node")];
+        let name =
+            prop_oneof![Just("KV"), Just("kv"), Just("Verb"), Just("Key"), Just("Value"), Just("Flags"), Just("Node")];
         let object = proptest::collection::vec((name, inner.clone()), 0..6);
-        let object = object.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        let object =
+            object.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::from), object.prop_map(Value::Object)]
     })
 }

@@ -4,6 +4,7 @@ py-consul's suite starts hashicorp/consul by that module. Here each container is
 command in PORTOLAN_CONSUL, which prints the URL it serves on and ends with its standard input.
 """
 
+import json
 import os
 import subprocess
 import urllib.parse
@@ -12,9 +13,15 @@ from . import errors  # noqa: F401
 
 
 class _Container:
-    def __init__(self):
+    def __init__(self, settings):
+        config = json.loads(settings.get("environment", {}).get("CONSUL_LOCAL_CONFIG", "{}"))
+        token = config.get("acl", {}).get("tokens", {}).get("initial_management")
+        environment = dict(os.environ)
+        if token:
+            environment["CONSUL_INITIAL_MANAGEMENT_TOKEN"] = token
         command = os.environ["PORTOLAN_CONSUL"].split()
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                         env=environment)
         url = urllib.parse.urlparse(self._process.stdout.readline().strip())
         self.attrs = {"NetworkSettings": {"Ports": {"8500/tcp": [{"HostPort": str(url.port)}]}}}
 
@@ -35,7 +42,7 @@ class _Container:
 
 class _Containers:
     def run(self, image, command=None, **settings):
-        return _Container()
+        return _Container(settings)
 
     def get(self, name):
         raise errors.NotFound(name)
