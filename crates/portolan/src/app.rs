@@ -17,6 +17,7 @@ use crate::credentials::{self, Credentials};
 use crate::ports;
 use crate::progress;
 use crate::roles::control_plane::ControlPlane;
+use crate::roles::health_checks;
 use crate::roles::local_node::{self, Access, RegistryAccess};
 
 /// How long requests and loops get to finish after a stop was asked for.
@@ -106,6 +107,9 @@ async fn start_node(
 ) -> anyhow::Result<()> {
     let mut place = place(&options.node, control_plane.url.clone(), options.node.folders.kubeconfig())?;
     place.arguments = options.printable_arguments();
+    let (checker, authority) = (control_plane.client(credentials::registry()), &credentials.authority);
+    let authority_pem = authority.certificate_pem().to_owned();
+    health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, tasks, shutdown);
     if !options.no_agent {
         let name = options.node.node_name()?;
         let access = Access {
@@ -121,6 +125,7 @@ async fn start_node(
             registrar: control_plane.start_registrar(tasks, shutdown),
             listener,
             snapshots: control_plane.snapshots.clone(),
+            informers: control_plane.informers.clone(),
         };
         local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
     }

@@ -119,7 +119,8 @@ impl ControlPlane {
     /// Starts what keeps the registrations of all dialects.
     pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Arc<Registrar> {
         let client = self.client(credentials::registry());
-        let registrar = Arc::new(Registrar::new(client, self.informers.informer()));
+        let registrar = Registrar::new(client, self.informers.informer()).with_machines(self.informers.informer());
+        let registrar = Arc::new(registrar);
         let (running, stopping) = (registrar.clone(), shutdown.clone());
         tasks.spawn("registrations", async move {
             stopping.run(running.run()).await;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::config::{DataplaneOptions, NodeOptions};
 use crate::ports;
 use crate::progress;
-use crate::roles::dataplane;
+use crate::roles::{dataplane, health_checks};
 
 /// What a node needs of the API server, in this process or elsewhere.
 pub(crate) struct Access {
@@ -41,6 +41,8 @@ pub(crate) struct RegistryAccess {
     pub(crate) listener: TcpListener,
     /// The catalog of this process.
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The copies of objects of this process.
+    pub(crate) informers: Arc<Informers>,
 }
 
 /// Starts everything that makes this machine a node, and returns once it is one.
@@ -75,6 +77,10 @@ pub(crate) async fn start(
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
 
+    let shared = registry.as_ref().map(|(access, _)| access.informers.clone());
+    let informers = shared.unwrap_or_else(|| start_informers(access.client.clone(), tasks, shutdown));
+    let (client, authority_pem) = (access.client.clone(), access.authority_pem.clone());
+    health_checks::start(client, informers, Some(name.clone()), authority_pem, tasks, shutdown);
     if let Some((registry, pods)) = registry {
         start_registry(registry, pods, network.cluster_cidr, tasks, shutdown);
         readiness.set("registry", State::Ready);

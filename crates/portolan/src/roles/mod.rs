@@ -2,4 +2,5 @@
 
 pub(crate) mod control_plane;
 pub(crate) mod dataplane;
+pub(crate) mod health_checks;
 pub(crate) mod local_node;
