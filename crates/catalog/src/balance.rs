@@ -210,7 +210,8 @@ mod tests {
                 assert!(counts[*id].abs_diff(*count) <= count / 10, "{counts:?}");
             }
         };
-        let cases: [(Policy, &str, &[(&str, u64)]); 6] = [
+        type Case<'a> = (Policy, &'a str, &'a [(&'a str, u64)]);
+        let cases: [Case<'_>; 6] = [
             (Policy::RoundRobin, "z1", &[("a", 3000), ("b", 3000), ("c", 3000)]),
             (Policy::Least, "z1", &[("b", 9000)]),
             (Policy::Weighted, "z1", &[("a", 5400), ("b", 1800), ("c", 1800)]),

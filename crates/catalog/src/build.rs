@@ -1,6 +1,6 @@
 //! From objects to snapshots.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_api::typed::{ExternalNode, Object as _, ServiceInstance};
 
+use crate::indexes::Before;
 use crate::model::{Check, Endpoint, Health, Instance, InstancePort, Key, Node, Origin, Service, Status, Weights};
 use crate::pods;
 use crate::snapshot::{AddressOwner, Snapshot};
@@ -79,14 +80,14 @@ pub struct Catalog {
     /// Names of machines outside the cluster by their objects' names.
     machine_names: HashMap<Arc<str>, Arc<str>>,
     /// Services with registrations on a node, and how many.
-    node_services: HashMap<Arc<str>, BTreeMap<Key, usize>>,
+    pub(crate) node_services: HashMap<Arc<str>, BTreeMap<Key, usize>>,
     /// The highest revision of the store that was heard of.
-    revision: u64,
+    pub(crate) revision: u64,
     address_counts: HashMap<IpAddr, BTreeMap<AddressOwner, usize>>,
-    dirty_services: BTreeSet<Key>,
+    pub(crate) dirty_services: BTreeSet<Key>,
     dirty_addresses: BTreeSet<IpAddr>,
-    changed: bool,
-    current: Snapshot,
+    pub(crate) changed: bool,
+    pub(crate) current: Snapshot,
 }
 
 impl Catalog {
@@ -153,40 +154,9 @@ impl Catalog {
         self.current.external_nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
     }
 
-    /// A node that is new or different carries the index of the snapshot that shows it.
-    fn stamp_node(&mut self, node: Node) -> Node {
-        let next = self.next_index();
-        let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
-        let created_index = old.map_or(next, |old| old.created_index);
-        self.touch_node(&node.name);
-        Node { created_index, modified_index: next, ..node }
-    }
-
-    /// The index of the next snapshot, if nothing of a higher revision arrives until then.
-    fn next_index(&self) -> u64 {
-        (self.current.index + 1).max(self.revision)
-    }
-
-    /// A node changed; its checks count for the registrations on it.
-    fn touch_node(&mut self, name: &Arc<str>) {
-        let next = self.next_index();
-        self.current.node_indexes.insert(name.clone(), next);
-        self.current.nodes_index = next;
-        self.dirty_services.extend(self.node_services.get(name).into_iter().flat_map(BTreeMap::keys).cloned());
-        self.changed = true;
-    }
-
     fn remove_machine(&mut self, name: &Arc<str>) {
         if self.current.external_nodes.remove(&Key::new("", name.clone())).is_some() {
             self.forget_node(name);
-        }
-    }
-
-    fn forget_node(&mut self, name: &Arc<str>) {
-        self.touch_node(name);
-        if self.current.node(name).is_none() && self.current.external_node(name).is_none() {
-            self.current.node_indexes.remove(name);
-            self.current.extinction[1] = self.next_index();
         }
     }
 
@@ -221,9 +191,10 @@ impl Catalog {
     /// The state after everything fed so far. The same `index` means the same state.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         for key in std::mem::take(&mut self.dirty_services) {
-            let before = (self.current.services.get(&key).cloned(), self.current.instances.get(&key).cloned());
+            let service = self.current.services.get(&key).cloned();
+            let before = Before { service, instances: self.current.instances.get(&key).cloned() };
             self.derive_service(&key);
-            self.index_service(&key, before);
+            self.index_service(&key, &before);
         }
         for address in std::mem::take(&mut self.dirty_addresses) {
             self.derive_address(address);
@@ -235,58 +206,6 @@ impl Catalog {
             self.begin();
         }
         Arc::new(self.current.clone())
-    }
-
-    /// Everything in the first snapshot has its index: what it was before this process started is not
-    /// known, but not higher.
-    fn begin(&mut self) {
-        if self.revision == 0 && self.current.index == 0 {
-            return;
-        }
-        self.current.index = self.current.index.max(self.revision).max(1);
-        self.current.first_index = self.current.index;
-        (self.current.service_indexes, self.current.node_indexes) = Default::default();
-    }
-
-    /// Raises the indexes of a service, and of the nodes of its instances, if it is no longer as before.
-    fn index_service(&mut self, key: &Key, (service, instances): (Option<Arc<Service>>, Option<Arc<[Arc<Instance>]>>)) {
-        let next = self.next_index();
-        let (new_service, new_instances) = (self.current.services.get(key), self.current.instances.get(key));
-        let same_service = match (&service, new_service) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (old, new) => old.is_none() && new.is_none(),
-        };
-        let (old, new) = (instances.as_deref().unwrap_or_default(), new_instances.map_or(&[][..], |new| new));
-        let same = |left: &[Arc<Instance>], right: &[Arc<Instance>]| {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
-        };
-        if same_service && same(old, new) {
-            return;
-        }
-        let listed = |instance: &Arc<Instance>| (instance.id.clone(), instance.address.clone(), instance.tags.clone());
-        let other_set = service.is_some() != new_service.is_some()
-            || old.len() != new.len()
-            || old.iter().map(listed).ne(new.iter().map(listed));
-        let gone = new_service.is_none() && new.is_empty();
-        let known: HashSet<*const Instance> = new.iter().map(Arc::as_ptr).collect();
-        let before: HashSet<*const Instance> = old.iter().map(Arc::as_ptr).collect();
-        let changed = old.iter().filter(|instance| !known.contains(&Arc::as_ptr(instance)));
-        let changed = changed.chain(new.iter().filter(|instance| !before.contains(&Arc::as_ptr(instance))));
-        let nodes: BTreeSet<Arc<str>> = changed.map(|instance| instance.node.clone()).collect();
-        if gone {
-            self.current.service_indexes.remove(key);
-            self.current.extinction[0] = next;
-        } else {
-            self.current.service_indexes.insert(key.clone(), next);
-        }
-        if other_set {
-            self.current.services_index = next;
-        }
-        for node in nodes {
-            if self.current.node(&node).is_some() || self.current.external_node(&node).is_some() {
-                self.current.node_indexes.insert(node, next);
-            }
-        }
     }
 
     fn put_slice(&mut self, slice: Arc<EndpointSlice>) {

@@ -9,6 +9,7 @@
 pub mod balance;
 mod build;
 mod explain;
+mod indexes;
 mod model;
 mod persistent;
 mod pods;

@@ -37,7 +37,8 @@ mod tests {
     fn results_in_a_row_make_a_verdict() {
         use Health::{Critical as C, Passing as P, Warning as W};
         // Successes before passing, failures before warning, before critical; results; verdicts.
-        let cases: [((i32, i32, i32), &[Health], &[Option<Health>]); 5] = [
+        type Case<'a> = ((i32, i32, i32), &'a [Health], &'a [Option<Health>]);
+        let cases: [Case<'_>; 5] = [
             ((0, 0, 0), &[C, P, W, C], &[Some(C), Some(P), Some(W), Some(C)]),
             ((2, 0, 3), &[C, C, C, P, P], &[None, None, Some(C), None, Some(P)]),
             ((0, 1, 3), &[C, C, C, C], &[Some(W), Some(W), Some(C), Some(C)]),

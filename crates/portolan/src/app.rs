@@ -16,6 +16,7 @@ use crate::config::{AgentOptions, Folders, NodeOptions, ServerOptions};
 use crate::credentials::{self, Credentials};
 use crate::progress;
 use crate::roles::control_plane::ControlPlane;
+use crate::roles::health_checks;
 use crate::roles::local_node::{self, Access};
 use crate::roles::registry::Registry;
 
@@ -106,6 +107,10 @@ async fn start_node(
 ) -> anyhow::Result<()> {
     let mut place = place(&options.node, control_plane.url.clone(), options.node.folders.kubeconfig())?;
     place.arguments = options.printable_arguments();
+    let (checker, authority) = (control_plane.client(credentials::registry()), &credentials.authority);
+    let authority_pem = authority.certificate_pem().to_owned();
+    let scripts = portolan_health::probe::Scripts::Refused;
+    health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, scripts, tasks, shutdown);
     if !options.no_agent {
         let name = options.node.node_name()?;
         let access = Access {

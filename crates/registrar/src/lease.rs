@@ -203,7 +203,9 @@ mod tests {
         let mut decided = Vec::new();
         for second in 1..=end {
             let now = start + Duration::from_secs(second);
-            for number in (0..leases).filter(|number| (second + *number as u64) % 10 == 0 && renews(*number, second)) {
+            for number in
+                (0..leases).filter(|number| (second + *number as u64).is_multiple_of(10) && renews(*number, second))
+            {
                 table.renew(&key(number), now);
             }
             for (key, decision) in table.judge(&policy, now) {

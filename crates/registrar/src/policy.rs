@@ -1,6 +1,6 @@
 //! What to do with leases that ran out: end the registration, or suspect the network. Pure.
 //!
-//! The reasons for the figures stand in `docs/adr/0008-partition-policy.md`.
+//! The reasons for the figures stand in `docs/adr/0009-partition-policy.md`.
 
 use std::time::Duration;
 

@@ -9,7 +9,6 @@ use portolan_apiserver::{Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_health::probe::Scripts;
 use portolan_identity::{User, server_tls};
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
@@ -130,8 +129,6 @@ impl ControlPlane {
         let changes = Changes::new(self.snapshots.clone());
         let (running, stopping) = (changes.clone(), shutdown.clone());
         tasks.spawn("changes", async move { running.run(stopping).await });
-        // What falls to no node falls to the server.
-        registry::start_checks(client.clone(), self.informers.clone(), None, Scripts::Refused, tasks, shutdown);
         registry::Parts { client, informers: self.informers.clone(), registrar, changes, store: self.store.clone() }
     }
 

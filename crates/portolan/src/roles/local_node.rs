@@ -16,8 +16,8 @@ use portolan_runtime::containerd::{Health, Supervisor};
 use crate::config::{DataplaneOptions, NodeOptions};
 use crate::ports;
 use crate::progress;
-use crate::roles::dataplane;
-use crate::roles::registry::{Registry, start_checks};
+use crate::roles::registry::Registry;
+use crate::roles::{dataplane, health_checks};
 
 /// What a node needs of the API server, in this process or elsewhere.
 pub(crate) struct Access {
@@ -62,12 +62,11 @@ pub(crate) async fn start(
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
 
-    let informers = match &registry {
-        Some(registry) => registry.informers(),
-        None => start_informers(access.client.clone(), tasks, shutdown),
-    };
+    let shared = registry.as_ref().map(Registry::informers);
+    let informers = shared.unwrap_or_else(|| start_informers(access.client.clone(), tasks, shutdown));
+    let (client, authority_pem) = (access.client.clone(), access.authority_pem.clone());
     let scripts = if options.enable_script_checks { Scripts::Allowed } else { Scripts::Refused };
-    start_checks(access.client.clone(), informers, Some(name.clone()), scripts, tasks, shutdown);
+    health_checks::start(client, informers, Some(name.clone()), authority_pem, scripts, tasks, shutdown);
     if let Some(registry) = registry {
         registry.start(network.cluster_cidr, tasks, shutdown);
         readiness.set("registry", State::Ready);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_client::{Client, Informers};
-use portolan_health::probe::{Prober, Scripts};
 use portolan_registrar::http::Trusted;
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
@@ -16,8 +15,6 @@ use crate::config::{DialectAddress, ServerOptions};
 use crate::ports;
 use crate::progress;
 
-/// Checks that are tried at the same time; further ones wait.
-const CHECKS_AT_ONCE: usize = 256;
 /// What Consul's clients take the registry for.
 const CONSUL_VERSION: &str = "1.22.0";
 
@@ -166,24 +163,4 @@ async fn listen(dialect: Dialect, address: SocketAddr) -> anyhow::Result<TcpList
         Dialect::Eureka => "the registry for Eureka clients",
     };
     ports::listen(address, what, dialect.flag()).await
-}
-
-/// Runs the health checks that fall to a node, or, without one, those that fall to no node.
-pub(crate) fn start_checks(
-    client: Client,
-    informers: Arc<Informers>,
-    node: Option<String>,
-    scripts: Scripts,
-    tasks: &mut TaskGroup,
-    shutdown: &Shutdown,
-) {
-    let config = portolan_health::Config {
-        client,
-        informers,
-        clock: Arc::new(SystemClock),
-        node,
-        prober: Prober { scripts, ..Prober::default() },
-        concurrency: CHECKS_AT_ONCE,
-    };
-    tasks.spawn("health checks", portolan_health::run(config, shutdown.clone()));
 }

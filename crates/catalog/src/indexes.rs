@@ -1,0 +1,101 @@
+//! When what changed last: indexes of the whole, of services and of nodes.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use crate::build::Catalog;
+use crate::model::{Instance, Key, Node, Service};
+
+/// What was known of a service before it was derived anew.
+pub(crate) struct Before {
+    pub(crate) service: Option<Arc<Service>>,
+    pub(crate) instances: Option<Arc<[Arc<Instance>]>>,
+}
+
+impl Catalog {
+    /// A node that is new or different carries the index of the snapshot that shows it.
+    pub(crate) fn stamp_node(&mut self, node: Node) -> Node {
+        let next = self.next_index();
+        let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
+        let created_index = old.map_or(next, |old| old.created_index);
+        self.touch_node(&node.name);
+        Node { created_index, modified_index: next, ..node }
+    }
+
+    /// The index of the next snapshot, if nothing of a higher revision arrives until then.
+    pub(crate) fn next_index(&self) -> u64 {
+        (self.current.index + 1).max(self.revision)
+    }
+
+    /// A node changed; its checks count for the registrations on it.
+    pub(crate) fn touch_node(&mut self, name: &Arc<str>) {
+        let next = self.next_index();
+        self.current.node_indexes.insert(name.clone(), next);
+        self.current.nodes_index = next;
+        self.dirty_services.extend(self.node_services.get(name).into_iter().flat_map(BTreeMap::keys).cloned());
+        self.changed = true;
+    }
+
+    pub(crate) fn forget_node(&mut self, name: &Arc<str>) {
+        self.touch_node(name);
+        if self.current.node(name).is_none() && self.current.external_node(name).is_none() {
+            self.current.node_indexes.remove(name);
+            self.current.extinction[1] = self.next_index();
+        }
+    }
+
+    /// Everything in the first snapshot has its index: what it was before this process started is not
+    /// known, but not higher.
+    pub(crate) fn begin(&mut self) {
+        if self.revision == 0 && self.current.index == 0 {
+            return;
+        }
+        self.current.index = self.current.index.max(self.revision).max(1);
+        self.current.first_index = self.current.index;
+        (self.current.service_indexes, self.current.node_indexes) = Default::default();
+    }
+
+    /// Raises the indexes of a service, and of the nodes of its instances, if it is no longer as before.
+    pub(crate) fn index_service(&mut self, key: &Key, before: &Before) {
+        let Before { service, instances } = before;
+        let next = self.next_index();
+        let (new_service, new_instances) = (self.current.services.get(key), self.current.instances.get(key));
+        let same_service = match (service, new_service) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let (old, new) = (instances.as_deref().unwrap_or_default(), new_instances.map_or(&[][..], |new| new));
+        let same = |left: &[Arc<Instance>], right: &[Arc<Instance>]| {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
+        };
+        if same_service && same(old, new) {
+            return;
+        }
+        let other_set = service.is_some() != new_service.is_some()
+            || old.len() != new.len()
+            || old
+                .iter()
+                .zip(new)
+                .any(|(old, new)| (&old.id, &old.address, &old.tags) != (&new.id, &new.address, &new.tags));
+        let gone = new_service.is_none() && new.is_empty();
+        let known: HashSet<*const Instance> = new.iter().map(Arc::as_ptr).collect();
+        let earlier: HashSet<*const Instance> = old.iter().map(Arc::as_ptr).collect();
+        let changed = old.iter().filter(|instance| !known.contains(&Arc::as_ptr(instance)));
+        let changed = changed.chain(new.iter().filter(|instance| !earlier.contains(&Arc::as_ptr(instance))));
+        let nodes: BTreeSet<Arc<str>> = changed.map(|instance| instance.node.clone()).collect();
+        if gone {
+            self.current.service_indexes.remove(key);
+            self.current.extinction[0] = next;
+        } else {
+            self.current.service_indexes.insert(key.clone(), next);
+        }
+        if other_set {
+            self.current.services_index = next;
+        }
+        for node in nodes {
+            if self.current.node(&node).is_some() || self.current.external_node(&node).is_some() {
+                self.current.node_indexes.insert(node, next);
+            }
+        }
+    }
+}
