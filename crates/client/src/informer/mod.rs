@@ -204,9 +204,11 @@ struct Feed<T> {
     keys: MapKeys<T>,
 }
 
+type MapDecoded<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
+
 /// Which keys an object concerns.
 enum MapKeys<T> {
-    Decoded(Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>),
+    Decoded(MapDecoded<T>),
     Encoded(encoded::MapKeys),
 }
 
