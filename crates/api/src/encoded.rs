@@ -143,6 +143,58 @@ pub fn raw_at<'a>(object: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
     Some(value)
 }
 
+/// The encoded items of a list.
+pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    scan::Items::of(list)
+}
+
+/// The encoded reference to the owner that controls an encoded object.
+pub fn controller(object: &[u8]) -> Option<&[u8]> {
+    items(raw_at(object, &["metadata", "ownerReferences"])?)
+        .find(|owner| raw_at(owner, &["controller"]) == Some(b"true".as_slice()))
+}
+
+/// What is known of an object from the members of its metadata: see [`Members::scan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// Its namespace; empty for kinds without.
+    pub namespace: Cow<'a, str>,
+    /// Its UID.
+    pub uid: Cow<'a, str>,
+    /// Where `managedFields` stands, with one of the commas beside it; empty if it is not there.
+    pub managers: std::ops::Range<usize>,
+}
+
+impl<'a> Members<'a> {
+    /// Reads from the first member of an object's metadata to their end; what follows is not looked at.
+    pub fn scan(members: &'a [u8]) -> Option<Self> {
+        let empty = || Cow::Borrowed("");
+        let mut found = Self { name: empty(), namespace: empty(), uid: empty(), managers: 0..0 };
+        let mut fields = Fields::from_first(members);
+        while let Some((key, value)) = fields.next()? {
+            match key {
+                b"name" => found.name = scan::text(value)?,
+                b"namespace" => found.namespace = scan::text(value)?,
+                b"uid" => found.uid = scan::text(value)?,
+                b"managedFields" => {
+                    // From the opening quote of the key.
+                    let (mut start, mut end) = (offset_in(members, key) - 1, offset_in(members, value) + value.len());
+                    match start.checked_sub(1) {
+                        Some(comma) => start = comma,
+                        None if members.get(end) == Some(&b',') => end += 1,
+                        None => {}
+                    }
+                    found.managers = start..end;
+                }
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+}
+
 /// The text at a path of field names; numbers and truth values as they are written.
 ///
 /// `None` if there is nothing, null, an object or a list.

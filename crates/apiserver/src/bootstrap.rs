@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authorization::bootstrap as policy;
 use crate::config::Error;
-use crate::endpoint::{Call, Changed};
+use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query};
 use crate::server::Server;
 use crate::status::Status;
@@ -181,6 +181,7 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
         headers: &headers,
         user: &user,
         now: server.config.clock.now(),
+        delivery: Delivery::Copied,
     };
     let mut warnings = Vec::new();
     let found = call.find(&info.name).await.map_err(|status| failed(&what, &status))?;

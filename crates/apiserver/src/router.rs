@@ -6,7 +6,7 @@ use portolan_api::description::builtin;
 use portolan_identity::User;
 
 use crate::body::{Body, empty};
-use crate::endpoint::{self, Call};
+use crate::endpoint::{self, Call, Delivery};
 use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
@@ -61,7 +61,12 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     authorization::authorize(server, &user, info)?;
     let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = resources::strategy(resource.group, resource.name);
-    let call = Call { server, resource, strategy, info, query, headers: &parts.headers, user: &user, now };
+    let delivery = match peer {
+        Peer::Trusted(_) => Delivery::Shared,
+        Peer::Tls { .. } => Delivery::Copied,
+    };
+    let headers = &parts.headers;
+    let call = Call { server, resource, strategy, info, query, headers, user: &user, now, delivery };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }

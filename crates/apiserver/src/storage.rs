@@ -119,13 +119,19 @@ const METADATA: &[u8] = b"\"metadata\":{";
 /// Room that a resource version takes at most.
 pub(crate) const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
 
+/// Where the members of the metadata begin in stored bytes.
+pub(crate) fn members_offset(stored: &[u8]) -> Option<usize> {
+    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
+    let position = stored.windows(METADATA.len()).position(|window| window == METADATA)?;
+    Some(position + METADATA.len())
+}
+
 /// Appends stored bytes with their resource version put in.
 pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
     into.reserve(stored.len() + RESOURCE_VERSION_SIZE);
-    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
-    match stored.windows(METADATA.len()).position(|window| window == METADATA) {
-        Some(position) => {
-            let (head, tail) = stored.split_at(position + METADATA.len());
+    match members_offset(stored) {
+        Some(offset) => {
+            let (head, tail) = stored.split_at(offset);
             into.put_slice(head);
             put_members(into, tail, revision);
         }
@@ -135,10 +141,15 @@ pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
 
 /// Appends the members of metadata and what follows them, the resource version first.
 pub(crate) fn put_members(into: &mut BytesMut, members: &[u8], revision: Revision) {
+    put_version(into, members, revision);
+    into.put_slice(members);
+}
+
+/// Appends the resource version, with the comma that is needed before these members.
+pub(crate) fn put_version(into: &mut BytesMut, members: &[u8], revision: Revision) {
     use std::fmt::Write as _;
     let comma = if members.first() == Some(&b'}') { "" } else { "," };
     let _ = write!(into, "\"resourceVersion\":\"{revision}\"{comma}");
-    into.put_slice(members);
 }
 
 /// Stored bytes with their resource version put in.

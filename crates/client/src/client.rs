@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_api::typed::{List, Object};
 use serde_json::{Value, json};
@@ -208,6 +208,18 @@ impl Client {
         content_type: &str,
         body: Bytes,
     ) -> Result<Body, Error> {
+        self.answer(method, path, accept, content_type, body).await.map(Response::into_body)
+    }
+
+    /// Sends a request and returns a good answer; a bad one becomes an error.
+    pub(crate) async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Response<Body>, Error> {
         let mut request = Request::builder().method(method.clone()).uri(path).header(ACCEPT, accept);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
@@ -215,7 +227,7 @@ impl Client {
         let request = request.body(body).map_err(|source| Error::Request { path: path.to_owned(), source })?;
         let (head, body) = self.transport.send(request).await?.into_parts();
         if head.status.is_success() {
-            return Ok(body);
+            return Ok(Response::from_parts(head, body));
         }
         let body = collect(body).await.map_err(|source| Error::Transport { method, path: path.to_owned(), source })?;
         Err(Status::from_answer(head.status, &body).into())

@@ -29,3 +29,11 @@ pub trait Transport: Debug + Send + Sync + 'static {
 pub fn body_of(bytes: impl Into<Bytes>) -> Body {
     http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
+
+/// An extension of an answer: the frames of its body are those of a server in this process.
+///
+/// Each event of a watch is then one frame, or three: what comes before the members of the
+/// metadata, these and the rest of the object as the server's store keeps them, and the end of the
+/// line. Whoever keeps the second shares memory with the store.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedFrames;

@@ -8,9 +8,9 @@ use portolan_api::typed::Object;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::body::Lines;
+use crate::body::{Framing, Line, Lines};
 use crate::error::{Error, Status};
-use crate::transport::Body;
+use crate::transport::{Body, SharedFrames};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub struct WatchStream<K> {
 
 impl<K: Object> WatchStream<K> {
     pub(crate) fn new(path: String, body: Body) -> Self {
-        Self { lines: RawWatch::new(path, body), kind: PhantomData }
+        Self { lines: RawWatch { path, lines: Lines::new(body, Framing::Any) }, kind: PhantomData }
     }
 
     /// The next change; `None` when the server ended the watch in good order.
@@ -50,7 +50,7 @@ impl<K: Object> WatchStream<K> {
     /// [`Error::Status`] if the server reports a failure in the stream, for example an expired
     /// revision; [`Error::Transport`] if the connection broke. The stream is over after either.
     pub async fn next(&mut self) -> Result<Option<WatchEvent<K>>, Error> {
-        let Some(line) = self.lines.next().await? else { return Ok(None) };
+        let Some(line) = self.lines.next().await?.map(RawLine::into_whole) else { return Ok(None) };
         let event = line.parse()?;
         let object = |raw: &RawValue| {
             K::decode(raw.get().as_bytes()).map_err(|source| Error::Decode { path: line.path.clone(), source })
@@ -77,6 +77,13 @@ pub(crate) struct RawWatch {
 #[derive(Debug)]
 pub(crate) struct RawLine {
     path: String,
+    line: Line,
+}
+
+/// A line in one piece.
+#[derive(Debug)]
+pub(crate) struct WholeLine {
+    path: String,
     bytes: Bytes,
 }
 
@@ -90,8 +97,9 @@ pub(crate) enum RawEvent<'a> {
 }
 
 impl RawWatch {
-    pub(crate) fn new(path: String, body: Body) -> Self {
-        Self { path, lines: Lines::new(body) }
+    pub(crate) fn new(path: String, answer: http::Response<Body>) -> Self {
+        let framing = answer.extensions().get::<SharedFrames>().map_or(Framing::Any, |_| Framing::Shared);
+        Self { path, lines: Lines::new(answer.into_body(), framing) }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<RawLine>, Error> {
@@ -100,11 +108,25 @@ impl RawWatch {
             path: self.path.clone(),
             source,
         })?;
-        Ok(line.map(|bytes| RawLine { path: self.path.clone(), bytes }))
+        Ok(line.map(|line| RawLine { path: self.path.clone(), line }))
     }
 }
 
 impl RawLine {
+    /// The pieces of the line, if it is in pieces.
+    pub(crate) fn pieces(&self) -> Option<&[Bytes; 3]> {
+        match &self.line {
+            Line::Whole(_) => None,
+            Line::Pieces(pieces) => Some(pieces),
+        }
+    }
+
+    pub(crate) fn into_whole(self) -> WholeLine {
+        WholeLine { path: self.path, bytes: self.line.into_whole() }
+    }
+}
+
+impl WholeLine {
     pub(crate) fn parse(&self) -> Result<RawEvent<'_>, Error> {
         #[derive(Deserialize)]
         struct Line<'a> {

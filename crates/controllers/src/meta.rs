@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use portolan_api::encoded::Header;
+use portolan_api::encoded::{Header, string_at};
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Timestamp;
-use portolan_client::Key;
+use portolan_client::{Encoded, Key};
 use serde_json::{Value, json};
 
 /// The reference by which `owner` controls another object.
@@ -37,6 +37,20 @@ pub(crate) fn controller_of<K: Object>(object: &K) -> Option<&OwnerReference> {
 pub(crate) fn controller_key<K: Object>(object: &impl Object) -> Option<Key> {
     let owner = controller_of(object)?;
     (owner.kind == K::KIND && owner.api_version == K::API_VERSION).then(|| Key::new(object.namespace(), &owner.name))
+}
+
+/// The key of the controlling owner of an encoded object, if it is of kind `K`.
+pub(crate) fn encoded_controller_key<K: Object>(object: &Encoded<'_>) -> Option<Key> {
+    let owner = object.controller()?;
+    let text = |name| string_at(owner, &[name]);
+    let is_kind = text("kind").as_deref() == Some(K::KIND) && text("apiVersion").as_deref() == Some(K::API_VERSION);
+    Some(Key::new(&*object.header().namespace, text("name").filter(|_| is_kind)?))
+}
+
+/// The labels of an object that may be selected; read only if there is somebody who selects.
+pub(crate) fn selectable_labels(object: &Encoded<'_>) -> BTreeMap<String, String> {
+    let labels = object.header().labels();
+    labels.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
 }
 
 /// Whether somebody asked for its deletion.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use portolan_apiserver::{Peer, Server};
-use portolan_client::{Body, Error, Transport, body_of};
+use portolan_client::{Body, Error, SharedFrames, Transport, body_of};
 use portolan_identity::User;
 
 /// A transport for one identity.
@@ -31,6 +31,8 @@ impl std::fmt::Debug for InProcess {
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Error> {
-        Ok(self.server.handle(request.map(body_of), Peer::Trusted(self.user.clone())).await)
+        let mut answer = self.server.handle(request.map(body_of), Peer::Trusted(self.user.clone())).await;
+        answer.extensions_mut().insert(SharedFrames);
+        Ok(answer)
     }
 }

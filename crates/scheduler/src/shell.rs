@@ -48,7 +48,14 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     }
     let (pod_keys, node_keys) = (WorkQueue::new(), WorkQueue::new());
     nodes.feed(&node_keys, |node| vec![Key::of(node)]);
-    pods.feed(&pod_keys, |pod| vec![Key::of(pod)]);
+    // Pods that wait for another scheduler concern nobody here until they have a node.
+    let ours = config.name.clone();
+    pods.feed_encoded(&pod_keys, move |pod| {
+        let spec = |field| pod.text(&["spec", field]).unwrap_or_default();
+        let concerned =
+            !spec("nodeName").is_empty() || matches!(&*spec("schedulerName"), name if name.is_empty() || name == ours);
+        concerned.then(|| pod.key()).into_iter().collect()
+    });
     let events = EventRecorder::with_clock(config.client.clone(), &config.name, "", config.clock.clone());
     let mut scheduler = Scheduler {
         config,

@@ -13,6 +13,11 @@ impl<'a> Fields<'a> {
         (object.first() == Some(&b'{')).then(|| Self { rest: &object[1..] })
     }
 
+    /// The fields from the first one on, without the `{` before it.
+    pub(super) fn from_first(fields: &'a [u8]) -> Self {
+        Self { rest: fields }
+    }
+
     /// The next key (raw, without quotes) and value; `Some(None)` at the end, `None` if malformed.
     #[allow(clippy::option_option)]
     pub(super) fn next(&mut self) -> Option<Option<(&'a [u8], &'a [u8])>> {
@@ -27,6 +32,31 @@ impl<'a> Fields<'a> {
         let length = value_length(rest)?;
         self.rest = &rest[length..];
         Some(Some((key, &rest[..length])))
+    }
+}
+
+/// The items of an encoded list, up to the first that is malformed.
+pub(super) struct Items<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn of(list: &'a [u8]) -> Self {
+        Self { rest: list.strip_prefix(b"[").unwrap_or_default() }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest.strip_prefix(b",").unwrap_or(self.rest);
+        if rest.first() == Some(&b']') {
+            return None;
+        }
+        let (item, rest) = rest.split_at(value_length(rest)?);
+        self.rest = rest;
+        Some(item)
     }
 }
 

@@ -43,6 +43,35 @@ fn reads_paths() {
 }
 
 #[test]
+fn reads_lists_and_owners() {
+    let owners = br#"{"metadata":{"ownerReferences":[{"uid":"a"},{"controller":true,"uid":"]"}]}}"#;
+    assert_eq!(string_at(controller(owners).expect("one controls"), &["uid"]).as_deref(), Some("]"));
+    assert_eq!(controller(br#"{"metadata":{"ownerReferences":[]}}"#), None);
+    for (list, expected) in [("[]", ""), ("[1,\"a,\",{\"b\":[2]}]", "1 \"a,\" {\"b\":[2]}"), ("[1,", "1"), ("", "")] {
+        let items: Vec<_> = items(list.as_bytes()).map(String::from_utf8_lossy).collect();
+        assert_eq!(items.join(" "), expected);
+    }
+}
+
+#[test]
+fn reads_the_members_of_metadata() {
+    for (members, without) in [
+        (r#""managedFields":[{"a":"}"}],"name":"a"},"spec":1}"#, r#""name":"a"},"spec":1}"#),
+        (r#""name":"a","managedFields":[]},"spec":1}"#, r#""name":"a"},"spec":1}"#),
+        (r#""name":"a","managedFields":[],"uid":"u"}}"#, r#""name":"a","uid":"u"}}"#),
+        (r#""managedFields":[{}]}}"#, "}}"),
+        (r#""name":"a"}}"#, r#""name":"a"}}"#),
+        ("}}", "}}"),
+    ] {
+        let found = Members::scan(members.as_bytes()).expect("members");
+        let rest = [&members[..found.managers.start], &members[found.managers.end..]].concat();
+        assert_eq!(rest, without);
+        assert_eq!(found.name, if members.contains("name") { "a" } else { "" });
+    }
+    assert_eq!(Members::scan(br#""name":"a""#), None);
+}
+
+#[test]
 fn puts_the_resource_version_where_it_belongs() {
     let mut without_uid = pod();
     without_uid["metadata"].as_object_mut().expect("object").remove("uid");

@@ -46,6 +46,16 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) user: &'a User,
     pub(crate) now: Timestamp,
+    pub(crate) delivery: Delivery,
+}
+
+/// How the events of a watch reach the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// As bytes of their own, to be sent.
+    Copied,
+    /// In this process: in pieces of which one is the store's own memory.
+    Shared,
 }
 
 impl<'a> Call<'a> {

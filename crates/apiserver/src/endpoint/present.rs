@@ -96,11 +96,16 @@ fn to_bytes(value: &Value) -> Result<Bytes, Status> {
 /// Appends a stored object's metadata as an object of its own: a copy of bytes, nothing is decoded.
 pub(super) fn partial(into: &mut BytesMut, stored: &[u8], revision: Revision, version: &str) {
     let metadata = encoded::raw_at(stored, &["metadata"]).unwrap_or(b"{}");
-    let head = format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{");
+    let head = partial_head(version);
     into.reserve(head.len() + metadata.len() + storage::RESOURCE_VERSION_SIZE + 1);
     into.put_slice(head.as_bytes());
     storage::put_members(into, metadata.get(1..).unwrap_or(b"}"), revision);
     into.put_u8(b'}');
+}
+
+/// What comes before the members of the metadata in such an object.
+pub(super) fn partial_head(version: &str) -> String {
+    format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{")
 }
 
 fn partial_of(mut object: Value, version: &str) -> Value {

@@ -11,15 +11,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use portolan_api::encoded;
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Call;
-use super::present::{Columns, Presenter};
+use super::present::{self, Columns, Presenter};
 use super::select::{Selection, list_options};
+use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
 use crate::negotiate::View;
 use crate::respond;
@@ -56,6 +57,7 @@ impl Call<'_> {
             selection,
             bookmarks,
             columns: Columns::Shown,
+            delivery: self.delivery,
             pending: VecDeque::new(),
             watch: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
@@ -73,8 +75,7 @@ impl Call<'_> {
                     if !source.selection.selects(entry) {
                         continue;
                     }
-                    let frame = source.frame("ADDED", &entry.value, entry.mod_revision)?;
-                    pending.push_back(frame);
+                    pending.extend(source.frame("ADDED", &entry.value, entry.mod_revision)?);
                 }
                 if initial {
                     pending.push_back(source.bookmark(state.revision, true)?);
@@ -148,6 +149,7 @@ struct WatchBody {
     selection: Selection,
     bookmarks: bool,
     columns: Columns,
+    delivery: Delivery,
     pending: VecDeque<Bytes>,
     watch: Option<Watch>,
     deadline: Pin<Box<Sleep>>,
@@ -160,9 +162,8 @@ impl WatchBody {
         match item {
             WatchItem::Events(events) => {
                 for event in &events {
-                    if let Some(frame) = self.event(event)? {
-                        self.pending.push_back(frame);
-                    }
+                    let frames = self.event(event)?;
+                    self.pending.extend(frames.into_iter().flatten());
                 }
                 Ok(true)
             }
@@ -177,8 +178,8 @@ impl WatchBody {
         }
     }
 
-    /// The frame of an event, if the watcher is to see it.
-    fn event(&mut self, event: &Event) -> Result<Option<Bytes>, Status> {
+    /// The frames of an event, if the watcher is to see it.
+    fn event(&mut self, event: &Event) -> Result<Option<Frames>, Status> {
         let revision = event.entry.mod_revision;
         let deleted = event.kind == EventKind::Delete;
         if self.selection.is_everything() {
@@ -203,26 +204,31 @@ impl WatchBody {
     }
 
     /// The frame that all watchers of whole objects share.
-    fn shared_frame(&mut self, event: &Event, kind: &'static str) -> Result<Bytes, Status> {
+    fn shared_frame(&mut self, event: &Event, kind: &'static str) -> Result<Frames, Status> {
         let revision = event.entry.mod_revision;
         let value = match (&event.kind, &event.previous) {
             (EventKind::Delete, Some(previous)) => &previous.value,
             _ => &event.entry.value,
         };
-        if self.view != View::Whole {
+        if self.view != View::Whole || self.delivery == Delivery::Shared {
             return self.frame(kind, value, revision);
         }
-        Ok(event.encoded.get_or_init(|| whole_frame(kind, value, revision)).clone())
+        Ok(Frames::from(event.encoded.get_or_init(|| whole_frame(kind, value, revision)).clone()))
     }
 
-    fn frame(&mut self, kind: &'static str, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
+    fn frame(&mut self, kind: &'static str, value: &Bytes, revision: Revision) -> Result<Frames, Status> {
+        if self.delivery == Delivery::Shared
+            && let Some(frames) = in_pieces(self.view, kind, value, revision)
+        {
+            return Ok(frames);
+        }
         if self.view == View::Whole {
-            return Ok(whole_frame(kind, value, revision));
+            return Ok(whole_frame(kind, value, revision).into());
         }
         self.presenter.now = self.clock.now();
         let object = self.presenter.object(self.view, value, revision, self.columns)?;
         self.columns = Columns::Known;
-        Ok(framed(kind, &object))
+        Ok(framed(kind, &object).into())
     }
 
     fn bookmark(&mut self, revision: Revision, ends_initial_events: bool) -> Result<Bytes, Status> {
@@ -269,6 +275,46 @@ fn error_frame(status: &Status) -> Result<Bytes, Status> {
 }
 
 const FRAME_OVERHEAD: usize = 64;
+
+/// One event as it is sent: one frame, or the pieces of [`in_pieces`].
+struct Frames([Bytes; 3]);
+
+impl From<Bytes> for Frames {
+    fn from(frame: Bytes) -> Self {
+        Self([frame, Bytes::new(), Bytes::new()])
+    }
+}
+
+impl IntoIterator for Frames {
+    type Item = Bytes;
+    type IntoIter = std::iter::Filter<std::array::IntoIter<Bytes, 3>, fn(&Bytes) -> bool>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().filter(|frame| !frame.is_empty())
+    }
+}
+
+/// An event for a reader in this process: what comes before the stored members, those members
+/// themselves without a copy, and what comes after them. `None` for forms that are not stored bytes.
+fn in_pieces(view: View, kind: &str, value: &Bytes, revision: Revision) -> Option<Frames> {
+    let mut head = BytesMut::with_capacity(4 * FRAME_OVERHEAD);
+    open(&mut head, kind);
+    let (members, end) = match view {
+        View::Whole => {
+            let offset = storage::members_offset(value)?;
+            head.put_slice(&value[..offset]);
+            (value.slice(offset..), Bytes::from_static(b"}\n"))
+        }
+        View::Metadata { version } => {
+            let metadata = encoded::raw_at(value, &["metadata"])?;
+            head.put_slice(present::partial_head(version).as_bytes());
+            (value.slice_ref(metadata.get(1..)?), Bytes::from_static(b"}}\n"))
+        }
+        View::Table { .. } => return None,
+    };
+    storage::put_version(&mut head, &members, revision);
+    Some(Frames([head.freeze(), members, end]))
+}
 
 fn whole_frame(kind: &str, value: &[u8], revision: Revision) -> Bytes {
     let mut frame = BytesMut::with_capacity(value.len() + 2 * FRAME_OVERHEAD);

@@ -1,5 +1,7 @@
 //! Copies of whole kinds, kept up to date and shared.
 
+mod encoded;
+mod kept;
 mod reflect;
 mod store;
 
@@ -18,7 +20,10 @@ use tokio::sync::{Notify, watch};
 use crate::client::Client;
 use crate::params::ResourcePath;
 use crate::queue::{Key, KeyFeed, WorkQueue};
-use store::{Form, Store, trimmed};
+use encoded::EncodedStore;
+pub use encoded::{Encoded, MetadataInformer};
+use kept::{Kept, Shared};
+use store::{Form, Slot, Store};
 
 /// How objects of a type are requested and read.
 struct Source<T> {
@@ -43,10 +48,22 @@ pub struct PartialKind {
 
 type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
 
+/// An informer as the set of them keeps it.
+#[derive(Clone)]
+struct SharedInformer {
+    typed: Arc<dyn Any + Send + Sync>,
+    encoded: Arc<dyn EncodedStore>,
+}
+
+/// Under which name the informer of all objects of a kind is found, whatever their type.
+fn whole_kind(path: &ResourcePath) -> String {
+    path.collection("")
+}
+
 /// All informers of a process: one per kind and selector, shared by everyone who asks.
 pub struct Informers {
     client: Client,
-    shared: Mutex<HashMap<String, Box<dyn Any + Send>>>,
+    shared: Mutex<HashMap<String, SharedInformer>>,
     /// Informers that were asked for and do not run yet.
     waiting: Mutex<Vec<Start>>,
     asked: Notify,
@@ -85,29 +102,40 @@ impl Informers {
             path: ResourcePath::of::<K>(),
             accept: "application/json",
             field_selector: field_selector.to_owned(),
-            form: Form { decode: K::decode, metadata: K::metadata },
+            form: Form { decode: K::decode },
         })
     }
 
-    /// The informer of the identities and metadata of a kind that is known at run time only.
-    pub fn partial(self: &Arc<Self>, kind: &PartialKind) -> Informer<PartialObject> {
-        self.obtain(Source {
-            path: ResourcePath::new(&kind.group, &kind.version, &kind.resource, kind.scope),
+    /// The identities and metadata of a kind that is known at run time only: from the informer of
+    /// its whole objects if there is one already, so that a process keeps them once.
+    pub fn partial(self: &Arc<Self>, kind: &PartialKind) -> MetadataInformer {
+        let path = ResourcePath::new(&kind.group, &kind.version, &kind.resource, kind.scope);
+        let whole = self.shared.lock().get(&whole_kind(&path)).cloned();
+        if let Some(shared) = whole {
+            return MetadataInformer(shared.encoded);
+        }
+        let informer = self.obtain::<PartialObject>(Source {
+            path,
             // A server that does not know the transformation answers with complete objects, which read as well.
             accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             field_selector: String::new(),
-            form: Form { decode: |bytes| serde_json::from_slice(bytes), metadata: |object| &object.metadata },
-        })
+            form: Form { decode: |bytes| serde_json::from_slice(bytes) },
+        });
+        MetadataInformer(informer.inner)
     }
 
     fn obtain<T: Send + Sync + 'static>(self: &Arc<Self>, source: Source<T>) -> Informer<T> {
         let id = format!("{} {} {}", type_name::<T>(), source.path.collection(""), source.field_selector);
         let mut shared = self.shared.lock();
-        if let Some(informer) = shared.get(&id).and_then(|any| any.downcast_ref::<Informer<T>>()) {
+        if let Some(informer) = shared.get(&id).and_then(|shared| shared.typed.downcast_ref::<Informer<T>>()) {
             return informer.clone();
         }
         let informer = Informer { inner: Arc::new(Inner::new(source.form)) };
-        shared.insert(id, Box::new(informer.clone()));
+        let found = SharedInformer { typed: Arc::new(informer.clone()), encoded: informer.inner.clone() };
+        if source.field_selector.is_empty() {
+            shared.insert(whole_kind(&source.path), found.clone());
+        }
+        shared.insert(id, found);
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
         let link = Link { hurry: self.hurry.subscribe(), interrupted: self.interrupted.clone(), failing: false };
@@ -165,11 +193,8 @@ impl Link {
     }
 }
 
-type MapKeys<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
-
 struct Inner<T> {
     store: parking_lot::RwLock<Store<T>>,
-    form: Form<T>,
     synced: watch::Sender<bool>,
     changes: watch::Sender<u64>,
     /// Everything up to this revision of the store has arrived.
@@ -182,11 +207,18 @@ struct Feed<T> {
     keys: MapKeys<T>,
 }
 
+type MapDecoded<T> = Box<dyn Fn(&T) -> Vec<Key> + Send + Sync>;
+
+/// Which keys an object concerns.
+enum MapKeys<T> {
+    Decoded(MapDecoded<T>),
+    Encoded(encoded::MapKeys),
+}
+
 impl<T> Inner<T> {
     fn new(form: Form<T>) -> Self {
         Self {
             store: parking_lot::RwLock::new(Store::new(form)),
-            form,
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             revision: AtomicU64::new(0),
@@ -194,30 +226,66 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Puts an object in place of the one of the same key, unless it cannot be read.
-    fn put(&self, key: &Key, encoded: &[u8]) -> Result<(), serde_json::Error> {
-        let encoded = trimmed(encoded);
-        let object = Arc::new((self.form.decode)(&encoded)?);
+    /// Puts an object in place of the one of the same key.
+    fn put(&self, key: &Key, encoded: &[u8]) {
+        self.put_kept(key, |_| Kept::of(encoded));
+    }
+
+    /// Puts an object that shares its memory in place of the one of the same key.
+    fn put_shared(&self, key: &Key, opening: &[u8], object: Shared) {
+        self.put_kept(key, |store| store.keep(opening, object));
+    }
+
+    fn put_kept(&self, key: &Key, keep: impl FnOnce(&mut Store<T>) -> Kept) {
         // The feeds lock is held over the change, so that a feed that is just being added sees the
         // object either in the store or as a change.
         let mut feeds = self.feeds.lock();
-        let old = self.store.write().insert(key, encoded, object.clone());
-        Self::announce(&mut feeds, [old.as_deref(), Some(&object)]);
-        Ok(())
+        let old = {
+            let mut store = self.store.write();
+            let kept = keep(&mut store);
+            store.insert(key, kept)
+        };
+        self.announce(&mut feeds, key, old.as_ref());
     }
 
     fn remove(&self, key: &Key) {
         let mut feeds = self.feeds.lock();
         let old = self.store.write().remove(key);
-        Self::announce(&mut feeds, [old.as_deref(), None]);
+        self.announce(&mut feeds, key, old.as_ref());
     }
 
-    fn announce(feeds: &mut Vec<Feed<T>>, versions: [Option<&T>; 2]) {
-        feeds.retain(|feed| {
-            let Some(queue) = feed.queue.upgrade() else { return false };
-            queue.add(versions.into_iter().flatten().flat_map(&feed.keys));
-            true
-        });
+    /// Tells the feeds about the version that was and the one that is.
+    fn announce(&self, feeds: &mut Vec<Feed<T>>, key: &Key, old: Option<&Slot<T>>) {
+        feeds.retain(|feed| feed.queue.upgrade().is_some());
+        if feeds.is_empty() {
+            return;
+        }
+        let mut keys = vec![Vec::new(); feeds.len()];
+        let store = self.store.read();
+        let mut look = |bytes: &[u8], decoded: &dyn Fn() -> Option<Arc<T>>| {
+            let encoded = Encoded::of(bytes);
+            let mut object = None;
+            for (feed, keys) in feeds.iter().zip(&mut keys) {
+                match &feed.keys {
+                    MapKeys::Encoded(map) => keys.extend(encoded.iter().flat_map(map)),
+                    MapKeys::Decoded(map) => {
+                        // Decoded once for all of them, and only if one of them wants that.
+                        let object = object.get_or_insert_with(decoded);
+                        keys.extend(object.iter().flat_map(|object| map(object)));
+                    }
+                }
+            }
+        };
+        if let Some(old) = old {
+            store.show_slot(old, |bytes| look(bytes, &|| old.decoded().cloned().or_else(|| store.decode(bytes))));
+        }
+        store.show(&key.namespace, &key.name, |bytes| look(bytes, &|| store.get(&key.namespace, &key.name)));
+        drop(store);
+        for (feed, keys) in feeds.iter().zip(keys) {
+            if let Some(queue) = feed.queue.upgrade().filter(|_| !keys.is_empty()) {
+                queue.add(keys);
+            }
+        }
     }
 
     /// Notes up to where everything has arrived. Of a server whose versions are no numbers nothing is known.
@@ -339,11 +407,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     /// The keys of changed objects; begins with all.
     pub fn keys(&self) -> KeyFeed {
         let queue = WorkQueue::new();
-        let metadata = self.inner.form.metadata;
-        self.feed(&queue, move |object| {
-            let metadata = metadata(object);
-            vec![Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())]
-        });
+        self.feed_encoded(&queue, |object| vec![object.key()]);
         KeyFeed(queue)
     }
 
@@ -357,7 +421,13 @@ impl<T: Send + Sync + 'static> Informer<T> {
         for key in self.all_keys() {
             queue.add(self.get(&key.namespace, &key.name).iter().flat_map(|object| keys(object)));
         }
-        feeds.push(Feed { queue: queue.downgrade(), keys: Box::new(keys) });
+        feeds.push(Feed { queue: queue.downgrade(), keys: MapKeys::Decoded(Box::new(keys)) });
+    }
+
+    /// Like [`Informer::feed`], from the encoded objects: where most objects concern nobody, they
+    /// are not decoded.
+    pub fn feed_encoded(&self, queue: &WorkQueue, keys: impl Fn(&Encoded<'_>) -> Vec<Key> + Send + Sync + 'static) {
+        self.inner.feed_encoded(queue, Box::new(keys));
     }
 }
 

@@ -11,6 +11,7 @@ use portolan_base::{Backoff, Shutdown};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::kept::{Change, SharedEvent};
 use super::{Inner, Link, Source};
 use crate::client::Client;
 use crate::error::Error;
@@ -106,9 +107,9 @@ impl<T: Send + Sync + 'static> Reflector<T> {
 
     async fn open(&mut self, params: &WatchParams) -> Result<RawWatch, Error> {
         let path = params.on(&self.source.path.collection(""));
-        let body = self.client.stream(Method::GET, &path, self.source.accept, "", Bytes::new()).await?;
+        let answer = self.client.answer(Method::GET, &path, self.source.accept, "", Bytes::new()).await?;
         self.link.note(false);
-        Ok(RawWatch::new(path, body))
+        Ok(RawWatch::new(path, answer))
     }
 
     /// Receives everything that exists, then follows.
@@ -121,7 +122,20 @@ impl<T: Send + Sync + 'static> Reflector<T> {
         let mut watch = self.open(&params).await?;
         let mut present = BTreeSet::new();
         while let Some(line) = watch.next().await? {
-            match line.parse()? {
+            if let Some(SharedEvent { change, key, opening, object }) = line.pieces().and_then(SharedEvent::read) {
+                match change {
+                    Change::Put => {
+                        self.inner.put_shared(&key, &opening, object);
+                        present.insert(key);
+                    }
+                    Change::Delete => {
+                        self.inner.remove(&key);
+                        present.remove(&key);
+                    }
+                }
+                continue;
+            }
+            match line.into_whole().parse()? {
                 RawEvent::Added(object) | RawEvent::Modified(object) => {
                     present.insert(self.put(object)?);
                 }
@@ -201,7 +215,16 @@ impl<T: Send + Sync + 'static> Reflector<T> {
 
     async fn continue_with(&self, mut watch: RawWatch, resource_version: &mut String) -> Result<(), Error> {
         while let Some(line) = watch.next().await? {
-            match line.parse()? {
+            if let Some(SharedEvent { change, key, opening, object }) = line.pieces().and_then(SharedEvent::read) {
+                *resource_version = object.revision.to_string();
+                match change {
+                    Change::Put => self.inner.put_shared(&key, &opening, object),
+                    Change::Delete => self.inner.remove(&key),
+                }
+                self.inner.publish();
+                continue;
+            }
+            match line.into_whole().parse()? {
                 RawEvent::Added(object) | RawEvent::Modified(object) => {
                     let (_, version) = self.identify(object)?;
                     self.put(object)?;
@@ -238,7 +261,7 @@ impl<T: Send + Sync + 'static> Reflector<T> {
     fn put(&self, raw: &RawValue) -> Result<Key, Error> {
         let (key, version) = self.identify(raw)?;
         if !self.inner.store.read().has(&key, &version) {
-            self.inner.put(&key, raw.get().as_bytes()).map_err(|source| self.undecodable(source))?;
+            self.inner.put(&key, raw.get().as_bytes());
         }
         Ok(key)
     }

@@ -1,15 +1,16 @@
 //! The objects of an informer and its indexes.
 //!
 //! A decoded object takes ten times the memory of its bytes, and most objects of a large cluster are
-//! looked at once. So the bytes are kept of all objects, and the decoded form of those that
-//! changed last.
+//! looked at once or never. So the bytes are kept of all objects, and the decoded form of those that
+//! somebody asked for last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use portolan_api::encoded::{raw_at, string_at};
+use parking_lot::Mutex;
+use portolan_api::encoded::{controller, raw_at, string_at};
 
+use super::kept::{Kept, Opening, Shared};
 use crate::queue::Key;
 
 /// How many decoded objects are kept. Small clusters have no more, so there each version of an
@@ -20,7 +21,6 @@ const DECODED: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Form<T> {
     pub(super) decode: fn(&[u8]) -> Result<T, serde_json::Error>,
-    pub(super) metadata: fn(&T) -> &ObjectMeta,
 }
 
 impl<T> Clone for Form<T> {
@@ -37,9 +37,12 @@ pub(super) struct Store<T> {
     form: Form<T>,
     namespaces: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Slot<T>>>,
     owners: HashMap<Arc<str>, BTreeSet<Place>>,
-    orphans: HashMap<Arc<str>, BTreeSet<Place>>,
+    /// Names of objects without a controlling owner, by namespace.
+    orphans: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// What the bytes of all shared objects begin with.
+    opening: Option<Opening>,
     /// Where decoded objects are, the oldest first. May name objects that are gone.
-    decoded: VecDeque<Place>,
+    decoded: Mutex<VecDeque<Place>>,
     capacity: usize,
     count: usize,
 }
@@ -47,16 +50,19 @@ pub(super) struct Store<T> {
 /// Namespace and name, sharing the texts of the map.
 type Place = (Arc<str>, Arc<str>);
 
+/// One version of an object.
 #[derive(Debug)]
-struct Slot<T> {
-    encoded: Box<[u8]>,
-    decoded: Option<Arc<T>>,
+pub(super) struct Slot<T> {
+    kept: Kept,
+    decoded: OnceLock<Arc<T>>,
     owner: Option<Arc<str>>,
 }
 
-fn controller(metadata: &ObjectMeta) -> Option<&str> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
+impl<T> Slot<T> {
+    /// The decoded form, if somebody asked for it.
+    pub(super) fn decoded(&self) -> Option<&Arc<T>> {
+        self.decoded.get()
+    }
 }
 
 /// The bytes without `metadata.managedFields`, which is often half of an object and which only the
@@ -89,15 +95,32 @@ impl<T> Store<T> {
             namespaces: BTreeMap::new(),
             owners: HashMap::new(),
             orphans: HashMap::new(),
-            decoded: VecDeque::new(),
+            opening: None,
+            decoded: Mutex::default(),
             capacity,
             count: 0,
         }
     }
 
-    /// Puts an object in, in both forms, and returns the one it replaces.
-    pub(super) fn insert(&mut self, key: &Key, encoded: Box<[u8]>, object: Arc<T>) -> Option<Arc<T>> {
-        let old = self.get(&key.namespace, &key.name);
+    /// Keeps an object that shares its memory, or its bytes if it does not begin like the others.
+    pub(super) fn keep(&mut self, opening: &[u8], object: Shared) -> Kept {
+        let known = self.opening.get_or_insert_with(|| opening.into());
+        if **known == *opening { Kept::Shared(object) } else { Kept::whole(&object, opening) }
+    }
+
+    /// The bytes of a version in one piece.
+    pub(super) fn bytes<'a>(&self, kept: &'a Kept, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        kept.bytes(self.opening.as_deref().unwrap_or_default(), scratch)
+    }
+
+    /// Puts a version in and returns the one it replaces.
+    pub(super) fn insert(&mut self, key: &Key, kept: Kept) -> Option<Slot<T>> {
+        let mut scratch = Vec::new();
+        let owner = controller(self.bytes(&kept, &mut scratch)).and_then(|owner| string_at(owner, &["uid"]));
+        let owner: Option<Arc<str>> = owner.map(|uid| {
+            let known = self.owners.get_key_value(&*uid);
+            known.map_or_else(|| (*uid).into(), |(known, _)| known.clone())
+        });
         let place = match self.disown(key) {
             Some(place) => place,
             None => {
@@ -107,34 +130,27 @@ impl<T> Store<T> {
                 (namespace, key.name.as_str().into())
             }
         };
-        let owner: Option<Arc<str>> = controller((self.form.metadata)(&object)).map(|uid| {
-            let known = self.owners.get_key_value(uid);
-            known.map_or_else(|| uid.into(), |(known, _)| known.clone())
-        });
         match &owner {
             Some(owner) => self.owners.entry(owner.clone()).or_default().insert(place.clone()),
-            None => self.orphans.entry(place.0.clone()).or_default().insert(place.clone()),
+            None => self.orphans.entry(place.0.clone()).or_default().insert(place.1.clone()),
         };
-        let slot = Slot { encoded, decoded: Some(object), owner };
-        let replaced = self.namespaces.entry(place.0.clone()).or_default().insert(place.1.clone(), slot);
-        if replaced.is_none_or(|replaced| replaced.decoded.is_none()) {
-            self.remember(place);
-        }
-        old
+        self.forget();
+        let slot = Slot { kept, decoded: OnceLock::new(), owner };
+        self.namespaces.entry(place.0).or_default().insert(place.1, slot)
     }
 
-    /// Notes that the object at a place is decoded, and forgets the oldest one beyond the capacity.
-    fn remember(&mut self, place: Place) {
-        self.decoded.push_back(place);
-        while self.decoded.len() > self.capacity {
-            let Some((namespace, name)) = self.decoded.pop_front() else { return };
+    /// Forgets the oldest decoded objects beyond the capacity.
+    fn forget(&mut self) {
+        let decoded = self.decoded.get_mut();
+        while decoded.len() > self.capacity {
+            let Some((namespace, name)) = decoded.pop_front() else { return };
             if let Some(slot) = self.namespaces.get_mut(&namespace).and_then(|objects| objects.get_mut(&name)) {
-                slot.decoded = None;
+                slot.decoded.take();
             }
         }
     }
 
-    pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<T>> {
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Slot<T>> {
         self.disown(key)?;
         let objects = self.namespaces.get_mut(key.namespace.as_str())?;
         let old = objects.remove(key.name.as_str())?;
@@ -142,7 +158,7 @@ impl<T> Store<T> {
             self.namespaces.remove(key.namespace.as_str());
         }
         self.count -= 1;
-        self.read(&old)
+        Some(old)
     }
 
     /// Takes an object out of the index of owners.
@@ -150,57 +166,106 @@ impl<T> Store<T> {
         let (namespace, objects) = self.namespaces.get_key_value(key.namespace.as_str())?;
         let (name, slot) = objects.get_key_value(key.name.as_str())?;
         let place = (namespace.clone(), name.clone());
-        let (index, owner) = match &slot.owner {
-            Some(owner) => (&mut self.owners, owner),
-            None => (&mut self.orphans, namespace),
-        };
-        if let Some(owned) = index.get_mut(owner) {
-            owned.remove(&place);
-            if owned.is_empty() {
-                index.remove(owner);
+        match &slot.owner {
+            Some(owner) => {
+                if let Some(owned) = self.owners.get_mut(owner) {
+                    owned.remove(&place);
+                    if owned.is_empty() {
+                        self.owners.remove(&owner.clone());
+                    }
+                }
+            }
+            None => {
+                if let Some(names) = self.orphans.get_mut(namespace) {
+                    names.remove(name);
+                    if names.is_empty() {
+                        self.orphans.remove(namespace);
+                    }
+                }
             }
         }
         Some(place)
     }
 
-    fn read(&self, slot: &Slot<T>) -> Option<Arc<T>> {
-        if let Some(object) = &slot.decoded {
-            return Some(object.clone());
-        }
-        match (self.form.decode)(&slot.encoded) {
+    /// Decodes bytes that an informer keeps.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Option<Arc<T>> {
+        match (self.form.decode)(bytes) {
             Ok(object) => Some(Arc::new(object)),
             Err(error) => {
-                // It was decoded before it was put in.
-                tracing::error!("an object can no longer be decoded: {error}");
+                tracing::error!("an object cannot be decoded and is left out: {error}");
                 None
             }
         }
     }
 
-    fn slot(&self, namespace: &str, name: &str) -> Option<&Slot<T>> {
-        self.namespaces.get(namespace)?.get(name)
+    /// The decoded form; kept if `wanted`, or as long as there is room.
+    fn read(&self, namespace: &Arc<str>, name: &Arc<str>, slot: &Slot<T>, wanted: Wanted) -> Option<Arc<T>> {
+        if let Some(object) = slot.decoded.get() {
+            return Some(object.clone());
+        }
+        let object = self.decode(self.bytes(&slot.kept, &mut Vec::new()))?;
+        let mut decoded = self.decoded.lock();
+        if (wanted == Wanted::Itself || decoded.len() < self.capacity) && slot.decoded.set(object.clone()).is_ok() {
+            decoded.push_back((namespace.clone(), name.clone()));
+        }
+        Some(object)
+    }
+
+    fn slot(&self, namespace: &str, name: &str) -> Option<(&Arc<str>, &Arc<str>, &Slot<T>)> {
+        let (namespace, objects) = self.namespaces.get_key_value(namespace)?;
+        let (name, slot) = objects.get_key_value(name)?;
+        Some((namespace, name, slot))
     }
 
     /// Whether this version of an object is there already.
     pub(super) fn has(&self, key: &Key, resource_version: &str) -> bool {
-        self.slot(&key.namespace, &key.name).is_some_and(|slot| {
-            string_at(&slot.encoded, &["metadata", "resourceVersion"]).is_some_and(|found| found == resource_version)
+        self.slot(&key.namespace, &key.name).is_some_and(|(.., slot)| match slot.kept.revision() {
+            Some(revision) => resource_version.parse() == Ok(revision),
+            None => {
+                let mut scratch = Vec::new();
+                let found = string_at(self.bytes(&slot.kept, &mut scratch), &["metadata", "resourceVersion"]);
+                found.is_some_and(|found| found == resource_version)
+            }
         })
     }
 
+    /// Shows the bytes of an object.
+    pub(super) fn show<R>(&self, namespace: &str, name: &str, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let (.., slot) = self.slot(namespace, name)?;
+        Some(look(self.bytes(&slot.kept, &mut Vec::new())))
+    }
+
+    /// Shows the bytes of a version that was taken out.
+    pub(super) fn show_slot<R>(&self, slot: &Slot<T>, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self.bytes(&slot.kept, &mut Vec::new()))
+    }
+
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
-        self.read(self.slot(namespace, name)?)
+        let (namespace, name, slot) = self.slot(namespace, name)?;
+        self.read(namespace, name, slot, Wanted::Itself)
     }
 
     /// The objects whose bytes please `keep`, of one namespace or of all.
     pub(super) fn filter(&self, namespace: Option<&str>, keep: impl Fn(&[u8]) -> bool) -> Vec<Arc<T>> {
-        let all = self.namespaces.iter().filter(|(found, _)| namespace.is_none_or(|wanted| wanted == &***found));
-        let slots = all.flat_map(|(_, objects)| objects.values()).filter(|slot| keep(&slot.encoded));
-        slots.filter_map(|slot| self.read(slot)).collect()
+        let mut scratch = Vec::new();
+        let mut found = Vec::new();
+        for (namespace, objects) in
+            self.namespaces.iter().filter(|(it, _)| namespace.is_none_or(|wanted| wanted == &***it))
+        {
+            for (name, slot) in objects {
+                if keep(self.bytes(&slot.kept, &mut scratch)) {
+                    found.extend(self.read(namespace, name, slot, Wanted::AmongOthers));
+                }
+            }
+        }
+        found
     }
 
     pub(super) fn list(&self) -> Vec<Arc<T>> {
-        self.filter(None, |_| true)
+        let all = self.namespaces.iter();
+        let slots =
+            all.flat_map(|(namespace, objects)| objects.iter().map(move |(name, slot)| (namespace, name, slot)));
+        slots.filter_map(|(namespace, name, slot)| self.read(namespace, name, slot, Wanted::AmongOthers)).collect()
     }
 
     pub(super) fn keys(&self) -> Vec<Key> {
@@ -211,22 +276,27 @@ impl<T> Store<T> {
     }
 
     pub(super) fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
-        let objects = self.namespaces.get(namespace).into_iter().flat_map(BTreeMap::values);
-        objects.filter_map(|slot| self.read(slot)).collect()
+        let Some((namespace, objects)) = self.namespaces.get_key_value(namespace) else { return Vec::new() };
+        objects.iter().filter_map(|(name, slot)| self.read(namespace, name, slot, Wanted::AmongOthers)).collect()
     }
 
     pub(super) fn controlled_by(&self, uid: &str) -> Vec<Arc<T>> {
-        self.at(self.owners.get(uid), |_| true)
+        let places = self.owners.get(uid).into_iter().flatten();
+        let slots = places.filter_map(|(namespace, name)| self.slot(namespace, name));
+        slots.filter_map(|(namespace, name, slot)| self.read(namespace, name, slot, Wanted::AmongOthers)).collect()
     }
 
     /// The objects of a namespace without a controlling owner whose bytes please `keep`.
     pub(super) fn orphans(&self, namespace: &str, keep: impl Fn(&[u8]) -> bool) -> Vec<Arc<T>> {
-        self.at(self.orphans.get(namespace), keep)
-    }
-
-    fn at(&self, places: Option<&BTreeSet<Place>>, keep: impl Fn(&[u8]) -> bool) -> Vec<Arc<T>> {
-        let slots = places.into_iter().flatten().filter_map(|(namespace, name)| self.slot(namespace, name));
-        slots.filter(|slot| keep(&slot.encoded)).filter_map(|slot| self.read(slot)).collect()
+        let mut scratch = Vec::new();
+        let names = self.orphans.get(namespace).into_iter().flatten();
+        let mut found = Vec::new();
+        for (namespace, name, slot) in names.filter_map(|name| self.slot(namespace, name)) {
+            if keep(self.bytes(&slot.kept, &mut scratch)) {
+                found.extend(self.read(namespace, name, slot, Wanted::AmongOthers));
+            }
+        }
+        found
     }
 
     pub(super) fn len(&self) -> usize {
@@ -234,22 +304,37 @@ impl<T> Store<T> {
     }
 }
 
+/// What somebody asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// This object.
+    Itself,
+    /// One of a list, which may be longer than there is room for decoded objects.
+    AmongOthers,
+}
+
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use serde_json::json;
 
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Decoded {
+        metadata: ObjectMeta,
+    }
+
     const FORM: Form<ObjectMeta> =
-        Form { decode: |bytes| serde_json::from_slice(bytes), metadata: |metadata| metadata };
+        Form { decode: |bytes| serde_json::from_slice(bytes).map(|decoded: Decoded| decoded.metadata) };
 
     fn insert(store: &mut Store<ObjectMeta>, name: &str, owner: Option<&str>) {
         let owners =
             owner.map(|uid| json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": uid, "controller": true}));
         let owners: Vec<_> = owners.into_iter().collect();
-        let encoded = json!({"name": name, "namespace": "n", "ownerReferences": owners}).to_string();
-        let object = (store.form.decode)(encoded.as_bytes()).expect("is metadata");
-        store.insert(&Key::new("n", name), encoded.into_bytes().into(), Arc::new(object));
+        let encoded = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}}).to_string();
+        let old = store.insert(&Key::new("n", name), Kept::of(encoded.as_bytes()));
+        assert!(old.is_none_or(|old| old.owner.is_none_or(|owner| &*owner == "u")));
     }
 
     fn names(objects: &[Arc<ObjectMeta>]) -> Vec<&str> {
@@ -269,7 +354,7 @@ mod tests {
             assert_eq!(owned(&store), ("a".into(), "b".into(), 2));
             insert(&mut store, "a", Some("u"));
             assert_eq!(owned(&store), (String::new(), "a b".into(), 2));
-            assert_eq!(store.remove(&Key::new("n", "b")).and_then(|old| old.name.clone()).as_deref(), Some("b"));
+            assert!(store.remove(&Key::new("n", "b")).is_some());
             insert(&mut store, "a", None);
             assert_eq!(owned(&store), ("a".into(), String::new(), 1));
         }
@@ -280,9 +365,11 @@ mod tests {
         let mut store = Store::with_capacity(FORM, 2);
         for name in ["a", "b", "a", "c", "b", "d"] {
             insert(&mut store, name, None);
+            assert!(store.get("n", name).is_some());
         }
-        let slots: Vec<_> = store.namespaces["n"].values().map(|slot| slot.decoded.is_some()).collect();
-        assert_eq!(slots.iter().filter(|decoded| **decoded).count(), 2);
+        insert(&mut store, "d", None);
+        let slots: Vec<_> = store.namespaces["n"].values().map(|slot| slot.decoded.get().is_some()).collect();
+        assert!(slots.iter().filter(|decoded| **decoded).count() <= 2);
         assert_eq!(names(&store.list()), ["a", "b", "c", "d"]);
         assert_eq!(names(&store.filter(Some("n"), |bytes| bytes.windows(3).any(|part| part == b"\"c\""))), ["c"]);
     }

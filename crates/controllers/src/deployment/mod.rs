@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{adoption, controller_key, controller_of, is_deleting, phase, release};
+use crate::meta::{adoption, controller_key, controller_of, encoded_controller_key, is_deleting, phase, release};
 use plan::{Action, OldPods, View, plan};
 
 struct Controller {
@@ -57,8 +57,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     });
     // Only a rollout by the Recreate strategy waits for single pods.
     let (deployments, sets) = (controller.deployments.clone(), controller.sets.clone());
-    controller.pods.feed(&queue, move |pod| {
-        let set = controller_key::<ReplicaSet>(pod).and_then(|key| sets.get(&key.namespace, &key.name));
+    controller.pods.feed_encoded(&queue, move |pod| {
+        let set = encoded_controller_key::<ReplicaSet>(pod).and_then(|key| sets.get(&key.namespace, &key.name));
         let key = set.and_then(|set| controller_key::<Deployment>(&*set));
         let recreate = |key: &Key| deployments.get(&key.namespace, &key.name).is_some_and(|found| is_recreate(&found));
         key.filter(recreate).into_iter().collect()

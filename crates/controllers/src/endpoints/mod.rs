@@ -15,7 +15,7 @@ use portolan_client::{DeleteOptions, Error, Informer, Key, WorkQueue};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{is_deleting, labels};
+use crate::meta::{is_deleting, labels, selectable_labels};
 use addresses::addresses;
 use plan::{MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, plan_endpoints, plan_slices};
 
@@ -49,10 +49,13 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let queue = WorkQueue::new();
     controller.services.feed(&queue, |service| vec![Key::of(service)]);
     let services = controller.services.clone();
-    controller.pods.feed(&queue, move |pod| {
-        let labels = pod.metadata.labels.as_ref();
-        let services = services.in_namespace(pod.namespace());
-        services.iter().filter(|service| selects(service, labels)).map(|service| Key::of(&**service)).collect()
+    controller.pods.feed_encoded(&queue, move |pod| {
+        let services = services.in_namespace(&pod.header().namespace);
+        if services.is_empty() {
+            return Vec::new();
+        }
+        let labels = selectable_labels(pod);
+        services.iter().filter(|service| selects(service, Some(&labels))).map(|service| Key::of(&**service)).collect()
     });
     controller.slices.feed(&queue, |slice| {
         let labels = slice.metadata.labels.as_ref();

@@ -37,7 +37,7 @@ impl Node {
     }
 }
 
-/// All objects, by key and by owner.
+/// The objects that own something, are owned, or are held up; by key and by owner.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     nodes: HashMap<Key, Node>,
@@ -112,6 +112,11 @@ impl Graph {
     /// Notes that an owner was looked for and does not exist.
     pub(super) fn set_absent(&mut self, uid: &str) {
         self.absent.insert(uid.to_owned());
+    }
+
+    /// Whether an object is known, or is an owner that something known names.
+    pub(super) fn concerns(&self, key: &Key, uid: &str) -> bool {
+        self.nodes.contains_key(key) || self.dependents.contains_key(uid)
     }
 
     pub(super) fn node(&self, key: &Key) -> Option<&Node> {

@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use parking_lot::{Mutex, RwLock};
-use portolan_api::typed::{PartialObject, Scope};
+use portolan_api::typed::Scope;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown};
-use portolan_client::{ApiResource, DeleteOptions, Error, Informer, Key, PartialKind, Patch, Propagation, WorkQueue};
+use portolan_client::{
+    ApiResource, DeleteOptions, Error, Key, MetadataInformer, PartialKind, Patch, Propagation, WorkQueue,
+};
 use serde_json::json;
 
 use crate::context::Context;
@@ -24,19 +26,19 @@ const SEPARATOR: char = '|';
 
 struct Kind {
     resource: ApiResource,
-    objects: Informer<PartialObject>,
+    objects: MetadataInformer,
 }
 
 struct Controller {
     context: Context,
     /// By the path of the collection.
     kinds: RwLock<HashMap<String, Arc<Kind>>>,
-    graph: Mutex<Graph>,
+    graph: Arc<Mutex<Graph>>,
     queue: WorkQueue,
 }
 
 pub(crate) async fn run(context: Context, shutdown: Shutdown) {
-    let controller = Controller { context, kinds: RwLock::default(), graph: Mutex::default(), queue: WorkQueue::new() };
+    let controller = Controller { context, kinds: RwLock::default(), graph: Arc::default(), queue: WorkQueue::new() };
     let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
     // Without a complete view nothing may be deleted, so this comes before the loop.
     let start = async {
@@ -91,14 +93,27 @@ impl Controller {
             });
             objects.synced().await;
             self.kinds.write().insert(id.clone(), Arc::new(Kind { resource, objects: objects.clone() }));
-            objects.feed(&self.queue, move |object| {
-                let metadata = &object.metadata;
-                let namespace = metadata.namespace.as_deref().unwrap_or_default();
-                let name = metadata.name.clone().unwrap_or_default();
-                vec![Key::new(format!("{id}{SEPARATOR}{namespace}"), name)]
+            let graph = self.graph.clone();
+            objects.feed_encoded(&self.queue, move |object| {
+                let header = object.header();
+                let key = key_of(&id, &header.namespace, &header.name);
+                // What has no owner, holds nothing up and owns nothing that is known is most of a cluster.
+                let has = |field| object.has(&["metadata", field]);
+                let concerned = object.is_deleting() || has("ownerReferences") || has("finalizers");
+                (concerned || graph.lock().concerns(&key, &header.uid)).then_some(key).into_iter().collect()
             });
         }
         Ok(())
+    }
+
+    /// The owner in our copies, if it is there.
+    fn known(&self, owner: &OwnerReference, namespace: &str) -> Option<(Key, Node)> {
+        let kinds = self.kinds.read();
+        let is_its = |kind: &Kind| kind.resource.kind == owner.kind && kind.resource.api_version() == owner.api_version;
+        let (id, kind) = kinds.iter().find(|(_, kind)| is_its(kind))?;
+        let namespace = if kind.resource.scope == Scope::Cluster { "" } else { namespace };
+        let node = Node::of(&kind.objects.get(namespace, &owner.name)?.metadata);
+        (node.uid == owner.uid).then(|| (key_of(id, namespace, &owner.name), node))
     }
 
     fn locate<'a>(&self, key: &'a Key) -> Option<(Arc<Kind>, &'a str)> {
@@ -149,6 +164,12 @@ impl Controller {
             Decision::Verify(owners) => {
                 let mut found_out = false;
                 for owner in owners {
+                    if let Some((key, node)) = self.known(&owner, namespace) {
+                        let concerned = self.graph.lock().set(&key, Some(node));
+                        self.queue.add(concerned);
+                        found_out = true;
+                        continue;
+                    }
                     if !self.exists(&owner, namespace).await? {
                         self.graph.lock().set_absent(&owner.uid);
                         found_out = true;
@@ -179,6 +200,10 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+fn key_of(collection: &str, namespace: &str, name: &str) -> Key {
+    Key::new(format!("{collection}{SEPARATOR}{namespace}"), name)
 }
 
 #[async_trait]

@@ -37,8 +37,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         .feed(&queue, move |namespace| is_leaving(namespace).then(|| Key::of(namespace)).into_iter().collect());
     // Pods take their time to stop; the last one that goes continues the work.
     let namespaces = controller.namespaces.clone();
-    pods.feed(&queue, move |pod| {
-        let namespace = namespaces.get("", pod.namespace()).filter(|namespace| is_leaving(namespace));
+    pods.feed_encoded(&queue, move |pod| {
+        let namespace = namespaces.get("", &pod.header().namespace).filter(|namespace| is_leaving(namespace));
         namespace.map(|namespace| Key::of(&*namespace)).into_iter().collect()
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;

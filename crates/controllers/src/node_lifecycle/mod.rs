@@ -52,9 +52,9 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let queue = WorkQueue::new();
     controller.nodes.feed(&queue, |node| vec![Key::of(node)]);
     let nodes = controller.nodes.clone();
-    controller.pods.feed(&queue, move |pod| {
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        let node = node.and_then(|node| nodes.get("", node)).filter(|node| evicts(node));
+    controller.pods.feed_encoded(&queue, move |pod| {
+        let node = pod.text(&["spec", "nodeName"]);
+        let node = node.and_then(|node| nodes.get("", &node)).filter(|node| evicts(node));
         node.map(|node| Key::of(&*node)).into_iter().collect()
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;

@@ -39,12 +39,12 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     }
     let queue = WorkQueue::new();
     let nodes = controller.nodes.clone();
-    controller.pods.feed(&queue, move |pod| {
-        let lost = match node_of(pod) {
-            Some(node) => nodes.get("", node).is_none(),
-            None => is_deleting(pod),
+    controller.pods.feed_encoded(&queue, move |pod| {
+        let lost = match pod.text(&["spec", "nodeName"]).filter(|node| !node.is_empty()) {
+            Some(node) => nodes.get("", &node).is_none(),
+            None => pod.is_deleting(),
         };
-        lost.then(|| Key::of(pod)).into_iter().collect()
+        lost.then(|| pod.key()).into_iter().collect()
     });
     // A node that vanishes concerns all of its pods; keys of pods have a namespace, keys of nodes have none.
     controller.nodes.feed(&queue, |node| vec![Key::of(node)]);

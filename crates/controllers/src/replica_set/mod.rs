@@ -3,6 +3,7 @@
 mod pending;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use portolan_client::{
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::{
-    adoption, controller_key, controller_of, controller_reference, is_active, is_deleting, labels, release,
+    adoption, controller_reference, encoded_controller_key, is_active, is_deleting, labels, release, selectable_labels,
 };
 use pending::Pending;
 use plan::{plan, with_failure};
@@ -51,19 +52,27 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let queue = WorkQueue::new();
     controller.sets.feed(&queue, |set| vec![Key::of(set)]);
     let sets = controller.sets.clone();
-    controller.pods.feed(&queue, move |pod| match controller_of(pod) {
-        Some(_) => controller_key::<ReplicaSet>(pod).into_iter().collect(),
+    controller.pods.feed_encoded(&queue, move |pod| match pod.controller() {
+        Some(_) => encoded_controller_key::<ReplicaSet>(pod).into_iter().collect(),
         // Somebody's label change may have made this pod a candidate for adoption.
         None => {
-            let sets = sets.in_namespace(pod.namespace());
-            sets.iter().filter(|set| matches(set, pod)).map(|set| Key::of(&**set)).collect()
+            let sets = sets.in_namespace(&pod.header().namespace);
+            if sets.is_empty() {
+                return Vec::new();
+            }
+            let labels = selectable_labels(pod);
+            sets.iter().filter(|set| selected(set, Some(&labels))).map(|set| Key::of(&**set)).collect()
         }
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;
 }
 
 fn matches(set: &ReplicaSet, pod: &Pod) -> bool {
-    set.spec.as_ref().is_some_and(|spec| selects(&spec.selector, pod.metadata.labels.as_ref()))
+    selected(set, pod.metadata.labels.as_ref())
+}
+
+fn selected(set: &ReplicaSet, labels: Option<&BTreeMap<String, String>>) -> bool {
+    set.spec.as_ref().is_some_and(|spec| selects(&spec.selector, labels))
 }
 
 #[async_trait]
