@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn sessions_are_read_as_consul_reads_them() {
-        let cases: [(&str, Result<(u64, Behavior, &str), &str>); 10] = [
+        /// Lock-delay in seconds, behaviour and TTL; or part of the complaint.
+        type Read = Result<(u64, Behavior, &'static str), &'static str>;
+        let cases: [(&str, Read); 10] = [
             ("", Ok((15, Behavior::Release, ""))),
             ("{}", Ok((15, Behavior::Release, ""))),
             (r#"{"lockdelay": "5s", "behavior": "delete", "ttl": "20s"}"#, Ok((5, Behavior::Delete, "20s"))),
