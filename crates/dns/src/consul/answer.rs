@@ -15,6 +15,7 @@ const PLAIN_TEXT: &str = "rfc1035-";
 const LONGEST_STRING: usize = 255;
 
 /// What became of a question.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
 pub(super) enum Verdict {
     /// The name exists; its records of that type, if any, are written.
     Exists,
@@ -25,6 +26,7 @@ pub(super) enum Verdict {
 }
 
 /// Where an instance or a machine is.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
 enum Place {
     Address(IpAddr),
     Host(Name),
@@ -114,7 +116,8 @@ impl ConsulZone {
         for instance in instances {
             match place(instance, snapshot) {
                 Some(Place::Address(address)) => {
-                    if told.insert(address) && wants_address(question, address) {
+                    let is_new = told.insert(address);
+                    if is_new && wants_address(question, address) {
                         writer.address(Section::Answer, None, self.ttl, address);
                     }
                 }
