@@ -11,6 +11,7 @@ mod build;
 mod explain;
 mod indexes;
 mod model;
+mod names;
 mod persistent;
 mod pods;
 mod snapshot;
@@ -26,6 +27,7 @@ pub use model::{
     Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
+pub use names::{find_service, find_service_in_any_case, published_name};
 pub use persistent::PersistentMap;
 pub use pods::node as cluster_node;
 pub use snapshot::{AddressOwner, Snapshot};

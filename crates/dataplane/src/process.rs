@@ -11,7 +11,7 @@ use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup, error};
 use portolan_catalog::{Catalog, Input, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_dns::{Forwarder, Listener, Sockets, Upstreams, Zone};
+use portolan_dns::{ConsulZone, Forwarder, Listener, Sockets, Upstreams, Zone};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,6 +30,10 @@ const SAVE_SHARE: u32 = 20;
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// Somebody else's claim gives no notice of its end.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Where Consul's clients look, and the datacenter that the registry's dialect for them tells.
+const CONSUL_DOMAIN: &str = "consul";
+const DATACENTER: &str = "dc1";
 
 /// What the process is given.
 #[derive(Debug)]
@@ -150,6 +154,8 @@ impl Process {
         // Names of the cluster's own addresses are nobody else's business, whether there is one or not.
         let networks = [self.network.cluster_cidr, self.network.service_cidr];
         zone.reverse = networks.map(|cidr| (cidr.network(), cidr.prefix())).into();
+        zone.consul = ConsulZone::new(CONSUL_DOMAIN, DATACENTER, self.network.node.clone());
+        debug_assert!(zone.consul.is_some(), "both are names");
         let forwarder = Forwarder::new(Upstreams::File("/etc/resolv.conf".into()), own.map_err(Error::Sockets)?);
         Ok((portolan_dns::Config { zone, forwarder: Arc::new(forwarder) }, listeners))
     }

@@ -2,8 +2,11 @@
 //!
 //! [`Zone::answer`] is pure and writes into a buffer that is used again; names of the cluster cost no
 //! allocation. [`serve`] is the shell around it: UDP, TCP, and a forwarder for all other names.
+//! [`ConsulZone`] answers the names of Consul's clients from the same snapshot.
 //! Schema: <https://github.com/kubernetes/dns/blob/master/docs/specification.md> version 1.1.0.
 
+mod authority;
+mod consul;
 mod forward;
 mod server;
 mod wire;
@@ -12,6 +15,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use consul::ConsulZone;
 pub use forward::{Forwarder, Upstreams};
 pub use server::{Config, Error, Listener, Sockets, serve};
 pub use wire::{Question, Rcode};

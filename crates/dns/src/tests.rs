@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use crate::forward::answer_records;
 use crate::wire::{HEADER, Name, Record, record, write_name};
-use crate::{Config, Forwarder, Listener, Outcome, Sockets, Upstreams, Zone, serve};
+use crate::{Config, ConsulZone, Forwarder, Listener, Outcome, Sockets, Upstreams, Zone, serve};
 
-fn decode<K: Object>(value: &Value) -> Arc<K> {
+pub(crate) fn decode<K: Object>(value: &Value) -> Arc<K> {
     Arc::new(K::decode(value.to_string().as_bytes()).expect("the test's object fits its kind"))
 }
 
@@ -51,16 +51,21 @@ fn cluster(endpoints: usize) -> Arc<Snapshot> {
         "metadata": {"namespace": "shop", "name": "old-1"},
         "spec": {"service": "old", "instanceId": "old-1", "address": "192.0.2.7", "ports": [{"name": "http", "port": 8081}]}
     }))));
+    catalog.put(Input::Registration(decode::<ServiceInstance>(&json!({
+        "metadata": {"namespace": "shop", "name": "far-1"},
+        "spec": {"service": "far", "instanceId": "far-1", "address": "example.org", "ports": []}
+    }))));
     catalog.snapshot()
 }
 
 fn zone() -> Zone {
     let mut zone = Zone::new("cluster.local").expect("a domain");
+    zone.consul = ConsulZone::new("consul", "dc1", "".into());
     zone.reverse = vec![([10, 42, 0, 0].into(), 16), ([10, 43, 0, 0].into(), 16)];
     zone
 }
 
-fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
     let mut packet = vec![0x12, 0x34, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
     for label in name.split('.').filter(|label| !label.is_empty()) {
         packet.push(label.len() as u8);
@@ -78,7 +83,7 @@ fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
 }
 
 /// The answer in one line: code, then the records of the answer section.
-fn shown(packet: &[u8]) -> String {
+pub(crate) fn shown(packet: &[u8]) -> String {
     let code = match packet[3] & 0x0f {
         0 => "NOERROR",
         1 => "FORMERR",
@@ -92,11 +97,15 @@ fn shown(packet: &[u8]) -> String {
     std::iter::once(code.to_owned()).chain(texts).collect()
 }
 
-fn shown_record(packet: &[u8], found: &Record) -> String {
+pub(crate) fn shown_record(packet: &[u8], found: &Record) -> String {
     let data = &packet[found.data..found.end];
     let name = |at: usize| format!("{:?}", Name::read(packet, at).expect("a name").0);
     match found.kind {
         record::A => format!("A {}.{}.{}.{}", data[0], data[1], data[2], data[3]),
+        record::AAAA => {
+            let octets: [u8; 16] = data.try_into().expect("sixteen bytes");
+            format!("AAAA {}", std::net::Ipv6Addr::from(octets))
+        }
         record::SRV => format!("SRV {} {}", u16::from_be_bytes([data[4], data[5]]), name(found.data + 6)),
         record::PTR => format!("PTR {}", name(found.data)),
         record::CNAME => format!("CNAME {}", name(found.data)),
@@ -109,12 +118,11 @@ fn shown_record(packet: &[u8], found: &Record) -> String {
 
 #[test]
 fn names_of_the_cluster() {
-    const AAAA: u16 = 28;
     let snapshot = cluster(3);
     let cases = [
         ("web.shop.svc.cluster.local", record::A, "NOERROR; A 10.43.0.20"),
         ("WEB.Shop.svc.Cluster.LOCAL", record::A, "NOERROR; A 10.43.0.20"),
-        ("web.shop.svc.cluster.local", AAAA, "NOERROR"),
+        ("web.shop.svc.cluster.local", record::AAAA, "NOERROR"),
         ("web.shop.svc.cluster.local", record::SRV, "NOERROR; SRV 80 web.shop.svc.cluster.local."),
         ("_http._tcp.web.shop.svc.cluster.local", record::SRV, "NOERROR; SRV 80 web.shop.svc.cluster.local."),
         ("_http._udp.web.shop.svc.cluster.local", record::SRV, "NXDOMAIN"),
@@ -202,8 +210,23 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_query_panics(at in 0_usize..80, byte in any::<u8>(), cut in 0_usize..80, kind in any::<u16>()) {
-        let mut packet = query("_http._tcp.db.shop.svc.cluster.local", kind, Some(700));
+    fn no_damaged_query_panics(
+        name in proptest::sample::select(vec![
+            "_http._tcp.db.shop.svc.cluster.local",
+            "_old-shop._tcp.service.dc1.dc.consul",
+            "v1.old-shop.service.consul",
+            "c0000207.addr.dc1.consul",
+            "north.node.consul",
+        ]),
+        at in 0_usize..80,
+        byte in any::<u8>(),
+        cut in 0_usize..80,
+        kind in any::<u16>(),
+        known in any::<bool>(),
+    ) {
+        const KNOWN: [u16; 5] = [record::A, record::AAAA, record::SRV, record::TXT, record::ANY];
+        let kind = if known { KNOWN[usize::from(kind) % KNOWN.len()] } else { kind };
+        let mut packet = query(name, kind, Some(700));
         packet.truncate(packet.len().saturating_sub(cut));
         if let Some(target) = packet.get_mut(at) {
             *target = byte;
@@ -286,6 +309,8 @@ async fn other_names_are_asked_upstream_once() {
         server.udp("near.shop.svc.cluster.local", record::A).await,
         "NOERROR; CNAME web.shop.svc.cluster.local.; A 10.43.0.20"
     );
+    assert_eq!(server.udp("old-shop.service.consul", record::A).await, "NOERROR; A 192.0.2.7");
+    assert_eq!(server.udp("far-shop.service.consul", record::A).await, "NOERROR; CNAME example.org.; A 198.51.100.1");
     assert_eq!(server.stop().await, 1);
 }
 

@@ -1,6 +1,6 @@
 //! The wire format, as far as a server of a small zone needs it (RFC 1035, RFC 6891).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Record types.
 pub(crate) mod record {
@@ -10,6 +10,7 @@ pub(crate) mod record {
     pub(crate) const SOA: u16 = 6;
     pub(crate) const PTR: u16 = 12;
     pub(crate) const TXT: u16 = 16;
+    pub(crate) const AAAA: u16 = 28;
     pub(crate) const SRV: u16 = 33;
     pub(crate) const OPT: u16 = 41;
     pub(crate) const ANY: u16 = 255;
@@ -87,6 +88,12 @@ impl Name {
             rest = tail;
             Some(label)
         })
+    }
+
+    /// How many labels stand before `domain`; `None` if the name is not within it.
+    pub(crate) fn labels_below(&self, domain: &Self) -> Option<usize> {
+        let below = self.labels().count().checked_sub(domain.labels().count())?;
+        self.labels().skip(below).eq(domain.labels()).then_some(below)
     }
 
     /// Reads a possibly compressed name at `at`; returns it and the offset behind it.
@@ -306,6 +313,15 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn a(&mut self, section: Section, owner: Option<&Name>, ttl: u32, address: Ipv4Addr) {
         self.record(section, owner, record::A, ttl, |out| out.extend_from_slice(&address.octets()));
+    }
+
+    pub(crate) fn address(&mut self, section: Section, owner: Option<&Name>, ttl: u32, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.a(section, owner, ttl, address),
+            IpAddr::V6(address) => {
+                self.record(section, owner, record::AAAA, ttl, |out| out.extend_from_slice(&address.octets()));
+            }
+        }
     }
 
     /// Ends the answer.

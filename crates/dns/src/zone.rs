@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use portolan_catalog::{AddressOwner, Endpoint, Instance, Service, ServicePort, ServiceType, Snapshot, Status};
 
+use crate::authority::Authority;
+use crate::consul::ConsulZone;
 use crate::wire::{Malformed, Name, Question, Rcode, Section, Writer, name_of, record, write_error, write_name};
 
 /// Version of the schema that `dns-version` announces.
@@ -13,13 +15,14 @@ const SCHEMA_VERSION: &[u8] = b"1.1.0";
 #[derive(Debug, Clone)]
 pub struct Zone {
     domain: Name,
-    labels: usize,
     /// Seconds that answers may be kept.
     pub ttl: u32,
     /// Seconds that the absence of a name may be kept.
     pub negative_ttl: u32,
     /// Networks whose reverse names belong to the cluster: address and prefix length.
     pub reverse: Vec<(Ipv4Addr, u8)>,
+    /// The zone of Consul's clients, if they have one.
+    pub consul: Option<ConsulZone>,
 }
 
 /// What is to be done with a packet.
@@ -70,7 +73,7 @@ impl Zone {
     /// The zone `domain`, for example `cluster.local`; `None` if that is no domain name.
     pub fn new(domain: &str) -> Option<Self> {
         let domain = Name::parse(domain).filter(|name| *name != Name::ROOT)?;
-        Some(Self { labels: domain.labels().count(), domain, ttl: 5, negative_ttl: 5, reverse: Vec::new() })
+        Some(Self { domain, ttl: 5, negative_ttl: 5, reverse: Vec::new(), consul: None })
     }
 
     /// Answers `packet` from `snapshot` into `out`.
@@ -91,16 +94,18 @@ impl Zone {
             writer.finish(Rcode::Refused, false);
             return Outcome::Answered;
         }
-        let total = question.name.labels().count();
-        let below = total.checked_sub(self.labels);
-        let inside = below.is_some_and(|below| question.name.labels().skip(below).eq(self.domain.labels()));
-        if !inside {
+        let below = question.name.labels_below(&self.domain);
+        let consul = self.consul.as_ref().filter(|zone| below.is_none() && zone.contains(&question.name));
+        if below.is_none() && consul.is_none() {
             return self.reverse_answer(question, snapshot, writer);
         }
         if snapshot.index() == 0 {
             // Nothing is known yet; "does not exist" would be remembered by clients.
             writer.finish(Rcode::ServFail, false);
             return Outcome::Answered;
+        }
+        if let Some(consul) = consul {
+            return consul.answer(question, snapshot, writer);
         }
         let found = find(snapshot, &question.name, below.unwrap_or(0));
         if let Found::Service(service) = &found
@@ -273,37 +278,10 @@ impl Zone {
         }
     }
 
-    fn finish(&self, mut writer: Writer<'_>, exists: bool, question: &Question) {
-        let apex = question.name == self.domain;
-        if apex && matches!(question.kind, record::SOA | record::ANY) {
-            self.soa(&mut writer, Section::Answer);
-        } else if apex && question.kind == record::NS {
-            let server = self.server_name();
-            writer.record(Section::Answer, None, record::NS, self.ttl, |out| write_name(out, &server));
-        } else if !writer.has_answer() {
-            // The negative answer of RFC 2308: whose zone, and for how long.
-            self.soa(&mut writer, Section::Authority);
-        }
-        writer.finish(if exists { Rcode::NoError } else { Rcode::NxDomain }, true);
-    }
-
-    fn soa(&self, writer: &mut Writer<'_>, section: Section) {
-        let (server, contact) = (self.server_name(), self.prefixed(b"hostmaster"));
-        writer.record(section, Some(&self.domain), record::SOA, self.negative_ttl, |out| {
-            write_name(out, &server);
-            write_name(out, &contact);
-            for number in [1_u32, 7200, 1800, 86_400, self.negative_ttl] {
-                out.extend_from_slice(&number.to_be_bytes());
-            }
-        });
-    }
-
-    fn server_name(&self) -> Name {
-        name_of([b"ns".as_slice(), b"dns"].into_iter().chain(self.domain.labels())).unwrap_or(self.domain)
-    }
-
-    fn prefixed(&self, label: &[u8]) -> Name {
-        name_of(std::iter::once(label).chain(self.domain.labels())).unwrap_or(self.domain)
+    fn finish(&self, writer: Writer<'_>, exists: bool, question: &Question) {
+        let server: &[&[u8]] = &[b"ns", b"dns"];
+        let (ttl, negative_ttl) = (self.ttl, self.negative_ttl);
+        Authority { domain: &self.domain, server, ttl, negative_ttl }.finish(writer, exists, question);
     }
 
     fn service_labels<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a [u8]> {

@@ -25,6 +25,7 @@ mod tests;
 pub use changes::Changes;
 pub use counters::{Counter, Counters};
 pub use error::Error;
-pub use names::{find_service, object_name, published_name};
+pub use names::object_name;
 pub use policy::{Decision, PartitionPolicy, Stage, Standing};
+pub use portolan_catalog::{find_service, published_name};
 pub use registrar::{Outcome, Registrar};

@@ -1,0 +1,78 @@
+//! The zone in which Consul's clients look: services by tag, machines and addresses, by datacenter. Pure.
+//!
+//! Names: <https://developer.hashicorp.com/consul/docs/services/discovery/dns-static-lookups>. Instances
+//! that are critical are left out, the others come in another order for every query: nearest first,
+//! then by chance and weight. The chance is the id of the query.
+
+mod answer;
+mod name;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use portolan_catalog::Snapshot;
+
+use self::answer::Verdict;
+use self::name::Asked;
+use crate::authority::Authority;
+use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
+use crate::zone::{Alias, Outcome};
+
+/// The zone of Consul's clients.
+#[derive(Debug, Clone)]
+pub struct ConsulZone {
+    domain: Name,
+    datacenter: String,
+    node: Arc<str>,
+    /// Seconds that answers may be kept; 0, as in Consul, since instances come and go at any time.
+    pub ttl: u32,
+    /// Seconds that the absence of a name may be kept.
+    pub negative_ttl: u32,
+}
+
+impl ConsulZone {
+    /// The zone `domain`, usually `consul`, of the one datacenter that there is, usually `dc1`; `None` if
+    /// these are no names. Instances near to the machine `node` are preferred.
+    pub fn new(domain: &str, datacenter: &str, node: Arc<str>) -> Option<Self> {
+        let domain = Name::parse(domain).filter(|name| *name != Name::ROOT)?;
+        Name::parse(datacenter).filter(|name| name.labels().count() == 1)?;
+        Some(Self { domain, datacenter: datacenter.to_ascii_lowercase(), node, ttl: 0, negative_ttl: 0 })
+    }
+
+    /// Whether a name is in the zone.
+    pub(crate) fn contains(&self, name: &Name) -> bool {
+        name.labels_below(&self.domain).is_some()
+    }
+
+    /// Answers a question whose name is in the zone.
+    pub(crate) fn answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
+        let verdict = match self.asked(&question.name) {
+            Asked::Nothing => Verdict::Unknown,
+            Asked::Inner => Verdict::Exists,
+            Asked::Address(address) => self.write_address(address, &question, &mut writer),
+            Asked::Node(name) => self.write_node(&name, snapshot, &question, &mut writer),
+            Asked::Service { name, tag } => {
+                let instances = self.instances(&name, tag.as_deref(), snapshot, question.id);
+                self.write_instances(&instances, snapshot, &question, &mut writer)
+            }
+        };
+        if let Verdict::Alias(target) = verdict {
+            writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
+            writer.finish(Rcode::NoError, true);
+            return Outcome::Alias(question, Alias { target, ttl: self.ttl });
+        }
+        let authority =
+            Authority { domain: &self.domain, server: &[b"ns"], ttl: self.ttl, negative_ttl: self.negative_ttl };
+        authority.finish(writer, matches!(verdict, Verdict::Exists), &question);
+        Outcome::Answered
+    }
+
+    fn asked(&self, name: &Name) -> Asked {
+        let below = name.labels_below(&self.domain).unwrap_or(0);
+        let labels: Result<Vec<&str>, _> = name.labels().take(below).map(std::str::from_utf8).collect();
+        // What registers itself does so in UTF-8.
+        labels.map_or(Asked::Nothing, |labels| name::read(&labels, &self.datacenter))
+    }
+}
