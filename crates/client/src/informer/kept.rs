@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// What of the members is left out.
     managers: Range<u32>,
     members: Bytes,
+    /// The members are those of the metadata alone: the object ends after them, in a piece of its own.
+    metadata_only: bool,
 }
 
 /// What happened to a shared object.
@@ -46,7 +48,12 @@ pub(super) struct SharedEvent {
 
 impl SharedEvent {
     /// `None` if the line is something else: then it is read like any other.
-    pub(super) fn read([head, members, _]: &[Bytes; 3]) -> Option<Self> {
+    pub(super) fn read([head, members, end]: &[Bytes; 3]) -> Option<Self> {
+        let metadata_only = match end.trim_ascii_end() {
+            b"}" => false,
+            b"}}" => true,
+            _ => return None,
+        };
         let rest = head.strip_prefix(b"{\"type\":\"")?;
         let (kind, rest) = split_once(rest, b"\",\"object\":")?;
         let change = match kind {
@@ -65,7 +72,12 @@ impl SharedEvent {
             return None;
         }
         let opening = head.slice_ref(opening);
-        Some(Self { change, key, opening, object: Shared { revision, managers, members: members.clone() } })
+        Some(Self {
+            change,
+            key,
+            opening,
+            object: Shared { revision, managers, members: members.clone(), metadata_only },
+        })
     }
 }
 
@@ -122,6 +134,9 @@ impl Shared {
         }
         bytes.extend_from_slice(before);
         bytes.extend_from_slice(after);
+        if self.metadata_only {
+            bytes.push(b'}');
+        }
     }
 }
 
@@ -152,5 +167,16 @@ mod tests {
             let expected = format!(r#"{{"kind":"X","metadata":{{"resourceVersion":"12"{expected}"#);
             assert_eq!(String::from_utf8_lossy(bytes), expected);
         }
+    }
+
+    #[test]
+    fn metadata_alone_is_an_object_too() {
+        let head = r#"{"type":"ADDED","object":{"kind":"X","metadata":{"resourceVersion":"12","#;
+        let pieces = [head, r#""name":"a"}"#, "}}\n"].map(|piece| Bytes::copy_from_slice(piece.as_bytes()));
+        let event = SharedEvent::read(&pieces).expect("an event");
+        let mut scratch = Vec::new();
+        let kept = Kept::Shared(event.object);
+        let bytes = kept.bytes(&event.opening, &mut scratch);
+        assert_eq!(String::from_utf8_lossy(bytes), r#"{"kind":"X","metadata":{"resourceVersion":"12","name":"a"}}"#);
     }
 }

@@ -1,5 +1,6 @@
 //! Service instances: copies of a service that registered themselves.
 
+use portolan_api::typed::Object as _;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -118,7 +119,8 @@ impl Strategy for ServiceInstance {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        let (spec, status) = (&object["spec"], &object["status"]);
+        let spec = &object["spec"];
+        let (health, reason) = health(object);
         let or_none = |list: Vec<String>| if list.is_empty() { print::NONE.to_owned() } else { list.join(",") };
         let ports = items(&spec["ports"]).iter().map(|port| format!("{}/{}", port["port"], text(&port["protocol"])));
         let lease = match (text(&spec["lease"]["kind"]), spec["lease"]["ttlSeconds"].as_i64()) {
@@ -130,12 +132,12 @@ impl Strategy for ServiceInstance {
             text(&spec["service"]).into(),
             text(&spec["address"]).into(),
             or_none(ports.collect()).into(),
-            text(&status["health"]).into(),
+            health.into(),
             print::age(object, now),
             text(&spec["version"]).into(),
             or_none(items(&spec["tags"]).iter().map(|tag| text(tag).to_owned()).collect()).into(),
             lease.into(),
-            text(&status["reason"]).into(),
+            reason.into(),
         ]
     }
 
@@ -146,6 +148,21 @@ impl Strategy for ServiceInstance {
     fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
         let (half, field) = name.split_once('.').filter(|_| SELECTABLE.contains(&name))?;
         Some(text(&object[half][field]).to_owned())
+    }
+}
+
+/// The one verdict on an instance, all things considered; what it says of itself where the rest cannot be read.
+fn health(object: &Value) -> (String, String) {
+    let bytes = object.to_string();
+    match portolan_api::typed::ServiceInstance::decode(bytes.as_bytes()) {
+        Ok(instance) => {
+            let (health, reason) = instance.effective_health();
+            (health.as_str().to_owned(), reason)
+        }
+        Err(_) => {
+            let status = &object["status"];
+            (text(&status["health"]).to_owned(), text(&status["reason"]).to_owned())
+        }
     }
 }
 
