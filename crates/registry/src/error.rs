@@ -1,5 +1,7 @@
 //! Refusals, as the client reads them.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use portolan_registrar::http::Refusal;
 use serde_json::json;
@@ -20,13 +22,21 @@ pub enum Error {
         /// What was asked.
         method: String,
         /// What can be.
-        allowed: &'static str,
+        allowed: String,
     },
     /// The body is larger than any registration.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
+    },
+    /// The client asks more often than it may.
+    #[error("{what} come too fast from this address; try again in {wait:.1?}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// When to come back.
+        wait: Duration,
     },
     /// The peer may not talk plain HTTP.
     #[error("{0}")]
@@ -64,6 +74,7 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Api(error) => {
                 error.code().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
@@ -77,6 +88,7 @@ impl Error {
             Self::NotFound(_) => "NotFound",
             Self::MethodNotAllowed { .. } => "MethodNotAllowed",
             Self::TooLarge { .. } => "TooLarge",
+            Self::TooMany { .. } => "TooManyRequests",
             Self::Forbidden(_) => "Forbidden",
             Self::Api(_) => "Refused",
         }

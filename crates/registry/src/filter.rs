@@ -6,6 +6,7 @@ use std::time::Duration;
 use portolan_catalog::{Instance, Snapshot};
 
 use crate::Error;
+use crate::paths::Parameter;
 
 /// How long a long poll waits if it does not say, and at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -20,6 +21,10 @@ pub(crate) struct Filter {
     origin: Option<String>,
     tags: Vec<String>,
     labels: Vec<(String, String)>,
+    version: Option<String>,
+    zone: Option<String>,
+    region: Option<String>,
+    node: Option<String>,
     /// Answer only once the catalog is newer than this.
     pub(crate) after: Option<u64>,
     /// And no later than this.
@@ -27,31 +32,51 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Reads a query string. An unknown parameter is refused: silently ignored filters answer lies.
-    pub(crate) fn parse(query: &str) -> Result<Self, Error> {
+    /// Reads a query string of a path that knows these parameters. Any other is refused: silently
+    /// ignored filters answer lies.
+    pub(crate) fn parse(query: &str, known: &[Parameter]) -> Result<Self, Error> {
         let mut filter = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            let value = value.into_owned();
-            match &*name {
-                "namespace" => filter.namespace = Some(value),
-                "service" => filter.service = Some(value),
-                "health" => filter.health = Some(one_of("health", value, &["passing", "warning", "critical"])?),
-                "origin" => filter.origin = Some(one_of("origin", value, &["orchestrator", "registry"])?),
-                "tag" => filter.tags.push(value),
-                "label" => match value.split_once('=') {
-                    Some((key, value)) => filter.labels.push((key.into(), value.into())),
-                    None => return Err(Error::BadRequest(format!("label: {value:?} is not KEY=VALUE"))),
-                },
-                "index" => filter.after = Some(number("index", &value)?),
-                "wait" => filter.wait = Some(duration(&value)?.min(LONGEST_WAIT)),
-                other => {
-                    return Err(Error::BadRequest(format!(
-                        "unknown parameter {other:?}; known are namespace, service, health, origin, tag, label, index and wait"
-                    )));
-                }
+            if !filter.set(&name, &value, known)? {
+                return Err(unknown(&name, known));
             }
         }
         Ok(filter)
+    }
+
+    /// Takes one parameter in; false if it is no filter here.
+    pub(crate) fn set(&mut self, name: &str, value: &str, known: &[Parameter]) -> Result<bool, Error> {
+        if !known.iter().any(|parameter| parameter.name == name) {
+            return Ok(false);
+        }
+        let text = || Some(value.to_owned());
+        match name {
+            "namespace" => self.namespace = text(),
+            "service" => self.service = text(),
+            "health" => self.health = Some(one_of("health", value, &["passing", "warning", "critical"])?),
+            "origin" => self.origin = Some(one_of("origin", value, &["orchestrator", "registry"])?),
+            "tag" => self.tags.push(value.to_owned()),
+            "label" => match value.split_once('=') {
+                Some((key, value)) => self.labels.push((key.into(), value.into())),
+                None => return Err(Error::BadRequest(format!("label: {value:?} is not KEY=VALUE"))),
+            },
+            "version" => self.version = text(),
+            "zone" => self.zone = text(),
+            "region" => self.region = text(),
+            "node" => self.node = text(),
+            "index" => self.after = Some(number("index", value)?),
+            "wait" => self.wait = Some(duration(value)?.min(LONGEST_WAIT)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Number that rises whenever what is wanted changes; it may rise without.
+    pub(crate) fn state(&self, snapshot: &Snapshot) -> u64 {
+        match (&self.namespace, &self.service) {
+            (Some(namespace), Some(service)) => snapshot.service_index(namespace, service),
+            _ => snapshot.index(),
+        }
     }
 
     /// How long a long poll waits.
@@ -77,6 +102,10 @@ impl Filter {
             && is(&self.service, &instance.service)
             && is(&self.health, instance.health.status.as_str())
             && is(&self.origin, instance.origin.as_str())
+            && is(&self.version, &instance.version)
+            && is(&self.zone, &instance.locality.zone)
+            && is(&self.region, &instance.locality.region)
+            && is(&self.node, &instance.node)
             && self.tags.iter().all(|tag| instance.tags.contains(tag))
             && self.labels.iter().all(|(key, value)| instance.labels.get(key) == Some(value))
     }
@@ -98,9 +127,17 @@ impl Filter {
     }
 }
 
-fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, Error> {
-    if known.contains(&value.as_str()) {
-        Ok(value)
+/// The refusal of a parameter that a path does not know.
+pub(crate) fn unknown(name: &str, known: &[Parameter]) -> Error {
+    let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+    let known =
+        if names.is_empty() { "this path knows none".into() } else { format!("known are {}", names.join(", ")) };
+    Error::BadRequest(format!("unknown parameter {name:?}; {known}"))
+}
+
+fn one_of(name: &str, value: &str, known: &[&str]) -> Result<String, Error> {
+    if known.contains(&value) {
+        Ok(value.to_owned())
     } else {
         Err(Error::BadRequest(format!("{name}: {value:?} is none of {}", known.join(", "))))
     }
@@ -126,10 +163,12 @@ fn duration(text: &str) -> Result<Duration, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::paths::LIST;
 
     #[test]
     fn queries_are_read_and_mistakes_named() {
-        let filter = Filter::parse("service=cart&tag=a&tag=b&label=app%3Dcart&index=7&wait=2m").expect("well-formed");
+        let filter =
+            Filter::parse("service=cart&tag=a&tag=b&label=app%3Dcart&index=7&wait=2m", LIST).expect("well-formed");
         assert_eq!(filter.tags, ["a", "b"]);
         assert_eq!(filter.labels, [("app".to_owned(), "cart".to_owned())]);
         assert_eq!((filter.after, filter.waiting_time()), (Some(7), Duration::from_secs(120)));
@@ -140,7 +179,7 @@ mod tests {
             ("wait=1y", "not a duration"),
             ("label=app", "KEY=VALUE"),
         ] {
-            let error = Filter::parse(query).expect_err(query).to_string();
+            let error = Filter::parse(query, LIST).expect_err(query).to_string();
             assert!(error.contains(complaint), "{query}: {error}");
         }
     }

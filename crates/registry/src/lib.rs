@@ -5,20 +5,20 @@
 //! lease lives in memory, with the [`Registrar`]. Renewals write nothing, an identical registration writes nothing,
 //! and the end of a lease is an ordinary delete.
 //!
-//! ```text
-//! GET    /registry/instances            list; ?service= ?namespace= ?health= ?tag= ?label=k=v ?index= ?wait=
-//! POST   /registry/instances            register
-//! GET    /registry/instances/NS/ID      one that registered itself
-//! PUT    /registry/instances/NS/ID/renew
-//! DELETE /registry/instances/NS/ID      deregister
-//! GET    /registry/services[/NAME]      services with counts
-//! GET    /registry/watch                changes as server-sent events
-//! ```
+//! `GET /registry` lists the paths, `GET /registry/openapi.json` describes them; both are made from the
+//! table that requests are routed by.
 
+mod answer;
+mod batch;
 mod error;
 mod filter;
+mod limits;
+mod openapi;
+mod paths;
+mod pick;
 mod registration;
 mod routes;
+mod schemas;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -33,6 +33,7 @@ use portolan_registrar::http::{Trusted, serve};
 use tokio::net::TcpListener;
 
 pub use error::Error;
+pub use limits::{Limits, Rate};
 
 use crate::routes::Registry;
 
@@ -48,9 +49,14 @@ pub struct Config {
     pub trusted: Trusted,
 }
 
-/// Serves until shutdown is requested.
+/// Serves until shutdown is requested, each client within [`Limits::default`].
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let registry = Arc::new(Registry::new(config.registrar, config.snapshots));
+    run_with_limits(config, Limits::default(), shutdown).await;
+}
+
+/// Serves until shutdown is requested.
+pub async fn run_with_limits(config: Config, limits: Limits, shutdown: Shutdown) {
+    let registry = Arc::new(Registry::new(config.registrar, config.snapshots, limits));
     let mut tasks = TaskGroup::default();
     for listener in config.listeners {
         let server = serve(listener, registry.clone(), config.trusted.clone(), shutdown.clone());

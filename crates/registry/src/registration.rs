@@ -48,18 +48,19 @@ struct Port {
     protocol: String,
 }
 
-fn default_namespace() -> String {
+pub(crate) fn default_namespace() -> String {
     "default".into()
 }
 
 impl Registration {
     /// Reads a body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(body).map_err(|error| {
-            Error::BadRequest(format!(
-                "the body is not a registration: {error}; send at least {{\"service\": NAME, \"address\": IP, \"port\": NUMBER}}"
-            ))
-        })
+        serde_json::from_slice(body).map_err(|error| malformed("the body", &error))
+    }
+
+    /// Reads an item of a batch.
+    pub(crate) fn from_item(item: serde_json::Value) -> Result<Self, Error> {
+        serde_json::from_value(item).map_err(|error| malformed("the item", &error))
     }
 
     /// The object that it becomes. An absent address is that of the `peer`.
@@ -117,6 +118,12 @@ impl Registration {
         instance.metadata.namespace = Some(self.namespace);
         Ok(instance)
     }
+}
+
+fn malformed(what: &str, error: &serde_json::Error) -> Error {
+    Error::BadRequest(format!(
+        "{what} is not a registration: {error}; send at least {{\"service\": NAME, \"address\": IP, \"port\": NUMBER}}"
+    ))
 }
 
 fn required<'a>(value: &'a str, field: &str) -> Result<&'a str, Error> {

@@ -5,31 +5,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use portolan_api::typed::ServiceInstance;
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
-use portolan_catalog::Catalog;
+use portolan_catalog::{Catalog, Input};
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use portolan_registrar::Registrar;
-use portolan_registrar::http::Request;
+use portolan_registrar::http::{Handler, Request};
 
+use crate::Limits;
 use crate::routes::Registry;
+
+mod dialect;
+mod pick;
+
+/// An answer that has arrived.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answered {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
+    }
+}
 
 struct World {
     api: Arc<FakeServer>,
     registry: Registry,
-    _snapshots: watch::Sender<Arc<portolan_catalog::Snapshot>>,
+    snapshots: watch::Sender<Arc<portolan_catalog::Snapshot>>,
     tasks: TaskGroup,
     shutdown: Shutdown,
 }
 
 impl World {
     async fn start(api: Arc<FakeServer>) -> Self {
+        Self::start_with(api, Limits::default()).await
+    }
+
+    async fn start_with(api: Arc<FakeServer>, limits: Limits) -> Self {
         let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
         let informers = Informers::new(api.client());
         let instances = informers.informer::<ServiceInstance>();
@@ -42,24 +63,36 @@ impl World {
         });
         instances.synced().await;
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
-        Self { api, registry: Registry::new(keeper, snapshots), _snapshots: sender, tasks, shutdown }
+        let registry = Registry::new(keeper, snapshots, limits);
+        Self { api, registry, snapshots: sender, tasks, shutdown }
     }
 
     async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
-        let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        match self
-            .registry
-            .route(&Request { method, uri: path.parse().expect("a path"), headers: Default::default(), body, peer })
-            .await
-        {
-            Ok(response) => {
-                let status = response.status();
-                let body = response.into_body().collect().await.expect("the body cannot fail").to_bytes();
-                (status, serde_json::from_slice(&body).expect("answers are JSON"))
-            }
-            Err(error) => (error.status(), error.body()),
+        let answer = self.send(method, path, &[], body).await;
+        (answer.status, serde_json::from_slice(&answer.body).expect("answers are JSON"))
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+        let (head, body) = self.registry.answer(request(method, path, headers, body)).await.into_parts();
+        let body = body.collect().await.expect("the body cannot fail").to_bytes();
+        Answered { status: head.status, headers: head.headers, body }
+    }
+
+    /// Status of an answer whose body may go on for ever.
+    async fn send_head(&self, method: Method, path: &str) -> StatusCode {
+        self.registry.answer(request(method, path, &[], "")).await.status()
+    }
+
+    /// Shows these instances in the catalog, and nothing else; each is `NAME` and what its object has.
+    fn show(&self, catalog: &mut Catalog, instances: &[(&str, Value)]) {
+        for (revision, (name, object)) in (catalog.snapshot().index() + 1..).zip(instances) {
+            let mut object = object.clone();
+            object["metadata"] = json!({"namespace": "default", "name": name, "resourceVersion": revision.to_string()});
+            object["spec"]["instanceId"] = (*name).into();
+            let object: ServiceInstance = serde_json::from_value(object).expect("an instance");
+            catalog.put(Input::Registration(Arc::new(object)));
         }
+        self.snapshots.send_replace(catalog.snapshot());
     }
 
     fn registered(&self) -> usize {
@@ -69,6 +102,19 @@ impl World {
     async fn stop(self) {
         self.shutdown.request();
         assert!(self.tasks.join(Duration::from_secs(5)).await.is_empty());
+    }
+}
+
+fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Request {
+    let headers = headers.iter().map(|(name, value)| {
+        (name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"))
+    });
+    Request {
+        method,
+        uri: path.parse().expect("a path"),
+        headers: headers.collect(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
     }
 }
 

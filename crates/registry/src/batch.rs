@@ -1,0 +1,158 @@
+//! Many changes in one request, each with an outcome of its own.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use futures::{StreamExt, stream};
+use http::StatusCode;
+use portolan_api::typed::ServiceInstance;
+use portolan_client::Key;
+use portolan_registrar::{Outcome, Registrar};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::registration::{Registration, default_namespace};
+
+/// The largest body of a batch.
+pub(crate) const BODY_LIMIT: usize = 1 << 20;
+/// The most items of a batch, of all kinds together.
+pub(crate) const MOST_ITEMS: usize = 1000;
+/// Writes under way at the same time, so that they share what the store does at once.
+const AT_ONCE: usize = 16;
+
+/// The body of `POST /registry/batch`. Items are read one by one, so that a malformed one spoils no other.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Batch {
+    register: Vec<Value>,
+    deregister: Vec<Value>,
+    renew: Vec<Value>,
+}
+
+/// Names an instance.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    #[serde(default = "default_namespace")]
+    namespace: String,
+    id: String,
+}
+
+impl Batch {
+    /// Reads a body.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
+        // By way of a map: an array would be taken for the fields in their order.
+        let fields = serde_json::from_slice::<serde_json::Map<String, Value>>(body);
+        let batch = fields.and_then(|fields| serde_json::from_value::<Self>(Value::Object(fields)));
+        let batch = batch.map_err(|error| {
+            Error::BadRequest(format!(
+                "the body is not a batch: {error}; send {{\"register\": [...], \"deregister\": [...], \"renew\": [...]}}"
+            ))
+        })?;
+        match batch.len() {
+            len if len > MOST_ITEMS => {
+                Err(Error::BadRequest(format!("the batch has {len} items; at most {MOST_ITEMS} are taken")))
+            }
+            _ => Ok(batch),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.register.len() + self.deregister.len() + self.renew.len()
+    }
+
+    /// Requests, and writes among them, that it stands for.
+    pub(crate) fn cost(&self) -> (u32, u32) {
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        (count(self.len()), count(self.register.len() + self.deregister.len()))
+    }
+
+    /// Does everything: registers, then deregisters, then renews. Outcomes come in the order of the items.
+    pub(crate) async fn run(self, registrar: &Registrar, peer: IpAddr) -> Value {
+        let mut seen = HashSet::new();
+        let wanted: Vec<_> = self.register.into_iter().map(|item| wanted(item, peer, &mut seen)).collect();
+        let register: Vec<Value> = stream::iter(wanted)
+            .map(|wanted| async move {
+                match wanted {
+                    Ok(instance) => {
+                        let key = Key::of(&instance);
+                        outcome(Some(&key), register(registrar, instance).await)
+                    }
+                    Err(error) => outcome(None, Err(error)),
+                }
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let deregister: Vec<Value> = stream::iter(self.deregister)
+            .map(|item| async move {
+                match reference(item) {
+                    Ok(key) => outcome(Some(&key), deregister(registrar, &key).await),
+                    Err(error) => outcome(None, Err(error)),
+                }
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let renewed = |item| match reference(item) {
+            Ok(key) => outcome(Some(&key), renew(registrar, &key)),
+            Err(error) => outcome(None, Err(error)),
+        };
+        let renew: Vec<Value> = self.renew.into_iter().map(renewed).collect();
+        json!({"register": register, "deregister": deregister, "renew": renew})
+    }
+}
+
+/// Registers an instance; status and body of the answer.
+pub(crate) async fn register(registrar: &Registrar, instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
+    let (outcome, instance) = registrar.register(instance).await?;
+    let (status, outcome) = match outcome {
+        Outcome::Created => (StatusCode::CREATED, "created"),
+        Outcome::Changed => (StatusCode::OK, "changed"),
+        Outcome::Unchanged => (StatusCode::OK, "unchanged"),
+    };
+    let key = Key::of(&*instance);
+    Ok((status, json!({"namespace": key.namespace, "id": key.name, "outcome": outcome})))
+}
+
+/// Ends a registration.
+pub(crate) async fn deregister(registrar: &Registrar, key: &Key) -> Result<(StatusCode, Value), Error> {
+    registrar.deregister(key).await?;
+    Ok((StatusCode::OK, json!({"namespace": key.namespace, "id": key.name, "outcome": "deregistered"})))
+}
+
+/// Renews a lease.
+pub(crate) fn renew(registrar: &Registrar, key: &Key) -> Result<(StatusCode, Value), Error> {
+    let ttl = registrar.renew(key)?;
+    Ok((StatusCode::OK, json!({"ttlSeconds": ttl.as_secs()})))
+}
+
+/// The instance that an item wants. Items run side by side, so one that names the same as an earlier one
+/// would leave open which of them counts.
+fn wanted(item: Value, peer: IpAddr, seen: &mut HashSet<Key>) -> Result<ServiceInstance, Error> {
+    let instance = Registration::from_item(item)?.into_object(peer)?;
+    let key = Key::of(&instance);
+    if seen.insert(key.clone()) {
+        Ok(instance)
+    } else {
+        Err(Error::BadRequest(format!("an earlier item of the batch registers {key} already")))
+    }
+}
+
+fn reference(item: Value) -> Result<Key, Error> {
+    let Reference { namespace, id } = serde_json::from_value(item)
+        .map_err(|error| Error::BadRequest(format!("the item names no instance: {error}; send {{namespace, id}}")))?;
+    Ok(Key::new(namespace, id))
+}
+
+/// What became of an item: the answer that it would have got alone, with its status and what it names.
+fn outcome(key: Option<&Key>, result: Result<(StatusCode, Value), Error>) -> Value {
+    let (status, mut answer) = result.unwrap_or_else(|error| (error.status(), error.body()));
+    answer["status"] = status.as_u16().into();
+    if let Some(key) = key {
+        answer["namespace"] = json!(key.namespace);
+        answer["id"] = json!(key.name);
+    }
+    answer
+}
