@@ -112,9 +112,20 @@ fn what_is_registered_in_one_dialect_is_found_in_all_and_outlives_a_killed_serve
                 let found = resolve(&cluster.name_server(), &format!("{service}.default.svc.cluster.local"))?;
                 ensure!(found.iter().any(|found| found.to_string() == *address), "{service}: {found:?}");
             }
+            for (service, address) in expected {
+                let found = resolve(&cluster.name_server(), &format!("{service}.service.consul"))?;
+                ensure!(found.iter().any(|found| found.to_string() == address), "{service}: {found:?}");
+            }
             Ok(())
         };
         eventually("all dialects agree", || all_agree(&dialects));
+        let (code, answer) = ask(&dialects.native, "GET", "/registry/services/shop/pick", "")?;
+        ensure!(code == 200 && answer.contains(&pod), "{code} {answer}");
+        let (code, answer) = ask(&dialects.native, "GET", "/registry/metrics", "")?;
+        ensure!(
+            code == 200 && answer.contains("portolan_registry_leases_total{outcome=\"held\"} 0"),
+            "{code} {answer}"
+        );
 
         // Maintenance in one is out of service in the others.
         let (code, _) =

@@ -87,8 +87,13 @@ pub(crate) fn with_cache(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// Says what holds for requests without a token.
+pub(crate) fn with_default_policy(mut response: Response<Body>, policy: &'static str) -> Response<Body> {
+    response.headers_mut().insert(ACL_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
 fn common(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(ACL_POLICY, HeaderValue::from_static("allow"));
     headers.insert(TRANSLATE, HeaderValue::from_static("false"));
 }

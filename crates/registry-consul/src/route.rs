@@ -56,12 +56,13 @@ impl Handler for Consul {
     const BODY_LIMIT: usize = 2 << 20;
 
     async fn answer(&self, request: Request) -> Response<Body> {
-        self.route(&request).await.unwrap_or_else(|error| {
+        let response = self.route(&request).await.unwrap_or_else(|error| {
             if error.status().is_server_error() {
                 tracing::warn!(method = %request.method, path = request.path(), %error, "a request failed");
             }
             error.response()
-        })
+        });
+        answer::with_default_policy(response, self.state.acl.default_policy())
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {

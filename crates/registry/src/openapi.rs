@@ -77,8 +77,13 @@ fn responses(route: Route) -> Value {
         Route::Service => (of("ServiceWithInstances"), &[304, 400, 404]),
         Route::Pick => (of("Instance"), &[400, 404]),
         Route::Watch => (text(), &[400]),
+        Route::Metrics => (text(), &[]),
     };
-    let media = if route == Route::Watch { "text/event-stream" } else { "application/json" };
+    let media = match route {
+        Route::Watch => "text/event-stream",
+        Route::Metrics => "text/plain",
+        _ => "application/json",
+    };
     let mut responses = json!({"200": {"description": "done", "content": {media: {"schema": schema}}}});
     if route == Route::Register {
         responses["201"] = json!({"description": "created", "content": {media: {"schema": schema}}});

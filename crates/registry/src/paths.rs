@@ -19,6 +19,7 @@ pub(crate) enum Route {
     Service,
     Pick,
     Watch,
+    Metrics,
 }
 
 /// A query parameter.
@@ -118,6 +119,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation(Method::GET, "/registry/services/{name}", Route::Service, "one service with its instances", ONE),
     operation(Method::GET, "/registry/services/{name}/pick", Route::Pick, "one instance to send a request to", PICK),
     operation(Method::GET, "/registry/watch", Route::Watch, "changes as server-sent events", WATCH),
+    operation(Method::GET, "/registry/metrics", Route::Metrics, "counters in the text format of Prometheus", &[]),
 ];
 
 /// What is asked for, and the variables of its path in their order.

@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use portolan_catalog::Snapshot;
 use portolan_client::Key;
 use portolan_registrar::Registrar;
-use portolan_registrar::http::{Body, Handler, Refusal, Request};
+use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -71,6 +71,7 @@ impl Registry {
             Route::Service => self.service(request, name, &filter()?),
             Route::Pick => self.pick(name, &Wish::parse(request.query(), operation.parameters)?),
             Route::Watch => Ok(self.watch(filter()?)),
+            Route::Metrics => Ok(self.metrics()),
         }
     }
 
@@ -176,6 +177,14 @@ impl Registry {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));
+        Answer::Stream(response)
+    }
+
+    /// What became of leases and checks since the start.
+    fn metrics(&self) -> Answer {
+        let mut response = Response::new(full(self.registrar.counters().text()));
+        let text = http::HeaderValue::from_static("text/plain; version=0.0.4");
+        response.headers_mut().insert(header::CONTENT_TYPE, text);
         Answer::Stream(response)
     }
 }

@@ -91,6 +91,14 @@ impl Acl {
         self.config.enabled
     }
 
+    /// What holds where no rule of a token does, in the word of an answer's header.
+    pub(crate) fn default_policy(&self) -> &'static str {
+        match self.config {
+            AclConfig { enabled: true, default_policy: DefaultPolicy::Deny, .. } => "deny",
+            _ => "allow",
+        }
+    }
+
     /// The secret of a token if it is known without being stored.
     pub(crate) fn known_secret(&self, stored: &StoredToken) -> Option<&str> {
         let known = [Some(ANONYMOUS_SECRET), self.config.initial_management.as_deref()];
