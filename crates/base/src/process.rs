@@ -159,7 +159,16 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep is installed");
         let pid = i32::try_from(child.id()).expect("process ids are positive");
         assert!(!runs_our_program(pid) && runs_our_program(std::process::id().try_into().expect("positive")));
-        assert_eq!(arguments(pid).expect("it runs")[1], "600");
+        // The kernel shows them a moment after the program was started.
+        let given = tokio::time::timeout(Duration::from_secs(5), async {
+            loop {
+                match arguments(pid) {
+                    Some(given) => break given,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        });
+        assert_eq!(given.await.expect("it runs")[1], "600");
         let ending = Ending::watch(pid).expect("watched").expect("it runs");
         end(pid, Duration::from_secs(5)).await.expect("ended");
         ending.ended().await;
