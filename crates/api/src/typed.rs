@@ -112,6 +112,60 @@ struct ListMetadata {
     r#continue: String,
 }
 
+/// The form of a kind of our own on the wire, which says its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnKind<'a, Spec, Status> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: &'a ObjectMeta,
+    spec: &'a Spec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: &'a Option<Status>,
+}
+
+macro_rules! own_kind {
+    ($($kind:ident, $resource:literal: $scope:ident;)*) => {$(
+        impl Object for $kind {
+            const GROUP: &'static str = "registry.portolan.dev";
+            const VERSION: &'static str = "v1";
+            const API_VERSION: &'static str = "registry.portolan.dev/v1";
+            const KIND: &'static str = stringify!($kind);
+            const RESOURCE: &'static str = $resource;
+            const SCOPE: Scope = Scope::$scope;
+
+            fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+                serde_json::from_slice(bytes)
+            }
+            fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
+                let body: ListBody<Self> = serde_json::from_slice(bytes)?;
+                Ok(body.into())
+            }
+            fn encode(&self) -> Vec<u8> {
+                let own = OwnKind {
+                    api_version: Self::API_VERSION,
+                    kind: Self::KIND,
+                    metadata: &self.metadata,
+                    spec: &self.spec,
+                    status: &self.status,
+                };
+                serde_json::to_vec(&own).expect("plain structs serialise to JSON: their map keys are strings")
+            }
+            fn metadata(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    )*};
+}
+
+own_kind! {
+    ExternalNode, "externalnodes": Cluster;
+    ServiceInstance, "serviceinstances": Namespaced;
+}
+
 macro_rules! object {
     ($($kind:ty: $scope:ident;)*) => {$(
         impl Object for $kind {

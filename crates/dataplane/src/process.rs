@@ -31,9 +31,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Somebody else's claim gives no notice of its end.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Where Consul's clients look, and the datacenter that the registry's dialect for them tells.
+/// Where Consul's clients look for names.
 const CONSUL_DOMAIN: &str = "consul";
-const DATACENTER: &str = "dc1";
+/// The datacenter that Consul's clients are told, in names as over HTTP.
+pub const DATACENTER: &str = "dc1";
 
 /// What the process is given.
 #[derive(Debug)]

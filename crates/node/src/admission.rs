@@ -10,9 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::config::Capacity;
 use crate::lifecycle::{Cause, Verdict};
-use crate::pod::requests::{Requests, requests};
 use crate::pod::{self, QosClass, Role, qos_class};
 use crate::pressure::Pressures;
+use portolan_api::resources::{Resources, requests};
 
 /// Pods from this priority on are what the node needs itself: they are never refused or ended for others.
 pub(crate) const CRITICAL: i32 = 2_000_000_000;
@@ -75,19 +75,14 @@ fn missing(pod: &Pod, others: &[Arc<Pod>], offer: &Offer<'_>) -> Option<(&'stati
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let pods = i64::try_from(others.len()).unwrap_or(i64::MAX);
     let wanted = requests(pod);
-    let used = others.iter().map(|other| requests(other));
-    let used = used.fold(Requests::default(), |sum, one| sum.combine(one, i64::saturating_add));
+    let mut used = Resources::default();
+    others.iter().for_each(|other| used.add(&requests(other)));
     let Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes } = offer.capacity;
     let amounts = [
         ("pods", 1, pods, i64::from(offer.max_pods)),
-        ("cpu", wanted.cpu_milli, used.cpu_milli, number(*cpu_milli)),
-        ("memory", wanted.memory_bytes, used.memory_bytes, number(*memory_bytes)),
-        (
-            "ephemeral-storage",
-            wanted.ephemeral_storage_bytes,
-            used.ephemeral_storage_bytes,
-            number(*ephemeral_storage_bytes),
-        ),
+        ("cpu", wanted.milli_cpu, used.milli_cpu, number(*cpu_milli)),
+        ("memory", wanted.memory, used.memory, number(*memory_bytes)),
+        ("ephemeral-storage", wanted.ephemeral_storage, used.ephemeral_storage, number(*ephemeral_storage_bytes)),
     ];
     amounts.into_iter().find(|(_, wanted, used, capacity)| *wanted > 0 && used.saturating_add(*wanted) > *capacity)
 }

@@ -20,6 +20,7 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use portolan_registrar::http::{Body, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 pub use authorizer::DefaultPolicy;
 pub(crate) use authorizer::{Access, Authorizer};
@@ -28,6 +29,7 @@ pub(crate) use directory::{Acl, secret};
 
 use crate::parameters::Parameters;
 use crate::route::Routed;
+use crate::space::{Record, Records};
 use crate::state::State;
 use crate::{Error, answer, fold};
 pub(crate) use model::hash as token_hash;
@@ -177,6 +179,30 @@ fn check_name(what: &str, name: &str, most: usize) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+/// Gives a record that is to be written its id: that of the path, whose record must be there and is returned, or a new one.
+async fn identify<T: Serialize + DeserializeOwned>(
+    records: &Records<'_, T>,
+    what: &str,
+    id: Option<&str>,
+    given: &mut String,
+) -> Result<Option<Record<T>>, Error> {
+    let lower = what.to_lowercase();
+    let Some(id) = id else {
+        if !given.is_empty() {
+            return Err(Error::BadRequest(format!("Cannot specify the ID when creating a new {lower}")));
+        }
+        *given = Uuid::new_v4().to_string();
+        return Ok(None);
+    };
+    check_id(id)?;
+    if !given.is_empty() && given != id {
+        return Err(Error::BadRequest(format!("{what} ID in URL and payload do not match")));
+    }
+    let before = records.get(id).await?;
+    id.clone_into(given);
+    Ok(Some(before.ok_or_else(|| Error::BadRequest(format!("cannot find {lower} {id}")))?))
 }
 
 fn check_id(id: &str) -> Result<(), Error> {

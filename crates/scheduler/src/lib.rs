@@ -6,7 +6,6 @@
 mod decide;
 mod filter;
 mod queue;
-mod resources;
 mod score;
 mod shell;
 mod snapshot;

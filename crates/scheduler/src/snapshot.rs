@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use portolan_api::quantity::Quantity;
+use portolan_api::resources::{Resources, requests};
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Node, Pod, PodSpec};
-
-use crate::resources::{Resources, requests};
 
 /// A pod and what the filters ask of it again and again.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, HealthCheck, HealthCheckStatus, InstanceLocality, List, ListBody, Object, Scope};
+use super::{Checked, HealthCheck, HealthCheckStatus, InstanceLocality};
 
 /// A machine outside the cluster, as somebody registered it.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -70,54 +70,5 @@ impl Checked for ExternalNode {
 
     fn results_mut(&mut self) -> &mut Vec<HealthCheckStatus> {
         &mut self.status.get_or_insert_default().checks
-    }
-}
-
-/// The form on the wire, which says its kind.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Encoded<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: &'a ObjectMeta,
-    spec: &'a ExternalNodeSpec,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: &'a Option<ExternalNodeStatus>,
-}
-
-impl Object for ExternalNode {
-    const GROUP: &'static str = "registry.portolan.dev";
-    const VERSION: &'static str = "v1";
-    const API_VERSION: &'static str = "registry.portolan.dev/v1";
-    const KIND: &'static str = "ExternalNode";
-    const RESOURCE: &'static str = "externalnodes";
-    const SCOPE: Scope = Scope::Cluster;
-
-    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
-    }
-
-    fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
-        let body: ListBody<Self> = serde_json::from_slice(bytes)?;
-        Ok(body.into())
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let encoded = Encoded {
-            api_version: Self::API_VERSION,
-            kind: Self::KIND,
-            metadata: &self.metadata,
-            spec: &self.spec,
-            status: &self.status,
-        };
-        serde_json::to_vec(&encoded).expect("plain structs serialise to JSON: their map keys are strings")
-    }
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }

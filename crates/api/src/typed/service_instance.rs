@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
 
 use super::health_check::is_false;
-use super::{Checked, Health, HealthCheck, HealthCheckStatus, List, ListBody, Object, Scope};
+use super::{Checked, Health, HealthCheck, HealthCheckStatus};
 
 /// One running copy of a service, registered by itself or by an agent on its behalf.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -252,6 +252,14 @@ impl ServiceInstance {
         Some(Duration::from_secs(seconds))
     }
 
+    /// Reads an object that is JSON already.
+    ///
+    /// # Errors
+    /// It does not fit the kind.
+    pub fn decode_value(object: &serde_json::Value) -> Result<Self, serde_json::Error> {
+        Self::deserialize(object)
+    }
+
     /// How the instance is, all things considered: an administrator's decision first, then the worst
     /// of its checks, then what it said of itself; with the reason.
     pub fn effective_health(&self) -> (Health, String) {
@@ -322,55 +330,6 @@ fn held_reason(since: &Time) -> String {
     )
 }
 
-/// The form on the wire, which says its kind.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Encoded<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: &'a ObjectMeta,
-    spec: &'a ServiceInstanceSpec,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: &'a Option<ServiceInstanceStatus>,
-}
-
-impl Object for ServiceInstance {
-    const GROUP: &'static str = "registry.portolan.dev";
-    const VERSION: &'static str = "v1";
-    const API_VERSION: &'static str = "registry.portolan.dev/v1";
-    const KIND: &'static str = "ServiceInstance";
-    const RESOURCE: &'static str = "serviceinstances";
-    const SCOPE: Scope = Scope::Namespaced;
-
-    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
-    }
-
-    fn decode_list(bytes: &[u8]) -> Result<List<Self>, serde_json::Error> {
-        let body: ListBody<Self> = serde_json::from_slice(bytes)?;
-        Ok(body.into())
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let encoded = Encoded {
-            api_version: Self::API_VERSION,
-            kind: Self::KIND,
-            metadata: &self.metadata,
-            spec: &self.spec,
-            status: &self.status,
-        };
-        serde_json::to_vec(&encoded).expect("plain structs serialise to JSON: their map keys are strings")
-    }
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -378,6 +337,7 @@ mod tests {
     use super::*;
     use crate::description::GroupVersionKind;
     use crate::schema;
+    use crate::typed::Object;
 
     #[test]
     fn fits_its_own_description() {

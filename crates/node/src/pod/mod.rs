@@ -2,7 +2,6 @@
 
 mod qos;
 pub(crate) mod quantity;
-pub(crate) mod requests;
 
 use std::time::Duration;
 

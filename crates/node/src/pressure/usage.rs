@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use portolan_api::resources::requests;
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_runtime::ContainerStats;
 
 use super::plan::{Candidate, Consumer};
 use super::thresholds::Signal;
-use crate::pod::requests::requests;
 use crate::pod::{self, quantity};
 use crate::worker::Context;
 use crate::{cgroup, container};
@@ -31,9 +31,9 @@ pub(super) async fn candidates(context: &Context, pods: &[Arc<Pod>], signal: Sig
         let consumers = consumers(context, pod, &stats, signal);
         let needs = requests(pod);
         let (extra, request) = match signal {
-            Signal::Memory => (0, needs.memory_bytes),
+            Signal::Memory => (0, needs.memory),
             Signal::NodeDisk | Signal::NodeInodes | Signal::ImageDisk | Signal::ImageInodes => {
-                (files_of(context, pod).await, needs.ephemeral_storage_bytes)
+                (files_of(context, pod).await, needs.ephemeral_storage)
             }
             Signal::Processes => (process_count(context, pod), 0),
         };

@@ -132,7 +132,7 @@ impl Registry {
                         store: parts.store.clone(),
                         clock: Arc::new(SystemClock),
                         node: node.clone(),
-                        datacenter: "dc1".to_owned(),
+                        datacenter: portolan_dataplane::DATACENTER.to_owned(),
                         version: CONSUL_VERSION.to_owned(),
                         acl: portolan_registry_consul::AclConfig::default(),
                         listeners,

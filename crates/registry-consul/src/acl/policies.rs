@@ -3,11 +3,10 @@
 use http::Response;
 use portolan_registrar::http::Body;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::directory::policies;
 use super::model::{GLOBAL_MANAGEMENT, GLOBAL_READ_ONLY, Policy, hash};
-use super::{Access, Call, check_id, check_name, rules};
+use super::{Access, Call, check_id, check_name, identify, rules};
 use crate::Error;
 use crate::space::{Record, WriteError};
 
@@ -67,31 +66,14 @@ pub(super) async fn write(call: &Call<'_>, id: Option<&str>) -> Result<Response<
     check_name("Policy", &wanted.name, 128)?;
     rules::parse(&wanted.rules).map_err(|error| Error::BadRequest(format!("Failed to parse ACL rules: {error}")))?;
     let records = policies(&call.state.space);
-    let before = match id {
-        None if !wanted.id.is_empty() => {
-            return Err(Error::BadRequest("Cannot specify the ID when creating a new policy".into()));
-        }
-        None => {
-            wanted.id = Uuid::new_v4().to_string();
-            None
-        }
-        Some(id) => {
-            check_id(id)?;
-            if !wanted.id.is_empty() && wanted.id != id {
-                return Err(Error::BadRequest("Policy ID in URL and payload do not match".into()));
-            }
-            let before = records.get(id).await?;
-            let before = before.ok_or_else(|| Error::BadRequest(format!("cannot find policy {id}")))?;
-            if matches!(id, GLOBAL_MANAGEMENT | GLOBAL_READ_ONLY) && before.value.rules != wanted.rules {
-                let name = &before.value.name;
-                return Err(Error::BadRequest(format!(
-                    "Changing the Rules for the builtin {name} policy is not permitted"
-                )));
-            }
-            id.clone_into(&mut wanted.id);
-            Some(before)
-        }
-    };
+    let before = identify(&records, "Policy", id, &mut wanted.id).await?;
+    if let Some(before) = &before
+        && matches!(&*wanted.id, GLOBAL_MANAGEMENT | GLOBAL_READ_ONLY)
+        && before.value.rules != wanted.rules
+    {
+        let name = &before.value.name;
+        return Err(Error::BadRequest(format!("Changing the Rules for the builtin {name} policy is not permitted")));
+    }
     let replaced = before.as_ref().map(|before| (before.modified, Some(before.value.name.as_str())));
     match records.put(&wanted.id, Some(&wanted.name), &wanted, replaced).await {
         Ok(_) => {}

@@ -3,11 +3,10 @@
 use http::Response;
 use portolan_registrar::http::Body;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::directory::{policies, roles};
 use super::model::{Link, Role, hash};
-use super::{Access, Call, check_id, check_name, resolve_policies};
+use super::{Access, Call, check_id, check_name, identify, resolve_policies};
 use crate::Error;
 use crate::space::{Record, WriteError};
 
@@ -78,24 +77,7 @@ pub(super) async fn write(call: &Call<'_>, id: Option<&str>) -> Result<Response<
     check_name("Role", &wanted.name, 256)?;
     resolve_policies(call, &mut wanted.grants).await?;
     let records = roles(&call.state.space);
-    let before = match id {
-        None if !wanted.id.is_empty() => {
-            return Err(Error::BadRequest("Cannot specify the ID when creating a new role".into()));
-        }
-        None => {
-            wanted.id = Uuid::new_v4().to_string();
-            None
-        }
-        Some(id) => {
-            check_id(id)?;
-            if !wanted.id.is_empty() && wanted.id != id {
-                return Err(Error::BadRequest("Role ID in URL and payload do not match".into()));
-            }
-            let before = records.get(id).await?;
-            id.clone_into(&mut wanted.id);
-            Some(before.ok_or_else(|| Error::BadRequest(format!("cannot find role {id}")))?)
-        }
-    };
+    let before = identify(&records, "Role", id, &mut wanted.id).await?;
     let replaced = before.as_ref().map(|before| (before.modified, Some(before.value.name.as_str())));
     match records.put(&wanted.id, Some(&wanted.name), &wanted, replaced).await {
         Ok(_) => answer(call, records.get(&wanted.id).await?.ok_or_else(missing)?).await,

@@ -71,7 +71,7 @@ pub(super) fn resources(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     check("memory", wanted.memory, has.memory, used.memory);
     check("ephemeral-storage", wanted.ephemeral_storage, has.ephemeral_storage, used.ephemeral_storage);
     for (name, amount) in &wanted.extended {
-        let amount_of = |resources: &crate::resources::Resources| resources.extended.get(name).copied();
+        let amount_of = |resources: &portolan_api::resources::Resources| resources.extended.get(name).copied();
         check(name, *amount, amount_of(has).unwrap_or_default(), amount_of(used).unwrap_or_default());
     }
     reasons

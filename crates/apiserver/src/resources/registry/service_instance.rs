@@ -1,6 +1,5 @@
 //! Service instances: copies of a service that registered themselves.
 
-use portolan_api::typed::Object as _;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -153,8 +152,7 @@ impl Strategy for ServiceInstance {
 
 /// The one verdict on an instance, all things considered; what it says of itself where the rest cannot be read.
 fn health(object: &Value) -> (String, String) {
-    let bytes = object.to_string();
-    match portolan_api::typed::ServiceInstance::decode(bytes.as_bytes()) {
+    match portolan_api::typed::ServiceInstance::decode_value(object) {
         Ok(instance) => {
             let (health, reason) = instance.effective_health();
             (health.as_str().to_owned(), reason)

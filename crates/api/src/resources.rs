@@ -1,26 +1,30 @@
-//! Amounts of what nodes have and pods ask for.
+//! Amounts of what nodes have and pods ask for: the scheduler and the node that admits a pod must count alike.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use portolan_api::quantity;
-use portolan_api::typed::kinds::core::v1::{Container, Pod};
+
+use crate::quantity;
+use crate::typed::kinds::core::v1::{Container, Pod};
 
 /// Amounts by resource. CPU counts in thousandths, everything else in whole units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Resources {
-    pub(crate) milli_cpu: i64,
-    pub(crate) memory: i64,
-    pub(crate) ephemeral_storage: i64,
+pub struct Resources {
+    /// Thousandths of a core.
+    pub milli_cpu: i64,
+    /// Bytes.
+    pub memory: i64,
+    /// Bytes.
+    pub ephemeral_storage: i64,
     /// Devices and the like; nearly always empty.
-    pub(crate) extended: BTreeMap<String, i64>,
+    pub extended: BTreeMap<String, i64>,
 }
 
 type Quantities = BTreeMap<String, Quantity>;
 
 impl Resources {
     /// Reads a resource list. The API server lets in only well-formed quantities; others count as nothing.
-    pub(crate) fn of(quantities: Option<&Quantities>) -> Self {
+    pub fn of(quantities: Option<&Quantities>) -> Self {
         let mut resources = Self::default();
         for (name, amount) in quantities.into_iter().flatten() {
             let Ok(amount) = quantity::Quantity::parse(&amount.0) else { continue };
@@ -35,11 +39,13 @@ impl Resources {
         resources
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds amount by amount; stops at the largest number.
+    pub fn add(&mut self, other: &Self) {
         self.combine(other, |a, b| a.saturating_add(b));
     }
 
-    pub(crate) fn subtract(&mut self, other: &Self) {
+    /// Subtracts amount by amount.
+    pub fn subtract(&mut self, other: &Self) {
         self.combine(other, |a, b| a.saturating_sub(b));
     }
 
@@ -62,7 +68,7 @@ impl Resources {
 ///
 /// Init containers that restart (sidecars) stay, so they count with the containers and with every init
 /// container after them. See KEP-753.
-pub(crate) fn requests(pod: &Pod) -> Resources {
+pub fn requests(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
     let request = |container: &Container| {
         Resources::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
@@ -116,9 +122,10 @@ mod tests {
             (vec![container("1", None)], vec![container("1", None), container("2", Some("Always"))], 3000),
         ];
         for (containers, init, expected) in cases {
-            let pod = json!({"metadata": {}, "spec": {"containers": containers, "initContainers": init}});
+            let pod = json!({"metadata": {}, "spec": {"containers": containers, "initContainers": init, "overhead": {"memory": "1Ki"}}});
             let pod: Pod = serde_json::from_value(pod).expect("it is a pod");
-            assert_eq!(requests(&pod).milli_cpu, expected, "{pod:?}");
+            let requests = requests(&pod);
+            assert_eq!((requests.milli_cpu, requests.memory), (expected, 1024), "{pod:?}");
         }
     }
 }
