@@ -10,7 +10,7 @@ pub(super) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result
     let Some(node) = node_of(call.user) else { return Ok(()) };
     let name = metadata::text(new, "name");
     let refuse = |why: String| Err(Status::forbidden(&call.target(), name, &why));
-    match (call.resource.group, call.resource.name) {
+    match (&*call.resource.group, &*call.resource.name) {
         ("", "nodes") if name != node => refuse(format!("node \"{node}\" is not allowed to modify node \"{name}\"")),
         ("", "pods") => {
             let place = old.unwrap_or(new)["spec"]["nodeName"].as_str().unwrap_or_default();
