@@ -9,7 +9,7 @@ use super::columns::Column;
 use super::json_path::JsonPath;
 use super::node::Node;
 use super::{names, table};
-use crate::description::{GroupVersionKind, OwnedKind, Resource, Schema, Subresource, Table};
+use crate::description::{GroupVersionKind, OwnedKind, Resource, Schema, Subresource, Table, by_priority};
 use crate::typed::Scope;
 
 /// What can be done with every custom resource.
@@ -151,10 +151,10 @@ impl Definition {
             source: source.clone(),
         });
         let served = versions.iter().enumerate().filter(|(_, version)| version["served"] == true);
-        served.map(|(place, version)| Arc::new(definition.resource(place, version))).collect()
+        served.map(|(place, version)| Arc::new(definition.resource(place, version, versions))).collect()
     }
 
-    fn resource(self: &Arc<Self>, place: usize, version: &Value) -> Resource {
+    fn resource(self: &Arc<Self>, place: usize, version: &Value, versions: &[Value]) -> Resource {
         let own = |text: &str| text.to_owned().into();
         let name = text(&version["name"]);
         let subresources = &version["subresources"];
@@ -172,7 +172,14 @@ impl Definition {
         }
         let deprecated = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
             Some(given) => given.to_owned(),
-            None => format!("{}/{name} {} is deprecated", self.group, self.kind),
+            None => {
+                let newer = versions.iter().filter(|it| it["served"] == true && it["deprecated"] != true);
+                let mut newer: Vec<&str> = newer.filter_map(|it| it["name"].as_str()).collect();
+                newer.retain(|other| by_priority(other, &name).is_lt());
+                newer.sort_by(|a, b| by_priority(a, b));
+                let instead = newer.first().map(|version| format!("; use {}/{version} {}", self.group, self.kind));
+                format!("{}/{name} {} is deprecated{}", self.group, self.kind, instead.unwrap_or_default())
+            }
         });
         Resource {
             group: own(&self.group),

@@ -57,6 +57,7 @@ impl Call<'_> {
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
+        self.check_definition()?;
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
@@ -68,6 +69,7 @@ impl Call<'_> {
         admission::create(self, &mut object, warnings).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut object, &context);
+        self.settle_definition(&mut object);
         let reservation = self.reserve(&mut object, None)?;
         self.validate_new(&object, &context)?;
         warnings.extend(self.strategy.warnings(&object));

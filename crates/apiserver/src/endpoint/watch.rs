@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use portolan_api::encoded;
+use portolan_api::{custom, encoded};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use super::present::{self, Columns, Presenter};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
+use crate::extensions::convert;
 use crate::negotiate::View;
 use crate::respond;
 use crate::status::Status;
@@ -62,6 +63,12 @@ impl Call<'_> {
             watch: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
             draining: Box::pin(self.server.draining.clone().cancelled_owned()),
+            replaced: self
+                .resource
+                .custom
+                .as_ref()
+                .map(|custom| Box::pin(self.server.extensions.replaced(&custom.definition).cancelled_owned())),
+            custom: self.resource.custom.clone(),
         };
         let after = match (initial, requested) {
             (false, Some(revision)) => revision,
@@ -154,6 +161,9 @@ struct WatchBody {
     watch: Option<Watch>,
     deadline: Pin<Box<Sleep>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Ends when the definition of a custom resource says something else: the client comes back for that.
+    replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    custom: Option<Arc<custom::Version>>,
 }
 
 impl WatchBody {
@@ -162,7 +172,11 @@ impl WatchBody {
         match item {
             WatchItem::Events(events) => {
                 for event in &events {
-                    let frames = self.event(event)?;
+                    let converted = match &self.custom {
+                        Some(version) => convert::event(version, event)?,
+                        None => None,
+                    };
+                    let frames = self.event(converted.as_ref().unwrap_or(event))?;
                     self.pending.extend(frames.into_iter().flatten());
                 }
                 Ok(true)
@@ -358,7 +372,8 @@ impl http_body::Body for WatchBody {
                 Poll::Ready(None) => this.watch = None,
                 Poll::Pending => {
                     let over = this.deadline.as_mut().poll(context).is_ready()
-                        || this.draining.as_mut().poll(context).is_ready();
+                        || this.draining.as_mut().poll(context).is_ready()
+                        || this.replaced.as_mut().is_some_and(|replaced| replaced.as_mut().poll(context).is_ready());
                     if !over {
                         return Poll::Pending;
                     }

@@ -1,11 +1,11 @@
 //! Custom resources between the version that is stored and the one that is asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use portolan_api::custom::{self, Conversion};
 use portolan_api::encoded;
-use portolan_store::Entry;
+use portolan_store::{Entry, Event};
 use serde_json::Value;
 
 use crate::endpoint::Call;
@@ -61,6 +61,19 @@ pub(crate) fn read(version: &custom::Version, entry: Arc<Entry>) -> Result<Arc<E
     custom::prune(&mut object, version.root());
     custom::default(&mut object, version.root());
     Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(&entry) }))
+}
+
+/// An event as watchers of a version see it; `None` if that is as it is.
+pub(crate) fn event(version: &custom::Version, event: &Event) -> Result<Option<Event>, Status> {
+    let entry = read(version, event.entry.clone())?;
+    let previous = event.previous.clone().map(|previous| read(version, previous)).transpose()?;
+    let is_same = |a: &Arc<Entry>, b: &Arc<Entry>| Arc::ptr_eq(a, b);
+    let unchanged = is_same(&entry, &event.entry)
+        && match (&previous, &event.previous) {
+            (Some(new), Some(old)) => is_same(new, old),
+            _ => true,
+        };
+    Ok((!unchanged).then(|| Event { kind: event.kind, entry, previous, encoded: OnceLock::new() }))
 }
 
 fn set_version(object: &mut Value, group: &str, version: &str) {

@@ -1,5 +1,6 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
+mod apiextensions;
 mod apps;
 mod at;
 mod autoscaling;
@@ -41,6 +42,9 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "secrets") => &core::secret::Secret,
         ("", "serviceaccounts") => &core::service_account::ServiceAccount,
         ("", "services") => &core::service::Service,
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            &apiextensions::custom_resource_definition::CustomResourceDefinition
+        }
         ("apps", "controllerrevisions") => &apps::controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &apps::daemon_set::DaemonSet,
         ("apps", "deployments") => &apps::deployment::Deployment,
