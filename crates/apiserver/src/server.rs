@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::authorization::Authorizer;
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
@@ -78,6 +79,7 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 /// The API server.
 pub struct Server {
     pub(crate) config: Config,
+    pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
@@ -105,6 +107,7 @@ impl Server {
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
         let server = Arc::new(Self {
+            admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),
             authorizer,
