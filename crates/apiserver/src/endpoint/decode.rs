@@ -133,7 +133,7 @@ fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decode
 }
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.
-pub(super) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
+pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
     let Some(fields) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is unrecognized: it is not a JSON object"));
     };

@@ -29,7 +29,7 @@ use crate::status::Status;
 use crate::strategy::{Context, Strategy};
 use crate::{extensions, respond, storage, subresource};
 
-pub(crate) use decode::{Input, parse};
+pub(crate) use decode::{Input, expect_kind, parse};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
 pub(crate) use update::Changed;

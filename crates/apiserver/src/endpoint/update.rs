@@ -1,5 +1,7 @@
 //! Changing an object: the loop under update, patch, scale and the server's own changes.
 
+use std::borrow::Cow;
+
 use http::Response;
 use portolan_store::Entry;
 use serde_json::Value;
@@ -7,10 +9,10 @@ use serde_json::Value;
 use super::metadata;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
-use crate::admission;
+use crate::admission::{self, Attributes};
 use crate::body::Body;
 use crate::status::Status;
-use crate::{authorization, respond, storage};
+use crate::{authorization, respond, storage, subresource};
 
 /// Resources that an update may create, as upstream allows.
 const CREATED_BY_UPDATE: [(&str, &str); 10] = [
@@ -114,7 +116,7 @@ impl<'a> Call<'a> {
             if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
                 return Err(Status::modified(&self.target(), name));
             }
-            let reservation = self.prepare(&mut new, &old, &mut news).await?;
+            let reservation = self.prepare(&mut new, &old, dry_run, &mut news).await?;
             self.keep_renewal(&old, &mut new);
             if !tracked {
                 self.track(Some(&old), &mut new)?;
@@ -132,6 +134,7 @@ impl<'a> Call<'a> {
         &self,
         new: &mut Value,
         old: &Value,
+        dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Reservation<'a>, Status> {
         let context = self.context();
@@ -141,7 +144,10 @@ impl<'a> Call<'a> {
             return self.reserve(new, Some(old));
         }
         self.strategy.default(new);
-        admission::update(self, new, old).await?;
+        let seen_old = if self.is_scale() { Cow::Owned(subresource::scale_of(old)) } else { Cow::Borrowed(old) };
+        let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
+        admission::mutate(&mut attributes).await?;
+        self.unseen(attributes.new.take(), new);
         match self.info.subresource.as_str() {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
@@ -155,8 +161,30 @@ impl<'a> Call<'a> {
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
+        attributes.new = self.seen(new);
+        admission::validate(&mut attributes).await?;
+        warnings.append(&mut attributes.warnings);
+        self.unseen(attributes.new, new);
         warnings.extend(self.strategy.warnings(new));
         Ok(reservation)
+    }
+
+    fn is_scale(&self) -> bool {
+        self.info.subresource == "scale"
+    }
+
+    /// What admission sees of an object: itself, or its scale.
+    fn seen(&self, object: &mut Value) -> Value {
+        if self.is_scale() { subresource::scale_of(object) } else { object.take() }
+    }
+
+    /// Puts into an object what admission made of it.
+    fn unseen(&self, seen: Value, object: &mut Value) {
+        if self.is_scale() {
+            object["spec"]["replicas"].clone_from(&seen["spec"]["replicas"]);
+        } else {
+            *object = seen;
+        }
     }
 
     async fn commit(

@@ -124,6 +124,9 @@ impl<'a> Call<'a> {
         if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
             self.server.authorizer.expect_pod(answer.revision);
         }
+        if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
+            self.server.admission.expect(&self.resource.name, answer.revision);
+        }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 

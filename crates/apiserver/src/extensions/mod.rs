@@ -6,6 +6,8 @@
 
 pub(crate) mod convert;
 mod resource;
+mod review;
+pub(crate) mod rules;
 mod served;
 mod settle;
 

@@ -54,7 +54,7 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
     Ok(response)
 }
 
-fn user_info(user: &User) -> Value {
+pub(crate) fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = user.uid.as_str().into();

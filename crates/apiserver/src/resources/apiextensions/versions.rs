@@ -46,6 +46,9 @@ fn one(version: &Value, path: &Path) -> Vec<Error> {
     let (schema, schema_path) = (&version["schema"]["openAPIV3Schema"], path.child("schema").child("openAPIV3Schema"));
     if !schema.is_null() {
         errors.extend(custom::structural_problems(schema, &schema_path));
+        if errors.is_empty() {
+            errors.extend(crate::extensions::rules::problems(schema, &schema_path));
+        }
     }
     errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
     for (index, column) in list(&version["additionalPrinterColumns"]) {
