@@ -28,6 +28,7 @@ use crate::admission::Admission;
 use crate::authorization::Authorizer;
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::extensions::Extensions;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -81,6 +82,7 @@ pub struct Server {
     pub(crate) config: Config,
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
+    pub(crate) extensions: Extensions,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -104,6 +106,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
+        let extensions = Extensions::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
         let server = Arc::new(Self {
@@ -111,6 +114,7 @@ impl Server {
             config,
             allocator: Mutex::new(allocator),
             authorizer,
+            extensions,
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -128,7 +132,7 @@ impl Server {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let asked = router::Asked::of(request.method(), request.uri());
-        let label = asked.label();
+        let label = asked.label(&self.extensions.description());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
             Ok(response) => response,

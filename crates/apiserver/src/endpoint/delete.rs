@@ -269,9 +269,9 @@ impl Call<'_> {
                 Err(status) => return Err(status),
             }
         }
-        tracing::debug!(resource = self.resource.name, count = items.len(), ?view, "deleted a collection");
+        tracing::debug!(resource = %self.resource.name, count = items.len(), ?view, "deleted a collection");
         let list = json!({
-            "kind": format!("{}List", self.resource.kind), "apiVersion": self.kind().api_version(),
+            "kind": self.resource.list_kind, "apiVersion": self.kind().api_version(),
             "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
         });
         let mut response = respond::json(200, &list);

@@ -49,7 +49,7 @@ impl Call<'_> {
         let timeout = self.watch_timeout()?;
         let mut pending = VecDeque::new();
         let mut source = WatchBody {
-            kind: self.resource.kind,
+            kind: self.resource.kind.clone().into_owned(),
             api_version: self.kind().api_version(),
             presenter: self.presenter(),
             clock: self.server.config.clock.clone(),
@@ -71,7 +71,7 @@ impl Call<'_> {
                 }
                 let state = RangeRequest { range: range.clone(), revision: None, limit: 0 };
                 let state = self.server.store().range(state).await?;
-                for entry in &self.current_all(state.entries)? {
+                for entry in &self.converted(self.current_all(state.entries)?).await? {
                     if !source.selection.selects(entry) {
                         continue;
                     }
@@ -141,7 +141,7 @@ impl Call<'_> {
 
 /// Encodes the events of a watch while they are sent.
 struct WatchBody {
-    kind: &'static str,
+    kind: String,
     api_version: String,
     presenter: Presenter,
     clock: Arc<dyn Clock>,

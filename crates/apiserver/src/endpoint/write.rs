@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::{Schema, builtin};
+use portolan_api::description::Schema;
 use portolan_api::{apply, field};
 use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
-use crate::authorization;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
+use crate::{authorization, extensions};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ impl<'a> Call<'a> {
         expected: Revision,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
+        let stored = self.to_storage(stored).await?;
         self.apply(key.clone(), expected, Operation::Put { key, value: stored, lease: None }).await
     }
 
@@ -114,6 +115,9 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let compare = vec![Compare::ModRevision { key, equals: expected }];
         let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
+        if answer.succeeded && self.resource.group == extensions::GROUP {
+            self.server.extensions.expect(answer.revision);
+        }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
@@ -128,7 +132,7 @@ impl<'a> Call<'a> {
 
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
-        Status::invalid(self.resource.group, self.resource.kind, metadata::text(object, "name"), errors)
+        Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
 
     /// Who writes, for `managedFields`.
@@ -169,7 +173,7 @@ impl<'a> Call<'a> {
     }
 
     fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
-        let Some(schema) = builtin().schema(self.kind()) else { return Ok(None) };
+        let Some(schema) = self.resource.schema() else { return Ok(None) };
         let name = self.manager()?;
         let api_version = self.kind().api_version();
         let manager = apply::Manager {

@@ -10,7 +10,7 @@ pub(super) fn admit(attributes: &Attributes<'_>) -> Result<(), Status> {
     let name = attributes.name.as_str();
     let refuse = |why: String| Err(attributes.forbidden(&why));
     let object = if attributes.operation == Operation::Create { &attributes.new } else { attributes.old };
-    match (attributes.call.resource.group, attributes.call.resource.name) {
+    match (&*attributes.call.resource.group, &*attributes.call.resource.name) {
         ("", "nodes") if name != node => refuse(format!("node \"{node}\" is not allowed to modify node \"{name}\"")),
         ("", "pods") if attributes.operation != Operation::Connect => {
             if object["spec"]["nodeName"].as_str() == Some(node) {
