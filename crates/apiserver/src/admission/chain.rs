@@ -1,7 +1,7 @@
 //! Who decides, and in which order.
 
 use super::attributes::Attributes;
-use super::{plugins, webhook};
+use super::{plugins, quota, webhook};
 use crate::status::Status;
 
 /// Lets everyone look at a write who may change it.
@@ -26,5 +26,6 @@ async fn mutate_once(attributes: &mut Attributes<'_>, rounds: &mut webhook::Roun
 /// Lets everyone look at a write who may refuse it. `new` is what will be written.
 pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     plugins::validate(attributes).await?;
-    webhook::validate(attributes).await
+    webhook::validate(attributes).await?;
+    quota::validate(attributes).await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use portolan_store::{Revision, Store};
 
+use super::quota::Tills;
 use super::webhook::{Hook, Hooks};
 use crate::authorization::followed::Followed;
 use crate::status::Status;
@@ -15,11 +16,16 @@ const VALIDATING: &str = "/registry/admissionregistration.k8s.io/validatingwebho
 pub(crate) struct Admission {
     mutating: Followed<Hooks>,
     validating: Followed<Hooks>,
+    pub(super) tills: Tills,
 }
 
 impl Admission {
     pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
-        Self { mutating: Followed::new(store.clone(), MUTATING), validating: Followed::new(store.clone(), VALIDATING) }
+        Self {
+            mutating: Followed::new(store.clone(), MUTATING),
+            validating: Followed::new(store.clone(), VALIDATING),
+            tills: Tills::default(),
+        }
     }
 
     /// Says that this server wrote a configuration of this resource at `revision`.

@@ -34,9 +34,9 @@ fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
     let resource = attributes.call.resource;
     let own = Subject {
         operation: operation(attributes),
-        group: resource.group,
-        version: resource.version,
-        resource: resource.name,
+        group: &resource.group,
+        version: &resource.version,
+        resource: &resource.name,
         subresource: attributes.subresource(),
         is_namespaced: resource.is_namespaced(),
     };
@@ -46,13 +46,13 @@ fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
     if !hook.matches_equivalents {
         return None;
     }
-    let group = builtin().group(resource.group)?;
+    let group = attributes.call.description.group(&resource.group)?;
     let others = group.versions.iter().filter(|version| version.version != resource.version);
     let mut others = others.filter(|version| {
-        version.resource(resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
+        version.resource(&resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
     });
     let found = others.find(|version| {
-        let subject = Subject { version: version.version, ..own };
+        let subject = Subject { version: &version.version, ..own };
         hook.rules.iter().any(|rule| rule.matches(&subject))
     })?;
     Some(Seen { version: found.version.to_owned() })
