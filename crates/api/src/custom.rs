@@ -26,4 +26,4 @@ pub use names::{Conflict, conflict, is_established, is_terminating, set as set_c
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::prune;
 pub use structural::problems as structural_problems;
-pub use validate::{Options, validate};
+pub use validate::{Options, counterpart, validate};

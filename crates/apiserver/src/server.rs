@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -79,6 +79,8 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 
 /// The API server.
 pub struct Server {
+    /// Itself, for answers that outlive their request.
+    pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
@@ -109,7 +111,8 @@ impl Server {
         let extensions = Extensions::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),

@@ -1,5 +1,6 @@
 //! What a CustomResourceDefinition says.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::columns::Column;
 use super::json_path::JsonPath;
 use super::node::Node;
 use super::{names, table};
-use crate::description::{GroupVersionKind, OwnedKind, Resource, Schema, Subresource, Table};
+use crate::description::{GroupVersionKind, OwnedKind, Resource, Schema, Subresource, Table, by_priority};
 use crate::typed::Scope;
 
 /// What can be done with every custom resource.
@@ -62,16 +63,8 @@ pub enum Conversion {
 /// How a webhook is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookClient {
-    /// Where it is; empty if it is behind a Service.
-    pub url: String,
-    /// Namespace and name of its Service; empty if it has a URL.
-    pub service: (String, String),
-    /// Path at the Service.
-    pub path: String,
-    /// Port of the Service.
-    pub port: u16,
-    /// Authorities that its certificate may be of: PEM, encoded as base64; empty for those of the system.
-    pub ca_bundle: String,
+    /// Its `clientConfig`.
+    pub config: Value,
     /// Versions of `ConversionReview` that it understands, the preferred one first.
     pub review_versions: Vec<String>,
 }
@@ -102,6 +95,16 @@ pub struct Version {
     pub scale: Option<Scale>,
     place: usize,
     content: OnceLock<Content>,
+    derived: OnceLock<Derived>,
+}
+
+/// What a reader of a version made of it.
+struct Derived(Box<dyn Any + Send + Sync>);
+
+impl std::fmt::Debug for Derived {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Derived")
+    }
 }
 
 /// What is read when an object of a version is first touched.
@@ -151,10 +154,10 @@ impl Definition {
             source: source.clone(),
         });
         let served = versions.iter().enumerate().filter(|(_, version)| version["served"] == true);
-        served.map(|(place, version)| Arc::new(definition.resource(place, version))).collect()
+        served.map(|(place, version)| Arc::new(definition.resource(place, version, versions))).collect()
     }
 
-    fn resource(self: &Arc<Self>, place: usize, version: &Value) -> Resource {
+    fn resource(self: &Arc<Self>, place: usize, version: &Value, versions: &[Value]) -> Resource {
         let own = |text: &str| text.to_owned().into();
         let name = text(&version["name"]);
         let subresources = &version["subresources"];
@@ -172,7 +175,14 @@ impl Definition {
         }
         let deprecated = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
             Some(given) => given.to_owned(),
-            None => format!("{}/{name} {} is deprecated", self.group, self.kind),
+            None => {
+                let newer = versions.iter().filter(|it| it["served"] == true && it["deprecated"] != true);
+                let mut newer: Vec<&str> = newer.filter_map(|it| it["name"].as_str()).collect();
+                newer.retain(|other| by_priority(other, &name).is_lt());
+                newer.sort_by(|a, b| by_priority(a, b));
+                let instead = newer.first().map(|version| format!("; use {}/{version} {}", self.group, self.kind));
+                format!("{}/{name} {} is deprecated{}", self.group, self.kind, instead.unwrap_or_default())
+            }
         });
         Resource {
             group: own(&self.group),
@@ -194,6 +204,7 @@ impl Definition {
                 scale,
                 place,
                 content: OnceLock::new(),
+                derived: OnceLock::new(),
             })),
         }
     }
@@ -210,14 +221,8 @@ impl Conversion {
             return Self::None;
         }
         let webhook = &conversion["webhook"];
-        let config = &webhook["clientConfig"];
-        let service = &config["service"];
         Self::Webhook(WebhookClient {
-            url: text(&config["url"]),
-            service: (text(&service["namespace"]), text(&service["name"])),
-            path: text(&service["path"]),
-            port: service["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(443),
-            ca_bundle: text(&config["caBundle"]),
+            config: webhook["clientConfig"].clone(),
             review_versions: texts(&webhook["conversionReviewVersions"]),
         })
     }
@@ -270,6 +275,15 @@ impl Version {
         // It was stored by the server, so it is JSON.
         let mut object: Value = serde_json::from_slice(&self.definition.source).unwrap_or_default();
         object["spec"]["versions"].get_mut(self.place).map(Value::take).unwrap_or_default()
+    }
+
+    /// What `make` made of this version at the first call. There is room for one type.
+    ///
+    /// # Panics
+    /// Another type was made before.
+    pub fn derived<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> &T {
+        let derived = self.derived.get_or_init(|| Derived(Box::new(make())));
+        derived.0.downcast_ref().expect("only one type is derived from a version")
     }
 
     fn content(&self) -> &Content {

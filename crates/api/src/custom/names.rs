@@ -73,19 +73,6 @@ pub fn settle(object: &mut Value, conflict: Option<&Conflict>, now: &str) {
             }
         }
     }
-    let storage = object["spec"]["versions"]
-        .as_array()
-        .and_then(|versions| versions.iter().find(|version| version["storage"] == true))
-        .map(|version| version["name"].clone());
-    let stored = &mut object["status"]["storedVersions"];
-    if !stored.is_array() {
-        *stored = Value::Array(Vec::new());
-    }
-    if let (Some(storage), Some(stored)) = (storage, stored.as_array_mut())
-        && !stored.contains(&storage)
-    {
-        stored.push(storage);
-    }
 }
 
 /// Sets a condition; its time changes with its status only.

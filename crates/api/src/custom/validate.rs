@@ -303,7 +303,7 @@ fn plain(number: f64) -> String {
 }
 
 /// The item of the old list that is the same item, if items can be told apart.
-pub(super) fn counterpart<'a>(item: &Value, old: Option<&'a Value>, node: &Node) -> Option<&'a Value> {
+pub fn counterpart<'a>(item: &Value, old: Option<&'a Value>, node: &Node) -> Option<&'a Value> {
     let old = old?.as_array()?;
     match node.list_type.as_str() {
         "map" => {

@@ -200,6 +200,7 @@ impl Call<'_> {
     /// Writes into an object how far its deletion is; returns whether it goes at once.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
         propagate(object, options.propagation);
+        self.hold_definition(object);
         if self.target().qualified() == "namespaces" {
             return self.mark_namespace(object);
         }

@@ -27,7 +27,7 @@ use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
 use crate::strategy::{Context, Strategy};
-use crate::{extensions, storage, subresource};
+use crate::{extensions, respond, storage, subresource};
 
 pub(crate) use decode::{Input, expect_kind, parse};
 pub(crate) use delete::DeleteOptions;
@@ -137,6 +137,14 @@ impl<'a> Call<'a> {
 
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let mut response = served(call, body).await?;
+    if let Some(warning) = call.deprecation() {
+        respond::add_warnings(&mut response, &[warning.to_owned()]);
+    }
+    Ok(response)
+}
+
+async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {

@@ -147,7 +147,7 @@ impl<'a> Call<'a> {
             self.server.authorizer.expect_pod(answer.revision);
         }
         if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
-            self.server.admission.expect(self.resource.name, answer.revision);
+            self.server.admission.expect(&self.resource.name, answer.revision);
         }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }

@@ -4,9 +4,12 @@
 //! what was written before it, so what one request defines the next one finds. What is described never changes
 //! under a request: each works on the [`Description`] that it took at its start.
 
-mod convert;
+pub(crate) mod convert;
 mod resource;
+mod review;
+pub(crate) mod rules;
 mod served;
+mod settle;
 
 pub(crate) use resource::{StrategyOf, strategy_of};
 pub(crate) use served::Extensions;

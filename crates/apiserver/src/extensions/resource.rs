@@ -9,6 +9,7 @@ use portolan_api::field::{self, Path};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
+use super::rules::Rules;
 use crate::resources::{self, print};
 use crate::strategy::{Context, Strategy};
 
@@ -79,15 +80,11 @@ impl Strategy for custom::Version {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = custom::validate(object, self.root(), Options::default());
-        errors.extend(self.scale_problems(object));
-        errors
+        self.problems(object, None)
     }
 
     fn validate_changed(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = custom::validate(new, self.root(), Options { old: Some(old) });
-        errors.extend(self.scale_problems(new));
-        errors
+        self.problems(new, Some(old))
     }
 
     fn warnings(&self, _object: &Value) -> Vec<String> {
@@ -166,11 +163,22 @@ impl Strategy for custom::Version {
 }
 
 /// What only a definition's version is asked.
-trait Scaled {
+trait Checked {
+    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error>;
     fn scale_problems(&self, object: &Value) -> Vec<field::Error>;
 }
 
-impl Scaled for custom::Version {
+impl Checked for custom::Version {
+    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error> {
+        let mut errors = custom::validate(new, self.root(), Options { old });
+        errors.extend(self.scale_problems(new));
+        // Rules are written against what the schema promises.
+        if errors.is_empty() {
+            errors.extend(Rules::of(self).broken(self.root(), new, old));
+        }
+        errors
+    }
+
     fn scale_problems(&self, object: &Value) -> Vec<field::Error> {
         let Some(scale) = &self.scale else { return Vec::new() };
         let mut errors = Vec::new();

@@ -55,7 +55,7 @@ fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
         let subject = Subject { version: &version.version, ..own };
         hook.rules.iter().any(|rule| rule.matches(&subject))
     })?;
-    Some(Seen { version: found.version.to_owned() })
+    Some(Seen { version: found.version.clone().into_owned() })
 }
 
 /// Whether objects of two versions of a kind differ in nothing but the version's name.
