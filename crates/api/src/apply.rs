@@ -56,6 +56,11 @@ pub enum Error {
     Conflicts(Conflicts),
 }
 
+/// Merges `applied` into `live` by the schema of their kind. Nobody's ownership changes.
+pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Value {
+    walk::merge(live, applied, schema)
+}
+
 /// Applies `applied` to `live` and returns the new object with its `managedFields`.
 ///
 /// `applied` should be pruned. The result equals `live` if the apply changes nothing: then nothing

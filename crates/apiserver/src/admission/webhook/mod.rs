@@ -6,8 +6,8 @@ mod conditions;
 mod configuration;
 mod mutating;
 mod review;
-mod rules;
-mod select;
+pub(super) mod rules;
+pub(super) mod select;
 mod validating;
 
 pub(super) use configuration::{Hook, Hooks};
