@@ -21,7 +21,7 @@ pub(crate) struct Input {
 
 /// What happens to fields that the schema does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldValidation {
+pub(super) enum FieldValidation {
     Ignore,
     Warn,
     Strict,
@@ -83,7 +83,7 @@ impl Call<'_> {
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
-    fn field_validation(&self) -> Result<FieldValidation, Status> {
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
         match self.query.get("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),
