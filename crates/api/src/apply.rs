@@ -161,12 +161,10 @@ fn apply_fields(
     let live = live.unwrap_or(&nothing);
     let versions = Versions { kind, version: manager.api_version };
     managers.reconcile(live, &versions);
-    let mut merged = merge::merge(live, &applied, Some(kind.schema));
-    if let Some(metadata) = merged.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
+    let mut merged = without_managers(live);
+    merge::merge(&mut merged, &applied, Some(kind.schema));
     let before = managers.take(manager, Operation::Apply);
-    if let Some(before) = &before {
+    if let Some(before) = before.as_ref().filter(|before| before.fields != owned) {
         let owners = managers.owned_with(&owned);
         if let Some((_, schema)) = versions.of(&merged, &before.api_version) {
             merge::prune(&mut merged, Some(schema), before.fields.children(), owners.children());
@@ -189,16 +187,34 @@ fn apply_fields(
     Ok(merged)
 }
 
+/// An object that does not say who owns its fields.
+fn without_managers(object: &Value) -> Value {
+    let Some(fields) = object.as_object() else { return object.clone() };
+    let kept = |(name, value): (&String, &Value)| {
+        let metadata = value.as_object().filter(|_| name == "metadata");
+        let value = metadata.map_or_else(
+            || value.clone(),
+            |metadata| {
+                let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
+                Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+            },
+        );
+        (name.clone(), value)
+    };
+    Value::Object(fields.iter().map(kept).collect())
+}
+
 /// Whether two objects are the same but for who owns their fields.
 fn is_same(live: &Value, merged: &Value) -> bool {
     let (Some(live), Some(merged)) = (live.as_object(), merged.as_object()) else { return live == merged };
     let metadata_is_same = || {
-        let content = |object: &Value| -> Map<String, Value> {
-            let fields = object.as_object().into_iter().flatten();
-            fields.filter(|(name, _)| *name != "managedFields").map(|(name, it)| (name.clone(), it.clone())).collect()
-        };
-        match (live.get("metadata"), merged.get("metadata")) {
-            (Some(live), Some(merged)) => content(live) == content(merged),
+        let count =
+            |metadata: &Map<String, Value>| metadata.len() - usize::from(metadata.contains_key("managedFields"));
+        match (live.get("metadata").and_then(Value::as_object), merged.get("metadata").and_then(Value::as_object)) {
+            (Some(live), Some(merged)) => {
+                let mut fields = live.iter().filter(|(name, _)| *name != "managedFields");
+                count(live) == count(merged) && fields.all(|(name, value)| merged.get(name) == Some(value))
+            }
             (live, merged) => live == merged,
         }
     };

@@ -1,6 +1,6 @@
 //! The paths that an apply claims.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
@@ -26,13 +26,13 @@ fn claim(value: &Value, place: Place<'_>, set: &mut FieldSet) {
                     || value.as_object().is_some_and(Map::is_empty)
                     || !shape::is_named(place, name)
                     || is_leaf(value, inner);
-                claim_element(&format!("f:{name}"), value, inner, ends_here, set);
+                claim_element(["f:", name].concat(), value, inner, ends_here, set);
             }
         }
         Parts::List(list) => {
             for (element, item) in shape::index(list, place) {
                 match item {
-                    Item::Single(item) => claim_element(&element, item, shape::items(place), true, set),
+                    Item::Single(item) => claim_element(element, item, shape::items(place), true, set),
                     Item::Several(_) => set.insert(&element),
                 }
             }
@@ -40,13 +40,10 @@ fn claim(value: &Value, place: Place<'_>, set: &mut FieldSet) {
     }
 }
 
-fn claim_element(element: &str, value: &Value, place: Place<'_>, ends_here: bool, set: &mut FieldSet) {
+fn claim_element(element: String, value: &Value, place: Place<'_>, ends_here: bool, set: &mut FieldSet) {
     let mut children = FieldSet::default();
     claim(value, place, &mut children);
-    if ends_here {
-        set.insert(element);
-    }
-    set.insert_children(element, children);
+    set.put(element, ends_here, children);
 }
 
 /// Whether a value has one owner; an empty list of items that have owners has none.
@@ -57,57 +54,87 @@ fn is_leaf(value: &Value, place: Place<'_>) -> bool {
 /// What keeps an object from being applied, in upstream's words; empty if nothing does.
 pub(super) fn problems(value: &Value, schema: Schema<'_>) -> Vec<String> {
     let mut problems = Vec::new();
-    examine(value, Some(schema), "", &mut problems);
+    examine(value, Some(schema), At { parent: None, step: Step::Root }, &mut problems);
     problems
 }
 
-fn examine(value: &Value, place: Place<'_>, path: &str, problems: &mut Vec<String>) {
+/// Where the examination is; written out only for a problem.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Field(&'a str),
+    Element(&'a str),
+}
+
+impl At<'_> {
+    fn path(&self) -> String {
+        let mut path = self.parent.map(At::path).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Field(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            Step::Element(element) => path.push_str(&readable(element)),
+        }
+        path
+    }
+
+    fn problem(&self, text: &str) -> String {
+        let path = self.path();
+        if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
+    }
+}
+
+fn examine(value: &Value, place: Place<'_>, at: At<'_>, problems: &mut Vec<String>) {
     let Some(schema) = place else { return };
     match (schema.r#type(), value) {
         (_, Value::Null) => {}
         (Type::Struct(_) | Type::Map(_), Value::Object(fields)) => {
             for (name, value) in fields {
-                let path = format!("{path}.{name}");
+                let at = At { parent: Some(&at), step: Step::Field(name) };
                 match schema.field(name) {
-                    Some(inner) => examine(value, Some(inner), &path, problems),
+                    Some(inner) => examine(value, Some(inner), at, problems),
                     None => {
-                        problems.push(format!("{path}: field not declared in schema"));
+                        problems.push(at.problem("field not declared in schema"));
                         break;
                     }
                 }
             }
         }
-        (Type::List(_), Value::Array(list)) => examine_list(list, schema, path, problems),
+        (Type::List(_), Value::Array(list)) => examine_list(list, schema, at, problems),
         (Type::Struct(_) | Type::Map(_), other) => {
-            problems.push(at(path, &format!("expected map, got {}", go_value(other))));
+            problems.push(at.problem(&format!("expected map, got {}", go_value(other))));
         }
-        (Type::List(_), other) => problems.push(at(path, &format!("expected list, got {}", go_value(other)))),
-        (r#type, value) => problems.extend(scalar_problem(r#type, value).map(|problem| at(path, &problem))),
+        (Type::List(_), other) => problems.push(at.problem(&format!("expected list, got {}", go_value(other)))),
+        (r#type, value) => problems.extend(scalar_problem(r#type, value).map(|problem| at.problem(&problem))),
     }
 }
 
-fn examine_list(list: &[Value], schema: Schema<'_>, path: &str, problems: &mut Vec<String>) {
+fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, problems: &mut Vec<String>) {
     let atomic = schema.is_atomic();
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     for (place, item) in list.iter().enumerate() {
         let element = if atomic { Ok(format!("i:{place}")) } else { shape::element_of(item, Some(schema)) };
         let element = match element {
             Ok(element) => element,
             Err(problem) => {
-                problems.push(at(path, &format!("element {place}: {problem}")));
+                problems.push(at.problem(&format!("element {place}: {problem}")));
                 return;
             }
         };
-        let readable = readable(&element);
-        if !seen.insert(element) {
-            problems.push(at(path, &format!("duplicate entries for key {readable}")));
+        if seen.contains(&element) {
+            problems.push(at.problem(&format!("duplicate entries for key {}", readable(&element))));
         }
-        examine(item, schema.items(), &format!("{path}{readable}"), problems);
+        examine(item, schema.items(), At { parent: Some(&at), step: Step::Element(&element) }, problems);
+        seen.insert(element);
     }
-}
-
-fn at(path: &str, problem: &str) -> String {
-    if path.is_empty() { problem.to_owned() } else { format!("{path}: {problem}") }
 }
 
 fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {

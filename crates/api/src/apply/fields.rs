@@ -52,6 +52,12 @@ impl<'a> Children<'a> {
     pub(super) fn node(self, element: &str) -> Option<Node<'a>> {
         self.0?.get(element).map(Node)
     }
+
+    /// The elements that longer paths go through.
+    pub(super) fn branches(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        let nodes = self.0.into_iter().flatten().map(|(element, node)| (element.as_str(), Node(node)));
+        nodes.filter(|(element, node)| *element != HERE && node.has_children())
+    }
 }
 
 impl FieldSet {
@@ -76,24 +82,29 @@ impl FieldSet {
         Children(Some(&self.0))
     }
 
-    /// The elements that longer paths go through, with what is behind them.
-    pub(super) fn branches(&self) -> impl Iterator<Item = (&str, FieldSet)> {
-        self.0.iter().filter(|(_, node)| has_children(node)).filter_map(|(element, node)| {
-            let mut nodes = node.as_object()?.clone();
-            nodes.remove(HERE);
-            Some((element.as_str(), FieldSet(nodes)))
-        })
-    }
-
     /// Whether a path is in the set.
     pub(super) fn has(&self, path: &[&str]) -> bool {
-        let [element, rest @ ..] = path else { return false };
-        let Some(node) = self.0.get(*element) else { return false };
-        match (rest, node) {
-            ([], node) => is_member(node),
-            (rest, Value::Object(nodes)) => FieldSet(nodes.clone()).has(rest),
-            _ => false,
+        let Some((last, way)) = path.split_last() else { return false };
+        let mut children = self.children();
+        for element in way {
+            match children.node(element) {
+                Some(node) => children = node.children(),
+                None => return false,
+            }
         }
+        children.node(last).is_some_and(Node::is_member)
+    }
+
+    /// Adds an element that the set lacks: the path of it alone if it ends there, and longer ones.
+    pub(super) fn put(&mut self, element: String, ends_here: bool, children: Self) {
+        let mut nodes = children.0;
+        if nodes.is_empty() && !ends_here {
+            return;
+        }
+        if ends_here && !nodes.is_empty() {
+            nodes.insert(HERE.to_owned(), Value::Object(Nodes::new()));
+        }
+        self.0.insert(element, Value::Object(nodes));
     }
 
     /// The set of one path.
@@ -185,8 +196,8 @@ impl FieldSet {
             match element.split_once(':') {
                 Some(("f", _)) => true,
                 Some(("i", index)) => index.parse::<i64>().is_ok(),
-                Some(("k", keys)) => serde_json::from_str::<Map<String, Value>>(keys).is_ok(),
-                Some(("v", value)) => serde_json::from_str::<Value>(value).is_ok(),
+                Some(("k", keys)) => keys.starts_with('{') && keys.ends_with('}'),
+                Some(("v", value)) => !value.is_empty(),
                 _ => false,
             }
         }

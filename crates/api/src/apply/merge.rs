@@ -8,31 +8,34 @@ use super::fields::Children;
 use super::shape::{self, Parts, Place};
 use crate::description::Schema;
 
-/// `live` with everything that `applied` says.
-pub(super) fn merge(live: &Value, applied: &Value, place: Place<'_>) -> Value {
-    match (shape::parts(live, place), shape::parts(applied, place)) {
-        (Parts::Object(live), Parts::Object(applied)) => {
-            let mut merged = live.clone();
+/// Adds to `live` everything that `applied` says.
+pub(super) fn merge(live: &mut Value, applied: &Value, place: Place<'_>) {
+    let is_whole = |value: &Value| matches!(shape::parts(value, place), Parts::Whole);
+    if is_whole(live) || is_whole(applied) {
+        live.clone_from(applied);
+        return;
+    }
+    match (live, applied) {
+        (Value::Object(live), Value::Object(applied)) => {
             for (name, value) in applied {
-                match merged.get_mut(name) {
-                    Some(live) => {
-                        let value = merge(live, value, shape::field(place, name));
-                        *live = value;
-                    }
+                match live.get_mut(name) {
+                    Some(live) => merge(live, value, shape::field(place, name)),
                     None => {
-                        merged.insert(name.clone(), value.clone());
+                        live.insert(name.clone(), value.clone());
                     }
                 }
             }
-            Value::Object(merged)
         }
-        (Parts::List(live), Parts::List(applied)) => Value::Array(merge_lists(live, applied, place)),
-        _ => applied.clone(),
+        (Value::Array(live), Value::Array(applied)) => {
+            let items = std::mem::take(live);
+            *live = merge_lists(items, applied, place);
+        }
+        (live, applied) => live.clone_from(applied),
     }
 }
 
 /// The applied items in their order, and the others between them where they were.
-fn merge_lists(live: &[Value], applied: &[Value], place: Place<'_>) -> Vec<Value> {
+fn merge_lists(live: Vec<Value>, applied: &[Value], place: Place<'_>) -> Vec<Value> {
     // The applied ones were examined; an item of a stored object that has no key is left where it is.
     let element = |item: &Value| shape::element_of(item, place).ok();
     let old: Vec<Option<String>> = live.iter().map(element).collect();
@@ -40,48 +43,53 @@ fn merge_lists(live: &[Value], applied: &[Value], place: Place<'_>) -> Vec<Value
     let names: HashSet<&str> = new.iter().map(|(element, _)| element.as_str()).collect();
     let is_applied = |old: &Option<String>| old.as_deref().is_some_and(|element| names.contains(element));
     // `None` for duplicates, which are replaced and not merged.
-    let mut known: HashMap<&str, Option<&Value>> = HashMap::new();
-    for (element, item) in old.iter().zip(live) {
+    let mut known: HashMap<&str, Option<usize>> = HashMap::new();
+    for (index, element) in old.iter().enumerate() {
         if let Some(element) = element {
-            known.entry(element).and_modify(|found| *found = None).or_insert(Some(item));
+            known.entry(element).and_modify(|found| *found = None).or_insert(Some(index));
         }
     }
     let mut shared = new.iter().map(|(element, _)| element.as_str()).filter(|element| known.contains_key(element));
     let mut next_shared = shared.next();
     let mut done: HashSet<&str> = HashSet::new();
+    let mut live: Vec<Option<Value>> = live.into_iter().map(Some).collect();
     let mut merged = Vec::with_capacity(live.len() + new.len());
     let (mut left, mut right) = (0, 0);
     while left < live.len() || right < new.len() {
         if left < live.len() && right < new.len() {
-            if old[left].as_deref() == Some(new[right].0.as_str()) {
-                let (element, item) = &new[right];
-                done.insert(element);
-                merged.push(merge_item(known.get(element.as_str()).copied().flatten(), item, place));
-                left += 1;
-                right += 1;
-                next_shared = shared.next();
-                continue;
-            }
-            if is_applied(&old[left]) && next_shared.is_some() && next_shared != old[left].as_deref() {
+            let is_next = old[left].as_deref() == Some(new[right].0.as_str());
+            if !is_next && is_applied(&old[left]) && next_shared.is_some() && next_shared != old[left].as_deref() {
                 // Shared, but another one's turn.
                 left += 1;
                 continue;
             }
         }
+        let mut take_applied = right < new.len();
         if left < live.len() {
             if !is_applied(&old[left]) {
-                merged.push(live[left].clone());
+                merged.extend(live[left].take());
                 left += 1;
                 continue;
             }
-            if old[left].as_deref().is_some_and(|element| done.contains(element)) {
+            let element = old[left].as_deref();
+            if take_applied && element == Some(new[right].0.as_str()) {
                 left += 1;
+            } else if element.is_some_and(|element| done.contains(element)) {
+                left += 1;
+                take_applied = right < new.len();
             }
         }
-        if right < new.len() {
+        if take_applied {
             let (element, item) = &new[right];
             done.insert(element);
-            merged.push(merge_item(known.get(element.as_str()).copied().flatten(), item, place));
+            let before = known.get(element.as_str()).copied().flatten().and_then(|index| live[index].take());
+            merged.push(match before {
+                Some(mut before) => {
+                    merge(&mut before, item, shape::items(place));
+                    before
+                }
+                None => (*item).clone(),
+            });
             right += 1;
             if next_shared == Some(element.as_str()) {
                 next_shared = shared.next();
@@ -89,10 +97,6 @@ fn merge_lists(live: &[Value], applied: &[Value], place: Place<'_>) -> Vec<Value
         }
     }
     merged
-}
-
-fn merge_item(live: Option<&Value>, applied: &Value, place: Place<'_>) -> Value {
-    live.map_or_else(|| applied.clone(), |live| merge(live, applied, shape::items(place)))
 }
 
 /// Removes what is in `before` and not in `owned`.
@@ -104,6 +108,7 @@ pub(super) fn prune(value: &mut Value, place: Place<'_>, before: Children<'_>, o
     if is_whole {
         return;
     }
+    let mut key = String::from("f:");
     // Returns whether the element stays, and prunes in it.
     let keep = |element: &str, value: &mut Value, inner: Place<'_>, named: bool| {
         let Some(before) = before.node(element) else { return true };
@@ -117,7 +122,9 @@ pub(super) fn prune(value: &mut Value, place: Place<'_>, before: Children<'_>, o
     };
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
-            keep(&format!("f:{name}"), value, shape::field(place, name), shape::is_named(place, name))
+            key.truncate(2);
+            key.push_str(name);
+            keep(&key, value, shape::field(place, name), shape::is_named(place, name))
         }),
         Value::Array(items) => items.retain_mut(|item| match shape::element_of(item, place) {
             Ok(element) => keep(&element, item, shape::items(place), false),
