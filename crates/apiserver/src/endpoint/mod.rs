@@ -7,6 +7,7 @@ mod get;
 mod list;
 pub(crate) mod metadata;
 mod names;
+mod owners;
 mod patch;
 mod present;
 mod select;
@@ -29,9 +30,10 @@ use crate::status::Status;
 use crate::strategy::{Context, Strategy};
 use crate::{extensions, respond, storage, subresource};
 
-pub(crate) use decode::{Input, expect_kind, parse};
+pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
+pub(crate) use patch::{Patch, apply_error};
 pub(crate) use update::Changed;
 pub(crate) use write::Written;
 
