@@ -23,3 +23,4 @@ pub mod selector;
 pub mod time;
 pub mod typed;
 pub mod validation;
+pub mod yaml;

@@ -27,6 +27,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod transcode;
 
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};

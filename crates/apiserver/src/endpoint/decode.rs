@@ -37,18 +37,20 @@ impl Call<'_> {
     /// Reads the object that a create or update brings.
     pub(crate) async fn input(&self, body: Body) -> Result<Input, Status> {
         let kind = self.body_kind();
-        let decoded = self.decoded(&body::read(body).await?, kind)?;
+        let bytes = body::read(body).await?;
+        let decoded = self.decoded(&bytes, kind)?;
         let mut object = decoded.value;
         expect_kind(&mut object, kind)?;
-        let warnings = self.check(&mut object, kind, decoded.duplicates)?;
+        let is_json = matches!(self.content_type(), "" | "application/json");
+        let warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
         Ok(Input { object, warnings })
     }
 
     /// Reads a body in the form that its type says. It should hold an object of the kind `expected`.
     pub(crate) fn decoded(&self, bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
         match self.content_type() {
-            "" | "application/json" => parse(bytes, false),
-            "application/yaml" => parse(bytes, true),
+            "" | "application/json" => parse_as(bytes, false, expected),
+            "application/yaml" => parse_as(bytes, true, expected),
             protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
             other => {
                 let supported = if protobuf::knows(expected) { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
@@ -64,6 +66,17 @@ impl Call<'_> {
         kind: GroupVersionKind<'_>,
         duplicates: Vec<String>,
     ) -> Result<Vec<String>, Status> {
+        self.check_body(object, kind, duplicates, None)
+    }
+
+    /// The same. Problems of a body in JSON are told in its order.
+    fn check_body(
+        &self,
+        object: &mut Value,
+        kind: GroupVersionKind<'_>,
+        duplicates: Vec<String>,
+        json: Option<&[u8]>,
+    ) -> Result<Vec<String>, Status> {
         let validation = self.field_validation()?;
         let Some(place) = builtin().schema(kind) else { return Ok(Vec::new()) };
         let findings = schema::check_at(object, place);
@@ -72,6 +85,9 @@ impl Call<'_> {
         }
         let mut problems = findings.unknown;
         problems.extend(duplicates);
+        if let (false, Some(json)) = (problems.is_empty(), json) {
+            problems = schema::strict_problems(json, place);
+        }
         if validation == FieldValidation::Strict
             && let Some(text) = schema::strict_decoding_error(&problems)
         {
@@ -101,21 +117,54 @@ impl Call<'_> {
 
 /// Parses bytes as JSON or YAML.
 pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
-    let limits = Limits::default();
-    let decoded = if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) };
-    decoded.map_err(|error| match error {
+    parsed(bytes, yaml).map_err(|error| match error {
         decode::Error::TooLarge { limit } => Status::too_large(limit),
-        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+        error @ decode::Error::Json(_) => Status::bad_request(format!("error decoding patch: {error}")),
+        error @ decode::Error::Yaml(_) => Status::bad_request(format!("error decoding YAML: {error}")),
     })
+}
+
+/// Parses bytes that should be an object of this kind.
+fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
+    parsed(bytes, yaml).map_err(|error| match error {
+        decode::Error::TooLarge { limit } => Status::too_large(limit),
+        error @ decode::Error::Json(_) => {
+            unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {error}"))
+        }
+        error @ decode::Error::Yaml(_) => unrecognized(bytes, expected, &error.to_string()),
+    })
+}
+
+fn parsed(bytes: &[u8], yaml: bool) -> Result<Decoded, decode::Error> {
+    let limits = Limits::default();
+    if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) }
 }
 
 /// Parses bytes as protobuf.
 fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
     let value = protobuf::decode(bytes, Some(expected), &Limits::default()).map_err(|error| match error {
         protobuf::Error::TooLarge { limit } => Status::too_large(limit),
-        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+        error => unrecognized(bytes, expected, &error.to_string()),
     })?;
     Ok(Decoded { value, duplicates: Vec::new() })
+}
+
+/// How much of a body a refusal shows.
+const SHOWN: usize = 30;
+
+/// 400 for a body that is nothing, with its beginning as upstream shows it.
+fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Status {
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let mut summary = match bytes.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if bytes.len() > SHOWN {
+        summary.push_str(" ...");
+    }
+    let kind = expected.kind;
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({summary})"))
 }
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.

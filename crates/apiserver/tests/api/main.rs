@@ -2,7 +2,9 @@
 
 mod access;
 mod collections;
+mod forms;
 mod heartbeats;
+mod malformed;
 mod nodes;
 mod objects;
 mod refusals;
