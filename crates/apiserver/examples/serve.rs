@@ -1,76 +1,85 @@
-//! Serves the API on loopback over TLS, on a free port, from a store in a temporary folder. Prints
-//! the path of a kubeconfig of its administrator, and ends when its standard input does.
+//! Serves the API over an embedded store in a folder, for trying it with stock clients:
 //!
-//! For the suites of stock clients (`interop/kubernetes`): everything is real, but no controllers,
-//! scheduler and nodes are there.
+//! ```text
+//! cargo run -p portolan-apiserver --example serve -- /tmp/try 127.0.0.1:6443
+//! kubectl --kubeconfig /tmp/try/admin.kubeconfig get namespaces
+//! ```
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::Context;
 use portolan_apiserver::{Config, Networks, Server};
-use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
-use portolan_identity::{Authority, Request, TokenIssuer, Usage, server_tls};
+use portolan_base::{Readiness, Shutdown, SystemClock};
+use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, server_tls};
 use portolan_store::embedded::{Embedded, Options};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?;
-    let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
-    let authority = Arc::new(Authority::load_or_create(folder.path(), "interop")?);
-    let tokens = Arc::new(TokenIssuer::load_or_create(folder.path(), "https://kubernetes.default.svc")?);
-    let certificate = |common_name: &str, usage: Usage| {
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    let mut arguments = std::env::args().skip(1);
+    let directory = PathBuf::from(arguments.next().context("the first argument is a folder")?);
+    let address: SocketAddr = arguments.next().unwrap_or_else(|| "127.0.0.1:6443".into()).parse()?;
+
+    let authority = Arc::new(Authority::load_or_create(&directory.join("pki"), "portolan-ca")?);
+    let issue = |name: &str, group: Option<&str>, usage| {
         authority.issue(&Request {
-            common_name: common_name.into(),
-            organization: (usage == Usage::Client).then(|| "system:masters".into()),
-            dns_names: vec!["localhost".into()],
-            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            common_name: name.into(),
+            organization: group.map(str::to_owned),
+            dns_names: vec!["localhost".into(), "kubernetes.default.svc".into()],
+            addresses: vec![address.ip()],
             usage,
-            valid_for: Duration::from_secs(24 * 3600),
+            valid_for: YEAR,
         })
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = TcpListener::bind(address).await.context("listen")?;
     let address = listener.local_addr()?;
-    let scratch = folder.path().join("scratch");
-    std::fs::create_dir(&scratch)?;
+    let store = Embedded::open(Options::new(directory.join("store")))?;
     let config = Config {
-        store: Arc::new(Embedded::open(Options::new(folder.path().join("store")))?),
+        store: Arc::new(store),
         authority: authority.clone(),
-        tokens,
+        tokens: Arc::new(TokenIssuer::load_or_create(&directory.join("pki"), "https://kubernetes.default.svc")?),
         clock: Arc::new(SystemClock),
         networks: Networks::default(),
         advertise: address,
-        node_client: certificate("kube-apiserver-kubelet-client", Usage::Client)?,
+        node_client: issue("system:apiserver", Some("system:masters"), Usage::Client)?,
         readiness: Readiness::default(),
-        scratch,
+        scratch: directory.to_path_buf(),
     };
+    let tls = server_tls(&issue("apiserver", None, Usage::Server)?, authority.certificate_pem())?;
     let server = Server::start(config).await?;
-    let tls = server_tls(&certificate("kube-apiserver", Usage::Server)?, authority.certificate_pem())?;
-    tasks.spawn("api server", server.serve(listener, tls, shutdown.clone()));
+    let admin = issue("admin", Some("system:masters"), Usage::Client)?;
+    let kubeconfig = directory.join("admin.kubeconfig");
+    write_kubeconfig(&kubeconfig, address, authority.certificate_pem(), &admin)?;
+    println!("export KUBECONFIG={}", kubeconfig.display());
 
-    let admin = certificate("kubernetes-admin", Usage::Client)?;
-    let kubeconfig = folder.path().join("kubeconfig");
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         clusters: [{{name: c, cluster: {{server: 'https://{address}', certificate-authority-data: {}}}}}]\n\
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-         users: [{{name: u, user: {{client-certificate-data: {}, client-key-data: {}}}}}]\n",
-        STANDARD.encode(authority.certificate_pem()),
-        STANDARD.encode(&admin.certificate_pem),
-        STANDARD.encode(&admin.key_pem),
-    );
-    std::fs::write(&kubeconfig, text)?;
-    println!("{}", kubeconfig.display());
-
-    let mut rest = Vec::new();
-    tokio::io::stdin().read_to_end(&mut rest).await?;
+    let shutdown = Shutdown::default();
+    let serving = tokio::spawn(server.serve(listener, tls, shutdown.clone()));
+    tokio::signal::ctrl_c().await?;
     shutdown.request();
-    let stuck = tasks.join(Duration::from_secs(15)).await;
-    drop(folder);
-    // Reading standard input blocks a thread that nothing can interrupt.
-    std::process::exit(i32::from(!stuck.is_empty()));
+    serving.await?;
+    Ok(())
+}
+
+fn write_kubeconfig(path: &Path, address: SocketAddr, ca: &str, admin: &KeyPairPem) -> anyhow::Result<()> {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let config = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "try",
+        "clusters": [{"name": "try", "cluster": {
+            "server": format!("https://{address}"), "certificate-authority-data": encode(ca),
+        }}],
+        "users": [{"name": "admin", "user": {
+            "client-certificate-data": encode(&admin.certificate_pem), "client-key-data": encode(&admin.key_pem),
+        }}],
+        "contexts": [{"name": "try", "context": {"cluster": "try", "user": "admin"}}],
+    });
+    std::fs::write(path, serde_json::to_vec_pretty(&config)?).context("write the kubeconfig")
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -59,6 +60,13 @@ func main() {
 		os.Exit(2)
 	}
 	s.namespace = namespace.Name
+	// A controller makes it where there are controllers; pods need it.
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	_, err = s.typed.CoreV1().ServiceAccounts(s.namespace).Create(ctx, account, metav1.CreateOptions{})
+	if err != nil && !errors.IsAlreadyExists(err) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	s.discovery(ctx)
 	s.kinds(ctx)
 	s.forms(ctx)

@@ -31,7 +31,11 @@ impl Call<'_> {
     /// Media type of the request's body, without parameters.
     pub(crate) fn content_type(&self) -> &str {
         let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim()
+        match value.split(';').next().unwrap_or_default().trim() {
+            // Parameters of nothing: no type that is known, and not the absence of one.
+            "" => value.trim(),
+            media_type => media_type,
+        }
     }
 
     /// Reads the object that a create or update brings.
@@ -126,12 +130,39 @@ pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
 
 /// Parses bytes that should be an object of this kind.
 fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
-    parsed(bytes, yaml).map_err(|error| match error {
+    let decoded = parsed(bytes, yaml).map_err(|error| match error {
         decode::Error::TooLarge { limit } => Status::too_large(limit),
         error @ decode::Error::Json(_) => {
             unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {error}"))
         }
         error @ decode::Error::Yaml(_) => unrecognized(bytes, expected, &error.to_string()),
+    })?;
+    match kind_problem(&decoded.value) {
+        None => Ok(decoded),
+        Some(problem) => {
+            Err(unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {problem}")))
+        }
+    }
+}
+
+/// Why nobody can tell what kind an object is of.
+fn kind_problem(value: &Value) -> Option<String> {
+    const STRUCT: &str =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let found = |value: &Value| match value {
+        Value::Null | Value::String(_) => None,
+        Value::Bool(_) => Some("bool"),
+        Value::Number(_) => Some("number"),
+        Value::Array(_) => Some("array"),
+        Value::Object(_) => Some("object"),
+    };
+    let Value::Object(fields) = value else {
+        let found = if value.is_string() { Some("string") } else { found(value) }?;
+        return Some(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
+    };
+    ["apiVersion", "kind"].into_iter().find_map(|name| {
+        let found = fields.get(name).and_then(found)?;
+        Some(format!("json: cannot unmarshal {found} into Go struct field .{name} of type string"))
     })
 }
 

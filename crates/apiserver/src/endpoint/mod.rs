@@ -7,6 +7,7 @@ mod get;
 mod list;
 pub(crate) mod metadata;
 mod names;
+mod options;
 mod patch;
 mod present;
 mod protobuf_list;
@@ -139,6 +140,7 @@ impl<'a> Call<'a> {
 
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    call.check_options()?;
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {

@@ -92,8 +92,8 @@ fn repeated(text: &str) -> Option<(&str, &str)> {
 async fn malformed_requests_say_why_and_change_nothing() {
     let cluster = cluster().await;
     cluster.config_map("taken", json!({})).await;
-    let before = cluster.store.status().await.revision;
-    let mut answers = String::new();
+    let mut before = cluster.store.status().await.revision;
+    let (mut answers, mut wrong) = (String::new(), Vec::new());
     for line in include_str!("malformed.txt").lines() {
         if line.is_empty() || line.starts_with('#') {
             answers.extend([line, "\n"]);
@@ -104,10 +104,13 @@ async fn malformed_requests_say_why_and_change_nothing() {
             Ok(request) => {
                 let answer = cluster.send(admin(), request).await;
                 let code = answer.code.as_u16();
-                assert!(code >= 400 && code != 500, "{}: {}", case.line, answer.text());
                 let after = cluster.store.status().await.revision;
-                assert_eq!(after, before, "{} changed something", case.line);
-                answer.text()
+                if code < 400 || code == 500 || after != before {
+                    wrong.push(format!("{}: {} {before} {after}", case.line, answer.text()));
+                    before = after;
+                }
+                // What becomes of a patch is the matter of other tests: here only that it is refused.
+                if case.method == "PATCH" { code.to_string() } else { answer.text() }
             }
             // The HTTP library refuses it before anybody sees it.
             Err(error) => error.to_string(),
@@ -115,6 +118,7 @@ async fn malformed_requests_say_why_and_change_nothing() {
         let shown: String = line.chars().take(160).collect();
         answers.push_str(&format!("{shown}\n    {}\n", printable(&text)));
     }
+    assert!(wrong.is_empty(), "accepted, failed or changed something:\n{}", wrong.join("\n"));
     expect_file!["./malformed.expected"].assert_eq(&answers.replace("# Requests", "# Answers to requests"));
 }
 
