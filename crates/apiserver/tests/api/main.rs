@@ -2,7 +2,10 @@
 
 mod access;
 mod collections;
+mod evictions;
 mod heartbeats;
+mod hooks;
+mod limits;
 mod nodes;
 mod objects;
 mod refusals;
