@@ -7,6 +7,7 @@
 mod attributes;
 mod chain;
 mod plugins;
+pub(crate) mod policy;
 mod quota;
 mod state;
 mod webhook;

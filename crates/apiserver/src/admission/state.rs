@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use portolan_store::{Revision, Store};
 
+use super::policy::Policies;
 use super::quota::Tills;
 use super::webhook::{Hook, Hooks};
 use crate::authorization::followed::Followed;
@@ -16,6 +17,7 @@ const VALIDATING: &str = "/registry/admissionregistration.k8s.io/validatingwebho
 pub(crate) struct Admission {
     mutating: Followed<Hooks>,
     validating: Followed<Hooks>,
+    policies: Policies,
     pub(super) tills: Tills,
 }
 
@@ -24,6 +26,7 @@ impl Admission {
         Self {
             mutating: Followed::new(store.clone(), MUTATING),
             validating: Followed::new(store.clone(), VALIDATING),
+            policies: Policies::new(store),
             tills: Tills::default(),
         }
     }
@@ -33,8 +36,13 @@ impl Admission {
         match resource {
             "mutatingwebhookconfigurations" => self.mutating.expect(revision),
             "validatingwebhookconfigurations" => self.validating.expect(revision),
-            _ => {}
+            other => self.policies.expect(other, revision),
         }
+    }
+
+    /// Policies and their bindings.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// All mutating hooks, in the order in which they are asked.
