@@ -360,6 +360,33 @@ async fn selectors_side_effects_connections_and_hooks_themselves() {
 }
 
 #[tokio::test]
+async fn match_conditions_decide_whether_a_hook_is_asked() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |_, _| json!({"allowed": false})).await;
+    let mut conditional = hook("conditional", server.url("x"), &["configmaps"]);
+    conditional["matchConditions"] = json!([
+        {"name": "not-admin", "expression": "request.userInfo.username == 'admin'"},
+        {"name": "marked", "expression": "object.metadata.name.startsWith('x')"},
+    ]);
+    register(&cluster, VALIDATING, "a", &[conditional.clone()]).await;
+    assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.code, 201);
+    assert_eq!(cluster.create(CONFIG_MAPS, map("xa")).await.code, 400);
+    cluster.delete(&format!("{VALIDATING}/a"), json!({})).await;
+    conditional["matchConditions"] = json!([{"name": "fails", "expression": "object.data.missing == 'x'"}]);
+    register(&cluster, VALIDATING, "a", &[conditional.clone()]).await;
+    let unknown = cluster.create(CONFIG_MAPS, map("b")).await;
+    assert_eq!(
+        unknown.text(),
+        "403 configmaps \"b\" is forbidden: expression 'object.data.missing == 'x'' resulted in error: no such key: missing"
+    );
+    conditional["matchConditions"] = json!([{"name": "bad", "expression": "object.metadata.name =="}]);
+    let body = json!({"metadata": {"name": "b"}, "webhooks": [conditional]});
+    let refused = cluster.create(VALIDATING, body).await;
+    let start = "422 ValidatingWebhookConfiguration.admissionregistration.k8s.io \"b\" is invalid: webhooks[0].matchConditions[0].expression: Invalid value: \"object.metadata.name ==\": compilation failed: ERROR: <input>:1:24: Syntax error";
+    assert!(refused.text().starts_with(start), "{}", refused.text());
+}
+
+#[tokio::test]
 async fn configurations_are_completed_and_checked() {
     let cluster = cluster().await;
     let body = json!({"metadata": {"name": "a"}, "webhooks": [hook("a", json!({"service": {"namespace": "n", "name": "s"}}), &["pods"])]});

@@ -9,7 +9,7 @@ use portolan_apiserver::{Body, Config, Networks, Peer, Server, empty, full};
 use portolan_base::{ManualClock, Readiness};
 use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User};
 use portolan_store::embedded::{Embedded, Options};
-use portolan_store::{Operation, Store, Txn};
+use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -142,6 +142,13 @@ impl Cluster {
         let put = Operation::Put { key: key.into(), value: slice.to_string().into(), lease: None };
         let txn = Txn { compare: Vec::new(), success: vec![put], failure: Vec::new() };
         self.store.txn(txn).await.expect("writes");
+    }
+
+    /// The lease that a key was written with.
+    pub(crate) async fn lease(&self, key: &'static str) -> Option<LeaseId> {
+        let request = RangeRequest { range: KeyRange::key(key), revision: None, limit: 1 };
+        let found = self.store.range(request).await.expect("reads").entries;
+        found.first().expect("it is there").lease
     }
 
     pub(crate) async fn compact(&self) {
