@@ -202,6 +202,7 @@ object! {
     kinds::core::v1::Event: Namespaced;
     kinds::core::v1::Namespace: Cluster;
     kinds::core::v1::Node: Cluster;
+    kinds::core::v1::PersistentVolume: Cluster;
     kinds::core::v1::PersistentVolumeClaim: Namespaced;
     kinds::core::v1::Pod: Namespaced;
     kinds::core::v1::ReplicationController: Namespaced;

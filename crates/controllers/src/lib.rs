@@ -19,6 +19,7 @@ mod pod_garbage;
 mod replica_set;
 mod resource_quota;
 mod service_account;
+mod volume_protection;
 
 pub use context::{Config, NodeTimes};
 
@@ -49,6 +50,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("node lifecycle controller", node_lifecycle::run(context.clone(), shutdown.clone()));
     tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
     tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
+    tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {
         () = shutdown.requested() => {}
