@@ -13,6 +13,7 @@ mod pod_row;
 pub(crate) mod pod_template;
 mod pod_update;
 pub(crate) mod replication_controller;
+pub(crate) mod resource_name;
 pub(crate) mod resource_quota;
 pub(crate) mod secret;
 pub(crate) mod service;
