@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
+use portolan_cel::Type;
 use serde_json::{Map, Value};
 
+use crate::admission::policy::compile::Expression;
+use crate::admission::policy::hook::ENVIRONMENT;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object, object_or_new, objects, set, text};
 use crate::resources::print;
@@ -152,8 +155,11 @@ fn match_conditions(errors: &mut Errors, at: &At<'_>, list: &Value) {
     let mut names = BTreeSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
-        if text(&condition["expression"]).trim().is_empty() {
+        let expression = text(&condition["expression"]);
+        if expression.trim().is_empty() {
             errors.required(&at.child("expression"), "");
+        } else if let Err(why) = Expression::compile(&ENVIRONMENT, expression, &[Type::Bool]).program {
+            errors.invalid(&at.child("expression"), expression, why);
         }
         let (at, name) = (at.child("name"), text(&condition["name"]));
         if name.is_empty() {
