@@ -1,7 +1,7 @@
 //! Who decides, and in which order.
 
 use super::attributes::Attributes;
-use super::{plugins, policy, webhook};
+use super::{plugins, policy, quota, webhook};
 use crate::status::Status;
 
 /// Lets everyone look at a write who may change it.
@@ -33,5 +33,6 @@ async fn mutate_once(
 pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     plugins::validate(attributes).await?;
     policy::validate(attributes).await?;
-    webhook::validate(attributes).await
+    webhook::validate(attributes).await?;
+    quota::validate(attributes).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portolan_store::{Revision, Store};
 
 use super::policy::Policies;
+use super::quota::Tills;
 use super::webhook::{Hook, Hooks};
 use crate::authorization::followed::Followed;
 use crate::status::Status;
@@ -17,6 +18,7 @@ pub(crate) struct Admission {
     mutating: Followed<Hooks>,
     validating: Followed<Hooks>,
     policies: Policies,
+    pub(super) tills: Tills,
 }
 
 impl Admission {
@@ -25,6 +27,7 @@ impl Admission {
             mutating: Followed::new(store.clone(), MUTATING),
             validating: Followed::new(store.clone(), VALIDATING),
             policies: Policies::new(store),
+            tills: Tills::default(),
         }
     }
 

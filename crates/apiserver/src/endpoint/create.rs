@@ -81,7 +81,7 @@ impl Call<'_> {
                 None => Ok(Written { stored, revision: Revision(0) }),
             };
         }
-        match self.put(&name, stored.clone(), Revision(0)).await? {
+        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take()).await? {
             Ok(revision) => {
                 reservation.keep();
                 Ok(Written { stored, revision })

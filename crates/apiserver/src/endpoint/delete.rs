@@ -177,7 +177,7 @@ impl Call<'_> {
                 }
                 continue;
             }
-            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision).await? {
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None).await? {
                 return Ok(Deleted::Marked(Written { stored, revision }));
             }
         }

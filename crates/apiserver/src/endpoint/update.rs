@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::metadata;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
-use crate::admission::{self, Attributes};
+use crate::admission::{self, Attributes, Charge};
 use crate::body::Body;
 use crate::status::Status;
 use crate::{authorization, respond, storage, subresource};
@@ -116,12 +116,12 @@ impl<'a> Call<'a> {
             if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
                 return Err(Status::modified(&self.target(), name));
             }
-            let reservation = self.prepare(&mut new, &old, dry_run, &mut news).await?;
+            let (reservation, charge) = self.prepare(&mut new, &old, dry_run, &mut news).await?;
             self.keep_renewal(&old, &mut new);
             if !tracked {
                 self.track(Some(&old), &mut new)?;
             }
-            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation).await? {
+            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation, charge).await? {
                 warnings.append(&mut news);
                 return Ok(written);
             }
@@ -136,12 +136,12 @@ impl<'a> Call<'a> {
         old: &Value,
         dry_run: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Reservation<'a>, Status> {
+    ) -> Result<(Reservation<'a>, Option<Charge>), Status> {
         let context = self.context();
         self.stamp_update(new, old)?;
         if self.info.subresource == "binding" {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
-            return self.reserve(new, Some(old));
+            return Ok((self.reserve(new, Some(old))?, None));
         }
         self.strategy.default(new);
         let seen_old = if self.is_scale() { Cow::Owned(subresource::scale_of(old)) } else { Cow::Borrowed(old) };
@@ -164,9 +164,10 @@ impl<'a> Call<'a> {
         attributes.new = self.seen(new);
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);
+        let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
         warnings.extend(self.strategy.warnings(new));
-        Ok(reservation)
+        Ok((reservation, charge))
     }
 
     fn is_scale(&self) -> bool {
@@ -194,6 +195,7 @@ impl<'a> Call<'a> {
         new: &Value,
         dry_run: bool,
         reservation: Reservation<'a>,
+        charge: Option<Charge>,
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
@@ -205,7 +207,7 @@ impl<'a> Call<'a> {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision).await?;
+        let written = self.put(name, stored.clone(), entry.mod_revision, charge).await?;
         if written.is_ok() {
             reservation.keep();
         }

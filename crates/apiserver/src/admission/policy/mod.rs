@@ -17,6 +17,7 @@ mod validating;
 
 pub(super) use followed::Policies;
 pub(super) use mutating::{Rounds, mutate};
+pub(crate) use mutating::{object_types, patch_types};
 pub(super) use validating::validate;
 
 use super::attributes::Attributes;
