@@ -5,6 +5,7 @@ mod collections;
 mod heartbeats;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;
