@@ -131,8 +131,8 @@ fn concerned(attributes: &Attributes<'_>, entries: Vec<Arc<Entry>>) -> Result<Ve
     for entry in entries {
         let quota = storage::decode(&entry)?;
         let hard = Amounts::read(&quota["status"]["hard"]);
-        let counted = hard.only(|name| quota::counts(resource.group, resource.name, name));
-        let in_scope = quota::in_scope(&quota["spec"], resource.group, resource.name, &attributes.new);
+        let counted = hard.only(|name| quota::counts(&resource.group, &resource.name, name));
+        let in_scope = quota::in_scope(&quota["spec"], &resource.group, &resource.name, &attributes.new);
         if counted.is_empty() || !in_scope {
             continue;
         }
@@ -161,7 +161,7 @@ fn concerned(attributes: &Attributes<'_>, entries: Vec<Arc<Entry>>) -> Result<Ve
 /// What the write adds to the use.
 fn delta(attributes: &Attributes<'_>) -> Result<Amounts, Status> {
     let resource = attributes.call.resource;
-    let usage = |object: &Value| quota::usage(resource.group, resource.name, object, attributes.call.now);
+    let usage = |object: &Value| quota::usage(&resource.group, &resource.name, object, attributes.call.now);
     let new = usage(&attributes.new);
     let negative: Vec<&str> = new.iter().filter(|(_, quantity)| quantity.is_negative()).map(|(name, _)| name).collect();
     if !negative.is_empty() {

@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
                 self.info.name
             )));
         }
-        let id = (self.resource.group, self.resource.name);
+        let id = (&*self.resource.group, &*self.resource.name);
         let blind = metadata::text(&object, "resourceVersion").is_empty();
         let may_create = CREATED_BY_UPDATE.contains(&id) && self.info.subresource.is_empty();
         if may_create && self.find(&name).await?.is_none() {
@@ -152,12 +152,12 @@ impl<'a> Call<'a> {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
+        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
-        errors.extend(self.strategy.validate(new, &context));
-        errors.extend(self.strategy.validate_update(new, old, &context));
+        errors.extend(self.strategy.validate_changed(new, old, &context));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
@@ -200,7 +200,8 @@ impl<'a> Call<'a> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        if dry_run || stored == entry.value || self.renews(entry, old, new, &stored) {
+        let is_same = stored == entry.value && !self.is_outdated(entry).await?;
+        if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::{Schema, builtin};
+use portolan_api::description::Schema;
 use portolan_api::{apply, field};
 use portolan_store::{Compare, Entry, KeyRange, Operation, RangeRequest, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
 use crate::admission::Charge;
-use crate::authorization;
 use crate::request::Target;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
+use crate::{authorization, extensions};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -88,6 +88,7 @@ impl<'a> Call<'a> {
         charge: Option<Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
+        let stored = self.to_storage(stored).await?;
         let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease: None };
         let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
         for _ in 0..ATTEMPTS {
@@ -136,6 +137,9 @@ impl<'a> Call<'a> {
             charge.add_to(&mut compare, &mut success);
         }
         let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
+        if answer.succeeded && self.resource.group == extensions::GROUP {
+            self.server.extensions.expect(answer.revision);
+        }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
@@ -143,14 +147,14 @@ impl<'a> Call<'a> {
             self.server.authorizer.expect_pod(answer.revision);
         }
         if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
-            self.server.admission.expect(self.resource.name, answer.revision);
+            self.server.admission.expect(&self.resource.name, answer.revision);
         }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
-        Status::invalid(self.resource.group, self.resource.kind, metadata::text(object, "name"), errors)
+        Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
 
     /// Who writes, for `managedFields`.
@@ -191,7 +195,7 @@ impl<'a> Call<'a> {
     }
 
     fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
-        let Some(schema) = builtin().schema(self.kind()) else { return Ok(None) };
+        let Some(schema) = self.resource.schema() else { return Ok(None) };
         let name = self.manager()?;
         let api_version = self.kind().api_version();
         let manager = apply::Manager {

@@ -1,6 +1,7 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
 mod admission_registration;
+mod apiextensions;
 mod apps;
 mod at;
 mod autoscaling;
@@ -61,6 +62,9 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         }
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
             &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: false }
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            &apiextensions::custom_resource_definition::CustomResourceDefinition
         }
         ("apps", "controllerrevisions") => &apps::controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &apps::daemon_set::DaemonSet,

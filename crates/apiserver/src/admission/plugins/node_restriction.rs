@@ -35,7 +35,7 @@ const OWN_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 pub(super) async fn admit(attributes: &Attributes<'_>) -> Result<(), Status> {
     let Some(node) = node_of(attributes.call.user) else { return Ok(()) };
-    let checked = match (attributes.call.resource.group, attributes.call.resource.name) {
+    let checked = match (&*attributes.call.resource.group, &*attributes.call.resource.name) {
         ("", "pods") => match attributes.subresource() {
             "" => pod(attributes, node),
             "status" => pod_status(attributes, node),

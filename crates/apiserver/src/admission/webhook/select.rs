@@ -35,7 +35,7 @@ fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
         let subject = subject(attributes, version);
         hook.rules.iter().any(|rule| rule.matches(&subject))
     };
-    let own = attributes.call.resource.version;
+    let own = &*attributes.call.resource.version;
     if speak_of(own) {
         return Some(Seen { version: own.to_owned() });
     }
@@ -51,9 +51,9 @@ pub(in crate::admission) fn subject<'a>(attributes: &'a Attributes<'_>, version:
     let resource = attributes.call.resource;
     Subject {
         operation: operation(attributes),
-        group: resource.group,
+        group: &resource.group,
         version,
-        resource: resource.name,
+        resource: &resource.name,
         subresource: attributes.subresource(),
         is_namespaced: resource.is_namespaced(),
     }
@@ -62,12 +62,12 @@ pub(in crate::admission) fn subject<'a>(attributes: &'a Attributes<'_>, version:
 /// Other versions of the resource, with objects of the same shape.
 pub(in crate::admission) fn equivalents<'a>(attributes: &'a Attributes<'_>) -> Vec<&'a str> {
     let resource = attributes.call.resource;
-    let Some(group) = builtin().group(resource.group) else { return Vec::new() };
+    let Some(group) = attributes.call.description.group(&resource.group) else { return Vec::new() };
     let others = group.versions.iter().filter(|version| version.version != resource.version);
     let others = others.filter(|version| {
-        version.resource(resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
+        version.resource(&resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
     });
-    others.map(|version| version.version).collect()
+    others.map(|version| &*version.version).collect()
 }
 
 /// Whether objects of two versions of a kind differ in nothing but the version's name.

@@ -48,7 +48,7 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
         let counts = !HARMLESS.contains(&attributes.subresource());
         return if counts && is_significant(attributes) { a_pod(attributes).await } else { Ok(()) };
     }
-    let (group, resource) = (attributes.call.resource.group, attributes.call.resource.name);
+    let (group, resource) = (&*attributes.call.resource.group, &*attributes.call.resource.name);
     let found = TEMPLATES.iter().find(|(of, name, _)| (*of, *name) == (group, resource));
     match found {
         Some((_, _, place)) if attributes.subresource().is_empty() => a_template(attributes, place).await,
