@@ -104,7 +104,9 @@ impl Known {
             return Estimate { min: 0, max };
         }
         match ty {
-            Type::String | Type::Bytes | Type::List(_) | Type::Map(_) | Type::Dyn | Type::Optional(_) => Estimate::UNKNOWN,
+            Type::String | Type::Bytes | Type::List(_) | Type::Map(_) | Type::Dyn | Type::Optional(_) => {
+                Estimate::UNKNOWN
+            }
             _ => Estimate::exactly(1),
         }
     }
@@ -125,9 +127,7 @@ impl Estimator<'_> {
                 let schema = self.environment.variables.get(&**name).and_then(|(_, schema)| schema.clone());
                 Known { cost: one, size: None, schema }
             }
-            Op::Local(index) => {
-                Known { cost: one, size: None, schema: self.locals.get(*index).cloned().flatten() }
-            }
+            Op::Local(index) => Known { cost: one, size: None, schema: self.locals.get(*index).cloned().flatten() },
             Op::Select { operand, field, access } => {
                 let holder = self.node(operand);
                 let schema = holder.schema.as_ref().and_then(|schema| part(schema, Some(field)));
@@ -146,11 +146,7 @@ impl Estimator<'_> {
                 let condition = self.node(&parts[0]);
                 let (then, otherwise) = (self.node(&parts[1]), self.node(&parts[2]));
                 let size = then.size(&parts[1].ty).either(otherwise.size(&parts[2].ty));
-                Known {
-                    cost: condition.cost.plus(then.cost.either(otherwise.cost)),
-                    size: Some(size),
-                    schema: None,
-                }
+                Known { cost: condition.cost.plus(then.cost.either(otherwise.cost)), size: Some(size), schema: None }
             }
             Op::Otherwise { first, second, .. } => {
                 let (one, other) = (self.node(first), self.node(second));

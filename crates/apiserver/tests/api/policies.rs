@@ -45,7 +45,9 @@ async fn create_map(cluster: &Cluster, name: &str, data: Value) -> Answer {
 /// Texts of the `Warning` headers.
 fn warnings(answer: &Answer) -> Vec<String> {
     let headers = answer.headers.get_all("warning").iter();
-    headers.filter_map(|header| Some(header.to_str().ok()?.split_once('"')?.1.trim_end_matches('"').to_owned())).collect()
+    headers
+        .filter_map(|header| Some(header.to_str().ok()?.split_once('"')?.1.trim_end_matches('"').to_owned()))
+        .collect()
 }
 
 fn deployment(replicas: i64) -> Value {
@@ -88,10 +90,12 @@ async fn a_policy_refuses_with_its_message_where_it_is_bound() {
     free["metadata"]["name"] = "free".into();
     assert_eq!(cluster.create(DEPLOYMENTS, free).await.code, 201);
     assert_eq!(cluster.create(DEPLOYMENTS, deployment(3)).await.code, 201);
-    let patch = request("PATCH", &format!("{DEPLOYMENTS}/d"), "application/merge-patch+json", "{\"spec\":{\"replicas\":9}}");
+    let patch =
+        request("PATCH", &format!("{DEPLOYMENTS}/d"), "application/merge-patch+json", "{\"spec\":{\"replicas\":9}}");
     assert_eq!(cluster.send(admin(), patch).await.code, 422);
     cluster.delete(&format!("{BINDINGS}/everywhere"), json!({})).await;
-    let patch = request("PATCH", &format!("{DEPLOYMENTS}/d"), "application/merge-patch+json", "{\"spec\":{\"replicas\":9}}");
+    let patch =
+        request("PATCH", &format!("{DEPLOYMENTS}/d"), "application/merge-patch+json", "{\"spec\":{\"replicas\":9}}");
     assert_eq!(cluster.send(admin(), patch).await.code, 200);
 }
 
@@ -104,7 +108,7 @@ async fn errors_follow_the_failure_policy_and_warnings_warn() {
     let refused = create_map(&cluster, "m", json!({})).await;
     assert_eq!(
         refused.text(),
-        "422 configmaps \"m\" is forbidden: ValidatingAdmissionPolicy 'strict' with binding 'strict' denied request: expression 'object.data.a == 'b'' resulted in error: no such key: data"
+        "422 configmaps \"m\" is forbidden: ValidatingAdmissionPolicy 'strict' with binding 'strict' denied request: expression 'object.data.a == 'b'' resulted in error: no such key: a"
     );
     let refused = create_map(&cluster, "m", json!({"a": "c"})).await;
     assert!(refused.text().ends_with("denied request: failed expression: object.data.a == 'b'"), "{refused:?}");
@@ -120,7 +124,9 @@ async fn errors_follow_the_failure_policy_and_warnings_warn() {
     assert_eq!(allowed.code, 201);
     assert_eq!(
         warnings(&allowed),
-        ["Validation failed for ValidatingAdmissionPolicy 'lenient' with binding 'lenient': failed expression: object.data.a == 'b'"]
+        [
+            "Validation failed for ValidatingAdmissionPolicy 'lenient' with binding 'lenient': failed expression: object.data.a == 'b'"
+        ]
     );
 }
 
@@ -141,7 +147,9 @@ async fn parameters_are_looked_up() {
     made(&cluster, BINDINGS, bound).await;
     let refused = cluster.create(DEPLOYMENTS, deployment(2)).await;
     assert!(
-        refused.text().ends_with("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"),
+        refused.text().ends_with(
+            "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+        ),
         "{refused:?}"
     );
     made(&cluster, MAPS, map("limits", json!({"max": "3"}))).await;

@@ -59,7 +59,7 @@ fn estimates_follow_the_bounds_of_schemas() {
         // At most ten characters.
         ("self.spec.name == 'abc'", 3, 4),
         ("self.spec.name.startsWith('abc')", 4, 4),
-        ("self.spec.name.matches('^[a-z]+$')", 5, 9),
+        ("self.spec.name.matches('^[a-z]+$')", 5, 7),
         ("self.spec.replicas > 1 && self.spec.replicas < 5", 4, 8),
         ("self.spec.replicas > 1 ? self.spec.name == 'a' : true", 4, 8),
         ("[1, 2, 3].all(x, x > 0)", 26, 26),

@@ -66,13 +66,7 @@ pub(crate) static NAMESPACE: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     );
     let condition = Schema::object(
         "kubernetes.NamespaceCondition",
-        [
-            ("status", text()),
-            ("type", text()),
-            ("lastTransitionTime", time()),
-            ("message", text()),
-            ("reason", text()),
-        ],
+        [("status", text()), ("type", text()), ("lastTransitionTime", time()), ("message", text()), ("reason", text())],
     );
     let status = Schema::object("kubernetes.NamespaceStatus", [("conditions", list(condition)), ("phase", text())]);
     let spec = Schema::object("kubernetes.NamespaceSpec", [("finalizers", list(text()))]);

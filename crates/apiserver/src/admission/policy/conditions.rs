@@ -1,6 +1,6 @@
 //! `matchConditions`: boolean expressions that must all hold for a policy to be looked at.
 
-use portolan_cel::{MATCH_CONDITIONS_LIMIT, Environment, Type};
+use portolan_cel::{Environment, MATCH_CONDITIONS_LIMIT, Type};
 use serde_json::Value;
 
 use super::FailurePolicy;
@@ -23,7 +23,12 @@ impl Conditions {
     /// Whether all of them hold. One that does not outweighs others that fail.
     ///
     /// The error says why nobody knows, unless that means no.
-    pub(super) fn hold(&self, scene: &Scene<'_>, variables: &[Variable], failure: FailurePolicy) -> Result<bool, String> {
+    pub(super) fn hold(
+        &self,
+        scene: &Scene<'_>,
+        variables: &[Variable],
+        failure: FailurePolicy,
+    ) -> Result<bool, String> {
         let evaluation = Evaluation::new(scene, variables, MATCH_CONDITIONS_LIMIT);
         let mut problems = Vec::new();
         for condition in &self.0 {

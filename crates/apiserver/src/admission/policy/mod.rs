@@ -13,6 +13,7 @@ mod merge;
 mod mutating;
 mod params;
 mod scene;
+pub(crate) mod type_check;
 mod validating;
 
 pub(super) use followed::Policies;

@@ -46,7 +46,9 @@ impl Read for MutatingPolicy {
         let mutations = spec["mutations"].as_array().into_iter().flatten().map(|mutation| {
             let text = |field: &str| mutation[field]["expression"].as_str().unwrap_or_default();
             match mutation["patchType"].as_str() {
-                Some("JSONPatch") => Mutation::Patch(Expression::compile(&environment, text("jsonPatch"), &patch_types())),
+                Some("JSONPatch") => {
+                    Mutation::Patch(Expression::compile(&environment, text("jsonPatch"), &patch_types()))
+                }
                 _ => Mutation::Apply(Expression::compile(&environment, text("applyConfiguration"), &object_types())),
             }
         });
@@ -228,7 +230,12 @@ impl MutatingPolicy {
 }
 
 impl Mutation {
-    fn patched(&self, object: &Json, evaluation: &Evaluation<'_, '_>, attributes: &Attributes<'_>) -> Result<Json, String> {
+    fn patched(
+        &self,
+        object: &Json,
+        evaluation: &Evaluation<'_, '_>,
+        attributes: &Attributes<'_>,
+    ) -> Result<Json, String> {
         match self {
             Self::Apply(expression) => {
                 let value = evaluation.evaluate(expression)?;
@@ -237,7 +244,10 @@ impl Mutation {
             }
             Self::Patch(expression) => match evaluation.evaluate(expression)? {
                 Value::List(list) => patch(object, &list),
-                other => Err(format!("type mismatch: JSONPatchType.expression should evaluate to array, got {}", other.type_name())),
+                other => Err(format!(
+                    "type mismatch: JSONPatchType.expression should evaluate to array, got {}",
+                    other.type_name()
+                )),
             },
         }
     }

@@ -64,7 +64,9 @@ pub(super) async fn collect(
     };
     let namespace = match (place.is_namespaced, reference.namespace.as_str(), attributes.namespace()) {
         (false, "", _) => "",
-        (false, ..) => return Ok(Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into())),
+        (false, ..) => {
+            return Ok(Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into()));
+        }
         (true, "", "") => {
             let why = "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources";
             return Ok(Err(why.into()));
@@ -82,9 +84,8 @@ pub(super) async fn collect(
             let entries = server.store().range(RangeRequest { range, revision: None, limit: 0 }).await?.entries;
             let objects = entries.iter().map(|entry| storage::decode(entry));
             let mut objects = objects.collect::<Result<Vec<Value>, Status>>()?;
-            objects.retain(|object| {
-                selector.matches(|key| object["metadata"]["labels"].get(key).and_then(Value::as_str))
-            });
+            objects
+                .retain(|object| selector.matches(|key| object["metadata"]["labels"].get(key).and_then(Value::as_str)));
             objects
         }
     };
@@ -101,8 +102,8 @@ struct Place {
     is_namespaced: bool,
 }
 
-fn place(_attributes: &Attributes<'_>, kind: GroupVersionKind<'_>) -> Option<Place> {
-    let resource = portolan_api::description::builtin().resource_of_kind(kind)?;
+fn place(attributes: &Attributes<'_>, kind: GroupVersionKind<'_>) -> Option<Place> {
+    let resource = attributes.call.description.resource_of_kind(kind)?;
     Some(Place {
         group: resource.group.to_string(),
         resource: resource.name.to_string(),

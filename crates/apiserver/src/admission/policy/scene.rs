@@ -46,7 +46,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     pub(super) fn evaluate(&self, expression: &Expression) -> Result<Value<'a>, String> {
         let program = expression.program.as_ref().map_err(|why| format!("compilation error: {why}"))?;
         if self.remaining.get() == 0 {
-            return Err("validation failed due to running out of cost budget, no further validation rules will be run".into());
+            return Err(
+                "validation failed due to running out of cost budget, no further validation rules will be run".into()
+            );
         }
         self.run(program).map_err(|error| format!("expression '{}' resulted in error: {error}", expression.text))
     }
@@ -66,7 +68,9 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         }
         let value = match &self.variables[index].expression.program {
             Ok(program) => self.run(program),
-            Err(why) => Err(EvaluationError::Other(format!("composited variable {:?} fails to compile: {why}", self.variables[index].name).into())),
+            Err(why) => Err(EvaluationError::Other(
+                format!("composited variable {:?} fails to compile: {why}", self.variables[index].name).into(),
+            )),
         };
         self.known.borrow_mut().insert(index, value.clone());
         value
@@ -143,7 +147,8 @@ pub(super) fn as_seen(object: &Json, attributes: &Attributes<'_>, matched: &Matc
     if object.is_object() && resource.version != matched.version && attributes.kind == resource.group_version_kind() {
         let group = &resource.group;
         let version = &matched.version;
-        object["apiVersion"] = if group.is_empty() { version.clone().into() } else { format!("{group}/{version}").into() };
+        object["apiVersion"] =
+            if group.is_empty() { version.clone().into() } else { format!("{group}/{version}").into() };
     }
     object
 }

@@ -57,7 +57,11 @@ impl Read for ValidatingPolicy {
         let list = |field: &str| spec[field].as_array().into_iter().flatten();
         let text = |value: &Json, field: &str| value[field].as_str().unwrap_or_default().trim().to_owned();
         let validations = list("validations").map(|validation| Validation {
-            expression: Expression::compile(&environment, validation["expression"].as_str().unwrap_or_default(), &[Type::Bool]),
+            expression: Expression::compile(
+                &environment,
+                validation["expression"].as_str().unwrap_or_default(),
+                &[Type::Bool],
+            ),
             message: text(validation, "message"),
             message_expression: validation["messageExpression"]
                 .as_str()
@@ -245,7 +249,10 @@ impl Verdict {
         }
         if !self.failures.is_empty() {
             self.failures.truncate(MOST_FAILURES);
-            attributes.annotate("validation.policy.admission.k8s.io/validation_failure", Json::Array(self.failures).to_string());
+            attributes.annotate(
+                "validation.policy.admission.k8s.io/validation_failure",
+                Json::Array(self.failures).to_string(),
+            );
         }
         let Some(denial) = self.denials.first() else { return Ok(()) };
         let Denial { policy, binding, message, reason } = denial;

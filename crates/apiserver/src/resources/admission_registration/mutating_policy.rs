@@ -57,17 +57,30 @@ impl Strategy for MutatingPolicy {
             let at = list.index(index);
             let fields = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
             let kind = text(&mutation["patchType"]);
-            errors.required_one_of(&at.child("patchType"), &mutation["patchType"], &["ApplyConfiguration", "JSONPatch"]);
+            errors.required_one_of(
+                &at.child("patchType"),
+                &mutation["patchType"],
+                &["ApplyConfiguration", "JSONPatch"],
+            );
             for (wanted, field) in fields {
                 let place = at.child(field);
                 match (kind == wanted, mutation[field].is_object()) {
                     (true, false) => errors.required(&place, format!("must be specified when patchType is {wanted}")),
                     (false, true) => {
-                        errors.invalid(&place, mutation[field].clone(), format!("must not be specified when patchType is {kind}"));
+                        errors.invalid(
+                            &place,
+                            mutation[field].clone(),
+                            format!("must not be specified when patchType is {kind}"),
+                        );
                     }
                     (true, true) => {
                         let types = if field == "jsonPatch" { &patch_types()[..] } else { &object_types()[..] };
-                        errors.expression(&place.child("expression"), &mutation[field]["expression"], &environment, types);
+                        errors.expression(
+                            &place.child("expression"),
+                            &mutation[field]["expression"],
+                            &environment,
+                            types,
+                        );
                     }
                     (false, false) => {}
                 }

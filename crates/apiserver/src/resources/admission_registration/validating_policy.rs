@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portolan_api::description::builtin;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use portolan_cel::Type;
@@ -9,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::match_resources;
 use crate::admission::policy::compile::Scope;
+use crate::admission::policy::type_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object_or_new, set, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
 /// The strategy of validating admission policies.
 pub(crate) struct ValidatingPolicy;
@@ -33,8 +35,15 @@ impl Strategy for ValidatingPolicy {
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
-        // Nothing is decided later: a policy that is written has been compiled.
-        object["status"] = json!({"observedGeneration": 1, "typeChecking": {}});
+        object["status"] = status(&object["spec"], 1);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        if context.subresource.is_empty() && new["spec"] != old["spec"] {
+            let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
+            new["status"] = status(&new["spec"], generation + 1);
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -99,6 +108,13 @@ impl Strategy for ValidatingPolicy {
     }
 }
 
+/// What is found out about a policy when it is written. Kinds that are defined later are not looked at.
+fn status(spec: &Value, generation: i64) -> Value {
+    let warnings = type_check::warnings(spec, builtin());
+    let checked = if warnings.is_empty() { json!({}) } else { json!({"expressionWarnings": warnings}) };
+    json!({"observedGeneration": generation, "typeChecking": checked})
+}
+
 /// `matchConstraints` of a policy, which must be there and have rules.
 pub(super) fn constraints(errors: &mut Errors, at: &At<'_>, spec: &Value) {
     let place = at.child("matchConstraints");
@@ -131,5 +147,9 @@ fn message(errors: &mut Errors, at: &At<'_>, validation: &Value) {
 /// The cell of `paramKind`.
 pub(super) fn param_kind(spec: &Value) -> Value {
     let kind = &spec["paramKind"];
-    if kind.is_object() { format!("{}/{}", text(&kind["apiVersion"]), text(&kind["kind"])).into() } else { "<unset>".into() }
+    if kind.is_object() {
+        format!("{}/{}", text(&kind["apiVersion"]), text(&kind["kind"])).into()
+    } else {
+        "<unset>".into()
+    }
 }
