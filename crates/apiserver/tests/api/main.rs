@@ -11,6 +11,7 @@ mod limits;
 mod malformed;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;
