@@ -176,10 +176,13 @@ impl Caller {
     }
 }
 
+/// Whose token it is, or why it is nobody's.
+type Found = Result<Arc<User>, String>;
+
 /// Asks the API who somebody is and what they may do.
 pub struct Gate {
     client: Client,
-    people: Mutex<Memory<[u8; 32], Result<Arc<User>, String>>>,
+    people: Mutex<Memory<[u8; 32], Found>>,
     rights: Mutex<Memory<Question, bool>>,
 }
 
@@ -217,7 +220,7 @@ impl Gate {
     }
 
     /// Whose token that is, or why it is nobody's.
-    async fn bearer(&self, token: &str) -> Result<Result<Arc<User>, String>, Denied> {
+    async fn bearer(&self, token: &str) -> Result<Found, Denied> {
         // Secrets are not kept.
         let hashed: [u8; 32] = Sha256::digest(token).into();
         if let Some(found) = self.people.lock().get(&hashed, Instant::now()) {
