@@ -70,6 +70,7 @@ impl Call<'_> {
         if let Some(refusal) = findings.refusal(kind) {
             return Err(Status::bad_request(refusal));
         }
+        let to_prune = findings.to_prune;
         let mut problems = findings.unknown;
         problems.extend(duplicates);
         if validation == FieldValidation::Strict
@@ -79,7 +80,9 @@ impl Call<'_> {
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
-        schema::prune(object, place);
+        if to_prune {
+            schema::prune(object, place);
+        }
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
