@@ -2,6 +2,7 @@
 //!
 //! Source: upstream's admission plugins ServiceAccount, Priority and DefaultTolerationSeconds.
 
+use portolan_api::encoded;
 use portolan_store::{KeyRange, RangeRequest};
 use serde_json::{Map, Value, json};
 
@@ -47,18 +48,21 @@ async fn give_identity(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
             format!("error looking up service account {namespace}/{account}: serviceaccount \"{account}\" not found");
         return Err(Status::forbidden(&call.target(), metadata::text(pod, "name"), &why));
     };
-    let account = storage::decode(&entry)?;
+    // Every pod comes by here: of the account only what is asked for is read.
+    let account = &entry.value;
     let spec = &mut pod["spec"];
-    let mounts = spec["automountServiceAccountToken"]
-        .as_bool()
-        .or(account["automountServiceAccountToken"].as_bool())
-        .unwrap_or(true);
+    let mounts = spec["automountServiceAccountToken"].as_bool().unwrap_or_else(|| {
+        encoded::raw_at(account, &["automountServiceAccountToken"]).is_none_or(|given| given != b"false")
+    });
     if mounts {
         mount_token(spec);
     }
     let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
-    if !has_secrets && account["imagePullSecrets"].is_array() {
-        spec["imagePullSecrets"].clone_from(&account["imagePullSecrets"]);
+    if !has_secrets
+        && let Some(secrets) = encoded::raw_at(account, &["imagePullSecrets"]).filter(|given| given.starts_with(b"["))
+    {
+        spec["imagePullSecrets"] = serde_json::from_slice(secrets)
+            .map_err(|error| Status::internal(format!("a stored service account cannot be decoded: {error}")))?;
     }
     Ok(())
 }
@@ -148,7 +152,7 @@ async fn default_class(call: &Call<'_>) -> Result<Option<Value>, Status> {
     let classes = call.server.store().range(RangeRequest { range, revision: None, limit: 0 }).await?.entries;
     // Looked at without decoding: every pod comes by here, and most classes are no default.
     let is_default = |entry: &&std::sync::Arc<portolan_store::Entry>| {
-        portolan_api::encoded::string_at(&entry.value, &["globalDefault"]).as_deref() == Some("true")
+        encoded::string_at(&entry.value, &["globalDefault"]).as_deref() == Some("true")
     };
     let defaults = classes.iter().filter(is_default).map(|entry| storage::decode(entry));
     let defaults = defaults.collect::<Result<Vec<Value>, Status>>()?;
@@ -156,9 +160,9 @@ async fn default_class(call: &Call<'_>) -> Result<Option<Value>, Status> {
 }
 
 fn give_patience(pod: &mut Value) {
-    let tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    let tolerations = pod["spec"]["tolerations"].as_array();
     let tolerates = |key: &str| {
-        tolerations.iter().any(|toleration| {
+        tolerations.into_iter().flatten().any(|toleration| {
             let text = |field: &str| toleration[field].as_str().unwrap_or_default();
             matches!(text("key"), "" | "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
                 && (text("key").is_empty() || text("key") == key)
