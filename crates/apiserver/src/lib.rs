@@ -14,6 +14,7 @@ mod bootstrap;
 mod config;
 mod discovery;
 mod endpoint;
+mod extensions;
 mod health;
 mod heartbeats;
 mod metrics;
@@ -27,6 +28,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod webhook_client;
 
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};

@@ -1,7 +1,7 @@
 //! Who may do what.
 
 pub mod bootstrap;
-mod followed;
+pub(crate) mod followed;
 mod node;
 mod rbac;
 mod reach;
