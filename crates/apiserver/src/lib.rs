@@ -14,6 +14,7 @@ mod bootstrap;
 mod config;
 mod discovery;
 mod endpoint;
+mod event_leases;
 mod extensions;
 mod health;
 mod heartbeats;
@@ -28,6 +29,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod transcode;
 mod webhook_client;
 
 pub use body::{Body, BoxError, empty, full};
