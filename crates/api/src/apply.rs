@@ -83,6 +83,13 @@ pub enum Error {
     Conflicts(Conflicts),
 }
 
+/// Merges `applied` into `live` by the schema of their kind. Nobody's ownership changes.
+pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Value {
+    let mut merged = live.clone();
+    merge::merge(&mut merged, applied, Some(schema));
+    merged
+}
+
 /// Applies `applied` to `live` and returns the new object with its `managedFields`.
 ///
 /// `applied` is the object as the client sent it: not pruned, nulls included. The result equals

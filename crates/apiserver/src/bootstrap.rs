@@ -162,9 +162,9 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
     let resource = builtin().resource_of_kind(kind).ok_or_else(|| failed(&what, &Status::no_such_path()))?;
     let info = Info {
         verb: "create",
-        group: resource.group.into(),
-        version: resource.version.into(),
-        resource: resource.name.into(),
+        group: resource.group.clone().into_owned(),
+        version: resource.version.clone().into_owned(),
+        resource: resource.name.clone().into_owned(),
         namespace: text("namespace"),
         name: text("name"),
         ..Info::default()
@@ -174,8 +174,9 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
     headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
     let call = Call {
         server,
+        description: builtin(),
         resource,
-        strategy: resources::strategy(resource.group, resource.name),
+        strategy: resources::strategy(&resource.group, &resource.name),
         info: &info,
         query: &Query::default(),
         headers: &headers,

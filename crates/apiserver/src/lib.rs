@@ -14,6 +14,7 @@ mod bootstrap;
 mod config;
 mod discovery;
 mod endpoint;
+mod extensions;
 mod health;
 mod heartbeats;
 mod metrics;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
+use portolan_api::description::Description;
 
 use crate::request::Info;
 
@@ -16,17 +17,17 @@ const BUCKETS: [f64; 9] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Label {
     verb: &'static str,
-    resource: &'static str,
+    resource: portolan_api::description::Name,
 }
 
 impl Label {
     /// The label of a request; names that are not known do not become labels.
-    pub(crate) fn of(info: Option<&Info>) -> Self {
+    pub(crate) fn of(info: Option<&Info>, description: &Description) -> Self {
         let found = info.and_then(|info| {
-            let resource = portolan_api::description::builtin().resource(&info.group, &info.version, &info.resource)?;
-            Some(Self { verb: info.verb, resource: resource.name })
+            let resource = description.resource(&info.group, &info.version, &info.resource)?;
+            Some(Self { verb: info.verb, resource: resource.name.clone() })
         });
-        found.unwrap_or(Self { verb: "other", resource: "" })
+        found.unwrap_or(Self { verb: "other", resource: "".into() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use http::{Method, Request, Response, Uri};
-use portolan_api::description::builtin;
+use portolan_api::description::Description;
 use portolan_identity::User;
 
 use crate::body::{Body, empty};
@@ -11,7 +11,7 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
-use crate::{authentication, authorization, backup, discovery, health, resources, respond};
+use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that anyone may see.
 const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
@@ -30,8 +30,8 @@ impl Asked {
     }
 
     /// What the request is counted under.
-    pub(crate) fn label(&self) -> Label {
-        Label::of(self.info.as_ref())
+    pub(crate) fn label(&self, description: &Description) -> Label {
+        Label::of(self.info.as_ref(), description)
     }
 }
 
@@ -49,6 +49,7 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     let now = server.config.clock.now();
     let (parts, body) = request.into_parts();
     server.authorizer.refresh().await?;
+    server.extensions.refresh().await?;
     let user = authentication::user(server, &parts.headers, peer, now).await?;
     let Asked { query, info } = asked;
     let Some(info) = info else {
@@ -59,14 +60,16 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     }
     server.authorizer.refresh_reach(&user, info).await?;
     authorization::authorize(server, &user, info)?;
-    let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
-    let strategy = resources::strategy(resource.group, resource.name);
+    let description = server.extensions.description();
+    let description = &*description;
+    let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let strategy = extensions::strategy_of(resource);
     let delivery = match peer {
         Peer::Trusted(_) => Delivery::Shared,
         Peer::Tls { .. } => Delivery::Copied,
     };
     let headers = &parts.headers;
-    let call = Call { server, resource, strategy, info, query, headers, user: &user, now, delivery };
+    let call = Call { server, description, resource, strategy, info, query, headers, user: &user, now, delivery };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use crate::admission::Admission;
 use crate::authorization::Authorizer;
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::extensions::Extensions;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -78,9 +79,12 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 
 /// The API server.
 pub struct Server {
+    /// Itself, for answers that outlive their request.
+    pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
+    pub(crate) extensions: Extensions,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -104,13 +108,16 @@ impl Server {
     pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
+        let extensions = Extensions::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),
             authorizer,
+            extensions,
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -128,7 +135,7 @@ impl Server {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let asked = router::Asked::of(request.method(), request.uri());
-        let label = asked.label();
+        let label = asked.label(&self.extensions.description());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
             Ok(response) => response,

@@ -93,6 +93,17 @@ impl Status {
         self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
     }
 
+    /// Adds a cause of which there is nothing to say but its text.
+    pub(crate) fn because_of(self, message: &str) -> Self {
+        self.detail("causes", vec![json!({"message": message})])
+    }
+
+    /// The same with another code and reason.
+    pub(crate) fn as_reason(mut self, code: u16, reason: &'static str) -> Self {
+        (self.0.code, self.0.reason) = (code, reason.into());
+        self
+    }
+
     /// Says which object it is about.
     pub(crate) fn about(self, target: &Target<'_>, name: &str) -> Self {
         let with_name = if name.is_empty() { self } else { self.detail("name", name) };

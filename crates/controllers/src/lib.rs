@@ -5,6 +5,7 @@
 //! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
 
 mod context;
+mod definition;
 mod deployment;
 mod driver;
 mod endpoints;
@@ -36,6 +37,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let context = Context::new(config);
     let mut tasks = TaskGroup::default();
     tasks.spawn("replica set controller", replica_set::run(context.clone(), shutdown.clone()));
+    tasks.spawn("definition controller", definition::run(context.clone(), shutdown.clone()));
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));

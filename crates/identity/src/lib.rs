@@ -6,6 +6,7 @@
 mod authority;
 mod error;
 mod files;
+mod signing_request;
 mod tls;
 mod token;
 mod user;
@@ -13,6 +14,7 @@ mod user;
 pub use authority::{Authority, KeyPairPem, Request, Usage};
 pub use error::Error;
 pub use files::write_private;
+pub use signing_request::organizations_of_request;
 pub use tls::{client_tls, server_tls};
 pub use token::{BoundObject, Claims, TokenIssuer};
 pub use user::{User, user_of_certificate};

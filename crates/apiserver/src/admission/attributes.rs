@@ -3,6 +3,7 @@
 use portolan_api::description::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
+use super::quota::Charge;
 use crate::endpoint::{Call, metadata};
 use crate::status::Status;
 
@@ -47,6 +48,8 @@ pub(crate) struct Attributes<'a> {
     pub(crate) annotations: Vec<(String, String)>,
     /// Texts for the client's `Warning` headers.
     pub(crate) warnings: Vec<String>,
+    /// What is written to quotas together with the object.
+    pub(crate) charge: Option<Charge>,
 }
 
 impl<'a> Attributes<'a> {
@@ -88,6 +91,7 @@ impl<'a> Attributes<'a> {
             dry_run,
             annotations: Vec::new(),
             warnings: Vec::new(),
+            charge: None,
         }
     }
 

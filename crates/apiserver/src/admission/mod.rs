@@ -7,9 +7,12 @@
 mod attributes;
 mod chain;
 mod plugins;
+pub(crate) mod policy;
+mod quota;
 mod state;
 mod webhook;
 
 pub(crate) use attributes::{Attributes, Operation};
 pub(crate) use chain::{mutate, validate};
+pub(crate) use quota::Charge;
 pub(crate) use state::Admission;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use portolan_store::{Revision, Store};
 
+use super::policy::Policies;
+use super::quota::Tills;
 use super::webhook::{Hook, Hooks};
 use crate::authorization::followed::Followed;
 use crate::status::Status;
@@ -15,11 +17,18 @@ const VALIDATING: &str = "/registry/admissionregistration.k8s.io/validatingwebho
 pub(crate) struct Admission {
     mutating: Followed<Hooks>,
     validating: Followed<Hooks>,
+    policies: Policies,
+    pub(super) tills: Tills,
 }
 
 impl Admission {
     pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
-        Self { mutating: Followed::new(store.clone(), MUTATING), validating: Followed::new(store.clone(), VALIDATING) }
+        Self {
+            mutating: Followed::new(store.clone(), MUTATING),
+            validating: Followed::new(store.clone(), VALIDATING),
+            policies: Policies::new(store),
+            tills: Tills::default(),
+        }
     }
 
     /// Says that this server wrote a configuration of this resource at `revision`.
@@ -27,8 +36,13 @@ impl Admission {
         match resource {
             "mutatingwebhookconfigurations" => self.mutating.expect(revision),
             "validatingwebhookconfigurations" => self.validating.expect(revision),
-            _ => {}
+            other => self.policies.expect(other, revision),
         }
+    }
+
+    /// Policies and their bindings.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// All mutating hooks, in the order in which they are asked.

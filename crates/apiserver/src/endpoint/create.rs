@@ -57,6 +57,7 @@ impl Call<'_> {
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
+        self.check_definition()?;
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
@@ -69,6 +70,7 @@ impl Call<'_> {
         admission::mutate(&mut attributes).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut attributes.new, &context);
+        self.settle_definition(&mut attributes.new);
         let reservation = self.reserve(&mut attributes.new, None)?;
         self.validate_new(&attributes.new, &context)?;
         admission::validate(&mut attributes).await?;
@@ -81,7 +83,7 @@ impl Call<'_> {
                 None => Ok(Written { stored, revision: Revision(0) }),
             };
         }
-        match self.put(&name, stored.clone(), Revision(0)).await? {
+        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take()).await? {
             Ok(revision) => {
                 reservation.keep();
                 Ok(Written { stored, revision })

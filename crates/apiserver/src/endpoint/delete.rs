@@ -177,7 +177,7 @@ impl Call<'_> {
                 }
                 continue;
             }
-            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision).await? {
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None).await? {
                 return Ok(Deleted::Marked(Written { stored, revision }));
             }
         }
@@ -200,6 +200,7 @@ impl Call<'_> {
     /// Writes into an object how far its deletion is; returns whether it goes at once.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
         propagate(object, options.propagation);
+        self.hold_definition(object);
         if self.target().qualified() == "namespaces" {
             return self.mark_namespace(object);
         }
@@ -269,9 +270,9 @@ impl Call<'_> {
                 Err(status) => return Err(status),
             }
         }
-        tracing::debug!(resource = self.resource.name, count = items.len(), ?view, "deleted a collection");
+        tracing::debug!(resource = %self.resource.name, count = items.len(), ?view, "deleted a collection");
         let list = json!({
-            "kind": format!("{}List", self.resource.kind), "apiVersion": self.kind().api_version(),
+            "kind": self.resource.list_kind, "apiVersion": self.kind().api_version(),
             "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
         });
         let mut response = respond::json(200, &list);

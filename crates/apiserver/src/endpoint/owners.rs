@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use portolan_api::apply::{self, Versioned};
-use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::description::{Description, GroupVersionKind};
 use portolan_api::field::{self, Path};
 use serde_json::Value;
 
@@ -49,6 +49,8 @@ impl Call<'_> {
         let id = (&*self.resource.group, &*self.resource.name);
         match self.info.subresource.as_str() {
             "status" if STATUS_WITHOUT_METADATA.contains(&id) => ALL_BUT_STATUS,
+            // Of users' kinds the status is written and nothing else.
+            "status" if self.resource.custom.is_some() => ALL_BUT_STATUS,
             "status" => match id {
                 ("apps", "deployments") => SPEC_AND_LABELS,
                 ("", "pods") => SPEC_AND_OWNERS,
@@ -122,11 +124,12 @@ impl Call<'_> {
         act: impl FnOnce(&apply::Kind<'_>, &apply::Manager<'_>) -> T,
     ) -> Option<T> {
         let kind = self.kind();
-        let schema = builtin().schema(kind)?;
+        let schema = self.resource.schema()?;
+        let description = self.server.extensions.description();
         let api_version = kind.api_version();
         let manager =
             apply::Manager { name, api_version: &api_version, subresource: &self.info.subresource, now: self.now };
-        let convert = converter(|object, version| convert(kind, object, version));
+        let convert = converter(|object, version| convert(&description, kind, object, version));
         Some(act(&apply::Kind { schema, ignored: self.unreachable_fields(), convert: &convert }, &manager))
     }
 }
@@ -140,12 +143,17 @@ where
 }
 
 /// An object of `kind` as another version has it: fields keep their names.
-fn convert<'v>(kind: GroupVersionKind<'_>, object: &'v Value, version: &str) -> Option<Versioned<'v, 'static>> {
+fn convert<'v, 'a>(
+    description: &'a Description,
+    kind: GroupVersionKind<'_>,
+    object: &'v Value,
+    version: &str,
+) -> Option<Versioned<'v, 'a>> {
     let other = GroupVersionKind::from_api_version(version, kind.kind);
     if other.group != kind.group {
         return None;
     }
-    builtin().schema(other).map(|schema| (Cow::Borrowed(object), schema))
+    description.schema(other).map(|schema| (Cow::Borrowed(object), schema))
 }
 
 /// What is wrong with the parameter `fieldManager`.

@@ -2,9 +2,9 @@
 
 use http::Response;
 use portolan_api::decode::Decoded;
-use portolan_api::description::builtin;
+use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
-use portolan_api::{apply, go_text, patch, schema};
+use portolan_api::{apply, custom, go_text, patch, schema};
 use serde_json::Value;
 
 use super::decode::{FieldValidation, expect_kind, parse};
@@ -127,15 +127,15 @@ impl Call<'_> {
             Kind::Json => patch::json::apply(&mut new, patch).map_err(|error| self.patch_error(error))?,
             Kind::Merge => patch::merge::apply(&mut new, patch),
             Kind::Strategic => {
-                let schema = builtin()
-                    .schema(kind)
+                let schema = self
+                    .schema_of(kind)
+                    .filter(|_| self.resource.custom.is_none() || kind != self.kind())
                     .ok_or_else(|| Status::unsupported_media_type(STRATEGIC_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
                 patch::strategic::apply(&mut new, patch, schema).map_err(|error| self.patch_error(error))?;
             }
         }
         expect_kind(&mut new, kind)?;
-        let Some(place) = builtin().schema(kind) else { return Ok(new) };
-        let findings = schema::check_at(&new, place);
+        let findings = self.held(&mut new, kind);
         let shown = || if *patch_kind == Kind::Strategic { go_text(patch) } else { new.to_string() };
         if let Some(problem) = findings.wrong_type {
             return Err(invalid_patch(&shown(), &problem));
@@ -151,8 +151,23 @@ impl Call<'_> {
             FieldValidation::Warn => warnings.append(&mut problems),
             FieldValidation::Ignore => {}
         }
-        schema::prune(&mut new, place);
         Ok(new)
+    }
+
+    /// Holds an object against the schema of its kind and drops what that does not know.
+    fn held(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> schema::Findings {
+        // Values are held against the schema of a definition later, when defaults are in place.
+        if let Some(definition) = self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
+            let unknown = custom::prune(object, definition.root());
+            let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
+            return schema::Findings { unknown, wrong_type: None };
+        }
+        let Some(place) = self.schema_of(kind) else { return schema::Findings::default() };
+        let findings = schema::check_at(object, place);
+        if findings.wrong_type.is_none() {
+            schema::prune(object, place);
+        }
+        findings
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
@@ -243,11 +258,8 @@ impl Call<'_> {
             })
             .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
         let mut object = merged.map_err(apply_error)?;
-        if let Some(place) = builtin().schema(self.kind()) {
-            if let Some(refusal) = schema::check_at(&object, place).refusal(self.kind()) {
-                return Err(Status::bad_request(refusal));
-            }
-            schema::prune(&mut object, place);
+        if let Some(refusal) = self.held(&mut object, self.kind()).refusal(self.kind()) {
+            return Err(Status::bad_request(refusal));
         }
         Ok(object)
     }

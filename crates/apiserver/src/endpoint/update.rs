@@ -10,7 +10,7 @@ use super::metadata;
 use super::owners::is_same_but_times;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
-use crate::admission::{self, Attributes};
+use crate::admission::{self, Attributes, Charge};
 use crate::body::Body;
 use crate::status::Status;
 use crate::{authorization, respond, storage, subresource};
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
                 self.info.name
             )));
         }
-        let id = (self.resource.group, self.resource.name);
+        let id = (&*self.resource.group, &*self.resource.name);
         let blind = metadata::text(&object, "resourceVersion").is_empty();
         let may_create = CREATED_BY_UPDATE.contains(&id) && self.info.subresource.is_empty();
         if may_create && self.find(&name).await?.is_none() {
@@ -118,8 +118,8 @@ impl<'a> Call<'a> {
                 return Err(Status::modified(&self.target(), name));
             }
             self.keep_renewal(&old, &mut new);
-            let reservation = self.prepare(&mut new, &old, tracked, dry_run, &mut news).await?;
-            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation).await? {
+            let (reservation, charge) = self.prepare(&mut new, &old, tracked, dry_run, &mut news).await?;
+            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation, charge).await? {
                 warnings.append(&mut news);
                 return Ok(written);
             }
@@ -135,7 +135,7 @@ impl<'a> Call<'a> {
         tracked: bool,
         dry_run: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Reservation<'a>, Status> {
+    ) -> Result<(Reservation<'a>, Option<Charge>), Status> {
         let context = self.context();
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
@@ -148,7 +148,7 @@ impl<'a> Call<'a> {
         }
         if is_binding {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
-            return self.reserve(new, Some(old));
+            return Ok((self.reserve(new, Some(old))?, None));
         }
         let seen_old = if self.is_scale() { Cow::Owned(subresource::scale_of(old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
@@ -159,21 +159,22 @@ impl<'a> Call<'a> {
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
         self.keep_metadata(new, old);
+        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
-        errors.extend(self.strategy.validate(new, &context));
-        errors.extend(self.strategy.validate_update(new, old, &context));
+        errors.extend(self.strategy.validate_changed(new, old, &context));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
         attributes.new = self.seen(new);
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);
+        let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
         warnings.extend(self.strategy.warnings(new));
-        Ok(reservation)
+        Ok((reservation, charge))
     }
 
     fn is_scale(&self) -> bool {
@@ -201,21 +202,23 @@ impl<'a> Call<'a> {
         new: &Value,
         dry_run: bool,
         reservation: Reservation<'a>,
+        charge: Option<Charge>,
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        if dry_run || stored == entry.value || self.renews(entry, old, new, &stored) {
+        let is_same = stored == entry.value && !self.is_outdated(entry).await?;
+        if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
-        if is_same_but_times(new, old) {
+        if is_same_but_times(new, old) && !self.is_outdated(entry).await? {
             return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision).await?;
+        let written = self.put(name, stored.clone(), entry.mod_revision, charge).await?;
         if written.is_ok() {
             reservation.keep();
         }

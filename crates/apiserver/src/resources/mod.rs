@@ -1,5 +1,7 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
+mod admission_registration;
+mod apiextensions;
 mod apiregistration;
 mod apps;
 mod at;
@@ -49,6 +51,15 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "serviceaccounts") => &core::service_account::ServiceAccount,
         ("", "services") => &core::service::Service,
         ("apiregistration.k8s.io", "apiservices") => &apiregistration::api_service::ApiService,
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
+            &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: true }
+        }
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
+            &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: false }
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            &apiextensions::custom_resource_definition::CustomResourceDefinition
+        }
         ("apps", "controllerrevisions") => &apps::controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &apps::daemon_set::DaemonSet,
         ("apps", "deployments") => &apps::deployment::Deployment,

@@ -59,6 +59,9 @@ fn bound(
             pod["metadata"]["annotations"][key] = value.clone();
         }
     }
+    for (key, value) in binding["metadata"]["labels"].as_object().into_iter().flatten() {
+        pod["metadata"]["labels"][key] = value.clone();
+    }
     let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": time::format(now)});
     if !pod["status"].is_object() {
         pod["status"] = json!({});

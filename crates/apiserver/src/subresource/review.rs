@@ -28,14 +28,14 @@ const VERBS: [&str; 11] = [
 
 /// Whether objects of the resource are questions.
 pub(crate) fn is_review(call: &Call<'_>) -> bool {
-    matches!(call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
+    matches!(&*call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
 }
 
 /// Answers a question.
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let Input { mut object, warnings } = call.input(body).await?;
     let spec = &object["spec"];
-    object["status"] = match call.resource.name {
+    object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
         "selfsubjectaccessreviews" => access(call, call.user, spec).await?,
         "subjectaccessreviews" | "localsubjectaccessreviews" => access(call, &subject(spec), spec).await?,

@@ -6,8 +6,8 @@ mod conditions;
 mod configuration;
 mod mutating;
 mod review;
-mod rules;
-mod select;
+pub(super) mod rules;
+pub(super) mod select;
 mod validating;
 
 pub(super) use configuration::{Hook, Hooks};
@@ -30,7 +30,7 @@ const EXEMPT: [&str; 6] = [
 ];
 
 fn is_exempt(attributes: &Attributes<'_>) -> bool {
-    attributes.call.resource.group == GROUP && EXEMPT.contains(&attributes.call.resource.name)
+    attributes.call.resource.group == GROUP && EXEMPT.contains(&&*attributes.call.resource.name)
 }
 
 /// Why a hook did not say yes.

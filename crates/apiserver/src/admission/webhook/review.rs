@@ -50,7 +50,7 @@ pub(super) fn question(hook: &Hook, attributes: &Attributes<'_>, seen: &Seen) ->
     };
     let mut request = json!({
         "uid": uid, "kind": kind_of(seen_version), "resource": resource_of(&seen.version),
-        "requestKind": kind_of(kind.version), "requestResource": resource_of(resource.version),
+        "requestKind": kind_of(kind.version), "requestResource": resource_of(&resource.version),
         "operation": operation(attributes), "userInfo": user_info(attributes.call.user),
         "object": object(&attributes.new), "oldObject": object(attributes.old),
         "dryRun": attributes.dry_run, "options": attributes.options,

@@ -31,31 +31,43 @@ pub(super) async fn seen_as(hook: &Hook, attributes: &Attributes<'_>) -> Result<
 
 /// The first rule that speaks of the request, or of another version of the same resource.
 fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
-    let resource = attributes.call.resource;
-    let own = Subject {
-        operation: operation(attributes),
-        group: resource.group,
-        version: resource.version,
-        resource: resource.name,
-        subresource: attributes.subresource(),
-        is_namespaced: resource.is_namespaced(),
+    let speak_of = |version: &str| {
+        let subject = subject(attributes, version);
+        hook.rules.iter().any(|rule| rule.matches(&subject))
     };
-    if hook.rules.iter().any(|rule| rule.matches(&own)) {
-        return Some(Seen { version: own.version.to_owned() });
+    let own = &*attributes.call.resource.version;
+    if speak_of(own) {
+        return Some(Seen { version: own.to_owned() });
     }
     if !hook.matches_equivalents {
         return None;
     }
-    let group = builtin().group(resource.group)?;
+    let found = equivalents(attributes).into_iter().find(|version| speak_of(version))?;
+    Some(Seen { version: found.to_owned() })
+}
+
+/// What a request is about, as if it were for this version of the resource.
+pub(in crate::admission) fn subject<'a>(attributes: &'a Attributes<'_>, version: &'a str) -> Subject<'a> {
+    let resource = attributes.call.resource;
+    Subject {
+        operation: operation(attributes),
+        group: &resource.group,
+        version,
+        resource: &resource.name,
+        subresource: attributes.subresource(),
+        is_namespaced: resource.is_namespaced(),
+    }
+}
+
+/// Other versions of the resource, with objects of the same shape.
+pub(in crate::admission) fn equivalents<'a>(attributes: &'a Attributes<'_>) -> Vec<&'a str> {
+    let resource = attributes.call.resource;
+    let Some(group) = attributes.call.description.group(&resource.group) else { return Vec::new() };
     let others = group.versions.iter().filter(|version| version.version != resource.version);
-    let mut others = others.filter(|version| {
-        version.resource(resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
+    let others = others.filter(|version| {
+        version.resource(&resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
     });
-    let found = others.find(|version| {
-        let subject = Subject { version: version.version, ..own };
-        hook.rules.iter().any(|rule| rule.matches(&subject))
-    })?;
-    Some(Seen { version: found.version.to_owned() })
+    others.map(|version| &*version.version).collect()
 }
 
 /// Whether objects of two versions of a kind differ in nothing but the version's name.
@@ -64,7 +76,7 @@ fn same_shape(left: GroupVersionKind<'_>, right: GroupVersionKind<'_>) -> bool {
 }
 
 /// An object is selected if its old or its new labels are.
-fn selects_object(selector: &LabelSelector, attributes: &Attributes<'_>) -> bool {
+pub(in crate::admission) fn selects_object(selector: &LabelSelector, attributes: &Attributes<'_>) -> bool {
     if selector.is_everything() {
         return true;
     }
@@ -76,7 +88,10 @@ fn selects_object(selector: &LabelSelector, attributes: &Attributes<'_>) -> bool
 }
 
 /// What lives in no namespace is always selected; a namespace by its own labels.
-async fn selects_namespace(selector: &LabelSelector, attributes: &Attributes<'_>) -> Result<bool, Status> {
+pub(in crate::admission) async fn selects_namespace(
+    selector: &LabelSelector,
+    attributes: &Attributes<'_>,
+) -> Result<bool, Status> {
     let namespace = attributes.namespace();
     if namespace.is_empty() || selector.is_everything() {
         return Ok(true);
