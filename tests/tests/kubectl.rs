@@ -3,12 +3,8 @@
 //! `KUBECTL` chooses the client. Lines are run by the shell, which has `kubectl` on its path;
 //! `! line` is a line that must fail.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, bail};
-use portolan_tests::{Cluster, web_image};
+use anyhow::Context;
+use portolan_tests::{Cluster, Shell, Steps, web_image};
 
 /// Everything dies at once here: a web server as first process ignores the signal to end.
 const MANIFEST: &str = r#"
@@ -92,9 +88,6 @@ kind: Pod
 metadata: {name: Upper}
 spec: {restartPolicy: Maybe, containers: [{name: c, image: i, ports: [{containerPort: 99999}]}]}
 "#;
-
-/// Typed lines and words of what they print, on either stream.
-type Steps = &'static [(&'static str, &'static [&'static str])];
 
 const THE_CLUSTER: Steps = &[
     ("kubectl version", &["Server Version:", "v1.36.0"]),
@@ -272,7 +265,7 @@ const WHAT_CREATE_CREATES: Steps = &[
 #[test]
 fn the_stock_client_prints_what_its_users_expect() {
     let cluster = Cluster::start().expect("started");
-    let shell = Shell::new(&cluster).expect("a shell");
+    let shell = shell(&cluster).expect("a shell");
     for steps in [THE_CLUSTER, A_DEPLOYMENT, PODS_THEMSELVES, WHAT_CREATE_CREATES] {
         for (line, words) in steps {
             shell.check(line, words).unwrap_or_else(|error| panic!("{error:#}"));
@@ -280,47 +273,12 @@ fn the_stock_client_prints_what_its_users_expect() {
     }
 }
 
-/// A shell in a folder with the manifests, whose `kubectl` is the one under test.
-struct Shell<'a> {
-    cluster: &'a Cluster,
-    folder: PathBuf,
-}
-
-impl<'a> Shell<'a> {
-    fn new(cluster: &'a Cluster) -> anyhow::Result<Self> {
-        let folder = cluster.scratch_dir().to_owned();
-        for (name, text) in [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("invalid.yaml", INVALID)] {
-            std::fs::write(folder.join(name), text)?;
-        }
-        let program = cluster.kubectl_command().get_program().to_owned();
-        let found = Command::new("sh").arg("-c").arg("command -v \"$0\"").arg(program).output()?;
-        let path = String::from_utf8(found.stdout)?;
-        std::fs::create_dir(folder.join("bin"))?;
-        symlink(path.trim(), folder.join("bin/kubectl"))?;
-        let image = folder.join("image");
-        std::fs::create_dir(&image)?;
-        web_image(&image, "one")?;
-        cluster.portolan(&["image", "build", "-t", "web:1", image.to_str().context("printable")?])?;
-        Ok(Self { cluster, folder })
-    }
-
-    fn check(&self, line: &str, words: &[&str]) -> anyhow::Result<()> {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new("sh")
-            .args(["-c", &format!("{{ {line}\n}} 2>&1")])
-            .current_dir(&self.folder)
-            .env("PATH", format!("{}:{path}", self.folder.join("bin").display()))
-            .env("KUBECONFIG", self.cluster.kubeconfig())
-            .env("HOME", &self.folder)
-            .stdin(Stdio::null())
-            .output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            bail!("$ {line}\n{printed}\nended with {}", output.status);
-        }
-        match words.iter().find(|word| !printed.contains(**word)) {
-            Some(word) => bail!("$ {line}\n{printed}\nlacks {word:?}"),
-            None => Ok(()),
-        }
-    }
+/// A shell with the manifests, in a cluster that has their image.
+fn shell(cluster: &Cluster) -> anyhow::Result<Shell<'_>> {
+    let shell = Shell::new(cluster, &[("web.yaml", MANIFEST), ("pods.yaml", PODS), ("invalid.yaml", INVALID)])?;
+    let image = cluster.scratch_dir().join("image");
+    std::fs::create_dir(&image)?;
+    web_image(&image, "one")?;
+    cluster.portolan(&["image", "build", "-t", "web:1", image.to_str().context("printable")?])?;
+    Ok(shell)
 }

@@ -26,5 +26,6 @@ pub mod selector;
 pub mod time;
 pub mod typed;
 pub mod validation;
+pub mod yaml;
 
 pub use go_text::go_text;

@@ -11,6 +11,7 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
+use crate::transcode::Wanted;
 use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that anyone may see.
@@ -38,11 +39,12 @@ impl Asked {
 /// Answers a request.
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
+    let wanted = Wanted::of(request.headers(), &asked.query);
     let response = match routed(server, request, &asked, &peer).await {
         Ok(response) => response,
         Err(status) => respond::status(&status),
     };
-    if is_head { response.map(|_| empty()) } else { response }
+    if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }
 }
 
 async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &Peer) -> Result<Response<Body>, Status> {

@@ -30,7 +30,19 @@ impl Findings {
 ///
 /// `None` if there are no problems.
 pub fn strict_decoding_error(problems: &[String]) -> Option<String> {
-    (!problems.is_empty()).then(|| format!("strict decoding error: {}", problems.join(", ")))
+    if problems.is_empty() {
+        return None;
+    }
+    // What the YAML parser found is one error of several lines, and comes first.
+    let (lines, others): (Vec<&String>, Vec<&String>) =
+        problems.iter().partition(|problem| problem.starts_with("line "));
+    let mut texts: Vec<String> = Vec::with_capacity(others.len() + 1);
+    if !lines.is_empty() {
+        let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+        texts.push(format!("yaml: unmarshal errors:{lines}"));
+    }
+    texts.extend(others.into_iter().cloned());
+    Some(format!("strict decoding error: {}", texts.join(", ")))
 }
 
 /// Holds an object against the schema of `kind`. A kind without a known schema accepts everything.

@@ -133,3 +133,29 @@ fn published_examples_have_no_findings() {
         assert_eq!(value, original, "{}", file.display());
     }
 }
+
+#[test]
+fn problems_of_a_body_come_in_its_order() {
+    let schema =
+        builtin().schema(GroupVersionKind { group: "apps", version: "v1", kind: "Deployment" }).expect("known");
+    let body = br#"{"unknown1": "val", "unknownDupe": 1, "unknownDupe": 2, "spec": {"paused": true, "paused": false,
+        "template": {"metadata": {"labels": {"a": "b", "a": "c"}, "labelz": {}}, "spec": {"containers": [
+            {"name": "a", "unknownNested": {"name": 1, "name": 2}, "imagePullPolicy": "x", "imagePullPolicy": "y"}]}}},
+        "apiVersion": "apps/v1", "apiVersion": "apps/v1"}"#;
+    let expected = [
+        r#"unknown field "unknown1""#,
+        r#"unknown field "unknownDupe""#,
+        r#"duplicate field "spec.paused""#,
+        r#"duplicate field "spec.template.metadata.labels.a""#,
+        r#"unknown field "spec.template.metadata.labelz""#,
+        r#"unknown field "spec.template.spec.containers[0].unknownNested""#,
+        r#"duplicate field "spec.template.spec.containers[0].imagePullPolicy""#,
+        r#"duplicate field "apiVersion""#,
+    ];
+    assert_eq!(strict_problems(body, schema), expected);
+    assert_eq!(strict_problems(b"{\"spec\": [", schema), [""; 0]);
+    let error = strict_decoding_error(&["unknown field \"a\"".into(), "line 3: key \"b\" already set in map".into()]);
+    let expected =
+        "strict decoding error: yaml: unmarshal errors:\n  line 3: key \"b\" already set in map, unknown field \"a\"";
+    assert_eq!(error.as_deref(), Some(expected));
+}

@@ -7,9 +7,11 @@ mod get;
 mod list;
 pub(crate) mod metadata;
 mod names;
+mod options;
 mod owners;
 mod patch;
 mod present;
+mod protobuf_list;
 mod select;
 mod update;
 mod watch;
@@ -17,13 +19,14 @@ mod write;
 
 use http::{HeaderMap, Response};
 use portolan_api::description::{Description, GroupVersionKind, Resource, Schema, builtin};
+use portolan_api::protobuf;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
 use std::sync::Arc;
 
 use crate::body::Body;
-use crate::negotiate::{self, View};
+use crate::negotiate::{self, Accepted, Answer, View};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
@@ -106,7 +109,15 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn view(&self) -> Result<View, Status> {
-        negotiate::view(self.headers, self.query)
+        Ok(self.accepted()?.view)
+    }
+
+    /// What the client accepts; only lists and watches need to know how it is encoded.
+    fn accepted(&self) -> Result<Accepted, Status> {
+        let in_protobuf = protobuf::knows(self.body_kind());
+        let is_watch = self.info.verb == "watch";
+        let answer = if is_watch { Answer::Events { in_protobuf } } else { Answer::Document { in_protobuf } };
+        negotiate::accepted(self.headers, self.query, answer)
     }
 
     /// Whether nothing is to be kept.
@@ -147,6 +158,7 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 }
 
 async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    call.check_options()?;
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {

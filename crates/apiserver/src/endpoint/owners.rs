@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use portolan_api::apply::{self, Versioned};
-use portolan_api::description::{Description, GroupVersionKind};
+use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use serde_json::Value;
 
@@ -125,12 +125,26 @@ impl Call<'_> {
     ) -> Option<T> {
         let kind = self.kind();
         let schema = self.resource.schema()?;
-        let description = self.server.extensions.description();
         let api_version = kind.api_version();
         let manager =
             apply::Manager { name, api_version: &api_version, subresource: &self.info.subresource, now: self.now };
-        let convert = converter(|object, version| convert(&description, kind, object, version));
+        let convert = converter(|object, version| self.as_version(object, version));
         Some(act(&apply::Kind { schema, ignored: self.unreachable_fields(), convert: &convert }, &manager))
+    }
+}
+
+impl<'a> Call<'a> {
+    /// An object as another version has it: fields keep their names. `None` if that is not served.
+    fn as_version<'v>(&self, object: &'v Value, version: &str) -> Option<Versioned<'v, 'a>> {
+        let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
+        if *group != *self.resource.group {
+            return None;
+        }
+        let other = match version == self.resource.version {
+            true => self.resource,
+            false => self.description.resource(group, version, &self.resource.name)?,
+        };
+        other.schema().map(|schema| (Cow::Borrowed(object), schema))
     }
 }
 
@@ -140,20 +154,6 @@ where
     F: for<'v> Fn(&'v Value, &str) -> Option<Versioned<'v, 'a>>,
 {
     convert
-}
-
-/// An object of `kind` as another version has it: fields keep their names.
-fn convert<'v, 'a>(
-    description: &'a Description,
-    kind: GroupVersionKind<'_>,
-    object: &'v Value,
-    version: &str,
-) -> Option<Versioned<'v, 'a>> {
-    let other = GroupVersionKind::from_api_version(version, kind.kind);
-    if other.group != kind.group {
-        return None;
-    }
-    description.schema(other).map(|schema| (Cow::Borrowed(object), schema))
 }
 
 /// What is wrong with the parameter `fieldManager`.

@@ -2,7 +2,6 @@
 
 use http::Response;
 use portolan_api::decode::Decoded;
-use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use portolan_api::{apply, custom, go_text, patch, schema};
 use serde_json::Value;
@@ -135,7 +134,7 @@ impl Call<'_> {
             }
         }
         expect_kind(&mut new, kind)?;
-        let findings = self.held(&mut new, kind);
+        let Some(findings) = self.findings(&mut new, kind) else { return Ok(new) };
         let shown = || if *patch_kind == Kind::Strategic { go_text(patch) } else { new.to_string() };
         if let Some(problem) = findings.wrong_type {
             return Err(invalid_patch(&shown(), &problem));
@@ -151,23 +150,8 @@ impl Call<'_> {
             FieldValidation::Warn => warnings.append(&mut problems),
             FieldValidation::Ignore => {}
         }
+        self.prune(&mut new, kind);
         Ok(new)
-    }
-
-    /// Holds an object against the schema of its kind and drops what that does not know.
-    fn held(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> schema::Findings {
-        // Values are held against the schema of a definition later, when defaults are in place.
-        if let Some(definition) = self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
-            let unknown = custom::prune(object, definition.root());
-            let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-            return schema::Findings { unknown, wrong_type: None };
-        }
-        let Some(place) = self.schema_of(kind) else { return schema::Findings::default() };
-        let findings = schema::check_at(object, place);
-        if findings.wrong_type.is_none() {
-            schema::prune(object, place);
-        }
-        findings
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
@@ -258,8 +242,13 @@ impl Call<'_> {
             })
             .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
         let mut object = merged.map_err(apply_error)?;
-        if let Some(refusal) = self.held(&mut object, self.kind()).refusal(self.kind()) {
-            return Err(Status::bad_request(refusal));
+        if let Some(definition) = &self.resource.custom {
+            custom::prune(&mut object, definition.root());
+        } else if let Some(place) = self.resource.schema() {
+            if let Some(refusal) = schema::check_at(&object, place).refusal(self.kind()) {
+                return Err(Status::bad_request(refusal));
+            }
+            schema::prune(&mut object, place);
         }
         Ok(object)
     }
@@ -273,8 +262,7 @@ impl Call<'_> {
         match error {
             patch::Error::Malformed(text) => Status::bad_request(text),
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
-            // Upstream has no better name for what its library refuses.
-            patch::Error::Unexpected(text) => Status::new(500, "", text),
+            patch::Error::Unexpected(text) => unnamed(text),
             patch::Error::Failed(text) => {
                 let message = format!("the server rejected our request due to an error in our request: {text}");
                 // Without details: clients would print those and leave the text out.
@@ -288,13 +276,18 @@ impl Call<'_> {
 pub(crate) fn apply_error(error: apply::Error) -> Status {
     match error {
         apply::Error::BadRequest(text) => Status::bad_request(text),
-        // Upstream has no better code for it, and clients print the text without one.
-        apply::Error::Untyped(text) => Status::new(500, "", text),
+        apply::Error::Untyped(text) => unnamed(text),
         apply::Error::Conflicts(conflicts) => {
             let causes = conflicts.0.iter().map(|it| (it.field.clone(), it.message())).collect();
             Status::apply_conflict(conflicts.to_string(), causes)
         }
     }
+}
+
+/// 400 without a reason, so that clients print the text as they do upstream's. There the code is 500,
+/// which would blame the server for what the client sent.
+fn unnamed(text: String) -> Status {
+    Status::new(400, "", text)
 }
 
 /// 422 for an object that a patch made and that is none.

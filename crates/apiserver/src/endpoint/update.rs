@@ -150,7 +150,8 @@ impl<'a> Call<'a> {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
             return Ok((self.reserve(new, Some(old))?, None));
         }
-        let seen_old = if self.is_scale() { Cow::Owned(subresource::scale_of(old)) } else { Cow::Borrowed(old) };
+        let seen_old =
+            if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new);
@@ -183,13 +184,13 @@ impl<'a> Call<'a> {
 
     /// What admission sees of an object: itself, or its scale.
     fn seen(&self, object: &mut Value) -> Value {
-        if self.is_scale() { subresource::scale_of(object) } else { object.take() }
+        if self.is_scale() { subresource::scale_of(self.resource, object) } else { object.take() }
     }
 
     /// Puts into an object what admission made of it.
     fn unseen(&self, seen: Value, object: &mut Value) {
         if self.is_scale() {
-            object["spec"]["replicas"].clone_from(&seen["spec"]["replicas"]);
+            subresource::set_replicas(self.resource, object, seen["spec"]["replicas"].clone());
         } else {
             *object = seen;
         }

@@ -50,7 +50,6 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "secrets") => &core::secret::Secret,
         ("", "serviceaccounts") => &core::service_account::ServiceAccount,
         ("", "services") => &core::service::Service,
-        ("apiregistration.k8s.io", "apiservices") => &apiregistration::api_service::ApiService,
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
             &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: true }
         }
@@ -60,6 +59,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             &apiextensions::custom_resource_definition::CustomResourceDefinition
         }
+        ("apiregistration.k8s.io", "apiservices") => &apiregistration::api_service::ApiService,
         ("apps", "controllerrevisions") => &apps::controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &apps::daemon_set::DaemonSet,
         ("apps", "deployments") => &apps::deployment::Deployment,

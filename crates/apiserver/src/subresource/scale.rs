@@ -2,7 +2,8 @@
 
 use http::Response;
 use portolan_api::apply;
-use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::custom::{self, JsonPath};
+use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
 use crate::body::Body;
@@ -17,7 +18,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let view = call.view()?;
     if call.info.verb == "get" {
         let entry = call.entry(&call.info.name).await?;
-        return answer(view, &storage::decode(&entry)?);
+        return answer(call, view, &storage::decode(&entry)?);
     }
     let dry_run = call.is_dry_run()?;
     let mut warnings = Vec::new();
@@ -28,7 +29,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         let patch = call.read_patch(body).await?;
         call.change(dry_run, &mut warnings, |old, warnings| match &patch {
             Patch::Change(change) => {
-                let wanted = call.patched(change, &scale_of(old), warnings)?;
+                let wanted = call.patched(change, &scale_of(call.resource, old), warnings)?;
                 scaled(call, old, wanted, Tracked::No)
             }
             Patch::Apply(decoded) => {
@@ -39,14 +40,14 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         })
         .await?
     };
-    let mut response = answer(view, &storage::decode_at(&written.stored, written.revision)?)?;
+    let mut response = answer(call, view, &storage::decode_at(&written.stored, written.revision)?)?;
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
 }
 
-fn answer(view: View, object: &Value) -> Result<Response<Body>, Status> {
+fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>, Status> {
     match view {
-        View::Whole => Ok(respond::json(200, &scale_of(object))),
+        View::Whole => Ok(respond::json(200, &scale_of(call.resource, object))),
         _ => Err(Status::not_acceptable(&["application/json"])),
     }
 }
@@ -60,13 +61,21 @@ enum Tracked {
 
 /// Where the number of replicas stands in an object of a version.
 fn replicas_path(call: &Call<'_>, version: &str) -> Option<Vec<String>> {
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    (*group == *call.resource.group).then(|| vec!["spec".to_owned(), "replicas".to_owned()])
+    let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
+    if *group != *call.resource.group {
+        return None;
+    }
+    if call.resource.custom.is_none() {
+        return Some(vec!["spec".to_owned(), "replicas".to_owned()]);
+    }
+    let other = call.description.resource(group, version, &call.resource.name)?;
+    let scale = other.custom.as_ref()?.scale.as_ref()?;
+    Some(scale.spec_replicas.fields()?.into_iter().map(str::to_owned).collect())
 }
 
 /// The scale of an object with its managers.
 fn managed_scale(call: &Call<'_>, object: &Value) -> Value {
-    let mut scale = scale_of(object);
+    let mut scale = scale_of(call.resource, object);
     let managers = apply::replicas_of_parent(&object["metadata"]["managedFields"], &|it| replicas_path(call, it));
     if !managers.is_null() {
         scale["metadata"]["managedFields"] = managers;
@@ -110,7 +119,7 @@ fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> 
         with_scale(call, &name, |kind, manager| apply::track_update(Some(&live), &mut wanted, kind, manager))?;
     }
     let mut new = old.clone();
-    new["spec"]["replicas"] = replicas.into();
+    set_replicas(call.resource, &mut new, replicas.into());
     let metadata = metadata::of(&mut new);
     for field in ["resourceVersion", "uid"] {
         if !metadata::text(&wanted, field).is_empty() {
@@ -132,7 +141,14 @@ fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> 
 }
 
 /// The scale of an object.
-pub(crate) fn scale_of(object: &Value) -> Value {
+pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Value {
+    let paths = scale_paths(resource);
+    let number = |path: Option<&JsonPath>, default: &Value| match path {
+        Some(path) => path.first(object).and_then(Value::as_i64),
+        None => default.as_i64(),
+    };
+    let wanted = number(paths.map(|paths| &paths.spec_replicas), &object["spec"]["replicas"]);
+    let present = number(paths.map(|paths| &paths.status_replicas), &object["status"]["replicas"]);
     let metadata = &object["metadata"];
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
@@ -140,16 +156,36 @@ pub(crate) fn scale_of(object: &Value) -> Value {
             "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
         },
-        "spec": {}, "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+        "spec": {}, "status": {"replicas": present.unwrap_or(0)},
     });
-    if let Some(replicas) = object["spec"]["replicas"].as_i64() {
+    if let Some(replicas) = wanted {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let selector = selector_text(object);
+    let selector = match paths {
+        Some(paths) => {
+            let found = paths.label_selector.as_ref().and_then(|path| path.first(object));
+            found.and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        None => selector_text(object),
+    };
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();
     }
     scale
+}
+
+/// Writes how many replicas an object shall have.
+pub(crate) fn set_replicas(resource: &Resource, object: &mut Value, replicas: Value) {
+    match scale_paths(resource) {
+        // What stands in the way of the path is of a wrong type, which the object is refused for.
+        Some(paths) => drop(paths.spec_replicas.set(object, replicas)),
+        None => object["spec"]["replicas"] = replicas,
+    }
+}
+
+/// Where the replicas of a kind that a user defined stand.
+fn scale_paths(resource: &Resource) -> Option<&custom::Scale> {
+    resource.custom.as_ref()?.scale.as_ref()
 }
 
 fn selector_text(object: &Value) -> String {

@@ -3,7 +3,9 @@
 mod access;
 mod applies;
 mod collections;
+mod forms;
 mod heartbeats;
+mod malformed;
 mod nodes;
 mod objects;
 mod refusals;

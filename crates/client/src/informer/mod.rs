@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use portolan_api::typed::{Object, PartialObject, Scope};
 use portolan_base::{Shutdown, TaskGroup};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::params::ResourcePath;
@@ -53,6 +54,8 @@ type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
 struct SharedInformer {
     typed: Arc<dyn Any + Send + Sync>,
     encoded: Arc<dyn EncodedStore>,
+    /// Ends it.
+    stop: CancellationToken,
 }
 
 /// Under which name the informer of all objects of a kind is found, whatever their type.
@@ -124,6 +127,16 @@ impl Informers {
         MetadataInformer(informer.inner)
     }
 
+    /// Stops to follow a kind that the server has no more. Who holds its informer keeps the last copy.
+    pub fn forget(&self, kind: &PartialKind) {
+        let path = ResourcePath::new(&kind.group, &kind.version, &kind.resource, kind.scope);
+        let mut shared = self.shared.lock();
+        if let Some(informer) = shared.get(&whole_kind(&path)).cloned() {
+            informer.stop.cancel();
+            shared.retain(|_, other| !Arc::ptr_eq(&other.typed, &informer.typed));
+        }
+    }
+
     fn obtain<T: Send + Sync + 'static>(self: &Arc<Self>, source: Source<T>) -> Informer<T> {
         let id = format!("{} {} {}", type_name::<T>(), source.path.collection(""), source.field_selector);
         let mut shared = self.shared.lock();
@@ -131,7 +144,9 @@ impl Informers {
             return informer.clone();
         }
         let informer = Informer { inner: Arc::new(Inner::new(source.form)) };
-        let found = SharedInformer { typed: Arc::new(informer.clone()), encoded: informer.inner.clone() };
+        let stop = CancellationToken::new();
+        let found =
+            SharedInformer { typed: Arc::new(informer.clone()), encoded: informer.inner.clone(), stop: stop.clone() };
         if source.field_selector.is_empty() {
             shared.insert(whole_kind(&source.path), found.clone());
         }
@@ -139,7 +154,16 @@ impl Informers {
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
         let link = Link { hurry: self.hurry.subscribe(), interrupted: self.interrupted.clone(), failing: false };
-        let start: Start = Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, link, shutdown)));
+        let start: Start = Box::new(move |shutdown| {
+            Box::pin(async move {
+                let mut link = link;
+                let following = reflect::run(client, source, inner, &mut link, shutdown);
+                if stop.run_until_cancelled(following).await.is_none() {
+                    // Nobody waits for a kind that is gone.
+                    link.note(false);
+                }
+            })
+        });
         self.waiting.lock().push(start);
         self.asked.notify_one();
         informer
