@@ -3,11 +3,15 @@
 mod access;
 mod applies;
 mod collections;
+mod evictions;
 mod forms;
 mod heartbeats;
+mod hooks;
+mod limits;
 mod malformed;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;
