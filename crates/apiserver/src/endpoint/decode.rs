@@ -21,7 +21,7 @@ pub(crate) struct Input {
 
 /// What happens to fields that the schema does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldValidation {
+pub(super) enum FieldValidation {
     Ignore,
     Warn,
     Strict,
@@ -82,25 +82,16 @@ impl Call<'_> {
         json: Option<&[u8]>,
     ) -> Result<Vec<String>, Status> {
         let validation = self.field_validation()?;
-        let definition = self.resource.custom.as_ref().filter(|_| kind == self.kind());
-        let mut problems = match definition {
-            // Values are held against the schema of a definition later, when defaults are in place.
-            Some(definition) => {
-                let unknown = custom::prune(object, definition.root());
-                unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect()
-            }
-            None => {
-                let Some(place) = self.schema_of(kind) else { return Ok(Vec::new()) };
-                let findings = schema::check_at(object, place);
-                if let Some(refusal) = findings.refusal(kind) {
-                    return Err(Status::bad_request(refusal));
-                }
-                findings.unknown
-            }
-        };
-        problems.extend(duplicates);
-        let place = self.schema_of(kind).filter(|_| definition.is_none());
-        if let (false, Some(json), Some(place)) = (problems.is_empty(), json, place) {
+        let Some(findings) = self.findings(object, kind) else { return Ok(Vec::new()) };
+        if let Some(refusal) = findings.refusal(kind) {
+            return Err(Status::bad_request(refusal));
+        }
+        let to_prune = findings.to_prune;
+        let mut problems = duplicates;
+        problems.extend(findings.unknown);
+        // What a user defined is read in two steps upstream too: duplicates come first.
+        let is_custom = self.resource.custom.is_some() && kind == self.kind();
+        if let (false, Some(json), Some(place)) = (problems.is_empty() || is_custom, json, self.schema_of(kind)) {
             problems = schema::strict_problems(json, place);
         }
         if validation == FieldValidation::Strict
@@ -110,13 +101,35 @@ impl Call<'_> {
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
-        if let Some(place) = place {
-            schema::prune(object, place);
+        if to_prune {
+            self.prune(object, kind);
         }
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
-    fn field_validation(&self) -> Result<FieldValidation, Status> {
+    /// What an object has that its kind lacks, and values of a wrong type. `None` if its kind has no schema.
+    ///
+    /// An object that a user defined is pruned for this; its values are held against its schema later, when
+    /// defaults are in place.
+    pub(super) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
+        match self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
+            Some(version) => {
+                let unknown = custom::prune(object, version.root());
+                let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
+                Some(schema::Findings { unknown, wrong_type: None, to_prune: false })
+            }
+            None => self.schema_of(kind).map(|place| schema::check_at(object, place)),
+        }
+    }
+
+    /// Drops what [`Call::findings`] found unknown, and gives values their one form.
+    pub(super) fn prune(&self, object: &mut Value, kind: GroupVersionKind<'_>) {
+        if self.resource.custom.is_none() || kind != self.kind() {
+            self.schema_of(kind).into_iter().for_each(|place| schema::prune(object, place));
+        }
+    }
+
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
         match self.query.get("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),

@@ -113,6 +113,7 @@ impl Call<'_> {
 
     /// Selects the entries of one page.
     pub(super) async fn page(&self) -> Result<Page, Status> {
+        self.check_list_options()?;
         let (selection, range) = self.selection()?;
         let limit = self.limit()?;
         let token = self.query.get("continue");

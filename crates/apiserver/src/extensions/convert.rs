@@ -38,6 +38,7 @@ impl Call<'_> {
                 object = converted.into_iter().next().unwrap_or_default();
             }
         }
+        custom::prune(&mut object, definition.storage_root());
         storage::encode(&object)
     }
 
