@@ -82,6 +82,43 @@ metadata: {name: large}
 spec: {containers: [{name: c, image: 'web:1', resources: {requests: {cpu: 1000}}}]}
 "#;
 
+const POLICY: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: few-replicas}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
+  variables:
+  - {name: replicas, expression: object.spec.replicas}
+  validations:
+  - expression: variables.replicas <= 5
+    messageExpression: "'at most 5 replicas, not ' + string(variables.replicas)"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: few-replicas}
+spec: {policyName: few-replicas, validationActions: [Deny]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: team}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}
+  reinvocationPolicy: Never
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration: {expression: "Object{metadata: Object.metadata{labels: {'team': 'a'}}}"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: team}
+spec: {policyName: team}
+"#;
+
 const INVALID: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -224,6 +261,40 @@ const PODS_THEMSELVES: Steps = &[
     ),
 ];
 
+const POLICIES: Steps = &[
+    ("kubectl apply -f policy.yaml", &["few-replicas created", "team created"]),
+    ("kubectl get validatingadmissionpolicies", &["NAME", "VALIDATIONS", "PARAMKIND", "few-replicas", "<unset>"]),
+    ("kubectl get validatingadmissionpolicybindings", &["POLICYNAME", "PARAMREF", "few-replicas"]),
+    (
+        "! kubectl create deployment many --image=web:1 --replicas=6",
+        &[
+            "deployments.apps \"many\" is forbidden: ValidatingAdmissionPolicy 'few-replicas' with binding 'few-replicas' denied request: at most 5 replicas, not 6",
+        ],
+    ),
+    ("kubectl create deployment few --image=web:1 --replicas=0", &["deployment.apps/few created"]),
+    ("kubectl get deployment few --show-labels", &["team=a"]),
+    (
+        "kubectl patch validatingadmissionpolicybinding few-replicas --type=merge -p '{\"spec\":{\"validationActions\":[\"Warn\"]}}'",
+        &["patched"],
+    ),
+    (
+        "kubectl create deployment many --image=web:1 --replicas=6 --dry-run=server",
+        &[
+            "Warning: Validation failed for ValidatingAdmissionPolicy 'few-replicas' with binding 'few-replicas': at most 5 replicas, not 6",
+            "deployment.apps/many created (server dry run)",
+        ],
+    ),
+    (
+        "! sed 's/<= 5/<= five/' policy.yaml | kubectl apply -f -",
+        &[
+            "The ValidatingAdmissionPolicy \"few-replicas\" is invalid",
+            "compilation failed: ERROR: <input>:1:23: undeclared reference to 'five' (in container '')",
+        ],
+    ),
+    ("kubectl delete -f policy.yaml", &["deleted"]),
+    ("kubectl delete deployment few", &["deleted"]),
+];
+
 /// Typed clients send protobuf since 1.32.
 const WHAT_CREATE_CREATES: Steps = &[
     ("kubectl create namespace other", &["namespace/other created"]),
@@ -266,7 +337,7 @@ const WHAT_CREATE_CREATES: Steps = &[
 fn the_stock_client_prints_what_its_users_expect() {
     let cluster = Cluster::start().expect("started");
     let shell = shell(&cluster).expect("a shell");
-    for steps in [THE_CLUSTER, A_DEPLOYMENT, PODS_THEMSELVES, WHAT_CREATE_CREATES] {
+    for steps in [THE_CLUSTER, A_DEPLOYMENT, PODS_THEMSELVES, POLICIES, WHAT_CREATE_CREATES] {
         for (line, words) in steps {
             shell.check(line, words).unwrap_or_else(|error| panic!("{error:#}"));
         }
@@ -275,7 +346,8 @@ fn the_stock_client_prints_what_its_users_expect() {
 
 /// A shell with the manifests, in a cluster that has their image.
 fn shell(cluster: &Cluster) -> anyhow::Result<Shell<'_>> {
-    let shell = Shell::new(cluster, &[("web.yaml", MANIFEST), ("pods.yaml", PODS), ("invalid.yaml", INVALID)])?;
+    let files = [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("policy.yaml", POLICY), ("invalid.yaml", INVALID)];
+    let shell = Shell::new(cluster, &files)?;
     let image = cluster.scratch_dir().join("image");
     std::fs::create_dir(&image)?;
     web_image(&image, "one")?;

@@ -50,6 +50,18 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "secrets") => &core::secret::Secret,
         ("", "serviceaccounts") => &core::service_account::ServiceAccount,
         ("", "services") => &core::service::Service,
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => {
+            &admission_registration::mutating_policy::MutatingPolicy
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => {
+            &admission_registration::policy_binding::PolicyBinding { is_validating: false }
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            &admission_registration::validating_policy::ValidatingPolicy
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            &admission_registration::policy_binding::PolicyBinding { is_validating: true }
+        }
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
             &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: true }
         }

@@ -8,6 +8,7 @@ mod heartbeats;
 mod malformed;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;
