@@ -122,13 +122,7 @@ fn compare_items(old: &[Value], new: &[Value], place: Place<'_>, found: &mut Com
     }
 }
 
-fn compare_element(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    place: Place<'_>,
-    element: &Cow<'_, str>,
-    found: &mut Comparison,
-) {
+fn compare_element(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, element: &str, found: &mut Comparison) {
     if old == new {
         return;
     }

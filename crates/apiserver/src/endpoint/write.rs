@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
         charge: Option<Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let stored = self.to_storage(stored).await?;
+        let stored = self.in_storage_version(stored).await?;
         let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease: None };
         let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
         for _ in 0..ATTEMPTS {
