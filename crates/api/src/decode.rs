@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 mod lines;
@@ -201,10 +202,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let place = Place::Field(&self.place, &name);
             let seed = self.inside(place).ok_or_else(|| A::Error::custom(TOO_DEEP))?;
             let value = access.next_value_seed(seed)?;
-            if fields.contains_key(&name) {
-                self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+            match fields.entry(name) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    let place = Place::Field(&self.place, entry.key());
+                    self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+                    entry.insert(value);
+                }
             }
-            fields.insert(name, value);
         }
         Ok(Value::Object(fields))
     }

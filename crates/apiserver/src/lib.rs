@@ -14,6 +14,7 @@ mod bootstrap;
 mod config;
 mod discovery;
 mod endpoint;
+mod event_leases;
 mod extensions;
 mod health;
 mod heartbeats;

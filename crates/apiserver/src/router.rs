@@ -55,7 +55,7 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     let user = authentication::user(server, &parts.headers, peer, now).await?;
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return plain(server, &user, &parts, query).await;
+        return Box::pin(plain(server, &user, &parts, query)).await;
     };
     if is_anonymous(&user) {
         return Err(Status::unauthorized());
@@ -82,7 +82,8 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
         });
     }
     if crate::subresource::is_stream(info) {
-        return crate::subresource::stream(&call, Request::from_parts(parts.clone(), body)).await;
+        let request = Request::from_parts(parts.clone(), body);
+        return Box::pin(crate::subresource::stream(&call, request)).await;
     }
     endpoint::serve(&call, body).await
 }

@@ -28,6 +28,7 @@ use crate::admission::Admission;
 use crate::authorization::Authorizer;
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::event_leases::EventLeases;
 use crate::extensions::Extensions;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
@@ -85,6 +86,7 @@ pub struct Server {
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
     pub(crate) extensions: Extensions,
+    pub(crate) event_leases: EventLeases,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -118,6 +120,7 @@ impl Server {
             allocator: Mutex::new(allocator),
             authorizer,
             extensions,
+            event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,

@@ -90,7 +90,11 @@ impl Status {
 
     /// Adds a cause.
     pub(crate) fn because(self, reason: &str, message: &str, field: &str) -> Self {
-        self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
+        let mut cause = json!({"reason": reason, "message": message});
+        if !field.is_empty() {
+            cause["field"] = field.into();
+        }
+        self.detail("causes", vec![cause])
     }
 
     /// Adds a cause of which there is nothing to say but its text.
@@ -99,7 +103,7 @@ impl Status {
     }
 
     /// The same with another code and reason.
-    pub(crate) fn as_reason(mut self, code: u16, reason: &'static str) -> Self {
+    pub(crate) fn with_reason(mut self, code: u16, reason: &'static str) -> Self {
         (self.0.code, self.0.reason) = (code, reason.into());
         self
     }
@@ -253,6 +257,16 @@ impl Status {
         let message = message.into();
         let text = format!("Internal error occurred: {message}");
         Self::new(500, "InternalError", text).detail("causes", vec![json!({"message": message})])
+    }
+
+    /// 429: not now; `retry_seconds` 0 says nothing about when.
+    pub(crate) fn too_many_requests(message: &str, retry_seconds: u64) -> Self {
+        let mut status = Self::new(429, "TooManyRequests", message);
+        if retry_seconds > 0 {
+            status = status.detail("retryAfterSeconds", retry_seconds);
+            status.0.headers.push(("retry-after", retry_seconds.to_string()));
+        }
+        status
     }
 
     /// 503: try again later.

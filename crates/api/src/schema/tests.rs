@@ -114,6 +114,29 @@ fn prunes_to_one_form() {
     );
 }
 
+#[test]
+fn knows_when_there_is_nothing_to_prune() {
+    let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
+    let place = builtin().schema(kind).expect("known");
+    for (pod, expected) in [
+        (json!({"metadata": {"labels": {"a": "b"}, "creationTimestamp": "2026-01-01T01:00:00Z"}}), false),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "500m"}}}]}}), false),
+        (json!({"metadata": {"creationTimestamp": "2026-01-01T02:00:00+01:00"}}), true),
+        (json!({"metadata": {"creationTimestamp": null}}), true),
+        (json!({"metadata": {"labels": {"a": null}}}), true),
+        (json!({"metadata": {"managedFields": [{"fieldsV1": null}]}}), true),
+        (json!({"spec": {"foo": 1}}), true),
+        (json!({"spec": {"containers": [null]}}), true),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}]}}), true),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1000m"}}}]}}), true),
+    ] {
+        assert_eq!(check_at(&pod, place).to_prune, expected, "{pod}");
+        let mut pruned = pod.clone();
+        prune(&mut pruned, place);
+        assert_eq!(pruned != pod, expected, "{pod}");
+    }
+}
+
 /// The published example of every served kind fits its schema and survives pruning.
 #[test]
 fn published_examples_have_no_findings() {

@@ -86,6 +86,7 @@ impl Call<'_> {
         if let Some(refusal) = findings.refusal(kind) {
             return Err(Status::bad_request(refusal));
         }
+        let to_prune = findings.to_prune;
         let mut problems = duplicates;
         problems.extend(findings.unknown);
         // What a user defined is read in two steps upstream too: duplicates come first.
@@ -100,7 +101,9 @@ impl Call<'_> {
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
-        self.prune(object, kind);
+        if to_prune {
+            self.prune(object, kind);
+        }
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
@@ -113,7 +116,7 @@ impl Call<'_> {
             Some(version) => {
                 let unknown = custom::prune(object, version.root());
                 let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-                Some(schema::Findings { unknown, wrong_type: None })
+                Some(schema::Findings { unknown, wrong_type: None, to_prune: false })
             }
             None => self.schema_of(kind).map(|place| schema::check_at(object, place)),
         }

@@ -198,7 +198,8 @@ impl Call<'_> {
         Err(Status::modified(&target, name))
     }
 
-    fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
+    /// Refuses if the object is not the one that shall be deleted.
+    pub(crate) fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
         let checks = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
         for (title, field, wanted) in checks {
             let found = metadata::text(object, field);

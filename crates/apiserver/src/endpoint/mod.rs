@@ -114,7 +114,7 @@ impl<'a> Call<'a> {
 
     /// What the client accepts; only lists and watches need to know how it is encoded.
     fn accepted(&self) -> Result<Accepted, Status> {
-        let in_protobuf = protobuf::knows(self.body_kind());
+        let in_protobuf = self.resource.custom.is_none() && protobuf::knows(self.body_kind());
         let is_watch = self.info.verb == "watch";
         let answer = if is_watch { Answer::Events { in_protobuf } } else { Answer::Document { in_protobuf } };
         negotiate::accepted(self.headers, self.query, answer)
@@ -170,7 +170,7 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
         return match call.info.subresource.as_str() {
             // The whole object goes in and out; which half of it is written is the strategy's matter.
             "status" | "finalize" | "ephemeralcontainers" | "resize" | "approval" => whole(call, body).await,
-            _ => subresource::serve(call, body).await,
+            _ => Box::pin(subresource::serve(call, body)).await,
         };
     }
     // `PUT` of a collection and `POST` to an object are nothing.
@@ -178,22 +178,23 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     if !call.resource.allows(call.info.verb) || on_one == call.info.name.is_empty() && call.info.verb != "watch" {
         return Err(Status::method_not_allowed());
     }
+    // Boxed: otherwise every request would have to make room for the largest of them.
     match call.info.verb {
-        "list" => call.list().await,
-        "watch" => call.watch().await,
-        "create" if subresource::is_review(call) => subresource::review(call, body).await,
-        "create" => call.create(body).await,
-        "delete" => call.delete(body).await,
-        "deletecollection" => call.delete_collection(body).await,
+        "list" => Box::pin(call.list()).await,
+        "watch" => Box::pin(call.watch()).await,
+        "create" if subresource::is_review(call) => Box::pin(subresource::review(call, body)).await,
+        "create" => Box::pin(call.create(body)).await,
+        "delete" => Box::pin(call.delete(body)).await,
+        "deletecollection" => Box::pin(call.delete_collection(body)).await,
         _ => whole(call, body).await,
     }
 }
 
 async fn whole(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     match call.info.verb {
-        "get" => call.get().await,
-        "update" => call.update(body).await,
-        "patch" => call.patch(body).await,
+        "get" => Box::pin(call.get()).await,
+        "update" => Box::pin(call.update(body)).await,
+        "patch" => Box::pin(call.patch(body)).await,
         _ => Err(Status::method_not_allowed()),
     }
 }

@@ -159,8 +159,8 @@ impl<'a> Call<'a> {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
-        self.settle_definition(new);
         self.keep_metadata(new, old);
+        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
@@ -212,7 +212,7 @@ impl<'a> Call<'a> {
         if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
-        if is_same_but_times(new, old) {
+        if is_same_but_times(new, old) && !self.is_outdated(entry).await? {
             return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {

@@ -85,7 +85,11 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
         let stored = self.in_storage_version(stored).await?;
-        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease: None };
+        let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
+            ("" | "events.k8s.io", "events") => Some(self.server.event_leases.lease(self.server.store()).await?),
+            _ => None,
+        };
+        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };
         let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
         for _ in 0..ATTEMPTS {
             if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge)).await? {

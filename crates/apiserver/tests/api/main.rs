@@ -3,8 +3,11 @@
 mod access;
 mod applies;
 mod collections;
+mod evictions;
 mod forms;
 mod heartbeats;
+mod hooks;
+mod limits;
 mod malformed;
 mod nodes;
 mod objects;

@@ -223,7 +223,16 @@ struct Inner<T> {
     changes: watch::Sender<u64>,
     /// Everything up to this revision of the store has arrived.
     revision: AtomicU64,
-    feeds: Mutex<Vec<Feed<T>>>,
+    feeds: Mutex<Feeds<T>>,
+}
+
+/// Room that is kept for the next object.
+const SCRATCH: usize = 64 * 1024;
+
+struct Feeds<T> {
+    list: Vec<Feed<T>>,
+    /// Room in which shared objects are put together to be looked at.
+    scratch: Vec<u8>,
 }
 
 struct Feed<T> {
@@ -246,7 +255,7 @@ impl<T> Inner<T> {
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             revision: AtomicU64::new(0),
-            feeds: Mutex::default(),
+            feeds: Mutex::new(Feeds { list: Vec::new(), scratch: Vec::new() }),
         }
     }
 
@@ -264,22 +273,26 @@ impl<T> Inner<T> {
         // The feeds lock is held over the change, so that a feed that is just being added sees the
         // object either in the store or as a change.
         let mut feeds = self.feeds.lock();
+        let Feeds { list, scratch } = &mut *feeds;
+        scratch.clear();
+        scratch.shrink_to(SCRATCH);
         let old = {
             let mut store = self.store.write();
             let kept = keep(&mut store);
-            store.insert(key, kept)
+            store.insert(key, kept, scratch)
         };
-        self.announce(&mut feeds, key, old.as_ref());
+        self.announce(list, key, old.as_ref(), scratch);
     }
 
     fn remove(&self, key: &Key) {
         let mut feeds = self.feeds.lock();
         let old = self.store.write().remove(key);
-        self.announce(&mut feeds, key, old.as_ref());
+        self.announce(&mut feeds.list, key, old.as_ref(), &[]);
     }
 
-    /// Tells the feeds about the version that was and the one that is.
-    fn announce(&self, feeds: &mut Vec<Feed<T>>, key: &Key, old: Option<&Slot<T>>) {
+    /// Tells the feeds about the version that was and the one that is, whose bytes are `new` if they
+    /// had to be put together.
+    fn announce(&self, feeds: &mut Vec<Feed<T>>, key: &Key, old: Option<&Slot<T>>, new: &[u8]) {
         feeds.retain(|feed| feed.queue.upgrade().is_some());
         if feeds.is_empty() {
             return;
@@ -303,7 +316,12 @@ impl<T> Inner<T> {
         if let Some(old) = old {
             store.show_slot(old, |bytes| look(bytes, &|| old.decoded().cloned().or_else(|| store.decode(bytes))));
         }
-        store.show(&key.namespace, &key.name, |bytes| look(bytes, &|| store.get(&key.namespace, &key.name)));
+        let decoded = || store.get(&key.namespace, &key.name);
+        if new.is_empty() {
+            store.show(&key.namespace, &key.name, |bytes| look(bytes, &decoded));
+        } else {
+            look(new, &decoded);
+        }
         drop(store);
         for (feed, keys) in feeds.iter().zip(keys) {
             if let Some(queue) = feed.queue.upgrade().filter(|_| !keys.is_empty()) {
@@ -440,7 +458,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     ///
     /// `keys` must be quick and must not call the informer.
     pub fn feed(&self, queue: &WorkQueue, keys: impl Fn(&T) -> Vec<Key> + Send + Sync + 'static) {
-        let mut feeds = self.inner.feeds.lock();
+        let feeds = &mut self.inner.feeds.lock().list;
         // One at a time: all of a large cluster at once would be much memory.
         for key in self.all_keys() {
             queue.add(self.get(&key.namespace, &key.name).iter().flat_map(|object| keys(object)));

@@ -8,6 +8,7 @@ mod bindings;
 pub(crate) mod compile;
 mod conditions;
 mod followed;
+pub(crate) mod hook;
 mod matching;
 mod merge;
 mod mutating;

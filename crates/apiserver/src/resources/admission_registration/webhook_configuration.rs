@@ -6,7 +6,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::admission::policy::compile::{self, Scope};
+use crate::admission::policy::hook::ENVIRONMENT;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object, object_or_new, objects, set, text};
 use crate::resources::print;
@@ -104,8 +104,7 @@ fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool)
         errors.one_of(&at.child("reinvocationPolicy"), &hook["reinvocationPolicy"], &["IfNeeded", "Never"]);
     }
     errors.client_config(&at.child("clientConfig"), &hook["clientConfig"]);
-    let scope = Scope { params: false, authorizer: true, mutation: false };
-    errors.match_conditions(&at.child("matchConditions"), &hook["matchConditions"], &compile::environment(scope));
+    errors.match_conditions(&at.child("matchConditions"), &hook["matchConditions"], &ENVIRONMENT);
 }
 
 fn fully_qualified(errors: &mut Errors, at: &At<'_>, name: &str) {
