@@ -29,6 +29,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod transcode;
 mod webhook_client;
 
 pub use body::{Body, BoxError, empty, full};

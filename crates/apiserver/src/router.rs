@@ -11,6 +11,7 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
+use crate::transcode::Wanted;
 use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that anyone may see.
@@ -38,11 +39,12 @@ impl Asked {
 /// Answers a request.
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
+    let wanted = Wanted::of(request.headers(), &asked.query);
     let response = match routed(server, request, &asked, &peer).await {
         Ok(response) => response,
         Err(status) => respond::status(&status),
     };
-    if is_head { response.map(|_| empty()) } else { response }
+    if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }
 }
 
 async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &Peer) -> Result<Response<Body>, Status> {
@@ -53,7 +55,7 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     let user = authentication::user(server, &parts.headers, peer, now).await?;
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return plain(server, &user, &parts, query).await;
+        return Box::pin(plain(server, &user, &parts, query)).await;
     };
     if is_anonymous(&user) {
         return Err(Status::unauthorized());
@@ -80,7 +82,8 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
         });
     }
     if crate::subresource::is_stream(info) {
-        return crate::subresource::stream(&call, Request::from_parts(parts.clone(), body)).await;
+        let request = Request::from_parts(parts.clone(), body);
+        return Box::pin(crate::subresource::stream(&call, request)).await;
     }
     endpoint::serve(&call, body).await
 }

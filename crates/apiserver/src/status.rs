@@ -220,14 +220,10 @@ impl Status {
 
     /// 415.
     pub fn unsupported_media_type(given: &str, supported: &[&str]) -> Self {
+        tracing::debug!(given, "a body of an unknown type");
         let supported = supported.join(", ");
-        let message = if given.is_empty() {
-            format!("the body of the request was in an unknown format - accepted media types include: {supported}")
-        } else {
-            format!(
-                "the body of the request was in an unknown format ({given}) - accepted media types include: {supported}"
-            )
-        };
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {supported}");
         Self::new(415, "UnsupportedMediaType", message)
     }
 

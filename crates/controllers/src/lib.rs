@@ -16,6 +16,7 @@ mod meta;
 mod namespace;
 mod node_lifecycle;
 mod pod_garbage;
+mod registry_mirror;
 mod replica_set;
 mod resource_quota;
 mod service_account;
@@ -44,6 +45,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
+    tasks.spawn("registry mirror", registry_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
     tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));
     tasks.spawn("garbage collector", garbage::run(context.clone(), shutdown.clone()));

@@ -1,13 +1,17 @@
 //! The API server over a store in a temporary folder, asked in process.
 
 mod access;
+mod applies;
 mod collections;
 mod evictions;
+mod forms;
 mod heartbeats;
 mod hooks;
 mod limits;
+mod malformed;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;

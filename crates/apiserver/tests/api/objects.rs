@@ -283,5 +283,5 @@ async fn an_object_is_shown_as_a_row_or_by_its_metadata() {
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let partial = ask("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await.body;
     assert_eq!((&partial["metadata"]["name"], partial.get("data")), (&json!("a"), None));
-    assert_eq!(ask("application/vnd.kubernetes.protobuf").await.code, 406);
+    assert_eq!(ask("application/cbor").await.code, 406);
 }
