@@ -129,6 +129,13 @@ pub enum Error {
         /// What the server answered.
         message: String,
     },
+    /// TLS towards pods cannot be set up.
+    #[error("set up TLS towards pods")]
+    UserTls {
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
     /// TLS towards the nodes cannot be set up.
     #[error("set up TLS towards node agents")]
     NodeTls {
