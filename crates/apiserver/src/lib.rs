@@ -5,19 +5,23 @@
 //! `endpoint` that serves every resource, or a `subresource`. Objects are stored as the bytes that
 //! clients get; see `storage`.
 
+pub mod access;
 mod admission;
-mod authentication;
+pub mod authentication;
 pub mod authorization;
 mod backup;
 mod body;
 mod bootstrap;
+mod cache;
 mod config;
+mod configuration;
 mod discovery;
 mod endpoint;
 mod health;
 mod heartbeats;
 mod metrics;
 mod negotiate;
+mod outgoing;
 mod request;
 pub mod resources;
 mod respond;
@@ -28,7 +32,10 @@ mod storage;
 pub mod strategy;
 mod subresource;
 
+pub use access::Access;
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
+pub use configuration::Invalid;
+pub use outgoing::{Endpoint, Unusable};
 pub use server::{Certified, Peer, Server};
 pub use status::Status;

@@ -13,8 +13,9 @@ use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::{authentication, authorization, backup, discovery, health, resources, respond};
 
-/// Paths that anyone may see.
-const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+/// Paths that are not authorized, as upstream: who watches over the server must see it when roles
+/// cannot be read.
+const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// What a request asks for, as far as its first line tells.
 pub(crate) struct Asked {
@@ -49,16 +50,14 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     let now = server.config.clock.now();
     let (parts, body) = request.into_parts();
     server.authorizer.refresh().await?;
-    let user = authentication::user(server, &parts.headers, peer, now).await?;
+    let requester = authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await?;
+    let user = requester.user();
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return plain(server, &user, &parts, query).await;
+        return plain(server, user, &parts, query).await;
     };
-    if is_anonymous(&user) {
-        return Err(Status::unauthorized());
-    }
-    server.authorizer.refresh_reach(&user, info).await?;
-    authorization::authorize(server, &user, info)?;
+    server.authorizer.refresh_reach(user, info).await?;
+    authorization::authorize(server, user, info).await?;
     let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = resources::strategy(resource.group, resource.name);
     let delivery = match peer {
@@ -66,7 +65,7 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
         Peer::Tls { .. } => Delivery::Copied,
     };
     let headers = &parts.headers;
-    let call = Call { server, resource, strategy, info, query, headers, user: &user, now, delivery };
+    let call = Call { server, resource, strategy, info, query, headers, user, now, delivery };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }
@@ -82,10 +81,6 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
     endpoint::serve(&call, body).await
 }
 
-fn is_anonymous(user: &User) -> bool {
-    user.is_in("system:unauthenticated")
-}
-
 /// Paths that are no resource's.
 async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Result<Response<Body>, Status> {
     let path = match parts.uri.path() {
@@ -93,13 +88,9 @@ async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Re
         path => path.trim_end_matches('/'),
     };
     let first = path.split('/').nth(1).unwrap_or_default();
-    let open = OPEN_PATHS.iter().any(|known| known[1..] == *first);
-    if !open {
-        if is_anonymous(user) {
-            return Err(Status::unauthorized());
-        }
+    if !ALWAYS_ALLOWED.contains(&path) {
         let verb = parts.method.as_str().to_ascii_lowercase();
-        authorization::authorize_path(server, user, if verb == "head" { "get" } else { &verb }, path)?;
+        authorization::authorize_path(server, user, if verb == "head" { "get" } else { &verb }, path).await?;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());

@@ -24,7 +24,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authorization::Authorizer;
+use crate::authentication::Authenticator;
+use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
 use crate::heartbeats::Heartbeats;
@@ -57,6 +58,8 @@ pub enum Peer {
     Tls {
         /// Whom the certificate names that the client proved to hold, if any.
         certificate: Option<Certified>,
+        /// Whether the certificate is one of a proxy that says for whom it asks.
+        is_proxy: bool,
         /// Where the client is.
         address: SocketAddr,
     },
@@ -67,7 +70,7 @@ impl Peer {
     pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
         let certificate =
             certificate.map(|certificate| Certified(user_of_certificate(certificate).map(Arc::new).map_err(Arc::new)));
-        Self::Tls { certificate, address }
+        Self::Tls { certificate, is_proxy: false, address }
     }
 }
 
@@ -78,7 +81,10 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 /// The API server.
 pub struct Server {
     pub(crate) config: Config,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) audiences: Vec<String>,
     pub(crate) authorizer: Authorizer,
+    pub(crate) ways: Ways,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -102,12 +108,21 @@ impl Server {
     pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
+        let authenticator = Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
+        let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
+        let mut audiences = config.access.authentication.api_audiences.clone();
+        if audiences.is_empty() {
+            audiences.push(config.tokens.issuer().to_owned());
+        }
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
         let server = Arc::new(Self {
             config,
             allocator: Mutex::new(allocator),
+            authenticator,
+            audiences,
             authorizer,
+            ways,
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -115,6 +130,19 @@ impl Server {
         });
         bootstrap::run(&server).await?;
         Ok(server)
+    }
+
+    /// A client over the network that proved to hold the first of these certificates.
+    pub fn peer(&self, chain: &[CertificateDer<'_>], address: SocketAddr) -> Peer {
+        let Some(proxies) = &self.authenticator.proxies else { return Peer::tls(chain.first(), address) };
+        let now = self.config.clock.now();
+        let own = chain.first().filter(|_| proxies.is_client(chain, now));
+        match Peer::tls(own, address) {
+            Peer::Tls { certificate, address, .. } => {
+                Peer::Tls { certificate, is_proxy: proxies.is_proxy(chain, now), address }
+            }
+            peer => peer,
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -197,8 +225,7 @@ impl Connection {
             }
             Err(_) => return,
         };
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let peer = Peer::tls(certificate, self.address);
+        let peer = self.server.peer(stream.get_ref().1.peer_certificates().unwrap_or_default(), self.address);
         let server = self.server.clone();
         let patience = Patience::default();
         let watched = patience.clone();

@@ -175,6 +175,9 @@ const ROLES: &[(&str, &[Rule])] = &[
         &[
             // Garbage collection and the end of a namespace reach every kind.
             allow("*", "*", "delete deletecollection get list patch update watch"),
+            // Roles are put together from others whatever these allow.
+            allow(API, "clusterroles", "escalate"),
+            allow("certificates.k8s.io", "signers", "approve sign"),
             allow(
                 "-",
                 "configmaps endpoints events namespaces persistentvolumeclaims persistentvolumes pods pods/binding pods/eviction replicationcontrollers secrets serviceaccounts serviceaccounts/token",

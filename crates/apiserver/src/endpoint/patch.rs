@@ -92,7 +92,7 @@ impl Call<'_> {
         let exists = self.find(&self.info.name).await?.is_some();
         if !exists && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
-            authorization::authorize(self.server, self.user, &info)?;
+            authorization::authorize(self.server, self.user, &info).await?;
             let mut object = self.applied(None, &applied)?;
             metadata::of(&mut object).insert("name".into(), self.info.name.as_str().into());
             let create = self.on(self.resource, &info);

@@ -86,7 +86,7 @@ impl<'a> Call<'a> {
         }
         let info = crate::request::Info { verb: "create", ..self.info.clone() };
         let create = self.on(self.resource, &info);
-        authorization::authorize(create.server, create.user, &info)?;
+        authorization::authorize(create.server, create.user, &info).await?;
         metadata::of(&mut object).remove("uid");
         let written = create.create_object(object, dry_run, &mut warnings).await?;
         let mut response = self.present(201, self.view()?, &written.stored, written.revision)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use portolan_apiserver::{Config, Networks, Server};
+use portolan_apiserver::{Access, Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
@@ -41,6 +41,7 @@ impl ControlPlane {
     pub(crate) async fn start(
         options: &ServerOptions,
         credentials: &Credentials,
+        access: Access::default(),
         readiness: &Readiness,
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
