@@ -41,7 +41,6 @@ impl ControlPlane {
     pub(crate) async fn start(
         options: &ServerOptions,
         credentials: &Credentials,
-        access: Access::default(),
         readiness: &Readiness,
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
@@ -65,6 +64,7 @@ impl ControlPlane {
             },
             advertise,
             node_client: credentials.node_client.clone(),
+            access: Access::default(),
             readiness: readiness.clone(),
             scratch,
         })
