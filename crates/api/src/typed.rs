@@ -214,6 +214,7 @@ object! {
     kinds::apps::v1::StatefulSet: Namespaced;
     kinds::batch::v1::CronJob: Namespaced;
     kinds::batch::v1::Job: Namespaced;
+    kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
     kinds::rbac::v1::ClusterRole: Cluster;

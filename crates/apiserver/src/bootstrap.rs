@@ -15,7 +15,7 @@ use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{resources, storage};
+use crate::{fairness, resources, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -39,6 +39,11 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         ensure(server, object, move |old| reconciled(old, &wanted))
     });
     try_join_all(policies).await?;
+    let flows = fairness::objects().into_iter().map(|object| {
+        let wanted = object["spec"].clone();
+        ensure(server, object, move |old| as_wanted(old, &wanted))
+    });
+    try_join_all(flows).await?;
     for (name, value, description) in [
         (
             "system-cluster-critical",
@@ -93,6 +98,18 @@ fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
                 }
             }
         }
+    }
+    (new != *old).then_some(new)
+}
+
+/// A flow or level as it should be, unless its owner keeps it as it is.
+fn as_wanted(old: &Value, wanted: &Value) -> Option<Value> {
+    if old["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] != "true" {
+        return None;
+    }
+    let mut new = old.clone();
+    for (name, value) in wanted.as_object().into_iter().flatten() {
+        new["spec"][name.as_str()] = value.clone();
     }
     (new != *old).then_some(new)
 }

@@ -140,6 +140,15 @@ pub enum Error {
         #[source]
         source: crate::outgoing::Unusable,
     },
+    /// The audit log cannot be written.
+    #[error("open the audit log {path}")]
+    AuditLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// TLS towards the nodes cannot be set up.
     #[error("set up TLS towards node agents")]
     NodeTls {

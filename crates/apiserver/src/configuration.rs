@@ -10,8 +10,7 @@ pub struct Invalid(pub(crate) String);
 
 /// Reads a file of a kind: YAML or JSON, strict about names.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {
-    let decoded =
-        decode::yaml(text.as_bytes(), &Limits::default()).map_err(|error| Invalid(error.to_string()))?;
+    let decoded = decode::yaml(text.as_bytes(), &Limits::default()).map_err(|error| Invalid(error.to_string()))?;
     let found = |field: &str| decoded.value[field].as_str().unwrap_or_default();
     if found("kind") != kind || !versions.contains(&found("apiVersion")) {
         return Err(Invalid(format!(

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod admission;
+pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod backup;
@@ -16,7 +17,9 @@ mod cache;
 mod config;
 mod configuration;
 mod discovery;
+mod encryption;
 mod endpoint;
+mod fairness;
 mod health;
 mod heartbeats;
 mod metrics;
@@ -36,6 +39,7 @@ pub use access::Access;
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
 pub use configuration::Invalid;
+pub use encryption::Encryption;
 pub use outgoing::{Endpoint, Unusable};
 pub use server::{Certified, Peer, Server};
 pub use status::Status;

@@ -24,10 +24,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Auditor;
 use crate::authentication::Authenticator;
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::encryption::EncryptedStore;
+use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -85,6 +88,10 @@ pub struct Server {
     pub(crate) audiences: Vec<String>,
     pub(crate) authorizer: Authorizer,
     pub(crate) ways: Ways,
+    pub(crate) auditor: Option<Arc<Auditor>>,
+    pub(crate) fairness: Option<Fairness>,
+    /// The store again, if it encrypts.
+    pub(crate) encrypted: Option<Arc<EncryptedStore>>,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -105,10 +112,22 @@ impl Server {
     ///
     /// # Errors
     /// The store refuses, or TLS towards the nodes cannot be set up.
-    pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
+    pub async fn start(mut config: Config) -> Result<Arc<Self>, Error> {
+        let encrypted = config.access.encryption.clone().map(|settings| {
+            let store = Arc::new(EncryptedStore::new(config.store.clone(), settings));
+            config.store = store.clone();
+            store
+        });
+        let auditor = config.access.audit.clone().map(|settings| {
+            let path = settings.log.path.clone();
+            Auditor::open(settings, config.clock.clone()).map_err(|source| Error::AuditLog { path, source })
+        });
+        let auditor = auditor.transpose()?;
+        let fairness = config.access.most_requests.map(|total| Fairness::new(config.store.clone(), total));
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
-        let authenticator = Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
+        let authenticator =
+            Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
         let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
         let mut audiences = config.access.authentication.api_audiences.clone();
         if audiences.is_empty() {
@@ -123,6 +142,9 @@ impl Server {
             audiences,
             authorizer,
             ways,
+            auditor,
+            fairness,
+            encrypted,
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,

@@ -219,6 +219,14 @@ impl Status {
         if group.is_empty() { status } else { status.detail("group", group) }
     }
 
+    /// 429: others come first.
+    pub fn too_many_requests() -> Self {
+        let text = "Too many requests, please try again later.";
+        let mut status = Self::new(429, "TooManyRequests", text).detail("retryAfterSeconds", 1);
+        status.0.headers.push(("retry-after", "1".into()));
+        status
+    }
+
     /// 500: our fault. The cause is logged where it happened, not told.
     pub fn internal(message: impl Into<String>) -> Self {
         let message = message.into();

@@ -4,6 +4,9 @@
 //! reads the shared informers, and applies the plan through the client. Waking carries no data and a
 //! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
 
+mod account_token;
+mod certificates;
+mod cluster_role;
 mod context;
 mod deployment;
 mod driver;
@@ -17,7 +20,7 @@ mod pod_garbage;
 mod replica_set;
 mod service_account;
 
-pub use context::{Config, NodeTimes};
+pub use context::{Config, Keys, NodeTimes};
 
 use std::time::Duration;
 
@@ -39,6 +42,9 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
+    tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
+    tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
     tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));
     tasks.spawn("garbage collector", garbage::run(context.clone(), shutdown.clone()));

@@ -48,8 +48,7 @@ impl CertificateRequest {
         let bad = |reason: String| Error::CertificateRequest(reason);
         let bytes = CertificateSigningRequestDer::from_pem_slice(pem)
             .map_err(|_| bad("PEM block type must be CERTIFICATE REQUEST".into()))?;
-        let (_, request) =
-            X509CertificationRequest::from_der(&bytes).map_err(|error| bad(format!("asn1: {error}")))?;
+        let (_, request) = X509CertificationRequest::from_der(&bytes).map_err(|error| bad(format!("asn1: {error}")))?;
         request.verify_signature().map_err(|_| bad("its signature does not fit its key".into()))?;
         let info = &request.certification_request_info;
         let mut read = Self {
@@ -213,11 +212,7 @@ fn extension(number: u8, critical: bool, value: &[u8]) -> Vec<u8> {
     let critical: &[u8] = if critical { &[0x01, 0x01, 0xff] } else { &[] };
     der::joined(
         der::SEQUENCE,
-        &[
-            &der::element(der::OBJECT_ID, &[0x55, 0x1d, number]),
-            critical,
-            &der::element(der::OCTET_STRING, value),
-        ],
+        &[&der::element(der::OBJECT_ID, &[0x55, 0x1d, number]), critical, &der::element(der::OCTET_STRING, value)],
     )
 }
 

@@ -9,6 +9,8 @@ use clap::Args;
 use portolan_apiserver::Network;
 use portolan_runtime::cri::CriRuntime;
 
+use crate::access_options::AccessOptions;
+
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Folders {
@@ -278,6 +280,8 @@ pub(crate) struct ServerOptions {
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 }
 
 /// Settings of `portolan agent`.
@@ -314,6 +318,7 @@ impl ServerOptions {
         add("--load-balancer-cidr", self.node.load_balancer_cidr.clone().into());
         add("--cluster-dns", self.node.cluster_dns.to_string().into());
         add("--cluster-domain", self.node.cluster_domain.clone().into());
+        self.access.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());
         }

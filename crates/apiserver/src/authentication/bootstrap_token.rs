@@ -89,11 +89,8 @@ mod tests {
     #[test]
     fn the_secret_says_who_a_token_is_and_until_when() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let good = [
-            ("token-id", "abcdef"),
-            ("token-secret", "0123456789abcdef"),
-            ("usage-bootstrap-authentication", "true"),
-        ];
+        let good =
+            [("token-id", "abcdef"), ("token-secret", "0123456789abcdef"), ("usage-bootstrap-authentication", "true")];
         let cases: [(&[(&str, &str)], &str); 7] = [
             (&[], "system:bootstrap:abcdef [system:bootstrappers system:authenticated]"),
             (

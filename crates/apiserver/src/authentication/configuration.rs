@@ -94,8 +94,7 @@ struct Condition {
 }
 
 /// Signatures that are accepted from issuers of the file, as upstream.
-const ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"];
+const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"];
 
 impl AuthenticationConfiguration {
     /// Reads the text of a file, YAML or JSON.
@@ -103,11 +102,14 @@ impl AuthenticationConfiguration {
     /// # Errors
     /// It is not such a file, or asks for something that is not supported: CEL expressions.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let versions = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
+        let versions =
+            ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
         let file: File = configuration::read(text, &versions, "AuthenticationConfiguration")?;
-        let issuers = file.jwt.into_iter().enumerate().map(|(index, jwt)| {
-            issuer(jwt).map_err(|why| Invalid(format!("jwt[{index}].{why}")))
-        });
+        let issuers = file
+            .jwt
+            .into_iter()
+            .enumerate()
+            .map(|(index, jwt)| issuer(jwt).map_err(|why| Invalid(format!("jwt[{index}].{why}"))));
         let issuers = issuers.collect::<Result<Vec<_>, _>>()?;
         for (index, issuer) in issuers.iter().enumerate() {
             if issuers[..index].iter().any(|other| other.url == issuer.url) {

@@ -30,9 +30,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(headers: &HeaderMap) -> Self {
-        let text = |name: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-        };
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let groups = headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok());
         let mut extra = BTreeMap::<String, Vec<String>>::new();
         for (header, value) in headers {
@@ -50,11 +48,7 @@ impl Wanted {
 }
 
 /// The user that an authorized one asks to be; `None` if it does not ask.
-pub(super) async fn asked(
-    server: &Server,
-    headers: &HeaderMap,
-    user: &User,
-) -> Result<Option<Arc<User>>, Status> {
+pub(super) async fn asked(server: &Server, headers: &HeaderMap, user: &User) -> Result<Option<Arc<User>>, Status> {
     // Most requests have none of these headers.
     if !headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
         return Ok(None);

@@ -168,7 +168,6 @@ async fn proven(
     Err(Status::unauthorized())
 }
 
-
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -189,7 +188,11 @@ pub(crate) async fn token_user(
     let for_us = |user: User| {
         let granted = server.api_audiences().iter().filter(|own| audiences.contains(own));
         let audiences: Vec<String> = granted.cloned().collect();
-        if audiences.is_empty() { Err("the token is meant for the API server".to_owned()) } else { Ok(Proven { user, audiences }) }
+        if audiences.is_empty() {
+            Err("the token is meant for the API server".to_owned())
+        } else {
+            Ok(Proven { user, audiences })
+        }
     };
     if let Some(user) = settings.static_tokens.user(token) {
         return for_us(user.clone());

@@ -61,10 +61,12 @@ struct Fetched {
 
 impl Verifier {
     pub(crate) fn new(settings: JwtIssuer) -> Result<Self, Unusable> {
-        let url = settings.discovery_url.clone().unwrap_or_else(|| {
-            format!("{}/.well-known/openid-configuration", settings.url.trim_end_matches('/'))
-        });
-        let client = Client::new(Endpoint { url, authority_pem: settings.authority_pem.clone(), ..Endpoint::default() })?;
+        let url = settings
+            .discovery_url
+            .clone()
+            .unwrap_or_else(|| format!("{}/.well-known/openid-configuration", settings.url.trim_end_matches('/')));
+        let client =
+            Client::new(Endpoint { url, authority_pem: settings.authority_pem.clone(), ..Endpoint::default() })?;
         Ok(Self { settings, client, keys: Mutex::new(None) })
     }
 

@@ -21,12 +21,7 @@ const LEEWAY: Duration = Duration::from_secs(60);
 /// The service account that a token speaks for.
 ///
 /// `audiences`: those that the caller is.
-pub(super) async fn user(
-    server: &Server,
-    token: &str,
-    audiences: &[String],
-    now: Timestamp,
-) -> Result<Proven, String> {
+pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now: Timestamp) -> Result<Proven, String> {
     let claims = match server.config.tokens.verify(token, now) {
         Ok(claims) => claims,
         Err(error) => {
@@ -38,7 +33,10 @@ pub(super) async fn user(
     };
     let granted: Vec<String> = claims.audiences.iter().filter(|it| audiences.contains(it)).cloned().collect();
     if granted.is_empty() {
-        return Err(format!("token audiences {:?} is invalid for the target audiences {audiences:?}", claims.audiences));
+        return Err(format!(
+            "token audiences {:?} is invalid for the target audiences {audiences:?}",
+            claims.audiences
+        ));
     }
     let namespace = &claims.namespace;
     exists(server, "serviceaccounts", namespace, &claims.service_account, now).await?;

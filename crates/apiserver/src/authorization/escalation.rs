@@ -125,11 +125,14 @@ fn parts(rule: &Rule) -> Vec<Rule> {
     for verb in &rule.verbs {
         for group in &rule.api_groups {
             for resource in &rule.resources {
-                let part = Rule { verbs: one(verb), api_groups: one(group), resources: one(resource), ..Rule::default() };
+                let part =
+                    Rule { verbs: one(verb), api_groups: one(group), resources: one(resource), ..Rule::default() };
                 if rule.resource_names.is_empty() {
                     parts.push(part);
                 } else {
-                    parts.extend(rule.resource_names.iter().map(|name| Rule { resource_names: one(name), ..part.clone() }));
+                    parts.extend(
+                        rule.resource_names.iter().map(|name| Rule { resource_names: one(name), ..part.clone() }),
+                    );
                 }
             }
         }
@@ -150,9 +153,9 @@ fn covers(held: &Rule, part: &Rule) -> bool {
             held.resources.contains(wanted) || of_any.is_some_and(|pattern| held.resources.contains(&pattern))
         });
     let paths = part.non_resource_urls.iter().all(|wanted| {
-        held.non_resource_urls.iter().any(|path| {
-            path == wanted || path.strip_suffix('*').is_some_and(|prefix| wanted.starts_with(prefix))
-        })
+        held.non_resource_urls
+            .iter()
+            .any(|path| path == wanted || path.strip_suffix('*').is_some_and(|prefix| wanted.starts_with(prefix)))
     });
     let names = match part.resource_names.as_slice() {
         [] => held.resource_names.is_empty(),
@@ -165,7 +168,9 @@ fn covers(held: &Rule, part: &Rule) -> bool {
 fn compact(rules: Vec<Rule>) -> Vec<Rule> {
     let mut compacted: Vec<Rule> = Vec::new();
     for rule in rules {
-        let like = |other: &&mut Rule| Rule { verbs: Vec::new(), ..(**other).clone() } == Rule { verbs: Vec::new(), ..rule.clone() };
+        let like = |other: &&mut Rule| {
+            Rule { verbs: Vec::new(), ..(**other).clone() } == Rule { verbs: Vec::new(), ..rule.clone() }
+        };
         match compacted.iter_mut().find(like).filter(|_| rule.non_resource_urls.is_empty()) {
             Some(other) => other.verbs.extend(rule.verbs),
             None => compacted.push(rule),
@@ -215,7 +220,11 @@ mod tests {
     fn what_is_not_held_is_listed() {
         let cases: [(&[&str], &[&str], &str); 10] = [
             (&["get,list - pods"], &["get - pods"], ""),
-            (&["get - pods"], &["get,list,watch - pods"], r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#),
+            (
+                &["get - pods"],
+                &["get,list,watch - pods"],
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#,
+            ),
             (&["get - pods", "list - pods"], &["get,list - pods"], ""),
             (&["* * *"], &["get apps deployments/scale"], ""),
             (&["update * */scale"], &["update apps deployments/scale"], ""),

@@ -24,7 +24,8 @@ impl Rule {
                 has(&self.verbs, info.authorized_verb())
                     && has(&self.api_groups, &info.group)
                     && self.resources.iter().any(|pattern| names(pattern, &info.resource, &info.subresource))
-                    && (self.resource_names.is_empty() || self.resource_names.iter().any(|name| name == info.authorized_name()))
+                    && (self.resource_names.is_empty()
+                        || self.resource_names.iter().any(|name| name == info.authorized_name()))
             }
             Action::Path { verb, path } => {
                 has(&self.verbs, verb) && self.non_resource_urls.iter().any(|pattern| covers_path(pattern, path))

@@ -96,7 +96,8 @@ fn specification(user: &User, action: Action<'_>) -> Value {
     match action {
         Action::Path { verb, path } => spec["nonResourceAttributes"] = json!({"path": path, "verb": verb}),
         Action::Resource(info) => {
-            let mut attributes = json!({"verb": info.authorized_verb(), "version": info.version, "resource": info.resource});
+            let mut attributes =
+                json!({"verb": info.authorized_verb(), "version": info.version, "resource": info.resource});
             for (name, value) in [
                 ("group", info.group.as_str()),
                 ("subresource", &info.subresource),

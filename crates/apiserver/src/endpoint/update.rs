@@ -159,6 +159,14 @@ impl<'a> Call<'a> {
         Ok(reservation)
     }
 
+    /// Whether an object is to be written again although it is the same: under another key.
+    async fn is_stale(&self, name: &str) -> bool {
+        match &self.server.encrypted {
+            None => false,
+            Some(store) => store.is_stale(&self.key(name)).await,
+        }
+    }
+
     async fn commit(
         &self,
         entry: &Entry,
@@ -170,7 +178,8 @@ impl<'a> Call<'a> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        if dry_run || stored == entry.value || self.renews(entry, old, new, &stored) {
+        let unchanged = stored == entry.value && !self.is_stale(name).await;
+        if dry_run || unchanged || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {

@@ -9,10 +9,10 @@ use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
-use crate::authorization;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
+use crate::{authorization, fairness};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -116,6 +116,9 @@ impl<'a> Call<'a> {
         let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
+        }
+        if answer.succeeded && self.resource.group == fairness::GROUP {
+            self.server.fairness.iter().for_each(|fairness| fairness.expect(answer.revision));
         }
         if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
             self.server.authorizer.expect_pod(answer.revision);

@@ -104,11 +104,16 @@ fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
         let detail = "disallowed on this kind of request";
         errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
     }
-    if call.resource.name != "selfsubjectaccessreviews" && spec["user"].as_str().unwrap_or_default().is_empty() && texts(&spec["groups"]).is_empty() {
+    if call.resource.name != "selfsubjectaccessreviews"
+        && spec["user"].as_str().unwrap_or_default().is_empty()
+        && texts(&spec["groups"]).is_empty()
+    {
         let detail = "at least one of user or group must be specified";
         errors.push(field::Error::invalid(&at.child("user"), "", detail));
     }
-    for (name, operators) in [("fieldSelector", &["In", "NotIn"][..]), ("labelSelector", &["In", "NotIn", "Exists", "DoesNotExist"])] {
+    for (name, operators) in
+        [("fieldSelector", &["In", "NotIn"][..]), ("labelSelector", &["In", "NotIn", "Exists", "DoesNotExist"])]
+    {
         let (selector, at) = (&resource[name], at.child("resourceAttributes").child(name));
         let raw = selector["rawSelector"].as_str().unwrap_or_default();
         let list = selector["requirements"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -156,7 +161,8 @@ fn selection(attributes: &Value) -> Selection {
     let requirements = |name: &str| -> Vec<Requirement> {
         let list = attributes[name]["requirements"].as_array().into_iter().flatten();
         list.filter_map(|item| {
-            let operator = ["In", "NotIn", "Exists", "DoesNotExist"].into_iter().find(|known| item["operator"] == *known)?;
+            let operator =
+                ["In", "NotIn", "Exists", "DoesNotExist"].into_iter().find(|known| item["operator"] == *known)?;
             let key = item["key"].as_str()?.to_owned();
             Some(Requirement { key, operator, values: texts(&item["values"]) })
         })

@@ -126,7 +126,9 @@ async fn tokens_of_an_issuer_are_checked_against_its_published_keys() {
     let issuer = TokenIssuer::load_or_create(folder.path(), &web.url).expect("an issuer");
     let (keys, url) = (issuer.jwks().to_string(), web.url.clone());
     let asked = web.answer(move |path, _| match path {
-        "/.well-known/openid-configuration" => (200, json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string()),
+        "/.well-known/openid-configuration" => {
+            (200, json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string())
+        }
         "/keys" => (200, keys.clone()),
         _ => (404, String::new()),
     });
@@ -143,8 +145,15 @@ async fn tokens_of_an_issuer_are_checked_against_its_published_keys() {
     let token = |audience: &str| {
         let account = portolan_identity::BoundObject { name: "sam".into(), uid: "1".into() };
         let claims = portolan_identity::Claims {
-            namespace: "n".into(), service_account: account, pod: None, node: None, secret: None,
-            audiences: vec![audience.into()], issued_at: now, expires_at: now + Duration::from_secs(60), id: "x".into(),
+            namespace: "n".into(),
+            service_account: account,
+            pod: None,
+            node: None,
+            secret: None,
+            audiences: vec![audience.into()],
+            issued_at: now,
+            expires_at: now + Duration::from_secs(60),
+            id: "x".into(),
         };
         issuer.sign(&claims).expect("signs")
     };
@@ -199,18 +208,26 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
     let settings = Authentication { front_proxy: Some(front_proxy), ..Authentication::default() };
     let cluster = cluster_with(access(settings)).await;
     // Certificates are made for the time that it is.
-    let (now, today) = (portolan_base::Clock::now(&*cluster.clock), portolan_base::Clock::now(&portolan_base::SystemClock));
+    let (now, today) =
+        (portolan_base::Clock::now(&*cluster.clock), portolan_base::Clock::now(&portolan_base::SystemClock));
     cluster.clock.advance(Duration::try_from(today.duration_since(now)).expect("the past is behind us"));
     let certificate = |authority: &Authority, name: &str| {
         let wanted = CertificateRequest {
-            common_name: name.into(), organization: None, dns_names: Vec::new(), addresses: Vec::new(),
-            usage: Usage::Client, valid_for: Duration::from_secs(3600),
+            common_name: name.into(),
+            organization: None,
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            usage: Usage::Client,
+            valid_for: Duration::from_secs(3600),
         };
         let pair = authority.issue(&wanted).expect("issues");
         CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes()).expect("PEM")
     };
     let headers = [
-        ("x-remote-user", "ann"), ("x-remote-group", "dev"), ("x-remote-group", "ops"), ("x-remote-uid", "9"),
+        ("x-remote-user", "ann"),
+        ("x-remote-group", "dev"),
+        ("x-remote-group", "ops"),
+        ("x-remote-uid", "9"),
         ("x-remote-extra-scopes", "a"),
     ];
     let address = ([127, 0, 0, 1], 50000).into();
@@ -229,18 +246,27 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
 #[tokio::test]
 async fn acting_as_somebody_else_needs_each_right() {
     let cluster = cluster().await;
-    let whoami = async |headers: &[(&'static str, &str)]| whoami(&cluster, Peer::Trusted(admin().into()), headers).await;
+    let whoami =
+        async |headers: &[(&'static str, &str)]| whoami(&cluster, Peer::Trusted(admin().into()), headers).await;
     let cases: [(&[(&'static str, &str)], &str); 7] = [
         (&[("impersonate-user", "ann")], "ann [system:authenticated]"),
         (
-            &[("impersonate-user", "ann"), ("impersonate-group", "dev"), ("impersonate-uid", "1"), ("impersonate-extra-a%2fb", "c")],
+            &[
+                ("impersonate-user", "ann"),
+                ("impersonate-group", "dev"),
+                ("impersonate-uid", "1"),
+                ("impersonate-extra-a%2fb", "c"),
+            ],
             "ann [dev system:authenticated] 1 {\"a/b\":[\"c\"]}",
         ),
         (
             &[("impersonate-user", "system:serviceaccount:a:b")],
             "system:serviceaccount:a:b [system:serviceaccounts system:serviceaccounts:a system:authenticated]",
         ),
-        (&[("impersonate-user", "system:serviceaccount:a:b"), ("impersonate-group", "x")], "system:serviceaccount:a:b [x system:authenticated]"),
+        (
+            &[("impersonate-user", "system:serviceaccount:a:b"), ("impersonate-group", "x")],
+            "system:serviceaccount:a:b [x system:authenticated]",
+        ),
         (&[("impersonate-user", "system:anonymous")], "403 selfsubjectreviews"),
         (&[("impersonate-group", "dev")], "500 Internal error occurred: requested"),
         (&[], "admin [system:masters system:authenticated]"),
@@ -257,10 +283,14 @@ async fn a_review_of_a_token_says_for_which_audiences_it_is_good() {
     let ask = json!({"spec": {"audiences": ["vault", "other"]}});
     let answer = cluster.create("/api/v1/namespaces/default/serviceaccounts/default/token", ask).await;
     let token = answer.body["status"]["token"].as_str().expect("a token").to_owned();
-    let review = async |spec: Value| cluster.create("/apis/authentication.k8s.io/v1/tokenreviews", json!({"spec": spec})).await;
+    let review =
+        async |spec: Value| cluster.create("/apis/authentication.k8s.io/v1/tokenreviews", json!({"spec": spec})).await;
     let good = review(json!({"token": token, "audiences": ["vault", "third"]})).await;
     assert_eq!(good.body["status"]["audiences"], json!(["vault"]), "{good:?}");
     let bad = review(json!({"token": token})).await;
-    assert!(bad.body["status"]["error"].as_str().is_some_and(|text| text.starts_with("[invalid bearer token")), "{bad:?}");
+    assert!(
+        bad.body["status"]["error"].as_str().is_some_and(|text| text.starts_with("[invalid bearer token")),
+        "{bad:?}"
+    );
     assert_eq!(review(json!({})).await.text(), "400 token is required for TokenReview in authentication");
 }

@@ -53,10 +53,15 @@ async fn a_request_says_who_asked_whatever_it_claims() {
     assert_eq!((&spec["username"], &spec["uid"]), (&json!("admin"), &json!("u1")));
     assert_eq!(spec["groups"], json!(["system:masters", "system:authenticated"]));
     let bad = cluster.create(REQUESTS, asked("bad", "hello")).await;
-    assert!(bad.text().contains("spec.request: Invalid value") && bad.text().contains("CERTIFICATE REQUEST"), "{bad:?}");
+    assert!(
+        bad.text().contains("spec.request: Invalid value") && bad.text().contains("CERTIFICATE REQUEST"),
+        "{bad:?}"
+    );
     let masters = cluster.create(REQUESTS, asked("m", &pem("ann", &["system:masters"]))).await;
     assert!(
-        masters.text().contains("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"),
+        masters
+            .text()
+            .contains("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"),
         "{masters:?}"
     );
 }
@@ -75,13 +80,18 @@ async fn approval_is_said_once_and_by_those_who_may() {
         "metadata": {"name": "x"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "x"},
         "subjects": [{"kind": "User", "name": "bob"}],
     });
-    assert_eq!(cluster.create(&format!("{rbac}/clusterroles"), json!({"metadata": {"name": "x"}, "rules": rules})).await.code, 201);
+    assert_eq!(
+        cluster.create(&format!("{rbac}/clusterroles"), json!({"metadata": {"name": "x"}, "rules": rules})).await.code,
+        201
+    );
     assert_eq!(cluster.create(&format!("{rbac}/clusterrolebindings"), binding).await.code, 201);
     let bob = || User::new("bob", []);
     let approved = decided(&object, "Approved");
     assert_eq!(
         put(&cluster, bob(), "approval", &approved).await,
-        format!("403 certificatesigningrequests.certificates.k8s.io \"r\" is forbidden: user not permitted to approve requests with signerName \"{SIGNER}\"")
+        format!(
+            "403 certificatesigningrequests.certificates.k8s.io \"r\" is forbidden: user not permitted to approve requests with signerName \"{SIGNER}\""
+        )
     );
     let refused = put(&cluster, admin(), "status", &approved).await;
     assert!(refused.contains("updates may not add a condition of type \"Approved\""), "{refused}");

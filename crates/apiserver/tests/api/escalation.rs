@@ -48,9 +48,7 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
         "403 roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"ann\" (groups=[\"dev\" \"system:authenticated\"]) is \
          attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\" \"watch\"]}"
     );
-    let binding = |kind: &str, name: &str| {
-        json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": api, "kind": kind, "name": name}, "subjects": [{"kind": "User", "name": "bob"}]})
-    };
+    let binding = |kind: &str, name: &str| json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": api, "kind": kind, "name": name}, "subjects": [{"kind": "User", "name": "bob"}]});
     let bindings = "/namespaces/default/rolebindings";
     let refused = as_ann(&cluster, "POST", bindings, &binding("ClusterRole", "view")).await;
     assert!(refused.contains("is attempting to grant RBAC permissions not currently held:\n{APIGroups:"), "{refused}");
@@ -81,8 +79,15 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
 #[tokio::test]
 async fn a_name_in_the_selector_of_a_list_counts_as_its_name() {
     let cluster = cluster().await;
-    grant(&cluster, "one", json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["a"]}])).await;
-    for (query, code) in [("?fieldSelector=metadata.name%3Da", 200), ("?fieldSelector=metadata.name%3Db", 403), ("", 403)] {
+    grant(
+        &cluster,
+        "one",
+        json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["a"]}]),
+    )
+    .await;
+    for (query, code) in
+        [("?fieldSelector=metadata.name%3Da", 200), ("?fieldSelector=metadata.name%3Db", 403), ("", 403)]
+    {
         let uri = format!("/api/v1/namespaces/default/secrets{query}");
         assert_eq!(cluster.send(ann(), request("GET", &uri, "", "")).await.code, code, "{query}");
     }
@@ -102,8 +107,16 @@ async fn questions_about_access_are_checked_and_know_any_verb() {
         assert_eq!(answer.body["status"]["allowed"], allowed, "{verb}: {answer:?}");
     }
     for (resource, spec, expected) in [
-        ("selfsubjectaccessreviews", json!({}), "exactly one of nonResourceAttributes or resourceAttributes must be specified"),
-        ("subjectaccessreviews", json!({"resourceAttributes": attributes("get")}), "at least one of user or group must be specified"),
+        (
+            "selfsubjectaccessreviews",
+            json!({}),
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (
+            "subjectaccessreviews",
+            json!({"resourceAttributes": attributes("get")}),
+            "at least one of user or group must be specified",
+        ),
         (
             "namespaces/default/localsubjectaccessreviews",
             json!({"user": "a", "resourceAttributes": {"namespace": "other", "verb": "get"}}),

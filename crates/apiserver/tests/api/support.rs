@@ -54,6 +54,23 @@ pub(crate) async fn cluster() -> Cluster {
 /// A cluster with settings of its own.
 pub(crate) async fn cluster_with(access: Access) -> Cluster {
     let directory = tempfile::tempdir().expect("a temporary folder");
+    let store = Arc::new(Embedded::open(Options::new(directory.path().join("store"))).expect("a store"));
+    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
+    std::fs::create_dir(directory.path().join("scratch")).expect("a folder");
+    let cluster = start(access, directory, store, clock).await;
+    let account = json!({"metadata": {"name": "default"}});
+    let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    cluster
+}
+
+/// Another server over the same store.
+pub(crate) async fn again_with(cluster: Cluster, access: Access) -> Cluster {
+    let Cluster { directory, store, clock, .. } = cluster;
+    start(access, directory, store, clock).await
+}
+
+async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: Arc<ManualClock>) -> Cluster {
     let authority = Arc::new(Authority::load_or_create(directory.path(), "test").expect("an authority"));
     let tokens = TokenIssuer::load_or_create(directory.path(), "https://kubernetes.default.svc").expect("an issuer");
     let tokens = Arc::new(tokens);
@@ -67,8 +84,6 @@ pub(crate) async fn cluster_with(access: Access) -> Cluster {
             valid_for: Duration::from_secs(3600),
         })
         .expect("a certificate");
-    let store = Arc::new(Embedded::open(Options::new(directory.path().join("store"))).expect("a store"));
-    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
     let config = Config {
         store: store.clone(),
         authority: authority.clone(),
@@ -81,13 +96,8 @@ pub(crate) async fn cluster_with(access: Access) -> Cluster {
         readiness: Readiness::default(),
         scratch: directory.path().join("scratch"),
     };
-    std::fs::create_dir(&config.scratch).expect("a folder");
     let server = Server::start(config).await.expect("the server starts");
-    let cluster = Cluster { server, store, clock, authority, tokens, directory };
-    let account = json!({"metadata": {"name": "default"}});
-    let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
-    assert_eq!(made.code, 201, "{made:?}");
-    cluster
+    Cluster { server, store, clock, authority, tokens, directory }
 }
 
 pub(crate) fn admin() -> User {
