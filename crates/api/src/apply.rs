@@ -8,7 +8,7 @@
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::description::{Schema, builtin};
+use crate::description::Schema;
 
 mod conflict;
 mod created;
@@ -56,6 +56,11 @@ pub enum Error {
     Conflicts(Conflicts),
 }
 
+/// Merges `applied` into `live` by the schema of their kind. Nobody's ownership changes.
+pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Value {
+    walk::merge(live, applied, schema)
+}
+
 /// Applies `applied` to `live` and returns the new object with its `managedFields`.
 ///
 /// `applied` should be pruned. The result equals `live` if the apply changes nothing: then nothing
@@ -78,7 +83,11 @@ pub fn apply(
     }
     reset(&mut applied, schema, manager.subresource);
     let mut owned = walk::field_set(&applied, schema).map_err(|problem| {
-        let kind = schema.definition().and_then(|it| it.kind).map(|kind| kind.to_string()).unwrap_or_default();
+        let kind = schema
+            .definition()
+            .and_then(|it| it.kind.as_ref())
+            .map(|kind| kind.borrowed().to_string())
+            .unwrap_or_default();
         let name = |field| applied.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
         let name = [name("namespace"), name("name")].join("/");
         let name = name.trim_start_matches('/');
@@ -157,8 +166,7 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, schema: Schema<'_>, m
 
 /// Fields that a write to this subresource cannot change.
 fn reset(applied: &mut Value, schema: Schema<'_>, subresource: &str) {
-    let resource = schema.definition().and_then(|it| it.kind).and_then(|kind| builtin().resource_of_kind(kind));
-    let has_status = resource.is_some_and(|resource| resource.subresource("status").is_some());
+    let has_status = schema.definition().is_some_and(|definition| definition.has_status);
     let Some(fields) = applied.as_object_mut() else { return };
     if subresource == "status" {
         fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));

@@ -7,6 +7,7 @@
 //! publish it, [`schema`] holds objects against it, [`patch`] and [`mod@apply`] merge by it.
 
 pub mod apply;
+pub mod custom;
 pub mod decode;
 pub mod description;
 pub mod discovery;
@@ -17,6 +18,7 @@ pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod resources;
 pub mod schema;
 pub mod selector;

@@ -91,7 +91,7 @@ fn message_of(kind: GroupVersionKind<'_>) -> Option<&'static table::Message> {
     const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
     let table = table::builtin();
     if let Some(definition) = builtin().definition_of_kind(kind) {
-        return table.message(definition.name);
+        return table.message(&definition.name);
     }
     // Options and Status belong to every group.
     match kind.kind {

@@ -19,6 +19,7 @@ mod configuration;
 mod discovery;
 mod encryption;
 mod endpoint;
+mod extensions;
 mod fairness;
 mod health;
 mod heartbeats;
@@ -34,6 +35,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod webhook_client;
 
 pub use access::Access;
 pub use body::{Body, BoxError, empty, full};

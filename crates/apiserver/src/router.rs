@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Request, Response, Uri};
-use portolan_api::description::builtin;
+use portolan_api::description::Description;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 
@@ -17,7 +17,7 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
-use crate::{authentication, authorization, backup, discovery, health, resources, respond};
+use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
@@ -43,8 +43,8 @@ impl Asked {
     }
 
     /// What the request is counted under.
-    pub(crate) fn label(&self) -> Label {
-        Label::of(self.info.as_ref())
+    pub(crate) fn label(&self, description: &Description) -> Label {
+        Label::of(self.info.as_ref(), description)
     }
 }
 
@@ -102,6 +102,7 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
 /// Finds out who asks.
 async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Status> {
     server.authorizer.refresh().await?;
+    server.extensions.refresh().await?;
     authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await
 }
 
@@ -169,14 +170,16 @@ async fn routed(
     let permitted = authorization::permitted(server, user, info).await;
     note(record, &permitted);
     permitted?;
-    let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
-    let strategy = resources::strategy(resource.group, resource.name);
+    let description = server.extensions.description();
+    let description = &*description;
+    let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let strategy = extensions::strategy_of(resource);
     let delivery = match peer {
         Peer::Trusted(_) => Delivery::Shared,
         Peer::Tls { .. } => Delivery::Copied,
     };
     let headers = &parts.headers;
-    let call = Call { server, resource, strategy, info, query, headers, user, now, delivery };
+    let call = Call { server, description, resource, strategy, info, query, headers, user, now, delivery };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,12 +24,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::audit::Auditor;
 use crate::authentication::Authenticator;
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
 use crate::encryption::EncryptedStore;
+use crate::extensions::Extensions;
 use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
@@ -83,15 +85,19 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 
 /// The API server.
 pub struct Server {
+    /// Itself, for answers that outlive their request.
+    pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
     pub(crate) audiences: Vec<String>,
+    pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
     pub(crate) ways: Ways,
     pub(crate) auditor: Option<Arc<Auditor>>,
     pub(crate) fairness: Option<Fairness>,
     /// The store again, if it encrypts.
     pub(crate) encrypted: Option<Arc<EncryptedStore>>,
+    pub(crate) extensions: Extensions,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -133,9 +139,12 @@ impl Server {
         if audiences.is_empty() {
             audiences.push(config.tokens.issuer().to_owned());
         }
+        let extensions = Extensions::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),
             authenticator,
@@ -145,6 +154,7 @@ impl Server {
             auditor,
             fairness,
             encrypted,
+            extensions,
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -175,7 +185,8 @@ impl Server {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let asked = router::Asked::of(request.method(), request.uri());
-        let label = asked.label();
+        let label = asked.label(&self.extensions.description());
+        let _in_flight = self.metrics.begin(request.method());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
             Ok(response) => response,

@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/errors`.
 
+use std::borrow::Cow;
+
 use portolan_api::field;
 use serde_json::{Map, Value, json};
 
@@ -14,11 +16,12 @@ pub struct Status(Box<Fields>);
 #[derive(Debug, Clone)]
 struct Fields {
     code: u16,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     details: Map<String, Value>,
     continue_token: Option<String>,
     headers: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
 }
 
 impl Status {
@@ -26,12 +29,32 @@ impl Status {
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self(Box::new(Fields {
             code,
-            reason,
+            reason: Cow::Borrowed(reason),
             message: message.into(),
             details: Map::new(),
             continue_token: None,
             headers: Vec::new(),
+            warnings: Vec::new(),
         }))
+    }
+
+    /// What somebody else (a webhook) answers: the reason may be any word, or none.
+    pub(crate) fn told(code: u16, reason: &str, message: String, details: Map<String, Value>) -> Self {
+        let mut status = Self::new(code, "", message);
+        status.0.reason = Cow::Owned(reason.to_owned());
+        status.0.details = details;
+        status
+    }
+
+    /// Adds texts for the client's `Warning` headers.
+    pub(crate) fn warning(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings.extend(warnings);
+        self
+    }
+
+    /// Texts for the client's `Warning` headers.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// The HTTP code.
@@ -40,8 +63,8 @@ impl Status {
     }
 
     /// The machine-readable reason.
-    pub fn reason(&self) -> &'static str {
-        self.0.reason
+    pub fn reason(&self) -> &str {
+        &self.0.reason
     }
 
     /// The text for people.
@@ -70,6 +93,17 @@ impl Status {
         self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
     }
 
+    /// Adds a cause of which there is nothing to say but its text.
+    pub(crate) fn because_of(self, message: &str) -> Self {
+        self.detail("causes", vec![json!({"message": message})])
+    }
+
+    /// The same with another code and reason.
+    pub(crate) fn as_reason(mut self, code: u16, reason: &'static str) -> Self {
+        (self.0.code, self.0.reason) = (code, reason.into());
+        self
+    }
+
     /// Says which object it is about.
     pub(crate) fn about(self, target: &Target<'_>, name: &str) -> Self {
         let with_name = if name.is_empty() { self } else { self.detail("name", name) };
@@ -83,8 +117,11 @@ impl Status {
         let fields = &self.0;
         let mut object = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": fields.message, "reason": fields.reason, "code": fields.code,
+            "message": fields.message, "code": fields.code,
         });
+        if !fields.reason.is_empty() {
+            object["reason"] = fields.reason.as_ref().into();
+        }
         if let Some(token) = &fields.continue_token {
             object["metadata"]["continue"] = token.as_str().into();
         }

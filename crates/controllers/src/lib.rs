@@ -5,9 +5,11 @@
 //! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
 
 mod account_token;
+mod bootstrap_token;
 mod certificates;
 mod cluster_role;
 mod context;
+mod definition;
 mod deployment;
 mod driver;
 mod endpoints;
@@ -39,10 +41,12 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let context = Context::new(config);
     let mut tasks = TaskGroup::default();
     tasks.spawn("replica set controller", replica_set::run(context.clone(), shutdown.clone()));
+    tasks.spawn("definition controller", definition::run(context.clone(), shutdown.clone()));
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
     tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
     tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
     tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));

@@ -39,9 +39,7 @@ impl PublicKeys {
     pub fn verify(&self, token: &str, algorithms: &[String]) -> Result<Map<String, Value>, Unaccepted> {
         let header = decode_header(token).map_err(|error| Error::Token(error.to_string()))?;
         let name = format!("{:?}", header.alg);
-        if matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
-            || !algorithms.iter().any(|accepted| *accepted == name)
-        {
+        if matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) || !algorithms.contains(&name) {
             return Err(Error::Token(format!("it is signed with {name}, which is not accepted")).into());
         }
         let mut validation = Validation::new(header.alg);

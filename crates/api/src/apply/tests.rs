@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::description::GroupVersionKind;
+use crate::description::builtin;
 
 fn manager(name: &'static str) -> Manager<'static> {
     Manager { name, api_version: "apps/v1", subresource: "", now: Timestamp::UNIX_EPOCH }

@@ -20,7 +20,7 @@ pub(super) fn parts<'a>(value: &'a Value, schema: Option<Schema<'_>>) -> Parts<'
     match (schema, value) {
         (Some(schema), _) if schema.is_atomic() => Parts::Whole,
         (Some(_), Value::Object(fields)) => Parts::Object(fields),
-        (Some(_), Value::Array(items)) => Parts::List(items),
+        (Some(schema), Value::Array(items)) if *schema.list_type() != ListType::Atomic => Parts::List(items),
         _ => Parts::Whole,
     }
 }
@@ -29,16 +29,16 @@ pub(super) fn parts<'a>(value: &'a Value, schema: Option<Schema<'_>>) -> Parts<'
 fn element_of(item: &Value, schema: Option<Schema<'_>>) -> Option<String> {
     let ListType::Map(keys) = schema?.list_type() else { return Some(format!("v:{item}")) };
     // Most lists are told apart by the names of their items.
-    if let ([key], Some(Value::String(name))) = (&keys[..], keys.first().and_then(|key| item.get(*key)))
+    if let ([key], Some(Value::String(name))) = (&keys[..], keys.first().and_then(|key| item.get(&**key)))
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_'))
     {
         return Some(["k:{\"", key, "\":\"", name, "\"}"].concat());
     }
     let mut values = Map::new();
     for key in keys {
-        match item.get(*key).filter(|value| !value.is_null()) {
-            Some(value) => values.insert((*key).to_owned(), value.clone()),
-            None => default_key(key).and_then(|default| values.insert((*key).to_owned(), default)),
+        match item.get(&**key).filter(|value| !value.is_null()) {
+            Some(value) => values.insert(key.to_string(), value.clone()),
+            None => default_key(key).and_then(|default| values.insert(key.to_string(), default)),
         };
     }
     (!values.is_empty()).then(|| format!("k:{}", Value::Object(values)))

@@ -38,7 +38,7 @@ pub fn apply(document: &mut Value, patch: &Value, schema: Schema<'_>) -> Result<
 struct Rules<'a> {
     schema: Option<Schema<'a>>,
     strategy: PatchStrategy,
-    key: Option<&'static str>,
+    key: Option<&'a str>,
 }
 
 impl<'a> Rules<'a> {

@@ -120,10 +120,10 @@ fn examples() -> Vec<(&'static Resource, Value, Vec<u8>)> {
     let Ok(folder) = std::env::var("PORTOLAN_KUBERNETES_FIXTURES") else { return Vec::new() };
     let folder = PathBuf::from(folder);
     let others = ["apiextensions.k8s.io", "apiregistration.k8s.io", "registry.portolan.dev"];
-    let resources = builtin().resources().filter(|resource| !others.contains(&resource.group));
+    let resources = builtin().resources().filter(|resource| !others.contains(&&*resource.group));
     resources
         .map(|resource| {
-            let group = if resource.group.is_empty() { "core" } else { resource.group };
+            let group = if resource.group.is_empty() { "core" } else { &*resource.group };
             let read = |form: &str| {
                 let file = folder.join(format!("{group}.{}.{}.{form}", resource.version, resource.kind));
                 std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
@@ -178,7 +178,7 @@ proptest! {
     fn garbage_never_panics(garbage: Vec<u8>, kind in 0_usize..200) {
         let resources: Vec<&Resource> = builtin().resources().collect();
         let resource = resources[kind % resources.len()];
-        let envelope = bytes(1, [bytes(1, resource.group_version_kind().api_version()), bytes(2, resource.kind)].concat());
+        let envelope = bytes(1, [bytes(1, resource.group_version_kind().api_version()), bytes(2, resource.kind.as_bytes())].concat());
         let raw = bytes(2, &garbage[..garbage.len().min(100)]);
         let _ = decode(&[MAGIC.to_vec(), envelope, raw].concat(), None, &Limits::default());
         let _ = decode(&[MAGIC, &garbage].concat(), Some(resource.group_version_kind()), &Limits::default());

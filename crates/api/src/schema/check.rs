@@ -86,9 +86,9 @@ impl Checker {
     /// `structure` is the name of the innermost object with known fields, as the messages want it.
     fn value(&mut self, value: &Value, schema: Schema<'_>, place: &Place<'_>, structure: &str) {
         match (schema.r#type(), value) {
-            (Type::Any, _) | (_, Value::Null) => {}
+            (Type::Any | Type::Dynamic, _) | (_, Value::Null) => {}
             (Type::Struct(_), Value::Object(fields)) => {
-                let structure = schema.definition().map_or("", |definition| short_name(definition.name));
+                let structure = schema.definition().map_or("", |definition| short_name(&definition.name));
                 for (name, value) in fields {
                     let place = Place::Field(place, name);
                     match schema.field(name) {
@@ -180,7 +180,7 @@ fn short_name(definition: &str) -> &str {
 /// The name of a type in upstream's source.
 fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
     match r#type {
-        Type::Any => "interface {}".into(),
+        Type::Any | Type::Dynamic => "interface {}".into(),
         Type::String | Type::Time | Type::MicroTime => "string".into(),
         Type::Bytes => "[]uint8".into(),
         Type::Boolean => "bool".into(),
@@ -188,8 +188,8 @@ fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
         Type::Int64 => "int64".into(),
         Type::Number => "float64".into(),
         Type::Quantity => "resource.Quantity".into(),
-        Type::Struct(_) => {
-            let name = schema.definition().map_or("", |definition| definition.name);
+        Type::Struct(_) | Type::Builtin(_) => {
+            let name = schema.definition().map_or("", |definition| &*definition.name);
             let start = name.rmatch_indices('.').nth(1).map_or(0, |(index, _)| index + 1);
             name[start..].to_owned()
         }

@@ -61,8 +61,8 @@ fn zero(r#type: &Type) -> Value {
         Type::Boolean => Value::Bool(false),
         Type::Int32 | Type::Int64 | Type::IntOrString | Type::Number => Value::from(0),
         Type::Quantity => Value::from("0"),
-        Type::Struct(_) | Type::Map(_) => Value::Object(Map::new()),
-        Type::Any | Type::Time | Type::MicroTime | Type::List(_) => Value::Null,
+        Type::Struct(_) | Type::Builtin(_) | Type::Map(_) => Value::Object(Map::new()),
+        Type::Any | Type::Dynamic | Type::Time | Type::MicroTime | Type::List(_) => Value::Null,
     }
 }
 

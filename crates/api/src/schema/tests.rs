@@ -122,8 +122,8 @@ fn published_examples_have_no_findings() {
     assert!(folder.is_dir(), "PORTOLAN_KUBERNETES_FIXTURES is not a folder: {}", folder.display());
     // Groups that are not part of the published examples.
     let others = ["apiextensions.k8s.io", "apiregistration.k8s.io", "registry.portolan.dev"];
-    for resource in builtin().resources().filter(|resource| !others.contains(&resource.group)) {
-        let group = if resource.group.is_empty() { "core" } else { resource.group };
+    for resource in builtin().resources().filter(|resource| !others.contains(&&*resource.group)) {
+        let group = if resource.group.is_empty() { "core" } else { &*resource.group };
         let file = folder.join(format!("{group}.{}.{}.json", resource.version, resource.kind));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut value: Value = serde_json::from_str(&text).expect("the example is JSON");

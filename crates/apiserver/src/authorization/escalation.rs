@@ -16,7 +16,7 @@ pub(crate) async fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> 
         return Ok(());
     }
     let same = |field: &str| old.is_some_and(|old| is_same(&old[field], &new[field]));
-    match call.resource.name {
+    match &*call.resource.name {
         "roles" | "clusterroles" => {
             if same("rules") && same("aggregationRule") {
                 return Ok(());
@@ -41,7 +41,7 @@ fn is_same(old: &Value, new: &Value) -> bool {
 
 async fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     let name = metadata::text(new, "name");
-    if may(call, "escalate", call.resource.name, call.namespace(), name).await {
+    if may(call, "escalate", &call.resource.name, call.namespace(), name).await {
         return Ok(());
     }
     covered(call, name, &rules(&new["rules"]))?;

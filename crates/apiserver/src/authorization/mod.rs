@@ -73,7 +73,7 @@ enum Way {
     AlwaysDeny,
     Node,
     Rbac,
-    Webhook(webhook::AccessReviewer),
+    Webhook(Box<webhook::AccessReviewer>),
 }
 
 /// All ways, in order.
@@ -88,7 +88,7 @@ impl Ways {
                 Mode::AlwaysDeny => Way::AlwaysDeny,
                 Mode::Node => Way::Node,
                 Mode::Rbac => Way::Rbac,
-                Mode::Webhook(settings) => Way::Webhook(webhook::AccessReviewer::new(settings)?),
+                Mode::Webhook(settings) => Way::Webhook(Box::new(webhook::AccessReviewer::new(settings)?)),
             })
         });
         ways.collect::<Result<_, _>>().map(Self)
@@ -165,24 +165,63 @@ impl Decision {
 
 /// Whether a user may do something.
 pub(crate) async fn decide(server: &Server, user: &User, action: Action<'_>) -> Decision {
-    if user.is_in(bootstrap::MASTERS) {
-        return Decision::Allowed(String::new());
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for way in &server.ways.0 {
-        let decision = match (way, action) {
-            (Way::Node, Action::Resource(info)) => node::decide(&server.authorizer, user, info),
-            (Way::Rbac, _) => server.authorizer.decide(user, action),
-            (Way::Webhook(webhook), _) => webhook.decide(user, action, server.config.clock.now()).await,
-            (Way::AlwaysAllow, _) => Decision::Allowed(String::new()),
-            (Way::AlwaysDeny, _) | (Way::Node, Action::Path { .. }) => Decision::NoOpinion(String::new()),
+    let mut reasons = match first_decision(server, user, action) {
+        Ok(decision) => return decision,
+        Err(Undecided { reasons, asked }) if asked == server.ways.0.len() => return no_opinion(reasons),
+        Err(Undecided { reasons, .. }) => reasons,
+    };
+    // A webhook stands among the ways: everything from it on may have to wait.
+    let webhook = server.ways.0.iter().position(|way| matches!(way, Way::Webhook(_))).unwrap_or_default();
+    for way in &server.ways.0[webhook..] {
+        let decision = match way {
+            Way::Webhook(webhook) => webhook.decide(user, action, server.config.clock.now()).await,
+            way => decided_by(way, server, user, action),
         };
         match decision {
-            Decision::NoOpinion(reason) if reason.is_empty() => {}
             Decision::NoOpinion(reason) => reasons.push(reason),
             decision => return decision,
         }
     }
+    no_opinion(reasons)
+}
+
+/// The same without those who would have to be asked over the network: they have no opinion.
+pub(crate) fn decide_now(server: &Server, user: &User, action: Action<'_>) -> Decision {
+    first_decision(server, user, action).unwrap_or_else(|undecided| no_opinion(undecided.reasons))
+}
+
+/// Nobody before the first webhook decided.
+struct Undecided {
+    reasons: Vec<String>,
+    asked: usize,
+}
+
+fn first_decision(server: &Server, user: &User, action: Action<'_>) -> Result<Decision, Undecided> {
+    if user.is_in(bootstrap::MASTERS) {
+        return Ok(Decision::Allowed(String::new()));
+    }
+    let mut undecided = Undecided { reasons: Vec::new(), asked: 0 };
+    for way in server.ways.0.iter().take_while(|way| !matches!(way, Way::Webhook(_))) {
+        undecided.asked += 1;
+        match decided_by(way, server, user, action) {
+            Decision::NoOpinion(reason) => undecided.reasons.push(reason),
+            decision => return Ok(decision),
+        }
+    }
+    Err(undecided)
+}
+
+fn decided_by(way: &Way, server: &Server, user: &User, action: Action<'_>) -> Decision {
+    match (way, action) {
+        (Way::Node, Action::Resource(info)) => node::decide(&server.authorizer, user, info),
+        (Way::Rbac, _) => server.authorizer.decide(user, action),
+        (Way::AlwaysAllow, _) => Decision::Allowed(String::new()),
+        _ => Decision::NoOpinion(String::new()),
+    }
+}
+
+fn no_opinion(mut reasons: Vec<String>) -> Decision {
+    reasons.retain(|reason| !reason.is_empty());
     Decision::NoOpinion(reasons.join("\n"))
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Failed(pub(super) &'static str);
 pub(super) struct Key(Arc<Made>);
 
 enum Made {
-    Gcm(LessSafeKey),
-    Cbc { encrypting: PaddedBlockEncryptingKey, decrypting: PaddedBlockDecryptingKey },
+    Gcm(Box<LessSafeKey>),
+    Cbc { encrypting: Box<PaddedBlockEncryptingKey>, decrypting: Box<PaddedBlockDecryptingKey> },
     Secretbox(Box<XSalsa20Poly1305>),
 }
 
@@ -44,7 +44,7 @@ impl Key {
             32 => &AES_256_GCM,
             _ => return None,
         };
-        Some(Self(Arc::new(Made::Gcm(LessSafeKey::new(UnboundKey::new(algorithm, bytes).ok()?)))))
+        Some(Self(Arc::new(Made::Gcm(Box::new(LessSafeKey::new(UnboundKey::new(algorithm, bytes).ok()?))))))
     }
 
     /// 16, 24 or 32 bytes.
@@ -56,8 +56,8 @@ impl Key {
             _ => return None,
         };
         let key = || UnboundCipherKey::new(algorithm, bytes).ok();
-        let encrypting = PaddedBlockEncryptingKey::cbc_pkcs7(key()?).ok()?;
-        let decrypting = PaddedBlockDecryptingKey::cbc_pkcs7(key()?).ok()?;
+        let encrypting = Box::new(PaddedBlockEncryptingKey::cbc_pkcs7(key()?).ok()?);
+        let decrypting = Box::new(PaddedBlockDecryptingKey::cbc_pkcs7(key()?).ok()?);
         Some(Self(Arc::new(Made::Cbc { encrypting, decrypting })))
     }
 

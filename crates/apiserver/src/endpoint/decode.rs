@@ -2,8 +2,8 @@
 
 use http::header;
 use portolan_api::decode::{self, Decoded, Limits};
-use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::{protobuf, schema};
+use portolan_api::description::GroupVersionKind;
+use portolan_api::{custom, protobuf, schema};
 use serde_json::Value;
 
 use super::Call;
@@ -65,12 +65,22 @@ impl Call<'_> {
         duplicates: Vec<String>,
     ) -> Result<Vec<String>, Status> {
         let validation = self.field_validation()?;
-        let Some(place) = builtin().schema(kind) else { return Ok(Vec::new()) };
-        let findings = schema::check_at(object, place);
-        if let Some(refusal) = findings.refusal(kind) {
-            return Err(Status::bad_request(refusal));
-        }
-        let mut problems = findings.unknown;
+        let definition = self.resource.custom.as_ref().filter(|_| kind == self.kind());
+        let mut problems = match definition {
+            // Values are held against the schema of a definition later, when defaults are in place.
+            Some(definition) => {
+                let unknown = custom::prune(object, definition.root());
+                unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect()
+            }
+            None => {
+                let Some(place) = self.schema_of(kind) else { return Ok(Vec::new()) };
+                let findings = schema::check_at(object, place);
+                if let Some(refusal) = findings.refusal(kind) {
+                    return Err(Status::bad_request(refusal));
+                }
+                findings.unknown
+            }
+        };
         problems.extend(duplicates);
         if validation == FieldValidation::Strict
             && let Some(text) = schema::strict_decoding_error(&problems)
@@ -79,7 +89,11 @@ impl Call<'_> {
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
-        schema::prune(object, place);
+        if definition.is_none()
+            && let Some(place) = self.schema_of(kind)
+        {
+            schema::prune(object, place);
+        }
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
@@ -119,7 +133,7 @@ fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decode
 }
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.
-pub(super) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
+pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
     let Some(fields) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is unrecognized: it is not a JSON object"));
     };

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
-use super::present::{Presenter, columns_of, partial};
+use super::present::{Presenter, partial};
 use super::select::{ReadAt, Selection, list_options};
 use crate::body::{Body, BoxError};
 use crate::negotiate::View;
@@ -89,12 +89,12 @@ impl Call<'_> {
     /// What stands before and behind the items.
     fn frame_of(&self, view: View, metadata: &Value) -> (Bytes, Bytes) {
         let (kind, api_version, items, columns) = match view {
-            View::Whole => (format!("{}List", self.resource.kind), self.kind().api_version(), "items", None),
+            View::Whole => (self.resource.list_kind.clone().into_owned(), self.kind().api_version(), "items", None),
             View::Metadata { version } => {
                 ("PartialObjectMetadataList".into(), format!("meta.k8s.io/{version}"), "items", None)
             }
             View::Table { version, .. } => {
-                ("Table".into(), format!("meta.k8s.io/{version}"), "rows", Some(columns_of(self.strategy)))
+                ("Table".into(), format!("meta.k8s.io/{version}"), "rows", Some(self.strategy.column_definitions()))
             }
         };
         let (kind, api_version) = (json!(kind), json!(api_version));
@@ -165,7 +165,7 @@ impl Call<'_> {
             page.revision = answer.revision;
             revision = Some(answer.revision);
             let last_read = answer.entries.last().map(|entry| entry.key.clone());
-            let entries = self.current_all(answer.entries)?;
+            let entries = self.converted(self.current_all(answer.entries)?).await?;
             if everything && page.entries.is_empty() {
                 page.entries = entries;
             } else {

@@ -76,7 +76,9 @@ impl Call<'_> {
     }
 
     fn counts_generations(&self) -> bool {
-        self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&self.resource.name)
+        self.strategy.counts_generations().unwrap_or_else(|| {
+            self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&&*self.resource.name)
+        })
     }
 
     /// Keeps what an update may not touch. Fails if it names another object.
@@ -125,7 +127,7 @@ impl Call<'_> {
             return;
         }
         let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
-        if new.get("spec") != old.get("spec") {
+        if self.strategy.is_new_generation(new, old) {
             of(new).insert("generation".into(), (generation + 1).into());
         }
     }

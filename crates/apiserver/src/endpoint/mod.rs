@@ -9,13 +9,14 @@ pub(crate) mod metadata;
 mod names;
 mod patch;
 mod present;
+mod requester;
 mod select;
 mod update;
 mod watch;
 mod write;
 
 use http::{HeaderMap, Response};
-use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_api::description::{Description, GroupVersionKind, Resource, Schema, builtin};
 use portolan_base::Timestamp;
 use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
@@ -27,9 +28,9 @@ use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
 use crate::strategy::{Context, Strategy};
-use crate::{resources, storage, subresource};
+use crate::{extensions, respond, storage, subresource};
 
-pub(crate) use decode::{Input, parse};
+pub(crate) use decode::{Input, expect_kind, parse};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
 pub(crate) use update::Changed;
@@ -39,8 +40,10 @@ pub(crate) use write::Written;
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a Server,
-    pub(crate) resource: &'static Resource,
-    pub(crate) strategy: &'static dyn Strategy,
+    /// The API as it was described when the request came.
+    pub(crate) description: &'a Description,
+    pub(crate) resource: &'a Resource,
+    pub(crate) strategy: &'a dyn Strategy,
     pub(crate) info: &'a Info,
     pub(crate) query: &'a Query,
     pub(crate) headers: &'a HeaderMap,
@@ -61,25 +64,30 @@ pub(crate) enum Delivery {
 impl<'a> Call<'a> {
     /// The same request for an object of another resource: how subresources and the server itself
     /// act on objects that the URL does not name.
-    pub(crate) fn on(&self, resource: &'static Resource, info: &'a Info) -> Call<'a> {
-        Call { resource, info, strategy: resources::strategy(resource.group, resource.name), ..*self }
+    pub(crate) fn on(&self, resource: &'a Resource, info: &'a Info) -> Call<'a> {
+        Call { resource, info, strategy: extensions::strategy_of(resource), ..*self }
     }
 
-    pub(crate) fn target(&self) -> Target<'static> {
-        Target { group: self.resource.group, resource: self.resource.name }
+    pub(crate) fn target(&self) -> Target<'a> {
+        Target { group: &self.resource.group, resource: &self.resource.name }
     }
 
-    pub(crate) fn kind(&self) -> GroupVersionKind<'static> {
+    pub(crate) fn kind(&self) -> GroupVersionKind<'a> {
         self.resource.group_version_kind()
     }
 
     /// The kind of what is sent and answered, which for some subresources is their own.
-    pub(crate) fn body_kind(&self) -> GroupVersionKind<'static> {
-        self.resource.subresource(&self.info.subresource).map_or_else(|| self.kind(), |found| found.kind)
+    pub(crate) fn body_kind(&self) -> GroupVersionKind<'a> {
+        self.resource.subresource(&self.info.subresource).map_or_else(|| self.kind(), |found| found.kind.borrowed())
+    }
+
+    /// The schema of a kind: of the request's own, or of one that is built in.
+    pub(crate) fn schema_of(&self, kind: GroupVersionKind<'_>) -> Option<Schema<'a>> {
+        if kind == self.kind() { self.resource.schema() } else { builtin().schema(kind) }
     }
 
     pub(crate) fn key(&self, name: &str) -> bytes::Bytes {
-        storage::key(self.resource.group, self.resource.name, self.namespace(), name)
+        storage::key(&self.resource.group, &self.resource.name, self.namespace(), name)
     }
 
     /// Namespace of the objects; empty for a resource without.
@@ -123,12 +131,21 @@ impl<'a> Call<'a> {
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Entry>>, Status> {
         let range = KeyRange::key(self.key(name));
         let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
-        answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()
+        let current = answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()?;
+        Ok(self.converted(current.into_iter().collect()).await?.pop())
     }
 }
 
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let mut response = served(call, body).await?;
+    if let Some(warning) = call.deprecation() {
+        respond::add_warnings(&mut response, &[warning.to_owned()]);
+    }
+    Ok(response)
+}
+
+async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {

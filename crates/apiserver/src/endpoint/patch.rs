@@ -1,7 +1,6 @@
 //! Patching an object.
 
 use http::Response;
-use portolan_api::description::builtin;
 use portolan_api::{apply, patch};
 use serde_json::Value;
 
@@ -58,8 +57,9 @@ impl Call<'_> {
             JSON_PATCH => patch::json::apply(&mut new, patch).map_err(|error| self.patch_error(error))?,
             MERGE_PATCH => patch::merge::apply(&mut new, patch),
             _ => {
-                let schema = builtin()
-                    .schema(kind)
+                let schema = self
+                    .schema_of(kind)
+                    .filter(|_| self.resource.custom.is_none() || kind != self.kind())
                     .ok_or_else(|| Status::unsupported_media_type(content_type, &[JSON_PATCH, MERGE_PATCH]))?;
                 patch::strategic::apply(&mut new, patch, schema).map_err(|error| self.patch_error(error))?;
             }
@@ -121,8 +121,8 @@ impl Call<'_> {
 
     fn applied(&self, live: Option<&Value>, applied: &Value) -> Result<Value, Status> {
         let kind = self.kind();
-        let schema = builtin()
-            .schema(kind)
+        let schema = self
+            .schema_of(kind)
             .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
         let api_version = kind.api_version();
         let manager = apply::Manager {

@@ -5,16 +5,16 @@ use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_store::{Entry, KeyRange, Revision};
 
 use super::Call;
+use crate::extensions::StrategyOf;
 use crate::status::Status;
 use crate::storage;
-use crate::strategy::Strategy;
 
 /// Label and field selectors of a request.
 #[derive(Clone)]
 pub(super) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
-    strategy: &'static dyn Strategy,
+    strategy: StrategyOf,
 }
 
 impl Selection {
@@ -78,11 +78,11 @@ impl Call<'_> {
             .map_err(|error| Status::bad_request(error.to_string()))?;
         for term in &fields.terms {
             let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-                || self.strategy.selectable_fields().contains(&term.field.as_str());
+                || self.strategy.knows_field(&term.field);
             if !known {
-                let kind = self.resource.kind;
+                let kind = &*self.resource.kind;
                 let text = match self.strategy.selectable_fields() {
-                    [] => format!(
+                    [] if self.resource.custom.is_none() => format!(
                         "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                         term.field
                     ),
@@ -92,7 +92,7 @@ impl Call<'_> {
                 return Err(Status::bad_request(text));
             }
         }
-        let (group, resource) = (self.resource.group, self.resource.name);
+        let (group, resource) = (&*self.resource.group, &*self.resource.name);
         let mut namespace = self.namespace().to_owned();
         if self.resource.is_namespaced() && namespace.is_empty() {
             namespace = fields.required("metadata.namespace").unwrap_or_default().to_owned();
@@ -110,7 +110,7 @@ impl Call<'_> {
         } else {
             KeyRange::prefix(storage::prefix(group, resource, &namespace))
         };
-        Ok((Selection { labels, fields, strategy: self.strategy }, range))
+        Ok((Selection { labels, fields, strategy: StrategyOf::new(self.resource) }, range))
     }
 
     /// The `resourceVersion` of the query.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use portolan_api::encoded;
+use portolan_api::{custom, encoded};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
@@ -22,8 +22,10 @@ use super::present::{self, Columns, Presenter};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
+use crate::extensions::convert;
 use crate::negotiate::View;
 use crate::respond;
+use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
@@ -49,7 +51,7 @@ impl Call<'_> {
         let timeout = self.watch_timeout()?;
         let mut pending = VecDeque::new();
         let mut source = WatchBody {
-            kind: self.resource.kind,
+            kind: self.resource.kind.clone().into_owned(),
             api_version: self.kind().api_version(),
             presenter: self.presenter(),
             clock: self.server.config.clock.clone(),
@@ -62,6 +64,14 @@ impl Call<'_> {
             watch: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
             draining: Box::pin(self.server.draining.clone().cancelled_owned()),
+            replaced: self
+                .resource
+                .custom
+                .as_ref()
+                .map(|custom| Box::pin(self.server.extensions.replaced(&custom.definition).cancelled_owned())),
+            custom: self.resource.custom.clone(),
+            converting: None,
+            server: self.server.this.clone(),
         };
         let after = match (initial, requested) {
             (false, Some(revision)) => revision,
@@ -71,7 +81,7 @@ impl Call<'_> {
                 }
                 let state = RangeRequest { range: range.clone(), revision: None, limit: 0 };
                 let state = self.server.store().range(state).await?;
-                for entry in &self.current_all(state.entries)? {
+                for entry in &self.converted(self.current_all(state.entries)?).await? {
                     if !source.selection.selects(entry) {
                         continue;
                     }
@@ -141,7 +151,7 @@ impl Call<'_> {
 
 /// Encodes the events of a watch while they are sent.
 struct WatchBody {
-    kind: &'static str,
+    kind: String,
     api_version: String,
     presenter: Presenter,
     clock: Arc<dyn Clock>,
@@ -154,6 +164,12 @@ struct WatchBody {
     watch: Option<Watch>,
     deadline: Pin<Box<Sleep>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Ends when the definition of a custom resource says something else: the client comes back for that.
+    replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    custom: Option<Arc<custom::Version>>,
+    /// Events that are being brought into the version that is watched; what comes after them waits.
+    converting: Option<Pin<Box<dyn Future<Output = Result<Vec<Event>, Status>> + Send>>>,
+    server: Weak<Server>,
 }
 
 impl WatchBody {
@@ -161,6 +177,10 @@ impl WatchBody {
     fn take(&mut self, item: WatchItem) -> Result<bool, Status> {
         match item {
             WatchItem::Events(events) => {
+                if let Some(custom) = self.custom.as_ref().filter(|custom| !convert::passes(custom, &events)) {
+                    self.converting = Some(Box::pin(convert::events(self.server.clone(), custom.clone(), events)));
+                    return Ok(true);
+                }
                 for event in &events {
                     let frames = self.event(event)?;
                     self.pending.extend(frames.into_iter().flatten());
@@ -174,8 +194,22 @@ impl WatchBody {
                 }
                 Ok(true)
             }
-            WatchItem::Lagged | WatchItem::Closed => Ok(false),
+            WatchItem::Lagged => {
+                // Clients begin anew when they are told that their place in history is gone.
+                let gone = Status::expired("the watch did not keep up with the changes: list again");
+                self.pending.push_back(error_frame(&gone)?);
+                Ok(false)
+            }
+            WatchItem::Closed => Ok(false),
         }
+    }
+
+    fn converted(&mut self, events: &[Event]) -> Result<(), Status> {
+        for event in events {
+            let frames = self.event(event)?;
+            self.pending.extend(frames.into_iter().flatten());
+        }
+        Ok(())
     }
 
     /// The frames of an event, if the watcher is to see it.
@@ -348,6 +382,18 @@ impl http_body::Body for WatchBody {
             if let Some(frame) = this.pending.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(frame))));
             }
+            if let Some(converting) = &mut this.converting {
+                let Poll::Ready(converted) = converting.as_mut().poll(context) else { return Poll::Pending };
+                this.converting = None;
+                match converted.and_then(|events| this.converted(&events)) {
+                    Ok(()) => continue,
+                    Err(status) => {
+                        this.watch = None;
+                        this.pending.extend(error_frame(&status).ok());
+                        continue;
+                    }
+                }
+            }
             let Some(watch) = &mut this.watch else { return Poll::Ready(None) };
             match watch.poll_next(context) {
                 Poll::Ready(Some(item)) => match this.take(item) {
@@ -358,7 +404,8 @@ impl http_body::Body for WatchBody {
                 Poll::Ready(None) => this.watch = None,
                 Poll::Pending => {
                     let over = this.deadline.as_mut().poll(context).is_ready()
-                        || this.draining.as_mut().poll(context).is_ready();
+                        || this.draining.as_mut().poll(context).is_ready()
+                        || this.replaced.as_mut().is_some_and(|replaced| replaced.as_mut().poll(context).is_ready());
                     if !over {
                         return Poll::Pending;
                     }

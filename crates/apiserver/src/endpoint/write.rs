@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::{Schema, builtin};
+use portolan_api::description::Schema;
 use portolan_api::{apply, field};
-use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
+use portolan_store::{Compare, Entry, KeyRange, Operation, RangeRequest, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
+use crate::admission::Charge;
+use crate::request::Target;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
-use crate::{authorization, fairness};
+use crate::{authorization, extensions, fairness};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -83,9 +85,25 @@ impl<'a> Call<'a> {
         name: &str,
         stored: Bytes,
         expected: Revision,
+        charge: Option<Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        self.apply(key.clone(), expected, Operation::Put { key, value: stored, lease: None }).await
+        let stored = self.to_storage(stored).await?;
+        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease: None };
+        let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
+        for _ in 0..ATTEMPTS {
+            if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge)).await? {
+                return Ok(Ok(revision));
+            }
+            let range = KeyRange::key(key.clone());
+            let found = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
+            if found.entries.first().map_or(Revision(0), |entry| entry.mod_revision) != expected {
+                return Ok(Err(Moved));
+            }
+            // It was a quota that moved.
+            charge.renew(self.server).await?.map_err(|why| Status::forbidden(&self.target(), name, &why))?;
+        }
+        Err(Status::modified(&Target { group: "", resource: "resourcequotas" }, ""))
     }
 
     /// Removes an object if its key is still at `expected`.
@@ -96,7 +114,7 @@ impl<'a> Call<'a> {
         expected: Revision,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }).await?;
+        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }, None).await?;
         if removed.is_ok() {
             self.server.heartbeats.forget(&self.key(name));
         }
@@ -111,9 +129,17 @@ impl<'a> Call<'a> {
         key: Bytes,
         expected: Revision,
         operation: Operation,
+        charge: Option<&Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
-        let compare = vec![Compare::ModRevision { key, equals: expected }];
-        let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
+        let mut compare = vec![Compare::ModRevision { key, equals: expected }];
+        let mut success = vec![operation];
+        if let Some(charge) = charge {
+            charge.add_to(&mut compare, &mut success);
+        }
+        let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
+        if answer.succeeded && self.resource.group == extensions::GROUP {
+            self.server.extensions.expect(answer.revision);
+        }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
@@ -123,12 +149,15 @@ impl<'a> Call<'a> {
         if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
             self.server.authorizer.expect_pod(answer.revision);
         }
+        if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
+            self.server.admission.expect(&self.resource.name, answer.revision);
+        }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
-        Status::invalid(self.resource.group, self.resource.kind, metadata::text(object, "name"), errors)
+        Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
 
     /// Who writes, for `managedFields`.
@@ -169,7 +198,7 @@ impl<'a> Call<'a> {
     }
 
     fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
-        let Some(schema) = builtin().schema(self.kind()) else { return Ok(None) };
+        let Some(schema) = self.resource.schema() else { return Ok(None) };
         let name = self.manager()?;
         let api_version = self.kind().api_version();
         let manager = apply::Manager {

@@ -207,18 +207,18 @@ mod tests {
     #[test]
     fn seats_come_back_and_full_queues_refuse() {
         let level = level(2, 1);
-        let first = level.admit(&("s", "a"));
-        let second = level.admit(&("s", "a"));
+        let first = level.admit(&("schema", "a"));
+        let second = level.admit(&("schema", "a"));
         assert!(matches!((&first, &second), (Admission::Now(_), Admission::Now(_))));
         let waiting: Vec<_> = (0..4).map(|_| later(&level, "a")).collect();
-        assert!(matches!(level.admit(&("s", "a")), Admission::Full));
+        assert!(matches!(level.admit(&("schema", "a")), Admission::Full));
         assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4 });
         // Those who no longer wait give way.
         drop(waiting);
         drop(first);
         drop(second);
         assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0 });
-        assert!(matches!(level.admit(&("s", "a")), Admission::Now(_)));
+        assert!(matches!(level.admit(&("schema", "a")), Admission::Now(_)));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
+mod admission_registration;
+mod apiextensions;
+mod apiregistration;
 mod apps;
 mod at;
 mod autoscaling;
@@ -32,15 +35,27 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "configmaps") => &core::config_map::ConfigMap,
         ("", "endpoints") => &core::endpoints::Endpoints,
         ("" | "events.k8s.io", "events") => &core::event::Event,
+        ("", "limitranges") => &core::limit_range::LimitRange,
         ("", "namespaces") => &core::namespace::Namespace,
         ("", "nodes") => &core::node::Node,
         ("", "persistentvolumeclaims") => &core::persistent_volume_claim::PersistentVolumeClaim,
         ("", "persistentvolumes") => &core::persistent_volume::PersistentVolume,
         ("", "pods") => &core::pod::Pod,
         ("", "replicationcontrollers") => &core::replication_controller::ReplicationController,
+        ("", "resourcequotas") => &core::resource_quota::ResourceQuota,
         ("", "secrets") => &core::secret::Secret,
         ("", "serviceaccounts") => &core::service_account::ServiceAccount,
         ("", "services") => &core::service::Service,
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
+            &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: true }
+        }
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
+            &admission_registration::webhook_configuration::WebhookConfiguration { is_mutating: false }
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            &apiextensions::custom_resource_definition::CustomResourceDefinition
+        }
+        ("apiregistration.k8s.io", "apiservices") => &apiregistration::api_service::ApiService,
         ("apps", "controllerrevisions") => &apps::controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &apps::daemon_set::DaemonSet,
         ("apps", "deployments") => &apps::deployment::Deployment,

@@ -9,7 +9,7 @@ use crate::respond;
 use crate::status::Status;
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let Input { object, warnings } = call.input(body).await?;
+    let Input { object, mut warnings } = call.input(body).await?;
     let name = metadata::text(&object, "name");
     if !name.is_empty() && name != call.info.name {
         return Err(Status::bad_request(format!(
@@ -18,7 +18,8 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         )));
     }
     let options = DeleteOptions::from_value(call, &object["deleteOptions"])?;
-    call.delete_object(&options).await?;
+    super::admitted(call, object, options.dry_run, &mut warnings).await?;
+    call.delete_object(&options, None).await?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     let mut response = respond::json(201, &success);
     respond::add_warnings(&mut response, &warnings);

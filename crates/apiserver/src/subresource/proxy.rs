@@ -31,7 +31,7 @@ struct Backend {
 
 pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Result<Response<Body>, Status> {
     let uri = request.uri().clone();
-    let backend = match (call.resource.name, call.info.subresource.as_str()) {
+    let backend = match (&*call.resource.name, call.info.subresource.as_str()) {
         ("pods", "proxy") => pod_port(call, &uri).await?,
         ("services", "proxy") => service_port(call, &uri).await?,
         ("nodes", "proxy") => node_port(call, &uri).await?,

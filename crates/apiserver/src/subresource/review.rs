@@ -16,14 +16,14 @@ use crate::status::Status;
 
 /// Whether objects of the resource are questions.
 pub(crate) fn is_review(call: &Call<'_>) -> bool {
-    matches!(call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
+    matches!(&*call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
 }
 
 /// Answers a question.
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let Input { mut object, warnings } = call.input(body).await?;
     let spec = &object["spec"];
-    object["status"] = match call.resource.name {
+    object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
         "selfsubjectaccessreviews" => {
             check(call, spec)?;
@@ -62,7 +62,7 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
     Ok(response)
 }
 
-fn user_info(user: &User) -> Value {
+pub(crate) fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = user.uid.as_str().into();
@@ -151,7 +151,11 @@ fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
             }
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(call.resource.group, call.resource.kind, "", &errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&call.resource.group, &call.resource.kind, "", &errors))
+    }
 }
 
 /// The part of a collection that a question is about.

@@ -57,7 +57,7 @@ fn scaled(call: &Call<'_>, old: &Value, wanted: &Value) -> Result<Changed, Statu
 }
 
 /// The scale of an object.
-fn scale_of(object: &Value) -> Value {
+pub(crate) fn scale_of(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",

@@ -51,8 +51,13 @@ async fn every_provider_hides_a_secret_from_the_disk_and_from_nobody_else() {
         assert_eq!(password(&cluster, "s").await, "aHVudGVyMg==");
         let list = cluster.get(&format!("{SECRETS}?labelSelector=a%3Db&fieldSelector=type%3DOpaque")).await;
         assert_eq!(list.body["items"][0]["data"]["password"], "aHVudGVyMg==");
-        let frame = watch.into_body().frame().await.expect("one").expect("arrives").into_data().expect("data");
-        assert!(String::from_utf8_lossy(&frame).contains("aHVudGVyMg=="), "{frame:?}");
+        // An event comes in pieces.
+        let (mut body, mut event) = (watch.into_body(), String::new());
+        while !event.ends_with('\n') {
+            let frame = body.frame().await.expect("one").expect("arrives").into_data().expect("data");
+            event.push_str(&String::from_utf8_lossy(&frame));
+        }
+        assert!(event.contains("aHVudGVyMg=="), "{event}");
         let patch = json!({"data": {"more": "eA=="}}).to_string();
         let patched = cluster.ask("PATCH", &format!("{SECRETS}/s"), "application/merge-patch+json", &patch).await;
         assert_eq!(patched.body["data"]["more"], "eA==");

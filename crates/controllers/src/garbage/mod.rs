@@ -29,6 +29,14 @@ struct Kind {
     objects: MetadataInformer,
 }
 
+/// Whether a kind counts only once its objects are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Synced,
+    /// A kind that has just come has hardly any, and may go before they are known.
+    No,
+}
+
 struct Controller {
     context: Context,
     /// By the path of the collection.
@@ -42,7 +50,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
     // Without a complete view nothing may be deleted, so this comes before the loop.
     let start = async {
-        while let Err(error) = controller.discover().await {
+        while let Err(error) = controller.discover(Wait::Synced).await {
             tracing::warn!("garbage collection waits for discovery: {}", chain(&error));
             tokio::time::sleep(backoff.jittered()).await;
         }
@@ -63,7 +71,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         }
         let mut changes = definitions.changes();
         while changes.changed().await.is_ok() {
-            if let Err(error) = controller.discover().await {
+            if let Err(error) = controller.discover(Wait::No).await {
                 tracing::warn!("garbage collection misses new kinds for now: {}", chain(&error));
             }
         }
@@ -76,7 +84,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 
 impl Controller {
     /// Begins to follow kinds that are not followed yet.
-    async fn discover(&self) -> Result<(), Error> {
+    async fn discover(&self, wait: Wait) -> Result<(), Error> {
         let resources = self.context.client.discover().await?;
         for resource in resources {
             let collectable = ["list", "watch", "delete"].iter().all(|verb| resource.can(verb));
@@ -91,7 +99,9 @@ impl Controller {
                 resource: resource.resource.clone(),
                 scope: resource.scope,
             });
-            objects.synced().await;
+            if wait == Wait::Synced {
+                objects.synced().await;
+            }
             self.kinds.write().insert(id.clone(), Arc::new(Kind { resource, objects: objects.clone() }));
             let graph = self.graph.clone();
             objects.feed_encoded(&self.queue, move |object| {

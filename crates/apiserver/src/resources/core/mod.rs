@@ -3,6 +3,7 @@
 pub(crate) mod config_map;
 pub(crate) mod endpoints;
 pub(crate) mod event;
+pub(crate) mod limit_range;
 pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod persistent_volume;
@@ -12,6 +13,7 @@ mod pod_row;
 pub(crate) mod pod_template;
 mod pod_update;
 pub(crate) mod replication_controller;
+pub(crate) mod resource_quota;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;

@@ -1,0 +1,5 @@
+//! Who decides about writes.
+
+mod client_config;
+mod rules;
+pub(crate) mod webhook_configuration;
