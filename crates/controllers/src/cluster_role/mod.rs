@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_role_has_the_rules_of_its_parts_each_once() {
-        let parts = vec![
+        let parts = [
             role("b", json!({"to-sum": "true"}), &["list", "get"], ""),
             role("a", json!({"to-sum": "true"}), &["get"], ""),
             role("other", json!({}), &["delete"], ""),
