@@ -25,7 +25,7 @@ const TABLE: [(&str, u8, &[&str]); 29] = [
     ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),
     ("health", 3, &["base", "api", "catalog", "client"]),
-    ("registrar", 3, &["base", "api", "catalog", "client"]),
+    ("registrar", 3, &["base", "api", "catalog", "client", "identity"]),
     ("registry", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-consul", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),

@@ -22,7 +22,7 @@ pub use columns::{Column, cell};
 pub use default::default;
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
 pub use json_path::JsonPath;
-pub use names::{Conflict, conflict, is_established, is_terminating, set as set_condition, settle};
+pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::prune;
 pub use structural::problems as structural_problems;

@@ -13,6 +13,7 @@ pub mod description;
 pub mod discovery;
 pub mod encoded;
 pub mod field;
+mod go_text;
 pub mod int_or_string;
 pub mod openapi;
 pub mod patch;
@@ -25,3 +26,6 @@ pub mod selector;
 pub mod time;
 pub mod typed;
 pub mod validation;
+pub mod yaml;
+
+pub use go_text::go_text;

@@ -19,6 +19,7 @@ mod configuration;
 mod discovery;
 mod encryption;
 mod endpoint;
+mod event_leases;
 mod extensions;
 mod fairness;
 mod health;
@@ -35,6 +36,7 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod transcode;
 mod webhook_client;
 
 pub use access::Access;

@@ -133,7 +133,7 @@ impl Info {
         let namespaced = first == "namespaces" && rest.len() >= 2 && !matches!(rest[1].as_ref(), "status" | "finalize");
         let mut rest = rest.into_iter();
         if namespaced {
-            info.namespace = rest.next()?.into_owned();
+            info.namespace = rest.next().filter(|namespace| !namespace.is_empty())?.into_owned();
             info.resource = rest.next()?.into_owned();
         } else {
             info.resource = first.into_owned();
@@ -146,6 +146,10 @@ impl Info {
         }
         if first_is_namespace(&info) {
             info.namespace.clone_from(&info.name);
+        }
+        // No name has a slash, however it is written.
+        if [&info.namespace, &info.resource, &info.name, &info.subresource].iter().any(|part| part.contains('/')) {
+            return None;
         }
         info.verb = verb(method, &info, query, watch_path)?;
         if matches!(info.verb, "list" | "watch" | "deletecollection") {

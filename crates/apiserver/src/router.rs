@@ -17,6 +17,7 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
+use crate::transcode::Wanted;
 use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
@@ -71,6 +72,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 /// Answers a request.
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
+    let wanted = Wanted::of(request.headers(), &asked.query);
     let (parts, body) = request.into_parts();
     let now = server.config.clock.now();
     let requester = admit(server, &parts, &peer, now).await;
@@ -96,7 +98,7 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
             }
         }
     };
-    if is_head { response.map(|_| empty()) } else { response }
+    if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }
 }
 
 /// Finds out who asks.
@@ -164,7 +166,7 @@ async fn routed(
     let user = requester.user();
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return plain(server, user, &parts, query, record).await;
+        return Box::pin(plain(server, user, &parts, query, record)).await;
     };
     server.authorizer.refresh_reach(user, info).await?;
     let permitted = authorization::permitted(server, user, info).await;
@@ -190,7 +192,8 @@ async fn routed(
         });
     }
     if crate::subresource::is_stream(info) {
-        return crate::subresource::stream(&call, Request::from_parts(parts.clone(), body)).await;
+        let request = Request::from_parts(parts.clone(), body);
+        return Box::pin(crate::subresource::stream(&call, request)).await;
     }
     endpoint::serve(&call, body).await
 }

@@ -31,6 +31,7 @@ use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
 use crate::encryption::EncryptedStore;
+use crate::event_leases::EventLeases;
 use crate::extensions::Extensions;
 use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
@@ -98,6 +99,7 @@ pub struct Server {
     /// The store again, if it encrypts.
     pub(crate) encrypted: Option<Arc<EncryptedStore>>,
     pub(crate) extensions: Extensions,
+    pub(crate) event_leases: EventLeases,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -155,6 +157,7 @@ impl Server {
             fairness,
             encrypted,
             extensions,
+            event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,

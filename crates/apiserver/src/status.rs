@@ -90,7 +90,11 @@ impl Status {
 
     /// Adds a cause.
     pub(crate) fn because(self, reason: &str, message: &str, field: &str) -> Self {
-        self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
+        let mut cause = json!({"reason": reason, "message": message});
+        if !field.is_empty() {
+            cause["field"] = field.into();
+        }
+        self.detail("causes", vec![cause])
     }
 
     /// Adds a cause of which there is nothing to say but its text.
@@ -220,14 +224,10 @@ impl Status {
 
     /// 415.
     pub fn unsupported_media_type(given: &str, supported: &[&str]) -> Self {
+        tracing::debug!(given, "a body of an unknown type");
         let supported = supported.join(", ");
-        let message = if given.is_empty() {
-            format!("the body of the request was in an unknown format - accepted media types include: {supported}")
-        } else {
-            format!(
-                "the body of the request was in an unknown format ({given}) - accepted media types include: {supported}"
-            )
-        };
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {supported}");
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -256,19 +256,21 @@ impl Status {
         if group.is_empty() { status } else { status.detail("group", group) }
     }
 
-    /// 429: others come first.
-    pub fn too_many_requests() -> Self {
-        let text = "Too many requests, please try again later.";
-        let mut status = Self::new(429, "TooManyRequests", text).detail("retryAfterSeconds", 1);
-        status.0.headers.push(("retry-after", "1".into()));
-        status
-    }
-
     /// 500: our fault. The cause is logged where it happened, not told.
     pub fn internal(message: impl Into<String>) -> Self {
         let message = message.into();
         let text = format!("Internal error occurred: {message}");
         Self::new(500, "InternalError", text).detail("causes", vec![json!({"message": message})])
+    }
+
+    /// 429: not now; `retry_seconds` 0 says nothing about when.
+    pub(crate) fn too_many_requests(message: &str, retry_seconds: u64) -> Self {
+        let mut status = Self::new(429, "TooManyRequests", message);
+        if retry_seconds > 0 {
+            status = status.detail("retryAfterSeconds", retry_seconds);
+            status.0.headers.push(("retry-after", retry_seconds.to_string()));
+        }
+        status
     }
 
     /// 503: try again later.

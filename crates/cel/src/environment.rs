@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::check;
 use crate::error::EvaluationError;
+use crate::estimate::{self, Estimate};
 use crate::evaluate::{self, Bindings};
 use crate::parser;
 use crate::plan::Node;
@@ -80,6 +81,12 @@ impl Program {
     /// The type of its value.
     pub fn ty(&self) -> &Type {
         &self.root.ty
+    }
+
+    /// What it costs at least and at most, going by the schemas of the variables in the environment that it was
+    /// compiled in.
+    pub fn estimate(&self, environment: &Environment) -> Estimate {
+        estimate::estimate(&self.root, environment)
     }
 
     /// Evaluates it. What that cost is taken from the budget, whether it succeeds or not.

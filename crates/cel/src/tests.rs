@@ -4,6 +4,7 @@ mod compile;
 mod cost;
 mod libraries;
 mod objects;
+mod properties;
 mod values;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod cluster_role;
 mod context;
 mod definition;
 mod deployment;
+mod disruption;
 mod driver;
 mod endpoints;
 mod garbage;
@@ -19,8 +20,11 @@ mod meta;
 mod namespace;
 mod node_lifecycle;
 mod pod_garbage;
+mod registry_mirror;
 mod replica_set;
+mod resource_quota;
 mod service_account;
+mod volume_protection;
 
 pub use context::{Config, Keys, NodeTimes};
 
@@ -49,10 +53,14 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
     tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
     tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));
+    tasks.spawn("registry mirror", registry_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
     tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));
     tasks.spawn("garbage collector", garbage::run(context.clone(), shutdown.clone()));
     tasks.spawn("node lifecycle controller", node_lifecycle::run(context.clone(), shutdown.clone()));
+    tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
+    tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
+    tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {
         () = shutdown.requested() => {}

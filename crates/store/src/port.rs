@@ -214,9 +214,9 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The version before, if there was one.
     pub previous: Option<Arc<Entry>>,
-    /// Room for one derived encoding, made by the first watcher that needs it and shared by the
+    /// Room for derived encodings, each made by the first watcher that needs it and shared by the
     /// rest. The store never reads or fills it.
-    pub encoded: OnceLock<Bytes>,
+    pub encoded: [OnceLock<Bytes>; 2],
 }
 
 /// Which changes to deliver.

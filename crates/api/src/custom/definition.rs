@@ -49,6 +49,7 @@ pub struct Definition {
     pub terminating: bool,
     /// The whole object, encoded.
     source: Bytes,
+    storage_root: OnceLock<Node>,
 }
 
 /// How objects get from one version to another.
@@ -152,6 +153,7 @@ impl Definition {
             since,
             terminating: names::is_terminating(object),
             source: source.clone(),
+            storage_root: OnceLock::new(),
         });
         let served = versions.iter().enumerate().filter(|(_, version)| version["served"] == true);
         served.map(|(place, version)| Arc::new(definition.resource(place, version, versions))).collect()
@@ -207,6 +209,21 @@ impl Definition {
                 derived: OnceLock::new(),
             })),
         }
+    }
+
+    /// The schema of the version in which objects are stored, whether it is served or not.
+    pub fn storage_root(&self) -> &Node {
+        self.storage_root.get_or_init(|| {
+            let object = self.object();
+            let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+            let storage = versions.into_iter().find(|version| version["storage"] == true);
+            storage.map(|version| Node::read(&version["schema"]["openAPIV3Schema"])).unwrap_or_default()
+        })
+    }
+
+    fn object(&self) -> Value {
+        // It was stored by the server, so it is JSON.
+        serde_json::from_slice(&self.source).unwrap_or_default()
     }
 
     /// Its name with the name of a version: changes whenever what it says does.
@@ -272,8 +289,7 @@ impl Version {
 
     /// This version as the definition has it: `spec.versions[...]`.
     pub fn source(&self) -> Value {
-        // It was stored by the server, so it is JSON.
-        let mut object: Value = serde_json::from_slice(&self.definition.source).unwrap_or_default();
+        let mut object = self.definition.object();
         object["spec"]["versions"].get_mut(self.place).map(Value::take).unwrap_or_default()
     }
 

@@ -13,29 +13,40 @@ pub struct Conflict {
     pub message: String,
 }
 
-/// The first name of `wanted` (a `spec.names`) that one of the other definitions of its group has.
-pub fn conflict<'a>(wanted: &Value, others: impl Iterator<Item = &'a Definition> + Clone) -> Option<Conflict> {
-    let text = |name: &str| wanted[name].as_str().unwrap_or_default();
+/// The names of `wanted` (a `spec.names`) that none of the other definitions of its group has, and why the rest is
+/// not to be had.
+pub fn accept<'a>(wanted: &Value, others: impl Iterator<Item = &'a Definition> + Clone) -> (Value, Option<Conflict>) {
+    let mut accepted = wanted.clone();
+    let mut conflict = None;
     let in_use = |reason, name: &str| Conflict { reason, message: format!("{name:?} is already in use") };
     let is_resource_name = |name: &str| {
         others.clone().any(|it| it.plural == name || it.singular == name || it.short_names.iter().any(|it| it == name))
     };
     let is_kind = |name: &str| others.clone().any(|it| it.kind == name || it.list_kind == name);
-    for (field, reason) in [("plural", "PluralConflict"), ("singular", "SingularConflict")] {
-        if is_resource_name(text(field)) {
-            return Some(in_use(reason, text(field)));
+    for (field, reason, of_kinds) in [
+        ("plural", "PluralConflict", false),
+        ("singular", "SingularConflict", false),
+        ("shortNames", "ShortNamesConflict", false),
+        ("kind", "KindConflict", true),
+        ("listKind", "ListKindConflict", true),
+    ] {
+        let names: Vec<&str> = match &wanted[field] {
+            Value::String(name) => vec![name],
+            Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+            _ => continue,
+        };
+        let taken = names.into_iter().find(|name| if of_kinds { is_kind(name) } else { is_resource_name(name) });
+        let Some(name) = taken else { continue };
+        conflict = Some(in_use(reason, name));
+        if let Some(accepted) = accepted.as_object_mut() {
+            match field {
+                // These two are always there.
+                "plural" | "kind" => accepted.insert(field.to_owned(), "".into()),
+                _ => accepted.remove(field),
+            };
         }
     }
-    let short_names = wanted["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    if let Some(name) = short_names.clone().find(|name| is_resource_name(name)) {
-        return Some(in_use("ShortNamesConflict", name));
-    }
-    for (field, reason) in [("kind", "KindConflict"), ("listKind", "ListKindConflict")] {
-        if is_kind(text(field)) {
-            return Some(in_use(reason, text(field)));
-        }
-    }
-    None
+    (accepted, conflict)
 }
 
 fn condition<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
@@ -53,12 +64,13 @@ pub fn is_terminating(object: &Value) -> bool {
 }
 
 /// Writes into a definition's status which names it has got, and whether it is served.
-pub fn settle(object: &mut Value, conflict: Option<&Conflict>, now: &str) {
-    let names = object["spec"]["names"].clone();
+pub fn settle(object: &mut Value, (names, conflict): (Value, Option<Conflict>), now: &str) {
     let was_established = is_established(object);
-    match conflict {
+    if conflict.is_none() || !was_established {
+        object["status"]["acceptedNames"] = names;
+    }
+    match &conflict {
         None => {
-            object["status"]["acceptedNames"] = names;
             set(object, "NamesAccepted", true, "NoConflicts", "no conflicts found", now);
             if !was_established {
                 let text = "the initial names have been accepted";
@@ -68,7 +80,6 @@ pub fn settle(object: &mut Value, conflict: Option<&Conflict>, now: &str) {
         Some(conflict) => {
             set(object, "NamesAccepted", false, conflict.reason, &conflict.message, now);
             if !was_established {
-                object["status"]["acceptedNames"] = json!({"plural": "", "kind": ""});
                 set(object, "Established", false, "NotAccepted", "not all names are accepted", now);
             }
         }

@@ -99,8 +99,10 @@ impl Found {
                 .iter()
                 .map(|allowed| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned))
                 .collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            self.errors.push(field::Error::not_supported(&at(path), value.clone(), &names));
+            let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            // In the order of the definition.
+            let error = field::Error::not_supported(&at(path), value.clone(), &[]);
+            self.errors.push(field::Error { detail: format!("supported values: {}", names.join(", ")), ..error });
         }
         if let Value::Object(fields) = value {
             self.fields(path, fields, old, node);

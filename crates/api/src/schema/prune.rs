@@ -44,6 +44,17 @@ pub fn prune(value: &mut Value, schema: Schema<'_>) {
     }
 }
 
+/// Whether a value that is no object or list is in its one form already.
+pub(super) fn is_canonical(r#type: &Type, value: &Value) -> bool {
+    match (r#type, value) {
+        (Type::Quantity, Value::String(text)) => is_plainly_canonical(text),
+        (Type::Quantity, _) => false,
+        (Type::Time, Value::String(text)) => time::is_canonical(text),
+        (Type::MicroTime, Value::String(_)) => false,
+        _ => true,
+    }
+}
+
 fn prune_map(fields: &mut Map<String, Value>, schema: Schema<'_>) {
     let Some(values) = schema.values() else { return };
     for value in fields.values_mut() {

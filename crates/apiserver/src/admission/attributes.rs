@@ -120,11 +120,6 @@ impl<'a> Attributes<'a> {
         self.is(group, resource) && self.subresource().is_empty()
     }
 
-    /// The newest version that there is: the new object, or the old one if it is deleted.
-    pub(crate) fn object(&self) -> &Value {
-        if self.operation == Operation::Delete { self.old } else { &self.new }
-    }
-
     /// 403 about this object.
     pub(crate) fn forbidden(&self, why: &str) -> Status {
         Status::forbidden(&self.call.target(), &self.name, why)

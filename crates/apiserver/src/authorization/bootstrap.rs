@@ -205,6 +205,9 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "endpoints namespaces nodes pods services", READ),
             allow("- events.k8s.io", "events", "create patch update"),
             allow("discovery.k8s.io", "endpointslices", READ),
+            // Whoever registers from another machine is judged by the cluster's rules.
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
             allow(
                 "registry.portolan.dev",
                 "externalnodes externalnodes/status serviceinstances serviceinstances/status",

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::Response;
-use portolan_api::description::GroupVersionKind;
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::schema;
 use serde_json::{Value, json};
 
 use super::Call;
@@ -50,8 +51,15 @@ pub(crate) enum Deleted {
 impl DeleteOptions {
     /// Reads options, which may be in the body, the query or both (the query wins).
     pub(crate) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Self, Status> {
-        let body =
-            if bytes.iter().all(u8::is_ascii_whitespace) { Value::Null } else { call.decoded(bytes, KIND)?.value };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Self::from_value(call, &Value::Null);
+        }
+        let body = call.decoded(bytes, KIND)?.value;
+        // Values of a wrong type would else count as absent, and what they guard would be deleted.
+        let schema = builtin().definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+        if let Some(refusal) = schema.and_then(|schema| schema::check_at(&body, schema).refusal(KIND)) {
+            return Err(Status::bad_request(refusal));
+        }
         Self::from_value(call, &body)
     }
 
@@ -74,7 +82,8 @@ impl DeleteOptions {
         };
         let orphan = match query.get("orphanDependents") {
             "" => body["orphanDependents"].as_bool(),
-            text => Some(text == "true"),
+            // As upstream reads truth values: what is not false is true.
+            text => Some(!matches!(text.to_ascii_lowercase().as_str(), "false" | "0")),
         };
         let propagation = match (policy, orphan) {
             ("", None) => Propagation::Unset,
@@ -93,6 +102,11 @@ impl DeleteOptions {
                 )));
             }
         };
+        let wanted = body["dryRun"].as_array().filter(|values| values.iter().any(|value| *value != "All"));
+        if let Some(values) = wanted {
+            let values = Value::Array(values.clone());
+            return Err(invalid(format!("dryRun: Unsupported value: {values}: supported values: \"All\"")));
+        }
         let dry_run = call.is_dry_run()? || body["dryRun"].as_array().is_some_and(|values| !values.is_empty());
         let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
         Ok(Self {
@@ -184,7 +198,8 @@ impl Call<'_> {
         Err(Status::modified(&target, name))
     }
 
-    fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
+    /// Refuses if the object is not the one that shall be deleted.
+    pub(crate) fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
         let checks = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
         for (title, field, wanted) in checks {
             let found = metadata::text(object, field);

@@ -7,8 +7,11 @@ mod get;
 mod list;
 pub(crate) mod metadata;
 mod names;
+mod options;
+mod owners;
 mod patch;
 mod present;
+mod protobuf_list;
 mod requester;
 mod select;
 mod update;
@@ -17,22 +20,24 @@ mod write;
 
 use http::{HeaderMap, Response};
 use portolan_api::description::{Description, GroupVersionKind, Resource, Schema, builtin};
+use portolan_api::protobuf;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
 use std::sync::Arc;
 
 use crate::body::Body;
-use crate::negotiate::{self, View};
+use crate::negotiate::{self, Accepted, Answer, View};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
 use crate::strategy::{Context, Strategy};
 use crate::{extensions, respond, storage, subresource};
 
-pub(crate) use decode::{Input, expect_kind, parse};
+pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
+pub(crate) use patch::{Patch, apply_error};
 pub(crate) use update::Changed;
 pub(crate) use write::Written;
 
@@ -105,7 +110,15 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn view(&self) -> Result<View, Status> {
-        negotiate::view(self.headers, self.query)
+        Ok(self.accepted()?.view)
+    }
+
+    /// What the client accepts; only lists and watches need to know how it is encoded.
+    fn accepted(&self) -> Result<Accepted, Status> {
+        let in_protobuf = self.resource.custom.is_none() && protobuf::knows(self.body_kind());
+        let is_watch = self.info.verb == "watch";
+        let answer = if is_watch { Answer::Events { in_protobuf } } else { Answer::Document { in_protobuf } };
+        negotiate::accepted(self.headers, self.query, answer)
     }
 
     /// Whether nothing is to be kept.
@@ -146,6 +159,7 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 }
 
 async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    call.check_options()?;
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {
@@ -154,7 +168,7 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
         return match call.info.subresource.as_str() {
             // The whole object goes in and out; which half of it is written is the strategy's matter.
             "status" | "finalize" | "ephemeralcontainers" | "resize" | "approval" => whole(call, body).await,
-            _ => subresource::serve(call, body).await,
+            _ => Box::pin(subresource::serve(call, body)).await,
         };
     }
     // `PUT` of a collection and `POST` to an object are nothing.
@@ -162,22 +176,23 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     if !call.resource.allows(call.info.verb) || on_one == call.info.name.is_empty() && call.info.verb != "watch" {
         return Err(Status::method_not_allowed());
     }
+    // Boxed: otherwise every request would have to make room for the largest of them.
     match call.info.verb {
-        "list" => call.list().await,
-        "watch" => call.watch().await,
-        "create" if subresource::is_review(call) => subresource::review(call, body).await,
-        "create" => call.create(body).await,
-        "delete" => call.delete(body).await,
-        "deletecollection" => call.delete_collection(body).await,
+        "list" => Box::pin(call.list()).await,
+        "watch" => Box::pin(call.watch()).await,
+        "create" if subresource::is_review(call) => Box::pin(subresource::review(call, body)).await,
+        "create" => Box::pin(call.create(body)).await,
+        "delete" => Box::pin(call.delete(body)).await,
+        "deletecollection" => Box::pin(call.delete_collection(body)).await,
         _ => whole(call, body).await,
     }
 }
 
 async fn whole(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     match call.info.verb {
-        "get" => call.get().await,
-        "update" => call.update(body).await,
-        "patch" => call.patch(body).await,
+        "get" => Box::pin(call.get()).await,
+        "update" => Box::pin(call.update(body)).await,
+        "patch" => Box::pin(call.patch(body)).await,
         _ => Err(Status::method_not_allowed()),
     }
 }

@@ -7,6 +7,7 @@ use portolan_store::Entry;
 use serde_json::Value;
 
 use super::metadata;
+use super::owners::is_same_but_times;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes, Charge};
@@ -117,11 +118,8 @@ impl<'a> Call<'a> {
             if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
                 return Err(Status::modified(&self.target(), name));
             }
-            let (reservation, charge) = self.prepare(&mut new, &old, dry_run, &mut news).await?;
             self.keep_renewal(&old, &mut new);
-            if !tracked {
-                self.track(Some(&old), &mut new)?;
-            }
+            let (reservation, charge) = self.prepare(&mut new, &old, tracked, dry_run, &mut news).await?;
             if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation, charge).await? {
                 warnings.append(&mut news);
                 return Ok(written);
@@ -135,17 +133,26 @@ impl<'a> Call<'a> {
         &self,
         new: &mut Value,
         old: &Value,
+        tracked: bool,
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<(Reservation<'a>, Option<Charge>), Status> {
         let context = self.context();
         self.stamp_update(new, old)?;
-        if self.info.subresource == "binding" {
+        let is_binding = self.info.subresource == "binding";
+        if !is_binding {
+            self.strategy.default(new);
+        }
+        // Before admission: what the cluster changes belongs to nobody.
+        if !tracked {
+            self.track(Some(old), new)?;
+        }
+        if is_binding {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
             return Ok((self.reserve(new, Some(old))?, None));
         }
-        self.strategy.default(new);
-        let seen_old = if self.is_scale() { Cow::Owned(subresource::scale_of(old)) } else { Cow::Borrowed(old) };
+        let seen_old =
+            if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new);
@@ -154,6 +161,7 @@ impl<'a> Call<'a> {
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
         self.settle_definition(new);
+        self.keep_metadata(new, old);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
@@ -178,13 +186,13 @@ impl<'a> Call<'a> {
 
     /// What admission sees of an object: itself, or its scale.
     fn seen(&self, object: &mut Value) -> Value {
-        if self.is_scale() { subresource::scale_of(object) } else { object.take() }
+        if self.is_scale() { subresource::scale_of(self.resource, object) } else { object.take() }
     }
 
     /// Puts into an object what admission made of it.
     fn unseen(&self, seen: Value, object: &mut Value) {
         if self.is_scale() {
-            object["spec"]["replicas"].clone_from(&seen["spec"]["replicas"]);
+            subresource::set_replicas(self.resource, object, seen["spec"]["replicas"].clone());
         } else {
             *object = seen;
         }
@@ -213,6 +221,9 @@ impl<'a> Call<'a> {
         let is_same = stored == entry.value && !self.is_outdated(entry).await? && !self.is_stale(name).await;
         if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
+        }
+        if is_same_but_times(new, old) {
+            return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {
             let removed = self.remove(name, old, entry.mod_revision).await?;

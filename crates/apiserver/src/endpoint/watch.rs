@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use portolan_api::{custom, encoded};
+use portolan_api::{custom, encoded, protobuf};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
@@ -19,11 +19,12 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::present::{self, Columns, Presenter};
+use super::protobuf_list::{unwritable, value};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
 use crate::extensions::convert;
-use crate::negotiate::View;
+use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
 use crate::server::Server;
 use crate::status::Status;
@@ -39,11 +40,14 @@ const LIFETIME: Duration = Duration::from_secs(1800);
 /// Items that may wait for a slow watcher: a burst of a large deployment, but not for ever.
 const BUFFER: usize = 1024;
 
+/// Media type of events in protobuf.
+const IN_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 impl Call<'_> {
     pub(super) async fn watch(&self) -> Result<Response<Body>, Status> {
-        let view = self.view()?;
+        let Accepted { view, format } = self.accepted()?;
         let (selection, range) = self.selection()?;
         let bookmarks = self.query.is_true("allowWatchBookmarks");
         let initial = self.initial_events()?;
@@ -56,6 +60,7 @@ impl Call<'_> {
             presenter: self.presenter(),
             clock: self.server.config.clock.clone(),
             view,
+            format,
             selection,
             bookmarks,
             columns: Columns::Shown,
@@ -99,12 +104,13 @@ impl Call<'_> {
             Ok(watch) => source.watch = Some(watch),
             Err(Error::Compacted { requested, compacted }) => {
                 let gone = Status::expired(format!("too old resource version: {requested} ({compacted})"));
-                pending.push_back(error_frame(&gone)?);
+                pending.push_back(source.framed("ERROR", &gone.to_value())?);
             }
             Err(error) => return Err(error.into()),
         }
         source.pending = pending;
-        Ok(respond::with_body(200, respond::JSON, source.boxed_unsync()))
+        let content_type = if format == Format::Protobuf { IN_PROTOBUF } else { respond::JSON };
+        Ok(respond::with_body(200, content_type, source.boxed_unsync()))
     }
 
     /// Whether the watch begins with the state of the collection and says where that ends.
@@ -156,6 +162,7 @@ struct WatchBody {
     presenter: Presenter,
     clock: Arc<dyn Clock>,
     view: View,
+    format: Format,
     selection: Selection,
     bookmarks: bool,
     columns: Columns,
@@ -197,7 +204,8 @@ impl WatchBody {
             WatchItem::Lagged => {
                 // Clients begin anew when they are told that their place in history is gone.
                 let gone = Status::expired("the watch did not keep up with the changes: list again");
-                self.pending.push_back(error_frame(&gone)?);
+                let frame = self.framed("ERROR", &gone.to_value())?;
+                self.pending.push_back(frame);
                 Ok(false)
             }
             WatchItem::Closed => Ok(false),
@@ -244,17 +252,30 @@ impl WatchBody {
             (EventKind::Delete, Some(previous)) => &previous.value,
             _ => &event.entry.value,
         };
+        // Room 0 is for JSON, room 1 for protobuf.
         if self.view != View::Whole || self.delivery == Delivery::Shared {
             return self.frame(kind, value, revision);
         }
-        Ok(Frames::from(event.encoded.get_or_init(|| whole_frame(kind, value, revision)).clone()))
+        if self.format == Format::Protobuf {
+            let shared = &event.encoded[1];
+            if let Some(frame) = shared.get() {
+                return Ok(Frames::from(frame.clone()));
+            }
+            let frame = protobuf_frame(self.view, kind, value, revision)?;
+            return Ok(Frames::from(shared.get_or_init(|| frame).clone()));
+        }
+        Ok(Frames::from(event.encoded[0].get_or_init(|| whole_frame(kind, value, revision)).clone()))
     }
 
     fn frame(&mut self, kind: &'static str, value: &Bytes, revision: Revision) -> Result<Frames, Status> {
         if self.delivery == Delivery::Shared
+            && self.format == Format::Json
             && let Some(frames) = in_pieces(self.view, kind, value, revision)
         {
             return Ok(frames);
+        }
+        if self.format == Format::Protobuf {
+            return protobuf_frame(self.view, kind, value, revision).map(Frames::from);
         }
         if self.view == View::Whole {
             return Ok(whole_frame(kind, value, revision).into());
@@ -286,7 +307,18 @@ impl WatchBody {
                 })
             }
         };
-        Ok(framed("BOOKMARK", &encode(&object)?))
+        self.framed("BOOKMARK", &object)
+    }
+
+    /// An object that is not stored, as an event.
+    fn framed(&self, kind: &str, object: &Value) -> Result<Bytes, Status> {
+        match self.format {
+            Format::Protobuf => {
+                let object = protobuf::encode(object).map_err(|error| unwritable(&error))?;
+                Ok(protobuf::watch_frame(kind, &object).into())
+            }
+            Format::Json | Format::Yaml => Ok(framed(kind, &encode(object)?)),
+        }
     }
 }
 
@@ -304,8 +336,9 @@ fn encode(value: &Value) -> Result<Vec<u8>, Status> {
     serde_json::to_vec(value).map_err(|error| Status::internal(error.to_string()))
 }
 
-fn error_frame(status: &Status) -> Result<Bytes, Status> {
-    Ok(framed("ERROR", &encode(&status.to_value())?))
+fn protobuf_frame(view: View, kind: &str, stored: &[u8], revision: Revision) -> Result<Bytes, Status> {
+    let object = protobuf::encode(&value(view, stored, revision)?).map_err(|error| unwritable(&error))?;
+    Ok(protobuf::watch_frame(kind, &object).into())
 }
 
 const FRAME_OVERHEAD: usize = 64;
@@ -389,7 +422,8 @@ impl http_body::Body for WatchBody {
                     Ok(()) => continue,
                     Err(status) => {
                         this.watch = None;
-                        this.pending.extend(error_frame(&status).ok());
+                        let frame = this.framed("ERROR", &status.to_value());
+                        this.pending.extend(frame.ok());
                         continue;
                     }
                 }

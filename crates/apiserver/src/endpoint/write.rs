@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::Schema;
-use portolan_api::{apply, field};
+use portolan_api::field;
 use portolan_store::{Compare, Entry, KeyRange, Operation, RangeRequest, Revision, Txn};
 use serde_json::Value;
 
@@ -31,9 +30,6 @@ impl From<&Arc<Entry>> for Written {
 
 /// How often a write is tried again because another one came first.
 pub(super) const ATTEMPTS: usize = 8;
-
-/// Longest name of a field manager, as upstream.
-const MANAGER_LENGTH: usize = 128;
 
 /// Another write came first.
 #[derive(Debug)]
@@ -89,7 +85,11 @@ impl<'a> Call<'a> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
         let stored = self.to_storage(stored).await?;
-        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease: None };
+        let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
+            ("" | "events.k8s.io", "events") => Some(self.server.event_leases.lease(self.server.store()).await?),
+            _ => None,
+        };
+        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };
         let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
         for _ in 0..ATTEMPTS {
             if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge)).await? {
@@ -158,55 +158,5 @@ impl<'a> Call<'a> {
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
         Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
-    }
-
-    /// Who writes, for `managedFields`.
-    pub(super) fn manager(&self) -> Result<String, Status> {
-        let given = self.query.get("fieldManager");
-        if given.len() > MANAGER_LENGTH {
-            let message = format!("fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes");
-            return Err(Status::new(422, "Invalid", message));
-        }
-        if !given.is_empty() {
-            return Ok(given.to_owned());
-        }
-        let agent =
-            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
-        let mut name = agent.split('/').next().unwrap_or_default().to_owned();
-        let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-        name.truncate(end);
-        Ok(name)
-    }
-
-    /// Records in an object's `managedFields` who writes it.
-    pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
-        self.tracked(|schema, manager| apply::track_update(old, new, schema, manager)).map(drop)
-    }
-
-    /// Records who writes a new object: in its `managedFields` if it names managers itself, else
-    /// the list is returned encoded, to be stored with it.
-    pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
-        let names_managers = new.pointer("/metadata/managedFields").is_some_and(|given| !given.is_null());
-        let managers = self.tracked(|schema, manager| {
-            if !names_managers {
-                return apply::managers_of_new(new, schema, manager);
-            }
-            apply::track_update(None, new, schema, manager);
-            None
-        })?;
-        Ok(managers.flatten())
-    }
-
-    fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
-        let Some(schema) = self.resource.schema() else { return Ok(None) };
-        let name = self.manager()?;
-        let api_version = self.kind().api_version();
-        let manager = apply::Manager {
-            name: &name,
-            api_version: &api_version,
-            subresource: &self.info.subresource,
-            now: self.now,
-        };
-        Ok(Some(track(schema, &manager)))
     }
 }

@@ -1,6 +1,6 @@
 //! Custom resources between the version that is stored and the one that is asked for.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use portolan_api::custom::{self, Conversion};
@@ -38,6 +38,7 @@ impl Call<'_> {
                 object = converted.into_iter().next().unwrap_or_default();
             }
         }
+        custom::prune(&mut object, definition.storage_root());
         storage::encode(&object)
     }
 
@@ -132,7 +133,7 @@ pub(crate) async fn events(
         let entry = read_all(&server, &version, vec![event.entry.clone()]).await?.pop();
         let previous = read_all(&server, &version, event.previous.iter().cloned().collect()).await?.pop();
         let entry = entry.unwrap_or_else(|| event.entry.clone());
-        converted.push(Event { kind: event.kind, entry, previous, encoded: OnceLock::new() });
+        converted.push(Event { kind: event.kind, entry, previous, encoded: Default::default() });
     }
     Ok(converted)
 }

@@ -22,8 +22,8 @@ impl Call<'_> {
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let others = self.server.extensions.others(&text(&object["spec"]["group"]), &text(&object["metadata"]["name"]));
-        let conflict = custom::conflict(&object["spec"]["names"], others.iter().map(|other| &**other));
-        custom::settle(object, conflict.as_ref(), &time::format(self.now));
+        let accepted = custom::accept(&object["spec"]["names"], others.iter().map(|other| &**other));
+        custom::settle(object, accepted, &time::format(self.now));
     }
 
     /// Marks a definition whose deletion begins: its objects go first.

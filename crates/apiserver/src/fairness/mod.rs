@@ -113,7 +113,7 @@ impl Fairness {
         };
         let Some(seat) = seat else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Status::too_many_requests());
+            return Err(Status::too_many_requests("Too many requests, please try again later.", 1));
         };
         turn._seat = Some(seat);
         Ok(Some(turn))

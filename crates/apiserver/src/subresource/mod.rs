@@ -21,7 +21,7 @@ use crate::status::Status;
 
 pub(crate) use dial::NodeDialer;
 pub(crate) use review::{is_review, review, user_info};
-pub(crate) use scale::scale_of;
+pub(crate) use scale::{scale_of, set_replicas};
 
 /// Serves a subresource with an object of its own kind.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {

@@ -71,8 +71,8 @@ async fn a_node_reads_what_its_pods_refer_to_while_it_has_them() {
     let answer = cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review).await;
     assert_eq!(answer.body["status"]["allowed"], true, "{answer:?}");
     let uid = cluster.get(&format!("{PODS}/p")).await.body["metadata"]["uid"].clone();
-    let reference = json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid});
-    let bound = json!({"spec": {"boundObjectRef": reference}}).to_string();
+    let bound =
+        json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid}}}).to_string();
     let token = request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "application/json", &bound);
     assert_eq!(cluster.send(node("n1"), token).await.code, 201);
     cluster.delete(&format!("{PODS}/p"), json!({"gracePeriodSeconds": 0})).await;

@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
 use portolan_base::{ManualClock, Readiness};
 use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User};
-use portolan_store::Store;
 use portolan_store::embedded::{Embedded, Options};
+use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -148,6 +148,27 @@ impl Cluster {
         let made = self.create("/api/v1/namespaces/default/configmaps", body).await;
         assert_eq!(made.code, 201, "{made:?}");
         made
+    }
+
+    /// Writes a slice that says where a service is, past the checks that would refuse a loopback address.
+    pub(crate) async fn put_slice(&self, namespace: &str, name: &str, service: &str, port: u16) {
+        let labels = json!({"kubernetes.io/service-name": service});
+        let slice = json!({
+            "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels, "uid": "u"}, "addressType": "IPv4",
+            "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"port": port, "name": ""}],
+        });
+        let key = format!("/registry/discovery.k8s.io/endpointslices/{namespace}/{name}");
+        let put = Operation::Put { key: key.into(), value: slice.to_string().into(), lease: None };
+        let txn = Txn { compare: Vec::new(), success: vec![put], failure: Vec::new() };
+        self.store.txn(txn).await.expect("writes");
+    }
+
+    /// The lease that a key was written with.
+    pub(crate) async fn lease(&self, key: &'static str) -> Option<LeaseId> {
+        let request = RangeRequest { range: KeyRange::key(key), revision: None, limit: 1 };
+        let found = self.store.range(request).await.expect("reads").entries;
+        found.first().expect("it is there").lease
     }
 
     pub(crate) async fn compact(&self) {

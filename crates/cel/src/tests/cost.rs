@@ -1,5 +1,5 @@
 use super::{environment, object, schema};
-use crate::{Budget, EvaluationError, Value};
+use crate::{Budget, Estimate, EvaluationError, RULE_ESTIMATE_LIMIT, Value};
 
 fn cost(text: &str) -> u64 {
     let program = environment().compile(text).expect(text);
@@ -48,4 +48,43 @@ fn what_is_too_expensive_is_cancelled() {
     let cheap = environment().compile("1 + 1 == 2").expect("cheap");
     assert!(cheap.evaluate(&bindings, &mut budget).is_ok());
     assert!(cheap.evaluate(&bindings, &mut Budget::new(0)).is_err());
+}
+
+#[test]
+fn estimates_follow_the_bounds_of_schemas() {
+    let cases = [
+        ("true", 0, 0),
+        ("self.spec.replicas > 1", 4, 4),
+        ("has(self.spec.name)", 2, 2),
+        // At most ten characters.
+        ("self.spec.name == 'abc'", 3, 4),
+        ("self.spec.name.startsWith('abc')", 4, 4),
+        ("self.spec.name.matches('^[a-z]+$')", 5, 7),
+        ("self.spec.replicas > 1 && self.spec.replicas < 5", 4, 8),
+        ("self.spec.replicas > 1 ? self.spec.name == 'a' : true", 4, 8),
+        ("[1, 2, 3].all(x, x > 0)", 26, 26),
+        ("authorizer.group('').resource('pods').check('get').allowed()", 350_004, 350_004),
+    ];
+    for (text, min, max) in cases {
+        let environment = environment();
+        let estimate = environment.compile(text).expect(text).estimate(&environment);
+        assert_eq!((estimate.min, estimate.max), (min, max), "{text}");
+    }
+}
+
+#[test]
+fn unbounded_rules_exceed_their_budget() {
+    let environment = environment();
+    let text = "self.spec.tags.all(t, self.spec.tags.all(u, t == u))";
+    let estimate = environment.compile(text).expect(text).estimate(&environment);
+    assert_eq!(
+        estimate.excess("estimated rule cost", RULE_ESTIMATE_LIMIT).as_deref(),
+        Some("estimated rule cost exceeds budget by factor of more than 100x")
+    );
+    let cheap = Estimate::exactly(12_000_000);
+    assert_eq!(
+        cheap.excess("estimated rule cost", RULE_ESTIMATE_LIMIT).as_deref(),
+        Some("estimated rule cost exceeds budget by factor of 1.200000x")
+    );
+    assert_eq!(Estimate::exactly(10_000_000).excess("estimated rule cost", RULE_ESTIMATE_LIMIT), None);
 }

@@ -2,7 +2,7 @@
 
 mod graph;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -86,6 +86,7 @@ impl Controller {
     /// Begins to follow kinds that are not followed yet.
     async fn discover(&self, wait: Wait) -> Result<(), Error> {
         let resources = self.context.client.discover().await?;
+        self.forget_all_but(&resources);
         for resource in resources {
             let collectable = ["list", "watch", "delete"].iter().all(|verb| resource.can(verb));
             // Events are many, own nothing and expire by themselves.
@@ -93,12 +94,7 @@ impl Controller {
             if !collectable || resource.resource == "events" || self.kinds.read().contains_key(&id) {
                 continue;
             }
-            let objects = self.context.informers.partial(&PartialKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                resource: resource.resource.clone(),
-                scope: resource.scope,
-            });
+            let objects = self.context.informers.partial(&partial(&resource));
             if wait == Wait::Synced {
                 objects.synced().await;
             }
@@ -114,6 +110,18 @@ impl Controller {
             });
         }
         Ok(())
+    }
+
+    /// Follows kinds that are gone no longer.
+    fn forget_all_but(&self, resources: &[ApiResource]) {
+        let present: HashSet<String> = resources.iter().map(|resource| resource.path().collection("")).collect();
+        self.kinds.write().retain(|id, kind| {
+            let stays = present.contains(id);
+            if !stays {
+                self.context.informers.forget(&partial(&kind.resource));
+            }
+            stays
+        });
     }
 
     /// The owner in our copies, if it is there.
@@ -209,6 +217,15 @@ impl Controller {
             }
         }
         Ok(())
+    }
+}
+
+fn partial(resource: &ApiResource) -> PartialKind {
+    PartialKind {
+        group: resource.group.clone(),
+        version: resource.version.clone(),
+        resource: resource.resource.clone(),
+        scope: resource.scope,
     }
 }
 

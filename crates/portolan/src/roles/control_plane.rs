@@ -122,7 +122,12 @@ impl ControlPlane {
     }
 
     /// Starts what keeps the registrations of all dialects.
-    pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> registry::Parts {
+    pub(crate) fn start_registrar(
+        &self,
+        credentials: &Credentials,
+        tasks: &mut TaskGroup,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<registry::Parts> {
         let client = self.client(credentials::registry());
         let registrar = Registrar::new(client.clone(), self.informers.informer());
         let registrar = Arc::new(registrar.with_machines(self.informers.informer()));
@@ -133,7 +138,13 @@ impl ControlPlane {
         let changes = Changes::new(self.snapshots.clone());
         let (running, stopping) = (changes.clone(), shutdown.clone());
         tasks.spawn("changes", async move { running.run(stopping).await });
-        registry::Parts { client, informers: self.informers.clone(), registrar, changes, store: self.store.clone() }
+        let mut tls =
+            rustls::ServerConfig::clone(&*server_tls(&credentials.registry, credentials.authority.certificate_pem())?);
+        // No HTTP/2: Debian's curl 7.88 takes a quick refusal of an upload over it for a broken stream.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = Arc::new(tls);
+        let (informers, store) = (self.informers.clone(), self.store.clone());
+        Ok(registry::Parts { client, informers, registrar, changes, store, tls })
     }
 
     /// A client in this process, under an identity.

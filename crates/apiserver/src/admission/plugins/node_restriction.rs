@@ -210,6 +210,9 @@ async fn token(attributes: &Attributes<'_>, node: &str) -> Result<Result<(), Str
     if reference["kind"] != "Pod" || reference["apiVersion"] != "v1" || reference["name"].as_str().is_none() {
         return Ok(Err(format!("node requested token not bound to a pod (node \"{node}\")")));
     }
+    if reference["uid"].as_str().is_none_or(str::is_empty) {
+        return Ok(Err(format!("node requested token with a pod binding without a uid (node \"{node}\")")));
+    }
     let (server, namespace) = (attributes.call.server, attributes.call.namespace());
     let name = reference["name"].as_str().unwrap_or_default();
     let found = storage::find(server, "", "pods", namespace, name).await?;

@@ -11,7 +11,7 @@ pub(super) fn apply(object: &Value, mut applied: Value, attributes: &Attributes<
     for field in ["apiVersion", "kind"] {
         applied[field] = object[field].clone();
     }
-    let Some(schema) = schema(attributes) else {
+    let Some(schema) = attributes.call.schema_of(attributes.kind) else {
         let kind = attributes.kind;
         return Err(format!(
             "Resource kind {kind} not found. There can be a delay between when CustomResourceDefinitions are created and when they are available."
@@ -26,10 +26,6 @@ pub(super) fn apply(object: &Value, mut applied: Value, attributes: &Attributes<
         ));
     }
     Ok(portolan_api::apply::merge(object, &applied, schema))
-}
-
-fn schema<'a>(attributes: &Attributes<'a>) -> Option<Schema<'a>> {
-    portolan_api::description::builtin().schema(attributes.kind)
 }
 
 /// Lists, maps and objects that can only be replaced as a whole: whoever applies a part would lose the rest.

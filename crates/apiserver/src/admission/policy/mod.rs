@@ -8,15 +8,18 @@ mod bindings;
 pub(crate) mod compile;
 mod conditions;
 mod followed;
+pub(crate) mod hook;
 mod matching;
 mod merge;
 mod mutating;
 mod params;
 mod scene;
+pub(crate) mod type_check;
 mod validating;
 
 pub(super) use followed::Policies;
 pub(super) use mutating::{Rounds, mutate};
+pub(crate) use mutating::{object_types, patch_types};
 pub(super) use validating::validate;
 
 use super::attributes::Attributes;

@@ -102,8 +102,8 @@ struct Place {
     is_namespaced: bool,
 }
 
-fn place(_attributes: &Attributes<'_>, kind: GroupVersionKind<'_>) -> Option<Place> {
-    let resource = portolan_api::description::builtin().resource_of_kind(kind)?;
+fn place(attributes: &Attributes<'_>, kind: GroupVersionKind<'_>) -> Option<Place> {
+    let resource = attributes.call.description.resource_of_kind(kind)?;
     Some(Place {
         group: resource.group.to_string(),
         resource: resource.name.to_string(),

@@ -10,6 +10,8 @@ use portolan_store::{Entry, EventKind};
 use serde_json::Value;
 
 use super::rules::Rule;
+use crate::admission::policy::FailurePolicy;
+use crate::admission::policy::hook::HookConditions;
 use crate::authorization::followed::View;
 use crate::webhook_client::Endpoint;
 
@@ -52,20 +54,6 @@ impl View for Hooks {
     }
 }
 
-/// What happens if a hook does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailurePolicy {
-    Fail,
-    Ignore,
-}
-
-/// A boolean expression that must hold for a hook to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition {
-    pub(super) name: String,
-    pub(super) expression: String,
-}
-
 /// One webhook.
 #[derive(Debug)]
 pub(crate) struct Hook {
@@ -77,7 +65,7 @@ pub(crate) struct Hook {
     pub(super) matches_equivalents: bool,
     pub(super) namespaces: LabelSelector,
     pub(super) objects: LabelSelector,
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: HookConditions,
     pub(super) failure_policy: FailurePolicy,
     pub(super) has_side_effects: bool,
     pub(super) is_reinvocable: bool,
@@ -92,10 +80,6 @@ impl Hook {
         let text = |field: &str| hook[field].as_str().unwrap_or_default();
         let list = |field: &str| hook[field].as_array().into_iter().flatten();
         let seconds = hook["timeoutSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS).clamp(1, LONGEST_SECONDS);
-        let conditions = list("matchConditions").map(|condition| Condition {
-            name: condition["name"].as_str().unwrap_or_default().to_owned(),
-            expression: condition["expression"].as_str().unwrap_or_default().to_owned(),
-        });
         let mut versions = list("admissionReviewVersions").filter_map(|version| match version.as_str() {
             Some("v1") => Some("v1"),
             Some("v1beta1") => Some("v1beta1"),
@@ -108,7 +92,7 @@ impl Hook {
             matches_equivalents: text("matchPolicy") != "Exact",
             namespaces: selector(&hook["namespaceSelector"]),
             objects: selector(&hook["objectSelector"]),
-            conditions: conditions.collect(),
+            conditions: HookConditions::compile(hook),
             failure_policy: if text("failurePolicy") == "Ignore" { FailurePolicy::Ignore } else { FailurePolicy::Fail },
             has_side_effects: !matches!(text("sideEffects"), "None" | "NoneOnDryRun"),
             is_reinvocable: text("reinvocationPolicy") == "IfNeeded",

@@ -2,7 +2,6 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/admission/plugin/webhook`.
 
-mod conditions;
 mod configuration;
 mod mutating;
 mod review;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::configuration::{FailurePolicy, Hook};
-use super::{Failure, conditions, is_exempt, may_ask, review, select};
+use super::configuration::Hook;
+use super::{Failure, is_exempt, may_ask, review, select};
+use crate::admission::policy::FailurePolicy;
 use crate::admission::{Attributes, Operation};
 use crate::endpoint::expect_kind;
 use crate::status::Status;
@@ -55,11 +56,6 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds)
             continue;
         }
         let Some(seen) = select::seen_as(hook, attributes).await? else { continue };
-        match conditions::hold(hook, attributes) {
-            conditions::Outcome::Hold => {}
-            conditions::Outcome::Skip => continue,
-            conditions::Outcome::Refuse(status) => return Err(status),
-        }
         let key = format!("round_{}_index_{index}", rounds.round);
         match ask(hook, attributes, &seen, &key).await {
             Ok(true) => {

@@ -20,13 +20,14 @@ pub(super) struct Seen {
     pub(super) version: String,
 }
 
-/// As what `hook` hears of a request; `None` if it is not asked. Conditions are not looked at.
+/// As what `hook` hears of a request; `None` if it is not asked.
 pub(super) async fn seen_as(hook: &Hook, attributes: &Attributes<'_>) -> Result<Option<Seen>, Status> {
     let Some(seen) = matched(hook, attributes) else { return Ok(None) };
     if !selects_object(&hook.objects, attributes) || !selects_namespace(&hook.namespaces, attributes).await? {
         return Ok(None);
     }
-    Ok(Some(seen))
+    let holds = hook.conditions.hold(attributes, &seen.version, hook.failure_policy);
+    if holds.map_err(|why| attributes.forbidden(&why))? { Ok(Some(seen)) } else { Ok(None) }
 }
 
 /// The first rule that speaks of the request, or of another version of the same resource.

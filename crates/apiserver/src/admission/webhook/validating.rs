@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::configuration::{FailurePolicy, Hook};
-use super::{Failure, conditions, is_exempt, may_ask, review, select};
+use super::configuration::Hook;
+use super::{Failure, is_exempt, may_ask, review, select};
 use crate::admission::Attributes;
+use crate::admission::policy::FailurePolicy;
 use crate::status::Status;
 
 const AUDIT: &str = "validating.webhook.admission.k8s.io";
@@ -23,11 +24,7 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     let mut concerned: Vec<(usize, Arc<Hook>, select::Seen)> = Vec::new();
     for (index, hook) in hooks.iter().enumerate() {
         let Some(seen) = select::seen_as(hook, attributes).await? else { continue };
-        match conditions::hold(hook, attributes) {
-            conditions::Outcome::Hold => concerned.push((index, hook.clone(), seen)),
-            conditions::Outcome::Skip => {}
-            conditions::Outcome::Refuse(status) => return Err(status),
-        }
+        concerned.push((index, hook.clone(), seen));
     }
     let asked: &Attributes<'_> = attributes;
     let answers = join_all(concerned.iter().map(|(_, hook, seen)| ask(hook, asked, seen))).await;

@@ -6,6 +6,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::admission::policy::hook::ENVIRONMENT;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object, object_or_new, objects, set, text};
 use crate::resources::print;
@@ -19,7 +20,6 @@ pub(crate) struct WebhookConfiguration {
 
 const COLUMNS: &[Column] = &[NAME, Column::integer("Webhooks"), AGE];
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
-const MOST_CONDITIONS: usize = 64;
 
 impl Strategy for WebhookConfiguration {
     fn default(&self, configuration: &mut Value) {
@@ -104,7 +104,7 @@ fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool)
         errors.one_of(&at.child("reinvocationPolicy"), &hook["reinvocationPolicy"], &["IfNeeded", "Never"]);
     }
     errors.client_config(&at.child("clientConfig"), &hook["clientConfig"]);
-    match_conditions(errors, &at.child("matchConditions"), &hook["matchConditions"]);
+    errors.match_conditions(&at.child("matchConditions"), &hook["matchConditions"], &ENVIRONMENT);
 }
 
 fn fully_qualified(errors: &mut Errors, at: &At<'_>, name: &str) {
@@ -136,33 +136,5 @@ fn review_versions(errors: &mut Errors, at: &At<'_>, list: &Value) {
     }
     if !versions.iter().any(|version| REVIEW_VERSIONS.contains(&text(version))) {
         errors.invalid(at, list.clone(), format!("must include at least one of {}", REVIEW_VERSIONS.join(", ")));
-    }
-}
-
-fn match_conditions(errors: &mut Errors, at: &At<'_>, list: &Value) {
-    let conditions = items(list);
-    if conditions.len() > MOST_CONDITIONS {
-        errors.0.push(field::Error {
-            error_type: field::ErrorType::TooMany,
-            path: at.path(),
-            value: conditions.len().into(),
-            detail: format!("must have at most {MOST_CONDITIONS} items"),
-        });
-    }
-    let mut names = BTreeSet::new();
-    for (index, condition) in conditions.iter().enumerate() {
-        let at = at.index(index);
-        if text(&condition["expression"]).trim().is_empty() {
-            errors.required(&at.child("expression"), "");
-        }
-        let (at, name) = (at.child("name"), text(&condition["name"]));
-        if name.is_empty() {
-            errors.required(&at, "");
-        } else {
-            errors.obeys(&at, name, validation::is_qualified_name);
-            if !names.insert(name) {
-                errors.duplicate(&at, name);
-            }
-        }
     }
 }

@@ -1,27 +1,25 @@
-//! API services: who serves a version of a group.
-//!
-//! Source: `kube-aggregator/pkg/apis/apiregistration/validation` and the status of local services.
+//! API services.
 
 use portolan_api::{field, time, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, text};
-use crate::resources::print;
+use crate::resources::json::{is_set, items, object, set, spec, text};
+use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
 
 /// The strategy of API services.
 pub(crate) struct ApiService;
 
 const COLUMNS: &[Column] = &[NAME, Column::string("Service"), Column::string("Available"), AGE];
+const HIGHEST_OF_GROUP: i64 = 20_000;
+const HIGHEST_OF_VERSION: i64 = 1_000;
 
 impl Strategy for ApiService {
     fn default(&self, object: &mut Value) {
-        let service =
-            crate::resources::json::spec(object).and_then(|spec| crate::resources::json::object(spec, "service"));
-        if let Some(service) = service {
-            crate::resources::json::set_zero(service, "port", 443);
+        if let Some(service) = spec(object).and_then(|spec| self::object(spec, "service")) {
+            set(service, "port", 443);
         }
     }
 
@@ -40,49 +38,31 @@ impl Strategy for ApiService {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        let mut errors = Errors::default();
+        let (at, spec) = (At::root("spec"), &object["spec"]);
         let (group, version) = (text(&spec["group"]), text(&spec["version"]));
-        let wanted = format!("{version}.{group}");
-        if text(&object["metadata"]["name"]) != wanted {
+        let (name, required) = (text(&object["metadata"]["name"]), format!("{version}.{group}"));
+        if name != required {
             let metadata = At::root("metadata");
-            let detail = format!("must be `spec.version+\".\"+spec.group`: \"{wanted}\"");
-            errors.invalid(&metadata.child("name"), object["metadata"]["name"].clone(), detail);
+            errors.invalid(
+                &metadata.child("name"),
+                name,
+                format!("must be `spec.version+\".\"+spec.group`: \"{required}\""),
+            );
         }
-        if version.is_empty() {
-            errors.required(&at.child("version"), "");
+        if group.is_empty() && version != "v1" {
+            errors.required(&at.child("group"), "only v1 may have an empty group and it better be legacy kube");
         }
-        for problem in validation::is_dns1035_label(version).into_iter().filter(|_| !version.is_empty()) {
-            errors.invalid(&at.child("version"), version, problem);
-        }
-        for (name, most) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1_000)] {
-            let value = spec[name].as_i64().unwrap_or_default();
-            if !(1..=most).contains(&value) {
-                let detail =
-                    format!("must be positive and less than {}", if most == 20_000 { "20000" } else { "1000" });
-                errors.invalid(&at.child(name), value, detail);
+        errors.obeys_if_set(&at.child("group"), &spec["group"], validation::is_dns1123_subdomain);
+        errors.obeys(&at.child("version"), version, validation::is_dns1035_label);
+        let bounds = [("groupPriorityMinimum", HIGHEST_OF_GROUP), ("versionPriority", HIGHEST_OF_VERSION)];
+        for (field, highest) in bounds {
+            let value = integer(&spec[field]);
+            if !(1..=highest).contains(&value) {
+                errors.invalid(&at.child(field), value, format!("must be positive and less than {highest}"));
             }
         }
-        let service = &spec["service"];
-        if !service.is_object() {
-            if is_set(&spec["caBundle"]) {
-                errors.invalid(&at.child("caBundle"), "<omitted>", "local APIServices may not have a caBundle");
-            }
-            if spec["insecureSkipTLSVerify"] == true {
-                let detail = "local APIServices may not have insecureSkipTLSVerify";
-                errors.invalid(&at.child("insecureSkipTLSVerify"), true, detail);
-            }
-            return errors.0;
-        }
-        let at_service = at.child("service");
-        for name in ["namespace", "name"] {
-            if !is_set(&service[name]) {
-                errors.required(&at_service.child(name), "");
-            }
-        }
-        if is_set(&spec["caBundle"]) && spec["insecureSkipTLSVerify"] == true {
-            let detail = "may not be true if caBundle is present";
-            errors.invalid(&at.child("insecureSkipTLSVerify"), true, detail);
-        }
+        validate_service(spec, &at, &mut errors);
         errors.0
     }
 
@@ -96,17 +76,43 @@ impl Strategy for ApiService {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let service = &object["spec"]["service"];
-        let place = match service.is_object() {
-            true => format!("{}/{}", text(&service["namespace"]), text(&service["name"])),
-            false => "Local".to_owned(),
+        let service = if service.is_null() {
+            "Local".to_owned()
+        } else {
+            format!("{}/{}", text(&service["namespace"]), text(&service["name"]))
         };
-        let conditions = items(&object["status"]["conditions"]);
-        let available = conditions.iter().find(|condition| text(&condition["type"]) == "Available");
+        let available = items(&object["status"]["conditions"]).iter().find(|it| text(&it["type"]) == "Available");
         let available = match available {
             None => "Unknown".to_owned(),
             Some(condition) if text(&condition["status"]) == "True" => "True".to_owned(),
             Some(condition) => format!("{} ({})", text(&condition["status"]), text(&condition["reason"])),
         };
-        vec![print::name(object), place.into(), available.into(), print::age(object, now)]
+        vec![print::name(object), service.into(), available.into(), print::age(object, now)]
+    }
+}
+
+fn validate_service(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let insecure = spec["insecureSkipTLSVerify"] == true;
+    let service = &spec["service"];
+    if service.is_null() {
+        if is_set(&spec["caBundle"]) {
+            let shown = format!("{} bytes", text(&spec["caBundle"]).len() * 3 / 4);
+            errors.invalid(&at.child("caBundle"), shown, "local APIServices may not have a caBundle");
+        }
+        if insecure {
+            let detail = "local APIServices may not have insecureSkipTLSVerify";
+            errors.invalid(&at.child("insecureSkipTLSVerify"), true, detail);
+        }
+        return;
+    }
+    let place = at.child("service");
+    errors.present(&place.child("namespace"), &service["namespace"]);
+    errors.present(&place.child("name"), &service["name"]);
+    if let Some(port) = service["port"].as_i64().filter(|port| !(1..=65535).contains(port)) {
+        let detail = format!("port is not valid: {}", validation::inclusive_range(1, 65535));
+        errors.invalid(&place.child("port"), port, detail);
+    }
+    if insecure && is_set(&spec["caBundle"]) {
+        errors.invalid(&at.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present");
     }
 }

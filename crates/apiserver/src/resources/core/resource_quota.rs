@@ -4,18 +4,18 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use super::resource_name::{is_counted, is_standard_for_quota};
 use crate::resources::at::{At, Errors};
+use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::{canonical_quantities, entries, is_set, items, object, same, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of resource quotas.
 pub(crate) struct ResourceQuota;
 
 const COLUMNS: &[Column] = &[NAME, Column::string("Request"), Column::string("Limit"), AGE];
-
-/// Scopes that a quota may have.
-pub(crate) const SCOPES: [&str; 7] = [
+const SCOPES: [&str; 7] = [
     "BestEffort",
     "CrossNamespacePodAffinity",
     "NotBestEffort",
@@ -24,64 +24,50 @@ pub(crate) const SCOPES: [&str; 7] = [
     "Terminating",
     "VolumeAttributesClass",
 ];
-
-/// What may be counted without a group in its name.
-const STANDARD: [&str; 21] = [
-    "configmaps",
-    "cpu",
-    "ephemeral-storage",
-    "limits.cpu",
-    "limits.ephemeral-storage",
-    "limits.memory",
-    "memory",
-    "persistentvolumeclaims",
-    "pods",
-    "replicationcontrollers",
-    "requests.cpu",
-    "requests.ephemeral-storage",
-    "requests.memory",
-    "requests.storage",
-    "resourcequotas",
-    "secrets",
-    "services",
-    "services.loadbalancers",
-    "services.nodeports",
-    "storage",
-    "hugepages",
-];
-
-/// What a quota over best-effort pods may count: nothing that such pods lack.
-const OF_BEST_EFFORT: [&str; 1] = ["pods"];
+/// Scopes that select nothing together.
+const OPPOSITES: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["NotTerminating", "Terminating"]];
+const OPERATORS: [&str; 4] = ["DoesNotExist", "Exists", "In", "NotIn"];
 
 impl Strategy for ResourceQuota {
-    fn default(&self, quota: &mut Value) {
-        if let Some(spec) = spec(quota) {
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = spec(object) {
             canonical_quantities(spec, "hard");
         }
-        if let Some(status) = quota.as_object_mut().and_then(|quota| object(quota, "status")) {
+        if let Some(status) = object.as_object_mut().and_then(|fields| self::object(fields, "status")) {
             canonical_quantities(status, "hard");
             canonical_quantities(status, "used");
         }
     }
 
-    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
-        keep_other_half(new, old, context.subresource == "status");
-    }
-
-    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at) = (Errors::default(), At::root("spec"));
-        quantities(&mut errors, &at.child("hard"), &object["spec"]["hard"]);
-        scopes(&mut errors, &at, &object["spec"]);
-        let at = At::root("status");
-        quantities(&mut errors, &at.child("hard"), &object["status"]["hard"]);
-        quantities(&mut errors, &at.child("used"), &object["status"]["used"]);
+    fn validate(&self, object: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let (at, spec) = (At::root("spec"), &object["spec"]);
+        validate_amounts(&spec["hard"], &at.child("hard"), &mut errors);
+        if context.subresource == "status" {
+            let at = At::root("status");
+            for field in ["hard", "used"] {
+                validate_amounts(&object["status"][field], &at.child(field), &mut errors);
+            }
+        }
+        validate_scopes(spec, &at, &mut errors);
+        validate_scope_selector(spec, &at, &mut errors);
         errors.0
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at) = (Errors::default(), At::root("spec"));
-        if !same(&new["spec"]["scopes"], &old["spec"]["scopes"]) {
-            errors.invalid(&at.child("scopes"), new["spec"]["scopes"].clone(), "field is immutable");
+        let mut errors = Errors::default();
+        let sorted = |object: &Value| {
+            let mut scopes: Vec<String> =
+                items(&object["spec"]["scopes"]).iter().map(|scope| text(scope).to_owned()).collect();
+            scopes.sort_unstable();
+            scopes
+        };
+        if sorted(new) != sorted(old) {
+            errors.invalid(&At::root("spec").child("scopes"), new["spec"]["scopes"].clone(), IMMUTABLE);
+        }
+        if !same(&new["spec"]["scopeSelector"], &old["spec"]["scopeSelector"]) {
+            let at = At::root("spec");
+            errors.invalid(&at.child("scopeSelector"), new["spec"]["scopeSelector"].clone(), IMMUTABLE);
         }
         errors.0
     }
@@ -91,117 +77,111 @@ impl Strategy for ResourceQuota {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        let (mut requests, mut limits) = (Vec::new(), Vec::new());
-        for (name, hard) in entries(&object["status"]["hard"]) {
-            let used = object["status"]["used"][name].as_str().unwrap_or("0");
-            let text = format!("{name}: {used}/{}", text(hard));
-            let list = if name.starts_with("limits") { &mut limits } else { &mut requests };
-            list.push(text);
-        }
-        vec![print::name(object), requests.join(", ").into(), limits.join(", ").into(), print::age(object, now)]
+        let status = &object["status"];
+        let column = |limits: bool| {
+            entries(&status["hard"])
+                .filter(|(name, _)| name.starts_with("limits.") == limits)
+                .map(|(name, hard)| {
+                    let used = status["used"][name].as_str().unwrap_or("0");
+                    format!("{name}: {used}/{}", text(hard))
+                })
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        vec![print::name(object), column(false).into(), column(true).into(), print::age(object, now)]
     }
 }
 
-fn quantities(errors: &mut Errors, at: &At<'_>, list: &Value) {
-    for (name, value) in entries(list) {
-        let place = at.key(name);
-        for problem in validation::is_qualified_name(name) {
-            errors.invalid(&place, name, problem);
+fn validate_amounts(amounts: &Value, at: &At<'_>, errors: &mut Errors) {
+    for (name, amount) in entries(amounts) {
+        let at = at.key(name);
+        errors.obeys(&at, name, validation::is_qualified_name);
+        if !name.contains('/') && !is_standard_for_quota(name) {
+            errors.invalid(&at, name, "must be a standard resource for quota");
         }
-        let is_known = name.contains('/') || STANDARD.contains(&name) || name.contains("hugepages-");
-        if !is_known {
-            errors.invalid(&place, name, "must be a standard resource for quota");
-        }
-        if let Some(quantity) = errors.quantity(&place, value)
-            && is_integer(name)
-            && quantity.milli_value() % 1000 != 0
-        {
-            errors.invalid(&place, value.clone(), "must be an integer");
+        let is_whole = |amount: &Value| !text(amount).contains(['.', 'm', 'u', 'n']);
+        if errors.quantity(&at, amount).is_some() && is_counted(name) && !is_whole(amount) {
+            errors.invalid(&at, amount.clone(), "must be an integer");
         }
     }
 }
 
-/// Whether halves of it make no sense.
-fn is_integer(name: &str) -> bool {
-    matches!(
-        name,
-        "configmaps"
-            | "persistentvolumeclaims"
-            | "pods"
-            | "replicationcontrollers"
-            | "resourcequotas"
-            | "secrets"
-            | "services"
-            | "services.loadbalancers"
-            | "services.nodeports"
-    ) || name.starts_with("count/")
+/// Whether a quota of a resource can be narrowed to a scope.
+fn fits(scope: &str, resource: &str) -> bool {
+    let of_pods = ["cpu", "memory", "ephemeral-storage"]
+        .iter()
+        .any(|name| resource == *name || resource.strip_prefix("limits.") == Some(name))
+        || ["requests.cpu", "requests.memory", "requests.ephemeral-storage", "pods"].contains(&resource);
+    match scope {
+        "BestEffort" => resource == "pods",
+        "CrossNamespacePodAffinity" | "NotBestEffort" | "NotTerminating" | "PriorityClass" | "Terminating" => {
+            of_pods || resource.contains("hugepages-")
+        }
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        _ => true,
+    }
 }
 
-fn scopes(errors: &mut Errors, at: &At<'_>, spec: &Value) {
-    let place = at.child("scopes");
-    let counted: Vec<&str> = entries(&spec["hard"]).map(|(name, _)| name).collect();
-    let mut seen: Vec<&str> = Vec::new();
-    for scope in items(&spec["scopes"]).iter().map(text) {
-        check_scope(errors, &place, scope, &counted, &spec["scopes"]);
-        seen.push(scope);
+fn validate_scopes(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("scopes");
+    let shown = &spec["scopes"];
+    let scopes: Vec<&str> = items(shown).iter().map(text).collect();
+    for scope in &scopes {
+        if !SCOPES.contains(scope) {
+            errors.invalid(&at, shown.clone(), "unsupported scope");
+        }
+        for (resource, _) in entries(&spec["hard"]).filter(|(name, _)| is_standard_for_quota(name)) {
+            if !fits(scope, resource) {
+                errors.invalid(&at, shown.clone(), "unsupported scope applied to resource");
+            }
+        }
     }
-    contradictions(errors, &place, &seen, &spec["scopes"]);
-    let expressions = at.child("scopeSelector");
-    let expressions = expressions.child("matchExpressions");
-    let mut seen: Vec<&str> = Vec::new();
+    if OPPOSITES.iter().any(|pair| pair.iter().all(|scope| scopes.contains(scope))) {
+        errors.invalid(&at, shown.clone(), "conflicting scopes");
+    }
+}
+
+fn validate_scope_selector(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (selector, list) = (at.child("scopeSelector"), "matchExpressions");
+    let list = selector.child(list);
     for (index, expression) in items(&spec["scopeSelector"]["matchExpressions"]).iter().enumerate() {
-        let at = expressions.index(index);
+        let at = list.index(index);
         let (scope, operator) = (text(&expression["scopeName"]), text(&expression["operator"]));
-        check_scope(errors, &at.child("scopeName"), scope, &counted, &expression["scopeName"]);
+        if !SCOPES.contains(&scope) {
+            errors.invalid(&at.child("scopeName"), scope, "unsupported scope");
+        }
+        for (resource, _) in entries(&spec["hard"]).filter(|(name, _)| is_standard_for_quota(name)) {
+            if !fits(scope, resource) {
+                errors.invalid(&at, expression.clone(), "unsupported scope applied to resource");
+            }
+        }
+        let has_values = is_set(&expression["values"]);
         match operator {
-            "In" | "NotIn" if !is_set(&expression["values"]) => errors.required(
-                &at.child("values"),
-                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
-            ),
-            "Exists" | "DoesNotExist" if is_set(&expression["values"]) => errors.invalid(
+            "In" | "NotIn" if !has_values => {
+                errors.required(
+                    &at.child("values"),
+                    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+                );
+            }
+            "Exists" | "DoesNotExist" if has_values => errors.invalid(
                 &at.child("values"),
                 expression["values"].clone(),
                 "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
             ),
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.invalid(&at.child("operator"), other, "not a valid selector operator"),
+            operator if !OPERATORS.contains(&operator) => {
+                errors.invalid(&at.child("operator"), operator, "not a valid selector operator");
+            }
+            _ => {}
         }
-        let takes_values = matches!(scope, "PriorityClass" | "VolumeAttributesClass");
-        if !takes_values && operator != "Exists" {
-            let detail = format!(
-                "must be 'Exist' when scope is any of {}",
-                "Terminating, NotTerminating, BestEffort and NotBestEffort"
-            );
+        let needs_exists = matches!(
+            scope,
+            "BestEffort" | "CrossNamespacePodAffinity" | "NotBestEffort" | "NotTerminating" | "Terminating"
+        );
+        if needs_exists && operator != "Exists" {
+            let detail = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, \
+                          ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
+                          ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
             errors.invalid(&at.child("operator"), operator, detail);
-        }
-        seen.push(scope);
-    }
-    contradictions(errors, &expressions, &seen, &spec["scopeSelector"]["matchExpressions"]);
-}
-
-fn check_scope(errors: &mut Errors, at: &At<'_>, scope: &str, counted: &[&str], shown: &Value) {
-    if !SCOPES.contains(&scope) {
-        return errors.invalid(at, shown.clone(), "unsupported scope");
-    }
-    let applies = |name: &&str| match scope {
-        "BestEffort" => OF_BEST_EFFORT.contains(name) || *name == "count/pods",
-        "VolumeAttributesClass" => name.contains("storage") || name.contains("persistentvolumeclaims"),
-        _ => !is_object_count(name),
-    };
-    if !counted.iter().all(applies) {
-        errors.invalid(at, shown.clone(), "unsupported scope applied to resource");
-    }
-}
-
-/// Whether it counts objects that are no pods.
-fn is_object_count(name: &str) -> bool {
-    (is_integer(name) && name != "pods" && name != "count/pods") || name.contains("storageclass.storage.k8s.io")
-}
-
-fn contradictions(errors: &mut Errors, at: &At<'_>, seen: &[&str], shown: &Value) {
-    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
-        if seen.contains(&one) && seen.contains(&other) {
-            errors.invalid(at, shown.clone(), "conflicting scopes");
         }
     }
 }
