@@ -7,10 +7,10 @@ use portolan_api::selector::{FieldSelector, LabelSelector};
 
 fuzz_target!(|text: &str| {
     if let Ok(selector) = LabelSelector::parse(text) {
-        selector.matches(|key| (key.len() % 2 == 0).then_some(key));
+        selector.matches(|key| (key.len() % 2 == 0).then(|| key.to_owned()));
     }
     if let Ok(selector) = FieldSelector::parse(text) {
-        selector.matches(|field| Some(field));
+        selector.matches(|field| Some(field.to_owned()));
     }
     if let Ok(quantity) = Quantity::parse(text) {
         let written = quantity.to_string();

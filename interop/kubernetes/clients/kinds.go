@@ -76,7 +76,7 @@ var bodies = map[string]string{
 	"statefulsets.apps":                                              `{"spec":{"replicas":0,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`,
 	"storageclasses.storage.k8s.io":                                  `{"provisioner":"example.com/p"}`,
 	"volumeattachments.storage.k8s.io":                               `{"spec":{"attacher":"a","nodeName":"n","source":{"persistentVolumeName":"pv"}}}`,
-	"volumeattributesclasses.storage.k8s.io":                         `{"driverName":"example.com"}`,
+	"volumeattributesclasses.storage.k8s.io":                         `{"driverName":"example.com","parameters":{"a":"b"}}`,
 	"configmaps":                                                     `{"data":{"a":"b"},"binaryData":{"c":"/wA="}}`,
 }
 
