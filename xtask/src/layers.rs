@@ -20,7 +20,7 @@ const TABLE: [(&str, u8, &[&str]); 29] = [
     ("client", 2, &["base", "api"]),
     ("compose", 2, &["base", "api"]),
     ("apiserver", 2, &["base", "api", "cel", "store", "identity"]),
-    ("controllers", 3, &["base", "api", "client"]),
+    ("controllers", 3, &["base", "api", "client", "identity"]),
     ("scheduler", 3, &["base", "api", "client"]),
     ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),

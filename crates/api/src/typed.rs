@@ -217,6 +217,7 @@ object! {
     kinds::apps::v1::StatefulSet: Namespaced;
     kinds::batch::v1::CronJob: Namespaced;
     kinds::batch::v1::Job: Namespaced;
+    kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
     kinds::policy::v1::PodDisruptionBudget: Namespaced;

@@ -156,8 +156,12 @@ impl Status {
     }
 
     /// 403 for a path that is not a resource.
-    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\""))
+    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str, reason: &str) -> Self {
+        let mut message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
+        if !reason.is_empty() {
+            message = format!("{message}: {reason}");
+        }
+        Self::new(403, "Forbidden", message)
     }
 
     /// 404 for an object.

@@ -4,6 +4,10 @@
 //! reads the shared informers, and applies the plan through the client. Waking carries no data and a
 //! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
 
+mod account_token;
+mod bootstrap_token;
+mod certificates;
+mod cluster_role;
 mod context;
 mod definition;
 mod deployment;
@@ -22,7 +26,7 @@ mod resource_quota;
 mod service_account;
 mod volume_protection;
 
-pub use context::{Config, NodeTimes};
+pub use context::{Config, Keys, NodeTimes};
 
 use std::time::Duration;
 
@@ -45,6 +49,10 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
+    tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
+    tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));
     tasks.spawn("registry mirror", registry_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
     tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));

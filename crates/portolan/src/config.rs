@@ -11,6 +11,8 @@ use portolan_registrar::limits::Limits;
 use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
 
+use crate::access_options::AccessOptions;
+
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Folders {
@@ -313,6 +315,8 @@ pub(crate) struct ServerOptions {
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 }
 
 /// What holds for Consul's clients where no rule of a token does.
@@ -378,6 +382,7 @@ impl ServerOptions {
         add("--cluster-dns", self.node.cluster_dns.to_string().into());
         add("--cluster-domain", self.node.cluster_domain.clone().into());
         add("--dns-listen", self.node.dns_listen.to_string().into());
+        self.access.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());
         }

@@ -8,7 +8,8 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portolan_apiserver::authorization::bootstrap;
-use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, User};
+use portolan_base::Timestamp;
+use portolan_identity::{Authority, CertificateRequest, KeyPairPem, LegacyClaims, Request, TokenIssuer, Usage, User};
 
 use crate::config::{DialectAddress, ServerOptions};
 
@@ -55,6 +56,11 @@ impl Credentials {
         Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), api_server, node_client, registry })
     }
 
+    /// The keys with which controllers sign.
+    pub(crate) fn keys(&self) -> ClusterKeys {
+        ClusterKeys { authority: self.authority.clone(), tokens: self.tokens.clone() }
+    }
+
     /// Writes the administrator's kubeconfig, unless the present one still leads here.
     pub(crate) fn write_kubeconfig(&self, options: &ServerOptions, address: SocketAddr) -> anyhow::Result<()> {
         let path = options.node.folders.kubeconfig();
@@ -66,6 +72,29 @@ impl Credentials {
         let admin = self.authority.issue(&client("kubernetes-admin", Some(bootstrap::MASTERS)))?;
         let text = kubeconfig(&format!("https://{address}"), self.authority.certificate_pem(), "admin", &admin);
         portolan_identity::write_private(&path, &text).context("write the administrator's kubeconfig")
+    }
+}
+
+/// The cluster's keys, as far as controllers need them.
+#[derive(Debug)]
+pub(crate) struct ClusterKeys {
+    authority: Arc<Authority>,
+    tokens: Arc<TokenIssuer>,
+}
+
+impl portolan_controllers::Keys for ClusterKeys {
+    fn sign(
+        &self,
+        request: &CertificateRequest,
+        usages: &[String],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<String, String> {
+        self.authority.sign(request, usages, from, until).map_err(|error| error.to_string())
+    }
+
+    fn sign_token(&self, claims: &LegacyClaims) -> Result<String, String> {
+        self.tokens.sign_legacy(claims).map_err(|error| error.to_string())
     }
 }
 

@@ -8,6 +8,7 @@ use super::metadata;
 use super::write::{Moved, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes};
+use crate::authorization::escalation;
 use crate::body::Body;
 use crate::status::Status;
 use crate::{respond, storage};
@@ -66,6 +67,7 @@ impl Call<'_> {
             Owner::Unrecorded => self.track_new(&mut object)?,
             Owner::Recorded => None,
         };
+        self.record_requester(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
         let context = self.context();
@@ -73,6 +75,7 @@ impl Call<'_> {
         self.settle_definition(&mut attributes.new);
         let reservation = self.reserve(&mut attributes.new, None)?;
         self.validate_new(&attributes.new, &context)?;
+        escalation::check(self, &attributes.new, None).await?;
         admission::validate(&mut attributes).await?;
         warnings.extend(self.strategy.warnings(&attributes.new));
         warnings.append(&mut attributes.warnings);

@@ -12,6 +12,7 @@ mod owners;
 mod patch;
 mod present;
 mod protobuf_list;
+mod requester;
 mod select;
 mod update;
 mod watch;

@@ -169,7 +169,7 @@ impl Call<'_> {
             }
             let mut object = self.applied(None, &applied)?;
             let mut warnings = self.applied_duplicates(duplicates.clone())?;
-            authorization::authorize(self.server, self.user, &info)?;
+            authorization::authorize(self.server, self.user, &info).await?;
             metadata::of(&mut object).insert("name".into(), self.info.name.as_str().into());
             let create = self.on(self.resource, &info);
             let outcome = create.create_applied(object, dry_run, &mut warnings).await;

@@ -11,6 +11,7 @@ use super::owners::is_same_but_times;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes, Charge};
+use crate::authorization::escalation;
 use crate::body::Body;
 use crate::status::Status;
 use crate::{authorization, respond, storage, subresource};
@@ -89,7 +90,7 @@ impl<'a> Call<'a> {
         }
         let info = crate::request::Info { verb: "create", ..self.info.clone() };
         let create = self.on(self.resource, &info);
-        authorization::authorize(create.server, create.user, &info)?;
+        authorization::authorize(create.server, create.user, &info).await?;
         metadata::of(&mut object).remove("uid");
         let written = create.create_object(object, dry_run, &mut warnings).await?;
         let mut response = self.present(201, self.view()?, &written.stored, written.revision)?;
@@ -169,6 +170,7 @@ impl<'a> Call<'a> {
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
+        escalation::check(self, new, Some(old)).await?;
         attributes.new = self.seen(new);
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);
@@ -196,6 +198,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Whether an object is to be written again although it is the same: under another key.
+    async fn is_stale(&self, name: &str) -> bool {
+        match &self.server.encrypted {
+            None => false,
+            Some(store) => store.is_stale(&self.key(name)).await,
+        }
+    }
+
     async fn commit(
         &self,
         entry: &Entry,
@@ -208,7 +218,7 @@ impl<'a> Call<'a> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        let is_same = stored == entry.value && !self.is_outdated(entry).await?;
+        let is_same = stored == entry.value && !self.is_outdated(entry).await? && !self.is_stale(name).await;
         if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }

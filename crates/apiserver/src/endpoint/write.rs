@@ -13,7 +13,7 @@ use crate::request::Target;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
-use crate::{authorization, extensions};
+use crate::{authorization, extensions, fairness};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -142,6 +142,9 @@ impl<'a> Call<'a> {
         }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
+        }
+        if answer.succeeded && self.resource.group == fairness::GROUP {
+            self.server.fairness.iter().for_each(|fairness| fairness.expect(answer.revision));
         }
         if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
             self.server.authorizer.expect_pod(answer.revision);

@@ -91,7 +91,7 @@ async fn budget_allows(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
         subresource: "status".into(),
         namespace: call.namespace().into(),
         name: metadata::text(budget, "name").into(),
-        rest: String::new(),
+        ..Info::default()
     };
     let now = time::format(call.now);
     let taken = call

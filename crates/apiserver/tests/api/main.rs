@@ -2,8 +2,14 @@
 
 mod access;
 mod applies;
+mod audit;
+mod authentication;
+mod certificates;
 mod collections;
+mod encryption;
+mod escalation;
 mod evictions;
+mod fairness;
 mod forms;
 mod heartbeats;
 mod hooks;

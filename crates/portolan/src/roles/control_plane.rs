@@ -64,11 +64,14 @@ impl ControlPlane {
             },
             advertise,
             node_client: credentials.node_client.clone(),
+            access: options.access.access()?,
             readiness: readiness.clone(),
             scratch,
         })
         .await?;
-        let tls = server_tls(&credentials.api_server, credentials.authority.certificate_pem())?;
+        let own = credentials.authority.certificate_pem();
+        let clients = format!("{own}\n{}", options.access.client_authorities()?);
+        let tls = server_tls(&credentials.api_server, &clients)?;
         tasks.spawn("api server", server.clone().serve(listener, tls, shutdown.clone()));
 
         let local = match options.listen.ip() {
@@ -106,6 +109,7 @@ impl ControlPlane {
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
             load_balancer_cidr: options.node.load_balancer_cidr.clone(),
             node_times: portolan_controllers::NodeTimes::default(),
+            keys: Arc::new(credentials.keys()),
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
         let scheduler = portolan_scheduler::Config {

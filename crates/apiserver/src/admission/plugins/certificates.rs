@@ -13,13 +13,13 @@ const RESOURCE: &str = "certificatesigningrequests";
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 const MASTERS: &str = "system:masters";
 
-pub(super) fn validate(attributes: &Attributes<'_>) -> Result<(), Status> {
+pub(super) async fn validate(attributes: &Attributes<'_>) -> Result<(), Status> {
     if !attributes.is(GROUP, RESOURCE) {
         return Ok(());
     }
     match (attributes.operation, attributes.subresource()) {
         (Operation::Create, "") => no_masters(attributes),
-        (Operation::Update, "approval") => must_be_allowed(attributes, "approve"),
+        (Operation::Update, "approval") => must_be_allowed(attributes, "approve").await,
         (Operation::Update, "status") => {
             let (new, old) = (&attributes.new, attributes.old);
             let signs = new["status"]["certificate"] != old["status"]["certificate"];
@@ -27,7 +27,7 @@ pub(super) fn validate(attributes: &Attributes<'_>) -> Result<(), Status> {
                 let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
                 conditions.filter(|condition| condition["type"] == "Failed").count()
             };
-            if signs || fails(new) != fails(old) { must_be_allowed(attributes, "sign") } else { Ok(()) }
+            if signs || fails(new) != fails(old) { must_be_allowed(attributes, "sign").await } else { Ok(()) }
         }
         _ => Ok(()),
     }
@@ -50,22 +50,22 @@ fn no_masters(attributes: &Attributes<'_>) -> Result<(), Status> {
 }
 
 /// Whoever approves or signs needs the right to do that for the signer, by its name or its domain.
-fn must_be_allowed(attributes: &Attributes<'_>, verb: &'static str) -> Result<(), Status> {
+async fn must_be_allowed(attributes: &Attributes<'_>, verb: &'static str) -> Result<(), Status> {
     let signer = attributes.old["spec"]["signerName"].as_str().unwrap_or_default();
     let domain = signer.split('/').next().unwrap_or_default();
-    let may = |name: String| {
+    for name in [signer.to_owned(), format!("{domain}/*")] {
         let info = Info {
-            verb,
+            verb: "update",
+            other_verb: verb.into(),
             group: GROUP.into(),
             version: "*".into(),
             resource: "signers".into(),
             name,
             ..Info::default()
         };
-        decide(attributes.call.server, attributes.call.user, Action::Resource(&info)).is_allowed()
-    };
-    if may(signer.to_owned()) || may(format!("{domain}/*")) {
-        return Ok(());
+        if decide(attributes.call.server, attributes.call.user, Action::Resource(&info)).await.is_allowed() {
+            return Ok(());
+        }
     }
     Err(attributes.forbidden(&format!("user not permitted to {verb} requests with signerName \"{signer}\"")))
 }

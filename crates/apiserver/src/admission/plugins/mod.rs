@@ -42,7 +42,7 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     priority::validate(attributes).await?;
     persistent_volume_claim_resize::validate(attributes).await?;
     runtime_class::validate(attributes).await?;
-    certificates::validate(attributes)
+    certificates::validate(attributes).await
 }
 
 /// Appends to a list that may be missing.

@@ -3,7 +3,7 @@
 use portolan_cel::{Asked, Authorizer, Decided, What};
 use portolan_identity::User;
 
-use crate::authorization::{Action, decide};
+use crate::authorization::{Action, decide_now};
 use crate::request::Info;
 use crate::server::Server;
 
@@ -19,48 +19,29 @@ impl std::fmt::Debug for OnBehalf<'_> {
     }
 }
 
-/// Verbs that the rules of roles speak of.
-const VERBS: [&str; 16] = [
-    "approve",
-    "attest",
-    "bind",
-    "create",
-    "delete",
-    "deletecollection",
-    "escalate",
-    "get",
-    "impersonate",
-    "list",
-    "patch",
-    "sign",
-    "update",
-    "use",
-    "watch",
-    "*",
-];
+/// Verbs of requests.
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Authorizer for OnBehalf<'_> {
     fn decide(&self, asked: &Asked) -> Decided {
         let account = asked.service_account.as_ref().map(|(namespace, name)| service_account(namespace, name));
         let user = account.as_ref().unwrap_or(self.user);
         let decision = match &asked.what {
-            What::Path(path) => decide(self.server, user, Action::Path { verb: &asked.verb, path }),
+            What::Path(path) => decide_now(self.server, user, Action::Path { verb: &asked.verb, path }),
             What::Resource(resource) => {
-                let Some(verb) = VERBS.iter().find(|known| **known == asked.verb) else {
-                    let error = format!("the verb {:?} is not known to the authorizer", asked.verb);
-                    return Decided { allowed: false, reason: String::new(), error };
-                };
+                let verb = VERBS.iter().copied().find(|known| *known == asked.verb);
                 let info = Info {
-                    verb,
+                    verb: verb.unwrap_or("get"),
+                    other_verb: if verb.is_some() { String::new() } else { asked.verb.clone() },
                     group: resource.group.clone(),
                     version: "*".to_owned(),
                     resource: resource.resource.clone(),
                     subresource: resource.subresource.clone(),
                     namespace: resource.namespace.clone(),
                     name: resource.name.clone(),
-                    rest: String::new(),
+                    ..Info::default()
                 };
-                decide(self.server, user, Action::Resource(&info))
+                decide_now(self.server, user, Action::Resource(&info))
             }
             What::Group(_) | What::Nothing => return Decided::default(),
         };

@@ -1,8 +1,8 @@
 //! API services.
 
-use portolan_api::{field, validation};
+use portolan_api::{field, time, validation};
 use portolan_base::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object, set, spec, text};
@@ -20,6 +20,20 @@ impl Strategy for ApiService {
     fn default(&self, object: &mut Value) {
         if let Some(service) = spec(object).and_then(|spec| self::object(spec, "service")) {
             set(service, "port", 443);
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, context: &Context) {
+        // What this server serves itself is there as long as the server is.
+        let is_local = !object["spec"]["service"].is_object();
+        let Some(fields) = object.as_object_mut() else { return };
+        fields.insert("status".into(), json!({}));
+        if is_local {
+            let available = json!({
+                "type": "Available", "status": "True", "lastTransitionTime": time::format(context.now),
+                "reason": "Local", "message": "Local APIServices are always available",
+            });
+            fields.insert("status".into(), json!({"conditions": [available]}));
         }
     }
 
