@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v etcd >/dev/null || { echo "etcd is the peer of some benches: apt-get install etcd-server" >&2; exit 1; }
 binaries="${CARGO_TARGET_DIR:-target}/${BENCH_PROFILE:-release}"
 benches=("$@")
-(($#)) || benches=(api store network registry schedule up)
+(($#)) || benches=(api definitions store network registry schedule up)
 failed=()
 for bench in "${benches[@]}"; do
     [[ -x "$binaries/$bench" ]] || { echo "$binaries/$bench is not built" >&2; exit 1; }

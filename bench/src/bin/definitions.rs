@@ -38,7 +38,12 @@ async fn main() -> anyhow::Result<()> {
         present = definitions;
         line(&format!("install a definition, {definitions} definitions"), &measured);
         let grown = plane.server.resident()?.saturating_sub(empty);
-        figure(&format!("memory per definition, {definitions} definitions"), grown as f64 / definitions as f64 / 1e3, "KB", "");
+        figure(
+            &format!("memory per definition, {definitions} definitions"),
+            grown as f64 / definitions as f64 / 1e3,
+            "KB",
+            "",
+        );
         costs.push(measured.cpu_per_operation());
         documents(&plane, &transport, &options, definitions).await?;
     }
