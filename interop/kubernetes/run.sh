@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Drives an API server with stock clients.
 #
-#   interop/kubernetes/run.sh [go] [python] [javascript] [rust]
+#   interop/kubernetes/run.sh [go] [python] [javascript]
 #
 # Without arguments: the clients whose tools are there. With KUBECONFIG in the environment, the cluster
 # that it names is driven (its administrator is needed); else an API server that is started for this and
@@ -16,7 +16,7 @@ trap '[[ -z "$server" ]] || kill "$server" 2>/dev/null && wait "$server" 2>/dev/
 
 suites=("$@")
 if ((${#suites[@]} == 0)); then
-    for pair in go:go python:python3 javascript:npm rust:cargo; do
+    for pair in go:go python:python3 javascript:npm; do
         if command -v "${pair#*:}" >/dev/null; then suites+=("${pair%%:*}"); fi
     done
 fi
@@ -47,10 +47,6 @@ for suite in "${suites[@]}"; do
         javascript)
             cp "$here"/javascript/* "$work/"
             (cd "$work" && npm install --silent --no-audit --no-fund && node clients.js) || failed+=("$suite")
-            ;;
-        rust)
-            (cd "$here/controller" && CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/interop" cargo run --quiet) ||
-                failed+=("$suite")
             ;;
         *) echo "unknown suite $suite" >&2 && exit 2 ;;
     esac

@@ -346,9 +346,8 @@ fn the_stock_client_prints_what_its_users_expect() {
 
 /// A shell with the manifests, in a cluster that has their image.
 fn shell(cluster: &Cluster) -> anyhow::Result<Shell<'_>> {
-    let manifests =
-        [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("policy.yaml", POLICY), ("invalid.yaml", INVALID)];
-    let shell = Shell::new(cluster, &manifests)?;
+    let files = [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("policy.yaml", POLICY), ("invalid.yaml", INVALID)];
+    let shell = Shell::new(cluster, &files)?;
     let image = cluster.scratch_dir().join("image");
     std::fs::create_dir(&image)?;
     web_image(&image, "one")?;

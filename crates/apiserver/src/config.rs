@@ -133,6 +133,13 @@ pub enum Error {
         /// What the server answered.
         message: String,
     },
+    /// TLS towards pods cannot be set up.
+    #[error("set up TLS towards pods")]
+    UserTls {
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
     /// A service that the settings name cannot be asked.
     #[error("set up a service that helps to decide who may do what")]
     Outgoing {

@@ -103,7 +103,7 @@ impl Status {
     }
 
     /// The same with another code and reason.
-    pub(crate) fn as_reason(mut self, code: u16, reason: &'static str) -> Self {
+    pub(crate) fn with_reason(mut self, code: u16, reason: &'static str) -> Self {
         (self.0.code, self.0.reason) = (code, reason.into());
         self
     }

@@ -33,8 +33,19 @@ const TYPE_NAMES: [&str; 13] = [
 
 /// Checks an expression.
 pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node, Vec<Problem>> {
-    let mut checker = Checker { environment, unifier: Unifier::default(), scope: Vec::new(), problems: Vec::new() };
+    let mut checker = Checker {
+        environment,
+        unifier: Unifier::default(),
+        scope: Vec::new(),
+        problems: Vec::new(),
+        doubts: Vec::new(),
+        literals: Vec::new(),
+        formats: 0,
+    };
     let mut node = checker.expression(expression);
+    if checker.problems.is_empty() {
+        checker.check_literals();
+    }
     if !checker.problems.is_empty() {
         checker.problems.sort_by_key(|problem| problem.at);
         return Err(checker.problems);
@@ -49,6 +60,13 @@ struct Checker<'a> {
     /// Variables of the macros around, from the outside in.
     scope: Vec<(&'a str, Type)>,
     problems: Vec<Problem>,
+    /// What is wrong with constants. It matters only if all types fit.
+    doubts: Vec<Problem>,
+    /// Elements of literal lists, keys and values of literal maps: their places and types. All of a literal are
+    /// of one type.
+    literals: Vec<Vec<(u32, Type)>>,
+    /// How many calls of `format` there are around; what they are given is of any type.
+    formats: usize,
 }
 
 impl<'a> Checker<'a> {
@@ -71,7 +89,7 @@ impl<'a> Checker<'a> {
             Kind::List(items) => self.list(items),
             Kind::Map(entries) => self.map(entries),
             Kind::Struct { name, fields } => self.structure(expression.at, name, fields),
-            Kind::Fold(fold) => self.fold(fold),
+            Kind::Fold(fold) => self.fold(expression.at, fold),
         }
     }
 
@@ -144,21 +162,32 @@ impl<'a> Checker<'a> {
     }
 
     /// The type of the elements of a literal so far and of one more.
-    fn join(&mut self, at: u32, so_far: Option<Type>, next: Type) -> Option<Type> {
+    fn join(&mut self, so_far: Option<Type>, next: Type) -> Option<Type> {
         let Some(so_far) = so_far else { return Some(next) };
-        if self.unifier.assign(&so_far, &next) {
-            let general = self.unifier.resolve(&so_far).is_dyn();
-            return Some(if general {
-                so_far
-            } else if self.unifier.resolve(&next).is_dyn() {
-                next
-            } else {
-                so_far
-            });
+        if !self.unifier.assign(&so_far, &next) {
+            return Some(Type::Dyn);
         }
-        let (expected, found) = (self.unifier.show(&so_far), self.unifier.show(&next));
-        self.report(at, format!("expected type '{expected}' but found '{found}'"));
-        Some(Type::Error)
+        Some(if self.unifier.resolve(&next).is_dyn() { next } else { so_far })
+    }
+
+    /// Reports what is wrong with constants and literals, which the types alone do not tell.
+    fn check_literals(&mut self) {
+        self.problems.append(&mut self.doubts);
+        for literal in std::mem::take(&mut self.literals) {
+            let Some((_, first)) = literal.first() else { continue };
+            let first = self.unifier.show(first);
+            let other = literal.iter().map(|(at, ty)| (*at, self.unifier.show(ty))).find(|(_, ty)| *ty != first);
+            if let Some((at, ty)) = other {
+                self.problems.push(Problem { at, message: format!("expected type '{first}' but found '{ty}'") });
+            }
+        }
+    }
+
+    /// Remembers the elements of a literal.
+    fn note(&mut self, elements: Vec<(u32, Type)>) {
+        if self.formats == 0 {
+            self.literals.push(elements);
+        }
     }
 
     fn optional_value(&mut self, at: u32, node: &Node, optional: bool) -> Type {
@@ -178,12 +207,15 @@ impl<'a> Checker<'a> {
     fn list(&mut self, items: &'a [Item]) -> Node {
         let mut nodes = Vec::with_capacity(items.len());
         let mut element = None;
+        let mut elements = Vec::with_capacity(items.len());
         for item in items {
             let node = self.expression(&item.value);
             let ty = self.optional_value(item.value.at, &node, item.optional);
-            element = self.join(item.value.at, element, ty);
+            elements.push((item.value.at, ty.clone()));
+            element = self.join(element, ty);
             nodes.push((node, item.optional));
         }
+        self.note(elements);
         let element = element.unwrap_or_else(|| self.unifier.fresh());
         let constants = nodes.iter().map(|(node, optional)| match &node.op {
             Op::Constant(value) if !optional => Some(value.clone()),
@@ -199,13 +231,16 @@ impl<'a> Checker<'a> {
     fn map(&mut self, entries: &'a [Entry]) -> Node {
         let mut nodes = Vec::with_capacity(entries.len());
         let (mut keys, mut values) = (None, None);
+        let (mut all_keys, mut all_values) = (Vec::new(), Vec::new());
         let mut constants: Option<Entries<'static>> = Some(Entries::new());
         for entry in entries {
             let key = self.expression(&entry.key);
-            keys = self.join(entry.key.at, keys, key.ty.clone());
+            all_keys.push((entry.key.at, key.ty.clone()));
+            keys = self.join(keys, key.ty.clone());
             let value = self.expression(&entry.value);
             let ty = self.optional_value(entry.value.at, &value, entry.optional);
-            values = self.join(entry.value.at, values, ty);
+            all_values.push((entry.value.at, ty.clone()));
+            values = self.join(values, ty);
             constants = match (constants, &key.op, &value.op) {
                 (Some(mut known), Op::Constant(key), Op::Constant(value)) if !entry.optional => match key.as_key() {
                     Some(plain) if !known.contains_key(&plain) => {
@@ -218,6 +253,8 @@ impl<'a> Checker<'a> {
             };
             nodes.push((key, value, entry.optional));
         }
+        self.note(all_keys);
+        self.note(all_values);
         let key = keys.unwrap_or_else(|| self.unifier.fresh());
         let value = values.unwrap_or_else(|| self.unifier.fresh());
         let op = match constants {

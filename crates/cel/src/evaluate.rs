@@ -118,8 +118,11 @@ impl<'a> Evaluator<'_, 'a> {
         if access != Access::Presence {
             self.pay(SELECT)?;
         }
-        let Value::Map(map) = &holder else { return Err(EvaluationError::NoSuchOverload) };
-        let found = map.field(field);
+        let found = match &holder {
+            Value::Map(map) => map.field(field),
+            Value::List(_) => return Err(EvaluationError::text("unsupported index type 'string' in list")),
+            _ => return Err(EvaluationError::NoSuchKey(field.to_string())),
+        };
         match access {
             Access::Presence => Ok(found.is_some().into()),
             Access::Optional => Ok(Value::Optional(found.map(Arc::new))),
@@ -165,6 +168,8 @@ impl<'a> Evaluator<'_, 'a> {
             }
         }
         let overload = call.overloads.iter().find(|overload| overload.accepts(&values));
+        // What cannot be an index is told by the list or map itself.
+        let overload = overload.or_else(|| call.overloads.first().filter(|_| call.function == "_[_]"));
         let overload = overload.ok_or(EvaluationError::NoSuchOverload)?;
         // Costs that follow from the arguments are paid first, so that nothing is done that is too expensive.
         let of_result = matches!(overload.cost, cost::Cost::Made(_) | cost::Cost::Elements);
@@ -202,7 +207,7 @@ fn insert<'a>(entries: &mut Entries<'a>, key: Value<'a>, value: Value<'a>) -> Re
     let plain = plain.ok_or_else(|| EvaluationError::text(format!("unsupported key type: {}", key.type_name())))?;
     if entries.contains_key(&plain) {
         return Err(EvaluationError::text(format!(
-            "Failed with repeated key: {}",
+            "insert failed: key {} already exists",
             crate::library::convert::plain(&key)
         )));
     }

@@ -47,7 +47,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Problem> {
     let expression = parser.expression()?;
     match parser.peek() {
         Word::End => Ok(expression),
-        _ => Err(parser.unexpected("<EOF>")),
+        _ => Err(parser.wrong("extraneous input", "expecting <EOF>")),
     }
 }
 
@@ -85,11 +85,28 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, symbol: &'static str) -> Parsed<u32> {
-        self.take(symbol).ok_or_else(|| self.unexpected(&format!("'{symbol}'")))
+        self.take(symbol).ok_or_else(|| self.missing(symbol))
+    }
+
+    /// One symbol is missing.
+    fn missing(&self, symbol: &str) -> Problem {
+        match symbol {
+            ":" if *self.peek() == Word::End => self.unexpected("':'"),
+            _ => Problem { at: self.at(), message: format!("Syntax error: missing '{symbol}' at '{}'", self.shown()) },
+        }
     }
 
     fn unexpected(&self, wanted: &str) -> Problem {
-        let found = match self.peek() {
+        self.wrong("mismatched input", &format!("expecting {wanted}"))
+    }
+
+    fn wrong(&self, what: &str, wanted: &str) -> Problem {
+        Problem { at: self.at(), message: format!("Syntax error: {what} '{}' {wanted}", self.shown()) }
+    }
+
+    /// The next word, as it is written.
+    fn shown(&self) -> String {
+        match self.peek() {
             Word::End => "<EOF>".to_owned(),
             Word::Symbol(symbol) => (*symbol).to_owned(),
             Word::Name(name) => name.clone(),
@@ -99,8 +116,7 @@ impl<'a> Parser<'a> {
             Word::Literal(Literal::Double(value)) => value.to_string(),
             Word::Literal(Literal::Uint(value)) => format!("{value}u"),
             Word::Literal(_) => "null".to_owned(),
-        };
-        Problem { at: self.at(), message: format!("Syntax error: mismatched input '{found}' expecting {wanted}") }
+        }
     }
 
     fn expression(&mut self) -> Parsed<Expr> {
@@ -218,7 +234,7 @@ impl<'a> Parser<'a> {
         loop {
             if let Some(dot) = self.take(".") {
                 let optional = self.take("?").is_some();
-                let field = self.name("IDENTIFIER")?;
+                let field = self.field_name()?;
                 operand = match self.take("(") {
                     Some(open) if !optional => {
                         let arguments = self.arguments(")")?;
@@ -261,6 +277,20 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What comes after a dot.
+    fn field_name(&mut self) -> Parsed<String> {
+        match self.peek() {
+            Word::Name(name) => {
+                self.position += 1;
+                Ok(name.clone())
+            }
+            _ => {
+                let message = format!("Syntax error: no viable alternative at input '.{}'", self.shown());
+                Err(Problem { at: self.at(), message })
+            }
+        }
+    }
+
     fn primary(&mut self) -> Parsed<Expr> {
         let at = self.at();
         let literal = |kind| Ok(Expr { at, kind: Kind::Literal(kind) });
@@ -296,7 +326,8 @@ impl<'a> Parser<'a> {
                 self.named(at)
             }
             Word::Name(_) => self.named(at),
-            _ => Err(self.unexpected(OPERAND)),
+            Word::End => Err(self.unexpected(OPERAND)),
+            _ => Err(self.wrong("extraneous input", &format!("expecting {OPERAND}"))),
         }
     }
 
@@ -309,7 +340,7 @@ impl<'a> Parser<'a> {
         }
         let name = self.name(OPERAND)?;
         if RESERVED.contains(&name.as_str()) {
-            return Err(Problem { at, message: format!("Syntax error: reserved identifier: {name}") });
+            return Err(Problem { at, message: format!("reserved identifier: {name}") });
         }
         match self.take("(") {
             Some(open) => {
@@ -345,7 +376,7 @@ impl<'a> Parser<'a> {
         loop {
             arguments.push(self.expression()?);
             if self.take(",").is_none() {
-                self.expect(close)?;
+                self.take(close).ok_or_else(|| self.unexpected("{')', ','}"))?;
                 return Ok(arguments);
             }
         }
@@ -357,7 +388,7 @@ impl<'a> Parser<'a> {
             let optional = self.take("?").is_some();
             items.push(Item { value: self.expression()?, optional });
             if self.take(",").is_none() {
-                self.expect("]")?;
+                self.take("]").ok_or_else(|| self.unexpected("{']', ','}"))?;
                 break;
             }
         }
@@ -372,7 +403,7 @@ impl<'a> Parser<'a> {
             self.expect(":")?;
             entries.push(Entry { key, value: self.expression()?, optional });
             if self.take(",").is_none() {
-                self.expect("}")?;
+                self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
                 break;
             }
         }
@@ -387,7 +418,7 @@ impl<'a> Parser<'a> {
             let at = self.expect(":")?;
             fields.push(Field { at, name, value: self.expression()?, optional });
             if self.take(",").is_none() {
-                self.expect("}")?;
+                self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
                 break;
             }
         }

@@ -5,6 +5,7 @@ mod cost;
 mod libraries;
 mod objects;
 mod properties;
+mod upstream;
 mod values;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! How two objects differ.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use super::shape::{self, Item, Parts, Place};
@@ -81,7 +79,7 @@ fn compare_fields(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, fo
         let old_zero = filled(old_value, old_fields.is_some());
         let new_zero = filled(new_value, new_fields.is_some());
         let (old_value, new_value) = (old_value.or(old_zero.as_ref()), new_value.or(new_zero.as_ref()));
-        compare_element(old_value, new_value, inner, &Cow::Owned(format!("f:{name}")), found);
+        compare_element(old_value, new_value, inner, &["f:", name].concat(), found);
     };
     for (name, value) in old_fields.into_iter().flatten() {
         compare(name, Some(value), new_fields.and_then(|fields| fields.get(name)));
@@ -97,7 +95,7 @@ fn compare_items(old: &[Value], new: &[Value], place: Place<'_>, found: &mut Com
     let (old, new) = (shape::index(old, place), shape::index(new, place));
     let inner = shape::items(place);
     for element in old.keys().chain(new.keys().filter(|element| !old.contains_key(*element))) {
-        let name = Cow::Borrowed(element.as_str());
+        let name = element.as_str();
         match (old.get(element), new.get(element)) {
             // Duplicates are compared as a whole.
             (Some(Item::Several(old)), Some(Item::Several(new))) => {
@@ -107,28 +105,22 @@ fn compare_items(old: &[Value], new: &[Value], place: Place<'_>, found: &mut Com
             }
             (Some(Item::Several(_)), new) => {
                 if let Some(new) = new {
-                    compare_element(None, Some(new.first()), inner, &name, found);
+                    compare_element(None, Some(new.first()), inner, name, found);
                 }
                 found.removed.insert(element);
             }
             (old, Some(Item::Several(_))) => {
                 if let Some(old) = old {
-                    compare_element(Some(old.first()), None, inner, &name, found);
+                    compare_element(Some(old.first()), None, inner, name, found);
                 }
                 found.added.insert(element);
             }
-            (old, new) => compare_element(old.map(Item::first), new.map(Item::first), inner, &name, found),
+            (old, new) => compare_element(old.map(Item::first), new.map(Item::first), inner, name, found),
         }
     }
 }
 
-fn compare_element(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    place: Place<'_>,
-    element: &Cow<'_, str>,
-    found: &mut Comparison,
-) {
+fn compare_element(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, element: &str, found: &mut Comparison) {
     if old == new {
         return;
     }

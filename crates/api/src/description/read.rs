@@ -151,8 +151,11 @@ fn kind(path: &'static str) -> GroupVersionKind<'static> {
     GroupVersionKind::from_api_version(api_version, kind)
 }
 
+/// Versions and their resources.
+type Versions = Vec<(&'static str, Vec<Resource>)>;
+
 fn groups(table: &'static str) -> Vec<Arc<Group>> {
-    let mut groups: Vec<(&'static str, Vec<(&'static str, Vec<Resource>)>)> = Vec::new();
+    let mut groups: Vec<(&'static str, Versions)> = Vec::new();
     for line in table.lines() {
         let words: Vec<&'static str> = line.trim_start().split(' ').collect();
         match (line.len() - line.trim_start().len(), &words[..]) {
@@ -194,7 +197,7 @@ fn groups(table: &'static str) -> Vec<Arc<Group>> {
             _ => panic!("malformed line {line:?}"),
         }
     }
-    let versions = |group: &'static str, versions: Vec<(&'static str, Vec<Resource>)>| {
+    let versions = |group: &'static str, versions: Versions| {
         let arcs = |resources: Vec<Resource>| resources.into_iter().map(Arc::new).collect();
         let version =
             |(version, resources): (&'static str, _)| Version::new(group.into(), version.into(), arcs(resources));

@@ -70,11 +70,10 @@ fn merge_object(
     retain_keys(fields, changes)?;
     for (name, values) in changes {
         let Some(field) = name.strip_prefix(DELETE_FROM) else { continue };
-        if field.is_empty() {
+        let Value::Array(values) = values else {
             return Err(Error::Malformed("invalid patch format of primitive list".into()));
-        }
-        // As upstream, a value that is no list deletes nothing.
-        if let (Some(Value::Array(items)), Value::Array(values)) = (fields.get_mut(field), values) {
+        };
+        if let Some(Value::Array(items)) = fields.get_mut(field) {
             items.retain(|item| !values.contains(item));
         }
     }

@@ -251,7 +251,7 @@ proptest! {
     fn garbage_never_panics(garbage: Vec<u8>, kind in 0_usize..200) {
         let resources: Vec<&Resource> = builtin().resources().collect();
         let resource = resources[kind % resources.len()];
-        let envelope = bytes(1, [bytes(1, resource.group_version_kind().api_version()), bytes(2, resource.kind)].concat());
+        let envelope = bytes(1, [bytes(1, resource.group_version_kind().api_version()), bytes(2, resource.kind.as_bytes())].concat());
         let raw = bytes(2, &garbage[..garbage.len().min(100)]);
         let _ = decode(&[MAGIC.to_vec(), envelope, raw].concat(), None, &Limits::default());
         let _ = decode(&[MAGIC, &garbage].concat(), Some(resource.group_version_kind()), &Limits::default());

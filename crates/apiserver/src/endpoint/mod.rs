@@ -145,7 +145,10 @@ impl<'a> Call<'a> {
         let range = KeyRange::key(self.key(name));
         let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
         let current = answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()?;
-        Ok(self.converted(current.into_iter().collect()).await?.pop())
+        match current {
+            Some(entry) if self.resource.custom.is_some() => Ok(self.converted(vec![entry]).await?.pop()),
+            current => Ok(current),
+        }
     }
 }
 

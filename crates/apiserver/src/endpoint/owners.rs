@@ -49,6 +49,8 @@ impl Call<'_> {
         let id = (&*self.resource.group, &*self.resource.name);
         match self.info.subresource.as_str() {
             "status" if STATUS_WITHOUT_METADATA.contains(&id) => ALL_BUT_STATUS,
+            // Of users' kinds the status is written and nothing else.
+            "status" if self.resource.custom.is_some() => ALL_BUT_STATUS,
             "status" => match id {
                 ("apps", "deployments") => SPEC_AND_LABELS,
                 ("", "pods") => SPEC_AND_OWNERS,

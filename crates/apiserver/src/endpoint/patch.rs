@@ -242,14 +242,13 @@ impl Call<'_> {
             })
             .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
         let mut object = merged.map_err(apply_error)?;
-        if let (Some(place), None) = (self.resource.schema(), &self.resource.custom) {
+        if let Some(definition) = &self.resource.custom {
+            custom::prune(&mut object, definition.root());
+        } else if let Some(place) = self.resource.schema() {
             if let Some(refusal) = schema::check_at(&object, place).refusal(self.kind()) {
                 return Err(Status::bad_request(refusal));
             }
             schema::prune(&mut object, place);
-        }
-        if let Some(version) = &self.resource.custom {
-            custom::prune(&mut object, version.root());
         }
         Ok(object)
     }
@@ -263,8 +262,7 @@ impl Call<'_> {
         match error {
             patch::Error::Malformed(text) => Status::bad_request(text),
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
-            // Upstream has no better name for what its library refuses.
-            patch::Error::Unexpected(text) => Status::new(500, "", text),
+            patch::Error::Unexpected(text) => unnamed(text),
             patch::Error::Failed(text) => {
                 let message = format!("the server rejected our request due to an error in our request: {text}");
                 // Without details: clients would print those and leave the text out.
@@ -278,13 +276,18 @@ impl Call<'_> {
 pub(crate) fn apply_error(error: apply::Error) -> Status {
     match error {
         apply::Error::BadRequest(text) => Status::bad_request(text),
-        // Upstream has no better code for it, and clients print the text without one.
-        apply::Error::Untyped(text) => Status::new(500, "", text),
+        apply::Error::Untyped(text) => unnamed(text),
         apply::Error::Conflicts(conflicts) => {
             let causes = conflicts.0.iter().map(|it| (it.field.clone(), it.message())).collect();
             Status::apply_conflict(conflicts.to_string(), causes)
         }
     }
+}
+
+/// 400 without a reason, so that clients print the text as they do upstream's. There the code is 500,
+/// which would blame the server for what the client sent.
+fn unnamed(text: String) -> Status {
+    Status::new(400, "", text)
 }
 
 /// 422 for an object that a patch made and that is none.

@@ -160,8 +160,8 @@ impl<'a> Call<'a> {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
-        self.settle_definition(new);
         self.keep_metadata(new, old);
+        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -175,7 +176,7 @@ struct WatchBody {
     replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     custom: Option<Arc<custom::Version>>,
     /// Events that are being brought into the version that is watched; what comes after them waits.
-    converting: Option<Pin<Box<dyn Future<Output = Result<Vec<Event>, Status>> + Send>>>,
+    converting: Option<BoxFuture<'static, Result<Vec<Event>, Status>>>,
     server: Weak<Server>,
 }
 

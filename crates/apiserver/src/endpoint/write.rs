@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
         charge: Option<Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let stored = self.to_storage(stored).await?;
+        let stored = self.in_storage_version(stored).await?;
         let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
             ("" | "events.k8s.io", "events") => Some(self.server.event_leases.lease(self.server.store()).await?),
             _ => None,

@@ -24,7 +24,7 @@ impl Call<'_> {
     }
 
     /// An object of the request's version in the one that is stored.
-    pub(crate) async fn to_storage(&self, encoded: Bytes) -> Result<Bytes, Status> {
+    pub(crate) async fn in_storage_version(&self, encoded: Bytes) -> Result<Bytes, Status> {
         let Some(version) = self.resource.custom.as_ref().filter(|version| !version.is_storage()) else {
             return Ok(encoded);
         };

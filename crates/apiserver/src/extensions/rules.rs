@@ -8,7 +8,8 @@ use std::sync::Arc;
 use portolan_api::custom::{self, Additional, Node, Rule};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_cel::{
-    Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, Root, Schema, Type, Value as Cel,
+    Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, RESOURCE_ESTIMATE_LIMIT,
+    RULE_ESTIMATE_LIMIT, Root, Schema, Type, Value as Cel,
 };
 use serde_json::Value;
 
@@ -37,6 +38,8 @@ struct Compiled {
     program: Result<Program, String>,
     message: Option<Result<Program, String>>,
     uses_old: bool,
+    /// What evaluating the rule, and its message, costs at most.
+    cost: (u64, u64),
 }
 
 fn of_type(found: &Type, wanted: &Type, what: &str) -> Result<(), String> {
@@ -65,7 +68,12 @@ impl Compiled {
                         .map(|()| program)
                 })
         });
-        Self { rule: rule.clone(), program, message, uses_old }
+        let most = |program: &Program| program.estimate(&old).max;
+        let cost = (
+            program.as_ref().map_or(0, most),
+            message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, most),
+        );
+        Self { rule: rule.clone(), program, message, uses_old, cost }
     }
 
     /// How the rule is named in errors.
@@ -103,10 +111,76 @@ impl Place {
 pub(crate) fn problems(schema: &Value, path: &Path) -> Vec<Error> {
     let node = Node::read(schema);
     let mut errors = Vec::new();
-    if let Some(place) = Place::new(schema, &node, Root::Yes) {
-        check(&place, &node, path, None, &mut errors);
+    let Some(place) = Place::new(schema, &node, Root::Yes) else { return errors };
+    check(&place, &node, path, None, &mut errors);
+    let mut costs = Vec::new();
+    estimate(&place, &node, schema, path, Some(1), &mut costs);
+    let total = costs.iter().fold(0_u64, |total, (_, cost)| total.saturating_add(*cost));
+    for (place, cost) in &costs {
+        if *cost > RULE_ESTIMATE_LIMIT {
+            let what = if place.to_string().ends_with("rule") { "rule" } else { "messageExpression" };
+            errors.push(Error::forbidden(place, over(&format!("estimated {what} cost"), *cost, RULE_ESTIMATE_LIMIT)));
+        }
+    }
+    if total > RESOURCE_ESTIMATE_LIMIT {
+        costs.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
+        for (place, _) in costs.iter().take(4) {
+            let text = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+            errors.push(Error::forbidden(place, text));
+        }
+        let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
+        errors.push(Error::forbidden(path, over(what, total, RESOURCE_ESTIMATE_LIMIT)));
     }
     errors
+}
+
+/// By how much an estimate is too high, in upstream's words.
+fn over(what: &str, cost: u64, limit: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a factor for people")]
+    let factor = cost as f64 / limit as f64;
+    let factor = match factor {
+        factor if factor > 100.0 => "more than 100x".to_owned(),
+        factor if factor < 1.5 => format!("{factor:.6}x"),
+        factor => format!("{factor:.1}x"),
+    };
+    format!(
+        "{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and \
+         maxLength where arrays, maps, and strings are declared)"
+    )
+}
+
+/// What rules cost at most, each as often as its place can be there: `times`, or nobody knows how often.
+fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Option<u64>, costs: &mut Vec<(Path, u64)>) {
+    // As often as its smallest values fit into the largest request.
+    let times_here = times.unwrap_or_else(|| {
+        let list = serde_json::json!({"type": "array", "items": source});
+        Schema::of_structural(&list, Root::No).and_then(|list| list.max_length).unwrap_or(u64::MAX)
+    });
+    for (index, compiled) in place.rules.iter().enumerate() {
+        let here = path.child("x-kubernetes-validations").index(index);
+        let (rule, message) = compiled.cost;
+        costs.push((here.child("rule"), rule.saturating_mul(times_here)));
+        if compiled.message.is_some() {
+            costs.push((here.child("messageExpression"), message));
+        }
+    }
+    for (name, inner) in &place.properties {
+        if let Some(node) = node.properties.get(name) {
+            estimate(inner, node, &source["properties"][name], &path.child("properties").key(name), times, costs);
+        }
+    }
+    let most = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
+    let product = |most: Option<u64>| Some(times?.saturating_mul(most?));
+    let checks = node.checks.as_deref();
+    if let (Some(inner), Some(items)) = (&place.items, &node.items) {
+        let times = product(most(checks.and_then(|checks| checks.max_items)));
+        estimate(inner, items, &source["items"], &path.child("items"), times, costs);
+    }
+    if let (Some(inner), Some(Additional::Schema(values))) = (&place.values, &node.additional) {
+        let times = product(most(checks.and_then(|checks| checks.max_properties)));
+        let (source, path) = (&source["additionalProperties"], path.child("additionalProperties"));
+        estimate(inner, values, source, &path, times, costs);
+    }
 }
 
 fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &mut Vec<Error>) {

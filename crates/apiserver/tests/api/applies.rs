@@ -195,13 +195,13 @@ async fn malformed_patches_are_refused_in_upstreams_words() {
             "?fieldManager=m",
             APPLY,
             format!("{head}spec: {{foo: 1}}"),
-            "500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
+            "400 failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
         ),
         (
             "?fieldManager=m",
             APPLY,
             format!("{head}spec: {{replicas: x, template: {{spec: {{containers: [{{image: i}}]}}}}}}"),
-            "500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric (int or float), got string\n  .spec.template.spec.containers: element 0: associative list with keys has an element that omits all key fields [\"name\"] (and doesn't have default values for any key fields)",
+            "400 failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric (int or float), got string\n  .spec.template.spec.containers: element 0: associative list with keys has an element that omits all key fields [\"name\"] (and doesn't have default values for any key fields)",
         ),
         (
             "?fieldManager=m",
@@ -249,7 +249,7 @@ async fn malformed_patches_are_refused_in_upstreams_words() {
             "",
             strategic,
             r#"{"spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}}"#.into(),
-            "500 map: map[image:x] does not contain declared merge key: name",
+            "400 map: map[image:x] does not contain declared merge key: name",
         ),
         (
             "",

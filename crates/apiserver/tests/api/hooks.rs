@@ -428,3 +428,17 @@ async fn configurations_are_completed_and_checked() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_pod_that_speaks_tls_is_reached_whatever_its_certificate() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| json!({"allowed": true, "path": path})).await;
+    assert_eq!(cluster.create("/api/v1/namespaces/default/pods", pod("a")).await.code, 201);
+    let status = json!({"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}).to_string();
+    let path = "/api/v1/namespaces/default/pods/a/status";
+    let patched = cluster.ask("PATCH", path, "application/merge-patch+json", &status).await;
+    assert_eq!(patched.code, 200, "{patched:?}");
+    let path = format!("/api/v1/namespaces/default/pods/https:a:{}/proxy/some/path", server.port);
+    let answer = cluster.ask("POST", &path, "application/json", r#"{"request": {}}"#).await;
+    assert_eq!(answer.body["response"]["path"], "some/path", "{answer:?}");
+}

@@ -1,9 +1,10 @@
 //! Functions and operators.
 
 use super::Checker;
-use crate::ast::Expr;
+use crate::ast::{Expr, Kind};
 use crate::functions::{FUNCTIONS, Overload, Style};
-use crate::library;
+use crate::lexer::Problem;
+use crate::library::{self, text_format};
 use crate::plan::{Call, Node, Op};
 use crate::types::Type;
 use crate::value::Value;
@@ -24,7 +25,10 @@ impl<'a> Checker<'a> {
             return self.overloaded(at, name, overloads, Style::Global, nodes, arguments);
         }
         let style = if target.is_some() { Style::Member } else { Style::Global };
+        let is_format = function == "format";
+        self.formats += usize::from(is_format);
         let nodes: Vec<Node> = target.into_iter().chain(arguments).map(|argument| self.expression(argument)).collect();
+        self.formats -= usize::from(is_format);
         match self.function(function) {
             Some((name, overloads)) => self.overloaded(at, name, overloads, style, nodes, arguments),
             None => self.report(at, format!("undeclared reference to '{function}' (in container '')")),
@@ -71,7 +75,7 @@ impl<'a> Checker<'a> {
             let message = self.no_match(name, style, &given);
             return self.report(at, message);
         };
-        self.check_literals(name, texts, &arguments);
+        self.check_constants(at, name, texts, &arguments);
         if !matches!(name, "or" | "orValue") {
             return node(name, fitting, arguments, ty);
         }
@@ -95,7 +99,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Constants that can be seen to be wrong before anything is evaluated.
-    fn check_literals(&mut self, name: &str, texts: &[Expr], arguments: &[Node]) {
+    fn check_constants(&mut self, at: u32, name: &str, texts: &[Expr], arguments: &[Node]) {
         let literal = |index: usize| match arguments.get(index).map(|node| &node.op) {
             Some(Op::Constant(Value::String(text))) => Some(text.to_string()),
             _ => None,
@@ -107,7 +111,20 @@ impl<'a> Checker<'a> {
             _ => false,
         };
         if wrong && let Some(last) = texts.last() {
-            self.report(last.at, format!("invalid {name} argument"));
+            self.doubts.push(Problem { at: last.at, message: format!("invalid {name} argument") });
+        }
+        if name == "format"
+            && let (Some(text), [Expr { kind: Kind::List(items), .. }]) = (literal(0), texts)
+        {
+            let types: Vec<Type> = match &arguments[1].op {
+                Op::List(nodes) => nodes.iter().map(|(node, _)| self.unifier.show(&node.ty)).collect(),
+                Op::Constant(Value::List(list)) => list.iter().map(|value| type_of(&value)).collect(),
+                _ => return,
+            };
+            if let Err((argument, message)) = text_format::check(&text, &types) {
+                let at = argument.and_then(|index| items.get(index)).map_or(at, |item| item.value.at);
+                self.doubts.push(Problem { at, message });
+            }
         }
     }
 
@@ -143,6 +160,23 @@ impl<'a> Checker<'a> {
             self.unifier.resolve(&either)
         };
         Node { op: Op::Choose(Box::new(nodes)), ty }
+    }
+}
+
+/// The type of a constant, as far as `format` looks at it.
+fn type_of(value: &Value<'_>) -> Type {
+    match value {
+        Value::Null => Type::Null,
+        Value::Bool(_) => Type::Bool,
+        Value::Int(_) => Type::Int,
+        Value::Uint(_) => Type::Uint,
+        Value::Double(_) => Type::Double,
+        Value::String(_) => Type::String,
+        Value::Bytes(_) => Type::Bytes,
+        Value::List(_) => Type::list(Type::Dyn),
+        Value::Map(_) => Type::map(Type::Dyn, Type::Dyn),
+        Value::Type(_) => Type::Type,
+        _ => Type::Dyn,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::plan::{FoldNode, Node, Op};
 use crate::types::Type;
 
 impl<'a> Checker<'a> {
-    pub(super) fn fold(&mut self, fold: &'a Fold) -> Node {
+    pub(super) fn fold(&mut self, at: u32, fold: &'a Fold) -> Node {
         let range = self.expression(&fold.range);
         let range_type = self.unifier.resolve(&range.ty);
         let (key, value) = match &range_type {
@@ -39,21 +39,23 @@ impl<'a> Checker<'a> {
             }
             _ => {}
         }
-        let filter = fold.filter.as_ref().map(|filter| (filter.at, self.expression(filter)));
+        let filter = fold.filter.as_ref().map(|filter| self.expression(filter));
         let body = self.expression(&fold.body);
         self.scope.truncate(depth);
-        if let Some((at, filter)) = &filter
+        if let Some(filter) = &filter
             && !self.unifier.assign(&Type::Bool, &filter.ty)
         {
             let list = Type::list(body.ty.clone());
             let message = self.no_match("_?_:_", Style::Global, &[filter.ty.clone(), list.clone(), list]);
-            return self.report(*at, message);
+            return self.report(at, message);
         }
         let ty = match self.fold_type(fold, &body, &range_type, key) {
             Ok(ty) => ty,
-            Err(message) => return self.report(fold.body.at, message),
+            Err(message) => {
+                let is_step = matches!(fold.how, How::All | How::Exists);
+                return self.report(if is_step { fold.body.at } else { at }, message);
+            }
         };
-        let filter = filter.map(|(_, filter)| filter);
         let variables = fold.names.len();
         Node { op: Op::Fold(Box::new(FoldNode { how: fold.how, range, variables, filter, body })), ty }
     }
@@ -62,8 +64,7 @@ impl<'a> Checker<'a> {
         let is_bool = self.unifier.assign(&Type::Bool, &body.ty);
         match fold.how {
             How::All | How::Exists | How::ExistsOne if is_bool => Ok(Type::Bool),
-            How::All => Err(self.no_match("_&&_", Style::Global, &[Type::Bool, body.ty.clone()])),
-            How::Exists => Err(self.no_match("_||_", Style::Global, &[Type::Bool, body.ty.clone()])),
+            How::All | How::Exists => Err(format!("expected type 'bool' but found '{}'", self.unifier.show(&body.ty))),
             How::ExistsOne => Err(self.no_match("_?_:_", Style::Global, &[body.ty.clone(), Type::Int, Type::Int])),
             How::List => Ok(Type::list(body.ty.clone())),
             How::Map => Ok(Type::map(if matches!(range, Type::List(_)) { Type::Int } else { key }, body.ty.clone())),

@@ -65,7 +65,19 @@ impl<'a> Evaluator<'_, 'a> {
                     }
                 }
             }
-            _ => return Err(EvaluationError::NoSuchOverload),
+            other => {
+                let found = match other {
+                    Value::String(_) => "types.String",
+                    Value::Bool(_) => "types.Bool",
+                    Value::Int(_) => "types.Int",
+                    Value::Uint(_) => "types.Uint",
+                    Value::Double(_) => "types.Double",
+                    Value::Bytes(_) => "types.Bytes",
+                    Value::Null => "types.Null",
+                    other => other.type_name(),
+                };
+                return Err(EvaluationError::text(format!("got '{found}', expected iterable type")));
+            }
         }
         Ok(())
     }

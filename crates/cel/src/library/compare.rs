@@ -91,19 +91,9 @@ pub(crate) fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     }
 }
 
+/// As upstream: a whole number becomes a floating point one.
 fn order_with_double(left: i128, right: f64) -> Option<Ordering> {
-    if right.is_nan() {
-        return None;
-    }
-    // Beyond what 64 bits hold only the sign matters.
-    if right >= 2f64.powi(65) {
-        return Some(Ordering::Less);
-    }
-    if right <= -(2f64.powi(65)) {
-        return Some(Ordering::Greater);
-    }
-    let whole = right.trunc();
-    Some(left.cmp(&(whole as i128)).then_with(|| 0.0f64.partial_cmp(&(right - whole)).unwrap_or(Ordering::Equal)))
+    (left as f64).partial_cmp(&right)
 }
 
 /// Whether a list or a map has a value.

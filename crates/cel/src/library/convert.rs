@@ -75,9 +75,9 @@ fn int<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         // The bounds themselves are not exact as floating point numbers.
         Value::Double(value) if *value > -(2f64.powi(63)) && *value < 2f64.powi(63) => *value as i64,
         Value::Double(_) => return Err(overflow()),
-        Value::String(text) => text
-            .parse()
-            .map_err(|_| EvaluationError::text(format!("strconv.ParseInt: parsing {:?}: invalid syntax", &**text)))?,
+        Value::String(text) => {
+            text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'int'"))?
+        }
         Value::Timestamp(time) => time.as_second(),
         Value::Duration(nanos) => *nanos,
         _ => return no_overload(),
@@ -92,9 +92,9 @@ fn uint<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::Int(value) => u64::try_from(*value).map_err(|_| overflow())?,
         Value::Double(value) if *value >= 0.0 && *value < 2f64.powi(64) => *value as u64,
         Value::Double(_) => return Err(overflow()),
-        Value::String(text) => text
-            .parse()
-            .map_err(|_| EvaluationError::text(format!("strconv.ParseUint: parsing {:?}: invalid syntax", &**text)))?,
+        Value::String(text) => {
+            text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'uint'"))?
+        }
         _ => return no_overload(),
     };
     Ok(Value::Uint(value))
@@ -105,9 +105,9 @@ fn double<'a>(values: &[Value<'a>]) -> Outcome<'a> {
         Value::Double(value) => *value,
         Value::Int(value) => *value as f64,
         Value::Uint(value) => *value as f64,
-        Value::String(text) => text
-            .parse()
-            .map_err(|_| EvaluationError::text(format!("strconv.ParseFloat: parsing {:?}: invalid syntax", &**text)))?,
+        Value::String(text) => {
+            text.parse().map_err(|_| EvaluationError::text("type conversion error from 'string' to 'double'"))?
+        }
         _ => return no_overload(),
     };
     Ok(Value::Double(value))

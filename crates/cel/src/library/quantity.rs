@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         [Value::String(text)] => Ok(Quantity::parse(text).is_ok().into()),
         _ => no_overload(),
     }),
-    Row("sign", Member, &[QUANTITY], "int", |values| {
+    Row("sign", Global, &[QUANTITY], "int", |values| {
         one(values, |amount| Ok(Value::Int(amount.nanos().signum() as i64)))
     }),
     Row("isInteger", Member, &[QUANTITY], "bool", |values| {

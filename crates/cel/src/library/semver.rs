@@ -32,7 +32,10 @@ fn read<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     let parsed = if normalize {
         normalized(text).and_then(|text| Version::parse(&text).map_err(|error| error.to_string()))
     } else {
-        Version::parse(text).map_err(|error| error.to_string())
+        match text.split('.').count() {
+            0..3 => Err("No Major.Minor.Patch elements found".to_owned()),
+            _ => Version::parse(text).map_err(|error| error.to_string()),
+        }
     };
     match parsed {
         Ok(version) => Ok(Value::Semver(Arc::new(version))),

@@ -5,6 +5,7 @@
 use super::convert::double_text;
 use super::time;
 use crate::error::EvaluationError;
+use crate::types::Type;
 use crate::value::{List, Value};
 
 /// Largest number of decimals.
@@ -49,6 +50,68 @@ pub(super) fn format(text: &str, arguments: &List<'_>) -> Formatted {
     Ok(result)
 }
 
+/// What can be seen to be wrong with a text and the types of what is filled in: which argument is at fault, or
+/// none, and why.
+pub(crate) fn check(text: &str, types: &[Type]) -> Result<(), (Option<usize>, String)> {
+    let mut characters = text.chars().peekable();
+    let mut next = 0;
+    while let Some(character) = characters.next() {
+        if character != '%' || characters.next_if_eq(&'%').is_some() {
+            continue;
+        }
+        let Some(ty) = types.get(next) else { return Err((None, format!("index {next} out of range"))) };
+        if characters.next_if_eq(&'.').is_some() {
+            let mut digits = String::new();
+            while let Some(digit) = characters.next_if(char::is_ascii_digit) {
+                digits.push(digit);
+            }
+            if digits.is_empty() {
+                let why = "error while converting precision to integer: strconv.Atoi: parsing \"\": invalid syntax";
+                return Err((None, format!("could not parse formatting clause: error while parsing precision: {why}")));
+            }
+        }
+        let Some(verb) = characters.next() else { return Err((None, "unexpected end of string".into())) };
+        let fits = match (verb, ty) {
+            ('s', Type::Opaque(_) | Type::Optional(_) | Type::Object(_) | Type::Struct(_)) => false,
+            ('s', _) => true,
+            ('d' | 'o' | 'f' | 'e' | 'b' | 'x' | 'X', Type::Dyn)
+            | ('d' | 'o', Type::Int | Type::Uint)
+            | ('f' | 'e', Type::Double | Type::String)
+            | ('b', Type::Bool | Type::Int | Type::Uint)
+            | ('x' | 'X', Type::Int | Type::Uint | Type::String | Type::Bytes) => true,
+            ('d' | 'o' | 'f' | 'e' | 'b' | 'x' | 'X', _) => false,
+            (other, _) => {
+                let why = format!("could not parse formatting clause: unrecognized formatting clause \"{other}\"");
+                return Err((None, why));
+            }
+        };
+        if !fits {
+            return Err((Some(next), format!("error during formatting: {}, was given {ty}", wants(verb))));
+        }
+        next += 1;
+    }
+    if next < types.len() {
+        let given = types.len();
+        return Err((None, format!("too many arguments supplied to string.format (expected {next}, got {given})")));
+    }
+    Ok(())
+}
+
+/// What a clause can be used on.
+fn wants(verb: char) -> &'static str {
+    match verb {
+        'd' => "decimal clause can only be used on integers",
+        'f' => "fixed-point clause can only be used on doubles",
+        'e' => "scientific clause can only be used on doubles",
+        'b' => "only integers and bools can be formatted as binary",
+        'o' => "octal clause can only be used on integers",
+        'x' | 'X' => "only integers, byte buffers, and strings can be formatted as hex",
+        _ => {
+            "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+        }
+    }
+}
+
 fn fail(text: &str) -> EvaluationError {
     EvaluationError::text(text.to_owned())
 }
@@ -59,14 +122,10 @@ fn clause(verb: char, precision: usize, value: &Value<'_>) -> Formatted {
         ('s', _) => text(value),
         ('d', Value::Int(number)) => Ok(number.to_string()),
         ('d', Value::Uint(number)) => Ok(number.to_string()),
-        ('d', Value::Double(number)) if number.is_finite() => Ok(format!("{number}")),
-        ('d' | 'f' | 'e', Value::Double(number)) if !number.is_finite() => Ok(infinite(*number)),
-        ('f', Value::Double(number)) => Ok(format!("{number:.precision$}")),
-        ('f', Value::Int(number)) => Ok(format!("{:.precision$}", *number as f64)),
-        ('f', Value::Uint(number)) => Ok(format!("{:.precision$}", *number as f64)),
+        ('f' | 'e', Value::Double(number)) if !number.is_finite() => Ok(infinite(*number)),
+        ('f' | 'e', Value::String(text)) if matches!(&**text, "NaN" | "Infinity" | "-Infinity") => Ok(text.to_string()),
+        ('f', Value::Double(number)) => Ok(grouped(&format!("{number:.precision$}"))),
         ('e', Value::Double(number)) => Ok(scientific(*number, precision)),
-        ('e', Value::Int(number)) => Ok(scientific(*number as f64, precision)),
-        ('e', Value::Uint(number)) => Ok(scientific(*number as f64, precision)),
         ('b', Value::Bool(bit)) => Ok(u8::from(*bit).to_string()),
         ('b', Value::Int(number)) => Ok(signed(*number, |number| format!("{number:b}"))),
         ('b', Value::Uint(number)) => Ok(format!("{number:b}")),
@@ -80,12 +139,7 @@ fn clause(verb: char, precision: usize, value: &Value<'_>) -> Formatted {
         ('X', Value::String(text)) => Ok(hex(text.as_bytes()).to_uppercase()),
         ('x', Value::Bytes(bytes)) => Ok(hex(bytes)),
         ('X', Value::Bytes(bytes)) => Ok(hex(bytes).to_uppercase()),
-        ('d', _) => refuse("decimal clause can only be used on integers"),
-        ('f', _) => refuse("fixed-point clause can only be used on doubles"),
-        ('e', _) => refuse("scientific clause can only be used on doubles"),
-        ('b', _) => refuse("only integers and bools can be formatted as binary"),
-        ('o', _) => refuse("octal clause can only be used on integers"),
-        ('x' | 'X', _) => refuse("only integers, byte buffers, and strings can be formatted as hex"),
+        ('d' | 'f' | 'e' | 'b' | 'o' | 'x' | 'X', _) => refuse(wants(verb)),
         (other, _) => {
             Err(fail(&format!("could not parse formatting clause: unrecognized formatting clause \"{other}\"")))
         }
@@ -102,11 +156,33 @@ fn infinite(number: f64) -> String {
     }
 }
 
+/// With a comma between thousands, as it is written in English.
+fn grouped(number: &str) -> String {
+    let (whole, decimals) = number.split_once('.').map_or((number, None), |(whole, rest)| (whole, Some(rest)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut text = sign.to_owned();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if let Some(decimals) = decimals {
+        text.push('.');
+        text.push_str(decimals);
+    }
+    text
+}
+
+/// With the power of ten written out, at least two digits of it.
 fn scientific(number: f64, precision: usize) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let text = format!("{number:.precision$e}");
     let Some((digits, exponent)) = text.split_once('e') else { return text };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(("", exponent), |exponent| ("⁻", exponent));
+    let raised = |digit: char| digit.to_digit(10).and_then(|digit| DIGITS.get(digit as usize)).copied();
+    let exponent: String = format!("{exponent:0>2}").chars().filter_map(raised).collect();
+    format!("{digits}×10{sign}{exponent}")
 }
 
 fn signed(number: i64, digits: fn(u64) -> String) -> String {
@@ -132,9 +208,7 @@ fn text(value: &Value<'_>) -> Formatted {
         Value::Duration(_) | Value::Timestamp(_) | Value::List(_) | Value::Map(_) => inner(value, false)?,
         other => {
             let name = other.type_name();
-            return Err(fail(&format!(
-                "error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given {name}"
-            )));
+            return Err(fail(&format!("error during formatting: {}, was given {name}", wants('s'))));
         }
     })
 }

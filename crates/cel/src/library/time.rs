@@ -42,7 +42,7 @@ pub(super) const ROWS: &[Row] = &[
     Row("getHours", Member, &["duration"], "int", |values| length(values, |nanos| nanos / (3600 * SECOND))),
     Row("getMinutes", Member, &["duration"], "int", |values| length(values, |nanos| nanos / (60 * SECOND))),
     Row("getSeconds", Member, &["duration"], "int", |values| length(values, |nanos| nanos / SECOND)),
-    Row("getMilliseconds", Member, &["duration"], "int", |values| length(values, |nanos| nanos % SECOND / 1_000_000)),
+    Row("getMilliseconds", Member, &["duration"], "int", |values| length(values, |nanos| nanos / 1_000_000)),
 ];
 
 fn week_day(time: &Zoned) -> i64 {

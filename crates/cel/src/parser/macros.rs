@@ -62,7 +62,7 @@ fn shape(function: &str, arguments: usize) -> Option<Shape> {
         ("all", 3) => shape(How::All, 2),
         ("exists", 2) => shape(How::Exists, 1),
         ("exists", 3) => shape(How::Exists, 2),
-        ("exists_one" | "existsOne", 2) => shape(How::ExistsOne, 1),
+        ("exists_one", 2) => shape(How::ExistsOne, 1),
         ("existsOne", 3) => shape(How::ExistsOne, 2),
         ("map", 2 | 3) | ("filter", 2) => shape(How::List, 1),
         ("sortBy", 2) => shape(How::SortBy, 1),

@@ -16,7 +16,7 @@ fn problems_are_shown_with_their_place() {
             "ERROR: <input>:1:1: undeclared reference to 'a' (in container '')\n | a + b\n | ^\nERROR: <input>:1:5: undeclared reference to 'b' (in container '')\n | a + b\n | ....^",
         ),
         ("'é' + x", "ERROR: <input>:1:7: undeclared reference to 'x' (in container '')\n | 'é' + x\n | .．....^"),
-        ("for", "ERROR: <input>:1:1: Syntax error: reserved identifier: for\n | for\n | ^"),
+        ("for", "ERROR: <input>:1:1: reserved identifier: for\n | for\n | ^"),
     ];
     for (text, expected) in cases {
         let error = environment().compile(text).expect_err(text);
@@ -41,7 +41,6 @@ fn types_follow() {
         ("self.spec.port", "dyn"),
         ("ip('::1')", "net.IP"),
         ("self.spec.rules", "list(object)"),
-        ("[1, dyn('a')]", "list(dyn)"),
     ];
     for (text, expected) in cases {
         let program = environment().compile(text).map_err(|error| error.to_string()).expect(text);

@@ -17,7 +17,7 @@ fn fields_are_read() {
         ("object.spec.rules[1].key", "\"y\""),
         ("object.spec.rules[2].key", "error: index out of bounds: 2"),
         ("object.spec.rules.map(r, r.value).sum()", "3"),
-        ("object.spec.replicas.foo", "error: no such overload"),
+        ("object.spec.replicas.foo", "error: no such key: foo"),
     ]);
 }
 

@@ -40,7 +40,9 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     if shutdown.run(controller.definitions.synced()).await.is_none() {
         return;
     }
-    controller.definitions.feed_encoded(&controller.queue, |definition| vec![Key::new("", &*definition.header().name)]);
+    controller
+        .definitions
+        .feed_encoded(&controller.queue, |definition| vec![Key::new("", definition.header().name.as_ref())]);
     drive(&controller, &controller.queue, &controller.context.clock, &shutdown).await;
 }
 

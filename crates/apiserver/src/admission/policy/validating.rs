@@ -267,7 +267,7 @@ impl Verdict {
             "RequestEntityTooLarge" => (413, "RequestEntityTooLarge"),
             _ => (422, "Invalid"),
         };
-        let status = attributes.forbidden(&message).as_reason(code, reason).because_of(&message);
+        let status = attributes.forbidden(&message).with_reason(code, reason).because_of(&message);
         Err(status.warning(std::mem::take(&mut attributes.warnings)))
     }
 }

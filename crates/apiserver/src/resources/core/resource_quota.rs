@@ -15,7 +15,8 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 pub(crate) struct ResourceQuota;
 
 const COLUMNS: &[Column] = &[NAME, Column::string("Request"), Column::string("Limit"), AGE];
-const SCOPES: [&str; 7] = [
+/// Scopes that a quota may have.
+pub(crate) const SCOPES: [&str; 7] = [
     "BestEffort",
     "CrossNamespacePodAffinity",
     "NotBestEffort",

@@ -24,8 +24,8 @@ Examples:
     /// Write a key.
     #[command(after_help = "\
 Examples:
-  portolan registry kv put shop/motto 'ports of call'
-  portolan registry kv put shop/config - < config.json
+  portolan registry kv put shop/motto ahoy
+  portolan registry kv put shop/config -              # from standard input
   portolan registry kv put shop/leader me --cas 0      # only if there is no such key")]
     Put(Scoped<PutArguments>),
     /// List keys.
