@@ -58,7 +58,7 @@ pub(super) async fn asked(server: &Server, headers: &HeaderMap, user: &User) -> 
         if wanted == Wanted::default() {
             return Ok(None);
         }
-        return Err(Status::internal("requested groups, a uid or extra without impersonating a user"));
+        return Err(Status::bad_request("requested groups, a uid or extra without impersonating a user"));
     }
     let check = async |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let info = Info {

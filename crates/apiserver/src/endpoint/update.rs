@@ -218,11 +218,13 @@ impl<'a> Call<'a> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        let is_same = stored == entry.value && !self.is_outdated(entry).await? && !self.is_stale(name).await;
-        if dry_run || is_same || self.renews(entry, old, new, &stored) {
+        let same_but_times = is_same_but_times(new, old);
+        let is_same = stored == entry.value || same_but_times;
+        let keeps = is_same && !self.is_outdated(entry).await? && !self.is_stale(name).await;
+        if dry_run || keeps && !same_but_times || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }
-        if is_same_but_times(new, old) && !self.is_outdated(entry).await? {
+        if keeps {
             return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {

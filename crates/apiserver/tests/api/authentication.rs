@@ -268,7 +268,7 @@ async fn acting_as_somebody_else_needs_each_right() {
             "system:serviceaccount:a:b [x system:authenticated]",
         ),
         (&[("impersonate-user", "system:anonymous")], "403 selfsubjectreviews"),
-        (&[("impersonate-group", "dev")], "500 Internal error occurred: requested"),
+        (&[("impersonate-group", "dev")], "400 requested groups"),
         (&[], "admin [system:masters system:authenticated]"),
     ];
     for (headers, expected) in cases {
