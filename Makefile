@@ -41,8 +41,9 @@ bench: ## Run the benches and print their ratios
 	@cargo build --release --package portolan-bench --package portolan
 	@scripts/bench.sh
 
-codegen: ## Regenerate the API tables (OPENAPI=path of the published document, PROTOBUF=path of the list of fields)
-	@cargo xtask codegen --openapi $(OPENAPI) --protobuf $(PROTOBUF)
+codegen: ## Regenerate the API tables (OPENAPI=path of the published document; needs Go)
+	@cargo xtask codegen --openapi $(OPENAPI)
+	@cd interop/kubernetes && go run ./messages > messages.tmp && mv messages.tmp ../../crates/api/src/generated/messages.txt
 
 packages:
 	@scripts/packages.sh run

@@ -28,10 +28,18 @@ impl ControlPlane {
     /// # Errors
     /// It was not built or does not come up.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, &["--consul-listen", "off", "--eureka-listen", "off"]).await
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(folder: &Path, flags: &[&str]) -> anyhow::Result<Self> {
         let data = folder.join("data");
         let mut command = Command::new(portolan()?);
         command.args(["server", "--no-agent", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
-        command.arg("--run-dir").arg(folder.join("run"));
+        command.arg("--run-dir").arg(folder.join("run")).args(["--registry-listen", "127.0.0.1:0"]).args(flags);
         let started = Instant::now();
         let server = Server::start(&mut command, &folder.join("server.log"))?;
         let kubeconfig = data.join("admin.kubeconfig");

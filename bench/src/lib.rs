@@ -5,5 +5,6 @@
 //! the same run.
 
 pub mod cluster;
+pub mod etcd;
 pub mod process;
 pub mod report;

@@ -71,6 +71,7 @@ impl Cluster {
             ("--registry-listen", "127.0.0.1:0"),
             ("--consul-listen", "127.0.0.1:0"),
             ("--eureka-listen", "127.0.0.1:0"),
+            ("--dns-listen", "off"),
             ("--agent-port", "0"),
             ("--node-name", "test-node"),
             ("--pod-cidr", &pods),
@@ -189,6 +190,11 @@ impl Cluster {
         format!("10.{}.0.10", first_network() + 1)
     }
 
+    /// Address of this machine on the bridge of pods.
+    pub fn gateway(&self) -> String {
+        format!("10.{}.0.1", first_network())
+    }
+
     /// The log of the server.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data.path().join("portolan.log")).unwrap_or_default()
@@ -211,7 +217,7 @@ impl Drop for Cluster {
 }
 
 /// `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
-fn first_network() -> u8 {
+pub(crate) fn first_network() -> u8 {
     std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142)
 }
 

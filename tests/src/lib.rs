@@ -8,6 +8,8 @@ mod image;
 mod machine;
 mod manifest;
 mod names;
+mod outside;
+mod shell;
 mod wait;
 
 pub use cluster::{Cluster, binary, kill};
@@ -15,4 +17,6 @@ pub use image::{build_web_image, web_image};
 pub use machine::{Leftovers, ask, command, http_get};
 pub use manifest::MANIFEST;
 pub use names::resolve;
+pub use outside::Machine;
+pub use shell::{Shell, Steps};
 pub use wait::eventually;

@@ -3,12 +3,8 @@
 //! `KUBECTL` chooses the client. Lines are run by the shell, which has `kubectl` on its path;
 //! `! line` is a line that must fail.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, bail};
-use portolan_tests::{Cluster, web_image};
+use anyhow::Context;
+use portolan_tests::{Cluster, Shell, Steps, web_image};
 
 /// Everything dies at once here: a web server as first process ignores the signal to end.
 const MANIFEST: &str = r#"
@@ -86,15 +82,49 @@ metadata: {name: large}
 spec: {containers: [{name: c, image: 'web:1', resources: {requests: {cpu: 1000}}}]}
 "#;
 
+const POLICY: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: few-replicas}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
+  variables:
+  - {name: replicas, expression: object.spec.replicas}
+  validations:
+  - expression: variables.replicas <= 5
+    messageExpression: "'at most 5 replicas, not ' + string(variables.replicas)"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: few-replicas}
+spec: {policyName: few-replicas, validationActions: [Deny]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: team}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}
+  reinvocationPolicy: Never
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration: {expression: "Object{metadata: Object.metadata{labels: {'team': 'a'}}}"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: team}
+spec: {policyName: team}
+"#;
+
 const INVALID: &str = r#"
 apiVersion: v1
 kind: Pod
 metadata: {name: Upper}
 spec: {restartPolicy: Maybe, containers: [{name: c, image: i, ports: [{containerPort: 99999}]}]}
 "#;
-
-/// Typed lines and words of what they print, on either stream.
-type Steps = &'static [(&'static str, &'static [&'static str])];
 
 const THE_CLUSTER: Steps = &[
     ("kubectl version", &["Server Version:", "v1.36.0"]),
@@ -231,6 +261,40 @@ const PODS_THEMSELVES: Steps = &[
     ),
 ];
 
+const POLICIES: Steps = &[
+    ("kubectl apply -f policy.yaml", &["few-replicas created", "team created"]),
+    ("kubectl get validatingadmissionpolicies", &["NAME", "VALIDATIONS", "PARAMKIND", "few-replicas", "<unset>"]),
+    ("kubectl get validatingadmissionpolicybindings", &["POLICYNAME", "PARAMREF", "few-replicas"]),
+    (
+        "! kubectl create deployment many --image=web:1 --replicas=6",
+        &[
+            "deployments.apps \"many\" is forbidden: ValidatingAdmissionPolicy 'few-replicas' with binding 'few-replicas' denied request: at most 5 replicas, not 6",
+        ],
+    ),
+    ("kubectl create deployment few --image=web:1 --replicas=0", &["deployment.apps/few created"]),
+    ("kubectl get deployment few --show-labels", &["team=a"]),
+    (
+        "kubectl patch validatingadmissionpolicybinding few-replicas --type=merge -p '{\"spec\":{\"validationActions\":[\"Warn\"]}}'",
+        &["patched"],
+    ),
+    (
+        "kubectl create deployment many --image=web:1 --replicas=6 --dry-run=server",
+        &[
+            "Warning: Validation failed for ValidatingAdmissionPolicy 'few-replicas' with binding 'few-replicas': at most 5 replicas, not 6",
+            "deployment.apps/many created (server dry run)",
+        ],
+    ),
+    (
+        "! sed 's/<= 5/<= five/' policy.yaml | kubectl apply -f -",
+        &[
+            "The ValidatingAdmissionPolicy \"few-replicas\" is invalid",
+            "compilation failed: ERROR: <input>:1:23: undeclared reference to 'five' (in container '')",
+        ],
+    ),
+    ("kubectl delete -f policy.yaml", &["deleted"]),
+    ("kubectl delete deployment few", &["deleted"]),
+];
+
 /// Typed clients send protobuf since 1.32.
 const WHAT_CREATE_CREATES: Steps = &[
     ("kubectl create namespace other", &["namespace/other created"]),
@@ -272,55 +336,21 @@ const WHAT_CREATE_CREATES: Steps = &[
 #[test]
 fn the_stock_client_prints_what_its_users_expect() {
     let cluster = Cluster::start().expect("started");
-    let shell = Shell::new(&cluster).expect("a shell");
-    for steps in [THE_CLUSTER, A_DEPLOYMENT, PODS_THEMSELVES, WHAT_CREATE_CREATES] {
+    let shell = shell(&cluster).expect("a shell");
+    for steps in [THE_CLUSTER, A_DEPLOYMENT, PODS_THEMSELVES, POLICIES, WHAT_CREATE_CREATES] {
         for (line, words) in steps {
             shell.check(line, words).unwrap_or_else(|error| panic!("{error:#}"));
         }
     }
 }
 
-/// A shell in a folder with the manifests, whose `kubectl` is the one under test.
-struct Shell<'a> {
-    cluster: &'a Cluster,
-    folder: PathBuf,
-}
-
-impl<'a> Shell<'a> {
-    fn new(cluster: &'a Cluster) -> anyhow::Result<Self> {
-        let folder = cluster.scratch_dir().to_owned();
-        for (name, text) in [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("invalid.yaml", INVALID)] {
-            std::fs::write(folder.join(name), text)?;
-        }
-        let program = cluster.kubectl_command().get_program().to_owned();
-        let found = Command::new("sh").arg("-c").arg("command -v \"$0\"").arg(program).output()?;
-        let path = String::from_utf8(found.stdout)?;
-        std::fs::create_dir(folder.join("bin"))?;
-        symlink(path.trim(), folder.join("bin/kubectl"))?;
-        let image = folder.join("image");
-        std::fs::create_dir(&image)?;
-        web_image(&image, "one")?;
-        cluster.portolan(&["image", "build", "-t", "web:1", image.to_str().context("printable")?])?;
-        Ok(Self { cluster, folder })
-    }
-
-    fn check(&self, line: &str, words: &[&str]) -> anyhow::Result<()> {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new("sh")
-            .args(["-c", &format!("{{ {line}\n}} 2>&1")])
-            .current_dir(&self.folder)
-            .env("PATH", format!("{}:{path}", self.folder.join("bin").display()))
-            .env("KUBECONFIG", self.cluster.kubeconfig())
-            .env("HOME", &self.folder)
-            .stdin(Stdio::null())
-            .output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            bail!("$ {line}\n{printed}\nended with {}", output.status);
-        }
-        match words.iter().find(|word| !printed.contains(**word)) {
-            Some(word) => bail!("$ {line}\n{printed}\nlacks {word:?}"),
-            None => Ok(()),
-        }
-    }
+/// A shell with the manifests, in a cluster that has their image.
+fn shell(cluster: &Cluster) -> anyhow::Result<Shell<'_>> {
+    let files = [("web.yaml", MANIFEST), ("pods.yaml", PODS), ("policy.yaml", POLICY), ("invalid.yaml", INVALID)];
+    let shell = Shell::new(cluster, &files)?;
+    let image = cluster.scratch_dir().join("image");
+    std::fs::create_dir(&image)?;
+    web_image(&image, "one")?;
+    cluster.portolan(&["image", "build", "-t", "web:1", image.to_str().context("printable")?])?;
+    Ok(shell)
 }

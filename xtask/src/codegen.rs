@@ -1,4 +1,4 @@
-//! Reduces the OpenAPI document and the list of protobuf fields to compact tables.
+//! Reduces the OpenAPI document to compact tables.
 //!
 //! `schemas.txt`: one line per definition, then one indented line per field:
 //!
@@ -15,9 +15,6 @@
 //!  deployments Deployment namespaced create,delete,get,list,patch,update,watch
 //!   scale autoscaling/v1/Scale get,patch,update
 //! ```
-//!
-//! `messages.txt`: one line per protobuf message, named as its definition, then its fields; see
-//! [`messages`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -27,7 +24,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-mod messages;
 mod resources;
 mod schemas;
 
@@ -59,19 +55,13 @@ const GROUPS: [&str; 22] = [
 ];
 
 /// Writes the tables, or checks them.
-pub(crate) fn run(openapi: &Path, protobuf: &Path, check: bool) -> Result<()> {
+pub(crate) fn run(openapi: &Path, check: bool) -> Result<()> {
     let root = crate::workspace().join("crates/api");
     let mut document = read(openapi)?;
     merge(&mut document, &read(&root.join("openapi/registry.json"))?)?;
     let resources = resources::collect(&document)?;
     let definitions = schemas::needed(&document, &resources)?;
-    let presence = root.join("protobuf/presence.txt");
-    let presence = fs::read_to_string(&presence).with_context(|| format!("read {}", presence.display()))?;
-    let files = [
-        ("messages.txt", messages::render(&definitions, &read(protobuf)?, &presence)?),
-        ("resources.txt", resources::render(&resources)),
-        ("schemas.txt", schemas::render(&definitions)?),
-    ];
+    let files = [("resources.txt", resources::render(&resources)), ("schemas.txt", schemas::render(&definitions)?)];
     let directory = root.join("src/generated");
     let mut stale = Vec::new();
     for (name, text) in files {

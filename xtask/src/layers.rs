@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Each crate with its layer and the crates that it may use. The reasons stand in ARCHITECTURE.md.
 ///
 /// A crate only ever uses crates of lower layers; `portolan` (layer 5) may use all.
-const TABLE: [(&str, u8, &[&str]); 28] = [
+const TABLE: [(&str, u8, &[&str]); 29] = [
     ("base", 0, &[]),
     ("api", 1, &["base"]),
     ("identity", 1, &["base"]),
@@ -16,15 +16,16 @@ const TABLE: [(&str, u8, &[&str]); 28] = [
     ("runtime", 1, &["base"]),
     ("catalog", 2, &["base", "api"]),
     ("policy", 2, &["base", "api"]),
+    ("cel", 2, &["api"]),
     ("client", 2, &["base", "api"]),
     ("compose", 2, &["base", "api"]),
-    ("apiserver", 2, &["base", "api", "store", "identity"]),
-    ("controllers", 3, &["base", "api", "client"]),
+    ("apiserver", 2, &["base", "api", "cel", "store", "identity"]),
+    ("controllers", 3, &["base", "api", "client", "identity"]),
     ("scheduler", 3, &["base", "api", "client"]),
     ("network", 3, &["base", "api", "catalog", "policy"]),
     ("dns", 3, &["base", "catalog"]),
     ("health", 3, &["base", "api", "catalog", "client"]),
-    ("registrar", 3, &["base", "api", "catalog", "client"]),
+    ("registrar", 3, &["base", "api", "catalog", "client", "identity"]),
     ("registry", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-consul", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),

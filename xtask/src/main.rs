@@ -18,16 +18,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Reduces an OpenAPI document and a list of protobuf fields to the tables in crates/api/src/generated.
+    /// Reduces an OpenAPI document to the tables in crates/api/src/generated.
     ///
-    /// Example: cargo xtask codegen --openapi ../kubernetes/api/openapi-spec/swagger.json --protobuf fields.json
+    /// Example: cargo xtask codegen --openapi ../kubernetes/api/openapi-spec/swagger.json
+    ///
+    /// The table of protobuf messages comes from the types published for Go: see interop/kubernetes/messages.
     Codegen {
         /// The published OpenAPI v2 document of a Kubernetes release.
         #[arg(long, env = "PORTOLAN_KUBERNETES_OPENAPI")]
         openapi: PathBuf,
-        /// JSON: message, to name of field, to number, type and label (`optional`, `repeated` or `map`).
-        #[arg(long, env = "PORTOLAN_KUBERNETES_PROTOBUF")]
-        protobuf: PathBuf,
         /// Write nothing; fail if the committed tables are not what would be written.
         #[arg(long)]
         check: bool,
@@ -40,7 +39,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
-        Task::Codegen { openapi, protobuf, check } => codegen::run(&openapi, &protobuf, check),
+        Task::Codegen { openapi, check } => codegen::run(&openapi, check),
         Task::Layers => layers::run(),
         Task::Audit => audit::run(&workspace()),
     }

@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use portolan_api::apply::{self, Force, Manager};
+use portolan_api::apply::{self, Force, Kind, Manager};
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::{encoded, patch, schema};
@@ -78,8 +78,9 @@ fn main() {
     let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
     let pod_schema = builtin().schema(kind).expect("pods are built in");
     let manager = Manager { name: "kubelet", api_version: "v1", subresource: "", now: Timestamp::UNIX_EPOCH };
+    let pods = Kind { schema: pod_schema, ignored: &[&["status"]], convert: &|_, _| None };
     let mut live = pod();
-    apply::track_update(None, &mut live, pod_schema, &manager);
+    apply::track_update(None, &mut live, &pods, &manager);
     let bytes = serde_json::to_vec(&live).expect("values serialise");
     println!("a pod of {} bytes", bytes.len());
 
@@ -107,14 +108,14 @@ fn main() {
     patch::strategic::apply(&mut changed, &change, pod_schema).expect("applies");
     measure("copy and track an update", || {
         let mut value = changed.clone();
-        apply::track_update(Some(&live), &mut value, pod_schema, &manager);
+        apply::track_update(Some(&live), &mut value, &pods, &manager);
         value
     });
     let mut applied = pod();
     applied["metadata"] = json!({"name": "storefront-7d4b9c6f5-x2x9z", "namespace": "shop"});
     let owner = Manager { name: "kubectl", ..manager };
-    let live = apply::apply(Some(&live), &applied, pod_schema, &owner, Force::Yes).expect("forced");
+    let live = apply::apply(Some(&live), &applied, &pods, &owner, Force::Yes).expect("forced");
     measure("server-side apply that changes nothing", || {
-        apply::apply(Some(&live), &applied, pod_schema, &owner, Force::No).expect("no conflict")
+        apply::apply(Some(&live), &applied, &pods, &owner, Force::No).expect("no conflict")
     });
 }

@@ -14,26 +14,26 @@ fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "documents".into());
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
-    let write = |name: &str, document: &Value| {
-        std::fs::write(folder.join(format!("{}.json", name.replace('/', "_"))), document.to_string())
-    };
+    let builtin = description::builtin();
+    let write_text =
+        |name: &str, document: &str| std::fs::write(folder.join(format!("{}.json", name.replace('/', "_"))), document);
+    let write = |name: &str, document: &Value| write_text(name, &document.to_string());
     write("api", &discovery::api_versions("127.0.0.1:6443"))?;
-    write("apis", &discovery::api_group_list(&[]))?;
+    write("apis", &discovery::api_group_list(builtin))?;
     for version in ["v2", "v2beta1"] {
-        write(&format!("agg/{version}/api"), &discovery::aggregated(Part::Core, version, &[]))?;
-        write(&format!("agg/{version}/apis"), &discovery::aggregated(Part::Groups, version, &[]))?;
+        for (name, part) in [("api", Part::Core), ("apis", Part::Groups)] {
+            write_text(&format!("agg/{version}/{name}"), &discovery::aggregated(builtin, part, version))?;
+        }
     }
-    for version in description::builtin().versions() {
+    for version in builtin.versions() {
         let root = if version.group.is_empty() { "api" } else { "apis" };
         let name = format!("{root}/{}", version.api_version());
-        if let Some(list) = discovery::api_resource_list(version.group, version.version, &[]) {
+        if let Some(list) = discovery::api_resource_list(builtin, &version.group, &version.version) {
             write(&name, &list)?;
         }
-        if let Some(document) = openapi::v3(&name) {
-            write(&format!("openapi/v3/{name}"), &document)?;
-        }
+        std::fs::write(folder.join(format!("openapi_v3_{}.json", name.replace('/', "_"))), openapi::v3(version))?;
     }
-    write("openapi/v3", &openapi::v3_index())?;
-    std::fs::write(folder.join("openapi_v2.pb"), openapi::v2_protobuf())?;
-    write("openapi/v2", &openapi::v2())
+    write("openapi/v3", &openapi::v3_index(builtin))?;
+    std::fs::write(folder.join("openapi_v2.pb"), openapi::v2_protobuf(builtin))?;
+    write("openapi/v2", &openapi::v2(builtin))
 }

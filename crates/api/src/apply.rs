@@ -5,23 +5,33 @@
 //! removes what that manager owned before and nobody owns now, and is refused if it changes what
 //! others own, unless forced. Any other write takes the ownership of what it changes.
 
+use std::borrow::Cow;
+
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::description::{Schema, builtin};
+use crate::description::Schema;
 
+mod always;
+mod claim;
+mod compare;
 mod conflict;
 mod created;
 mod fields;
+mod last_applied;
 mod managers;
+mod merge;
+mod reconcile;
+mod scale;
+mod shape;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
 pub use fields::FieldSet;
-use managers::{Entry, Managers, Operation};
+use managers::{Entry, Managers, Operation, Versions};
+pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +46,20 @@ pub struct Manager<'a> {
     pub now: Timestamp,
 }
 
+/// An object as a version has it, with the schema of that version.
+pub type Versioned<'v, 'a> = (Cow<'v, Value>, Schema<'a>);
+
+/// What is written.
+#[derive(Clone, Copy)]
+pub struct Kind<'a> {
+    /// The schema of the kind in the version of the request.
+    pub schema: Schema<'a>,
+    /// Fields that the write cannot change: nobody owns them by it.
+    pub ignored: &'a [&'a [&'a str]],
+    /// The object as another `group/version` has it; `None` if that is not served.
+    pub convert: &'a dyn for<'v> Fn(&'v Value, &str) -> Option<Versioned<'v, 'a>>,
+}
+
 /// What happens if others own a field that is applied with another value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
@@ -48,18 +72,29 @@ pub enum Force {
 /// Why an apply is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The applied object is not fit to be applied.
+    /// The request makes no sense.
     #[error("{0}")]
-    Invalid(String),
+    BadRequest(String),
+    /// The applied object does not fit its schema.
+    #[error("{0}")]
+    Untyped(String),
     /// Others own fields that would change.
     #[error("{0}")]
     Conflicts(Conflicts),
 }
 
+/// Merges `applied` into `live` by the schema of their kind. Nobody's ownership changes.
+pub fn merge(live: &Value, applied: &Value, schema: Schema<'_>) -> Value {
+    let mut merged = live.clone();
+    merge::merge(&mut merged, applied, Some(schema));
+    merged
+}
+
 /// Applies `applied` to `live` and returns the new object with its `managedFields`.
 ///
-/// `applied` should be pruned. The result equals `live` if the apply changes nothing: then nothing
-/// is to be written. Defaults are the caller's to fill in afterwards.
+/// `applied` is the object as the client sent it: not pruned, nulls included. The result equals
+/// `live` if the apply changes nothing: then nothing is to be written. To drop nulls and fill in
+/// defaults is the caller's matter.
 ///
 /// # Errors
 /// The applied object has fields that its kind lacks, items that cannot be told apart, or
@@ -67,110 +102,202 @@ pub enum Error {
 pub fn apply(
     live: Option<&Value>,
     applied: &Value,
-    schema: Schema<'_>,
+    kind: &Kind<'_>,
     manager: &Manager<'_>,
     force: Force,
 ) -> Result<Value, Error> {
-    let mut applied = applied.clone();
-    let metadata = applied.get_mut("metadata").and_then(Value::as_object_mut);
-    if metadata.is_some_and(|metadata| metadata.get("managedFields").is_some_and(|it| !it.is_null())) {
-        return Err(Error::Invalid("metadata.managedFields must be nil".into()));
+    if applied.pointer("/metadata/managedFields").is_some_and(|it| !it.is_null()) {
+        return Err(Error::BadRequest("metadata.managedFields must be nil".into()));
     }
-    reset(&mut applied, schema, manager.subresource);
-    let mut owned = walk::field_set(&applied, schema).map_err(|problem| {
-        let kind = schema.definition().and_then(|it| it.kind).map(|kind| kind.to_string()).unwrap_or_default();
-        let name = |field| applied.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
-        let name = [name("namespace"), name("name")].join("/");
-        let name = name.trim_start_matches('/');
-        Error::Invalid(format!("failed to create typed patch object ({name}; {kind}): {problem}"))
-    })?;
+    let problems = claim::problems(applied, kind.schema);
+    if !problems.is_empty() {
+        return Err(Error::Untyped(untyped(applied, &problems)));
+    }
+    let outcome = match apply_fields(live, applied, kind, manager, force) {
+        // What client-side apply set is not in the way of its successor.
+        Err(mut conflicts) if manager.name == last_applied::KUBECTL => {
+            let allowed = live.and_then(|live| last_applied::unchanged(live, kind.schema, manager.api_version));
+            conflicts.0.retain(|conflict| allowed.as_ref().is_none_or(|allowed| !conflict.is_in(allowed)));
+            if conflicts.is_empty() { apply_fields(live, applied, kind, manager, Force::Yes) } else { Err(conflicts) }
+        }
+        outcome => outcome,
+    };
+    let mut object = outcome.map_err(Error::Conflicts)?;
+    if manager.name == last_applied::KUBECTL {
+        last_applied::update(&mut object, applied);
+    }
+    Ok(object)
+}
+
+/// Why an object cannot be applied.
+fn untyped(applied: &Value, problems: &[String]) -> String {
+    let text = |path| applied.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let version = text("/apiVersion");
+    let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+    let problems = match problems {
+        [problem] => problem.clone(),
+        problems => format!("errors:\n  {}", problems.join("\n  ")),
+    };
+    format!(
+        "failed to create typed patch object ({}/{}; {version}, Kind={}): {problems}",
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+        text("/kind"),
+    )
+}
+
+fn apply_fields(
+    live: Option<&Value>,
+    applied: &Value,
+    kind: &Kind<'_>,
+    manager: &Manager<'_>,
+    force: Force,
+) -> Result<Value, Conflicts> {
+    let mut applied = merge::canonical(applied, kind.schema);
+    ignore(&mut applied, kind.ignored);
+    let mut owned = claim::field_set(&applied, Some(kind.schema));
+    ignored(kind.ignored, &mut owned);
     owned.strip();
 
     let nothing = Value::Object(Map::new());
     let mut managers = Managers::of(live);
-    if let Some(live) = live.filter(|_| managers.entries.is_empty()) {
-        managers.entries.extend(before_first_apply(live, schema, manager));
+    let recorded_none = managers.entries.is_empty();
+    if let Some(live) = live.filter(|_| recorded_none) {
+        managers.entries.extend(before_first_apply(live, kind, manager));
     }
     let live = live.unwrap_or(&nothing);
-    let mut merged = walk::merge(live, &applied, schema);
-    if let Some(metadata) = merged.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
+    let versions = Versions { kind, version: manager.api_version };
+    managers.reconcile(live, &versions);
+    let mut merged = without_managers(live);
+    merge::merge(&mut merged, &applied, Some(kind.schema));
     let before = managers.take(manager, Operation::Apply);
-    if let Some(before) = &before {
-        let mut everything = owned.clone();
-        managers.entries.iter().for_each(|entry| everything.add(&entry.fields));
-        walk::prune(&mut merged, schema, before.fields.children(), everything.children());
+    if let Some(before) = before.as_ref().filter(|before| before.fields != owned) {
+        let owners = managers.owned_with(&owned);
+        if let Some((_, schema)) = versions.of(&merged, &before.api_version) {
+            merge::prune(&mut merged, Some(schema), before.fields.children(), owners.children());
+        }
     }
-    let mut comparison = walk::compare(live, &merged, schema);
-    comparison.strip();
-    let changed = comparison.changed();
-    let conflicts = managers.conflicts(&changed, manager.api_version);
-    if force == Force::No && !conflicts.is_empty() {
-        return Err(Error::Conflicts(conflicts));
+    managers.give_up(live, &merged, &versions, force)?;
+    let is_same = is_same(live, &merged);
+    if is_same && owned.is_empty() && recorded_none {
+        // Says nothing and changes nothing: nor is it recorded who owned what before.
+        return Ok(live.clone());
     }
-    managers.take_away(&changed, &comparison.removed, manager.api_version);
     if !owned.is_empty() {
-        let unchanged = before.filter(|before| before.fields == owned && before.api_version == manager.api_version);
-        managers.entries.push(unchanged.unwrap_or_else(|| Entry::new(manager, Operation::Apply, owned)));
+        let mut entry = Entry::new(manager, Operation::Apply, owned);
+        if is_same {
+            entry.time = before.and_then(|before| before.time);
+        }
+        managers.entries.push(entry);
     }
     managers.store(&mut merged);
     Ok(merged)
 }
 
+/// An object that does not say who owns its fields.
+fn without_managers(object: &Value) -> Value {
+    let Some(fields) = object.as_object() else { return object.clone() };
+    let kept = |(name, value): (&String, &Value)| {
+        let metadata = value.as_object().filter(|_| name == "metadata");
+        let value = metadata.map_or_else(
+            || value.clone(),
+            |metadata| {
+                let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
+                Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+            },
+        );
+        (name.clone(), value)
+    };
+    Value::Object(fields.iter().map(kept).collect())
+}
+
+/// Whether two objects are the same but for who owns their fields.
+fn is_same(live: &Value, merged: &Value) -> bool {
+    let (Some(live), Some(merged)) = (live.as_object(), merged.as_object()) else { return live == merged };
+    let metadata_is_same = || {
+        let count =
+            |metadata: &Map<String, Value>| metadata.len() - usize::from(metadata.contains_key("managedFields"));
+        match (live.get("metadata").and_then(Value::as_object), merged.get("metadata").and_then(Value::as_object)) {
+            (Some(live), Some(merged)) => {
+                let mut fields = live.iter().filter(|(name, _)| *name != "managedFields");
+                count(live) == count(merged) && fields.all(|(name, value)| merged.get(name) == Some(value))
+            }
+            (live, merged) => live == merged,
+        }
+    };
+    live.len() == merged.len()
+        && live.iter().filter(|(name, _)| *name != "metadata").all(|(name, value)| merged.get(name) == Some(value))
+        && metadata_is_same()
+}
+
 /// Records in `new` that `manager` wrote what differs between it and `live`.
 ///
-/// `live` is `None` for a new object. To be called on the object that will be stored, after
-/// defaults are filled in.
-pub fn track_update(live: Option<&Value>, new: &mut Value, schema: Schema<'_>, manager: &Manager<'_>) {
+/// `live` is `None` for a new object. To be called on the object as the client wants it, after
+/// defaults are filled in and before anything else is.
+pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, manager: &Manager<'_>) {
     let given = new.pointer_mut("/metadata/managedFields").map(Value::take).unwrap_or_default();
-    let given_entries = given.as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_reset = matches!(given_entries, [Value::Object(entry)] if entry.is_empty());
-    // Who writes the object itself may rewrite the list, as kubectl does to take over fields.
-    let may_rewrite = !given_entries.is_empty() && manager.subresource.is_empty();
-    let is_as_before = live.is_some_and(|live| live.pointer("/metadata/managedFields") == Some(&given));
-    let mut managers = match given {
+    // Who writes a subresource has no say in who owns what; else a list may be given, as kubectl
+    // does to take over fields, and one with nothing in it starts anew.
+    let is_reset = manager.subresource.is_empty()
+        && given.as_array().is_some_and(|entries| match &entries[..] {
+            [] => true,
+            [Value::Object(entry)] => entry.is_empty(),
+            _ => false,
+        });
+    let given = if manager.subresource.is_empty() { Managers::from_value(given) } else { None };
+    let mut managers = match given.filter(|given| !given.entries.is_empty()) {
         _ if is_reset => Managers::default(),
-        given if may_rewrite || is_as_before => Managers::from_value(given),
-        _ => Managers::of(live),
+        Some(given) => given,
+        None => Managers::of(live),
     };
-    let had_none = live.is_some() && managers.entries.is_empty();
-    let nothing = Value::Object(Map::new());
-    let mut comparison = walk::compare(live.unwrap_or(&nothing), new, schema);
-    comparison.strip();
-    let changed = comparison.changed();
-    let is_nobodys = is_reset || (had_none && changed.is_empty());
-    if !is_nobodys {
-        let before = managers.take(manager, Operation::Update);
-        managers.take_away(&changed, &comparison.removed, manager.api_version);
-        let mut owned = before.as_ref().map(|before| before.fields.clone()).unwrap_or_default();
-        owned.remove(&comparison.removed);
-        owned.add(&changed);
-        if !owned.is_empty() {
-            let unchanged = before.filter(|_| comparison.is_same());
-            managers.entries.push(unchanged.unwrap_or_else(|| Entry::new(manager, Operation::Update, owned)));
-        }
-        managers.limit_updates();
+    if live.is_some() && managers.entries.is_empty() {
+        // Until the first apply to an object that nobody is recorded for, nobody is.
+        managers.store(new);
+        return;
     }
+    let nothing = Value::Object(Map::new());
+    let live = live.unwrap_or(&nothing);
+    let versions = Versions { kind, version: manager.api_version };
+    managers.reconcile(live, &versions);
+    let mut comparison = compare::compare(live, new, kind.schema);
+    comparison.ignore(kind.ignored);
+    managers.take_changed(live, new, &comparison, &versions);
+    let mut changed = comparison.changed();
+    changed.strip();
+    if !changed.is_empty() {
+        if let Some(before) = managers.take(manager, Operation::Update) {
+            changed.add(&before.fields);
+        }
+        managers.entries.push(Entry::new(manager, Operation::Update, changed));
+    }
+    managers.limit_updates();
     managers.store(new);
 }
 
-/// Fields that a write to this subresource cannot change.
-fn reset(applied: &mut Value, schema: Schema<'_>, subresource: &str) {
-    let resource = schema.definition().and_then(|it| it.kind).and_then(|kind| builtin().resource_of_kind(kind));
-    let has_status = resource.is_some_and(|resource| resource.subresource("status").is_some());
-    let Some(fields) = applied.as_object_mut() else { return };
-    if subresource == "status" {
-        fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-    } else if has_status {
-        fields.remove("status");
+/// Drops fields that a write cannot change.
+fn ignore(object: &mut Value, ignored: &[&[&str]]) {
+    for path in ignored {
+        let Some((last, way)) = path.split_last() else { continue };
+        let mut place = Some(&mut *object);
+        for name in way {
+            place = place.and_then(|value| value.get_mut(*name));
+        }
+        if let Some(Value::Object(fields)) = place {
+            fields.remove(*last);
+        }
     }
 }
 
+fn ignored(paths: &[&[&str]], set: &mut FieldSet) {
+    paths.iter().for_each(|path| set.remove_field(path));
+}
+
 /// An owner for the fields of an object that was written before anyone was recorded.
-fn before_first_apply(live: &Value, schema: Schema<'_>, manager: &Manager<'_>) -> Option<Entry> {
-    let mut comparison = walk::compare(&Value::Object(Map::new()), live, schema);
-    comparison.strip();
-    let manager = Manager { name: "before-first-apply", subresource: "", ..*manager };
-    (!comparison.added.is_empty()).then(|| Entry::new(&manager, Operation::Update, comparison.added))
+fn before_first_apply(live: &Value, kind: &Kind<'_>, manager: &Manager<'_>) -> Option<Entry> {
+    let mut comparison = compare::compare(&Value::Object(Map::new()), live, kind.schema);
+    comparison.ignore(kind.ignored);
+    let mut owned = comparison.changed();
+    owned.strip();
+    let manager = Manager { name: "before-first-apply", ..*manager };
+    (!owned.is_empty()).then(|| Entry::new(&manager, Operation::Update, owned))
 }

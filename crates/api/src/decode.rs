@@ -4,7 +4,11 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
+
+mod lines;
+mod syntax;
 
 /// How large a body may be.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +36,7 @@ pub enum Error {
     },
     /// It is not JSON.
     #[error("{0}")]
-    Json(serde_json::Error),
+    Json(String),
     /// It is not YAML.
     #[error("error converting YAML to JSON: yaml: {0}")]
     Yaml(serde_yaml_ng::Error),
@@ -43,7 +47,8 @@ pub enum Error {
 pub struct Decoded {
     /// The last value of every field.
     pub value: Value,
-    /// One text per field that appeared twice: `duplicate field "spec.replicas"`.
+    /// One text per field that appeared twice: `duplicate field "spec.replicas"`, in YAML
+    /// `line 3: key "replicas" already set in map`.
     pub duplicates: Vec<String>,
 }
 
@@ -55,8 +60,11 @@ pub fn json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     check_size(body, limits)?;
     let duplicates = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = Seed::root(limits, &duplicates).deserialize(&mut deserializer).map_err(Error::Json)?;
-    deserializer.end().map_err(Error::Json)?;
+    let read = Seed::root(limits, &duplicates).deserialize(&mut deserializer);
+    let value = read.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+        // What is well-formed nevertheless is too deep, out of range or not UTF-8.
+        Error::Json(syntax::problem(body).unwrap_or_else(|| error.to_string()))
+    })?;
     Ok(Decoded { value, duplicates: duplicates.into_inner() })
 }
 
@@ -69,7 +77,15 @@ pub fn yaml(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let duplicates = RefCell::new(Vec::new());
     let deserializer = serde_yaml_ng::Deserializer::from_slice(body);
     let value = Seed::root(limits, &duplicates).deserialize(deserializer).map_err(Error::Yaml)?;
-    Ok(Decoded { value, duplicates: duplicates.into_inner() })
+    let mut duplicates = duplicates.into_inner();
+    if let (false, Ok(text)) = (duplicates.is_empty(), std::str::from_utf8(body)) {
+        // Upstream says the lines; where the document is not in block style, paths are said instead.
+        let lines = lines::duplicates(text);
+        if lines.len() == duplicates.len() {
+            duplicates = lines;
+        }
+    }
+    Ok(Decoded { value, duplicates })
 }
 
 fn check_size(body: &[u8], limits: &Limits) -> Result<(), Error> {
@@ -186,10 +202,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let place = Place::Field(&self.place, &name);
             let seed = self.inside(place).ok_or_else(|| A::Error::custom(TOO_DEEP))?;
             let value = access.next_value_seed(seed)?;
-            if fields.contains_key(&name) {
-                self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+            match fields.entry(name) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    let place = Place::Field(&self.place, entry.key());
+                    self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+                    entry.insert(value);
+                }
             }
-            fields.insert(name, value);
         }
         Ok(Value::Object(fields))
     }
@@ -261,20 +281,23 @@ mod tests {
         let body = b"a: &x {1: yes, true: 2.5}\nb: [*x, ~, 'text']\nb: 1\n";
         let decoded = yaml(body, &Limits::default()).expect("valid");
         assert_eq!(decoded.value, json!({"a": {"1": "yes", "true": 2.5}, "b": 1}));
-        assert_eq!(decoded.duplicates, [r#"duplicate field "b""#]);
+        assert_eq!(decoded.duplicates, [r#"line 3: key "b" already set in map"#]);
+        let decoded = yaml(b"a: {b: 1, b: 2}", &Limits::default()).expect("valid");
+        assert_eq!(decoded.duplicates, [r#"duplicate field "a.b""#]);
     }
 
     #[test]
     fn refuses_what_is_too_large_or_malformed() {
         let limits = Limits { bytes: 64, depth: 3 };
         let long = vec![b' '; 65];
-        let deep = "[".repeat(60);
+        let deep = format!("{}{}", "[".repeat(30), "]".repeat(30));
+        let open = "[".repeat(60);
         let cases: [(&[u8], &str); 5] = [
             (&long, "too large"),
             (deep.as_bytes(), "exceeded max depth"),
-            (b"{", "EOF"),
-            (b"{} x", "trailing characters"),
-            (b"", "EOF"),
+            (open.as_bytes(), "unexpected end of JSON input"),
+            (b"{} x", "after top-level value"),
+            (b"\"\xff\"", "invalid unicode"),
         ];
         for (body, expected) in cases {
             let error = json(body, &limits).expect_err("refused").to_string();

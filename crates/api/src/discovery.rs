@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::description::{Group, GroupVersionKind, Resource, Subresource, Version, builtin};
+use crate::description::{Description, Group, GroupVersionKind, Resource, Subresource, Version};
 
 /// Which half of the API an aggregated document describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Part {
 }
 
 /// All groups but the core group.
-fn named_groups(extra: &[Group]) -> impl Iterator<Item = &Group> {
-    builtin().groups().iter().chain(extra).filter(|group| !group.name.is_empty())
+fn named_groups(description: &Description) -> impl Iterator<Item = &Group> {
+    description.groups().iter().map(|group| &**group).filter(|group| !group.name.is_empty())
 }
 
 /// The answer to `/api`.
@@ -28,14 +28,14 @@ pub fn api_versions(server_address: &str) -> Value {
 }
 
 /// The answer to `/apis`.
-pub fn api_group_list(extra: &[Group]) -> Value {
-    let groups: Vec<Value> = named_groups(extra).map(group).collect();
+pub fn api_group_list(description: &Description) -> Value {
+    let groups: Vec<Value> = named_groups(description).map(group).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// The answer to `/apis/<group>`. `None` if the group is not served.
-pub fn api_group(name: &str, extra: &[Group]) -> Option<Value> {
-    let mut document = group(named_groups(extra).find(|group| group.name == name)?);
+pub fn api_group(description: &Description, name: &str) -> Option<Value> {
+    let mut document = group(description.group(name).filter(|group| !group.name.is_empty())?);
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
     Some(document)
@@ -51,11 +51,8 @@ fn group(group: &Group) -> Value {
 }
 
 /// The answer to `/api/v1` and `/apis/<group>/<version>`. `None` if the version is not served.
-pub fn api_resource_list(group: &str, version: &str, extra: &[Group]) -> Option<Value> {
-    let mut groups = builtin().groups().iter().chain(extra);
-    let version = groups
-        .find(|candidate| candidate.name == group)
-        .and_then(|group| group.versions.iter().find(|candidate| candidate.version == version))?;
+pub fn api_resource_list(description: &Description, group: &str, version: &str) -> Option<Value> {
+    let version = description.version(group, version)?;
     let mut resources = Vec::new();
     for resource in &version.resources {
         resources.push(listed(resource));
@@ -88,8 +85,8 @@ fn listed_subresource(version: &Version, resource: &Resource, subresource: &Subr
         "kind": subresource.kind.kind,
         "verbs": subresource.verbs,
     });
-    let kind = subresource.kind;
-    if (kind.group, kind.version) != (version.group, version.version) {
+    let kind = subresource.kind.borrowed();
+    if (kind.group, kind.version) != (&*version.group, &*version.version) {
         entry["group"] = kind.group.into();
         entry["version"] = kind.version.into();
     }
@@ -105,34 +102,46 @@ fn add_names(entry: &mut Value, resource: &Resource) {
     }
 }
 
-/// The aggregated answer to `/api` or `/apis`; `version` is `v2` or `v2beta1`, whichever was asked for.
-pub fn aggregated(part: Part, version: &str, extra: &[Group]) -> Value {
-    let items: Vec<Value> = match part {
-        Part::Core => builtin().group("").into_iter().map(aggregated_group).collect(),
-        Part::Groups => named_groups(extra).map(aggregated_group).collect(),
+/// The aggregated answer to `/api` or `/apis`, encoded; `version` is `v2` or `v2beta1`, whichever was asked for.
+///
+/// What a version says about itself is encoded once, however often others change.
+pub fn aggregated(description: &Description, part: Part, version: &str) -> String {
+    let mut document = format!(
+        "{{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/{version}\",\"metadata\":{{}},\"items\":["
+    );
+    let mut first = true;
+    let mut add = |group: &Group| {
+        if !std::mem::take(&mut first) {
+            document.push(',');
+        }
+        write_group(group, &mut document);
     };
-    json!({
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": format!("apidiscovery.k8s.io/{version}"),
-        "metadata": {},
-        "items": items,
-    })
+    match part {
+        Part::Core => description.group("").into_iter().for_each(&mut add),
+        Part::Groups => named_groups(description).for_each(&mut add),
+    }
+    document.push_str("]}");
+    document
 }
 
-fn aggregated_group(group: &Group) -> Value {
-    let versions: Vec<Value> = group
-        .versions
-        .iter()
-        .map(|version| {
-            let resources: Vec<Value> = version.resources.iter().map(aggregated_resource).collect();
-            json!({"version": version.version, "freshness": "Current", "resources": resources})
-        })
-        .collect();
+fn write_group(group: &Group, document: &mut String) {
     let mut metadata = Map::from_iter([("creationTimestamp".to_owned(), Value::Null)]);
     if !group.name.is_empty() {
-        metadata.insert("name".into(), group.name.into());
+        metadata.insert("name".into(), (*group.name).into());
     }
-    json!({"metadata": metadata, "versions": versions})
+    document.push_str(&format!("{{\"metadata\":{},\"versions\":[", Value::Object(metadata)));
+    for (index, version) in group.versions.iter().enumerate() {
+        if index > 0 {
+            document.push(',');
+        }
+        document.push_str(version.documents.discovery.get_or_init(|| aggregated_version(version)));
+    }
+    document.push_str("]}");
+}
+
+fn aggregated_version(version: &Version) -> String {
+    let resources: Vec<Value> = version.resources.iter().map(|resource| aggregated_resource(resource)).collect();
+    json!({"version": version.version, "freshness": "Current", "resources": resources}).to_string()
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {
@@ -148,7 +157,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         let subresources = resource.subresources.iter().map(|subresource| {
             json!({
                 "subresource": subresource.name,
-                "responseKind": response_kind(subresource.kind),
+                "responseKind": response_kind(subresource.kind.borrowed()),
                 "verbs": subresource.verbs,
             })
         });
@@ -166,10 +175,11 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::description::builtin;
 
     #[test]
     fn lists_resources_and_subresources() {
-        let document = api_resource_list("apps", "v1", &[]).expect("served");
+        let document = api_resource_list(builtin(), "apps", "v1").expect("served");
         let deployments: Vec<&Value> = document["resources"]
             .as_array()
             .expect("a list")
@@ -178,24 +188,24 @@ mod tests {
             .collect();
         expect![[r#"[{"categories":["all"],"kind":"Deployment","name":"deployments","namespaced":true,"shortNames":["deploy"],"singularName":"deployment","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"group":"autoscaling","kind":"Scale","name":"deployments/scale","namespaced":true,"singularName":"","verbs":["get","patch","update"],"version":"v1"},{"kind":"Deployment","name":"deployments/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]"#]]
         .assert_eq(&json!(deployments).to_string());
-        assert_eq!(api_resource_list("apps", "v2", &[]), None);
+        assert_eq!(api_resource_list(builtin(), "apps", "v2"), None);
     }
 
     #[test]
     fn the_preferred_version_comes_first() {
         expect![[r#"{"apiVersion":"v1","kind":"APIGroup","name":"autoscaling","preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"},"versions":[{"groupVersion":"autoscaling/v2","version":"v2"},{"groupVersion":"autoscaling/v1","version":"v1"}]}"#]]
-        .assert_eq(&api_group("autoscaling", &[]).expect("served").to_string());
-        assert_eq!(api_group("", &[]), None);
+        .assert_eq(&api_group(builtin(), "autoscaling").expect("served").to_string());
+        assert_eq!(api_group(builtin(), ""), None);
     }
 
     #[test]
     fn both_forms_tell_the_same() {
         for part in [Part::Core, Part::Groups] {
-            let document = aggregated(part, "v2", &[]);
+            let document: Value = serde_json::from_str(&aggregated(builtin(), part, "v2")).expect("is JSON");
             for group in document["items"].as_array().expect("a list") {
                 let name = group["metadata"]["name"].as_str().unwrap_or_default();
                 for version in group["versions"].as_array().expect("a list") {
-                    let listed = api_resource_list(name, version["version"].as_str().expect("text"), &[]);
+                    let listed = api_resource_list(builtin(), name, version["version"].as_str().expect("text"));
                     let listed = listed.expect("served")["resources"].as_array().expect("a list").len();
                     let aggregated = version["resources"].as_array().expect("a list").iter();
                     let aggregated: usize =

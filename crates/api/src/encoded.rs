@@ -150,8 +150,22 @@ pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The encoded reference to the owner that controls an encoded object.
 pub fn controller(object: &[u8]) -> Option<&[u8]> {
-    items(raw_at(object, &["metadata", "ownerReferences"])?)
-        .find(|owner| raw_at(owner, &["controller"]) == Some(b"true".as_slice()))
+    controller_among(raw_at(object, &["metadata", "ownerReferences"])?)
+}
+
+/// The encoded fields of an encoded object with their names, in their order, up to the first that is malformed.
+pub fn fields(object: &[u8]) -> Vec<(Cow<'_, str>, &[u8])> {
+    let mut found = Vec::new();
+    let Some(mut fields) = Fields::of(object) else { return found };
+    while let Some(Some((key, value))) = fields.next() {
+        found.extend(scan::unescape(key).map(|key| (key, value)));
+    }
+    found
+}
+
+/// The reference to the owner that controls an object, among its encoded references to owners.
+pub fn controller_among(owners: &[u8]) -> Option<&[u8]> {
+    items(owners).find(|owner| raw_at(owner, &["controller"]) == Some(b"true".as_slice()))
 }
 
 /// What is known of an object from the members of its metadata: see [`Members::scan`].

@@ -62,6 +62,8 @@ pub enum ErrorType {
     TooMany,
     /// Of the wrong JSON type.
     TypeInvalid,
+    /// Malformed or out of bounds, and too large to be shown.
+    InvalidAsWhole,
     /// A failure of the server itself.
     Internal,
 }
@@ -71,7 +73,7 @@ impl ErrorType {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidAsWhole => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
@@ -86,7 +88,7 @@ impl ErrorType {
     fn words(self) -> &'static str {
         match self {
             Self::Required => "Required value",
-            Self::Invalid => "Invalid value",
+            Self::Invalid | Self::InvalidAsWhole => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
@@ -157,7 +159,11 @@ impl Error {
         let words = self.error_type.words();
         let shows_value = !matches!(
             self.error_type,
-            ErrorType::Required | ErrorType::Forbidden | ErrorType::TooLong | ErrorType::Internal
+            ErrorType::Required
+                | ErrorType::Forbidden
+                | ErrorType::TooLong
+                | ErrorType::InvalidAsWhole
+                | ErrorType::Internal
         );
         let mut text = if shows_value { format!("{words}: {}", self.value) } else { words.to_owned() };
         if !self.detail.is_empty() {

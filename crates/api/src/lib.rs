@@ -7,19 +7,25 @@
 //! publish it, [`schema`] holds objects against it, [`patch`] and [`mod@apply`] merge by it.
 
 pub mod apply;
+pub mod custom;
 pub mod decode;
 pub mod description;
 pub mod discovery;
 pub mod encoded;
 pub mod field;
+mod go_text;
 pub mod int_or_string;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod time;
 pub mod typed;
 pub mod validation;
+pub mod yaml;
+
+pub use go_text::go_text;

@@ -3,10 +3,13 @@
 //! They hold what clients act on: paths with their kind, action, query parameters and content
 //! types, and schemas with the merge rules. They hold no prose.
 
+use bytes::Bytes;
+
 use serde_json::{Map, Value, json};
 
-use crate::description::{Version, builtin};
+use crate::description::{Description, Version, builtin};
 
+mod custom;
 mod operations;
 mod protobuf;
 mod schemas;
@@ -41,19 +44,18 @@ fn info() -> Value {
 /// The one document of `/openapi/v2`.
 ///
 /// Several hundred kilobytes: made anew at each call, so keep its bytes.
-pub fn v2() -> Value {
+pub fn v2(description: &Description) -> Value {
     let mut paths = Map::new();
-    for version in builtin().versions() {
+    let mut definitions: Map<String, Value> = builtin()
+        .definitions()
+        .iter()
+        .map(|it| (it.name.clone().into_owned(), schemas::definition(it, Dialect::V2)))
+        .collect();
+    for version in description.versions() {
         paths.extend(operations::paths(version, Dialect::V2));
+        definitions.extend(custom::schemas(version, Dialect::V2));
     }
-    let definitions =
-        builtin().definitions().iter().map(|it| (it.name.to_owned(), schemas::definition(it, Dialect::V2)));
-    json!({
-        "swagger": "2.0",
-        "info": info(),
-        "paths": paths,
-        "definitions": definitions.collect::<Map<_, _>>(),
-    })
+    json!({"swagger": "2.0", "info": info(), "paths": paths, "definitions": definitions})
 }
 
 /// What kubectl asks for at `/openapi/v2`. Because of the `@` it is no valid media type.
@@ -65,8 +67,8 @@ pub const V2_PROTOBUF_CONTENT_TYPE: &str = "application/com.github.proto-openapi
 /// [`v2`] as [`V2_PROTOBUF_CONTENT_TYPE`], the only form that kubectl asks for.
 ///
 /// Made anew at each call, so keep it.
-pub fn v2_protobuf() -> Vec<u8> {
-    protobuf::encode(&v2())
+pub fn v2_protobuf(description: &Description) -> Vec<u8> {
+    protobuf::encode(&v2(description))
 }
 
 /// `apis/apps/v1`, the name of a version's document in [`v3_index`].
@@ -79,38 +81,68 @@ fn v3_name(version: &Version) -> String {
 }
 
 /// The index at `/openapi/v3`. Each document's URL carries a hash, so that it can be kept for ever.
-pub fn v3_index() -> Value {
-    let hash = hash();
-    let paths = builtin().versions().map(|version| {
+pub fn v3_index(description: &Description) -> Value {
+    let paths = description.versions().map(|version| {
         let name = v3_name(version);
-        let url = format!("/openapi/v3/{name}?hash={hash}");
+        let url = format!("/openapi/v3/{name}?hash={}", hash_of(version));
         (name, json!({"serverRelativeURL": url}))
     });
     json!({"paths": paths.collect::<Map<_, _>>()})
 }
 
-/// A document by its name in the index, such as `apis/apps/v1`. `None` if there is no such version.
-///
-/// Up to some hundred kilobytes: made anew at each call.
-pub fn v3(name: &str) -> Option<Value> {
-    let version = builtin().versions().find(|version| v3_name(version) == name)?;
-    let paths = operations::paths(version, Dialect::V3);
-    let schemas = schemas::of_version(version);
-    Some(json!({"openapi": "3.0.0", "info": info(), "paths": paths, "components": {"schemas": schemas}}))
+/// The version whose document has this name in the index, such as `apis/apps/v1`.
+pub fn v3_version<'a>(description: &'a Description, name: &str) -> Option<&'a Version> {
+    let (group, version) = match name.split('/').collect::<Vec<_>>()[..] {
+        ["api", version] => ("", version),
+        ["apis", group, version] => (group, version),
+        _ => return None,
+    };
+    description.version(group, version)
 }
 
-/// Changes whenever a document may have changed (FNV-1a over the tables and the program's version).
-pub fn hash() -> String {
+/// The document of a version, encoded. Up to some hundred kilobytes: made at the first call and kept.
+pub fn v3(version: &Version) -> Bytes {
+    let make = || {
+        let paths = operations::paths(version, Dialect::V3);
+        let mut schemas = schemas::of_version(version);
+        schemas.extend(custom::schemas(version, Dialect::V3));
+        let document = json!({"openapi": "3.0.0", "info": info(), "paths": paths, "components": {"schemas": schemas}});
+        document.to_string().into()
+    };
+    version.documents.openapi.get_or_init(make).clone()
+}
+
+/// Changes whenever the document of a version may have changed.
+pub fn hash_of(version: &Version) -> &str {
+    version.documents.hash.get_or_init(|| {
+        let mut hash = fold(SEED, hash().bytes());
+        for custom in version.resources.iter().filter_map(|resource| resource.custom.as_ref()) {
+            let (uid, revision) = custom.definition.fingerprint();
+            hash = fold(fold(hash, uid.bytes()), revision.to_be_bytes());
+        }
+        format!("{hash:016X}")
+    })
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a.
+fn fold(hash: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Changes whenever a document about what is built in may have changed: over the tables and the program's version.
+fn hash() -> String {
     let tables = [
         include_str!("generated/resources.txt"),
         include_str!("generated/schemas.txt"),
+        include_str!("openapi/custom.rs"),
         include_str!("openapi/operations.rs"),
         include_str!("openapi/protobuf.rs"),
         include_str!("openapi/schemas.rs"),
         env!("CARGO_PKG_VERSION"),
     ];
-    let bytes = tables.into_iter().flat_map(str::bytes);
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{hash:016X}")
+    // Once per version and process would be a second of work together.
+    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    HASH.get_or_init(|| format!("{:016X}", fold(SEED, tables.into_iter().flat_map(str::bytes)))).clone()
 }

@@ -18,6 +18,9 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
+    /// What upstream's library refuses without saying whose fault it is.
+    #[error("{0}")]
+    Unexpected(String),
     /// The patch does not fit this object.
     #[error("{0}")]
     Failed(String),

@@ -2,24 +2,45 @@
 //!
 //! A body is `k8s\0` and an envelope that names the kind and holds the object's own message.
 //! Reading gives the same object as the client's JSON would; which field of a message is which
-//! field in JSON stands in a table that `cargo xtask codegen` makes.
+//! field in JSON stands in a table that is generated from the types published for Go. Writing gives
+//! the bytes that upstream writes: fields by number, maps by key, zeros unless they may be absent.
 
 use serde_json::Value;
 
 use crate::decode::{self, Limits};
-use crate::description::{GroupVersionKind, builtin};
+use crate::description::GroupVersionKind;
 
 mod read;
 mod table;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod write;
+
+pub use write::{List, Unwritable, encode, watch_frame};
 
 /// The media type of bodies in protobuf.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// What every body starts with.
 const MAGIC: &[u8] = b"k8s\0";
+
+/// Kinds that every group has.
+const OF_ALL_GROUPS: [&str; 13] = [
+    "APIGroup",
+    "APIGroupList",
+    "APIResourceList",
+    "APIVersions",
+    "CreateOptions",
+    "DeleteOptions",
+    "GetOptions",
+    "ListOptions",
+    "PartialObjectMetadata",
+    "PartialObjectMetadataList",
+    "PatchOptions",
+    "Status",
+    "UpdateOptions",
+];
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +109,9 @@ pub fn knows(kind: GroupVersionKind<'_>) -> bool {
 
 /// The message of a kind.
 fn message_of(kind: GroupVersionKind<'_>) -> Option<&'static table::Message> {
-    const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
     let table = table::builtin();
-    if let Some(definition) = builtin().definition_of_kind(kind) {
-        return table.message(definition.name);
-    }
-    // Options and Status belong to every group.
-    match kind.kind {
-        "DeleteOptions" | "Status" => table.message(&format!("{META}{}", kind.kind)),
-        _ => None,
-    }
+    let GroupVersionKind { kind: name, .. } = kind;
+    let found = table.message(&format!("{}/{name}", kind.api_version()));
+    // Options, Status and metadata belong to every group.
+    found.or_else(|| OF_ALL_GROUPS.contains(&name).then(|| table.message(&format!("meta.k8s.io/v1/{name}"))).flatten())
 }

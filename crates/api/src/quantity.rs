@@ -83,6 +83,11 @@ impl Quantity {
         self.scaled(NANO / 1000)
     }
 
+    /// Billionths, exactly.
+    pub fn nanos(self) -> i128 {
+        self.nanos
+    }
+
     /// Whether there is nothing.
     pub fn is_zero(self) -> bool {
         self.nanos == 0

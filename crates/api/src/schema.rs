@@ -2,8 +2,10 @@
 
 mod check;
 mod prune;
+mod strict;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Findings, check, check_at, strict_decoding_error};
 pub use prune::prune;
+pub use strict::strict_problems;

@@ -202,8 +202,11 @@ object! {
     kinds::core::v1::Event: Namespaced;
     kinds::core::v1::Namespace: Cluster;
     kinds::core::v1::Node: Cluster;
+    kinds::core::v1::PersistentVolume: Cluster;
     kinds::core::v1::PersistentVolumeClaim: Namespaced;
     kinds::core::v1::Pod: Namespaced;
+    kinds::core::v1::ReplicationController: Namespaced;
+    kinds::core::v1::ResourceQuota: Namespaced;
     kinds::core::v1::Secret: Namespaced;
     kinds::core::v1::Service: Namespaced;
     kinds::core::v1::ServiceAccount: Namespaced;
@@ -214,8 +217,10 @@ object! {
     kinds::apps::v1::StatefulSet: Namespaced;
     kinds::batch::v1::CronJob: Namespaced;
     kinds::batch::v1::Job: Namespaced;
+    kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
+    kinds::policy::v1::PodDisruptionBudget: Namespaced;
     kinds::rbac::v1::ClusterRole: Cluster;
     kinds::rbac::v1::ClusterRoleBinding: Cluster;
     kinds::rbac::v1::Role: Namespaced;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use portolan_apiserver::{Config, Networks, Server};
+use portolan_apiserver::{Access, Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock};
 use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, server_tls};
 use portolan_store::embedded::{Embedded, Options};
@@ -50,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         networks: Networks::default(),
         advertise: address,
         node_client: issue("system:apiserver", Some("system:masters"), Usage::Client)?,
+        access: Access::default(),
         readiness: Readiness::default(),
         scratch: directory.to_path_buf(),
     };

@@ -15,7 +15,7 @@ use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{resources, storage};
+use crate::{fairness, resources, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -39,6 +39,13 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         ensure(server, object, move |old| reconciled(old, &wanted))
     });
     try_join_all(policies).await?;
+    let flows = fairness::objects().into_iter().map(|object| {
+        let wanted = object["spec"].clone();
+        ensure(server, object, move |old| as_wanted(old, &wanted))
+    });
+    try_join_all(flows).await?;
+    let services = local_services().into_iter().map(|object| ensure(server, object, |_| None));
+    try_join_all(services).await?;
     for (name, value, description) in [
         (
             "system-cluster-critical",
@@ -57,7 +64,37 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         });
         ensure(server, class, |_| None).await?;
     }
+    published_authorities(server).await?;
     own_service(server).await
+}
+
+/// Where servers of API extensions learn whose certificates they can trust.
+async fn published_authorities(server: &Server) -> Result<(), Error> {
+    let own = server.config.authority.certificate_pem();
+    let settings = &server.config.access.authentication;
+    let mut data = json!({"client-ca-file": format!("{own}{}", settings.client_ca_pem)});
+    if let Some(proxy) = &settings.front_proxy {
+        data["requestheader-client-ca-file"] = proxy.authority_pem.as_str().into();
+        for (name, list) in [
+            ("allowed-names", &proxy.allowed_names),
+            ("username-headers", &proxy.username_headers),
+            ("uid-headers", &proxy.uid_headers),
+            ("group-headers", &proxy.group_headers),
+            ("extra-headers-prefix", &proxy.extra_header_prefixes),
+        ] {
+            data[format!("requestheader-{name}")] = json!(list).to_string().into();
+        }
+    }
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": data,
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+    });
+    ensure(server, map, |old| {
+        let mut new = old.clone();
+        new["data"].clone_from(&data);
+        (new != *old).then_some(new)
+    })
+    .await
 }
 
 fn failed(what: &str, status: &Status) -> Error {
@@ -95,6 +132,42 @@ fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
         }
     }
     (new != *old).then_some(new)
+}
+
+/// A flow or level as it should be, unless its owner keeps it as it is.
+fn as_wanted(old: &Value, wanted: &Value) -> Option<Value> {
+    if old["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] != "true" {
+        return None;
+    }
+    let mut new = old.clone();
+    for (name, value) in wanted.as_object().into_iter().flatten() {
+        new["spec"][name.as_str()] = value.clone();
+    }
+    (new != *old).then_some(new)
+}
+
+/// One APIService for each version of a group that is built in.
+fn local_services() -> Vec<Value> {
+    let mut services = Vec::new();
+    for group in builtin().groups() {
+        // Upstream's: the core group comes first, then those of Kubernetes.
+        let priority = if group.name.is_empty() { 18_000 } else { 17_000 };
+        for (index, version) in group.versions.iter().rev().enumerate() {
+            let versioned = &version.version;
+            services.push(json!({
+                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+                "metadata": {
+                    "name": format!("{versioned}.{}", group.name),
+                    "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"},
+                },
+                "spec": {
+                    "group": group.name, "version": versioned, "groupPriorityMinimum": priority,
+                    "versionPriority": index + 1,
+                },
+            }));
+        }
+    }
+    services
 }
 
 /// The `kubernetes` Service and where it leads: this server.
@@ -162,9 +235,9 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
     let resource = builtin().resource_of_kind(kind).ok_or_else(|| failed(&what, &Status::no_such_path()))?;
     let info = Info {
         verb: "create",
-        group: resource.group.into(),
-        version: resource.version.into(),
-        resource: resource.name.into(),
+        group: resource.group.clone().into_owned(),
+        version: resource.version.clone().into_owned(),
+        resource: resource.name.clone().into_owned(),
         namespace: text("namespace"),
         name: text("name"),
         ..Info::default()
@@ -174,8 +247,9 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
     headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
     let call = Call {
         server,
+        description: builtin(),
         resource,
-        strategy: resources::strategy(resource.group, resource.name),
+        strategy: resources::strategy(&resource.group, &resource.name),
         info: &info,
         query: &Query::default(),
         headers: &headers,

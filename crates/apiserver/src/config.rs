@@ -11,6 +11,8 @@ use portolan_base::{Clock, Readiness};
 use portolan_identity::{Authority, KeyPairPem, TokenIssuer};
 use portolan_store::Store;
 
+use crate::access::Access;
+
 /// Everything the server needs from outside.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -30,6 +32,8 @@ pub struct Config {
     pub node_client: KeyPairPem,
     /// Board on which the process says which parts are up; shown by `/readyz`.
     pub readiness: Readiness,
+    /// Who is believed, who decides.
+    pub access: Access,
     /// Folder for files that live as long as one request; on a disk with room for a backup.
     pub scratch: PathBuf,
 }
@@ -128,6 +132,29 @@ pub enum Error {
         what: String,
         /// What the server answered.
         message: String,
+    },
+    /// TLS towards pods cannot be set up.
+    #[error("set up TLS towards pods")]
+    UserTls {
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// A service that the settings name cannot be asked.
+    #[error("set up a service that helps to decide who may do what")]
+    Outgoing {
+        /// Why.
+        #[source]
+        source: crate::outgoing::Unusable,
+    },
+    /// The audit log cannot be written.
+    #[error("open the audit log {path}")]
+    AuditLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// TLS towards the nodes cannot be set up.
     #[error("set up TLS towards node agents")]

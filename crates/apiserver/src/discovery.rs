@@ -4,6 +4,7 @@ mod openapi;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
+use portolan_api::description::Description;
 use portolan_api::discovery::{self as documents, Part};
 use serde_json::{Value, json};
 
@@ -31,15 +32,18 @@ pub(crate) fn version() -> Response<Body> {
 /// Answers every path that is neither a resource's nor about the server itself.
 pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &HeaderMap) -> Result<Response<Body>, Status> {
     let segments: Vec<&str> = path[1..].split('/').collect();
+    let description = server.extensions.description();
     let document = match segments.as_slice() {
-        [""] => Some(json!({"paths": paths()})),
-        ["api"] => return Ok(root(server, Part::Core, headers)),
-        ["apis"] => return Ok(root(server, Part::Groups, headers)),
-        ["api", version] => documents::api_resource_list("", version, &[]),
-        ["apis", group] => documents::api_group(group, &[]),
-        ["apis", group, version] => documents::api_resource_list(group, version, &[]),
+        [""] => Some(json!({"paths": paths(&description)})),
+        ["api"] => return Ok(root(server, &description, Part::Core, headers)),
+        ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
+        ["api", version] => documents::api_resource_list(&description, "", version),
+        ["apis", group] => documents::api_group(&description, group),
+        ["apis", group, version] => documents::api_resource_list(&description, group, version),
         ["openid", "v1", "jwks"] => return Ok(jwks(server)),
-        ["openapi", rest @ ..] => return openapi::serve(rest, query, headers).ok_or_else(Status::no_such_path),
+        ["openapi", rest @ ..] => {
+            return openapi::serve(&description, rest, query, headers).ok_or_else(Status::no_such_path);
+        }
         [".well-known", "openid-configuration"] => return Ok(openid_configuration(server)),
         _ => None,
     };
@@ -47,10 +51,10 @@ pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &Header
     Ok(tagged(headers, respond::JSON, &document))
 }
 
-fn paths() -> Vec<String> {
+fn paths(description: &Description) -> Vec<String> {
     let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();
-    for group in portolan_api::description::builtin().groups().iter().filter(|group| !group.name.is_empty()) {
+    for group in description.groups().iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}", version.api_version())));
     }
@@ -59,14 +63,16 @@ fn paths() -> Vec<String> {
 }
 
 /// `/api` and `/apis`: aggregated if the client asks for it, else the old lists.
-fn root(server: &Server, part: Part, headers: &HeaderMap) -> Response<Body> {
+fn root(server: &Server, description: &Description, part: Part, headers: &HeaderMap) -> Response<Body> {
     match aggregated(headers) {
-        Some((version, content_type)) => tagged(headers, content_type, &documents::aggregated(part, version, &[])),
+        Some((version, content_type)) => {
+            tagged_bytes(headers, content_type, documents::aggregated(description, part, version).into())
+        }
         None => {
             let address = server.config.advertise.to_string();
             let document = match part {
                 Part::Core => documents::api_versions(&address),
-                Part::Groups => documents::api_group_list(&[]),
+                Part::Groups => documents::api_group_list(description),
             };
             tagged(headers, respond::JSON, &document)
         }

@@ -54,6 +54,9 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
 
 /// Answers `/metrics`.
 pub(crate) async fn metrics(server: &Server) -> Response<Body> {
-    let body = server.metrics.text(&server.store().status().await);
+    let mut body = server.metrics.text(&server.store().status().await);
+    if let Some(fairness) = &server.fairness {
+        fairness.metrics(&mut body);
+    }
     respond::bytes_of(200, "text/plain; version=0.0.4; charset=utf-8", body)
 }

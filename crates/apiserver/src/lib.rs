@@ -5,19 +5,28 @@
 //! `endpoint` that serves every resource, or a `subresource`. Objects are stored as the bytes that
 //! clients get; see `storage`.
 
+pub mod access;
 mod admission;
-mod authentication;
+pub mod audit;
+pub mod authentication;
 pub mod authorization;
 mod backup;
 mod body;
 mod bootstrap;
+mod cache;
 mod config;
+mod configuration;
 mod discovery;
+mod encryption;
 mod endpoint;
+mod event_leases;
+mod extensions;
+mod fairness;
 mod health;
 mod heartbeats;
 mod metrics;
 mod negotiate;
+mod outgoing;
 mod request;
 pub mod resources;
 mod respond;
@@ -27,8 +36,14 @@ mod status;
 mod storage;
 pub mod strategy;
 mod subresource;
+mod transcode;
+mod webhook_client;
 
+pub use access::Access;
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
+pub use configuration::Invalid;
+pub use encryption::Encryption;
+pub use outgoing::{Endpoint, Unusable};
 pub use server::{Certified, Peer, Server};
 pub use status::Status;

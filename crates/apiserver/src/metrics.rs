@@ -2,37 +2,83 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
+use portolan_api::description::{Description, Name};
 
 use crate::request::Info;
 
 /// Upper ends of the duration histogram's buckets in seconds.
-const BUCKETS: [f64; 9] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// What a request is counted under.
+/// What a request is counted under, with upstream's names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Label {
     verb: &'static str,
-    resource: &'static str,
+    group: Name,
+    version: Name,
+    resource: Name,
+    subresource: Name,
+    scope: &'static str,
 }
 
 impl Label {
     /// The label of a request; names that are not known do not become labels.
-    pub(crate) fn of(info: Option<&Info>) -> Self {
+    pub(crate) fn of(info: Option<&Info>, description: &Description) -> Self {
         let found = info.and_then(|info| {
-            let resource = portolan_api::description::builtin().resource(&info.group, &info.version, &info.resource)?;
-            Some(Self { verb: info.verb, resource: resource.name })
+            let resource = description.resource(&info.group, &info.version, &info.resource)?;
+            let known = resource.subresource(&info.subresource).is_some();
+            let is_stream = crate::subresource::is_stream(info) && info.subresource != "log";
+            Some(Self {
+                verb: if is_stream { "CONNECT" } else { method(info.verb) },
+                group: resource.group.clone(),
+                version: resource.version.clone(),
+                resource: resource.name.clone(),
+                subresource: if known { info.subresource.clone().into() } else { "".into() },
+                scope: match (info.name.as_str(), info.namespace.as_str()) {
+                    ("", "") => "cluster",
+                    ("", _) => "namespace",
+                    _ => "resource",
+                },
+            })
         });
-        found.unwrap_or(Self { verb: "other", resource: "" })
+        let none = || Name::from("");
+        found.unwrap_or_else(|| Self {
+            verb: "other",
+            group: none(),
+            version: none(),
+            resource: none(),
+            subresource: none(),
+            scope: "",
+        })
+    }
+}
+
+fn method(verb: &str) -> &'static str {
+    match verb {
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" => "POST",
+        "update" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        _ => "other",
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.verb, self.resource)
+        let Self { verb, group, version, resource, subresource, scope } = self;
+        write!(
+            formatter,
+            "verb=\"{verb}\",group=\"{group}\",version=\"{version}\",resource=\"{resource}\",\
+             subresource=\"{subresource}\",scope=\"{scope}\",component=\"apiserver\""
+        )
     }
 }
 
@@ -45,7 +91,20 @@ struct Durations {
 
 /// Counters.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(Mutex<Counters>);
+pub(crate) struct Metrics {
+    counters: Mutex<Counters>,
+    reading: AtomicUsize,
+    writing: AtomicUsize,
+}
+
+/// A request that is being answered; counted until dropped.
+pub(crate) struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -54,8 +113,15 @@ struct Counters {
 }
 
 impl Metrics {
+    /// Counts a request while it is being answered.
+    pub(crate) fn begin(&self, method: &Method) -> InFlight<'_> {
+        let running = if matches!(*method, Method::GET | Method::HEAD) { &self.reading } else { &self.writing };
+        running.fetch_add(1, Ordering::Relaxed);
+        InFlight(running)
+    }
+
     pub(crate) fn record(&self, label: Label, code: StatusCode, took: Duration) {
-        let mut counters = self.0.lock();
+        let mut counters = self.counters.lock();
         let durations = counters.durations.entry(label.clone()).or_default();
         durations.count += 1;
         durations.sum += took;
@@ -67,8 +133,14 @@ impl Metrics {
 
     /// The counters as Prometheus text.
     pub(crate) fn text(&self, store: &portolan_store::Status) -> String {
-        let counters = self.0.lock();
         let mut text = String::new();
+        let metric = "apiserver_current_inflight_requests";
+        text.push_str(&format!("# HELP {metric} Requests that are being answered.\n# TYPE {metric} gauge\n"));
+        for (kind, running) in [("readOnly", &self.reading), ("mutating", &self.writing)] {
+            let running = running.load(Ordering::Relaxed);
+            text.push_str(&format!("{metric}{{request_kind=\"{kind}\"}} {running}\n"));
+        }
+        let counters = self.counters.lock();
         // Writing to a `String` cannot fail.
         let _ = render(&counters, store, &mut text);
         text
@@ -79,13 +151,12 @@ fn render(counters: &Counters, store: &portolan_store::Status, text: &mut String
     text.push_str("# HELP apiserver_request_total Requests by verb, resource and code.\n");
     text.push_str("# TYPE apiserver_request_total counter\n");
     for ((label, code), count) in &counters.requests {
-        let Label { verb, resource } = label;
-        writeln!(text, "apiserver_request_total{{verb=\"{verb}\",resource=\"{resource}\",code=\"{code}\"}} {count}")?;
+        writeln!(text, "apiserver_request_total{{{label},dry_run=\"\",code=\"{code}\"}} {count}")?;
     }
     text.push_str("# HELP apiserver_request_duration_seconds Time until the head of the answer.\n");
     text.push_str("# TYPE apiserver_request_duration_seconds histogram\n");
-    for (Label { verb, resource }, durations) in &counters.durations {
-        let labels = format!("verb=\"{verb}\",resource=\"{resource}\"");
+    for (label, durations) in &counters.durations {
+        let labels = format!("{label},dry_run=\"\"");
         let mut below = 0;
         for (end, count) in BUCKETS.iter().zip(durations.buckets) {
             below += count;

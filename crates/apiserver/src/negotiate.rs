@@ -1,6 +1,9 @@
 //! In which form the client wants the answer.
+//!
+//! Source: `k8s.io/apiserver/pkg/endpoints/handlers/negotiation`.
 
 use http::{HeaderMap, header};
+use portolan_api::protobuf;
 
 use crate::request::Query;
 use crate::status::Status;
@@ -32,52 +35,126 @@ pub(crate) enum Include {
     Object,
 }
 
-const SUPPORTED: [&str; 1] = ["application/json"];
-
-/// Reads the `Accept` header. Its order is the client's preference; the first form that the server
-/// can make is taken.
-pub(crate) fn view(headers: &HeaderMap, query: &Query) -> Result<View, Status> {
-    let mut seen = false;
-    for value in headers.get_all(header::ACCEPT) {
-        for clause in value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|clause| !clause.is_empty()) {
-            seen = true;
-            if let Some(view) = clause_view(clause, query)? {
-                return Ok(view);
-            }
-        }
-    }
-    if seen { Err(Status::not_acceptable(&SUPPORTED)) } else { Ok(View::Whole) }
+/// How an answer is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+    Protobuf,
 }
 
-fn clause_view(clause: &str, query: &Query) -> Result<Option<View>, Status> {
-    let mut parts = clause.split(';').map(str::trim);
-    let media_type = parts.next().unwrap_or_default();
-    if !matches!(media_type, "application/json" | "application/*" | "*/*") {
-        return Ok(None);
+/// What the client accepts and the server can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) view: View,
+    pub(crate) format: Format,
+}
+
+/// What is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// One document. Whether its kind is exchanged in protobuf matters.
+    Document { in_protobuf: bool },
+    /// The events of a watch.
+    Events { in_protobuf: bool },
+}
+
+const DOCUMENTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
+const EVENTS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
+/// Reads the `Accept` header: the client's weights come first, then its order; the first form that
+/// the server can make is taken.
+pub(crate) fn accepted(headers: &HeaderMap, query: &Query, answer: Answer) -> Result<Accepted, Status> {
+    let mut clauses: Vec<Clause<'_>> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .filter(|clause| !clause.is_empty())
+        .map(Clause::parse)
+        .collect();
+    if clauses.is_empty() {
+        return Ok(Accepted { view: View::Whole, format: Format::Json });
     }
-    let (mut kind, mut group, mut version) = ("", "", "");
-    for parameter in parts {
-        match parameter.split_once('=') {
-            Some(("as", value)) => kind = value,
-            Some(("g", value)) => group = value,
-            Some(("v", value)) => version = value,
-            // `stream=watch`, `charset`, `q`: nothing to choose from.
-            _ => {}
+    clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.weight), clause.wildcards()));
+    for clause in clauses {
+        if let Some(accepted) = clause.accepted(query, answer)? {
+            return Ok(accepted);
         }
     }
-    let version = match (group, version) {
-        ("meta.k8s.io", "v1") => "v1",
-        ("meta.k8s.io", "v1beta1") => "v1beta1",
-        _ => "",
-    };
-    Ok(match kind {
-        "" => Some(View::Whole),
-        "Table" if !version.is_empty() => Some(View::Table { version, include: include(query)? }),
-        "PartialObjectMetadata" | "PartialObjectMetadataList" if !version.is_empty() => {
-            Some(View::Metadata { version })
+    Err(Status::not_acceptable(match answer {
+        Answer::Document { .. } => &DOCUMENTS,
+        Answer::Events { .. } => &EVENTS,
+    }))
+}
+
+/// One alternative of the header.
+struct Clause<'a> {
+    media_type: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+    /// Thousandths.
+    weight: u16,
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Self {
+        let mut parts = text.split(';').map(str::trim);
+        let mut clause = Self { media_type: parts.next().unwrap_or_default(), parameters: Vec::new(), weight: 1000 };
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+            match name {
+                // What is no number counts as one, as upstream.
+                "q" => clause.weight = value.parse().map_or(1000, |weight: f32| (weight * 1000.0) as u16),
+                _ => clause.parameters.push((name, value)),
+            }
         }
-        _ => None,
-    })
+        clause
+    }
+
+    /// Exact types before patterns.
+    fn wildcards(&self) -> usize {
+        self.media_type.matches('*').count()
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.parameters.iter().find(|(candidate, _)| *candidate == name).map_or("", |(_, value)| value)
+    }
+
+    fn accepted(&self, query: &Query, answer: Answer) -> Result<Option<Accepted>, Status> {
+        let format = match self.media_type {
+            "application/json" | "application/*" | "*/*" => Format::Json,
+            "application/yaml" => Format::Yaml,
+            protobuf::MEDIA_TYPE => Format::Protobuf,
+            _ => return Ok(None),
+        };
+        let (Answer::Document { in_protobuf } | Answer::Events { in_protobuf }) = answer;
+        let streams = format != Format::Yaml;
+        if matches!(answer, Answer::Events { .. }) && !streams {
+            return Ok(None);
+        }
+        if !matches!((self.get("stream"), streams), ("", _) | ("watch", true)) {
+            return Ok(None);
+        }
+        let version = match (self.get("g"), self.get("v")) {
+            ("meta.k8s.io", "v1") => "v1",
+            ("meta.k8s.io", "v1beta1") => "v1beta1",
+            _ => "",
+        };
+        let is_plain = ["as", "g", "v"].iter().all(|name| self.get(name).is_empty());
+        let view = match self.get("as") {
+            _ if is_plain => View::Whole,
+            "Table" if !version.is_empty() && format != Format::Protobuf => {
+                View::Table { version, include: include(query)? }
+            }
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if !version.is_empty() => View::Metadata { version },
+            _ => return Ok(None),
+        };
+        // Metadata is exchanged in protobuf whatever the kind is.
+        if format == Format::Protobuf && view == View::Whole && !in_protobuf {
+            return Ok(None);
+        }
+        Ok(Some(Accepted { view, format }))
+    }
 }
 
 fn include(query: &Query) -> Result<Include, Status> {
@@ -93,28 +170,76 @@ fn include(query: &Query) -> Result<Include, Status> {
 mod tests {
     use super::*;
 
+    fn check(accept: &str, answer: Answer) -> Option<(View, Format)> {
+        let mut headers = HeaderMap::new();
+        if !accept.is_empty() {
+            headers.insert(header::ACCEPT, accept.parse().expect("a header value"));
+        }
+        accepted(&headers, &Query::default(), answer).ok().map(|accepted| (accepted.view, accepted.format))
+    }
+
     #[test]
     fn the_first_form_that_can_be_made_is_taken() {
+        use Format::{Json, Protobuf, Yaml};
         let table = View::Table { version: "v1", include: Include::Metadata };
+        let metadata = View::Metadata { version: "v1" };
+        let document = Answer::Document { in_protobuf: true };
+        let events = Answer::Events { in_protobuf: true };
+        let custom = Answer::Document { in_protobuf: false };
         let cases = [
-            ("", Some(View::Whole)),
-            ("*/*", Some(View::Whole)),
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(table)),
-            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", Some(View::Whole)),
+            ("", document, Some((View::Whole, Json))),
+            ("*/*", document, Some((View::Whole, Json))),
+            ("text/html, application/*;q=0.8", document, Some((View::Whole, Json))),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", document, Some((table, Json))),
+            ("application/yaml;as=Table;v=v1;g=meta.k8s.io", document, Some((table, Yaml))),
             (
-                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-                Some(View::Metadata { version: "v1" }),
+                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json",
+                document,
+                Some((View::Whole, Json)),
             ),
-            ("application/json;as=Unheard;g=meta.k8s.io;v=v1", None),
-            ("application/vnd.kubernetes.protobuf", None),
-            ("application/json;stream=watch", Some(View::Whole)),
+            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", document, Some((metadata, Json))),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+                custom,
+                Some((metadata, Protobuf)),
+            ),
+            ("application/json;as=Unheard;g=meta.k8s.io;v=v1", document, None),
+            ("application/json;as=Table;g=apps;v=v1", document, None),
+            ("application/json;g=meta.k8s.io;v=v1", document, None),
+            ("application/vnd.kubernetes.protobuf", document, Some((View::Whole, Protobuf))),
+            ("application/vnd.kubernetes.protobuf", custom, None),
+            ("application/vnd.kubernetes.protobuf, application/json", custom, Some((View::Whole, Json))),
+            ("application/vnd.kubernetes.protobuf,application/json", document, Some((View::Whole, Protobuf))),
+            ("application/vnd.kubernetes.protobuf;q=0.5,application/json", document, Some((View::Whole, Json))),
+            ("*/*;q=0.9,application/yaml;q=0.9", document, Some((View::Whole, Yaml))),
+            ("application/json;stream=watch", events, Some((View::Whole, Json))),
+            ("application/vnd.kubernetes.protobuf;stream=watch", events, Some((View::Whole, Protobuf))),
+            ("application/json;stream=other", events, None),
+            ("application/yaml", events, None),
+            ("text/plain", document, None),
         ];
-        for (accept, expected) in cases {
-            let mut headers = HeaderMap::new();
-            if !accept.is_empty() {
-                headers.insert(header::ACCEPT, accept.parse().expect("a header value"));
-            }
-            assert_eq!(view(&headers, &Query::default()).ok(), expected, "{accept}");
+        for (accept, answer, expected) in cases {
+            assert_eq!(check(accept, answer), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_lists_what_there_is() {
+        let cases = [
+            (
+                Answer::Document { in_protobuf: false },
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            ),
+            (
+                Answer::Events { in_protobuf: true },
+                "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
+            ),
+        ];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, "text/plain".parse().expect("a header value"));
+        for (answer, list) in cases {
+            let refusal = accepted(&headers, &Query::default(), answer).expect_err("refused");
+            assert_eq!(refusal.message(), format!("only the following media types are accepted: {list}"));
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use http::Method;
+use portolan_api::selector::{FieldSelector, LabelSelector, Operator};
 
 /// Names a resource without its objects: for error texts.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +36,76 @@ pub(crate) struct Info {
     pub(crate) name: String,
     /// What follows the subresource (`proxy`), with its leading slash; empty if nothing does.
     pub(crate) rest: String,
+    /// A verb that is none of a request's (`use`, `bind`), for questions; empty: `verb`.
+    pub(crate) other_verb: String,
+    /// What of a collection is asked for; nothing for what is no collection.
+    pub(crate) selection: Selection,
+}
+
+/// What of a collection is asked for, as far as it matters to authorization.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    pub(crate) fields: Vec<Requirement>,
+    pub(crate) labels: Vec<Requirement>,
+}
+
+/// One condition of a selector: key, operator as in the API (`In`, ...), values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    pub(crate) key: String,
+    pub(crate) operator: &'static str,
+    pub(crate) values: Vec<String>,
+}
+
+impl Selection {
+    /// Reads both selectors. One that cannot be read selects nothing less than everything here; the
+    /// endpoint refuses it.
+    pub(crate) fn parse(fields: &str, labels: &str) -> Self {
+        let fields = FieldSelector::parse(fields).unwrap_or_default().terms.into_iter().map(|term| Requirement {
+            key: term.field,
+            operator: if term.equal { "In" } else { "NotIn" },
+            values: vec![term.value],
+        });
+        let labels = match LabelSelector::parse(labels) {
+            Ok(LabelSelector::All(requirements)) => requirements,
+            _ => Vec::new(),
+        };
+        let labels = labels.into_iter().filter_map(|requirement| {
+            let operator = match requirement.operator {
+                Operator::In => "In",
+                Operator::NotIn => "NotIn",
+                Operator::Exists => "Exists",
+                Operator::DoesNotExist => "DoesNotExist",
+                _ => return None,
+            };
+            Some(Requirement { key: requirement.key, operator, values: requirement.values })
+        });
+        Self { fields: fields.collect(), labels: labels.collect() }
+    }
+
+    /// The one value that a field must have.
+    pub(crate) fn field(&self, key: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|it| it.key == key && it.operator == "In")?;
+        found.values.first().filter(|_| found.values.len() == 1).map(String::as_str)
+    }
 }
 
 impl Info {
+    /// The verb that must be allowed.
+    pub(crate) fn authorized_verb(&self) -> &str {
+        if self.other_verb.is_empty() { self.verb } else { &self.other_verb }
+    }
+
+    /// The name that must be allowed: of a collection, the one that its selector picks.
+    pub(crate) fn authorized_name(&self) -> &str {
+        match self.verb {
+            "list" | "watch" | "deletecollection" if self.name.is_empty() => {
+                self.selection.field("metadata.name").unwrap_or_default()
+            }
+            _ => &self.name,
+        }
+    }
+
     pub(crate) fn target(&self) -> Target<'_> {
         Target { group: &self.group, resource: &self.resource }
     }
@@ -65,7 +133,7 @@ impl Info {
         let namespaced = first == "namespaces" && rest.len() >= 2 && !matches!(rest[1].as_ref(), "status" | "finalize");
         let mut rest = rest.into_iter();
         if namespaced {
-            info.namespace = rest.next()?.into_owned();
+            info.namespace = rest.next().filter(|namespace| !namespace.is_empty())?.into_owned();
             info.resource = rest.next()?.into_owned();
         } else {
             info.resource = first.into_owned();
@@ -79,7 +147,17 @@ impl Info {
         if first_is_namespace(&info) {
             info.namespace.clone_from(&info.name);
         }
+        // No name has a slash, however it is written.
+        if [&info.namespace, &info.resource, &info.name, &info.subresource].iter().any(|part| part.contains('/')) {
+            return None;
+        }
         info.verb = verb(method, &info, query, watch_path)?;
+        if matches!(info.verb, "list" | "watch" | "deletecollection") {
+            let (fields, labels) = (query.get("fieldSelector"), query.get("labelSelector"));
+            if !fields.is_empty() || !labels.is_empty() {
+                info.selection = Selection::parse(fields, labels);
+            }
+        }
         Some(info)
     }
 }
@@ -112,7 +190,8 @@ fn decode(segment: &str) -> Cow<'_, str> {
     Cow::Owned(percent_decode(segment, false))
 }
 
-fn percent_decode(text: &str, plus_is_space: bool) -> String {
+/// Puts the bytes in for which a percent sign stands.
+pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;

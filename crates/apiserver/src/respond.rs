@@ -41,6 +41,7 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
             response.headers_mut().insert(*name, value);
         }
     }
+    add_warnings(&mut response, status.warnings());
     response
 }
 

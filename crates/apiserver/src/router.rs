@@ -1,20 +1,28 @@
 //! From a path to its handler.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use http::{Method, Request, Response, Uri};
-use portolan_api::description::builtin;
+use portolan_api::description::Description;
+use portolan_base::Timestamp;
 use portolan_identity::User;
 
+use crate::audit::Record;
+use crate::authentication::Requester;
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
+use crate::fairness::Turn;
 use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
-use crate::{authentication, authorization, backup, discovery, health, resources, respond};
+use crate::transcode::Wanted;
+use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
 
-/// Paths that anyone may see.
-const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+/// Paths that are not authorized, as upstream: who watches over the server must see it when roles
+/// cannot be read.
+const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// What a request asks for, as far as its first line tells.
 pub(crate) struct Asked {
@@ -29,44 +37,151 @@ impl Asked {
         Self { query, info }
     }
 
-    /// What the request is counted under.
-    pub(crate) fn label(&self) -> Label {
-        Label::of(self.info.as_ref())
+    /// How long the request may take: as long as the server lets it, or less if the client says so.
+    fn allotted(&self, most: Duration) -> Duration {
+        let wanted = parse_duration(self.query.get("timeout")).filter(|wanted| !wanted.is_zero());
+        wanted.map_or(most, |wanted| wanted.min(most))
     }
+
+    /// What the request is counted under.
+    pub(crate) fn label(&self, description: &Description) -> Label {
+        Label::of(self.info.as_ref(), description)
+    }
+}
+
+/// A time as clients write it: `30s`, `1m30s`, `500ms`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut sum) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = rest[digits..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
+        let seconds = match &rest[digits..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return None,
+        };
+        sum += Duration::try_from_secs_f64(number * seconds).ok()?;
+        rest = &rest[unit..];
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 /// Answers a request.
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
-    let response = match routed(server, request, &asked, &peer).await {
-        Ok(response) => response,
-        Err(status) => respond::status(&status),
+    let wanted = Wanted::of(request.headers(), &asked.query);
+    let (parts, body) = request.into_parts();
+    let now = server.config.clock.now();
+    let requester = admit(server, &parts, &peer, now).await;
+    let user = requester.as_ref().ok().map(|requester| &requester.real);
+    let auditor = server.auditor.as_ref();
+    let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, now));
+    let response = match record {
+        None => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
+        Some(mut record) => {
+            record.received();
+            let body = match record.sent(&parts, body).await {
+                Ok(body) => body,
+                Err(status) => return record.answered(respond::status(&status)).await,
+            };
+            if let Ok(Requester { impersonated: Some(user), .. }) = &requester {
+                record.impersonated(user);
+            }
+            let mut record = Some(record);
+            let response = answer(server, parts, body, &asked, &peer, requester, &mut record).await;
+            match record {
+                Some(record) => record.answered(response).await,
+                None => response,
+            }
+        }
     };
-    if is_head { response.map(|_| empty()) } else { response }
+    if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }
 }
 
-async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &Peer) -> Result<Response<Body>, Status> {
-    let now = server.config.clock.now();
-    let (parts, body) = request.into_parts();
+/// Finds out who asks.
+async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Status> {
     server.authorizer.refresh().await?;
-    let user = authentication::user(server, &parts.headers, peer, now).await?;
+    server.extensions.refresh().await?;
+    authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await
+}
+
+/// Waits for the request's turn and answers it in time.
+async fn answer(
+    server: &Server,
+    parts: Parts,
+    body: Body,
+    asked: &Asked,
+    peer: &Peer,
+    requester: Result<Requester, Status>,
+    record: &mut Option<Record>,
+) -> Response<Body> {
+    let requester = match requester {
+        Ok(requester) => requester,
+        Err(status) => return respond::status(&status),
+    };
+    let turn = match turn(server, &parts, asked, peer, requester.user()).await {
+        Ok(turn) => turn,
+        Err(status) => return respond::status(&status),
+    };
+    let is_long = asked.info.as_ref().is_some_and(|info| info.verb == "watch" || crate::subresource::is_stream(info));
+    let work = routed(server, parts, body, asked, peer, &requester, record);
+    let outcome = if is_long {
+        work.await
+    } else {
+        let outcome = tokio::time::timeout(asked.allotted(server.config.access.request_timeout), work).await;
+        outcome
+            .unwrap_or_else(|_| Err(Status::timeout("Timeout: request did not complete within the allotted timeout")))
+    };
+    let mut response = outcome.unwrap_or_else(|status| respond::status(&status));
+    if let Some(turn) = &turn {
+        turn.mark(&mut response);
+    }
+    response
+}
+
+async fn turn(server: &Server, parts: &Parts, asked: &Asked, peer: &Peer, user: &User) -> Result<Option<Turn>, Status> {
+    let Some(fairness) = server.fairness.as_ref().filter(|_| matches!(peer, Peer::Tls { .. })) else { return Ok(None) };
+    let info = asked.info.as_ref();
+    // What is only passed on holds nothing here.
+    if info.is_some_and(crate::subresource::is_stream) {
+        return Ok(None);
+    }
+    let method = parts.method.as_str().to_ascii_lowercase();
+    fairness.turn(user, info.map_or(&method, |info| info.verb), parts.uri.path(), info).await
+}
+
+async fn routed(
+    server: &Server,
+    parts: Parts,
+    body: Body,
+    asked: &Asked,
+    peer: &Peer,
+    requester: &Requester,
+    record: &mut Option<Record>,
+) -> Result<Response<Body>, Status> {
+    let now = server.config.clock.now();
+    let user = requester.user();
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return plain(server, &user, &parts, query).await;
+        return Box::pin(plain(server, user, &parts, query, record)).await;
     };
-    if is_anonymous(&user) {
-        return Err(Status::unauthorized());
-    }
-    server.authorizer.refresh_reach(&user, info).await?;
-    authorization::authorize(server, &user, info)?;
-    let resource = builtin().resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
-    let strategy = resources::strategy(resource.group, resource.name);
+    server.authorizer.refresh_reach(user, info).await?;
+    let permitted = authorization::permitted(server, user, info).await;
+    note(record, &permitted);
+    permitted?;
+    let description = server.extensions.description();
+    let description = &*description;
+    let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let strategy = extensions::strategy_of(resource);
     let delivery = match peer {
         Peer::Trusted(_) => Delivery::Shared,
         Peer::Tls { .. } => Delivery::Copied,
     };
     let headers = &parts.headers;
-    let call = Call { server, resource, strategy, info, query, headers, user: &user, now, delivery };
+    let call = Call { server, description, resource, strategy, info, query, headers, user, now, delivery };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }
@@ -77,29 +192,41 @@ async fn routed(server: &Server, request: Request<Body>, asked: &Asked, peer: &P
         });
     }
     if crate::subresource::is_stream(info) {
-        return crate::subresource::stream(&call, Request::from_parts(parts.clone(), body)).await;
+        let request = Request::from_parts(parts.clone(), body);
+        return Box::pin(crate::subresource::stream(&call, request)).await;
     }
     endpoint::serve(&call, body).await
 }
 
-fn is_anonymous(user: &User) -> bool {
-    user.is_in("system:unauthenticated")
+/// Records whether a request is allowed.
+fn note(record: &mut Option<Record>, permitted: &Result<String, Status>) {
+    if let Some(record) = record {
+        match permitted {
+            Ok(reason) => record.authorized("allow", reason),
+            Err(_) => record.authorized("forbid", ""),
+        }
+    }
 }
 
 /// Paths that are no resource's.
-async fn plain(server: &Server, user: &User, parts: &Parts, query: &Query) -> Result<Response<Body>, Status> {
+async fn plain(
+    server: &Server,
+    user: &User,
+    parts: &Parts,
+    query: &Query,
+    record: &mut Option<Record>,
+) -> Result<Response<Body>, Status> {
     let path = match parts.uri.path() {
         "/" => "/",
         path => path.trim_end_matches('/'),
     };
     let first = path.split('/').nth(1).unwrap_or_default();
-    let open = OPEN_PATHS.iter().any(|known| known[1..] == *first);
-    if !open {
-        if is_anonymous(user) {
-            return Err(Status::unauthorized());
-        }
+    if !ALWAYS_ALLOWED.contains(&path) {
         let verb = parts.method.as_str().to_ascii_lowercase();
-        authorization::authorize_path(server, user, if verb == "head" { "get" } else { &verb }, path)?;
+        let verb = if verb == "head" { "get" } else { &verb };
+        let permitted = authorization::authorize_path(server, user, verb, path).await;
+        note(record, &permitted);
+        permitted?;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());

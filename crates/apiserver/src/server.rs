@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,9 +24,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authorization::Authorizer;
+use crate::admission::Admission;
+use crate::audit::Auditor;
+use crate::authentication::Authenticator;
+use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::encryption::EncryptedStore;
+use crate::event_leases::EventLeases;
+use crate::extensions::Extensions;
+use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -57,6 +64,8 @@ pub enum Peer {
     Tls {
         /// Whom the certificate names that the client proved to hold, if any.
         certificate: Option<Certified>,
+        /// Whether the certificate is one of a proxy that says for whom it asks.
+        is_proxy: bool,
         /// Where the client is.
         address: SocketAddr,
     },
@@ -67,7 +76,7 @@ impl Peer {
     pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
         let certificate =
             certificate.map(|certificate| Certified(user_of_certificate(certificate).map(Arc::new).map_err(Arc::new)));
-        Self::Tls { certificate, address }
+        Self::Tls { certificate, is_proxy: false, address }
     }
 }
 
@@ -77,8 +86,20 @@ pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>
 
 /// The API server.
 pub struct Server {
+    /// Itself, for answers that outlive their request.
+    pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
+    pub(crate) ways: Ways,
+    pub(crate) auditor: Option<Arc<Auditor>>,
+    pub(crate) fairness: Option<Fairness>,
+    /// The store again, if it encrypts.
+    pub(crate) encrypted: Option<Arc<EncryptedStore>>,
+    pub(crate) extensions: Extensions,
+    pub(crate) event_leases: EventLeases,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
@@ -99,15 +120,44 @@ impl Server {
     ///
     /// # Errors
     /// The store refuses, or TLS towards the nodes cannot be set up.
-    pub async fn start(config: Config) -> Result<Arc<Self>, Error> {
+    pub async fn start(mut config: Config) -> Result<Arc<Self>, Error> {
+        let encrypted = config.access.encryption.clone().map(|settings| {
+            let store = Arc::new(EncryptedStore::new(config.store.clone(), settings));
+            config.store = store.clone();
+            store
+        });
+        let auditor = config.access.audit.clone().map(|settings| {
+            let path = settings.log.path.clone();
+            Auditor::open(settings, config.clock.clone()).map_err(|source| Error::AuditLog { path, source })
+        });
+        let auditor = auditor.transpose()?;
+        let fairness = config.access.most_requests.map(|total| Fairness::new(config.store.clone(), total));
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
+        let authenticator =
+            Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
+        let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
+        let mut audiences = config.access.authentication.api_audiences.clone();
+        if audiences.is_empty() {
+            audiences.push(config.tokens.issuer().to_owned());
+        }
+        let extensions = Extensions::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),
+            authenticator,
+            audiences,
             authorizer,
+            ways,
+            auditor,
+            fairness,
+            encrypted,
+            extensions,
+            event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -115,6 +165,19 @@ impl Server {
         });
         bootstrap::run(&server).await?;
         Ok(server)
+    }
+
+    /// A client over the network that proved to hold the first of these certificates.
+    pub fn peer(&self, chain: &[CertificateDer<'_>], address: SocketAddr) -> Peer {
+        let Some(proxies) = &self.authenticator.proxies else { return Peer::tls(chain.first(), address) };
+        let now = self.config.clock.now();
+        let own = chain.first().filter(|_| proxies.is_client(chain, now));
+        match Peer::tls(own, address) {
+            Peer::Tls { certificate, address, .. } => {
+                Peer::Tls { certificate, is_proxy: proxies.is_proxy(chain, now), address }
+            }
+            peer => peer,
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -125,7 +188,8 @@ impl Server {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let asked = router::Asked::of(request.method(), request.uri());
-        let label = asked.label();
+        let label = asked.label(&self.extensions.description());
+        let _in_flight = self.metrics.begin(request.method());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
             Ok(response) => response,
@@ -197,8 +261,7 @@ impl Connection {
             }
             Err(_) => return,
         };
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let peer = Peer::tls(certificate, self.address);
+        let peer = self.server.peer(stream.get_ref().1.peer_certificates().unwrap_or_default(), self.address);
         let server = self.server.clone();
         let patience = Patience::default();
         let watched = patience.clone();

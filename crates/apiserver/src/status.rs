@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/errors`.
 
+use std::borrow::Cow;
+
 use portolan_api::field;
 use serde_json::{Map, Value, json};
 
@@ -14,11 +16,12 @@ pub struct Status(Box<Fields>);
 #[derive(Debug, Clone)]
 struct Fields {
     code: u16,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     details: Map<String, Value>,
     continue_token: Option<String>,
     headers: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
 }
 
 impl Status {
@@ -26,12 +29,32 @@ impl Status {
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self(Box::new(Fields {
             code,
-            reason,
+            reason: Cow::Borrowed(reason),
             message: message.into(),
             details: Map::new(),
             continue_token: None,
             headers: Vec::new(),
+            warnings: Vec::new(),
         }))
+    }
+
+    /// What somebody else (a webhook) answers: the reason may be any word, or none.
+    pub(crate) fn told(code: u16, reason: &str, message: String, details: Map<String, Value>) -> Self {
+        let mut status = Self::new(code, "", message);
+        status.0.reason = Cow::Owned(reason.to_owned());
+        status.0.details = details;
+        status
+    }
+
+    /// Adds texts for the client's `Warning` headers.
+    pub(crate) fn warning(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings.extend(warnings);
+        self
+    }
+
+    /// Texts for the client's `Warning` headers.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// The HTTP code.
@@ -40,8 +63,8 @@ impl Status {
     }
 
     /// The machine-readable reason.
-    pub fn reason(&self) -> &'static str {
-        self.0.reason
+    pub fn reason(&self) -> &str {
+        &self.0.reason
     }
 
     /// The text for people.
@@ -67,7 +90,22 @@ impl Status {
 
     /// Adds a cause.
     pub(crate) fn because(self, reason: &str, message: &str, field: &str) -> Self {
-        self.detail("causes", vec![json!({"reason": reason, "message": message, "field": field})])
+        let mut cause = json!({"reason": reason, "message": message});
+        if !field.is_empty() {
+            cause["field"] = field.into();
+        }
+        self.detail("causes", vec![cause])
+    }
+
+    /// Adds a cause of which there is nothing to say but its text.
+    pub(crate) fn because_of(self, message: &str) -> Self {
+        self.detail("causes", vec![json!({"message": message})])
+    }
+
+    /// The same with another code and reason.
+    pub(crate) fn with_reason(mut self, code: u16, reason: &'static str) -> Self {
+        (self.0.code, self.0.reason) = (code, reason.into());
+        self
     }
 
     /// Says which object it is about.
@@ -83,8 +121,11 @@ impl Status {
         let fields = &self.0;
         let mut object = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": fields.message, "reason": fields.reason, "code": fields.code,
+            "message": fields.message, "code": fields.code,
         });
+        if !fields.reason.is_empty() {
+            object["reason"] = fields.reason.as_ref().into();
+        }
         if let Some(token) = &fields.continue_token {
             object["metadata"]["continue"] = token.as_str().into();
         }
@@ -115,8 +156,12 @@ impl Status {
     }
 
     /// 403 for a path that is not a resource.
-    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\""))
+    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str, reason: &str) -> Self {
+        let mut message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
+        if !reason.is_empty() {
+            message = format!("{message}: {reason}");
+        }
+        Self::new(403, "Forbidden", message)
     }
 
     /// 404 for an object.
@@ -179,14 +224,10 @@ impl Status {
 
     /// 415.
     pub fn unsupported_media_type(given: &str, supported: &[&str]) -> Self {
+        tracing::debug!(given, "a body of an unknown type");
         let supported = supported.join(", ");
-        let message = if given.is_empty() {
-            format!("the body of the request was in an unknown format - accepted media types include: {supported}")
-        } else {
-            format!(
-                "the body of the request was in an unknown format ({given}) - accepted media types include: {supported}"
-            )
-        };
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {supported}");
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -220,6 +261,16 @@ impl Status {
         let message = message.into();
         let text = format!("Internal error occurred: {message}");
         Self::new(500, "InternalError", text).detail("causes", vec![json!({"message": message})])
+    }
+
+    /// 429: not now; `retry_seconds` 0 says nothing about when.
+    pub(crate) fn too_many_requests(message: &str, retry_seconds: u64) -> Self {
+        let mut status = Self::new(429, "TooManyRequests", message);
+        if retry_seconds > 0 {
+            status = status.detail("retryAfterSeconds", retry_seconds);
+            status.0.headers.push(("retry-after", retry_seconds.to_string()));
+        }
+        status
     }
 
     /// 503: try again later.

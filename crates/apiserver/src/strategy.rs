@@ -92,6 +92,13 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// All that is wrong with an update. Kinds that forgive what was there before override this.
+    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = self.validate(new, context);
+        errors.extend(self.validate_update(new, old, context));
+        errors
+    }
+
     /// Texts for the client's `Warning` headers.
     fn warnings(&self, _object: &Value) -> Vec<String> {
         Vec::new()
@@ -113,6 +120,30 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// The columns as a table carries them.
+    fn column_definitions(&self) -> Value {
+        let generic = [NAME, AGE];
+        let columns: &[Column] = match self.columns() {
+            [] => &generic,
+            columns => columns,
+        };
+        let written = columns.iter().map(|column| {
+            serde_json::json!({
+                "name": column.name, "type": column.value_type, "format": column.format,
+                "description": "", "priority": column.priority,
+            })
+        });
+        written.collect()
+    }
+
+    /// The cells as a table carries them: one for each of [`Strategy::column_definitions`].
+    fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        if self.columns().is_empty() {
+            return vec![crate::resources::print::name(object), crate::resources::print::age(object, now)];
+        }
+        self.cells(object, now)
+    }
+
     /// Fields that a field selector may name besides `metadata.name` and `metadata.namespace`,
     /// with their value in `object`. An unknown name is refused with upstream's text.
     fn selectable_field(&self, _object: &Value, _name: &str) -> Option<String> {
@@ -122,6 +153,21 @@ pub trait Strategy: Send + Sync {
     /// Names that [`Strategy::selectable_field`] knows.
     fn selectable_fields(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether a field selector may name a field.
+    fn knows_field(&self, name: &str) -> bool {
+        self.selectable_fields().contains(&name)
+    }
+
+    /// Whether objects count generations, if that is not as for most kinds: those with a status do.
+    fn counts_generations(&self) -> Option<bool> {
+        None
+    }
+
+    /// Whether what is wanted of an object changed.
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        new.get("spec") != old.get("spec")
     }
 
     /// Whether a deletion without explicit grace period waits, and how many seconds (pods).

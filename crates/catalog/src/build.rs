@@ -9,7 +9,10 @@ use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_api::typed::{ExternalNode, Object as _, ServiceInstance};
 
 use crate::indexes::Before;
-use crate::model::{Check, Endpoint, Health, Instance, InstancePort, Key, Node, Origin, Service, Status, Weights};
+use crate::model::{
+    Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, KeyParts, Node, Origin, Pod, Published,
+    Service, Status, Weights,
+};
 use crate::pods;
 use crate::snapshot::{AddressOwner, Snapshot};
 use crate::translate::{endpoints, external_node, registered_instance, service};
@@ -75,6 +78,8 @@ pub struct Catalog {
     slices: HashMap<Key, BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
     slice_service: HashMap<Key, Key>,
     pod_services: HashMap<Key, BTreeSet<Key>>,
+    /// Pods that are in the registry under a name of their own, by that name.
+    published: HashMap<Key, BTreeSet<Arc<str>>>,
     registrations: HashMap<Key, BTreeMap<Arc<str>, Arc<ServiceInstance>>>,
     registration_service: HashMap<Key, Key>,
     /// Names of machines outside the cluster by their objects' names.
@@ -282,13 +287,30 @@ impl Catalog {
         self.dirty_services.insert(service);
     }
 
-    fn replace_pod(&mut self, key: &Key, old: Option<&crate::model::Pod>, new: Option<crate::model::Pod>) {
-        let address = |pod: &crate::model::Pod| pod.address.filter(|_| !pod.host_network);
+    fn replace_pod(&mut self, key: &Key, old: Option<&Pod>, new: Option<Pod>) {
+        let address = |pod: &Pod| pod.address.filter(|_| !pod.host_network);
         let (before, after) = (old.and_then(address), new.as_ref().and_then(address));
         if before != after {
             let owner = AddressOwner::Pod(key.clone());
             before.into_iter().for_each(|address| self.release(address, &owner));
             after.into_iter().for_each(|address| self.claim(address, &owner));
+        }
+        let name = |pod: &Pod| {
+            pod.published.as_ref().map(|published| Key::new(key.namespace.clone(), published.service.clone()))
+        };
+        let (before, after) = (old.and_then(name), new.as_ref().and_then(name));
+        if let Some(service) = before {
+            if let Some(pods) = self.published.get_mut(&service) {
+                pods.remove(&key.name);
+                if pods.is_empty() {
+                    self.published.remove(&service);
+                }
+            }
+            self.dirty_services.insert(service);
+        }
+        if let Some(service) = after {
+            self.published.entry(service.clone()).or_default().insert(key.name.clone());
+            self.dirty_services.insert(service);
         }
         match new {
             Some(pod) => self.current.pods.insert(key.clone(), Arc::new(pod)),
@@ -344,10 +366,33 @@ impl Catalog {
 
     fn derive_instances(&mut self, key: &Key) {
         let mut instances: Vec<Arc<Instance>> = Vec::new();
+        let own = self.registrations.get(key);
         if let Some(service) = self.current.services.get(key) {
-            instances.extend(service.endpoints.iter().map(|endpoint| Arc::new(self.instance(service, endpoint))));
+            // Of a service that selects registrations of its own name, the endpoints are these registrations.
+            let is_registered = |endpoint: &Endpoint| {
+                let address = endpoint.address.to_string();
+                endpoint.pod.is_none()
+                    && own.is_some_and(|own| own.values().any(|object| object.spec.address == address))
+            };
+            let endpoints = service.endpoints.iter().filter(|endpoint| !is_registered(endpoint));
+            instances.extend(endpoints.map(|endpoint| Arc::new(self.instance(&service.key, endpoint))));
         }
-        let registered = self.registrations.get(key).into_iter().flat_map(BTreeMap::values);
+        for pod in self.published.get(key).into_iter().flatten() {
+            let Some(pod) = self.current.pods.get(&(&*key.namespace, &**pod) as &dyn KeyParts) else { continue };
+            let Some((published, endpoint)) = published_endpoint(pod) else { continue };
+            // A service of the same name may select it too; then only the tags are news.
+            let same = |instance: &Arc<Instance>| {
+                instance.id == pod.key.name && instance.address.parse() == Ok(endpoint.address)
+            };
+            let known = instances.iter().position(same);
+            let mut instance = match known {
+                Some(at) => Arc::unwrap_or_clone(instances.swap_remove(at)),
+                None => self.instance(key, &endpoint),
+            };
+            instance.tags.clone_from(&published.tags);
+            instances.push(Arc::new(instance));
+        }
+        let registered = own.into_iter().flat_map(BTreeMap::values);
         instances.extend(registered.map(|object| {
             let node = self.current.external_node(&object.spec.node).or_else(|| self.current.node(&object.spec.node));
             Arc::new(registered_instance(object, node.map(Arc::as_ref)))
@@ -381,7 +426,7 @@ impl Catalog {
         }
     }
 
-    fn instance(&self, service: &Service, endpoint: &Endpoint) -> Instance {
+    fn instance(&self, service: &Key, endpoint: &Endpoint) -> Instance {
         let pod = endpoint.pod.as_ref().and_then(|key| self.current.pods.get(key));
         let address: Arc<str> = endpoint.address.to_string().into();
         let name = endpoint.pod.as_ref().map_or_else(|| address.clone(), |key| key.name.clone());
@@ -394,8 +439,8 @@ impl Catalog {
         Instance {
             id: name.clone(),
             name,
-            service: service.key.name.clone(),
-            namespace: service.key.namespace.clone(),
+            service: service.name.clone(),
+            namespace: service.namespace.clone(),
             address,
             ports: endpoint
                 .ports
@@ -459,6 +504,30 @@ impl Catalog {
             self.current.addresses.insert(address, owners);
         }
     }
+}
+
+/// A pod that is in the registry under a name of its own, as an endpoint of that name. One that ended, or has
+/// no address yet, is not there.
+fn published_endpoint(pod: &Pod) -> Option<(&Published, Endpoint)> {
+    let published = pod.published.as_ref()?;
+    let ports = published.port.iter().map(|port| EndpointPort {
+        name: port.name.clone(),
+        protocol: port.protocol,
+        port: port.port,
+    });
+    let ready = pod.health.status == Status::Passing;
+    let endpoint = Endpoint {
+        address: pod.address?,
+        ports: ports.collect(),
+        ready,
+        serving: ready,
+        terminating: false,
+        node: Some(pod.node.clone()).filter(|node| !node.is_empty()),
+        zone: None,
+        hostname: None,
+        pod: Some(pod.key.clone()),
+    };
+    (!pod.has_ended).then_some((published, endpoint))
 }
 
 /// Readiness decides, the pod says why.

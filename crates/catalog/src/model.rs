@@ -439,6 +439,21 @@ pub struct Pod {
     pub host_ports: Vec<HostPort>,
     /// Health with the reason.
     pub health: Health,
+    /// Whether all its containers ended for good.
+    pub has_ended: bool,
+    /// Under which name it is in the registry besides the services that select it, if it says so.
+    pub published: Option<Published>,
+}
+
+/// What a pod's annotations say about its place in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Name of the service there.
+    pub service: Arc<str>,
+    /// Port to show; none if the pod names none.
+    pub port: Option<InstancePort>,
+    /// Tags.
+    pub tags: Vec<String>,
 }
 
 /// A port of a node that leads to a pod.

@@ -7,7 +7,9 @@ use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::Timestamp;
 
-use crate::model::{Check, Health, HostPort, Key, Locality, Node, Origin, Pod, Protocol, Status};
+use crate::model::{
+    Check, Health, HostPort, InstancePort, Key, Locality, Node, Origin, Pod, Protocol, Published, Status,
+};
 
 pub(crate) fn pod(object: &core::Pod) -> Pod {
     let spec = object.spec.as_ref();
@@ -24,7 +26,41 @@ pub(crate) fn pod(object: &core::Pod) -> Pod {
         labels: object.metadata.labels.clone().unwrap_or_default(),
         host_ports: spec.map(host_ports).unwrap_or_default(),
         health: pod_health(object),
+        has_ended: status.is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))),
+        published: published(object),
     }
+}
+
+/// Puts a pod under this name into the registry.
+const PUBLISHED_NAME: &str = "registry.portolan.dev/name";
+/// The port that it shows there: a number, or the name of a container's port.
+const PUBLISHED_PORT: &str = "registry.portolan.dev/port";
+/// Its tags there, separated by commas.
+const PUBLISHED_TAGS: &str = "registry.portolan.dev/tags";
+
+/// What the annotations say about the pod's place in the registry.
+fn published(object: &core::Pod) -> Option<Published> {
+    let annotations = object.metadata.annotations.as_ref()?;
+    let service = annotations.get(PUBLISHED_NAME).map(|name| name.trim()).filter(|name| !name.is_empty())?;
+    let containers = object.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let wanted = annotations.get(PUBLISHED_PORT).map(|port| port.trim());
+    let found = match wanted.map(|wanted| (wanted, wanted.parse::<u16>().ok())) {
+        None => ports.next(),
+        Some((_, Some(number))) => ports.find(|port| port.container_port == i32::from(number)),
+        Some((name, None)) => ports.find(|port| port.name.as_deref() == Some(name)),
+    };
+    let port = |number: u16, name: &str, protocol| InstancePort { name: name.into(), port: number, protocol };
+    let port = match found {
+        Some(found) => u16::try_from(found.container_port).ok().map(|number| {
+            port(number, found.name.as_deref().unwrap_or_default(), Protocol::of(found.protocol.as_deref()))
+        }),
+        // Containers need not name the ports that they listen on.
+        None => wanted.and_then(|wanted| wanted.parse().ok()).map(|number| port(number, "", Protocol::Tcp)),
+    };
+    let tags = annotations.get(PUBLISHED_TAGS).map(String::as_str).unwrap_or_default().split(',');
+    let tags = tags.map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    Some(Published { service: service.into(), port: port.filter(|port| port.port != 0), tags })
 }
 
 fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {

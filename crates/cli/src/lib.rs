@@ -66,6 +66,9 @@ pub enum Command {
     /// Look into the service registry.
     #[command(subcommand)]
     Registry(commands::registry::Command),
+    /// Ask the cluster's name service.
+    #[command(subcommand)]
+    Dns(commands::dns::Command),
     /// Register a service instance, and keep it registered until interrupted.
     Register(Scoped<commands::register::Arguments>),
     /// Follow the changes of the registry.
@@ -105,11 +108,9 @@ impl Command {
             Self::Logs(scoped) => commands::logs::run(&scoped.api()?, scoped.arguments).await,
             Self::Scale(scoped) => commands::scale::run(&scoped.api()?, scoped.arguments).await,
             Self::Delete(scoped) => commands::delete::run(&scoped.api()?, scoped.arguments).await,
-            Self::Registry(commands::registry::Command::Ls(scoped)) => {
-                commands::registry::run(&scoped.common, scoped.arguments).await
-            }
-            Self::Registry(commands::registry::Command::Import(_)) => {
-                anyhow::bail!("this binary has no engine to import with; use `portolan`")
+            Self::Registry(command) => commands::registry::run(command).await,
+            Self::Dns(commands::dns::Command::Query(scoped)) => {
+                commands::dns::run(&scoped.common, scoped.arguments).await
             }
             Self::Register(scoped) => commands::register::run(&scoped.common, scoped.arguments).await,
             Self::Watch(scoped) => commands::watch::run(&scoped.common, scoped.arguments).await,
@@ -135,6 +136,14 @@ impl<A: Args> Scoped<A> {
     pub fn connect(self) -> anyhow::Result<(portolan_client::Client, String, A)> {
         let api = self.api()?;
         Ok((api.client(), api.namespace().to_owned(), self.arguments))
+    }
+
+    /// Where the cluster on this machine is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn place(&self) -> anyhow::Result<Place> {
+        Place::required(&self.common.data_dir)
     }
 
     fn api(&self) -> anyhow::Result<Api> {

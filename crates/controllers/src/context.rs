@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_base::Clock;
+use portolan_base::{Clock, Timestamp};
 use portolan_client::{Client, EventRecorder, Informers};
+use portolan_identity::{CertificateRequest, LegacyClaims};
 
 /// Inputs of the controllers.
 #[derive(Debug, Clone)]
@@ -21,6 +22,29 @@ pub struct Config {
     pub load_balancer_cidr: String,
     /// When nodes count as lost.
     pub node_times: NodeTimes,
+    /// Signs with the cluster's keys.
+    pub keys: Arc<dyn Keys>,
+}
+
+/// What only the holder of the cluster's keys can do.
+pub trait Keys: std::fmt::Debug + Send + Sync {
+    /// Signs a certificate with these usages, valid between these times; PEM.
+    ///
+    /// # Errors
+    /// Says why the request cannot be fulfilled.
+    fn sign(
+        &self,
+        request: &CertificateRequest,
+        usages: &[String],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<String, String>;
+
+    /// Signs a token that lives in a Secret.
+    ///
+    /// # Errors
+    /// The signature could not be made.
+    fn sign_token(&self, claims: &LegacyClaims) -> Result<String, String>;
 }
 
 /// When nodes count as lost.
@@ -45,12 +69,13 @@ pub(crate) struct Context {
     pub(crate) root_ca_pem: String,
     pub(crate) load_balancer_cidr: String,
     pub(crate) node_times: NodeTimes,
+    pub(crate) keys: Arc<dyn Keys>,
 }
 
 impl Context {
     pub(crate) fn new(config: Config) -> Self {
-        let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times } = config;
-        Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times }
+        let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys } = config;
+        Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys }
     }
 
     /// The writer of events of a controller.

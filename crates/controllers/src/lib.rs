@@ -4,8 +4,14 @@
 //! reads the shared informers, and applies the plan through the client. Waking carries no data and a
 //! plan is always made from the latest state, so a lost or doubled wake-up does no harm.
 
+mod account_token;
+mod bootstrap_token;
+mod certificates;
+mod cluster_role;
 mod context;
+mod definition;
 mod deployment;
+mod disruption;
 mod driver;
 mod endpoints;
 mod garbage;
@@ -14,10 +20,13 @@ mod meta;
 mod namespace;
 mod node_lifecycle;
 mod pod_garbage;
+mod registry_mirror;
 mod replica_set;
+mod resource_quota;
 mod service_account;
+mod volume_protection;
 
-pub use context::{Config, NodeTimes};
+pub use context::{Config, Keys, NodeTimes};
 
 use std::time::Duration;
 
@@ -36,13 +45,22 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let context = Context::new(config);
     let mut tasks = TaskGroup::default();
     tasks.spawn("replica set controller", replica_set::run(context.clone(), shutdown.clone()));
+    tasks.spawn("definition controller", definition::run(context.clone(), shutdown.clone()));
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
+    tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
+    tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));
+    tasks.spawn("registry mirror", registry_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("namespace controller", namespace::run(context.clone(), shutdown.clone()));
     tasks.spawn("load balancer controller", load_balancer::run(context.clone(), shutdown.clone()));
     tasks.spawn("garbage collector", garbage::run(context.clone(), shutdown.clone()));
     tasks.spawn("node lifecycle controller", node_lifecycle::run(context.clone(), shutdown.clone()));
+    tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
+    tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
+    tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {
         () = shutdown.requested() => {}

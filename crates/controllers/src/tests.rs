@@ -17,6 +17,26 @@ use serde_json::{Value, json};
 use crate::meta::{is_deleting, is_ready};
 use crate::{Config, NodeTimes};
 
+/// Nobody asks for a certificate in these scenarios.
+#[derive(Debug)]
+struct NoKeys;
+
+impl crate::Keys for NoKeys {
+    fn sign(
+        &self,
+        _: &portolan_identity::CertificateRequest,
+        _: &[String],
+        _: portolan_base::Timestamp,
+        _: portolan_base::Timestamp,
+    ) -> Result<String, String> {
+        Err("there is no authority".to_owned())
+    }
+
+    fn sign_token(&self, _: &portolan_identity::LegacyClaims) -> Result<String, String> {
+        Err("there is no key".to_owned())
+    }
+}
+
 #[derive(Clone)]
 struct World {
     server: FakeServer,
@@ -113,6 +133,7 @@ async fn with_world<F: Future<Output = ()>>(scenario: impl FnOnce(World) -> F) {
         root_ca_pem: "CERTIFICATE".to_owned(),
         load_balancer_cidr: "10.44.0.0/24".to_owned(),
         node_times: NodeTimes::default(),
+        keys: Arc::new(NoKeys),
     };
     let shutdown = Shutdown::default();
     let world = World { server, client: client.clone(), clock: clock.clone() };

@@ -8,7 +8,7 @@ use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
 use portolan_base::Shutdown;
 use portolan_catalog::{Catalog, Input, Key, Kind, Snapshot};
-use portolan_client::{Informer, Informers, KeyFeed};
+use portolan_client::{Encoded, Informer, Informers, WorkQueue};
 use tokio::sync::watch;
 
 /// How long the API has to tell what is before what was is published instead. An API that refuses
@@ -112,7 +112,7 @@ impl Sources {
         Self {
             services: Source::new(informers, Kind::Service, Input::Service),
             slices: Source::new(informers, Kind::EndpointSlice, Input::EndpointSlice),
-            pods: Source::new(informers, Kind::Pod, Input::Pod),
+            pods: Source::of(informers, Kind::Pod, Input::Pod, PLACED),
             nodes: Source::new(informers, Kind::Node, Input::Node),
             registrations: Source::new(informers, Kind::Registration, Input::Registration),
             machines: Source::new(informers, Kind::ExternalNode, Input::ExternalNode),
@@ -128,7 +128,7 @@ impl Sources {
         self.machines.informer.synced().await;
     }
 
-    /// Everything there is; the keys that are queued for it change nothing later.
+    /// Everything there is: its keys are queued from the start.
     fn drain(&self, catalog: &mut Catalog) {
         self.services.drain(catalog);
         self.slices.drain(catalog);
@@ -169,36 +169,59 @@ impl Sources {
     }
 }
 
+/// Which objects of a kind are of interest, asked of encoded and of decoded ones.
+struct Interest<K> {
+    encoded: fn(&Encoded<'_>) -> bool,
+    decoded: fn(&K) -> bool,
+}
+
+/// Pods that run somewhere or have an address: nothing leads to the others, which may be many and
+/// need not be decoded then.
+const PLACED: Interest<Pod> = Interest {
+    encoded: |pod| {
+        let is_there = |path: &[&str]| pod.text(path).is_some_and(|text| !text.is_empty());
+        is_there(&["spec", "nodeName"]) || is_there(&["status", "podIP"])
+    },
+    decoded: |pod| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+        node.into_iter().chain(address).any(|text| !text.is_empty())
+    },
+};
+
 /// One kind on its way into the catalog.
 struct Source<K> {
     informer: Informer<K>,
-    keys: KeyFeed,
+    keys: WorkQueue,
     kind: Kind,
     input: fn(Arc<K>) -> Input,
+    interest: fn(&K) -> bool,
 }
 
 impl<K: Object> Source<K> {
     fn new(informers: &Arc<Informers>, kind: Kind, input: fn(Arc<K>) -> Input) -> Self {
-        let informer = informers.informer::<K>();
-        Self { keys: informer.keys(), informer, kind, input }
+        Self::of(informers, kind, input, Interest { encoded: |_| true, decoded: |_| true })
+    }
+
+    fn of(informers: &Arc<Informers>, kind: Kind, input: fn(Arc<K>) -> Input, interest: Interest<K>) -> Self {
+        let (informer, keys) = (informers.informer::<K>(), WorkQueue::new());
+        let concerns = interest.encoded;
+        informer.feed_encoded(&keys, move |object| concerns(object).then(|| object.key()).into_iter().collect());
+        Self { keys, informer, kind, input, interest: interest.decoded }
     }
 
     fn has(&self, key: &Key) -> bool {
-        self.informer.get(&key.namespace, &key.name).is_some()
+        self.informer.get(&key.namespace, &key.name).is_some_and(|object| (self.interest)(&object))
     }
 
     fn drain(&self, catalog: &mut Catalog) {
-        // One at a time: all of a large cluster at once would be much memory.
-        for key in self.informer.all_keys() {
-            if let Some(object) = self.informer.get(&key.namespace, &key.name) {
-                catalog.put((self.input)(object));
-            }
-        }
+        self.put(self.keys.take(), catalog);
     }
 
     fn put(&self, keys: std::collections::BTreeSet<portolan_client::Key>, catalog: &mut Catalog) {
+        // One at a time: all of a large cluster at once would be much memory.
         for key in keys {
-            match self.informer.get(&key.namespace, &key.name) {
+            match self.informer.get(&key.namespace, &key.name).filter(|object| (self.interest)(object)) {
                 Some(object) => catalog.put((self.input)(object)),
                 None => catalog.remove(self.kind, &Key::new(key.namespace, key.name)),
             }

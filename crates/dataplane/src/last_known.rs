@@ -131,24 +131,33 @@ fn decode(kind: &str, object: &[u8]) -> Result<Option<Input>, serde_json::Error>
     }))
 }
 
-/// Annotations may hold a whole second copy of the object; names and rules do not read them.
+/// Annotations may hold a whole second copy of the object; names read only those about the registry.
 fn without_annotations<K: Object>(object: &K) -> K {
     let mut object = object.clone();
-    object.metadata_mut().annotations = None;
+    let annotations = &mut object.metadata_mut().annotations;
+    if let Some(all) = annotations {
+        all.retain(|name, _| name.starts_with("registry.portolan.dev/"));
+        if all.is_empty() {
+            *annotations = None;
+        }
+    }
     object
 }
 
 /// What of a pod makes names and rules: its address, ports of its node, and whether it is ready.
 fn outline_of_pod(pod: &Pod) -> Pod {
     let mut pod = without_annotations(pod);
+    // Which port a pod shows in the registry, its annotations say.
+    let published = pod.metadata.annotations.is_some();
     if let Some(spec) = &mut pod.spec {
         let whole = std::mem::take(spec);
+        let outline = |container| outline_of_container(container, published);
         let containers = whole.containers.into_iter();
         let init_containers = whole.init_containers.into_iter().flatten();
         let init_containers: Vec<_> =
-            init_containers.filter(|container| container.restart_policy.is_some()).map(outline_of_container).collect();
+            init_containers.filter(|container| container.restart_policy.is_some()).map(outline).collect();
         *spec = portolan_api::typed::kinds::core::v1::PodSpec {
-            containers: containers.map(outline_of_container).collect(),
+            containers: containers.map(outline).collect(),
             init_containers: (!init_containers.is_empty()).then_some(init_containers),
             node_name: whole.node_name,
             host_network: whole.host_network,
@@ -172,9 +181,13 @@ fn outline_of_pod(pod: &Pod) -> Pod {
 
 type Container = portolan_api::typed::kinds::core::v1::Container;
 
-fn outline_of_container(container: Container) -> Container {
-    let ports: Vec<_> =
-        container.ports.into_iter().flatten().filter(|port| port.host_port.is_some_and(|port| port != 0)).collect();
+fn outline_of_container(container: Container, all_ports: bool) -> Container {
+    let ports: Vec<_> = container
+        .ports
+        .into_iter()
+        .flatten()
+        .filter(|port| all_ports || port.host_port.is_some_and(|port| port != 0))
+        .collect();
     Container {
         name: container.name,
         restart_policy: container.restart_policy,

@@ -104,6 +104,11 @@ impl Authority {
         &self.certificate_pem
     }
 
+    /// The key that signs.
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
     /// Makes a key and a certificate for it.
     ///
     /// # Errors

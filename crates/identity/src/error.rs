@@ -46,6 +46,9 @@ pub enum Error {
     /// A certificate that a peer presented cannot be read.
     #[error("the client certificate cannot be read: {0}")]
     PeerCertificate(String),
+    /// A request for a certificate cannot be read or fulfilled.
+    #[error("the certificate request cannot be used: {0}")]
+    CertificateRequest(String),
     /// A token is malformed, expired or not ours. The text does not contain the token.
     #[error("the token is not valid: {0}")]
     Token(String),

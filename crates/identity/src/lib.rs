@@ -4,8 +4,12 @@
 //! cluster does not wait for one.
 
 mod authority;
+mod der;
 mod error;
 mod files;
+mod jwt;
+mod signing;
+mod signing_request;
 mod tls;
 mod token;
 mod user;
@@ -13,6 +17,14 @@ mod user;
 pub use authority::{Authority, KeyPairPem, Request, Usage};
 pub use error::Error;
 pub use files::write_private;
-pub use tls::{client_tls, server_tls};
-pub use token::{BoundObject, Claims, TokenIssuer};
+pub use jwt::{PublicKeys, Unaccepted, claimed_issuer};
+pub use signing::CertificateRequest;
+pub use signing_request::organizations_of_request;
+pub use tls::{client_tls, client_verifier, server_tls};
+pub use token::{BoundObject, Claims, LegacyClaims, TokenIssuer};
 pub use user::{User, user_of_certificate};
+
+/// The SHA-256 digest of some bytes: recognizes a secret without keeping it.
+pub fn digest(bytes: &[u8]) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
+}

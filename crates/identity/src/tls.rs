@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,6 +32,15 @@ pub fn server_tls(key_pair: &KeyPairPem, client_ca_pem: &str) -> Result<Arc<Serv
         .map_err(tls)?;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     Ok(Arc::new(config))
+}
+
+/// Says whether a client certificate is one of `ca_pem`.
+///
+/// # Errors
+/// Certificates that cannot be used.
+pub fn client_verifier(ca_pem: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca_pem)?), provider).build().map_err(tls)
 }
 
 /// Settings of a client that trusts `ca_pem` and presents `key_pair` if there is one.

@@ -53,6 +53,34 @@ impl Claims {
     }
 }
 
+/// What a token of the old kind says, which lives in a Secret and as long as it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyClaims {
+    /// Namespace of the service account.
+    #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
+    pub namespace: String,
+    /// The Secret that holds the token.
+    #[serde(rename = "kubernetes.io/serviceaccount/secret.name")]
+    pub secret: String,
+    /// Name of the service account.
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    pub service_account: String,
+    /// UID of the service account.
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    pub uid: String,
+}
+
+/// Who signs tokens of the old kind.
+const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
+#[derive(Serialize, Deserialize)]
+struct LegacyWire {
+    iss: String,
+    sub: String,
+    #[serde(flatten)]
+    claims: LegacyClaims,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Wire {
     iss: String,
@@ -184,6 +212,36 @@ impl TokenIssuer {
             expires_at: time(wire.exp)?,
             id: wire.jti,
         })
+    }
+
+    /// Signs a token of the old kind.
+    ///
+    /// # Errors
+    /// The signature could not be made.
+    pub fn sign_legacy(&self, claims: &LegacyClaims) -> Result<String, Error> {
+        let sub = format!("system:serviceaccount:{}:{}", claims.namespace, claims.service_account);
+        let wire = LegacyWire { iss: LEGACY_ISSUER.into(), sub, claims: claims.clone() };
+        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, &wire, &self.encoding).map_err(|error| Error::Token(error.to_string()))
+    }
+
+    /// Checks the signature of a token of the old kind. Whether its Secret still holds it is the caller's.
+    ///
+    /// # Errors
+    /// The token is malformed or not ours.
+    pub fn verify_legacy(&self, token: &str) -> Result<LegacyClaims, Error> {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[LEGACY_ISSUER]);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let data = jsonwebtoken::decode::<LegacyWire>(token, &self.decoding, &validation);
+        Ok(data.map_err(|error| Error::Token(error.to_string()))?.claims.claims)
+    }
+
+    /// Whether a token claims to be one of these, of the new or old kind.
+    pub fn may_be_ours(&self, token: &str) -> bool {
+        crate::claimed_issuer(token).is_some_and(|issuer| issuer == self.issuer || issuer == LEGACY_ISSUER)
     }
 
     /// The public key as a JSON web key set (RFC 7517), for others who verify tokens.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::Error;
@@ -51,5 +52,9 @@ pub fn user_of_certificate(der: &[u8]) -> Result<User, Error> {
         .and_then(|name| name.as_str().ok())
         .filter(|name| !name.is_empty())
         .ok_or_else(|| Error::PeerCertificate("it has no common name".into()))?;
-    Ok(User::new(name, subject.iter_organization().filter_map(|group| group.as_str().ok())))
+    let mut user = User::new(name, subject.iter_organization().filter_map(|group| group.as_str().ok()));
+    let digest = digest::digest(&digest::SHA256, der);
+    let hexadecimal: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("X509SHA256={hexadecimal}")]);
+    Ok(user)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use portolan_api::typed::kinds::core::v1::Node;
+use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup};
 use portolan_cli::{Claim, Place};
 use portolan_client::{Client, HttpsTransport, Kubeconfig, ListParams};
@@ -111,7 +112,15 @@ async fn start_node(
     let authority_pem = authority.certificate_pem().to_owned();
     let scripts = portolan_health::probe::Scripts::Refused;
     health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, scripts, tasks, shutdown);
-    if !options.no_agent {
+    let parts = control_plane.start_registrar(credentials, tasks, shutdown)?;
+    let registry = Registry::bind(options, parts).await?;
+    place.dialects = registry.urls()?;
+    place.registry_url = format!("{}/registry", place.dialects["registry"]);
+    if options.no_agent {
+        // Without a bridge there are no pods here: the registry serves this machine, and others over TLS.
+        registry.start(None, tasks, shutdown);
+        readiness.set("registry", State::Ready);
+    } else {
         let name = options.node.node_name()?;
         let access = Access {
             client: control_plane.client(credentials::node(&name)),
@@ -119,9 +128,6 @@ async fn start_node(
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
         };
-        let registry = Registry::bind(options, control_plane.start_registrar(tasks, shutdown)).await?;
-        place.dialects = registry.urls()?;
-        place.registry_url = format!("{}/registry", place.dialects["registry"]);
         local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
     }
     place.write(&options.node.folders.data_dir)?;

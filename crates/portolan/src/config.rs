@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use portolan_apiserver::Network;
+use portolan_registrar::limits::Limits;
+use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
+
+use crate::access_options::AccessOptions;
 
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
@@ -141,6 +145,10 @@ pub(crate) struct NodeOptions {
     /// Domain of the cluster.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+    /// Where names are answered for programs outside of pods, over UDP and TCP, or `off`; opening it to other machines
+    /// shows them all names.
+    #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
+    pub(crate) dns_listen: DialectAddress,
     /// Socket of an external container runtime instead of a private containerd.
     #[arg(long)]
     pub(crate) runtime_endpoint: Option<PathBuf>,
@@ -163,6 +171,16 @@ pub(crate) enum DialectAddress {
     Off,
     /// At this address.
     At(SocketAddr),
+}
+
+impl DialectAddress {
+    /// The address, if there is one.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+        }
+    }
 }
 
 impl std::str::FromStr for DialectAddress {
@@ -275,9 +293,48 @@ pub(crate) struct ServerOptions {
     /// Address for Eureka clients over plain HTTP, or `off`; loopback only, pods are served on the bridge.
     #[arg(long, default_value = "127.0.0.1:8761", value_name = "ADDRESS")]
     pub(crate) eureka_listen: DialectAddress,
+    /// Address of the registry over TLS for other machines, with tokens or client certificates of the cluster.
+    #[arg(long, default_value = "off", value_name = "ADDRESS")]
+    pub(crate) registry_tls_listen: DialectAddress,
+    /// Address for Consul clients over TLS, for other machines; the usual one is `0.0.0.0:8501`.
+    #[arg(long, default_value = "off", value_name = "ADDRESS")]
+    pub(crate) consul_tls_listen: DialectAddress,
+    /// Address for Eureka clients over TLS, for other machines; basic authentication takes a token as its password.
+    #[arg(long, default_value = "off", value_name = "ADDRESS")]
+    pub(crate) eureka_tls_listen: DialectAddress,
+    /// Turns Consul's own tokens and policies on: what holds where no rule of a token does, `allow` or `deny`.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) consul_acl_default_policy: Option<AclPolicy>,
+    /// File with the secret of a Consul token that may do everything (a UUID); needs --consul-acl-default-policy.
+    #[arg(long, value_name = "FILE", requires = "consul_acl_default_policy")]
+    pub(crate) consul_acl_initial_management_token_file: Option<PathBuf>,
+    /// What each client of the registry may have: `off`, or of `requests=1000,registrations=200,waiting=4096,instances=20000`
+    /// (the first two per second) what is to be different.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "LIMITS")]
+    pub(crate) registry_limits: String,
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
+}
+
+/// What holds for Consul's clients where no rule of a token does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AclPolicy {
+    /// Everything is allowed but what concerns tokens.
+    Allow,
+    /// Nothing is allowed.
+    Deny,
+}
+
+impl AclPolicy {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// Settings of `portolan agent`.
@@ -308,12 +365,24 @@ impl ServerOptions {
         add("--registry-listen", self.registry_listen.to_string().into());
         add("--consul-listen", self.consul_listen.to_string().into());
         add("--eureka-listen", self.eureka_listen.to_string().into());
+        add("--registry-tls-listen", self.registry_tls_listen.to_string().into());
+        add("--consul-tls-listen", self.consul_tls_listen.to_string().into());
+        add("--eureka-tls-listen", self.eureka_tls_listen.to_string().into());
+        add("--registry-limits", self.registry_limits.clone().into());
+        if let Some(policy) = self.consul_acl_default_policy {
+            add("--consul-acl-default-policy", policy.word().into());
+        }
+        if let Some(file) = &self.consul_acl_initial_management_token_file {
+            add("--consul-acl-initial-management-token-file", file.into());
+        }
         add("--agent-port", self.node.agent_port.to_string().into());
         add("--pod-cidr", self.node.pod_cidr.clone().into());
         add("--service-cidr", self.node.service_cidr.clone().into());
         add("--load-balancer-cidr", self.node.load_balancer_cidr.clone().into());
         add("--cluster-dns", self.node.cluster_dns.to_string().into());
         add("--cluster-domain", self.node.cluster_domain.clone().into());
+        add("--dns-listen", self.node.dns_listen.to_string().into());
+        self.access.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());
         }
@@ -336,6 +405,31 @@ impl ServerOptions {
             arguments.push("--no-agent".into());
         }
         arguments
+    }
+
+    /// What each client of the registry may have.
+    pub(crate) fn limits(&self) -> anyhow::Result<Limits> {
+        self.registry_limits.parse().map_err(|form: String| anyhow::anyhow!("--registry-limits {form}"))
+    }
+
+    /// How Consul's clients are asked for tokens.
+    pub(crate) fn consul_acl(&self) -> anyhow::Result<AclConfig> {
+        let Some(policy) = self.consul_acl_default_policy else { return Ok(AclConfig::default()) };
+        let initial_management = match &self.consul_acl_initial_management_token_file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("read --consul-acl-initial-management-token-file {}", path.display()))?;
+                let secret = text.trim().to_owned();
+                anyhow::ensure!(!secret.is_empty(), "{} holds no token", path.display());
+                Some(secret)
+            }
+        };
+        let default_policy = match policy {
+            AclPolicy::Allow => DefaultPolicy::Allow,
+            AclPolicy::Deny => DefaultPolicy::Deny,
+        };
+        Ok(AclConfig { enabled: true, default_policy, initial_management })
     }
 
     /// The options as text, to be compared with those of another start.

@@ -8,9 +8,10 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portolan_apiserver::authorization::bootstrap;
-use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, User};
+use portolan_base::Timestamp;
+use portolan_identity::{Authority, CertificateRequest, KeyPairPem, LegacyClaims, Request, TokenIssuer, Usage, User};
 
-use crate::config::ServerOptions;
+use crate::config::{DialectAddress, ServerOptions};
 
 /// Certificates are made anew at every start; they only have to outlive one run.
 const PROCESS_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -24,6 +25,8 @@ pub(crate) struct Credentials {
     pub(crate) tokens: Arc<TokenIssuer>,
     pub(crate) api_server: KeyPairPem,
     pub(crate) node_client: KeyPairPem,
+    /// What the registry proves itself by to other machines.
+    pub(crate) registry: KeyPairPem,
 }
 
 impl Credentials {
@@ -49,7 +52,13 @@ impl Credentials {
             valid_for: PROCESS_LIFETIME,
         })?;
         let node_client = authority.issue(&client("kube-apiserver-kubelet-client", Some(bootstrap::MASTERS)))?;
-        Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), api_server, node_client })
+        let registry = authority.issue(&registry_server(options)?)?;
+        Ok(Self { authority: Arc::new(authority), tokens: Arc::new(tokens), api_server, node_client, registry })
+    }
+
+    /// The keys with which controllers sign.
+    pub(crate) fn keys(&self) -> ClusterKeys {
+        ClusterKeys { authority: self.authority.clone(), tokens: self.tokens.clone() }
     }
 
     /// Writes the administrator's kubeconfig, unless the present one still leads here.
@@ -63,6 +72,29 @@ impl Credentials {
         let admin = self.authority.issue(&client("kubernetes-admin", Some(bootstrap::MASTERS)))?;
         let text = kubeconfig(&format!("https://{address}"), self.authority.certificate_pem(), "admin", &admin);
         portolan_identity::write_private(&path, &text).context("write the administrator's kubeconfig")
+    }
+}
+
+/// The cluster's keys, as far as controllers need them.
+#[derive(Debug)]
+pub(crate) struct ClusterKeys {
+    authority: Arc<Authority>,
+    tokens: Arc<TokenIssuer>,
+}
+
+impl portolan_controllers::Keys for ClusterKeys {
+    fn sign(
+        &self,
+        request: &CertificateRequest,
+        usages: &[String],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<String, String> {
+        self.authority.sign(request, usages, from, until).map_err(|error| error.to_string())
+    }
+
+    fn sign_token(&self, claims: &LegacyClaims) -> Result<String, String> {
+        self.tokens.sign_legacy(claims).map_err(|error| error.to_string())
     }
 }
 
@@ -89,6 +121,32 @@ pub(crate) fn node_certificate(authority: &Authority, node: &str, address: IpAdd
         usage: Usage::ServerAndClient,
         valid_for: PROCESS_LIFETIME,
     })?)
+}
+
+/// The names by which clients of all dialects reach the registry.
+fn registry_server(options: &ServerOptions) -> anyhow::Result<Request> {
+    let mut dns_names = vec!["localhost".to_owned(), "consul.service.consul".into()];
+    dns_names.push(format!("server.{}.consul", portolan_dataplane::DATACENTER));
+    let node = options.node.node_name()?;
+    if node != "localhost" {
+        dns_names.push(node);
+    }
+    let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    let tls = [options.registry_tls_listen, options.consul_tls_listen, options.eureka_tls_listen];
+    let listening = tls.into_iter().filter_map(DialectAddress::address).map(|address| address.ip());
+    for address in listening.filter(|address| !address.is_unspecified()).chain([options.node.advertised()]) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(Request {
+        common_name: "portolan-registry".into(),
+        organization: None,
+        dns_names,
+        addresses,
+        usage: Usage::Server,
+        valid_for: PROCESS_LIFETIME,
+    })
 }
 
 fn client(common_name: &str, organization: Option<&str>) -> Request {

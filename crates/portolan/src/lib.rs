@@ -1,5 +1,6 @@
 //! Configuration, roles, wiring and drain order: the only crate that knows all the others.
 
+mod access_options;
 mod app;
 mod arguments;
 mod commands;

@@ -1,5 +1,6 @@
 //! The listener of a dialect: connections, limits, who may talk.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,18 +13,32 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use parking_lot::Mutex;
 use portolan_base::{Patience, Shutdown};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use portolan_identity::{User, user_of_certificate};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::access::{Caller, Denied, Gate, authorization};
+use crate::limits::Client;
 
 /// A client that has not sent its request's head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nor its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that has not agreed on TLS by then is cut off.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// As much of a refused request's body is read.
+const REFUSED_BODY: usize = 64 << 10;
 /// Connections at the same time per listener; watchers keep theirs.
 const MOST_CONNECTIONS: usize = 8192;
+/// Of these, as many as one address may have.
+const MOST_OF_ONE_ADDRESS: usize = 4096;
 /// How long requests under way get at shutdown; watches never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -32,6 +47,35 @@ pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Which peers a plain-HTTP listener serves.
 pub type Trusted = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// Whom a listener serves, and how it knows.
+#[derive(Clone)]
+pub enum Security {
+    /// Plain HTTP, to trusted peers only.
+    Plain(Trusted),
+    /// TLS, to whoever shows credentials of the cluster.
+    Tls {
+        /// Certificate of the listener; asks for, and does not require, one of the client.
+        config: Arc<rustls::ServerConfig>,
+        /// Knows users by their credentials.
+        gate: Arc<Gate>,
+    },
+}
+
+/// A place where a dialect is served.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Whom it serves.
+    pub security: Security,
+}
+
+impl Listener {
+    /// Plain HTTP for trusted peers.
+    pub fn plain(socket: TcpListener, trusted: Trusted) -> Self {
+        Self { socket, security: Security::Plain(trusted) }
+    }
+}
 
 /// A request whose body was read.
 #[derive(Debug)]
@@ -44,11 +88,21 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// Who asks.
+    /// Where it comes from.
     pub peer: IpAddr,
+    /// Who asks, and what they may.
+    pub caller: Caller,
 }
 
 impl Request {
+    /// Whose limits the request counts against.
+    pub fn client(&self) -> Client {
+        match &self.caller {
+            Caller::Known(known) => Client::User(known.user.name.as_str().into()),
+            Caller::Trusted | Caller::Unknown(_) => Client::Address(self.peer),
+        }
+    }
+
     /// The path, percent-encoded as sent.
     pub fn path(&self) -> &str {
         self.uri.path()
@@ -67,6 +121,9 @@ pub enum Refusal {
     /// The peer may not talk plain HTTP.
     #[error("plain HTTP is served to this machine and to pods only, and {0} is neither; ask over TLS with a token")]
     Untrusted(IpAddr),
+    /// The caller is not known, or nobody can tell.
+    #[error("{0}")]
+    Denied(#[from] Denied),
     /// The body is larger than the dialect takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -85,6 +142,17 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Puts a refusal of the listener into the dialect's own words.
     fn refuse(&self, refusal: Refusal) -> Response<Body>;
+
+    /// The token that a request shows.
+    fn token(&self, headers: &HeaderMap, _uri: &Uri) -> Option<String> {
+        authorization(headers)
+    }
+
+    /// Whether callers whom the cluster does not know come as far as [`Handler::answer`], since the dialect
+    /// has credentials of its own and asks for them.
+    fn knows_others(&self) -> bool {
+        false
+    }
 }
 
 /// A body that is there as a whole.
@@ -93,14 +161,15 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// Serves one listener until shutdown is requested.
-pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, trusted: Trusted, shutdown: Shutdown) {
+pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Shutdown) {
+    let Listener { socket, security } = listener;
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MOST_CONNECTIONS)));
+    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Places::default()));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             () = shutdown.requested() => break,
         };
@@ -113,49 +182,118 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, trusted: 
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::warn!(%peer, limit = MOST_CONNECTIONS, "too many connections to the registry; refused one");
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(place) = places.take(peer.ip()) else {
+            tracing::warn!(%peer, "too many connections to the registry; refused one");
             continue;
         };
-        let (handler, trusted) = (handler.clone(), trusted.clone());
-        let patience = Patience::default();
-        let watched = patience.clone();
-        let service = hyper::service::service_fn(move |request| {
-            patience.asked();
-            let (handler, trusted) = (handler.clone(), trusted.clone());
-            async move { Ok::<_, Infallible>(respond(&*handler, &trusted, peer, request).await) }
-        });
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (server, handler, watcher) = (server.clone(), handler.clone(), graceful.watcher());
+        let security = security.clone();
         connections.spawn(async move {
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection to the registry ended");
+            let ended = match security {
+                Security::Plain(trusted) => {
+                    let door = Door::Plain(trusted(peer.ip()));
+                    connection(&server, stream, handler, door, peer, watcher).await
+                }
+                Security::Tls { config, gate } => match handshake(config, stream).await {
+                    Ok((stream, user)) => {
+                        connection(&server, stream, handler, Door::Tls(gate, user), peer, watcher).await
+                    }
+                    Err(error) => Err(error),
                 },
-                // The timeout of a head starts only once the protocol's version is known.
-                () = watched.lost(HEAD_TIMEOUT) => {}
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%peer, error, "connection to the registry ended");
             }
             drop(place);
         });
     }
-    drop(listener);
+    drop(socket);
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+}
+/// Whom a connection serves.
+enum Door {
+    /// Plain HTTP from a peer that is trusted, or is not.
+    Plain(bool),
+    /// TLS, perhaps with a certificate that says who the client is.
+    Tls(Arc<Gate>, Option<Arc<User>>),
+}
+
+impl Door {
+    async fn caller<H: Handler>(
+        &self,
+        handler: &H,
+        peer: IpAddr,
+        head: &http::request::Parts,
+    ) -> Result<Caller, Refusal> {
+        match self {
+            Self::Plain(true) => Ok(Caller::Trusted),
+            Self::Plain(false) => Err(Refusal::Untrusted(peer)),
+            Self::Tls(gate, certified) => {
+                let token = handler.token(&head.headers, &head.uri);
+                match gate.caller(certified.as_ref(), token.as_deref()).await? {
+                    Caller::Unknown(why) if !handler.knows_others() => Err(Denied::Unauthenticated(why).into()),
+                    caller => Ok(caller),
+                }
+            }
+        }
+    }
+}
+
+/// Agrees on TLS; the client's certificate, if it has one, is of the cluster's authority.
+async fn handshake(
+    config: Arc<rustls::ServerConfig>,
+    stream: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Option<Arc<User>>), String> {
+    let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await;
+    let stream = accepted.map_err(|_| "no TLS handshake in time".to_owned())?.map_err(|error| error.to_string())?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let user = certificate.map(|certificate| user_of_certificate(certificate)).transpose();
+    let user = user.map_err(|error| portolan_base::error::chain(&error).to_string())?;
+    Ok((stream, user.map(Arc::new)))
+}
+
+async fn connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    server: &auto::Builder<TokioExecutor>,
+    stream: S,
+    handler: Arc<H>,
+    door: Door,
+    peer: SocketAddr,
+    watcher: Watcher,
+) -> Result<(), String> {
+    let (patience, door) = (Patience::default(), Arc::new(door));
+    let watched = patience.clone();
+    let service = hyper::service::service_fn(move |request| {
+        patience.asked();
+        let (handler, door) = (handler.clone(), door.clone());
+        async move { Ok::<_, Infallible>(respond(&*handler, &door, peer.ip(), request).await) }
+    });
+    let connection = watcher.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+    tokio::select! {
+        ended = connection => ended.map_err(|error| error.to_string()),
+        // The timeout of a head starts only once the protocol's version is known.
+        () = watched.lost(HEAD_TIMEOUT) => Ok(()),
+    }
 }
 
 async fn respond<H: Handler>(
     handler: &H,
-    trusted: &Trusted,
-    peer: SocketAddr,
+    door: &Door,
+    peer: IpAddr,
     request: http::Request<Incoming>,
 ) -> Response<Body> {
-    let peer = peer.ip().to_canonical();
-    if !trusted(peer) {
-        return handler.refuse(Refusal::Untrusted(peer));
-    }
     let (head, body) = request.into_parts();
+    let caller = match door.caller(handler, peer, &head).await {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            // Many clients read no answer before they have sent all; a stranger is not listened to for long.
+            let _ = read(body, REFUSED_BODY).await;
+            return handler.refuse(refusal);
+        }
+    };
     match read(body, H::BODY_LIMIT).await {
         Ok(body) => {
-            let request = Request { method: head.method, uri: head.uri, headers: head.headers, body, peer };
+            let request = Request { method: head.method, uri: head.uri, headers: head.headers, body, peer, caller };
             handler.answer(request).await
         }
         Err(refusal) => handler.refuse(refusal),
@@ -169,5 +307,49 @@ async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge(limit)),
         Ok(Err(error)) => Err(Refusal::Body(format!("the body cannot be read: {error}"))),
+    }
+}
+
+/// Connections by the addresses that they come from.
+struct Places {
+    all: Arc<Semaphore>,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(MOST_CONNECTIONS)), by_address: Mutex::default() }
+    }
+}
+
+/// A connection's place; it is free again when this is dropped.
+struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+    _one: OwnedSemaphorePermit,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let one = self.all.clone().try_acquire_owned().ok()?;
+        let mut by_address = self.by_address.lock();
+        let count = by_address.entry(address).or_default();
+        if *count >= MOST_OF_ONE_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Place { places: self.clone(), address, _one: one })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_address = self.places.by_address.lock();
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
     }
 }

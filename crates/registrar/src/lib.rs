@@ -4,6 +4,7 @@
 //! A dialect translates its clients' requests into [`Registrar`] calls and its answers from the
 //! catalog's snapshots; it never talks to another dialect.
 
+pub mod access;
 mod alias;
 mod changes;
 mod checks;
@@ -12,6 +13,7 @@ mod error;
 pub mod http;
 mod kept;
 mod lease;
+pub mod limits;
 mod names;
 mod policy;
 mod registrar;

@@ -14,6 +14,8 @@ use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
 use portolan_health::probe::tls::Trust;
 use portolan_health::probe::{Prober, Scripts};
+use portolan_registrar::http::Listener;
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use portolan_registry_consul::{AclConfig, Config, DefaultPolicy};
 use portolan_store::embedded::{Embedded, Options};
@@ -69,8 +71,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         datacenter: "dc1".to_owned(),
         version: "1.22.0".to_owned(),
         acl: acl(),
-        listeners: vec![listener],
-        trusted: Arc::new(|peer| peer.is_loopback()),
+        listeners: vec![Listener::plain(listener, Arc::new(|peer| peer.is_loopback()))],
+        limiter: Arc::new(Limiter::new(Limits::default())),
     };
     tasks.spawn("consul", portolan_registry_consul::run(config, shutdown.clone()));
     println!("{url}");

@@ -32,7 +32,7 @@ use crate::route::Routed;
 use crate::space::{Record, Records};
 use crate::state::State;
 use crate::{Error, answer, fold};
-pub(crate) use model::hash as token_hash;
+pub(crate) use model::{ANONYMOUS, hash as token_hash};
 use model::{Grants, Link};
 
 const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");

@@ -12,6 +12,7 @@ use crate::body::Fields;
 use crate::parameters::Parameters;
 use crate::route::Routed;
 use crate::select::Question;
+use crate::sight::Sight;
 use crate::state::State;
 use crate::view::{self, Found, Scope};
 use crate::{Error, answer};
@@ -60,7 +61,7 @@ fn datacenters(state: &State) -> Value {
 }
 
 async fn nodes(state: &State, request: &Request, name: Option<&str>) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &crate::bexpr::NODE)?;
+    let question = Question::of(state, request, &Sight::Everything, &crate::bexpr::NODE)?;
     let build = |_: &Snapshot| {
         let known = state.coordinates.0.lock();
         let wanted = known.iter().filter(|(node, _)| name.is_none_or(|name| *node == name));

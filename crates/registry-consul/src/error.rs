@@ -1,7 +1,9 @@
 //! Refusals, as Consul words them: a status code and plain text.
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use portolan_registrar::access::Denied;
 use portolan_registrar::http::{Body, Refusal, full};
+use portolan_registrar::limits::Excess;
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +102,29 @@ impl From<portolan_store::Error> for Error {
     }
 }
 
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        let text = portolan_base::error::chain(&denied).to_string();
+        match denied {
+            Denied::Unauthenticated(_) => Self::Unauthorized(format!("Permission denied: {text}")),
+            Denied::Forbidden { .. } => Self::Forbidden(format!("Permission denied: {text}")),
+            _ => Self::Internal(text),
+        }
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        Self::TooManyRequests(format!("Your request was rate limited: {excess}"))
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooLarge(limit) => Self::TooLarge(format!("Request body too large, max size: {limit} bytes")),
             Refusal::Untrusted(_) => Self::Forbidden(refusal.to_string()),
+            Refusal::Denied(denied) => denied.into(),
             other => Self::BadRequest(other.to_string()),
         }
     }

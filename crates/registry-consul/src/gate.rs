@@ -1,29 +1,170 @@
-//! What a token must allow for requests about agent, catalog, health, events and coordinates.
+//! What a caller must be allowed for requests about agent, catalog, health, events and coordinates.
 //!
-//! Answers of these are shared by all who ask the same, so they are not filtered by token: who may
-//! not read all that an answer can contain is refused.
+//! Whom the cluster knows is judged by the cluster's rules; everybody else by the tokens of Consul, if
+//! access control is on. Lists are not refused but filtered: [`Sight`] says what is left.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::Method;
+use portolan_registrar::access::{Caller, Denied, Resource, Verb};
+use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
+use tokio::time::Instant;
 
-use crate::Error;
 use crate::acl::Access::{
     self, AgentRead, AgentWrite, EventRead, EventWrite, NodeRead, NodeWrite, OperatorWrite, ServiceRead, ServiceWrite,
 };
 use crate::body::Fields;
-use crate::owner::Owner;
+use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
+use crate::sight::Sight;
 use crate::state::State;
+use crate::{Error, acl};
 
-/// Refuses a request that its token does not allow.
-pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<(), Error> {
+/// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
+pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
+    let (client, now) = (request.client(), Instant::now());
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    // What only says that something lives is no write, and keys are counted as requests.
+    let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
+    let registers = !reads && !lives && matches!(area, "agent" | "catalog");
+    state.limiter.take(&client, 1, u32::from(registers), now)?;
+    if let Some(key) = registered(state, request, area, rest)? {
+        state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
+    }
+    if let Caller::Known(_) = request.caller {
+        return of_cluster(state, request, area, rest).await;
+    }
+    if let Caller::Unknown(why) = &request.caller {
+        // From another machine nobody gets what is granted to those without a token, whatever the default is.
+        let secret = acl::secret(request, &Parameters::of(request));
+        if secret.is_empty() || state.acl.resolve(&state.space, &secret).await?.1.accessor() == acl::ANONYMOUS {
+            return Err(Denied::Unauthenticated(why.clone()).into());
+        }
+    }
     if !state.acl.is_enabled() || matches!(area, "kv" | "session" | "txn" | "acl" | "query" | "status") {
-        return Ok(());
+        return Ok(Sight::Everything);
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
     for (access, name) in needed(state, request, area, rest).await? {
         authorizer.require(access, &name)?;
     }
-    Ok(())
+    Ok(Sight::Token { authorizer, generation: state.acl.generation(&state.space) })
+}
+
+/// The instance that a request registers.
+fn registered(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+) -> Result<Option<portolan_client::Key>, Error> {
+    if request.method != Method::PUT {
+        return Ok(None);
+    }
+    let (node, service) = match (area, rest) {
+        ("agent", ["service", "register"]) => (state.identity.node.to_string(), Some(Fields::parse(&request.body)?)),
+        ("catalog", ["register"]) => {
+            let fields = Fields::parse(&request.body)?;
+            (fields.text("Node")?, fields.fields("Service")?)
+        }
+        _ => return Ok(None),
+    };
+    let Some(service) = service else { return Ok(None) };
+    let id = service.text("ID")?;
+    let id = if id.is_empty() { service.first_text(&["Service", "Name"])? } else { id };
+    Ok(Some(state.key(&node, &id)))
+}
+
+/// Judges a caller whom the cluster knows by the cluster's rules.
+async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
+    let caller = &request.caller;
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    if reads && matches!((area, rest), ("catalog" | "health", _) | ("query", [_, "execute"])) {
+        if area == "query" {
+            caller.require(Verb::Get, Resource::Keys, NAMESPACE).await?;
+            caller.require(Verb::List, Resource::Instances, "").await?;
+        }
+        if matches!(rest, ["nodes" | "datacenters"]) {
+            caller.require(Verb::List, Resource::Machines, "").await?;
+            return Ok(Sight::Everything);
+        }
+        return sight(state, caller, rest).await;
+    }
+    for (verb, resource) in rules(state, request, area, rest)? {
+        let namespace = if resource == Resource::Machines { "" } else { NAMESPACE };
+        caller.require(verb, resource, namespace).await?;
+    }
+    Ok(Sight::Everything)
+}
+
+/// The namespaces whose instances a caller may list: all, or its own and that of the service it asks for.
+async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, Error> {
+    let refused = match caller.require(Verb::List, Resource::Instances, "").await {
+        Ok(()) => return Ok(Sight::Everything),
+        Err(refused @ Denied::Forbidden { .. }) => refused,
+        Err(unknown) => return Err(unknown.into()),
+    };
+    let mut candidates = BTreeSet::from([NAMESPACE.to_owned()]);
+    if let ["service" | "checks" | "connect", name] = rest {
+        candidates.extend(find_service(&state.snapshot(), name).map(|key| key.namespace.to_string()));
+    }
+    let mut namespaces = BTreeSet::new();
+    for namespace in candidates {
+        if caller.may(Verb::List, Resource::Instances, &namespace).await? {
+            namespaces.insert(namespace);
+        }
+    }
+    if namespaces.is_empty() { Err(refused.into()) } else { Ok(Sight::Namespaces(Arc::new(namespaces))) }
+}
+
+/// What the cluster's rules must allow for everything but reading the catalog.
+fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Verb, Resource)>, Error> {
+    let by_method = match request.method {
+        Method::GET | Method::HEAD if Parameters::of(request).has("recurse") => Verb::List,
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Update,
+    };
+    let register = |key: &portolan_client::Key| match state.registrar.instance(key) {
+        Some(_) => (Verb::Update, Resource::Instances),
+        None => (Verb::Create, Resource::Instances),
+    };
+    Ok(match (area, rest) {
+        ("kv" | "session" | "txn" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
+        ("acl", _) => vec![(by_method, Resource::Tokens)],
+        ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(register).collect(),
+        ("agent", ["service", "deregister", ..]) => vec![(Verb::Delete, Resource::Instances)],
+        ("agent", ["service", "maintenance", ..]) => vec![(Verb::Update, Resource::Instances)],
+        ("agent", ["check", "register"]) if Fields::parse(&request.body)?.text("ServiceID")?.is_empty() => {
+            vec![(Verb::Update, Resource::Machines)]
+        }
+        ("agent", ["check", ..]) => vec![(Verb::Update, Resource::Instances)],
+        ("agent", ["services" | "checks" | "service" | "health", ..]) => vec![(Verb::List, Resource::Instances)],
+        ("agent", ["maintenance" | "reload" | "leave" | "join" | "force-leave" | "token", ..])
+        | ("coordinate", ["update"]) => vec![(Verb::Update, Resource::Machines)],
+        ("catalog", ["register"]) => {
+            let node = Fields::parse(&request.body)?.text("Node")?;
+            let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
+            let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(register).collect();
+            if needed.is_empty() || !of_cluster {
+                needed.push((Verb::Update, Resource::Machines));
+            }
+            needed
+        }
+        ("catalog", ["deregister"]) => {
+            let fields = Fields::parse(&request.body)?;
+            let mut needed = vec![(Verb::Delete, Resource::Instances)];
+            if fields.text("ServiceID")?.is_empty() {
+                needed.push((Verb::Delete, Resource::Machines));
+            }
+            needed
+        }
+        // What is said to everybody whom the cluster knows.
+        ("agent" | "status" | "coordinate", _) => vec![],
+        _ => vec![(by_method, Resource::Instances)],
+    })
 }
 
 async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Access, String)>, Error> {
@@ -65,13 +206,8 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
         ("agent", _) => vec![(AgentRead, own())],
         ("catalog", ["register" | "deregister"]) => registration(state, &Fields::parse(&request.body)?)?,
         ("catalog", ["datacenters"]) => Vec::new(),
-        ("catalog", ["nodes"]) => vec![all(NodeRead)],
-        ("catalog", ["node" | "node-services", name]) | ("health", ["node", name]) => {
-            vec![of(NodeRead, name), all(ServiceRead)]
-        }
-        ("catalog", ["service", name]) | ("health", ["service" | "checks", name]) => {
-            vec![of(ServiceRead, name), all(NodeRead)]
-        }
+        // Answers leave out what the token may not read.
+        ("catalog" | "health", _) => Vec::new(),
         ("event", ["fire", name]) => vec![of(EventWrite, name)],
         ("event", _) => vec![all(EventRead)],
         ("coordinate", ["update"]) => vec![(NodeWrite, Fields::parse(&request.body)?.text("Node")?)],

@@ -8,19 +8,20 @@ use serde_json::{Value, json};
 use crate::bexpr::{CHECK, SERVICE_WITH_CHECKS};
 use crate::route::Routed;
 use crate::select::{Placed, Question, everything, filtered, scope_of};
+use crate::sight::Sight;
 use crate::state::State;
 use crate::view::{self, Found, Scope};
 use crate::{Error, entry};
 
 /// Answers what is below `/v1/health`.
-pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segments: &[&str]) -> Routed {
     Some(match segments {
-        ["service", name] => service(state, request, name, Kind::Plain).await,
-        ["connect", name] => service(state, request, name, Kind::Connect).await,
-        ["ingress", name] => service(state, request, name, Kind::Ingress).await,
-        ["checks", name] => checks(state, request, name).await,
-        ["node", name] => node(state, request, name).await,
-        ["state", status] => with_status(state, request, status).await,
+        ["service", name] => service(state, request, sight, name, Kind::Plain).await,
+        ["connect", name] => service(state, request, sight, name, Kind::Connect).await,
+        ["ingress", name] => service(state, request, sight, name, Kind::Ingress).await,
+        ["checks", name] => checks(state, request, sight, name).await,
+        ["node", name] => node(state, request, sight, name).await,
+        ["state", status] => with_status(state, request, sight, status).await,
         _ => return None,
     })
 }
@@ -36,8 +37,14 @@ enum Kind {
     Ingress,
 }
 
-async fn service(state: &State, request: &Request, name: &str, kind: Kind) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &SERVICE_WITH_CHECKS)?;
+async fn service(
+    state: &State,
+    request: &Request,
+    sight: &Sight,
+    name: &str,
+    kind: Kind,
+) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &SERVICE_WITH_CHECKS)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing service name".into()));
     }
@@ -71,8 +78,8 @@ pub(crate) fn with_checks(state: &State, (instance, machine): &Placed) -> Value 
     })
 }
 
-async fn checks(state: &State, request: &Request, name: &str) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &CHECK)?;
+async fn checks(state: &State, request: &Request, sight: &Sight, name: &str) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &CHECK)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing service name".into()));
     }
@@ -86,14 +93,15 @@ async fn checks(state: &State, request: &Request, name: &str) -> Result<Response
     view::respond(&question.options, view)
 }
 
-async fn node(state: &State, request: &Request, name: &str) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &CHECK)?;
+async fn node(state: &State, request: &Request, sight: &Sight, name: &str) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &CHECK)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing node name".into()));
     }
     let build = |snapshot: &Snapshot| {
         let machines = state.machines(snapshot);
-        let Some(machine) = machines.get(name).filter(|_| !question.elsewhere) else {
+        let Some(machine) = machines.get(name).filter(|machine| !question.elsewhere && sight.takes_in_machine(machine))
+        else {
             return Ok(Found::Value(json!([])));
         };
         let here = everything(state, snapshot).filter(|instance| machines.name_of(instance) == &*machine.name);
@@ -105,8 +113,8 @@ async fn node(state: &State, request: &Request, name: &str) -> Result<Response<B
     view::respond(&question.options, view)
 }
 
-async fn with_status(state: &State, request: &Request, status: &str) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &CHECK)?;
+async fn with_status(state: &State, request: &Request, sight: &Sight, status: &str) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &CHECK)?;
     if status.is_empty() {
         return Err(Error::BadRequest("Missing check state".into()));
     }

@@ -32,6 +32,7 @@ mod route;
 mod select;
 mod session;
 mod settle;
+mod sight;
 mod space;
 mod state;
 mod status;
@@ -45,10 +46,10 @@ use std::sync::Arc;
 
 use portolan_base::{Clock, Shutdown, TaskGroup};
 use portolan_client::Client;
-use portolan_registrar::http::{Trusted, serve};
+use portolan_registrar::http::{Listener, serve};
+use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::Store;
-use tokio::net::TcpListener;
 
 pub use acl::{AclConfig, DefaultPolicy};
 pub use error::Error;
@@ -78,20 +79,20 @@ pub struct Config {
     pub version: String,
     /// Whether tokens are asked for.
     pub acl: AclConfig,
-    /// Where to serve plain HTTP.
-    pub listeners: Vec<TcpListener>,
-    /// Who may talk plain HTTP: loopback and pods. Everyone else is refused with the reason.
-    pub trusted: Trusted,
+    /// Where to serve, and whom.
+    pub listeners: Vec<Listener>,
+    /// Counts what clients ask for, in all dialects.
+    pub limiter: Arc<Limiter>,
 }
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, trusted } =
+    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, limiter } =
         config;
-    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let addresses = listeners.iter().filter_map(|listener| listener.socket.local_addr().ok()).collect();
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
     let kept = (Space::new(store, clock.clone()), Acl::new(acl, identity.datacenter.clone()));
-    let state = Arc::new(State::new(registrar, changes, client, kept, clock, identity, shutdown.clone()));
+    let state = Arc::new(State::new(registrar, changes, client, kept, clock, identity, limiter, shutdown.clone()));
     // Without the first tokens nobody could get in.
     if let Err(error) = state.acl.prepare(&state.space).await {
         tracing::error!(error = %portolan_base::error::chain(&error), "cannot prepare Consul's access control");
@@ -105,7 +106,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let following = state.clone();
     tasks.spawn("sessions", async move { following.sessions.run(&following).await });
     for listener in listeners {
-        let server = serve(listener, Arc::new(Consul::new(state.clone())), trusted.clone(), shutdown.clone());
+        let server = serve(listener, Arc::new(Consul::new(state.clone())), shutdown.clone());
         tasks.spawn("listener", server);
     }
     while let Some((part, failure)) = tasks.next_ended().await {

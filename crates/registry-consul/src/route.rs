@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
+use portolan_registrar::access::authorization;
 use portolan_registrar::http::{Body, Handler, Refusal, Request};
 
+use crate::parameters::Parameters;
 use crate::state::State;
 use crate::{Error, acl, agent, answer, catalog, coordinate, event, gate, health, kv, query, session, status, txn};
 
@@ -32,11 +34,12 @@ impl Consul {
         let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
-        gate::pass(state, request, area, rest).await?;
+        let sight = gate::pass(state, request, area, rest).await?;
+        let _waiting = waits(request).then(|| state.limiter.wait(&request.client())).transpose()?;
         let routed = match *area {
             "agent" => agent::route(state, request, rest).await,
-            "catalog" => catalog::route(state, request, rest).await,
-            "health" => health::route(state, request, rest).await,
+            "catalog" => catalog::route(state, request, &sight, rest).await,
+            "health" => health::route(state, request, &sight, rest).await,
             "status" => status::route(state, request, rest).await,
             "event" => event::route(state, request, rest).await,
             "coordinate" => coordinate::route(state, request, rest).await,
@@ -68,6 +71,23 @@ impl Handler for Consul {
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
         Error::from(refusal).response()
     }
+
+    fn token(&self, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+        let header = headers.get("x-consul-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let parameter = || Parameters::parse(uri.query().unwrap_or_default()).text("token").map(str::to_owned);
+        header.filter(|token| !token.is_empty()).or_else(parameter).or_else(|| authorization(headers))
+    }
+
+    /// Consul's tokens are not the cluster's.
+    fn knows_others(&self) -> bool {
+        self.state.acl.is_enabled()
+    }
+}
+
+/// Whether a request may wait for a change.
+fn waits(request: &Request) -> bool {
+    let parameters = Parameters::of(request);
+    parameters.text("index").is_some_and(|index| index != "0") || parameters.text("hash").is_some()
 }
 
 /// Decodes one segment of a path.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::bexpr::{Filter, Kind};
 use crate::machine::{Machine, Machines};
 use crate::parameters::{Parameters, ReadOptions};
+use crate::sight::Sight;
 use crate::state::{SERVER_PORT, State};
 use crate::view::Scope;
 use crate::{Error, entry};
@@ -33,6 +34,8 @@ pub(crate) struct Question {
     pub(crate) text: String,
     /// Filter over the entries of the answer.
     pub(crate) filter: Filter,
+    /// What of it the caller may see.
+    sight: Sight,
     tags: Vec<String>,
     node_meta: Vec<(String, String)>,
     /// Only instances all of whose checks pass.
@@ -43,7 +46,7 @@ pub(crate) struct Question {
 
 impl Question {
     /// Reads a question whose filter is over entries of this kind.
-    pub(crate) fn of(state: &State, request: &Request, kind: &'static Kind) -> Result<Self, Error> {
+    pub(crate) fn of(state: &State, request: &Request, sight: &Sight, kind: &'static Kind) -> Result<Self, Error> {
         if request.method != Method::GET {
             return Err(Error::method(&request.method, "GET"));
         }
@@ -62,8 +65,9 @@ impl Question {
         });
         let filter = Filter::parse(&options.filter, kind)?;
         Ok(Self {
-            text: text_of(request, &parameters),
+            text: text_of(request, &parameters) + &sight.text(),
             filter,
+            sight: sight.clone(),
             tags: parameters.all("tag").filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
             node_meta: node_meta.collect(),
             passing: parameters.switch("passing")?,
@@ -72,14 +76,24 @@ impl Question {
         })
     }
 
-    /// Whether the machine has all metadata that is asked for.
+    /// Whether the caller may see an instance.
+    pub(crate) fn sees(&self, instance: &Instance, machine: &Machine) -> bool {
+        self.sight.takes_in(instance, machine)
+    }
+
+    /// Whether the caller may see the machine, and it has all metadata that is asked for.
     pub(crate) fn wants_machine(&self, machine: &Machine) -> bool {
+        self.sight.takes_in_machine(machine) && self.has_metadata(machine)
+    }
+
+    fn has_metadata(&self, machine: &Machine) -> bool {
         self.node_meta.iter().all(|(key, value)| machine.metadata.get(key) == Some(value))
     }
 
     fn wants(&self, instance: &Instance, machine: &Machine) -> bool {
         let tagged = |tag: &String| instance.tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
-        self.tags.iter().all(tagged)
+        self.sees(instance, machine)
+            && self.tags.iter().all(tagged)
             && self.wants_machine(machine)
             && (!self.passing || entry::status(instance, machine) == Status::Passing)
     }

@@ -15,7 +15,9 @@ use portolan_base::{Clock, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::Catalog;
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
+use portolan_registrar::access::Caller;
 use portolan_registrar::http::{Handler, Request};
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::embedded::{Embedded, Options};
 use serde_json::Value;
@@ -90,7 +92,8 @@ impl World {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let kept = (Space::new(Arc::new(store), clock.clone()), Acl::new(acl, "dc1".into()));
-        let state = State::new(registrar, changes, api.client(), kept, clock, identity, shutdown.clone());
+        let limiter = Arc::new(Limiter::new(Limits::OFF));
+        let state = State::new(registrar, changes, api.client(), kept, clock, identity, limiter, shutdown.clone());
         state.acl.prepare(&state.space).await.expect("the store takes it");
         let state = Arc::new(state);
         let following = state.clone();
@@ -127,6 +130,7 @@ async fn ask(consul: &Consul, method: Method, path: &str, body: &str) -> Answer 
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        caller: Caller::Trusted,
     };
     let (head, body) = consul.answer(request).await.into_parts();
     let body = body.collect().await.expect("the body cannot fail").to_bytes();

@@ -8,6 +8,8 @@ use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Input, Key, Kind};
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
+use portolan_registrar::http::Listener;
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -47,8 +49,8 @@ async fn main() -> std::io::Result<()> {
     let config = portolan_registry_eureka::Config {
         registrar,
         changes,
-        listeners: vec![listener],
-        trusted: Arc::new(|peer| peer.is_loopback()),
+        listeners: vec![Listener::plain(listener, Arc::new(|peer| peer.is_loopback()))],
+        limiter: Arc::new(Limiter::new(Limits::default())),
         clock: Arc::new(SystemClock),
         rate_limit: None,
     };

@@ -1,7 +1,9 @@
 //! Refusals, as Eureka clients read them: a status code and a line of text.
 
 use http::StatusCode;
+use portolan_registrar::access::Denied;
 use portolan_registrar::http::Refusal;
+use portolan_registrar::limits::Excess;
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,15 @@ pub(crate) enum Error {
     /// More requests than the limit allows.
     #[error("too many fetches; try again later")]
     TooMany,
+    /// This client asks for more than it may.
+    #[error("{0}")]
+    Excess(Excess),
+    /// Who asks is not known.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Nobody can tell who may do this.
+    #[error("{0}")]
+    Unavailable(String),
     /// The API did not take the change.
     #[error("the API server refused")]
     Api(#[source] portolan_client::Error),
@@ -47,8 +58,26 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::TooLarge(_) => Self::TooLarge(refusal.to_string()),
             Refusal::Untrusted(_) => Self::Forbidden(refusal.to_string()),
+            Refusal::Denied(denied) => denied.into(),
             other => Self::BadRequest(other.to_string()),
         }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        let text = portolan_base::error::chain(&denied).to_string();
+        match denied {
+            Denied::Unauthenticated(_) => Self::Unauthorized(text),
+            Denied::Forbidden { .. } => Self::Forbidden(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        Self::Excess(excess)
     }
 }
 
@@ -63,7 +92,9 @@ impl Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             // The code of Eureka's own limiter; its clients go on with what they have.
-            Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Excess(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Api(error) => {
                 error.code().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
             }

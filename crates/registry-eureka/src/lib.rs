@@ -25,9 +25,9 @@ mod wire;
 use std::sync::Arc;
 
 use portolan_base::{Clock, Shutdown, TaskGroup};
-use portolan_registrar::http::{Trusted, serve};
+use portolan_registrar::http::{Listener, serve};
+use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
-use tokio::net::TcpListener;
 
 pub use rate::RateLimit;
 
@@ -40,24 +40,25 @@ pub struct Config {
     pub registrar: Arc<Registrar>,
     /// The catalog, and news of it.
     pub changes: Changes,
-    /// Where to serve plain HTTP.
-    pub listeners: Vec<TcpListener>,
-    /// Who may talk plain HTTP: loopback and pods. Everyone else is refused with the reason.
-    pub trusted: Trusted,
+    /// Where to serve, and whom.
+    pub listeners: Vec<Listener>,
+    /// Counts what clients ask for, in all dialects.
+    pub limiter: Arc<Limiter>,
     /// The time, for time stamps in answers.
     pub clock: Arc<dyn Clock>,
-    /// How often clients may fetch; none for no limit.
+    /// How often clients may fetch, all of them together; none for no limit.
     pub rate_limit: Option<RateLimit>,
 }
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let eureka = Arc::new(Eureka::new(config.registrar, config.changes, config.clock, config.rate_limit));
+    let eureka =
+        Arc::new(Eureka::new(config.registrar, config.changes, config.clock, config.limiter, config.rate_limit));
     let mut tasks = TaskGroup::default();
     let (follower, stopping) = (eureka.clone(), shutdown.clone());
     tasks.spawn("changes", async move { follower.follow(&stopping).await });
     for listener in config.listeners {
-        tasks.spawn("listener", serve(listener, eureka.clone(), config.trusted.clone(), shutdown.clone()));
+        tasks.spawn("listener", serve(listener, eureka.clone(), shutdown.clone()));
     }
     while let Some((part, failure)) = tasks.next_ended().await {
         if let Some(failure) = failure {

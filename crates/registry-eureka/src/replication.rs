@@ -1,6 +1,8 @@
 //! What a server of Netflix sends to its peers. It is accepted like the same requests one by one, so
 //! that such a server can pass on what registers there while its clients move over.
 
+use portolan_registrar::access::{Resource, Verb};
+use portolan_registrar::http::Request;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,11 +37,11 @@ enum Kind {
 }
 
 /// Does each of a batch and says how each went.
-pub(crate) async fn answer(eureka: &Eureka, body: &Value) -> Result<Value, Error> {
+pub(crate) async fn answer(eureka: &Eureka, request: &Request, body: &Value) -> Result<Value, Error> {
     let batch = Batch::deserialize(body).map_err(|problem| Error::BadRequest(format!("not a batch: {problem}")))?;
     let mut answers = Vec::with_capacity(batch.list.len());
     for item in batch.list {
-        answers.push(match apply(eureka, item).await {
+        answers.push(match apply(eureka, request, item).await {
             Ok(()) => json!({"statusCode": 200}),
             Err(Error::Conflict(info)) => {
                 let entity: Value = serde_json::from_str(&instance(&info, Format::Json)).unwrap_or_default();
@@ -51,14 +53,25 @@ pub(crate) async fn answer(eureka: &Eureka, body: &Value) -> Result<Value, Error
     Ok(json!({"responseList": answers}))
 }
 
-async fn apply(eureka: &Eureka, item: Item) -> Result<(), Error> {
+async fn apply(eureka: &Eureka, request: &Request, item: Item) -> Result<(), Error> {
+    let verb = match item.action {
+        Kind::Register => None,
+        Kind::Cancel => Some(Verb::Delete),
+        Kind::Heartbeat | Kind::StatusUpdate | Kind::DeleteStatusOverride => Some(Verb::Update),
+    };
+    if let Some(verb) = verb {
+        let namespace = eureka.namespace(&item.app_name, Some(&item.id));
+        request.caller.require(verb, Resource::Instances, &namespace).await?;
+    }
     let (app, id, dirty) = (item.app_name.as_str(), item.id.as_str(), item.last_dirty_timestamp);
     let status = item.status.as_deref().and_then(InstanceStatus::parse);
     match item.action {
         Kind::Heartbeat => eureka.renew(app, id, dirty, true),
         Kind::Register => {
             let info = item.instance_info.ok_or_else(|| Error::BadRequest("instanceInfo is missing".into()))?;
-            eureka.register(app, wire::instance(&info).map_err(Error::BadRequest)?).await
+            let info = wire::instance(&info).map_err(Error::BadRequest)?;
+            eureka.hold(request, app, &info.instance_id).await?;
+            eureka.register(app, info).await
         }
         Kind::Cancel => eureka.cancel(app, id).await,
         Kind::StatusUpdate => {

@@ -9,7 +9,9 @@ use percent_encoding::percent_decode_str;
 use portolan_api::typed::ServiceInstance;
 use portolan_base::{Clock, Shutdown};
 use portolan_client::Key;
+use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
+use portolan_registrar::limits::Limiter as Clients;
 use portolan_registrar::{Changes, Outcome, Registrar};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -41,6 +43,9 @@ pub(crate) struct Eureka {
     registrar: Arc<Registrar>,
     changes: Changes,
     clock: Arc<dyn Clock>,
+    /// What each client may.
+    clients: Arc<Clients>,
+    /// What all of them may together.
     limiter: Option<Limiter>,
     tracker: Mutex<Tracker>,
     /// Told after each step of the tracker.
@@ -55,6 +60,7 @@ impl Eureka {
         registrar: Arc<Registrar>,
         changes: Changes,
         clock: Arc<dyn Clock>,
+        clients: Arc<Clients>,
         limit: Option<RateLimit>,
     ) -> Self {
         let limiter = limit.map(|limit| Limiter::new(limit, Instant::now()));
@@ -62,6 +68,7 @@ impl Eureka {
             registrar,
             changes,
             clock,
+            clients,
             limiter,
             tracker: Mutex::default(),
             followed: watch::Sender::default(),
@@ -86,6 +93,7 @@ impl Eureka {
 
     /// Answers a request.
     pub(crate) async fn route(&self, request: &Request) -> Result<Response<Body>, Error> {
+        self.clients.take(&request.client(), 1, 0, Instant::now())?;
         let segments = segments(request.path())?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         // The prefix is what the client was configured with: none, one or two segments.
@@ -93,6 +101,7 @@ impl Eureka {
         let Some(start) = start else { return self.outside(request, &segments) };
         let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
         let (query, variant) = (Query::of(request.query()), variant(request));
+        self.permit(request, method, &segments[start..]).await?;
         match (method.as_str(), &segments[start..]) {
             ("GET", ["apps"]) => self.all(request, variant).await,
             ("GET", ["apps", "delta"]) => self.changed(request, variant).await,
@@ -101,6 +110,7 @@ impl Eureka {
                 let body = self.body(request)?;
                 let instance = body.get("instance").unwrap_or(&body);
                 let info = wire::instance(instance).map_err(Error::BadRequest)?;
+                self.hold(request, app, &info.instance_id).await?;
                 self.register(app, info).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
@@ -130,7 +140,7 @@ impl Eureka {
             ("GET", ["vips", address]) => Ok(self.virtual_address(address, false, variant)),
             ("GET", ["svips", address]) => Ok(self.virtual_address(address, true, variant)),
             ("POST", ["peerreplication", "batch"]) => {
-                Ok(json_answer(&replication::answer(self, &self.body(request)?).await?))
+                Ok(json_answer(&replication::answer(self, request, &self.body(request)?).await?))
             }
             // Only servers in Amazon's cloud know auto-scaling groups; others answer this, as Netflix's does.
             ("PUT", ["asg", _, "status"]) => Err(Error::BadRequest("there are no auto-scaling groups here".into())),
@@ -143,6 +153,57 @@ impl Eureka {
             }
             _ => Err(Error::NotFound(format!("there is nothing at {}", request.path()))),
         }
+    }
+
+    /// Refuses what the caller may not do, but for registering, which [`Self::hold`] asks about.
+    async fn permit(&self, request: &Request, method: &Method, path: &[&str]) -> Result<(), Error> {
+        let (reads, renews) = (method == Method::GET, method == Method::PUT && path.len() == 3);
+        if matches!((method.as_str(), path), ("POST", ["apps", _]) | (_, ["peerreplication", ..])) {
+            return Ok(());
+        }
+        if !reads && !renews {
+            self.clients.take(&request.client(), 0, 1, Instant::now())?;
+        }
+        if matches!(request.caller, Caller::Trusted) {
+            return Ok(());
+        }
+        let (verb, namespace) = match (method.as_str(), path) {
+            // Applications of other namespaces bear their names; whoever may see one may ask for it.
+            ("GET", ["apps", app]) if *app != "delta" => (Verb::List, self.namespace(app, None)),
+            ("GET", ["apps", app, id]) => (Verb::Get, self.namespace(app, Some(id))),
+            ("GET", _) => (Verb::List, String::new()),
+            ("DELETE", ["apps", app, id]) => (Verb::Delete, self.namespace(app, Some(id))),
+            (_, ["apps", app, id, ..]) => (Verb::Update, self.namespace(app, Some(id))),
+            _ => (Verb::Update, translate::NAMESPACE.to_owned()),
+        };
+        Ok(request.caller.require(verb, Resource::Instances, &namespace).await?)
+    }
+
+    /// The namespace of an application's instances: that of the one that is meant, or all if they are in several.
+    pub(crate) fn namespace(&self, app: &str, id: Option<&str>) -> String {
+        let applications = self.tracker.lock().current().clone();
+        let Some(found) = applications.apps.get(app.to_uppercase().as_str()) else {
+            return translate::NAMESPACE.to_owned();
+        };
+        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| entry.info.instance_id == id));
+        let mut namespaces: Vec<&str> = meant.map(|entry| &*entry.source.namespace).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        match namespaces[..] {
+            [] => translate::NAMESPACE.to_owned(),
+            [one] => one.to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Asks whether the caller may register an instance, and counts it.
+    pub(crate) async fn hold(&self, request: &Request, app: &str, id: &str) -> Result<(), Error> {
+        let (key, now) = (own_key(app, id), Instant::now());
+        let verb = if self.registrar.instance(&key).is_some() { Verb::Update } else { Verb::Create };
+        request.caller.require(verb, Resource::Instances, &key.namespace).await?;
+        let client = request.client();
+        self.clients.take(&client, 0, 1, now)?;
+        Ok(self.clients.hold(&client, &key, now, |key| self.registrar.instance(key).is_some())?)
     }
 
     fn outside(&self, request: &Request, segments: &[&str]) -> Result<Response<Body>, Error> {
@@ -586,7 +647,19 @@ fn json_answer(value: &Value) -> Response<Body> {
 }
 
 fn refused(error: &Error) -> Response<Body> {
-    answer(error.status(), "text/plain; charset=utf-8", error.text())
+    let mut response = answer(error.status(), "text/plain; charset=utf-8", error.text());
+    let headers = response.headers_mut();
+    match error {
+        Error::Unauthorized(_) => {
+            let schemes = HeaderValue::from_static("Basic realm=\"portolan\", Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, schemes);
+        }
+        Error::Excess(excess) => {
+            headers.insert(header::RETRY_AFTER, excess.wait().as_secs().max(1).into());
+        }
+        _ => {}
+    }
+    response
 }
 
 impl Entry {

@@ -14,7 +14,9 @@ use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Input, Key, Kind, Snapshot};
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
+use portolan_registrar::access::Caller;
 use portolan_registrar::http::{Handler, Request};
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -75,7 +77,13 @@ impl World {
             }
         });
         let changes = Changes::new(snapshots.clone());
-        let eureka = Arc::new(Eureka::new(registrar, changes, Arc::new(SystemClock), None));
+        let eureka = Arc::new(Eureka::new(
+            registrar,
+            changes,
+            Arc::new(SystemClock),
+            Arc::new(Limiter::new(Limits::default())),
+            None,
+        ));
         let (follower, stopping) = (eureka.clone(), shutdown.clone());
         tasks.spawn("follow", async move { follower.follow(&stopping).await });
         let world = Self { api, eureka, snapshots, tasks, shutdown };
@@ -99,7 +107,8 @@ impl World {
         }
         let uri = format!("/eureka/{path}").parse().expect("a path");
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let answer = self.eureka.answer(Request { method, uri, headers: map, body, peer }).await;
+        let answer =
+            self.eureka.answer(Request { method, uri, headers: map, body, peer, caller: Caller::Trusted }).await;
         let status = answer.status().as_u16();
         (status, answer.into_body().collect().await.expect("the body cannot fail").to_bytes())
     }

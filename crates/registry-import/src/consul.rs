@@ -9,7 +9,7 @@ use portolan_api::typed::{Health, InstanceLocality, InstancePort, InstanceWeight
 use serde_json::Value;
 
 use crate::http::{Error, Remote};
-use crate::source::Found;
+use crate::source::{Found, Machine};
 
 /// How long Consul holds a question that nothing answers.
 const WAIT: Duration = Duration::from_secs(60);
@@ -21,18 +21,25 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A Consul agent or server.
 pub(crate) struct Consul {
     remote: Remote,
-    /// Indexes of the list of services and of the checks; zero until all was read.
+    /// Indexes of the lists of services and machines and of the checks; zero until all was read.
     services: u64,
+    nodes: u64,
     checks: u64,
+    machines: Vec<Machine>,
 }
 
 impl Consul {
     pub(crate) fn new(remote: Remote) -> Self {
-        Self { remote, services: 0, checks: 0 }
+        Self { remote, services: 0, nodes: 0, checks: 0, machines: Vec::new() }
     }
 
     pub(crate) fn restart(&mut self) {
-        (self.services, self.checks) = (0, 0);
+        (self.services, self.nodes, self.checks) = (0, 0, 0);
+    }
+
+    /// The machines that were there when it was read last.
+    pub(crate) fn machines(&self) -> &[Machine] {
+        &self.machines
     }
 
     pub(crate) async fn next(&mut self) -> Result<Vec<Found>, Error> {
@@ -42,6 +49,7 @@ impl Consul {
         }
         let (services, names) = self.ask("/v1/catalog/services", 0).await?;
         let (checks, _) = self.ask("/v1/health/state/any", 0).await?;
+        let (nodes, machines) = self.ask("/v1/catalog/nodes", 0).await?;
         let names = names
             .as_object()
             .ok_or_else(|| self.remote.not_understood("/v1/catalog/services", "it is not a map of services"))?;
@@ -55,16 +63,18 @@ impl Consul {
             };
             found.extend(entries.iter().map(entry));
         }
-        (self.services, self.checks) = (services, checks);
+        self.machines = machines.as_array().into_iter().flatten().map(machine).collect();
+        (self.services, self.nodes, self.checks) = (services, nodes, checks);
         Ok(found)
     }
 
-    /// Waits until the services or the checks are no longer as they were read. Whichever answers first
-    /// ends the wait for both; an answer may also mean that nothing happened in time.
+    /// Waits until the services, the machines or the checks are no longer as they were read. Whichever answers first
+    /// ends the wait for all; an answer may also mean that nothing happened in time.
     async fn changed(&self) -> Result<(), Error> {
         loop {
             let changed = tokio::select! {
                 answer = self.ask("/v1/catalog/services", self.services) => answer?.0 != self.services,
+                answer = self.ask("/v1/catalog/nodes", self.nodes) => answer?.0 != self.nodes,
                 answer = self.ask("/v1/health/state/any", self.checks) => answer?.0 != self.checks,
             };
             if changed {
@@ -96,6 +106,17 @@ fn text(value: &Value) -> String {
 
 fn texts(value: &Value) -> BTreeMap<String, String> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+/// One entry of the list of machines.
+pub(crate) fn machine(node: &Value) -> Machine {
+    Machine {
+        name: text(&node["Node"]),
+        id: text(&node["ID"]),
+        address: text(&node["Address"]),
+        tagged_addresses: texts(&node["TaggedAddresses"]),
+        metadata: texts(&node["Meta"]),
+    }
 }
 
 /// One entry of a health answer: node, service and checks.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_api::typed::ServiceInstance;
+use portolan_api::typed::kinds::core::v1::Node;
+use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
 use portolan_base::{Backoff, Clock, Shutdown};
 use portolan_client::{Client, DeleteOptions, ListParams};
 use tokio::time::Instant;
 
 use crate::http::{Error, Remote};
+use crate::machines;
 use crate::plan::{Action, FROM_LABEL, IMPORT_LABEL, Owner, plan};
-use crate::source::{Dialect, Found, Source};
+use crate::source::{Dialect, Found, Machine, Source};
 
 /// Waits after failures of the source.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -95,6 +97,7 @@ pub async fn run(config: Config, shutdown: Shutdown, report: &mut Report) -> Res
     let mut source = Source::new(config.dialect, config.remote, config.interval);
     if config.once {
         let found = source.next().await?;
+        import.write_machines(source.machines()).await?;
         report(Progress::Synced(import.write(&found).await?));
         return Ok(());
     }
@@ -102,7 +105,7 @@ pub async fn run(config: Config, shutdown: Shutdown, report: &mut Report) -> Res
     while !shutdown.is_requested() {
         let Some(heard) = shutdown.run(import.hear(&mut source)).await else { break };
         let done = match heard {
-            Ok(found) => import.take_over(&found, report).await,
+            Ok(found) => import.take_over(&found, source.machines(), report).await,
             Err(error) => Err(error),
         };
         match done {
@@ -154,7 +157,7 @@ impl Import {
         source.next().await
     }
 
-    async fn take_over(&mut self, found: &[Found], report: &mut Report) -> Result<(), Error> {
+    async fn take_over(&mut self, found: &[Found], machines: &[Machine], report: &mut Report) -> Result<(), Error> {
         if found.is_empty() && self.instances > 0 {
             let since = *self.empty_since.get_or_insert_with(|| {
                 report(Progress::HeldEmpty { instances: self.instances });
@@ -165,6 +168,8 @@ impl Import {
             }
         }
         self.empty_since = None;
+        // First the machines: the address of an instance may be that of its machine.
+        self.write_machines(machines).await?;
         let totals = self.write(found).await?;
         report(Progress::Synced(totals));
         Ok(())
@@ -184,6 +189,29 @@ impl Import {
         }
         self.instances = self.instances + totals.created - totals.removed;
         Ok(totals)
+    }
+
+    async fn write_machines(&self, found: &[Machine]) -> Result<(), Error> {
+        if found.is_empty() && self.owner.from != Dialect::Consul.as_str() {
+            return Ok(());
+        }
+        let all = ListParams::default();
+        let present = self.client.list::<ExternalNode>("", &all).await.map_err(Error::Api)?;
+        let nodes = self.client.list::<Node>("", &all).await.map_err(Error::Api)?;
+        let nodes = nodes.items.iter().map(|node| node.name().to_owned()).collect();
+        for action in machines::plan(&self.owner, &present.items, &nodes, found) {
+            match action {
+                machines::Action::Create(object) => drop(self.client.create(&*object).await.map_err(Error::Api)?),
+                machines::Action::Update(object) => drop(self.client.update(&*object).await.map_err(Error::Api)?),
+                machines::Action::Delete { name, uid } => {
+                    match self.client.delete::<ExternalNode>("", &name, &DeleteOptions::uid(uid)).await {
+                        Err(error) if error.is_not_found() || error.is_conflict() => {}
+                        other => other.map_err(Error::Api)?,
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&self, action: Action, totals: &mut Totals) -> Result<(), Error> {

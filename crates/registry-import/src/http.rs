@@ -5,13 +5,16 @@ use std::time::Duration;
 use base64::Engine;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, response};
 use http_body_util::BodyExt;
 use portolan_client::{Body, Endpoint, HttpsTransport, Transport};
 use serde_json::Value;
 
 /// The largest answer that is read; a registry of a hundred thousand instances is far below.
 const LARGEST_ANSWER: usize = 512 << 20;
+
+/// How long a write may take.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the source did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -117,10 +120,50 @@ impl Remote {
 
     /// Asks, and reads JSON and the headers of the answer.
     pub(crate) async fn get(&self, path: &str, patience: Duration) -> Result<(HeaderMap, Value), Error> {
+        let (head, body) = self.send(Method::GET, path, Bytes::new(), patience).await?;
+        self.good(path, &head, &body)?;
+        Ok((head.headers, self.value(path, &body)?))
+    }
+
+    /// Asks for what may not be there.
+    pub(crate) async fn find(&self, path: &str, patience: Duration) -> Result<(HeaderMap, Option<Value>), Error> {
+        let (head, body) = self.send(Method::GET, path, Bytes::new(), patience).await?;
+        if head.status == StatusCode::NOT_FOUND {
+            return Ok((head.headers, None));
+        }
+        self.good(path, &head, &body)?;
+        Ok((head.headers, Some(self.value(path, &body)?)))
+    }
+
+    /// Writes something.
+    pub(crate) async fn write(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(), Error> {
+        let (head, body) = self.send(method, path, body.into(), WRITE_PATIENCE).await?;
+        self.good(path, &head, &body)
+    }
+
+    fn good(&self, path: &str, head: &response::Parts, body: &[u8]) -> Result<(), Error> {
+        if head.status.is_success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(body).chars().take(200).collect::<String>().trim().to_owned();
+        Err(Error::Refused { url: format!("{}{path}", self.url), status: head.status.as_u16(), text })
+    }
+
+    fn value(&self, path: &str, body: &[u8]) -> Result<Value, Error> {
+        serde_json::from_slice(body).map_err(|problem| self.not_understood(path, problem.to_string()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<(response::Parts, Vec<u8>), Error> {
         let url = format!("{}{path}", self.url);
         let ask = async {
-            let mut request =
-                Request::get(path).body(Bytes::new()).map_err(|problem| Error::Setup(format!("{url}: {problem}")))?;
+            let request = Request::builder().method(method).uri(path).body(body);
+            let mut request = request.map_err(|problem| Error::Setup(format!("{url}: {problem}")))?;
             request.headers_mut().extend(self.headers.clone());
             let answer = self.transport.send(request).await;
             let answer = answer.map_err(|source| Error::Unreachable { url: url.clone(), source })?;
@@ -129,15 +172,7 @@ impl Remote {
             Ok((head, body))
         };
         let answer = tokio::time::timeout(patience, ask).await;
-        let (head, body) =
-            answer.map_err(|_| Error::Broken { url: url.clone(), reason: format!("not within {patience:?}") })??;
-        if !head.status.is_success() {
-            let text = String::from_utf8_lossy(&body).chars().take(200).collect::<String>().trim().to_owned();
-            return Err(Error::Refused { url, status: head.status.as_u16(), text });
-        }
-        let value = serde_json::from_slice(&body)
-            .map_err(|problem| Error::NotUnderstood { url, reason: problem.to_string() })?;
-        Ok((head.headers, value))
+        answer.map_err(|_| Error::Broken { url: url.clone(), reason: format!("not within {patience:?}") })?
     }
 
     pub(crate) fn not_understood(&self, path: &str, reason: impl Into<String>) -> Error {

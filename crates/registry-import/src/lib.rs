@@ -9,6 +9,8 @@ mod consul;
 mod eureka;
 mod follow;
 mod http;
+mod keys;
+mod machines;
 mod plan;
 mod source;
 #[cfg(test)]
@@ -16,4 +18,5 @@ mod tests;
 
 pub use follow::{Config, Progress, Report, Totals, run};
 pub use http::{Error, Remote};
+pub use keys::{Copied, KeyCopy};
 pub use source::Dialect;

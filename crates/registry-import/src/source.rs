@@ -47,6 +47,16 @@ pub(crate) struct Found {
     pub(crate) extensions: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A machine at the source.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) address: String,
+    pub(crate) tagged_addresses: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
 /// A source that is followed.
 pub(crate) enum Source {
     Consul(Consul),
@@ -66,6 +76,14 @@ impl Source {
         match self {
             Self::Consul(consul) => consul.next().await,
             Self::Eureka(eureka) => eureka.next().await,
+        }
+    }
+
+    /// The machines that were there when it was heard last; Eureka knows none.
+    pub(crate) fn machines(&self) -> &[Machine] {
+        match self {
+            Self::Consul(consul) => consul.machines(),
+            Self::Eureka(_) => &[],
         }
     }
 

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use http::Response;
 use parking_lot::Mutex;
-use portolan_api::typed::{Health, InstancePort, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+use portolan_api::typed::{
+    ExternalNode, Health, InstancePort, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus,
+};
 use portolan_base::{Shutdown, SystemClock, TaskGroup, Timestamp};
 use portolan_catalog::{Catalog, Input, Kind};
 use portolan_client::testing::FakeServer;
 use portolan_client::{Client, DeleteOptions, Informers};
-use portolan_registrar::http::{Body, Handler, Refusal, Request, full, serve};
+use portolan_registrar::http::{Body, Handler, Listener, Refusal, Request, full, serve};
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -20,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::plan::{Action, Owner, plan};
 use crate::source::Found;
-use crate::{Config, Dialect, Progress, Remote, Totals, run};
+use crate::{Config, Copied, Dialect, KeyCopy, Progress, Remote, Totals, run};
 
 fn owner() -> Owner {
     Owner { namespace: "default".into(), from: "consul", import: "old".into(), url: "http://old:8500".into() }
@@ -197,8 +200,8 @@ async fn eureka(api: &FakeServer, tasks: &mut TaskGroup, shutdown: &Shutdown) ->
     let config = portolan_registry_eureka::Config {
         registrar,
         changes: Changes::new(snapshots),
-        listeners: vec![listener],
-        trusted: Arc::new(|_| true),
+        listeners: vec![Listener::plain(listener, Arc::new(|_| true))],
+        limiter: Arc::new(Limiter::new(Limits::default())),
         clock: Arc::new(SystemClock),
         rate_limit: None,
     };
@@ -262,7 +265,7 @@ async fn a_eureka_server_is_followed_and_its_absence_holds_what_was_imported() {
     assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
 }
 
-/// The three questions of an import, answered as Consul does: with an index, a question waits for another.
+/// The questions of an import, answered as Consul does: with an index, a question waits for another.
 struct ConsulServer {
     state: watch::Sender<(u64, Value)>,
     away: AtomicBool,
@@ -285,6 +288,7 @@ impl Handler for ConsulServer {
             "/v1/catalog/services" if entries == json!([]) => json!({"consul": []}),
             "/v1/catalog/services" => json!({"web": [], "consul": []}),
             "/v1/health/service/web" => entries,
+            "/v1/catalog/nodes" => json!([{"Node": "n1", "ID": "1", "Address": "10.0.0.1", "Meta": {"rack": "7"}}]),
             _ => json!([]),
         };
         Response::builder().header("x-consul-index", now).body(full(body.to_string())).expect("an answer")
@@ -308,7 +312,7 @@ async fn a_consul_server_is_followed_by_blocking_queries() {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let (state, _) = watch::channel((7, json!([web("w1", "passing"), web("w2", "critical")])));
     let server = Arc::new(ConsulServer { state, away: AtomicBool::new(false), asked: Mutex::default() });
-    tasks.spawn("consul", serve(listener, server.clone(), Arc::new(|_| true), shutdown.clone()));
+    tasks.spawn("consul", serve(Listener::plain(listener, Arc::new(|_| true)), server.clone(), shutdown.clone()));
     let mut said = import(&new, Dialect::Consul, &url, &mut tasks, &shutdown);
     hear(&mut said, |said| matches!(said, Said::Synced(Totals { created: 2, .. }))).await;
     let asked = server.asked.lock().len();
@@ -317,7 +321,10 @@ async fn a_consul_server_is_followed_by_blocking_queries() {
     assert_eq!(totals, Said::Synced(Totals { instances: 2, created: 1, changed: 1, removed: 1 }));
     let expected = [("w2".to_owned(), Health::Passing), ("w3".to_owned(), Health::Passing)];
     assert_eq!(imported(&new), expected);
-    assert!(server.asked.lock().len() < asked + 8, "it waits, it does not ask again and again");
+    let machines: Vec<_> =
+        new.objects::<ExternalNode>().iter().map(|it| (it.spec.node.clone(), it.spec.address.clone())).collect();
+    assert_eq!(machines, [("n1".to_owned(), "10.0.0.1".to_owned())]);
+    assert!(server.asked.lock().len() < asked + 10, "it waits, it does not ask again and again");
 
     // All gone at once is not believed at once.
     server.state.send_replace((9, json!([])));
@@ -355,4 +362,113 @@ async fn what_cannot_be_imported_says_why() {
     };
     let error = run(config, Shutdown::default(), &mut |_| {}).await.expect_err("nobody listens");
     assert!(error.to_string().contains("does not answer"), "{error}");
+}
+
+/// A key space as Consul shows it.
+struct KeyServer {
+    pairs: Mutex<std::collections::BTreeMap<String, (String, u64)>>,
+    index: watch::Sender<u64>,
+}
+
+impl KeyServer {
+    fn start(tasks: &mut TaskGroup, shutdown: &Shutdown) -> (Arc<Self>, String) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = TcpListener::from_std(listener).expect("a socket");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = Arc::new(Self { pairs: Mutex::default(), index: watch::channel(1).0 });
+        let listener = Listener::plain(listener, Arc::new(|_| true));
+        tasks.spawn("keys", serve(listener, server.clone(), shutdown.clone()));
+        (server, url)
+    }
+
+    fn set(&self, key: &str, value: Option<&str>) {
+        let mut pairs = self.pairs.lock();
+        match value {
+            Some(value) => drop(pairs.insert(key.into(), (value.into(), 7))),
+            None => drop(pairs.remove(key)),
+        }
+        self.index.send_modify(|index| *index += 1);
+    }
+
+    fn all(&self) -> Vec<(String, String, u64)> {
+        self.pairs.lock().iter().map(|(key, (value, flags))| (key.clone(), value.clone(), *flags)).collect()
+    }
+}
+
+impl Handler for KeyServer {
+    const BODY_LIMIT: usize = 1 << 20;
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        use base64::Engine;
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let key = request.path().trim_start_matches("/v1/kv/").replace("%20", " ");
+        match request.method.as_str() {
+            "PUT" => {
+                let flags = request.query().trim_start_matches("flags=").parse().expect("flags");
+                let value = String::from_utf8(request.body.to_vec()).expect("text");
+                self.pairs.lock().insert(key, (value, flags));
+                return Response::new(full("true"));
+            }
+            "DELETE" => {
+                self.pairs.lock().remove(&key);
+                return Response::new(full("true"));
+            }
+            _ => {}
+        }
+        let seen = request.query().split('&').find_map(|part| part.strip_prefix("index=")?.parse::<u64>().ok());
+        let mut index = self.index.subscribe();
+        let _ = index.wait_for(|now| seen.is_none_or(|seen| *now > seen)).await;
+        let now = *self.index.borrow();
+        let found: Vec<Value> = self
+            .all()
+            .iter()
+            .filter(|(name, ..)| name.starts_with(&key))
+            .map(|(name, value, flags)| json!({"Key": name, "Value": base64.encode(value), "Flags": flags}))
+            .collect();
+        let status = if found.is_empty() { 404 } else { 200 };
+        let body = full(Value::from(found).to_string());
+        Response::builder().status(status).header("x-consul-index", now).body(body).expect("an answer")
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        Response::new(full(refusal.to_string()))
+    }
+}
+
+#[tokio::test]
+async fn keys_are_copied_and_followed_and_others_are_left_alone() {
+    let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
+    let ((old, source), (new, target)) =
+        (KeyServer::start(&mut tasks, &shutdown), KeyServer::start(&mut tasks, &shutdown));
+    old.set("shop/a b", Some("1"));
+    old.set("shop/same", Some("same"));
+    old.set("elsewhere", Some("2"));
+    new.set("shop/own", Some("here"));
+    new.set("shop/same", Some("same"));
+    let remote = |url: &str| Remote::new(url, None, "").expect("a URL");
+    let copy = KeyCopy { source: remote(&source), target: remote(&target), prefix: "shop/".into(), once: false };
+    let (sender, mut rounds) = mpsc::unbounded_channel();
+    let stopping = shutdown.clone();
+    tasks.spawn("copy", async move {
+        let mut report = move |done: Result<Copied, &crate::Error>| {
+            // The test may have heard enough.
+            let _ = sender.send(done.map_err(ToString::to_string));
+        };
+        copy.run(stopping, &mut report).await.expect("a copy goes on");
+    });
+    let mut next = async || {
+        let heard = tokio::time::timeout(Duration::from_secs(20), rounds.recv()).await.expect("in time");
+        heard.expect("the copy goes on").expect("the source is there")
+    };
+    assert_eq!(next().await, Copied { keys: 2, written: 1, removed: 0 });
+    old.set("shop/a b", Some("3"));
+    assert_eq!(next().await, Copied { keys: 2, written: 1, removed: 0 });
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned(), 7);
+    assert_eq!(new.all(), [pair("shop/a b", "3"), pair("shop/own", "here"), pair("shop/same", "same")]);
+    old.set("shop/a b", None);
+    assert_eq!(next().await, Copied { keys: 1, written: 0, removed: 1 });
+    assert_eq!(new.all(), [pair("shop/own", "here"), pair("shop/same", "same")]);
+    shutdown.request();
+    assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
 }

@@ -74,7 +74,12 @@ impl Error {
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = json(Response::new(full(self.body().to_string())));
         *response.status_mut() = self.status();
-        if let Self::TooMany { wait, .. } = self {
+        if let Self::Unauthorized(_) = self {
+            let schemes = HeaderValue::from_static("Bearer, Basic realm=\"portolan\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, schemes);
+        }
+        if let Self::TooMany(excess) = self {
+            let wait = excess.wait();
             // Whole seconds, and never at once.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());

@@ -1,15 +1,18 @@
 //! Many changes in one request, each with an outcome of its own.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use portolan_api::typed::ServiceInstance;
 use portolan_client::Key;
+use portolan_registrar::access::{Caller, Resource, Verb};
+use portolan_registrar::http::Request;
+use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Outcome, Registrar};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::registration::{Registration, default_namespace};
@@ -69,15 +72,15 @@ impl Batch {
     }
 
     /// Does everything: registers, then deregisters, then renews. Outcomes come in the order of the items.
-    pub(crate) async fn run(self, registrar: &Registrar, peer: IpAddr) -> Value {
+    pub(crate) async fn run(self, writer: Writer<'_>) -> Value {
         let mut seen = HashSet::new();
-        let wanted: Vec<_> = self.register.into_iter().map(|item| wanted(item, peer, &mut seen)).collect();
+        let wanted: Vec<_> = self.register.into_iter().map(|item| wanted(item, writer, &mut seen)).collect();
         let register: Vec<Value> = stream::iter(wanted)
             .map(|wanted| async move {
                 match wanted {
                     Ok(instance) => {
                         let key = Key::of(&instance);
-                        outcome(Some(&key), register(registrar, instance).await)
+                        outcome(Some(&key), writer.register(instance).await)
                     }
                     Err(error) => outcome(None, Err(error)),
                 }
@@ -88,50 +91,73 @@ impl Batch {
         let deregister: Vec<Value> = stream::iter(self.deregister)
             .map(|item| async move {
                 match reference(item) {
-                    Ok(key) => outcome(Some(&key), deregister(registrar, &key).await),
+                    Ok(key) => outcome(Some(&key), writer.deregister(&key).await),
                     Err(error) => outcome(None, Err(error)),
                 }
             })
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let renewed = |item| match reference(item) {
-            Ok(key) => outcome(Some(&key), renew(registrar, &key)),
-            Err(error) => outcome(None, Err(error)),
-        };
-        let renew: Vec<Value> = self.renew.into_iter().map(renewed).collect();
+        let mut renew = Vec::with_capacity(self.renew.len());
+        for item in self.renew {
+            renew.push(match reference(item) {
+                Ok(key) => outcome(Some(&key), writer.renew(&key).await),
+                Err(error) => outcome(None, Err(error)),
+            });
+        }
         json!({"register": register, "deregister": deregister, "renew": renew})
     }
 }
 
-/// Registers an instance; status and body of the answer.
-pub(crate) async fn register(registrar: &Registrar, instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
-    let (outcome, instance) = registrar.register(instance).await?;
-    let (status, outcome) = match outcome {
-        Outcome::Created => (StatusCode::CREATED, "created"),
-        Outcome::Changed => (StatusCode::OK, "changed"),
-        Outcome::Unchanged => (StatusCode::OK, "unchanged"),
-    };
-    let key = Key::of(&*instance);
-    Ok((status, json!({"namespace": key.namespace, "id": key.name, "outcome": outcome})))
+/// Writes for one request, as far as its caller may.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) registrar: &'a Registrar,
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) request: &'a Request,
 }
 
-/// Ends a registration.
-pub(crate) async fn deregister(registrar: &Registrar, key: &Key) -> Result<(StatusCode, Value), Error> {
-    registrar.deregister(key).await?;
-    Ok((StatusCode::OK, json!({"namespace": key.namespace, "id": key.name, "outcome": "deregistered"})))
-}
+impl Writer<'_> {
+    fn caller(&self) -> &Caller {
+        &self.request.caller
+    }
 
-/// Renews a lease.
-pub(crate) fn renew(registrar: &Registrar, key: &Key) -> Result<(StatusCode, Value), Error> {
-    let ttl = registrar.renew(key)?;
-    Ok((StatusCode::OK, json!({"ttlSeconds": ttl.as_secs()})))
+    /// Registers an instance; status and body of the answer.
+    pub(crate) async fn register(&self, instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
+        let (registrar, key) = (self.registrar, Key::of(&instance));
+        let verb = if registrar.instance(&key).is_some() { Verb::Update } else { Verb::Create };
+        self.caller().require(verb, Resource::Instances, &key.namespace).await?;
+        let is_there = |key: &Key| registrar.instance(key).is_some();
+        self.limiter.hold(&self.request.client(), &key, Instant::now(), is_there)?;
+        let (outcome, instance) = registrar.register(instance).await?;
+        let (status, outcome) = match outcome {
+            Outcome::Created => (StatusCode::CREATED, "created"),
+            Outcome::Changed => (StatusCode::OK, "changed"),
+            Outcome::Unchanged => (StatusCode::OK, "unchanged"),
+        };
+        let key = Key::of(&*instance);
+        Ok((status, json!({"namespace": key.namespace, "id": key.name, "outcome": outcome})))
+    }
+
+    /// Ends a registration.
+    pub(crate) async fn deregister(&self, key: &Key) -> Result<(StatusCode, Value), Error> {
+        self.caller().require(Verb::Delete, Resource::Instances, &key.namespace).await?;
+        self.registrar.deregister(key).await?;
+        Ok((StatusCode::OK, json!({"namespace": key.namespace, "id": key.name, "outcome": "deregistered"})))
+    }
+
+    /// Renews a lease.
+    pub(crate) async fn renew(&self, key: &Key) -> Result<(StatusCode, Value), Error> {
+        self.caller().require(Verb::Update, Resource::Instances, &key.namespace).await?;
+        let ttl = self.registrar.renew(key)?;
+        Ok((StatusCode::OK, json!({"ttlSeconds": ttl.as_secs()})))
+    }
 }
 
 /// The instance that an item wants. Items run side by side, so one that names the same as an earlier one
 /// would leave open which of them counts.
-fn wanted(item: Value, peer: IpAddr, seen: &mut HashSet<Key>) -> Result<ServiceInstance, Error> {
-    let instance = Registration::from_item(item)?.into_object(peer)?;
+fn wanted(item: Value, writer: Writer<'_>, seen: &mut HashSet<Key>) -> Result<ServiceInstance, Error> {
+    let instance = Registration::from_item(item)?.into_object(writer.request.peer)?;
     let key = Key::of(&instance);
     if seen.insert(key.clone()) {
         Ok(instance)

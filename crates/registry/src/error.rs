@@ -1,9 +1,9 @@
 //! Refusals, as the client reads them.
 
-use std::time::Duration;
-
 use http::StatusCode;
+use portolan_registrar::access::Denied;
 use portolan_registrar::http::Refusal;
+use portolan_registrar::limits::Excess;
 use serde_json::json;
 
 /// Why a request was refused. Its JSON form is `{"error": reason, "message": text}`.
@@ -30,15 +30,16 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The client asks more often than it may.
-    #[error("{what} come too fast from this address; try again in {wait:.1?}")]
-    TooMany {
-        /// What there are too many of.
-        what: &'static str,
-        /// When to come back.
-        wait: Duration,
-    },
-    /// The peer may not talk plain HTTP.
+    /// The client asks for more than it may.
+    #[error("{0}")]
+    TooMany(Excess),
+    /// Who asks is not known.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Nobody can tell who may do this.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
     /// The API did not take the change.
@@ -61,8 +62,26 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::TooLarge(limit) => Self::TooLarge { limit },
             Refusal::Untrusted(_) => Self::Forbidden(refusal.to_string()),
+            Refusal::Denied(denied) => denied.into(),
             other => Self::BadRequest(other.to_string()),
         }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        let text = portolan_base::error::chain(&denied).to_string();
+        match denied {
+            Denied::Unauthenticated(_) => Self::Unauthorized(text),
+            Denied::Forbidden { .. } => Self::Forbidden(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        Self::TooMany(excess)
     }
 }
 
@@ -74,7 +93,9 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Api(error) => {
                 error.code().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
@@ -88,7 +109,9 @@ impl Error {
             Self::NotFound(_) => "NotFound",
             Self::MethodNotAllowed { .. } => "MethodNotAllowed",
             Self::TooLarge { .. } => "TooLarge",
-            Self::TooMany { .. } => "TooManyRequests",
+            Self::TooMany(_) => "TooManyRequests",
+            Self::Unauthorized(_) => "Unauthorized",
+            Self::Unavailable(_) => "Unavailable",
             Self::Forbidden(_) => "Forbidden",
             Self::Api(_) => "Refused",
         }

@@ -12,7 +12,6 @@ mod answer;
 mod batch;
 mod error;
 mod filter;
-mod limits;
 mod openapi;
 mod paths;
 mod pick;
@@ -29,11 +28,10 @@ use std::sync::Arc;
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_catalog::Snapshot;
 use portolan_registrar::Registrar;
-use portolan_registrar::http::{Trusted, serve};
-use tokio::net::TcpListener;
+use portolan_registrar::http::{Listener, serve};
+use portolan_registrar::limits::Limiter;
 
 pub use error::Error;
-pub use limits::{Limits, Rate};
 
 use crate::routes::Registry;
 
@@ -43,23 +41,18 @@ pub struct Config {
     pub registrar: Arc<Registrar>,
     /// The catalog.
     pub snapshots: tokio::sync::watch::Receiver<Arc<Snapshot>>,
-    /// Where to serve plain HTTP.
-    pub listeners: Vec<TcpListener>,
-    /// Who may talk plain HTTP: loopback and pods. Everyone else is refused with the reason.
-    pub trusted: Trusted,
-}
-
-/// Serves until shutdown is requested, each client within [`Limits::default`].
-pub async fn run(config: Config, shutdown: Shutdown) {
-    run_with_limits(config, Limits::default(), shutdown).await;
+    /// Where to serve, and whom.
+    pub listeners: Vec<Listener>,
+    /// Counts what clients ask for, in all dialects.
+    pub limiter: Arc<Limiter>,
 }
 
 /// Serves until shutdown is requested.
-pub async fn run_with_limits(config: Config, limits: Limits, shutdown: Shutdown) {
-    let registry = Arc::new(Registry::new(config.registrar, config.snapshots, limits));
+pub async fn run(config: Config, shutdown: Shutdown) {
+    let registry = Arc::new(Registry::new(config.registrar, config.snapshots, config.limiter));
     let mut tasks = TaskGroup::default();
     for listener in config.listeners {
-        let server = serve(listener, registry.clone(), config.trusted.clone(), shutdown.clone());
+        let server = serve(listener, registry.clone(), shutdown.clone());
         tasks.spawn("listener", server);
     }
     while let Some((part, failure)) = tasks.next_ended().await {

@@ -1,6 +1,5 @@
 //! Requests and what they do.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -10,15 +9,16 @@ use hyper::body::Frame;
 use portolan_catalog::Snapshot;
 use portolan_client::Key;
 use portolan_registrar::Registrar;
+use portolan_registrar::access::{Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
+use portolan_registrar::limits::Limiter;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Tags};
-use crate::batch::{self, Batch};
+use crate::batch::{self, Batch, Writer};
 use crate::filter::Filter;
-use crate::limits::{Limiter, Limits};
 use crate::paths::{self, OPERATIONS, Route};
 use crate::pick::{Turns, Wish};
 use crate::registration::Registration;
@@ -31,20 +31,23 @@ const REGISTRATION_LIMIT: usize = 64 << 10;
 pub(crate) struct Registry {
     registrar: Arc<Registrar>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    limiter: Limiter,
+    limiter: Arc<Limiter>,
     tags: Tags,
     turns: Turns,
 }
 
 impl Registry {
-    pub(crate) fn new(registrar: Arc<Registrar>, snapshots: watch::Receiver<Arc<Snapshot>>, limits: Limits) -> Self {
-        let limiter = Limiter::new(limits);
+    pub(crate) fn new(
+        registrar: Arc<Registrar>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        limiter: Arc<Limiter>,
+    ) -> Self {
         Self { registrar, snapshots, limiter, tags: Tags::default(), turns: Turns::default() }
     }
 
     /// Answers a request.
     async fn route(&self, request: &Request) -> Result<Answer, Error> {
-        self.limiter.take(request.peer, 1, 0, Instant::now())?;
+        self.limiter.take(&request.client(), 1, 0, Instant::now())?;
         let (operation, variables) = paths::find(&request.method, request.path())?;
         if operation.route != Route::Batch && request.body.len() > REGISTRATION_LIMIT {
             return Err(Error::TooLarge { limit: REGISTRATION_LIMIT });
@@ -55,35 +58,71 @@ impl Registry {
             _ => Err(Error::NotFound(format!("{} names no instance", request.path()))),
         };
         let name = variables.first().copied().unwrap_or_default();
+        // Whoever may not list all namespaces has to name one.
+        let may = async |verb: Verb, namespace: Option<&str>| {
+            request.caller.require(verb, Resource::Instances, namespace.unwrap_or_default()).await
+        };
         match operation.route {
             Route::Help => Ok(Answer::of(StatusCode::OK, help())),
             Route::OpenApi => Ok(Answer::of(StatusCode::OK, openapi::document())),
-            Route::List => self.list(request, filter()?).await,
-            Route::Register => self.register(request).await,
-            Route::Show => self.show(&key()?),
-            Route::Deregister => {
-                self.charge_write(request.peer)?;
-                answered(batch::deregister(&self.registrar, &key()?).await?)
+            Route::List => {
+                let filter = filter()?;
+                may(Verb::List, filter.namespace()).await?;
+                self.list(request, filter).await
             }
-            Route::Renew => answered(batch::renew(&self.registrar, &key()?)?),
+            Route::Register => self.register(request).await,
+            Route::Show => {
+                let key = key()?;
+                may(Verb::Get, Some(&key.namespace)).await?;
+                self.show(&key)
+            }
+            Route::Deregister => {
+                self.charge_write(request)?;
+                answered(self.writer(request).deregister(&key()?).await?)
+            }
+            Route::Renew => answered(self.writer(request).renew(&key()?).await?),
             Route::Batch => self.batch(request).await,
-            Route::Services => Ok(self.services(request, &filter()?)),
-            Route::Service => self.service(request, name, &filter()?),
-            Route::Pick => self.pick(name, &Wish::parse(request.query(), operation.parameters)?),
-            Route::Watch => Ok(self.watch(filter()?)),
-            Route::Metrics => Ok(self.metrics()),
+            Route::Services => {
+                let filter = filter()?;
+                may(Verb::List, filter.namespace()).await?;
+                Ok(self.services(request, &filter))
+            }
+            Route::Service => {
+                let filter = filter()?;
+                may(Verb::List, Some(filter.namespace().unwrap_or("default"))).await?;
+                self.service(request, name, &filter)
+            }
+            Route::Pick => {
+                let wish = Wish::parse(request.query(), operation.parameters)?;
+                may(Verb::List, Some(wish.namespace())).await?;
+                self.pick(name, &wish)
+            }
+            Route::Watch => {
+                let filter = filter()?;
+                may(Verb::Watch, filter.namespace()).await?;
+                self.watch(request, filter)
+            }
+            Route::Metrics => {
+                may(Verb::List, None).await?;
+                Ok(self.metrics())
+            }
         }
     }
 
+    fn writer<'a>(&'a self, request: &'a Request) -> Writer<'a> {
+        Writer { registrar: &self.registrar, limiter: &self.limiter, request }
+    }
+
     /// One registration or deregistration more; the request itself is counted.
-    fn charge_write(&self, client: IpAddr) -> Result<(), Error> {
-        self.limiter.take(client, 0, 1, Instant::now())
+    fn charge_write(&self, request: &Request) -> Result<(), Error> {
+        Ok(self.limiter.take(&request.client(), 0, 1, Instant::now())?)
     }
 
     async fn list(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
         let mut snapshots = self.snapshots.clone();
         let mut snapshot = snapshots.borrow_and_update().clone();
         if let Some(after) = filter.after {
+            let _waiting = self.limiter.wait(&request.client())?;
             let wake = async {
                 let first = (snapshot.index() <= after).then(|| filter.select(&snapshot));
                 while let Some(first) = &first {
@@ -105,16 +144,16 @@ impl Registry {
 
     async fn register(&self, request: &Request) -> Result<Answer, Error> {
         let registration = Registration::parse(&request.body)?.into_object(request.peer)?;
-        self.charge_write(request.peer)?;
-        answered(batch::register(&self.registrar, registration).await?)
+        self.charge_write(request)?;
+        answered(self.writer(request).register(registration).await?)
     }
 
     async fn batch(&self, request: &Request) -> Result<Answer, Error> {
         let batch = Batch::parse(&request.body)?;
         let (requests, writes) = batch.cost();
         // All of it or none: half a batch would have to be told apart by the client.
-        self.limiter.take(request.peer, requests, writes, Instant::now())?;
-        Ok(Answer::of(StatusCode::OK, batch.run(&self.registrar, request.peer).await))
+        self.limiter.take(&request.client(), requests, writes, Instant::now())?;
+        Ok(Answer::of(StatusCode::OK, batch.run(self.writer(request)).await))
     }
 
     fn show(&self, key: &Key) -> Result<Answer, Error> {
@@ -171,13 +210,18 @@ impl Registry {
         Ok(Answer::at(snapshot.index(), view::instance(&instance)))
     }
 
-    fn watch(&self, filter: Filter) -> Answer {
-        let events = crate::watch::events(self.snapshots.clone(), filter).map(|event| event.map(Frame::data));
+    fn watch(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
+        let waiting = self.limiter.wait(&request.client())?;
+        let events = crate::watch::events(self.snapshots.clone(), filter).map(move |event| {
+            // As long as the stream is read, it counts.
+            let _ = &waiting;
+            event.map(Frame::data)
+        });
         let mut response = Response::new(StreamBody::new(events).boxed_unsync());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));
-        Answer::Stream(response)
+        Ok(Answer::Stream(response))
     }
 
     /// What became of leases and checks since the start.

@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use portolan_registrar::Registrar;
+use portolan_registrar::access::Caller;
 use portolan_registrar::http::{Handler, Request};
+use portolan_registrar::limits::{Limiter, Limits};
 
-use crate::Limits;
 use crate::routes::Registry;
 
 mod dialect;
@@ -63,7 +64,7 @@ impl World {
         });
         instances.synced().await;
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
-        let registry = Registry::new(keeper, snapshots, limits);
+        let registry = Registry::new(keeper, snapshots, Arc::new(Limiter::new(limits)));
         Self { api, registry, snapshots: sender, tasks, shutdown }
     }
 
@@ -115,6 +116,7 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> 
         headers: headers.collect(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
+        caller: Caller::Trusted,
     }
 }
 

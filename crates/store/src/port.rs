@@ -214,9 +214,9 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The version before, if there was one.
     pub previous: Option<Arc<Entry>>,
-    /// Room for one derived encoding, made by the first watcher that needs it and shared by the
+    /// Room for derived encodings, each made by the first watcher that needs it and shared by the
     /// rest. The store never reads or fills it.
-    pub encoded: OnceLock<Bytes>,
+    pub encoded: [OnceLock<Bytes>; 2],
 }
 
 /// Which changes to deliver.
@@ -245,17 +245,39 @@ pub enum WatchItem {
     Closed,
 }
 
+/// Changes what a watch delivers on its way to the reader.
+type Mapping = Arc<dyn Fn(WatchItem) -> WatchItem + Send + Sync>;
+
 /// A running watch. Dropping it ends it.
-#[derive(Debug)]
 pub struct Watch {
     items: mpsc::Receiver<WatchItem>,
     started_after: Revision,
+    mapping: Option<Mapping>,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Watch").field("started_after", &self.started_after).finish_non_exhaustive()
+    }
 }
 
 impl Watch {
     /// Made by backends.
     pub fn new(items: mpsc::Receiver<WatchItem>, started_after: Revision) -> Self {
-        Self { items, started_after }
+        Self { items, started_after, mapping: None }
+    }
+
+    /// The same watch, with each item passed through `mapping` when it is read.
+    #[must_use]
+    pub fn mapped(self, mapping: Arc<dyn Fn(WatchItem) -> WatchItem + Send + Sync>) -> Self {
+        Self { mapping: Some(mapping), ..self }
+    }
+
+    fn map(&self, item: Option<WatchItem>) -> Option<WatchItem> {
+        match &self.mapping {
+            None => item,
+            Some(mapping) => item.map(|item| mapping(item)),
+        }
     }
 
     /// The revision after which changes are delivered.
@@ -265,12 +287,13 @@ impl Watch {
 
     /// The next item; `None` after the last.
     pub async fn next(&mut self) -> Option<WatchItem> {
-        self.items.recv().await
+        let item = self.items.recv().await;
+        self.map(item)
     }
 
     /// For `Stream` adapters and `select!` by poll.
     pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<WatchItem>> {
-        self.items.poll_recv(context)
+        self.items.poll_recv(context).map(|item| self.map(item))
     }
 }
 

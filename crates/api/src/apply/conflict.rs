@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::FieldSet;
+
 /// One field that another manager owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
@@ -9,12 +11,24 @@ pub struct Conflict {
     pub manager: String,
     /// The field: `.spec.replicas`.
     pub field: String,
+    /// Its elements.
+    path: Vec<String>,
 }
 
 impl Conflict {
+    pub(super) fn new(manager: String, field: String, path: Vec<String>) -> Self {
+        Self { manager, field, path }
+    }
+
     /// The message of the Status cause whose reason is `FieldManagerConflict`.
     pub fn message(&self) -> String {
         format!("conflict with {}", self.manager)
+    }
+
+    /// Whether the field is in a set.
+    pub(super) fn is_in(&self, set: &FieldSet) -> bool {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        set.has(&path)
     }
 }
 

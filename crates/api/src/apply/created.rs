@@ -3,41 +3,43 @@
 use serde_json::Value;
 
 use super::managers::Operation;
-use super::walk::{self, Parts};
-use super::{Manager, fields};
-use crate::description::{Schema, Type};
+use super::shape::{self, Item, Parts, Place};
+use super::{Kind, Manager, always, fields};
 use crate::time;
 
 /// The encoded `managedFields` of a new object that names no managers yet: `manager` owns all of it.
 ///
 /// What [`super::track_update`] records for such an object, without building the sets of paths.
 /// `None` if nobody owns anything.
-pub fn managers_of_new(object: &Value, schema: Schema<'_>, manager: &Manager<'_>) -> Option<Vec<u8>> {
+pub fn managers_of_new(object: &Value, kind: &Kind<'_>, manager: &Manager<'_>) -> Option<Vec<u8>> {
     let mut owned = Paths { bytes: Vec::with_capacity(2048), empty: true };
+    let schema = Some(kind.schema);
+    let is_ignored = |path: &[&str]| kind.ignored.contains(&path);
     owned.bytes.extend_from_slice(b"[{\"apiVersion\":");
     owned.text(manager.api_version);
     owned.bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{");
-    for (name, value) in object.as_object()?.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind"))
-    {
-        let inner = schema.field(name);
+    for (name, value) in object.as_object()? {
         match (name.as_str(), value) {
+            ("apiVersion" | "kind", _) => {}
+            (name, _) if is_ignored(&[name]) => {}
             ("metadata", Value::Object(metadata)) => {
-                let kept = |name: &str| fields::IDENTITY.contains(&name);
-                let metadata = metadata.iter().filter(|(name, _)| !kept(name));
+                let place = shape::field(schema, "metadata");
                 owned.group("f:metadata", Member::No, |owned| {
                     for (name, value) in metadata {
-                        owned.field(name, value, inner.and_then(|inner| inner.field(name)), Member::No);
+                        if !fields::IDENTITY.contains(&name.as_str()) && !is_ignored(&["metadata", name]) {
+                            owned.field(name, value, place, Before::There);
+                        }
                     }
                 });
             }
-            _ => owned.field(name, value, inner, Member::No),
+            (name, value) => owned.field(name, value, schema, Before::There),
         }
     }
     if owned.empty {
         return None;
     }
     owned.bytes.extend_from_slice(b"},\"manager\":");
-    owned.text(manager.name);
+    owned.text(if manager.name.is_empty() { "unknown" } else { manager.name });
     owned.bytes.extend_from_slice(b",\"operation\":");
     owned.text(Operation::Update.name());
     if !manager.subresource.is_empty() {
@@ -57,6 +59,13 @@ enum Member {
     No,
 }
 
+/// Whether the object around a value was there before, in upstream's eyes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    There,
+    Absent,
+}
+
 /// A set of paths as it is written.
 struct Paths {
     bytes: Vec<u8>,
@@ -69,58 +78,55 @@ impl Paths {
         serde_json::to_writer(&mut self.bytes, text).expect("writing to memory cannot fail");
     }
 
-    /// A field of an object or a value of a map; of the latter the paths end here.
-    fn field(&mut self, name: &str, value: &Value, schema: Option<Schema<'_>>, is_item: Member) {
-        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-        if name.bytes().all(plain) {
-            self.element(
-                |bytes| [b"\"f:", name.as_bytes(), b"\""].iter().for_each(|part| bytes.extend(*part)),
-                value,
-                schema,
-                is_item,
-            );
-        } else {
-            let name = Value::from(format!("f:{name}")).to_string();
-            self.element(|bytes| bytes.extend(name.as_bytes()), value, schema, is_item);
+    /// A field of an object.
+    fn field(&mut self, name: &str, value: &Value, around: Place<'_>, before: Before) {
+        let inner = shape::field(around, name);
+        let zero = match before {
+            Before::There => always::zero(around, name, inner),
+            Before::Absent => None,
+        };
+        if zero.as_ref() == Some(value) {
+            return;
         }
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        let key = |bytes: &mut Vec<u8>| {
+            if name.bytes().all(plain) {
+                [b"\"f:", name.as_bytes(), b"\""].iter().for_each(|part| bytes.extend(*part));
+            } else {
+                bytes.extend(Value::from(format!("f:{name}")).to_string().as_bytes());
+            }
+        };
+        self.element(key, value, inner, zero.as_ref());
     }
 
-    fn element(&mut self, key: impl FnOnce(&mut Vec<u8>), value: &Value, schema: Option<Schema<'_>>, is_item: Member) {
-        let is_whole = matches!(walk::parts(value, schema), Parts::Whole);
-        let is_empty = match value {
-            Value::Object(fields) => fields.is_empty(),
-            Value::Array(items) => items.is_empty(),
-            _ => false,
-        };
-        let is_leaf = is_whole || is_empty;
-        let is_container =
-            walk::is_map(schema) || schema.is_some_and(|schema| matches!(schema.r#type(), Type::List(_)));
-        let is_member = if is_leaf || is_container { Member::Yes } else { is_item };
-        self.keyed(key, is_member, |paths| {
+    /// A field or item that was `zero` before, or was not there.
+    fn element(&mut self, key: impl FnOnce(&mut Vec<u8>), value: &Value, place: Place<'_>, zero: Option<&Value>) {
+        let is_leaf = matches!(shape::parts(value, place), Parts::Whole) || shape::is_empty(value);
+        let member = if is_leaf || zero.is_none() { Member::Yes } else { Member::No };
+        let before = if zero.is_some_and(Value::is_object) { Before::There } else { Before::Absent };
+        self.keyed(key, member, |paths| {
             if !is_leaf {
-                paths.children(value, schema);
+                paths.children(value, place, before);
             }
         });
     }
 
-    fn children(&mut self, value: &Value, schema: Option<Schema<'_>>) {
-        match walk::parts(value, schema) {
+    fn children(&mut self, value: &Value, place: Place<'_>, before: Before) {
+        match shape::parts(value, place) {
             Parts::Whole => {}
             Parts::Object(fields) => {
-                let is_item = if walk::is_map(schema) { Member::Yes } else { Member::No };
                 for (name, value) in fields {
-                    self.field(name, value, schema.and_then(|schema| schema.field(name)), is_item);
+                    self.field(name, value, place, before);
                 }
             }
-            Parts::List(items) => {
-                for (element, item) in walk::index(items, schema) {
+            Parts::List(list) => {
+                for (element, item) in shape::index(list, place) {
                     let key = Value::from(element).to_string();
-                    self.element(
-                        |bytes| bytes.extend(key.as_bytes()),
-                        item,
-                        schema.and_then(Schema::items),
-                        Member::Yes,
-                    );
+                    let write = |bytes: &mut Vec<u8>| bytes.extend(key.as_bytes());
+                    match item {
+                        Item::Single(item) => self.element(write, item, shape::items(place), None),
+                        Item::Several(_) => self.keyed(write, Member::Yes, |_| {}),
+                    }
                 }
             }
         }

@@ -30,9 +30,14 @@ impl<'a> Node<'a> {
         Children(self.0.as_object())
     }
 
-    /// Whether the path is in the set, or is a field on the way to one that is.
-    pub(super) fn is_member_or_way(self, element: &str) -> bool {
-        is_member(self.0) || (element.starts_with("f:") && has_children(self.0))
+    /// Whether the path is in the set.
+    pub(super) fn is_member(self) -> bool {
+        is_member(self.0)
+    }
+
+    /// Whether longer paths are in the set.
+    pub(super) fn has_children(self) -> bool {
+        has_children(self.0)
     }
 }
 
@@ -46,6 +51,12 @@ impl<'a> Children<'a> {
 
     pub(super) fn node(self, element: &str) -> Option<Node<'a>> {
         self.0?.get(element).map(Node)
+    }
+
+    /// The elements that longer paths go through.
+    pub(super) fn branches(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        let nodes = self.0.into_iter().flatten().map(|(element, node)| (element.as_str(), Node(node)));
+        nodes.filter(|(element, node)| *element != HERE && node.has_children())
     }
 }
 
@@ -71,8 +82,58 @@ impl FieldSet {
         Children(Some(&self.0))
     }
 
-    pub(super) fn contains(&self, element: &str) -> bool {
-        self.0.contains_key(element)
+    /// Whether a path is in the set.
+    pub(super) fn has(&self, path: &[&str]) -> bool {
+        let Some((last, way)) = path.split_last() else { return false };
+        let mut children = self.children();
+        for element in way {
+            match children.node(element) {
+                Some(node) => children = node.children(),
+                None => return false,
+            }
+        }
+        children.node(last).is_some_and(Node::is_member)
+    }
+
+    /// Adds an element that the set lacks: the path of it alone if it ends there, and longer ones.
+    pub(super) fn put(&mut self, element: String, ends_here: bool, children: Self) {
+        let mut nodes = children.0;
+        if nodes.is_empty() && !ends_here {
+            return;
+        }
+        if ends_here && !nodes.is_empty() {
+            nodes.insert(HERE.to_owned(), Value::Object(Nodes::new()));
+        }
+        self.0.insert(element, Value::Object(nodes));
+    }
+
+    /// The set of one path.
+    pub(super) fn of(path: &[&str]) -> Self {
+        let mut set = Self::default();
+        match path {
+            [] => {}
+            [element] => set.insert(element),
+            [element, rest @ ..] => set.insert_children(element, Self::of(rest)),
+        }
+        set
+    }
+
+    /// Removes a field with everything in it.
+    pub(super) fn remove_field(&mut self, path: &[&str]) {
+        remove_below(&mut self.0, path);
+    }
+
+    /// Puts the path itself in the place of everything behind it.
+    pub(super) fn replace_by_whole(&mut self, path: &[String]) {
+        let Some((last, way)) = path.split_last() else { return };
+        let mut nodes = &mut self.0;
+        for element in way {
+            match nodes.get_mut(element) {
+                Some(Value::Object(inner)) => nodes = inner,
+                _ => return,
+            }
+        }
+        nodes.insert(last.clone(), Value::Object(Nodes::new()));
     }
 
     /// Adds the path that is this one element.
@@ -122,11 +183,30 @@ impl FieldSet {
         }
     }
 
-    /// The paths without longer ones in the set, as people write them: `.spec.ports[port=80].name`.
-    pub(super) fn leaves(&self) -> Vec<String> {
-        let mut leaves = Vec::new();
-        collect_leaves(&self.0, "", &mut leaves);
-        leaves
+    /// All paths of the set: as people write them, `.spec.ports[port=80].name`, and by element.
+    pub(super) fn paths(&self) -> Vec<(String, Vec<String>)> {
+        let mut paths = Vec::new();
+        collect_paths(&self.0, &mut Vec::new(), &mut paths);
+        paths.into_iter().map(|path| (path.iter().map(|element| readable(element)).collect(), path)).collect()
+    }
+
+    /// Whether all elements are such.
+    pub(super) fn is_well_formed(&self) -> bool {
+        fn is_element(element: &str) -> bool {
+            match element.split_once(':') {
+                Some(("f", _)) => true,
+                Some(("i", index)) => index.parse::<i64>().is_ok(),
+                Some(("k", keys)) => keys.starts_with('{') && keys.ends_with('}'),
+                Some(("v", value)) => !value.is_empty(),
+                _ => false,
+            }
+        }
+        fn is_set(nodes: &Nodes) -> bool {
+            nodes
+                .iter()
+                .all(|(element, node)| element == HERE || (is_element(element) && node.as_object().is_some_and(is_set)))
+        }
+        is_set(&self.0)
     }
 }
 
@@ -203,13 +283,39 @@ fn common(nodes: &Nodes, other: &Nodes) -> Nodes {
     both
 }
 
-fn collect_leaves(nodes: &Nodes, prefix: &str, leaves: &mut Vec<String>) {
-    for (element, node) in nodes.iter().filter(|(element, _)| *element != HERE) {
-        let path = format!("{prefix}{}", readable(element));
-        match node {
-            Value::Object(nodes) if has_children(node) => collect_leaves(nodes, &path, leaves),
-            _ => leaves.push(path),
+/// Those that end here come before longer ones.
+fn collect_paths(nodes: &Nodes, path: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+    let elements = || nodes.iter().filter(|(element, _)| *element != HERE);
+    for (element, _) in elements().filter(|(_, node)| is_member(node)) {
+        paths.push(path.iter().chain([element]).cloned().collect());
+    }
+    for (element, node) in elements() {
+        if let Value::Object(nodes) = node
+            && has_children(node)
+        {
+            path.push(element.clone());
+            collect_paths(nodes, path, paths);
+            path.pop();
         }
+    }
+}
+
+fn remove_below(nodes: &mut Nodes, path: &[&str]) {
+    let [name, rest @ ..] = path else { return };
+    let element = format!("f:{name}");
+    if rest.is_empty() {
+        nodes.remove(&element);
+        return;
+    }
+    let Some(node) = nodes.get_mut(&element) else { return };
+    let is_end = is_member(node);
+    if let Value::Object(inner) = &mut *node {
+        remove_below(inner, rest);
+    }
+    if is_end || has_children(node) {
+        set_member(node, is_end);
+    } else {
+        nodes.remove(&element);
     }
 }
 

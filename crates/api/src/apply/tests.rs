@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::description::GroupVersionKind;
+use crate::description::{GroupVersionKind, builtin};
 
 fn manager(name: &'static str) -> Manager<'static> {
     Manager { name, api_version: "apps/v1", subresource: "", now: Timestamp::UNIX_EPOCH }
@@ -21,8 +21,21 @@ fn schema() -> Schema<'static> {
     builtin().schema(GroupVersionKind::from_api_version("apps/v1", "Deployment")).expect("known kind")
 }
 
+const STATUS: &[&[&str]] = &[&["status"]];
+
+/// Another version of Deployments, with the same fields.
+const OLDER: &str = "apps/v1beta1";
+
+fn convert<'v>(object: &'v Value, version: &str) -> Option<Versioned<'v, 'static>> {
+    (version == OLDER).then(|| (Cow::Borrowed(object), schema()))
+}
+
+fn kind() -> Kind<'static> {
+    Kind { schema: schema(), ignored: STATUS, convert: &convert }
+}
+
 fn apply_as(name: &'static str, live: Option<&Value>, applied: &Value) -> Result<Value, Error> {
-    apply(live, applied, schema(), &manager(name), Force::No)
+    apply(live, applied, &kind(), &manager(name), Force::No)
 }
 
 fn applied(name: &'static str, live: Option<&Value>, applied: &Value) -> Value {
@@ -85,14 +98,14 @@ fn an_item_that_is_given_up_goes_with_its_defaults() {
 #[test]
 fn a_change_of_what_others_own_is_a_conflict() {
     let mut live = deployment(&json!({"replicas": 3}));
-    track_update(None, &mut live, schema(), &manager("kubectl-client-side-apply"));
+    track_update(None, &mut live, &kind(), &manager("kubectl-client-side-apply"));
     let change = deployment(&json!({"replicas": 4}));
     let error = apply_as("kubectl", Some(&live), &change).expect_err("conflict");
     expect![[
         r#"Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using apps/v1: .spec.replicas"#
     ]]
     .assert_eq(&error.to_string());
-    let forced = apply(Some(&live), &change, schema(), &manager("kubectl"), Force::Yes).expect("forced");
+    let forced = apply(Some(&live), &change, &kind(), &manager("kubectl"), Force::Yes).expect("forced");
     check(
         &forced,
         expect![[r#"
@@ -131,7 +144,7 @@ fn an_apply_that_changes_nothing_changes_no_byte() {
     let applied_object = containers(&json!([{"name": "c", "image": "1"}]));
     let live = applied("a", None, &applied_object);
     let later = Manager { now: Timestamp::MAX, ..manager("a") };
-    let again = apply(Some(&live), &applied_object, schema(), &later, Force::No).expect("no conflict");
+    let again = apply(Some(&live), &applied_object, &kind(), &later, Force::No).expect("no conflict");
     assert_eq!(again.to_string(), live.to_string());
 }
 
@@ -141,7 +154,7 @@ fn updates_take_what_they_change() {
     let mut new = live.clone();
     new["spec"] = json!({"replicas": 2});
     new["metadata"]["labels"] = json!({"x": "1"});
-    track_update(Some(&live), &mut new, schema(), &manager("edit"));
+    track_update(Some(&live), &mut new, &kind(), &manager("edit"));
     check(
         &new,
         expect![[r#"
@@ -149,7 +162,7 @@ fn updates_take_what_they_change() {
         edit Update: {"f:metadata":{"f:labels":{".":{},"f:x":{}}},"f:spec":{"f:replicas":{}}}"#]],
     );
     let before = new.clone();
-    track_update(Some(&before), &mut new, schema(), &Manager { now: Timestamp::MAX, ..manager("edit") });
+    track_update(Some(&before), &mut new, &kind(), &Manager { now: Timestamp::MAX, ..manager("edit") });
     assert_eq!(new, before);
 }
 
@@ -158,7 +171,7 @@ fn managed_fields_can_be_reset() {
     let live = applied("a", None, &deployment(&json!({"replicas": 1})));
     let mut new = live.clone();
     new["metadata"]["managedFields"] = json!([{}]);
-    track_update(Some(&live), &mut new, schema(), &manager("edit"));
+    track_update(Some(&live), &mut new, &kind(), &manager("edit"));
     assert_eq!(new["metadata"].get("managedFields"), None);
     // Objects that nobody is recorded for belong to a stand-in.
     let error = apply_as("b", Some(&new), &deployment(&json!({"replicas": 2}))).expect_err("conflict");
@@ -168,13 +181,15 @@ fn managed_fields_can_be_reset() {
 
 #[test]
 fn old_updates_are_merged() {
-    let mut live = deployment(&json!({}));
+    let mut live = deployment(&json!({"replicas": 1}));
+    let first = Manager { subresource: "scale", ..manager("m00") };
+    track_update(None, &mut live, &kind(), &first);
     let names = ["m00", "m01", "m02", "m03", "m04", "m05", "m06", "m07", "m08", "m09", "m10", "m11", "m12"];
     for (index, name) in names.into_iter().enumerate() {
         let mut new = live.clone();
         new["metadata"]["labels"][name] = "x".into();
         let now = Timestamp::from_second(index as i64).expect("in range");
-        track_update(Some(&live), &mut new, schema(), &Manager { now, ..manager(name) });
+        track_update(Some(&live), &mut new, &kind(), &Manager { now, ..manager(name) });
         live = new;
     }
     let entries = live["metadata"]["managedFields"].as_array().expect("a list");
@@ -187,11 +202,11 @@ fn refuses_what_cannot_be_applied() {
     let cases = [
         (
             deployment(&json!({"foo": 1})),
-            "failed to create typed patch object (web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
+            "failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema",
         ),
         (
             containers(&json!([{"name": "a"}, {"name": "a"}])),
-            "failed to create typed patch object (web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
+            "failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
         ),
         (json!({"metadata": {"managedFields": []}}), "metadata.managedFields must be nil"),
     ];
@@ -213,6 +228,168 @@ fn sets_atomic_lists_and_status() {
     let live = applied("a", Some(&live), &object(&json!([]), &json!([{"key": "u"}])));
     assert_eq!(live["metadata"]["finalizers"], json!(["z", "y"]));
     assert_eq!(live["spec"]["template"]["spec"]["tolerations"], json!([{"key": "u"}]));
+}
+
+/// The paths that the first writer of an object gets.
+fn first_owner(api_version: &str, kind_name: &str, object: &Value, expected: Expect) {
+    let known = builtin().schema(GroupVersionKind::from_api_version(api_version, kind_name)).expect("known kind");
+    let mut object = object.clone();
+    let kind = Kind { schema: known, ignored: STATUS, convert: &|_, _| None };
+    track_update(None, &mut object, &kind, &Manager { api_version, ..manager("m") });
+    expected.assert_eq(&object["metadata"]["managedFields"][0]["fieldsV1"].to_string());
+}
+
+#[test]
+fn what_is_always_there_is_not_added() {
+    first_owner(
+        "apps/v1",
+        "Deployment",
+        &deployment(&json!({
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {"spec": {"containers": [{"name": "c", "resources": {}, "ports": []}], "securityContext": {},
+                "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}}},
+        })),
+        expect![[
+            r#"{"f:spec":{"f:strategy":{"f:rollingUpdate":{".":{},"f:maxSurge":{}},"f:type":{}},"f:template":{"f:spec":{"f:affinity":{".":{},"f:nodeAffinity":{".":{},"f:preferredDuringSchedulingIgnoredDuringExecution":{}}},"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:name":{},"f:ports":{},"f:resources":{}}},"f:securityContext":{}}}}}"#
+        ]],
+    );
+}
+
+#[test]
+fn without_a_schema_objects_have_owners_field_by_field() {
+    first_owner(
+        "apps/v1",
+        "ControllerRevision",
+        &json!({"revision": 1, "data": {"spec": {"list": [{"a": 1}], "text": "x", "empty": {}}}}),
+        expect![[r#"{"f:data":{"f:spec":{".":{},"f:empty":{},"f:list":{},"f:text":{}}},"f:revision":{}}"#]],
+    );
+}
+
+#[test]
+fn one_who_says_nothing_writes_once() {
+    let bare = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}});
+    let mut live = applied("a", None, &bare);
+    live["spec"] = json!({"replicas": 1});
+    assert_eq!(applied("a", Some(&live), &bare), live);
+}
+
+#[test]
+fn null_takes_a_value_away_and_keeps_the_field() {
+    let live = applied("a", None, &deployment(&json!({"replicas": 1, "paused": true})));
+    let object = deployment(&json!({"replicas": null}));
+    assert!(matches!(apply_as("b", Some(&live), &object), Err(Error::Conflicts(_))));
+    check(
+        &apply(Some(&live), &object, &kind(), &manager("b"), Force::Yes).expect("forced"),
+        expect![[r#"
+            {"paused":true,"replicas":null}
+            a Apply: {"f:spec":{"f:paused":{}}}
+            b Apply: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+}
+
+#[test]
+fn who_agrees_shares_without_a_time_of_its_own() {
+    let object = deployment(&json!({"replicas": 1}));
+    let live = applied("a", None, &object);
+    let both = applied("b", Some(&live), &object);
+    let times: Vec<bool> = both["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.get("time").is_some())
+        .collect();
+    assert_eq!(times, [true, false]);
+}
+
+#[test]
+fn only_taking_something_changes_the_time() {
+    let mut live = deployment(&json!({"replicas": 1, "paused": true}));
+    track_update(None, &mut live, &kind(), &manager("edit"));
+    let mut new = live.clone();
+    new["spec"] = json!({"replicas": 1});
+    track_update(Some(&live), &mut new, &kind(), &Manager { now: Timestamp::MAX, ..manager("edit") });
+    let entry = &new["metadata"]["managedFields"][0];
+    assert_eq!(entry["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+    assert_eq!(entry["time"], live["metadata"]["managedFields"][0]["time"]);
+}
+
+#[test]
+fn managers_of_other_versions_are_compared_and_of_gone_ones_dropped() {
+    let older = Manager { api_version: OLDER, ..manager("old") };
+    let gone = Manager { api_version: "apps/v0", ..manager("gone") };
+    let live = apply(None, &deployment(&json!({"replicas": 1})), &kind(), &gone, Force::No).expect("new");
+    let live = apply(Some(&live), &deployment(&json!({"paused": true})), &kind(), &older, Force::No);
+    let live = live.expect("no conflict");
+    let error = apply_as("x", Some(&live), &deployment(&json!({"paused": false}))).expect_err("conflict");
+    expect![[r#"Apply failed with 1 conflict: conflict with "old": .spec.paused"#]].assert_eq(&error.to_string());
+    check(
+        &applied("x", Some(&live), &deployment(&json!({"replicas": 2}))),
+        expect![[r#"
+            {"paused":true,"replicas":2}
+            old Apply: {"f:spec":{"f:paused":{}}}
+            x Apply: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+}
+
+#[test]
+fn kubectl_takes_over_from_its_client_side_apply() {
+    const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut live = deployment(&json!({"replicas": 3, "paused": true}));
+    live["metadata"]["annotations"][LAST] = live.to_string().into();
+    track_update(None, &mut live, &kind(), &manager("kubectl-client-side-apply"));
+    let next = deployment(&json!({"replicas": 4, "paused": true}));
+    assert!(apply_as("other", Some(&live), &next).is_err());
+    let taken = applied("kubectl", Some(&live), &next);
+    assert_eq!(taken["spec"]["replicas"], 4);
+    assert_eq!(taken["metadata"]["annotations"][LAST], format!("{next}\n"));
+    // Not what someone changed since.
+    live["spec"]["replicas"] = 5.into();
+    let error = apply_as("kubectl", Some(&live), &next).expect_err("conflict");
+    expect![[
+        r#"Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using apps/v1: .spec.replicas"#
+    ]]
+    .assert_eq(&error.to_string());
+}
+
+#[test]
+fn the_scale_knows_who_owns_the_replicas() {
+    let path = |version: &str| (version == "apps/v1").then(|| vec!["spec".to_owned(), "replicas".to_owned()]);
+    let live = applied("a", None, &deployment(&json!({"replicas": 1, "paused": true})));
+    let parent = &live["metadata"]["managedFields"];
+    let of_scale = replicas_of_parent(parent, &path);
+    assert_eq!(of_scale[0]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+    assert_eq!(of_scale[0]["apiVersion"], "autoscaling/v1");
+    assert_eq!(&replicas_to_parent(parent, &of_scale, "apps/v1", &path), parent);
+    let mut other = of_scale;
+    other[0]["manager"] = "b".into();
+    other[0]["subresource"] = "scale".into();
+    let mut taken = live.clone();
+    taken["metadata"]["managedFields"] = replicas_to_parent(parent, &other, "apps/v1", &path);
+    check(
+        &taken,
+        expect![[r#"
+            {"paused":true,"replicas":1}
+            a Apply: {"f:spec":{"f:paused":{}}}
+            b Apply: {"f:spec":{"f:replicas":{}}}"#]],
+    );
+}
+
+#[test]
+fn duplicates_of_stored_objects_are_replaced() {
+    let live = containers(&json!([{"name": "c", "env": [{"name": "X", "value": "1"}, {"name": "Y"}, {"name": "X"}]}]));
+    let object = containers(&json!([{"name": "c", "env": [{"name": "X", "value": "2"}]}]));
+    let merged = apply(Some(&live), &object, &kind(), &manager("a"), Force::Yes).expect("forced");
+    let env = &merged["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert_eq!(env, &json!([{"name": "X", "value": "2"}, {"name": "Y"}]));
+}
+
+#[test]
+fn what_became_atomic_is_owned_as_a_whole() {
+    let mut live = deployment(&json!({"selector": {"matchLabels": {"a": "b"}}}));
+    live["metadata"]["managedFields"] = json!([{"manager": "a", "operation": "Apply", "apiVersion": "apps/v1",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:selector": {"f:matchLabels": {"f:a": {}}}}}}]);
+    let next = applied("b", Some(&live), &deployment(&json!({"replicas": 1})));
+    assert_eq!(next["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:spec": {"f:selector": {}}}));
 }
 
 #[test]
@@ -256,9 +433,9 @@ proptest! {
     #[test]
     fn applying_twice_is_applying_once(first in some_containers(&["a", "b", "c"]), second in some_containers(&["a", "b", "c"])) {
         let live = applied("x", None, &first);
-        let live = apply(Some(&live), &second, schema(), &manager("y"), Force::Yes).expect("forced");
-        let once = apply(Some(&live), &first, schema(), &manager("x"), Force::Yes).expect("forced");
-        let twice = apply(Some(&once), &first, schema(), &manager("x"), Force::Yes).expect("forced");
+        let live = apply(Some(&live), &second, &kind(), &manager("y"), Force::Yes).expect("forced");
+        let once = apply(Some(&live), &first, &kind(), &manager("x"), Force::Yes).expect("forced");
+        let twice = apply(Some(&once), &first, &kind(), &manager("x"), Force::Yes).expect("forced");
         prop_assert_eq!(once, twice);
     }
 
@@ -303,9 +480,9 @@ fn the_first_manager_is_the_same_written_or_built() {
         for subresource in ["", "status"] {
             let manager = Manager { subresource, ..manager("m\"") };
             let mut built = object.clone();
-            track_update(None, &mut built, schema(), &manager);
+            track_update(None, &mut built, &kind(), &manager);
             let built = built["metadata"].get("managedFields").map(Value::to_string);
-            let written = managers_of_new(&object, schema(), &manager);
+            let written = managers_of_new(&object, &kind(), &manager);
             assert_eq!(written.map(|it| String::from_utf8(it).expect("text")), built);
         }
     }

@@ -1,10 +1,11 @@
 //! Reads the tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{
-    Definition, Description, Field, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource, Type,
-    Version, names,
+    Definition, Description, Field, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource, Table,
+    Type, Version, names,
 };
 use crate::typed::Scope;
 
@@ -32,8 +33,19 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
             }
         }
     }
-    let by_kind = definitions.iter().enumerate().filter_map(|(index, it)| Some((it.kind?, index))).collect();
-    Description { groups: groups(resources), definitions, by_name, by_kind }
+    let groups = groups(resources);
+    let with_status: HashSet<GroupVersionKind<'_>> = groups
+        .iter()
+        .flat_map(|group| &group.versions)
+        .flat_map(|version| &version.resources)
+        .filter(|resource| resource.subresource("status").is_some())
+        .map(|resource| resource.group_version_kind())
+        .collect();
+    for definition in &mut definitions {
+        definition.has_status = definition.kind.as_ref().is_some_and(|kind| with_status.contains(&kind.borrowed()));
+    }
+    drop(with_status);
+    Description::new(groups, Arc::new(Table::new(definitions)))
 }
 
 fn first_word(line: &'static str) -> &'static str {
@@ -44,10 +56,18 @@ fn definition(line: &'static str, index: usize, simple: &HashMap<&'static str, T
     let mut words = line.split(' ');
     let name = words.next().unwrap_or_default();
     let r#type = simple.get(name).cloned().unwrap_or(Type::Struct(index));
-    let mut definition = Definition { name, kind: None, atomic: false, r#type, fields: Vec::new() };
+    let mut definition = Definition {
+        name: name.into(),
+        kind: None,
+        atomic: false,
+        open: false,
+        has_status: false,
+        r#type,
+        fields: Vec::new(),
+    };
     for word in words {
         if let Some(path) = word.strip_prefix("kind=") {
-            definition.kind = Some(kind(path));
+            definition.kind = Some(kind(path).into());
         } else if word == "atomic" {
             definition.atomic = true;
         }
@@ -60,7 +80,7 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>, simple: &Ha
     let name = words.next().unwrap_or_default();
     let (r#type, reference) = type_of(words.next().expect("a field has a type"), by_name, simple);
     let mut field = Field {
-        name: name.trim_end_matches('!'),
+        name: name.trim_end_matches('!').into(),
         required: name.ends_with('!'),
         r#type,
         reference,
@@ -73,8 +93,8 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>, simple: &Ha
         match word.split_once('=') {
             None if word == "set" => field.list = ListType::Set,
             None if word == "atomic" => field.atomic = true,
-            Some(("map", keys)) => field.list = ListType::Map(keys.split(',').collect()),
-            Some(("key", key)) => field.patch_merge_key = Some(key),
+            Some(("map", keys)) => field.list = ListType::Map(keys.split(',').map(Into::into).collect()),
+            Some(("key", key)) => field.patch_merge_key = Some(key.into()),
             Some(("strategy", strategies)) => {
                 for strategy in strategies.split(',') {
                     match strategy {
@@ -131,44 +151,60 @@ fn kind(path: &'static str) -> GroupVersionKind<'static> {
     GroupVersionKind::from_api_version(api_version, kind)
 }
 
-fn groups(table: &'static str) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+/// Versions and their resources.
+type Versions = Vec<(&'static str, Vec<Resource>)>;
+
+fn groups(table: &'static str) -> Vec<Arc<Group>> {
+    let mut groups: Vec<(&'static str, Versions)> = Vec::new();
     for line in table.lines() {
         let words: Vec<&'static str> = line.trim_start().split(' ').collect();
         match (line.len() - line.trim_start().len(), &words[..]) {
             (0, [api_version]) => {
                 let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(api_version, "");
-                if groups.last().is_none_or(|last| last.name != group) {
-                    groups.push(Group { name: group, versions: Vec::new() });
+                if groups.last().is_none_or(|(last, _)| *last != group) {
+                    groups.push((group, Vec::new()));
                 }
                 // Newer versions come later in the table and are preferred.
-                let versions = &mut groups.last_mut().expect("just pushed").versions;
-                versions.insert(0, Version { group, version, resources: Vec::new() });
+                groups.last_mut().expect("just pushed").1.insert(0, (version, Vec::new()));
             }
             (1, [name, path, scope, verbs]) => {
-                let version = &mut groups.last_mut().expect("a version comes before its resources").versions[0];
+                let (group, versions) = groups.last_mut().expect("a version comes before its resources");
+                let (version, resources) = &mut versions[0];
                 let kind = kind(path).kind;
-                let names = names::of(version.group, name);
-                version.resources.push(Resource {
-                    group: version.group,
-                    version: version.version,
-                    name,
+                let names = names::of(group, name);
+                resources.push(Resource {
+                    group: (*group).into(),
+                    version: (*version).into(),
+                    name: (*name).into(),
                     singular: kind.to_lowercase(),
-                    kind,
+                    kind: kind.into(),
+                    list_kind: format!("{kind}List").into(),
                     scope: if *scope == "namespaced" { Scope::Namespaced } else { Scope::Cluster },
                     verbs: verbs.split(',').collect(),
-                    short_names: names.short,
-                    categories: names.categories,
+                    short_names: names.short.iter().map(|name| (*name).into()).collect(),
+                    categories: names.categories.iter().map(|name| (*name).into()).collect(),
                     subresources: Vec::new(),
+                    custom: None,
                 });
             }
             (2, [name, path, verbs]) => {
-                let version = &mut groups.last_mut().expect("a version comes before its resources").versions[0];
-                let resource = version.resources.last_mut().expect("a resource comes before its subresources");
-                resource.subresources.push(Subresource { name, kind: kind(path), verbs: verbs.split(',').collect() });
+                let versions = &mut groups.last_mut().expect("a version comes before its resources").1;
+                let resource = versions[0].1.last_mut().expect("a resource comes before its subresources");
+                let subresource =
+                    Subresource { name: (*name).into(), kind: kind(path).into(), verbs: verbs.split(',').collect() };
+                resource.subresources.push(subresource);
             }
             _ => panic!("malformed line {line:?}"),
         }
     }
+    let versions = |group: &'static str, versions: Versions| {
+        let arcs = |resources: Vec<Resource>| resources.into_iter().map(Arc::new).collect();
+        let version =
+            |(version, resources): (&'static str, _)| Version::new(group.into(), version.into(), arcs(resources));
+        versions.into_iter().map(|it| Arc::new(version(it))).collect()
+    };
     groups
+        .into_iter()
+        .map(|(name, them)| Arc::new(Group { name: name.into(), versions: versions(name, them) }))
+        .collect()
 }

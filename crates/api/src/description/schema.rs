@@ -1,16 +1,99 @@
 //! Schemas, and a cursor that walks them.
 
-use super::{Description, GroupVersionKind};
+use std::collections::HashMap;
+
+use super::{GroupVersionKind, Name, OwnedKind, builtin};
+
+/// Definitions that refer to each other.
+#[derive(Debug)]
+pub struct Table {
+    /// All of them.
+    pub definitions: Vec<Definition>,
+    by_name: HashMap<Name, usize>,
+    /// By group, version and kind.
+    by_kind: HashMap<OwnedKind, usize>,
+}
+
+impl Table {
+    /// A table of these definitions, whose types refer to each other by their place.
+    pub fn new(definitions: Vec<Definition>) -> Self {
+        let by_name = definitions.iter().enumerate().map(|(index, it)| (it.name.clone(), index)).collect();
+        let by_kind =
+            definitions.iter().enumerate().filter_map(|(index, it)| Some((it.kind.clone()?, index))).collect();
+        Self { definitions, by_name, by_kind }
+    }
+
+    /// The definition of a kind.
+    pub fn of_kind(&self, kind: GroupVersionKind<'_>) -> Option<&Definition> {
+        self.by_kind.get(&kind as &dyn KindKey).map(|index| &self.definitions[*index])
+    }
+
+    /// The schema of a kind.
+    pub fn schema(&self, kind: GroupVersionKind<'_>) -> Option<Schema<'_>> {
+        self.by_kind.get(&kind as &dyn KindKey).map(|index| Schema::of_definition(self, *index))
+    }
+
+    /// The schema of a definition.
+    pub fn named(&self, name: &str) -> Option<Schema<'_>> {
+        self.by_name.get(name).map(|index| Schema::of_definition(self, *index))
+    }
+
+    /// The place of a definition.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+}
+
+/// What a table is asked for by kind: names that it owns, or borrowed ones.
+trait KindKey {
+    fn key(&self) -> GroupVersionKind<'_>;
+}
+
+impl KindKey for OwnedKind {
+    fn key(&self) -> GroupVersionKind<'_> {
+        self.borrowed()
+    }
+}
+
+impl KindKey for GroupVersionKind<'_> {
+    fn key(&self) -> GroupVersionKind<'_> {
+        *self
+    }
+}
+
+impl PartialEq for dyn KindKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for dyn KindKey + '_ {}
+
+impl std::hash::Hash for dyn KindKey + '_ {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl<'a> std::borrow::Borrow<dyn KindKey + 'a> for OwnedKind {
+    fn borrow(&self) -> &(dyn KindKey + 'a) {
+        self
+    }
+}
 
 /// A named schema.
 #[derive(Debug)]
 pub struct Definition {
     /// Name, for example `io.k8s.api.core.v1.Pod`.
-    pub name: &'static str,
+    pub name: Name,
     /// The kind that it defines, if it is one.
-    pub kind: Option<GroupVersionKind<'static>>,
+    pub kind: Option<OwnedKind>,
     /// Whether its objects have one owner as a whole.
     pub atomic: bool,
+    /// Whether its objects may have fields that it does not know; those are [`Type::Dynamic`].
+    pub open: bool,
+    /// Whether it is a kind whose status is written apart.
+    pub has_status: bool,
     /// The type of its values: [`Type::Struct`] of itself, or something simple such as a quantity.
     pub r#type: Type,
     /// Its fields, sorted by name; empty if the type is simple.
@@ -21,7 +104,7 @@ pub struct Definition {
 #[derive(Debug)]
 pub struct Field {
     /// Name.
-    pub name: &'static str,
+    pub name: Name,
     /// Whether it must be present.
     pub required: bool,
     /// The type of its value.
@@ -35,14 +118,16 @@ pub struct Field {
     /// How a strategic merge patch treats it.
     pub patch: PatchStrategy,
     /// Which field tells the items of a list apart in a strategic merge patch.
-    pub patch_merge_key: Option<&'static str>,
+    pub patch_merge_key: Option<Name>,
 }
 
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
-    /// Anything.
+    /// Anything; one owner for all of it.
     Any,
+    /// Anything, with owners as its values suggest: objects field by field, all else as a whole.
+    Dynamic,
     /// Text.
     String,
     /// Base64.
@@ -65,6 +150,8 @@ pub enum Type {
     IntOrString,
     /// An object with the fields of a definition.
     Struct(usize),
+    /// What a definition that is built in says, in a table of another. A cursor never shows this.
+    Builtin(usize),
     /// An object with values of one type.
     Map(Box<Type>),
     /// A list with items of one type.
@@ -80,7 +167,7 @@ pub enum ListType {
     /// Scalars, each at most once, each with its owners.
     Set,
     /// Objects told apart by these fields, each with its owners.
-    Map(Vec<&'static str>),
+    Map(Vec<Name>),
 }
 
 /// How a strategic merge patch treats a field.
@@ -95,19 +182,29 @@ pub struct PatchStrategy {
 }
 
 static ATOMIC: ListType = ListType::Atomic;
+static DYNAMIC: Type = Type::Dynamic;
 
 /// A place in the schema of a kind: the type there, and how the value there is merged.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
-    description: &'a Description,
+    table: &'a Table,
     r#type: &'a Type,
     field: Option<&'a Field>,
 }
 
 impl<'a> Schema<'a> {
-    pub(super) fn of_definition(description: &'a Description, index: usize) -> Self {
-        let r#type = &description.definitions[index].r#type;
-        Self { description, r#type, field: None }
+    pub(crate) fn of_definition(table: &'a Table, index: usize) -> Self {
+        Self::of_type(table, &table.definitions[index].r#type, None)
+    }
+
+    fn of_type(table: &'a Table, r#type: &'a Type, field: Option<&'a Field>) -> Self {
+        match r#type {
+            Type::Builtin(index) => {
+                let table = &*builtin().definitions;
+                Self { table, r#type: &table.definitions[*index].r#type, field }
+            }
+            _ => Self { table, r#type, field },
+        }
     }
 
     /// The type here.
@@ -118,7 +215,7 @@ impl<'a> Schema<'a> {
     /// The definition here, if the value is an object with known fields.
     pub fn definition(self) -> Option<&'a Definition> {
         match self.r#type {
-            Type::Struct(index) => Some(&self.description.definitions[*index]),
+            Type::Struct(index) => Some(&self.table.definitions[*index]),
             _ => None,
         }
     }
@@ -131,25 +228,29 @@ impl<'a> Schema<'a> {
     /// The place of a known field, or of a value of a map.
     pub fn field(self, name: &str) -> Option<Schema<'a>> {
         match self.r#type {
-            Type::Struct(_) => {
-                let fields = self.fields();
-                let index = fields.binary_search_by(|field| field.name.cmp(name)).ok()?;
-                Some(self.at(&fields[index]))
+            Type::Struct(index) => {
+                let definition = &self.table.definitions[*index];
+                match definition.fields.binary_search_by(|field| (*field.name).cmp(name)) {
+                    Ok(index) => Some(self.at(&definition.fields[index])),
+                    Err(_) => definition.open.then_some(Self { r#type: &DYNAMIC, field: None, ..self }),
+                }
             }
-            Type::Map(values) => Some(Self { r#type: values, field: None, ..self }),
+            Type::Map(values) => Some(Self::of_type(self.table, values, None)),
+            Type::Dynamic => Some(Self { field: None, ..self }),
             _ => None,
         }
     }
 
     /// The place of a field of the definition here.
     pub fn at(self, field: &'a Field) -> Schema<'a> {
-        Self { description: self.description, r#type: &field.r#type, field: Some(field) }
+        Self::of_type(self.table, &field.r#type, Some(field))
     }
 
     /// The place of a list's items.
     pub fn items(self) -> Option<Schema<'a>> {
         match self.r#type {
-            Type::List(items) => Some(Self { r#type: items, field: None, ..self }),
+            Type::List(items) => Some(Self::of_type(self.table, items, None)),
+            Type::Dynamic => Some(Self { field: None, ..self }),
             _ => None,
         }
     }
@@ -157,7 +258,7 @@ impl<'a> Schema<'a> {
     /// The place of a map's values.
     pub fn values(self) -> Option<Schema<'a>> {
         match self.r#type {
-            Type::Map(values) => Some(Self { r#type: values, field: None, ..self }),
+            Type::Map(values) => Some(Self::of_type(self.table, values, None)),
             _ => None,
         }
     }
@@ -167,10 +268,12 @@ impl<'a> Schema<'a> {
         self.field.map_or(&ATOMIC, |field| &field.list)
     }
 
-    /// Whether the value here has one owner as a whole.
+    /// Whether the value here has one owner as a whole. For [`Type::Dynamic`] that is only so of values that
+    /// are no objects.
     pub fn is_atomic(self) -> bool {
         match self.r#type {
             Type::List(_) => *self.list_type() == ListType::Atomic,
+            Type::Dynamic => false,
             Type::Struct(_) | Type::Map(_) => {
                 self.field.is_some_and(|field| field.atomic) || self.definition().is_some_and(|it| it.atomic)
             }
@@ -184,7 +287,7 @@ impl<'a> Schema<'a> {
     }
 
     /// Which field tells items apart in a strategic merge patch.
-    pub fn patch_merge_key(self) -> Option<&'static str> {
-        self.field.and_then(|field| field.patch_merge_key)
+    pub fn patch_merge_key(self) -> Option<&'a str> {
+        self.field.and_then(|field| field.patch_merge_key.as_deref())
     }
 }

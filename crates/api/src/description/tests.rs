@@ -23,14 +23,14 @@ fn subresources_name_their_own_kind() {
     ];
     for (group, version, resource, subresource, expected) in cases {
         let found = builtin().resource(group, version, resource).and_then(|found| found.subresource(subresource));
-        assert_eq!(found.map(|found| found.kind.to_string()).as_deref(), Some(expected));
+        assert_eq!(found.map(|found| found.kind.borrowed().to_string()).as_deref(), Some(expected));
     }
 }
 
 #[test]
 fn newer_versions_are_preferred() {
     let versions = &builtin().group("autoscaling").expect("served").versions;
-    assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), ["v2", "v1"]);
+    assert_eq!(versions.iter().map(|version| &*version.version).collect::<Vec<_>>(), ["v2", "v1"]);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn merge_keys_and_list_keys_differ_where_upstream_differs() {
     let spec = builtin().schema(kind("v1", "Service")).and_then(|schema| schema.field("spec")).expect("known");
     let ports = spec.field("ports").expect("known");
     assert_eq!(ports.patch_merge_key(), Some("port"));
-    assert_eq!(ports.list_type(), &ListType::Map(vec!["port", "protocol"]));
+    assert_eq!(ports.list_type(), &ListType::Map(vec!["port".into(), "protocol".into()]));
     assert!(ports.patch_strategy().merge);
     assert!(spec.field("externalIPs").is_some_and(Schema::is_atomic));
 }
@@ -46,6 +46,6 @@ fn merge_keys_and_list_keys_differ_where_upstream_differs() {
 #[test]
 fn fields_are_sorted_for_the_search() {
     for definition in builtin().definitions() {
-        assert!(definition.fields.is_sorted_by_key(|field| field.name), "{}", definition.name);
+        assert!(definition.fields.is_sorted_by_key(|field| &field.name), "{}", definition.name);
     }
 }

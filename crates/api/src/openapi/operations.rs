@@ -1,5 +1,7 @@
 //! Paths and the operations on them.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
@@ -11,6 +13,8 @@ const PATCH_TYPES: [&str; 4] = [
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+const CUSTOM_PATCH_TYPES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 const ANSWER_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
@@ -65,14 +69,15 @@ fn connect_parameters(subresource: &str) -> Vec<&'static [Parameter]> {
 }
 
 /// One operation, before it is written in a dialect.
-struct Operation {
+struct Operation<'a> {
     method: &'static str,
     action: &'static str,
     id: String,
-    kind: GroupVersionKind<'static>,
+    kind: GroupVersionKind<'a>,
     parameters: Vec<&'static [Parameter]>,
-    body: Option<&'static str>,
-    answer: Option<&'static str>,
+    body: Option<Cow<'static, str>>,
+    answer: Option<Cow<'static, str>>,
+    patches: &'static [&'static str],
 }
 
 /// All paths of a version.
@@ -80,11 +85,11 @@ pub(super) fn paths(version: &Version, dialect: Dialect) -> Map<String, Value> {
     let mut paths = Map::new();
     let root = if version.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}", version.api_version()) };
     for resource in &version.resources {
-        let name = resource.name;
+        let name = &resource.name;
         let scoped = if resource.is_namespaced() { "/namespaces/{namespace}" } else { "" };
         let collection = format!("{root}{scoped}/{name}");
         let object = format!("{collection}/{{name}}");
-        let mut add = |path: String, operations: Vec<Operation>| {
+        let mut add = |path: String, operations: Vec<Operation<'_>>| {
             let mut item: Map<String, Value> =
                 operations.into_iter().map(|it| (it.method.to_owned(), written(&it, dialect))).collect();
             if !item.is_empty() {
@@ -108,7 +113,7 @@ pub(super) fn paths(version: &Version, dialect: Dialect) -> Map<String, Value> {
 fn id(resource: &Resource) -> String {
     let group = resource.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
     let scope = if resource.is_namespaced() { "Namespaced" } else { "" };
-    format!("{}{}{scope}{}", title(group), title(resource.version), resource.kind)
+    format!("{}{}{scope}{}", title(group), title(&resource.version), resource.kind)
 }
 
 fn title(text: &str) -> String {
@@ -116,16 +121,28 @@ fn title(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-fn definition_of(kind: GroupVersionKind<'_>) -> Option<&'static str> {
-    builtin().definition_of_kind(kind).map(|definition| definition.name)
+/// The name of the schema of a kind; of `resource` itself or of one that is built in.
+fn definition_of(resource: &Resource, kind: GroupVersionKind<'_>) -> Option<Cow<'static, str>> {
+    if resource.custom.is_some() && kind == resource.group_version_kind() {
+        return Some(super::custom::name(kind).into());
+    }
+    builtin().definition_of_kind(kind).map(|definition| definition.name.clone())
 }
 
-fn list_definition(resource: &Resource) -> Option<&'static str> {
-    let kind = format!("{}List", resource.kind);
-    definition_of(GroupVersionKind { group: resource.group, version: resource.version, kind: &kind })
+fn list_definition(resource: &Resource) -> Option<Cow<'static, str>> {
+    let kind = GroupVersionKind { group: &resource.group, version: &resource.version, kind: &resource.list_kind };
+    if resource.custom.is_some() {
+        return Some(super::custom::name(kind).into());
+    }
+    builtin().definition_of_kind(kind).map(|definition| definition.name.clone())
 }
 
-fn list(resource: &Resource, suffix: &str) -> Operation {
+/// What a resource can be patched with.
+fn patches(resource: &Resource) -> &'static [&'static str] {
+    if resource.custom.is_some() { &CUSTOM_PATCH_TYPES } else { &PATCH_TYPES }
+}
+
+fn list<'a>(resource: &'a Resource, suffix: &str) -> Operation<'a> {
     Operation {
         method: "get",
         action: "list",
@@ -134,17 +151,18 @@ fn list(resource: &Resource, suffix: &str) -> Operation {
         parameters: vec![SELECTION, WATCH],
         body: None,
         answer: list_definition(resource),
+        patches: &[],
     }
 }
 
-fn collection_operations(resource: &Resource) -> Vec<Operation> {
+fn collection_operations(resource: &Resource) -> Vec<Operation<'_>> {
     let kind = resource.group_version_kind();
     let mut operations = Vec::new();
     if resource.allows("list") {
         operations.push(list(resource, ""));
     }
     if resource.allows("create") {
-        operations.push(write("post", "post", format!("create{}", id(resource)), kind));
+        operations.push(write(resource, "post", "post", format!("create{}", id(resource)), kind));
     }
     if resource.allows("deletecollection") {
         operations.push(Operation {
@@ -153,17 +171,18 @@ fn collection_operations(resource: &Resource) -> Vec<Operation> {
             id: format!("deleteCollection{}", id(resource)),
             kind,
             parameters: vec![DELETE, SELECTION],
-            body: Some(DELETE_OPTIONS),
-            answer: Some(STATUS),
+            body: Some(DELETE_OPTIONS.into()),
+            answer: Some(STATUS.into()),
+            patches: &[],
         });
     }
     operations
 }
 
-fn object_operations(resource: &Resource) -> Vec<Operation> {
+fn object_operations(resource: &Resource) -> Vec<Operation<'_>> {
     let kind = resource.group_version_kind();
     let id = id(resource);
-    let mut operations = plain_operations(&resource.verbs, kind, &id);
+    let mut operations = plain_operations(resource, &resource.verbs, kind, &id);
     if resource.allows("delete") {
         operations.push(Operation {
             method: "delete",
@@ -171,15 +190,21 @@ fn object_operations(resource: &Resource) -> Vec<Operation> {
             id: format!("delete{id}"),
             kind,
             parameters: vec![DELETE],
-            body: Some(DELETE_OPTIONS),
-            answer: Some(STATUS),
+            body: Some(DELETE_OPTIONS.into()),
+            answer: Some(STATUS.into()),
+            patches: &[],
         });
     }
     operations
 }
 
 /// Get, replace and patch of one object.
-fn plain_operations(verbs: &[&str], kind: GroupVersionKind<'static>, id: &str) -> Vec<Operation> {
+fn plain_operations<'a>(
+    resource: &Resource,
+    verbs: &[&str],
+    kind: GroupVersionKind<'a>,
+    id: &str,
+) -> Vec<Operation<'a>> {
     let mut operations = Vec::new();
     if verbs.contains(&"get") {
         operations.push(Operation {
@@ -189,34 +214,43 @@ fn plain_operations(verbs: &[&str], kind: GroupVersionKind<'static>, id: &str) -
             kind,
             parameters: Vec::new(),
             body: None,
-            answer: definition_of(kind),
+            answer: definition_of(resource, kind),
+            patches: &[],
         });
     }
     if verbs.contains(&"update") {
-        operations.push(write("put", "put", format!("replace{id}"), kind));
+        operations.push(write(resource, "put", "put", format!("replace{id}"), kind));
     }
     if verbs.contains(&"patch") {
-        let mut patch = write("patch", "patch", format!("patch{id}"), kind);
+        let mut patch = write(resource, "patch", "patch", format!("patch{id}"), kind);
         patch.parameters.push(FORCE);
-        patch.body = Some(PATCH);
+        patch.body = Some(PATCH.into());
+        patch.patches = patches(resource);
         operations.push(patch);
     }
     operations
 }
 
-fn write(method: &'static str, action: &'static str, id: String, kind: GroupVersionKind<'static>) -> Operation {
-    let definition = definition_of(kind);
-    Operation { method, action, id, kind, parameters: vec![WRITE], body: definition, answer: definition }
+fn write<'a>(
+    resource: &Resource,
+    method: &'static str,
+    action: &'static str,
+    id: String,
+    kind: GroupVersionKind<'a>,
+) -> Operation<'a> {
+    let definition = definition_of(resource, kind);
+    let (body, answer) = (definition.clone(), definition);
+    Operation { method, action, id, kind, parameters: vec![WRITE], body, answer, patches: &[] }
 }
 
-fn subresource_operations(resource: &Resource, subresource: &Subresource) -> Vec<Operation> {
-    let id = format!("{}{}", id(resource), title(subresource.name));
-    let kind = subresource.kind;
-    let parameters = connect_parameters(subresource.name);
+fn subresource_operations<'a>(resource: &Resource, subresource: &'a Subresource) -> Vec<Operation<'a>> {
+    let id = format!("{}{}", id(resource), title(&subresource.name));
+    let kind = subresource.kind.borrowed();
+    let parameters = connect_parameters(&subresource.name);
     if parameters.is_empty() {
-        let mut operations = plain_operations(&subresource.verbs, kind, &id);
+        let mut operations = plain_operations(resource, &subresource.verbs, kind, &id);
         if subresource.allows("create") {
-            operations.push(write("post", "post", format!("create{id}"), kind));
+            operations.push(write(resource, "post", "post", format!("create{id}"), kind));
         }
         return operations;
     }
@@ -231,6 +265,7 @@ fn subresource_operations(resource: &Resource, subresource: &Subresource) -> Vec
         parameters: parameters.clone(),
         body: None,
         answer: None,
+        patches: &[],
     };
     methods.map(operation).collect()
 }
@@ -254,7 +289,7 @@ fn parameter(name: &str, r#type: &str, place: &str, dialect: Dialect) -> Value {
 }
 
 /// The operation in a dialect.
-fn written(operation: &Operation, dialect: Dialect) -> Value {
+fn written(operation: &Operation<'_>, dialect: Dialect) -> Value {
     let mut parameters: Vec<Value> = operation
         .parameters
         .iter()
@@ -267,9 +302,10 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
     });
-    let answer = operation.answer.map(|definition| dialect.reference(definition));
+    let answer = operation.answer.as_deref().map(|definition| dialect.reference(definition));
     let answer = answer.unwrap_or_else(|| json!({"type": "string"}));
-    let is_patch = operation.body == Some(PATCH);
+    let body_name = operation.body.as_deref();
+    let is_patch = body_name == Some(PATCH);
     let is_write = matches!(operation.method, "post" | "put") && operation.body.is_some();
     let status_codes: &[&str] = match operation.method {
         "post" if is_write => &["200", "201", "202"],
@@ -278,8 +314,8 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
     };
     match dialect {
         Dialect::V2 => {
-            if let Some(body) = operation.body {
-                let is_required = operation.body != Some(DELETE_OPTIONS);
+            if let Some(body) = body_name {
+                let is_required = body_name != Some(DELETE_OPTIONS);
                 let schema = dialect.reference(body);
                 let mut body = json!({"name": "body", "in": "body", "schema": schema});
                 if is_required {
@@ -287,7 +323,7 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
                 }
                 parameters.push(body);
             }
-            written["consumes"] = if is_patch { json!(PATCH_TYPES) } else { json!(["*/*"]) };
+            written["consumes"] = if is_patch { json!(operation.patches) } else { json!(["*/*"]) };
             written["produces"] = json!(ANSWER_TYPES);
             written["schemes"] = json!(["https"]);
             let answers =
@@ -295,12 +331,12 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
             written["responses"] = answers.collect::<Map<_, _>>().into();
         }
         Dialect::V3 => {
-            if let Some(body) = operation.body {
-                let types: &[&str] = if is_patch { &PATCH_TYPES } else { &["*/*"] };
+            if let Some(body) = body_name {
+                let types: &[&str] = if is_patch { operation.patches } else { &["*/*"] };
                 let schema = json!({"schema": dialect.reference(body)});
                 let content: Map<String, Value> = types.iter().map(|it| ((*it).to_owned(), schema.clone())).collect();
                 written["requestBody"] = json!({"content": content});
-                if operation.body != Some(DELETE_OPTIONS) {
+                if body_name != Some(DELETE_OPTIONS) {
                     written["requestBody"]["required"] = true.into();
                 }
             }

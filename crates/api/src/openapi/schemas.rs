@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use crate::description::{Definition, Field, ListType, Type, Version, builtin};
+use crate::description::{Definition, Field, GroupVersionKind, ListType, Type, Version, builtin};
 
 /// The definitions that the document of a version needs.
 pub(super) fn of_version(version: &Version) -> Map<String, Value> {
     let mut needed = BTreeSet::new();
     let mut queue: Vec<usize> = Vec::new();
-    let shared = ["DeleteOptions", "Status", "WatchEvent", "APIResourceList", "Patch"]
+    // The lists and objects of kinds that users define refer to metadata, and are none of the definitions here.
+    let shared = ["DeleteOptions", "Status", "WatchEvent", "APIResourceList", "Patch", "ObjectMeta", "ListMeta"]
         .map(|name| format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"));
-    let subresources =
-        version.resources.iter().flat_map(|resource| &resource.subresources).map(|subresource| subresource.kind);
-    let kinds: BTreeSet<_> = subresources.collect();
+    let subresources = version.resources.iter().flat_map(|resource| &resource.subresources);
+    let kinds: BTreeSet<GroupVersionKind<'_>> = subresources.map(|subresource| subresource.kind.borrowed()).collect();
     for (index, definition) in builtin().definitions().iter().enumerate() {
-        let is_own = definition.kind.is_some_and(|kind| {
-            (kind.group, kind.version) == (version.group, version.version) || kinds.contains(&kind)
+        let is_own = definition.kind.as_ref().is_some_and(|kind| {
+            (&kind.group, &kind.version) == (&version.group, &version.version) || kinds.contains(&kind.borrowed())
         });
-        if is_own || shared.iter().any(|name| name == definition.name) {
+        if is_own || shared.iter().any(|name| **name == *definition.name) {
             queue.push(index);
         }
     }
@@ -30,7 +30,7 @@ pub(super) fn of_version(version: &Version) -> Map<String, Value> {
         }
     }
     let definitions = needed.into_iter().map(|index| &builtin().definitions()[index]);
-    definitions.map(|it| (it.name.to_owned(), definition(it, Dialect::V3))).collect()
+    definitions.map(|it| (it.name.clone().into_owned(), definition(it, Dialect::V3))).collect()
 }
 
 /// The schema of a definition.
@@ -38,8 +38,8 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
     let mut schema = match definition.r#type {
         Type::Struct(_) => {
             let properties: Map<String, Value> =
-                definition.fields.iter().map(|it| (it.name.to_owned(), field(it, dialect))).collect();
-            let required: Vec<&str> = definition.fields.iter().filter(|it| it.required).map(|it| it.name).collect();
+                definition.fields.iter().map(|it| (it.name.clone().into_owned(), field(it, dialect))).collect();
+            let required: Vec<&str> = definition.fields.iter().filter(|it| it.required).map(|it| &*it.name).collect();
             let mut schema = json!({"type": "object"});
             if !properties.is_empty() {
                 schema["properties"] = properties.into();
@@ -54,7 +54,7 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
     if definition.atomic {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
-    if let Some(kind) = definition.kind {
+    if let Some(kind) = &definition.kind {
         schema["x-kubernetes-group-version-kind"] =
             json!([{"group": kind.group, "version": kind.version, "kind": kind.kind}]);
     }
@@ -62,7 +62,7 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
 }
 
 fn field(field: &Field, dialect: Dialect) -> Value {
-    let reference = field.reference.map(|index| dialect.reference(builtin().definitions()[index].name));
+    let reference = field.reference.map(|index| dialect.reference(&builtin().definitions()[index].name));
     let mut schema = match (typed(&field.r#type, reference, dialect), dialect) {
         // Only so may a reference have neighbours in version 3.
         (reference, Dialect::V3) if reference.get("$ref").is_some() => json!({"allOf": [reference]}),
@@ -89,7 +89,7 @@ fn field(field: &Field, dialect: Dialect) -> Value {
     if !strategies.is_empty() {
         schema["x-kubernetes-patch-strategy"] = strategies.join(",").into();
     }
-    if let Some(key) = field.patch_merge_key {
+    if let Some(key) = field.patch_merge_key.as_deref() {
         schema["x-kubernetes-patch-merge-key"] = key.into();
     }
     schema
@@ -108,7 +108,7 @@ fn typed(r#type: &Type, reference: Option<Value>, dialect: Dialect) -> Value {
 
 fn simple_type(r#type: &Type, dialect: Dialect) -> Value {
     match r#type {
-        Type::Any => json!({}),
+        Type::Any | Type::Dynamic => json!({}),
         Type::String => json!({"type": "string"}),
         Type::Bytes => json!({"type": "string", "format": "byte"}),
         Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
@@ -122,7 +122,7 @@ fn simple_type(r#type: &Type, dialect: Dialect) -> Value {
             json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
         }
         Type::IntOrString => json!({"type": "string", "format": "int-or-string"}),
-        Type::Struct(_) | Type::Map(_) => json!({"type": "object"}),
+        Type::Struct(_) | Type::Builtin(_) | Type::Map(_) => json!({"type": "object"}),
         Type::List(_) => json!({"type": "array", "items": {}}),
     }
 }

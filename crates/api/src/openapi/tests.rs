@@ -4,6 +4,10 @@ use expect_test::expect;
 
 use super::*;
 
+fn v3_document(name: &str) -> Value {
+    serde_json::from_slice(&v3(v3_version(builtin(), name).expect("served"))).expect("is JSON")
+}
+
 /// Every reference in `document` that points nowhere.
 fn dangling(document: &Value) -> BTreeSet<String> {
     fn collect(value: &Value, found: &mut BTreeSet<String>) {
@@ -26,20 +30,20 @@ fn dangling(document: &Value) -> BTreeSet<String> {
 
 #[test]
 fn every_document_of_the_index_is_there_and_complete() {
-    let index = v3_index();
+    let index = v3_index(builtin());
     let paths = index["paths"].as_object().expect("an object");
     assert!(paths.contains_key("api/v1") && paths.contains_key("apis/registry.portolan.dev/v1"));
     for name in paths.keys() {
-        let document = v3(name).expect("listed");
+        let document = v3_document(name);
         assert_eq!(dangling(&document), BTreeSet::new(), "{name}");
     }
-    assert_eq!(v3("apis/none/v1"), None);
-    assert_eq!(dangling(&v2()), BTreeSet::new());
+    assert!(v3_version(builtin(), "apis/none/v1").is_none());
+    assert_eq!(dangling(&v2(builtin())), BTreeSet::new());
 }
 
 #[test]
 fn operations_have_names_of_their_own() {
-    let document = v2();
+    let document = v2(builtin());
     let mut seen = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("an object") {
         for (method, operation) in item.as_object().expect("an object").iter().filter(|(it, _)| *it != "parameters") {
@@ -51,7 +55,7 @@ fn operations_have_names_of_their_own() {
 
 #[test]
 fn patches_say_what_kubectl_looks_for() {
-    let document = v3("apis/apps/v1").expect("served");
+    let document = v3_document("apis/apps/v1");
     let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     let names: Vec<&str> =
         patch["parameters"].as_array().expect("a list").iter().filter_map(|it| it["name"].as_str()).collect();
@@ -65,7 +69,7 @@ fn patches_say_what_kubectl_looks_for() {
 
 #[test]
 fn schemas_carry_the_merge_rules() {
-    let document = v3("api/v1").expect("served");
+    let document = v3_document("api/v1");
     let schemas = &document["components"]["schemas"];
     expect![[r##"{"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.ServicePort"},"type":"array","x-kubernetes-list-map-keys":["port","protocol"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"port","x-kubernetes-patch-strategy":"merge"}"##]]
     .assert_eq(&schemas["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"].to_string());
@@ -105,8 +109,8 @@ fn the_protobuf_form_holds_every_path_and_definition() {
         let name = |entry: &[u8]| String::from_utf8(fields(entry)[0].1.to_vec()).expect("text");
         entries.into_iter().map(|(_, entry)| name(entry)).collect()
     };
-    let bytes = v2_protobuf();
-    let json = v2();
+    let bytes = v2_protobuf(builtin());
+    let json = v2(builtin());
     let keys = |field: &str| json[field].as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let document = fields(&bytes);
     assert_eq!(document[0], (1, "2.0".as_bytes()));

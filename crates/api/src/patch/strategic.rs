@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Error;
 use crate::description::{PatchStrategy, Schema};
+use crate::go_text;
 
 mod list;
 #[cfg(test)]
@@ -25,7 +26,7 @@ const SET_ORDER: &str = "$setElementOrder/";
 /// The patch is malformed, or an item of a list lacks its key. The document is then left as it was.
 pub fn apply(document: &mut Value, patch: &Value, schema: Schema<'_>) -> Result<(), Error> {
     let (Value::Object(fields), Value::Object(changes)) = (&*document, patch) else {
-        return Err(Error::Malformed("a strategic merge patch must be an object".into()));
+        return Err(Error::Malformed("strategic merge patch format is not supported".into()));
     };
     let mut fields = fields.clone();
     merge_object(&mut fields, changes, Some(schema))?;
@@ -38,7 +39,7 @@ pub fn apply(document: &mut Value, patch: &Value, schema: Schema<'_>) -> Result<
 struct Rules<'a> {
     schema: Option<Schema<'a>>,
     strategy: PatchStrategy,
-    key: Option<&'static str>,
+    key: Option<&'a str>,
 }
 
 impl<'a> Rules<'a> {
@@ -64,32 +65,27 @@ fn merge_object(
             fields.clear();
             return Ok(());
         }
-        Some(other) => {
-            let other = other.unwrap_or_default();
-            return Err(Error::Malformed(format!("unknown patch type found: {other}")));
-        }
+        Some(_) => return Err(unknown_directive(changes)),
     }
     retain_keys(fields, changes)?;
     for (name, values) in changes {
         let Some(field) = name.strip_prefix(DELETE_FROM) else { continue };
-        let values = values.as_array().ok_or_else(|| expected_list(name))?;
+        let Value::Array(values) = values else {
+            return Err(Error::Malformed("invalid patch format of primitive list".into()));
+        };
         if let Some(Value::Array(items)) = fields.get_mut(field) {
             items.retain(|item| !values.contains(item));
         }
     }
     for (name, change) in changes {
-        if name.starts_with('$') {
-            if name.strip_prefix(DELETE_FROM).is_none()
-                && name.strip_prefix(SET_ORDER).is_none()
-                && name != PATCH
-                && name != RETAIN_KEYS
-            {
-                return Err(Error::Malformed(format!("unknown directive {name}")));
-            }
+        if name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER) || name == PATCH || name == RETAIN_KEYS {
             continue;
         }
         let order = order_of(changes, name)?;
         let rules = Rules::of(schema, name);
+        if let (Some(order), Value::Array(changes)) = (order, change) {
+            list::check_order(changes, order, rules.key)?;
+        }
         if change.is_null() {
             fields.remove(name);
             continue;
@@ -102,9 +98,6 @@ fn merge_object(
             (Some(Value::Array(items)), Value::Array(changes)) if rules.strategy.merge => {
                 Some(Value::Array(list::merge(items, changes, order, rules)?))
             }
-            (None, Value::Array(changes)) if rules.strategy.merge => {
-                Some(Value::Array(list::merge(Vec::new(), changes, order, rules)?))
-            }
             (_, change) => without_directives(change),
         };
         if let Some(merged) = merged {
@@ -114,7 +107,7 @@ fn merge_object(
     // Lists whose order changes although no item does.
     for (name, order) in changes {
         let Some(field) = name.strip_prefix(SET_ORDER) else { continue };
-        let order = order.as_array().ok_or_else(|| expected_list(name))?;
+        let order = order.as_array().ok_or_else(|| expected_list(order))?;
         if changes.contains_key(field) {
             continue;
         }
@@ -126,24 +119,36 @@ fn merge_object(
     Ok(())
 }
 
-fn expected_list(directive: &str) -> Error {
-    Error::Malformed(format!("{directive} must be a list"))
+fn unknown_directive(changes: &Map<String, Value>) -> Error {
+    let directive = changes.get(PATCH).map(go_text).unwrap_or_default();
+    Error::Unexpected(format!("unknown patch type: {directive} in map: {}", go_text(&Value::Object(changes.clone()))))
+}
+
+fn expected_list(found: &Value) -> Error {
+    let found = match found {
+        Value::Object(_) => "map[string]interface {}",
+        Value::String(_) => "string",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::Bool(_) => "bool",
+        Value::Null | Value::Array(_) => "%!s(<nil>)",
+    };
+    Error::Unexpected(format!("expected a []interface {{}}, but received a {found}"))
 }
 
 fn order_of<'a>(changes: &'a Map<String, Value>, field: &str) -> Result<Option<&'a Vec<Value>>, Error> {
     let name = format!("{SET_ORDER}{field}");
-    changes.get(&name).map(|order| order.as_array().ok_or_else(|| expected_list(&name))).transpose()
+    changes.get(&name).map(|order| order.as_array().ok_or_else(|| expected_list(order))).transpose()
 }
 
 /// Drops the fields that `$retainKeys` does not name.
 fn retain_keys(fields: &mut Map<String, Value>, changes: &Map<String, Value>) -> Result<(), Error> {
     let Some(keys) = changes.get(RETAIN_KEYS) else { return Ok(()) };
-    let keys: Vec<&str> =
-        keys.as_array().ok_or_else(|| expected_list(RETAIN_KEYS))?.iter().filter_map(Value::as_str).collect();
-    for (name, change) in changes {
-        if !name.starts_with('$') && !change.is_null() && !keys.contains(&name.as_str()) {
-            return Err(Error::Malformed(format!("{RETAIN_KEYS} does not name the field {name} of the patch")));
-        }
+    let malformed = || Error::Malformed("invalid patch format of retainKeys".into());
+    let keys: Vec<&str> = keys.as_array().ok_or_else(malformed)?.iter().filter_map(Value::as_str).collect();
+    let is_directive = |name: &str| name == RETAIN_KEYS || name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER);
+    if changes.iter().any(|(name, change)| !is_directive(name) && !change.is_null() && !keys.contains(&name.as_str())) {
+        return Err(malformed());
     }
     fields.retain(|name, _| keys.contains(&name.as_str()));
     Ok(())
@@ -155,14 +160,11 @@ fn retain_keys(fields: &mut Map<String, Value>, changes: &Map<String, Value>) ->
 fn without_directives(change: &Value) -> Option<Value> {
     match change {
         Value::Object(fields) => {
-            if fields.get(PATCH).and_then(Value::as_str) == Some("delete") {
+            if fields.contains_key(PATCH) {
                 return None;
             }
             let kept = fields.iter().filter(|(name, value)| {
-                let is_directive = *name == PATCH
-                    || *name == RETAIN_KEYS
-                    || name.starts_with(DELETE_FROM)
-                    || name.starts_with(SET_ORDER);
+                let is_directive = *name == RETAIN_KEYS || name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER);
                 !is_directive && !value.is_null()
             });
             let kept = kept.filter_map(|(name, value)| Some((name.clone(), without_directives(value)?)));

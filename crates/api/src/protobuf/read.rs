@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use portolan_base::Timestamp;
 use serde_json::{Map, Number, Value};
 
-use super::table::{self, Field, Kind, Label, Message};
+use super::table::{self, Field, Instead, Kind, Label, Message};
 use super::wire::{Item, Reader};
 use super::{Error, MAGIC, MEDIA_TYPE, message_of};
 use crate::decode::{self, Limits};
@@ -212,6 +212,7 @@ impl Place<'_> {
             (Kind::IntOrString, Item::Bytes(bytes)) => self.int_or_string(bytes)?,
             (Kind::Json, Item::Bytes(bytes)) => return self.json(bytes),
             (Kind::Strings, Item::Bytes(bytes)) => self.strings(bytes)?,
+            (Kind::Schema(instead), Item::Bytes(bytes)) => return self.schema(instead, bytes),
             (Kind::Message(inner), Item::Bytes(bytes)) => {
                 let mut object = if let Some(Value::Object(object)) = before { object } else { Map::new() };
                 fields(bytes, table::builtin().at(inner), &mut object, self.depth, self.budget)?;
@@ -281,6 +282,35 @@ impl Place<'_> {
         let decoded =
             decode::json(raw, &limits).map_err(|source| Error::Json { message: self.message.name, source })?;
         Ok(Some(decoded.value))
+    }
+
+    /// A schema, or what stands in its place; nothing if there is neither.
+    fn schema(&mut self, instead: Instead, bytes: &[u8]) -> Result<Option<Value>, Error> {
+        let (mut schema, mut allowed, mut list) = (None, false, Vec::new());
+        // The truth value comes before the schema, lists behind it.
+        let first = if instead == Instead::Bool { 2 } else { 1 };
+        let mut reader = Reader::new(bytes);
+        while let Some((number, item)) = reader.next().map_err(|problem| self.wrong(problem))? {
+            match (number, instead, item) {
+                (1, Instead::Bool, Item::Varint(number)) => allowed = number != 0,
+                (number, _, Item::Bytes(bytes)) if number == first => schema = Some(self.schema_of(bytes)?),
+                (2, Instead::Schemas, Item::Bytes(bytes)) => list.push(self.schema_of(bytes)?),
+                (2, Instead::Strings, Item::Bytes(bytes)) => list.push(text(self.message.name, bytes)?.into()),
+                (1 | 2, ..) => return Err(self.wrong(WRONG_TYPE)),
+                _ => {}
+            }
+        }
+        Ok(match instead {
+            _ if !list.is_empty() => Some(Value::Array(list)),
+            Instead::Bool => Some(schema.unwrap_or(Value::Bool(allowed))),
+            Instead::Schemas | Instead::Strings => schema,
+        })
+    }
+
+    fn schema_of(&mut self, bytes: &[u8]) -> Result<Value, Error> {
+        let mut object = Map::new();
+        fields(bytes, table::builtin().schema(), &mut object, self.depth, self.budget)?;
+        Ok(Value::Object(object))
     }
 
     fn strings(&self, bytes: &[u8]) -> Result<Value, Error> {

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
 /// All messages.
 #[derive(Debug)]
 pub(super) struct Table {
     messages: Vec<Message>,
-    by_name: HashMap<&'static str, usize>,
+    /// By group, version and kind, written `apps/v1/Deployment`.
+    by_kind: HashMap<&'static str, usize>,
+    /// The schema inside a custom resource definition, which some simple types hold.
+    schema: usize,
 }
 
 /// A message: an object, or a part of one.
@@ -25,7 +30,9 @@ pub(super) struct Field {
     pub(super) number: u32,
     /// Name in JSON; `None` for a message whose fields are those of the object around it.
     pub(super) name: Option<&'static str>,
-    /// Whether zero differs from absence.
+    /// Whether it may be absent; everything else but lists, maps and bytes is always written.
+    pub(super) is_optional: bool,
+    /// Whether JSON shows it even if it is zero.
     pub(super) keeps_zero: bool,
     pub(super) label: Label,
     pub(super) kind: Kind,
@@ -61,8 +68,21 @@ pub(super) enum Kind {
     Json,
     /// A message with a list of text, which is that list.
     Strings,
+    /// A schema, or something simpler in its place.
+    Schema(Instead),
     /// A message of the table.
     Message(usize),
+}
+
+/// What a schema may be replaced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// Whether anything is allowed.
+    Bool,
+    /// One schema per item.
+    Schemas,
+    /// Names of other fields.
+    Strings,
 }
 
 impl Message {
@@ -73,8 +93,14 @@ impl Message {
 }
 
 impl Table {
-    pub(super) fn message(&self, name: &str) -> Option<&Message> {
-        self.by_name.get(name).map(|index| &self.messages[*index])
+    /// The message of a kind, written `apps/v1/Deployment`.
+    pub(super) fn message(&self, kind: &str) -> Option<&Message> {
+        self.by_kind.get(kind).map(|index| &self.messages[*index])
+    }
+
+    /// The message of the schema inside a custom resource definition.
+    pub(super) fn schema(&self) -> &Message {
+        &self.messages[self.schema]
     }
 
     /// A message that a field refers to.
@@ -93,19 +119,29 @@ pub(super) fn builtin() -> &'static Table {
 }
 
 fn read(text: &'static str) -> Table {
-    let names = text.lines().filter(|line| !line.starts_with(' '));
-    let by_name: HashMap<&'static str, usize> = names.enumerate().map(|(index, name)| (name, index)).collect();
-    let mut messages: Vec<Message> = Vec::with_capacity(by_name.len());
+    let heads: Vec<&'static str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
+    let mut by_name: HashMap<&'static str, usize> = HashMap::with_capacity(heads.len());
+    let mut by_kind: HashMap<&'static str, usize> = HashMap::with_capacity(heads.len());
+    for (index, head) in heads.iter().enumerate() {
+        let mut words = head.split(' ');
+        by_name.insert(words.next().unwrap_or_default(), index);
+        by_kind.extend(words.map(|kind| (kind, index)));
+    }
+    let mut messages: Vec<Message> = Vec::with_capacity(heads.len());
     for line in text.lines() {
         match line.strip_prefix(' ') {
-            None => messages.push(Message { name: line, fields: Vec::new() }),
+            None => {
+                let name = line.split(' ').next().unwrap_or_default();
+                messages.push(Message { name, fields: Vec::new() });
+            }
             Some(line) => {
                 let message = messages.last_mut().expect("a message comes before its fields");
                 message.fields.push(field(line, &by_name));
             }
         }
     }
-    Table { messages, by_name }
+    let schema = *by_name.get(SCHEMA).expect("the table has the schema of custom resources");
+    Table { messages, by_kind, schema }
 }
 
 fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {
@@ -131,6 +167,9 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {
         "int-or-string" => Kind::IntOrString,
         "json" => Kind::Json,
         "strings" => Kind::Strings,
+        "schema-or-bool" => Kind::Schema(Instead::Bool),
+        "schema-or-list" => Kind::Schema(Instead::Schemas),
+        "schema-or-strings" => Kind::Schema(Instead::Strings),
         reference => {
             let index = reference.strip_prefix('&').and_then(|name| by_name.get(name));
             Kind::Message(*index.unwrap_or_else(|| panic!("unknown type {reference}")))
@@ -138,8 +177,9 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {
     };
     Field {
         number: number.parse().unwrap_or_else(|_| panic!("malformed line {line:?}")),
-        name: (name != "-").then(|| name.trim_end_matches('!')),
-        keeps_zero: name.ends_with('!'),
+        name: (name != "-").then(|| name.trim_end_matches(['*', '!'])),
+        is_optional: name.contains('*'),
+        keeps_zero: name.ends_with(['*', '!']),
         label,
         kind,
     }

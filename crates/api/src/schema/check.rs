@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::prune;
 use crate::description::{GroupVersionKind, Schema, Type, builtin};
 use crate::quantity::Quantity;
 
@@ -15,6 +16,8 @@ pub struct Findings {
     /// The first value of a wrong type, in the words of upstream's decoder:
     /// `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
     pub wrong_type: Option<String>,
+    /// Whether [`super::prune()`] would change something; false lets the caller leave that walk out.
+    pub to_prune: bool,
 }
 
 impl Findings {
@@ -30,7 +33,19 @@ impl Findings {
 ///
 /// `None` if there are no problems.
 pub fn strict_decoding_error(problems: &[String]) -> Option<String> {
-    (!problems.is_empty()).then(|| format!("strict decoding error: {}", problems.join(", ")))
+    if problems.is_empty() {
+        return None;
+    }
+    // What the YAML parser found is one error of several lines, and comes first.
+    let (lines, others): (Vec<&String>, Vec<&String>) =
+        problems.iter().partition(|problem| problem.starts_with("line "));
+    let mut texts: Vec<String> = Vec::with_capacity(others.len() + 1);
+    if !lines.is_empty() {
+        let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+        texts.push(format!("yaml: unmarshal errors:{lines}"));
+    }
+    texts.extend(others.into_iter().cloned());
+    Some(format!("strict decoding error: {}", texts.join(", ")))
 }
 
 /// Holds an object against the schema of `kind`. A kind without a known schema accepts everything.
@@ -86,14 +101,18 @@ impl Checker {
     /// `structure` is the name of the innermost object with known fields, as the messages want it.
     fn value(&mut self, value: &Value, schema: Schema<'_>, place: &Place<'_>, structure: &str) {
         match (schema.r#type(), value) {
-            (Type::Any, _) | (_, Value::Null) => {}
+            (_, Value::Null) => self.findings.to_prune = true,
+            (Type::Any | Type::Dynamic, _) => {}
             (Type::Struct(_), Value::Object(fields)) => {
-                let structure = schema.definition().map_or("", |definition| short_name(definition.name));
+                let structure = schema.definition().map_or("", |definition| short_name(&definition.name));
                 for (name, value) in fields {
                     let place = Place::Field(place, name);
                     match schema.field(name) {
                         Some(schema) => self.value(value, schema, &place, structure),
-                        None => self.findings.unknown.push(format!("unknown field \"{place}\"")),
+                        None => {
+                            self.findings.to_prune = true;
+                            self.findings.unknown.push(format!("unknown field \"{place}\""));
+                        }
                     }
                 }
             }
@@ -113,6 +132,7 @@ impl Checker {
                 if self.findings.wrong_type.is_none() {
                     self.findings.wrong_type = scalar_problem(r#type, value, schema, place, structure);
                 }
+                self.findings.to_prune |= !prune::is_canonical(r#type, value);
             }
         }
     }
@@ -180,7 +200,7 @@ fn short_name(definition: &str) -> &str {
 /// The name of a type in upstream's source.
 fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
     match r#type {
-        Type::Any => "interface {}".into(),
+        Type::Any | Type::Dynamic => "interface {}".into(),
         Type::String | Type::Time | Type::MicroTime => "string".into(),
         Type::Bytes => "[]uint8".into(),
         Type::Boolean => "bool".into(),
@@ -188,8 +208,8 @@ fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
         Type::Int64 => "int64".into(),
         Type::Number => "float64".into(),
         Type::Quantity => "resource.Quantity".into(),
-        Type::Struct(_) => {
-            let name = schema.definition().map_or("", |definition| definition.name);
+        Type::Struct(_) | Type::Builtin(_) => {
+            let name = schema.definition().map_or("", |definition| &*definition.name);
             let start = name.rmatch_indices('.').nth(1).map_or(0, |(index, _)| index + 1);
             name[start..].to_owned()
         }

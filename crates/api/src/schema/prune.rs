@@ -44,6 +44,17 @@ pub fn prune(value: &mut Value, schema: Schema<'_>) {
     }
 }
 
+/// Whether a value that is no object or list is in its one form already.
+pub(super) fn is_canonical(r#type: &Type, value: &Value) -> bool {
+    match (r#type, value) {
+        (Type::Quantity, Value::String(text)) => is_plainly_canonical(text),
+        (Type::Quantity, _) => false,
+        (Type::Time, Value::String(text)) => time::is_canonical(text),
+        (Type::MicroTime, Value::String(_)) => false,
+        _ => true,
+    }
+}
+
 fn prune_map(fields: &mut Map<String, Value>, schema: Schema<'_>) {
     let Some(values) = schema.values() else { return };
     for value in fields.values_mut() {
@@ -61,8 +72,8 @@ fn zero(r#type: &Type) -> Value {
         Type::Boolean => Value::Bool(false),
         Type::Int32 | Type::Int64 | Type::IntOrString | Type::Number => Value::from(0),
         Type::Quantity => Value::from("0"),
-        Type::Struct(_) | Type::Map(_) => Value::Object(Map::new()),
-        Type::Any | Type::Time | Type::MicroTime | Type::List(_) => Value::Null,
+        Type::Struct(_) | Type::Builtin(_) | Type::Map(_) => Value::Object(Map::new()),
+        Type::Any | Type::Dynamic | Type::Time | Type::MicroTime | Type::List(_) => Value::Null,
     }
 }
 

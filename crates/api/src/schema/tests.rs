@@ -114,6 +114,29 @@ fn prunes_to_one_form() {
     );
 }
 
+#[test]
+fn knows_when_there_is_nothing_to_prune() {
+    let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
+    let place = builtin().schema(kind).expect("known");
+    for (pod, expected) in [
+        (json!({"metadata": {"labels": {"a": "b"}, "creationTimestamp": "2026-01-01T01:00:00Z"}}), false),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "500m"}}}]}}), false),
+        (json!({"metadata": {"creationTimestamp": "2026-01-01T02:00:00+01:00"}}), true),
+        (json!({"metadata": {"creationTimestamp": null}}), true),
+        (json!({"metadata": {"labels": {"a": null}}}), true),
+        (json!({"metadata": {"managedFields": [{"fieldsV1": null}]}}), true),
+        (json!({"spec": {"foo": 1}}), true),
+        (json!({"spec": {"containers": [null]}}), true),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}]}}), true),
+        (json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1000m"}}}]}}), true),
+    ] {
+        assert_eq!(check_at(&pod, place).to_prune, expected, "{pod}");
+        let mut pruned = pod.clone();
+        prune(&mut pruned, place);
+        assert_eq!(pruned != pod, expected, "{pod}");
+    }
+}
+
 /// The published example of every served kind fits its schema and survives pruning.
 #[test]
 fn published_examples_have_no_findings() {
@@ -122,8 +145,8 @@ fn published_examples_have_no_findings() {
     assert!(folder.is_dir(), "PORTOLAN_KUBERNETES_FIXTURES is not a folder: {}", folder.display());
     // Groups that are not part of the published examples.
     let others = ["apiextensions.k8s.io", "apiregistration.k8s.io", "registry.portolan.dev"];
-    for resource in builtin().resources().filter(|resource| !others.contains(&resource.group)) {
-        let group = if resource.group.is_empty() { "core" } else { resource.group };
+    for resource in builtin().resources().filter(|resource| !others.contains(&&*resource.group)) {
+        let group = if resource.group.is_empty() { "core" } else { &*resource.group };
         let file = folder.join(format!("{group}.{}.{}.json", resource.version, resource.kind));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut value: Value = serde_json::from_str(&text).expect("the example is JSON");
@@ -132,4 +155,30 @@ fn published_examples_have_no_findings() {
         prune(&mut value, builtin().schema(resource.group_version_kind()).expect("known"));
         assert_eq!(value, original, "{}", file.display());
     }
+}
+
+#[test]
+fn problems_of_a_body_come_in_its_order() {
+    let schema =
+        builtin().schema(GroupVersionKind { group: "apps", version: "v1", kind: "Deployment" }).expect("known");
+    let body = br#"{"unknown1": "val", "unknownDupe": 1, "unknownDupe": 2, "spec": {"paused": true, "paused": false,
+        "template": {"metadata": {"labels": {"a": "b", "a": "c"}, "labelz": {}}, "spec": {"containers": [
+            {"name": "a", "unknownNested": {"name": 1, "name": 2}, "imagePullPolicy": "x", "imagePullPolicy": "y"}]}}},
+        "apiVersion": "apps/v1", "apiVersion": "apps/v1"}"#;
+    let expected = [
+        r#"unknown field "unknown1""#,
+        r#"unknown field "unknownDupe""#,
+        r#"duplicate field "spec.paused""#,
+        r#"duplicate field "spec.template.metadata.labels.a""#,
+        r#"unknown field "spec.template.metadata.labelz""#,
+        r#"unknown field "spec.template.spec.containers[0].unknownNested""#,
+        r#"duplicate field "spec.template.spec.containers[0].imagePullPolicy""#,
+        r#"duplicate field "apiVersion""#,
+    ];
+    assert_eq!(strict_problems(body, schema), expected);
+    assert_eq!(strict_problems(b"{\"spec\": [", schema), [""; 0]);
+    let error = strict_decoding_error(&["unknown field \"a\"".into(), "line 3: key \"b\" already set in map".into()]);
+    let expected =
+        "strict decoding error: yaml: unmarshal errors:\n  line 3: key \"b\" already set in map, unknown field \"a\"";
+    assert_eq!(error.as_deref(), Some(expected));
 }

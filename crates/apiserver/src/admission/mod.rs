@@ -1,29 +1,18 @@
 //! Decisions about a write that need more than the object itself.
+//!
+//! Two steps, as upstream: [`mutate`] may change the object and runs before its checks, [`validate`] only says
+//! yes or no and sees what will be written. Within a step the order is that of [`chain`]: what is built in,
+//! then policies, then webhooks. Every write comes by here, whatever dialect of patch brought it.
 
-mod namespace;
-mod node;
-mod pod;
+mod attributes;
+mod chain;
+mod plugins;
+pub(crate) mod policy;
+mod quota;
+mod state;
+mod webhook;
 
-use serde_json::Value;
-
-use crate::endpoint::Call;
-use crate::status::Status;
-
-/// Looks at, and completes, an object that is to be created.
-pub(crate) async fn create(call: &Call<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
-    namespace::must_accept(call, object).await?;
-    if call.resource.group.is_empty() && call.resource.name == "pods" {
-        pod::complete(call, object, warnings).await?;
-    }
-    node::check(call, object, None)
-}
-
-/// Looks at an object that is to be changed.
-pub(crate) async fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-    node::check(call, new, Some(old))
-}
-
-/// Looks at an object that is to be deleted.
-pub(crate) fn delete(call: &Call<'_>, object: &Value) -> Result<(), Status> {
-    node::check(call, object, Some(object))
-}
+pub(crate) use attributes::{Attributes, Operation};
+pub(crate) use chain::{mutate, validate};
+pub(crate) use quota::Charge;
+pub(crate) use state::Admission;

@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+mod upstream;
+
 /// User of the controllers, the garbage collector included.
 pub const CONTROLLERS: &str = "system:portolan:controllers";
 /// User of the service registry.
@@ -26,11 +28,16 @@ pub(crate) const API: &str = "rbac.authorization.k8s.io";
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     Resources { groups: &'static str, resources: &'static str, verbs: &'static str },
+    Named { groups: &'static str, resources: &'static str, names: &'static str, verbs: &'static str },
     Paths { paths: &'static str, verbs: &'static str },
 }
 
 const fn allow(groups: &'static str, resources: &'static str, verbs: &'static str) -> Rule {
     Rule::Resources { groups, resources, verbs }
+}
+
+const fn named(groups: &'static str, resources: &'static str, names: &'static str, verbs: &'static str) -> Rule {
+    Rule::Named { groups, resources, names, verbs }
 }
 
 const READ: &str = "get list watch";
@@ -175,6 +182,9 @@ const ROLES: &[(&str, &[Rule])] = &[
         &[
             // Garbage collection and the end of a namespace reach every kind.
             allow("*", "*", "delete deletecollection get list patch update watch"),
+            // Roles are put together from others whatever these allow.
+            allow(API, "clusterroles", "escalate"),
+            allow("certificates.k8s.io", "signers", "approve sign"),
             allow(
                 "-",
                 "configmaps endpoints events namespaces persistentvolumeclaims persistentvolumes pods pods/binding pods/eviction replicationcontrollers secrets serviceaccounts serviceaccounts/token",
@@ -195,6 +205,9 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "endpoints namespaces nodes pods services", READ),
             allow("- events.k8s.io", "events", "create patch update"),
             allow("discovery.k8s.io", "endpointslices", READ),
+            // Whoever registers from another machine is judged by the cluster's rules.
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
             allow(
                 "registry.portolan.dev",
                 "externalnodes externalnodes/status serviceinstances serviceinstances/status",
@@ -203,6 +216,9 @@ const ROLES: &[(&str, &[Rule])] = &[
         ],
     ),
 ];
+
+const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
+const SELF_NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
 
 /// Bindings of a cluster role: name, role, kind of subject, subjects.
 const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
@@ -216,6 +232,9 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
     ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
     (CONTROLLERS, CONTROLLERS, "User", &[CONTROLLERS]),
     (REGISTRY, REGISTRY, "User", &[REGISTRY]),
+    ("portolan:node-bootstrapper", "system:node-bootstrapper", "Group", &["system:bootstrappers"]),
+    ("portolan:approve-nodes", NODE_CLIENT, "Group", &["system:bootstrappers"]),
+    ("portolan:renew-nodes", SELF_NODE_CLIENT, "Group", &[NODES]),
     ("system:public-info-viewer", "system:public-info-viewer", "Group", &[AUTHENTICATED, UNAUTHENTICATED]),
     (
         "system:service-account-issuer-discovery",
@@ -225,9 +244,11 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
     ),
 ];
 
-/// Roles made of others: name, and the parts in the order in which they include each other.
-const AGGREGATED: &[(&str, &[&str])] =
-    &[("admin", &["admin", "edit", "view"]), ("edit", &["edit", "view"]), ("view", &["view"])];
+/// A role that is made of others: its name, the larger one that it is a part of, its rules.
+type Aggregated = (&'static str, Option<&'static str>, &'static [&'static [Rule]]);
+
+const AGGREGATED: &[Aggregated] =
+    &[("admin", None, &[EDIT, VIEW, ADMIN]), ("edit", Some("admin"), &[EDIT, VIEW]), ("view", Some("edit"), &[VIEW])];
 
 /// All bootstrap objects, complete and in the order of creation: ClusterRoles, then
 /// ClusterRoleBindings.
@@ -237,36 +258,34 @@ const AGGREGATED: &[(&str, &[&str])] =
 /// that exist lack.
 pub fn objects() -> Vec<Value> {
     let mut objects = Vec::with_capacity(ROLES.len() + BINDINGS.len() + AGGREGATED.len());
-    for (name, rules) in ROLES {
+    for (name, rules) in ROLES.iter().chain(upstream::ROLES) {
         let mut role = object("ClusterRole", name);
         role["rules"] = rules.iter().map(rule).collect();
         if let Some(target) = name.strip_prefix("system:aggregate-to-") {
-            // An aggregating role takes in whatever carries its label; so does the next larger one.
+            // An aggregating role takes in whatever carries its label.
             role["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{target}")] = "true".into();
         }
         objects.push(role);
     }
-    for (name, parts) in AGGREGATED {
+    for (name, larger, parts) in AGGREGATED {
         let mut role = object("ClusterRole", name);
-        let label =
-            |part: &str| json!({"matchLabels": {format!("rbac.authorization.k8s.io/aggregate-to-{part}"): "true"}});
-        role["aggregationRule"] =
-            json!({"clusterRoleSelectors": parts.iter().map(|part| label(part)).collect::<Vec<_>>()});
-        let rules = |part: &str| match part {
-            "admin" => ADMIN,
-            "edit" => EDIT,
-            _ => VIEW,
-        };
-        role["rules"] = parts.iter().flat_map(|part| rules(part)).map(rule).collect();
+        let label = |part: &str| format!("rbac.authorization.k8s.io/aggregate-to-{part}");
+        role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label(name): "true"}}]});
+        if let Some(larger) = larger {
+            role["metadata"]["labels"][label(larger)] = "true".into();
+        }
+        // In the order in which the controller puts parts together, so that it finds nothing to do.
+        role["rules"] = parts.iter().flat_map(|rules| rules.iter()).map(rule).collect();
         objects.push(role);
     }
-    for (name, role, kind, subjects) in BINDINGS {
+    for (name, role, kind, subjects) in BINDINGS.iter().chain(upstream::BINDINGS) {
         let mut binding = object("ClusterRoleBinding", name);
         binding["roleRef"] = json!({"apiGroup": API, "kind": "ClusterRole", "name": role});
         binding["subjects"] =
             subjects.iter().map(|subject| json!({"apiGroup": API, "kind": kind, "name": subject})).collect();
         objects.push(binding);
     }
+    objects.extend(upstream::in_namespaces());
     objects
 }
 
@@ -289,6 +308,10 @@ fn rule(rule: &Rule) -> Value {
         Rule::Resources { groups, resources, verbs } => {
             json!({"apiGroups": words(groups), "resources": words(resources), "verbs": words(verbs)})
         }
+        Rule::Named { groups, resources, names, verbs } => json!({
+            "apiGroups": words(groups), "resources": words(resources), "resourceNames": words(names),
+            "verbs": words(verbs),
+        }),
         Rule::Paths { paths, verbs } => json!({"nonResourceURLs": words(paths), "verbs": words(verbs)}),
     }
 }

@@ -23,13 +23,13 @@ const BUFFER: usize = 4096;
 const DELIVERY: Duration = Duration::from_secs(1);
 
 /// What is made of the objects.
-pub(super) trait View: Default + Send + Sync {
+pub(crate) trait View: Default + Send + Sync {
     /// Takes over one version of one object.
     fn take(&mut self, entry: &Entry, kind: EventKind);
 }
 
 /// A view of all objects below a prefix.
-pub(super) struct Followed<V> {
+pub(crate) struct Followed<V> {
     store: Arc<dyn Store>,
     prefix: &'static str,
     following: Mutex<Option<Following>>,
@@ -45,21 +45,21 @@ struct Following {
 }
 
 impl<V: View> Followed<V> {
-    pub(super) fn new(store: Arc<dyn Store>, prefix: &'static str) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, prefix: &'static str) -> Self {
         Self { store, prefix, following: Mutex::new(None), view: RwLock::default(), written: AtomicU64::new(0) }
     }
 
     /// Says that one of the objects was written at `revision`.
-    pub(super) fn expect(&self, revision: Revision) {
+    pub(crate) fn expect(&self, revision: Revision) {
         self.written.fetch_max(revision.0, Ordering::AcqRel);
     }
 
-    pub(super) fn view(&self) -> RwLockReadGuard<'_, V> {
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, V> {
         self.view.read()
     }
 
     /// Takes over everything that was written before now.
-    pub(super) async fn refresh(&self) -> Result<(), Status> {
+    pub(crate) async fn refresh(&self) -> Result<(), Status> {
         let mut following = self.following.lock().await;
         loop {
             let Some(running) = following.as_mut() else {
@@ -83,7 +83,7 @@ impl<V: View> Followed<V> {
 
     /// Takes over what has been delivered, without waiting, so that it does not pile up between two
     /// questions. Does nothing before the first question.
-    pub(super) fn drain(&self) {
+    pub(crate) fn drain(&self) {
         let Ok(mut following) = self.following.try_lock() else { return };
         while let Some(running) = following.as_mut() {
             let Some(next) = running.watch.next().now_or_never() else { return };

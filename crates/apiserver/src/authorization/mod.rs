@@ -1,11 +1,13 @@
 //! Who may do what.
 
 pub mod bootstrap;
-mod followed;
+pub(crate) mod escalation;
+pub(crate) mod followed;
 mod node;
 mod rbac;
 mod reach;
 mod rules;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -15,7 +17,9 @@ use portolan_store::Store;
 pub(crate) use node::name as node_of;
 pub(crate) use rbac::Authorizer;
 pub(crate) use rules::Rule;
+pub use webhook::{AccessWebhook, OnFailure};
 
+use crate::outgoing::Unusable;
 use crate::request::Info;
 use crate::server::Server;
 use crate::status::Status;
@@ -34,11 +38,78 @@ pub(crate) enum Action<'a> {
     },
 }
 
+/// One way to decide, in the order of `--authorization-mode`.
+#[derive(Debug, Clone)]
+pub enum Mode {
+    /// Everything is allowed.
+    AlwaysAllow,
+    /// Nothing is allowed, but to administrators.
+    AlwaysDeny,
+    /// Nodes may do what their pods need.
+    Node,
+    /// Roles and bindings.
+    Rbac,
+    /// Another service decides.
+    Webhook(AccessWebhook),
+}
+
+/// How it is decided who may do what.
+#[derive(Debug, Clone)]
+pub struct Authorization {
+    /// The ways, asked one after the other until one decides.
+    pub modes: Vec<Mode>,
+}
+
+impl Default for Authorization {
+    fn default() -> Self {
+        Self { modes: vec![Mode::Node, Mode::Rbac] }
+    }
+}
+
+/// A way to decide, set up.
+#[derive(Debug)]
+enum Way {
+    AlwaysAllow,
+    AlwaysDeny,
+    Node,
+    Rbac,
+    Webhook(Box<webhook::AccessReviewer>),
+}
+
+/// All ways, in order.
+#[derive(Debug)]
+pub(crate) struct Ways(Vec<Way>);
+
+impl Ways {
+    pub(crate) fn new(settings: Authorization) -> Result<Self, Unusable> {
+        let ways = settings.modes.into_iter().map(|mode| {
+            Ok(match mode {
+                Mode::AlwaysAllow => Way::AlwaysAllow,
+                Mode::AlwaysDeny => Way::AlwaysDeny,
+                Mode::Node => Way::Node,
+                Mode::Rbac => Way::Rbac,
+                Mode::Webhook(settings) => Way::Webhook(Box::new(webhook::AccessReviewer::new(settings)?)),
+            })
+        });
+        ways.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether somebody decides who cannot list what he allows.
+    pub(crate) fn decide_more_than_roles(&self) -> bool {
+        self.0.iter().any(|way| matches!(way, Way::Webhook(_)))
+    }
+}
+
 /// Refuses what the user may not do with a resource.
-pub(crate) fn authorize(server: &Server, user: &User, info: &Info) -> Result<(), Status> {
-    let decision = decide(server, user, Action::Resource(info));
-    if decision.is_allowed() {
-        return Ok(());
+pub(crate) async fn authorize(server: &Server, user: &User, info: &Info) -> Result<(), Status> {
+    permitted(server, user, info).await.map(drop)
+}
+
+/// The same, with the reason why it is allowed.
+pub(crate) async fn permitted(server: &Server, user: &User, info: &Info) -> Result<String, Status> {
+    let decision = decide(server, user, Action::Resource(info)).await;
+    if let Decision::Allowed(reason) = decision {
+        return Ok(reason);
     }
     let resource = if info.subresource.is_empty() {
         info.resource.clone()
@@ -51,20 +122,22 @@ pub(crate) fn authorize(server: &Server, user: &User, info: &Info) -> Result<(),
     };
     let mut why = format!(
         "User \"{}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
-        user.name, info.verb, info.group
+        user.name,
+        info.authorized_verb(),
+        info.group
     );
     if !decision.reason().is_empty() {
         why = format!("{why}: {}", decision.reason());
     }
-    Err(Status::forbidden(&info.target(), &info.name, &why))
+    Err(Status::forbidden(&info.target(), info.authorized_name(), &why))
 }
 
 /// Refuses a path that the user may not see.
-pub(crate) fn authorize_path(server: &Server, user: &User, verb: &str, path: &str) -> Result<(), Status> {
-    if decide(server, user, Action::Path { verb, path }).is_allowed() {
-        return Ok(());
+pub(crate) async fn authorize_path(server: &Server, user: &User, verb: &str, path: &str) -> Result<String, Status> {
+    match decide(server, user, Action::Path { verb, path }).await {
+        Decision::Allowed(reason) => Ok(reason),
+        decision => Err(Status::forbidden_path(&user.name, verb, path, decision.reason())),
     }
-    Err(Status::forbidden_path(&user.name, verb, path))
 }
 
 /// The outcome of a check, with its reason.
@@ -72,6 +145,8 @@ pub(crate) fn authorize_path(server: &Server, user: &User, verb: &str, path: &st
 pub(crate) enum Decision {
     /// Allowed, because of this.
     Allowed(String),
+    /// Refused, whatever others say.
+    Denied(String),
     /// Nobody allows it, perhaps with a reason.
     NoOpinion(String),
 }
@@ -83,25 +158,71 @@ impl Decision {
 
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Allowed(reason) | Self::NoOpinion(reason) => reason,
+            Self::Allowed(reason) | Self::Denied(reason) | Self::NoOpinion(reason) => reason,
         }
     }
 }
 
 /// Whether a user may do something.
-pub(crate) fn decide(server: &Server, user: &User, action: Action<'_>) -> Decision {
-    if user.is_in("system:masters") {
-        return Decision::Allowed(String::new());
+pub(crate) async fn decide(server: &Server, user: &User, action: Action<'_>) -> Decision {
+    let mut reasons = match first_decision(server, user, action) {
+        Ok(decision) => return decision,
+        Err(Undecided { reasons, asked }) if asked == server.ways.0.len() => return no_opinion(reasons),
+        Err(Undecided { reasons, .. }) => reasons,
+    };
+    // A webhook stands among the ways: everything from it on may have to wait.
+    let webhook = server.ways.0.iter().position(|way| matches!(way, Way::Webhook(_))).unwrap_or_default();
+    for way in &server.ways.0[webhook..] {
+        let decision = match way {
+            Way::Webhook(webhook) => webhook.decide(user, action, server.config.clock.now()).await,
+            way => decided_by(way, server, user, action),
+        };
+        match decision {
+            Decision::NoOpinion(reason) => reasons.push(reason),
+            decision => return decision,
+        }
     }
-    let mut as_node = Decision::NoOpinion(String::new());
-    if let Action::Resource(info) = action {
-        as_node = node::decide(&server.authorizer, user, info);
+    no_opinion(reasons)
+}
+
+/// The same without those who would have to be asked over the network: they have no opinion.
+pub(crate) fn decide_now(server: &Server, user: &User, action: Action<'_>) -> Decision {
+    first_decision(server, user, action).unwrap_or_else(|undecided| no_opinion(undecided.reasons))
+}
+
+/// Nobody before the first webhook decided.
+struct Undecided {
+    reasons: Vec<String>,
+    asked: usize,
+}
+
+fn first_decision(server: &Server, user: &User, action: Action<'_>) -> Result<Decision, Undecided> {
+    if user.is_in(bootstrap::MASTERS) {
+        return Ok(Decision::Allowed(String::new()));
     }
-    if as_node.is_allowed() {
-        return as_node;
+    let mut undecided = Undecided { reasons: Vec::new(), asked: 0 };
+    for way in server.ways.0.iter().take_while(|way| !matches!(way, Way::Webhook(_))) {
+        undecided.asked += 1;
+        match decided_by(way, server, user, action) {
+            Decision::NoOpinion(reason) => undecided.reasons.push(reason),
+            decision => return Ok(decision),
+        }
     }
-    let decision = server.authorizer.decide(user, action);
-    if decision.is_allowed() { decision } else { as_node }
+    Err(undecided)
+}
+
+fn decided_by(way: &Way, server: &Server, user: &User, action: Action<'_>) -> Decision {
+    match (way, action) {
+        (Way::Node, Action::Resource(info)) => node::decide(&server.authorizer, user, info),
+        (Way::Rbac, _) => server.authorizer.decide(user, action),
+        (Way::AlwaysAllow, _) => Decision::Allowed(String::new()),
+        _ => Decision::NoOpinion(String::new()),
+    }
+}
+
+fn no_opinion(mut reasons: Vec<String>) -> Decision {
+    reasons.retain(|reason| !reason.is_empty());
+    Decision::NoOpinion(reasons.join("\n"))
 }
 
 impl Authorizer {

@@ -1,7 +1,7 @@
 //! What a node agent may do: read what its pods need, and write what is its own.
 //!
-//! Secrets, ConfigMaps and service accounts are read one by one, and only those that a pod of the node
-//! refers to; tokens are made only for service accounts of its pods. Writing the node object and pod
+//! Secrets, ConfigMaps and service accounts are read one by one (or listed and watched with their
+//! name as field selector), and only those that a pod of the node refers to; tokens are made only for service accounts of its pods. Writing the node object and pod
 //! status is limited by [`crate::admission`].
 
 use portolan_identity::User;
@@ -66,7 +66,7 @@ pub(super) fn decide(authorizer: &Authorizer, user: &User, info: &Info) -> Decis
     if let Some(kind) = Kind::of_resource(&info.resource).filter(|_| info.group.is_empty()) {
         let wanted = match (kind, info.subresource.as_str()) {
             (Kind::ServiceAccount, "token") => info.verb == "create",
-            (_, "") => info.verb == "get",
+            (_, "") => matches!(info.verb, "get" | "list" | "watch") && !info.authorized_name().is_empty(),
             _ => false,
         };
         if !wanted {
@@ -75,7 +75,7 @@ pub(super) fn decide(authorizer: &Authorizer, user: &User, info: &Info) -> Decis
                 _ => "can only read named object of this type".to_owned(),
             });
         }
-        if authorizer.needs(node, kind, &info.namespace, &info.name) {
+        if authorizer.needs(node, kind, &info.namespace, info.authorized_name()) {
             return allowed();
         }
         return no(format!("no relationship found between node '{node}' and this object"));

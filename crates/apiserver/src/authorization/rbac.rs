@@ -117,6 +117,12 @@ impl Authorizer {
         decision
     }
 
+    /// The rules of a role that a binding in `namespace` names; `None` if there is no such role.
+    pub(super) fn rules_of(&self, kind: &str, name: &str, namespace: &str) -> Option<Vec<Rule>> {
+        let place = if kind == "Role" { namespace } else { "" };
+        self.policy.view().roles.get(&(place.to_owned(), name.to_owned())).cloned()
+    }
+
     /// All rules that hold for a user in a namespace.
     pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<Rule> {
         let mut rules = Vec::new();

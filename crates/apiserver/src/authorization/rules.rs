@@ -21,10 +21,11 @@ impl Rule {
     pub(crate) fn covers(&self, action: Action<'_>) -> bool {
         match action {
             Action::Resource(info) => {
-                has(&self.verbs, info.verb)
+                has(&self.verbs, info.authorized_verb())
                     && has(&self.api_groups, &info.group)
                     && self.resources.iter().any(|pattern| names(pattern, &info.resource, &info.subresource))
-                    && (self.resource_names.is_empty() || self.resource_names.contains(&info.name))
+                    && (self.resource_names.is_empty()
+                        || self.resource_names.iter().any(|name| name == info.authorized_name()))
             }
             Action::Path { verb, path } => {
                 has(&self.verbs, verb) && self.non_resource_urls.iter().any(|pattern| covers_path(pattern, path))

@@ -1,12 +1,12 @@
-//! OpenAPI documents. They are large and never change while the process runs: each is encoded at
-//! its first request and kept.
+//! OpenAPI documents. They are large: each is encoded at its first request and kept for as long as what it
+//! describes stays.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use parking_lot::Mutex;
+use portolan_api::description::Description;
 use portolan_api::openapi;
 
 use super::{tagged, tagged_bytes};
@@ -15,41 +15,51 @@ use crate::request::Query;
 use crate::respond;
 
 /// Answers a path below `/openapi`, given by its segments; `None` if there is no such document.
-pub(super) fn serve(segments: &[&str], query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {
+pub(super) fn serve(
+    description: &Arc<Description>,
+    segments: &[&str],
+    query: &Query,
+    headers: &HeaderMap,
+) -> Option<Response<Body>> {
     match segments {
-        ["v2"] => Some(v2(headers)),
-        ["v3"] => Some(tagged(headers, respond::JSON, &openapi::v3_index())),
-        ["v3", name @ ..] => v3(&name.join("/"), query, headers),
+        ["v2"] => Some(v2(description, headers)),
+        ["v3"] => Some(tagged(headers, respond::JSON, &openapi::v3_index(description))),
+        ["v3", name @ ..] => v3(description, &name.join("/"), query, headers),
         _ => None,
     }
 }
 
-/// kubectl asks for the binary form only, client-go for either.
-fn v2(headers: &HeaderMap) -> Response<Body> {
-    static JSON: OnceLock<Bytes> = OnceLock::new();
-    static BINARY: OnceLock<Bytes> = OnceLock::new();
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accepted.contains("proto-openapi.spec.v2") {
-        let bytes = BINARY.get_or_init(|| openapi::v2_protobuf().into()).clone();
-        return tagged_bytes(headers, openapi::V2_PROTOBUF_CONTENT_TYPE, bytes);
-    }
-    let bytes = JSON.get_or_init(|| openapi::v2().to_string().into()).clone();
-    tagged_bytes(headers, respond::JSON, bytes)
+/// The two forms of the one document of version 2, of the description that was asked for last.
+struct Kept {
+    of: Weak<Description>,
+    json: Option<Bytes>,
+    binary: Option<Bytes>,
 }
 
-fn v3(name: &str, query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {
-    static DOCUMENTS: Mutex<Option<HashMap<String, Bytes>>> = Mutex::new(None);
-    let kept = DOCUMENTS.lock().get_or_insert_default().get(name).cloned();
-    let bytes = match kept {
-        Some(bytes) => bytes,
-        None => {
-            let bytes = Bytes::from(openapi::v3(name)?.to_string());
-            DOCUMENTS.lock().get_or_insert_default().insert(name.to_owned(), bytes.clone());
-            bytes
-        }
+/// kubectl asks for the binary form only, client-go for either.
+fn v2(description: &Arc<Description>, headers: &HeaderMap) -> Response<Body> {
+    static KEPT: Mutex<Kept> = Mutex::new(Kept { of: Weak::new(), json: None, binary: None });
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_binary = accepted.contains("proto-openapi.spec.v2");
+    let mut kept = KEPT.lock();
+    if kept.of.as_ptr() != Arc::as_ptr(description) {
+        // The weak reference keeps the address from being given to another one.
+        *kept = Kept { of: Arc::downgrade(description), json: None, binary: None };
+    }
+    let bytes = if is_binary {
+        kept.binary.get_or_insert_with(|| openapi::v2_protobuf(description).into()).clone()
+    } else {
+        kept.json.get_or_insert_with(|| openapi::v2(description).to_string().into()).clone()
     };
-    let mut response = tagged_bytes(headers, respond::JSON, bytes);
-    if query.get("hash") == openapi::hash() {
+    drop(kept);
+    tagged_bytes(headers, if is_binary { openapi::V2_PROTOBUF_CONTENT_TYPE } else { respond::JSON }, bytes)
+}
+
+fn v3(description: &Description, name: &str, query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {
+    let version = openapi::v3_version(description, name)?;
+    let document = openapi::v3(version);
+    let mut response = tagged_bytes(headers, respond::JSON, document);
+    if query.get("hash") == openapi::hash_of(version) {
         // The URL names this very content: it may be kept for ever.
         let immutable = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers_mut().insert(header::CACHE_CONTROL, immutable);

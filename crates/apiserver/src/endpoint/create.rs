@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::metadata;
 use super::write::{Moved, Written};
 use super::{Call, Input};
-use crate::admission;
+use crate::admission::{self, Attributes};
+use crate::authorization::escalation;
 use crate::body::Body;
 use crate::status::Status;
 use crate::{respond, storage};
@@ -57,6 +58,7 @@ impl Call<'_> {
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
+        self.check_definition()?;
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
@@ -65,20 +67,26 @@ impl Call<'_> {
             Owner::Unrecorded => self.track_new(&mut object)?,
             Owner::Recorded => None,
         };
-        admission::create(self, &mut object, warnings).await?;
+        self.record_requester(&mut object);
+        let mut attributes = Attributes::create(self, object, dry_run);
+        admission::mutate(&mut attributes).await?;
         let context = self.context();
-        self.strategy.prepare_for_create(&mut object, &context);
-        let reservation = self.reserve(&mut object, None)?;
-        self.validate_new(&object, &context)?;
-        warnings.extend(self.strategy.warnings(&object));
-        let stored = storage::encode_managed(&object, managers.as_deref())?;
+        self.strategy.prepare_for_create(&mut attributes.new, &context);
+        self.settle_definition(&mut attributes.new);
+        let reservation = self.reserve(&mut attributes.new, None)?;
+        self.validate_new(&attributes.new, &context)?;
+        escalation::check(self, &attributes.new, None).await?;
+        admission::validate(&mut attributes).await?;
+        warnings.extend(self.strategy.warnings(&attributes.new));
+        warnings.append(&mut attributes.warnings);
+        let stored = storage::encode_managed(&attributes.new, managers.as_deref())?;
         if dry_run {
             return match self.find(&name).await? {
                 Some(_) => Err(Status::already_exists(&self.target(), &name)),
                 None => Ok(Written { stored, revision: Revision(0) }),
             };
         }
-        match self.put(&name, stored.clone(), Revision(0)).await? {
+        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take()).await? {
             Ok(revision) => {
                 reservation.keep();
                 Ok(Written { stored, revision })

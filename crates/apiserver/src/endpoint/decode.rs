@@ -2,8 +2,8 @@
 
 use http::header;
 use portolan_api::decode::{self, Decoded, Limits};
-use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::{protobuf, schema};
+use portolan_api::description::GroupVersionKind;
+use portolan_api::{custom, protobuf, schema};
 use serde_json::Value;
 
 use super::Call;
@@ -21,7 +21,7 @@ pub(crate) struct Input {
 
 /// What happens to fields that the schema does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldValidation {
+pub(super) enum FieldValidation {
     Ignore,
     Warn,
     Strict,
@@ -31,24 +31,30 @@ impl Call<'_> {
     /// Media type of the request's body, without parameters.
     pub(crate) fn content_type(&self) -> &str {
         let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim()
+        match value.split(';').next().unwrap_or_default().trim() {
+            // Parameters of nothing: no type that is known, and not the absence of one.
+            "" => value.trim(),
+            media_type => media_type,
+        }
     }
 
     /// Reads the object that a create or update brings.
     pub(crate) async fn input(&self, body: Body) -> Result<Input, Status> {
         let kind = self.body_kind();
-        let decoded = self.decoded(&body::read(body).await?, kind)?;
+        let bytes = body::read(body).await?;
+        let decoded = self.decoded(&bytes, kind)?;
         let mut object = decoded.value;
         expect_kind(&mut object, kind)?;
-        let warnings = self.check(&mut object, kind, decoded.duplicates)?;
+        let is_json = matches!(self.content_type(), "" | "application/json");
+        let warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
         Ok(Input { object, warnings })
     }
 
     /// Reads a body in the form that its type says. It should hold an object of the kind `expected`.
     pub(crate) fn decoded(&self, bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
         match self.content_type() {
-            "" | "application/json" => parse(bytes, false),
-            "application/yaml" => parse(bytes, true),
+            "" | "application/json" => parse_as(bytes, false, expected),
+            "application/yaml" => parse_as(bytes, true, expected),
             protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
             other => {
                 let supported = if protobuf::knows(expected) { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
@@ -64,14 +70,30 @@ impl Call<'_> {
         kind: GroupVersionKind<'_>,
         duplicates: Vec<String>,
     ) -> Result<Vec<String>, Status> {
+        self.check_body(object, kind, duplicates, None)
+    }
+
+    /// The same. Problems of a body in JSON are told in its order.
+    fn check_body(
+        &self,
+        object: &mut Value,
+        kind: GroupVersionKind<'_>,
+        duplicates: Vec<String>,
+        json: Option<&[u8]>,
+    ) -> Result<Vec<String>, Status> {
         let validation = self.field_validation()?;
-        let Some(place) = builtin().schema(kind) else { return Ok(Vec::new()) };
-        let findings = schema::check_at(object, place);
+        let Some(findings) = self.findings(object, kind) else { return Ok(Vec::new()) };
         if let Some(refusal) = findings.refusal(kind) {
             return Err(Status::bad_request(refusal));
         }
-        let mut problems = findings.unknown;
-        problems.extend(duplicates);
+        let to_prune = findings.to_prune;
+        let mut problems = duplicates;
+        problems.extend(findings.unknown);
+        // What a user defined is read in two steps upstream too: duplicates come first.
+        let is_custom = self.resource.custom.is_some() && kind == self.kind();
+        if let (false, Some(json), Some(place)) = (problems.is_empty() || is_custom, json, self.schema_of(kind)) {
+            problems = schema::strict_problems(json, place);
+        }
         if validation == FieldValidation::Strict
             && let Some(text) = schema::strict_decoding_error(&problems)
         {
@@ -79,11 +101,35 @@ impl Call<'_> {
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
-        schema::prune(object, place);
+        if to_prune {
+            self.prune(object, kind);
+        }
         Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
     }
 
-    fn field_validation(&self) -> Result<FieldValidation, Status> {
+    /// What an object has that its kind lacks, and values of a wrong type. `None` if its kind has no schema.
+    ///
+    /// An object that a user defined is pruned for this; its values are held against its schema later, when
+    /// defaults are in place.
+    pub(super) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
+        match self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
+            Some(version) => {
+                let unknown = custom::prune(object, version.root());
+                let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
+                Some(schema::Findings { unknown, wrong_type: None, to_prune: false })
+            }
+            None => self.schema_of(kind).map(|place| schema::check_at(object, place)),
+        }
+    }
+
+    /// Drops what [`Call::findings`] found unknown, and gives values their one form.
+    pub(super) fn prune(&self, object: &mut Value, kind: GroupVersionKind<'_>) {
+        if self.resource.custom.is_none() || kind != self.kind() {
+            self.schema_of(kind).into_iter().for_each(|place| schema::prune(object, place));
+        }
+    }
+
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
         match self.query.get("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),
@@ -101,25 +147,85 @@ impl Call<'_> {
 
 /// Parses bytes as JSON or YAML.
 pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
-    let limits = Limits::default();
-    let decoded = if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) };
-    decoded.map_err(|error| match error {
+    parsed(bytes, yaml).map_err(|error| match error {
         decode::Error::TooLarge { limit } => Status::too_large(limit),
-        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+        error @ decode::Error::Json(_) => Status::bad_request(format!("error decoding patch: {error}")),
+        error @ decode::Error::Yaml(_) => Status::bad_request(format!("error decoding YAML: {error}")),
     })
+}
+
+/// Parses bytes that should be an object of this kind.
+fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
+    let decoded = parsed(bytes, yaml).map_err(|error| match error {
+        decode::Error::TooLarge { limit } => Status::too_large(limit),
+        error @ decode::Error::Json(_) => {
+            unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {error}"))
+        }
+        error @ decode::Error::Yaml(_) => unrecognized(bytes, expected, &error.to_string()),
+    })?;
+    match kind_problem(&decoded.value) {
+        None => Ok(decoded),
+        Some(problem) => {
+            Err(unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {problem}")))
+        }
+    }
+}
+
+/// Why nobody can tell what kind an object is of.
+fn kind_problem(value: &Value) -> Option<String> {
+    const STRUCT: &str =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let found = |value: &Value| match value {
+        Value::Null | Value::String(_) => None,
+        Value::Bool(_) => Some("bool"),
+        Value::Number(_) => Some("number"),
+        Value::Array(_) => Some("array"),
+        Value::Object(_) => Some("object"),
+    };
+    let Value::Object(fields) = value else {
+        let found = if value.is_string() { Some("string") } else { found(value) }?;
+        return Some(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
+    };
+    ["apiVersion", "kind"].into_iter().find_map(|name| {
+        let found = fields.get(name).and_then(found)?;
+        Some(format!("json: cannot unmarshal {found} into Go struct field .{name} of type string"))
+    })
+}
+
+fn parsed(bytes: &[u8], yaml: bool) -> Result<Decoded, decode::Error> {
+    let limits = Limits::default();
+    if yaml { decode::yaml(bytes, &limits) } else { decode::json(bytes, &limits) }
 }
 
 /// Parses bytes as protobuf.
 fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
     let value = protobuf::decode(bytes, Some(expected), &Limits::default()).map_err(|error| match error {
         protobuf::Error::TooLarge { limit } => Status::too_large(limit),
-        error => Status::bad_request(format!("the object provided is unrecognized: {error}")),
+        error => unrecognized(bytes, expected, &error.to_string()),
     })?;
     Ok(Decoded { value, duplicates: Vec::new() })
 }
 
+/// How much of a body a refusal shows.
+const SHOWN: usize = 30;
+
+/// 400 for a body that is nothing, with its beginning as upstream shows it.
+fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Status {
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let mut summary = match bytes.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if bytes.len() > SHOWN {
+        summary.push_str(" ...");
+    }
+    let kind = expected.kind;
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({summary})"))
+}
+
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.
-pub(super) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
+pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
     let Some(fields) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is unrecognized: it is not a JSON object"));
     };

@@ -2,22 +2,21 @@
 
 use bytes::Bytes;
 use http::Response;
-use portolan_api::description::GroupVersionKind;
+use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::schema;
 use serde_json::{Value, json};
 
 use super::Call;
 use super::metadata;
 use super::write::{ATTEMPTS, Written};
+use crate::admission::{self, Attributes};
 use crate::body::{self, Body};
 use crate::request::Info;
 use crate::status::{self, Status};
-use crate::{admission, respond, storage};
+use crate::{respond, storage};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
-
-/// Namespaces without which a cluster does not work.
-const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// The kind of a request's options; every other version of it is the same.
 const KIND: GroupVersionKind<'_> = GroupVersionKind { group: "", version: "v1", kind: "DeleteOptions" };
@@ -52,8 +51,15 @@ pub(crate) enum Deleted {
 impl DeleteOptions {
     /// Reads options, which may be in the body, the query or both (the query wins).
     pub(crate) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Self, Status> {
-        let body =
-            if bytes.iter().all(u8::is_ascii_whitespace) { Value::Null } else { call.decoded(bytes, KIND)?.value };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Self::from_value(call, &Value::Null);
+        }
+        let body = call.decoded(bytes, KIND)?.value;
+        // Values of a wrong type would else count as absent, and what they guard would be deleted.
+        let schema = builtin().definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+        if let Some(refusal) = schema.and_then(|schema| schema::check_at(&body, schema).refusal(KIND)) {
+            return Err(Status::bad_request(refusal));
+        }
         Self::from_value(call, &body)
     }
 
@@ -76,7 +82,8 @@ impl DeleteOptions {
         };
         let orphan = match query.get("orphanDependents") {
             "" => body["orphanDependents"].as_bool(),
-            text => Some(text == "true"),
+            // As upstream reads truth values: what is not false is true.
+            text => Some(!matches!(text.to_ascii_lowercase().as_str(), "false" | "0")),
         };
         let propagation = match (policy, orphan) {
             ("", None) => Propagation::Unset,
@@ -95,6 +102,11 @@ impl DeleteOptions {
                 )));
             }
         };
+        let wanted = body["dryRun"].as_array().filter(|values| values.iter().any(|value| *value != "All"));
+        if let Some(values) = wanted {
+            let values = Value::Array(values.clone());
+            return Err(invalid(format!("dryRun: Unsupported value: {values}: supported values: \"All\"")));
+        }
         let dry_run = call.is_dry_run()? || body["dryRun"].as_array().is_some_and(|values| !values.is_empty());
         let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
         Ok(Self {
@@ -105,33 +117,67 @@ impl DeleteOptions {
             dry_run,
         })
     }
+
+    /// As an object, for those who are asked about the deletion.
+    fn to_value(&self) -> Value {
+        let mut options = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        if let Some(seconds) = self.grace_seconds {
+            options["gracePeriodSeconds"] = seconds.into();
+        }
+        match self.propagation {
+            Propagation::Unset => {}
+            Propagation::Orphan => options["propagationPolicy"] = "Orphan".into(),
+            Propagation::Background => options["propagationPolicy"] = "Background".into(),
+            Propagation::Foreground => options["propagationPolicy"] = "Foreground".into(),
+        }
+        for (name, value) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
+            if let Some(value) = value {
+                options["preconditions"][name] = value.as_str().into();
+            }
+        }
+        if self.dry_run {
+            options["dryRun"] = json!(["All"]);
+        }
+        options
+    }
 }
 
 impl Call<'_> {
     pub(super) async fn delete(&self, body: Body) -> Result<Response<Body>, Status> {
         let view = self.view()?;
         let options = DeleteOptions::read(self, &body::read(body).await?)?;
-        match self.delete_object(&options).await? {
+        let mut warnings = Vec::new();
+        let mut response = match self.delete_object(&options, Some(&mut warnings)).await? {
             Deleted::Gone(object) => {
                 let uid = object["metadata"].get("uid");
-                Ok(respond::json(200, &status::success(&self.target(), &self.info.name, uid)))
+                respond::json(200, &status::success(&self.target(), &self.info.name, uid))
             }
-            Deleted::Marked(written) => self.present(200, view, &written.stored, written.revision),
-        }
+            Deleted::Marked(written) => self.present(200, view, &written.stored, written.revision)?,
+        };
+        respond::add_warnings(&mut response, &warnings);
+        Ok(response)
     }
 
     /// Deletes the object that the URL names, or marks it as being deleted.
-    pub(crate) async fn delete_object(&self, options: &DeleteOptions) -> Result<Deleted, Status> {
+    ///
+    /// Admission is asked if there is a place for its warnings; an eviction was admitted as such.
+    pub(crate) async fn delete_object(
+        &self,
+        options: &DeleteOptions,
+        mut warnings: Option<&mut Vec<String>>,
+    ) -> Result<Deleted, Status> {
         let name = self.info.name.as_str();
         let target = self.target();
-        if target.qualified() == "namespaces" && IMMORTAL.contains(&name) {
-            return Err(Status::forbidden(&target, name, "this namespace may not be deleted"));
-        }
         for _ in 0..ATTEMPTS {
             let entry = self.entry(name).await?;
             let old = storage::decode(&entry)?;
-            admission::delete(self, &old)?;
             self.check_preconditions(options, &old)?;
+            if let Some(warnings) = warnings.as_deref_mut() {
+                let mut attributes = Attributes::delete(self, &old, options.to_value(), options.dry_run);
+                admission::mutate(&mut attributes).await?;
+                admission::validate(&mut attributes).await?;
+                *warnings = attributes.warnings;
+            }
             let mut new = old.clone();
             let gone = self.mark(&mut new, options)?;
             let stored = storage::encode(&new)?;
@@ -145,14 +191,15 @@ impl Call<'_> {
                 }
                 continue;
             }
-            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision).await? {
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None).await? {
                 return Ok(Deleted::Marked(Written { stored, revision }));
             }
         }
         Err(Status::modified(&target, name))
     }
 
-    fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
+    /// Refuses if the object is not the one that shall be deleted.
+    pub(crate) fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
         let checks = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
         for (title, field, wanted) in checks {
             let found = metadata::text(object, field);
@@ -168,6 +215,7 @@ impl Call<'_> {
     /// Writes into an object how far its deletion is; returns whether it goes at once.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
         propagate(object, options.propagation);
+        self.hold_definition(object);
         if self.target().qualified() == "namespaces" {
             return self.mark_namespace(object);
         }
@@ -217,6 +265,7 @@ impl Call<'_> {
         let options = DeleteOptions::read(self, &body::read(body).await?)?;
         let page = self.page().await?;
         let mut items = Vec::with_capacity(page.entries.len());
+        let mut warnings = Vec::new();
         for entry in &page.entries {
             let object = storage::decode(entry)?;
             let info = Info {
@@ -225,7 +274,10 @@ impl Call<'_> {
                 namespace: metadata::text(&object, "namespace").to_owned(),
                 ..self.info.clone()
             };
-            match self.on(self.resource, &info).delete_object(&options).await {
+            let mut news = Vec::new();
+            let outcome = self.on(self.resource, &info).delete_object(&options, Some(&mut news)).await;
+            warnings.append(&mut news);
+            match outcome {
                 Ok(Deleted::Gone(_)) => items.push(object),
                 Ok(Deleted::Marked(written)) => items.push(storage::decode_at(&written.stored, written.revision)?),
                 // Somebody else was faster.
@@ -233,14 +285,14 @@ impl Call<'_> {
                 Err(status) => return Err(status),
             }
         }
-        tracing::debug!(resource = self.resource.name, count = items.len(), ?view, "deleted a collection");
-        Ok(respond::json(
-            200,
-            &json!({
-                "kind": format!("{}List", self.resource.kind), "apiVersion": self.kind().api_version(),
-                "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
-            }),
-        ))
+        tracing::debug!(resource = %self.resource.name, count = items.len(), ?view, "deleted a collection");
+        let list = json!({
+            "kind": self.resource.list_kind, "apiVersion": self.kind().api_version(),
+            "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
+        });
+        let mut response = respond::json(200, &list);
+        respond::add_warnings(&mut response, &warnings);
+        Ok(response)
     }
 }
 

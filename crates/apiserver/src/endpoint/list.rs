@@ -8,17 +8,17 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
-use super::present::{Presenter, columns_of, partial};
+use super::present::{Presenter, partial};
 use super::select::{ReadAt, Selection, list_options};
 use crate::body::{Body, BoxError};
-use crate::negotiate::View;
+use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
 use crate::status::Status;
 
@@ -64,7 +64,7 @@ pub(super) struct Page {
 
 impl Call<'_> {
     pub(super) async fn list(&self) -> Result<Response<Body>, Status> {
-        let view = self.view()?;
+        let Accepted { view, format } = self.accepted()?;
         let page = self.page().await?;
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".into(), page.revision.to_string().into());
@@ -74,8 +74,15 @@ impl Call<'_> {
         if let Some(remaining) = page.remaining.filter(|_| page.next.is_some()) {
             metadata.insert("remainingItemCount".into(), remaining.into());
         }
-        let (head, tail) = self.frame_of(view, &Value::Object(metadata));
+        let metadata = Value::Object(metadata);
+        if format == Format::Protobuf {
+            return self.list_in_protobuf(view, &metadata, &page.entries).await;
+        }
+        let (head, tail) = self.frame_of(view, &metadata);
+        let size =
+            if view == View::Whole { page.entries.iter().map(|entry| entry.value.len() as u64).sum() } else { 0 };
         let body = ListBody {
+            size,
             view,
             presenter: self.presenter(),
             head: Some(head),
@@ -89,12 +96,12 @@ impl Call<'_> {
     /// What stands before and behind the items.
     fn frame_of(&self, view: View, metadata: &Value) -> (Bytes, Bytes) {
         let (kind, api_version, items, columns) = match view {
-            View::Whole => (format!("{}List", self.resource.kind), self.kind().api_version(), "items", None),
+            View::Whole => (self.resource.list_kind.clone().into_owned(), self.kind().api_version(), "items", None),
             View::Metadata { version } => {
                 ("PartialObjectMetadataList".into(), format!("meta.k8s.io/{version}"), "items", None)
             }
             View::Table { version, .. } => {
-                ("Table".into(), format!("meta.k8s.io/{version}"), "rows", Some(columns_of(self.strategy)))
+                ("Table".into(), format!("meta.k8s.io/{version}"), "rows", Some(self.strategy.column_definitions()))
             }
         };
         let (kind, api_version) = (json!(kind), json!(api_version));
@@ -106,6 +113,7 @@ impl Call<'_> {
 
     /// Selects the entries of one page.
     pub(super) async fn page(&self) -> Result<Page, Status> {
+        self.check_list_options()?;
         let (selection, range) = self.selection()?;
         let limit = self.limit()?;
         let token = self.query.get("continue");
@@ -165,7 +173,7 @@ impl Call<'_> {
             page.revision = answer.revision;
             revision = Some(answer.revision);
             let last_read = answer.entries.last().map(|entry| entry.key.clone());
-            let entries = self.current_all(answer.entries)?;
+            let entries = self.converted(self.current_all(answer.entries)?).await?;
             if everything && page.entries.is_empty() {
                 page.entries = entries;
             } else {
@@ -220,6 +228,8 @@ impl Call<'_> {
 
 /// Encodes a list while it is sent.
 struct ListBody {
+    /// Bytes that it has at least.
+    size: u64,
     view: View,
     presenter: Presenter,
     head: Option<Bytes>,
@@ -279,5 +289,11 @@ impl http_body::Body for ListBody {
 
     fn is_end_stream(&self) -> bool {
         self.tail.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.size);
+        hint
     }
 }

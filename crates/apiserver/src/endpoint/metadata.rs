@@ -1,5 +1,6 @@
 //! What the server itself says in an object's metadata.
 
+use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::field::{self, Path};
 use portolan_api::{time, validation};
 use portolan_base::Timestamp;
@@ -76,7 +77,9 @@ impl Call<'_> {
     }
 
     fn counts_generations(&self) -> bool {
-        self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&self.resource.name)
+        self.strategy.counts_generations().unwrap_or_else(|| {
+            self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&&*self.resource.name)
+        })
     }
 
     /// Keeps what an update may not touch. Fails if it names another object.
@@ -125,7 +128,7 @@ impl Call<'_> {
             return;
         }
         let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
-        if new.get("spec") != old.get("spec") {
+        if self.strategy.is_new_generation(new, old) {
             of(new).insert("generation".into(), (generation + 1).into());
         }
     }
@@ -138,27 +141,67 @@ pub(super) fn check(object: &Value, rule: crate::strategy::NameRule) -> Vec<fiel
     let mut errors = names::check(text(object, "name"), rule);
     errors.extend(validation::labels(&metadata["labels"], &path.child("labels")));
     errors.extend(validation::annotations(&metadata["annotations"], &path.child("annotations")));
-    let finalizers = metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    for (index, finalizer) in finalizers.enumerate() {
-        let place = path.child("finalizers").index(index);
-        for problem in validation::is_qualified_name(finalizer) {
-            errors.push(field::Error::invalid(&place, finalizer, problem));
+    errors.extend(check_finalizers(object, &path.child("finalizers")));
+    errors.extend(check_owners(&metadata["ownerReferences"], &path.child("ownerReferences")));
+    errors
+}
+
+/// Finalizers that need no domain.
+const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
+fn check_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    let finalizers = &object["metadata"]["finalizers"];
+    // Objects of users' own kinds are free in that.
+    let of = |name: &str| object[name].as_str().unwrap_or_default();
+    let is_builtin = || {
+        let kind = GroupVersionKind::from_api_version(of("apiVersion"), of("kind"));
+        builtin().schema(kind).is_some()
+    };
+    let names: Vec<&str> = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (index, name) in names.iter().enumerate() {
+        let problems = validation::is_qualified_name(name);
+        if problems.is_empty() && !name.contains('/') && !FINALIZERS.contains(name) && is_builtin() {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(field::Error::invalid(&path.index(index), *name, detail));
         }
+        errors.extend(problems.into_iter().map(|problem| field::Error::invalid(path, *name, problem)));
     }
-    let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
-    let mut controllers = 0;
-    for (index, owner) in owners.enumerate() {
-        let place = path.child("ownerReferences").index(index);
-        for name in ["apiVersion", "kind", "name", "uid"] {
-            if owner[name].as_str().unwrap_or_default().is_empty() {
-                errors.push(field::Error::invalid(&place.child(name), "", format!("{name} must not be empty")));
+    if ["orphan", "foregroundDeletion"].iter().all(|name| names.contains(name)) {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(field::Error::invalid(path, finalizers.clone(), detail));
+    }
+    errors
+}
+
+fn check_owners(owners: &Value, path: &Path) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    let mut controller: Option<String> = None;
+    for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
+        let place = path.index(index);
+        let text = |name: &str| owner[name].as_str().unwrap_or_default();
+        for (name, called) in [("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")] {
+            if text(name).is_empty() {
+                errors.push(field::Error::invalid(&place.child(name), "", format!("{called} must not be empty")));
             }
         }
-        controllers += usize::from(owner["controller"] == true);
-    }
-    if controllers > 1 {
-        let detail = "Only one reference can have Controller set to true.";
-        errors.push(field::Error::invalid(&path.child("ownerReferences"), metadata["ownerReferences"].clone(), detail));
+        if (text("apiVersion"), text("kind")) == ("v1", "Event") {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(field::Error::invalid(&place, owner.clone(), detail));
+        }
+        if owner["controller"] == true {
+            let name = format!("{}/{}", text("kind"), text("name"));
+            match &controller {
+                None => controller = Some(name),
+                Some(first) => {
+                    let detail = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} \
+                         and {name}"
+                    );
+                    errors.push(field::Error::invalid(path, owners.clone(), detail));
+                }
+            }
+        }
     }
     errors
 }

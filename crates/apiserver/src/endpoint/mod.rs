@@ -7,31 +7,37 @@ mod get;
 mod list;
 pub(crate) mod metadata;
 mod names;
+mod options;
+mod owners;
 mod patch;
 mod present;
+mod protobuf_list;
+mod requester;
 mod select;
 mod update;
 mod watch;
 mod write;
 
 use http::{HeaderMap, Response};
-use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_api::description::{Description, GroupVersionKind, Resource, Schema, builtin};
+use portolan_api::protobuf;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
 use std::sync::Arc;
 
 use crate::body::Body;
-use crate::negotiate::{self, View};
+use crate::negotiate::{self, Accepted, Answer, View};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
 use crate::strategy::{Context, Strategy};
-use crate::{resources, storage, subresource};
+use crate::{extensions, respond, storage, subresource};
 
-pub(crate) use decode::{Input, parse};
+pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
+pub(crate) use patch::{Patch, apply_error};
 pub(crate) use update::Changed;
 pub(crate) use write::Written;
 
@@ -39,8 +45,10 @@ pub(crate) use write::Written;
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a Server,
-    pub(crate) resource: &'static Resource,
-    pub(crate) strategy: &'static dyn Strategy,
+    /// The API as it was described when the request came.
+    pub(crate) description: &'a Description,
+    pub(crate) resource: &'a Resource,
+    pub(crate) strategy: &'a dyn Strategy,
     pub(crate) info: &'a Info,
     pub(crate) query: &'a Query,
     pub(crate) headers: &'a HeaderMap,
@@ -61,25 +69,30 @@ pub(crate) enum Delivery {
 impl<'a> Call<'a> {
     /// The same request for an object of another resource: how subresources and the server itself
     /// act on objects that the URL does not name.
-    pub(crate) fn on(&self, resource: &'static Resource, info: &'a Info) -> Call<'a> {
-        Call { resource, info, strategy: resources::strategy(resource.group, resource.name), ..*self }
+    pub(crate) fn on(&self, resource: &'a Resource, info: &'a Info) -> Call<'a> {
+        Call { resource, info, strategy: extensions::strategy_of(resource), ..*self }
     }
 
-    pub(crate) fn target(&self) -> Target<'static> {
-        Target { group: self.resource.group, resource: self.resource.name }
+    pub(crate) fn target(&self) -> Target<'a> {
+        Target { group: &self.resource.group, resource: &self.resource.name }
     }
 
-    pub(crate) fn kind(&self) -> GroupVersionKind<'static> {
+    pub(crate) fn kind(&self) -> GroupVersionKind<'a> {
         self.resource.group_version_kind()
     }
 
     /// The kind of what is sent and answered, which for some subresources is their own.
-    pub(crate) fn body_kind(&self) -> GroupVersionKind<'static> {
-        self.resource.subresource(&self.info.subresource).map_or_else(|| self.kind(), |found| found.kind)
+    pub(crate) fn body_kind(&self) -> GroupVersionKind<'a> {
+        self.resource.subresource(&self.info.subresource).map_or_else(|| self.kind(), |found| found.kind.borrowed())
+    }
+
+    /// The schema of a kind: of the request's own, or of one that is built in.
+    pub(crate) fn schema_of(&self, kind: GroupVersionKind<'_>) -> Option<Schema<'a>> {
+        if kind == self.kind() { self.resource.schema() } else { builtin().schema(kind) }
     }
 
     pub(crate) fn key(&self, name: &str) -> bytes::Bytes {
-        storage::key(self.resource.group, self.resource.name, self.namespace(), name)
+        storage::key(&self.resource.group, &self.resource.name, self.namespace(), name)
     }
 
     /// Namespace of the objects; empty for a resource without.
@@ -97,7 +110,15 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn view(&self) -> Result<View, Status> {
-        negotiate::view(self.headers, self.query)
+        Ok(self.accepted()?.view)
+    }
+
+    /// What the client accepts; only lists and watches need to know how it is encoded.
+    fn accepted(&self) -> Result<Accepted, Status> {
+        let in_protobuf = self.resource.custom.is_none() && protobuf::knows(self.body_kind());
+        let is_watch = self.info.verb == "watch";
+        let answer = if is_watch { Answer::Events { in_protobuf } } else { Answer::Document { in_protobuf } };
+        negotiate::accepted(self.headers, self.query, answer)
     }
 
     /// Whether nothing is to be kept.
@@ -123,12 +144,25 @@ impl<'a> Call<'a> {
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Entry>>, Status> {
         let range = KeyRange::key(self.key(name));
         let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
-        answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()
+        let current = answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()?;
+        match current {
+            Some(entry) if self.resource.custom.is_some() => Ok(self.converted(vec![entry]).await?.pop()),
+            current => Ok(current),
+        }
     }
 }
 
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let mut response = served(call, body).await?;
+    if let Some(warning) = call.deprecation() {
+        respond::add_warnings(&mut response, &[warning.to_owned()]);
+    }
+    Ok(response)
+}
+
+async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    call.check_options()?;
     if !call.info.subresource.is_empty() {
         let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
         if !found.allows(call.info.verb) {
@@ -137,7 +171,7 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         return match call.info.subresource.as_str() {
             // The whole object goes in and out; which half of it is written is the strategy's matter.
             "status" | "finalize" | "ephemeralcontainers" | "resize" | "approval" => whole(call, body).await,
-            _ => subresource::serve(call, body).await,
+            _ => Box::pin(subresource::serve(call, body)).await,
         };
     }
     // `PUT` of a collection and `POST` to an object are nothing.
@@ -145,22 +179,23 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     if !call.resource.allows(call.info.verb) || on_one == call.info.name.is_empty() && call.info.verb != "watch" {
         return Err(Status::method_not_allowed());
     }
+    // Boxed: otherwise every request would have to make room for the largest of them.
     match call.info.verb {
-        "list" => call.list().await,
-        "watch" => call.watch().await,
-        "create" if subresource::is_review(call) => subresource::review(call, body).await,
-        "create" => call.create(body).await,
-        "delete" => call.delete(body).await,
-        "deletecollection" => call.delete_collection(body).await,
+        "list" => Box::pin(call.list()).await,
+        "watch" => Box::pin(call.watch()).await,
+        "create" if subresource::is_review(call) => Box::pin(subresource::review(call, body)).await,
+        "create" => Box::pin(call.create(body)).await,
+        "delete" => Box::pin(call.delete(body)).await,
+        "deletecollection" => Box::pin(call.delete_collection(body)).await,
         _ => whole(call, body).await,
     }
 }
 
 async fn whole(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     match call.info.verb {
-        "get" => call.get().await,
-        "update" => call.update(body).await,
-        "patch" => call.patch(body).await,
+        "get" => Box::pin(call.get()).await,
+        "update" => Box::pin(call.update(body)).await,
+        "patch" => Box::pin(call.patch(body)).await,
         _ => Err(Status::method_not_allowed()),
     }
 }

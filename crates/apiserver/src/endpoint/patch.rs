@@ -1,11 +1,12 @@
 //! Patching an object.
 
 use http::Response;
-use portolan_api::description::builtin;
-use portolan_api::{apply, patch};
+use portolan_api::decode::Decoded;
+use portolan_api::field::{self, Path};
+use portolan_api::{apply, custom, go_text, patch, schema};
 use serde_json::Value;
 
-use super::decode::{expect_kind, parse};
+use super::decode::{FieldValidation, expect_kind, parse};
 use super::update::Changed;
 use super::{Call, metadata};
 use crate::body::{self, Body};
@@ -19,25 +20,97 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// Group and kind of the parameters of a patch.
+const OPTIONS: (&str, &str) = ("meta.k8s.io", "PatchOptions");
+
+/// A patch as it was sent.
+pub(crate) enum Patch {
+    /// One that changes what is there.
+    Change(Change),
+    /// Server-side apply.
+    Apply(Decoded),
+}
+
+/// A patch that changes what is there.
+pub(crate) struct Change {
+    kind: Kind,
+    patch: Value,
+    duplicates: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Merge,
+    Strategic,
+}
+
 impl Call<'_> {
+    /// Reads a patch.
+    pub(crate) async fn read_patch(&self, body: Body) -> Result<Patch, Status> {
+        let content_type = self.content_type().to_owned();
+        let kind = match content_type.as_str() {
+            JSON_PATCH => Some(Kind::Json),
+            MERGE_PATCH => Some(Kind::Merge),
+            STRATEGIC_PATCH => Some(Kind::Strategic),
+            APPLY_PATCH => None,
+            _ => {
+                let supported = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
+                return Err(Status::unsupported_media_type(&content_type, &supported));
+            }
+        };
+        self.check_patch_options(kind.is_none())?;
+        let bytes = body::read(body).await?;
+        let decoded = parse(&bytes, kind.is_none()).map_err(|status| match status.code() {
+            400 => {
+                let cause = status.message().trim_start_matches("the object provided is unrecognized: ");
+                Status::bad_request(format!("error decoding patch: {cause}"))
+            }
+            _ => status,
+        })?;
+        let Some(kind) = kind else { return Ok(Patch::Apply(decoded)) };
+        let Decoded { value: patch, duplicates } = decoded;
+        if kind != Kind::Json && !patch.is_object() {
+            let found = match &patch {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Number(_) => "number",
+                _ => "bool",
+            };
+            return Err(Status::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
+        let prefix = if kind == Kind::Json { "json patch " } else { "" };
+        let duplicates = duplicates.into_iter().map(|text| format!("{prefix}{text}")).collect();
+        Ok(Patch::Change(Change { kind, patch, duplicates }))
+    }
+
+    fn check_patch_options(&self, is_apply: bool) -> Result<(), Status> {
+        let mut problems = Vec::new();
+        if is_apply && self.query.get("fieldManager").is_empty() {
+            problems.push(field::Error::required(&Path::new("fieldManager"), "is required for apply patch"));
+        }
+        if !is_apply && !self.query.get("force").is_empty() {
+            problems.push(field::Error::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
+        }
+        if problems.is_empty() {
+            return self.manager().map(drop);
+        }
+        let (group, kind) = OPTIONS;
+        Err(Status::invalid(group, kind, "", &problems))
+    }
+
     pub(crate) async fn patch(&self, body: Body) -> Result<Response<Body>, Status> {
         let view = self.view()?;
         let dry_run = self.is_dry_run()?;
-        let content_type = self.content_type().to_owned();
-        let supported = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
-        if !supported.contains(&content_type.as_str()) {
-            return Err(Status::unsupported_media_type(&content_type, &supported));
-        }
-        let bytes = body::read(body).await?;
         let mut warnings = Vec::new();
-        if content_type == APPLY_PATCH {
-            return self.apply_patch(view, dry_run, &bytes).await;
-        }
-        let patch = parse(&bytes, false)?.value;
+        let change = match self.read_patch(body).await? {
+            Patch::Change(change) => change,
+            Patch::Apply(decoded) => return self.apply_patch(view, dry_run, decoded).await,
+        };
         let written = self
-            .change(dry_run, &mut warnings, |old, warnings| {
-                self.patched(&content_type, &patch, old, warnings).map(Changed::from)
-            })
+            .change(dry_run, &mut warnings, |old, warnings| self.patched(&change, old, warnings).map(Changed::from))
             .await?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
@@ -45,55 +118,58 @@ impl Call<'_> {
     }
 
     /// `old` with a patch applied and checked.
-    pub(crate) fn patched(
-        &self,
-        content_type: &str,
-        patch: &Value,
-        old: &Value,
-        warnings: &mut Vec<String>,
-    ) -> Result<Value, Status> {
+    pub(crate) fn patched(&self, change: &Change, old: &Value, warnings: &mut Vec<String>) -> Result<Value, Status> {
+        let Change { kind: patch_kind, patch, duplicates } = change;
         let kind = self.body_kind();
         let mut new = old.clone();
-        match content_type {
-            JSON_PATCH => patch::json::apply(&mut new, patch).map_err(|error| self.patch_error(error))?,
-            MERGE_PATCH => patch::merge::apply(&mut new, patch),
-            _ => {
-                let schema = builtin()
-                    .schema(kind)
-                    .ok_or_else(|| Status::unsupported_media_type(content_type, &[JSON_PATCH, MERGE_PATCH]))?;
+        match patch_kind {
+            Kind::Json => patch::json::apply(&mut new, patch).map_err(|error| self.patch_error(error))?,
+            Kind::Merge => patch::merge::apply(&mut new, patch),
+            Kind::Strategic => {
+                let schema = self
+                    .schema_of(kind)
+                    .filter(|_| self.resource.custom.is_none() || kind != self.kind())
+                    .ok_or_else(|| Status::unsupported_media_type(STRATEGIC_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
                 patch::strategic::apply(&mut new, patch, schema).map_err(|error| self.patch_error(error))?;
             }
         }
         expect_kind(&mut new, kind)?;
-        warnings.extend(self.check(&mut new, kind, Vec::new())?);
+        let Some(findings) = self.findings(&mut new, kind) else { return Ok(new) };
+        let shown = || if *patch_kind == Kind::Strategic { go_text(patch) } else { new.to_string() };
+        if let Some(problem) = findings.wrong_type {
+            return Err(invalid_patch(&shown(), &problem));
+        }
+        let mut problems = duplicates.clone();
+        problems.extend(findings.unknown);
+        match self.field_validation()? {
+            FieldValidation::Strict => {
+                if let Some(text) = schema::strict_decoding_error(&problems) {
+                    return Err(invalid_patch(&shown(), &text));
+                }
+            }
+            FieldValidation::Warn => warnings.append(&mut problems),
+            FieldValidation::Ignore => {}
+        }
+        self.prune(&mut new, kind);
         Ok(new)
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
-    async fn apply_patch(&self, view: View, dry_run: bool, bytes: &[u8]) -> Result<Response<Body>, Status> {
-        let manager = self.query.get("fieldManager");
-        if manager.is_empty() {
-            let text =
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
-            return Err(Status::new(422, "Invalid", text));
-        }
-        let decoded = parse(bytes, true)?;
-        let kind = self.kind();
-        let mut applied = decoded.value;
-        expect_kind(&mut applied, kind)?;
-        let mut warnings = self.check(&mut applied, kind, decoded.duplicates)?;
-        let given = metadata::text(&applied, "name");
-        if !given.is_empty() && given != self.info.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({})",
-                self.info.name
-            )));
-        }
+    async fn apply_patch(&self, view: View, dry_run: bool, decoded: Decoded) -> Result<Response<Body>, Status> {
+        let Decoded { value: applied, duplicates } = decoded;
+        self.expect_applied(&applied)?;
         let exists = self.find(&self.info.name).await?.is_some();
         if !exists && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
-            authorization::authorize(self.server, self.user, &info)?;
+            let uid = metadata::text(&applied, "uid");
+            if !uid.is_empty() {
+                let why =
+                    format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+                return Err(Status::conflict(&self.target(), &self.info.name, &why));
+            }
             let mut object = self.applied(None, &applied)?;
+            let mut warnings = self.applied_duplicates(duplicates.clone())?;
+            authorization::authorize(self.server, self.user, &info).await?;
             metadata::of(&mut object).insert("name".into(), self.info.name.as_str().into());
             let create = self.on(self.resource, &info);
             let outcome = create.create_applied(object, dry_run, &mut warnings).await;
@@ -108,9 +184,11 @@ impl Call<'_> {
                 Err(status) => return Err(status),
             }
         }
+        let mut warnings = Vec::new();
         let written = self
-            .change(dry_run, &mut warnings, |old, _| {
+            .change(dry_run, &mut warnings, |old, warnings| {
                 let object = self.applied(Some(old), &applied)?;
+                warnings.append(&mut self.applied_duplicates(duplicates.clone())?);
                 Ok(Changed { object, tracked: true })
             })
             .await?;
@@ -119,32 +197,72 @@ impl Call<'_> {
         Ok(response)
     }
 
+    /// Checks that an applied object is what the URL speaks of.
+    pub(crate) fn expect_applied(&self, applied: &Value) -> Result<(), Status> {
+        if !applied.is_object() {
+            let text = "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal into \
+                        Go value of type map[string]interface {}";
+            return Err(Status::bad_request(text));
+        }
+        let text = |name: &str| applied.get(name).and_then(Value::as_str).unwrap_or_default();
+        let expected = self.body_kind();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        if version != expected.api_version() || kind != expected.kind {
+            let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+            return Err(Status::bad_request(format!("invalid object type: {version}, Kind={kind}")));
+        }
+        let given = metadata::text(applied, "name");
+        if !given.is_empty() && given != self.info.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({})",
+                self.info.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// What is said of fields that an applied object names twice.
+    fn applied_duplicates(&self, duplicates: Vec<String>) -> Result<Vec<String>, Status> {
+        if duplicates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {}", duplicates.join("\n  "));
+        match self.field_validation()? {
+            FieldValidation::Strict => Err(Status::bad_request(format!("error strict decoding patch: {text}"))),
+            FieldValidation::Warn => Ok(vec![text]),
+            FieldValidation::Ignore => Ok(Vec::new()),
+        }
+    }
+
     fn applied(&self, live: Option<&Value>, applied: &Value) -> Result<Value, Status> {
-        let kind = self.kind();
-        let schema = builtin()
-            .schema(kind)
+        let force = self.force();
+        let merged = self
+            .with_owners(self.query.get("fieldManager"), |kind, manager| {
+                apply::apply(live, applied, kind, manager, force)
+            })
             .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
-        let api_version = kind.api_version();
-        let manager = apply::Manager {
-            name: self.query.get("fieldManager"),
-            api_version: &api_version,
-            subresource: &self.info.subresource,
-            now: self.now,
-        };
-        let force = if self.query.is_true("force") { apply::Force::Yes } else { apply::Force::No };
-        apply::apply(live, applied, schema, &manager, force).map_err(|error| match error {
-            apply::Error::Invalid(text) => Status::bad_request(text),
-            apply::Error::Conflicts(conflicts) => {
-                let causes = conflicts.0.iter().map(|it| (it.field.clone(), it.message())).collect();
-                Status::apply_conflict(conflicts.to_string(), causes)
+        let mut object = merged.map_err(apply_error)?;
+        if let Some(definition) = &self.resource.custom {
+            custom::prune(&mut object, definition.root());
+        } else if let Some(place) = self.resource.schema() {
+            if let Some(refusal) = schema::check_at(&object, place).refusal(self.kind()) {
+                return Err(Status::bad_request(refusal));
             }
-        })
+            schema::prune(&mut object, place);
+        }
+        Ok(object)
+    }
+
+    /// Whether an apply takes over what others own.
+    pub(crate) fn force(&self) -> apply::Force {
+        if self.query.is_true("force") { apply::Force::Yes } else { apply::Force::No }
     }
 
     fn patch_error(&self, error: patch::Error) -> Status {
         match error {
             patch::Error::Malformed(text) => Status::bad_request(text),
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
+            patch::Error::Unexpected(text) => unnamed(text),
             patch::Error::Failed(text) => {
                 let message = format!("the server rejected our request due to an error in our request: {text}");
                 // Without details: clients would print those and leave the text out.
@@ -152,4 +270,28 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// Why an apply was refused.
+pub(crate) fn apply_error(error: apply::Error) -> Status {
+    match error {
+        apply::Error::BadRequest(text) => Status::bad_request(text),
+        apply::Error::Untyped(text) => unnamed(text),
+        apply::Error::Conflicts(conflicts) => {
+            let causes = conflicts.0.iter().map(|it| (it.field.clone(), it.message())).collect();
+            Status::apply_conflict(conflicts.to_string(), causes)
+        }
+    }
+}
+
+/// 400 without a reason, so that clients print the text as they do upstream's. There the code is 500,
+/// which would blame the server for what the client sent.
+fn unnamed(text: String) -> Status {
+    Status::new(400, "", text)
+}
+
+/// 422 for an object that a patch made and that is none.
+fn invalid_patch(shown: &str, problem: &str) -> Status {
+    let error = field::Error::invalid(&Path::new("patch"), shown, problem);
+    Status::invalid("", "", "", &[error])
 }

@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::body::Body;
+use crate::extensions::StrategyOf;
 use crate::negotiate::{Include, View};
-use crate::resources::print;
 use crate::status::Status;
-use crate::strategy::{AGE, Column, NAME, Strategy};
 use crate::{respond, storage};
 
 impl Call<'_> {
@@ -29,14 +28,14 @@ impl Call<'_> {
     }
 
     pub(super) fn presenter(&self) -> Presenter {
-        Presenter { strategy: self.strategy, now: self.now }
+        Presenter { strategy: StrategyOf::new(self.resource), now: self.now }
     }
 }
 
 /// Turns stored objects of one kind into the forms that clients ask for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Presenter {
-    pub(super) strategy: &'static dyn Strategy,
+    pub(super) strategy: StrategyOf,
     pub(super) now: Timestamp,
 }
 
@@ -57,7 +56,8 @@ impl Presenter {
                 bytes.freeze()
             }
             View::Table { version, include } => {
-                let columns = if columns == Columns::Shown { columns_of(self.strategy) } else { Value::Array(vec![]) };
+                let columns =
+                    if columns == Columns::Shown { self.strategy.column_definitions() } else { Value::Array(vec![]) };
                 let row = self.row(stored, revision, include)?;
                 let table = json!({
                     "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
@@ -72,7 +72,7 @@ impl Presenter {
     /// One stored object as a row of a table.
     pub(super) fn row(&self, stored: &[u8], revision: Revision, include: Include) -> Result<Value, Status> {
         let object = storage::decode_at(stored, revision)?;
-        let cells = cells_of(self.strategy, &object, self.now);
+        let cells = self.strategy.row(&object, self.now);
         let object = match include {
             Include::Nothing => return Ok(json!({"cells": cells})),
             Include::Object => object,
@@ -113,29 +113,4 @@ fn partial_of(mut object: Value, version: &str) -> Value {
         "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"),
         "metadata": object["metadata"].take(),
     })
-}
-
-/// The columns of a kind as a table carries them.
-pub(super) fn columns_of(strategy: &dyn Strategy) -> Value {
-    let generic = [NAME, AGE];
-    let columns: &[Column] = match strategy.columns() {
-        [] => &generic,
-        columns => columns,
-    };
-    columns
-        .iter()
-        .map(|column| {
-            json!({
-                "name": column.name, "type": column.value_type, "format": column.format,
-                "description": "", "priority": column.priority,
-            })
-        })
-        .collect()
-}
-
-fn cells_of(strategy: &dyn Strategy, object: &Value, now: Timestamp) -> Vec<Value> {
-    if strategy.columns().is_empty() {
-        return vec![print::name(object), print::age(object, now)];
-    }
-    strategy.cells(object, now)
 }

@@ -5,16 +5,16 @@ use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_store::{Entry, KeyRange, Revision};
 
 use super::Call;
+use crate::extensions::StrategyOf;
 use crate::status::Status;
 use crate::storage;
-use crate::strategy::Strategy;
 
 /// Label and field selectors of a request.
 #[derive(Clone)]
 pub(super) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
-    strategy: &'static dyn Strategy,
+    strategy: StrategyOf,
 }
 
 impl Selection {
@@ -78,11 +78,11 @@ impl Call<'_> {
             .map_err(|error| Status::bad_request(error.to_string()))?;
         for term in &fields.terms {
             let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-                || self.strategy.selectable_fields().contains(&term.field.as_str());
+                || self.strategy.knows_field(&term.field);
             if !known {
-                let kind = self.resource.kind;
+                let kind = &*self.resource.kind;
                 let text = match self.strategy.selectable_fields() {
-                    [] => format!(
+                    [] if self.resource.custom.is_none() => format!(
                         "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                         term.field
                     ),
@@ -92,7 +92,7 @@ impl Call<'_> {
                 return Err(Status::bad_request(text));
             }
         }
-        let (group, resource) = (self.resource.group, self.resource.name);
+        let (group, resource) = (&*self.resource.group, &*self.resource.name);
         let mut namespace = self.namespace().to_owned();
         if self.resource.is_namespaced() && namespace.is_empty() {
             namespace = fields.required("metadata.namespace").unwrap_or_default().to_owned();
@@ -110,7 +110,7 @@ impl Call<'_> {
         } else {
             KeyRange::prefix(storage::prefix(group, resource, &namespace))
         };
-        Ok((Selection { labels, fields, strategy: self.strategy }, range))
+        Ok((Selection { labels, fields, strategy: StrategyOf::new(self.resource) }, range))
     }
 
     /// The `resourceVersion` of the query.
@@ -122,21 +122,43 @@ impl Call<'_> {
     pub(super) fn read_at(&self, limited: bool) -> Result<ReadAt, Status> {
         let version = self.resource_version()?;
         let how = self.query.get("resourceVersionMatch");
-        let forbidden = |why: &str| Err(list_options(&format!("resourceVersionMatch: Forbidden: {why}")));
-        match (how, version) {
-            ("", None | Some(Revision(0))) => Ok(ReadAt::Newest),
+        Ok(match (how, version) {
+            (_, None | Some(Revision(0))) => ReadAt::Newest,
+            ("Exact", Some(revision)) => ReadAt::Exactly(revision),
             // Before `resourceVersionMatch`, a limit made the revision exact.
-            ("", Some(revision)) if limited => Ok(ReadAt::Exactly(revision)),
-            ("", Some(revision)) => Ok(ReadAt::NotOlderThan(revision)),
-            (_, None) => forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"),
-            ("NotOlderThan", Some(revision)) => Ok(ReadAt::NotOlderThan(revision)),
-            ("Exact", Some(Revision(0))) => {
-                forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+            ("", Some(revision)) if limited => ReadAt::Exactly(revision),
+            (_, Some(revision)) => ReadAt::NotOlderThan(revision),
+        })
+    }
+
+    /// Refuses options of a list that contradict each other.
+    pub(super) fn check_list_options(&self) -> Result<(), Status> {
+        let how = self.query.get("resourceVersionMatch");
+        let mut problems = Vec::new();
+        if !how.is_empty() {
+            let mut forbidden = |why: &str| problems.push(format!("resourceVersionMatch: Forbidden: {why}"));
+            if self.query.get("resourceVersion").is_empty() {
+                forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided");
             }
-            ("Exact", Some(revision)) => Ok(ReadAt::Exactly(revision)),
-            (other, _) => Err(list_options(&format!(
-                "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
-            ))),
+            if !self.query.get("continue").is_empty() {
+                forbidden("resourceVersionMatch is forbidden when continue is provided");
+            }
+            if how == "Exact" && self.query.get("resourceVersion") == "0" {
+                forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+            if !matches!(how, "Exact" | "NotOlderThan") {
+                problems.push(format!(
+                    "resourceVersionMatch: Unsupported value: \"{how}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+                ));
+            }
+        }
+        if self.query.has("sendInitialEvents") {
+            problems.push("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list".to_owned());
+        }
+        match &problems[..] {
+            [] => Ok(()),
+            [problem] => Err(list_options(problem)),
+            problems => Err(list_options(&format!("[{}]", problems.join(", ")))),
         }
     }
 }

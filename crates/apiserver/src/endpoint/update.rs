@@ -1,16 +1,20 @@
 //! Changing an object: the loop under update, patch, scale and the server's own changes.
 
+use std::borrow::Cow;
+
 use http::Response;
 use portolan_store::Entry;
 use serde_json::Value;
 
 use super::metadata;
+use super::owners::is_same_but_times;
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
-use crate::admission;
+use crate::admission::{self, Attributes, Charge};
+use crate::authorization::escalation;
 use crate::body::Body;
 use crate::status::Status;
-use crate::{authorization, respond, storage};
+use crate::{authorization, respond, storage, subresource};
 
 /// Resources that an update may create, as upstream allows.
 const CREATED_BY_UPDATE: [(&str, &str); 10] = [
@@ -57,7 +61,7 @@ impl<'a> Call<'a> {
                 self.info.name
             )));
         }
-        let id = (self.resource.group, self.resource.name);
+        let id = (&*self.resource.group, &*self.resource.name);
         let blind = metadata::text(&object, "resourceVersion").is_empty();
         let may_create = CREATED_BY_UPDATE.contains(&id) && self.info.subresource.is_empty();
         if may_create && self.find(&name).await?.is_none() {
@@ -86,7 +90,7 @@ impl<'a> Call<'a> {
         }
         let info = crate::request::Info { verb: "create", ..self.info.clone() };
         let create = self.on(self.resource, &info);
-        authorization::authorize(create.server, create.user, &info)?;
+        authorization::authorize(create.server, create.user, &info).await?;
         metadata::of(&mut object).remove("uid");
         let written = create.create_object(object, dry_run, &mut warnings).await?;
         let mut response = self.present(201, self.view()?, &written.stored, written.revision)?;
@@ -114,12 +118,9 @@ impl<'a> Call<'a> {
             if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
                 return Err(Status::modified(&self.target(), name));
             }
-            let reservation = self.prepare(&mut new, &old, &mut news).await?;
             self.keep_renewal(&old, &mut new);
-            if !tracked {
-                self.track(Some(&old), &mut new)?;
-            }
-            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation).await? {
+            let (reservation, charge) = self.prepare(&mut new, &old, tracked, dry_run, &mut news).await?;
+            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation, charge).await? {
                 warnings.append(&mut news);
                 return Ok(written);
             }
@@ -132,31 +133,77 @@ impl<'a> Call<'a> {
         &self,
         new: &mut Value,
         old: &Value,
+        tracked: bool,
+        dry_run: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Reservation<'a>, Status> {
+    ) -> Result<(Reservation<'a>, Option<Charge>), Status> {
         let context = self.context();
         self.stamp_update(new, old)?;
-        if self.info.subresource == "binding" {
-            // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
-            return self.reserve(new, Some(old));
+        let is_binding = self.info.subresource == "binding";
+        if !is_binding {
+            self.strategy.default(new);
         }
-        self.strategy.default(new);
-        admission::update(self, new, old).await?;
+        // Before admission: what the cluster changes belongs to nobody.
+        if !tracked {
+            self.track(Some(old), new)?;
+        }
+        if is_binding {
+            // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
+            return Ok((self.reserve(new, Some(old))?, None));
+        }
+        let seen_old =
+            if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
+        let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
+        admission::mutate(&mut attributes).await?;
+        self.unseen(attributes.new.take(), new);
         match self.info.subresource.as_str() {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
+        self.keep_metadata(new, old);
+        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old))?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
-        errors.extend(self.strategy.validate(new, &context));
-        errors.extend(self.strategy.validate_update(new, old, &context));
+        errors.extend(self.strategy.validate_changed(new, old, &context));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
+        escalation::check(self, new, Some(old)).await?;
+        attributes.new = self.seen(new);
+        admission::validate(&mut attributes).await?;
+        warnings.append(&mut attributes.warnings);
+        let charge = attributes.charge.take();
+        self.unseen(attributes.new, new);
         warnings.extend(self.strategy.warnings(new));
-        Ok(reservation)
+        Ok((reservation, charge))
+    }
+
+    fn is_scale(&self) -> bool {
+        self.info.subresource == "scale"
+    }
+
+    /// What admission sees of an object: itself, or its scale.
+    fn seen(&self, object: &mut Value) -> Value {
+        if self.is_scale() { subresource::scale_of(self.resource, object) } else { object.take() }
+    }
+
+    /// Puts into an object what admission made of it.
+    fn unseen(&self, seen: Value, object: &mut Value) {
+        if self.is_scale() {
+            subresource::set_replicas(self.resource, object, seen["spec"]["replicas"].clone());
+        } else {
+            *object = seen;
+        }
+    }
+
+    /// Whether an object is to be written again although it is the same: under another key.
+    async fn is_stale(&self, name: &str) -> bool {
+        match &self.server.encrypted {
+            None => false,
+            Some(store) => store.is_stale(&self.key(name)).await,
+        }
     }
 
     async fn commit(
@@ -166,18 +213,23 @@ impl<'a> Call<'a> {
         new: &Value,
         dry_run: bool,
         reservation: Reservation<'a>,
+        charge: Option<Charge>,
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
         let stored = storage::encode(new)?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        if dry_run || stored == entry.value || self.renews(entry, old, new, &stored) {
+        let is_same = stored == entry.value && !self.is_outdated(entry).await? && !self.is_stale(name).await;
+        if dry_run || is_same || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
+        }
+        if is_same_but_times(new, old) && !self.is_outdated(entry).await? {
+            return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         if metadata::may_go(new) {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision).await?;
+        let written = self.put(name, stored.clone(), entry.mod_revision, charge).await?;
         if written.is_ok() {
             reservation.keep();
         }

@@ -3,15 +3,16 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use portolan_api::encoded;
+use portolan_api::{custom, encoded, protobuf};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
@@ -19,11 +20,14 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::present::{self, Columns, Presenter};
+use super::protobuf_list::{unwritable, value};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
-use crate::negotiate::View;
+use crate::extensions::convert;
+use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
+use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
@@ -37,11 +41,14 @@ const LIFETIME: Duration = Duration::from_secs(1800);
 /// Items that may wait for a slow watcher: a burst of a large deployment, but not for ever.
 const BUFFER: usize = 1024;
 
+/// Media type of events in protobuf.
+const IN_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 impl Call<'_> {
     pub(super) async fn watch(&self) -> Result<Response<Body>, Status> {
-        let view = self.view()?;
+        let Accepted { view, format } = self.accepted()?;
         let (selection, range) = self.selection()?;
         let bookmarks = self.query.is_true("allowWatchBookmarks");
         let initial = self.initial_events()?;
@@ -49,11 +56,12 @@ impl Call<'_> {
         let timeout = self.watch_timeout()?;
         let mut pending = VecDeque::new();
         let mut source = WatchBody {
-            kind: self.resource.kind,
+            kind: self.resource.kind.clone().into_owned(),
             api_version: self.kind().api_version(),
             presenter: self.presenter(),
             clock: self.server.config.clock.clone(),
             view,
+            format,
             selection,
             bookmarks,
             columns: Columns::Shown,
@@ -62,6 +70,14 @@ impl Call<'_> {
             watch: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
             draining: Box::pin(self.server.draining.clone().cancelled_owned()),
+            replaced: self
+                .resource
+                .custom
+                .as_ref()
+                .map(|custom| Box::pin(self.server.extensions.replaced(&custom.definition).cancelled_owned())),
+            custom: self.resource.custom.clone(),
+            converting: None,
+            server: self.server.this.clone(),
         };
         let after = match (initial, requested) {
             (false, Some(revision)) => revision,
@@ -71,7 +87,7 @@ impl Call<'_> {
                 }
                 let state = RangeRequest { range: range.clone(), revision: None, limit: 0 };
                 let state = self.server.store().range(state).await?;
-                for entry in &self.current_all(state.entries)? {
+                for entry in &self.converted(self.current_all(state.entries)?).await? {
                     if !source.selection.selects(entry) {
                         continue;
                     }
@@ -89,12 +105,13 @@ impl Call<'_> {
             Ok(watch) => source.watch = Some(watch),
             Err(Error::Compacted { requested, compacted }) => {
                 let gone = Status::expired(format!("too old resource version: {requested} ({compacted})"));
-                pending.push_back(error_frame(&gone)?);
+                pending.push_back(source.framed("ERROR", &gone.to_value())?);
             }
             Err(error) => return Err(error.into()),
         }
         source.pending = pending;
-        Ok(respond::with_body(200, respond::JSON, source.boxed_unsync()))
+        let content_type = if format == Format::Protobuf { IN_PROTOBUF } else { respond::JSON };
+        Ok(respond::with_body(200, content_type, source.boxed_unsync()))
     }
 
     /// Whether the watch begins with the state of the collection and says where that ends.
@@ -141,11 +158,12 @@ impl Call<'_> {
 
 /// Encodes the events of a watch while they are sent.
 struct WatchBody {
-    kind: &'static str,
+    kind: String,
     api_version: String,
     presenter: Presenter,
     clock: Arc<dyn Clock>,
     view: View,
+    format: Format,
     selection: Selection,
     bookmarks: bool,
     columns: Columns,
@@ -154,6 +172,12 @@ struct WatchBody {
     watch: Option<Watch>,
     deadline: Pin<Box<Sleep>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Ends when the definition of a custom resource says something else: the client comes back for that.
+    replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    custom: Option<Arc<custom::Version>>,
+    /// Events that are being brought into the version that is watched; what comes after them waits.
+    converting: Option<BoxFuture<'static, Result<Vec<Event>, Status>>>,
+    server: Weak<Server>,
 }
 
 impl WatchBody {
@@ -161,6 +185,10 @@ impl WatchBody {
     fn take(&mut self, item: WatchItem) -> Result<bool, Status> {
         match item {
             WatchItem::Events(events) => {
+                if let Some(custom) = self.custom.as_ref().filter(|custom| !convert::passes(custom, &events)) {
+                    self.converting = Some(Box::pin(convert::events(self.server.clone(), custom.clone(), events)));
+                    return Ok(true);
+                }
                 for event in &events {
                     let frames = self.event(event)?;
                     self.pending.extend(frames.into_iter().flatten());
@@ -174,8 +202,23 @@ impl WatchBody {
                 }
                 Ok(true)
             }
-            WatchItem::Lagged | WatchItem::Closed => Ok(false),
+            WatchItem::Lagged => {
+                // Clients begin anew when they are told that their place in history is gone.
+                let gone = Status::expired("the watch did not keep up with the changes: list again");
+                let frame = self.framed("ERROR", &gone.to_value())?;
+                self.pending.push_back(frame);
+                Ok(false)
+            }
+            WatchItem::Closed => Ok(false),
         }
+    }
+
+    fn converted(&mut self, events: &[Event]) -> Result<(), Status> {
+        for event in events {
+            let frames = self.event(event)?;
+            self.pending.extend(frames.into_iter().flatten());
+        }
+        Ok(())
     }
 
     /// The frames of an event, if the watcher is to see it.
@@ -210,17 +253,30 @@ impl WatchBody {
             (EventKind::Delete, Some(previous)) => &previous.value,
             _ => &event.entry.value,
         };
+        // Room 0 is for JSON, room 1 for protobuf.
         if self.view != View::Whole || self.delivery == Delivery::Shared {
             return self.frame(kind, value, revision);
         }
-        Ok(Frames::from(event.encoded.get_or_init(|| whole_frame(kind, value, revision)).clone()))
+        if self.format == Format::Protobuf {
+            let shared = &event.encoded[1];
+            if let Some(frame) = shared.get() {
+                return Ok(Frames::from(frame.clone()));
+            }
+            let frame = protobuf_frame(self.view, kind, value, revision)?;
+            return Ok(Frames::from(shared.get_or_init(|| frame).clone()));
+        }
+        Ok(Frames::from(event.encoded[0].get_or_init(|| whole_frame(kind, value, revision)).clone()))
     }
 
     fn frame(&mut self, kind: &'static str, value: &Bytes, revision: Revision) -> Result<Frames, Status> {
         if self.delivery == Delivery::Shared
+            && self.format == Format::Json
             && let Some(frames) = in_pieces(self.view, kind, value, revision)
         {
             return Ok(frames);
+        }
+        if self.format == Format::Protobuf {
+            return protobuf_frame(self.view, kind, value, revision).map(Frames::from);
         }
         if self.view == View::Whole {
             return Ok(whole_frame(kind, value, revision).into());
@@ -252,7 +308,18 @@ impl WatchBody {
                 })
             }
         };
-        Ok(framed("BOOKMARK", &encode(&object)?))
+        self.framed("BOOKMARK", &object)
+    }
+
+    /// An object that is not stored, as an event.
+    fn framed(&self, kind: &str, object: &Value) -> Result<Bytes, Status> {
+        match self.format {
+            Format::Protobuf => {
+                let object = protobuf::encode(object).map_err(|error| unwritable(&error))?;
+                Ok(protobuf::watch_frame(kind, &object).into())
+            }
+            Format::Json | Format::Yaml => Ok(framed(kind, &encode(object)?)),
+        }
     }
 }
 
@@ -270,8 +337,9 @@ fn encode(value: &Value) -> Result<Vec<u8>, Status> {
     serde_json::to_vec(value).map_err(|error| Status::internal(error.to_string()))
 }
 
-fn error_frame(status: &Status) -> Result<Bytes, Status> {
-    Ok(framed("ERROR", &encode(&status.to_value())?))
+fn protobuf_frame(view: View, kind: &str, stored: &[u8], revision: Revision) -> Result<Bytes, Status> {
+    let object = protobuf::encode(&value(view, stored, revision)?).map_err(|error| unwritable(&error))?;
+    Ok(protobuf::watch_frame(kind, &object).into())
 }
 
 const FRAME_OVERHEAD: usize = 64;
@@ -348,6 +416,19 @@ impl http_body::Body for WatchBody {
             if let Some(frame) = this.pending.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(frame))));
             }
+            if let Some(converting) = &mut this.converting {
+                let Poll::Ready(converted) = converting.as_mut().poll(context) else { return Poll::Pending };
+                this.converting = None;
+                match converted.and_then(|events| this.converted(&events)) {
+                    Ok(()) => continue,
+                    Err(status) => {
+                        this.watch = None;
+                        let frame = this.framed("ERROR", &status.to_value());
+                        this.pending.extend(frame.ok());
+                        continue;
+                    }
+                }
+            }
             let Some(watch) = &mut this.watch else { return Poll::Ready(None) };
             match watch.poll_next(context) {
                 Poll::Ready(Some(item)) => match this.take(item) {
@@ -358,7 +439,8 @@ impl http_body::Body for WatchBody {
                 Poll::Ready(None) => this.watch = None,
                 Poll::Pending => {
                     let over = this.deadline.as_mut().poll(context).is_ready()
-                        || this.draining.as_mut().poll(context).is_ready();
+                        || this.draining.as_mut().poll(context).is_ready()
+                        || this.replaced.as_mut().is_some_and(|replaced| replaced.as_mut().poll(context).is_ready());
                     if !over {
                         return Poll::Pending;
                     }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::description::{Schema, builtin};
-use portolan_api::{apply, field};
-use portolan_store::{Compare, Entry, KeyRange, Operation, Revision, Txn};
+use portolan_api::field;
+use portolan_store::{Compare, Entry, KeyRange, Operation, RangeRequest, Revision, Txn};
 use serde_json::Value;
 
 use super::{Call, metadata};
-use crate::authorization;
+use crate::admission::Charge;
+use crate::request::Target;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
+use crate::{authorization, extensions, fairness};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -29,9 +30,6 @@ impl From<&Arc<Entry>> for Written {
 
 /// How often a write is tried again because another one came first.
 pub(super) const ATTEMPTS: usize = 8;
-
-/// Longest name of a field manager, as upstream.
-const MANAGER_LENGTH: usize = 128;
 
 /// Another write came first.
 #[derive(Debug)]
@@ -83,9 +81,29 @@ impl<'a> Call<'a> {
         name: &str,
         stored: Bytes,
         expected: Revision,
+        charge: Option<Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        self.apply(key.clone(), expected, Operation::Put { key, value: stored, lease: None }).await
+        let stored = self.in_storage_version(stored).await?;
+        let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
+            ("" | "events.k8s.io", "events") => Some(self.server.event_leases.lease(self.server.store()).await?),
+            _ => None,
+        };
+        let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };
+        let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
+        for _ in 0..ATTEMPTS {
+            if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge)).await? {
+                return Ok(Ok(revision));
+            }
+            let range = KeyRange::key(key.clone());
+            let found = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
+            if found.entries.first().map_or(Revision(0), |entry| entry.mod_revision) != expected {
+                return Ok(Err(Moved));
+            }
+            // It was a quota that moved.
+            charge.renew(self.server).await?.map_err(|why| Status::forbidden(&self.target(), name, &why))?;
+        }
+        Err(Status::modified(&Target { group: "", resource: "resourcequotas" }, ""))
     }
 
     /// Removes an object if its key is still at `expected`.
@@ -96,7 +114,7 @@ impl<'a> Call<'a> {
         expected: Revision,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }).await?;
+        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }, None).await?;
         if removed.is_ok() {
             self.server.heartbeats.forget(&self.key(name));
         }
@@ -111,70 +129,34 @@ impl<'a> Call<'a> {
         key: Bytes,
         expected: Revision,
         operation: Operation,
+        charge: Option<&Charge>,
     ) -> Result<Result<Revision, Moved>, Status> {
-        let compare = vec![Compare::ModRevision { key, equals: expected }];
-        let answer = self.server.store().txn(Txn { compare, success: vec![operation], failure: Vec::new() }).await?;
+        let mut compare = vec![Compare::ModRevision { key, equals: expected }];
+        let mut success = vec![operation];
+        if let Some(charge) = charge {
+            charge.add_to(&mut compare, &mut success);
+        }
+        let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
+        if answer.succeeded && self.resource.group == extensions::GROUP {
+            self.server.extensions.expect(answer.revision);
+        }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);
         }
+        if answer.succeeded && self.resource.group == fairness::GROUP {
+            self.server.fairness.iter().for_each(|fairness| fairness.expect(answer.revision));
+        }
         if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
             self.server.authorizer.expect_pod(answer.revision);
+        }
+        if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
+            self.server.admission.expect(&self.resource.name, answer.revision);
         }
         Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
-        Status::invalid(self.resource.group, self.resource.kind, metadata::text(object, "name"), errors)
-    }
-
-    /// Who writes, for `managedFields`.
-    pub(super) fn manager(&self) -> Result<String, Status> {
-        let given = self.query.get("fieldManager");
-        if given.len() > MANAGER_LENGTH {
-            let message = format!("fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes");
-            return Err(Status::new(422, "Invalid", message));
-        }
-        if !given.is_empty() {
-            return Ok(given.to_owned());
-        }
-        let agent =
-            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
-        let mut name = agent.split('/').next().unwrap_or_default().to_owned();
-        let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-        name.truncate(end);
-        Ok(name)
-    }
-
-    /// Records in an object's `managedFields` who writes it.
-    pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
-        self.tracked(|schema, manager| apply::track_update(old, new, schema, manager)).map(drop)
-    }
-
-    /// Records who writes a new object: in its `managedFields` if it names managers itself, else
-    /// the list is returned encoded, to be stored with it.
-    pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
-        let names_managers = new.pointer("/metadata/managedFields").is_some_and(|given| !given.is_null());
-        let managers = self.tracked(|schema, manager| {
-            if !names_managers {
-                return apply::managers_of_new(new, schema, manager);
-            }
-            apply::track_update(None, new, schema, manager);
-            None
-        })?;
-        Ok(managers.flatten())
-    }
-
-    fn tracked<T>(&self, track: impl FnOnce(Schema<'_>, &apply::Manager<'_>) -> T) -> Result<Option<T>, Status> {
-        let Some(schema) = builtin().schema(self.kind()) else { return Ok(None) };
-        let name = self.manager()?;
-        let api_version = self.kind().api_version();
-        let manager = apply::Manager {
-            name: &name,
-            api_version: &api_version,
-            subresource: &self.info.subresource,
-            now: self.now,
-        };
-        Ok(Some(track(schema, &manager)))
+        Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
 }

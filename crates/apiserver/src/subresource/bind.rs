@@ -15,6 +15,7 @@ const TARGET: Target<'static> = Target { group: "", resource: "pods/binding" };
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let dry_run = call.is_dry_run()?;
     let Input { object: binding, mut warnings } = call.input(body).await?;
+    let binding = super::admitted(call, binding, dry_run, &mut warnings).await?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     if node.is_empty() {
         let path = portolan_api::field::Path::new("target").child("name");
@@ -57,6 +58,9 @@ fn bound(
         for (key, value) in annotations {
             pod["metadata"]["annotations"][key] = value.clone();
         }
+    }
+    for (key, value) in binding["metadata"]["labels"].as_object().into_iter().flatten() {
+        pod["metadata"]["labels"][key] = value.clone();
     }
     let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": time::format(now)});
     if !pod["status"].is_object() {

@@ -8,7 +8,10 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portolan_identity::client_tls;
-use rustls_pki_types::ServerName;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
@@ -24,6 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct NodeDialer {
     connector: TlsConnector,
+    to_anyone: TlsConnector,
     /// The tasks that move the bytes of connections.
     pub(super) tasks: TaskTracker,
 }
@@ -35,6 +39,8 @@ pub(super) enum Security {
     Node,
     /// Plain TCP, to a port of a pod.
     Plain,
+    /// TLS to a port of a pod, whoever answers: its certificate is the user's own affair, as upstream.
+    Unverified,
 }
 
 impl NodeDialer {
@@ -44,7 +50,8 @@ impl NodeDialer {
         // Upgrades (exec, port-forward) exist in HTTP/1.1 only.
         let mut tls = (*tls).clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(tls)), tasks: TaskTracker::new() })
+        let to_anyone = to_anyone().map_err(|source| Error::UserTls { source })?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(tls)), to_anyone, tasks: TaskTracker::new() })
     }
 
     /// Sends a request over a connection of its own.
@@ -66,9 +73,10 @@ impl NodeDialer {
         let _ = stream.set_nodelay(true);
         match security {
             Security::Plain => self.exchange(TokioIo::new(stream), request).await,
-            Security::Node => {
+            Security::Node | Security::Unverified => {
                 let name = ServerName::IpAddress(address.ip().into());
-                let stream = self.connector.connect(name, stream).await.map_err(|error| failed("TLS", &error))?;
+                let connector = if security == Security::Node { &self.connector } else { &self.to_anyone };
+                let stream = connector.connect(name, stream).await.map_err(|error| failed("TLS", &error))?;
                 self.exchange(TokioIo::new(stream), request).await
             }
         }
@@ -86,5 +94,59 @@ impl NodeDialer {
             }
         });
         sender.send_request(request).await
+    }
+}
+
+/// TLS without our certificate towards servers whose certificate nobody can check: the pods of users.
+fn to_anyone() -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Arc::new(Anyone(provider.clone()));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Takes every certificate; that the other side holds its key is still checked.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -1,6 +1,7 @@
 //! What hangs below an object but is not the object.
 
 mod bind;
+mod connect;
 mod dial;
 mod evict;
 mod proxy;
@@ -10,14 +11,17 @@ mod token;
 mod upgrade;
 
 use http::{Request, Response};
+use serde_json::Value;
 
+use crate::admission::{self, Attributes};
 use crate::body::Body;
 use crate::endpoint::Call;
 use crate::request::Info;
 use crate::status::Status;
 
 pub(crate) use dial::NodeDialer;
-pub(crate) use review::{is_review, review};
+pub(crate) use review::{is_review, review, user_info};
+pub(crate) use scale::{scale_of, set_replicas};
 
 /// Serves a subresource with an object of its own kind.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -42,5 +46,20 @@ pub(crate) fn is_stream(info: &Info) -> bool {
 
 /// Passes a request on.
 pub(crate) async fn stream(call: &Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    if let Some(options) = connect::options(call) {
+        let mut attributes = Attributes::connect(call, options);
+        admission::mutate(&mut attributes).await?;
+        admission::validate(&mut attributes).await?;
+    }
     proxy::stream(call, request).await
+}
+
+/// Lets admission look at an object that is created below another one.
+async fn admitted(call: &Call<'_>, object: Value, dry_run: bool, warnings: &mut Vec<String>) -> Result<Value, Status> {
+    let mut attributes = Attributes::create(call, object, dry_run);
+    attributes.name.clone_from(&call.info.name);
+    admission::mutate(&mut attributes).await?;
+    admission::validate(&mut attributes).await?;
+    warnings.append(&mut attributes.warnings);
+    Ok(attributes.new)
 }

@@ -31,7 +31,7 @@ struct Backend {
 
 pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Result<Response<Body>, Status> {
     let uri = request.uri().clone();
-    let backend = match (call.resource.name, call.info.subresource.as_str()) {
+    let backend = match (&*call.resource.name, call.info.subresource.as_str()) {
         ("pods", "proxy") => pod_port(call, &uri).await?,
         ("services", "proxy") => service_port(call, &uri).await?,
         ("nodes", "proxy") => node_port(call, &uri).await?,
@@ -191,7 +191,7 @@ fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
         _ => return Err(Status::bad_request(format!("invalid name {text:?}"))),
     };
     match found.scheme {
-        "" | "http" => Ok(found),
+        "" | "http" | "https" => Ok(found),
         other => Err(Status::bad_request(format!("proxying with scheme {other:?} is not supported"))),
     }
 }
@@ -205,7 +205,7 @@ fn rest(call: &Call<'_>, uri: &Uri) -> String {
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
-    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let ProxyName { scheme, name, port } = proxy_name(&call.info.name)?;
     let pod = storage::decode(&*call.entry(name).await?)?;
     let ports = || {
         let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
@@ -222,12 +222,13 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {port:?}")))?;
     let address = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
     let address = address.ok_or_else(|| Status::unavailable(format!("pod {name} has no address yet")))?;
-    Ok(Backend { address: SocketAddr::new(address, port), security: Security::Plain, path_and_query: rest(call, uri) })
+    let address = SocketAddr::new(address, port);
+    Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
 }
 
 /// One ready endpoint of a service.
 async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
-    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let ProxyName { scheme, name, port } = proxy_name(&call.info.name)?;
     let service = storage::decode(&*call.entry(name).await?)?;
     let ports: Vec<&Value> = service["spec"]["ports"].as_array().into_iter().flatten().collect();
     let found = match port {
@@ -254,7 +255,12 @@ async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         .collect();
     let choice = usize::try_from(uuid::Uuid::new_v4().as_u128() % (candidates.len().max(1) as u128)).unwrap_or(0);
     let address = candidates.get(choice).copied().ok_or_else(none)?;
-    Ok(Backend { address, security: Security::Plain, path_and_query: rest(call, uri) })
+    Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
+}
+
+/// How a port of a pod is spoken to.
+fn security(scheme: &str) -> Security {
+    if scheme == "https" { Security::Unverified } else { Security::Plain }
 }
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {

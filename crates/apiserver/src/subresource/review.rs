@@ -1,44 +1,49 @@
 //! Questions that are answered and not kept: who am I, may I, is this token good.
 
 use http::Response;
+use portolan_api::field::{self, Path};
+use portolan_api::time;
 use portolan_identity::User;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::authentication::token_user;
-use crate::authorization::{Action, Rule, decide};
+use crate::authorization::{Action, Decision, Rule, decide};
 use crate::body::Body;
 use crate::endpoint::{Call, Input};
-use crate::request::Info;
+use crate::request::{Info, Requirement, Selection};
 use crate::respond;
 use crate::status::Status;
 
-const VERBS: [&str; 11] = [
-    "bind",
-    "create",
-    "delete",
-    "deletecollection",
-    "escalate",
-    "get",
-    "impersonate",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
-
 /// Whether objects of the resource are questions.
 pub(crate) fn is_review(call: &Call<'_>) -> bool {
-    matches!(call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
+    matches!(&*call.resource.group, "authentication.k8s.io" | "authorization.k8s.io")
 }
 
 /// Answers a question.
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let Input { mut object, warnings } = call.input(body).await?;
     let spec = &object["spec"];
-    object["status"] = match call.resource.name {
+    object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
-        "selfsubjectaccessreviews" => access(call, call.user, spec).await?,
-        "subjectaccessreviews" | "localsubjectaccessreviews" => access(call, &subject(spec), spec).await?,
+        "selfsubjectaccessreviews" => {
+            check(call, spec)?;
+            access(call, call.user, spec).await?
+        }
+        "subjectaccessreviews" => {
+            check(call, spec)?;
+            access(call, &subject(spec), spec).await?
+        }
+        "localsubjectaccessreviews" => {
+            check(call, spec)?;
+            let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
+            if namespace != call.namespace() {
+                return Err(Status::bad_request(format!(
+                    "spec.resourceAttributes.namespace must match namespace: {}",
+                    call.namespace()
+                )));
+            }
+            access(call, &subject(spec), spec).await?
+        }
         "selfsubjectrulesreviews" => {
             let namespace = spec["namespace"].as_str().unwrap_or_default();
             if namespace.is_empty() {
@@ -46,15 +51,18 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
             }
             rules(call, namespace)
         }
-        "tokenreviews" => token(call, spec).await,
+        "tokenreviews" => token(call, spec).await?,
         _ => return Err(Status::no_such_path()),
     };
+    if call.resource.name == "selfsubjectreviews" {
+        object["metadata"]["creationTimestamp"] = time::format(call.now).into();
+    }
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
 }
 
-fn user_info(user: &User) -> Value {
+pub(crate) fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = user.uid.as_str().into();
@@ -65,25 +73,122 @@ fn user_info(user: &User) -> Value {
     info
 }
 
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 fn subject(spec: &Value) -> User {
-    let groups = spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let extra = spec["extra"].as_object().into_iter().flatten();
     User {
         name: spec["user"].as_str().unwrap_or_default().to_owned(),
         uid: spec["uid"].as_str().unwrap_or_default().to_owned(),
-        groups: groups.collect(),
-        ..User::default()
+        groups: texts(&spec["groups"]),
+        extra: extra.map(|(key, values)| (key.clone(), texts(values))).collect(),
     }
 }
+
+/// What is wrong with a question about access.
+fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
+    let at = Path::new("spec");
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let mut errors = Vec::new();
+    if resource.is_object() && path.is_object() {
+        let detail = "cannot be specified in combination with resourceAttributes";
+        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+    }
+    if !resource.is_object() && !path.is_object() {
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        errors.push(field::Error::invalid(&at.child("resourceAttributes"), Value::Null, detail));
+    }
+    if call.resource.name == "localsubjectaccessreviews" && path.is_object() {
+        let detail = "disallowed on this kind of request";
+        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+    }
+    if call.resource.name != "selfsubjectaccessreviews"
+        && spec["user"].as_str().unwrap_or_default().is_empty()
+        && texts(&spec["groups"]).is_empty()
+    {
+        let detail = "at least one of user or group must be specified";
+        errors.push(field::Error::invalid(&at.child("user"), "", detail));
+    }
+    for (name, operators) in
+        [("fieldSelector", &["In", "NotIn"][..]), ("labelSelector", &["In", "NotIn", "Exists", "DoesNotExist"])]
+    {
+        let (selector, at) = (&resource[name], at.child("resourceAttributes").child(name));
+        let raw = selector["rawSelector"].as_str().unwrap_or_default();
+        let list = selector["requirements"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !selector.is_object() {
+            continue;
+        }
+        if !raw.is_empty() && !list.is_empty() {
+            let detail = "may not specified at the same time as requirements";
+            errors.push(field::Error::invalid(&at.child("rawSelector"), raw, detail));
+        }
+        if raw.is_empty() && list.is_empty() {
+            let detail = format!("when {} is specified, requirements or rawSelector is required", at);
+            errors.push(field::Error::required(&at.child("requirements"), detail));
+        }
+        for (index, item) in list.iter().enumerate() {
+            let at = at.child("requirements").index(index);
+            let operator = item["operator"].as_str().unwrap_or_default();
+            if item["key"].as_str().unwrap_or_default().is_empty() {
+                errors.push(field::Error::required(&at.child("key"), "must be specified"));
+            }
+            let values = texts(&item["values"]).len();
+            match operator {
+                "In" | "NotIn" if values == 0 => {
+                    let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+                    errors.push(field::Error::required(&at.child("values"), detail));
+                }
+                "Exists" | "DoesNotExist" if values > 0 => {
+                    let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    errors.push(field::Error::forbidden(&at.child("values"), detail));
+                }
+                _ if !operators.contains(&operator) => {
+                    errors.push(field::Error::not_supported(&at.child("operator"), operator, operators));
+                }
+                _ => {}
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&call.resource.group, &call.resource.kind, "", &errors))
+    }
+}
+
+/// The part of a collection that a question is about.
+fn selection(attributes: &Value) -> Selection {
+    let raw = |name: &str| attributes[name]["rawSelector"].as_str().unwrap_or_default();
+    let mut selection = Selection::parse(raw("fieldSelector"), raw("labelSelector"));
+    let requirements = |name: &str| -> Vec<Requirement> {
+        let list = attributes[name]["requirements"].as_array().into_iter().flatten();
+        list.filter_map(|item| {
+            let operator =
+                ["In", "NotIn", "Exists", "DoesNotExist"].into_iter().find(|known| item["operator"] == *known)?;
+            let key = item["key"].as_str()?.to_owned();
+            Some(Requirement { key, operator, values: texts(&item["values"]) })
+        })
+        .collect()
+    };
+    selection.fields.extend(requirements("fieldSelector"));
+    selection.labels.extend(requirements("labelSelector"));
+    selection
+}
+
+/// Verbs of requests.
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Status> {
     let text = |place: &str, field: &str| spec[place][field].as_str().unwrap_or_default().to_owned();
     let decision = if spec["resourceAttributes"].is_object() {
         let attribute = |field: &str| text("resourceAttributes", field);
-        let verb = attribute("verb");
-        // `*` asks for every verb: only who may everything may that, and no rule names it.
-        let verb = VERBS.iter().copied().find(|known| *known == verb).unwrap_or("*");
+        let asked = attribute("verb");
+        let verb = VERBS.iter().copied().find(|known| *known == asked);
         let info = Info {
-            verb,
+            verb: verb.unwrap_or("get"),
+            other_verb: if verb.is_some() { String::new() } else { asked },
             group: attribute("group"),
             version: attribute("version"),
             resource: attribute("resource"),
@@ -91,14 +196,18 @@ async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Sta
             namespace: attribute("namespace"),
             name: attribute("name"),
             rest: String::new(),
+            selection: selection(&spec["resourceAttributes"]),
         };
         call.server.authorizer.refresh_reach(user, &info).await?;
-        decide(call.server, user, Action::Resource(&info))
+        decide(call.server, user, Action::Resource(&info)).await
     } else {
         let (verb, path) = (text("nonResourceAttributes", "verb"), text("nonResourceAttributes", "path"));
-        decide(call.server, user, Action::Path { verb: &verb, path: &path })
+        decide(call.server, user, Action::Path { verb: &verb, path: &path }).await
     };
     let mut status = json!({"allowed": decision.is_allowed()});
+    if matches!(decision, Decision::Denied(_)) {
+        status["denied"] = true.into();
+    }
     if !decision.reason().is_empty() {
         status["reason"] = decision.reason().into();
     }
@@ -128,15 +237,22 @@ fn rules(call: &Call<'_>, namespace: &str) -> Value {
         .filter(|rule| !rule.non_resource_urls.is_empty())
         .map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}))
         .collect();
-    json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": false})
+    // Others than roles decide too, and cannot list what they allow.
+    let incomplete = call.server.ways.decide_more_than_roles();
+    json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": incomplete})
 }
 
-async fn token(call: &Call<'_>, spec: &Value) -> Value {
-    let list = spec["audiences"].as_array().into_iter().flatten();
-    let audiences: Vec<String> = list.filter_map(Value::as_str).map(str::to_owned).collect();
+async fn token(call: &Call<'_>, spec: &Value) -> Result<Value, Status> {
     let token = spec["token"].as_str().unwrap_or_default();
-    match token_user(call.server, token, &audiences, call.now).await {
-        Ok(user) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),
-        Err(why) => json!({"authenticated": false, "error": why}),
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
+    let mut audiences = texts(&spec["audiences"]);
+    if audiences.is_empty() {
+        audiences = call.server.api_audiences().to_vec();
+    }
+    Ok(match token_user(call.server, token, &audiences, call.now).await {
+        Ok(proven) => json!({"authenticated": true, "user": user_info(&proven.user), "audiences": proven.audiences}),
+        Err(why) => json!({"user": Map::new(), "error": why}),
+    })
 }

@@ -1,63 +1,154 @@
 //! `scale`: how many replicas, for kinds that have some.
 
 use http::Response;
+use portolan_api::apply;
+use portolan_api::custom::{self, JsonPath};
+use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
-use crate::body::{self, Body};
-use crate::endpoint::{Call, Changed, Input, Written, metadata, parse};
+use crate::body::Body;
+use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata};
 use crate::negotiate::View;
 use crate::status::Status;
 use crate::{respond, storage};
+
+const VERSION: &str = "autoscaling/v1";
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let view = call.view()?;
     if call.info.verb == "get" {
         let entry = call.entry(&call.info.name).await?;
-        return answer(view, &storage::decode(&entry)?);
+        return answer(call, view, &storage::decode(&entry)?);
     }
     let dry_run = call.is_dry_run()?;
     let mut warnings = Vec::new();
     let written: Written = if call.info.verb == "update" {
         let Input { object: wanted, .. } = call.input(body).await?;
-        call.change(dry_run, &mut warnings, |old, _| scaled(call, old, &wanted)).await?
+        call.change(dry_run, &mut warnings, |old, _| scaled(call, old, wanted.clone(), Tracked::No)).await?
     } else {
-        let content_type = call.content_type().to_owned();
-        let patch = parse(&body::read(body).await?, content_type.ends_with("yaml"))?.value;
-        call.change(dry_run, &mut warnings, |old, warnings| {
-            let wanted = call.patched(&content_type, &patch, &scale_of(old), warnings)?;
-            scaled(call, old, &wanted)
+        let patch = call.read_patch(body).await?;
+        call.change(dry_run, &mut warnings, |old, warnings| match &patch {
+            Patch::Change(change) => {
+                let wanted = call.patched(change, &scale_of(call.resource, old), warnings)?;
+                scaled(call, old, wanted, Tracked::No)
+            }
+            Patch::Apply(decoded) => {
+                call.expect_applied(&decoded.value)?;
+                let wanted = applied(call, old, &decoded.value)?;
+                scaled(call, old, wanted, Tracked::Yes)
+            }
         })
         .await?
     };
-    answer(view, &storage::decode_at(&written.stored, written.revision)?)
+    let mut response = answer(call, view, &storage::decode_at(&written.stored, written.revision)?)?;
+    respond::add_warnings(&mut response, &warnings);
+    Ok(response)
 }
 
-fn answer(view: View, object: &Value) -> Result<Response<Body>, Status> {
+fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>, Status> {
     match view {
-        View::Whole => Ok(respond::json(200, &scale_of(object))),
+        View::Whole => Ok(respond::json(200, &scale_of(call.resource, object))),
         _ => Err(Status::not_acceptable(&["application/json"])),
     }
 }
 
-fn scaled(call: &Call<'_>, old: &Value, wanted: &Value) -> Result<Changed, Status> {
+/// Whether the wanted scale names its managers already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracked {
+    Yes,
+    No,
+}
+
+/// Where the number of replicas stands in an object of a version.
+fn replicas_path(call: &Call<'_>, version: &str) -> Option<Vec<String>> {
+    let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
+    if *group != *call.resource.group {
+        return None;
+    }
+    if call.resource.custom.is_none() {
+        return Some(vec!["spec".to_owned(), "replicas".to_owned()]);
+    }
+    let other = call.description.resource(group, version, &call.resource.name)?;
+    let scale = other.custom.as_ref()?.scale.as_ref()?;
+    Some(scale.spec_replicas.fields()?.into_iter().map(str::to_owned).collect())
+}
+
+/// The scale of an object with its managers.
+fn managed_scale(call: &Call<'_>, object: &Value) -> Value {
+    let mut scale = scale_of(call.resource, object);
+    let managers = apply::replicas_of_parent(&object["metadata"]["managedFields"], &|it| replicas_path(call, it));
+    if !managers.is_null() {
+        scale["metadata"]["managedFields"] = managers;
+    }
+    scale
+}
+
+/// Calls `act` with what a scale is and who writes it.
+fn with_scale<T>(
+    call: &Call<'_>,
+    name: &str,
+    act: impl FnOnce(&apply::Kind<'_>, &apply::Manager<'_>) -> T,
+) -> Result<T, Status> {
+    let kind = GroupVersionKind::from_api_version(VERSION, "Scale");
+    let schema = builtin().schema(kind).ok_or_else(|| Status::internal("scales have no schema"))?;
+    let manager = apply::Manager { name, api_version: VERSION, subresource: "scale", now: call.now };
+    Ok(act(&apply::Kind { schema, ignored: &[&["status"]], convert: &|_, _| None }, &manager))
+}
+
+/// Server-side apply of a scale.
+fn applied(call: &Call<'_>, old: &Value, applied: &Value) -> Result<Value, Status> {
+    let live = managed_scale(call, old);
+    let name = call.query.get("fieldManager");
+    with_scale(call, name, |kind, manager| apply::apply(Some(&live), applied, kind, manager, call.force()))?
+        .map_err(apply_error)
+}
+
+fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> Result<Changed, Status> {
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let path = portolan_api::field::Path::new("spec").child("replicas");
         let error = portolan_api::field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
         return Err(Status::invalid("autoscaling", "Scale", &call.info.name, &[error]));
     }
+    if tracked == Tracked::No {
+        let live = managed_scale(call, old);
+        let name = call.manager()?;
+        if !wanted["spec"].is_object() {
+            wanted["spec"] = json!({"replicas": 0});
+        }
+        with_scale(call, &name, |kind, manager| apply::track_update(Some(&live), &mut wanted, kind, manager))?;
+    }
     let mut new = old.clone();
-    new["spec"]["replicas"] = replicas.into();
+    set_replicas(call.resource, &mut new, replicas.into());
+    let metadata = metadata::of(&mut new);
     for field in ["resourceVersion", "uid"] {
-        if !metadata::text(wanted, field).is_empty() {
-            metadata::of(&mut new).insert(field.into(), metadata::text(wanted, field).into());
+        if !metadata::text(&wanted, field).is_empty() {
+            metadata.insert(field.into(), metadata::text(&wanted, field).into());
         }
     }
-    Ok(new.into())
+    let managers = apply::replicas_to_parent(
+        &old["metadata"]["managedFields"],
+        &wanted["metadata"]["managedFields"],
+        &call.kind().api_version(),
+        &|version| replicas_path(call, version),
+    );
+    if managers.is_null() {
+        metadata.remove("managedFields");
+    } else {
+        metadata.insert("managedFields".into(), managers);
+    }
+    Ok(Changed { object: new, tracked: true })
 }
 
 /// The scale of an object.
-fn scale_of(object: &Value) -> Value {
+pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Value {
+    let paths = scale_paths(resource);
+    let number = |path: Option<&JsonPath>, default: &Value| match path {
+        Some(path) => path.first(object).and_then(Value::as_i64),
+        None => default.as_i64(),
+    };
+    let wanted = number(paths.map(|paths| &paths.spec_replicas), &object["spec"]["replicas"]);
+    let present = number(paths.map(|paths| &paths.status_replicas), &object["status"]["replicas"]);
     let metadata = &object["metadata"];
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
@@ -65,16 +156,36 @@ fn scale_of(object: &Value) -> Value {
             "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
         },
-        "spec": {}, "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+        "spec": {}, "status": {"replicas": present.unwrap_or(0)},
     });
-    if let Some(replicas) = object["spec"]["replicas"].as_i64() {
+    if let Some(replicas) = wanted {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let selector = selector_text(object);
+    let selector = match paths {
+        Some(paths) => {
+            let found = paths.label_selector.as_ref().and_then(|path| path.first(object));
+            found.and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        None => selector_text(object),
+    };
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();
     }
     scale
+}
+
+/// Writes how many replicas an object shall have.
+pub(crate) fn set_replicas(resource: &Resource, object: &mut Value, replicas: Value) {
+    match scale_paths(resource) {
+        // What stands in the way of the path is of a wrong type, which the object is refused for.
+        Some(paths) => drop(paths.spec_replicas.set(object, replicas)),
+        None => object["spec"]["replicas"] = replicas,
+    }
+}
+
+/// Where the replicas of a kind that a user defined stand.
+fn scale_paths(resource: &Resource) -> Option<&custom::Scale> {
+    resource.custom.as_ref()?.scale.as_ref()
 }
 
 fn selector_text(object: &Value) -> String {

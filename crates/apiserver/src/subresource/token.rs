@@ -23,7 +23,8 @@ const MOST_SECONDS: i64 = 1 << 32;
 const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let Input { mut object, .. } = call.input(body).await?;
+    let Input { object, mut warnings } = call.input(body).await?;
+    let mut object = super::admitted(call, object, false, &mut warnings).await?;
     let account = call.entry(&call.info.name).await?;
     let spec = &object["spec"];
     let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
@@ -63,7 +64,9 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     object["metadata"] = json!({
         "name": call.info.name, "namespace": call.namespace(), "creationTimestamp": time::format(call.now),
     });
-    Ok(respond::json(201, &object))
+    let mut response = respond::json(201, &object);
+    respond::add_warnings(&mut response, &warnings);
+    Ok(response)
 }
 
 fn check(call: &Call<'_>, seconds: i64) -> Result<(), Status> {

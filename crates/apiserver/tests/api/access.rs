@@ -37,10 +37,10 @@ async fn strangers_see_health_and_version_only() {
         ("/livez?verbose", 200),
         ("/readyz", 200),
         ("/version", 200),
-        ("/api", 401),
-        ("/metrics", 401),
-        ("/api/v1/pods", 401),
-        ("/openapi/v2", 401),
+        ("/api", 403),
+        ("/metrics", 403),
+        ("/api/v1/pods", 403),
+        ("/openapi/v2", 403),
     ] {
         assert_eq!(code(&cluster, over_the_network(None), uri, None).await, expected, "{uri}");
     }

@@ -1,10 +1,23 @@
 //! The API server over a store in a temporary folder, asked in process.
 
 mod access;
+mod applies;
+mod audit;
+mod authentication;
+mod certificates;
 mod collections;
+mod encryption;
+mod escalation;
+mod evictions;
+mod fairness;
+mod forms;
 mod heartbeats;
+mod hooks;
+mod limits;
+mod malformed;
 mod nodes;
 mod objects;
+mod policies;
 mod refusals;
 mod support;
 mod watches;

@@ -70,7 +70,9 @@ async fn a_node_reads_what_its_pods_refer_to_while_it_has_them() {
         "resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": "default", "name": "mounted"}}});
     let answer = cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review).await;
     assert_eq!(answer.body["status"]["allowed"], true, "{answer:?}");
-    let bound = json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}}).to_string();
+    let uid = cluster.get(&format!("{PODS}/p")).await.body["metadata"]["uid"].clone();
+    let bound =
+        json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid}}}).to_string();
     let token = request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "application/json", &bound);
     assert_eq!(cluster.send(node("n1"), token).await.code, 201);
     cluster.delete(&format!("{PODS}/p"), json!({"gracePeriodSeconds": 0})).await;

@@ -1,5 +1,6 @@
 //! One object: from its creation to its end.
 
+use portolan_store::Store;
 use serde_json::{Value, json};
 
 use crate::support::{cluster, pod, request};
@@ -15,6 +16,29 @@ fn deployment(name: &str) -> Value {
             "metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
         }},
     })
+}
+
+#[tokio::test]
+async fn events_go_by_themselves_after_an_hour() {
+    let cluster = cluster().await;
+    let events = "/api/v1/namespaces/default/events";
+    let event = |name: &str| {
+        let about = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+        json!({"metadata": {"name": name}, "involvedObject": about, "type": "Normal", "reason": "R", "message": "m"})
+    };
+    for name in ["a", "b"] {
+        let made = cluster.create(events, event(name)).await;
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+    let more = json!({"count": 2}).to_string();
+    let path = format!("{events}/a");
+    assert_eq!(cluster.ask("PATCH", &path, "application/merge-patch+json", &more).await.code, 200);
+    let a = cluster.lease("/registry/core/events/default/a").await.expect("it has a lease");
+    assert_eq!(Some(a), cluster.lease("/registry/core/events/default/b").await, "one for all of this minute");
+    let left = cluster.store.lease(a).await.expect("it lasts");
+    assert!(left.ttl.as_secs() >= 3600, "{left:?}");
+    cluster.config_map("m", json!({})).await;
+    assert_eq!(cluster.lease("/registry/core/configmaps/default/m").await, None);
 }
 
 #[tokio::test]
@@ -259,5 +283,5 @@ async fn an_object_is_shown_as_a_row_or_by_its_metadata() {
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let partial = ask("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await.body;
     assert_eq!((&partial["metadata"]["name"], partial.get("data")), (&json!("a"), None));
-    assert_eq!(ask("application/vnd.kubernetes.protobuf").await.code, 406);
+    assert_eq!(ask("application/cbor").await.code, 406);
 }

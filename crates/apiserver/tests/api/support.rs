@@ -1,17 +1,19 @@
 //! A server and short ways to ask it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use portolan_apiserver::{Body, Config, Networks, Peer, Server, empty, full};
+use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
 use portolan_base::{ManualClock, Readiness};
 use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User};
-use portolan_store::Store;
 use portolan_store::embedded::{Embedded, Options};
+use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// A server with its store.
 pub(crate) struct Cluster {
@@ -19,6 +21,7 @@ pub(crate) struct Cluster {
     pub(crate) store: Arc<Embedded>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) authority: Arc<Authority>,
+    pub(crate) tokens: Arc<TokenIssuer>,
     directory: TempDir,
 }
 
@@ -45,9 +48,32 @@ impl Answer {
 }
 
 pub(crate) async fn cluster() -> Cluster {
+    cluster_with(Access::default()).await
+}
+
+/// A cluster with settings of its own.
+pub(crate) async fn cluster_with(access: Access) -> Cluster {
     let directory = tempfile::tempdir().expect("a temporary folder");
+    let store = Arc::new(Embedded::open(Options::new(directory.path().join("store"))).expect("a store"));
+    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
+    std::fs::create_dir(directory.path().join("scratch")).expect("a folder");
+    let cluster = start(access, directory, store, clock).await;
+    let account = json!({"metadata": {"name": "default"}});
+    let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    cluster
+}
+
+/// Another server over the same store.
+pub(crate) async fn again_with(cluster: Cluster, access: Access) -> Cluster {
+    let Cluster { directory, store, clock, .. } = cluster;
+    start(access, directory, store, clock).await
+}
+
+async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: Arc<ManualClock>) -> Cluster {
     let authority = Arc::new(Authority::load_or_create(directory.path(), "test").expect("an authority"));
     let tokens = TokenIssuer::load_or_create(directory.path(), "https://kubernetes.default.svc").expect("an issuer");
+    let tokens = Arc::new(tokens);
     let node_client = authority
         .issue(&CertificateRequest {
             common_name: "system:apiserver".into(),
@@ -58,26 +84,20 @@ pub(crate) async fn cluster() -> Cluster {
             valid_for: Duration::from_secs(3600),
         })
         .expect("a certificate");
-    let store = Arc::new(Embedded::open(Options::new(directory.path().join("store"))).expect("a store"));
-    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
     let config = Config {
         store: store.clone(),
         authority: authority.clone(),
-        tokens: Arc::new(tokens),
+        tokens: tokens.clone(),
         clock: clock.clone(),
         networks: Networks::default(),
         advertise: ([127, 0, 0, 1], 6443).into(),
         node_client,
+        access,
         readiness: Readiness::default(),
         scratch: directory.path().join("scratch"),
     };
-    std::fs::create_dir(&config.scratch).expect("a folder");
     let server = Server::start(config).await.expect("the server starts");
-    let cluster = Cluster { server, store, clock, authority, directory };
-    let account = json!({"metadata": {"name": "default"}});
-    let made = cluster.create("/api/v1/namespaces/default/serviceaccounts", account).await;
-    assert_eq!(made.code, 201, "{made:?}");
-    cluster
+    Cluster { server, store, clock, authority, tokens, directory }
 }
 
 pub(crate) fn admin() -> User {
@@ -130,6 +150,27 @@ impl Cluster {
         made
     }
 
+    /// Writes a slice that says where a service is, past the checks that would refuse a loopback address.
+    pub(crate) async fn put_slice(&self, namespace: &str, name: &str, service: &str, port: u16) {
+        let labels = json!({"kubernetes.io/service-name": service});
+        let slice = json!({
+            "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels, "uid": "u"}, "addressType": "IPv4",
+            "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"port": port, "name": ""}],
+        });
+        let key = format!("/registry/discovery.k8s.io/endpointslices/{namespace}/{name}");
+        let put = Operation::Put { key: key.into(), value: slice.to_string().into(), lease: None };
+        let txn = Txn { compare: Vec::new(), success: vec![put], failure: Vec::new() };
+        self.store.txn(txn).await.expect("writes");
+    }
+
+    /// The lease that a key was written with.
+    pub(crate) async fn lease(&self, key: &'static str) -> Option<LeaseId> {
+        let request = RangeRequest { range: KeyRange::key(key), revision: None, limit: 1 };
+        let found = self.store.range(request).await.expect("reads").entries;
+        found.first().expect("it is there").lease
+    }
+
     pub(crate) async fn compact(&self) {
         let revision = self.store.status().await.revision;
         self.store.compact(revision).await.expect("compacts");
@@ -147,4 +188,61 @@ pub(crate) fn request(method: &str, uri: &str, content_type: &str, body: &str) -
 
 pub(crate) fn pod(name: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+type Handler = dyn Fn(&str, &str) -> (u16, String) + Send + Sync;
+
+/// Another service, on a port of its own: path and body in, code and body out.
+pub(crate) struct Web {
+    pub(crate) url: String,
+    handler: Arc<Mutex<Arc<Handler>>>,
+    count: Arc<AtomicUsize>,
+    _serving: JoinSet<()>,
+}
+
+impl Web {
+    /// Answers like this from now on.
+    pub(crate) fn answer(&self, handler: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> &Self {
+        *self.handler.lock().expect("no panic") = Arc::new(handler);
+        self
+    }
+
+    /// How many requests came.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) async fn web_server(handler: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> Web {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let handler: Arc<Mutex<Arc<Handler>>> = Arc::new(Mutex::new(Arc::new(handler)));
+    let count = Arc::new(AtomicUsize::new(0));
+    let mut serving = JoinSet::new();
+    let (answers, counter) = (handler.clone(), count.clone());
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (answers, counter) = (answers.clone(), counter.clone());
+            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                let (answers, counter) = (answers.clone(), counter.clone());
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await?.to_bytes();
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    let handler = answers.lock().expect("no panic").clone();
+                    let (code, text) = handler(parts.uri.path(), &String::from_utf8_lossy(&body));
+                    let mut response = http::Response::new(http_body_util::Full::new(bytes::Bytes::from(text)));
+                    *response.status_mut() = StatusCode::from_u16(code).expect("a code");
+                    Ok::<_, hyper::Error>(response)
+                }
+            });
+            connections.spawn(async move {
+                let io = hyper_util::rt::TokioIo::new(stream);
+                // A client that goes away is no matter.
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            });
+        }
+    });
+    Web { url, handler, count, _serving: serving }
 }

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod dns;
 pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod get;

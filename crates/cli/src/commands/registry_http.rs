@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use crate::{Common, Place};
 
-/// A connection to the registry.
+/// A connection to the registry, in one of its dialects.
 pub(crate) struct Registry {
     url: String,
+    token: Option<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -25,7 +26,19 @@ impl Registry {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => Place::required(&common.data_dir)?.registry_url,
         };
-        Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
+        Ok(Self { url, token: None, client: Client::builder(TokioExecutor::new()).build_http() })
+    }
+
+    /// The same as Consul's clients know it, which alone has keys.
+    pub(crate) fn consul(common: &Common, url: Option<String>, token: Option<String>) -> anyhow::Result<Self> {
+        let url = match url {
+            Some(url) => url,
+            None => Place::required(&common.data_dir)?.dialects.remove("consul").context(
+                "the cluster on this machine serves no Consul clients (--consul-listen off), and keys are theirs",
+            )?,
+        };
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { url, token, client: Client::builder(TokioExecutor::new()).build_http() })
     }
 
     /// Sends a request; an error status becomes an error.
@@ -35,19 +48,27 @@ impl Registry {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Response<Incoming>> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("content-type", "application/json")
-            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
-        let response =
-            self.client.request(request).await.with_context(|| format!("ask the registry at {}", self.url))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let response = self.answer(method, path, body.into()).await?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let text = response.into_body().collect().await?.to_bytes();
         bail!("the registry answered {status}: {}", String::from_utf8_lossy(&text).trim());
+    }
+
+    /// Sends a request and returns the answer, whatever its status.
+    pub(crate) async fn answer(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("x-consul-token", token);
+        }
+        let request = request.body(Full::from(body))?;
+        self.client.request(request).await.with_context(|| format!("ask the registry at {}", self.url))
     }
 
     /// Sends a request and reads a JSON answer (null if there is none).

@@ -1,10 +1,11 @@
 //! Informers of encoded objects.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
-use portolan_api::encoded::{Header, controller, raw_at, string_at};
+use portolan_api::encoded::{Header, controller_among, fields, raw_at, string_at};
 use portolan_api::typed::PartialObject;
 use tokio::sync::watch;
 
@@ -16,6 +17,22 @@ use crate::queue::{Key, WorkQueue};
 pub struct Encoded<'a> {
     bytes: &'a [u8],
     header: Header<'a>,
+    controller: OnceCell<Option<&'a [u8]>>,
+    /// Where the parts stand that many ask for: they are looked for once.
+    parts: [Part<'a>; 3],
+}
+
+/// A field of the object and what is in it.
+#[derive(Debug)]
+struct Part<'a> {
+    name: &'static str,
+    fields: OnceCell<Vec<(Cow<'a, str>, &'a [u8])>>,
+}
+
+impl Part<'_> {
+    const fn new(name: &'static str) -> Self {
+        Self { name, fields: OnceCell::new() }
+    }
 }
 
 impl<'a> Encoded<'a> {
@@ -24,7 +41,8 @@ impl<'a> Encoded<'a> {
         if header.is_none() {
             tracing::error!("an object without readable metadata concerns nobody");
         }
-        Some(Self { bytes, header: header? })
+        let parts = [Part::new("metadata"), Part::new("spec"), Part::new("status")];
+        Some(Self { bytes, header: header?, controller: OnceCell::new(), parts })
     }
 
     /// Its bytes.
@@ -47,19 +65,28 @@ impl<'a> Encoded<'a> {
         self.header.deletion_timestamp.is_some()
     }
 
+    /// The encoded value at a path.
+    fn raw(&self, path: &[&str]) -> Option<&'a [u8]> {
+        let [name, field, rest @ ..] = path else { return raw_at(self.bytes, path) };
+        let Some(part) = self.parts.iter().find(|part| part.name == *name) else { return raw_at(self.bytes, path) };
+        let fields = part.fields.get_or_init(|| fields(raw_at(self.bytes, &[name]).unwrap_or_default()));
+        let (_, value) = fields.iter().find(|(name, _)| name == field)?;
+        raw_at(value, rest)
+    }
+
     /// The text at a path; see [`string_at`].
     pub fn text(&self, path: &[&str]) -> Option<Cow<'a, str>> {
-        string_at(self.bytes, path)
+        string_at(self.raw(path)?, &[])
     }
 
     /// Whether there is a list or map with content at a path.
     pub fn has(&self, path: &[&str]) -> bool {
-        raw_at(self.bytes, path).is_some_and(|found| !matches!(found, b"null" | b"[]" | b"{}"))
+        self.raw(path).is_some_and(|found| !matches!(found, b"null" | b"[]" | b"{}"))
     }
 
     /// The encoded reference to the owner that controls it.
     pub fn controller(&self) -> Option<&'a [u8]> {
-        controller(self.bytes)
+        *self.controller.get_or_init(|| controller_among(self.raw(&["metadata", "ownerReferences"])?))
     }
 }
 
@@ -80,7 +107,7 @@ impl<T: Send + Sync + 'static> EncodedStore for Inner<T> {
     }
 
     fn feed_encoded(&self, queue: &WorkQueue, keys: MapKeys) {
-        let mut feeds = self.feeds.lock();
+        let feeds = &mut self.feeds.lock().list;
         let store = self.store.read();
         for key in store.keys() {
             store.show(&key.namespace, &key.name, |bytes| {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use portolan_api::typed::{Object, PartialObject, Scope};
 use portolan_base::{Shutdown, TaskGroup};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::params::ResourcePath;
@@ -53,6 +54,8 @@ type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
 struct SharedInformer {
     typed: Arc<dyn Any + Send + Sync>,
     encoded: Arc<dyn EncodedStore>,
+    /// Ends it.
+    stop: CancellationToken,
 }
 
 /// Under which name the informer of all objects of a kind is found, whatever their type.
@@ -124,6 +127,16 @@ impl Informers {
         MetadataInformer(informer.inner)
     }
 
+    /// Stops to follow a kind that the server has no more. Who holds its informer keeps the last copy.
+    pub fn forget(&self, kind: &PartialKind) {
+        let path = ResourcePath::new(&kind.group, &kind.version, &kind.resource, kind.scope);
+        let mut shared = self.shared.lock();
+        if let Some(informer) = shared.get(&whole_kind(&path)).cloned() {
+            informer.stop.cancel();
+            shared.retain(|_, other| !Arc::ptr_eq(&other.typed, &informer.typed));
+        }
+    }
+
     fn obtain<T: Send + Sync + 'static>(self: &Arc<Self>, source: Source<T>) -> Informer<T> {
         let id = format!("{} {} {}", type_name::<T>(), source.path.collection(""), source.field_selector);
         let mut shared = self.shared.lock();
@@ -131,7 +144,9 @@ impl Informers {
             return informer.clone();
         }
         let informer = Informer { inner: Arc::new(Inner::new(source.form)) };
-        let found = SharedInformer { typed: Arc::new(informer.clone()), encoded: informer.inner.clone() };
+        let stop = CancellationToken::new();
+        let found =
+            SharedInformer { typed: Arc::new(informer.clone()), encoded: informer.inner.clone(), stop: stop.clone() };
         if source.field_selector.is_empty() {
             shared.insert(whole_kind(&source.path), found.clone());
         }
@@ -139,7 +154,16 @@ impl Informers {
         drop(shared);
         let (client, inner) = (self.client.clone(), informer.inner.clone());
         let link = Link { hurry: self.hurry.subscribe(), interrupted: self.interrupted.clone(), failing: false };
-        let start: Start = Box::new(move |shutdown| Box::pin(reflect::run(client, source, inner, link, shutdown)));
+        let start: Start = Box::new(move |shutdown| {
+            Box::pin(async move {
+                let mut link = link;
+                let following = reflect::run(client, source, inner, &mut link, shutdown);
+                if stop.run_until_cancelled(following).await.is_none() {
+                    // Nobody waits for a kind that is gone.
+                    link.note(false);
+                }
+            })
+        });
         self.waiting.lock().push(start);
         self.asked.notify_one();
         informer
@@ -199,7 +223,16 @@ struct Inner<T> {
     changes: watch::Sender<u64>,
     /// Everything up to this revision of the store has arrived.
     revision: AtomicU64,
-    feeds: Mutex<Vec<Feed<T>>>,
+    feeds: Mutex<Feeds<T>>,
+}
+
+/// Room that is kept for the next object.
+const SCRATCH: usize = 64 * 1024;
+
+struct Feeds<T> {
+    list: Vec<Feed<T>>,
+    /// Room in which shared objects are put together to be looked at.
+    scratch: Vec<u8>,
 }
 
 struct Feed<T> {
@@ -222,7 +255,7 @@ impl<T> Inner<T> {
             synced: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             revision: AtomicU64::new(0),
-            feeds: Mutex::default(),
+            feeds: Mutex::new(Feeds { list: Vec::new(), scratch: Vec::new() }),
         }
     }
 
@@ -240,22 +273,26 @@ impl<T> Inner<T> {
         // The feeds lock is held over the change, so that a feed that is just being added sees the
         // object either in the store or as a change.
         let mut feeds = self.feeds.lock();
+        let Feeds { list, scratch } = &mut *feeds;
+        scratch.clear();
+        scratch.shrink_to(SCRATCH);
         let old = {
             let mut store = self.store.write();
             let kept = keep(&mut store);
-            store.insert(key, kept)
+            store.insert(key, kept, scratch)
         };
-        self.announce(&mut feeds, key, old.as_ref());
+        self.announce(list, key, old.as_ref(), scratch);
     }
 
     fn remove(&self, key: &Key) {
         let mut feeds = self.feeds.lock();
         let old = self.store.write().remove(key);
-        self.announce(&mut feeds, key, old.as_ref());
+        self.announce(&mut feeds.list, key, old.as_ref(), &[]);
     }
 
-    /// Tells the feeds about the version that was and the one that is.
-    fn announce(&self, feeds: &mut Vec<Feed<T>>, key: &Key, old: Option<&Slot<T>>) {
+    /// Tells the feeds about the version that was and the one that is, whose bytes are `new` if they
+    /// had to be put together.
+    fn announce(&self, feeds: &mut Vec<Feed<T>>, key: &Key, old: Option<&Slot<T>>, new: &[u8]) {
         feeds.retain(|feed| feed.queue.upgrade().is_some());
         if feeds.is_empty() {
             return;
@@ -279,7 +316,12 @@ impl<T> Inner<T> {
         if let Some(old) = old {
             store.show_slot(old, |bytes| look(bytes, &|| old.decoded().cloned().or_else(|| store.decode(bytes))));
         }
-        store.show(&key.namespace, &key.name, |bytes| look(bytes, &|| store.get(&key.namespace, &key.name)));
+        let decoded = || store.get(&key.namespace, &key.name);
+        if new.is_empty() {
+            store.show(&key.namespace, &key.name, |bytes| look(bytes, &decoded));
+        } else {
+            look(new, &decoded);
+        }
         drop(store);
         for (feed, keys) in feeds.iter().zip(keys) {
             if let Some(queue) = feed.queue.upgrade().filter(|_| !keys.is_empty()) {
@@ -416,7 +458,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     ///
     /// `keys` must be quick and must not call the informer.
     pub fn feed(&self, queue: &WorkQueue, keys: impl Fn(&T) -> Vec<Key> + Send + Sync + 'static) {
-        let mut feeds = self.inner.feeds.lock();
+        let feeds = &mut self.inner.feeds.lock().list;
         // One at a time: all of a large cluster at once would be much memory.
         for key in self.all_keys() {
             queue.add(self.get(&key.namespace, &key.name).iter().flat_map(|object| keys(object)));

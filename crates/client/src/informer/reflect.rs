@@ -44,7 +44,7 @@ pub(super) async fn run<T: Send + Sync + 'static>(
     client: Client,
     source: Source<T>,
     inner: Arc<Inner<T>>,
-    link: Link,
+    link: &mut Link,
     shutdown: Shutdown,
 ) {
     let mut reflector = Reflector { client, source, inner, link };
@@ -72,14 +72,14 @@ pub(super) async fn run<T: Send + Sync + 'static>(
     }
 }
 
-struct Reflector<T> {
+struct Reflector<'a, T> {
     client: Client,
     source: Source<T>,
     inner: Arc<Inner<T>>,
-    link: Link,
+    link: &'a mut Link,
 }
 
-impl<T: Send + Sync + 'static> Reflector<T> {
+impl<T: Send + Sync + 'static> Reflector<'_, T> {
     /// One request, followed to its end.
     async fn step(&mut self, state: &mut State, backoff: &mut Backoff) -> Result<(), Error> {
         match state {

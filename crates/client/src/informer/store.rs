@@ -13,9 +13,9 @@ use portolan_api::encoded::{controller, raw_at, string_at};
 use super::kept::{Kept, Opening, Shared};
 use crate::queue::Key;
 
-/// How many decoded objects are kept. Small clusters have no more, so there each version of an
-/// object is decoded once.
-const DECODED: usize = 2048;
+/// Of how many encoded bytes the decoded objects are kept, which take more than ten times as much.
+/// Small clusters have no more, so there each version of an object is decoded once.
+const DECODED: usize = 1 << 20;
 
 /// How the objects of an informer are read.
 #[derive(Debug)]
@@ -41,10 +41,19 @@ pub(super) struct Store<T> {
     orphans: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// What the bytes of all shared objects begin with.
     opening: Option<Opening>,
-    /// Where decoded objects are, the oldest first. May name objects that are gone.
-    decoded: Mutex<VecDeque<Place>>,
+    decoded: Mutex<Decoded>,
+    /// Of how many encoded bytes the decoded objects are kept.
     capacity: usize,
     count: usize,
+}
+
+/// Where decoded objects are.
+#[derive(Debug, Default)]
+struct Decoded {
+    /// The oldest first, with the length of its encoded bytes. May name objects that are gone.
+    places: VecDeque<(Place, usize)>,
+    /// The sum of the lengths.
+    bytes: usize,
 }
 
 /// Namespace and name, sharing the texts of the map.
@@ -113,10 +122,10 @@ impl<T> Store<T> {
         kept.bytes(self.opening.as_deref().unwrap_or_default(), scratch)
     }
 
-    /// Puts a version in and returns the one it replaces.
-    pub(super) fn insert(&mut self, key: &Key, kept: Kept) -> Option<Slot<T>> {
-        let mut scratch = Vec::new();
-        let owner = controller(self.bytes(&kept, &mut scratch)).and_then(|owner| string_at(owner, &["uid"]));
+    /// Puts a version in and returns the one it replaces. In `scratch` are its bytes then, if they
+    /// had to be put together.
+    pub(super) fn insert(&mut self, key: &Key, kept: Kept, scratch: &mut Vec<u8>) -> Option<Slot<T>> {
+        let owner = controller(self.bytes(&kept, scratch)).and_then(|owner| string_at(owner, &["uid"]));
         let owner: Option<Arc<str>> = owner.map(|uid| {
             let known = self.owners.get_key_value(&*uid);
             known.map_or_else(|| (*uid).into(), |(known, _)| known.clone())
@@ -142,8 +151,9 @@ impl<T> Store<T> {
     /// Forgets the oldest decoded objects beyond the capacity.
     fn forget(&mut self) {
         let decoded = self.decoded.get_mut();
-        while decoded.len() > self.capacity {
-            let Some((namespace, name)) = decoded.pop_front() else { return };
+        while decoded.bytes > self.capacity {
+            let Some(((namespace, name), bytes)) = decoded.places.pop_front() else { return };
+            decoded.bytes -= bytes;
             if let Some(slot) = self.namespaces.get_mut(&namespace).and_then(|objects| objects.get_mut(&name)) {
                 slot.decoded.take();
             }
@@ -203,10 +213,14 @@ impl<T> Store<T> {
         if let Some(object) = slot.decoded.get() {
             return Some(object.clone());
         }
-        let object = self.decode(self.bytes(&slot.kept, &mut Vec::new()))?;
+        let mut scratch = Vec::new();
+        let bytes = self.bytes(&slot.kept, &mut scratch);
+        let object = self.decode(bytes)?;
         let mut decoded = self.decoded.lock();
-        if (wanted == Wanted::Itself || decoded.len() < self.capacity) && slot.decoded.set(object.clone()).is_ok() {
-            decoded.push_back((namespace.clone(), name.clone()));
+        let has_room = decoded.bytes + bytes.len() <= self.capacity;
+        if (wanted == Wanted::Itself || has_room) && slot.decoded.set(object.clone()).is_ok() {
+            decoded.places.push_back(((namespace.clone(), name.clone()), bytes.len()));
+            decoded.bytes += bytes.len();
         }
         Some(object)
     }
@@ -321,19 +335,19 @@ mod tests {
     use super::*;
 
     #[derive(serde::Deserialize)]
-    struct Decoded {
+    struct Whole {
         metadata: ObjectMeta,
     }
 
     const FORM: Form<ObjectMeta> =
-        Form { decode: |bytes| serde_json::from_slice(bytes).map(|decoded: Decoded| decoded.metadata) };
+        Form { decode: |bytes| serde_json::from_slice(bytes).map(|decoded: Whole| decoded.metadata) };
 
     fn insert(store: &mut Store<ObjectMeta>, name: &str, owner: Option<&str>) {
         let owners =
             owner.map(|uid| json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": uid, "controller": true}));
         let owners: Vec<_> = owners.into_iter().collect();
         let encoded = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}}).to_string();
-        let old = store.insert(&Key::new("n", name), Kept::of(encoded.as_bytes()));
+        let old = store.insert(&Key::new("n", name), Kept::of(encoded.as_bytes()), &mut Vec::new());
         assert!(old.is_none_or(|old| old.owner.is_none_or(|owner| &*owner == "u")));
     }
 
@@ -343,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_owner_index_follows_adoption_release_and_removal() {
-        for capacity in [0, 1, 100] {
+        for capacity in [0, 100, 10_000] {
             let mut store = Store::with_capacity(FORM, capacity);
             let owned = |store: &Store<ObjectMeta>| {
                 let (orphans, owned) = (store.orphans("n", |_| true), store.controlled_by("u"));
@@ -362,7 +376,8 @@ mod tests {
 
     #[test]
     fn keeps_the_decoded_form_of_no_more_than_its_capacity() {
-        let mut store = Store::with_capacity(FORM, 2);
+        // Each of these objects has 62 bytes.
+        let mut store = Store::with_capacity(FORM, 2 * 62);
         for name in ["a", "b", "a", "c", "b", "d"] {
             insert(&mut store, name, None);
             assert!(store.get("n", name).is_some());

@@ -11,37 +11,37 @@ use crate::meta::{is_deleting, is_ready, phase};
 
 /// A port on which pods answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Port {
-    pub(super) name: String,
-    pub(super) port: i32,
-    pub(super) protocol: String,
-    pub(super) app_protocol: Option<String>,
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) port: i32,
+    pub(crate) protocol: String,
+    pub(crate) app_protocol: Option<String>,
 }
 
 /// Pods that can share an object: same address family, same ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Group {
-    pub(super) family: &'static str,
-    pub(super) ports: Vec<Port>,
+pub(crate) struct Group {
+    pub(crate) family: &'static str,
+    pub(crate) ports: Vec<Port>,
 }
 
-/// One pod's address.
+/// One address, of a pod or of an instance that registered itself.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Address {
-    pub(super) ip: String,
-    pub(super) pod: ObjectReference,
-    pub(super) node: Option<String>,
-    pub(super) hostname: Option<String>,
+pub(crate) struct Address {
+    pub(crate) ip: String,
+    pub(crate) pod: ObjectReference,
+    pub(crate) node: Option<String>,
+    pub(crate) hostname: Option<String>,
     /// Answers, and is not on its way out (or the service wants it anyway).
-    pub(super) ready: bool,
+    pub(crate) ready: bool,
     /// Answers.
-    pub(super) serving: bool,
+    pub(crate) serving: bool,
     /// On its way out.
-    pub(super) terminating: bool,
+    pub(crate) terminating: bool,
 }
 
 /// The addresses behind a service: those of pods with an address that are not finished, by pod UID.
-pub(super) fn addresses(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<Group, BTreeMap<String, Address>> {
+pub(crate) fn addresses(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<Group, BTreeMap<String, Address>> {
     let mut groups: BTreeMap<Group, BTreeMap<String, Address>> = BTreeMap::new();
     let Some(spec) = &service.spec else { return groups };
     let publish_unready = spec.publish_not_ready_addresses == Some(true);

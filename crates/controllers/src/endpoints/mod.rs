@@ -1,7 +1,7 @@
 //! Publishes the addresses behind services, as EndpointSlices and as Endpoints.
 
-mod addresses;
-mod plan;
+pub(crate) mod addresses;
+pub(crate) mod plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Endpoints, Pod, Service};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_base::Shutdown;
-use portolan_client::{DeleteOptions, Error, Informer, Key, WorkQueue};
+use portolan_client::{Client, DeleteOptions, Error, Informer, Key, WorkQueue};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::{is_deleting, labels, selectable_labels};
 use addresses::addresses;
-use plan::{MANAGED_BY, MANAGED_BY_LABEL, SERVICE_LABEL, plan_endpoints, plan_slices};
+use plan::{MANAGED_BY, MANAGED_BY_LABEL, Plan, SERVICE_LABEL, plan_endpoints, plan_slices};
 
 struct Controller {
     context: Context,
@@ -68,7 +68,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 }
 
 /// The selector, if the service has one and its endpoints are not somebody else's business.
-fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
+pub(crate) fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
     let spec = service.spec.as_ref()?;
     if spec.type_.as_deref() == Some("ExternalName") {
         return None;
@@ -114,16 +114,7 @@ impl Controller {
         };
         let mut slices = self.slices.controlled_by(service.uid());
         slices.retain(ours);
-        let plan = plan_slices(service, &groups, &slices);
-        for slice in &plan.create {
-            client.create(slice).await?;
-        }
-        for slice in &plan.update {
-            client.update(slice).await?;
-        }
-        for name in &plan.delete {
-            gone(client.delete::<EndpointSlice>(service.namespace(), name, &DeleteOptions::default()).await)?;
-        }
+        write(client, service.namespace(), &plan_slices(MANAGED_BY, service, &groups, &slices)).await?;
         let present = self.endpoints.get(service.namespace(), service.name());
         if let Some(endpoints) = plan_endpoints(service, &groups, present.as_deref()) {
             match present {
@@ -155,6 +146,20 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+/// Brings slices in line.
+pub(crate) async fn write(client: &Client, namespace: &str, plan: &Plan) -> Result<(), Error> {
+    for slice in &plan.create {
+        client.create(slice).await?;
+    }
+    for slice in &plan.update {
+        client.update(slice).await?;
+    }
+    for name in &plan.delete {
+        gone(client.delete::<EndpointSlice>(namespace, name, &DeleteOptions::default()).await)?;
+    }
+    Ok(())
 }
 
 /// Old programs elect their leader through an Endpoints object without a service.

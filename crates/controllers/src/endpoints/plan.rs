@@ -12,8 +12,8 @@ use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use super::addresses::{Address, Group, Port};
 use crate::meta::controller_reference;
 
-pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
-pub(super) const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const MANAGED_BY: &str = "endpointslice-controller.k8s.io";
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 const SKIP_MIRROR_LABEL: &str = "endpointslice.kubernetes.io/skip-mirror";
@@ -22,20 +22,20 @@ const SLICE_SIZE: usize = 100;
 /// Addresses in an Endpoints object; it is one object however many there are.
 const LEGACY_SIZE: usize = 1000;
 
-type Groups = BTreeMap<Group, BTreeMap<String, Address>>;
+pub(crate) type Groups = BTreeMap<Group, BTreeMap<String, Address>>;
 
 /// Writes that bring the slices in line.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Plan {
-    pub(super) create: Vec<EndpointSlice>,
-    pub(super) update: Vec<EndpointSlice>,
-    pub(super) delete: Vec<String>,
+pub(crate) struct Plan {
+    pub(crate) create: Vec<EndpointSlice>,
+    pub(crate) update: Vec<EndpointSlice>,
+    pub(crate) delete: Vec<String>,
 }
 
-/// Returns what must change so that the slices of `service` hold exactly these addresses.
+/// Returns what must change so that the slices of `service` that `manager` manages hold exactly these addresses.
 ///
 /// An endpoint stays in the slice it is in, so that a change rewrites one slice, not all.
-pub(super) fn plan_slices(service: &Service, groups: &Groups, slices: &[Arc<EndpointSlice>]) -> Plan {
+pub(crate) fn plan_slices(manager: &str, service: &Service, groups: &Groups, slices: &[Arc<EndpointSlice>]) -> Plan {
     let mut missing = groups.clone();
     let mut changed: Vec<(Option<&EndpointSlice>, Group, Vec<Endpoint>)> = Vec::new();
     let mut plan = Plan::default();
@@ -76,7 +76,7 @@ pub(super) fn plan_slices(service: &Service, groups: &Groups, slices: &[Arc<Endp
         match slice {
             Some(slice) if endpoints.is_empty() && several => plan.delete.push(slice.name().to_owned()),
             Some(slice) => {
-                let wanted = slice_of(service, slice.name(), &group, endpoints);
+                let wanted = slice_of(manager, service, slice.name(), &group, endpoints);
                 if !same(slice, &wanted) {
                     plan.update.push(EndpointSlice {
                         metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
@@ -89,7 +89,7 @@ pub(super) fn plan_slices(service: &Service, groups: &Groups, slices: &[Arc<Endp
             }
             None => {
                 let name = free_name(service, &names);
-                plan.create.push(slice_of(service, &name, &group, endpoints));
+                plan.create.push(slice_of(manager, service, &name, &group, endpoints));
                 names.insert(name);
             }
         }
@@ -152,13 +152,13 @@ fn labels(service: &Service) -> BTreeMap<String, String> {
     labels
 }
 
-fn slice_of(service: &Service, name: &str, group: &Group, endpoints: Vec<Endpoint>) -> EndpointSlice {
+fn slice_of(manager: &str, service: &Service, name: &str, group: &Group, endpoints: Vec<Endpoint>) -> EndpointSlice {
     let mut slice = EndpointSlice { address_type: group.family.to_owned(), ..EndpointSlice::default() };
     slice.metadata.name = Some(name.to_owned());
     slice.metadata.namespace = Some(service.namespace().to_owned());
     let mut labels = labels(service);
     labels.insert(SERVICE_LABEL.to_owned(), service.name().to_owned());
-    labels.insert(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned());
+    labels.insert(MANAGED_BY_LABEL.to_owned(), manager.to_owned());
     slice.metadata.labels = Some(labels);
     slice.metadata.owner_references = Some(vec![controller_reference(service)]);
     slice.endpoints = Some(endpoints);

@@ -2,7 +2,7 @@
 
 mod graph;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,6 +29,14 @@ struct Kind {
     objects: MetadataInformer,
 }
 
+/// Whether a kind counts only once its objects are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Synced,
+    /// A kind that has just come has hardly any, and may go before they are known.
+    No,
+}
+
 struct Controller {
     context: Context,
     /// By the path of the collection.
@@ -42,7 +50,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
     // Without a complete view nothing may be deleted, so this comes before the loop.
     let start = async {
-        while let Err(error) = controller.discover().await {
+        while let Err(error) = controller.discover(Wait::Synced).await {
             tracing::warn!("garbage collection waits for discovery: {}", chain(&error));
             tokio::time::sleep(backoff.jittered()).await;
         }
@@ -63,7 +71,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         }
         let mut changes = definitions.changes();
         while changes.changed().await.is_ok() {
-            if let Err(error) = controller.discover().await {
+            if let Err(error) = controller.discover(Wait::No).await {
                 tracing::warn!("garbage collection misses new kinds for now: {}", chain(&error));
             }
         }
@@ -76,8 +84,9 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 
 impl Controller {
     /// Begins to follow kinds that are not followed yet.
-    async fn discover(&self) -> Result<(), Error> {
+    async fn discover(&self, wait: Wait) -> Result<(), Error> {
         let resources = self.context.client.discover().await?;
+        self.forget_all_but(&resources);
         for resource in resources {
             let collectable = ["list", "watch", "delete"].iter().all(|verb| resource.can(verb));
             // Events are many, own nothing and expire by themselves.
@@ -85,13 +94,10 @@ impl Controller {
             if !collectable || resource.resource == "events" || self.kinds.read().contains_key(&id) {
                 continue;
             }
-            let objects = self.context.informers.partial(&PartialKind {
-                group: resource.group.clone(),
-                version: resource.version.clone(),
-                resource: resource.resource.clone(),
-                scope: resource.scope,
-            });
-            objects.synced().await;
+            let objects = self.context.informers.partial(&partial(&resource));
+            if wait == Wait::Synced {
+                objects.synced().await;
+            }
             self.kinds.write().insert(id.clone(), Arc::new(Kind { resource, objects: objects.clone() }));
             let graph = self.graph.clone();
             objects.feed_encoded(&self.queue, move |object| {
@@ -104,6 +110,18 @@ impl Controller {
             });
         }
         Ok(())
+    }
+
+    /// Follows kinds that are gone no longer.
+    fn forget_all_but(&self, resources: &[ApiResource]) {
+        let present: HashSet<String> = resources.iter().map(|resource| resource.path().collection("")).collect();
+        self.kinds.write().retain(|id, kind| {
+            let stays = present.contains(id);
+            if !stays {
+                self.context.informers.forget(&partial(&kind.resource));
+            }
+            stays
+        });
     }
 
     /// The owner in our copies, if it is there.
@@ -199,6 +217,15 @@ impl Controller {
             }
         }
         Ok(())
+    }
+}
+
+fn partial(resource: &ApiResource) -> PartialKind {
+    PartialKind {
+        group: resource.group.clone(),
+        version: resource.version.clone(),
+        resource: resource.resource.clone(),
+        scope: resource.scope,
     }
 }
 

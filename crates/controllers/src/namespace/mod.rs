@@ -1,5 +1,7 @@
 //! Empties namespaces that are being deleted, then lets them go.
 
+mod plan;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,12 +9,14 @@ use http::Method;
 use portolan_api::typed::kinds::core::v1::{Namespace, Pod};
 use portolan_api::typed::{Object, Scope};
 use portolan_base::Shutdown;
+use portolan_base::error::chain;
 use portolan_client::{ApiResource, DeleteOptions, Error, Informer, Key, WorkQueue};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::is_deleting;
+use plan::Left;
 
 const FINALIZER: &str = "kubernetes";
 /// Content with finalizers of its own goes when its owners say so; this is how often we look.
@@ -70,12 +74,13 @@ impl Reconciler for Controller {
             resources.into_iter().partition(|resource| resource.group.is_empty() && resource.resource == Pod::RESOURCE);
         let again = Next::At(self.context.clock.now() + LOOK_AGAIN);
         for stage in [pods, others] {
-            let mut left = 0;
+            let mut left = Left::default();
             for resource in &stage {
-                left += self.empty(&namespace, resource).await?;
+                self.empty(&namespace, resource, &mut left).await?;
             }
-            if left > 0 {
-                tracing::debug!(namespace = key.name, left, "waiting for content to go");
+            if left.count() > 0 || !left.failures.is_empty() {
+                tracing::debug!(namespace = key.name, left = left.count(), "waiting for content to go");
+                self.tell(&namespace, &left).await?;
                 return Ok(again);
             }
         }
@@ -85,8 +90,8 @@ impl Reconciler for Controller {
 }
 
 impl Controller {
-    /// Deletes all objects of a kind and returns how many are left.
-    async fn empty(&self, namespace: &Namespace, resource: &ApiResource) -> Result<usize, Error> {
+    /// Deletes all objects of a kind and notes what is left.
+    async fn empty(&self, namespace: &Namespace, resource: &ApiResource, left: &mut Left) -> Result<(), Error> {
         let path = resource.path();
         for item in self.items(namespace, resource).await? {
             let metadata = &item["metadata"];
@@ -97,10 +102,29 @@ impl Controller {
             let name = metadata["name"].as_str().unwrap_or_default();
             match self.context.client.delete_at(&path, namespace.name(), name, &options).await {
                 Err(error) if error.is_not_found() || error.is_conflict() => {}
+                // Somebody says no (a webhook): the rest goes nevertheless, and the namespace says why it stays.
+                Err(error) if error.code().is_some() => left.failures.push(chain(&error).to_string()),
                 outcome => outcome?,
             }
         }
-        Ok(self.items(namespace, resource).await?.len())
+        for item in self.items(namespace, resource).await? {
+            let finalizers = item["metadata"]["finalizers"].as_array().into_iter().flatten();
+            left.add(&resource.resource, &resource.group, finalizers.filter_map(Value::as_str));
+        }
+        Ok(())
+    }
+
+    /// Writes into the namespace what it waits for.
+    async fn tell(&self, namespace: &Namespace, left: &Left) -> Result<(), Error> {
+        let before = namespace.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let Some(conditions) = plan::conditions(before, left, self.context.clock.now()) else { return Ok(()) };
+        let mut changed = namespace.clone();
+        changed.status.get_or_insert_default().conditions = Some(conditions);
+        match self.context.client.update_status(&changed).await {
+            // The newest version wakes us again.
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 
     async fn items(&self, namespace: &Namespace, resource: &ApiResource) -> Result<Vec<Value>, Error> {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_catalog::{Instance, Locality, Node, Snapshot, Status, balance, find_service_in_any_case};
+use portolan_catalog::{
+    Instance, InstancePort, Locality, Node, Protocol, Snapshot, Status, balance, find_service_in_any_case,
+};
 
 use super::{ConsulZone, name};
 use crate::wire::{Name, Question, Section, Writer, name_of, record, write_name};
@@ -24,6 +26,21 @@ pub(super) enum Verdict {
     /// The name is another name for this one.
     Alias(Name),
 }
+
+/// The servers of this cluster: who answers for the API.
+pub(super) fn servers(snapshot: &Snapshot) -> Vec<Arc<Instance>> {
+    let instances = snapshot.instances_of("default", "kubernetes").into_iter().flat_map(|list| list.iter());
+    let usable = instances.filter(|instance| instance.health.status != Status::Critical);
+    let as_consul = |instance: &Arc<Instance>| {
+        let mut instance = Instance::clone(instance);
+        instance.ports = vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }];
+        Arc::new(instance)
+    };
+    usable.map(as_consul).collect()
+}
+
+/// Port of Consul's servers among themselves, as its clients show it; nothing listens there.
+const SERVER_PORT: u16 = 8300;
 
 /// Where an instance or a machine is.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
@@ -70,6 +87,24 @@ impl ConsulZone {
             for text in texts(node, snapshot) {
                 writer.record(Section::Answer, None, record::TXT, self.ttl, |out| write_strings(out, &text));
             }
+        }
+        Verdict::Exists
+    }
+
+    /// The cluster address of a service, if it has one.
+    pub(super) fn write_virtual(
+        &self,
+        name: &str,
+        snapshot: &Snapshot,
+        question: &Question,
+        writer: &mut Writer<'_>,
+    ) -> Verdict {
+        let service = find_service_in_any_case(snapshot, name)
+            .and_then(|key| snapshot.service(&key.namespace, &key.name))
+            .filter(|service| !service.cluster_addresses.is_empty());
+        let Some(service) = service else { return Verdict::Unknown };
+        for address in service.cluster_addresses.iter().filter(|address| wants_address(question, **address)) {
+            writer.address(Section::Answer, None, self.ttl, *address);
         }
         Verdict::Exists
     }

@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 use portolan_catalog::Snapshot;
 
-use self::answer::Verdict;
+use self::answer::{Verdict, servers};
 use self::name::Asked;
 use crate::authority::Authority;
 use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
 use crate::zone::{Alias, Outcome};
+
+/// The service that Consul's servers are: here the machines that serve the API, and the registry beside it.
+const OWN_SERVICE: &str = "consul";
 
 /// The zone of Consul's clients.
 #[derive(Debug, Clone)]
@@ -53,8 +56,12 @@ impl ConsulZone {
             Asked::Inner => Verdict::Exists,
             Asked::Address(address) => self.write_address(address, &question, &mut writer),
             Asked::Node(name) => self.write_node(&name, snapshot, &question, &mut writer),
+            Asked::Virtual(name) => self.write_virtual(&name, snapshot, &question, &mut writer),
             Asked::Service { name, tag } => {
-                let instances = self.instances(&name, tag.as_deref(), snapshot, question.id);
+                let instances = match self.instances(&name, tag.as_deref(), snapshot, question.id) {
+                    none if none.is_empty() && name == OWN_SERVICE && tag.is_none() => servers(snapshot),
+                    found => found,
+                };
                 self.write_instances(&instances, snapshot, &question, &mut writer)
             }
         };

@@ -13,6 +13,8 @@ pub(super) enum Asked {
         /// Tag that instances must have.
         tag: Option<String>,
     },
+    /// `service.virtual`: the address in front of all instances.
+    Virtual(String),
     /// `node.node`.
     Node(String),
     /// `c0000207.addr`: the address says itself.
@@ -25,7 +27,7 @@ pub(super) enum Asked {
 /// unknown: there is none that could be asked.
 pub(super) fn read(labels: &[&str], datacenter: &str) -> Asked {
     // The last one that tells a kind does: labels before it may be anything.
-    let kind = labels.iter().rposition(|label| matches!(*label, "service" | "node" | "addr"));
+    let kind = labels.iter().rposition(|label| matches!(*label, "service" | "node" | "addr" | "virtual"));
     // RFC 2782 names need none.
     let bare = labels.iter().rposition(|label| label.starts_with('_')).filter(|at| kind.is_none_or(|kind| kind < *at));
     let (parts, kind, place) = match (bare, kind) {
@@ -54,6 +56,7 @@ pub(super) fn read(labels: &[&str], datacenter: &str) -> Asked {
         }
         // So may a node.
         ("node", parts) => Asked::Node(parts.join(".")),
+        ("virtual", [service]) => Asked::Virtual((*service).to_owned()),
         ("addr", [hex]) => read_hex(hex).map_or(Asked::Nothing, Asked::Address),
         _ => Asked::Nothing,
     }
@@ -117,6 +120,9 @@ mod tests {
             ("+0000207.addr", Asked::Nothing),
             ("c00002.addr", Asked::Nothing),
             ("a.c0000207.addr", Asked::Nothing),
+            ("web.virtual", Asked::Virtual("web".to_owned())),
+            ("a.web.virtual", Asked::Nothing),
+            ("virtual", Asked::Inner),
             ("web.query", Asked::Nothing),
             ("web", Asked::Nothing),
             ("service", Asked::Inner),

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use portolan_base::{Shutdown, SystemClock};
 use portolan_cli::{Import, ImportArguments};
-use portolan_registry_import::{Config, Dialect, Progress, Remote};
+use portolan_registry_import::{Config, Copied, Dialect, Error, KeyCopy, Progress, Remote};
+
+/// Token for the keys of this cluster, where tokens are asked for.
+const OWN_TOKEN: &str = "PORTOLAN_CONSUL_TOKEN";
 
 /// Imports once, or until interrupted.
 pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
@@ -14,13 +17,25 @@ pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
         Import::Consul(scoped) => (Dialect::Consul, scoped),
         Import::Eureka(scoped) => (Dialect::Eureka, scoped),
     };
+    let place = scoped.place();
     let (client, namespace, arguments) = scoped.connect()?;
-    let ImportArguments { from, name, token, ca, interval, once } = arguments;
+    let ImportArguments { from, name, token, ca, interval, keys, once } = arguments;
     let authority = match &ca {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?,
         None => String::new(),
     };
-    let remote = Remote::new(&from, token.as_deref(), &authority)?;
+    let remote = || Remote::new(&from, token.as_deref(), &authority);
+    let keys = match keys {
+        None => None,
+        Some(_) if dialect != Dialect::Consul => bail!("--keys: only Consul has keys"),
+        Some(prefix) => {
+            let own = place?.dialects.remove("consul");
+            let own = own.context("--keys: this cluster serves no Consul clients (--consul-listen off)")?;
+            let target = Remote::new(&own, std::env::var(OWN_TOKEN).ok().as_deref(), "")?;
+            Some(KeyCopy { source: remote()?, target, prefix, once })
+        }
+    };
+    let remote = remote()?;
     let interval = Duration::from_secs(interval);
     let config = Config { client, remote, dialect, namespace, name, interval, once, clock: Arc::new(SystemClock) };
     let shutdown = Shutdown::default();
@@ -30,7 +45,17 @@ pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
         signal
     };
     let mut report = report;
-    let importing = portolan_registry_import::run(config, shutdown.clone(), &mut report);
+    let stopping = shutdown.clone();
+    let importing = async {
+        let instances = portolan_registry_import::run(config, stopping.clone(), &mut report);
+        let copying = async {
+            match keys {
+                Some(keys) => keys.run(stopping.clone(), &mut report_keys).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(instances, copying).map(drop)
+    };
     tokio::pin!(importing, interrupted);
     tokio::select! {
         done = &mut importing => Ok(done?),
@@ -38,6 +63,17 @@ pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
             signal.context("wait for an interrupt")?;
             // A write that is under way is finished; what was imported stays.
             Ok(importing.await?)
+        }
+    }
+}
+
+fn report_keys(round: Result<Copied, &Error>) {
+    match round {
+        Ok(Copied { written: 0, removed: 0, keys }) => tracing::debug!(keys, "no key changed"),
+        Ok(Copied { keys, written, removed }) => println!("{keys} keys: {written} written, {removed} removed"),
+        Err(error) => {
+            let reason = portolan_base::error::chain(error);
+            eprintln!("keys are not followed for a moment, what was copied stays: {reason}");
         }
     }
 }

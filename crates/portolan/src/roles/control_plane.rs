@@ -64,11 +64,14 @@ impl ControlPlane {
             },
             advertise,
             node_client: credentials.node_client.clone(),
+            access: options.access.access()?,
             readiness: readiness.clone(),
             scratch,
         })
         .await?;
-        let tls = server_tls(&credentials.api_server, credentials.authority.certificate_pem())?;
+        let own = credentials.authority.certificate_pem();
+        let clients = format!("{own}\n{}", options.access.client_authorities()?);
+        let tls = server_tls(&credentials.api_server, &clients)?;
         tasks.spawn("api server", server.clone().serve(listener, tls, shutdown.clone()));
 
         let local = match options.listen.ip() {
@@ -106,6 +109,7 @@ impl ControlPlane {
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
             load_balancer_cidr: options.node.load_balancer_cidr.clone(),
             node_times: portolan_controllers::NodeTimes::default(),
+            keys: Arc::new(credentials.keys()),
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
         let scheduler = portolan_scheduler::Config {
@@ -118,7 +122,12 @@ impl ControlPlane {
     }
 
     /// Starts what keeps the registrations of all dialects.
-    pub(crate) fn start_registrar(&self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> registry::Parts {
+    pub(crate) fn start_registrar(
+        &self,
+        credentials: &Credentials,
+        tasks: &mut TaskGroup,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<registry::Parts> {
         let client = self.client(credentials::registry());
         let registrar = Registrar::new(client.clone(), self.informers.informer());
         let registrar = Arc::new(registrar.with_machines(self.informers.informer()));
@@ -129,7 +138,13 @@ impl ControlPlane {
         let changes = Changes::new(self.snapshots.clone());
         let (running, stopping) = (changes.clone(), shutdown.clone());
         tasks.spawn("changes", async move { running.run(stopping).await });
-        registry::Parts { client, informers: self.informers.clone(), registrar, changes, store: self.store.clone() }
+        let mut tls =
+            rustls::ServerConfig::clone(&*server_tls(&credentials.registry, credentials.authority.certificate_pem())?);
+        // No HTTP/2: Debian's curl 7.88 takes a quick refusal of an upload over it for a broken stream.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = Arc::new(tls);
+        let (informers, store) = (self.informers.clone(), self.store.clone());
+        Ok(registry::Parts { client, informers, registrar, changes, store, tls })
     }
 
     /// A client in this process, under an identity.

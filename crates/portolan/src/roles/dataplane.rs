@@ -9,7 +9,7 @@ use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup};
 use portolan_dataplane::{Error, Options, Supervisor};
 
-use crate::config::{DataplaneOptions, NodeOptions};
+use crate::config::{DataplaneOptions, DialectAddress, NodeOptions};
 use crate::credentials;
 use crate::ports;
 use crate::roles::local_node::Access;
@@ -35,7 +35,10 @@ pub(crate) async fn start(
     portolan_identity::write_private(layout.kubeconfig(), &kubeconfig).context("write the data plane's kubeconfig")?;
     let mut arguments = vec!["dataplane".into()];
     arguments.extend(DataplaneOptions::of(options)?.arguments());
-    let names = [options.cluster_dns, gateway].map(|address| SocketAddr::new(address, DNS_PORT)).into();
+    let mut names = Vec::from([options.cluster_dns, gateway].map(|address| SocketAddr::new(address, DNS_PORT)));
+    if let DialectAddress::At(address) = options.dns_listen {
+        names.push(address);
+    }
     let program = std::env::current_exe().context("find my own binary")?;
     for part in ["dns", "network"] {
         readiness.set(part, State::Starting("the data plane starts".into()));
@@ -65,6 +68,9 @@ fn explain(error: Error) -> anyhow::Error {
         return error.into();
     }
     let taken = ports::taken(*address, &format!("names on {}", address.ip()));
+    if address.port() != DNS_PORT {
+        return anyhow::anyhow!("{taken}; stop that process or choose another address with --dns-listen, or `off`");
+    }
     anyhow::anyhow!(
         "{taken}; stop that process, or let it listen on its own addresses instead of all (dnsmasq: bind-interfaces)"
     )

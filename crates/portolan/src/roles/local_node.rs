@@ -68,7 +68,7 @@ pub(crate) async fn start(
     let scripts = if options.enable_script_checks { Scripts::Allowed } else { Scripts::Refused };
     health_checks::start(client, informers, Some(name.clone()), authority_pem, scripts, tasks, shutdown);
     if let Some(registry) = registry {
-        registry.start(network.cluster_cidr, tasks, shutdown);
+        registry.start(Some(network.cluster_cidr), tasks, shutdown);
         readiness.set("registry", State::Ready);
     }
 

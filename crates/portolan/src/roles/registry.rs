@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_client::{Client, Informers};
-use portolan_registrar::http::Trusted;
+use portolan_registrar::access::Gate;
+use portolan_registrar::http::{Listener, Security, Trusted};
+use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
+use portolan_registry_consul::AclConfig;
 use portolan_store::Store;
 use tokio::net::TcpListener;
 
@@ -30,19 +33,26 @@ pub(crate) struct Parts {
     pub(crate) changes: Changes,
     /// Keeps the keys and sessions of dialects that have some.
     pub(crate) store: Arc<dyn Store>,
+    /// What the registry proves itself by to other machines.
+    pub(crate) tls: Arc<rustls::ServerConfig>,
 }
 
 /// A registry whose listeners on this machine are taken.
 pub(crate) struct Registry {
     parts: Parts,
     node: String,
+    limiter: Arc<Limiter>,
+    consul_acl: AclConfig,
     dialects: Vec<Bound>,
 }
 
 /// A dialect and its listeners.
 struct Bound {
     dialect: Dialect,
-    listeners: Vec<TcpListener>,
+    /// For this machine and its pods.
+    plain: Vec<TcpListener>,
+    /// For other machines.
+    tls: Option<TcpListener>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,47 +70,60 @@ impl Dialect {
             Self::Eureka => "eureka",
         }
     }
-
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Native => "--registry-listen",
-            Self::Consul => "--consul-listen",
-            Self::Eureka => "--eureka-listen",
-        }
-    }
 }
 
 impl Registry {
-    /// Takes the addresses for clients on this machine.
+    /// Takes the addresses for clients on this machine, and those for other machines where that is wanted.
     pub(crate) async fn bind(options: &ServerOptions, parts: Parts) -> anyhow::Result<Self> {
+        let native = DialectAddress::At(options.registry_listen);
         let wanted = [
-            (Dialect::Native, DialectAddress::At(options.registry_listen)),
-            (Dialect::Consul, options.consul_listen),
-            (Dialect::Eureka, options.eureka_listen),
+            (Dialect::Native, native, options.registry_tls_listen),
+            (Dialect::Consul, options.consul_listen, options.consul_tls_listen),
+            (Dialect::Eureka, options.eureka_listen, options.eureka_tls_listen),
         ];
         let mut dialects = Vec::new();
-        for (dialect, address) in wanted {
-            let DialectAddress::At(address) = address else { continue };
-            let listener = listen(dialect, address).await?;
-            progress::say(&format!("{:15} http://{}", dialect.name(), listener.local_addr()?));
-            dialects.push(Bound { dialect, listeners: vec![listener] });
+        for (dialect, plain, tls) in wanted {
+            let mut bound = Bound { dialect, plain: Vec::new(), tls: None };
+            if let DialectAddress::At(address) = plain {
+                let listener = listen(dialect, address, "listen").await?;
+                progress::say(&format!("{:15} http://{}", dialect.name(), listener.local_addr()?));
+                bound.plain.push(listener);
+            }
+            if let DialectAddress::At(address) = tls {
+                let listener = listen(dialect, address, "tls-listen").await?;
+                progress::say(&format!("{:15} https://{}", dialect.name(), listener.local_addr()?));
+                bound.tls = Some(listener);
+            }
+            if !bound.plain.is_empty() || bound.tls.is_some() {
+                dialects.push(bound);
+            }
         }
-        Ok(Self { parts, node: options.node.node_name()?, dialects })
+        let limiter = Arc::new(Limiter::new(options.limits()?));
+        Ok(Self { parts, node: options.node.node_name()?, limiter, consul_acl: options.consul_acl()?, dialects })
     }
 
     /// Takes the same ports on the address that pods reach this machine by.
     pub(crate) async fn bind_for_pods(&mut self, gateway: Ipv4Addr) -> anyhow::Result<()> {
         for bound in &mut self.dialects {
-            let port = bound.listeners[0].local_addr()?.port();
-            bound.listeners.push(listen(bound.dialect, (gateway, port).into()).await?);
+            let Some(first) = bound.plain.first() else { continue };
+            let port = first.local_addr()?.port();
+            bound.plain.push(listen(bound.dialect, (gateway, port).into(), "listen").await?);
         }
         Ok(())
     }
 
-    /// Where clients on this machine reach each dialect, by its name.
+    /// Where clients reach each dialect, by its name; over TLS by its name and `-tls`.
     pub(crate) fn urls(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let url = |bound: &Bound| anyhow::Ok(format!("http://{}", bound.listeners[0].local_addr()?));
-        self.dialects.iter().map(|bound| Ok((bound.dialect.name().to_owned(), url(bound)?))).collect()
+        let mut urls = BTreeMap::new();
+        for Bound { dialect, plain, tls } in &self.dialects {
+            if let Some(listener) = plain.first() {
+                urls.insert(dialect.name().to_owned(), format!("http://{}", listener.local_addr()?));
+            }
+            if let Some(listener) = tls {
+                urls.insert(format!("{}-tls", dialect.name()), format!("https://{}", listener.local_addr()?));
+            }
+        }
+        Ok(urls)
     }
 
     /// The copies of objects that this process has.
@@ -108,20 +131,24 @@ impl Registry {
         self.parts.informers.clone()
     }
 
-    /// Serves this machine and the pods until shutdown.
-    pub(crate) fn start(self, pods: portolan_network::Cidr, tasks: &mut TaskGroup, shutdown: &Shutdown) {
+    /// Serves this machine and the pods, and other machines where that is wanted, until shutdown.
+    pub(crate) fn start(self, pods: Option<portolan_network::Cidr>, tasks: &mut TaskGroup, shutdown: &Shutdown) {
         let trusted: Trusted = Arc::new(move |peer| match peer {
-            IpAddr::V4(address) => address.is_loopback() || pods.contains(address),
+            IpAddr::V4(address) => address.is_loopback() || pods.is_some_and(|pods| pods.contains(address)),
             IpAddr::V6(address) => address.is_loopback(),
         });
-        let Self { parts, node, dialects } = self;
-        for Bound { dialect, listeners } in dialects {
+        let Self { parts, node, limiter, consul_acl, dialects } = self;
+        let secured = Security::Tls { config: parts.tls.clone(), gate: Arc::new(Gate::new(parts.client.clone())) };
+        for Bound { dialect, plain, tls } in dialects {
+            let mut listeners: Vec<Listener> =
+                plain.into_iter().map(|socket| Listener::plain(socket, trusted.clone())).collect();
+            listeners.extend(tls.map(|socket| Listener { socket, security: secured.clone() }));
             let (registrar, changes) = (parts.registrar.clone(), parts.changes.clone());
-            let (trusted, shutdown) = (trusted.clone(), shutdown.clone());
+            let (limiter, shutdown) = (limiter.clone(), shutdown.clone());
             match dialect {
                 Dialect::Native => {
                     let snapshots = changes.snapshots();
-                    let config = portolan_registry::Config { registrar, snapshots, listeners, trusted };
+                    let config = portolan_registry::Config { registrar, snapshots, listeners, limiter };
                     tasks.spawn(dialect.name(), portolan_registry::run(config, shutdown));
                 }
                 Dialect::Consul => {
@@ -134,9 +161,9 @@ impl Registry {
                         node: node.clone(),
                         datacenter: portolan_dataplane::DATACENTER.to_owned(),
                         version: CONSUL_VERSION.to_owned(),
-                        acl: portolan_registry_consul::AclConfig::default(),
+                        acl: consul_acl.clone(),
                         listeners,
-                        trusted,
+                        limiter,
                     };
                     tasks.spawn(dialect.name(), portolan_registry_consul::run(config, shutdown));
                 }
@@ -145,7 +172,7 @@ impl Registry {
                         registrar,
                         changes,
                         listeners,
-                        trusted,
+                        limiter,
                         clock: Arc::new(SystemClock),
                         rate_limit: None,
                     };
@@ -156,11 +183,11 @@ impl Registry {
     }
 }
 
-async fn listen(dialect: Dialect, address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(dialect: Dialect, address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let what = match dialect {
         Dialect::Native => "the registry",
         Dialect::Consul => "the registry for Consul clients",
         Dialect::Eureka => "the registry for Eureka clients",
     };
-    ports::listen(address, what, dialect.flag()).await
+    ports::listen(address, what, &format!("--{}-{flag}", dialect.name())).await
 }

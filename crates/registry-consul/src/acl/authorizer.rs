@@ -106,6 +106,11 @@ impl Authorizer {
         Self { accessor, everything: false, default, whole, names }
     }
 
+    /// Id of the token.
+    pub(crate) fn accessor(&self) -> &str {
+        &self.accessor
+    }
+
     /// Whether `access` to `name` is allowed; resources without names ignore it.
     pub(crate) fn allows(&self, access: Access, name: &str) -> bool {
         if self.everything {

@@ -87,6 +87,16 @@ impl Acl {
         Self { config, datacenter, everything: Arc::new(Authorizer::everything()), remembered: Mutex::default() }
     }
 
+    /// The rights of those whom nobody asks for a token.
+    pub(crate) fn everything(&self) -> Arc<Authorizer> {
+        self.everything.clone()
+    }
+
+    /// Rises when what tokens may changes.
+    pub(crate) fn generation(&self, space: &Space) -> u64 {
+        space.feed().table_index(AREA)
+    }
+
     pub(crate) fn is_enabled(&self) -> bool {
         self.config.enabled
     }

@@ -17,30 +17,31 @@ use crate::machine::Machine;
 use crate::parameters::Parameters;
 use crate::route::Routed;
 use crate::select::{Question, distance, everything, filtered, scope_of};
+use crate::sight::Sight;
 use crate::state::State;
 use crate::view::{self, Found, Scope};
 use crate::{Error, answer, entry};
 
 /// Answers what is below `/v1/catalog`.
-pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segments: &[&str]) -> Routed {
     Some(match segments {
         ["register"] => register::register(state, request).await,
         ["deregister"] => register::deregister(state, request).await,
         ["datacenters"] if request.method != Method::GET => Err(Error::method(&request.method, "GET")),
         ["datacenters"] => answer::json(&[&state.identity.datacenter], Parameters::of(request).has("pretty")),
-        ["nodes"] => nodes(state, request).await,
-        ["services"] => services(state, request).await,
-        ["service", name] => service(state, request, name).await,
-        ["connect", name] => connect(state, request, name).await,
-        ["node", name] => node(state, request, name, false).await,
-        ["node-services", name] => node(state, request, name, true).await,
-        ["gateway-services", _] => gateway_services(state, request).await,
+        ["nodes"] => nodes(state, request, sight).await,
+        ["services"] => services(state, request, sight).await,
+        ["service", name] => service(state, request, sight, name).await,
+        ["connect", name] => connect(state, request, sight, name).await,
+        ["node", name] => node(state, request, sight, name, false).await,
+        ["node-services", name] => node(state, request, sight, name, true).await,
+        ["gateway-services", _] => gateway_services(state, request, sight).await,
         _ => return None,
     })
 }
 
-async fn nodes(state: &State, request: &Request) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &NODE)?;
+async fn nodes(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &NODE)?;
     let build = |snapshot: &Snapshot| {
         let machines = state.machines(snapshot);
         let mut wanted: Vec<&Arc<Machine>> =
@@ -56,14 +57,15 @@ async fn nodes(state: &State, request: &Request) -> Result<Response<Body>, Error
 }
 
 /// Names of services, each with all tags of its instances.
-async fn services(state: &State, request: &Request) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &SERVICE_NODE)?;
+async fn services(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &SERVICE_NODE)?;
     let build = |snapshot: &Snapshot| {
         let mut services: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let machines = state.machines(snapshot);
         for instance in everything(state, snapshot).filter(|_| !question.elsewhere) {
             let machine = machines.of_instance(&instance);
-            let fits = question.wants_machine(&machine)
+            let fits = question.sees(&instance, &machine)
+                && question.wants_machine(&machine)
                 && (question.filter.is_empty()
                     || question.filter.lets(&entry::service_node(&instance, &machine, &state.identity.datacenter)));
             if fits {
@@ -76,8 +78,8 @@ async fn services(state: &State, request: &Request) -> Result<Response<Body>, Er
     view::respond(&question.options, view)
 }
 
-async fn service(state: &State, request: &Request, name: &str) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &SERVICE_NODE)?;
+async fn service(state: &State, request: &Request, sight: &Sight, name: &str) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &SERVICE_NODE)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing service name".into()));
     }
@@ -93,8 +95,8 @@ async fn service(state: &State, request: &Request, name: &str) -> Result<Respons
 }
 
 /// Instances by which the mesh reaches a service.
-async fn connect(state: &State, request: &Request, name: &str) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &SERVICE_NODE)?;
+async fn connect(state: &State, request: &Request, sight: &Sight, name: &str) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &SERVICE_NODE)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing service name".into()));
     }
@@ -111,28 +113,36 @@ async fn connect(state: &State, request: &Request, name: &str) -> Result<Respons
 
 /// Services that a gateway leads to. Gateways are bound to services by entries of a configuration
 /// that this dialect does not have.
-async fn gateway_services(state: &State, request: &Request) -> Result<Response<Body>, Error> {
+async fn gateway_services(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
     static GATEWAY: Kind = Kind::Fields(&[("GatewayKind", Kind::Text)]);
-    let question = Question::of(state, request, &GATEWAY)?;
+    let question = Question::of(state, request, sight, &GATEWAY)?;
     let build = |_: &Snapshot| Ok(Found::Value(json!([])));
     let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
 /// A machine with its services, as a map by id or as a list.
-async fn node(state: &State, request: &Request, name: &str, listed: bool) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &NODE_SERVICE)?;
+async fn node(
+    state: &State,
+    request: &Request,
+    sight: &Sight,
+    name: &str,
+    listed: bool,
+) -> Result<Response<Body>, Error> {
+    let question = Question::of(state, request, sight, &NODE_SERVICE)?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing node name".into()));
     }
     let build = |snapshot: &Snapshot| {
         let machines = state.machines(snapshot);
-        let Some(machine) = machines.get(name).filter(|_| !question.elsewhere) else {
+        let Some(machine) = machines.get(name).filter(|machine| !question.elsewhere && sight.takes_in_machine(machine))
+        else {
             let nothing = if listed { json!({"Node": null, "Services": []}) } else { Value::Null };
             return Ok(Found::Value(nothing));
         };
         let mut on_it: Vec<Arc<Instance>> =
             everything(state, snapshot).filter(|instance| machines.name_of(instance) == &*machine.name).collect();
+        on_it.retain(|instance| question.sees(instance, machine));
         on_it.sort_by(|left, right| (&left.id, &left.service).cmp(&(&right.id, &right.service)));
         let entries = on_it.iter().map(|instance| (instance, entry::service(instance)));
         let entries = entries.filter(|(_, entry)| question.filter.lets(entry));

@@ -15,7 +15,9 @@ use portolan_base::{Clock, Shutdown, SystemClock, Timestamp};
 use portolan_catalog::Catalog;
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
+use portolan_registrar::access::Caller;
 use portolan_registrar::http::Request;
+use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
 use portolan_store::{
     Compare, Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
@@ -183,7 +185,8 @@ pub(crate) async fn state(acl: AclConfig) -> Arc<State> {
     let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
     let kept = (Space::new(Arc::new(MemoryStore::default()), clock.clone()), Acl::new(acl, "dc1".into()));
     let shutdown = Shutdown::default();
-    let state = State::new(registrar, Changes::new(snapshots), api.client(), kept, clock, identity, shutdown);
+    let (changes, limiter) = (Changes::new(snapshots), Arc::new(Limiter::new(Limits::OFF)));
+    let state = State::new(registrar, changes, api.client(), kept, clock, identity, limiter, shutdown);
     state.acl.prepare(&state.space).await.expect("memory does not fail");
     let state = Arc::new(state);
     let following = state.clone();
@@ -236,6 +239,7 @@ pub(crate) async fn ask(state: &Arc<State>, method: &str, target: &str, token: &
         headers,
         body: body.into(),
         peer: Ipv4Addr::LOCALHOST.into(),
+        caller: Caller::Trusted,
     };
     let response = crate::route::Consul::new(state.clone()).answer(request).await;
     let (head, body) = response.into_parts();

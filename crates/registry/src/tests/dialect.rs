@@ -5,7 +5,9 @@ use std::io::Read;
 
 use super::*;
 use crate::paths::OPERATIONS;
-use crate::{Rate, batch};
+use portolan_registrar::limits::Rate;
+
+use crate::batch;
 
 const BATCH: &str = "/registry/batch";
 
@@ -150,7 +152,11 @@ async fn what_is_too_large_is_refused_as_a_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
-    let limits = Limits { requests: Rate { per_second: 1, burst: 6 }, registrations: Rate { per_second: 1, burst: 2 } };
+    let limits = Limits {
+        requests: Rate { per_second: 1, burst: 6 },
+        registrations: Rate { per_second: 1, burst: 2 },
+        ..Limits::default()
+    };
     let world = World::start_with(fake(), limits).await;
     let three = json!({"register": [{"service": "a"}, {"service": "b"}, {"service": "c"}]}).to_string();
     // Method, path, body, status, seconds to wait.

@@ -1,8 +1,8 @@
 //! Watches: who is interested in which keys, and the thread that tells them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -284,7 +284,7 @@ fn event(change: &Change) -> Arc<Event> {
         kind: if is_live(&change.entry) { EventKind::Put } else { EventKind::Delete },
         entry: Arc::clone(&change.entry),
         previous: change.previous.clone(),
-        encoded: OnceLock::new(),
+        encoded: Default::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Error, PATCH, Rules, merge_object, without_directives};
+use crate::go_text;
 
 /// Merges `changes` into `items`; `order` is what `$setElementOrder` says.
 pub(super) fn merge(
@@ -11,10 +12,13 @@ pub(super) fn merge(
     order: Option<&Vec<Value>>,
     rules: Rules<'_>,
 ) -> Result<Vec<Value>, Error> {
+    if items.is_empty() && changes.is_empty() {
+        return Ok(items);
+    }
     let before = items.clone();
     let holds_objects = changes.iter().chain(&items).any(Value::is_object);
     let (merged, plain) = if holds_objects {
-        let key = rules.key.ok_or_else(|| Error::Malformed("cannot merge lists without merge key".into()))?;
+        let key = rules.key.ok_or_else(|| Error::Unexpected("cannot merge lists without merge key".into()))?;
         merge_objects(items, changes, key, rules)?
     } else {
         let mut merged = items;
@@ -40,7 +44,7 @@ fn merge_objects(
     key: &str,
     rules: Rules<'_>,
 ) -> Result<(Vec<Value>, Vec<Value>), Error> {
-    let missing = |item: &Value| Error::Malformed(format!("map: {item} does not contain declared merge key: {key}"));
+    let missing = |item: &Value| no_key(item, key);
     let directive = |item: &Value| item.get(PATCH).map(|it| it.as_str().unwrap_or_default().to_owned());
     let plain: Vec<Value> = changes.iter().filter(|change| directive(change).is_none()).cloned().collect();
     if changes.iter().any(|change| directive(change).as_deref() == Some("replace")) {
@@ -54,11 +58,12 @@ fn merge_objects(
                 items.retain(|item| item.get(key) != Some(value));
             }
             Some("merge") => {
-                return Err(Error::Malformed(
-                    "not implemented: merging lists cannot yet be specified in the patch".into(),
-                ));
+                return Err(Error::Unexpected("merging lists cannot yet be specified in the patch".into()));
             }
-            Some(other) => return Err(Error::Malformed(format!("unknown patch type found: {other}"))),
+            Some("replace") => {}
+            Some(other) => {
+                return Err(Error::Unexpected(format!("unknown patch type: {other} in map: {}", go_text(change))));
+            }
         }
     }
     let item_schema = rules.schema.and_then(|schema| schema.items());
@@ -70,6 +75,38 @@ fn merge_objects(
         }
     }
     Ok((items, plain))
+}
+
+fn no_key(item: &Value, key: &str) -> Error {
+    Error::Unexpected(format!("map: {} does not contain declared merge key: {key}", go_text(item)))
+}
+
+/// Checks that the items of a patch come in the order that it demands, all of them named there.
+pub(super) fn check_order(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Error> {
+    if order.is_empty() {
+        return Ok(());
+    }
+    let id = |item: &Value| match key {
+        Some(key) => item.get(key).cloned().ok_or_else(|| no_key(item, key)),
+        None => Ok(item.clone()),
+    };
+    let mut order_left = order.iter();
+    for change in changes.iter().filter(|change| change.get(PATCH).is_none()) {
+        let change = id(change)?;
+        loop {
+            let Some(next) = order_left.next() else {
+                return Err(Error::Unexpected(format!(
+                    "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+                    go_text(&Value::Array(changes.to_vec())),
+                    go_text(&Value::Array(order.to_vec())),
+                )));
+            };
+            if id(next)? == change {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An item that the list did not have.

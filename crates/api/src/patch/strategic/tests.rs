@@ -163,16 +163,34 @@ fn null_deletes_and_new_parts_lose_their_nulls() {
 #[test]
 fn refuses_malformed_patches_and_leaves_the_document() {
     let live = json!({"metadata": {}, "spec": {"containers": [{"name": "a"}]}});
-    for patch in [
-        json!([]),
-        pod(json!([{"image": "x"}])),
-        pod(json!([{"name": "a", "$patch": "twist"}])),
-        json!({"spec": {"$patch": "twist"}}),
-        json!({"spec": {"$retainKeys": ["x"], "nodeName": "n"}}),
-        json!({"spec": {"$setElementOrder/containers": 3, "containers": []}}),
-        json!({"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}}),
-    ] {
-        assert!(patched("v1", "Pod", live.clone(), &patch).is_err(), "{patch}");
+    let malformed = |text: &str| Error::Malformed(text.into());
+    let unexpected = |text: &str| Error::Unexpected(text.into());
+    let cases = [
+        (json!([]), malformed("strategic merge patch format is not supported")),
+        (pod(json!([{"image": "x"}])), unexpected("map: map[image:x] does not contain declared merge key: name")),
+        (
+            pod(json!([{"name": "a", "$patch": "twist"}])),
+            unexpected("unknown patch type: twist in map: map[$patch:twist name:a]"),
+        ),
+        (json!({"spec": {"$patch": "twist"}}), unexpected("unknown patch type: twist in map: map[$patch:twist]")),
+        (
+            pod(json!([{"name": "a", "$patch": "merge"}])),
+            unexpected("merging lists cannot yet be specified in the patch"),
+        ),
+        (json!({"spec": {"$retainKeys": ["x"], "nodeName": "n"}}), malformed("invalid patch format of retainKeys")),
+        (
+            json!({"spec": {"$setElementOrder/containers": 3, "containers": []}}),
+            unexpected("expected a []interface {}, but received a int64"),
+        ),
+        (
+            json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b"}]}}),
+            unexpected(
+                "The order in patch list:\n[map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
+            ),
+        ),
+    ];
+    for (patch, error) in cases {
+        assert_eq!(patched("v1", "Pod", live.clone(), &patch), Err(error), "{patch}");
     }
 }
 

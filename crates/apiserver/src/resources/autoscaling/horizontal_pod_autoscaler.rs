@@ -31,6 +31,10 @@ const METRICS: [(&str, &str); 5] = [
     ("Pods", "pods"),
     ("Resource", "resource"),
 ];
+/// Longest time, in seconds, that earlier wishes are looked back at.
+const LONGEST_WINDOW: i64 = 3600;
+/// Longest time, in seconds, over which a policy limits changes.
+const LONGEST_PERIOD: i64 = 1800;
 /// How many metrics a row shows.
 const SHOWN: usize = 2;
 
@@ -73,6 +77,13 @@ impl Strategy for HorizontalPodAutoscaler {
         for (index, metric) in items(&spec["metrics"]).iter().enumerate() {
             validate_metric(metric, &list.index(index), &mut errors);
         }
+        let behavior = at.child("behavior");
+        for direction in ["scaleUp", "scaleDown"] {
+            let rules = &spec["behavior"][direction];
+            if !rules.is_null() {
+                validate_scaling(rules, &behavior.child(direction), &mut errors);
+            }
+        }
         errors.0
     }
 
@@ -110,6 +121,37 @@ fn default_behavior(spec: &mut serde_json::Map<String, Value>) {
     if let Some(down) = object_or_new(behavior, "scaleDown") {
         set_zero(down, "selectPolicy", "Max");
         set_zero(down, "policies", vec![json!({"type": "Percent", "value": 100, "periodSeconds": 15})]);
+    }
+}
+
+fn validate_scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
+    let window = at.child("stabilizationWindowSeconds");
+    match rules["stabilizationWindowSeconds"].as_i64() {
+        Some(seconds) if seconds < 0 => errors.invalid(&window, seconds, "must be greater than or equal to zero"),
+        Some(seconds) if seconds > LONGEST_WINDOW => {
+            errors.invalid(&window, seconds, format!("must be less than or equal to {LONGEST_WINDOW}"));
+        }
+        _ => {}
+    }
+    errors.one_of(&at.child("selectPolicy"), &rules["selectPolicy"], &["Disabled", "Max", "Min"]);
+    let list = at.child("policies");
+    if items(&rules["policies"]).is_empty() {
+        errors.required(&list, "must specify at least one Policy");
+    }
+    for (index, policy) in items(&rules["policies"]).iter().enumerate() {
+        let at = list.index(index);
+        if !matches!(text(&policy["type"]), "Percent" | "Pods") {
+            errors.not_supported(&at.child("type"), policy["type"].clone(), &["Percent", "Pods"]);
+        }
+        for field in ["value", "periodSeconds"] {
+            if integer(&policy[field]) <= 0 {
+                errors.invalid(&at.child(field), integer(&policy[field]), "must be greater than zero");
+            }
+        }
+        if integer(&policy["periodSeconds"]) > LONGEST_PERIOD {
+            let detail = format!("must be less than or equal to {LONGEST_PERIOD}");
+            errors.invalid(&at.child("periodSeconds"), policy["periodSeconds"].clone(), detail);
+        }
     }
 }
 

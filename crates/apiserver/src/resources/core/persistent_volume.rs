@@ -104,6 +104,36 @@ impl Strategy for PersistentVolume {
         errors.0
     }
 
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            return errors.0;
+        }
+        let (new, old) = (&new["spec"], &old["spec"]);
+        // Secrets for growing may be added later.
+        let source = |spec: &Value| -> Value {
+            let mut source = spec.clone();
+            if let Some(fields) = source.as_object_mut() {
+                fields.retain(|name, value| !OTHER.contains(&name.as_str()) && !value.is_null());
+                for source in fields.values_mut().filter_map(Value::as_object_mut) {
+                    source.retain(|name, _| !name.starts_with("controllerExpandSecretRef"));
+                }
+            }
+            source
+        };
+        let (after, before) = (source(new), source(old));
+        if !json::same(&after, &before) {
+            let spec = At::root("spec");
+            let detail = format!("spec.persistentvolumesource is immutable after creation\n-{before}\n+{after}");
+            errors.forbidden(&spec.child("persistentvolumesource"), detail);
+        }
+        errors.immutable(&At::root("volumeMode"), &new["volumeMode"], &old["volumeMode"]);
+        if !old["nodeAffinity"].is_null() {
+            errors.immutable(&At::root("nodeAffinity"), &new["nodeAffinity"], &old["nodeAffinity"]);
+        }
+        errors.0
+    }
+
     fn columns(&self) -> &'static [Column] {
         COLUMNS
     }

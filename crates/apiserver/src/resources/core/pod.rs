@@ -64,7 +64,12 @@ impl Strategy for Pod {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        validate_pod_spec(&object["spec"], &At::root("spec"), &mut errors);
+        let (at, spec) = (At::root("spec"), &object["spec"]);
+        validate_pod_spec(spec, &at, &mut errors);
+        if is_set(&spec["schedulingGates"]) && is_set(&spec["nodeName"]) {
+            let detail = "cannot be set until all schedulingGates have been cleared";
+            errors.forbidden(&at.child("nodeName"), detail);
+        }
         errors.0
     }
 

@@ -1,6 +1,7 @@
 //! Tables of cases for all kinds: YAML in, errors, defaults or a row out.
 
 mod defaults;
+mod others;
 mod pod_rows;
 mod rows;
 mod updates;
@@ -107,7 +108,7 @@ fn check_rows(resource: &str, objects: &[&str], expected: Expect) {
 fn every_kind_prints_as_many_cells_as_columns() {
     let description = portolan_api::description::builtin();
     for resource in description.resources() {
-        let strategy = strategy(resource.group, resource.name);
+        let strategy = strategy(&resource.group, &resource.name);
         let object = serde_json::json!({"metadata": {"name": "x"}});
         assert_eq!(strategy.cells(&object, now()).len(), strategy.columns().len(), "{}", resource.name);
         assert!(strategy.selectable_field(&object, "no.such.field").is_none(), "{}", resource.name);
@@ -120,7 +121,7 @@ fn every_kind_prints_as_many_cells_as_columns() {
 #[test]
 fn objects_of_any_shape_are_refused_not_crashed_on() {
     for resource in portolan_api::description::builtin().resources() {
-        let strategy = strategy(resource.group, resource.name);
+        let strategy = strategy(&resource.group, &resource.name);
         for spec in ["{}", "null", "[]", "{template: null}", "{template: {spec: {containers: [{}]}}, containers: [{}]}"]
         {
             let mut object = yaml(&format!("{{apiVersion: v1, kind: X, metadata: {{name: x}}, spec: {spec}}}"));

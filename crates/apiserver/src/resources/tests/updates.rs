@@ -30,6 +30,27 @@ fn pods() {
 }
 
 #[test]
+fn volumes() {
+    let old = "{spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /a}}}";
+    check_update(
+        "persistentvolumes",
+        &[
+            (old, "{spec: {accessModes: [ReadWriteOnce], capacity: {storage: 2Gi}, hostPath: {path: /a}}}"),
+            (
+                old,
+                "{spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, volumeMode: Block, hostPath: {path: /b}}}",
+            ),
+        ],
+        expect![[r#"
+            ok
+            spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation
+            -{"hostPath":{"path":"/a","type":""}}
+            +{"hostPath":{"path":"/b","type":""}}
+            volumeMode: Invalid value: "Block": field is immutable"#]],
+    );
+}
+
+#[test]
 fn immutable_fields() {
     check_update(
         "apps/deployments",

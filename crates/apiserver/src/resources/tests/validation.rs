@@ -77,6 +77,49 @@ fn pods() {
 }
 
 #[test]
+fn parts_of_pods_that_few_use() {
+    let wrap = |spec: &str| format!("{{metadata: {{name: a}}, spec: {{containers: [{{name: a, image: x}}], {spec}}}}}");
+    let cases = [
+        "schedulingGates: [{name: a/b}, {name: a/b}, {name: ''}], nodeName: n",
+        "readinessGates: [{conditionType: 'a b'}], overhead: {cpu: -1}",
+        "resourceClaims: [{name: a}, {name: a, resourceClaimName: x, resourceClaimTemplateName: y}]",
+        "securityContext: {sysctls: [{name: kernel.shm_rmid_forced}, {name: kernel.shm_rmid_forced}, {name: A}, {}]}",
+        "ephemeralContainers: [{name: a, image: x, ports: [{containerPort: 80}], targetContainerName: z}]",
+        "topologySpreadConstraints: [{maxSkew: 1, topologyKey: z, whenUnsatisfiable: ScheduleAnyway, minDomains: 0, nodeAffinityPolicy: X, matchLabelKeys: [a]}, {maxSkew: 1, topologyKey: z, whenUnsatisfiable: ScheduleAnyway}]",
+        "volumes: [{name: v, emptyDir: {}}], initContainers: [{name: i, image: x, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}], volumeDevices: [{name: v, devicePath: /d}, {name: w, devicePath: /d}]}]",
+    ];
+    let objects: Vec<String> = cases.iter().map(|spec| wrap(spec)).collect();
+    check_create(
+        "pods",
+        &objects.iter().map(String::as_str).collect::<Vec<_>>(),
+        expect![[r#"
+        spec.schedulingGates[1]: Duplicate value: "a/b"
+        spec.schedulingGates[2]: Invalid value: "": name part must be non-empty
+        spec.schedulingGates[2]: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+        spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared
+        spec.readinessGates[0].conditionType: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+        spec.overhead[cpu]: Invalid value: "-1": must be greater than or equal to 0
+        spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`
+        spec.resourceClaims[1].name: Duplicate value: "a"
+        spec.resourceClaims[1]: Invalid value: {"name":"a","resourceClaimName":"x","resourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified
+        spec.securityContext.sysctls[1].name: Duplicate value: "kernel.shm_rmid_forced"
+        spec.securityContext.sysctls[2].name: Invalid value: "A": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$
+        spec.securityContext.sysctls[3].name: Required value
+        spec.ephemeralContainers[0].name: Duplicate value: "a"
+        spec.ephemeralContainers[0].targetContainerName: Not found: "z"
+        spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container
+        spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than 0
+        spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway
+        spec.topologySpreadConstraints[0].nodeAffinityPolicy: Unsupported value: "X": supported values: "Honor", "Ignore"
+        spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set
+        spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, ScheduleAnyway}"
+        spec.initContainers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers
+        spec.initContainers[0].volumeMounts[0].name: Invalid value: "v": must not already exist in volumeDevices
+        spec.initContainers[0].volumeDevices[1].devicePath: Invalid value: "/d": must be unique"#]],
+    );
+}
+
+#[test]
 fn deployments() {
     check_create(
         "apps/deployments",

@@ -66,7 +66,7 @@ fn show(slices: &[Arc<EndpointSlice>]) -> String {
 
 #[test]
 fn conditions_tell_ready_serving_and_leaving_apart_and_ports_group() {
-    let plan = plan_slices(&service(), &groups("a+ready b c+ready+deleting d+ready+other"), &[]);
+    let plan = plan_slices(MANAGED_BY, &service(), &groups("a+ready b c+ready+deleting d+ready+other"), &[]);
     expect_test::expect![[r#"
         [8080] a ready serving; b; c serving terminating
         [9090] d ready serving"#]]
@@ -75,30 +75,30 @@ fn conditions_tell_ready_serving_and_leaving_apart_and_ports_group() {
 
 #[test]
 fn nothing_is_written_when_nothing_changed() {
-    let first = applied(Vec::new(), &plan_slices(&service(), &groups("a+ready b"), &[]));
-    assert_eq!(plan_slices(&service(), &groups("a+ready b"), &first), Plan::default());
+    let first = applied(Vec::new(), &plan_slices(MANAGED_BY, &service(), &groups("a+ready b"), &[]));
+    assert_eq!(plan_slices(MANAGED_BY, &service(), &groups("a+ready b"), &first), Plan::default());
 }
 
 #[test]
 fn a_change_rewrites_one_slice_of_many() {
     let names: Vec<String> = (0..250).map(|index| format!("p{index:03}+ready")).collect();
-    let slices = applied(Vec::new(), &plan_slices(&service(), &groups(&names.join(" ")), &[]));
+    let slices = applied(Vec::new(), &plan_slices(MANAGED_BY, &service(), &groups(&names.join(" ")), &[]));
     let sizes: Vec<usize> = slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).collect();
     assert_eq!(sizes, [100, 100, 50]);
     let mut changed = names.clone();
     changed[150] = "p150".to_owned();
-    let plan = plan_slices(&service(), &groups(&changed.join(" ")), &slices);
+    let plan = plan_slices(MANAGED_BY, &service(), &groups(&changed.join(" ")), &slices);
     assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 1, 0));
 }
 
 #[test]
 fn a_service_without_pods_keeps_one_empty_slice() {
-    let slices = applied(Vec::new(), &plan_slices(&service(), &groups(""), &[]));
+    let slices = applied(Vec::new(), &plan_slices(MANAGED_BY, &service(), &groups(""), &[]));
     assert_eq!(show(&slices), "[] ");
-    let slices = applied(slices, &plan_slices(&service(), &groups("a+ready"), &[]));
-    let emptied = plan_slices(&service(), &groups(""), &slices[1..]);
+    let slices = applied(slices, &plan_slices(MANAGED_BY, &service(), &groups("a+ready"), &[]));
+    let emptied = plan_slices(MANAGED_BY, &service(), &groups(""), &slices[1..]);
     assert_eq!((emptied.create.len(), emptied.update.len(), emptied.delete.len()), (0, 1, 0));
-    assert_eq!(plan_slices(&service(), &groups(""), &slices[..1]), Plan::default());
+    assert_eq!(plan_slices(MANAGED_BY, &service(), &groups(""), &slices[..1]), Plan::default());
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn validate_container(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     errors.required_name(&at.child("name"), &container["name"], validation::is_dns1123_label);
     let image = text(&container["image"]);
     if image.is_empty() {
@@ -273,12 +273,27 @@ fn validate_mounts(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Er
             &mount["mountPropagation"],
             &["Bidirectional", "HostToContainer", "None"],
         );
+        if text(&mount["mountPropagation"]) == "Bidirectional" && container["securityContext"]["privileged"] != true {
+            let detail = "Bidirectional mount propagation is available only to privileged containers";
+            errors.forbidden(&at.child("mountPropagation"), detail);
+        }
+        if items(&container["volumeDevices"]).iter().any(|device| text(&device["name"]) == name && !name.is_empty()) {
+            errors.invalid(&at.child("name"), name, "must not already exist in volumeDevices");
+        }
     }
     let devices = at.child("volumeDevices");
-    for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
+    let list = items(&container["volumeDevices"]);
+    for (index, device) in list.iter().enumerate() {
         let at = devices.index(index);
         errors.present(&at.child("name"), &device["name"]);
         errors.present(&at.child("devicePath"), &device["devicePath"]);
+        for field in ["name", "devicePath"] {
+            let value = text(&device[field]);
+            if !value.is_empty() && list[..index].iter().any(|earlier| text(&earlier[field]) == value) {
+                errors.invalid(&at.child(field), value, "must be unique");
+            }
+        }
+        validate_no_step_up(text(&device["devicePath"]), &at.child("devicePath"), errors);
     }
 }
 
@@ -302,6 +317,7 @@ fn validate_security(context: &Value, at: &At<'_>, errors: &mut Errors) {
         return;
     }
     validate_ids(context, at, errors);
+    errors.one_of(&at.child("procMount"), &context["procMount"], &["Default", "Unmasked"]);
     if context["allowPrivilegeEscalation"] == false {
         if context["privileged"] == true {
             errors.invalid(

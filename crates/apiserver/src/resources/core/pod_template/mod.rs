@@ -2,6 +2,7 @@
 
 mod container;
 mod defaults;
+mod gates;
 mod probe;
 mod resources;
 mod scheduling;
@@ -9,5 +10,5 @@ mod spec;
 mod volume;
 
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
-pub(crate) use scheduling::validate_node_selector;
+pub(crate) use scheduling::{validate_node_selector, validate_tolerations};
 pub(crate) use spec::{validate_pod_spec, validate_template};

@@ -5,6 +5,7 @@ use portolan_api::validation;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
+use crate::resources::core::resource_name::{can_overcommit, is_standard_for_containers};
 use crate::resources::json::{entries, is_set, items, text};
 
 const NOT_STANDARD: &str = "must be a standard resource for containers";
@@ -63,16 +64,11 @@ fn shown(value: &Value) -> String {
 }
 
 fn validate_name(name: &str, at: &At<'_>, errors: &mut Errors) {
-    if matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-") {
+    if is_standard_for_containers(name) {
         return;
     }
     errors.obeys(at, name, validation::is_qualified_name);
     if !name.contains('/') {
         errors.invalid(at, name, NOT_STANDARD);
     }
-}
-
-/// Extended resources and huge pages are handed out exactly.
-fn can_overcommit(name: &str) -> bool {
-    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
 }

@@ -12,14 +12,26 @@ const NODE_OPERATORS: [&str; 6] = ["DoesNotExist", "Exists", "Gt", "In", "Lt", "
 
 pub(super) fn validate_scheduling(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     errors.labels(&at.child("nodeSelector"), &spec["nodeSelector"]);
-    let tolerations = at.child("tolerations");
-    for (index, toleration) in items(&spec["tolerations"]).iter().enumerate() {
-        validate_toleration(toleration, &tolerations.index(index), errors);
-    }
+    validate_tolerations(items(&spec["tolerations"]), &at.child("tolerations"), errors);
     validate_affinity(&spec["affinity"], &at.child("affinity"), errors);
     let constraints = at.child("topologySpreadConstraints");
-    for (index, constraint) in items(&spec["topologySpreadConstraints"]).iter().enumerate() {
-        validate_spread(constraint, &constraints.index(index), errors);
+    let list = items(&spec["topologySpreadConstraints"]);
+    for (index, constraint) in list.iter().enumerate() {
+        let at = constraints.index(index);
+        validate_spread(constraint, &at, errors);
+        let id = |constraint: &Value| {
+            format!("{{{}, {}}}", text(&constraint["topologyKey"]), text(&constraint["whenUnsatisfiable"]))
+        };
+        if list[..index].iter().any(|earlier| id(earlier) == id(constraint)) {
+            errors.duplicate(&at.child("{topologyKey, whenUnsatisfiable}"), id(constraint));
+        }
+    }
+}
+
+/// Which taints of nodes are tolerated.
+pub(crate) fn validate_tolerations(tolerations: &[Value], at: &At<'_>, errors: &mut Errors) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        validate_toleration(toleration, &at.index(index), errors);
     }
 }
 
@@ -156,5 +168,25 @@ fn validate_spread(constraint: &Value, at: &At<'_>, errors: &mut Errors) {
     if !choices.contains(&choice) {
         errors.not_supported(&at.child("whenUnsatisfiable"), choice, &choices);
     }
+    if let Some(least) = constraint["minDomains"].as_i64() {
+        if least <= 0 {
+            errors.invalid(&at.child("minDomains"), least, POSITIVE);
+        }
+        if choice != "DoNotSchedule" {
+            let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {choice}");
+            errors.invalid(&at.child("minDomains"), least, detail);
+        }
+    }
+    for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+        errors.one_of(&at.child(field), &constraint[field], &["Honor", "Ignore"]);
+    }
     errors.label_selector(&at.child("labelSelector"), &constraint["labelSelector"]);
+    let keys = at.child("matchLabelKeys");
+    for (index, key) in items(&constraint["matchLabelKeys"]).iter().enumerate() {
+        errors.obeys(&keys.index(index), text(key), validation::is_qualified_name);
+        if constraint["labelSelector"].is_null() {
+            let detail = "must not be specified when labelSelector is not set";
+            errors.forbidden(&keys, detail);
+        }
+    }
 }

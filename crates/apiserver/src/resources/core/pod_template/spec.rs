@@ -6,6 +6,7 @@ use portolan_api::validation;
 use serde_json::Value;
 
 use super::container::{validate_containers, validate_ids};
+use super::gates::validate_gates;
 use super::scheduling::validate_scheduling;
 use super::volume::validate_volumes;
 use crate::resources::at::{At, Errors};
@@ -24,7 +25,11 @@ pub(crate) fn validate_template(template: &Value, at: &At<'_>, errors: &mut Erro
     if !annotations.is_null() {
         errors.0.extend(validation::annotations(annotations, &metadata.child("annotations").path()));
     }
-    validate_pod_spec(&template["spec"], &at.child("spec"), errors);
+    let spec = at.child("spec");
+    validate_pod_spec(&template["spec"], &spec, errors);
+    if is_set(&template["spec"]["ephemeralContainers"]) {
+        errors.forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+    }
 }
 
 /// What is wrong with a pod's spec, which has its defaults.
@@ -35,6 +40,7 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
     validate_dns(spec, at, errors);
     validate_scheduling(spec, at, errors);
     validate_security(spec, at, errors);
+    validate_gates(spec, at, errors);
     errors.not_negative(&at.child("terminationGracePeriodSeconds"), &spec["terminationGracePeriodSeconds"]);
     errors.within(&at.child("activeDeadlineSeconds"), &spec["activeDeadlineSeconds"], 1, i64::from(i32::MAX));
     let subdomain = validation::is_dns1123_subdomain;

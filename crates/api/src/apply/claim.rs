@@ -1,0 +1,181 @@
+//! The paths that an apply claims.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::FieldSet;
+use super::fields::readable;
+use super::shape::{self, Item, Parts, Place};
+use crate::description::{Schema, Type};
+
+/// The paths that applying `value` claims.
+pub(super) fn field_set(value: &Value, place: Place<'_>) -> FieldSet {
+    let mut set = FieldSet::default();
+    claim(value, place, &mut set);
+    set
+}
+
+fn claim(value: &Value, place: Place<'_>, set: &mut FieldSet) {
+    match shape::parts(value, place) {
+        Parts::Whole => {}
+        Parts::Object(fields) => {
+            for (name, value) in fields {
+                let inner = shape::field(place, name);
+                let ends_here = value.is_null()
+                    || value.as_object().is_some_and(Map::is_empty)
+                    || !shape::is_named(place, name)
+                    || is_leaf(value, inner);
+                claim_element(["f:", name].concat(), value, inner, ends_here, set);
+            }
+        }
+        Parts::List(list) => {
+            for (element, item) in shape::index(list, place) {
+                match item {
+                    Item::Single(item) => claim_element(element, item, shape::items(place), true, set),
+                    Item::Several(_) => set.insert(&element),
+                }
+            }
+        }
+    }
+}
+
+fn claim_element(element: String, value: &Value, place: Place<'_>, ends_here: bool, set: &mut FieldSet) {
+    let mut children = FieldSet::default();
+    claim(value, place, &mut children);
+    set.put(element, ends_here, children);
+}
+
+/// Whether a value has one owner; an empty list of items that have owners has none.
+fn is_leaf(value: &Value, place: Place<'_>) -> bool {
+    matches!(shape::parts(value, place), Parts::Whole)
+}
+
+/// What keeps an object from being applied, in upstream's words; empty if nothing does.
+pub(super) fn problems(value: &Value, schema: Schema<'_>) -> Vec<String> {
+    let mut problems = Vec::new();
+    examine(value, Some(schema), At { parent: None, step: Step::Root }, &mut problems);
+    problems
+}
+
+/// Where the examination is; written out only for a problem.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Field(&'a str),
+    Element(&'a str),
+}
+
+impl At<'_> {
+    fn path(&self) -> String {
+        let mut path = self.parent.map(At::path).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Field(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            Step::Element(element) => path.push_str(&readable(element)),
+        }
+        path
+    }
+
+    fn problem(&self, text: &str) -> String {
+        let path = self.path();
+        if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
+    }
+}
+
+fn examine(value: &Value, place: Place<'_>, at: At<'_>, problems: &mut Vec<String>) {
+    let Some(schema) = place else { return };
+    match (schema.r#type(), value) {
+        (_, Value::Null) => {}
+        (Type::Struct(_) | Type::Map(_), Value::Object(fields)) => {
+            for (name, value) in fields {
+                let at = At { parent: Some(&at), step: Step::Field(name) };
+                match schema.field(name) {
+                    Some(inner) => examine(value, Some(inner), at, problems),
+                    None => {
+                        problems.push(at.problem("field not declared in schema"));
+                        break;
+                    }
+                }
+            }
+        }
+        (Type::List(_), Value::Array(list)) => examine_list(list, schema, at, problems),
+        (Type::Struct(_) | Type::Map(_), other) => {
+            problems.push(at.problem(&format!("expected map, got {}", go_value(other))));
+        }
+        (Type::List(_), other) => problems.push(at.problem(&format!("expected list, got {}", go_value(other)))),
+        (r#type, value) => problems.extend(scalar_problem(r#type, value).map(|problem| at.problem(&problem))),
+    }
+}
+
+fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, problems: &mut Vec<String>) {
+    let atomic = schema.is_atomic();
+    let mut seen = HashSet::new();
+    for (place, item) in list.iter().enumerate() {
+        let element = if atomic { Ok(format!("i:{place}")) } else { shape::element_of(item, Some(schema)) };
+        let element = match element {
+            Ok(element) => element,
+            Err(problem) => {
+                problems.push(at.problem(&format!("element {place}: {problem}")));
+                return;
+            }
+        };
+        if seen.contains(&element) {
+            problems.push(at.problem(&format!("duplicate entries for key {}", readable(&element))));
+        }
+        examine(item, schema.items(), At { parent: Some(&at), step: Step::Element(&element) }, problems);
+        seen.insert(element);
+    }
+}
+
+fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
+    let (fits, wanted) = match r#type {
+        Type::Int32 | Type::Int64 | Type::Number => (value.is_number(), "numeric (int or float)"),
+        Type::Boolean => (value.is_boolean(), "boolean"),
+        Type::String | Type::Bytes | Type::Time | Type::MicroTime => (value.is_string(), "string"),
+        Type::Quantity | Type::IntOrString => (value.is_string() || value.is_number(), "any scalar"),
+        _ => return None,
+    };
+    let got = match (r#type, value) {
+        (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
+        (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
+            format!("&value.valueUnstructured{{Value:{}}}", go_value(value))
+        }
+        (_, value) => go_value(value),
+    };
+    (!fits).then(|| format!("expected {wanted}, got {got}"))
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+/// A value as upstream's messages print it.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}:{}", go_value(value))).collect();
+            format!("map[{}]", fields.join(" "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" ")),
+        other => other.to_string(),
+    }
+}

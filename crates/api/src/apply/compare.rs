@@ -1,0 +1,149 @@
+//! How two objects differ.
+
+use serde_json::Value;
+
+use super::shape::{self, Item, Parts, Place};
+use super::{FieldSet, always};
+use crate::description::Schema;
+
+/// The paths in which an object differs from another.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    pub(super) added: FieldSet,
+    pub(super) modified: FieldSet,
+    pub(super) removed: FieldSet,
+}
+
+impl Comparison {
+    /// What was added or got another value.
+    pub(super) fn changed(&self) -> FieldSet {
+        let mut changed = self.added.clone();
+        changed.add(&self.modified);
+        changed
+    }
+
+    /// Drops what a write does not reach.
+    pub(super) fn ignore(&mut self, ignored: &[&[&str]]) {
+        for set in [&mut self.added, &mut self.modified, &mut self.removed] {
+            ignored.iter().for_each(|path| set.remove_field(path));
+        }
+    }
+
+    fn insert_children(&mut self, element: &str, children: Self) {
+        self.added.insert_children(element, children.added);
+        self.modified.insert_children(element, children.modified);
+        self.removed.insert_children(element, children.removed);
+    }
+}
+
+/// The paths in which `new` differs from `old`.
+pub(super) fn compare(old: &Value, new: &Value, schema: Schema<'_>) -> Comparison {
+    let mut found = Comparison::default();
+    compare_content(Some(old), Some(new), Some(schema), &mut found);
+    found
+}
+
+/// Compares what is in two values of which at least one is there.
+fn compare_content(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, found: &mut Comparison) {
+    if old == new {
+        return;
+    }
+    let (old_parts, new_parts) = (old.map(|it| shape::parts(it, place)), new.map(|it| shape::parts(it, place)));
+    match (&old_parts, &new_parts) {
+        (Some(Parts::Object(_)), _) | (_, Some(Parts::Object(_))) => compare_fields(old, new, place, found),
+        (Some(Parts::List(_)), _) | (_, Some(Parts::List(_))) => {
+            let list = |value: Option<Parts<'_>>| match value {
+                Some(Parts::List(_)) => true,
+                Some(_) | None => false,
+            };
+            let old = old.filter(|_| list(old_parts)).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let new = new.filter(|_| list(new_parts)).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            compare_items(old, new, place, found);
+        }
+        _ => {}
+    }
+}
+
+fn compare_fields(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, found: &mut Comparison) {
+    let old_fields = old.and_then(Value::as_object);
+    let new_fields = new.and_then(Value::as_object);
+    let mut compare = |name: &str, old_value: Option<&Value>, new_value: Option<&Value>| {
+        if old_value == new_value {
+            return;
+        }
+        let inner = shape::field(place, name);
+        // Some fields are there in every object.
+        let filled = |value: Option<&Value>, is_there: bool| {
+            if value.is_none() && is_there { always::zero(place, name, inner) } else { None }
+        };
+        let old_zero = filled(old_value, old_fields.is_some());
+        let new_zero = filled(new_value, new_fields.is_some());
+        let (old_value, new_value) = (old_value.or(old_zero.as_ref()), new_value.or(new_zero.as_ref()));
+        compare_element(old_value, new_value, inner, &["f:", name].concat(), found);
+    };
+    for (name, value) in old_fields.into_iter().flatten() {
+        compare(name, Some(value), new_fields.and_then(|fields| fields.get(name)));
+    }
+    for (name, value) in new_fields.into_iter().flatten() {
+        if old_fields.is_none_or(|fields| !fields.contains_key(name)) {
+            compare(name, None, Some(value));
+        }
+    }
+}
+
+fn compare_items(old: &[Value], new: &[Value], place: Place<'_>, found: &mut Comparison) {
+    let (old, new) = (shape::index(old, place), shape::index(new, place));
+    let inner = shape::items(place);
+    for element in old.keys().chain(new.keys().filter(|element| !old.contains_key(*element))) {
+        let name = element.as_str();
+        match (old.get(element), new.get(element)) {
+            // Duplicates are compared as a whole.
+            (Some(Item::Several(old)), Some(Item::Several(new))) => {
+                if old != new {
+                    found.modified.insert(element);
+                }
+            }
+            (Some(Item::Several(_)), new) => {
+                if let Some(new) = new {
+                    compare_element(None, Some(new.first()), inner, name, found);
+                }
+                found.removed.insert(element);
+            }
+            (old, Some(Item::Several(_))) => {
+                if let Some(old) = old {
+                    compare_element(Some(old.first()), None, inner, name, found);
+                }
+                found.added.insert(element);
+            }
+            (old, new) => compare_element(old.map(Item::first), new.map(Item::first), inner, name, found),
+        }
+    }
+}
+
+fn compare_element(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, element: &str, found: &mut Comparison) {
+    if old == new {
+        return;
+    }
+    let is_whole = |value: Option<&Value>| value.is_none_or(|value| matches!(shape::parts(value, place), Parts::Whole));
+    let is_empty = |value: Option<&Value>| value.is_none_or(shape::is_empty);
+    let is_leaf = (is_whole(old) && is_whole(new)) || (is_empty(old) && is_empty(new));
+    match (old, new) {
+        (None, _) => found.added.insert(element),
+        (_, None) => found.removed.insert(element),
+        // What is no longer taken apart, or only now, is another value; unless it was just empty.
+        _ if is_leaf || is_other_shape(old, new, place) => found.modified.insert(element),
+        _ => {}
+    }
+    if !is_leaf {
+        let mut children = Comparison::default();
+        compare_content(old, new, place, &mut children);
+        found.insert_children(element, children);
+    }
+}
+
+fn is_other_shape(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> bool {
+    let is_whole = |value: Option<&Value>| {
+        value.is_some_and(|value| !value.is_null() && matches!(shape::parts(value, place), Parts::Whole))
+    };
+    is_whole(old) != is_whole(new)
+}

@@ -1,0 +1,143 @@
+//! How a value is taken apart along its schema.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::description::{ListType, Schema, Type};
+
+/// How a value is taken apart.
+pub(super) enum Parts<'a> {
+    /// As a whole.
+    Whole,
+    Object(&'a Map<String, Value>),
+    List(&'a [Value]),
+}
+
+/// What the schema says of a place: `None` where it says nothing, so that the value decides.
+pub(super) type Place<'a> = Option<Schema<'a>>;
+
+/// Takes a value apart. Without a schema objects have owners field by field, all else as a whole.
+pub(super) fn parts<'a>(value: &'a Value, place: Place<'_>) -> Parts<'a> {
+    match (value, place.map(Schema::r#type)) {
+        (Value::Object(fields), Some(Type::Struct(_) | Type::Map(_))) if !place.is_some_and(Schema::is_atomic) => {
+            Parts::Object(fields)
+        }
+        (Value::Array(items), Some(Type::List(_))) if !place.is_some_and(Schema::is_atomic) => Parts::List(items),
+        (_, Some(Type::Struct(_) | Type::Map(_) | Type::List(_))) => Parts::Whole,
+        (Value::Object(fields), _) => Parts::Object(fields),
+        _ => Parts::Whole,
+    }
+}
+
+/// The place of a field of an object.
+pub(super) fn field<'a>(place: Place<'a>, name: &str) -> Place<'a> {
+    place?.field(name)
+}
+
+/// The place of the items of a list.
+pub(super) fn items(place: Place<'_>) -> Place<'_> {
+    place?.items()
+}
+
+/// Whether a field is one that the schema names, and not the key of a map.
+pub(super) fn is_named(place: Place<'_>, name: &str) -> bool {
+    let definition = place.and_then(Schema::definition);
+    definition.is_some_and(|it| it.fields.binary_search_by(|field| (*field.name).cmp(name)).is_ok())
+}
+
+/// Whether nothing is in a value that could hold something.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        value => value.is_null(),
+    }
+}
+
+/// The element of an item of a list that is not atomic.
+///
+/// # Errors
+/// What keeps the item from being told apart.
+pub(super) fn element_of(item: &Value, place: Place<'_>) -> Result<String, String> {
+    let keys = match place.map(Schema::list_type) {
+        Some(ListType::Map(keys)) => keys,
+        _ => return set_element(item),
+    };
+    let Value::Object(fields) = item else {
+        let kind = if item.is_null() { "a null element" } else { "non-map elements" };
+        return Err(format!("associative list with keys may not have {kind}"));
+    };
+    // Most lists are told apart by the names of their items.
+    if let [key] = &keys[..]
+        && let key = &**key
+        && let Some(Value::String(name)) = fields.get(key)
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_'))
+    {
+        return Ok(["k:{\"", key, "\":\"", name, "\"}"].concat());
+    }
+    let mut values = Map::new();
+    for key in keys {
+        let key: &str = key;
+        if let Some(value) = fields.get(key).cloned().or_else(|| default_of(items(place), key)) {
+            values.insert(key.to_owned(), value);
+        }
+    }
+    if values.is_empty() {
+        let names: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+        return Err(format!(
+            "associative list with keys has an element that omits all key fields [{}] (and doesn't have default \
+             values for any key fields)",
+            names.join(" ")
+        ));
+    }
+    Ok(format!("k:{}", Value::Object(values)))
+}
+
+fn set_element(item: &Value) -> Result<String, String> {
+    match item {
+        Value::Object(_) => Err("associative list without keys has an element that's a map type".into()),
+        Value::Array(_) => Err("not supported: associative list with lists as elements".into()),
+        Value::Null => Err("associative list without keys has an element that's an explicit null".into()),
+        scalar => Ok(format!("v:{scalar}")),
+    }
+}
+
+/// The value of a key that an item may leave out. The published document lacks these defaults.
+fn default_of(item: Place<'_>, key: &str) -> Option<Value> {
+    let name = &*item?.definition()?.name;
+    let has_protocol = matches!(name, "io.k8s.api.core.v1.ContainerPort" | "io.k8s.api.core.v1.ServicePort");
+    (has_protocol && key == "protocol").then(|| Value::from("TCP"))
+}
+
+/// An item of a list that is not atomic.
+pub(super) enum Item<'a> {
+    Single(&'a Value),
+    /// Items that cannot be told apart, which stored objects may have.
+    Several(Vec<&'a Value>),
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn first(&self) -> &'a Value {
+        match self {
+            Self::Single(item) => item,
+            Self::Several(items) => items[0],
+        }
+    }
+}
+
+/// Items by their element, without those that have none.
+pub(super) fn index<'a>(list: &'a [Value], place: Place<'_>) -> BTreeMap<String, Item<'a>> {
+    let mut index: BTreeMap<String, Item<'a>> = BTreeMap::new();
+    for item in list {
+        let Ok(element) = element_of(item, place) else { continue };
+        match index.get_mut(&element) {
+            None => {
+                index.insert(element, Item::Single(item));
+            }
+            Some(Item::Several(items)) => items.push(item),
+            Some(found) => *found = Item::Several(vec![found.first(), item]),
+        }
+    }
+    index
+}

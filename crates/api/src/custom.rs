@@ -1,0 +1,29 @@
+//! Kinds that users define: what a CustomResourceDefinition says, and objects held against it.
+//!
+//! A definition is read when it is written to the server; the schema of one of its versions when an object
+//! of that version is first touched, so a definition that nobody uses costs little more than its names.
+//! Everything here is pure.
+
+mod columns;
+mod default;
+mod definition;
+mod format;
+mod json_path;
+mod names;
+mod node;
+mod prune;
+mod structural;
+mod table;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use columns::{Column, cell};
+pub use default::default;
+pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
+pub use json_path::JsonPath;
+pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
+pub use node::{Additional, Checks, JsonType, Node, Rule};
+pub use prune::prune;
+pub use structural::problems as structural_problems;
+pub use validate::{Options, counterpart, validate};

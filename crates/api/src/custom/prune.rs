@@ -1,0 +1,137 @@
+//! Drops what a definition's schema does not know.
+//!
+//! Source: `apiextensions-apiserver/pkg/apiserver/schema/pruning`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::node::{Additional, Node};
+use crate::description::builtin;
+use crate::schema;
+
+/// The metadata of every object.
+const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/// Drops unknown fields of an object, and returns their paths, sorted.
+pub fn prune(object: &mut Value, root: &Node) -> Vec<String> {
+    let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
+    if let Value::Object(fields) = object {
+        if root.preserve_unknown {
+            pruner.keep(fields, root, true);
+        } else {
+            pruner.fields(fields, root, true);
+        }
+    }
+    pruner.unknown.sort();
+    pruner.unknown
+}
+
+struct Pruner {
+    path: String,
+    unknown: Vec<String>,
+}
+
+impl Pruner {
+    /// Runs `work` with a longer path.
+    fn within(&mut self, part: std::fmt::Arguments<'_>, work: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        // Writing to a `String` cannot fail.
+        let _ = self.path.write_fmt(part);
+        work(self);
+        self.path.truncate(length);
+    }
+
+    fn field(&mut self, name: &str, work: impl FnOnce(&mut Self)) {
+        if self.path.is_empty() {
+            self.within(format_args!("{name}"), work)
+        } else {
+            self.within(format_args!(".{name}"), work)
+        }
+    }
+
+    fn record(&mut self, name: &str) {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        self.unknown.push(path);
+    }
+
+    fn value(&mut self, value: &mut Value, node: Option<&Node>) {
+        match (value, node) {
+            (Value::Object(fields), Some(node)) if node.preserve_unknown => self.keep(fields, node, node.embedded),
+            (Value::Object(fields), Some(node)) => self.fields(fields, node, node.embedded),
+            (Value::Object(fields), None) => {
+                for name in fields.keys() {
+                    self.record(name);
+                }
+                fields.clear();
+            }
+            (Value::Array(items), Some(node)) if node.preserve_unknown => {
+                let Some(inner) = node.items.as_deref() else { return };
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.within(format_args!("[{index}]"), |this| this.value(item, Some(inner)));
+                }
+            }
+            (Value::Array(items), node) => {
+                let inner = node.and_then(|node| node.items.as_deref());
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.within(format_args!("[{index}]"), |this| this.value(item, inner));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fields(&mut self, fields: &mut Map<String, Value>, node: &Node, is_object: bool) {
+        fields.retain(|name, value| {
+            if is_object && is_meta(name) {
+                self.meta(name, value);
+                return true;
+            }
+            if let Some(property) = node.properties.get(name) {
+                self.field(name, |this| this.value(value, Some(property)));
+            } else if let Some(additional) = &node.additional {
+                let inner = match additional {
+                    Additional::Schema(values) => Some(&**values),
+                    Additional::Allowed(_) => None,
+                };
+                self.field(name, |this| this.value(value, inner));
+            } else {
+                self.record(name);
+                return false;
+            }
+            true
+        });
+    }
+
+    /// The same where unknown fields are kept.
+    fn keep(&mut self, fields: &mut Map<String, Value>, node: &Node, is_object: bool) {
+        for (name, value) in fields {
+            if is_object && is_meta(name) {
+                self.meta(name, value);
+            } else if let Some(property) = node.field(name) {
+                self.field(name, |this| this.value(value, Some(property)));
+            }
+        }
+    }
+
+    /// The metadata of an object, which no definition changes.
+    fn meta(&mut self, name: &str, value: &mut Value) {
+        if name != "metadata" {
+            return;
+        }
+        let Some(place) = builtin().definition(METADATA) else { return };
+        let findings = schema::check_at(value, place);
+        for text in findings.unknown {
+            // `unknown field "labels.x"`
+            let path = text.split('"').nth(1).unwrap_or_default();
+            self.field(name, |this| this.record(path));
+        }
+        if findings.wrong_type.is_none() {
+            schema::prune(value, place);
+        }
+    }
+}
+
+fn is_meta(name: &str) -> bool {
+    matches!(name, "apiVersion" | "kind" | "metadata")
+}

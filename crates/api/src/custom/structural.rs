@@ -1,0 +1,519 @@
+//! Whether the schema of a definition is one that everything can be derived from.
+//!
+//! Source: `apiextensions-apiserver/pkg/apis/apiextensions/validation` and `pkg/apiserver/schema/validation.go`.
+
+use serde_json::{Map, Value, json};
+
+use super::node::Node;
+use super::validate::validate_value;
+use super::{default, prune};
+use crate::field::{Error, Path};
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+
+/// Reasons that a rule may give.
+const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+
+/// What is wrong with a schema; `path` is where it stands.
+pub fn problems(schema: &Value, path: &Path) -> Vec<Error> {
+    let mut checker = Checker { errors: Vec::new() };
+    checker.standard(schema, path, Place { is_root: true, in_meta: false, no_default: None });
+    checker.invariants(schema, Level::Root, path);
+    if checker.errors.is_empty() {
+        checker.complete(schema, schema, path, &["allOf", "anyOf", "oneOf"]);
+    }
+    if checker.errors.is_empty() {
+        checker.defaults(schema, path, true);
+    }
+    checker.errors
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Root,
+    Item,
+    Field,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    is_root: bool,
+    in_meta: bool,
+    /// Why there can be no default here.
+    no_default: Option<&'a str>,
+}
+
+struct Checker {
+    errors: Vec<Error>,
+}
+
+fn members<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+    schema[name].as_object().into_iter().flatten()
+}
+
+fn items<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (usize, &'a Value)> + use<'a> {
+    schema[name].as_array().into_iter().flatten().enumerate()
+}
+
+fn text<'a>(schema: &'a Value, name: &str) -> &'a str {
+    schema[name].as_str().unwrap_or_default()
+}
+
+fn is(schema: &Value, name: &str) -> bool {
+    schema[name] == true
+}
+
+impl Checker {
+    fn forbidden(&mut self, path: &Path, detail: &str) {
+        self.errors.push(Error::forbidden(path, detail));
+    }
+
+    fn required(&mut self, path: &Path, detail: &str) {
+        self.errors.push(Error::required(path, detail));
+    }
+
+    fn invalid(&mut self, path: &Path, value: impl Into<Value>, detail: &str) {
+        self.errors.push(Error::invalid(path, value, detail));
+    }
+
+    /// What no schema may say.
+    fn standard(&mut self, schema: &Value, path: &Path, place: Place<'_>) {
+        if !schema.is_object() {
+            return;
+        }
+        self.unsupported(schema, path, place);
+        if is(schema, "uniqueItems") {
+            let text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            self.forbidden(&path.child("uniqueItems"), text);
+        }
+        let inner = Place { is_root: false, ..place };
+        let additional = &schema["additionalProperties"];
+        if !additional.is_null() {
+            if members(schema, "properties").next().is_some() && *additional != Value::Bool(true) {
+                let text = "additionalProperties and properties are mutual exclusive";
+                self.forbidden(&path.child("additionalProperties"), text);
+            }
+            let reason = "inside additionalProperties applying to object metadata";
+            let no_default = if place.in_meta { Some(reason) } else { place.no_default };
+            self.standard(additional, &path.child("additionalProperties"), Place { no_default, ..inner });
+        }
+        for (name, property) in members(schema, "properties") {
+            let is_meta = (place.is_root || is(schema, "x-kubernetes-embedded-resource"))
+                && matches!(name.as_str(), "metadata" | "kind" | "apiVersion");
+            let reason = format!("in top-level {name}");
+            let no_default = if is_meta && place.is_root { Some(reason.as_str()) } else { place.no_default };
+            let place = Place { is_root: false, in_meta: place.in_meta || is_meta, no_default };
+            self.standard(property, &path.child("properties").key(name), place);
+        }
+        self.standard(&schema["not"], &path.child("not"), inner);
+        for junctor in ["allOf", "oneOf", "anyOf"] {
+            for (index, part) in items(schema, junctor) {
+                self.standard(part, &path.child(junctor).index(index), inner);
+            }
+        }
+        if schema["items"].is_object() {
+            self.standard(&schema["items"], &path.child("items"), inner);
+        }
+        if schema["x-kubernetes-preserve-unknown-fields"] == false {
+            self.invalid(&path.child("x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
+        }
+        self.merge_rules(schema, path);
+        self.rules(schema, path);
+    }
+
+    fn unsupported(&mut self, schema: &Value, path: &Path, place: Place<'_>) {
+        if let (Some(reason), false) = (place.no_default, schema["default"].is_null()) {
+            let text = format!("must not be set {reason}");
+            let text = if reason.is_empty() { "must not be set".to_owned() } else { text };
+            self.forbidden(&path.child("default"), &text);
+        }
+        for (name, what) in [
+            ("id", "id is not supported"),
+            ("additionalItems", "additionalItems is not supported"),
+            ("patternProperties", "patternProperties is not supported"),
+            ("definitions", "definitions is not supported"),
+            ("dependencies", "dependencies is not supported"),
+            ("$ref", "$ref is not supported"),
+        ] {
+            if !schema[name].is_null() {
+                self.forbidden(&path.child(name), what);
+            }
+        }
+        match text(schema, "type") {
+            "" => {}
+            "null" => {
+                let text = "type cannot be set to null, use nullable as an alternative";
+                self.forbidden(&path.child("type"), text);
+            }
+            known if TYPES.contains(&known) => {}
+            other => self.errors.push(Error::not_supported(&path.child("type"), other, &TYPES)),
+        }
+        if schema["items"].is_array() {
+            self.forbidden(&path.child("items"), "items must be a schema object and not an array");
+        }
+        if place.in_meta && is(schema, "x-kubernetes-embedded-resource") {
+            self.forbidden(&path.child("x-kubernetes-embedded-resource"), "must not be used inside of resource meta");
+        }
+    }
+
+    /// How lists and maps are merged.
+    fn merge_rules(&mut self, schema: &Value, path: &Path) {
+        let kind = text(schema, "type");
+        let must_be = |this: &mut Self, wanted: &str, what: &str| {
+            let text = format!("must be {wanted} if {what} is specified");
+            match kind {
+                "" => this.required(&path.child("type"), &text),
+                other if other != wanted => this.invalid(&path.child("type"), other, &text),
+                _ => {}
+            }
+        };
+        if let Some(map_type) = schema["x-kubernetes-map-type"].as_str() {
+            must_be(self, "object", "x-kubernetes-map-type");
+            if !matches!(map_type, "atomic" | "granular") {
+                let place = path.child("x-kubernetes-map-type");
+                self.errors.push(Error::not_supported(&place, map_type, &["atomic", "granular"]));
+            }
+        }
+        let keys: Vec<&str> = items(schema, "x-kubernetes-list-map-keys").filter_map(|(_, key)| key.as_str()).collect();
+        let list_type = schema["x-kubernetes-list-type"].as_str();
+        let (type_path, keys_path) = (path.child("x-kubernetes-list-type"), path.child("x-kubernetes-list-map-keys"));
+        let inner = &schema["items"];
+        let inner_path = path.child("items");
+        if let Some(list_type) = list_type {
+            must_be(self, "array", "x-kubernetes-list-type");
+            if !matches!(list_type, "atomic" | "set" | "map") {
+                self.errors.push(Error::not_supported(&type_path, list_type, &["atomic", "map", "set"]));
+            }
+            let text = "must be atomic as item of a list with x-kubernetes-list-type=set";
+            match text_of_set_item(list_type, inner) {
+                Some(("array", given)) if !matches!(given, "" | "atomic") => {
+                    self.invalid(&inner_path.child("x-kubernetes-list-type"), given, text);
+                }
+                Some(("object", given)) if given != "atomic" => {
+                    self.invalid(&inner_path.child("x-kubernetes-map-type"), Value::Null, text);
+                }
+                _ => {}
+            }
+        }
+        if !keys.is_empty() && list_type != Some("map") {
+            let text = "must be map if x-kubernetes-list-map-keys is non-empty";
+            match list_type {
+                None => self.required(&type_path, text),
+                Some(other) => self.invalid(&type_path, other, text),
+            }
+        }
+        if list_type == Some("map") {
+            self.map_list(schema, path, &keys, &keys_path);
+        }
+        if matches!(list_type, Some("map" | "set")) && is(inner, "nullable") {
+            let which = list_type.unwrap_or_default();
+            let text = format!("cannot be nullable when x-kubernetes-list-type is {which}");
+            self.forbidden(&inner_path.child("nullable"), &text);
+        }
+    }
+
+    fn map_list(&mut self, schema: &Value, path: &Path, keys: &[&str], keys_path: &Path) {
+        let (inner, inner_path) = (&schema["items"], path.child("items"));
+        if keys.is_empty() {
+            self.required(keys_path, "must not be empty if x-kubernetes-list-type is map");
+        }
+        if inner.is_null() {
+            self.required(&inner_path, "must have a schema if x-kubernetes-list-type is map");
+            return;
+        }
+        if text(inner, "type") != "object" {
+            let text_of = "must be object if parent array's x-kubernetes-list-type is map";
+            self.invalid(&inner_path.child("type"), text(inner, "type"), text_of);
+            return;
+        }
+        let required: Vec<&str> = items(inner, "required").filter_map(|(_, name)| name.as_str()).collect();
+        for (index, key) in keys.iter().enumerate() {
+            let property = &inner["properties"][*key];
+            let place = inner_path.child("properties").key(key);
+            if property.is_null() {
+                self.invalid(keys_path, json!(keys), "entries must all be names of item properties");
+            } else if matches!(text(property, "type"), "array" | "object") {
+                let text_of = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+                self.invalid(&place.child("type"), text(inner, "type"), text_of);
+            } else {
+                if is(property, "nullable") {
+                    let text = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
+                    self.forbidden(&place.child("nullable"), text);
+                }
+                if !required.contains(key) && property["default"].is_null() {
+                    let text = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a \
+                                required property";
+                    self.required(&place.child("default"), text);
+                }
+            }
+            if keys[..index].contains(key) {
+                self.invalid(keys_path, json!(keys), "must not contain duplicate entries");
+            }
+        }
+    }
+
+    /// What rules look like; whether they compile is not decided here.
+    fn rules(&mut self, schema: &Value, path: &Path) {
+        for (index, rule) in items(schema, "x-kubernetes-validations") {
+            let place = path.child("x-kubernetes-validations").index(index);
+            let (expression, message) = (text(rule, "rule").trim(), text(rule, "message"));
+            let has_breaks = |text: &str| text.contains(['\n', '\r']);
+            if expression.is_empty() {
+                self.required(&place.child("rule"), "rule is not specified");
+            } else if !message.is_empty() && message.trim().is_empty() {
+                self.invalid(&place.child("message"), message, "must be non-empty if specified");
+            } else if has_breaks(message.trim()) {
+                self.invalid(&place.child("message"), message, "must not contain line breaks");
+            } else if has_breaks(expression) && message.trim().is_empty() {
+                let text = "message must be specified if rule contains line breaks";
+                self.required(&place.child("message"), text);
+            }
+            let given = text(rule, "messageExpression");
+            if !given.is_empty() && given.trim().is_empty() {
+                let text = "messageExpression must be non-empty if specified";
+                self.required(&place.child("messageExpression"), text);
+            }
+            if let Some(reason) = rule["reason"].as_str().filter(|reason| !REASONS.contains(reason)) {
+                self.errors.push(Error::not_supported(&place.child("reason"), reason, &REASONS));
+            }
+        }
+    }
+
+    /// That every place has a type of its own.
+    fn invariants(&mut self, schema: &Value, level: Level, path: &Path) {
+        let Some(fields) = schema.as_object() else { return };
+        let kind = text(schema, "type");
+        let is_embedded = is(schema, "x-kubernetes-embedded-resource");
+        let keeps = is(schema, "x-kubernetes-preserve-unknown-fields");
+        if kind == "array" && schema["items"].is_null() {
+            self.required(&path.child("items"), "must be specified");
+        }
+        self.invariants(&schema["items"], Level::Item, &path.child("items"));
+        for (name, property) in members(schema, "properties") {
+            self.invariants(property, Level::Field, &path.child("properties").key(name));
+        }
+        let additional = path.child("additionalProperties");
+        if !schema["additionalProperties"].is_null() {
+            if level == Level::Root {
+                self.forbidden(&additional, "must not be used at the root");
+            }
+            self.invariants(&schema["additionalProperties"], Level::Field, &additional);
+            if is_embedded {
+                self.forbidden(&additional, "must not be used if x-kubernetes-embedded-resource is set");
+            }
+        }
+        if is(schema, "x-kubernetes-int-or-string") {
+            for (name, given) in
+                [("x-kubernetes-preserve-unknown-fields", keeps), ("x-kubernetes-embedded-resource", is_embedded)]
+            {
+                if given {
+                    self.invalid(&path.child(name), true, "must be false if x-kubernetes-int-or-string is true");
+                }
+            }
+        }
+        self.value_checks(fields, schema, path);
+        let type_path = path.child("type");
+        if is_embedded && kind != "object" {
+            let text = "must be object if x-kubernetes-embedded-resource is true";
+            if kind.is_empty() { self.required(&type_path, text) } else { self.invalid(&type_path, kind, text) }
+        } else if kind.is_empty() && !is(schema, "x-kubernetes-int-or-string") && !keeps {
+            let text = match level {
+                Level::Root => "must not be empty at the root",
+                Level::Item => "must not be empty for specified array items",
+                Level::Field => "must not be empty for specified object fields",
+            };
+            self.required(&type_path, text);
+        }
+        if level == Level::Root && !matches!(kind, "" | "object") {
+            self.invalid(&type_path, kind, "must be object at the root");
+        }
+        if level == Level::Root || is_embedded {
+            self.object_meta(schema, level, path);
+        }
+        if is_embedded && !keeps && members(schema, "properties").next().is_none() {
+            let text = "must not be empty if x-kubernetes-embedded-resource is true without \
+                        x-kubernetes-preserve-unknown-fields";
+            self.required(&path.child("properties"), text);
+        }
+    }
+
+    /// `apiVersion`, `kind` and `metadata` are what they always are.
+    fn object_meta(&mut self, schema: &Value, level: Level, path: &Path) {
+        let place = |name: &str| path.child("properties").key(name);
+        for name in ["kind", "apiVersion"] {
+            let property = &schema["properties"][name];
+            if !property.is_null() && text(property, "type") != "string" {
+                self.invalid(&place(name).child("type"), text(property, "type"), "must be string");
+            }
+        }
+        let metadata = &schema["properties"]["metadata"];
+        if metadata.is_null() {
+            return;
+        }
+        if text(metadata, "type") != "object" {
+            self.invalid(&place("metadata").child("type"), text(metadata, "type"), "must be object");
+        }
+        let only_names =
+            members(metadata, "properties").all(|(name, _)| matches!(name.as_str(), "name" | "generateName"));
+        let known = ["type", "properties", "description"];
+        let only_known = metadata.as_object().is_none_or(|it| it.keys().all(|name| known.contains(&name.as_str())));
+        if level == Level::Root && !(only_names && only_known) {
+            let text =
+                "must not specify anything other than name and generateName, but metadata is implicitly specified";
+            self.forbidden(&place("metadata"), text);
+        }
+    }
+
+    /// Checks of values in and out of junctors.
+    fn value_checks(&mut self, fields: &Map<String, Value>, schema: &Value, path: &Path) {
+        let int_or_string = json!([{"type": "integer"}, {"type": "string"}]);
+        let may_be_either = is(schema, "x-kubernetes-int-or-string");
+        let is_pattern = |part: &Value| may_be_either && *part == int_or_string;
+        for junctor in ["anyOf", "allOf", "oneOf"] {
+            if junctor == "anyOf" && is_pattern(&schema["anyOf"]) {
+                continue;
+            }
+            for (index, part) in items(schema, junctor) {
+                let is_first = junctor == "allOf" && index == 0 && is_pattern(&part["anyOf"]);
+                self.nested(part, &path.child(junctor).index(index), is_first);
+            }
+        }
+        self.nested(&schema["not"], &path.child("not"), false);
+        if let Some(pattern) = fields.get("pattern").and_then(Value::as_str)
+            && let Err(error) = regex::Regex::new(pattern)
+        {
+            let text = format!("must be a valid regular expression, but isn't: {error}");
+            self.invalid(&path.child("pattern"), pattern, &text);
+        }
+    }
+
+    fn nested(&mut self, schema: &Value, path: &Path, has_pattern: bool) {
+        let Some(fields) = schema.as_object() else { return };
+        if has_pattern {
+            let mut others = schema.clone();
+            if let Some(fields) = others.as_object_mut() {
+                fields.remove("anyOf");
+            }
+            self.value_checks(fields, &others, path);
+        } else {
+            self.value_checks(fields, schema, path);
+        }
+        self.nested(&schema["items"], &path.child("items"), false);
+        for (name, property) in members(schema, "properties") {
+            self.nested(property, &path.child("properties").key(name), false);
+        }
+        for (name, how) in [
+            ("type", "must be empty to be structural"),
+            ("additionalProperties", "must be undefined to be structural"),
+            ("default", "must be undefined to be structural"),
+            ("title", "must be empty to be structural"),
+            ("description", "must be empty to be structural"),
+            ("nullable", "must be false to be structural"),
+            ("x-kubernetes-preserve-unknown-fields", "must be false to be structural"),
+            ("x-kubernetes-embedded-resource", "must be false to be structural"),
+            ("x-kubernetes-int-or-string", "must be false to be structural"),
+            ("x-kubernetes-list-map-keys", "must be empty to be structural"),
+            ("x-kubernetes-list-type", "must be undefined to be structural"),
+            ("x-kubernetes-map-type", "must be undefined to be structural"),
+            ("x-kubernetes-validations", "must be empty to be structural"),
+        ] {
+            let is_set = !matches!(&schema[name], Value::Null | Value::Bool(false)) && schema[name] != "";
+            if is_set {
+                self.forbidden(&path.child(name), how);
+            }
+        }
+        if !schema["properties"]["metadata"].is_null() {
+            self.forbidden(&path.child("properties").key("metadata"), "must not be specified in a nested context");
+        }
+    }
+
+    /// That a junctor speaks only of places that the schema has outside of it.
+    fn complete(&mut self, schema: &Value, part: &Value, path: &Path, junctors: &[&str]) {
+        for junctor in junctors {
+            for (index, inner) in items(part, junctor) {
+                self.is_known(schema, inner, &path.child(junctor).index(index), path);
+            }
+        }
+        if part["not"].is_object() {
+            self.is_known(schema, &part["not"], &path.child("not"), path);
+        }
+        for (name, property) in members(schema, "properties") {
+            self.complete(property, property, &path.child("properties").key(name), junctors);
+        }
+        for name in ["items", "additionalProperties"] {
+            if schema[name].is_object() {
+                self.complete(&schema[name], &schema[name], &path.child(name), junctors);
+            }
+        }
+    }
+
+    fn is_known(&mut self, schema: &Value, part: &Value, path: &Path, outside: &Path) {
+        for (name, inner) in members(part, "properties") {
+            let property = &schema["properties"][name];
+            let known = if property.is_null() { &schema["additionalProperties"] } else { property };
+            if !known.is_object() {
+                let place = outside.child("properties").key(name);
+                self.required(&place, &format!("because it is defined in {}", path.child("properties").key(name)));
+                continue;
+            }
+            let place = outside.child("properties").key(name);
+            self.is_known(known, inner, &path.child("properties").key(name), &place);
+        }
+        if part["items"].is_object() {
+            if schema["items"].is_object() {
+                self.is_known(&schema["items"], &part["items"], &path.child("items"), &outside.child("items"));
+            } else {
+                self.required(&outside.child("items"), &format!("because it is defined in {}", path.child("items")));
+            }
+        }
+        for junctor in ["allOf", "anyOf", "oneOf"] {
+            for (index, inner) in items(part, junctor) {
+                self.is_known(schema, inner, &path.child(junctor).index(index), outside);
+            }
+        }
+        if part["not"].is_object() {
+            self.is_known(schema, &part["not"], &path.child("not"), outside);
+        }
+    }
+
+    /// That defaults are themselves what the schema asks for.
+    fn defaults(&mut self, schema: &Value, path: &Path, is_root: bool) {
+        if !is_root && !schema["default"].is_null() {
+            let given = &schema["default"];
+            let node = Node::read(schema);
+            let place = path.child("default");
+            let mut whole = json!({ "value": given });
+            let outer = Node { properties: [("value".to_owned(), node.clone())].into(), ..Node::default() };
+            let unknown = prune(&mut whole, &outer);
+            if !unknown.is_empty() {
+                self.invalid(&place, given.clone(), "must not have unknown fields");
+            } else {
+                let mut filled = given.clone();
+                default(&mut filled, &node);
+                for error in validate_value(&filled, &node) {
+                    let inner = error.path.to_string();
+                    let path = if inner == "<nil>" { place.clone() } else { place.child(&inner) };
+                    self.errors.push(Error { path, ..error });
+                }
+            }
+        }
+        for (name, property) in members(schema, "properties") {
+            self.defaults(property, &path.child("properties").key(name), false);
+        }
+        for name in ["items", "additionalProperties"] {
+            if schema[name].is_object() {
+                self.defaults(&schema[name], &path.child(name), false);
+            }
+        }
+    }
+}
+
+/// Type of a set's items and how they are merged, if they are no scalars.
+fn text_of_set_item<'a>(list_type: &str, inner: &'a Value) -> Option<(&'a str, &'a str)> {
+    let rule = match text(inner, "type") {
+        "array" => "x-kubernetes-list-type",
+        "object" => "x-kubernetes-map-type",
+        _ => return None,
+    };
+    (list_type == "set").then(|| (text(inner, "type"), text(inner, rule)))
+}

@@ -1,0 +1,433 @@
+//! Holds custom resources against the schema of their definition, in the words of upstream's validator.
+//!
+//! Source: `kube-openapi/pkg/validation/validate`, and for lists and embedded objects
+//! `apiextensions-apiserver/pkg/apiserver/schema/{listtype,objectmeta}`.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Number, Value};
+
+use super::format;
+use super::node::{Additional, Checks, JsonType, Node};
+use crate::field::{self, ErrorType, Path};
+use crate::validation;
+
+/// What an object is held against beside its schema.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The object before an update: what it had in it already is not held against it again.
+    pub old: Option<&'a Value>,
+}
+
+/// What is wrong with an object.
+pub fn validate(object: &Value, root: &Node, options: Options<'_>) -> Vec<field::Error> {
+    let mut found = Found::default();
+    found.value("", object, options.old, root);
+    let mut errors = found.errors;
+    lists(&Path::default(), object, options.old, root, &mut errors);
+    embedded(&Path::default(), object, options.old, root, true, &mut errors);
+    errors
+}
+
+/// What is wrong with a value that stands at `path` of a definition: a default.
+pub(super) fn validate_value(value: &Value, node: &Node) -> Vec<field::Error> {
+    let mut found = Found::default();
+    found.value("", value, None, node);
+    let mut errors = found.errors;
+    lists(&Path::default(), value, None, node, &mut errors);
+    embedded(&Path::default(), value, None, node, false, &mut errors);
+    errors
+}
+
+/// Errors, and how much was right: of several schemas, the one that fits best tells what is wrong.
+#[derive(Default)]
+struct Found {
+    errors: Vec<field::Error>,
+    matches: usize,
+}
+
+fn at(path: &str) -> Path {
+    if path.is_empty() { Path::default() } else { Path::new(path.trim_start_matches('.')) }
+}
+
+impl Found {
+    fn merge(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.matches += other.matches;
+    }
+
+    fn invalid(&mut self, path: &str, value: impl Into<Value>, what: &str) {
+        self.errors.push(field::Error::invalid(&at(path), value, format!("{path} in body {what}")));
+    }
+
+    fn wrong_type(&mut self, path: &str, value: impl Into<Value>, wanted: &str) {
+        let value = value.into();
+        let shown = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+        let text = format!("{path} in body must be of type {wanted}: {shown}");
+        let error = field::Error::invalid(&at(path), value, text);
+        self.errors.push(field::Error { error_type: ErrorType::TypeInvalid, ..error });
+    }
+
+    /// An error about a place that has no field of its own.
+    fn plain(&mut self, text: String) {
+        self.errors.push(field::Error::invalid(&Path::default(), "", text));
+    }
+
+    fn value(&mut self, path: &str, value: &Value, old: Option<&Value>, node: &Node) {
+        if old == Some(value) {
+            self.matches += 1;
+            return;
+        }
+        if !self.r#type(path, value, node) {
+            return;
+        }
+        let checks = node.checks.as_deref();
+        if let Some(checks) = checks {
+            self.junctors(path, value, old, checks);
+        }
+        match value {
+            Value::String(text) => self.text(path, text, checks),
+            Value::Number(number) => self.number(path, number, checks, node),
+            Value::Array(items) => self.items(path, items, old, node),
+            _ => {}
+        }
+        if let Some(checks) = checks.filter(|checks| !checks.r#enum.is_empty())
+            && !checks.r#enum.iter().any(|allowed| same(allowed, value))
+        {
+            let names: Vec<String> = checks
+                .r#enum
+                .iter()
+                .map(|allowed| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned))
+                .collect();
+            let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            // In the order of the definition.
+            let error = field::Error::not_supported(&at(path), value.clone(), &[]);
+            self.errors.push(field::Error { detail: format!("supported values: {}", names.join(", ")), ..error });
+        }
+        if let Value::Object(fields) = value {
+            self.fields(path, fields, old, node);
+        }
+        self.matches += 1;
+    }
+
+    /// Checks the type; `false` if there is nothing to be said about the value beyond it.
+    fn r#type(&mut self, path: &str, value: &Value, node: &Node) -> bool {
+        let wanted = match node.r#type {
+            _ if node.int_or_string => "integer,string",
+            Some(wanted) => wanted.name(),
+            None => return !value.is_null(),
+        };
+        let found = match value {
+            Value::Null if node.nullable => return false,
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if is_integer(number) => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let fits = wanted.split(',').any(|wanted| wanted == found || (wanted, found) == ("number", "integer"));
+        if !fits {
+            self.wrong_type(path, found, wanted);
+        }
+        fits
+    }
+
+    fn junctors(&mut self, path: &str, value: &Value, old: Option<&Value>, checks: &Checks) {
+        let of = |node: &Node| {
+            let mut found = Self::default();
+            found.value(path, value, old, node);
+            found
+        };
+        let best = |tried: Vec<Self>| tried.into_iter().reduce(|a, b| if b.matches > a.matches { b } else { a });
+        if !checks.any_of.is_empty() {
+            let tried: Vec<Self> = checks.any_of.iter().map(of).collect();
+            if tried.iter().all(|found| !found.errors.is_empty()) {
+                self.plain(format!("{path:?} must validate at least one schema (anyOf)"));
+                if let Some(best) = best(tried) {
+                    self.merge(best);
+                }
+            }
+        }
+        if !checks.one_of.is_empty() {
+            let tried: Vec<Self> = checks.one_of.iter().map(of).collect();
+            let valid = tried.iter().filter(|found| found.errors.is_empty()).count();
+            if valid != 1 {
+                let more = match valid {
+                    0 => "Found none valid".to_owned(),
+                    valid => format!("Found {valid} valid alternatives"),
+                };
+                self.plain(format!("{path:?} must validate one and only one schema (oneOf). {more}"));
+            }
+            if valid == 0
+                && let Some(best) = best(tried)
+            {
+                self.merge(best);
+            }
+        }
+        if !checks.all_of.is_empty() {
+            let mut valid = 0;
+            for node in &checks.all_of {
+                let found = of(node);
+                valid += usize::from(found.errors.is_empty());
+                self.merge(found);
+            }
+            if valid != checks.all_of.len() {
+                let more = if valid == 0 { ". None validated" } else { "" };
+                self.plain(format!("{path:?} must validate all the schemas (allOf){more}"));
+            }
+        }
+        if checks.not.as_ref().is_some_and(|not| of(not).errors.is_empty()) {
+            self.plain(format!("{path:?} must not validate the schema (not)"));
+        }
+    }
+
+    fn text(&mut self, path: &str, text: &str, checks: Option<&Checks>) {
+        let Some(checks) = checks else { return };
+        let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+        if let Some(most) = checks.max_length.filter(|most| length > *most) {
+            self.errors.push(field::Error::too_long(&at(path), usize::try_from(most).unwrap_or(0)));
+        }
+        if let Some(fewest) = checks.min_length.filter(|fewest| length < *fewest) {
+            self.invalid(path, text, &format!("should be at least {fewest} chars long"));
+        }
+        if checks.regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
+            self.invalid(path, text, &format!("should match '{}'", checks.pattern));
+        }
+        if !format::holds(&checks.format, text) {
+            self.wrong_type(path, text, &checks.format);
+        }
+    }
+
+    fn number(&mut self, path: &str, number: &Number, checks: Option<&Checks>, node: &Node) {
+        let Some(checks) = checks else { return };
+        let value = number.as_f64().unwrap_or_default();
+        let shown = Value::Number(number.clone());
+        if checks.format == "int32" && number.as_i64().is_none_or(|number| i32::try_from(number).is_err()) {
+            let name = node.r#type.map_or("integer", JsonType::name);
+            self.plain(format!("Checked value must be of type {name} with format int32 in {path}"));
+        }
+        if let Some(factor) = checks.multiple_of.as_ref().and_then(Number::as_f64)
+            && factor > 0.0
+            && (value / factor).fract().abs() > f64::EPSILON
+        {
+            self.invalid(path, shown.clone(), &format!("should be a multiple of {}", plain(factor)));
+        }
+        if let Some(most) = checks.maximum.as_ref().and_then(Number::as_f64) {
+            if checks.exclusive_maximum && value >= most {
+                self.invalid(path, shown.clone(), &format!("should be less than {}", plain(most)));
+            } else if value > most {
+                self.invalid(path, shown.clone(), &format!("should be less than or equal to {}", plain(most)));
+            }
+        }
+        if let Some(least) = checks.minimum.as_ref().and_then(Number::as_f64) {
+            if checks.exclusive_minimum && value <= least {
+                self.invalid(path, shown, &format!("should be greater than {}", plain(least)));
+            } else if value < least {
+                self.invalid(path, shown, &format!("should be greater than or equal to {}", plain(least)));
+            }
+        }
+    }
+
+    fn items(&mut self, path: &str, items: &[Value], old: Option<&Value>, node: &Node) {
+        if let Some(inner) = &node.items {
+            for (index, item) in items.iter().enumerate() {
+                self.value(&format!("{path}[{index}]"), item, counterpart(item, old, node), inner);
+            }
+        }
+        let Some(checks) = node.checks.as_deref() else { return };
+        let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+        if let Some(fewest) = checks.min_items.filter(|fewest| count < *fewest) {
+            self.invalid(path, count, &format!("should have at least {fewest} items"));
+        }
+        if let Some(most) = checks.max_items.filter(|most| count > *most) {
+            self.errors.push(too_many(path, count, most));
+        }
+        let has_twins = || items.iter().enumerate().any(|(index, item)| items[..index].contains(item));
+        if checks.unique_items && has_twins() {
+            self.invalid(path, Value::Array(items.to_vec()), "shouldn't contain duplicates");
+        }
+    }
+
+    fn fields(&mut self, path: &str, fields: &Map<String, Value>, old: Option<&Value>, node: &Node) {
+        let checks = node.checks.as_deref();
+        let count = i64::try_from(fields.len()).unwrap_or(i64::MAX);
+        if let Some(fewest) = checks.and_then(|checks| checks.min_properties).filter(|fewest| count < *fewest) {
+            self.invalid(path, count, &format!("should have at least {fewest} properties"));
+        }
+        if let Some(most) = checks.and_then(|checks| checks.max_properties).filter(|most| count > *most) {
+            self.errors.push(too_many(path, count, most));
+        }
+        for (name, value) in fields {
+            let inner = match (node.properties.get(name), &node.additional) {
+                (Some(property), _) => property,
+                (None, Some(Additional::Schema(values))) => values,
+                (None, Some(Additional::Allowed(false))) => {
+                    self.plain(format!("{path}.{name} in body is a forbidden property"));
+                    continue;
+                }
+                _ => continue,
+            };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            self.value(&path, value, old.and_then(|old| old.get(name)), inner);
+        }
+        for name in checks.map_or(&[][..], |checks| &checks.required) {
+            if !fields.contains_key(name) {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                self.errors.push(field::Error::required(&at(&path), ""));
+            }
+        }
+    }
+}
+
+fn too_many(path: &str, count: i64, most: i64) -> field::Error {
+    let error = field::Error::invalid(&at(path), count, format!("must have at most {most} items"));
+    field::Error { error_type: ErrorType::TooMany, ..error }
+}
+
+/// Whether two values are the same in JSON's eyes: `1` is `1.0`.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || matches!((a, b), (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64())
+}
+
+fn is_integer(number: &Number) -> bool {
+    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
+
+/// A bound as Go prints it.
+fn plain(number: f64) -> String {
+    if number.abs() >= 1e21 || (number != 0.0 && number.abs() < 1e-4) {
+        format!("{number:e}")
+    } else {
+        number.to_string()
+    }
+}
+
+/// The item of the old list that is the same item, if items can be told apart.
+pub fn counterpart<'a>(item: &Value, old: Option<&'a Value>, node: &Node) -> Option<&'a Value> {
+    let old = old?.as_array()?;
+    match node.list_type.as_str() {
+        "map" => {
+            let is_same = |other: &&Value| node.list_map_keys.iter().all(|key| item.get(key) == other.get(key));
+            let mut found = old.iter().filter(is_same);
+            // Of twins, none can be said to be the one.
+            found.next().filter(|_| found.next().is_none())
+        }
+        _ => None,
+    }
+}
+
+/// Items of sets and maps that are there twice.
+fn lists(path: &Path, value: &Value, old: Option<&Value>, node: &Node, errors: &mut Vec<field::Error>) {
+    if old == Some(value) {
+        return;
+    }
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let old = old.and_then(|old| old.get(name));
+                match (node.properties.get(name), &node.additional) {
+                    (Some(property), _) => lists(&path.child(name), value, old, property, errors),
+                    (None, Some(Additional::Schema(values))) => lists(&path.key(name), value, old, values, errors),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            let mut seen = HashSet::new();
+            for (index, item) in items.iter().enumerate() {
+                let identity = match node.list_type.as_str() {
+                    "set" => item.clone(),
+                    "map" => keys(item, node),
+                    _ => break,
+                };
+                if !seen.insert(identity.to_string()) {
+                    errors.push(field::Error::duplicate(&path.index(index), identity));
+                }
+            }
+            let Some(inner) = &node.items else { return };
+            for (index, item) in items.iter().enumerate() {
+                lists(&path.index(index), item, counterpart(item, old, node), inner, errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn keys(item: &Value, node: &Node) -> Value {
+    let values = node.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
+    Value::Object(values.collect())
+}
+
+/// Objects inside an object must say what they are.
+fn embedded(
+    path: &Path,
+    value: &Value,
+    old: Option<&Value>,
+    node: &Node,
+    is_root: bool,
+    errors: &mut Vec<field::Error>,
+) {
+    if old == Some(value) {
+        return;
+    }
+    match value {
+        Value::Object(fields) => {
+            if node.embedded && !is_root {
+                embedded_object(path, fields, errors);
+            }
+            for (name, value) in fields {
+                let old = old.and_then(|old| old.get(name));
+                match (node.properties.get(name), &node.additional) {
+                    (Some(property), _) => embedded(&path.child(name), value, old, property, false, errors),
+                    (None, Some(Additional::Schema(values))) => {
+                        embedded(&path.key(name), value, old, values, false, errors);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(inner) = &node.items else { return };
+            for (index, item) in items.iter().enumerate() {
+                embedded(&path.index(index), item, counterpart(item, old, node), inner, false, errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn embedded_object(path: &Path, fields: &Map<String, Value>, errors: &mut Vec<field::Error>) {
+    for name in ["apiVersion", "kind"] {
+        let place = path.child(name);
+        match fields.get(name) {
+            None => errors.push(field::Error::required(&place, "")),
+            Some(Value::String(text)) if text.is_empty() => {
+                errors.push(field::Error::invalid(&place, "", "must not be empty"));
+            }
+            Some(Value::String(text)) if name == "kind" => {
+                let problems = validation::is_dns1035_label(&text.to_lowercase());
+                if !problems.is_empty() {
+                    let detail = format!("may have mixed case, but should otherwise match: {}", problems.join(","));
+                    errors.push(field::Error::invalid(&place, text.as_str(), detail));
+                }
+            }
+            Some(Value::String(text)) if text.matches('/').count() > 1 => {
+                let detail = format!("unexpected GroupVersion string: {text}");
+                errors.push(field::Error::invalid(&place, text.as_str(), detail));
+            }
+            Some(Value::String(_)) => {}
+            Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be a string")),
+        }
+    }
+    let place = path.child("metadata");
+    match fields.get("metadata") {
+        None => {}
+        Some(metadata @ Value::Object(_)) => {
+            errors.extend(validation::labels(&metadata["labels"], &place.child("labels")));
+            errors.extend(validation::annotations(&metadata["annotations"], &place.child("annotations")));
+        }
+        Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be an object")),
+    }
+}

@@ -1,0 +1,121 @@
+//! What pods count for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::amounts::Amounts;
+use crate::quantity::{Format, Quantity};
+use portolan_base::Timestamp;
+
+/// Compute resources that have names of their own in quotas.
+const COMPUTE: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
+
+/// If a quota names one of these, every container must say how much of it it wants.
+const DEMANDED: [&str; 6] = ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
+
+/// Whether pods can count for something of this name.
+pub(super) fn counts(name: &str) -> bool {
+    let plain = name.strip_prefix("requests.").or(name.strip_prefix("limits.")).unwrap_or(name);
+    name == "pods"
+        || name == "count/pods"
+        || COMPUTE.contains(&plain)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
+        || (name.starts_with("requests.") && plain.contains('/') && !name.contains("storageclass"))
+}
+
+/// Adds what a pod counts for, besides being an object.
+pub(super) fn charge(usage: &mut Amounts, pod: &Value, now: Timestamp) {
+    if has_ended(pod, now) {
+        return;
+    }
+    usage.add("pods", Quantity::from_value(1, Format::DecimalSi));
+    usage.add_all(&compute(&requests(pod), &limits(pod)));
+}
+
+/// Whether a pod uses nothing any more, or should have gone by now.
+fn has_ended(pod: &Value, now: Timestamp) -> bool {
+    if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) {
+        return true;
+    }
+    let Some(seconds) = pod["metadata"]["deletionGracePeriodSeconds"].as_u64() else { return false };
+    // The moment of the deletion contains the grace already; a node that is lost gets as much once more.
+    let deadline = pod["metadata"]["deletionTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    deadline.is_some_and(|deadline| now > deadline + std::time::Duration::from_secs(seconds))
+}
+
+fn compute(requests: &Amounts, limits: &Amounts) -> Amounts {
+    let mut usage = Amounts::default();
+    for (name, quantity) in requests.iter() {
+        if COMPUTE.contains(&name) || name.starts_with("hugepages-") {
+            usage.add(name, quantity);
+            usage.add(&format!("requests.{name}"), quantity);
+        } else if name.contains('/') {
+            usage.add(&format!("requests.{name}"), quantity);
+        }
+    }
+    for (name, quantity) in limits.iter().filter(|(name, _)| COMPUTE.contains(name)) {
+        usage.add(&format!("limits.{name}"), quantity);
+    }
+    usage
+}
+
+/// What a pod asks for: all containers together, or the largest need during initialisation.
+pub fn requests(pod: &Value) -> Amounts {
+    total(pod, "requests")
+}
+
+/// What a pod may use at most.
+pub fn limits(pod: &Value) -> Amounts {
+    total(pod, "limits")
+}
+
+fn total(pod: &Value, list: &str) -> Amounts {
+    let spec = &pod["spec"];
+    let containers = |name: &str| spec[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |container: &Value| Amounts::read(&container["resources"][list]);
+    let (mut running, mut starting, mut sidecars) = (Amounts::default(), Amounts::default(), Amounts::default());
+    for container in containers("containers") {
+        running.add_all(&of(container));
+    }
+    for container in containers("initContainers") {
+        let mut need = of(container);
+        if container["restartPolicy"] == "Always" {
+            running.add_all(&need);
+            sidecars.add_all(&need);
+            need = sidecars.clone();
+        } else {
+            need.add_all(&sidecars);
+        }
+        starting.raise_to(&need);
+    }
+    running.raise_to(&starting);
+    // A budget for the pod as a whole takes the place of the sum for what it names.
+    for (name, quantity) in Amounts::read(&spec["resources"][list]).iter() {
+        running.set(name, quantity);
+    }
+    for (name, quantity) in Amounts::read(&spec["overhead"]).iter() {
+        // What has no limit gets none by its overhead.
+        if list == "requests" || running.get(name).is_some() {
+            running.add(name, quantity);
+        }
+    }
+    running
+}
+
+/// What containers would have to say because a quota names it, with the names of those that do not.
+pub fn missing(pod: &Value, named: impl Fn(&str) -> bool) -> BTreeMap<&'static str, BTreeSet<String>> {
+    let mut missing: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array().into_iter().flatten() {
+            let (requests, limits) = (&container["resources"]["requests"], &container["resources"]["limits"]);
+            let said = compute(&Amounts::read(requests), &Amounts::read(limits));
+            for name in DEMANDED.iter().filter(|name| named(name) && said.get(name).is_none()) {
+                let container = container["name"].as_str().unwrap_or_default().to_owned();
+                missing.entry(name).or_default().insert(container);
+            }
+        }
+    }
+    missing
+}

@@ -1,0 +1,41 @@
+//! How access to the server is set up: who is believed, who decides, what is recorded.
+
+use std::time::Duration;
+
+use crate::audit::Audit;
+use crate::authentication::Authentication;
+use crate::authorization::Authorization;
+use crate::encryption::Encryption;
+use crate::fairness;
+
+/// Settings of authentication, authorization and what else stands between a client and an object.
+///
+/// The default is the cluster's own: its certificates and service accounts, nodes and roles.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// How users prove themselves.
+    pub authentication: Authentication,
+    /// How it is decided what they may do.
+    pub authorization: Authorization,
+    /// What is recorded of requests; nothing: nothing is.
+    pub audit: Option<Audit>,
+    /// Which objects are encrypted where they are stored; nothing: none.
+    pub encryption: Option<Encryption>,
+    /// How many requests run at a time; more wait for their turn. Nothing: any number.
+    pub most_requests: Option<usize>,
+    /// How long a request may take that is not meant to go on.
+    pub request_timeout: Duration,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            authentication: Authentication::default(),
+            authorization: Authorization::default(),
+            audit: None,
+            encryption: None,
+            most_requests: Some(fairness::REQUESTS),
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Objects are created in namespaces that exist and are not about to go; some namespaces never go.
+
+use portolan_api::encoded;
+
+use crate::admission::{Attributes, Operation};
+use crate::request::Target;
+use crate::status::Status;
+use crate::storage;
+
+/// Namespaces without which a cluster does not work.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
+pub(super) async fn admit(attributes: &Attributes<'_>) -> Result<(), Status> {
+    match attributes.operation {
+        Operation::Delete if attributes.is_main("", "namespaces") && IMMORTAL.contains(&attributes.name.as_str()) => {
+            Err(attributes.forbidden("this namespace may not be deleted"))
+        }
+        // Questions about access are answered whatever the state of the namespace.
+        Operation::Create if attributes.call.resource.group != "authorization.k8s.io" => must_accept(attributes).await,
+        _ => Ok(()),
+    }
+}
+
+async fn must_accept(attributes: &Attributes<'_>) -> Result<(), Status> {
+    let namespace = attributes.call.namespace();
+    if namespace.is_empty() {
+        return Ok(());
+    }
+    let Some(entry) = storage::find(attributes.call.server, "", "namespaces", "", namespace).await? else {
+        return Err(Status::not_found(&Target { group: "", resource: "namespaces" }, namespace));
+    };
+    if encoded::string_at(&entry.value, &["metadata", "deletionTimestamp"]).is_none() {
+        return Ok(());
+    }
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let cause = format!("namespace {namespace} is being terminated");
+    Err(attributes.forbidden(&why).because("NamespaceTerminating", &cause, "metadata.namespace"))
+}

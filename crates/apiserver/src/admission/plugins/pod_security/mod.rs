@@ -1,0 +1,192 @@
+//! PodSecurity: pods keep within the level that the labels of their namespace name.
+//!
+//! Source: `k8s.io/pod-security-admission`.
+
+mod baseline;
+mod checks;
+mod pod;
+mod policy;
+mod restricted;
+
+use std::collections::BTreeMap;
+
+use portolan_store::{KeyRange, RangeRequest};
+use serde_json::Value;
+
+use crate::admission::{Attributes, Operation};
+use crate::status::Status;
+use crate::storage;
+use pod::Pod;
+use policy::{Demand, Policy};
+
+/// Below pods, what does not change how a pod runs.
+const HARMLESS: [&str; 8] = ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
+
+/// Kinds that make pods, and where their template is.
+const TEMPLATES: [(&str, &str, &str); 8] = [
+    ("", "podtemplates", "/template"),
+    ("", "replicationcontrollers", "/spec/template"),
+    ("apps", "daemonsets", "/spec/template"),
+    ("apps", "deployments", "/spec/template"),
+    ("apps", "replicasets", "/spec/template"),
+    ("apps", "statefulsets", "/spec/template"),
+    ("batch", "cronjobs", "/spec/jobTemplate/spec/template"),
+    ("batch", "jobs", "/spec/template"),
+];
+
+/// Most pods that are looked at when a namespace becomes stricter.
+const MOST_PODS: usize = 3000;
+
+pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    if !matches!(attributes.operation, Operation::Create | Operation::Update) {
+        return Ok(());
+    }
+    if attributes.is_main("", "namespaces") {
+        return namespace(attributes).await;
+    }
+    if attributes.is("", "pods") {
+        let counts = !HARMLESS.contains(&attributes.subresource());
+        return if counts && is_significant(attributes) { a_pod(attributes).await } else { Ok(()) };
+    }
+    let (group, resource) = (&*attributes.call.resource.group, &*attributes.call.resource.name);
+    let found = TEMPLATES.iter().find(|(of, name, _)| (*of, *name) == (group, resource));
+    match found {
+        Some((_, _, place)) if attributes.subresource().is_empty() => a_template(attributes, place).await,
+        _ => Ok(()),
+    }
+}
+
+/// Whether an update changes how a pod runs: labels may be put on pods that would be refused today.
+fn is_significant(attributes: &Attributes<'_>) -> bool {
+    if attributes.operation != Operation::Update {
+        return true;
+    }
+    let relevant = |pod: &Value| {
+        let mut spec = pod["spec"].clone();
+        if let Some(fields) = spec.as_object_mut() {
+            for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds"] {
+                fields.remove(field);
+            }
+        }
+        for list in ["containers", "initContainers", "ephemeralContainers"] {
+            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(fields) = container.as_object_mut() {
+                    fields.remove("image");
+                    fields.remove("resources");
+                }
+            }
+        }
+        let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
+        let of_security = annotations.filter(|(key, _)| key.contains("apparmor.security") || key.contains("seccomp"));
+        let annotations: BTreeMap<String, Value> =
+            of_security.map(|(key, value)| (key.clone(), value.clone())).collect();
+        (spec, annotations)
+    };
+    relevant(&attributes.new) != relevant(attributes.old)
+}
+
+async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
+    let namespace = attributes.call.namespace();
+    let found = storage::find(attributes.call.server, "", "namespaces", "", namespace).await?;
+    let Some(entry) = found else { return Ok(Policy::of(&Value::Null).0) };
+    // Most namespaces say nothing.
+    let prefix = policy::PREFIX.as_bytes();
+    if !entry.value.windows(prefix.len()).any(|part| part == prefix) {
+        return Ok(Policy::of(&Value::Null).0);
+    }
+    let namespace = storage::decode(&entry)?;
+    Ok(Policy::of(&namespace["metadata"]["labels"]).0)
+}
+
+async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    let policy = policy(attributes).await?;
+    if policy.allows_everything() {
+        return Ok(());
+    }
+    attributes.annotate(format!("{}enforce-policy", policy::PREFIX), policy.enforce.to_string());
+    let pod = Pod { metadata: &attributes.new["metadata"], spec: &attributes.new["spec"] };
+    let enforced = complaint(&policy.enforce, &pod);
+    let audited = complaint(&policy.audit, &pod);
+    let warned = complaint(&policy.warn, &pod);
+    note(attributes, &policy, audited);
+    if let Some(why) = enforced {
+        return Err(attributes.forbidden(&format!("violates PodSecurity \"{}\": {why}", policy.enforce)));
+    }
+    warn(attributes, &policy, warned);
+    Ok(())
+}
+
+/// A workload is not refused: its pods will be.
+async fn a_template(attributes: &mut Attributes<'_>, place: &str) -> Result<(), Status> {
+    let policy = policy(attributes).await?;
+    if policy.allows_everything() {
+        return Ok(());
+    }
+    let Some(template) = attributes.new.pointer(place) else { return Ok(()) };
+    let pod = Pod { metadata: &template["metadata"], spec: &template["spec"] };
+    let (audited, warned) = (complaint(&policy.audit, &pod), complaint(&policy.warn, &pod));
+    note(attributes, &policy, audited);
+    warn(attributes, &policy, warned);
+    Ok(())
+}
+
+fn complaint(demand: &Demand, pod: &Pod<'_>) -> Option<String> {
+    let violations = checks::violations(demand.level, pod);
+    if violations.is_empty() { None } else { Some(checks::told(&violations)) }
+}
+
+fn note(attributes: &mut Attributes<'_>, policy: &Policy, why: Option<String>) {
+    if let Some(why) = why {
+        let text = format!("would violate PodSecurity \"{}\": {why}", policy.audit);
+        attributes.annotate(format!("{}audit-violations", policy::PREFIX), text);
+    }
+}
+
+fn warn(attributes: &mut Attributes<'_>, policy: &Policy, why: Option<String>) {
+    if let Some(why) = why {
+        attributes.warnings.push(format!("would violate PodSecurity \"{}\": {why}", policy.warn));
+    }
+}
+
+/// The labels of a namespace must be valid, and whoever makes it stricter hears whom that meets.
+async fn namespace(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    let (new, errors) = Policy::of(&attributes.new["metadata"]["labels"]);
+    let (old, old_errors) = Policy::of(&attributes.old["metadata"]["labels"]);
+    if !errors.is_empty() && (attributes.operation == Operation::Create || errors != old_errors) {
+        return Err(attributes.call.invalid(&attributes.new, &errors));
+    }
+    let stricter = attributes.operation == Operation::Update
+        && new.enforce != old.enforce
+        && new.enforce.level >= old.enforce.level
+        && new.enforce.level != policy::Level::Privileged;
+    if !stricter {
+        return Ok(());
+    }
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let range = KeyRange::prefix(storage::prefix("", "pods", &attributes.name));
+    let request = RangeRequest { range, revision: None, limit: MOST_PODS };
+    for entry in attributes.call.server.store().range(request).await?.entries {
+        let pod = storage::decode(&entry)?;
+        let violations = checks::violations(new.enforce.level, &Pod { metadata: &pod["metadata"], spec: &pod["spec"] });
+        if !violations.is_empty() {
+            let reasons: Vec<&str> = violations.iter().map(|violation| violation.reason.as_str()).collect();
+            found.entry(reasons.join(", ")).or_default().push(pod::name(&pod["metadata"]).to_owned());
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    attributes.warnings.push(format!(
+        "existing pods in namespace \"{}\" violate the new PodSecurity enforce level \"{}\"",
+        attributes.name, new.enforce
+    ));
+    for (reasons, pods) in found {
+        let Some((first, others)) = pods.split_first() else { continue };
+        attributes.warnings.push(match others.len() {
+            0 => format!("{first}: {reasons}"),
+            1 => format!("{first} (and 1 other pod): {reasons}"),
+            many => format!("{first} (and {many} other pods): {reasons}"),
+        });
+    }
+    Ok(())
+}

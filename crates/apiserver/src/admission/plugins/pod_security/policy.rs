@@ -1,0 +1,141 @@
+//! What a namespace demands of its pods, from its labels.
+
+use std::fmt;
+
+use portolan_api::field::{self, Path};
+use serde_json::Value;
+
+pub(super) const PREFIX: &str = "pod-security.kubernetes.io/";
+
+/// How much a pod may do; each level forbids what the one before does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Privileged,
+    Baseline,
+    Restricted,
+}
+
+impl Level {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "privileged" => Self::Privileged,
+            "baseline" => Self::Baseline,
+            "restricted" => Self::Restricted,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+/// A level as a version of Kubernetes understands it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub(super) level: Level,
+    version: String,
+}
+
+impl fmt::Display for Demand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.level.name(), self.version)
+    }
+}
+
+/// What is refused, noted and warned about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) enforce: Demand,
+    pub(super) audit: Demand,
+    pub(super) warn: Demand,
+}
+
+impl Policy {
+    /// Reads labels. What is malformed counts as the strictest, with an error.
+    pub(super) fn of(labels: &Value) -> (Self, Vec<field::Error>) {
+        let mut errors = Vec::new();
+        let enforce = demand(labels, "enforce", &mut errors);
+        let audit = demand(labels, "audit", &mut errors);
+        let mut warn = demand(labels, "warn", &mut errors);
+        // Whoever writes a workload shall hear of pods that will be refused later.
+        if labels[format!("{PREFIX}warn")].is_null() && enforce.level > warn.level {
+            warn = enforce.clone();
+        }
+        (Self { enforce, audit, warn }, errors)
+    }
+
+    pub(super) fn allows_everything(&self) -> bool {
+        [&self.enforce, &self.audit, &self.warn].iter().all(|demand| demand.level == Level::Privileged)
+    }
+}
+
+fn demand(labels: &Value, mode: &str, errors: &mut Vec<field::Error>) -> Demand {
+    let place = Path::new("metadata").child("labels");
+    let label = format!("{PREFIX}{mode}");
+    let level = match labels[&label].as_str() {
+        None => Level::Privileged,
+        Some(text) => Level::parse(text).unwrap_or_else(|| {
+            let detail = "must be one of privileged, baseline, restricted";
+            errors.push(field::Error::invalid(&place.key(&label), text, detail));
+            Level::Restricted
+        }),
+    };
+    let label = format!("{PREFIX}{mode}-version");
+    let version = match labels[&label].as_str() {
+        None => "latest",
+        Some(text) if is_version(text) => text,
+        Some(text) => {
+            let detail = "must be \"latest\" or \"v1.x\"";
+            errors.push(field::Error::invalid(&place.key(&label), text, detail));
+            "latest"
+        }
+    };
+    Demand { level, version: version.to_owned() }
+}
+
+fn is_version(text: &str) -> bool {
+    let minor = text.strip_prefix("v1.").unwrap_or_default();
+    text == "latest"
+        || (minor == "0"
+            || (!minor.is_empty() && !minor.starts_with('0') && minor.bytes().all(|it| it.is_ascii_digit())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn labels_say_what_is_demanded() {
+        let cases = [
+            (json!({}), "privileged:latest privileged:latest privileged:latest", ""),
+            (
+                json!({"pod-security.kubernetes.io/enforce": "baseline"}),
+                "baseline:latest privileged:latest baseline:latest",
+                "",
+            ),
+            (
+                json!({"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.30", "pod-security.kubernetes.io/warn": "baseline"}),
+                "restricted:v1.30 privileged:latest baseline:latest",
+                "",
+            ),
+            (
+                json!({"pod-security.kubernetes.io/audit": "x", "pod-security.kubernetes.io/warn-version": "1"}),
+                "privileged:latest restricted:latest privileged:latest",
+                "metadata.labels[pod-security.kubernetes.io/audit]: Invalid value: \"x\": must be one of privileged, baseline, restricted; metadata.labels[pod-security.kubernetes.io/warn-version]: Invalid value: \"1\": must be \"latest\" or \"v1.x\"",
+            ),
+        ];
+        for (labels, expected, problems) in cases {
+            let (policy, errors) = Policy::of(&labels);
+            assert_eq!(format!("{} {} {}", policy.enforce, policy.audit, policy.warn), expected, "{labels}");
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(errors.join("; "), problems);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Hooks that may change the object: one after the other, each sees what those before it made.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::configuration::Hook;
+use super::{Failure, is_exempt, may_ask, review, select};
+use crate::admission::policy::FailurePolicy;
+use crate::admission::{Attributes, Operation};
+use crate::endpoint::expect_kind;
+use crate::status::Status;
+
+const AUDIT: &str = "mutation.webhook.admission.k8s.io";
+
+/// What is remembered from the first round for the second one.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    /// 0, and 1 if everyone is asked again.
+    pub(crate) round: usize,
+    /// Somebody changed the object after others had looked at it.
+    pub(crate) again: bool,
+    /// Hooks that were asked and want to be asked again, should somebody behind them change the object.
+    asked: BTreeSet<(String, String)>,
+    /// Hooks that are asked in the next round.
+    due: BTreeSet<(String, String)>,
+    /// The object as the last hook left it.
+    output: Option<Value>,
+}
+
+impl Rounds {
+    fn require(&mut self) {
+        self.due.append(&mut self.asked);
+    }
+}
+
+/// Asks all hooks that are concerned.
+pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds) -> Result<(), Status> {
+    if is_exempt(attributes) {
+        return Ok(());
+    }
+    let hooks = attributes.call.server.admission.mutating().await?;
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    if rounds.round > 0 && rounds.output.as_ref() != Some(&attributes.new) {
+        // What is built in changed the object once more.
+        rounds.require();
+    }
+    let due = std::mem::take(&mut rounds.due);
+    for (index, hook) in hooks.iter().enumerate() {
+        let id = (hook.configuration.clone(), hook.name.clone());
+        // A hook that did not care in the first round is not asked for the first time in the second.
+        if rounds.round > 0 && !due.contains(&id) && !rounds.due.contains(&id) {
+            continue;
+        }
+        let Some(seen) = select::seen_as(hook, attributes).await? else { continue };
+        let key = format!("round_{}_index_{index}", rounds.round);
+        match ask(hook, attributes, &seen, &key).await {
+            Ok(true) => {
+                rounds.require();
+                rounds.again = true;
+            }
+            Ok(false) => {}
+            Err(Failure::Unanswered(why)) if hook.failure_policy == FailurePolicy::Ignore => {
+                tracing::warn!(webhook = hook.name, why, "a webhook failed and may");
+                attributes.annotate(format!("failed-open.{AUDIT}/{key}"), hook.name.as_str());
+            }
+            Err(failure) => return Err(failure.into_status().warning(std::mem::take(&mut attributes.warnings))),
+        }
+        if hook.is_reinvocable {
+            rounds.asked.insert(id);
+        }
+    }
+    rounds.output = Some(attributes.new.clone());
+    Ok(())
+}
+
+/// Asks one hook; returns whether it changed the object.
+async fn ask(
+    hook: &Arc<Hook>,
+    attributes: &mut Attributes<'_>,
+    seen: &select::Seen,
+    key: &str,
+) -> Result<bool, Failure> {
+    may_ask(hook, attributes)?;
+    let (question, uid) = review::question(hook, attributes, seen);
+    let server = attributes.call.server;
+    let bytes = hook.endpoint.post(server, question.to_string().into(), hook.timeout).await;
+    let bytes =
+        bytes.map_err(|why| Failure::Unanswered(hook.failed_calling(format!("failed to call webhook: {why}"))))?;
+    let answer = review::answer(hook, &bytes, &uid, true)?;
+    for (name, value) in answer.audit_annotations {
+        attributes.annotate(format!("{}/{name}", hook.name), value);
+    }
+    attributes.warnings.extend(answer.warnings);
+    if let Some(refusal) = answer.refusal {
+        return Err(Failure::Rejected(refusal));
+    }
+    let changed = !answer.patch.is_empty() && patch(hook, attributes, &question["request"]["object"], answer.patch)?;
+    let note = json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed});
+    attributes.annotate(format!("{AUDIT}/{key}"), note.to_string());
+    Ok(changed)
+}
+
+/// Applies a patch to the object as it was sent, and checks and completes the outcome like a client's.
+fn patch(hook: &Hook, attributes: &mut Attributes<'_>, sent: &Value, operations: Vec<Value>) -> Result<bool, Failure> {
+    let internal = |why: String| Failure::Rejected(Status::internal(why));
+    if matches!(attributes.operation, Operation::Delete) || sent.is_null() {
+        return Err(internal(format!(
+            "admission webhook \"{}\" attempted to modify the object, which is not supported for this operation",
+            hook.name
+        )));
+    }
+    let mut object = sent.clone();
+    portolan_api::patch::json::apply(&mut object, &Value::Array(operations))
+        .map_err(|error| internal(error.to_string()))?;
+    if object == *sent {
+        return Ok(false);
+    }
+    let call = attributes.call;
+    let had_version = attributes.new["metadata"].get("resourceVersion").is_some();
+    review::restore(&mut object, &attributes.kind.api_version(), had_version);
+    if attributes.operation == Operation::Connect {
+        attributes.new = object;
+        return Ok(true);
+    }
+    expect_kind(&mut object, attributes.kind).map_err(Failure::Rejected)?;
+    call.check(&mut object, attributes.kind, Vec::new())
+        .map_err(|status| internal(format!("webhook \"{}\": {}", hook.name, status.message())))?;
+    if attributes.kind == call.resource.group_version_kind() {
+        call.strategy.default(&mut object);
+    }
+    attributes.new = object;
+    Ok(true)
+}

@@ -1,0 +1,154 @@
+//! Questions to hooks and what they answer: `AdmissionReview`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::configuration::Hook;
+use super::select::Seen;
+use super::{Failure, operation};
+use crate::admission::Attributes;
+use crate::status::Status;
+use crate::subresource::user_info;
+
+/// What a hook answered.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// Operations of a JSON Patch; empty if nothing is to be changed.
+    pub(super) patch: Vec<Value>,
+    pub(super) audit_annotations: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
+    /// Why the hook says no; `None` if it says yes.
+    pub(super) refusal: Option<Status>,
+}
+
+/// The question, and the name by which its answer is known.
+pub(super) fn question(hook: &Hook, attributes: &Attributes<'_>, seen: &Seen) -> (Value, String) {
+    let uid = uuid::Uuid::new_v4().to_string();
+    let resource = attributes.call.resource;
+    let kind = attributes.kind;
+    // A subresource with an object of its own keeps the version of that.
+    let is_own_kind = kind == resource.group_version_kind();
+    let seen_version = if is_own_kind { seen.version.as_str() } else { kind.version };
+    let kind_of = |version: &str| json!({"group": kind.group, "version": version, "kind": kind.kind});
+    let resource_of = |version: &str| json!({"group": resource.group, "version": version, "resource": resource.name});
+    let seen_api_version =
+        if kind.group.is_empty() { seen_version.to_owned() } else { format!("{}/{seen_version}", kind.group) };
+    let object = |object: &Value| match object {
+        Value::Null => Value::Null,
+        object => {
+            let mut object = object.clone();
+            object["apiVersion"] = seen_api_version.as_str().into();
+            let revision = &attributes.old["metadata"]["resourceVersion"];
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+                && revision.is_string()
+            {
+                metadata.entry("resourceVersion").or_insert_with(|| revision.clone());
+            }
+            object
+        }
+    };
+    let mut request = json!({
+        "uid": uid, "kind": kind_of(seen_version), "resource": resource_of(&seen.version),
+        "requestKind": kind_of(kind.version), "requestResource": resource_of(&resource.version),
+        "operation": operation(attributes), "userInfo": user_info(attributes.call.user),
+        "object": object(&attributes.new), "oldObject": object(attributes.old),
+        "dryRun": attributes.dry_run, "options": attributes.options,
+    });
+    if !attributes.subresource().is_empty() {
+        request["subResource"] = attributes.subresource().into();
+        request["requestSubResource"] = attributes.subresource().into();
+    }
+    if !attributes.name.is_empty() {
+        request["name"] = attributes.name.as_str().into();
+    }
+    if !attributes.namespace().is_empty() {
+        request["namespace"] = attributes.namespace().into();
+    }
+    let api_version = format!("admission.k8s.io/{}", hook.review_version);
+    (json!({"kind": "AdmissionReview", "apiVersion": api_version, "request": request}), uid)
+}
+
+/// Reads an answer. `may_change`: whether the hook may send a patch.
+pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> Result<Answer, Failure> {
+    let invalid =
+        |why: String| Failure::Unanswered(hook.failed_calling(format!("received invalid webhook response: {why}")));
+    let review: Value = serde_json::from_slice(bytes)
+        .map_err(|error| Failure::Unanswered(hook.failed_calling(format!("failed to call webhook: {error}"))))?;
+    let response = &review["response"];
+    if !response.is_object() {
+        return Err(invalid("webhook response was absent".into()));
+    }
+    let wanted = format!("admission.k8s.io/{}", hook.review_version);
+    // The first version of reviews did not ask for kind and uid in the answer.
+    if hook.review_version == "v1" {
+        let (api_version, kind) = (text(&review["apiVersion"]), text(&review["kind"]));
+        if response["uid"] != uid {
+            return Err(invalid(format!("expected response.uid=\"{uid}\", got \"{}\"", text(&response["uid"]))));
+        }
+        if api_version != wanted || kind != "AdmissionReview" {
+            let expected = "admission.k8s.io/v1, Kind=AdmissionReview";
+            return Err(invalid(format!("expected webhook response of {expected}, got {api_version}, Kind={kind}")));
+        }
+    }
+    let patch = if may_change { patch(hook, response).map_err(invalid)? } else { Vec::new() };
+    let annotations = response["auditAnnotations"].as_object().into_iter().flatten();
+    let warnings = response["warnings"].as_array().into_iter().flatten();
+    Ok(Answer {
+        patch,
+        audit_annotations: annotations
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        warnings: warnings.filter_map(Value::as_str).map(str::to_owned).collect(),
+        refusal: (response["allowed"] != true).then(|| refusal(&hook.name, &response["status"])),
+    })
+}
+
+fn patch(hook: &Hook, response: &Value) -> Result<Vec<Value>, String> {
+    let encoded = text(&response["patch"]);
+    let patch_type = response["patchType"].as_str();
+    match (encoded.is_empty(), patch_type) {
+        (true, None) => return Ok(Vec::new()),
+        (true, Some(_)) if hook.review_version == "v1" => {
+            return Err("webhook returned response.patchType but not response.patch".into());
+        }
+        (true, Some(_)) => return Ok(Vec::new()),
+        (false, None) if hook.review_version == "v1" => {
+            return Err("webhook returned response.patch but not response.patchType".into());
+        }
+        (false, None | Some("JSONPatch")) => {}
+        (false, Some(other)) => return Err(format!("webhook returned invalid response.patchType of \"{other}\"")),
+    }
+    let bytes = STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Array(operations)) => Ok(operations),
+        Ok(_) => Err("response.patch is not a list of operations".into()),
+        Err(error) => Err(format!("response.patch: {error}")),
+    }
+}
+
+/// What the client hears when a hook says no.
+fn refusal(hook: &str, result: &Value) -> Status {
+    let denied = format!("admission webhook \"{hook}\" denied the request");
+    let message = match (text(&result["message"]), text(&result["reason"])) {
+        ("", "") => format!("{denied} without explanation"),
+        ("", reason) => format!("{denied}: {reason}"),
+        (message, _) => format!("{denied}: {message}"),
+    };
+    let code =
+        result["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+    let details = result["details"].as_object().cloned().unwrap_or_else(Map::new);
+    Status::told(code.unwrap_or(400), text(&result["reason"]), message, details)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Puts the last version of an object back into the version that was asked for.
+pub(super) fn restore(object: &mut Value, api_version: &str, keep_revision: bool) {
+    object["apiVersion"] = api_version.into();
+    if !keep_revision && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+}

@@ -1,0 +1,148 @@
+//! The file that the records go to, and its predecessors.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use portolan_base::Timestamp;
+
+/// Where records go (`--audit-log-*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// The file; `-` is the standard output.
+    pub path: PathBuf,
+    /// How large it may grow before the next one is begun; 0: without end.
+    pub most_bytes: u64,
+    /// How many predecessors are kept; 0: all.
+    pub most_files: usize,
+    /// How long predecessors are kept; nothing: for ever.
+    pub longest: Option<Duration>,
+}
+
+/// Writes lines, each whole.
+#[derive(Debug)]
+pub(super) struct Log {
+    settings: LogFile,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+enum Open {
+    Output,
+    File { file: File, bytes: u64 },
+}
+
+impl Log {
+    pub(super) fn open(settings: LogFile) -> io::Result<Self> {
+        let open = if settings.path == Path::new("-") { Open::Output } else { begin(&settings.path)? };
+        Ok(Self { settings, open: Mutex::new(open) })
+    }
+
+    /// Appends a line.
+    pub(super) fn write(&self, line: &[u8], now: Timestamp) -> io::Result<()> {
+        let mut open = self.open.lock();
+        if let Open::File { bytes, .. } = &*open
+            && self.settings.most_bytes > 0
+            && *bytes > 0
+            && bytes + line.len() as u64 > self.settings.most_bytes
+        {
+            fs::rename(&self.settings.path, self.predecessor(now))?;
+            *open = begin(&self.settings.path)?;
+            self.sweep(now)?;
+        }
+        match &mut *open {
+            Open::Output => io::stdout().lock().write_all(line),
+            Open::File { file, bytes } => {
+                file.write_all(line)?;
+                *bytes += line.len() as u64;
+                Ok(())
+            }
+        }
+    }
+
+    /// `audit-2026-01-02T03-04-05.678.log`.
+    fn predecessor(&self, now: Timestamp) -> PathBuf {
+        let stem = self.settings.path.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = self.extension();
+        let base = format!("{stem}-{}", now.strftime("%Y-%m-%dT%H-%M-%S.%3f"));
+        let mut path = self.settings.path.with_file_name(format!("{base}{extension}"));
+        // Two in one millisecond.
+        let mut number = 1;
+        while path.exists() {
+            path = self.settings.path.with_file_name(format!("{base}-{number}{extension}"));
+            number += 1;
+        }
+        path
+    }
+
+    fn extension(&self) -> String {
+        self.settings.path.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default()
+    }
+
+    /// Removes predecessors that are too old or too many.
+    fn sweep(&self, now: Timestamp) -> io::Result<()> {
+        let folder = self.settings.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let stem = format!("{}-", self.settings.path.file_stem().unwrap_or_default().to_string_lossy());
+        let extension = self.extension();
+        let mut names: Vec<String> = Vec::new();
+        for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let date = name.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(&extension));
+            if date.is_some_and(|date| date.len() >= "2026-01-02T03-04-05.678".len() && date.as_bytes()[10] == b'T') {
+                names.push(name);
+            }
+        }
+        // Names are in the order of time.
+        names.sort_unstable();
+        names.reverse();
+        let oldest =
+            self.settings.longest.map(|age| format!("{stem}{}", (now - age).strftime("%Y-%m-%dT%H-%M-%S.%3f")));
+        for (index, name) in names.iter().enumerate() {
+            let too_many = self.settings.most_files > 0 && index >= self.settings.most_files;
+            if too_many || oldest.as_ref().is_some_and(|oldest| name < oldest) {
+                fs::remove_file(self.settings.path.with_file_name(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn begin(path: &Path) -> io::Result<Open> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok(Open::File { file, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_put_aside_and_the_oldest_are_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("logs/audit.log");
+        let settings =
+            LogFile { path: path.clone(), most_bytes: 10, most_files: 2, longest: Some(Duration::from_secs(60)) };
+        let log = Log::open(settings.clone()).expect("opens");
+        let mut now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let count = || path.parent().expect("one").read_dir().expect("a folder").count();
+        for _ in 0..5 {
+            log.write(b"123456\n", now).expect("writes");
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "123456\n");
+        assert_eq!(count(), 3, "the file and two before it");
+        drop(log);
+        let log = Log::open(settings).expect("opens again");
+        log.write(b"78\n", now + Duration::from_secs(120)).expect("writes");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "123456\n78\n");
+        log.write(b"9\n", now + Duration::from_secs(120)).expect("writes");
+        assert_eq!(count(), 2, "those before are too old");
+    }
+}

@@ -1,0 +1,88 @@
+//! A record of who did what (`audit.k8s.io/v1`).
+
+mod log;
+mod policy;
+mod record;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::request::Parts;
+use portolan_base::{Clock, Timestamp};
+use portolan_identity::User;
+use serde_json::Value;
+
+pub use log::LogFile;
+pub use policy::{Level, Policy, Stage};
+pub(crate) use record::Record;
+
+use crate::request::Info;
+use crate::server::Peer;
+
+/// What is recorded, and where.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// What.
+    pub policy: Policy,
+    /// Where.
+    pub log: LogFile,
+}
+
+/// Records requests.
+#[derive(Debug)]
+pub(crate) struct Auditor {
+    policy: Policy,
+    log: log::Log,
+    clock: Arc<dyn Clock>,
+}
+
+impl Auditor {
+    pub(crate) fn open(settings: Audit, clock: Arc<dyn Clock>) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { policy: settings.policy, log: log::Log::open(settings.log)?, clock }))
+    }
+
+    /// Begins the record of a request; `None` if the policy wants none.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        user: Option<&Arc<User>>,
+        parts: &Parts,
+        info: Option<&Info>,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Option<Record> {
+        let path = parts.uri.path();
+        let method = parts.method.as_str().to_ascii_lowercase();
+        let verb = info.map_or(method.as_str(), |info| info.verb);
+        let extent = self.policy.extent(user.map(|user| &**user), verb, path, info);
+        if extent.level == Level::None {
+            return None;
+        }
+        let mut record = Record::new(self.clone(), extent, now);
+        record.describe(user, verb, parts, info, &sources(&parts.headers, peer));
+        Some(record)
+    }
+
+    fn write(&self, event: &Value, now: Timestamp) {
+        let mut line = event.to_string().into_bytes();
+        line.push(b'\n');
+        if let Err(error) = self.log.write(&line, now) {
+            tracing::error!(%error, "the audit log cannot be written");
+        }
+    }
+}
+
+/// Where a request comes from: as proxies say, then the connection.
+fn sources(headers: &HeaderMap, peer: &Peer) -> Vec<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let named = text("x-forwarded-for").split(',').chain([text("x-real-ip")]).map(str::trim);
+    let mut sources: Vec<String> =
+        named.filter(|address| address.parse::<std::net::IpAddr>().is_ok()).map(str::to_owned).collect();
+    let own = match peer {
+        Peer::Trusted(_) => "127.0.0.1".to_owned(),
+        Peer::Tls { address, .. } => address.ip().to_canonical().to_string(),
+    };
+    if sources.last() != Some(&own) {
+        sources.push(own);
+    }
+    sources
+}

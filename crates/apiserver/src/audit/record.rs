@@ -1,0 +1,232 @@
+//! The record of one request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use portolan_api::decode::{self, Limits};
+use portolan_api::{protobuf, time};
+use portolan_base::Timestamp;
+use portolan_identity::User;
+use serde_json::{Value, json};
+
+use super::Auditor;
+use super::policy::{Extent, Level, Stage};
+use crate::body::{self, Body, BoxError, full};
+use crate::request::Info;
+use crate::status::Status;
+
+/// What is known of a request so far.
+#[derive(Debug)]
+pub(crate) struct Record {
+    auditor: Arc<Auditor>,
+    extent: Extent,
+    event: Value,
+    is_long: bool,
+}
+
+impl Record {
+    pub(super) fn new(auditor: Arc<Auditor>, extent: Extent, now: Timestamp) -> Self {
+        let event = json!({
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": extent.level.name(),
+            "auditID": uuid::Uuid::new_v4().to_string(), "requestReceivedTimestamp": time::format_micro(now),
+        });
+        Self { auditor, extent, event, is_long: false }
+    }
+
+    pub(super) fn describe(
+        &mut self,
+        user: Option<&Arc<User>>,
+        verb: &str,
+        parts: &Parts,
+        info: Option<&Info>,
+        sources: &[String],
+    ) {
+        let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        self.event["requestURI"] = uri.into();
+        self.event["verb"] = verb.into();
+        self.event["sourceIPs"] = json!(sources);
+        self.event["user"] = user.map_or_else(|| json!({}), |user| described(user));
+        if let Some(agent) = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+            self.event["userAgent"] = agent.into();
+        }
+        let Some(info) = info else { return };
+        self.is_long =
+            verb == "watch" || matches!(info.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy");
+        let mut reference = json!({"resource": info.resource, "apiVersion": info.version});
+        for (name, value) in [
+            ("namespace", &info.namespace),
+            ("name", &info.name),
+            ("apiGroup", &info.group),
+            ("subresource", &info.subresource),
+        ] {
+            if !value.is_empty() {
+                reference[name] = value.as_str().into();
+            }
+        }
+        self.event["objectRef"] = reference;
+    }
+
+    /// The request's id, which the client learns.
+    pub(crate) fn id(&self) -> &str {
+        self.event["auditID"].as_str().unwrap_or_default()
+    }
+
+    /// Says as whom the request is made.
+    pub(crate) fn impersonated(&mut self, user: &User) {
+        self.event["impersonatedUser"] = described(user);
+    }
+
+    /// Says whether the request is allowed, and why.
+    pub(crate) fn authorized(&mut self, decision: &str, reason: &str) {
+        self.event["annotations"] =
+            json!({"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": reason});
+    }
+
+    /// Writes that the request came in.
+    pub(crate) fn received(&self) {
+        self.emit(Stage::RequestReceived);
+    }
+
+    /// Takes over what the request sends, if that is recorded.
+    pub(crate) async fn sent(&mut self, parts: &Parts, sent: Body) -> Result<Body, Status> {
+        let writes = self.event["objectRef"].is_object() && !self.is_long && !sent.is_end_stream();
+        if self.extent.level < Level::Request || !writes {
+            return Ok(sent);
+        }
+        let bytes = body::read(sent).await?;
+        let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
+        if let Some(object) = self.object(&bytes, media) {
+            self.event["requestObject"] = object;
+        }
+        Ok(full(bytes))
+    }
+
+    /// Takes over the answer and writes the record, at once or when the answer has ended.
+    pub(crate) async fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        let (mut parts, answer) = response.into_parts();
+        if let Ok(id) = http::HeaderValue::from_str(self.id()) {
+            parts.headers.insert("audit-id", id);
+        }
+        self.event["responseStatus"] = json!({"metadata": {}, "code": parts.status.as_u16()});
+        if self.is_long {
+            self.emit(Stage::ResponseStarted);
+            let ending = Ending { answer, record: Some(self) };
+            return Response::from_parts(parts, ending.boxed_unsync());
+        }
+        let wanted = self.extent.level == Level::RequestResponse && self.event["objectRef"].is_object();
+        let failed = parts.status.is_client_error() || parts.status.is_server_error();
+        if !wanted && !failed {
+            self.emit(Stage::ResponseComplete);
+            return Response::from_parts(parts, answer);
+        }
+        let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
+        let bytes = match answer.collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) => {
+                tracing::debug!(%error, "an answer broke off");
+                Bytes::new()
+            }
+        };
+        if let Some(object) = self.object(&bytes, media) {
+            if object["kind"] == "Status" && failed {
+                let mut status = object.clone();
+                if let Some(fields) = status.as_object_mut() {
+                    for name in ["kind", "apiVersion"] {
+                        fields.remove(name);
+                    }
+                }
+                self.event["responseStatus"] = status;
+            }
+            if wanted {
+                self.event["responseObject"] = object;
+            }
+        }
+        self.emit(Stage::ResponseComplete);
+        Response::from_parts(parts, full(bytes))
+    }
+
+    /// An object as the record holds it.
+    fn object(&self, bytes: &[u8], media: &str) -> Option<Value> {
+        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
+        let mut object = if media.contains("protobuf") {
+            protobuf::decode(bytes, None, &limits).ok()?
+        } else if media.contains("yaml") {
+            decode::yaml(bytes, &limits).ok()?.value
+        } else {
+            serde_json::from_slice(bytes).ok()?
+        };
+        if self.extent.omit_managed_fields {
+            let items = object.get_mut("items").and_then(Value::as_array_mut);
+            for item in items.into_iter().flatten() {
+                without_managers(item);
+            }
+            without_managers(&mut object);
+        }
+        Some(object)
+    }
+
+    fn emit(&self, stage: Stage) {
+        if !self.extent.includes(stage) {
+            return;
+        }
+        let now = self.auditor.clock.now();
+        let mut event = self.event.clone();
+        event["stage"] = stage.name().into();
+        event["stageTimestamp"] = time::format_micro(now).into();
+        self.auditor.write(&event, now);
+    }
+}
+
+fn without_managers(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+}
+
+fn described(user: &User) -> Value {
+    let mut description = json!({"username": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        description["uid"] = user.uid.as_str().into();
+    }
+    if !user.extra.is_empty() {
+        description["extra"] = json!(user.extra);
+    }
+    description
+}
+
+/// An answer that goes on for long; its end is recorded.
+struct Ending {
+    answer: Body,
+    record: Option<Record>,
+}
+
+impl http_body::Body for Ending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.answer).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.emit(Stage::ResponseComplete);
+        }
+    }
+}

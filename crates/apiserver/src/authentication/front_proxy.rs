@@ -1,0 +1,94 @@
+//! Users whom a trusted proxy names in headers, having proved itself by a certificate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+use portolan_base::Timestamp;
+use portolan_identity::{Error, User, client_verifier, user_of_certificate};
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::percent_decoded;
+
+/// Which proxies are believed, and the headers they use (`--requestheader-*`).
+#[derive(Debug, Clone, Default)]
+pub struct FrontProxy {
+    /// Authorities of the proxies' certificates, PEM.
+    pub authority_pem: String,
+    /// Common names that a proxy's certificate may have; empty for any.
+    pub allowed_names: Vec<String>,
+    /// Headers with the user's name, the first that is there counts.
+    pub username_headers: Vec<String>,
+    /// Headers with the user's id.
+    pub uid_headers: Vec<String>,
+    /// Headers with the user's groups.
+    pub group_headers: Vec<String>,
+    /// Beginnings of headers with further facts about the user.
+    pub extra_header_prefixes: Vec<String>,
+}
+
+/// Recognizes proxies and reads what they say.
+#[derive(Debug)]
+pub(crate) struct Recognizer {
+    settings: FrontProxy,
+    proxies: Arc<dyn ClientCertVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
+impl Recognizer {
+    /// `client_ca_pem`: the authorities of clients that speak for themselves.
+    pub(crate) fn new(settings: FrontProxy, client_ca_pem: &str) -> Result<Self, Error> {
+        Ok(Self {
+            proxies: client_verifier(&settings.authority_pem)?,
+            clients: client_verifier(client_ca_pem)?,
+            settings,
+        })
+    }
+
+    /// Whether a certificate is a proxy's.
+    pub(crate) fn is_proxy(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        let Some(leaf) = chain.first().filter(|_| verifies(&*self.proxies, chain, now)) else { return false };
+        let names = &self.settings.allowed_names;
+        names.is_empty() || user_of_certificate(leaf).is_ok_and(|user| names.contains(&user.name))
+    }
+
+    /// Whether a certificate speaks for its holder.
+    pub(crate) fn is_client(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        verifies(&*self.clients, chain, now)
+    }
+
+    /// The user that the headers name, if they do.
+    pub(super) fn user(&self, headers: &HeaderMap) -> Option<User> {
+        let values = |names: &[String]| -> Vec<String> {
+            let all = names.iter().flat_map(|name| headers.get_all(name.as_str()));
+            all.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+        };
+        let name = values(&self.settings.username_headers).into_iter().find(|name| !name.is_empty())?;
+        let mut extra = BTreeMap::<String, Vec<String>>::new();
+        for (header, value) in headers {
+            let Some(key) = self.extra_key(header) else { continue };
+            if let Ok(value) = value.to_str() {
+                extra.entry(key).or_default().push(value.to_owned());
+            }
+        }
+        let groups = values(&self.settings.group_headers);
+        let mut user = User::new(name, groups.iter().map(String::as_str));
+        user.uid = values(&self.settings.uid_headers).into_iter().next().unwrap_or_default();
+        user.extra = extra;
+        Some(user)
+    }
+
+    fn extra_key(&self, header: &HeaderName) -> Option<String> {
+        let prefixes = self.settings.extra_header_prefixes.iter();
+        let mut keys = prefixes.filter_map(|prefix| header.as_str().strip_prefix(&*prefix.to_ascii_lowercase()));
+        keys.next().map(percent_decoded)
+    }
+}
+
+fn verifies(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+    let Some((leaf, rest)) = chain.split_first() else { return false };
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    verifier.verify_client_cert(leaf, rest, now).is_ok()
+}

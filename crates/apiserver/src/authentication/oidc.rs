@@ -1,0 +1,225 @@
+//! Users by tokens of OpenID Connect issuers (OpenID Connect Core 1.0 and Discovery 1.0).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_base::Timestamp;
+use portolan_identity::{PublicKeys, Unaccepted, User};
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use crate::outgoing::{Client, Endpoint, Unusable};
+
+/// How often an issuer is asked for its keys at most, if tokens come that none of them signed.
+const REFETCH: Duration = Duration::from_secs(10);
+
+/// An issuer whose tokens are believed, and how their claims make a user.
+#[derive(Debug, Clone, Default)]
+pub struct JwtIssuer {
+    /// Its URL, as it stands in the tokens.
+    pub url: String,
+    /// Where its discovery document is, if not below its URL.
+    pub discovery_url: Option<String>,
+    /// Authorities of its certificate, PEM; those of the system if there are none.
+    pub authority_pem: Option<String>,
+    /// A token must be meant for one of these.
+    pub audiences: Vec<String>,
+    /// Signatures that are accepted, such as `RS256`.
+    pub algorithms: Vec<String>,
+    /// The claim with the user's name, and what is put before it.
+    pub username: ClaimMapping,
+    /// The claim with the user's groups, and what is put before each.
+    pub groups: Option<ClaimMapping>,
+    /// The claim with the user's id.
+    pub uid_claim: Option<String>,
+    /// Claims that must have these values.
+    pub required_claims: Vec<(String, String)>,
+}
+
+/// A claim and what is put before its value.
+#[derive(Debug, Clone, Default)]
+pub struct ClaimMapping {
+    /// Name of the claim.
+    pub claim: String,
+    /// Put before the value.
+    pub prefix: String,
+}
+
+/// Checks the tokens of one issuer.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    settings: JwtIssuer,
+    client: Client,
+    keys: Mutex<Option<Fetched>>,
+}
+
+#[derive(Debug)]
+struct Fetched {
+    keys: Arc<PublicKeys>,
+    at: Timestamp,
+}
+
+impl Verifier {
+    pub(crate) fn new(settings: JwtIssuer) -> Result<Self, Unusable> {
+        let url = settings
+            .discovery_url
+            .clone()
+            .unwrap_or_else(|| format!("{}/.well-known/openid-configuration", settings.url.trim_end_matches('/')));
+        let client =
+            Client::new(Endpoint { url, authority_pem: settings.authority_pem.clone(), ..Endpoint::default() })?;
+        Ok(Self { settings, client, keys: Mutex::new(None) })
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.settings.url
+    }
+
+    /// The user of a token that names this issuer.
+    pub(super) async fn user(&self, token: &str, now: Timestamp) -> Result<User, String> {
+        let keys = self.keys(now, None).await?;
+        let claims = match keys.verify(token, &self.settings.algorithms) {
+            Ok(claims) => claims,
+            // The issuer may have new keys.
+            Err(Unaccepted::UnknownKey) => {
+                let keys = self.keys(now, Some(&keys)).await?;
+                keys.verify(token, &self.settings.algorithms).map_err(|error| error.to_string())?
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        described(&self.settings, &claims, now)
+    }
+
+    /// The issuer's keys; newer ones than `not` if they may be asked for.
+    async fn keys(&self, now: Timestamp, not: Option<&Arc<PublicKeys>>) -> Result<Arc<PublicKeys>, String> {
+        // Held while asking, so that many tokens at a time ask once.
+        let mut fetched = self.keys.lock().await;
+        if let Some(known) = &*fetched {
+            let unwanted = not.is_some_and(|not| Arc::ptr_eq(not, &known.keys));
+            if !unwanted || now < known.at + REFETCH {
+                return Ok(known.keys.clone());
+            }
+        }
+        let keys = Arc::new(self.fetch().await?);
+        *fetched = Some(Fetched { keys: keys.clone(), at: now });
+        Ok(keys)
+    }
+
+    async fn fetch(&self) -> Result<PublicKeys, String> {
+        let document = self.get(self.client.url()).await?;
+        let document: Value = serde_json::from_slice(&document).map_err(|error| format!("discovery: {error}"))?;
+        if document["issuer"] != self.settings.url.as_str() {
+            return Err(format!("the discovery document is one of {}, not {}", document["issuer"], self.settings.url));
+        }
+        let url = document["jwks_uri"].as_str().ok_or("the discovery document names no jwks_uri")?;
+        PublicKeys::from_json(&self.get(url).await?).map_err(|error| error.to_string())
+    }
+
+    async fn get(&self, url: &str) -> Result<bytes::Bytes, String> {
+        let (code, body) = self.client.get(url).await?;
+        if code.is_success() { Ok(body) } else { Err(format!("{url} answered {code}")) }
+    }
+}
+
+/// The user that the claims of a verified token describe.
+fn described(settings: &JwtIssuer, claims: &Map<String, Value>, now: Timestamp) -> Result<User, String> {
+    if claims.get("iss").and_then(Value::as_str) != Some(&settings.url) {
+        return Err("the token is one of another issuer".into());
+    }
+    if !texts(claims.get("aud")).unwrap_or_default().iter().any(|audience| settings.audiences.contains(audience)) {
+        return Err(format!("the token is not meant for any of {:?}", settings.audiences));
+    }
+    let second = |name: &str| claims.get(name).and_then(Value::as_f64);
+    if second("exp").is_none_or(|end| end <= now.as_second() as f64) {
+        return Err("the token has expired".into());
+    }
+    if second("nbf").is_some_and(|start| start > now.as_second() as f64 + 300.0) {
+        return Err("the token is not valid yet".into());
+    }
+    for (name, value) in &settings.required_claims {
+        if claims.get(name).and_then(Value::as_str) != Some(value) {
+            return Err(format!("required claim {name} does not have the value {value}"));
+        }
+    }
+    let mapping = &settings.username;
+    let name = claims.get(&mapping.claim).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| format!("the token has no claim {}", mapping.claim))?;
+    // An address that the issuer has not checked is anybody's.
+    if mapping.claim == "email" && claims.get("email_verified").is_some_and(|verified| verified != true) {
+        return Err("email not verified".into());
+    }
+    let groups = match &settings.groups {
+        None => Vec::new(),
+        Some(mapping) => match claims.get(&mapping.claim) {
+            None => Vec::new(),
+            found => texts(found)
+                .ok_or_else(|| format!("the claim {} is not a list of groups", mapping.claim))?
+                .iter()
+                .map(|group| format!("{}{group}", mapping.prefix))
+                .collect(),
+        },
+    };
+    let mut user = User::new(format!("{}{name}", mapping.prefix), groups.iter().map(String::as_str));
+    if let Some(claim) = &settings.uid_claim {
+        let uid = claims.get(claim).and_then(Value::as_str);
+        user.uid = uid.ok_or_else(|| format!("the token has no claim {claim}"))?.to_owned();
+    }
+    if let Some(id) = claims.get("jti").and_then(Value::as_str) {
+        user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={id}")]);
+    }
+    Ok(user)
+}
+
+/// A claim that is a text or a list of them.
+fn texts(claim: Option<&Value>) -> Option<Vec<String>> {
+    match claim? {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Array(list) => list.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_make_a_user() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let settings = JwtIssuer {
+            url: "https://issuer".into(),
+            audiences: vec!["us".into()],
+            username: ClaimMapping { claim: "email".into(), prefix: "oidc:".into() },
+            groups: Some(ClaimMapping { claim: "groups".into(), prefix: "g:".into() }),
+            required_claims: vec![("hd".into(), "example.com".into())],
+            ..JwtIssuer::default()
+        };
+        let good = json!({
+            "iss": "https://issuer", "aud": ["them", "us"], "exp": now.as_second() + 1, "email": "ann@example.com",
+            "groups": ["dev", "ops"], "hd": "example.com",
+        });
+        let cases = [
+            (json!({}), "oidc:ann@example.com [g:dev g:ops system:authenticated]"),
+            (json!({"groups": "dev"}), "oidc:ann@example.com [g:dev system:authenticated]"),
+            (json!({"groups": [1]}), "not a list of groups"),
+            (json!({"email_verified": false}), "email not verified"),
+            (json!({"email_verified": true}), "oidc:ann@example.com"),
+            (json!({"iss": "https://other"}), "another issuer"),
+            (json!({"aud": "them"}), "not meant for"),
+            (json!({"exp": now.as_second()}), "expired"),
+            (json!({"nbf": now.as_second() + 301}), "not valid yet"),
+            (json!({"hd": "other"}), "required claim hd"),
+            (json!({"email": ""}), "no claim email"),
+        ];
+        for (changes, expected) in cases {
+            let mut claims = good.as_object().expect("an object").clone();
+            claims.extend(changes.as_object().expect("an object").clone());
+            let text = match described(&settings, &claims, now) {
+                Ok(user) => format!("{} [{}]", user.name, user.groups.join(" ")),
+                Err(why) => why,
+            };
+            assert!(text.contains(expected), "{changes}: {text}");
+        }
+    }
+}

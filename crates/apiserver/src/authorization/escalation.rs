@@ -1,0 +1,243 @@
+//! Nobody grants rights that he does not have, unless he may (`escalate`, `bind`).
+//!
+//! Source: `pkg/registry/rbac` of Kubernetes: `policybased` storages and `validation.Covers`.
+
+use serde_json::Value;
+
+use super::bootstrap::{API, MASTERS};
+use super::{Action, Rule, decide};
+use crate::endpoint::{Call, metadata};
+use crate::request::{Info, Target};
+use crate::status::Status;
+
+/// Refuses a role or binding by which the user would grant what he does not have.
+pub(crate) async fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if call.resource.group != API || call.user.is_in(MASTERS) {
+        return Ok(());
+    }
+    let same = |field: &str| old.is_some_and(|old| is_same(&old[field], &new[field]));
+    match &*call.resource.name {
+        "roles" | "clusterroles" => {
+            if same("rules") && same("aggregationRule") {
+                return Ok(());
+            }
+            role(call, new, old).await
+        }
+        "rolebindings" | "clusterrolebindings" => {
+            if same("roleRef") && same("subjects") {
+                return Ok(());
+            }
+            binding(call, new).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Absent and empty say the same.
+fn is_same(old: &Value, new: &Value) -> bool {
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    old == new || is_empty(old) && is_empty(new)
+}
+
+async fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    let name = metadata::text(new, "name");
+    if may(call, "escalate", &call.resource.name, call.namespace(), name).await {
+        return Ok(());
+    }
+    covered(call, name, &rules(&new["rules"]))?;
+    // Who may say which roles are taken together may say that all are.
+    let aggregates = |role: &Value| !role["aggregationRule"].is_null();
+    if aggregates(new) || old.is_some_and(aggregates) {
+        let all = || vec!["*".to_owned()];
+        let everything = [
+            Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
+            Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
+        ];
+        covered(call, name, &everything)?;
+    }
+    Ok(())
+}
+
+async fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
+    let text = |field: &str| new["roleRef"][field].as_str().unwrap_or_default();
+    let (kind, role) = (text("kind"), text("name"));
+    let (resource, namespace) = match kind {
+        "Role" => ("roles", call.namespace()),
+        _ => ("clusterroles", ""),
+    };
+    // A cluster role that is bound in a namespace is granted there only.
+    let asked_in = if call.resource.name == "rolebindings" { call.namespace() } else { namespace };
+    if may(call, "bind", resource, asked_in, role).await {
+        return Ok(());
+    }
+    let Some(rules) = call.server.authorizer.rules_of(kind, role, call.namespace()) else {
+        return Err(Status::not_found(&Target { group: API, resource }, role));
+    };
+    covered(call, metadata::text(new, "name"), &rules)
+}
+
+async fn may(call: &Call<'_>, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
+    let info = Info {
+        verb: "get",
+        other_verb: verb.into(),
+        group: API.into(),
+        version: "v1".into(),
+        resource: resource.into(),
+        namespace: namespace.into(),
+        name: name.into(),
+        ..Info::default()
+    };
+    decide(call.server, call.user, Action::Resource(&info)).await.is_allowed()
+}
+
+fn rules(list: &Value) -> Vec<Rule> {
+    // The schema has been checked, so what cannot be read is absent.
+    serde_json::from_value(list.clone()).unwrap_or_default()
+}
+
+fn covered(call: &Call<'_>, name: &str, wanted: &[Rule]) -> Result<(), Status> {
+    let held = call.server.authorizer.rules(call.user, call.namespace());
+    let missing = missing(&held, wanted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut lines: Vec<String> = compact(missing).iter().map(described).collect();
+    lines.sort();
+    let why = format!(
+        "user \"{}\" (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+        call.user.name,
+        quoted(&call.user.groups),
+        lines.join("\n")
+    );
+    Err(Status::forbidden(&call.target(), name, &why))
+}
+
+/// The parts of `wanted` that no rule of `held` covers.
+fn missing(held: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
+    let parts = wanted.iter().flat_map(parts);
+    parts.filter(|part| !held.iter().any(|rule| covers(rule, part))).collect()
+}
+
+/// A rule as many that each allow one thing.
+fn parts(rule: &Rule) -> Vec<Rule> {
+    let mut parts = Vec::new();
+    let one = |text: &String| vec![text.clone()];
+    for verb in &rule.verbs {
+        for group in &rule.api_groups {
+            for resource in &rule.resources {
+                let part =
+                    Rule { verbs: one(verb), api_groups: one(group), resources: one(resource), ..Rule::default() };
+                if rule.resource_names.is_empty() {
+                    parts.push(part);
+                } else {
+                    parts.extend(
+                        rule.resource_names.iter().map(|name| Rule { resource_names: one(name), ..part.clone() }),
+                    );
+                }
+            }
+        }
+        for path in &rule.non_resource_urls {
+            parts.push(Rule { verbs: one(verb), non_resource_urls: one(path), ..Rule::default() });
+        }
+    }
+    parts
+}
+
+fn covers(held: &Rule, part: &Rule) -> bool {
+    let all = |held: &[String], wanted: &[String]| {
+        held.iter().any(|item| item == "*") || wanted.iter().all(|item| held.contains(item))
+    };
+    let resources = held.resources.iter().any(|item| item == "*")
+        || part.resources.iter().all(|wanted| {
+            let of_any = wanted.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
+            held.resources.contains(wanted) || of_any.is_some_and(|pattern| held.resources.contains(&pattern))
+        });
+    let paths = part.non_resource_urls.iter().all(|wanted| {
+        held.non_resource_urls
+            .iter()
+            .any(|path| path == wanted || path.strip_suffix('*').is_some_and(|prefix| wanted.starts_with(prefix)))
+    });
+    let names = match part.resource_names.as_slice() {
+        [] => held.resource_names.is_empty(),
+        wanted => held.resource_names.is_empty() || all(&held.resource_names, wanted),
+    };
+    all(&held.verbs, &part.verbs) && all(&held.api_groups, &part.api_groups) && resources && paths && names
+}
+
+/// Puts rules together that differ in their verbs only.
+fn compact(rules: Vec<Rule>) -> Vec<Rule> {
+    let mut compacted: Vec<Rule> = Vec::new();
+    for rule in rules {
+        let like = |other: &&mut Rule| {
+            Rule { verbs: Vec::new(), ..(**other).clone() } == Rule { verbs: Vec::new(), ..rule.clone() }
+        };
+        match compacted.iter_mut().find(like).filter(|_| rule.non_resource_urls.is_empty()) {
+            Some(other) => other.verbs.extend(rule.verbs),
+            None => compacted.push(rule),
+        }
+    }
+    compacted
+}
+
+fn described(rule: &Rule) -> String {
+    let parts = [
+        ("APIGroups", &rule.api_groups),
+        ("Resources", &rule.resources),
+        ("NonResourceURLs", &rule.non_resource_urls),
+        ("ResourceNames", &rule.resource_names),
+        ("Verbs", &rule.verbs),
+    ];
+    let parts = parts.iter().filter(|(_, list)| !list.is_empty());
+    let texts: Vec<String> = parts.map(|(name, list)| format!("{name}:{}", quoted(list))).collect();
+    format!("{{{}}}", texts.join(", "))
+}
+
+fn quoted(list: &[String]) -> String {
+    let texts: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", texts.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `verbs groups resources names`, each separated by commas, `-` for the core group; or `verbs /path`.
+    fn rule(text: &str) -> Rule {
+        let words: Vec<&str> = text.split(' ').collect();
+        let list = |index: usize| -> Vec<String> {
+            let word = words.get(index).copied().unwrap_or_default();
+            word.split(',').filter(|item| !item.is_empty()).map(|item| item.replace('-', "")).collect()
+        };
+        if words[1].starts_with('/') || words[1] == "url:*" {
+            let paths = words[1].trim_start_matches("url:");
+            return Rule { verbs: list(0), non_resource_urls: vec![paths.to_owned()], ..Rule::default() };
+        }
+        let (verbs, api_groups, resources, resource_names) = (list(0), list(1), list(2), list(3));
+        Rule { verbs, api_groups, resources, resource_names, ..Rule::default() }
+    }
+
+    #[test]
+    fn what_is_not_held_is_listed() {
+        let cases: [(&[&str], &[&str], &str); 10] = [
+            (&["get,list - pods"], &["get - pods"], ""),
+            (
+                &["get - pods"],
+                &["get,list,watch - pods"],
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#,
+            ),
+            (&["get - pods", "list - pods"], &["get,list - pods"], ""),
+            (&["* * *"], &["get apps deployments/scale"], ""),
+            (&["update * */scale"], &["update apps deployments/scale"], ""),
+            (&["get - pods"], &["get - pods/log"], r#"{APIGroups:[""], Resources:["pods/log"], Verbs:["get"]}"#),
+            (&["get - secrets a"], &["get - secrets a"], ""),
+            (&["get - secrets a"], &["get - secrets"], r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#),
+            (&["get /api/*"], &["get /api/v1"], ""),
+            (&["get /api/*"], &["get url:*"], r#"{NonResourceURLs:["*"], Verbs:["get"]}"#),
+        ];
+        for (held, wanted, expected) in cases {
+            let read = |texts: &[&str]| texts.iter().map(|text| rule(text)).collect::<Vec<_>>();
+            let lines: Vec<String> = compact(missing(&read(held), &read(wanted))).iter().map(described).collect();
+            assert_eq!(lines.join("\n"), expected, "{held:?} {wanted:?}");
+        }
+    }
+}

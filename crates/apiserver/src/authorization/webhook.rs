@@ -1,0 +1,131 @@
+//! Asking another service who may do what (`--authorization-webhook-config-file`).
+
+use std::time::Duration;
+
+use portolan_base::Timestamp;
+use portolan_identity::User;
+use serde_json::{Value, json};
+
+use super::{Action, Decision};
+use crate::cache::Cache;
+use crate::outgoing::{Client, Endpoint, Unusable};
+use crate::request::Requirement;
+
+/// A service that decides.
+#[derive(Debug, Clone)]
+pub struct AccessWebhook {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Version of `authorization.k8s.io` that it speaks: `v1` or `v1beta1`.
+    pub version: String,
+    /// How long an answer that allows holds.
+    pub cache_allowed: Duration,
+    /// How long another answer holds.
+    pub cache_refused: Duration,
+    /// What counts if it does not answer.
+    pub on_failure: OnFailure,
+}
+
+/// What counts if the service does not answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The next one is asked.
+    #[default]
+    NoOpinion,
+    /// The request is refused.
+    Deny,
+}
+
+/// Asks it, and remembers the answers.
+#[derive(Debug)]
+pub(super) struct AccessReviewer {
+    client: Client,
+    settings: AccessWebhook,
+    answers: Cache<String, Decision>,
+}
+
+impl AccessReviewer {
+    pub(super) fn new(settings: AccessWebhook) -> Result<Self, Unusable> {
+        Ok(Self { client: Client::new(settings.endpoint.clone())?, settings, answers: Cache::default() })
+    }
+
+    pub(super) async fn decide(&self, user: &User, action: Action<'_>, now: Timestamp) -> Decision {
+        let question = json!({
+            "apiVersion": format!("authorization.k8s.io/{}", self.settings.version), "kind": "SubjectAccessReview",
+            "metadata": {"creationTimestamp": null}, "spec": specification(user, action),
+        });
+        let key = question["spec"].to_string();
+        if let Some(known) = self.answers.get(&key, now) {
+            return known;
+        }
+        let review = match self.client.post(&question).await {
+            Ok(review) => review,
+            Err(error) => {
+                tracing::warn!(error, "the authorization webhook did not answer");
+                return match self.settings.on_failure {
+                    OnFailure::NoOpinion => Decision::NoOpinion(String::new()),
+                    OnFailure::Deny => Decision::Denied("the authorization webhook did not answer".into()),
+                };
+            }
+        };
+        let decision = understood(&review["status"]);
+        let holds = if decision.is_allowed() { self.settings.cache_allowed } else { self.settings.cache_refused };
+        self.answers.put(key, decision.clone(), now + holds, now);
+        decision
+    }
+}
+
+fn understood(status: &Value) -> Decision {
+    let reason = status["reason"].as_str().unwrap_or_default().to_owned();
+    match (status["allowed"] == true, status["denied"] == true) {
+        (true, false) => Decision::Allowed(reason),
+        (false, true) => Decision::Denied(reason),
+        // Both at once is no answer.
+        _ => Decision::NoOpinion(reason),
+    }
+}
+
+fn specification(user: &User, action: Action<'_>) -> Value {
+    let mut spec = json!({"user": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        spec["uid"] = user.uid.as_str().into();
+    }
+    if !user.extra.is_empty() {
+        spec["extra"] = json!(user.extra);
+    }
+    match action {
+        Action::Path { verb, path } => spec["nonResourceAttributes"] = json!({"path": path, "verb": verb}),
+        Action::Resource(info) => {
+            let mut attributes =
+                json!({"verb": info.authorized_verb(), "version": info.version, "resource": info.resource});
+            for (name, value) in [
+                ("group", info.group.as_str()),
+                ("subresource", &info.subresource),
+                ("namespace", &info.namespace),
+                ("name", info.authorized_name()),
+            ] {
+                if !value.is_empty() {
+                    attributes[name] = value.into();
+                }
+            }
+            for (name, requirements) in
+                [("fieldSelector", &info.selection.fields), ("labelSelector", &info.selection.labels)]
+            {
+                if !requirements.is_empty() {
+                    let list: Vec<Value> = requirements.iter().map(requirement).collect();
+                    attributes[name] = json!({"requirements": list});
+                }
+            }
+            spec["resourceAttributes"] = attributes;
+        }
+    }
+    spec
+}
+
+fn requirement(requirement: &Requirement) -> Value {
+    let Requirement { key, operator, values } = requirement;
+    match values.as_slice() {
+        [] => json!({"key": key, "operator": operator}),
+        values => json!({"key": key, "operator": operator, "values": values}),
+    }
+}

@@ -1,0 +1,27 @@
+//! Files with which operators set the server up, in upstream's formats.
+
+use portolan_api::decode::{self, Limits};
+use serde::de::DeserializeOwned;
+
+/// Why a file cannot be used. Says what is wrong where.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub(crate) String);
+
+/// Reads a file of a kind: YAML or JSON, strict about names.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {
+    let decoded = decode::yaml(text.as_bytes(), &Limits::default()).map_err(|error| Invalid(error.to_string()))?;
+    let found = |field: &str| decoded.value[field].as_str().unwrap_or_default();
+    if found("kind") != kind || !versions.contains(&found("apiVersion")) {
+        return Err(Invalid(format!(
+            "no kind \"{}\" is registered for version \"{}\"; expected {kind} of {}",
+            found("kind"),
+            found("apiVersion"),
+            versions.join(" or ")
+        )));
+    }
+    if let Some(twice) = decoded.duplicates.first() {
+        return Err(Invalid(twice.clone()));
+    }
+    serde_json::from_value(decoded.value).map_err(|error| Invalid(error.to_string()))
+}

@@ -1,0 +1,194 @@
+//! Who owns the fields of an object: what the request says about that.
+
+use std::borrow::Cow;
+
+use portolan_api::apply::{self, Versioned};
+use portolan_api::description::GroupVersionKind;
+use portolan_api::field::{self, Path};
+use serde_json::Value;
+
+use super::Call;
+use crate::status::Status;
+
+/// Longest name of a field manager, as upstream.
+const MANAGER_LENGTH: usize = 128;
+
+/// Paths of fields.
+type Fields = &'static [&'static [&'static str]];
+
+const STATUS: Fields = &[&["status"]];
+const SPEC: Fields = &[&["spec"]];
+const SPEC_AND_LABELS: Fields = &[&["spec"], &["metadata", "labels"]];
+const SPEC_AND_OWNERS: Fields = &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]];
+const ALL_BUT_STATUS: Fields = &[
+    &["spec"],
+    &["metadata", "annotations"],
+    &["metadata", "deletionTimestamp"],
+    &["metadata", "finalizers"],
+    &["metadata", "labels"],
+    &["metadata", "ownerReferences"],
+];
+
+/// Groups and resources whose status is written without their metadata.
+const STATUS_WITHOUT_METADATA: [(&str, &str); 9] = [
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apiregistration.k8s.io", "apiservices"),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"),
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+    ("internal.apiserver.k8s.io", "storageversions"),
+    ("resource.k8s.io", "resourceclaims"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("storagemigration.k8s.io", "storageversionmigrations"),
+];
+
+impl Call<'_> {
+    /// Fields that a write of this request cannot change, as the strategies of upstream have them.
+    pub(super) fn unreachable_fields(&self) -> Fields {
+        let has_status = self.resource.subresource("status").is_some();
+        let id = (&*self.resource.group, &*self.resource.name);
+        match self.info.subresource.as_str() {
+            "status" if STATUS_WITHOUT_METADATA.contains(&id) => ALL_BUT_STATUS,
+            // Of users' kinds the status is written and nothing else.
+            "status" if self.resource.custom.is_some() => ALL_BUT_STATUS,
+            "status" => match id {
+                ("apps", "deployments") => SPEC_AND_LABELS,
+                ("", "pods") => SPEC_AND_OWNERS,
+                _ => SPEC,
+            },
+            _ if has_status => STATUS,
+            _ => &[],
+        }
+    }
+
+    /// Keeps of an old object what a write of this request cannot change in metadata.
+    pub(super) fn keep_metadata(&self, new: &mut Value, old: &Value) {
+        for path in self.unreachable_fields() {
+            let ["metadata", name] = path else { continue };
+            let metadata = super::metadata::of(new);
+            match old["metadata"].get(*name) {
+                Some(value) => metadata.insert((*name).to_owned(), value.clone()),
+                None => metadata.remove(*name),
+            };
+        }
+    }
+
+    /// Who writes, for `managedFields`: the parameter, or the beginning of the user agent.
+    pub(crate) fn manager(&self) -> Result<String, Status> {
+        let given = self.query.get("fieldManager");
+        let problems = manager_problems(given);
+        if !problems.is_empty() {
+            let options = match self.info.verb {
+                "create" => "CreateOptions",
+                "patch" => "PatchOptions",
+                _ => "UpdateOptions",
+            };
+            return Err(Status::invalid("meta.k8s.io", options, "", &problems));
+        }
+        if !given.is_empty() {
+            return Ok(given.to_owned());
+        }
+        let agent =
+            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
+        let mut name = agent.split('/').next().unwrap_or_default().to_owned();
+        let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+        name.truncate(end);
+        Ok(name)
+    }
+
+    /// Records in an object's `managedFields` who writes it.
+    pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
+        let name = self.manager()?;
+        self.with_owners(&name, |kind, manager| apply::track_update(old, new, kind, manager)).map_or(Ok(()), Ok)
+    }
+
+    /// Records who writes a new object: in its `managedFields` if it names managers itself, else
+    /// the list is returned encoded, to be stored with it.
+    pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
+        let names_managers = new.pointer("/metadata/managedFields").is_some_and(|given| !given.is_null());
+        let name = self.manager()?;
+        let managers = self.with_owners(&name, |kind, manager| {
+            if !names_managers {
+                return apply::managers_of_new(new, kind, manager);
+            }
+            apply::track_update(None, new, kind, manager);
+            None
+        });
+        Ok(managers.flatten())
+    }
+
+    /// Calls `act` with what is written and who writes; `None` if the kind has no schema.
+    pub(super) fn with_owners<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&apply::Kind<'_>, &apply::Manager<'_>) -> T,
+    ) -> Option<T> {
+        let kind = self.kind();
+        let schema = self.resource.schema()?;
+        let api_version = kind.api_version();
+        let manager =
+            apply::Manager { name, api_version: &api_version, subresource: &self.info.subresource, now: self.now };
+        let convert = converter(|object, version| self.as_version(object, version));
+        Some(act(&apply::Kind { schema, ignored: self.unreachable_fields(), convert: &convert }, &manager))
+    }
+}
+
+impl<'a> Call<'a> {
+    /// An object as another version has it: fields keep their names. `None` if that is not served.
+    fn as_version<'v>(&self, object: &'v Value, version: &str) -> Option<Versioned<'v, 'a>> {
+        let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
+        if *group != *self.resource.group {
+            return None;
+        }
+        let other = match version == self.resource.version {
+            true => self.resource,
+            false => self.description.resource(group, version, &self.resource.name)?,
+        };
+        other.schema().map(|schema| (Cow::Borrowed(object), schema))
+    }
+}
+
+/// Says of a closure that it converts objects of any lifetime.
+fn converter<'a, F>(convert: F) -> F
+where
+    F: for<'v> Fn(&'v Value, &str) -> Option<Versioned<'v, 'a>>,
+{
+    convert
+}
+
+/// What is wrong with the parameter `fieldManager`.
+fn manager_problems(name: &str) -> Vec<field::Error> {
+    let path = Path::new("fieldManager");
+    let mut problems = Vec::new();
+    if name.chars().count() > MANAGER_LENGTH {
+        problems.push(field::Error::too_long(&path, MANAGER_LENGTH));
+    }
+    if let Some((place, letter)) = name.char_indices().find(|(_, letter)| letter.is_control()) {
+        let detail = format!("invalid character {letter:?} (at position {place})");
+        problems.push(field::Error::invalid(&path, name, detail));
+    }
+    problems
+}
+
+/// Whether two objects are the same but for the times of their managers.
+pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let rest_is_same = new.len() == old.len()
+        && new.iter().filter(|(name, _)| *name != "metadata").all(|(name, value)| old.get(name) == Some(value));
+    if !rest_is_same {
+        return false;
+    }
+    let metadata = |object: &serde_json::Map<String, Value>| {
+        let mut metadata = object.get("metadata").cloned().unwrap_or_default();
+        if let Some(fields) = metadata.as_object_mut() {
+            fields.remove("resourceVersion");
+        }
+        for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.remove("time");
+            }
+        }
+        metadata
+    };
+    metadata(new) == metadata(old)
+}

@@ -1,0 +1,139 @@
+//! Custom resources between the version that is stored and the one that is asked for.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use portolan_api::custom::{self, Conversion};
+use portolan_api::encoded;
+use portolan_store::{Entry, Event, KeyRange, RangeRequest};
+use serde_json::Value;
+
+use super::review;
+use crate::endpoint::Call;
+use crate::server::Server;
+use crate::status::Status;
+use crate::storage;
+
+impl Call<'_> {
+    /// Stored objects in the version of the request, with what its schema says now.
+    pub(crate) async fn converted(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, Status> {
+        match &self.resource.custom {
+            Some(version) => read_all(self.server, version, entries).await,
+            None => Ok(entries),
+        }
+    }
+
+    /// An object of the request's version in the one that is stored.
+    pub(crate) async fn in_storage_version(&self, encoded: Bytes) -> Result<Bytes, Status> {
+        let Some(version) = self.resource.custom.as_ref().filter(|version| !version.is_storage()) else {
+            return Ok(encoded);
+        };
+        let definition = &version.definition;
+        let wanted = format!("{}/{}", definition.group, definition.storage_version);
+        let mut object = decode(&encoded)?;
+        match &definition.conversion {
+            Conversion::None => object["apiVersion"] = wanted.into(),
+            Conversion::Webhook(webhook) => {
+                let converted = review::convert(self.server, webhook, vec![object], &wanted).await?;
+                object = converted.into_iter().next().unwrap_or_default();
+            }
+        }
+        custom::prune(&mut object, definition.storage_root());
+        storage::encode(&object)
+    }
+
+    /// Whether an object that nobody changed would still be stored as something else than it is.
+    pub(crate) async fn is_outdated(&self, entry: &Entry) -> Result<bool, Status> {
+        let Some(version) = &self.resource.custom else { return Ok(false) };
+        let definition = &version.definition;
+        let wanted = format!("{}/{}", definition.group, definition.storage_version);
+        let request = RangeRequest { range: KeyRange::key(entry.key.clone()), revision: None, limit: 1 };
+        let answer = self.server.store().range(request).await?;
+        let stored = answer.entries.first().map(|stored| stored.value.clone()).unwrap_or_default();
+        Ok(encoded::string_at(&stored, &["apiVersion"]).is_some_and(|found| found != wanted))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Value, Status> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Status::internal(format!("a stored object cannot be decoded: {error}")))
+}
+
+/// What must be done with a stored object before a version shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// It was written by the schema of now, in this version.
+    Nothing,
+    /// The schema of now is to be applied, and the version changed at most by name.
+    Refresh,
+    /// The webhook is to be asked.
+    Ask,
+}
+
+fn work(version: &custom::Version, entry: &Entry) -> Work {
+    let definition = &version.definition;
+    let found = encoded::string_at(&entry.value, &["apiVersion"]).unwrap_or_default();
+    let is_same = found.split_once('/').is_some_and(|(_, found)| found == version.name);
+    match is_same {
+        _ if entry.value.is_empty() => Work::Nothing,
+        true if entry.mod_revision.0 >= definition.since => Work::Nothing,
+        false if definition.conversion != Conversion::None => Work::Ask,
+        _ => Work::Refresh,
+    }
+}
+
+/// Reads stored objects as a version sees them. What needs a webhook goes to it in one request.
+pub(crate) async fn read_all(
+    server: &Server,
+    version: &custom::Version,
+    mut entries: Vec<Arc<Entry>>,
+) -> Result<Vec<Arc<Entry>>, Status> {
+    let mut asked = Vec::new();
+    for (index, entry) in entries.iter_mut().enumerate() {
+        match work(version, entry) {
+            Work::Nothing => {}
+            Work::Refresh => *entry = with(version, entry, decode(&entry.value)?)?,
+            Work::Ask => asked.push(index),
+        }
+    }
+    if let (false, Conversion::Webhook(webhook)) = (asked.is_empty(), &version.definition.conversion) {
+        let objects = asked.iter().map(|index| storage::decode(&entries[*index])).collect::<Result<Vec<_>, _>>()?;
+        let wanted = format!("{}/{}", version.definition.group, version.name);
+        let converted = review::convert(server, webhook, objects, &wanted).await?;
+        for (index, object) in asked.into_iter().zip(converted) {
+            entries[index] = with(version, &entries[index], object)?;
+        }
+    }
+    Ok(entries)
+}
+
+/// An entry with another object, which gets the version and what its schema says.
+fn with(version: &custom::Version, entry: &Entry, mut object: Value) -> Result<Arc<Entry>, Status> {
+    object["apiVersion"] = format!("{}/{}", version.definition.group, version.name).into();
+    custom::prune(&mut object, version.root());
+    custom::default(&mut object, version.root());
+    Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(entry) }))
+}
+
+/// Whether a version shows events as they are.
+pub(crate) fn passes(version: &custom::Version, events: &[Arc<Event>]) -> bool {
+    let mut seen = events.iter().flat_map(|event| [Some(&event.entry), event.previous.as_ref()]).flatten();
+    seen.all(|entry| work(version, entry) == Work::Nothing)
+}
+
+/// Events as watchers of a version see them.
+pub(crate) async fn events(
+    server: Weak<Server>,
+    version: Arc<custom::Version>,
+    events: Vec<Arc<Event>>,
+) -> Result<Vec<Event>, Status> {
+    let server = server.upgrade().ok_or_else(|| Status::internal("the server stops"))?;
+    let mut converted = Vec::with_capacity(events.len());
+    for event in &events {
+        let entry = read_all(&server, &version, vec![event.entry.clone()]).await?.pop();
+        let previous = read_all(&server, &version, event.previous.iter().cloned().collect()).await?.pop();
+        let entry = entry.unwrap_or_else(|| event.entry.clone());
+        converted.push(Event { kind: event.kind, entry, previous, encoded: Default::default() });
+    }
+    Ok(converted)
+}

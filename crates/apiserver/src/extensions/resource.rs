@@ -1,0 +1,205 @@
+//! The strategy of kinds that users define: everything comes from their definition.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use portolan_api::custom::{self, Options};
+use portolan_api::description::Resource;
+use portolan_api::field::{self, Path};
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use super::rules::Rules;
+use crate::resources::{self, print};
+use crate::strategy::{Context, Strategy};
+
+/// The strategy of a resource.
+pub(crate) fn strategy_of(resource: &Resource) -> &dyn Strategy {
+    match &resource.custom {
+        Some(custom) => &**custom,
+        None => resources::strategy(&resource.group, &resource.name),
+    }
+}
+
+/// The strategy of a resource, for those who outlive the request.
+#[derive(Clone)]
+pub(crate) enum StrategyOf {
+    BuiltIn(&'static dyn Strategy),
+    Custom(Arc<custom::Version>),
+}
+
+impl StrategyOf {
+    pub(crate) fn new(resource: &Resource) -> Self {
+        match &resource.custom {
+            Some(custom) => Self::Custom(custom.clone()),
+            None => Self::BuiltIn(resources::strategy(&resource.group, &resource.name)),
+        }
+    }
+}
+
+impl Deref for StrategyOf {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::BuiltIn(strategy) => *strategy,
+            Self::Custom(custom) => &**custom,
+        }
+    }
+}
+
+impl Strategy for custom::Version {
+    fn default(&self, object: &mut Value) {
+        custom::default(object, self.root());
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        if self.has_status
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("status");
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        if !self.has_status {
+            return;
+        }
+        if context.subresource == "status" {
+            let status = new.get_mut("status").map(Value::take);
+            let managers = new["metadata"].get("managedFields").cloned();
+            new.clone_from(old);
+            set_or_remove(new, "status", status);
+            if let Some(metadata) = new.get_mut("metadata") {
+                set_or_remove(metadata, "managedFields", managers);
+                set_or_remove(metadata, "resourceVersion", None);
+            }
+        } else {
+            set_or_remove(new, "status", old.get("status").cloned());
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        self.problems(object, None)
+    }
+
+    fn validate_changed(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        self.problems(new, Some(old))
+    }
+
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn column_definitions(&self) -> Value {
+        let name = json!({
+            "name": "Name", "type": "string", "format": "name", "priority": 0,
+            "description": "Name must be unique within a namespace. Is required when creating resources, although some \
+                            resources may allow a client to request the generation of an appropriate name \
+                            automatically. Name is primarily intended for creation idempotence and configuration \
+                            definition. Cannot be updated. More info: \
+                            https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+        });
+        let mut columns = vec![name];
+        if custom::Version::columns(self).is_empty() {
+            columns.push(json!({
+                "name": "Age", "type": "date", "format": "", "priority": 0,
+                "description": "CreationTimestamp is a timestamp representing the server time when this object was \
+                                created.",
+            }));
+        }
+        columns.extend(custom::Version::columns(self).iter().map(|column| {
+            let description = match column.description.as_str() {
+                "" => format!("Custom resource definition column (in JSONPath format): {}", column.path),
+                given => given.to_owned(),
+            };
+            json!({
+                "name": column.name, "type": column.value_type, "format": column.format,
+                "priority": column.priority, "description": description,
+            })
+        }));
+        Value::Array(columns)
+    }
+
+    fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let mut cells = vec![print::name(object)];
+        if custom::Version::columns(self).is_empty() {
+            cells.push(print::age(object, now));
+        }
+        cells.extend(custom::Version::columns(self).iter().map(|column| {
+            custom::cell(column, object, |time| {
+                let then = time.parse::<Timestamp>().ok()?;
+                Some(print::human_duration(now.as_second() - then.as_second()))
+            })
+        }));
+        cells
+    }
+
+    fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
+        let (_, path) = self.selectable().iter().find(|(known, _)| known == name)?;
+        Some(match path.first(object) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        })
+    }
+
+    fn knows_field(&self, name: &str) -> bool {
+        self.selectable().iter().any(|(known, _)| known == name)
+    }
+
+    fn counts_generations(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        let content = |object: &Value| -> Value {
+            let fields = object.as_object().into_iter().flatten();
+            let content = fields.filter(|(name, _)| *name != "metadata" && !(self.has_status && *name == "status"));
+            content.map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+        };
+        content(new) != content(old)
+    }
+}
+
+/// What only a definition's version is asked.
+trait Checked {
+    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error>;
+    fn scale_problems(&self, object: &Value) -> Vec<field::Error>;
+}
+
+impl Checked for custom::Version {
+    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error> {
+        let mut errors = custom::validate(new, self.root(), Options { old });
+        errors.extend(self.scale_problems(new));
+        // Rules are written against what the schema promises.
+        if errors.is_empty() {
+            errors.extend(Rules::of(self).broken(self.root(), new, old));
+        }
+        errors
+    }
+
+    fn scale_problems(&self, object: &Value) -> Vec<field::Error> {
+        let Some(scale) = &self.scale else { return Vec::new() };
+        let mut errors = Vec::new();
+        for path in [&scale.spec_replicas, &scale.status_replicas] {
+            let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
+            let place = Path::new(path.to_string().trim_start_matches('.'));
+            if replicas < 0 {
+                errors.push(field::Error::invalid(&place, replicas, "should be a non-negative integer"));
+            } else if replicas > i64::from(i32::MAX) {
+                let detail = format!("should be less than or equal to {}", i32::MAX);
+                errors.push(field::Error::invalid(&place, replicas, detail));
+            }
+        }
+        errors
+    }
+}
+
+fn set_or_remove(object: &mut Value, name: &str, value: Option<Value>) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => fields.insert(name.into(), value),
+        None => fields.remove(name),
+    };
+}

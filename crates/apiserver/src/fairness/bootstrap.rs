@@ -1,0 +1,160 @@
+//! The flows and levels that every cluster has.
+//!
+//! Source: `k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap`.
+
+use serde_json::{Value, json};
+
+use super::GROUP;
+
+/// Name, shares, percentage that may be lent, queues, hand.
+const LIMITED: [(&str, u32, u32, u32, u32); 6] = [
+    ("system", 30, 33, 64, 6),
+    ("node-high", 40, 25, 64, 6),
+    ("leader-election", 10, 0, 16, 4),
+    ("workload-high", 40, 50, 128, 6),
+    ("workload-low", 100, 90, 128, 6),
+    ("global-default", 20, 50, 128, 6),
+];
+
+const ALL: &str = "system:authenticated system:unauthenticated";
+
+/// All objects, levels first.
+pub(crate) fn objects() -> Vec<Value> {
+    let mut objects = vec![level(
+        "exempt",
+        json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}),
+    )];
+    let reject = json!({"nominalConcurrencyShares": 5, "lendablePercent": 0, "limitResponse": {"type": "Reject"}});
+    objects.push(level("catch-all", json!({"type": "Limited", "limited": reject})));
+    for (name, shares, lendable, queues, hand) in LIMITED {
+        let queuing = json!({"queues": queues, "handSize": hand, "queueLengthLimit": 50});
+        let limited = json!({
+            "nominalConcurrencyShares": shares, "lendablePercent": lendable,
+            "limitResponse": {"type": "Queue", "queuing": queuing},
+        });
+        objects.push(level(name, json!({"type": "Limited", "limited": limited})));
+    }
+    let leases = |namespace: &str| resources("get create update", "coordination.k8s.io", "leases", Some(namespace));
+    let users = |names: &str| subjects("User", names);
+    let groups = |names: &str| subjects("Group", names);
+    let nodes =
+        [resources("*", "", "nodes nodes/status", None), resources("*", "coordination.k8s.io", "leases", Some("*"))];
+    let everything = || rules(&[anywhere()], &["*"]);
+    objects.extend([
+        schema("exempt", 1, "exempt", "", &[with(groups("system:masters"), everything())]),
+        schema("probes", 2, "exempt", "", &[with(groups(ALL), rules(&[], &["/healthz", "/readyz", "/livez"]))]),
+        schema(
+            "system-leader-election",
+            100,
+            "leader-election",
+            "ByUser",
+            &[with(
+                users("system:kube-controller-manager system:kube-scheduler"),
+                rules(&[leases("kube-system")], &[]),
+            )],
+        ),
+        schema(
+            "workload-leader-election",
+            200,
+            "leader-election",
+            "ByUser",
+            &[with(accounts("kube-system"), rules(&[leases("*")], &[]))],
+        ),
+        schema("system-node-high", 400, "node-high", "ByUser", &[with(groups("system:nodes"), rules(&nodes, &[]))]),
+        schema("system-nodes", 500, "system", "ByUser", &[with(groups("system:nodes"), everything())]),
+        schema(
+            "kube-controller-manager",
+            800,
+            "workload-high",
+            "ByNamespace",
+            &[with(users("system:kube-controller-manager"), everything())],
+        ),
+        schema(
+            "kube-scheduler",
+            800,
+            "workload-high",
+            "ByNamespace",
+            &[with(users("system:kube-scheduler"), everything())],
+        ),
+        schema(
+            "kube-system-service-accounts",
+            900,
+            "workload-high",
+            "ByNamespace",
+            &[with(accounts("kube-system"), everything())],
+        ),
+        schema(
+            "service-accounts",
+            9000,
+            "workload-low",
+            "ByUser",
+            &[with(groups("system:serviceaccounts"), everything())],
+        ),
+        schema("global-default", 9900, "global-default", "ByUser", &[with(groups(ALL), everything())]),
+        schema("catch-all", 10000, "catch-all", "ByUser", &[with(groups(ALL), everything())]),
+    ]);
+    objects
+}
+
+fn metadata(name: &str) -> Value {
+    json!({"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": "true"}})
+}
+
+fn level(name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": "PriorityLevelConfiguration", "metadata": metadata(name), "spec": spec,
+    })
+}
+
+fn schema(name: &str, precedence: u32, level: &str, distinguisher: &str, rules: &[Value]) -> Value {
+    let mut spec =
+        json!({"matchingPrecedence": precedence, "priorityLevelConfiguration": {"name": level}, "rules": rules});
+    if !distinguisher.is_empty() {
+        spec["distinguisherMethod"] = json!({"type": distinguisher});
+    }
+    json!({"apiVersion": format!("{GROUP}/v1"), "kind": "FlowSchema", "metadata": metadata(name), "spec": spec})
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn subjects(kind: &str, names: &str) -> Vec<Value> {
+    let field = if kind == "User" { "user" } else { "group" };
+    words(names).into_iter().map(|name| json!({"kind": kind, field: {"name": name}})).collect()
+}
+
+fn accounts(namespace: &str) -> Vec<Value> {
+    vec![json!({"kind": "ServiceAccount", "serviceAccount": {"namespace": namespace, "name": "*"}})]
+}
+
+/// Resources in a namespace, or those that are in none.
+fn resources(verbs: &str, group: &str, resources: &str, namespace: Option<&str>) -> Value {
+    let mut rule = json!({"verbs": words(verbs), "apiGroups": [group], "resources": words(resources)});
+    match namespace {
+        Some(namespace) => rule["namespaces"] = json!([namespace]),
+        None => rule["clusterScope"] = true.into(),
+    }
+    rule
+}
+
+fn anywhere() -> Value {
+    json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]})
+}
+
+fn rules(resources: &[Value], paths: &[&str]) -> Value {
+    let mut rules = json!({});
+    if !resources.is_empty() {
+        rules["resourceRules"] = json!(resources);
+    }
+    if !paths.is_empty() {
+        let verbs = if paths == ["*"] { "*" } else { "get" };
+        rules["nonResourceRules"] = json!([{"verbs": [verbs], "nonResourceURLs": paths}]);
+    }
+    rules
+}
+
+fn with(subjects: Vec<Value>, mut rules: Value) -> Value {
+    rules["subjects"] = subjects.into();
+    rules
+}

@@ -1,0 +1,263 @@
+//! FlowSchemas and PriorityLevelConfigurations: which requests belong together, and to which level.
+//!
+//! Source: `flowcontrol.apiserver.k8s.io/v1` and `pkg/util/flowcontrol/rule.go` of Kubernetes.
+
+use std::collections::HashMap;
+
+use portolan_identity::User;
+use portolan_store::{Entry, EventKind};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::authorization::followed::View;
+use crate::request::Info;
+
+/// Keys of both kinds.
+pub(super) const PREFIX: &str = "/registry/flowcontrol.apiserver.k8s.io/";
+
+/// All flows, the first that fits first, and all levels.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    schemas: Vec<Schema>,
+    pub(super) levels: HashMap<String, LevelObject>,
+    /// Raised with each change.
+    pub(super) generation: u64,
+}
+
+/// A flow schema.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Schema {
+    pub(super) metadata: Metadata,
+    spec: SchemaSpec,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    pub(super) uid: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct SchemaSpec {
+    matching_precedence: i64,
+    priority_level_configuration: Named,
+    distinguisher_method: Option<Method>,
+    rules: Vec<Rules>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    name: String,
+    namespace: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Method {
+    r#type: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Rules {
+    subjects: Vec<Subject>,
+    resource_rules: Vec<ResourceRule>,
+    non_resource_rules: Vec<PathRule>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Subject {
+    kind: String,
+    user: Named,
+    group: Named,
+    service_account: Named,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ResourceRule {
+    verbs: Vec<String>,
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+    cluster_scope: bool,
+    namespaces: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct PathRule {
+    verbs: Vec<String>,
+    #[serde(rename = "nonResourceURLs")]
+    urls: Vec<String>,
+}
+
+/// A priority level.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LevelObject {
+    pub(super) metadata: Metadata,
+    pub(super) spec: LevelSpec,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LevelSpec {
+    pub(super) r#type: String,
+    pub(super) limited: Limited,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Limited {
+    pub(super) nominal_concurrency_shares: Option<u32>,
+    pub(super) limit_response: Response,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Response {
+    pub(super) r#type: String,
+    pub(super) queuing: Queuing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Queuing {
+    pub(super) queues: usize,
+    pub(super) hand_size: usize,
+    pub(super) queue_length_limit: usize,
+}
+
+impl Default for Queuing {
+    fn default() -> Self {
+        Self { queues: 64, hand_size: 8, queue_length_limit: 50 }
+    }
+}
+
+/// What a request asks for, as far as flows care.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) user: &'a User,
+    pub(super) verb: &'a str,
+    pub(super) path: &'a str,
+    pub(super) info: Option<&'a Info>,
+}
+
+impl View for Flows {
+    fn take(&mut self, entry: &Entry, kind: EventKind) {
+        let Some(path) = std::str::from_utf8(&entry.key).ok().and_then(|key| key.strip_prefix(PREFIX)) else { return };
+        let Some((resource, name)) = path.split_once('/') else { return };
+        let gone = kind == EventKind::Delete;
+        self.generation += 1;
+        match resource {
+            "flowschemas" => {
+                self.schemas.retain(|schema| schema.metadata.name != name);
+                if let Some(schema) = read::<Schema>(entry, gone) {
+                    self.schemas.push(schema);
+                    let order = |schema: &Schema| (schema.spec.matching_precedence, schema.metadata.name.clone());
+                    self.schemas.sort_by_key(order);
+                }
+            }
+            "prioritylevelconfigurations" => match read::<LevelObject>(entry, gone) {
+                Some(level) => drop(self.levels.insert(name.to_owned(), level)),
+                None => drop(self.levels.remove(name)),
+            },
+            _ => {}
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(entry: &Entry, gone: bool) -> Option<T> {
+    if gone {
+        return None;
+    }
+    serde_json::from_slice(&entry.value)
+        .inspect_err(
+            |error| tracing::error!(key = %String::from_utf8_lossy(&entry.key), %error, "a flow cannot be read"),
+        )
+        .ok()
+}
+
+impl Flows {
+    /// The first schema that fits, with a level that exists.
+    pub(super) fn classify(&self, asked: Asked<'_>) -> Option<(&Schema, &LevelObject)> {
+        self.schemas.iter().find_map(|schema| {
+            let level = self.levels.get(&schema.spec.priority_level_configuration.name)?;
+            schema.fits(asked).then_some((schema, level))
+        })
+    }
+}
+
+impl Schema {
+    fn fits(&self, asked: Asked<'_>) -> bool {
+        self.spec.rules.iter().any(|rules| {
+            let matters = match asked.info {
+                Some(info) => rules.resource_rules.iter().any(|rule| rule.fits(asked.verb, info)),
+                None => rules.non_resource_rules.iter().any(|rule| rule.fits(asked.verb, asked.path)),
+            };
+            matters && rules.subjects.iter().any(|subject| subject.is(asked.user))
+        })
+    }
+
+    /// What tells the flows of a schema apart.
+    pub(super) fn distinguisher<'a>(&self, asked: Asked<'a>) -> &'a str {
+        match self.spec.distinguisher_method.as_ref().map(|method| method.r#type.as_str()) {
+            Some("ByUser") => &asked.user.name,
+            Some("ByNamespace") => asked.info.map_or("", |info| &info.namespace),
+            _ => "",
+        }
+    }
+}
+
+impl Subject {
+    fn is(&self, user: &User) -> bool {
+        match self.kind.as_str() {
+            "User" => self.user.name == "*" || self.user.name == user.name,
+            "Group" => self.group.name == "*" || user.is_in(&self.group.name),
+            "ServiceAccount" => {
+                let account = user.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+                account.is_some_and(|(namespace, name)| {
+                    namespace == self.service_account.namespace
+                        && (self.service_account.name == "*" || self.service_account.name == name)
+                })
+            }
+            _ => false,
+        }
+    }
+}
+
+fn has(list: &[String], value: &str) -> bool {
+    list.iter().any(|item| item == "*" || item == value)
+}
+
+impl ResourceRule {
+    fn fits(&self, verb: &str, info: &Info) -> bool {
+        let combined;
+        let resource = if info.subresource.is_empty() {
+            &info.resource
+        } else {
+            combined = format!("{}/{}", info.resource, info.subresource);
+            &combined
+        };
+        let place = match info.namespace.as_str() {
+            "" => self.cluster_scope,
+            namespace => has(&self.namespaces, namespace),
+        };
+        place && has(&self.verbs, verb) && has(&self.api_groups, &info.group) && has(&self.resources, resource)
+    }
+}
+
+impl PathRule {
+    fn fits(&self, verb: &str, path: &str) -> bool {
+        let covers = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => pattern == path,
+        };
+        has(&self.verbs, verb) && self.urls.iter().any(covers)
+    }
+}

@@ -1,0 +1,234 @@
+//! One priority level: so many requests at a time, and queues for the rest.
+//!
+//! Each flow is dealt a small hand of the queues and waits in the shortest of them (shuffle
+//! sharding), so that a flow with many requests fills its own hand and leaves others a queue.
+//! Queues are served by how much they were served before (start-time fair queueing).
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::flows::Queuing;
+
+/// A level at work.
+#[derive(Debug)]
+pub(super) struct Level {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    limit: usize,
+    running: usize,
+    queuing: Option<Queuing>,
+    queues: Vec<Queue>,
+    /// The start tag of the request that was let in last.
+    virtual_time: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<oneshot::Sender<Seat>>,
+    /// How much service it had, counted from the level's virtual time when it was last empty.
+    start: u64,
+}
+
+/// The right to run; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Level>);
+
+/// Whether a request may run.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// At once.
+    Now(Seat),
+    /// When its turn comes.
+    Later(oneshot::Receiver<Seat>),
+    /// Not: too many wait already.
+    Full,
+}
+
+/// Figures of a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) limit: usize,
+    pub(super) running: usize,
+    pub(super) waiting: usize,
+}
+
+impl Level {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default() })
+    }
+
+    /// Sets how many may run at a time and how the rest waits; nothing: it does not.
+    pub(super) fn configure(self: &Arc<Self>, limit: usize, queuing: Option<Queuing>) {
+        let mut state = self.state.lock();
+        state.limit = limit.max(1);
+        state.queuing = queuing;
+        let count = queuing.map_or(0, |queuing| queuing.queues.max(1));
+        // Those who wait in a queue that is no more keep their place until it is empty.
+        while state.queues.len() > count && state.queues.last().is_some_and(|queue| queue.waiting.is_empty()) {
+            state.queues.pop();
+        }
+        let count = count.max(state.queues.len());
+        state.queues.resize_with(count, Queue::default);
+        drop(state);
+        self.dispatch();
+    }
+
+    /// Lets a request of a flow in, or makes it wait.
+    pub(super) fn admit(self: &Arc<Self>, flow: &(&str, &str)) -> Admission {
+        let mut state = self.state.lock();
+        if state.running < state.limit && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
+            state.running += 1;
+            return Admission::Now(Seat(self.clone()));
+        }
+        let Some(queuing) = state.queuing else { return Admission::Full };
+        let hand = deal(flow, state.queues.len(), queuing.hand_size);
+        let Some(index) = hand.into_iter().min_by_key(|index| state.queues[*index].waiting.len()) else {
+            return Admission::Full;
+        };
+        let now = state.virtual_time;
+        let queue = &mut state.queues[index];
+        if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
+            // Those who went away no longer count.
+            queue.waiting.retain(|waiting| !waiting.is_closed());
+            if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
+                return Admission::Full;
+            }
+        }
+        if queue.waiting.is_empty() {
+            queue.start = queue.start.max(now);
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.waiting.push_back(sender);
+        Admission::Later(receiver)
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let state = self.state.lock();
+        let waiting = state.queues.iter().map(|queue| queue.waiting.len()).sum();
+        Figures { limit: state.limit, running: state.running, waiting }
+    }
+
+    /// Lets in who is next, as long as there is room.
+    fn dispatch(self: &Arc<Self>) {
+        loop {
+            let next = self.state.lock().next();
+            let Some(next) = next else { return };
+            // One who has gone gives the seat back at once.
+            drop(next.send(Seat(self.clone())));
+        }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<oneshot::Sender<Seat>> {
+        if self.running >= self.limit {
+            return None;
+        }
+        let waiting = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
+        let (index, _) = waiting.min_by_key(|(_, queue)| queue.start)?;
+        let queue = &mut self.queues[index];
+        let next = queue.waiting.pop_front()?;
+        self.virtual_time = self.virtual_time.max(queue.start);
+        queue.start += 1;
+        self.running += 1;
+        Some(next)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.state.lock().running -= 1;
+        self.0.dispatch();
+    }
+}
+
+/// The queues that a flow may wait in: always the same for one flow.
+fn deal(flow: &(&str, &str), queues: usize, hand_size: usize) -> Vec<usize> {
+    let mut hasher = DefaultHasher::new();
+    flow.hash(&mut hasher);
+    let mut number = hasher.finish();
+    let mut deck: Vec<usize> = (0..queues).collect();
+    let mut hand = Vec::new();
+    while hand.len() < hand_size.max(1) && !deck.is_empty() {
+        let size = deck.len() as u64;
+        hand.push(deck.swap_remove((number % size) as usize));
+        // A number is used up after some cards; stir it.
+        number = (number / size).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ hasher.finish();
+    }
+    hand
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(limit: usize, queue_length_limit: usize) -> Arc<Level> {
+        let level = Level::new();
+        level.configure(limit, Some(Queuing { queues: 16, hand_size: 4, queue_length_limit }));
+        level
+    }
+
+    fn later(level: &Arc<Level>, flow: &str) -> oneshot::Receiver<Seat> {
+        match level.admit(&("schema", flow)) {
+            Admission::Later(receiver) => receiver,
+            other => panic!("{flow} should wait: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_flow_with_many_requests_does_not_keep_another_waiting() {
+        let level = level(1, 50);
+        let Admission::Now(seat) = level.admit(&("schema", "greedy")) else { panic!("there is room") };
+        let mut greedy: Vec<_> = (0..100).map(|_| later(&level, "greedy")).collect();
+        let mut polite = later(&level, "polite");
+        let mut seat = Some(seat);
+        let mut before = 0;
+        loop {
+            drop(seat.take());
+            if let Ok(mine) = polite.try_recv() {
+                drop(mine);
+                break;
+            }
+            seat = greedy.iter_mut().find_map(|waiting| waiting.try_recv().ok());
+            assert!(seat.is_some(), "somebody is let in");
+            before += 1;
+        }
+        // The greedy flow has a hand of four queues; each is served once at most before.
+        assert!(before <= 4, "{before} requests of the greedy flow came before the polite one");
+    }
+
+    #[test]
+    fn seats_come_back_and_full_queues_refuse() {
+        let level = level(2, 1);
+        let first = level.admit(&("schema", "a"));
+        let second = level.admit(&("schema", "a"));
+        assert!(matches!((&first, &second), (Admission::Now(_), Admission::Now(_))));
+        let waiting: Vec<_> = (0..4).map(|_| later(&level, "a")).collect();
+        assert!(matches!(level.admit(&("schema", "a")), Admission::Full));
+        assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4 });
+        // Those who no longer wait give way.
+        drop(waiting);
+        drop(first);
+        drop(second);
+        assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0 });
+        assert!(matches!(level.admit(&("schema", "a")), Admission::Now(_)));
+    }
+
+    #[test]
+    fn a_hand_has_different_queues_and_is_always_the_same() {
+        for flow in ["a", "b", "c"] {
+            let mut hand = deal(&("s", flow), 64, 6);
+            assert_eq!(hand, deal(&("s", flow), 64, 6));
+            hand.sort_unstable();
+            hand.dedup();
+            assert_eq!(hand.len(), 6);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Requests to services that the operator named: webhooks and token issuers.
+//!
+//! Each is sent over a connection of its own, which lives as long as the call; answers are cached by
+//! who asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use portolan_identity::{KeyPairPem, client_tls};
+use rustls_pki_types::ServerName;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How long a call may take, its connection included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest answer that is read.
+const ANSWER_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Where the system keeps the certificates of public authorities.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// A service that the operator named, usually in a kubeconfig file.
+#[derive(Clone, Default)]
+pub struct Endpoint {
+    /// Its URL, `https://...` or `http://...`.
+    pub url: String,
+    /// Authorities that its certificate may come from, PEM; those of the system if there are none.
+    pub authority_pem: Option<String>,
+    /// The client certificate to show.
+    pub certificate: Option<KeyPairPem>,
+    /// The bearer token to show.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Endpoint").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Why a service cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+#[error("use {url}: {reason}")]
+pub struct Unusable {
+    url: String,
+    reason: String,
+}
+
+/// Sends requests to one service.
+#[derive(Clone)]
+pub(crate) struct Client {
+    endpoint: Endpoint,
+    tls: TlsConnector,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.endpoint.fmt(formatter)
+    }
+}
+
+impl Client {
+    pub(crate) fn new(endpoint: Endpoint) -> Result<Self, Unusable> {
+        let unusable = |reason: String| Unusable { url: endpoint.url.clone(), reason };
+        let uri: Uri = endpoint.url.parse().map_err(|error: http::uri::InvalidUri| unusable(error.to_string()))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(unusable("it is not a URL that begins with https:// or http://".into()));
+        }
+        let system = || SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        let authorities = match &endpoint.authority_pem {
+            Some(pem) => pem.clone(),
+            None if uri.scheme_str() == Some("http") => String::new(),
+            None => system().ok_or_else(|| {
+                unusable("no authority was given for its certificate, and the system has none".into())
+            })?,
+        };
+        let tls = if authorities.is_empty() {
+            // Nothing is trusted; plain connections need no trust.
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let builder = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(|error| unusable(error.to_string()))?;
+            Arc::new(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+        } else {
+            client_tls(&authorities, endpoint.certificate.as_ref()).map_err(|error| unusable(error.to_string()))?
+        };
+        Ok(Self { tls: TlsConnector::from(tls), endpoint })
+    }
+
+    /// The URL it was made with.
+    pub(crate) fn url(&self) -> &str {
+        &self.endpoint.url
+    }
+
+    /// Asks for a document.
+    pub(crate) async fn get(&self, url: &str) -> Result<(StatusCode, Bytes), String> {
+        let request = Request::builder().method(Method::GET).body(Full::default());
+        self.send(url, request.map_err(|error| error.to_string())?).await
+    }
+
+    /// Posts an object to the service's own URL and reads the one that comes back.
+    pub(crate) async fn post(&self, object: &Value) -> Result<Value, String> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Full::from(object.to_string()))
+            .map_err(|error| error.to_string())?;
+        let (code, body) = self.send(&self.endpoint.url, request).await?;
+        if !code.is_success() {
+            return Err(format!("{} answered {code}", self.endpoint.url));
+        }
+        serde_json::from_slice(&body).map_err(|error| format!("{} sent no JSON: {error}", self.endpoint.url))
+    }
+
+    async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+        match tokio::time::timeout(TIMEOUT, self.exchange(url, request)).await {
+            Ok(outcome) => outcome.map_err(|error| format!("{url}: {error}")),
+            Err(_) => Err(format!("{url}: no answer within {} seconds", TIMEOUT.as_secs())),
+        }
+    }
+
+    async fn exchange(&self, url: &str, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let host = uri.host().ok_or("it names no host")?.trim_matches(['[', ']']).to_owned();
+        let secure = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        *request.uri_mut() = uri
+            .path_and_query()
+            .map_or("/", |path| if path.as_str().is_empty() { "/" } else { path.as_str() })
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let text = |value: &str| http::HeaderValue::from_str(value).map_err(|error| error.to_string());
+        let authority = uri.authority().map_or(host.clone(), ToString::to_string);
+        request.headers_mut().insert(header::HOST, text(&authority)?);
+        request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
+        if let Some(token) = &self.endpoint.token {
+            request.headers_mut().insert(header::AUTHORIZATION, text(&format!("Bearer {token}"))?);
+        }
+        let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
+        if !secure {
+            return talk(TokioIo::new(stream), request).await;
+        }
+        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        let stream = self.tls.connect(name, stream).await.map_err(|error| error.to_string())?;
+        talk(TokioIo::new(stream), request).await
+    }
+}
+
+async fn talk<I>(io: I, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(|error| error.to_string())?;
+    let answer = async move {
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let code = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        Ok((code, body.map_err(|error| error.to_string())?.to_bytes()))
+    };
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        biased;
+        outcome = &mut answer => outcome,
+        // The connection may end before the last of the answer was taken out of it.
+        ended = &mut connection => match ended {
+            Ok(()) => answer.await,
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}

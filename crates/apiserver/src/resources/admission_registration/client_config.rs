@@ -1,0 +1,76 @@
+//! Checks of where a webhook is.
+
+use http::Uri;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::text;
+
+const FORM: &str = "; desired format: https://host[/path]";
+
+impl Errors {
+    /// A `clientConfig`: a URL or a Service.
+    pub(crate) fn client_config(&mut self, at: &At<'_>, config: &Value) {
+        match (config["url"].as_str(), config["service"].is_object()) {
+            (Some(url), false) => self.webhook_url(&at.child("url"), url),
+            (None, true) => self.webhook_service(&at.child("service"), &config["service"]),
+            _ => self.required(at, "exactly one of url or service is required"),
+        }
+    }
+
+    fn webhook_url(&mut self, at: &At<'_>, url: &str) {
+        let uri: Uri = match url.parse() {
+            Ok(uri) => uri,
+            Err(error) => return self.required(at, format!("url must be a valid URL: {error}{FORM}")),
+        };
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if scheme != "https" {
+            self.invalid(at, scheme, format!("'https' is the only allowed URL scheme{FORM}"));
+        }
+        if uri.host().unwrap_or_default().is_empty() {
+            self.invalid(at, uri.host().unwrap_or_default(), format!("host must be specified{FORM}"));
+        }
+        if let Some((user, _)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
+            self.invalid(at, user, "user information is not permitted in the URL");
+        }
+        if let Some((_, fragment)) = url.split_once('#') {
+            self.invalid(at, fragment, "fragments are not permitted in the URL");
+        }
+        if let Some(query) = uri.query().filter(|query| !query.is_empty()) {
+            self.invalid(at, query, "query parameters are not permitted in the URL");
+        }
+    }
+
+    fn webhook_service(&mut self, at: &At<'_>, service: &Value) {
+        if text(&service["name"]).is_empty() {
+            self.required(&at.child("name"), "service name is required");
+        }
+        if text(&service["namespace"]).is_empty() {
+            self.required(&at.child("namespace"), "service namespace is required");
+        }
+        if let Some(port) = service["port"].as_i64().filter(|port| !(1..=65535).contains(port)) {
+            self.invalid(&at.child("port"), port, "port is not valid: must be between 1 and 65535, inclusive");
+        }
+        let Some(path) = service["path"].as_str().filter(|path| !path.is_empty()) else { return };
+        let at = at.child("path");
+        if path == "/" || path == "//" {
+            if path == "//" {
+                self.invalid(&at, path, "segment[0] may not be empty");
+            }
+            return;
+        }
+        let Some(segments) = path.strip_prefix('/') else {
+            return self.invalid(&at, path, "must start with a '/'");
+        };
+        let segments = segments.strip_suffix('/').unwrap_or(segments);
+        for (index, segment) in segments.split('/').enumerate() {
+            if segment.is_empty() {
+                self.invalid(&at, path, format!("segment[{index}] may not be empty"));
+                continue;
+            }
+            for problem in portolan_api::validation::is_dns1123_subdomain(segment) {
+                self.invalid(&at, path, format!("segment[{index}]: {problem}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Definitions of kinds that users bring.
+
+use portolan_api::custom;
+use portolan_api::field::{self, Path};
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use super::validation;
+use crate::resources::print;
+use crate::strategy::{Column, Context, NAME, Strategy, keep_other_half};
+
+/// The strategy of definitions.
+pub(crate) struct CustomResourceDefinition;
+
+const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
+
+impl Strategy for CustomResourceDefinition {
+    fn default(&self, object: &mut Value) {
+        let spec = &mut object["spec"];
+        if !spec.is_object() {
+            return;
+        }
+        let kind = spec["names"]["kind"].as_str().unwrap_or_default().to_owned();
+        if spec["names"].is_object() && !kind.is_empty() {
+            for (name, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+                if spec["names"][name].as_str().is_none_or(str::is_empty) {
+                    spec["names"][name] = value.into();
+                }
+            }
+        }
+        if spec["conversion"].is_null() {
+            spec["conversion"] = json!({"strategy": "None"});
+        }
+        let service = &mut spec["conversion"]["webhook"]["clientConfig"]["service"];
+        if service.is_object() && service["port"].is_null() {
+            service["port"] = 443.into();
+        }
+        drop_missing(&mut spec["conversion"]);
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+        mark_stored(object);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        if context.subresource.is_empty() {
+            mark_stored(new);
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = validation::definition(object);
+        errors.extend(validation::stored_versions(object));
+        errors
+    }
+
+    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = if context.subresource.is_empty() { validation::definition(new) } else { Vec::new() };
+        errors.extend(validation::stored_versions(new));
+        if context.subresource.is_empty() {
+            errors.extend(self.validate_update(new, old, context));
+        }
+        errors
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let path = Path::new("spec");
+        let mut fields = vec![("group", &["group"][..]), ("names.plural", &["names", "plural"])];
+        if custom::is_established(old) {
+            fields.extend([("scope", &["scope"][..]), ("names.kind", &["names", "kind"])]);
+        }
+        let at =
+            |object: &Value, names: &[&str]| names.iter().fold(object["spec"].clone(), |it, name| it[*name].clone());
+        let changed = fields.into_iter().filter(|(_, names)| at(new, names) != at(old, names));
+        changed
+            .map(|(name, names)| field::Error::invalid(&path.child(name), at(new, names), "field is immutable"))
+            .collect()
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        validation::warnings(object)
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        let created = object["metadata"]["creationTimestamp"].as_str().unwrap_or(print::UNKNOWN);
+        vec![print::name(object), created.into()]
+    }
+}
+
+/// Remembers that objects may be stored in the version that is the storage version now.
+fn mark_stored(object: &mut Value) {
+    let versions = object["spec"]["versions"].as_array();
+    let storage = versions.and_then(|versions| versions.iter().find(|version| version["storage"] == true));
+    let Some(name) = storage.map(|version| version["name"].clone()) else { return };
+    if !object["status"].is_object() {
+        object["status"] = json!({});
+    }
+    match object["status"]["storedVersions"].as_array_mut() {
+        Some(stored) if stored.contains(&name) => {}
+        Some(stored) => stored.push(name),
+        None => object["status"]["storedVersions"] = json!([name]),
+    }
+}
+
+/// Looking at a field of a missing object makes it null: such fields go again.
+fn drop_missing(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.values_mut().for_each(drop_missing);
+        fields.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|inner| !inner.is_empty()));
+    }
+}

@@ -1,0 +1,5 @@
+//! `apiextensions.k8s.io`.
+
+pub(super) mod custom_resource_definition;
+mod validation;
+mod versions;

@@ -1,0 +1,3 @@
+//! Strategies of `apiregistration.k8s.io`.
+
+pub(crate) mod api_service;

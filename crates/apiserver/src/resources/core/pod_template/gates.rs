@@ -1,0 +1,126 @@
+//! Validation of what holds a pod back and of what it runs beside its containers: gates, kernel
+//! parameters, overhead, claims of devices, ephemeral containers.
+
+use portolan_api::validation;
+use serde_json::Value;
+
+use super::container::validate_container;
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{entries, is_set, items, text};
+
+/// Fields that an ephemeral container may not have.
+const NOT_EPHEMERAL: [&str; 7] =
+    ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "resources", "startupProbe"];
+const SYSCTL_LENGTH: usize = 253;
+const SYSCTL: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+
+pub(super) fn validate_gates(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("readinessGates");
+    for (index, gate) in items(&spec["readinessGates"]).iter().enumerate() {
+        let at = list.index(index);
+        errors.obeys(&at.child("conditionType"), text(&gate["conditionType"]), validation::is_qualified_name);
+    }
+    let list = at.child("schedulingGates");
+    let gates = items(&spec["schedulingGates"]);
+    for (index, gate) in gates.iter().enumerate() {
+        let (at, name) = (list.index(index), text(&gate["name"]));
+        errors.obeys(&at, name, validation::is_qualified_name);
+        if gates[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            errors.duplicate(&at, name);
+        }
+    }
+    validate_overhead(spec, at, errors);
+    validate_claims(spec, at, errors);
+    validate_sysctls(spec, at, errors);
+    validate_ephemeral(spec, at, errors);
+}
+
+fn validate_overhead(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("overhead");
+    for (name, amount) in entries(&spec["overhead"]) {
+        errors.obeys(&at.key(name), name, validation::is_qualified_name);
+        errors.quantity(&at.key(name), amount);
+    }
+}
+
+fn validate_claims(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let list = at.child("resourceClaims");
+    let claims = items(&spec["resourceClaims"]);
+    for (index, claim) in claims.iter().enumerate() {
+        let at = list.index(index);
+        let name = text(&claim["name"]);
+        errors.required_name(&at.child("name"), &claim["name"], validation::is_dns1123_label);
+        if !name.is_empty() && claims[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            errors.duplicate(&at.child("name"), name);
+        }
+        let (claim_name, template) = (&claim["resourceClaimName"], &claim["resourceClaimTemplateName"]);
+        match (claim_name.is_null(), template.is_null()) {
+            (true, true) => {
+                let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                errors.invalid(&at, claim.clone(), detail);
+            }
+            (false, false) => {
+                let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                errors.invalid(&at, claim.clone(), detail);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn validate_sysctls(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let security = at.child("securityContext");
+    let list = security.child("sysctls");
+    let sysctls = items(&spec["securityContext"]["sysctls"]);
+    for (index, sysctl) in sysctls.iter().enumerate() {
+        let (at, name) = (list.index(index), text(&sysctl["name"]));
+        if name.is_empty() {
+            errors.required(&at.child("name"), "");
+        } else if !is_sysctl(name) {
+            errors.invalid(&at.child("name"), name, SYSCTL);
+        } else if sysctls[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            errors.duplicate(&at.child("name"), name);
+        }
+    }
+}
+
+fn is_sysctl(name: &str) -> bool {
+    let is_edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_inner = |byte: u8| is_edge(&byte) || matches!(byte, b'-' | b'_');
+    name.len() <= SYSCTL_LENGTH
+        && name.split(['.', '/']).all(|part| {
+            let bytes = part.as_bytes();
+            bytes.first().is_some_and(is_edge) && bytes.last().is_some_and(is_edge) && part.bytes().all(is_inner)
+        })
+}
+
+fn validate_ephemeral(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let names = |list: &str| -> Vec<String> {
+        items(&spec[list]).iter().map(|container| text(&container["name"]).to_owned()).collect()
+    };
+    let mut taken = [names("containers"), names("initContainers")].concat();
+    let targets = taken.clone();
+    let list = at.child("ephemeralContainers");
+    for (index, container) in items(&spec["ephemeralContainers"]).iter().enumerate() {
+        let at = list.index(index);
+        validate_container(container, spec, &at, errors);
+        let name = text(&container["name"]);
+        if !name.is_empty() && taken.iter().any(|other| other == name) {
+            errors.duplicate(&at.child("name"), name);
+        }
+        taken.push(name.to_owned());
+        let target = text(&container["targetContainerName"]);
+        if !target.is_empty() && !targets.iter().any(|other| other == target) {
+            errors.not_found(&at.child("targetContainerName"), target);
+        }
+        for field in NOT_EPHEMERAL.iter().filter(|field| is_set(&container[**field])) {
+            errors.forbidden(&at.child(field), "cannot be set for an Ephemeral Container");
+        }
+        let mounts = at.child("volumeMounts");
+        for (index, mount) in items(&container["volumeMounts"]).iter().enumerate() {
+            for field in ["subPath", "subPathExpr"].iter().filter(|field| is_set(&mount[**field])) {
+                errors.forbidden(&mounts.index(index).child(field), "cannot be set for an Ephemeral Container");
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Pod templates: the kind, not the field of workloads.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use super::pod_template::{default_template, validate_template};
+use crate::resources::at::{At, Errors};
+use crate::resources::print;
+use crate::strategy::{Column, Context, NAME, Strategy};
+
+/// The strategy of pod templates.
+pub(crate) struct PodTemplate;
+
+const COLUMNS: &[Column] =
+    &[NAME, Column::string("Containers"), Column::string("Images"), Column::string("Pod Labels")];
+
+impl Strategy for PodTemplate {
+    fn default(&self, object: &mut Value) {
+        if let Some(fields) = object.as_object_mut() {
+            default_template(fields);
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        validate_template(&object["template"], &At::root("template"), &mut errors);
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        let (names, images) = print::containers(&object["template"]["spec"]);
+        let labels = print::labels(&object["template"]["metadata"]["labels"]);
+        vec![print::name(object), names.into(), images.into(), labels.into()]
+    }
+}

@@ -1,0 +1,161 @@
+//! Flow schemas: which requests share a priority level.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{is_set, items, set_zero, spec, text};
+use crate::resources::print::{self, integer};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of flow schemas.
+pub(crate) struct FlowSchema;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("PriorityLevel"),
+    Column::integer("MatchingPrecedence"),
+    Column::string("DistinguisherMethod"),
+    AGE,
+    Column::string("MissingPL"),
+];
+/// What is asked first has the lowest number; 1 is kept for one of the system's own.
+const LAST: i64 = 10_000;
+const DISTINGUISHERS: [&str; 2] = ["ByNamespace", "ByUser"];
+const SUBJECTS: [&str; 3] = ["Group", "ServiceAccount", "User"];
+const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+
+impl Strategy for FlowSchema {
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = spec(object) {
+            set_zero(spec, "matchingPrecedence", 1000);
+        }
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let (at, spec) = (At::root("spec"), &object["spec"]);
+        let precedence = integer(&spec["matchingPrecedence"]);
+        if precedence <= 0 {
+            errors.invalid(&at.child("matchingPrecedence"), precedence, "must be a positive value");
+        }
+        if precedence > LAST {
+            let detail = format!("must not be greater than {LAST}");
+            errors.invalid(&at.child("matchingPrecedence"), precedence, detail);
+        }
+        if precedence == 1 && text(&object["metadata"]["name"]) != "exempt" {
+            errors.invalid(
+                &at.child("matchingPrecedence"),
+                1,
+                "only the schema named 'exempt' may have matchingPrecedence 1",
+            );
+        }
+        let method = &spec["distinguisherMethod"];
+        if !method.is_null() && !DISTINGUISHERS.contains(&text(&method["type"])) {
+            let at = at.child("distinguisherMethod");
+            errors.not_supported(&at.child("type"), method["type"].clone(), &DISTINGUISHERS);
+        }
+        let level = at.child("priorityLevelConfiguration");
+        let name = &spec["priorityLevelConfiguration"]["name"];
+        if is_set(name) {
+            errors.obeys(&level.child("name"), text(name), validation::is_dns1123_subdomain);
+        } else {
+            errors.required(&level.child("name"), "must reference a priority level");
+        }
+        let list = at.child("rules");
+        for (index, rule) in items(&spec["rules"]).iter().enumerate() {
+            validate_rule(rule, &list.index(index), &mut errors);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let spec = &object["spec"];
+        let dangling = items(&object["status"]["conditions"]).iter().find(|it| text(&it["type"]) == "Dangling");
+        vec![
+            print::name(object),
+            text(&spec["priorityLevelConfiguration"]["name"]).into(),
+            integer(&spec["matchingPrecedence"]).into(),
+            spec["distinguisherMethod"]["type"].as_str().unwrap_or(print::NONE).into(),
+            print::age(object, now),
+            dangling.map_or("?", |condition| text(&condition["status"])).into(),
+        ]
+    }
+}
+
+fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
+    if items(&rule["subjects"]).is_empty() {
+        errors.required(&at.child("subjects"), "subjects must contain at least one value");
+    }
+    let list = at.child("subjects");
+    for (index, subject) in items(&rule["subjects"]).iter().enumerate() {
+        let at = list.index(index);
+        let kind = text(&subject["kind"]);
+        let field = match kind {
+            "Group" => "group",
+            "ServiceAccount" => "serviceAccount",
+            "User" => "user",
+            _ => {
+                errors.not_supported(&at.child("kind"), kind, &SUBJECTS);
+                continue;
+            }
+        };
+        let (at, part) = (at.child(field), &subject[field]);
+        if part.is_null() {
+            let detail = format!("{field} is required when subject kind is '{kind}'");
+            errors.required(&at, detail);
+            continue;
+        }
+        errors.present(&at.child("name"), &part["name"]);
+        if kind == "ServiceAccount" {
+            errors.present(&at.child("namespace"), &part["namespace"]);
+        }
+    }
+    if items(&rule["resourceRules"]).is_empty() && items(&rule["nonResourceRules"]).is_empty() {
+        let detail = "at least one of resourceRules and nonResourceRules has to be non-empty";
+        errors.required(at, detail);
+    }
+    let list = at.child("resourceRules");
+    for (index, rule) in items(&rule["resourceRules"]).iter().enumerate() {
+        let at = list.index(index);
+        validate_list(rule, "verbs", &at, errors);
+        for field in ["apiGroups", "resources"] {
+            validate_list(rule, field, &at, errors);
+        }
+        if !is_set(&rule["namespaces"]) && rule["clusterScope"] != true {
+            let detail = "resource rules that are not cluster scoped must supply at least one namespace";
+            errors.required(&at.child("namespaces"), detail);
+        }
+    }
+    let list = at.child("nonResourceRules");
+    for (index, rule) in items(&rule["nonResourceRules"]).iter().enumerate() {
+        let at = list.index(index);
+        validate_list(rule, "verbs", &at, errors);
+        validate_list(rule, "nonResourceURLs", &at, errors);
+    }
+}
+
+/// A list that names something; `*` only alone.
+fn validate_list(rule: &Value, field: &str, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child(field);
+    let list = items(&rule[field]);
+    if list.is_empty() {
+        errors.required(&at, format!("{field} must contain at least one value"));
+    }
+    let has_all = list.iter().any(|item| item == "*");
+    if has_all && list.len() > 1 {
+        let detail = format!("if '*' is present, must not specify other {field}");
+        errors.invalid(&at, rule[field].clone(), detail);
+    } else if field == "verbs" && !has_all && rule["nonResourceURLs"].is_null() {
+        for (index, verb) in list.iter().enumerate() {
+            if !VERBS.contains(&text(verb)) {
+                errors.not_supported(&at.index(index), verb.clone(), &VERBS);
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Strategies of `flowcontrol.apiserver.k8s.io`.
+
+pub(crate) mod flow_schema;
+pub(crate) mod priority_level;

@@ -1,0 +1,3 @@
+//! Strategies of `node.k8s.io`.
+
+pub(crate) mod runtime_class;

@@ -1,0 +1,120 @@
+//! CSI drivers.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::{Value, json};
+
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{is_set, items, set, set_zero, spec, text};
+use crate::resources::print;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of CSI drivers.
+pub(crate) struct CsiDriver;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::boolean("AttachRequired"),
+    Column::boolean("PodInfoOnMount"),
+    Column::boolean("StorageCapacity"),
+    Column::string("TokenRequests"),
+    Column::boolean("RequiresRepublish"),
+    Column::string("Modes"),
+    AGE,
+];
+const GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
+const LIFE_CYCLES: [&str; 2] = ["Ephemeral", "Persistent"];
+/// Longest name of a driver.
+const NAME_LENGTH: usize = 63;
+/// Bounds of the lifetime of a token.
+const TOKEN_SECONDS: (i64, i64) = (10 * 60, 1 << 32);
+/// Shortest time between looks at what a node can take, in seconds.
+const SHORTEST_PERIOD: i64 = 10;
+
+/// What is wrong with the name of a driver.
+pub(super) fn validate_name(name: &str, at: &At<'_>, errors: &mut Errors) {
+    if name.is_empty() {
+        errors.required(at, "");
+    }
+    if name.len() > NAME_LENGTH {
+        errors.too_long(at, NAME_LENGTH);
+    }
+    errors.obeys(at, &name.to_lowercase(), validation::is_dns1123_subdomain);
+}
+
+impl Strategy for CsiDriver {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = spec(object) else { return };
+        set(spec, "attachRequired", true);
+        set(spec, "podInfoOnMount", false);
+        set(spec, "storageCapacity", false);
+        set(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+        set_zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
+        set(spec, "requiresRepublish", false);
+        set(spec, "seLinuxMount", false);
+    }
+
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let metadata = At::root("metadata");
+        validate_name(text(&object["metadata"]["name"]), &metadata.child("name"), &mut errors);
+        let (at, spec) = (At::root("spec"), &object["spec"]);
+        errors.one_of(&at.child("fsGroupPolicy"), &spec["fsGroupPolicy"], &GROUP_POLICIES);
+        for mode in items(&spec["volumeLifecycleModes"]) {
+            errors.required_one_of(&at.child("volumeLifecycleModes"), mode, &LIFE_CYCLES);
+        }
+        let list = at.child("tokenRequests");
+        let requests = items(&spec["tokenRequests"]);
+        for (index, request) in requests.iter().enumerate() {
+            let at = list.index(index);
+            let audience = text(&request["audience"]);
+            if requests[..index].iter().any(|earlier| text(&earlier["audience"]) == audience) {
+                errors.duplicate(&at.child("audience"), audience);
+            }
+            let Some(seconds) = request["expirationSeconds"].as_i64() else { continue };
+            if seconds < TOKEN_SECONDS.0 {
+                let detail = "may not specify a duration less than 10 minutes";
+                errors.invalid(&at.child("expirationSeconds"), seconds, detail);
+            } else if seconds > TOKEN_SECONDS.1 {
+                let detail = "may not specify a duration larger than 2^32 seconds";
+                errors.invalid(&at.child("expirationSeconds"), seconds, detail);
+            }
+        }
+        let period = &spec["nodeAllocatableUpdatePeriodSeconds"];
+        if let Some(seconds) = period.as_i64().filter(|seconds| *seconds < SHORTEST_PERIOD) {
+            let detail = format!("must be greater than or equal to {SHORTEST_PERIOD} seconds");
+            errors.invalid(&at.child("nodeAllocatableUpdatePeriodSeconds"), seconds, detail);
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let at = At::root("spec");
+        for field in ["attachRequired", "volumeLifecycleModes"] {
+            errors.immutable(&at.child(field), &new["spec"][field], &old["spec"][field]);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let spec = &object["spec"];
+        let joined = |values: Vec<&str>, none: &str| if values.is_empty() { none.to_owned() } else { values.join(",") };
+        let audiences = items(&spec["tokenRequests"]).iter().map(|request| text(&request["audience"])).collect();
+        let modes = items(&spec["volumeLifecycleModes"]).iter().map(text).collect();
+        vec![
+            print::name(object),
+            (spec["attachRequired"] != false).into(),
+            (spec["podInfoOnMount"] == true).into(),
+            (spec["storageCapacity"] == true).into(),
+            if is_set(&spec["tokenRequests"]) { joined(audiences, "") } else { "<unset>".to_owned() }.into(),
+            (spec["requiresRepublish"] == true).into(),
+            joined(modes, print::NONE).into(),
+            print::age(object, now),
+        ]
+    }
+}

@@ -1,0 +1,72 @@
+//! What CSI drivers say of a node.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use super::csi_driver;
+use crate::resources::at::{At, Errors};
+use crate::resources::checks::IMMUTABLE;
+use crate::resources::json::{items, text};
+use crate::resources::print;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of CSI nodes.
+pub(crate) struct CsiNode;
+
+const COLUMNS: &[Column] = &[NAME, Column::integer("Drivers"), AGE];
+/// Longest id of a node.
+const ID_LENGTH: usize = 256;
+
+impl Strategy for CsiNode {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let spec = At::root("spec");
+        let list = spec.child("drivers");
+        let drivers = items(&object["spec"]["drivers"]);
+        for (index, driver) in drivers.iter().enumerate() {
+            let at = list.index(index);
+            let name = text(&driver["name"]);
+            csi_driver::validate_name(name, &at.child("name"), &mut errors);
+            let id = text(&driver["nodeID"]);
+            if id.is_empty() {
+                errors.required(&at.child("nodeID"), id);
+            } else if id.len() > ID_LENGTH {
+                errors.invalid(&at.child("nodeID"), id, format!("must be {ID_LENGTH} characters or less"));
+            }
+            let allocatable = at.child("allocatable");
+            errors.not_negative(&allocatable.child("count"), &driver["allocatable"]["count"]);
+            let keys = items(&driver["topologyKeys"]);
+            for (index, key) in keys.iter().enumerate() {
+                if keys[..index].contains(key) {
+                    errors.duplicate(&at.child("topologyKeys"), key.clone());
+                }
+                errors.obeys(&at, text(key), validation::is_qualified_name);
+            }
+            if drivers[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+                errors.duplicate(&at.child("name"), name);
+            }
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        for before in items(&old["spec"]["drivers"]) {
+            let after = items(&new["spec"]["drivers"]).iter().find(|it| it["name"] == before["name"]);
+            let fixed = ["nodeID", "topologyKeys"];
+            if let Some(after) = after.filter(|after| fixed.iter().any(|field| after[*field] != before[*field])) {
+                errors.invalid(&At::root("CSINodeDriver"), after.clone(), IMMUTABLE);
+            }
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        vec![print::name(object), items(&object["spec"]["drivers"]).len().into(), print::age(object, now)]
+    }
+}

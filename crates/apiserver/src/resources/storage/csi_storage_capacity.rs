@@ -1,0 +1,47 @@
+//! How much storage of a class there is at a place.
+
+use portolan_api::{field, validation};
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use crate::resources::at::{At, Errors};
+use crate::resources::core::persistent_volume_claim::quantity;
+use crate::resources::json::text;
+use crate::resources::print;
+use crate::strategy::{Column, Context, NAME, Strategy};
+
+/// The strategy of CSI storage capacities.
+pub(crate) struct CsiStorageCapacity;
+
+const COLUMNS: &[Column] = &[NAME, Column::string("StorageClassName"), Column::string("Capacity")];
+
+impl Strategy for CsiStorageCapacity {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        errors.label_selector(&At::root("nodeTopology"), &object["nodeTopology"]);
+        let class = text(&object["storageClassName"]);
+        errors.obeys(&At::root("storageClassName"), class, validation::is_dns1123_subdomain);
+        for field in ["capacity", "maximumVolumeSize"] {
+            if !object[field].is_null() {
+                errors.quantity(&At::root(field), &object[field]);
+            }
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        for field in ["nodeTopology", "storageClassName"] {
+            errors.immutable(&At::root(field), &new[field], &old[field]);
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        vec![print::name(object), text(&object["storageClassName"]).into(), quantity(&object["capacity"]).into()]
+    }
+}

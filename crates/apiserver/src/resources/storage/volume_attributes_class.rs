@@ -1,0 +1,72 @@
+//! Classes of volume attributes.
+
+use portolan_api::field;
+use portolan_base::Timestamp;
+use serde_json::Value;
+
+use super::csi_driver;
+use crate::resources::at::{At, Errors};
+use crate::resources::json::{entries, is_set, same, text};
+use crate::resources::print;
+use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+
+/// The strategy of volume attributes classes.
+pub(crate) struct VolumeAttributesClass;
+
+const COLUMNS: &[Column] = &[NAME, Column::string("DriverName"), AGE];
+const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+/// Most parameters, and most bytes of them.
+const PARAMETERS: (usize, usize) = (512, 256 * 1024);
+
+impl Strategy for VolumeAttributesClass {
+    fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        csi_driver::validate_name(text(&object["driverName"]), &At::root("driverName"), &mut errors);
+        let (at, parameters) = (At::root("parameters"), &object["parameters"]);
+        if !is_set(parameters) {
+            errors.required(&at, "must contain at least one key/value pair");
+        }
+        if entries(parameters).count() > PARAMETERS.0 {
+            errors.0.push(too_many(&at, PARAMETERS.0, entries(parameters).count()));
+        }
+        let size: usize = entries(parameters).map(|(name, value)| name.len() + text(value).len()).sum();
+        if entries(parameters).any(|(name, _)| name.is_empty()) {
+            errors.invalid(&at, "", "field can not be empty.");
+        }
+        if size > PARAMETERS.1 {
+            errors.too_long(&at, PARAMETERS.1);
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        for field in ["driverName", "parameters"] {
+            if !same(&new[field], &old[field]) {
+                errors.forbidden(&At::root(field), format!("updates to {field} are forbidden."));
+            }
+        }
+        errors.0
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let mut name = text(&object["metadata"]["name"]).to_owned();
+        if object["metadata"]["annotations"][DEFAULT] == "true" {
+            name.push_str(" (default)");
+        }
+        vec![name.into(), text(&object["driverName"]).into(), print::age(object, now)]
+    }
+}
+
+fn too_many(at: &At<'_>, limit: usize, found: usize) -> field::Error {
+    field::Error {
+        error_type: field::ErrorType::TooMany,
+        path: at.path(),
+        value: found.into(),
+        detail: format!("must have at most {limit} items"),
+    }
+}

@@ -1,0 +1,81 @@
+//! The record of who did what.
+
+use portolan_apiserver::Access;
+use portolan_apiserver::audit::{Audit, LogFile, Policy};
+use portolan_identity::User;
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, cluster_with, request};
+
+const POLICY: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+omitManagedFields: true
+rules:
+- {level: None, users: [system:apiserver]}
+- {level: Metadata, resources: [{group: '', resources: [secrets]}]}
+- {level: RequestResponse, resources: [{group: '', resources: [configmaps]}]}
+- {level: Metadata, verbs: [watch, get, impersonate]}
+- {level: None}
+";
+
+async fn audited(path: &std::path::Path) -> Cluster {
+    let log = LogFile { path: path.to_owned(), most_bytes: 0, most_files: 0, longest: None };
+    let audit = Audit { policy: Policy::parse(POLICY).expect("reads"), log };
+    cluster_with(Access { audit: Some(audit), ..Access::default() }).await
+}
+
+fn events(path: &std::path::Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("written");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
+}
+
+#[tokio::test]
+async fn a_record_says_as_much_as_its_level() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let cluster = audited(&path).await;
+    let config = json!({"metadata": {"name": "a"}, "data": {"k": "v"}});
+    assert_eq!(cluster.create("/api/v1/namespaces/default/configmaps", config).await.code, 201);
+    let secret = json!({"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}});
+    let made = cluster.create("/api/v1/namespaces/default/secrets", secret).await;
+    cluster.create("/api/v1/namespaces/default/services", json!({"metadata": {"name": "x"}})).await;
+    let mut refused = request("GET", "/api/v1/nodes/n1", "", "");
+    refused.headers_mut().insert("impersonate-user", http::HeaderValue::from_static("ann"));
+    refused.headers_mut().insert("user-agent", http::HeaderValue::from_static("kubectl/v1.36"));
+    cluster.send(crate::support::admin(), refused).await;
+    let text = std::fs::read_to_string(&path).expect("written");
+    assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg") && !text.contains("managedFields"), "{text}");
+    let events = events(&path);
+    let [config, secret, refused] = events.as_slice() else { panic!("three records: {text}") };
+    assert_eq!(config["apiVersion"], "audit.k8s.io/v1");
+    assert_eq!((&config["level"], &config["stage"]), (&json!("RequestResponse"), &json!("ResponseComplete")));
+    assert_eq!(config["requestObject"]["data"]["k"], "v");
+    assert_eq!(config["responseObject"]["metadata"]["name"], "a");
+    assert_eq!(config["responseStatus"]["code"], 201);
+    assert_eq!(config["annotations"]["authorization.k8s.io/decision"], "allow");
+    assert_eq!(secret["objectRef"], json!({"resource": "secrets", "namespace": "default", "apiVersion": "v1"}));
+    assert!(secret.get("requestObject").is_none());
+    assert_eq!(made.headers["audit-id"].to_str().ok(), secret["auditID"].as_str());
+    assert_eq!(
+        (&refused["user"]["username"], &refused["impersonatedUser"]["username"]),
+        (&json!("admin"), &json!("ann"))
+    );
+    assert_eq!((&refused["verb"], &refused["userAgent"]), (&json!("get"), &json!("kubectl/v1.36")));
+    assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
+    assert_eq!(refused["responseStatus"]["reason"], "Forbidden");
+}
+
+#[tokio::test]
+async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let cluster = audited(&path).await;
+    let user = User::new("ann", ["system:masters"]);
+    let answer = cluster.raw(user, request("GET", "/api/v1/pods?watch=true", "", "")).await;
+    let stages = || events(&path).iter().map(|event| event["stage"].clone()).collect::<Vec<_>>();
+    assert_eq!(stages(), ["ResponseStarted"]);
+    drop(answer);
+    assert_eq!(stages(), ["ResponseStarted", "ResponseComplete"]);
+}

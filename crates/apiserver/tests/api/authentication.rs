@@ -1,0 +1,296 @@
+//! Tokens of all kinds, proxies and impersonation.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt;
+use portolan_apiserver::authentication::{
+    Anonymous, Authentication, ClaimMapping, FrontProxy, JwtIssuer, StaticTokens, TokenWebhook,
+};
+use portolan_apiserver::{Access, Endpoint, Peer};
+use portolan_identity::{Authority, LegacyClaims, Request as CertificateRequest, TokenIssuer, Usage};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, admin, cluster, cluster_with, request, web_server};
+
+const WHOAMI: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+
+fn access(authentication: Authentication) -> Access {
+    Access { authentication, ..Access::default() }
+}
+
+fn network() -> Peer {
+    Peer::tls(None, ([127, 0, 0, 1], 50000).into())
+}
+
+/// `user [groups]`, or the code and text of the refusal.
+async fn whoami(cluster: &Cluster, peer: Peer, headers: &[(&'static str, &str)]) -> String {
+    let mut request = request("POST", WHOAMI, "application/json", "{}");
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().expect("a header"));
+    }
+    let response = cluster.server.handle(request, peer).await;
+    let code = response.status();
+    let body = response.into_body().collect().await.expect("arrives").to_bytes();
+    let answer: Value = serde_json::from_slice(&body).expect("JSON");
+    if code != 201 {
+        return format!("{} {}", code.as_u16(), answer["message"].as_str().unwrap_or_default());
+    }
+    let user = &answer["status"]["userInfo"];
+    let groups: Vec<&str> = user["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut text = format!("{} [{}]", user["username"].as_str().unwrap_or_default(), groups.join(" "));
+    if let Some(uid) = user["uid"].as_str() {
+        text = format!("{text} {uid}");
+    }
+    if let Some(extra) = user["extra"].as_object().filter(|extra| !extra.keys().any(|key| key.contains("credential"))) {
+        text = format!("{text} {}", Value::from(extra.clone()));
+    }
+    text
+}
+
+async fn with_token(cluster: &Cluster, token: &str) -> String {
+    whoami(cluster, network(), &[("authorization", &format!("Bearer {token}"))]).await
+}
+
+#[tokio::test]
+async fn without_credentials_one_is_anonymous_where_that_is_allowed() {
+    let forbidden = "403 selfsubjectreviews.authentication.k8s.io is forbidden: User \"system:anonymous\" cannot create \
+                     resource \"selfsubjectreviews\" in API group \"authentication.k8s.io\" at the cluster scope";
+    for (anonymous, answer, health) in [
+        (Anonymous::Allowed, forbidden, 200),
+        (Anonymous::AllowedAt(vec!["/livez".into()]), "401 Unauthorized", 200),
+        (Anonymous::Refused, "401 Unauthorized", 401),
+    ] {
+        let cluster = cluster_with(access(Authentication { anonymous, ..Authentication::default() })).await;
+        assert_eq!(whoami(&cluster, network(), &[]).await, answer);
+        let livez = cluster.server.handle(request("GET", "/livez", "", ""), network()).await;
+        assert_eq!(livez.status(), health);
+    }
+}
+
+#[tokio::test]
+async fn static_and_bootstrap_tokens_name_their_user() {
+    let static_tokens = StaticTokens::parse("t0ken,ann,42,\"dev,ops\"").expect("reads");
+    let settings = Authentication { static_tokens, bootstrap_tokens: true, ..Authentication::default() };
+    let cluster = cluster_with(access(settings)).await;
+    assert_eq!(with_token(&cluster, "t0ken").await, "ann [dev ops system:authenticated] 42");
+    assert_eq!(with_token(&cluster, "other").await, "401 Unauthorized");
+    let secret = json!({
+        "metadata": {"name": "bootstrap-token-abcdef"}, "type": "bootstrap.kubernetes.io/token",
+        "stringData": {
+            "token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true",
+            "auth-extra-groups": "system:bootstrappers:rack1", "expiration": "2026-01-03T00:00:00Z",
+        },
+    });
+    let made = cluster.create("/api/v1/namespaces/kube-system/secrets", secret).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let token = "abcdef.0123456789abcdef";
+    let named = "system:bootstrap:abcdef [system:bootstrappers system:bootstrappers:rack1 system:authenticated]";
+    assert_eq!(with_token(&cluster, token).await, named);
+    assert_eq!(with_token(&cluster, "abcdef.0123456789abcdee").await, "401 Unauthorized");
+    cluster.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(with_token(&cluster, token).await, "401 Unauthorized");
+}
+
+#[tokio::test]
+async fn a_token_of_the_old_kind_holds_while_its_secret_has_it() {
+    let cluster = cluster().await;
+    let account = cluster.get("/api/v1/namespaces/default/serviceaccounts/default").await;
+    let claims = LegacyClaims {
+        namespace: "default".into(),
+        secret: "old".into(),
+        service_account: "default".into(),
+        uid: account.body["metadata"]["uid"].as_str().expect("a uid").into(),
+    };
+    let token = cluster.tokens.sign_legacy(&claims).expect("signs");
+    assert_eq!(with_token(&cluster, &token).await, "401 Unauthorized");
+    let secret = json!({
+        "metadata": {"name": "old", "annotations": {"kubernetes.io/service-account.name": "default"}},
+        "type": "kubernetes.io/service-account-token", "data": {"token": STANDARD.encode(&token)},
+    });
+    let made = cluster.create("/api/v1/namespaces/default/secrets", secret).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let named = with_token(&cluster, &token).await;
+    assert!(named.starts_with("system:serviceaccount:default:default [system:serviceaccounts"), "{named}");
+    cluster.delete("/api/v1/namespaces/default/secrets/old", json!({})).await;
+    assert_eq!(with_token(&cluster, &token).await, "401 Unauthorized");
+}
+
+#[tokio::test]
+async fn tokens_of_an_issuer_are_checked_against_its_published_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let web = web_server(|_, _| (404, String::new())).await;
+    let issuer = TokenIssuer::load_or_create(folder.path(), &web.url).expect("an issuer");
+    let (keys, url) = (issuer.jwks().to_string(), web.url.clone());
+    let asked = web.answer(move |path, _| match path {
+        "/.well-known/openid-configuration" => {
+            (200, json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string())
+        }
+        "/keys" => (200, keys.clone()),
+        _ => (404, String::new()),
+    });
+    let settings = JwtIssuer {
+        url: web.url.clone(),
+        audiences: vec!["portolan".into()],
+        algorithms: vec!["ES256".into()],
+        username: ClaimMapping { claim: "sub".into(), prefix: "oidc:".into() },
+        ..JwtIssuer::default()
+    };
+    let settings = Authentication { issuers: vec![settings], ..Authentication::default() };
+    let cluster = cluster_with(access(settings)).await;
+    let now = portolan_base::Clock::now(&*cluster.clock);
+    let token = |audience: &str| {
+        let account = portolan_identity::BoundObject { name: "sam".into(), uid: "1".into() };
+        let claims = portolan_identity::Claims {
+            namespace: "n".into(),
+            service_account: account,
+            pod: None,
+            node: None,
+            secret: None,
+            audiences: vec![audience.into()],
+            issued_at: now,
+            expires_at: now + Duration::from_secs(60),
+            id: "x".into(),
+        };
+        issuer.sign(&claims).expect("signs")
+    };
+    let good = token("portolan");
+    assert_eq!(with_token(&cluster, &good).await, "oidc:system:serviceaccount:n:sam [system:authenticated]");
+    assert_eq!(with_token(&cluster, &good).await, "oidc:system:serviceaccount:n:sam [system:authenticated]");
+    assert_eq!(asked.count(), 2, "the keys are fetched once");
+    assert_eq!(with_token(&cluster, &token("else")).await, "401 Unauthorized");
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    assert_eq!(with_token(&cluster, &forged).await, "401 Unauthorized");
+    cluster.clock.advance(Duration::from_secs(61));
+    assert_eq!(with_token(&cluster, &good).await, "401 Unauthorized");
+}
+
+#[tokio::test]
+async fn another_service_may_know_tokens() {
+    let web = web_server(|_, body| {
+        let review: Value = serde_json::from_str(body).expect("JSON");
+        let status = match review["spec"]["token"].as_str() {
+            Some("known") => json!({"authenticated": true, "user": {"username": "bob", "groups": ["dev"], "uid": "7"}}),
+            _ => json!({"authenticated": false}),
+        };
+        (200, json!({"apiVersion": review["apiVersion"], "kind": "TokenReview", "status": status}).to_string())
+    })
+    .await;
+    let endpoint = Endpoint { url: format!("{}/review", web.url), ..Endpoint::default() };
+    let webhook = TokenWebhook { endpoint, version: "v1".into(), cache_for: Duration::from_secs(120) };
+    let cluster = cluster_with(access(Authentication { webhook: Some(webhook), ..Authentication::default() })).await;
+    for _ in 0..3 {
+        assert_eq!(with_token(&cluster, "known").await, "bob [dev system:authenticated] 7");
+        assert_eq!(with_token(&cluster, "unknown").await, "401 Unauthorized");
+    }
+    assert_eq!(web.count(), 2, "answers are remembered");
+    cluster.clock.advance(Duration::from_secs(121));
+    assert_eq!(with_token(&cluster, "known").await, "bob [dev system:authenticated] 7");
+    assert_eq!(web.count(), 3);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_for_whom_it_asks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxies = Authority::load_or_create(folder.path(), "proxies").expect("an authority");
+    let list = |text: &str| vec![text.to_owned()];
+    let front_proxy = FrontProxy {
+        authority_pem: proxies.certificate_pem().into(),
+        allowed_names: list("front"),
+        username_headers: list("X-Remote-User"),
+        uid_headers: list("X-Remote-Uid"),
+        group_headers: list("X-Remote-Group"),
+        extra_header_prefixes: list("X-Remote-Extra-"),
+    };
+    let settings = Authentication { front_proxy: Some(front_proxy), ..Authentication::default() };
+    let cluster = cluster_with(access(settings)).await;
+    // Certificates are made for the time that it is.
+    let (now, today) =
+        (portolan_base::Clock::now(&*cluster.clock), portolan_base::Clock::now(&portolan_base::SystemClock));
+    cluster.clock.advance(Duration::try_from(today.duration_since(now)).expect("the past is behind us"));
+    let certificate = |authority: &Authority, name: &str| {
+        let wanted = CertificateRequest {
+            common_name: name.into(),
+            organization: None,
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            usage: Usage::Client,
+            valid_for: Duration::from_secs(3600),
+        };
+        let pair = authority.issue(&wanted).expect("issues");
+        CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes()).expect("PEM")
+    };
+    let headers = [
+        ("x-remote-user", "ann"),
+        ("x-remote-group", "dev"),
+        ("x-remote-group", "ops"),
+        ("x-remote-uid", "9"),
+        ("x-remote-extra-scopes", "a"),
+    ];
+    let address = ([127, 0, 0, 1], 50000).into();
+    for (chain, expected) in [
+        (vec![certificate(&proxies, "front")], "ann [dev ops system:authenticated] 9 {\"scopes\":[\"a\"]}"),
+        // Not one of the allowed names: a certificate of that authority says nothing else.
+        (vec![certificate(&proxies, "other")], "403 "),
+        (vec![certificate(&cluster.authority, "front")], "front [system:authenticated]"),
+        (vec![], "403 "),
+    ] {
+        let found = whoami(&cluster, cluster.server.peer(&chain, address), &headers).await;
+        assert!(found.starts_with(expected), "{expected}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn acting_as_somebody_else_needs_each_right() {
+    let cluster = cluster().await;
+    let whoami =
+        async |headers: &[(&'static str, &str)]| whoami(&cluster, Peer::Trusted(admin().into()), headers).await;
+    let cases: [(&[(&'static str, &str)], &str); 7] = [
+        (&[("impersonate-user", "ann")], "ann [system:authenticated]"),
+        (
+            &[
+                ("impersonate-user", "ann"),
+                ("impersonate-group", "dev"),
+                ("impersonate-uid", "1"),
+                ("impersonate-extra-a%2fb", "c"),
+            ],
+            "ann [dev system:authenticated] 1 {\"a/b\":[\"c\"]}",
+        ),
+        (
+            &[("impersonate-user", "system:serviceaccount:a:b")],
+            "system:serviceaccount:a:b [system:serviceaccounts system:serviceaccounts:a system:authenticated]",
+        ),
+        (
+            &[("impersonate-user", "system:serviceaccount:a:b"), ("impersonate-group", "x")],
+            "system:serviceaccount:a:b [x system:authenticated]",
+        ),
+        (&[("impersonate-user", "system:anonymous")], "403 selfsubjectreviews"),
+        (&[("impersonate-group", "dev")], "500 Internal error occurred: requested"),
+        (&[], "admin [system:masters system:authenticated]"),
+    ];
+    for (headers, expected) in cases {
+        let found = whoami(headers).await;
+        assert!(found.starts_with(expected), "{headers:?}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_of_a_token_says_for_which_audiences_it_is_good() {
+    let cluster = cluster().await;
+    let ask = json!({"spec": {"audiences": ["vault", "other"]}});
+    let answer = cluster.create("/api/v1/namespaces/default/serviceaccounts/default/token", ask).await;
+    let token = answer.body["status"]["token"].as_str().expect("a token").to_owned();
+    let review =
+        async |spec: Value| cluster.create("/apis/authentication.k8s.io/v1/tokenreviews", json!({"spec": spec})).await;
+    let good = review(json!({"token": token, "audiences": ["vault", "third"]})).await;
+    assert_eq!(good.body["status"]["audiences"], json!(["vault"]), "{good:?}");
+    let bad = review(json!({"token": token})).await;
+    assert!(
+        bad.body["status"]["error"].as_str().is_some_and(|text| text.starts_with("[invalid bearer token")),
+        "{bad:?}"
+    );
+    assert_eq!(review(json!({})).await.text(), "400 token is required for TokenReview in authentication");
+}

@@ -1,0 +1,129 @@
+//! Nobody grants what he does not have.
+
+use portolan_identity::User;
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, cluster, request};
+
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+fn ann() -> User {
+    User::new("ann", ["dev"])
+}
+
+async fn as_ann(cluster: &Cluster, method: &str, path: &str, body: &Value) -> String {
+    let uri = format!("{RBAC}{path}");
+    cluster.send(ann(), request(method, &uri, "application/json", &body.to_string())).await.text()
+}
+
+async fn grant(cluster: &Cluster, name: &str, rules: Value) {
+    let role = json!({"metadata": {"name": name}, "rules": rules});
+    let binding = json!({
+        "metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "User", "name": "ann"}],
+    });
+    assert_eq!(cluster.create(&format!("{RBAC}/clusterroles"), role).await.code, 201);
+    assert_eq!(cluster.create(&format!("{RBAC}/clusterrolebindings"), binding).await.code, 201);
+}
+
+#[tokio::test]
+async fn roles_and_bindings_grant_only_what_their_writer_has() {
+    let cluster = cluster().await;
+    let api = "rbac.authorization.k8s.io";
+    grant(
+        &cluster,
+        "own",
+        json!([
+            {"apiGroups": [api], "resources": ["roles", "rolebindings", "clusterroles"], "verbs": ["*"], "resourceNames": ["unused"]},
+            {"apiGroups": [api], "resources": ["roles", "rolebindings", "clusterroles"], "verbs": ["create", "update", "get"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        ]),
+    )
+    .await;
+    let role = |verbs: Value| json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]});
+    let roles = "/namespaces/default/roles";
+    assert_eq!(as_ann(&cluster, "POST", roles, &role(json!(["get"]))).await, "201");
+    assert_eq!(
+        as_ann(&cluster, "PUT", &format!("{roles}/r"), &role(json!(["get", "list", "watch"]))).await,
+        "403 roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"ann\" (groups=[\"dev\" \"system:authenticated\"]) is \
+         attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\" \"watch\"]}"
+    );
+    let binding = |kind: &str, name: &str| json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": api, "kind": kind, "name": name}, "subjects": [{"kind": "User", "name": "bob"}]});
+    let bindings = "/namespaces/default/rolebindings";
+    let refused = as_ann(&cluster, "POST", bindings, &binding("ClusterRole", "view")).await;
+    assert!(refused.contains("is attempting to grant RBAC permissions not currently held:\n{APIGroups:"), "{refused}");
+    assert_eq!(
+        as_ann(&cluster, "POST", bindings, &binding("Role", "none")).await,
+        "404 roles.rbac.authorization.k8s.io \"none\" not found"
+    );
+    assert_eq!(as_ann(&cluster, "POST", bindings, &binding("Role", "r")).await, "201");
+    let aggregating = json!({"metadata": {"name": "sum"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
+    let refused = as_ann(&cluster, "POST", "/clusterroles", &aggregating).await;
+    assert!(refused.contains("{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}"), "{refused}");
+    // With these verbs one may.
+    grant(
+        &cluster,
+        "trusted",
+        json!([
+            {"apiGroups": [api], "resources": ["roles"], "verbs": ["escalate"]},
+            {"apiGroups": [api], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": ["view"]},
+        ]),
+    )
+    .await;
+    assert_eq!(as_ann(&cluster, "PUT", &format!("{roles}/r"), &role(json!(["get", "list", "watch"]))).await, "200");
+    let mut view = binding("ClusterRole", "view");
+    view["metadata"]["name"] = "v".into();
+    assert_eq!(as_ann(&cluster, "POST", bindings, &view).await, "201");
+}
+
+#[tokio::test]
+async fn a_name_in_the_selector_of_a_list_counts_as_its_name() {
+    let cluster = cluster().await;
+    grant(
+        &cluster,
+        "one",
+        json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["a"]}]),
+    )
+    .await;
+    for (query, code) in
+        [("?fieldSelector=metadata.name%3Da", 200), ("?fieldSelector=metadata.name%3Db", 403), ("", 403)]
+    {
+        let uri = format!("/api/v1/namespaces/default/secrets{query}");
+        assert_eq!(cluster.send(ann(), request("GET", &uri, "", "")).await.code, code, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn questions_about_access_are_checked_and_know_any_verb() {
+    let cluster = cluster().await;
+    grant(&cluster, "use", json!([{"apiGroups": ["x.io"], "resources": ["things"], "verbs": ["use"]}])).await;
+    let ask = async |resource: &str, spec: Value| {
+        let uri = format!("/apis/authorization.k8s.io/v1/{resource}");
+        cluster.create(&uri, json!({"spec": spec})).await
+    };
+    let attributes = |verb: &str| json!({"verb": verb, "group": "x.io", "resource": "things"});
+    for (verb, allowed) in [("use", true), ("get", false), ("other", false)] {
+        let answer = ask("subjectaccessreviews", json!({"user": "ann", "resourceAttributes": attributes(verb)})).await;
+        assert_eq!(answer.body["status"]["allowed"], allowed, "{verb}: {answer:?}");
+    }
+    for (resource, spec, expected) in [
+        (
+            "selfsubjectaccessreviews",
+            json!({}),
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (
+            "subjectaccessreviews",
+            json!({"resourceAttributes": attributes("get")}),
+            "at least one of user or group must be specified",
+        ),
+        (
+            "namespaces/default/localsubjectaccessreviews",
+            json!({"user": "a", "resourceAttributes": {"namespace": "other", "verb": "get"}}),
+            "spec.resourceAttributes.namespace must match namespace: default",
+        ),
+    ] {
+        let answer = ask(resource, spec).await;
+        assert!(answer.text().contains(expected), "{resource}: {answer:?}");
+    }
+}

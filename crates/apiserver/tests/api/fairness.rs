@@ -1,0 +1,119 @@
+//! One greedy client does not keep others waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use portolan_apiserver::authentication::{Authentication, StaticTokens};
+use portolan_apiserver::{Access, Body, Peer};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::support::{Cluster, cluster_with, request};
+
+async fn busy(most_requests: usize) -> Cluster {
+    let static_tokens =
+        StaticTokens::parse("greedy,greedy,1\npolite,polite,2\nadmin,admin,3,system:masters").expect("reads");
+    let authentication = Authentication { static_tokens, ..Authentication::default() };
+    let cluster =
+        cluster_with(Access { authentication, most_requests: Some(most_requests), ..Access::default() }).await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let subjects = [json!({"kind": "User", "name": "greedy"}), json!({"kind": "User", "name": "polite"})];
+    let binding = json!({
+        "metadata": {"name": "edit"}, "subjects": subjects,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+    });
+    assert_eq!(cluster.create(rbac, binding).await.code, 201);
+    cluster
+}
+
+fn as_user(user: &str, mut request: http::Request<Body>) -> http::Request<Body> {
+    let value = format!("Bearer {user}").parse().expect("a header");
+    request.headers_mut().insert("authorization", value);
+    request
+}
+
+fn network() -> Peer {
+    Peer::tls(None, ([127, 0, 0, 1], 50000).into())
+}
+
+/// A request that writes, and ends once it runs and gets a permit.
+fn open_ended(user: &str, permits: &Arc<Semaphore>) -> http::Request<Body> {
+    let permits = permits.clone();
+    let frames = futures::stream::once(async move {
+        permits.acquire().await?.forget();
+        Ok::<_, portolan_apiserver::BoxError>(http_body::Frame::data(Bytes::from_static(b"{}")))
+    });
+    let body = BodyExt::boxed_unsync(StreamBody::new(frames));
+    let plain = request("POST", "/api/v1/namespaces/default/configmaps", "application/json", "");
+    as_user(user, plain.map(|_| body))
+}
+
+#[tokio::test]
+async fn a_greedy_client_waits_for_itself() {
+    // `global-default` gets 20 of 245 shares: two seats.
+    let cluster = busy(20).await;
+    let mut running = JoinSet::new();
+    let permits = Arc::new(Semaphore::new(0));
+    for _ in 0..40 {
+        let request = open_ended("greedy", &permits);
+        let server = cluster.server.clone();
+        running.spawn(async move { server.handle(request, network()).await.status().as_u16() });
+    }
+    let metrics = async || cluster.get("/metrics").await.body.as_str().unwrap_or_default().to_owned();
+    let waiting = "apiserver_flowcontrol_current_inqueue_requests{priority_level=\"global-default\"} 38";
+    while !metrics().await.contains(waiting) {
+        tokio::task::yield_now().await;
+    }
+    let get = |user: &str| as_user(user, request("GET", "/api/v1/namespaces/default/pods", "", ""));
+    // Administrators are exempt.
+    let exempt = cluster.server.handle(get("admin"), network()).await;
+    assert_eq!(exempt.status(), 200);
+    assert!(exempt.headers().contains_key("x-kubernetes-pf-flowschema-uid"));
+    let server = cluster.server.clone();
+    let polite = tokio::spawn(async move { server.handle(get("polite"), network()).await.status().as_u16() });
+    let waiting = "apiserver_flowcontrol_current_inqueue_requests{priority_level=\"global-default\"} 39";
+    while !metrics().await.contains(waiting) {
+        tokio::task::yield_now().await;
+    }
+    // The greedy client's requests end one by one; long before all of them the polite one's turn comes.
+    let mut ended = 0;
+    while !polite.is_finished() {
+        assert!(ended < 12, "the polite client waits for the greedy one");
+        permits.add_permits(1);
+        ended += 1;
+        running.join_next().await.expect("one ends").expect("no panic");
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(polite.await.expect("no panic"), 200);
+    permits.add_permits(100);
+    while running.join_next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_told_to_come_back() {
+    let cluster = busy(1).await;
+    let first = open_ended("greedy", &Arc::new(Semaphore::new(0)));
+    let server = cluster.server.clone();
+    let mut running = JoinSet::new();
+    running.spawn(async move { server.handle(first, network()).await });
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let late = cluster.server.handle(as_user("polite", request("GET", "/version", "", "")), network()).await;
+    assert_eq!(late.status(), 429);
+    assert_eq!(late.headers()["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_ended() {
+    let access = Access { request_timeout: Duration::from_secs(5), ..Access::default() };
+    let cluster = cluster_with(access).await;
+    let request = open_ended("nobody", &Arc::new(Semaphore::new(0)));
+    tokio::time::pause();
+    let answer = cluster.send(crate::support::admin(), request).await;
+    assert_eq!(answer.text(), "504 Timeout: request did not complete within the allotted timeout");
+}

@@ -1,0 +1,444 @@
+//! Webhooks: an HTTPS server that decides, and what the API makes of it.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use portolan_identity::{Request as CertificateRequest, Usage, server_tls};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{Cluster, cluster, pod};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+
+type Decide = dyn Fn(&str, &Value) -> Value + Send + Sync;
+
+/// A webhook: the last segment of the path says which answer it gives.
+struct Hook {
+    port: u16,
+    bundle: String,
+    seen: Arc<Mutex<Vec<Value>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Hook {
+    async fn start(cluster: &Cluster, decide: impl Fn(&str, &Value) -> Value + Send + Sync + 'static) -> Self {
+        let certificate = cluster
+            .authority
+            .issue(&CertificateRequest {
+                common_name: "hook".into(),
+                organization: None,
+                dns_names: vec!["localhost".into(), "hook.default.svc".into()],
+                addresses: vec![[127, 0, 0, 1].into()],
+                usage: Usage::Server,
+                valid_for: Duration::from_secs(3600),
+            })
+            .expect("a certificate");
+        let tls = server_tls(&certificate, cluster.authority.certificate_pem()).expect("settings");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let decide: Arc<Decide> = Arc::new(decide);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, TlsAcceptor::from(tls), decide, seen.clone()));
+        Self { port, bundle: STANDARD.encode(cluster.authority.certificate_pem()), seen, _tasks: tasks }
+    }
+
+    fn url(&self, path: &str) -> Value {
+        json!({"url": format!("https://localhost:{}/{path}", self.port), "caBundle": self.bundle})
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().iter().map(|request| request["path"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+async fn serve(listener: TcpListener, tls: TlsAcceptor, decide: Arc<Decide>, seen: Arc<Mutex<Vec<Value>>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, decide, seen) = (tls.clone(), decide.clone(), seen.clone());
+        connections.spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (decide, seen) = (decide.clone(), seen.clone());
+                async move {
+                    let path = request.uri().path().trim_start_matches('/').to_owned();
+                    let bytes = request.into_body().collect().await.expect("a body").to_bytes();
+                    let mut review: Value = serde_json::from_slice(&bytes).expect("a review");
+                    let mut response = decide(&path, &review["request"]);
+                    if response == "hang" {
+                        std::future::pending::<()>().await;
+                    }
+                    if response["uid"].is_null() {
+                        response["uid"] = review["request"]["uid"].clone();
+                    }
+                    let mut request = review["request"].take();
+                    request["path"] = path.into();
+                    seen.lock().push(request);
+                    review["response"] = response;
+                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(review.to_string()))))
+                }
+            });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection of the test's webhook ended");
+            }
+        });
+    }
+}
+
+fn patch(operations: &Value) -> Value {
+    json!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(operations.to_string())})
+}
+
+fn hook(name: &str, client: Value, resources: &[&str]) -> Value {
+    json!({
+        "name": format!("{name}.example.com"), "clientConfig": client, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "timeoutSeconds": 2,
+        "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": resources}],
+    })
+}
+
+async fn register(cluster: &Cluster, path: &str, name: &str, hooks: &[Value]) {
+    let kind = if path == MUTATING { "MutatingWebhookConfiguration" } else { "ValidatingWebhookConfiguration" };
+    let body = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "webhooks": hooks,
+    });
+    let made = cluster.create(path, body).await;
+    assert_eq!(made.code, 201, "{made:?}");
+}
+
+fn map(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "data": {"a": "b"}})
+}
+
+#[tokio::test]
+async fn a_validating_hook_refuses_warns_and_sees_who_asks_for_what() {
+    let cluster = cluster().await;
+    let hook_server = Hook::start(&cluster, |_, request| {
+        if request["object"]["data"]["bad"].is_string() {
+            return json!({"allowed": false, "status": {"message": "no", "code": 418, "reason": "Because"}, "warnings": ["w"]});
+        }
+        json!({"allowed": request["name"] != "silent", "warnings": ["careful"]})
+    })
+    .await;
+    register(&cluster, VALIDATING, "a", &[hook("deny", hook_server.url("x"), &["configmaps"])]).await;
+    let fine = cluster.create(CONFIG_MAPS, map("fine")).await;
+    assert_eq!((fine.code.as_u16(), fine.headers["warning"].to_str().ok()), (201, Some("299 - \"careful\"")));
+    let mut bad = map("bad");
+    bad["data"]["bad"] = "x".into();
+    let refused = cluster.create(CONFIG_MAPS, bad).await;
+    assert_eq!(refused.text(), "418 admission webhook \"deny.example.com\" denied the request: no");
+    assert_eq!(
+        (&refused.body["reason"], refused.headers["warning"].to_str().ok()),
+        (&json!("Because"), Some("299 - \"w\""))
+    );
+    let silent = cluster.create(CONFIG_MAPS, map("silent")).await;
+    assert_eq!(silent.text(), "400 admission webhook \"deny.example.com\" denied the request without explanation");
+    // An update sees both versions, a deletion only the old one, a dry run says that it is one.
+    let fine = format!("{CONFIG_MAPS}/fine");
+    let patched = cluster.ask("PATCH", &fine, "application/merge-patch+json", r#"{"data":{"a":"c"}}"#).await;
+    assert_eq!(patched.code, 200, "{patched:?}");
+    assert_eq!(cluster.delete(&format!("{fine}?dryRun=All"), json!({"gracePeriodSeconds": 3})).await.code, 200);
+    let seen = hook_server.seen.lock().clone();
+    let line = |request: &Value| {
+        format!(
+            "{} {} {} {} {} {} {}",
+            request["operation"].as_str().unwrap_or_default(),
+            request["name"].as_str().unwrap_or_default(),
+            request["object"]["data"]["a"],
+            request["oldObject"]["data"]["a"],
+            request["dryRun"],
+            request["options"]["kind"].as_str().unwrap_or_default(),
+            request["userInfo"]["username"].as_str().unwrap_or_default(),
+        )
+    };
+    let lines: Vec<String> = seen.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "CREATE fine \"b\" null false CreateOptions admin",
+            "CREATE bad \"b\" null false CreateOptions admin",
+            "CREATE silent \"b\" null false CreateOptions admin",
+            "UPDATE fine \"c\" \"b\" false PatchOptions admin",
+            "DELETE fine null \"c\" true DeleteOptions admin",
+        ]
+    );
+    assert!(seen[3]["object"]["metadata"]["resourceVersion"].is_string());
+}
+
+#[tokio::test]
+async fn mutating_hooks_follow_each_other_and_what_they_make_is_checked() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, request| match path {
+        "first" => patch(&json!([{"op": "add", "path": "/data/first", "value": "1"}])),
+        "second" if request["object"]["data"]["first"] == "1" => {
+            patch(&json!([{"op": "add", "path": "/data/second", "value": "2"}, {"op": "add", "path": "/unheard", "value": 1}]))
+        }
+        "broken" => patch(&json!([{"op": "add", "path": "/data/number", "value": 5}])),
+        _ => json!({"allowed": true}),
+    })
+    .await;
+    let hooks = [hook("second", server.url("second"), &["configmaps"])];
+    register(&cluster, MUTATING, "b", &hooks).await;
+    let mut first = hook("first", server.url("first"), &["configmaps"]);
+    first["reinvocationPolicy"] = "IfNeeded".into();
+    register(&cluster, MUTATING, "a", &[first]).await;
+    let made = cluster.create(CONFIG_MAPS, map("a")).await;
+    assert_eq!(made.body["data"], json!({"a": "b", "first": "1", "second": "2"}));
+    assert_eq!(made.body.get("unheard"), None);
+    // The first one asked to look again if somebody behind it changed the object.
+    assert_eq!(server.seen(), ["first", "second", "first"]);
+    let mut broken = hook("broken", server.url("broken"), &["configmaps"]);
+    broken["objectSelector"] = json!({"matchLabels": {"break": "yes"}});
+    register(&cluster, MUTATING, "c", &[broken]).await;
+    let mut object = map("broken");
+    object["metadata"]["labels"] = json!({"break": "yes"});
+    let refused = cluster.create(CONFIG_MAPS, object).await;
+    assert_eq!(refused.code, 500, "{refused:?}");
+    assert_eq!(cluster.create(CONFIG_MAPS, map("other")).await.code, 201);
+}
+
+#[tokio::test]
+async fn defaults_are_filled_in_after_a_hook_and_a_hook_may_add_a_container() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |_, _| {
+        patch(&json!([{"op": "add", "path": "/spec/containers/-", "value": {"name": "side", "image": "side"}}]))
+    })
+    .await;
+    register(&cluster, MUTATING, "a", &[hook("inject", server.url("x"), &["pods"])]).await;
+    let made = cluster.create("/api/v1/namespaces/default/pods", pod("a")).await;
+    let side = &made.body["spec"]["containers"][1];
+    assert_eq!(
+        (&side["imagePullPolicy"], &side["terminationMessagePath"]),
+        (&json!("Always"), &json!("/dev/termination-log"))
+    );
+    // What is built in looked at the new container too.
+    assert_eq!(side["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+}
+
+#[tokio::test]
+async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| match path {
+        "hang" => json!("hang"),
+        "uid" => json!({"allowed": true, "uid": "other"}),
+        _ => json!({"allowed": true}),
+    })
+    .await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+    let service = json!({"service": {"namespace": "default", "name": "none"}, "caBundle": server.bundle});
+    let untrusted =
+        json!({"url": format!("https://localhost:{}/x", server.port), "caBundle": STANDARD.encode(other_authority())});
+    let cases = [
+        (
+            json!({"url": format!("https://127.0.0.1:{closed}/x"), "caBundle": server.bundle}),
+            format!(
+                "failed to call webhook: Post \"https://127.0.0.1:{closed}/x?timeout=1s\": dial tcp 127.0.0.1:{closed}: connect: connection refused"
+            ),
+        ),
+        (
+            service,
+            "failed to call webhook: Post \"https://none.default.svc:443/?timeout=1s\": service \"none\" not found"
+                .into(),
+        ),
+        (
+            untrusted,
+            format!(
+                "failed to call webhook: Post \"https://localhost:{}/x?timeout=1s\": tls: failed to verify certificate: x509: certificate signed by unknown authority",
+                server.port
+            ),
+        ),
+        (
+            server.url("hang"),
+            format!(
+                "failed to call webhook: Post \"https://localhost:{}/hang?timeout=1s\": context deadline exceeded",
+                server.port
+            ),
+        ),
+    ];
+    for (index, (client, why)) in cases.into_iter().enumerate() {
+        for path in [VALIDATING, MUTATING] {
+            let mut failing = hook("failing", client.clone(), &["configmaps"]);
+            failing["timeoutSeconds"] = 1.into();
+            register(&cluster, path, "failing", &[failing.clone()]).await;
+            let answer = cluster.create(CONFIG_MAPS, map("a")).await;
+            assert_eq!(
+                answer.text(),
+                format!("500 Internal error occurred: failed calling webhook \"failing.example.com\": {why}")
+            );
+            cluster.delete(&format!("{path}/failing"), json!({})).await;
+            failing["failurePolicy"] = "Ignore".into();
+            register(&cluster, path, "failing", &[failing]).await;
+            let name = format!("ignored-{index}-{}", path.contains("mutating"));
+            assert_eq!(cluster.create(CONFIG_MAPS, map(&name)).await.code, 201);
+            cluster.delete(&format!("{path}/failing"), json!({})).await;
+        }
+    }
+    register(&cluster, VALIDATING, "uid", &[hook("uid", server.url("uid"), &["configmaps"])]).await;
+    let answer = cluster.create(CONFIG_MAPS, map("a")).await;
+    let start = "500 Internal error occurred: failed calling webhook \"uid.example.com\": received invalid webhook response: expected response.uid=\"";
+    assert!(answer.text().starts_with(start), "{}", answer.text());
+}
+
+fn other_authority() -> String {
+    let directory = tempfile::tempdir().expect("a folder");
+    let other = portolan_identity::Authority::load_or_create(directory.path(), "other").expect("an authority");
+    other.certificate_pem().to_owned()
+}
+
+#[tokio::test]
+async fn a_hook_behind_a_service_is_reached_at_a_ready_endpoint() {
+    let cluster = cluster().await;
+    let server =
+        Hook::start(&cluster, |_, _| json!({"allowed": false, "status": {"message": "from the service"}})).await;
+    let service = json!({"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443, "targetPort": 8443}]}});
+    assert_eq!(cluster.create("/api/v1/namespaces/default/services", service).await.code, 201);
+    let client = json!({"service": {"namespace": "default", "name": "hook", "path": "/x"}, "caBundle": server.bundle});
+    register(&cluster, VALIDATING, "a", &[hook("a", client, &["configmaps"])]).await;
+    let nowhere = cluster.create(CONFIG_MAPS, map("a")).await;
+    assert!(nowhere.text().ends_with("no endpoints available for service \"hook\""), "{}", nowhere.text());
+    let slice = json!({
+        "metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"port": server.port, "name": ""}],
+    });
+    let made = cluster.create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await;
+    // Slices may not hold loopback addresses, as upstream; the store may.
+    if made.code != 201 {
+        cluster.put_slice("default", "hook-1", "hook", server.port).await;
+    }
+    let answer = cluster.create(CONFIG_MAPS, map("a")).await;
+    assert_eq!(answer.text(), "400 admission webhook \"a.example.com\" denied the request: from the service");
+}
+
+#[tokio::test]
+async fn selectors_side_effects_connections_and_hooks_themselves() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |_, _| json!({"allowed": false})).await;
+    let mut all = hook("all", server.url("x"), &["*/*"]);
+    all["rules"][0]["apiGroups"] = json!(["*"]);
+    all["rules"][0]["apiVersions"] = json!(["*"]);
+    all["namespaceSelector"] = json!({"matchLabels": {"guarded": "yes"}});
+    all["sideEffects"] = "NoneOnDryRun".into();
+    register(&cluster, VALIDATING, "all", &[all]).await;
+    // Not this namespace; and nobody decides about who decides.
+    assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.code, 201);
+    assert_eq!(cluster.create("/api/v1/namespaces/default/pods", pod("a")).await.code, 201);
+    let labels = json!({"metadata": {"labels": {"guarded": "yes"}}}).to_string();
+    let denied = cluster.ask("PATCH", "/api/v1/namespaces/default", "application/merge-patch+json", &labels).await;
+    assert_eq!(denied.code, 400, "a namespace is selected by the labels that it shall have");
+    assert_eq!(cluster.delete(&format!("{VALIDATING}/all"), json!({})).await.code, 200);
+    let exec = "/api/v1/namespaces/default/pods/a/exec?command=ls&stdout=true";
+    let mut connect = hook("connect", server.url("x"), &["pods/exec", "pods/eviction", "deployments/scale"]);
+    connect["rules"][0]["apiGroups"] = json!(["*"]);
+    register(&cluster, VALIDATING, "connect", &[connect]).await;
+    assert_eq!(
+        cluster.ask("POST", exec, "", "").await.text(),
+        "400 admission webhook \"connect.example.com\" denied the request without explanation"
+    );
+    let eviction = json!({"metadata": {"name": "a"}});
+    assert_eq!(cluster.create("/api/v1/namespaces/default/pods/a/eviction", eviction).await.code, 400);
+    let seen = server.seen.lock().clone();
+    let options = &seen[1]["object"];
+    assert_eq!(
+        (&seen[1]["operation"], &options["kind"], &options["command"]),
+        (&json!("CONNECT"), &json!("PodExecOptions"), &json!(["ls"]))
+    );
+    assert_eq!((&seen[2]["kind"]["kind"], &seen[2]["subResource"]), (&json!("Eviction"), &json!("eviction")));
+}
+
+#[tokio::test]
+async fn match_conditions_decide_whether_a_hook_is_asked() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |_, _| json!({"allowed": false})).await;
+    let mut conditional = hook("conditional", server.url("x"), &["configmaps"]);
+    conditional["matchConditions"] = json!([
+        {"name": "not-admin", "expression": "request.userInfo.username == 'admin'"},
+        {"name": "marked", "expression": "object.metadata.name.startsWith('x')"},
+    ]);
+    register(&cluster, VALIDATING, "a", &[conditional.clone()]).await;
+    assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.code, 201);
+    assert_eq!(cluster.create(CONFIG_MAPS, map("xa")).await.code, 400);
+    cluster.delete(&format!("{VALIDATING}/a"), json!({})).await;
+    conditional["matchConditions"] = json!([{"name": "fails", "expression": "object.data.missing == 'x'"}]);
+    register(&cluster, VALIDATING, "a", &[conditional.clone()]).await;
+    let unknown = cluster.create(CONFIG_MAPS, map("b")).await;
+    assert_eq!(
+        unknown.text(),
+        "403 configmaps \"b\" is forbidden: expression 'object.data.missing == 'x'' resulted in error: no such key: missing"
+    );
+    conditional["matchConditions"] = json!([{"name": "bad", "expression": "object.metadata.name =="}]);
+    let body = json!({"metadata": {"name": "b"}, "webhooks": [conditional]});
+    let refused = cluster.create(VALIDATING, body).await;
+    let start = "422 ValidatingWebhookConfiguration.admissionregistration.k8s.io \"b\" is invalid: webhooks[0].matchConditions[0].expression: Invalid value: \"object.metadata.name ==\": compilation failed: ERROR: <input>:1:24: Syntax error";
+    assert!(refused.text().starts_with(start), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn configurations_are_completed_and_checked() {
+    let cluster = cluster().await;
+    let body = json!({"metadata": {"name": "a"}, "webhooks": [hook("a", json!({"service": {"namespace": "n", "name": "s"}}), &["pods"])]});
+    let made = cluster.create(MUTATING, body).await;
+    let it = &made.body["webhooks"][0];
+    let filled = ["failurePolicy", "matchPolicy", "reinvocationPolicy", "namespaceSelector", "objectSelector"];
+    assert_eq!(json!(filled.map(|field| &it[field])), json!(["Fail", "Equivalent", "Never", {}, {}]));
+    assert_eq!((&it["clientConfig"]["service"]["port"], &it["rules"][0]["scope"]), (&json!(443), &json!("*")));
+    let bad = json!({"metadata": {"name": "b"}, "webhooks": [
+        {"name": "short", "clientConfig": {"url": "http://user@x/?a=b"}, "timeoutSeconds": 31, "admissionReviewVersions": ["v2"],
+         "rules": [{"operations": ["*", "PATCH"], "apiGroups": [], "apiVersions": ["v1"], "resources": ["*/*", "pods"]}]},
+    ]});
+    let refused = cluster.create(MUTATING, bad).await;
+    let causes = refused.body["details"]["causes"].as_array().expect("causes");
+    let lines: Vec<String> = causes
+        .iter()
+        .map(|cause| {
+            format!(
+                "{}: {}",
+                cause["field"].as_str().unwrap_or_default(),
+                cause["message"].as_str().unwrap_or_default()
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "webhooks[0].name: Invalid value: \"short\": should be a domain with at least three segments separated by dots",
+            "webhooks[0].admissionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1",
+            "webhooks[0].rules[0].operations: Invalid value: [\"*\",\"PATCH\"]: if '*' is present, must not specify other operations",
+            "webhooks[0].rules[0].operations[1]: Unsupported value: \"PATCH\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"DELETE\", \"UPDATE\"",
+            "webhooks[0].rules[0].apiGroups: Required value",
+            "webhooks[0].rules[0].resources: Invalid value: [\"*/*\",\"pods\"]: if '*/*' is present, must not specify other resources",
+            "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
+            "webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
+            "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].clientConfig.url: Invalid value: \"user\": user information is not permitted in the URL",
+            "webhooks[0].clientConfig.url: Invalid value: \"a=b\": query parameters are not permitted in the URL",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_pod_that_speaks_tls_is_reached_whatever_its_certificate() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| json!({"allowed": true, "path": path})).await;
+    assert_eq!(cluster.create("/api/v1/namespaces/default/pods", pod("a")).await.code, 201);
+    let status = json!({"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}).to_string();
+    let path = "/api/v1/namespaces/default/pods/a/status";
+    let patched = cluster.ask("PATCH", path, "application/merge-patch+json", &status).await;
+    assert_eq!(patched.code, 200, "{patched:?}");
+    let path = format!("/api/v1/namespaces/default/pods/https:a:{}/proxy/some/path", server.port);
+    let answer = cluster.ask("POST", &path, "application/json", r#"{"request": {}}"#).await;
+    assert_eq!(answer.body["response"]["path"], "some/path", "{answer:?}");
+}

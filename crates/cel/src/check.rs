@@ -1,0 +1,316 @@
+//! From what was read to what can be evaluated: names and types.
+
+mod calls;
+mod fold;
+mod unify;
+
+use std::sync::Arc;
+
+use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
+use crate::environment::Environment;
+use crate::lexer::Problem;
+use crate::plan::{Node, Op};
+use crate::types::Type;
+use crate::value::{Entries, Map, Text, Value};
+use unify::Unifier;
+
+/// Names that are types.
+const TYPE_NAMES: [&str; 13] = [
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "null_type",
+    "type",
+    "optional_type",
+    "google.protobuf.Duration",
+    "google.protobuf.Timestamp",
+];
+
+/// Checks an expression.
+pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node, Vec<Problem>> {
+    let mut checker = Checker {
+        environment,
+        unifier: Unifier::default(),
+        scope: Vec::new(),
+        problems: Vec::new(),
+        doubts: Vec::new(),
+        literals: Vec::new(),
+        formats: 0,
+    };
+    let mut node = checker.expression(expression);
+    if checker.problems.is_empty() {
+        checker.check_literals();
+    }
+    if !checker.problems.is_empty() {
+        checker.problems.sort_by_key(|problem| problem.at);
+        return Err(checker.problems);
+    }
+    checker.unifier.finish(&mut node);
+    Ok(node)
+}
+
+struct Checker<'a> {
+    environment: &'a Environment,
+    unifier: Unifier,
+    /// Variables of the macros around, from the outside in.
+    scope: Vec<(&'a str, Type)>,
+    problems: Vec<Problem>,
+    /// What is wrong with constants. It matters only if all types fit.
+    doubts: Vec<Problem>,
+    /// Elements of literal lists, keys and values of literal maps: their places and types. All of a literal are
+    /// of one type.
+    literals: Vec<Vec<(u32, Type)>>,
+    /// How many calls of `format` there are around; what they are given is of any type.
+    formats: usize,
+}
+
+impl<'a> Checker<'a> {
+    fn report(&mut self, at: u32, message: String) -> Node {
+        self.problems.push(Problem { at, message });
+        Node { op: Op::Constant(Value::Null), ty: Type::Error }
+    }
+
+    fn expression(&mut self, expression: &'a Expr) -> Node {
+        match &expression.kind {
+            Kind::Literal(literal) => constant(literal),
+            Kind::Name(name) => match self.resolve(name) {
+                Some(node) => node,
+                None => self.report(expression.at, format!("undeclared reference to '{name}' (in container '')")),
+            },
+            Kind::Select { operand, field, access } => self.select(expression, operand, field, *access),
+            Kind::Call { target, function, arguments } => {
+                self.call(expression.at, target.as_deref(), function, arguments)
+            }
+            Kind::List(items) => self.list(items),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Struct { name, fields } => self.structure(expression.at, name, fields),
+            Kind::Fold(fold) => self.fold(expression.at, fold),
+        }
+    }
+
+    /// What a name stands for.
+    fn resolve(&self, name: &str) -> Option<Node> {
+        if let Some(index) = self.scope.iter().rposition(|(local, _)| *local == name) {
+            return Some(Node { op: Op::Local(index), ty: self.scope[index].1.clone() });
+        }
+        if let Some((ty, _)) = self.environment.variables.get(name) {
+            return Some(Node { op: Op::Variable(name.into()), ty: ty.clone() });
+        }
+        TYPE_NAMES.contains(&name).then(|| Node { op: Op::Constant(Value::Type(name.into())), ty: Type::Type })
+    }
+
+    /// `a.b.c` as one name, unless `a` is a variable of a macro.
+    fn qualified(&self, expression: &Expr) -> Option<String> {
+        match &expression.kind {
+            Kind::Name(name) if self.scope.iter().all(|(local, _)| local != name) => Some(name.clone()),
+            Kind::Select { operand, field, access: Access::Value } => {
+                Some(format!("{}.{field}", self.qualified(operand)?))
+            }
+            _ => None,
+        }
+    }
+
+    fn select(&mut self, whole: &'a Expr, operand: &'a Expr, field: &str, access: Access) -> Node {
+        if access == Access::Value
+            && let Some(name) = self.qualified(whole)
+            && let Some(node) = self.resolve(&name)
+        {
+            return node;
+        }
+        if access == Access::Presence
+            && let Some(operand) = self.qualified(operand)
+            && self.environment.variables.contains_key(&format!("{operand}.{field}"))
+        {
+            return Node { op: Op::Constant(Value::Bool(true)), ty: Type::Bool };
+        }
+        let operand = self.expression(operand);
+        let operand_type = self.unifier.resolve(&operand.ty);
+        let (through_optional, holder) = match &operand_type {
+            Type::Optional(inner) => (true, (**inner).clone()),
+            other => (false, other.clone()),
+        };
+        let ty = match self.field_type(&holder, field) {
+            Ok(ty) => ty,
+            Err(message) => return self.report(whole.at, message),
+        };
+        let ty = match access {
+            Access::Presence => Type::Bool,
+            Access::Optional => Type::optional(ty),
+            Access::Value if through_optional => Type::optional(ty),
+            Access::Value => ty,
+        };
+        Node { op: Op::Select { operand: Box::new(operand), field: field.into(), access }, ty }
+    }
+
+    fn field_type(&self, holder: &Type, field: &str) -> Result<Type, String> {
+        let holder = self.unifier.resolve(holder);
+        match &holder {
+            Type::Dyn | Type::Error | Type::Variable(_) => Ok(Type::Dyn),
+            Type::Map(pair) => Ok(pair.1.clone()),
+            Type::Object(object) => match object.fields.get(field) {
+                Some(known) => Ok(known.schema.ty()),
+                None => Err(format!("undefined field '{field}'")),
+            },
+            Type::Struct(name) => struct_field(name, field).ok_or_else(|| format!("undefined field '{field}'")),
+            other => Err(format!("type '{other}' does not support field selection")),
+        }
+    }
+
+    /// The type of the elements of a literal so far and of one more.
+    fn join(&mut self, so_far: Option<Type>, next: Type) -> Option<Type> {
+        let Some(so_far) = so_far else { return Some(next) };
+        if !self.unifier.assign(&so_far, &next) {
+            return Some(Type::Dyn);
+        }
+        Some(if self.unifier.resolve(&next).is_dyn() { next } else { so_far })
+    }
+
+    /// Reports what is wrong with constants and literals, which the types alone do not tell.
+    fn check_literals(&mut self) {
+        self.problems.append(&mut self.doubts);
+        for literal in std::mem::take(&mut self.literals) {
+            let Some((_, first)) = literal.first() else { continue };
+            let first = self.unifier.show(first);
+            let other = literal.iter().map(|(at, ty)| (*at, self.unifier.show(ty))).find(|(_, ty)| *ty != first);
+            if let Some((at, ty)) = other {
+                self.problems.push(Problem { at, message: format!("expected type '{first}' but found '{ty}'") });
+            }
+        }
+    }
+
+    /// Remembers the elements of a literal.
+    fn note(&mut self, elements: Vec<(u32, Type)>) {
+        if self.formats == 0 {
+            self.literals.push(elements);
+        }
+    }
+
+    fn optional_value(&mut self, at: u32, node: &Node, optional: bool) -> Type {
+        if !optional {
+            return node.ty.clone();
+        }
+        match self.unifier.resolve(&node.ty) {
+            Type::Optional(inner) => (*inner).clone(),
+            ty if ty.is_dyn() => Type::Dyn,
+            other => {
+                self.report(at, format!("expected type 'optional_type({other})' but found '{other}'"));
+                Type::Error
+            }
+        }
+    }
+
+    fn list(&mut self, items: &'a [Item]) -> Node {
+        let mut nodes = Vec::with_capacity(items.len());
+        let mut element = None;
+        let mut elements = Vec::with_capacity(items.len());
+        for item in items {
+            let node = self.expression(&item.value);
+            let ty = self.optional_value(item.value.at, &node, item.optional);
+            elements.push((item.value.at, ty.clone()));
+            element = self.join(element, ty);
+            nodes.push((node, item.optional));
+        }
+        self.note(elements);
+        let element = element.unwrap_or_else(|| self.unifier.fresh());
+        let constants = nodes.iter().map(|(node, optional)| match &node.op {
+            Op::Constant(value) if !optional => Some(value.clone()),
+            _ => None,
+        });
+        let op = match constants.collect::<Option<Vec<_>>>() {
+            Some(values) => Op::Constant(Value::list(values)),
+            None => Op::List(nodes),
+        };
+        Node { op, ty: Type::list(element) }
+    }
+
+    fn map(&mut self, entries: &'a [Entry]) -> Node {
+        let mut nodes = Vec::with_capacity(entries.len());
+        let (mut keys, mut values) = (None, None);
+        let (mut all_keys, mut all_values) = (Vec::new(), Vec::new());
+        let mut constants: Option<Entries<'static>> = Some(Entries::new());
+        for entry in entries {
+            let key = self.expression(&entry.key);
+            all_keys.push((entry.key.at, key.ty.clone()));
+            keys = self.join(keys, key.ty.clone());
+            let value = self.expression(&entry.value);
+            let ty = self.optional_value(entry.value.at, &value, entry.optional);
+            all_values.push((entry.value.at, ty.clone()));
+            values = self.join(values, ty);
+            constants = match (constants, &key.op, &value.op) {
+                (Some(mut known), Op::Constant(key), Op::Constant(value)) if !entry.optional => match key.as_key() {
+                    Some(plain) if !known.contains_key(&plain) => {
+                        known.insert(plain, (key.clone(), value.clone()));
+                        Some(known)
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            nodes.push((key, value, entry.optional));
+        }
+        self.note(all_keys);
+        self.note(all_values);
+        let key = keys.unwrap_or_else(|| self.unifier.fresh());
+        let value = values.unwrap_or_else(|| self.unifier.fresh());
+        let op = match constants {
+            Some(entries) => Op::Constant(Value::Map(Map::Made(Arc::new(entries)))),
+            None => Op::Map(nodes),
+        };
+        Node { op, ty: Type::map(key, value) }
+    }
+
+    fn structure(&mut self, at: u32, name: &str, fields: &'a [Field]) -> Node {
+        let known =
+            self.environment.mutation && (name == "JSONPatch" || name == "Object" || name.starts_with("Object."));
+        if !known {
+            return self.report(at, format!("undeclared reference to '{name}' (in container '')"));
+        }
+        let mut nodes: Vec<(Arc<str>, Node, bool)> = Vec::with_capacity(fields.len());
+        for field in fields {
+            let value = self.expression(&field.value);
+            let ty = self.optional_value(field.value.at, &value, field.optional);
+            let Some(wanted) = struct_field(name, &field.name) else {
+                self.report(field.at, format!("undefined field '{}'", field.name));
+                continue;
+            };
+            if !self.unifier.assign(&wanted, &ty) {
+                let ty = self.unifier.show(&ty);
+                let name = &field.name;
+                self.report(
+                    field.at,
+                    format!("expected type of field '{name}' is '{wanted}' but provided type is '{ty}'"),
+                );
+            }
+            nodes.push((field.name.as_str().into(), value, field.optional));
+        }
+        Node { op: Op::Struct { name: name.into(), fields: nodes }, ty: Type::Struct(name.into()) }
+    }
+}
+
+/// The type of a field of what mutations build. Which fields an object has is known when it is merged.
+fn struct_field(name: &str, field: &str) -> Option<Type> {
+    match (name, field) {
+        ("JSONPatch", "op" | "path" | "from") => Some(Type::String),
+        ("JSONPatch", "value") => Some(Type::Dyn),
+        ("JSONPatch", _) => None,
+        _ => Some(Type::Dyn),
+    }
+}
+
+fn constant(literal: &Literal) -> Node {
+    let (value, ty) = match literal {
+        Literal::Null => (Value::Null, Type::Null),
+        Literal::Bool(value) => (Value::Bool(*value), Type::Bool),
+        Literal::Int(value) => (Value::Int(*value), Type::Int),
+        Literal::Uint(value) => (Value::Uint(*value), Type::Uint),
+        Literal::Double(value) => (Value::Double(*value), Type::Double),
+        Literal::String(text) => (Value::String(Text::Shared(text.as_str().into())), Type::String),
+        Literal::Bytes(bytes) => (Value::Bytes(bytes.as_slice().into()), Type::Bytes),
+    };
+    Node { op: Op::Constant(value), ty }
+}

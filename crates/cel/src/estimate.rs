@@ -1,0 +1,240 @@
+//! What an expression costs at most, before there is a value.
+//!
+//! Sources: cel-go's `checker/cost.go`, Kubernetes' `pkg/cel/library/cost.go`. The bounds come from the
+//! schemas of variables: how many elements, how many characters.
+
+mod calls;
+
+use std::sync::Arc;
+
+use crate::ast::{Access, How};
+use crate::cost;
+use crate::environment::Environment;
+use crate::plan::{FoldNode, Node, Op};
+use crate::schema::{Kind, Schema};
+use crate::types::Type;
+use crate::value::Value;
+
+/// Most that one rule of a custom resource may be estimated to cost.
+pub const RULE_ESTIMATE_LIMIT: u64 = 10_000_000;
+
+/// Most that all rules of a custom resource may be estimated to cost together.
+pub const RESOURCE_ESTIMATE_LIMIT: u64 = 100_000_000;
+
+/// Least and most of something: units, elements, characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// At least
+    pub min: u64,
+    /// At most
+    pub max: u64,
+}
+
+impl Estimate {
+    /// Exactly this many.
+    pub const fn exactly(count: u64) -> Self {
+        Self { min: count, max: count }
+    }
+
+    /// Nobody knows.
+    pub(crate) const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+
+    /// So many times.
+    #[must_use]
+    pub const fn times(self, other: Self) -> Self {
+        Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
+    }
+
+    fn scaled(self, factor: f64) -> Self {
+        Self { min: cost::scaled(self.min, factor), max: cost::scaled(self.max, factor) }
+    }
+
+    fn either(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    /// By how much a limit is exceeded, in upstream's words; `None` if it is not.
+    pub fn excess(self, what: &str, limit: u64) -> Option<String> {
+        if self.max <= limit {
+            return None;
+        }
+        let factor = self.max as f64 / limit as f64;
+        let factor = if factor > 100.0 {
+            "more than 100x".to_owned()
+        } else if factor < 1.5 {
+            format!("{factor:.6}x")
+        } else {
+            format!("{factor:.1}x")
+        };
+        Some(format!("{what} exceeds budget by factor of {factor}"))
+    }
+}
+
+pub(crate) fn estimate(root: &Node, environment: &Environment) -> Estimate {
+    Estimator { environment, locals: Vec::new() }.node(root).cost
+}
+
+/// What is known of an expression.
+#[derive(Debug, Clone)]
+struct Known {
+    cost: Estimate,
+    /// Characters, elements or entries of its value.
+    size: Option<Estimate>,
+    /// What its value is, if it is a part of a variable.
+    schema: Option<Arc<Schema>>,
+}
+
+impl Known {
+    fn costing(cost: Estimate) -> Self {
+        Self { cost, size: None, schema: None }
+    }
+
+    /// How large the value is.
+    fn size(&self, ty: &Type) -> Estimate {
+        if let Some(size) = self.size {
+            return size;
+        }
+        if let Some(max) = self.schema.as_ref().and_then(|schema| schema.max_length) {
+            return Estimate { min: 0, max };
+        }
+        match ty {
+            Type::String | Type::Bytes | Type::List(_) | Type::Map(_) | Type::Dyn | Type::Optional(_) => {
+                Estimate::UNKNOWN
+            }
+            _ => Estimate::exactly(1),
+        }
+    }
+}
+
+struct Estimator<'e> {
+    environment: &'e Environment,
+    /// What the variables of macros stand for.
+    locals: Vec<Option<Arc<Schema>>>,
+}
+
+impl Estimator<'_> {
+    fn node(&mut self, node: &Node) -> Known {
+        let one = Estimate::exactly(cost::SELECT);
+        match &node.op {
+            Op::Constant(value) => constant(value),
+            Op::Variable(name) => {
+                let schema = self.environment.variables.get(&**name).and_then(|(_, schema)| schema.clone());
+                Known { cost: one, size: None, schema }
+            }
+            Op::Local(index) => Known { cost: one, size: None, schema: self.locals.get(*index).cloned().flatten() },
+            Op::Select { operand, field, access } => {
+                let holder = self.node(operand);
+                let schema = holder.schema.as_ref().and_then(|schema| part(schema, Some(field)));
+                let pays = *access != Access::Presence
+                    && matches!(operand.ty, Type::Map(_) | Type::Object(_) | Type::Struct(_) | Type::Optional(_));
+                let cost = if pays { holder.cost.plus(one) } else { holder.cost };
+                Known { cost, size: None, schema }
+            }
+            Op::And(terms) | Op::Or(terms) => {
+                let costs: Vec<Estimate> = terms.iter().map(|term| self.node(term).cost).collect();
+                let all = costs.iter().fold(Estimate::exactly(0), |sum, cost| sum.plus(*cost));
+                // The first term may decide.
+                Known::costing(Estimate { min: costs.first().map_or(0, |cost| cost.min), max: all.max })
+            }
+            Op::Choose(parts) => {
+                let condition = self.node(&parts[0]);
+                let (then, otherwise) = (self.node(&parts[1]), self.node(&parts[2]));
+                let size = then.size(&parts[1].ty).either(otherwise.size(&parts[2].ty));
+                Known { cost: condition.cost.plus(then.cost.either(otherwise.cost)), size: Some(size), schema: None }
+            }
+            Op::Otherwise { first, second, .. } => {
+                let (one, other) = (self.node(first), self.node(second));
+                Known {
+                    cost: Estimate { min: one.cost.min, max: one.cost.plus(other.cost).max },
+                    size: Some(one.size(&node.ty).either(other.size(&second.ty))),
+                    schema: None,
+                }
+            }
+            Op::Call(call) => self.call(call),
+            Op::List(items) => {
+                let parts = items.iter().map(|(item, _)| item);
+                Known { size: Some(Estimate::exactly(items.len() as u64)), ..self.made(cost::LIST, parts) }
+            }
+            Op::Map(entries) => {
+                let parts = entries.iter().flat_map(|(key, value, _)| [key, value]);
+                Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, parts) }
+            }
+            Op::Struct { fields, .. } => self.made(cost::STRUCT, fields.iter().map(|(_, value, _)| value)),
+            Op::Fold(fold) => self.fold(fold),
+        }
+    }
+
+    fn made<'n>(&mut self, base: u64, parts: impl Iterator<Item = &'n Node>) -> Known {
+        Known::costing(parts.fold(Estimate::exactly(base), |sum, part| sum.plus(self.node(part).cost)))
+    }
+
+    fn fold(&mut self, fold: &FoldNode) -> Known {
+        let range = self.node(&fold.range);
+        let inner = range.schema.as_ref().and_then(|schema| part(schema, None));
+        let depth = self.locals.len();
+        let is_map = matches!(fold.range.ty, Type::Map(_));
+        match fold.variables {
+            2 => self.locals.extend([None, inner]),
+            // A map is gone through by its keys.
+            _ => self.locals.push(if is_map { None } else { inner }),
+        }
+        let filter = fold.filter.as_ref().map_or(Estimate::exactly(0), |filter| self.node(filter).cost);
+        let body = self.node(&fold.body).cost;
+        self.locals.truncate(depth);
+        let size = range.size(&fold.range.ty);
+        let (start, step, end) = match fold.how {
+            How::All => (0, filter.plus(body).plus(Estimate::exactly(3)), 1),
+            How::Exists => (0, filter.plus(body).plus(Estimate::exactly(4)), 1),
+            How::ExistsOne => (0, body.plus(Estimate { min: 1, max: 2 }), 2),
+            How::OptMap | How::OptFlatMap => {
+                let cost = Estimate { min: range.cost.min, max: range.cost.plus(body).max };
+                return Known::costing(cost);
+            }
+            How::List | How::SortBy => {
+                let item = body.plus(Estimate::exactly(cost::LIST + 1));
+                let item = if fold.filter.is_some() { Estimate { min: 0, max: item.max } } else { item };
+                (cost::LIST, filter.plus(item).plus(Estimate::exactly(1)), 1)
+            }
+            How::Map | How::MapEntry => {
+                let item = body.plus(Estimate::exactly(1));
+                let item = if fold.filter.is_some() { Estimate { min: 0, max: item.max } } else { item };
+                (cost::MAP, filter.plus(item).plus(Estimate::exactly(1)), 1)
+            }
+        };
+        let mut cost = range.cost.plus(Estimate::exactly(start + end)).plus(size.times(step));
+        if fold.how == How::SortBy {
+            cost = cost.plus(size.times(size));
+        }
+        let made = match fold.filter {
+            Some(_) => Estimate { min: 0, max: size.max },
+            None => size,
+        };
+        let is_collection = !matches!(fold.how, How::All | How::Exists | How::ExistsOne);
+        Known { cost, size: is_collection.then_some(made), schema: None }
+    }
+}
+
+/// What is known of a field, or of the elements or values.
+fn part(schema: &Schema, field: Option<&str>) -> Option<Arc<Schema>> {
+    match (&schema.kind, field) {
+        (Kind::Object(object), Some(field)) => object.fields.get(field).map(|field| field.schema.clone()),
+        (Kind::Map(values), _) => Some(values.clone()),
+        (Kind::List(items, _), None) => Some(items.clone()),
+        _ => None,
+    }
+}
+
+fn constant(value: &Value<'_>) -> Known {
+    let cost = match value {
+        Value::List(_) => cost::LIST,
+        Value::Map(_) => cost::MAP,
+        _ => 0,
+    };
+    Known { cost: Estimate::exactly(cost), size: Some(Estimate::exactly(cost::size(value))), schema: None }
+}

@@ -1,0 +1,84 @@
+//! The table of functions.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::cost::Cost;
+use crate::error::EvaluationError;
+use crate::library;
+use crate::types::Type;
+use crate::value::{Map, Value};
+
+/// What a function gives.
+pub(crate) type Outcome<'a> = Result<Value<'a>, EvaluationError>;
+
+/// The code of a function.
+pub(crate) type Run = for<'a> fn(&[Value<'a>]) -> Outcome<'a>;
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// `f(x)`
+    Global,
+    /// `x.f()`
+    Member,
+}
+
+/// A line of a library: name, style, types of arguments, type of the result, code.
+pub(crate) struct Row(
+    pub(crate) &'static str,
+    pub(crate) Style,
+    pub(crate) &'static [&'static str],
+    pub(crate) &'static str,
+    pub(crate) Run,
+);
+
+/// One way to call a function.
+#[derive(Debug)]
+pub(crate) struct Overload {
+    pub(crate) style: Style,
+    pub(crate) arguments: Vec<Type>,
+    pub(crate) result: Type,
+    pub(crate) run: Run,
+    pub(crate) cost: Cost,
+}
+
+impl Overload {
+    /// Whether these values can be its arguments.
+    pub(crate) fn accepts(&self, values: &[Value<'_>]) -> bool {
+        self.arguments.len() == values.len() && self.arguments.iter().zip(values).all(|(ty, value)| fits(ty, value))
+    }
+}
+
+/// All functions by name.
+pub(crate) static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
+    let mut functions: HashMap<&'static str, Vec<Overload>> = HashMap::new();
+    for Row(name, style, arguments, result, run) in library::all() {
+        let arguments: Vec<Type> = arguments.iter().map(|text| Type::read(text)).collect();
+        let cost = Cost::of(name, &arguments);
+        let overload = Overload { style: *style, arguments, result: Type::read(result), run: *run, cost };
+        functions.entry(name).or_default().push(overload);
+    }
+    functions
+});
+
+fn fits(ty: &Type, value: &Value<'_>) -> bool {
+    match (ty, value) {
+        (Type::Dyn | Type::Variable(_), _)
+        | (Type::Null, Value::Null)
+        | (Type::Bool, Value::Bool(_))
+        | (Type::Int, Value::Int(_))
+        | (Type::Uint, Value::Uint(_))
+        | (Type::Double, Value::Double(_))
+        | (Type::String, Value::String(_))
+        | (Type::Bytes, Value::Bytes(_))
+        | (Type::Duration, Value::Duration(_))
+        | (Type::Timestamp, Value::Timestamp(_))
+        | (Type::Type, Value::Type(_))
+        | (Type::Optional(_), Value::Optional(_))
+        | (Type::List(_), Value::List(_))
+        | (Type::Map(_), Value::Map(Map::Json(..) | Map::Made(_) | Map::Object(..) | Map::Struct(..))) => true,
+        (Type::Opaque(name), value) => *name == value.type_name(),
+        _ => false,
+    }
+}

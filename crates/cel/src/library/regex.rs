@@ -1,0 +1,58 @@
+//! Regular expressions, in the notation of RE2.
+
+use regex::{Regex, RegexBuilder};
+
+use super::no_overload;
+use crate::error::EvaluationError;
+use crate::functions::{Outcome, Row, Style::Global, Style::Member};
+use crate::value::Value;
+
+/// Largest compiled expression. Patterns come from users.
+const SIZE_LIMIT: usize = 1 << 20;
+
+pub(super) const ROWS: &[Row] = &[
+    Row("matches", Global, &["string", "string"], "bool", matches),
+    Row("matches", Member, &["string", "string"], "bool", matches),
+    Row("find", Member, &["string", "string"], "string", |values| match values {
+        [Value::String(text), Value::String(pattern)] => {
+            let found = compile(pattern)?.find(text).map_or(String::new(), |found| found.as_str().to_owned());
+            Ok(found.into())
+        }
+        _ => no_overload(),
+    }),
+    Row("findAll", Member, &["string", "string"], "list(string)", find_all),
+    Row("findAll", Member, &["string", "string", "int"], "list(string)", find_all),
+];
+
+/// Compiles a pattern.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, EvaluationError> {
+    let compiled = RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
+    compiled.map_err(|error| {
+        let text = match error {
+            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
+            error => {
+                let text = error.to_string();
+                text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            }
+        };
+        EvaluationError::text(format!("error parsing regexp: {text}: `{pattern}`"))
+    })
+}
+
+fn matches<'a>(values: &[Value<'a>]) -> Outcome<'a> {
+    match values {
+        [Value::String(text), Value::String(pattern)] => Ok(compile(pattern)?.is_match(text).into()),
+        _ => no_overload(),
+    }
+}
+
+fn find_all<'a>(values: &[Value<'a>]) -> Outcome<'a> {
+    let [Value::String(text), Value::String(pattern), limit @ ..] = values else { return no_overload() };
+    let limit = match limit {
+        [Value::Int(limit)] if *limit >= 0 => *limit as usize,
+        _ => usize::MAX,
+    };
+    let pattern = compile(pattern)?;
+    let found = pattern.find_iter(text).take(limit).map(|found| Value::from(found.as_str().to_owned()));
+    Ok(Value::list(found.collect()))
+}

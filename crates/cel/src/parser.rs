@@ -1,0 +1,431 @@
+//! From words to expressions.
+//!
+//! Grammar: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>
+
+mod macros;
+
+use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
+use crate::lexer::{Problem, Token, Word, words};
+
+/// How deep expressions may be nested. Upstream allows 250; parsing, checking and evaluation recurse, and
+/// have to fit on the stack of a worker thread also in a build without optimisation.
+const MAX_DEPTH: usize = 100;
+
+/// How long a text may be, in characters, as upstream.
+const MAX_LENGTH: usize = 100_000;
+
+/// Words that are kept for programming languages and so are no names.
+const RESERVED: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// Reads an expression.
+pub(crate) fn parse(text: &str) -> Result<Expr, Problem> {
+    let length = text.chars().count();
+    if length > MAX_LENGTH {
+        let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
+        return Err(Problem { at: 0, message });
+    }
+    let tokens = words(text)?;
+    let mut parser = Parser { tokens: &tokens, position: 0, depth: 0 };
+    let expression = parser.expression()?;
+    match parser.peek() {
+        Word::End => Ok(expression),
+        _ => Err(parser.wrong("extraneous input", "expecting <EOF>")),
+    }
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    position: usize,
+    depth: usize,
+}
+
+type Parsed<T> = Result<T, Problem>;
+
+const OPERAND: &str =
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> &'a Word {
+        &self.tokens[self.position].word
+    }
+
+    fn at(&self) -> u32 {
+        self.tokens[self.position].at
+    }
+
+    fn is(&self, symbol: &str) -> bool {
+        matches!(self.peek(), Word::Symbol(found) if *found == symbol)
+    }
+
+    /// Goes past a symbol if it is next, and says where it was.
+    fn take(&mut self, symbol: &str) -> Option<u32> {
+        let at = self.at();
+        self.is(symbol).then(|| {
+            self.position += 1;
+            at
+        })
+    }
+
+    fn expect(&mut self, symbol: &'static str) -> Parsed<u32> {
+        self.take(symbol).ok_or_else(|| self.missing(symbol))
+    }
+
+    /// One symbol is missing.
+    fn missing(&self, symbol: &str) -> Problem {
+        match symbol {
+            ":" if *self.peek() == Word::End => self.unexpected("':'"),
+            _ => Problem { at: self.at(), message: format!("Syntax error: missing '{symbol}' at '{}'", self.shown()) },
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> Problem {
+        self.wrong("mismatched input", &format!("expecting {wanted}"))
+    }
+
+    fn wrong(&self, what: &str, wanted: &str) -> Problem {
+        Problem { at: self.at(), message: format!("Syntax error: {what} '{}' {wanted}", self.shown()) }
+    }
+
+    /// The next word, as it is written.
+    fn shown(&self) -> String {
+        match self.peek() {
+            Word::End => "<EOF>".to_owned(),
+            Word::Symbol(symbol) => (*symbol).to_owned(),
+            Word::Name(name) => name.clone(),
+            Word::Integer(value) => value.to_string(),
+            Word::Literal(Literal::String(text)) => format!("{text:?}"),
+            Word::Literal(Literal::Bool(value)) => value.to_string(),
+            Word::Literal(Literal::Double(value)) => value.to_string(),
+            Word::Literal(Literal::Uint(value)) => format!("{value}u"),
+            Word::Literal(_) => "null".to_owned(),
+        }
+    }
+
+    fn expression(&mut self) -> Parsed<Expr> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
+            return Err(Problem { at: self.at(), message });
+        }
+        let condition = self.or()?;
+        let result = match self.take("?") {
+            None => condition,
+            Some(at) => {
+                let then = self.or()?;
+                self.expect(":")?;
+                let otherwise = self.expression()?;
+                call(at, "_?_:_", vec![condition, then, otherwise])
+            }
+        };
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    fn or(&mut self) -> Parsed<Expr> {
+        self.logical("||", "_||_", Self::and)
+    }
+
+    fn and(&mut self) -> Parsed<Expr> {
+        self.logical("&&", "_&&_", Self::relation)
+    }
+
+    /// A chain of one logical operator. It becomes one call with all terms: no deep trees for long chains.
+    fn logical(&mut self, symbol: &str, function: &str, term: fn(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
+        let first = term(self)?;
+        let Some(at) = self.take(symbol) else { return Ok(first) };
+        let mut terms = vec![first, term(self)?];
+        while self.take(symbol).is_some() {
+            terms.push(term(self)?);
+        }
+        Ok(call(at, function, terms))
+    }
+
+    fn relation(&mut self) -> Parsed<Expr> {
+        const OPERATORS: [(&str, &str); 7] =
+            [("==", "_==_"), ("!=", "_!=_"), ("<=", "_<=_"), (">=", "_>=_"), ("<", "_<_"), (">", "_>_"), ("in", "@in")];
+        self.binary(&OPERATORS, Self::sum)
+    }
+
+    fn sum(&mut self) -> Parsed<Expr> {
+        self.binary(&[("+", "_+_"), ("-", "_-_")], Self::product)
+    }
+
+    fn product(&mut self) -> Parsed<Expr> {
+        self.binary(&[("*", "_*_"), ("/", "_/_"), ("%", "_%_")], Self::unary)
+    }
+
+    fn binary(&mut self, operators: &[(&str, &str)], operand: fn(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
+        let mut left = operand(self)?;
+        let mut chained = 0;
+        'next: loop {
+            for (symbol, function) in operators {
+                if let Some(at) = self.take(symbol) {
+                    // A chain leans to the left, so it is as deep as it is long.
+                    chained += 1;
+                    if self.depth + chained > MAX_DEPTH {
+                        let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
+                        return Err(Problem { at, message });
+                    }
+                    left = call(at, function, vec![left, operand(self)?]);
+                    continue 'next;
+                }
+            }
+            return Ok(left);
+        }
+    }
+
+    fn unary(&mut self) -> Parsed<Expr> {
+        for (symbol, function) in [("!", "!_"), ("-", "-_")] {
+            let Some(at) = self.take(symbol) else { continue };
+            let mut count = 1;
+            while self.take(symbol).is_some() {
+                count += 1;
+            }
+            if symbol == "-"
+                && count == 1
+                && let Some(number) = self.negative(at)?
+            {
+                return self.postfix(number);
+            }
+            let operand = self.member()?;
+            return Ok(if count % 2 == 1 { call(at, function, vec![operand]) } else { operand });
+        }
+        self.member()
+    }
+
+    fn negative(&mut self, at: u32) -> Parsed<Option<Expr>> {
+        let literal = match self.peek() {
+            Word::Integer(value) => {
+                let value = 0i64.checked_sub_unsigned(*value);
+                Literal::Int(value.ok_or_else(|| Problem { at, message: "invalid int literal".into() })?)
+            }
+            Word::Literal(Literal::Double(value)) => Literal::Double(-value),
+            _ => return Ok(None),
+        };
+        self.position += 1;
+        Ok(Some(Expr { at, kind: Kind::Literal(literal) }))
+    }
+
+    fn member(&mut self) -> Parsed<Expr> {
+        let primary = self.primary()?;
+        self.postfix(primary)
+    }
+
+    fn postfix(&mut self, mut operand: Expr) -> Parsed<Expr> {
+        let mut chained = 0;
+        loop {
+            if let Some(dot) = self.take(".") {
+                let optional = self.take("?").is_some();
+                let field = self.field_name()?;
+                operand = match self.take("(") {
+                    Some(open) if !optional => {
+                        let arguments = self.arguments(")")?;
+                        macros::expand(open, Some(operand), field, arguments)?
+                    }
+                    Some(open) => {
+                        return Err(Problem {
+                            at: open,
+                            message: "Syntax error: mismatched input '(' expecting <EOF>".into(),
+                        });
+                    }
+                    None => {
+                        let access = if optional { Access::Optional } else { Access::Value };
+                        Expr { at: dot, kind: Kind::Select { operand: Box::new(operand), field, access } }
+                    }
+                };
+            } else if let Some(open) = self.take("[") {
+                let function = if self.take("?").is_some() { "_[?_]" } else { "_[_]" };
+                let index = self.expression()?;
+                self.expect("]")?;
+                operand = call(open, function, vec![operand, index]);
+            } else {
+                return Ok(operand);
+            }
+            chained += 1;
+            if self.depth + chained > MAX_DEPTH {
+                let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
+                return Err(Problem { at: self.at(), message });
+            }
+        }
+    }
+
+    fn name(&mut self, wanted: &str) -> Parsed<String> {
+        match self.peek() {
+            Word::Name(name) => {
+                self.position += 1;
+                Ok(name.clone())
+            }
+            _ => Err(self.unexpected(wanted)),
+        }
+    }
+
+    /// What comes after a dot.
+    fn field_name(&mut self) -> Parsed<String> {
+        match self.peek() {
+            Word::Name(name) => {
+                self.position += 1;
+                Ok(name.clone())
+            }
+            _ => {
+                let message = format!("Syntax error: no viable alternative at input '.{}'", self.shown());
+                Err(Problem { at: self.at(), message })
+            }
+        }
+    }
+
+    fn primary(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let literal = |kind| Ok(Expr { at, kind: Kind::Literal(kind) });
+        match self.peek() {
+            Word::Literal(value) => {
+                self.position += 1;
+                literal(value.clone())
+            }
+            Word::Integer(value) => {
+                let value = i64::try_from(*value).map_err(|_| Problem { at, message: "invalid int literal".into() })?;
+                self.position += 1;
+                literal(Literal::Int(value))
+            }
+            Word::Symbol("(") => {
+                self.position += 1;
+                let inner = self.expression()?;
+                self.expect(")")?;
+                Ok(inner)
+            }
+            Word::Symbol("[") => {
+                self.position += 1;
+                let items = self.items()?;
+                Ok(Expr { at, kind: Kind::List(items) })
+            }
+            Word::Symbol("{") => {
+                self.position += 1;
+                let entries = self.entries()?;
+                Ok(Expr { at, kind: Kind::Map(entries) })
+            }
+            Word::Symbol(".") => {
+                self.position += 1;
+                // From the root of all names, where everything is.
+                self.named(at)
+            }
+            Word::Name(_) => self.named(at),
+            Word::End => Err(self.unexpected(OPERAND)),
+            _ => Err(self.wrong("extraneous input", &format!("expecting {OPERAND}"))),
+        }
+    }
+
+    fn named(&mut self, at: u32) -> Parsed<Expr> {
+        if let Some((name, words)) = self.struct_name() {
+            self.position += words;
+            let open = self.expect("{")?;
+            let fields = self.fields()?;
+            return Ok(Expr { at: open, kind: Kind::Struct { name, fields } });
+        }
+        let name = self.name(OPERAND)?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(Problem { at, message: format!("reserved identifier: {name}") });
+        }
+        match self.take("(") {
+            Some(open) => {
+                let arguments = self.arguments(")")?;
+                macros::expand(open, None, name, arguments)
+            }
+            None => Ok(Expr { at, kind: Kind::Name(name) }),
+        }
+    }
+
+    /// `a.b.C` if a `{` comes after it, and how many words it takes.
+    fn struct_name(&self) -> Option<(String, usize)> {
+        let mut name = String::new();
+        let mut words = 0;
+        loop {
+            let Word::Name(part) = &self.tokens.get(self.position + words)?.word else { return None };
+            name.push_str(part);
+            words += 1;
+            match self.tokens.get(self.position + words)?.word {
+                Word::Symbol(".") => name.push('.'),
+                Word::Symbol("{") => return Some((name, words)),
+                _ => return None,
+            }
+            words += 1;
+        }
+    }
+
+    fn arguments(&mut self, close: &'static str) -> Parsed<Vec<Expr>> {
+        let mut arguments = Vec::new();
+        if self.take(close).is_some() {
+            return Ok(arguments);
+        }
+        loop {
+            arguments.push(self.expression()?);
+            if self.take(",").is_none() {
+                self.take(close).ok_or_else(|| self.unexpected("{')', ','}"))?;
+                return Ok(arguments);
+            }
+        }
+    }
+
+    fn items(&mut self) -> Parsed<Vec<Item>> {
+        let mut items = Vec::new();
+        while self.take("]").is_none() {
+            let optional = self.take("?").is_some();
+            items.push(Item { value: self.expression()?, optional });
+            if self.take(",").is_none() {
+                self.take("]").ok_or_else(|| self.unexpected("{']', ','}"))?;
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    fn entries(&mut self) -> Parsed<Vec<Entry>> {
+        let mut entries = Vec::new();
+        while self.take("}").is_none() {
+            let optional = self.take("?").is_some();
+            let key = self.expression()?;
+            self.expect(":")?;
+            entries.push(Entry { key, value: self.expression()?, optional });
+            if self.take(",").is_none() {
+                self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn fields(&mut self) -> Parsed<Vec<Field>> {
+        let mut fields = Vec::new();
+        while self.take("}").is_none() {
+            let optional = self.take("?").is_some();
+            let name = self.name("IDENTIFIER")?;
+            let at = self.expect(":")?;
+            fields.push(Field { at, name, value: self.expression()?, optional });
+            if self.take(",").is_none() {
+                self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
+                break;
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn call(at: u32, function: &str, arguments: Vec<Expr>) -> Expr {
+    Expr { at, kind: Kind::Call { target: None, function: function.to_owned(), arguments } }
+}

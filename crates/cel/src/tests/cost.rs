@@ -1,0 +1,90 @@
+use super::{environment, object, schema};
+use crate::{Budget, Estimate, EvaluationError, RULE_ESTIMATE_LIMIT, Value};
+
+fn cost(text: &str) -> u64 {
+    let program = environment().compile(text).expect(text);
+    let object = object();
+    let bindings = [("object", Value::any(&object)), ("self", Value::of(&object, &schema()))];
+    let mut budget = Budget::new(1_000_000);
+    program.evaluate(&bindings, &mut budget).expect(text);
+    1_000_000 - budget.remaining
+}
+
+#[test]
+fn evaluation_costs_what_it_does_upstream() {
+    let cases = [
+        ("1", 0),
+        ("[1, 2]", 0),
+        ("object", 1),
+        ("object.spec.replicas", 3),
+        ("has(object.spec.replicas)", 2),
+        ("object.spec.replicas > 1", 4),
+        ("object.spec.replicas == 3 ? true : false", 4),
+        ("true && false", 0),
+        ("object.spec.name == 'widget'", 4),
+        ("[1, 2].all(x, x > 0)", 11),
+        ("[1, 2].exists(x, x > 1)", 13),
+        ("[1, 2].map(x, x)", 27),
+        ("'widget'.startsWith('wid')", 1),
+        ("object.spec.name in ['a', 'widget']", 3),
+        ("[object]", 11),
+        ("{'a': object}", 31),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(cost(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_too_expensive_is_cancelled() {
+    let text = "lists.range(1000).all(x, lists.range(1000).all(y, x + y >= 0))";
+    let program = environment().compile(text).expect(text);
+    let bindings: [(&str, Value<'_>); 0] = [];
+    let mut budget = Budget::new(10_000_000);
+    let error = program.evaluate(&bindings, &mut budget).expect_err("a million sums");
+    assert_eq!(error, EvaluationError::CostExceeded);
+    assert_eq!(error.to_string(), "operation cancelled: actual cost limit exceeded");
+    assert!(budget.remaining < 9_000_010, "{budget:?}");
+    let cheap = environment().compile("1 + 1 == 2").expect("cheap");
+    assert!(cheap.evaluate(&bindings, &mut budget).is_ok());
+    assert!(cheap.evaluate(&bindings, &mut Budget::new(0)).is_err());
+}
+
+#[test]
+fn estimates_follow_the_bounds_of_schemas() {
+    let cases = [
+        ("true", 0, 0),
+        ("self.spec.replicas > 1", 4, 4),
+        ("has(self.spec.name)", 2, 2),
+        // At most ten characters.
+        ("self.spec.name == 'abc'", 3, 4),
+        ("self.spec.name.startsWith('abc')", 4, 4),
+        ("self.spec.name.matches('^[a-z]+$')", 5, 7),
+        ("self.spec.replicas > 1 && self.spec.replicas < 5", 4, 8),
+        ("self.spec.replicas > 1 ? self.spec.name == 'a' : true", 4, 8),
+        ("[1, 2, 3].all(x, x > 0)", 26, 26),
+        ("authorizer.group('').resource('pods').check('get').allowed()", 350_004, 350_004),
+    ];
+    for (text, min, max) in cases {
+        let environment = environment();
+        let estimate = environment.compile(text).expect(text).estimate(&environment);
+        assert_eq!((estimate.min, estimate.max), (min, max), "{text}");
+    }
+}
+
+#[test]
+fn unbounded_rules_exceed_their_budget() {
+    let environment = environment();
+    let text = "self.spec.tags.all(t, self.spec.tags.all(u, t == u))";
+    let estimate = environment.compile(text).expect(text).estimate(&environment);
+    assert_eq!(
+        estimate.excess("estimated rule cost", RULE_ESTIMATE_LIMIT).as_deref(),
+        Some("estimated rule cost exceeds budget by factor of more than 100x")
+    );
+    let cheap = Estimate::exactly(12_000_000);
+    assert_eq!(
+        cheap.excess("estimated rule cost", RULE_ESTIMATE_LIMIT).as_deref(),
+        Some("estimated rule cost exceeds budget by factor of 1.200000x")
+    );
+    assert_eq!(Estimate::exactly(10_000_000).excess("estimated rule cost", RULE_ESTIMATE_LIMIT), None);
+}

@@ -1,0 +1,155 @@
+//! Puts registered instances behind Services that name them, so that a pod reaches what runs outside of the
+//! cluster by a cluster address and a name.
+
+mod plan;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use portolan_api::typed::kinds::core::v1::Service;
+use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
+use portolan_base::Shutdown;
+use portolan_client::{Error, EventRecorder, EventType, Informer, Key, WorkQueue, reference};
+
+use crate::context::Context;
+use crate::driver::{Next, Reconciler, drive};
+use crate::endpoints::plan::{MANAGED_BY_LABEL, SERVICE_LABEL, plan_slices};
+use crate::endpoints::{selector, write};
+use crate::meta::is_deleting;
+use plan::{behind, target};
+
+/// Who manages the slices that are made here.
+const MANAGED_BY: &str = "registry-mirror.portolan.dev";
+
+/// Which Services mirror a service of the registry.
+type Mirrors = Arc<Mutex<HashMap<Key, BTreeSet<Key>>>>;
+
+struct Controller {
+    context: Context,
+    services: Informer<Service>,
+    instances: Informer<ServiceInstance>,
+    machines: Informer<ExternalNode>,
+    slices: Informer<EndpointSlice>,
+    mirrors: Mirrors,
+    events: EventRecorder,
+}
+
+pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    let controller = Controller {
+        services: context.informers.informer(),
+        instances: context.informers.informer(),
+        machines: context.informers.informer(),
+        slices: context.informers.informer(),
+        mirrors: Mirrors::default(),
+        events: context.recorder("registry-mirror"),
+        context,
+    };
+    let ready = async {
+        tokio::join!(
+            controller.services.synced(),
+            controller.instances.synced(),
+            controller.machines.synced(),
+            controller.slices.synced()
+        )
+    };
+    if shutdown.run(ready).await.is_none() {
+        return;
+    }
+    let queue = WorkQueue::new();
+    let mirrors = controller.mirrors.clone();
+    controller.services.feed(&queue, move |service| {
+        let key = Key::of(service);
+        let Some(target) = target(service) else { return vec![] };
+        // The old version of a changed Service comes by here, too: entries that are not true any more are dropped
+        // when they are looked at.
+        mirrors.lock().entry(target).or_default().insert(key.clone());
+        vec![key]
+    });
+    let mirrors = controller.mirrors.clone();
+    controller.instances.feed(&queue, move |instance| {
+        let target = Key::new(instance.namespace(), instance.spec.service.as_str());
+        mirrors.lock().get(&target).into_iter().flatten().cloned().collect()
+    });
+    let mirrors = controller.mirrors.clone();
+    controller.machines.feed(&queue, move |_| {
+        // Machines change rarely, and few Services mirror any.
+        mirrors.lock().values().flatten().cloned().collect()
+    });
+    controller.slices.feed(&queue, |slice| {
+        let labels = slice.metadata.labels.as_ref().filter(|_| is_ours(slice));
+        let service = labels.and_then(|labels| labels.get(SERVICE_LABEL));
+        service.map(|service| Key::new(slice.namespace(), service.as_str())).into_iter().collect()
+    });
+    drive(&controller, &queue, &controller.context.clock, &shutdown).await;
+}
+
+fn is_ours(slice: &EndpointSlice) -> bool {
+    let labels = slice.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(MANAGED_BY_LABEL)).is_some_and(|by| by == MANAGED_BY)
+}
+
+#[async_trait]
+impl Reconciler for Controller {
+    fn name(&self) -> &'static str {
+        "registrymirror"
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        let service = self.services.get(&key.namespace, &key.name);
+        let target = service.as_deref().and_then(target);
+        self.forget_others(key, target.as_ref());
+        // Slices of a Service that is gone go with it.
+        if let Some(service) = service.filter(|service| !is_deleting(&**service)) {
+            self.publish(&service, target).await?;
+        }
+        Ok(Next::OnChange)
+    }
+}
+
+impl Controller {
+    /// Drops what is noted of a Service but for what it mirrors now.
+    fn forget_others(&self, service: &Key, target: Option<&Key>) {
+        self.mirrors.lock().retain(|mirrored, services| {
+            if Some(mirrored) != target {
+                services.remove(service);
+            }
+            !services.is_empty()
+        });
+    }
+
+    async fn publish(&self, service: &Service, target: Option<Key>) -> Result<(), Error> {
+        let client = &self.context.client;
+        let mut slices = self.slices.controlled_by(service.uid());
+        slices.retain(|slice| is_ours(slice) && !is_deleting(&**slice));
+        let is_alias = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName"));
+        let refused = target.is_some() && (selector(service).is_some() || is_alias);
+        if refused {
+            let message =
+                "annotation registry.portolan.dev/service is ignored: the Service has a selector or is an alias";
+            self.events.event(&reference(service), EventType::Warning, "NotMirrored", message.to_owned());
+        }
+        let Some(target) = target.filter(|_| !refused) else {
+            let names = slices.iter().map(|slice| slice.name().to_owned()).collect();
+            let plan = crate::endpoints::plan::Plan { delete: names, ..Default::default() };
+            return write(client, service.namespace(), &plan).await;
+        };
+        let mut instances = self.instances.in_namespace(&target.namespace);
+        instances.retain(|instance| *instance.spec.service == *target.name && !is_deleting(&**instance));
+        let machines = self.machines.list();
+        let machines: HashMap<&str, &ExternalNode> =
+            machines.iter().map(|machine| (machine.spec.node.as_str(), &**machine)).collect();
+        let machine_of = |instance: &ServiceInstance| machines.get(instance.spec.node.as_str()).copied();
+        let found = behind(service, instances.iter().map(|instance| (&**instance, machine_of(instance))));
+        if let Some(first) = found.unreachable.first() {
+            let more = found.unreachable.len() - 1;
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let message =
+                format!("{first}{more} registered with a host name, not an address: no traffic is sent there");
+            self.events.event(&reference(service), EventType::Warning, "NoAddress", message);
+        }
+        write(client, service.namespace(), &plan_slices(MANAGED_BY, service, &found.groups, &slices)).await
+    }
+}
