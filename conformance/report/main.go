@@ -5,6 +5,7 @@ package main
 
 import (
 	"cmp"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/onsi/ginkgo/v2/types"
 )
+
+//go:embed causes.txt
+var causes string
 
 type outcome struct {
 	name, failure string
@@ -73,6 +77,17 @@ func summary(message string) string {
 	return line
 }
 
+// cause says why a test fails, where that is known.
+func cause(name string) string {
+	for line := range strings.Lines(causes) {
+		part, why, found := strings.Cut(strings.TrimSpace(line), "\t")
+		if found && strings.Contains(name, part) {
+			return why
+		}
+	}
+	return ""
+}
+
 func area(name string) string {
 	if rest, found := strings.CutPrefix(name, "["); found {
 		if end := strings.IndexByte(rest, ']'); end > 0 {
@@ -91,7 +106,8 @@ func write(outcomes map[string]outcome) {
 
 	fmt.Print("# Conformance\n\n" +
 		"The published end-to-end tests of Kubernetes that are labelled Conformance, run unchanged against one node. Written by\n" +
-		"`make conformance` (`FOCUS=` a regular expression chooses tests); not part of the test run.\n\n" +
+		"`make conformance` (`FOCUS=` a regular expression chooses tests); not part of the test run. Tests that are not named\n" +
+		"here have not been run.\n\n" +
 		"| area | run | passed | failed | skipped themselves |\n|---|---|---|---|---|\n")
 	for _, area := range areas {
 		var passed, failed, skipped int
@@ -131,6 +147,9 @@ func section(title string, tests []outcome, is func(types.SpecState) bool) {
 		fmt.Printf("- %s\n", strings.NewReplacer("<", "&lt;", "*", "\\*").Replace(name))
 		if test.failure != "" {
 			fmt.Printf("  - %s\n", test.failure)
+		}
+		if why := cause(test.name); why != "" && test.state.Is(types.SpecStateFailureStates) {
+			fmt.Printf("  - cause: %s\n", why)
 		}
 	}
 }
