@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::body::{Body, empty};
 use crate::request::Query;
-use crate::{aggregation, respond};
 use crate::server::Server;
 use crate::status::Status;
+use crate::{aggregation, respond};
 
 const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
@@ -38,9 +38,7 @@ pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &Header
         ["api"] => return Ok(root(server, &description, Part::Core, headers)),
         ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
         ["api", version] => documents::api_resource_list(&description, "", version),
-        ["apis", group] => {
-            aggregation::group(server, group, documents::api_group(&description, group))
-        }
+        ["apis", group] => aggregation::group(server, group, documents::api_group(&description, group)),
         ["apis", group, version] => documents::api_resource_list(&description, group, version),
         ["openid", "v1", "jwks"] => return Ok(jwks(server)),
         ["openapi", rest @ ..] => {

@@ -126,7 +126,8 @@ async fn examine(server: &Server, service: &Service) -> (Condition, Option<Found
         Ok(None) => {}
         Ok(Some(condition)) => return (condition, None),
         Err(status) => {
-            let message = format!("service/{} in {:?} cannot be checked due to: {status}", name(service), space(service));
+            let message =
+                format!("service/{} in {:?} cannot be checked due to: {status}", name(service), space(service));
             return (Condition { status: "Unknown", reason: "ServiceAccessError", message }, None);
         }
     }

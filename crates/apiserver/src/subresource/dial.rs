@@ -84,7 +84,11 @@ impl NodeDialer {
     }
 
     /// Sends a request over a connection that is its own from now on.
-    pub(crate) async fn exchange<I>(&self, io: I, request: Request<Body>) -> Result<http::Response<Incoming>, hyper::Error>
+    pub(crate) async fn exchange<I>(
+        &self,
+        io: I,
+        request: Request<Body>,
+    ) -> Result<http::Response<Incoming>, hyper::Error>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
