@@ -70,19 +70,29 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     own_service(server).await
 }
 
-/// The certificate of the authority that vouches for this server towards extension servers.
-async fn own_proxy(server: &Server) -> Result<String, Error> {
+/// The certificate of the authority that vouches for this server towards extension servers. Nothing if it cannot
+/// be read, as when the keys of an encrypted store are not those it was written with: whoever is to repair that
+/// needs a server.
+async fn own_proxy(server: &Server) -> Result<Option<String>, Error> {
     let unusable = |source| Error::NodeTls { source };
     let key = ("kube-system", "front-proxy-ca");
     let read = || storage::find(server, "", "secrets", key.0, key.1);
     let failed = |status: Status| failed("read the authority of the front proxy", &status);
-    if read().await.map_err(failed)?.is_none() {
+    let found = match read().await {
+        Ok(found) => found,
+        Err(status) => {
+            tracing::error!(error = %status, "Secret kube-system/front-proxy-ca cannot be read: no extension server \
+                            can be reached");
+            return Ok(None);
+        }
+    };
+    if found.is_none() {
         ensure(server, aggregation::authority().map_err(unusable)?, |_| None).await?;
     }
     // Another server may have been first.
     let entry = read().await.map_err(failed)?.ok_or_else(|| failed(Status::not_found(&SECRETS, key.1)))?;
     let secret = storage::decode(&entry).map_err(failed)?;
-    aggregation::prepare(&server.aggregation, &secret).map_err(unusable)
+    aggregation::prepare(&server.aggregation, &secret).map(Some).map_err(unusable)
 }
 
 /// Where servers of API extensions learn whose certificates they can trust.
@@ -92,15 +102,17 @@ async fn published_authorities(server: &Server) -> Result<(), Error> {
     let proxy_authority = own_proxy(server).await?;
     let mut data = json!({
         "client-ca-file": format!("{own}{}", settings.client_ca_pem),
-        "requestheader-client-ca-file": proxy_authority,
         "requestheader-allowed-names": "[]",
         "requestheader-username-headers": r#"["X-Remote-User"]"#,
         "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
         "requestheader-group-headers": r#"["X-Remote-Group"]"#,
         "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
     });
+    if let Some(own) = proxy_authority {
+        let others = settings.front_proxy.as_ref().map_or("", |proxy| &proxy.authority_pem);
+        data["requestheader-client-ca-file"] = format!("{others}{own}").into();
+    }
     if let Some(proxy) = &settings.front_proxy {
-        data["requestheader-client-ca-file"] = format!("{}{proxy_authority}", proxy.authority_pem).into();
         for (name, list) in [
             ("allowed-names", &proxy.allowed_names),
             ("username-headers", &proxy.username_headers),
@@ -128,7 +140,11 @@ async fn published_authorities(server: &Server) -> Result<(), Error> {
     });
     ensure(server, map, |old| {
         let mut new = old.clone();
+        let known = new["data"]["requestheader-client-ca-file"].take();
         new["data"].clone_from(&data);
+        if data["requestheader-client-ca-file"].is_null() && known.is_string() {
+            new["data"]["requestheader-client-ca-file"] = known;
+        }
         (new != *old).then_some(new)
     })
     .await
