@@ -388,3 +388,40 @@ async fn groups_that_users_define_are_registered() {
     cluster.server.check_extension_servers().await;
     assert_eq!(cluster.get(&path).await.code, 404);
 }
+
+#[tokio::test]
+async fn a_serving_server_checks_by_itself() {
+    let cluster = cluster().await;
+    let extension = Extension::start(&cluster).await;
+    let certificate = CertificateRequest {
+        common_name: "server".into(),
+        organization: None,
+        dns_names: vec!["localhost".into()],
+        addresses: Vec::new(),
+        usage: Usage::Server,
+        valid_for: Duration::from_secs(3600),
+    };
+    let certificate = cluster.authority.issue(&certificate).expect("a certificate");
+    let tls = server_tls(&certificate, cluster.authority.certificate_pem()).expect("settings");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let shutdown = portolan_base::Shutdown::default();
+    let serving = tokio::spawn(cluster.server.clone().serve(listener, tls, shutdown.clone()));
+    let mut watch = cluster.raw(admin(), request("GET", &format!("{API_SERVICES}?watch=true"), "", "")).await;
+    service(&cluster, 443).await;
+    cluster.put_slice("default", "demo-1", "demo", extension.port).await;
+    let made = cluster.create(API_SERVICES, api_service(json!({"caBundle": extension.bundle}))).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let available = async {
+        while let Some(frame) = watch.body_mut().frame().await {
+            let data = frame.expect("no error").into_data().unwrap_or_default();
+            if String::from_utf8_lossy(&data).contains("all checks passed") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), available).await.expect("in time"));
+    assert_eq!(cluster.get(WIDGETS).await.code, 200);
+    shutdown.request();
+    tokio::time::timeout(Duration::from_secs(20), serving).await.expect("in time").expect("no panic");
+}
