@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 use crate::authorization::bootstrap as policy;
 use crate::config::Error;
 use crate::endpoint::{Call, Changed, Delivery};
-use crate::request::{Info, Query};
+use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{fairness, resources, storage};
+use crate::{aggregation, fairness, resources, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+const SECRETS: Target<'static> = Target { group: "", resource: "secrets" };
 
 /// Index of the `kubernetes` Service's address in the service network.
 const SERVICE_INDEX: u64 = 1;
@@ -68,13 +70,49 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     own_service(server).await
 }
 
+/// The certificate of the authority that vouches for this server towards extension servers. Nothing if it cannot
+/// be read, as when the keys of an encrypted store are not those it was written with: whoever is to repair that
+/// needs a server.
+async fn own_proxy(server: &Server) -> Result<Option<String>, Error> {
+    let unusable = |source| Error::NodeTls { source };
+    let key = ("kube-system", "front-proxy-ca");
+    let read = || storage::find(server, "", "secrets", key.0, key.1);
+    let failed = |status: Status| failed("read the authority of the front proxy", &status);
+    let found = match read().await {
+        Ok(found) => found,
+        Err(status) => {
+            tracing::error!(error = %status, "Secret kube-system/front-proxy-ca cannot be read: no extension server \
+                            can be reached");
+            return Ok(None);
+        }
+    };
+    if found.is_none() {
+        ensure(server, aggregation::authority().map_err(unusable)?, |_| None).await?;
+    }
+    // Another server may have been first.
+    let entry = read().await.map_err(failed)?.ok_or_else(|| failed(Status::not_found(&SECRETS, key.1)))?;
+    let secret = storage::decode(&entry).map_err(failed)?;
+    aggregation::prepare(&server.aggregation, &secret).map(Some).map_err(unusable)
+}
+
 /// Where servers of API extensions learn whose certificates they can trust.
 async fn published_authorities(server: &Server) -> Result<(), Error> {
     let own = server.config.authority.certificate_pem();
     let settings = &server.config.access.authentication;
-    let mut data = json!({"client-ca-file": format!("{own}{}", settings.client_ca_pem)});
+    let proxy_authority = own_proxy(server).await?;
+    let mut data = json!({
+        "client-ca-file": format!("{own}{}", settings.client_ca_pem),
+        "requestheader-allowed-names": "[]",
+        "requestheader-username-headers": r#"["X-Remote-User"]"#,
+        "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+        "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+        "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+    });
+    if let Some(own) = proxy_authority {
+        let others = settings.front_proxy.as_ref().map_or("", |proxy| &proxy.authority_pem);
+        data["requestheader-client-ca-file"] = format!("{others}{own}").into();
+    }
     if let Some(proxy) = &settings.front_proxy {
-        data["requestheader-client-ca-file"] = proxy.authority_pem.as_str().into();
         for (name, list) in [
             ("allowed-names", &proxy.allowed_names),
             ("username-headers", &proxy.username_headers),
@@ -82,7 +120,18 @@ async fn published_authorities(server: &Server) -> Result<(), Error> {
             ("group-headers", &proxy.group_headers),
             ("extra-headers-prefix", &proxy.extra_header_prefixes),
         ] {
-            data[format!("requestheader-{name}")] = json!(list).to_string().into();
+            let own = match name {
+                // No names: whoever has a certificate of the authorities.
+                "allowed-names" if list.is_empty() => None,
+                "allowed-names" => Some(aggregation::CLIENT_NAME),
+                "username-headers" => Some("X-Remote-User"),
+                "uid-headers" => Some("X-Remote-Uid"),
+                "group-headers" => Some("X-Remote-Group"),
+                _ => Some("X-Remote-Extra-"),
+            };
+            let own = own.filter(|own| !list.iter().any(|known| known.eq_ignore_ascii_case(own)));
+            let all: Vec<&str> = list.iter().map(String::as_str).chain(own).collect();
+            data[format!("requestheader-{name}")] = json!(all).to_string().into();
         }
     }
     let map = json!({
@@ -91,7 +140,11 @@ async fn published_authorities(server: &Server) -> Result<(), Error> {
     });
     ensure(server, map, |old| {
         let mut new = old.clone();
+        let known = new["data"]["requestheader-client-ca-file"].take();
         new["data"].clone_from(&data);
+        if data["requestheader-client-ca-file"].is_null() && known.is_string() {
+            new["data"]["requestheader-client-ca-file"] = known;
+        }
         (new != *old).then_some(new)
     })
     .await

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::body::{Body, empty};
 use crate::request::Query;
-use crate::respond;
 use crate::server::Server;
 use crate::status::Status;
+use crate::{aggregation, respond};
 
 const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
@@ -34,15 +34,15 @@ pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &Header
     let segments: Vec<&str> = path[1..].split('/').collect();
     let description = server.extensions.description();
     let document = match segments.as_slice() {
-        [""] => Some(json!({"paths": paths(&description)})),
+        [""] => Some(json!({"paths": paths(server, &description)})),
         ["api"] => return Ok(root(server, &description, Part::Core, headers)),
         ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
         ["api", version] => documents::api_resource_list(&description, "", version),
-        ["apis", group] => documents::api_group(&description, group),
+        ["apis", group] => aggregation::group(server, group, documents::api_group(&description, group)),
         ["apis", group, version] => documents::api_resource_list(&description, group, version),
         ["openid", "v1", "jwks"] => return Ok(jwks(server)),
         ["openapi", rest @ ..] => {
-            return openapi::serve(&description, rest, query, headers).ok_or_else(Status::no_such_path);
+            return openapi::serve(server, &description, rest, query, headers).ok_or_else(Status::no_such_path);
         }
         [".well-known", "openid-configuration"] => return Ok(openid_configuration(server)),
         _ => None,
@@ -51,13 +51,14 @@ pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &Header
     Ok(tagged(headers, respond::JSON, &document))
 }
 
-fn paths(description: &Description) -> Vec<String> {
+fn paths(server: &Server, description: &Description) -> Vec<String> {
     let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();
     for group in description.groups().iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}", version.api_version())));
     }
+    aggregation::paths(server, &mut paths);
     paths.push("/version".into());
     paths
 }
@@ -66,13 +67,18 @@ fn paths(description: &Description) -> Vec<String> {
 fn root(server: &Server, description: &Description, part: Part, headers: &HeaderMap) -> Response<Body> {
     match aggregated(headers) {
         Some((version, content_type)) => {
-            tagged_bytes(headers, content_type, documents::aggregated(description, part, version).into())
+            let own = documents::aggregated(description, part, version);
+            let whole = match part {
+                Part::Core => own,
+                Part::Groups => aggregation::aggregated(server, own),
+            };
+            tagged_bytes(headers, content_type, whole.into())
         }
         None => {
             let address = server.config.advertise.to_string();
             let document = match part {
                 Part::Core => documents::api_versions(&address),
-                Part::Groups => documents::api_group_list(description),
+                Part::Groups => aggregation::group_list(server, documents::api_group_list(description)),
             };
             tagged(headers, respond::JSON, &document)
         }

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod admission;
+mod aggregation;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;

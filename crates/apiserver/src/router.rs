@@ -18,7 +18,7 @@ use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::transcode::Wanted;
-use crate::{authentication, authorization, backup, discovery, extensions, health, respond};
+use crate::{aggregation, authentication, authorization, backup, discovery, extensions, health, respond};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
@@ -105,6 +105,7 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
 async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Status> {
     server.authorizer.refresh().await?;
     server.extensions.refresh().await?;
+    server.aggregation.refresh().await?;
     authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await
 }
 
@@ -173,6 +174,9 @@ async fn routed(
     let permitted = authorization::permitted(server, user, info).await;
     note(record, &permitted);
     permitted?;
+    if let Some(service) = server.aggregation.remote(&info.group, &info.version) {
+        return Ok(Box::pin(aggregation::pass_on(server, &service, user, Request::from_parts(parts, body))).await);
+    }
     let description = server.extensions.description();
     let description = &*description;
     let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
@@ -237,6 +241,12 @@ async fn plain(
         "version" if path == "/version" => Ok(discovery::version()),
         "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server).await,
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
+        "apis" | "openapi" => match aggregation::documented(server, path) {
+            Some((service, is_document)) => {
+                Ok(Box::pin(aggregation::describe(server, &service, user, parts, is_document)).await)
+            }
+            None => discovery::serve(server, path, query, &parts.headers),
+        },
         _ => discovery::serve(server, path, query, &parts.headers),
     }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
+use crate::aggregation::{self, Aggregation};
 use crate::audit::Auditor;
 use crate::authentication::Authenticator;
 use crate::authorization::{Authorizer, Ways};
@@ -99,6 +100,7 @@ pub struct Server {
     /// The store again, if it encrypts.
     pub(crate) encrypted: Option<Arc<EncryptedStore>>,
     pub(crate) extensions: Extensions,
+    pub(crate) aggregation: Aggregation,
     pub(crate) event_leases: EventLeases,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) metrics: Metrics,
@@ -142,6 +144,7 @@ impl Server {
             audiences.push(config.tokens.issuer().to_owned());
         }
         let extensions = Extensions::new(config.store.clone());
+        let aggregation = Aggregation::new(config.store.clone());
         let Networks { service_cidr, node_ports, .. } = &config.networks;
         let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
         let server = Arc::new_cyclic(|this| Self {
@@ -157,6 +160,7 @@ impl Server {
             fairness,
             encrypted,
             extensions,
+            aggregation,
             event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
@@ -178,6 +182,12 @@ impl Server {
             }
             peer => peer,
         }
+    }
+
+    /// Asks the servers of API extensions whether they are there, and what they serve; [`Self::serve`] does it
+    /// again and again.
+    pub async fn check_extension_servers(&self) {
+        aggregation::check(self).await;
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -212,6 +222,7 @@ impl Server {
         let connections = TaskTracker::new();
         let acceptor = TlsAcceptor::from(tls);
         let stop = CancellationToken::new();
+        connections.spawn(aggregation::run(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {

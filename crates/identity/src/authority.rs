@@ -91,6 +91,23 @@ impl Authority {
         }
     }
 
+    /// Makes an authority that is kept elsewhere than in files; [`Self::from_key_pair`] takes it up again.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a certificate.
+    pub fn create(common_name: &str) -> Result<KeyPairPem, Error> {
+        let (certificate_pem, key_pem) = generate(common_name)?;
+        Ok(KeyPairPem { certificate_pem, key_pem })
+    }
+
+    /// The authority with this certificate and key.
+    ///
+    /// # Errors
+    /// A damaged pair.
+    pub fn from_key_pair(pair: KeyPairPem) -> Result<Self, Error> {
+        Self::from_pem(pair.certificate_pem, &pair.key_pem)
+    }
+
     fn from_pem(certificate_pem: String, key_pem: &str) -> Result<Self, Error> {
         let damaged =
             |error: rcgen::Error| Error::Damaged { what: "the cluster's CA".into(), reason: error.to_string() };

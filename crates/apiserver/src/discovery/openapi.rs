@@ -10,12 +10,15 @@ use portolan_api::description::Description;
 use portolan_api::openapi;
 
 use super::{tagged, tagged_bytes};
+use crate::aggregation;
 use crate::body::Body;
 use crate::request::Query;
 use crate::respond;
+use crate::server::Server;
 
 /// Answers a path below `/openapi`, given by its segments; `None` if there is no such document.
 pub(super) fn serve(
+    server: &Server,
     description: &Arc<Description>,
     segments: &[&str],
     query: &Query,
@@ -23,7 +26,9 @@ pub(super) fn serve(
 ) -> Option<Response<Body>> {
     match segments {
         ["v2"] => Some(v2(description, headers)),
-        ["v3"] => Some(tagged(headers, respond::JSON, &openapi::v3_index(description))),
+        ["v3"] => {
+            Some(tagged(headers, respond::JSON, &aggregation::openapi_index(server, openapi::v3_index(description))))
+        }
         ["v3", name @ ..] => v3(description, &name.join("/"), query, headers),
         _ => None,
     }

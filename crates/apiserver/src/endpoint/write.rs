@@ -13,7 +13,7 @@ use crate::request::Target;
 use crate::resources::core::service_allocation::Grant;
 use crate::server::Server;
 use crate::status::Status;
-use crate::{authorization, extensions, fairness};
+use crate::{aggregation, authorization, extensions, fairness};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -139,6 +139,9 @@ impl<'a> Call<'a> {
         let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
         if answer.succeeded && self.resource.group == extensions::GROUP {
             self.server.extensions.expect(answer.revision);
+        }
+        if answer.succeeded && self.resource.group == aggregation::GROUP {
+            self.server.aggregation.expect(answer.revision);
         }
         if answer.succeeded && self.resource.group == authorization::bootstrap::API {
             self.server.authorizer.expect(answer.revision);

@@ -29,7 +29,7 @@ pub(crate) struct NodeDialer {
     connector: TlsConnector,
     to_anyone: TlsConnector,
     /// The tasks that move the bytes of connections.
-    pub(super) tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Whether a connection is encrypted.
@@ -83,7 +83,12 @@ impl NodeDialer {
         .map_err(|error| failed("request", &error))
     }
 
-    async fn exchange<I>(&self, io: I, request: Request<Body>) -> Result<http::Response<Incoming>, hyper::Error>
+    /// Sends a request over a connection that is its own from now on.
+    pub(crate) async fn exchange<I>(
+        &self,
+        io: I,
+        request: Request<Body>,
+    ) -> Result<http::Response<Incoming>, hyper::Error>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -112,7 +117,7 @@ fn to_anyone() -> Result<TlsConnector, rustls::Error> {
 
 /// Takes every certificate; that the other side holds its key is still checked.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+pub(crate) struct Anyone(pub(crate) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

@@ -8,7 +8,7 @@ mod proxy;
 mod review;
 mod scale;
 mod token;
-mod upgrade;
+pub(crate) mod upgrade;
 
 use http::{Request, Response};
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::endpoint::Call;
 use crate::request::Info;
 use crate::status::Status;
 
-pub(crate) use dial::NodeDialer;
+pub(crate) use dial::{Anyone, NodeDialer};
 pub(crate) use review::{is_review, review, user_info};
 pub(crate) use scale::{scale_of, set_replicas};
 

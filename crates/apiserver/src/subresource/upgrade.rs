@@ -15,7 +15,7 @@ const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"];
 
 /// Whether a request asks to become something else.
-pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
         && headers
             .get_all(header::CONNECTION)
@@ -25,7 +25,7 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Headers as they are passed on; those of the upgrade stay.
-pub(super) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
+pub(crate) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     let mut passed = headers.clone();
     for name in HOP_BY_HOP {
         passed.remove(name);
@@ -42,7 +42,7 @@ pub(super) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
 }
 
 /// Turns the backend's answer into the client's; joins the two connections if both switched.
-pub(super) fn answer(
+pub(crate) fn answer(
     mut response: Response<Incoming>,
     client: Option<OnUpgrade>,
     tasks: &TaskTracker,
@@ -78,6 +78,6 @@ pub(super) fn answer(
 }
 
 /// Takes from a request the handle of its connection's upgrade.
-pub(super) fn client_side(request: &mut Request<Body>) -> Option<OnUpgrade> {
+pub(crate) fn client_side(request: &mut Request<Body>) -> Option<OnUpgrade> {
     request.extensions_mut().remove::<OnUpgrade>()
 }

@@ -3,7 +3,7 @@
 //! Source of the behaviour and of the texts: `k8s.io/apiserver/pkg/util/webhook`.
 
 mod service;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,13 +97,7 @@ impl Endpoint {
         let port = uri.port_u16().unwrap_or(443);
         let stream = match &self.place {
             Place::Url(_) => connect(&host, port).await,
-            Place::Service { namespace, name, port, .. } => {
-                let found = service::address(server, namespace, name, *port).await.map_err(Problem::Sending)?;
-                match found {
-                    service::Address::Endpoint(address) => dial(address).await,
-                    service::Address::External(host, port) => connect(&host, port).await,
-                }
-            }
+            Place::Service { namespace, name, port, .. } => to_service(server, namespace, name, *port).await,
         };
         let stream = stream.map_err(Problem::Sending)?;
         // The name of the service, whatever endpoint answers for it.
@@ -133,6 +127,14 @@ enum Problem {
     Sending(String),
     /// What came back is no answer.
     Answer(String),
+}
+
+/// A connection to one endpoint of a Service.
+pub(crate) async fn to_service(server: &Server, namespace: &str, name: &str, port: u16) -> Result<TcpStream, String> {
+    match service::address(server, namespace, name, port).await? {
+        service::Address::Endpoint(address) => dial(address).await,
+        service::Address::External(host, port) => connect(&host, port).await,
+    }
 }
 
 async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {

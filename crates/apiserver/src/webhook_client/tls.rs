@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::client::WantsClientCert;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -25,6 +26,13 @@ const USED_AS_SERVER: &str = "CaUsedAsEndEntity";
 /// Settings of a client that trusts the certificates of `bundle` (PEM in base64), or those that the machine
 /// trusts if it is empty. The error is a text for whoever waits for the webhook.
 pub(super) fn client(bundle: &str) -> Result<Arc<ClientConfig>, String> {
+    let mut config = trusting(bundle)?.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The same, before it is settled whether the client has a certificate.
+pub(crate) fn trusting(bundle: &str) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let pem = if bundle.is_empty() {
         SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default()
     } else {
@@ -46,14 +54,12 @@ pub(super) fn client(bundle: &str) -> Result<Arc<ClientConfig>, String> {
         .build()
         .map_err(|error| error.to_string())?;
     let verifier = Verifier { inner, trusted: if bundle.is_empty() { Vec::new() } else { trusted } };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(builder)
 }
 
 /// The usual checks, and one allowance that clients in Go make: a self-signed certificate which is itself in
@@ -112,7 +118,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Why a connection could not be secured, in the words of clients in Go where they have some.
-pub(super) fn told(error: &std::io::Error) -> String {
+pub(crate) fn told(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(rustls::Error::InvalidCertificate(why)) = inner else { return error.to_string() };
     let why = match why {
