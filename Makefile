@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up install down test check shop-image bench packages codegen
+.PHONY: help up install down test check shop-image bench conformance packages codegen
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PORTOLAN := $(TARGET)/release/portolan
@@ -40,6 +40,10 @@ check: ## Format and lint only
 bench: ## Run the benches and print their ratios
 	@cargo build --release --package portolan-bench --package portolan
 	@scripts/bench.sh
+
+conformance: ## Run the published tests of Kubernetes against the Portolan of `make up` (FOCUS=regular expression; needs Go)
+	@conformance/images.sh $(abspath $(PORTOLAN))
+	@KUBECONFIG=$$($(PORTOLAN) kubeconfig --path) conformance/run.sh
 
 codegen: ## Regenerate the API tables (OPENAPI=path of the published document; needs Go)
 	@cargo xtask codegen --openapi $(OPENAPI)

@@ -66,7 +66,7 @@ impl Cluster {
         let [pods, services, balancers] =
             [format!("10.{first}.0.0/24"), format!("10.{}.0.0/16", first + 1), format!("10.{}.0.0/24", first + 2)];
         let dns = self.name_server();
-        let mut given: Vec<(&str, &str)> = vec![
+        let mut given: Vec<(&str, Option<&str>)> = [
             ("--listen", "127.0.0.1:0"),
             ("--registry-listen", "127.0.0.1:0"),
             ("--consul-listen", "127.0.0.1:0"),
@@ -78,13 +78,15 @@ impl Cluster {
             ("--service-cidr", &services),
             ("--load-balancer-cidr", &balancers),
             ("--cluster-dns", &dns),
-        ];
-        let own: Vec<&str> = self.flags.iter().map(String::as_str).chain(flags.iter().copied()).collect();
-        for pair in own.chunks_exact(2) {
-            given.retain(|(flag, _)| *flag != pair[0]);
-            given.push((pair[0], pair[1]));
+        ]
+        .map(|(flag, value)| (flag, Some(value)))
+        .into();
+        let mut own = self.flags.iter().map(String::as_str).chain(flags.iter().copied()).peekable();
+        while let Some(flag) = own.next() {
+            given.retain(|(known, _)| *known != flag);
+            given.push((flag, own.next_if(|next| !next.starts_with("--"))));
         }
-        let given = given.into_iter().flat_map(|(flag, value)| [flag, value]);
+        let given = given.into_iter().flat_map(|(flag, value)| std::iter::once(flag).chain(value));
         command(Command::new(binary).arg("up").args(self.folders()).args(given))
     }
 

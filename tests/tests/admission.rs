@@ -101,7 +101,10 @@ fn a_namespace_keeps_within_what_it_was_given_and_goes_when_told() {
     });
     // What goes makes room.
     cluster.kubectl("scale deployment/web -n shop --replicas=2").expect("scaled");
-    eventually("the room is counted", || Ok(ensure!(used("pods")? == "2")));
+    eventually("the room is counted", || {
+        ensure!(used("pods")? == "2");
+        Ok(())
+    });
 
     eventually("the budget allows nothing", || {
         let budget = cluster.kubectl_json("get pdb web -n shop")?;

@@ -55,6 +55,8 @@ pub(crate) struct Accepted {
 pub(crate) enum Answer {
     /// One document. Whether its kind is exchanged in protobuf matters.
     Document { in_protobuf: bool },
+    /// A document that is not kept, so that it has no rows: it is shown whole or not at all.
+    Reply { in_protobuf: bool },
     /// The events of a watch.
     Events { in_protobuf: bool },
 }
@@ -83,7 +85,7 @@ pub(crate) fn accepted(headers: &HeaderMap, query: &Query, answer: Answer) -> Re
         }
     }
     Err(Status::not_acceptable(match answer {
-        Answer::Document { .. } => &DOCUMENTS,
+        Answer::Document { .. } | Answer::Reply { .. } => &DOCUMENTS,
         Answer::Events { .. } => &EVENTS,
     }))
 }
@@ -127,7 +129,8 @@ impl<'a> Clause<'a> {
             protobuf::MEDIA_TYPE => Format::Protobuf,
             _ => return Ok(None),
         };
-        let (Answer::Document { in_protobuf } | Answer::Events { in_protobuf }) = answer;
+        let (Answer::Document { in_protobuf } | Answer::Reply { in_protobuf } | Answer::Events { in_protobuf }) =
+            answer;
         let streams = format != Format::Yaml;
         if matches!(answer, Answer::Events { .. }) && !streams {
             return Ok(None);
@@ -149,6 +152,9 @@ impl<'a> Clause<'a> {
             "PartialObjectMetadata" | "PartialObjectMetadataList" if !version.is_empty() => View::Metadata { version },
             _ => return Ok(None),
         };
+        if matches!(answer, Answer::Reply { .. }) && view != View::Whole {
+            return Ok(None);
+        }
         // Metadata is exchanged in protobuf whatever the kind is.
         if format == Format::Protobuf && view == View::Whole && !in_protobuf {
             return Ok(None);
@@ -186,7 +192,10 @@ mod tests {
         let document = Answer::Document { in_protobuf: true };
         let events = Answer::Events { in_protobuf: true };
         let custom = Answer::Document { in_protobuf: false };
+        let reply = Answer::Reply { in_protobuf: true };
         let cases = [
+            ("application/json;as=Table;v=v1;g=meta.k8s.io", reply, None),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", reply, Some((View::Whole, Json))),
             ("", document, Some((View::Whole, Json))),
             ("*/*", document, Some((View::Whole, Json))),
             ("text/html, application/*;q=0.8", document, Some((View::Whole, Json))),

@@ -117,3 +117,18 @@ fn the_protobuf_form_holds_every_path_and_definition() {
     assert_eq!((document[2].0, names(document[2].1)), (8, keys("paths")));
     assert_eq!((document[3].0, names(document[3].1)), (9, keys("definitions")));
 }
+
+#[test]
+fn the_fields_of_every_object_say_what_they_are() {
+    let about = |document: &Value, at: &str| {
+        document.pointer(at).and_then(|metadata| {
+            metadata["properties"].as_object().map(|fields| {
+                let silent = fields.iter().filter(|(_, field)| field["description"].as_str().is_none_or(str::is_empty));
+                silent.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            })
+        })
+    };
+    let document = v3_document("apis/apps/v1");
+    let at = "/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    assert_eq!(about(&document, at), Some(vec![]));
+}

@@ -116,8 +116,11 @@ impl<'a> Call<'a> {
     /// What the client accepts; only lists and watches need to know how it is encoded.
     fn accepted(&self) -> Result<Accepted, Status> {
         let in_protobuf = self.resource.custom.is_none() && protobuf::knows(self.body_kind());
-        let is_watch = self.info.verb == "watch";
-        let answer = if is_watch { Answer::Events { in_protobuf } } else { Answer::Document { in_protobuf } };
+        let answer = match self.info.verb {
+            "watch" => Answer::Events { in_protobuf },
+            _ if subresource::is_review(self) => Answer::Reply { in_protobuf },
+            _ => Answer::Document { in_protobuf },
+        };
         negotiate::accepted(self.headers, self.query, answer)
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn is_review(call: &Call<'_>) -> bool {
 
 /// Answers a question.
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    call.view()?;
     let Input { mut object, warnings } = call.input(body).await?;
     let spec = &object["spec"];
     object["status"] = match &*call.resource.name {

@@ -63,7 +63,11 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         let service = labels.filter(|_| ours).and_then(|labels| labels.get(SERVICE_LABEL));
         service.map(|service| Key::new(slice.namespace(), service)).into_iter().collect()
     });
-    controller.endpoints.feed(&queue, |endpoints| vec![Key::of(endpoints)]);
+    // Without a service they are somebody's own; those of a service that goes, go with it.
+    let services = controller.services.clone();
+    controller.endpoints.feed(&queue, move |endpoints| {
+        services.get(endpoints.namespace(), endpoints.name()).map(|service| Key::of(&*service)).into_iter().collect()
+    });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;
 }
 

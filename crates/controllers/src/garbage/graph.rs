@@ -162,11 +162,36 @@ impl Graph {
         if !node.has(FOREGROUND) {
             return Decision::Keep;
         }
-        keys.retain(|key| {
-            let owners = &self.nodes[key].owners;
-            owners.iter().any(|owner| owner.uid == node.uid && owner.block_owner_deletion == Some(true))
-        });
-        if keys.is_empty() { Decision::RemoveFinalizer(FOREGROUND) } else { Decision::DeleteDependents(keys) }
+        // Objects that own each other in a circle would wait for one another forever.
+        keys.retain(|key| self.holds_up(key, node) && !self.waits_for(key, node));
+        if keys.is_empty() {
+            return Decision::RemoveFinalizer(FOREGROUND);
+        }
+        // What is already going wakes its owner when it is gone; until then asking again would never end.
+        keys.retain(|key| !self.nodes[key].deleting);
+        if keys.is_empty() { Decision::Keep } else { Decision::DeleteDependents(keys) }
+    }
+
+    /// Whether the owner may not go before the dependent.
+    fn holds_up(&self, dependent: &Key, owner: &Node) -> bool {
+        let owners = &self.nodes[dependent].owners;
+        owners.iter().any(|found| found.uid == owner.uid && found.block_owner_deletion == Some(true))
+    }
+
+    /// Whether an object goes only after another, because of those that it waits for in turn.
+    fn waits_for(&self, key: &Key, other: &Node) -> bool {
+        let (mut seen, mut rest) = (HashSet::new(), vec![key]);
+        while let Some(key) = rest.pop() {
+            let node = &self.nodes[key];
+            if node.uid == other.uid {
+                return true;
+            }
+            if node.waits_for_dependents() && seen.insert(&node.uid) {
+                let dependents = self.dependents.get(&node.uid).into_iter().flatten();
+                rest.extend(dependents.filter(|key| self.holds_up(key, node)));
+            }
+        }
+        false
     }
 }
 
@@ -223,6 +248,32 @@ mod tests {
         assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
         assert_eq!(graph.set(&key("c"), None), [key("a")]);
         assert_eq!(graph.decide(&key("a")), Decision::RemoveFinalizer(FOREGROUND));
+    }
+
+    #[test]
+    fn a_circle_of_owners_comes_apart() {
+        let waiting = |uid: &str, owner: &str| Node {
+            deleting: true,
+            finalizers: vec![FOREGROUND.to_owned()],
+            ..node(uid, &[owner])
+        };
+        let mut graph = Graph::default();
+        for (name, owner) in [("a", "c"), ("b", "a"), ("c", "b")] {
+            graph.set(&key(name), Some(node(name, &[owner])));
+        }
+        graph.set(&key("a"), Some(waiting("a", "c")));
+        assert_eq!(graph.decide(&key("a")), Decision::DeleteDependents(vec![key("b")]));
+        assert_eq!(graph.decide(&key("b")), Decision::Delete { foreground: true });
+        graph.set(&key("b"), Some(waiting("b", "a")));
+        assert_eq!(graph.decide(&key("a")), Decision::Keep);
+        assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: true });
+        assert_eq!(graph.set(&key("c"), Some(waiting("c", "b"))), [key("b"), key("a")]);
+        for name in ["a", "b", "c"] {
+            assert_eq!(graph.decide(&key(name)), Decision::RemoveFinalizer(FOREGROUND), "{name}");
+        }
+        // What stands outside of the circle is still waited for.
+        graph.set(&key("d"), Some(node("d", &["b"])));
+        assert_eq!(graph.decide(&key("b")), Decision::DeleteDependents(vec![key("d")]));
     }
 
     #[test]
