@@ -21,6 +21,7 @@ use crate::negotiate::{self, Answer, Format};
 use crate::request::Query;
 use crate::respond;
 use crate::status::Status;
+use crate::subresource::upgrade::PassedOn;
 
 /// Answers that are smaller are not worth compressing; as upstream.
 const GZIP_FROM: u64 = 128 * 1024;
@@ -53,6 +54,9 @@ impl Wanted {
 
     /// The answer in that form.
     pub(crate) async fn apply(self, response: Response<Body>) -> Response<Body> {
+        if response.extensions().get::<PassedOn>().is_some() {
+            return response;
+        }
         let response = match self.format {
             // That no form fits is told in JSON.
             _ if response.status() == StatusCode::NOT_ACCEPTABLE => response,

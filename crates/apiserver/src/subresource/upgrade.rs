@@ -14,6 +14,10 @@ use crate::body::{Body, empty};
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"];
 
+/// Marks an answer whose form is the affair of the server that made it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PassedOn;
+
 /// Whether a request asks to become something else.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
@@ -74,6 +78,7 @@ pub(crate) fn answer(
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
+    answer.extensions_mut().insert(PassedOn);
     answer
 }
 
