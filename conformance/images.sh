@@ -71,7 +71,7 @@ image() { # NAME CONTEXT < DOCKERFILE
 build_agnhost() {
     local agnhost=$work/agnhost
     base "$agnhost"
-    programs "$agnhost" curl dig nc.openbsd ip ss
+    programs "$agnhost" curl dig getent nc.openbsd ip ss
     local module tag libraries=/lib/$(uname -m)-linux-gnu
     for module in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2; do
         install -D "$(realpath "$libraries/$module")" "$agnhost$libraries/$module"
