@@ -5,19 +5,18 @@
 //! `cargo run --release -p portolan-bench --bin api -- --pods 100000`
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
 use clap::Parser;
 use futures::future::try_join_all;
 use http::Request;
 use http_body_util::BodyExt;
 use portolan_bench::cluster::{ControlPlane, pod, send};
-use portolan_bench::process::{Server, free_port};
+use portolan_bench::etcd::Etcd;
 use portolan_bench::report::{Measured, figure, line, pairs, quantile, slope};
 use portolan_client::{HttpsTransport, Transport};
 
@@ -127,7 +126,7 @@ async fn compare(plane: &ControlPlane, folder: &Path, options: &Options) -> anyh
     for pair in 0..=options.pairs {
         let range = pair * options.series..(pair + 1) * options.series;
         let (ours, size) = series(plane, range.clone(), options.clients, creation).await?;
-        let theirs = peer.put(range, size, options.clients).await?;
+        let theirs = put(&peer, range, size, options.clients).await?;
         line(&format!("create pod, {size} bytes"), &ours);
         line("etcd put of the same bytes", &theirs);
         if pair > 0 {
@@ -138,56 +137,28 @@ async fn compare(plane: &ControlPlane, folder: &Path, options: &Options) -> anyh
     Ok((options.pairs + 1) * options.series)
 }
 
-/// The peer: Debian's etcd, fsync on, gRPC, one member.
-struct Etcd {
-    server: Server,
-    url: String,
-}
-
-impl Etcd {
-    async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let (client_port, peer_port) = (free_port()?, free_port()?);
-        let url = format!("http://127.0.0.1:{client_port}");
-        let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let mut command = Command::new("etcd");
-        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
-        command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-        command.args(["--initial-cluster", &format!("default={peer_url}"), "--data-dir"]).arg(folder.join("etcd"));
-        let server = Server::start(&mut command, &folder.join("etcd.log")).context("apt-get install etcd-server")?;
-        let started = Instant::now();
-        loop {
-            if let Ok(mut client) = etcd_client::Client::connect([&url], None).await
-                && client.status().await.is_ok()
-            {
-                return Ok(Self { server, url });
-            }
-            ensure!(started.elapsed() < Duration::from_secs(30), "etcd did not come up");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn put(&self, range: std::ops::Range<usize>, size: usize, clients: usize) -> anyhow::Result<Measured> {
-        let connections = try_join_all((0..clients).map(|_| etcd_client::Client::connect([&self.url], None))).await?;
-        let next = Arc::new(AtomicUsize::new(range.start));
-        let value = vec![b'x'; size];
-        let (cpu, wall) = (self.server.cpu()?, Instant::now());
-        let workers = connections.into_iter().map(|mut client| {
-            let (value, next, end) = (value.clone(), next.clone(), range.end);
-            tokio::spawn(async move {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= end {
-                        return anyhow::Ok(());
-                    }
-                    client.put(format!("/registry/pods/default/web-{index:06}"), value.clone(), None).await?;
+/// The same bytes, put into the peer.
+async fn put(peer: &Etcd, range: std::ops::Range<usize>, size: usize, clients: usize) -> anyhow::Result<Measured> {
+    let connections = try_join_all((0..clients).map(|_| etcd_client::Client::connect([&peer.url], None))).await?;
+    let next = Arc::new(AtomicUsize::new(range.start));
+    let value = vec![b'x'; size];
+    let (cpu, wall) = (peer.server.cpu()?, Instant::now());
+    let workers = connections.into_iter().map(|mut client| {
+        let (value, next, end) = (value.clone(), next.clone(), range.end);
+        tokio::spawn(async move {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= end {
+                    return anyhow::Ok(());
                 }
-            })
-        });
-        for result in try_join_all(workers).await? {
-            result?;
-        }
-        Ok(Measured { operations: range.len(), wall: wall.elapsed(), cpu: self.server.cpu()? - cpu })
+                client.put(format!("/registry/pods/default/web-{index:06}"), value.clone(), None).await?;
+            }
+        })
+    });
+    for result in try_join_all(workers).await? {
+        result?;
     }
+    Ok(Measured { operations: range.len(), wall: wall.elapsed(), cpu: peer.server.cpu()? - cpu })
 }
 
 /// Cost per operation at each power of ten of pods.

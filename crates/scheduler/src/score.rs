@@ -65,14 +65,13 @@ pub(crate) fn best<'a>(info: &PodInfo, nodes: &[&'a NodeInfo]) -> Option<&'a Nod
 
 /// Percent of CPU and memory that would be left, averaged, in hundredths.
 fn least_allocated(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let silent = node.pods.values().filter(|pod| pod.requests.milli_cpu == 0).count() as i64;
     let left = |has: i64, used: i64, wanted: i64| {
         if has <= 0 { 0 } else { (has - used - wanted).max(0) * 10_000 / has }
     };
     let or = |value: i64, default: i64| if value == 0 { default } else { value };
     let cpu = left(
         node.allocatable.milli_cpu,
-        node.requested.milli_cpu + silent * SILENT_MILLI_CPU,
+        node.requested.milli_cpu + node.silent * SILENT_MILLI_CPU,
         or(info.requests.milli_cpu, SILENT_MILLI_CPU),
     );
     let memory = left(node.allocatable.memory, node.requested.memory, or(info.requests.memory, SILENT_MEMORY));

@@ -79,7 +79,7 @@ impl Reconciler for Controller {
         let mut objects = BTreeMap::new();
         for id in wanted(&quota) {
             if let Some(resource) = self.resource(&id).await? {
-                objects.insert(id, self.list(&resource, &key.namespace).await?);
+                objects.insert(id, self.context.items(&resource, &key.namespace).await?);
             }
         }
         let Counted { status, again } = plan(&quota, &objects, now);
@@ -130,18 +130,5 @@ impl Controller {
             others.map(|quota| Key::of(&**quota)).collect()
         });
         Ok(Some(found))
-    }
-
-    async fn list(&self, resource: &ApiResource, namespace: &str) -> Result<Vec<Value>, Error> {
-        let path = resource.path().collection(namespace);
-        match self.context.client.raw(Method::GET, &path, None).await {
-            Ok(mut list) => match list["items"].take() {
-                Value::Array(items) => Ok(items),
-                _ => Ok(Vec::new()),
-            },
-            // The kind is gone since it was discovered.
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
     }
 }
