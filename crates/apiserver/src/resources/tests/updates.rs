@@ -69,11 +69,22 @@ fn immutable_fields() {
             ),
             ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {ports: [{port: 80}]}}"),
             ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {type: ExternalName, externalName: a.b}}"),
+            (
+                "{spec: {type: NodePort, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+                "{spec: {type: ExternalName, externalName: a.b, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+            ),
+            (
+                "{spec: {type: NodePort, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+                "{spec: {clusterIP: 10.43.0.5, externalTrafficPolicy: Cluster, ports: [{port: 80, nodePort: 30001}]}}",
+            ),
         ],
         expect![[r#"
             spec.clusterIPs[0]: Invalid value: ["10.43.0.6"]: may not change once set
             ok
-            ok"#]],
+            ok
+            ok
+            spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'
+            spec.externalTrafficPolicy: Invalid value: "Cluster": may only be set for externally-accessible services"#]],
     );
     check_update(
         "configmaps",
