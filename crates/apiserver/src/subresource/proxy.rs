@@ -4,16 +4,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Request, Response, Uri};
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::dial::Security;
-use super::upgrade;
-use crate::body::Body;
+use super::{location, upgrade};
+use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
+use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
@@ -21,6 +23,9 @@ use crate::storage;
 const AGENT_PORT: u16 = 10250;
 /// Longer words of an agent are no explanation.
 const REFUSAL_LIMIT: usize = 16 << 10;
+
+/// Longer answers are none that an agent gives.
+const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Where a request goes.
 struct Backend {
@@ -38,18 +43,22 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
         _ => agent(call, &uri).await?,
     };
     let upgrades = upgrade::is_upgrade(request.headers());
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if call.info.subresource == "proxy" && is_read && !upgrades && behind_proxy(call, &uri).is_empty() {
+        return location::with_slash(&uri);
+    }
     let client = upgrade::client_side(&mut request);
     if upgrades && client.is_none() {
         return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
     }
     let (parts, body) = request.into_parts();
-    let uri: Uri = backend
+    let target: Uri = backend
         .path_and_query
         .parse()
         .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = uri;
+    *onward.uri_mut() = target;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
     // Credentials are for this server; the agent knows it by its certificate.
     onward.headers_mut().remove(http::header::AUTHORIZATION);
@@ -62,7 +71,26 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
         return Err(refusal(response).await);
     }
-    Ok(upgrade::answer(response, client, &nodes.tasks, &call.server.draining))
+    let mut answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
+    if call.info.subresource == "proxy" {
+        location::behind_proxy(answer.headers_mut(), before_proxy(call, &uri), backend.address);
+    }
+    Ok(answer)
+}
+
+/// What the agent of a node answers to a question of the server itself.
+pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result<Bytes, Status> {
+    let address = node_address(server, node).await?;
+    let host = address.to_string();
+    let request = Request::get(path).header(http::header::HOST, host).body(empty());
+    let request = request.map_err(|error| Status::internal(error.to_string()))?;
+    let response = server.nodes.send(address, Security::Node, request).await?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Status::unavailable(format!("read the answer of the agent of node \"{node}\": {error}")))
 }
 
 /// What an agent refused, in the form that clients print.
@@ -105,7 +133,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         }
     };
     Ok(Backend {
-        address: node_address(call, node).await?,
+        address: node_address(call.server, node).await?,
         security: Security::Node,
         path_and_query: with_query(&path, uri),
     })
@@ -157,9 +185,9 @@ fn with_query(path: &str, uri: &Uri) -> String {
 }
 
 /// Where the agent of a node listens.
-async fn node_address(call: &Call<'_>, name: &str) -> Result<SocketAddr, Status> {
+async fn node_address(server: &Server, name: &str) -> Result<SocketAddr, Status> {
     let target = Target { group: "", resource: "nodes" };
-    let Some(entry) = storage::find(call.server, "", "nodes", "", name).await? else {
+    let Some(entry) = storage::find(server, "", "nodes", "", name).await? else {
         return Err(Status::not_found(&target, name));
     };
     let node = storage::decode(&entry)?;
@@ -196,12 +224,26 @@ fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
     }
 }
 
+/// Where the path behind the proxy begins. Counted in the raw path: what is escaped must stay so, and
+/// objects may be called `proxy` too.
+fn start_of_rest(call: &Call<'_>, uri: &Uri) -> usize {
+    let segments = if call.resource.is_namespaced() { 7 } else { 5 };
+    uri.path().match_indices('/').nth(segments).map_or(uri.path().len(), |(index, _)| index)
+}
+
+fn behind_proxy<'a>(call: &Call<'_>, uri: &'a Uri) -> &'a str {
+    &uri.path()[start_of_rest(call, uri)..]
+}
+
+fn before_proxy<'a>(call: &Call<'_>, uri: &'a Uri) -> &'a str {
+    &uri.path()[..start_of_rest(call, uri)]
+}
+
 fn rest(call: &Call<'_>, uri: &Uri) -> String {
-    // Taken from the raw path: what is escaped must stay so.
-    let path = uri.path();
-    let rest = path.split_once("/proxy").map_or("", |(_, rest)| rest);
-    let rest = if rest.is_empty() && call.info.rest.is_empty() { "/" } else { rest };
-    with_query(rest, uri)
+    match behind_proxy(call, uri) {
+        "" => with_query("/", uri),
+        rest => with_query(rest, uri),
+    }
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
@@ -265,7 +307,7 @@ fn security(scheme: &str) -> Security {
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
-    let mut address = node_address(call, name).await?;
+    let mut address = node_address(call.server, name).await?;
     let security = match port {
         "" => Security::Node,
         text => {
