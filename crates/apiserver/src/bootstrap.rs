@@ -204,7 +204,12 @@ fn local_services() -> Vec<Value> {
     let mut services = Vec::new();
     for group in builtin().groups() {
         // Upstream's: the core group comes first, then those of Kubernetes.
-        let priority = if group.name.is_empty() { 18_000 } else { 17_000 };
+        let priority = match &*group.name {
+            "" => 18_000,
+            // As the published metrics-server: its `pods` are not what people mean by pods.
+            crate::measurements::GROUP => 100,
+            _ => 17_000,
+        };
         for (index, version) in group.versions.iter().rev().enumerate() {
             let versioned = &version.version;
             services.push(json!({
