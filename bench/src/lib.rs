@@ -5,6 +5,9 @@
 //! the same run.
 
 pub mod cluster;
+pub mod dialects;
 pub mod etcd;
+pub mod http;
 pub mod process;
 pub mod report;
+pub mod zookeeper;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use portolan_api::typed::ServiceInstance;
 use portolan_base::{Clock, Shutdown};
+use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
@@ -305,7 +306,7 @@ impl Eureka {
     ///
     /// A view that stays behind (the API's watch is interrupted) does not hold a request up for long:
     /// the write itself is done.
-    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&ServiceInstance>) -> bool) {
+    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&Registration>) -> bool) {
         let mut followed = self.followed.subscribe();
         let wait = async {
             loop {
@@ -324,7 +325,7 @@ impl Eureka {
 
     /// Waits until answers show an object as it was written, or later.
     async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
-        self.shown(app, id, |seen| seen.is_some_and(|seen| revision(seen) >= revision(written))).await;
+        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= revision(written))).await;
     }
 
     /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
@@ -665,7 +666,7 @@ fn refused(error: &Error) -> Response<Body> {
 impl Entry {
     /// The object that it is, if it registered.
     fn registered_as(&self) -> Option<Key> {
-        let object: &ServiceInstance = self.source.registration.as_deref()?;
-        Some(Key::of(object))
+        let registration = self.source.registration.as_ref()?;
+        Some(Key::new(&*self.source.namespace, registration.name()))
     }
 }

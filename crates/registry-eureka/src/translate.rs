@@ -1,12 +1,14 @@
 //! A registration to a [`ServiceInstance`], and instances of the catalog to what clients read. Pure.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
-    Health, InstanceLease, InstanceLocality, InstanceOverride, InstancePort, LeaseKind, Object, OverrideMode,
-    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus,
+    Health, InstanceLease, InstanceLocality, InstanceOverride, InstancePort, LeaseKind, OverrideMode, ServiceInstance,
+    ServiceInstanceSpec, ServiceInstanceStatus,
 };
 use portolan_base::Timestamp;
-use portolan_catalog::{Instance, Protocol, Status};
+use portolan_catalog::{Instance, Protocol, Registration, Status};
 use portolan_registrar::{object_name, published_name};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,10 @@ impl Known {
     /// What a registration through Eureka left; none for those of other dialects.
     pub(crate) fn of(spec: &ServiceInstanceSpec) -> Option<Self> {
         serde_json::from_value(spec.extensions.get(DIALECT)?.clone()).ok()
+    }
+
+    fn of_registration(registration: &Registration) -> Option<Self> {
+        Self::deserialize(registration.extension(DIALECT)?).ok()
     }
 
     fn keep(&self, spec: &mut ServiceInstanceSpec) {
@@ -186,11 +192,11 @@ pub(crate) fn application(namespace: &str, service: &str) -> String {
 /// An instance as Eureka's clients read it, whoever started it.
 pub(crate) fn info(instance: &Instance) -> InstanceInfo {
     let registration = instance.registration.as_deref();
-    let known = registration.and_then(|object| Known::of(&object.spec));
+    let known = registration.and_then(Known::of_registration);
     let (status, overridden_status) = shown_status(instance, known.as_ref());
     let since = instance.health.since.map_or(0, Timestamp::as_millisecond);
-    let created = registration.and_then(|object| object.metadata().creation_timestamp.as_ref());
-    let created = created.map_or(since, |time| time.0.as_millisecond());
+    let created = registration.and_then(|registration| registration.created());
+    let created = created.map_or(since, Timestamp::as_millisecond);
     let default = Lease::default();
     let duration = instance.ttl.and_then(|ttl| i32::try_from(ttl.as_secs()).ok()).unwrap_or(default.duration_seconds);
     let lease = Lease {
@@ -207,7 +213,7 @@ pub(crate) fn info(instance: &Instance) -> InstanceInfo {
         status,
         overridden_status,
         lease,
-        metadata: instance.metadata.clone(),
+        metadata: BTreeMap::clone(&instance.metadata),
         last_updated: since.max(created),
         ..InstanceInfo::default()
     };
@@ -253,7 +259,7 @@ fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
         metadata.entry("zone".into()).or_insert_with(|| instance.locality.zone.clone());
     }
     if !instance.version.is_empty() {
-        metadata.entry("version".into()).or_insert_with(|| instance.version.clone());
+        metadata.entry("version".into()).or_insert_with(|| instance.version.to_string());
     }
     InstanceInfo {
         // Clients connect to this name by default, so it is one that always resolves.
@@ -278,7 +284,7 @@ fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
 /// Status and override. STARTING and DOWN by the instance's own word win, then an administrator's
 /// word, then what checks found, then the instance's own word.
 fn shown_status(instance: &Instance, known: Option<&Known>) -> (InstanceStatus, InstanceStatus) {
-    let decision = instance.registration.as_ref().and_then(|object| object.spec.administrative.as_ref());
+    let decision = instance.registration.as_ref().and_then(|registration| registration.administrative());
     let word = known.map(|known| known.overridden_status).unwrap_or_default();
     let overridden = match decision.map(|decision| decision.mode) {
         Some(OverrideMode::Down) if word == InstanceStatus::Starting => InstanceStatus::Starting,
