@@ -136,7 +136,7 @@ async fn name_server(instances: usize, of_each: usize, changes: u64) -> anyhow::
     let shutdown = Shutdown::default();
     let serving = serve(Config { zone, forwarder }, vec![Listener::new(sockets)?], snapshots, shutdown);
     let changing = async {
-        for version in 2.. {
+        for version in 2_usize.. {
             match changes.checked_sub(1) {
                 Some(_) => tokio::time::sleep(Duration::from_secs(1) / u32::try_from(changes)?).await,
                 None => std::future::pending().await,

@@ -391,8 +391,7 @@ pub struct Instance {
 impl Instance {
     /// Since when it stays although its lease ran out, because too many ran out at once.
     pub fn held_since(&self) -> Option<Timestamp> {
-        let status = self.registration.as_ref()?.status()?;
-        status.lease_held_since.as_ref().map(|time| time.0)
+        self.registration.as_ref()?.held_since()
     }
 
     /// Whether both are the same but for the indexes of the snapshots that show them.

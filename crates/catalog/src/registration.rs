@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_api::typed::{
-    HealthCheck, InstanceOverride, Object as _, ServiceInstance, ServiceInstanceStatus, TaggedAddress,
+    Health, HealthCheck, InstanceOverride, Object as _, ServiceInstance, TaggedAddress,
 };
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ pub struct Registration {
     uid: Box<str>,
     revision: u64,
     created: Option<Timestamp>,
+    said: Option<(Health, Option<Timestamp>)>,
     more: Option<Box<More>>,
 }
 
@@ -28,26 +29,29 @@ struct More {
     enable_tag_override: bool,
     checks: Vec<HealthCheck>,
     administrative: Option<InstanceOverride>,
-    status: Option<ServiceInstanceStatus>,
+    reason: Box<str>,
+    held_since: Option<Timestamp>,
 }
 
 impl Registration {
     /// What an object says; `name` is its own.
     pub fn of(object: &ServiceInstance, name: Arc<str>) -> Self {
-        let spec = &object.spec;
+        let (spec, status) = (&object.spec, object.status.as_ref());
         let more = More {
             extensions: spec.extensions.clone(),
             tagged_addresses: spec.tagged_addresses.clone(),
             enable_tag_override: spec.enable_tag_override,
             checks: spec.checks.clone(),
             administrative: spec.administrative.clone(),
-            status: object.status.clone().filter(|status| *status != ServiceInstanceStatus::default()),
+            reason: status.map_or("", |status| &status.reason).into(),
+            held_since: status.and_then(|status| status.lease_held_since.as_ref()).map(|time| time.0),
         };
         Self {
             name,
             uid: object.uid().into(),
             revision: revision(object),
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            said: status.map(|status| (status.health, status.since.as_ref().map(|time| time.0))),
             more: (more != More::default()).then(|| Box::new(more)),
         }
     }
@@ -98,9 +102,15 @@ impl Registration {
         self.more.as_ref()?.administrative.as_ref()
     }
 
-    /// How it is by its own word and that of its checks, unless nothing is said.
-    pub fn status(&self) -> Option<&ServiceInstanceStatus> {
-        self.more.as_ref()?.status.as_ref()
+    /// How it is by its own word, since when, and why, unless it says nothing.
+    pub fn said(&self) -> Option<(Health, Option<Timestamp>, &str)> {
+        let (health, since) = self.said?;
+        Some((health, since, self.more.as_ref().map_or("", |more| &more.reason)))
+    }
+
+    /// Since when it stays although its lease has run out.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        self.more.as_ref()?.held_since
     }
 }
 

@@ -186,7 +186,7 @@ impl Eureka {
         let Some(found) = applications.apps.get(app.to_uppercase().as_str()) else {
             return translate::NAMESPACE.to_owned();
         };
-        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| entry.info.instance_id == id));
+        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| *entry.source.id == *id));
         let mut namespaces: Vec<&str> = meant.map(|entry| &*entry.source.namespace).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -329,13 +329,13 @@ impl Eureka {
     }
 
     /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
-    fn with_lease(&self, entry: &Entry) -> Entry {
-        let mut info = entry.info.clone();
+    fn with_lease(&self, entry: &Entry) -> InstanceInfo {
+        let mut info = entry.info();
         if let Some(remaining) = entry.registered_as().and_then(|key| self.registrar.lease_remaining(&key)) {
             let ago = i64::from(info.lease.duration_seconds) * 1000 - i64::try_from(remaining.as_millis()).unwrap_or(0);
             info.lease.renewed = self.clock.now().as_millisecond() - ago.max(0);
         }
-        Entry::new(info, entry.source.clone())
+        info
     }
 
     /// Registers an instance, or does as much of it as changes something.
@@ -391,7 +391,7 @@ impl Eureka {
         }
         match self.entry(app, id) {
             Some(entry) if replication && dirty < known.last_dirty => {
-                Err(Error::Conflict(Box::new(entry.info.clone())))
+                Err(Error::Conflict(Box::new(entry.info())))
             }
             _ => Ok(()),
         }
@@ -496,8 +496,9 @@ impl Eureka {
         }
         let applications: Applications = self.tracker.lock().current().clone();
         for entry in applications.sorted().into_iter().flat_map(|app| &app.instances) {
-            if entry.info.overridden_status != InstanceStatus::Unknown {
-                words.insert(entry.info.instance_id.clone(), entry.info.overridden_status.as_str().into());
+            let word = translate::overridden_status(&entry.source);
+            if word != InstanceStatus::Unknown {
+                words.insert(entry.source.id.to_string(), word.as_str().into());
             }
         }
         json_answer(&Value::Object(words))

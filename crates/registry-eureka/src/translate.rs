@@ -1,5 +1,6 @@
 //! A registration to a [`ServiceInstance`], and instances of the catalog to what clients read. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,9 +9,10 @@ use portolan_api::typed::{
     ServiceInstanceSpec, ServiceInstanceStatus,
 };
 use portolan_base::Timestamp;
-use portolan_catalog::{Instance, Protocol, Registration, Status};
+use portolan_catalog::{self as catalog, Instance, Protocol, Registration, Status};
 use portolan_registrar::{object_name, published_name};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::wire::{DataCenter, InstanceInfo, InstanceStatus, Lease, Port};
 
@@ -193,7 +195,8 @@ pub(crate) fn application(namespace: &str, service: &str) -> String {
 pub(crate) fn info(instance: &Instance) -> InstanceInfo {
     let registration = instance.registration.as_deref();
     let known = registration.and_then(Known::of_registration);
-    let (status, overridden_status) = shown_status(instance, known.as_ref());
+    let words = known.as_ref().map(|known| (known.status, known.overridden_status));
+    let (status, overridden_status) = shown_status(instance, words);
     let since = instance.health.since.map_or(0, Timestamp::as_millisecond);
     let created = registration.and_then(|registration| registration.created());
     let created = created.map_or(since, Timestamp::as_millisecond);
@@ -247,10 +250,8 @@ fn registered_here(basics: InstanceInfo, known: Known) -> InstanceInfo {
 
 /// A pod, or an instance that registered through another dialect.
 fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
-    let is_secure = |name: &str| name == "https" || name.starts_with("https-");
-    let tcp = || instance.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    let plain = tcp().find(|port| !is_secure(&port.name)).map(|port| port.port);
-    let secure = tcp().find(|port| is_secure(&port.name)).map(|port| port.port);
+    let plain = tcp_ports(instance).find(|port| !is_secure(&port.name)).map(|port| port.port);
+    let secure = tcp_ports(instance).find(|port| is_secure(&port.name)).map(|port| port.port);
     let service = published_name(&instance.namespace, &instance.service);
     let host =
         if instance.address.contains(':') { format!("[{}]", instance.address) } else { instance.address.to_string() };
@@ -281,11 +282,52 @@ fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
     }
 }
 
+/// The status of an instance as Eureka's clients read it.
+pub(crate) fn status(instance: &Instance) -> InstanceStatus {
+    shown_status(instance, reported(instance)).0
+}
+
+/// What was decided about an instance.
+pub(crate) fn overridden_status(instance: &Instance) -> InstanceStatus {
+    shown_status(instance, reported(instance)).1
+}
+
+/// What an instance that registered here says of its status, and what it says was decided.
+fn reported(instance: &Instance) -> Option<(InstanceStatus, InstanceStatus)> {
+    let known = instance.registration.as_ref()?.extension(DIALECT)?;
+    let word = |name: &str| InstanceStatus::deserialize(known.get(name)?).ok();
+    Some((word("status").unwrap_or_default(), word("overriddenStatus").unwrap_or_default()))
+}
+
+/// The virtual addresses of an instance, separated by commas.
+pub(crate) fn virtual_addresses(instance: &Instance, secure: bool) -> Cow<'_, str> {
+    let known = instance.registration.as_ref().and_then(|registration| registration.extension(DIALECT));
+    if let Some(known) = known {
+        let name = if secure { "secureVipAddress" } else { "vipAddress" };
+        return known.get(name).and_then(Value::as_str).unwrap_or_default().into();
+    }
+    if secure && !tcp_ports(instance).any(|port| is_secure(&port.name)) {
+        return "".into();
+    }
+    published_name(&instance.namespace, &instance.service).into()
+}
+
+fn is_secure(name: &str) -> bool {
+    name == "https" || name.starts_with("https-")
+}
+
+fn tcp_ports(instance: &Instance) -> impl Iterator<Item = &catalog::InstancePort> {
+    instance.ports.iter().filter(|port| port.protocol == Protocol::Tcp)
+}
+
 /// Status and override. STARTING and DOWN by the instance's own word win, then an administrator's
 /// word, then what checks found, then the instance's own word.
-fn shown_status(instance: &Instance, known: Option<&Known>) -> (InstanceStatus, InstanceStatus) {
+fn shown_status(
+    instance: &Instance,
+    known: Option<(InstanceStatus, InstanceStatus)>,
+) -> (InstanceStatus, InstanceStatus) {
     let decision = instance.registration.as_ref().and_then(|registration| registration.administrative());
-    let word = known.map(|known| known.overridden_status).unwrap_or_default();
+    let word = known.map(|(_, word)| word).unwrap_or_default();
     let overridden = match decision.map(|decision| decision.mode) {
         Some(OverrideMode::Down) if word == InstanceStatus::Starting => InstanceStatus::Starting,
         Some(OverrideMode::Down) => InstanceStatus::Down,
@@ -294,7 +336,7 @@ fn shown_status(instance: &Instance, known: Option<&Known>) -> (InstanceStatus, 
         None if word == InstanceStatus::Up => InstanceStatus::Up,
         None => InstanceStatus::Unknown,
     };
-    let reported = known.map(|known| known.status);
+    let reported = known.map(|(status, _)| status);
     let status = match (reported, instance.health.status) {
         (Some(reported @ (InstanceStatus::Starting | InstanceStatus::Down)), _) => reported,
         _ if overridden != InstanceStatus::Unknown && decision.is_some() => overridden,
