@@ -6,7 +6,9 @@
 //! Schema: <https://github.com/kubernetes/dns/blob/master/docs/specification.md> version 1.1.0.
 
 mod authority;
+mod batch;
 mod consul;
+mod encoded;
 mod forward;
 mod server;
 mod wire;

@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_base::Shutdown;
 use portolan_catalog::Snapshot;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::batch::Batch;
+use crate::encoded::Answers;
 use crate::forward::{Forwarder, answer_records};
 use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
 use crate::zone::{Alias, Outcome, Zone};
@@ -152,32 +155,72 @@ struct Shared {
 
 async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdown) {
     let mut forwards = JoinSet::new();
-    let (mut packet, mut out) = (vec![0; 4096], Vec::with_capacity(4096));
+    let (mut batch, mut answers, mut out) = (Batch::new(), Answers::default(), Vec::with_capacity(4096));
     loop {
-        let received = tokio::select! {
+        tokio::select! {
             () = shutdown.requested() => break,
-            received = socket.recv_from(&mut packet) => received,
+            // An error is found by reading.
+            _ = socket.readable() => {}
             // Finished ones are collected so that they do not pile up.
             Some(_) = forwards.join_next() => continue,
-        };
+        }
+        let received = socket.try_io(Interest::READABLE, || batch.receive(socket.as_fd()));
         // An ICMP error of an earlier answer is reported here and concerns no one.
-        let Ok((length, peer)) = received else { continue };
-        let query = &packet[..length];
-        let outcome = shared.zone.answer(query, &shared.catalog.borrow(), None, &mut out);
-        match outcome {
-            Outcome::Ignored => {}
-            Outcome::Answered => send(&socket, &out, peer).await,
-            Outcome::Forward(_) | Outcome::Alias(..) => {
-                let (shared, socket, query) = (shared.clone(), socket.clone(), query.to_vec());
-                forwards.spawn(async move {
-                    let answer = shared.resolve(&query, outcome, None).await;
-                    send(&socket, &answer, peer).await;
-                });
+        let Ok(received) = received else { continue };
+        let snapshot = shared.catalog.borrow().clone();
+        for at in 0..received {
+            let (query, room) = batch.query(at);
+            if answers.find(query, &snapshot, room) {
+                batch.answered(at);
+                continue;
+            }
+            let outcome = shared.zone.answer(query, &snapshot, None, &mut out);
+            match outcome {
+                Outcome::Ignored => {}
+                Outcome::Answered => {
+                    room.extend_from_slice(&out);
+                    if has_answer(&out)
+                        && let Ok(question) = Question::read(query)
+                        && let Some(source) = shared.zone.source(&question, &snapshot)
+                    {
+                        answers.keep(query, &question, &out, source, snapshot.index());
+                    }
+                    batch.answered(at);
+                }
+                Outcome::Forward(_) | Outcome::Alias(..) => {
+                    let (shared, socket, query) = (shared.clone(), socket.clone(), query.to_vec());
+                    let Some(peer) = batch.peer(at) else { continue };
+                    forwards.spawn(async move {
+                        let answer = shared.resolve(&query, outcome, None).await;
+                        send(&socket, &answer, peer).await;
+                    });
+                }
             }
         }
+        send_all(&socket, &mut batch).await;
     }
     // Asking upstream has a timeout of its own.
     while forwards.join_next().await.is_some() {}
+}
+
+/// Whether an answer has records of what was asked for.
+fn has_answer(packet: &[u8]) -> bool {
+    matches!(packet.get(6..8), Some(count) if *count != [0, 0]) && rcode_of(packet) == Rcode::NoError
+}
+
+async fn send_all(socket: &UdpSocket, batch: &mut Batch) {
+    while batch.has_answers() {
+        match socket.try_io(Interest::WRITABLE, || batch.send(socket.as_fd())) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // A socket that cannot be waited for is found broken by reading.
+                if socket.writable().await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "a DNS answer could not be sent"),
+        }
+    }
 }
 
 async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -301,6 +301,9 @@ async fn respond<H: Handler>(
 }
 
 async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
     match collected {
         Err(_) => Err(Refusal::Body(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),

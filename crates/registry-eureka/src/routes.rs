@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use portolan_api::typed::ServiceInstance;
 use portolan_base::{Clock, Shutdown};
+use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
@@ -185,7 +186,7 @@ impl Eureka {
         let Some(found) = applications.apps.get(app.to_uppercase().as_str()) else {
             return translate::NAMESPACE.to_owned();
         };
-        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| entry.info.instance_id == id));
+        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| *entry.source.id == *id));
         let mut namespaces: Vec<&str> = meant.map(|entry| &*entry.source.namespace).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -305,7 +306,7 @@ impl Eureka {
     ///
     /// A view that stays behind (the API's watch is interrupted) does not hold a request up for long:
     /// the write itself is done.
-    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&ServiceInstance>) -> bool) {
+    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&Registration>) -> bool) {
         let mut followed = self.followed.subscribe();
         let wait = async {
             loop {
@@ -324,17 +325,17 @@ impl Eureka {
 
     /// Waits until answers show an object as it was written, or later.
     async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
-        self.shown(app, id, |seen| seen.is_some_and(|seen| revision(seen) >= revision(written))).await;
+        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= revision(written))).await;
     }
 
     /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
-    fn with_lease(&self, entry: &Entry) -> Entry {
-        let mut info = entry.info.clone();
+    fn with_lease(&self, entry: &Entry) -> InstanceInfo {
+        let mut info = entry.info();
         if let Some(remaining) = entry.registered_as().and_then(|key| self.registrar.lease_remaining(&key)) {
             let ago = i64::from(info.lease.duration_seconds) * 1000 - i64::try_from(remaining.as_millis()).unwrap_or(0);
             info.lease.renewed = self.clock.now().as_millisecond() - ago.max(0);
         }
-        Entry::new(info, entry.source.clone())
+        info
     }
 
     /// Registers an instance, or does as much of it as changes something.
@@ -390,7 +391,7 @@ impl Eureka {
         }
         match self.entry(app, id) {
             Some(entry) if replication && dirty < known.last_dirty => {
-                Err(Error::Conflict(Box::new(entry.info.clone())))
+                Err(Error::Conflict(Box::new(entry.info())))
             }
             _ => Ok(()),
         }
@@ -495,8 +496,9 @@ impl Eureka {
         }
         let applications: Applications = self.tracker.lock().current().clone();
         for entry in applications.sorted().into_iter().flat_map(|app| &app.instances) {
-            if entry.info.overridden_status != InstanceStatus::Unknown {
-                words.insert(entry.info.instance_id.clone(), entry.info.overridden_status.as_str().into());
+            let word = translate::overridden_status(&entry.source);
+            if word != InstanceStatus::Unknown {
+                words.insert(entry.source.id.to_string(), word.as_str().into());
             }
         }
         json_answer(&Value::Object(words))
@@ -665,7 +667,7 @@ fn refused(error: &Error) -> Response<Body> {
 impl Entry {
     /// The object that it is, if it registered.
     fn registered_as(&self) -> Option<Key> {
-        let object: &ServiceInstance = self.source.registration.as_deref()?;
-        Some(Key::of(object))
+        let registration = self.source.registration.as_ref()?;
+        Some(Key::new(&*self.source.namespace, registration.name()))
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn servers(snapshot: &Snapshot) -> Vec<Arc<Instance>> {
     let usable = instances.filter(|instance| instance.health.status != Status::Critical);
     let as_consul = |instance: &Arc<Instance>| {
         let mut instance = Instance::clone(instance);
-        instance.ports = vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }];
+        instance.ports = Arc::new(vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }]);
         Arc::new(instance)
     };
     usable.map(as_consul).collect()

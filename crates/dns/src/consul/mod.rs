@@ -12,11 +12,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use portolan_catalog::Snapshot;
+use portolan_catalog::{Snapshot, balance, find_service_in_any_case};
 
 use self::answer::{Verdict, servers};
 use self::name::Asked;
 use crate::authority::Authority;
+use crate::encoded::Source;
 use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
 use crate::zone::{Alias, Outcome};
 
@@ -74,6 +75,20 @@ impl ConsulZone {
             Authority { domain: &self.domain, server: &[b"ns"], ttl: self.ttl, negative_ttl: self.negative_ttl };
         authority.finish(writer, matches!(verdict, Verdict::Exists), &question);
         Outcome::Answered
+    }
+
+    /// What the answer to a question is made from, if it is one of those that may be kept: all instances of a
+    /// service are as near and weigh as much as each other.
+    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Source> {
+        let Asked::Service { name, .. } = self.asked(&question.name) else { return None };
+        let key = find_service_in_any_case(snapshot, &name)?;
+        let here = snapshot.node(&self.node).map(|node| &node.locality);
+        let mut places = snapshot
+            .instances_of(&key.namespace, &key.name)?
+            .iter()
+            .map(|instance| (balance::weight(instance), here.map(|here| balance::distance(here, &instance.locality))));
+        let first = places.next()?;
+        places.all(|place| place == first).then(|| Source::service(key, snapshot, true))
     }
 
     fn asked(&self, name: &Name) -> Asked {

@@ -51,7 +51,7 @@ pub(super) fn list(state: &State, request: &Request) -> Result<Response<Body>, E
 pub(super) fn newest(state: &State, instance: &Instance) -> Vec<Value> {
     let mut checks = entry::service_checks(instance, &state.machines(&state.snapshot()).of_instance(instance));
     if let Some(registration) = &instance.registration {
-        let key = Key::of(&**registration);
+        let key = Key::new(&*instance.namespace, registration.name());
         freshen(&mut checks, |id| state.registrar.check_output(&key, id));
     }
     checks

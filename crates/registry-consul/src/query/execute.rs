@@ -51,7 +51,7 @@ fn status(query: &ServiceQuery, instance: &Instance, node: Option<&Node>) -> Sta
     }
     let counts = |id: &str| !query.ignore_check_ids.iter().any(|ignored| ignored == id);
     let maintenance = instance.registration.as_ref().is_some_and(|registration| {
-        registration.spec.administrative.is_some() && instance.health.status == Status::Critical
+        registration.administrative().is_some() && instance.health.status == Status::Critical
     });
     let maintained = maintenance && counts(&crate::entry::service_maintenance(&instance.id));
     let checks = instance.checks.iter().chain(of_node).filter(|check| counts(&check.id));
