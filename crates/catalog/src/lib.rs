@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod persistent;
 mod pods;
+pub mod query;
 mod snapshot;
 mod translate;
 
