@@ -41,20 +41,9 @@ impl World<'_> {
         let file = self.cluster.scratch_dir().join("request");
         std::fs::write(&file, request)?;
         let mut kubectl = self.cluster.kubectl_command();
-        kubectl.args([
-            "exec",
-            "-i",
-            "-n",
-            "shop",
-            "client",
-            "--",
-            "busybox",
-            "nc",
-            "-w",
-            "10",
-            &self.cluster.gateway(),
-            port,
-        ]);
+        // Whoever closes its side is taken for gone, so the pod holds it open for a while.
+        let line = format!("(busybox cat; busybox sleep 2) | busybox nc {} {port}", self.cluster.gateway());
+        kubectl.args(["exec", "-i", "-n", "shop", "client", "--", "sh", "-c", &line]);
         let answer = portolan_tests::command(kubectl.stdin(std::fs::File::open(&file)?))?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer.as_str(), ""));
         let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);

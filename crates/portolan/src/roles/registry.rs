@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
@@ -163,6 +165,23 @@ impl Registry {
             }
             stopping.requested().await;
         });
+        let (registrar, mut snapshots) = (parts.registrar.clone(), parts.changes.snapshots());
+        // Who asks after a restart waits in the sockets until it is known who is there: nobody is told of an empty
+        // registry, or that a lease is not known.
+        let known = async move {
+            registrar.ready().await;
+            // The sender lives as long as the catalog; after it nobody serves.
+            let _ = snapshots.wait_for(|snapshot| snapshot.index() > 0).await;
+        };
+        let (known, stopping) = (known.boxed().shared(), shutdown.clone());
+        let once_known = move |dialect: BoxFuture<'static, ()>| {
+            let (known, stopping) = (known.clone(), stopping.clone());
+            async move {
+                if stopping.run(known).await.is_some() {
+                    dialect.await;
+                }
+            }
+        };
         for Bound { dialect, plain, tls } in dialects {
             let mut listeners: Vec<Listener> =
                 plain.into_iter().map(|socket| Listener { socket, security: Security::Plain(peers.clone()) }).collect();
@@ -173,7 +192,7 @@ impl Registry {
                 Dialect::Native => {
                     let snapshots = changes.snapshots();
                     let config = portolan_registry::Config { registrar, snapshots, listeners, limiter };
-                    tasks.spawn(dialect.name(), portolan_registry::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry::run(config, shutdown).boxed()));
                 }
                 Dialect::Consul => {
                     let config = portolan_registry_consul::Config {
@@ -189,7 +208,7 @@ impl Registry {
                         listeners,
                         limiter,
                     };
-                    tasks.spawn(dialect.name(), portolan_registry_consul::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry_consul::run(config, shutdown).boxed()));
                 }
                 Dialect::Eureka => {
                     let config = portolan_registry_eureka::Config {
@@ -200,7 +219,7 @@ impl Registry {
                         clock: Arc::new(SystemClock),
                         rate_limit: None,
                     };
-                    tasks.spawn(dialect.name(), portolan_registry_eureka::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry_eureka::run(config, shutdown).boxed()));
                 }
             }
         }
