@@ -104,6 +104,8 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     let following = state.clone();
     tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
     let following = state.clone();
+    tasks.spawn("prepared queries", async move { query::publish(&following).await });
+    let following = state.clone();
     tasks.spawn("sessions", async move { following.sessions.run(&following).await });
     for listener in listeners {
         let server = serve(listener, Arc::new(Consul::new(state.clone())), shutdown.clone());

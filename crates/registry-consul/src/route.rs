@@ -37,7 +37,7 @@ impl Consul {
         let sight = gate::pass(state, request, area, rest).await?;
         let _waiting = waits(request).then(|| state.limiter.wait(&request.client())).transpose()?;
         let routed = match *area {
-            "agent" => agent::route(state, request, rest).await,
+            "agent" => agent::route(state, request, &sight, rest).await,
             "catalog" => catalog::route(state, request, &sight, rest).await,
             "health" => health::route(state, request, &sight, rest).await,
             "status" => status::route(state, request, rest).await,
