@@ -59,7 +59,7 @@ async fn the_first_stream_runs_in_the_task_of_the_connection_and_others_beside_i
         first_go.send(()).expect("it waits");
         assert_eq!(places.recv().await, Some(task.id()));
         // What the first one said last came before its end: only after that the place is free again.
-        let (done, ended) = oneshot::channel();
+        let (done, ended) = oneshot::channel::<()>();
         assert!(client.send(Box::pin(async move { drop(done) })).is_ok());
         assert!(ended.await.is_err());
     }
