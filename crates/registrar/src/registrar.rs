@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use portolan_api::typed::{ExternalNode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use portolan_base::{Clock, SystemClock};
 use portolan_client::{Client, Informer, Key};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::Error;
