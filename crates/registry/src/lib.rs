@@ -12,6 +12,8 @@ mod answer;
 mod batch;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod openapi;
 mod paths;
 mod pick;
