@@ -1,14 +1,12 @@
 """Waits until every job of a Prometheus has found the same targets and scraped those that answer.
 
-targets.py URL WHAT ADDRESS:PORT,... OTHER: the first are up, OTHER is found but answers nobody.
+targets.py URL WHAT ADDRESS:PORT,... OTHER JOB...: the first are up, OTHER is found but answers nobody.
 """
 
 import json
 import sys
 import time
 import urllib.request
-
-JOBS = ["consul", "dns", "eureka", "http", "kubernetes"]
 
 
 def address(target):
@@ -22,7 +20,7 @@ def address(target):
 
 
 def main():
-    url, what, answering, other = sys.argv[1:]
+    url, what, answering, other, *jobs = sys.argv[1:]
     answering = set(answering.split(","))
     wanted = answering | {other}
     started, found = time.monotonic(), None
@@ -34,13 +32,13 @@ def main():
             found = problem
             time.sleep(0.2)
             continue
-        found = {job: {} for job in JOBS}
+        found = {job: {} for job in jobs}
         for target in targets:
             found[target["scrapePool"]][address(target)] = target["health"]
-        if all(set(found[job]) == wanted for job in JOBS) and all(
-            found[job][one] == "up" for job in JOBS for one in answering
+        if all(set(found[job]) == wanted for job in jobs) and all(
+            found[job][one] == "up" for job in jobs for one in answering
         ):
-            print(f"ok {what}: {', '.join(JOBS)} agree on {', '.join(sorted(wanted))} "
+            print(f"ok {what}: {', '.join(jobs)} agree on {', '.join(sorted(wanted))} "
                   f"after {time.monotonic() - started:.1f} s")
             return 0
         time.sleep(0.2)

@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long a client that connected just before a stop has for its question.
 const FIRST_QUESTION: Duration = Duration::from_secs(1);
 const LARGEST: usize = 65_535;
+/// Ports that are tried where any will do.
+const ATTEMPTS: usize = 16;
 /// In the fourth byte of an answer.
 const RECURSION_AVAILABLE: u8 = 0x80;
 
@@ -75,10 +77,21 @@ impl Sockets {
     /// # Errors
     /// The address is not on this machine or the port is taken.
     pub fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |source| Error::Bind { address, source };
-        let udp = std::net::UdpSocket::bind(address).map_err(failed)?;
-        let tcp = std::net::TcpListener::bind(udp.local_addr().map_err(failed)?).map_err(failed)?;
-        Ok(Self { udp, tcp })
+        let bind = || {
+            let udp = std::net::UdpSocket::bind(address)?;
+            let tcp = std::net::TcpListener::bind(udp.local_addr()?)?;
+            Ok(Self { udp, tcp })
+        };
+        let mut bound = bind();
+        for _ in 1..ATTEMPTS {
+            // What is free for one may be taken for the other.
+            let other_may_be_free = address.port() == 0 && bound.is_err();
+            if !other_may_be_free {
+                break;
+            }
+            bound = bind();
+        }
+        bound.map_err(|source| Error::Bind { address, source })
     }
 
     /// The same sockets once more.

@@ -21,6 +21,8 @@ mod entry;
 mod error;
 mod event;
 mod fold;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod health;
 mod kv;

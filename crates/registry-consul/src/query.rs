@@ -87,6 +87,17 @@ struct Answered<'a> {
     modify_index: u64,
 }
 
+/// Reads a definition as a request would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_body(bytes: &[u8]) {
+    let read: Result<PreparedQuery, _> = fold::read(bytes, &FIELDS, &["NodeMeta", "ServiceMeta"]);
+    if let Ok(query) = read
+        && query.check().is_ok()
+    {
+        let _ = (query.spec(), find(std::slice::from_ref(&query), &format!("{}-x", query.name)));
+    }
+}
+
 /// Answers what is below `/v1/query`.
 pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
     let parameters = Parameters::of(request);

@@ -91,7 +91,7 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Decodes one segment of a path.
-fn decode(segment: &str) -> Result<String, Error> {
+pub(crate) fn decode(segment: &str) -> Result<String, Error> {
     let (bytes, mut decoded) = (segment.as_bytes(), Vec::with_capacity(segment.len()));
     let mut at = 0;
     while at < bytes.len() {

@@ -43,7 +43,7 @@ struct Operation {
 
 /// A transaction: its steps with their numbers.
 #[derive(Debug, Default)]
-struct Steps {
+pub(crate) struct Steps {
     count: usize,
     keys: Vec<Step>,
     /// The numbers of `keys`.
@@ -72,7 +72,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
 }
 
 /// Reads the body of a transaction. `address` tells what a node is reached by.
-fn parse(body: &[u8], address: impl Fn(&str) -> String) -> Result<Steps, Error> {
+pub(crate) fn parse(body: &[u8], address: impl Fn(&str) -> String) -> Result<Steps, Error> {
     if body.len() > MOST_BODY_BYTES {
         return Err(Error::TooLarge(format!(
             "Request body({} bytes) too large, max size: {MOST_BODY_BYTES} bytes. See \

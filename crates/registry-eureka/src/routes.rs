@@ -570,6 +570,14 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
         .map_err(|_| Error::BadRequest("the path is not UTF-8".into()))
 }
 
+/// Reads a path and a query as a request would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_url(path: &str, query: &str) {
+    let _ = segments(path);
+    let query = Query::of(query);
+    let _ = (query.dirty(), query.status());
+}
+
 /// What the headers ask for. XML is the default; anything that mentions JSON means it.
 fn variant(request: &Request) -> Variant {
     let says = |name: header::HeaderName, word: &str| {
