@@ -1,6 +1,6 @@
 //! The API path: durable pod creation over HTTPS against etcd's put of the same bytes, cost by the
-//! number of objects, LIST against a copy of the same bytes, one write to many watchers, memory and
-//! start-up.
+//! number of objects, LIST against a copy of the same bytes, one write to many watchers, the verbs in
+//! JSON and protobuf, memory and start-up.
 //!
 //! `cargo run --release -p portolan-bench --bin api -- --pods 100000`
 
@@ -18,7 +18,11 @@ use http_body_util::BodyExt;
 use portolan_bench::cluster::{ControlPlane, pod, send};
 use portolan_bench::etcd::Etcd;
 use portolan_bench::report::{Measured, figure, line, pairs, quantile, slope};
-use portolan_client::{HttpsTransport, Transport};
+use portolan_bench::series::{in_json, series};
+use portolan_bench::verbs;
+use portolan_client::Transport;
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// Measures the API path.
 #[derive(Debug, Parser)]
@@ -41,6 +45,9 @@ struct Options {
     /// Writes that the watchers see.
     #[arg(long, default_value_t = 50)]
     changes: usize,
+    /// Operations per verb and form; 0 leaves the verbs out.
+    #[arg(long, default_value_t = 1_000)]
+    verbs: usize,
     /// How long to watch an idle control plane.
     #[arg(long, default_value_t = 10)]
     idle_seconds: u64,
@@ -54,6 +61,9 @@ async fn main() -> anyhow::Result<()> {
     figure("start to API ready", plane.startup.as_secs_f64() * 1e3, "ms", "target <= 300");
     idle(&plane, options.idle_seconds).await?;
     watch(&plane, options.watchers, options.changes).await?;
+    if options.verbs > 0 {
+        verbs::measure(&plane, options.clients, options.verbs).await?;
+    }
     let created = compare(&plane, folder.path(), &options).await?;
     grow(&plane, &options, created).await?;
     list(&plane, &options).await
@@ -74,48 +84,8 @@ async fn idle(plane: &ControlPlane, seconds: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients that have connected: handshakes are not part of the operation.
-async fn clients(plane: &ControlPlane, count: usize) -> anyhow::Result<Vec<HttpsTransport>> {
-    let transports = (0..count).map(|_| plane.connect()).collect::<Result<Vec<_>, _>>()?;
-    try_join_all(transports.iter().map(|transport| send(transport, "GET", "/version", Bytes::new()))).await?;
-    Ok(transports)
-}
-
-/// Runs a series of requests; `request` makes the method, path and body of the n-th. Returns the
-/// size of the largest answer too.
-async fn series(
-    plane: &ControlPlane,
-    range: std::ops::Range<usize>,
-    count: usize,
-    request: fn(usize) -> (&'static str, String, Bytes),
-) -> anyhow::Result<(Measured, usize)> {
-    let next = Arc::new(AtomicUsize::new(range.start));
-    let (operations, end) = (range.len(), range.end);
-    let transports = clients(plane, count).await?;
-    let (cpu, wall) = (plane.server.cpu()?, Instant::now());
-    let workers = transports.into_iter().map(|transport| {
-        let next = next.clone();
-        tokio::spawn(async move {
-            let mut largest = 0;
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= end {
-                    return anyhow::Ok(largest);
-                }
-                let (method, path, body) = request(index);
-                largest = largest.max(send(&transport, method, &path, body).await?.len());
-            }
-        })
-    });
-    let mut size = 0;
-    for largest in try_join_all(workers).await? {
-        size = size.max(largest?);
-    }
-    Ok((Measured { operations, wall: wall.elapsed(), cpu: plane.server.cpu()? - cpu }, size))
-}
-
-fn creation(index: usize) -> (&'static str, String, Bytes) {
-    ("POST", "/api/v1/namespaces/default/pods".to_owned(), pod(index))
+fn creation(index: usize) -> Request<Bytes> {
+    in_json("POST", PODS, pod(index))
 }
 
 /// Creations and etcd's puts in turn. Returns how many pods there are then.
@@ -171,7 +141,7 @@ async fn grow(plane: &ControlPlane, options: &Options, created: usize) -> anyhow
     for decade in decades {
         let window = (decade / 2).min(options.series);
         if present > decade - window {
-            send(&transport, "DELETE", "/api/v1/namespaces/default/pods?gracePeriodSeconds=0", Bytes::new()).await?;
+            send(&transport, "DELETE", &format!("{PODS}?gracePeriodSeconds=0"), Bytes::new()).await?;
             present = 0;
         }
         if present < decade - window {
@@ -179,10 +149,9 @@ async fn grow(plane: &ControlPlane, options: &Options, created: usize) -> anyhow
         }
         let (create, _) = series(plane, decade - window..decade, options.clients, creation).await?;
         present = decade;
-        let get =
-            |index: usize| ("GET", format!("/api/v1/namespaces/default/pods/web-{:06}", index % 1_000), Bytes::new());
+        let get = |index: usize| in_json("GET", &format!("{PODS}/web-{:06}", index % 1_000), Bytes::new());
         let (get, _) = series(plane, 0..2 * options.series, options.clients, get).await?;
-        let page = |_| ("GET", "/api/v1/namespaces/default/pods?limit=500".to_owned(), Bytes::new());
+        let page = |_| in_json("GET", &format!("{PODS}?limit=500"), Bytes::new());
         let (page, _) = series(plane, 0..500, 8, page).await?;
         for ((what, measured), costs) in
             [("create", create), ("get", get), ("page of 500", page)].iter().zip(&mut costs)
