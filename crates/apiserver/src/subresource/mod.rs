@@ -4,7 +4,7 @@ mod bind;
 mod connect;
 mod dial;
 mod evict;
-mod location;
+mod links;
 mod proxy;
 mod review;
 mod scale;

@@ -5,13 +5,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::dial::Security;
-use super::{location, upgrade};
+use super::links::{self, Place};
+use super::upgrade;
 use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
@@ -43,46 +44,67 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
         _ => agent(call, &uri).await?,
     };
     let upgrades = upgrade::is_upgrade(request.headers());
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if call.info.subresource == "proxy" && is_read && !upgrades && behind_proxy(call, &uri).is_empty() {
-        return location::with_slash(&uri);
-    }
     let client = upgrade::client_side(&mut request);
     if upgrades && client.is_none() {
         return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
     }
+    let is_proxy = call.info.subresource == "proxy";
+    let (prefix, rest) = links::split(&uri, is_namespaced(call));
+    if is_proxy && !upgrades && rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
+        // Relative links of a page are right only below a path that ends so.
+        return redirect(&with_query(&format!("{prefix}/"), &uri));
+    }
+    let is_page = is_proxy && is_namespaced(call);
+    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let asked = uri.authority().cloned().or_else(|| asked?.parse().ok());
     let (parts, body) = request.into_parts();
-    let target: Uri = backend
+    let onward_uri: Uri = backend
         .path_and_query
         .parse()
         .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = target;
+    *onward.uri_mut() = onward_uri;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
     // Credentials are for this server; the agent knows it by its certificate.
-    onward.headers_mut().remove(http::header::AUTHORIZATION);
-    let host = http::HeaderValue::from_str(&backend.address.to_string())
-        .map_err(|error| Status::internal(error.to_string()))?;
-    onward.headers_mut().insert(http::header::HOST, host);
+    onward.headers_mut().remove(header::AUTHORIZATION);
+    if is_page {
+        // Links of a page can be read only if it comes as it is.
+        onward.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    let host =
+        HeaderValue::from_str(&backend.address.to_string()).map_err(|error| Status::internal(error.to_string()))?;
+    onward.headers_mut().insert(header::HOST, host);
     let nodes = &call.server.nodes;
     let response = nodes.send(backend.address, backend.security, onward).await?;
     let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
     if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
         return Err(refusal(response).await);
     }
-    let mut answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
-    if call.info.subresource == "proxy" {
-        location::behind_proxy(answer.headers_mut(), before_proxy(call, &uri), backend.address);
+    let answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
+    if !is_page || upgrades {
+        return Ok(answer);
     }
-    Ok(answer)
+    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked }))
+}
+
+fn redirect(there: &str) -> Result<Response<Body>, Status> {
+    let there = HeaderValue::from_str(there).map_err(|error| Status::bad_request(error.to_string()))?;
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(header::LOCATION, there);
+    Ok(response)
+}
+
+fn is_namespaced(call: &Call<'_>) -> bool {
+    call.resource.name != "nodes"
 }
 
 /// What the agent of a node answers to a question of the server itself.
 pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result<Bytes, Status> {
     let address = node_address(server, node).await?;
     let host = address.to_string();
-    let request = Request::get(path).header(http::header::HOST, host).body(empty());
+    let request = Request::get(path).header(header::HOST, host).body(empty());
     let request = request.map_err(|error| Status::internal(error.to_string()))?;
     let response = server.nodes.send(address, Security::Node, request).await?;
     if !response.status().is_success() {
@@ -224,26 +246,10 @@ fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
     }
 }
 
-/// Where the path behind the proxy begins. Counted in the raw path: what is escaped must stay so, and
-/// objects may be called `proxy` too.
-fn start_of_rest(call: &Call<'_>, uri: &Uri) -> usize {
-    let segments = if call.resource.is_namespaced() { 7 } else { 5 };
-    uri.path().match_indices('/').nth(segments).map_or(uri.path().len(), |(index, _)| index)
-}
-
-fn behind_proxy<'a>(call: &Call<'_>, uri: &'a Uri) -> &'a str {
-    &uri.path()[start_of_rest(call, uri)..]
-}
-
-fn before_proxy<'a>(call: &Call<'_>, uri: &'a Uri) -> &'a str {
-    &uri.path()[..start_of_rest(call, uri)]
-}
-
 fn rest(call: &Call<'_>, uri: &Uri) -> String {
-    match behind_proxy(call, uri) {
-        "" => with_query("/", uri),
-        rest => with_query(rest, uri),
-    }
+    // Taken from the raw path: what is escaped must stay so.
+    let (_, rest) = links::split(uri, is_namespaced(call));
+    with_query(if rest.is_empty() { "/" } else { rest }, uri)
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
