@@ -11,7 +11,7 @@ metadata: {name: web, labels: {app: web}}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
-  - {name: web, image: 'web:1', ports: [{name: http, containerPort: 80}]}
+  - {name: web, image: 'web:1', ports: [{name: http, containerPort: 80}], readinessProbe: {httpGet: {port: http}, periodSeconds: 1}}
   - {name: busy, image: 'web:1', command: [sh, -c, 'while :; do :; done'], resources: {limits: {cpu: 200m}}}
 ---
 apiVersion: v1
