@@ -11,7 +11,7 @@ metadata: {name: web, labels: {app: web}}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
-  - {name: web, image: 'web:1', ports: [{name: http, containerPort: 80}]}
+  - {name: web, image: 'web:1', ports: [{name: http, containerPort: 80}], readinessProbe: {httpGet: {port: http}, periodSeconds: 1}}
   - {name: busy, image: 'web:1', command: [sh, -c, 'while :; do :; done'], resources: {limits: {cpu: 200m}}}
 ---
 apiVersion: v1
@@ -131,6 +131,7 @@ const REACHING: Steps = &[
     ("kubectl get --raw /api/v1/namespaces/default/pods/web/proxy/index.html", &["one web"]),
     ("kubectl get --raw /api/v1/namespaces/default/services/web:front/proxy/", &["one web"]),
     ("kubectl get --raw /api/v1/namespaces/default/services/http:web:8080/proxy/", &["one web"]),
+    ("kubectl exec web -c web -- busybox mkdir -p /www/folder", &[]),
     ("! kubectl get --raw /api/v1/namespaces/default/services/web:nothing/proxy/", &["no service port"]),
     ("! kubectl get --raw /api/v1/namespaces/default/pods/web:81/proxy/", &["error dialing backend"]),
     ("! kubectl get --raw /api/v1/namespaces/default/pods/web:80/proxy/missing", &["NotFound"]),
@@ -138,8 +139,9 @@ const REACHING: Steps = &[
         "kubectl proxy --port=0 > proxy.log & trap \"kill $!\" EXIT; until grep -q Starting proxy.log; do kill -0 $!; done; \
          base=http://$(sed 's/.* on //' proxy.log); curl -sS $base/api/v1/namespaces/default/services/web:8080/proxy/; \
          curl -sS -o /dev/null -w '%{http_code} %{redirect_url}' $base/api/v1/namespaces/default/pods/web/proxy; \
+         curl -sS -o /dev/null -w '%{redirect_url}' $base/api/v1/namespaces/default/services/web:8080/proxy/folder; \
          curl -sS $base/api/v1/namespaces/default/pods/web",
-        &["one web", "301 http://127.0.0.1", "/pods/web/proxy/", "\"kind\": \"Pod\""],
+        &["one web", "301 http://127.0.0.1", "/pods/web/proxy/", "/services/web:8080/proxy/folder/", "\"kind\":\"Pod\""],
     ),
     (
         "kubectl port-forward pod/web :80 > forward.log & trap \"kill $!\" EXIT; until grep -q Forwarding forward.log; do kill -0 $!; done; \
@@ -152,7 +154,7 @@ const REACHING: Steps = &[
         &["one web"],
     ),
     (
-        "echo hello | kubectl attach -i echo > attached & trap \"kill $! 2>/dev/null\" EXIT; until grep -q got attached; do kill -0 $!; done; cat attached",
+        "{ echo hello; until grep -q got attached; do :; done; } | kubectl attach -i echo > attached; cat attached",
         &["got hello"],
     ),
     ("kubectl logs echo", &["got hello"]),

@@ -16,6 +16,7 @@ mod heartbeats;
 mod hooks;
 mod limits;
 mod malformed;
+mod measurements;
 mod nodes;
 mod objects;
 mod policies;
