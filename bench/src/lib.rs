@@ -8,3 +8,5 @@ pub mod cluster;
 pub mod etcd;
 pub mod process;
 pub mod report;
+pub mod series;
+pub mod verbs;

@@ -122,9 +122,12 @@ pub(crate) const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"184467440
 
 /// Where the members of the metadata begin in stored bytes.
 pub(crate) fn members_offset(stored: &[u8]) -> Option<usize> {
-    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
-    let position = stored.windows(METADATA.len()).position(|window| window == METADATA)?;
-    Some(position + METADATA.len())
+    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself. It stands behind
+    // a comma, of which there are two before it.
+    let commas = stored.iter().enumerate().filter(|(_, byte)| **byte == b',').map(|(place, _)| place + 1);
+    let start = commas.take(2).find(|start| stored[*start..].starts_with(METADATA));
+    let start = start.or_else(|| stored.windows(METADATA.len()).position(|window| window == METADATA))?;
+    Some(start + METADATA.len())
 }
 
 /// Appends stored bytes with their resource version put in.

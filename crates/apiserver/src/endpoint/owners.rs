@@ -191,17 +191,25 @@ pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
     if !rest_is_same {
         return false;
     }
-    let metadata = |object: &serde_json::Map<String, Value>| {
-        let mut metadata = object.get("metadata").cloned().unwrap_or_default();
-        if let Some(fields) = metadata.as_object_mut() {
-            fields.remove("resourceVersion");
+    match (new.get("metadata"), old.get("metadata")) {
+        (Some(Value::Object(new)), Some(Value::Object(old))) => {
+            let compared = |name: &&String| *name != "resourceVersion" && *name != "managedFields";
+            new.keys().filter(compared).count() == old.keys().filter(compared).count()
+                && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
+                && are_same_managers(new.get("managedFields"), old.get("managedFields"))
         }
-        for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(entry) = entry.as_object_mut() {
-                entry.remove("time");
-            }
-        }
-        metadata
+        (new, old) => new == old,
+    }
+}
+
+/// Whether two lists of managers are the same but for their times.
+fn are_same_managers(new: Option<&Value>, old: Option<&Value>) -> bool {
+    let (Some(Value::Array(new)), Some(Value::Array(old))) = (new, old) else { return new == old };
+    let is_same = |(new, old): (&Value, &Value)| {
+        let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
+        let compared = |name: &&String| *name != "time";
+        new.keys().filter(compared).count() == old.keys().filter(compared).count()
+            && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
     };
-    metadata(new) == metadata(old)
+    new.len() == old.len() && new.iter().zip(old).all(is_same)
 }

@@ -177,12 +177,14 @@ pub(crate) async fn events(
     events: Vec<Arc<Event>>,
 ) -> Result<Vec<Event>, Status> {
     let server = server.upgrade().ok_or_else(|| Status::internal("the server stops"))?;
-    let mut converted = Vec::with_capacity(events.len());
-    for event in &events {
-        let entry = read_all(&server, &reader, vec![event.entry.clone()]).await?.pop();
-        let previous = read_all(&server, &reader, event.previous.iter().cloned().collect()).await?.pop();
-        let entry = entry.unwrap_or_else(|| event.entry.clone());
-        converted.push(Event { kind: event.kind, entry, previous, encoded: Default::default() });
-    }
-    Ok(converted)
+    // In one go, so that a webhook is asked once for all of them.
+    let seen = events.iter().flat_map(|event| std::iter::once(&event.entry).chain(&event.previous)).cloned().collect();
+    let mut seen = read_all(&server, &reader, seen).await?.into_iter();
+    let converted = events.iter().map(|event| Event {
+        kind: event.kind,
+        entry: seen.next().unwrap_or_else(|| event.entry.clone()),
+        previous: event.previous.as_ref().and_then(|_| seen.next()),
+        encoded: Default::default(),
+    });
+    Ok(converted.collect())
 }
