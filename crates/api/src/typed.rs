@@ -223,6 +223,8 @@ object! {
     kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
+    kinds::networking::v1::IPAddress: Cluster;
+    kinds::networking::v1::ServiceCIDR: Cluster;
     kinds::policy::v1::PodDisruptionBudget: Namespaced;
     kinds::rbac::v1::ClusterRole: Cluster;
     kinds::rbac::v1::ClusterRoleBinding: Cluster;
