@@ -25,11 +25,13 @@ end() {
 trap end EXIT
 debian="$cache/usr/bin/prometheus"
 [[ -x "$debian" ]] || (cd "$cache" && apt-get download -q prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb .)
-version=0.316.0
+version=0.310.0
 upstream="$cache/bin/prometheus"
-[[ -x "$upstream" ]] || GOBIN="$cache/bin" go install \
-    -tags remove_all_sd,enable_consul_sd,enable_dns_sd,enable_eureka_sd,enable_kubernetes_sd \
-    "github.com/prometheus/prometheus/cmd/prometheus@v$version"
+# A module of its own, since Prometheus' has replacements, which `go install` refuses.
+[[ -x "$upstream" ]] || (mkdir -p "$cache/module" && cd "$cache/module" && export GOFLAGS=-mod=mod &&
+    { [[ -f go.mod ]] || go mod init prometheus.invalid; } && go get "github.com/prometheus/prometheus/cmd/prometheus@v$version" &&
+    go build -ldflags=-w -tags remove_all_sd,enable_consul_sd,enable_dns_sd,enable_eureka_sd,enable_kubernetes_sd \
+        -o "$upstream" github.com/prometheus/prometheus/cmd/prometheus)
 
 # A shop of pods that answer, and a warehouse outside of the cluster.
 mkdir "$work/image"
