@@ -141,7 +141,13 @@ const REACHING: Steps = &[
          curl -sS -o /dev/null -w '%{http_code} %{redirect_url}' $base/api/v1/namespaces/default/pods/web/proxy; \
          curl -sS -o /dev/null -w '%{redirect_url}' $base/api/v1/namespaces/default/services/web:8080/proxy/folder; \
          curl -sS $base/api/v1/namespaces/default/pods/web",
-        &["one web", "301 http://127.0.0.1", "/pods/web/proxy/", "/services/web:8080/proxy/folder/", "\"kind\":\"Pod\""],
+        &[
+            "one web",
+            "301 http://127.0.0.1",
+            "/pods/web/proxy/",
+            "/services/web:8080/proxy/folder/",
+            "\"kind\":\"Pod\"",
+        ],
     ),
     (
         "kubectl port-forward pod/web :80 > forward.log & trap \"kill $!\" EXIT; until grep -q Forwarding forward.log; do kill -0 $!; done; \
