@@ -71,7 +71,7 @@ image() { # NAME CONTEXT < DOCKERFILE
 build_agnhost() {
     local agnhost=$work/agnhost
     base "$agnhost"
-    programs "$agnhost" curl dig nc.openbsd ip ss
+    programs "$agnhost" curl dig getent nc.openbsd ip ss
     local module tag libraries=/lib/$(uname -m)-linux-gnu
     for module in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2; do
         install -D "$(realpath "$libraries/$module")" "$agnhost$libraries/$module"
@@ -160,7 +160,11 @@ build_etcd() {
 }
 
 build_sample() {
-    [[ -x $built/sample-apiserver ]] || GOBIN=$built GOFLAGS=-mod=mod go install k8s.io/sample-apiserver@v0.29.2
+    if [[ ! -x $built/sample-apiserver ]]; then
+        # Its module replaces others, which `go install` refuses: it is built from a module of its own.
+        mkdir -p "$work/module"
+        (cd "$work/module" && go mod init sample && go get k8s.io/sample-apiserver@v0.29.2 && go build -o "$built/sample-apiserver" k8s.io/sample-apiserver)
+    fi
     mkdir -p "$work/sample"
     cp "$built/sample-apiserver" "$work/sample/"
     image "$registry/sample-apiserver:1.29.2" "$work/sample" <<-'DOCKERFILE'

@@ -10,4 +10,6 @@ pub mod etcd;
 pub mod http;
 pub mod process;
 pub mod report;
+pub mod series;
+pub mod verbs;
 pub mod zookeeper;

@@ -1,25 +1,28 @@
 //! The API path: durable pod creation over HTTPS against etcd's put of the same bytes, cost by the
-//! number of objects, LIST against a copy of the same bytes, one write to many watchers, memory and
-//! start-up.
+//! number of objects, LIST against a copy of the same bytes, one write to many watchers, the verbs in
+//! JSON and protobuf, memory and start-up.
 //!
 //! `cargo run --release -p portolan-bench --bin api -- --pods 100000`
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
 use clap::Parser;
 use futures::future::try_join_all;
 use http::Request;
 use http_body_util::BodyExt;
 use portolan_bench::cluster::{ControlPlane, pod, send};
-use portolan_bench::process::{Server, free_port};
+use portolan_bench::etcd::Etcd;
 use portolan_bench::report::{Measured, figure, line, pairs, quantile, slope};
-use portolan_client::{HttpsTransport, Transport};
+use portolan_bench::series::{in_json, series};
+use portolan_bench::verbs;
+use portolan_client::Transport;
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// Measures the API path.
 #[derive(Debug, Parser)]
@@ -42,6 +45,9 @@ struct Options {
     /// Writes that the watchers see.
     #[arg(long, default_value_t = 50)]
     changes: usize,
+    /// Operations per verb and form; 0 leaves the verbs out.
+    #[arg(long, default_value_t = 1_000)]
+    verbs: usize,
     /// How long to watch an idle control plane.
     #[arg(long, default_value_t = 10)]
     idle_seconds: u64,
@@ -55,6 +61,9 @@ async fn main() -> anyhow::Result<()> {
     figure("start to API ready", plane.startup.as_secs_f64() * 1e3, "ms", "target <= 300");
     idle(&plane, options.idle_seconds).await?;
     watch(&plane, options.watchers, options.changes).await?;
+    if options.verbs > 0 {
+        verbs::measure(&plane, options.clients, options.verbs).await?;
+    }
     let created = compare(&plane, folder.path(), &options).await?;
     grow(&plane, &options, created).await?;
     list(&plane, &options).await
@@ -75,48 +84,8 @@ async fn idle(plane: &ControlPlane, seconds: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients that have connected: handshakes are not part of the operation.
-async fn clients(plane: &ControlPlane, count: usize) -> anyhow::Result<Vec<HttpsTransport>> {
-    let transports = (0..count).map(|_| plane.connect()).collect::<Result<Vec<_>, _>>()?;
-    try_join_all(transports.iter().map(|transport| send(transport, "GET", "/version", Bytes::new()))).await?;
-    Ok(transports)
-}
-
-/// Runs a series of requests; `request` makes the method, path and body of the n-th. Returns the
-/// size of the largest answer too.
-async fn series(
-    plane: &ControlPlane,
-    range: std::ops::Range<usize>,
-    count: usize,
-    request: fn(usize) -> (&'static str, String, Bytes),
-) -> anyhow::Result<(Measured, usize)> {
-    let next = Arc::new(AtomicUsize::new(range.start));
-    let (operations, end) = (range.len(), range.end);
-    let transports = clients(plane, count).await?;
-    let (cpu, wall) = (plane.server.cpu()?, Instant::now());
-    let workers = transports.into_iter().map(|transport| {
-        let next = next.clone();
-        tokio::spawn(async move {
-            let mut largest = 0;
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= end {
-                    return anyhow::Ok(largest);
-                }
-                let (method, path, body) = request(index);
-                largest = largest.max(send(&transport, method, &path, body).await?.len());
-            }
-        })
-    });
-    let mut size = 0;
-    for largest in try_join_all(workers).await? {
-        size = size.max(largest?);
-    }
-    Ok((Measured { operations, wall: wall.elapsed(), cpu: plane.server.cpu()? - cpu }, size))
-}
-
-fn creation(index: usize) -> (&'static str, String, Bytes) {
-    ("POST", "/api/v1/namespaces/default/pods".to_owned(), pod(index))
+fn creation(index: usize) -> Request<Bytes> {
+    in_json("POST", PODS, pod(index))
 }
 
 /// Creations and etcd's puts in turn. Returns how many pods there are then.
@@ -127,7 +96,7 @@ async fn compare(plane: &ControlPlane, folder: &Path, options: &Options) -> anyh
     for pair in 0..=options.pairs {
         let range = pair * options.series..(pair + 1) * options.series;
         let (ours, size) = series(plane, range.clone(), options.clients, creation).await?;
-        let theirs = peer.put(range, size, options.clients).await?;
+        let theirs = put(&peer, range, size, options.clients).await?;
         line(&format!("create pod, {size} bytes"), &ours);
         line("etcd put of the same bytes", &theirs);
         if pair > 0 {
@@ -138,56 +107,28 @@ async fn compare(plane: &ControlPlane, folder: &Path, options: &Options) -> anyh
     Ok((options.pairs + 1) * options.series)
 }
 
-/// The peer: Debian's etcd, fsync on, gRPC, one member.
-struct Etcd {
-    server: Server,
-    url: String,
-}
-
-impl Etcd {
-    async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let (client_port, peer_port) = (free_port()?, free_port()?);
-        let url = format!("http://127.0.0.1:{client_port}");
-        let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let mut command = Command::new("etcd");
-        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
-        command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-        command.args(["--initial-cluster", &format!("default={peer_url}"), "--data-dir"]).arg(folder.join("etcd"));
-        let server = Server::start(&mut command, &folder.join("etcd.log")).context("apt-get install etcd-server")?;
-        let started = Instant::now();
-        loop {
-            if let Ok(mut client) = etcd_client::Client::connect([&url], None).await
-                && client.status().await.is_ok()
-            {
-                return Ok(Self { server, url });
-            }
-            ensure!(started.elapsed() < Duration::from_secs(30), "etcd did not come up");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn put(&self, range: std::ops::Range<usize>, size: usize, clients: usize) -> anyhow::Result<Measured> {
-        let connections = try_join_all((0..clients).map(|_| etcd_client::Client::connect([&self.url], None))).await?;
-        let next = Arc::new(AtomicUsize::new(range.start));
-        let value = vec![b'x'; size];
-        let (cpu, wall) = (self.server.cpu()?, Instant::now());
-        let workers = connections.into_iter().map(|mut client| {
-            let (value, next, end) = (value.clone(), next.clone(), range.end);
-            tokio::spawn(async move {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= end {
-                        return anyhow::Ok(());
-                    }
-                    client.put(format!("/registry/pods/default/web-{index:06}"), value.clone(), None).await?;
+/// The same bytes, put into the peer.
+async fn put(peer: &Etcd, range: std::ops::Range<usize>, size: usize, clients: usize) -> anyhow::Result<Measured> {
+    let connections = try_join_all((0..clients).map(|_| etcd_client::Client::connect([&peer.url], None))).await?;
+    let next = Arc::new(AtomicUsize::new(range.start));
+    let value = vec![b'x'; size];
+    let (cpu, wall) = (peer.server.cpu()?, Instant::now());
+    let workers = connections.into_iter().map(|mut client| {
+        let (value, next, end) = (value.clone(), next.clone(), range.end);
+        tokio::spawn(async move {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= end {
+                    return anyhow::Ok(());
                 }
-            })
-        });
-        for result in try_join_all(workers).await? {
-            result?;
-        }
-        Ok(Measured { operations: range.len(), wall: wall.elapsed(), cpu: self.server.cpu()? - cpu })
+                client.put(format!("/registry/pods/default/web-{index:06}"), value.clone(), None).await?;
+            }
+        })
+    });
+    for result in try_join_all(workers).await? {
+        result?;
     }
+    Ok(Measured { operations: range.len(), wall: wall.elapsed(), cpu: peer.server.cpu()? - cpu })
 }
 
 /// Cost per operation at each power of ten of pods.
@@ -200,7 +141,7 @@ async fn grow(plane: &ControlPlane, options: &Options, created: usize) -> anyhow
     for decade in decades {
         let window = (decade / 2).min(options.series);
         if present > decade - window {
-            send(&transport, "DELETE", "/api/v1/namespaces/default/pods?gracePeriodSeconds=0", Bytes::new()).await?;
+            send(&transport, "DELETE", &format!("{PODS}?gracePeriodSeconds=0"), Bytes::new()).await?;
             present = 0;
         }
         if present < decade - window {
@@ -208,10 +149,9 @@ async fn grow(plane: &ControlPlane, options: &Options, created: usize) -> anyhow
         }
         let (create, _) = series(plane, decade - window..decade, options.clients, creation).await?;
         present = decade;
-        let get =
-            |index: usize| ("GET", format!("/api/v1/namespaces/default/pods/web-{:06}", index % 1_000), Bytes::new());
+        let get = |index: usize| in_json("GET", &format!("{PODS}/web-{:06}", index % 1_000), Bytes::new());
         let (get, _) = series(plane, 0..2 * options.series, options.clients, get).await?;
-        let page = |_| ("GET", "/api/v1/namespaces/default/pods?limit=500".to_owned(), Bytes::new());
+        let page = |_| in_json("GET", &format!("{PODS}?limit=500"), Bytes::new());
         let (page, _) = series(plane, 0..500, 8, page).await?;
         for ((what, measured), costs) in
             [("create", create), ("get", get), ("page of 500", page)].iter().zip(&mut costs)

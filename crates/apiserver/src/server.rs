@@ -31,6 +31,7 @@ use crate::authentication::Authenticator;
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error, Networks};
+use crate::cork::Cork;
 use crate::encryption::EncryptedStore;
 use crate::event_leases::EventLeases;
 use crate::extensions::Extensions;
@@ -39,6 +40,7 @@ use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
 use crate::status::Status;
+use crate::streams::{Driven, Streams};
 use crate::{bootstrap, respond, router, subresource};
 
 /// How long a TLS handshake may take.
@@ -264,6 +266,7 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let (stream, socket) = Cork::new(stream);
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -272,8 +275,11 @@ impl Connection {
             }
             Err(_) => return,
         };
+        // What a connection in HTTP/1 is upgraded to has another driver.
+        let socket = Some(socket).filter(|_| stream.get_ref().1.alpn_protocol() == Some(b"h2"));
         let peer = self.server.peer(stream.get_ref().1.peer_certificates().unwrap_or_default(), self.address);
         let server = self.server.clone();
+        let streams = Streams::new(self.tasks.clone());
         let patience = Patience::default();
         let watched = patience.clone();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -284,7 +290,7 @@ impl Connection {
                 Ok::<_, Infallible>(server.handle(request, peer).await)
             }
         });
-        let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
+        let mut builder = auto::Builder::new(streams.clone());
         builder
             .http1()
             .timer(TokioTimer::new())
@@ -297,13 +303,14 @@ impl Connection {
             .max_concurrent_streams(STREAM_LIMIT)
             .keep_alive_interval(Duration::from_secs(30));
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+        let mut connection = Driven::new(connection, streams, socket);
         let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
+            biased;
+            outcome = &mut connection => outcome,
             // The timeout of a head starts only once the protocol's version is known.
             () = watched.lost(HEADER_TIMEOUT) => return,
             () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
+                connection.connection().graceful_shutdown();
                 match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {
                     Ok(outcome) => outcome,
                     Err(_) => return,
@@ -313,19 +320,6 @@ impl Connection {
         if let Err(error) = outcome {
             tracing::debug!(peer = %self.address, %error, "connection ended");
         }
-    }
-}
-
-/// Runs what hyper spawns (one task per HTTP/2 stream) under the server's tracker.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
     }
 }
 

@@ -1,14 +1,14 @@
 //! Objects as the store keeps them.
 //!
 //! Key: `/registry/<group, or core>/<resource>/<namespace>/<name>`, without the namespace for kinds
-//! that have none. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
+//! that have none; a kind that two groups show has one of them as its home. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
 //! and lacks `metadata.resourceVersion`: that is the revision of the entry and is put in on the way
 //! out ([`splice`]), so that the bytes are encoded once.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
-use portolan_api::encoded;
+use portolan_api::{conversion, encoded};
 use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ pub(crate) fn key(group: &str, resource: &str, namespace: &str, name: &str) -> B
 }
 
 fn key_text(group: &str, resource: &str, namespace: &str, name: &str) -> String {
+    let group = conversion::home(group, resource);
     let group = if group.is_empty() { "core" } else { group };
     let mut key = String::with_capacity(13 + group.len() + resource.len() + namespace.len() + name.len());
     for part in ["/registry/", group, "/", resource, "/"] {
@@ -121,9 +122,12 @@ pub(crate) const RESOURCE_VERSION_SIZE: usize = "\"resourceVersion\":\"184467440
 
 /// Where the members of the metadata begin in stored bytes.
 pub(crate) fn members_offset(stored: &[u8]) -> Option<usize> {
-    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself.
-    let position = stored.windows(METADATA.len()).position(|window| window == METADATA)?;
-    Some(position + METADATA.len())
+    // `kind` and `apiVersion` are names without quotes, so the first match is the member itself. It stands behind
+    // a comma, of which there are two before it.
+    let commas = stored.iter().enumerate().filter(|(_, byte)| **byte == b',').map(|(place, _)| place + 1);
+    let start = commas.take(2).find(|start| stored[*start..].starts_with(METADATA));
+    let start = start.or_else(|| stored.windows(METADATA.len()).position(|window| window == METADATA))?;
+    Some(start + METADATA.len())
 }
 
 /// Appends stored bytes with their resource version put in.
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(key("", "pods", "default", "a"), "/registry/core/pods/default/a");
         assert_eq!(key("apps", "deployments", "d", "a"), "/registry/apps/deployments/d/a");
         assert_eq!(prefix("", "nodes", ""), "/registry/core/nodes/");
+        assert_eq!(key("events.k8s.io", "events", "d", "a"), key("", "events", "d", "a"));
     }
 
     #[test]

@@ -2,29 +2,10 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/using-api/cel/#escaping>
 
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::parser::RESERVED;
+
+/// Words of the language itself.
+const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// How a field is called in an expression; `None` if it cannot be.
 ///
@@ -37,7 +18,7 @@ pub fn escape(field: &str) -> Option<String> {
     if field.is_empty() || field.starts_with(|character: char| character.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&field) {
+    if KEYWORDS.contains(&field) || RESERVED.contains(&field) {
         return Some(format!("__{field}__"));
     }
     let mut escaped = String::with_capacity(field.len());

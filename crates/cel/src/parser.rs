@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_LENGTH: usize = 100_000;
 
 /// Words that are kept for programming languages and so are no names.
-const RESERVED: [&str; 17] = [
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

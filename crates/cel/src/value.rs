@@ -123,7 +123,7 @@ impl<'a> List<'a> {
         match self {
             Self::Json(items, schema) => Some(match &schema.kind {
                 crate::schema::Kind::List(items_schema, _) => Value::of(items.get(index)?, items_schema),
-                _ => Value::of(items.get(index)?, &Schema::any()),
+                _ => Value::any(items.get(index)?),
             }),
             Self::Made(items, _) => items.get(index).cloned(),
         }

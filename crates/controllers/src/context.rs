@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use portolan_base::{Clock, Timestamp};
-use portolan_client::{Client, EventRecorder, Informers};
+use portolan_client::{ApiResource, Client, Error, EventRecorder, Informers};
 use portolan_identity::{CertificateRequest, LegacyClaims};
+use serde_json::Value;
 
 /// Inputs of the controllers.
 #[derive(Debug, Clone)]
@@ -76,6 +78,22 @@ impl Context {
     pub(crate) fn new(config: Config) -> Self {
         let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys } = config;
         Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys }
+    }
+
+    /// The objects of a kind in a namespace, whatever kind it is.
+    ///
+    /// # Errors
+    /// The server refuses or cannot be reached. A kind that is gone since it was discovered has no objects.
+    pub(crate) async fn items(&self, resource: &ApiResource, namespace: &str) -> Result<Vec<Value>, Error> {
+        let path = resource.path().collection(namespace);
+        match self.client.raw(Method::GET, &path, None).await {
+            Ok(mut list) => match list["items"].take() {
+                Value::Array(items) => Ok(items),
+                _ => Ok(Vec::new()),
+            },
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The writer of events of a controller.

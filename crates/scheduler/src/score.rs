@@ -2,7 +2,7 @@
 
 use portolan_api::typed::kinds::core::v1::WeightedPodAffinityTerm;
 
-use crate::filter::{pods, term_matches, tolerates};
+use crate::filter::{pods, term_matches, tolerated};
 use crate::snapshot::{NodeInfo, PodInfo};
 
 /// What a pod counts as that asks for nothing, so that such pods spread too.
@@ -65,14 +65,13 @@ pub(crate) fn best<'a>(info: &PodInfo, nodes: &[&'a NodeInfo]) -> Option<&'a Nod
 
 /// Percent of CPU and memory that would be left, averaged, in hundredths.
 fn least_allocated(info: &PodInfo, node: &NodeInfo) -> i64 {
-    let silent = node.pods.values().filter(|pod| pod.requests.milli_cpu == 0).count() as i64;
     let left = |has: i64, used: i64, wanted: i64| {
         if has <= 0 { 0 } else { (has - used - wanted).max(0) * 10_000 / has }
     };
     let or = |value: i64, default: i64| if value == 0 { default } else { value };
     let cpu = left(
         node.allocatable.milli_cpu,
-        node.requested.milli_cpu + silent * SILENT_MILLI_CPU,
+        node.requested.milli_cpu + node.silent * SILENT_MILLI_CPU,
         or(info.requests.milli_cpu, SILENT_MILLI_CPU),
     );
     let memory = left(node.allocatable.memory, node.requested.memory, or(info.requests.memory, SILENT_MEMORY));
@@ -96,7 +95,7 @@ fn unwanted_taints(info: &PodInfo, node: &NodeInfo) -> i64 {
     let tolerations = info.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let soft = taints.iter().filter(|taint| taint.effect == "PreferNoSchedule");
-    soft.filter(|taint| !tolerates(tolerations, taint)).count() as i64
+    soft.filter(|taint| !tolerated(tolerations, taint)).count() as i64
 }
 
 /// Preferred affinity and anti-affinity to the pods on the node itself.

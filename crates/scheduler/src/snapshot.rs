@@ -97,6 +97,10 @@ fn host_ports(pod: &Pod) -> Vec<HostPort> {
     taken.collect()
 }
 
+fn is_silent(info: &PodInfo) -> i64 {
+    i64::from(info.requests.milli_cpu == 0)
+}
+
 /// A node and what is on it.
 #[derive(Debug)]
 pub(crate) struct NodeInfo {
@@ -105,6 +109,8 @@ pub(crate) struct NodeInfo {
     pub(crate) allowed_pods: i64,
     pub(crate) requested: Resources,
     pub(crate) pods: HashMap<String, Arc<PodInfo>>,
+    /// How many of the pods do not say how much CPU they need.
+    pub(crate) silent: i64,
     /// Pods per controlling owner.
     pub(crate) owners: HashMap<String, usize>,
 }
@@ -120,6 +126,7 @@ impl NodeInfo {
 
     fn put(&mut self, info: &Arc<PodInfo>) {
         self.requested.add(&info.requests);
+        self.silent += is_silent(info);
         if !info.owner.is_empty() {
             *self.owners.entry(info.owner.clone()).or_default() += 1;
         }
@@ -129,6 +136,7 @@ impl NodeInfo {
     fn take(&mut self, uid: &str) {
         let Some(info) = self.pods.remove(uid) else { return };
         self.requested.subtract(&info.requests);
+        self.silent -= is_silent(&info);
         if let Some(count) = self.owners.get_mut(&info.owner) {
             *count -= 1;
             if *count == 0 {
@@ -187,6 +195,7 @@ impl Snapshot {
             allowed_pods: 0,
             requested: Resources::default(),
             pods: HashMap::new(),
+            silent: 0,
             owners: HashMap::new(),
         };
         info.set_node(node);

@@ -5,6 +5,7 @@
 use portolan_identity::User;
 use serde::Deserialize;
 
+use crate::authorization::covers_path;
 use crate::configuration::{self, Invalid};
 use crate::request::Info;
 
@@ -165,7 +166,7 @@ impl Rule {
             });
         }
         if !self.non_resource_urls.is_empty() {
-            return info.is_none() && self.non_resource_urls.iter().any(|pattern| fits_path(pattern, path));
+            return info.is_none() && self.non_resource_urls.iter().any(|pattern| covers_path(pattern, path));
         }
         true
     }
@@ -190,13 +191,6 @@ impl GroupResources {
                 || pattern.strip_suffix("/*") == Some(&info.resource)
         };
         (self.resource_names.is_empty() || self.resource_names.contains(&info.name)) && self.resources.iter().any(fits)
-    }
-}
-
-fn fits_path(pattern: &str, path: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => path.starts_with(prefix),
-        None => pattern == path,
     }
 }
 

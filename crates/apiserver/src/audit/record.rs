@@ -20,6 +20,7 @@ use super::policy::{Extent, Level, Stage};
 use crate::body::{self, Body, BoxError, full};
 use crate::request::Info;
 use crate::status::Status;
+use crate::subresource::user_info;
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Record {
         self.event["requestURI"] = uri.into();
         self.event["verb"] = verb.into();
         self.event["sourceIPs"] = json!(sources);
-        self.event["user"] = user.map_or_else(|| json!({}), |user| described(user));
+        self.event["user"] = user.map_or_else(|| json!({}), |user| user_info(user));
         if let Some(agent) = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
             self.event["userAgent"] = agent.into();
         }
@@ -79,7 +80,7 @@ impl Record {
 
     /// Says as whom the request is made.
     pub(crate) fn impersonated(&mut self, user: &User) {
-        self.event["impersonatedUser"] = described(user);
+        self.event["impersonatedUser"] = user_info(user);
     }
 
     /// Says whether the request is allowed, and why.
@@ -187,17 +188,6 @@ fn without_managers(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-}
-
-fn described(user: &User) -> Value {
-    let mut description = json!({"username": user.name, "groups": user.groups});
-    if !user.uid.is_empty() {
-        description["uid"] = user.uid.as_str().into();
-    }
-    if !user.extra.is_empty() {
-        description["extra"] = json!(user.extra);
-    }
-    description
 }
 
 /// An answer that goes on for long; its end is recorded.

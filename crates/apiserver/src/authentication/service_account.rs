@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use portolan_api::encoded::string_at;
 use portolan_api::time;
 use portolan_base::Timestamp;
-use portolan_identity::{BoundObject, Claims, User};
+use portolan_identity::{BoundObject, Claims, LegacyClaims, User};
 use portolan_store::Entry;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
         Ok(claims) => claims,
         Err(error) => {
             return match server.config.tokens.verify_legacy(token) {
-                Ok(_) => legacy(server, token, audiences, now).await,
+                Ok(claims) => legacy(server, token, &claims, audiences, now).await,
                 Err(_) => Err(error.to_string()),
             };
         }
@@ -53,8 +53,13 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
 }
 
 /// A token that lives in a Secret, and as long as that holds it.
-async fn legacy(server: &Server, token: &str, audiences: &[String], now: Timestamp) -> Result<Proven, String> {
-    let claims = server.config.tokens.verify_legacy(token).map_err(|error| error.to_string())?;
+async fn legacy(
+    server: &Server,
+    token: &str,
+    claims: &LegacyClaims,
+    audiences: &[String],
+    now: Timestamp,
+) -> Result<Proven, String> {
     let granted: Vec<String> = server.api_audiences().iter().filter(|own| audiences.contains(own)).cloned().collect();
     if granted.is_empty() {
         return Err("the token is meant for the API server".into());

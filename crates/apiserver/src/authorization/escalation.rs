@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::bootstrap::{API, MASTERS};
-use super::{Action, Rule, decide};
+use super::{Action, Rule, covers_path, decide};
 use crate::endpoint::{Call, metadata};
 use crate::request::{Info, Target};
 use crate::status::Status;
@@ -152,11 +152,10 @@ fn covers(held: &Rule, part: &Rule) -> bool {
             let of_any = wanted.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
             held.resources.contains(wanted) || of_any.is_some_and(|pattern| held.resources.contains(&pattern))
         });
-    let paths = part.non_resource_urls.iter().all(|wanted| {
-        held.non_resource_urls
-            .iter()
-            .any(|path| path == wanted || path.strip_suffix('*').is_some_and(|prefix| wanted.starts_with(prefix)))
-    });
+    let paths = part
+        .non_resource_urls
+        .iter()
+        .all(|wanted| held.non_resource_urls.iter().any(|pattern| covers_path(pattern, wanted)));
     let names = match part.resource_names.as_slice() {
         [] => held.resource_names.is_empty(),
         wanted => held.resource_names.is_empty() || all(&held.resource_names, wanted),

@@ -16,7 +16,7 @@ use portolan_store::Store;
 
 pub(crate) use node::name as node_of;
 pub(crate) use rbac::Authorizer;
-pub(crate) use rules::Rule;
+pub(crate) use rules::{Rule, covers_path, has};
 pub use webhook::{AccessWebhook, OnFailure};
 
 use crate::outgoing::Unusable;

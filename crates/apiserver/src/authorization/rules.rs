@@ -34,7 +34,8 @@ impl Rule {
     }
 }
 
-fn has(list: &[String], value: &str) -> bool {
+/// Whether a list names a value, or all values.
+pub(crate) fn has(list: &[String], value: &str) -> bool {
     list.iter().any(|item| item == "*" || item == value)
 }
 
@@ -47,7 +48,8 @@ fn names(pattern: &str, resource: &str, subresource: &str) -> bool {
     }
 }
 
-fn covers_path(pattern: &str, path: &str) -> bool {
+/// Whether a path is this one, or begins as it does before its last `*`.
+pub(crate) fn covers_path(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
         None => pattern == path,

@@ -149,8 +149,8 @@ impl<'a> Call<'a> {
         let answer = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
         let current = answer.entries.into_iter().next().map(|entry| self.current(entry)).transpose()?;
         match current {
-            Some(entry) if self.resource.custom.is_some() => Ok(self.converted(vec![entry]).await?.pop()),
-            current => Ok(current),
+            Some(entry) => Ok(self.converted(vec![entry]).await?.pop()),
+            None => Ok(None),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use portolan_api::apply::{self, Versioned};
+use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use serde_json::Value;
@@ -134,8 +135,20 @@ impl Call<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// An object as another version has it: fields keep their names. `None` if that is not served.
+    /// An object as another version has it: fields keep their names but for the few kinds whose versions
+    /// differ. `None` if that is not served.
     fn as_version<'v>(&self, object: &'v Value, version: &str) -> Option<Versioned<'v, 'a>> {
+        let id = (&*self.resource.group, &*self.resource.name);
+        if let Some(conversion) = conversion::of(id.0, id.1).filter(|conversion| conversion.knows(version)) {
+            let GroupVersionKind { group, version: name, .. } = GroupVersionKind::from_api_version(version, "");
+            let schema = self.description.resource(group, name, id.1)?.schema()?;
+            if object["apiVersion"] == version {
+                return Some((Cow::Borrowed(object), schema));
+            }
+            let mut converted = object.clone();
+            conversion.convert(&mut converted, version);
+            return Some((Cow::Owned(converted), schema));
+        }
         let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
         if *group != *self.resource.group {
             return None;
@@ -178,17 +191,25 @@ pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
     if !rest_is_same {
         return false;
     }
-    let metadata = |object: &serde_json::Map<String, Value>| {
-        let mut metadata = object.get("metadata").cloned().unwrap_or_default();
-        if let Some(fields) = metadata.as_object_mut() {
-            fields.remove("resourceVersion");
+    match (new.get("metadata"), old.get("metadata")) {
+        (Some(Value::Object(new)), Some(Value::Object(old))) => {
+            let compared = |name: &&String| *name != "resourceVersion" && *name != "managedFields";
+            new.keys().filter(compared).count() == old.keys().filter(compared).count()
+                && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
+                && are_same_managers(new.get("managedFields"), old.get("managedFields"))
         }
-        for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(entry) = entry.as_object_mut() {
-                entry.remove("time");
-            }
-        }
-        metadata
+        (new, old) => new == old,
+    }
+}
+
+/// Whether two lists of managers are the same but for their times.
+fn are_same_managers(new: Option<&Value>, old: Option<&Value>) -> bool {
+    let (Some(Value::Array(new)), Some(Value::Array(old))) = (new, old) else { return new == old };
+    let is_same = |(new, old): (&Value, &Value)| {
+        let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
+        let compared = |name: &&String| *name != "time";
+        new.keys().filter(compared).count() == old.keys().filter(compared).count()
+            && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
     };
-    metadata(new) == metadata(old)
+    new.len() == old.len() && new.iter().zip(old).all(is_same)
 }

@@ -245,10 +245,13 @@ impl Call<'_> {
         if let Some(definition) = &self.resource.custom {
             custom::prune(&mut object, definition.root());
         } else if let Some(place) = self.resource.schema() {
-            if let Some(refusal) = schema::check_at(&object, place).refusal(self.kind()) {
+            let findings = schema::check_at(&object, place);
+            if let Some(refusal) = findings.refusal(self.kind()) {
                 return Err(Status::bad_request(refusal));
             }
-            schema::prune(&mut object, place);
+            if findings.to_prune {
+                schema::prune(&mut object, place);
+            }
         }
         Ok(object)
     }

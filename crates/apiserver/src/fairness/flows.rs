@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::authorization::followed::View;
+use crate::authorization::{covers_path, has};
 use crate::request::Info;
 
 /// Keys of both kinds.
@@ -231,33 +232,22 @@ impl Subject {
     }
 }
 
-fn has(list: &[String], value: &str) -> bool {
-    list.iter().any(|item| item == "*" || item == value)
-}
-
 impl ResourceRule {
     fn fits(&self, verb: &str, info: &Info) -> bool {
-        let combined;
-        let resource = if info.subresource.is_empty() {
-            &info.resource
-        } else {
-            combined = format!("{}/{}", info.resource, info.subresource);
-            &combined
-        };
         let place = match info.namespace.as_str() {
             "" => self.cluster_scope,
             namespace => has(&self.namespaces, namespace),
         };
-        place && has(&self.verbs, verb) && has(&self.api_groups, &info.group) && has(&self.resources, resource)
+        let resource = || match info.subresource.as_str() {
+            "" => has(&self.resources, &info.resource),
+            subresource => has(&self.resources, &format!("{}/{subresource}", info.resource)),
+        };
+        place && has(&self.verbs, verb) && has(&self.api_groups, &info.group) && resource()
     }
 }
 
 impl PathRule {
     fn fits(&self, verb: &str, path: &str) -> bool {
-        let covers = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => pattern == path,
-        };
-        has(&self.verbs, verb) && self.urls.iter().any(covers)
+        has(&self.verbs, verb) && self.urls.iter().any(|pattern| covers_path(pattern, path))
     }
 }

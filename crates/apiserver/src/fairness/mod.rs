@@ -23,7 +23,7 @@ use crate::authorization::followed::Followed;
 use crate::body::Body;
 use crate::request::Info;
 use crate::status::Status;
-use flows::{Asked, Flows, Queuing};
+use flows::{Asked, Flows};
 use level::{Admission, Level, Seat};
 
 /// Group of both kinds.
@@ -142,7 +142,7 @@ impl Fairness {
             let response = &level.spec.limited.limit_response;
             let queuing = (response.r#type == "Queue").then_some(response.queuing);
             let at_work = by_name.entry(level.metadata.name.clone()).or_insert_with(Level::new);
-            at_work.configure(seats, queuing.map(|queuing: Queuing| queuing));
+            at_work.configure(seats, queuing);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Checks that several kinds share, in upstream's words.
 
+use std::borrow::Cow;
+
 use portolan_api::{int_or_string, quantity::Quantity, validation};
 use serde_json::Value;
 
@@ -177,18 +179,18 @@ impl Errors {
     /// A quantity that is not negative; `None` if it is malformed.
     pub(crate) fn quantity(&mut self, at: &At<'_>, value: &Value) -> Option<Quantity> {
         let shown = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            other => Cow::Owned(other.to_string()),
         };
         match Quantity::parse(&shown) {
             Ok(quantity) => {
                 if quantity.is_negative() {
-                    self.invalid(at, shown, NOT_NEGATIVE);
+                    self.invalid(at, shown.into_owned(), NOT_NEGATIVE);
                 }
                 Some(quantity)
             }
             Err(problem) => {
-                self.invalid(at, shown, problem.to_string());
+                self.invalid(at, shown.into_owned(), problem.to_string());
                 None
             }
         }

@@ -37,7 +37,8 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
     match (group, resource) {
         ("", "configmaps") => &core::config_map::ConfigMap,
         ("", "endpoints") => &core::endpoints::Endpoints,
-        ("" | "events.k8s.io", "events") => &core::event::Event,
+        ("", "events") => &core::event::Event { group: "" },
+        ("events.k8s.io", "events") => &core::event::Event { group: "events.k8s.io" },
         ("", "limitranges") => &core::limit_range::LimitRange,
         ("", "namespaces") => &core::namespace::Namespace,
         ("", "nodes") => &core::node::Node,

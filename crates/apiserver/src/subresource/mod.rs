@@ -4,6 +4,7 @@ mod bind;
 mod connect;
 mod dial;
 mod evict;
+mod links;
 mod proxy;
 mod review;
 mod scale;

@@ -4,14 +4,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::dial::Security;
+use super::links::{self, Place};
 use super::upgrade;
-use crate::body::Body;
+use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
 use crate::status::Status;
@@ -42,27 +43,56 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     if upgrades && client.is_none() {
         return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
     }
+    let is_proxy = call.info.subresource == "proxy";
+    let (prefix, rest) = links::split(&uri, is_namespaced(call));
+    if is_proxy && !upgrades && rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
+        // Relative links of a page are right only below a path that ends so.
+        return redirect(&with_query(&format!("{prefix}/"), &uri));
+    }
+    let is_page = is_proxy && is_namespaced(call);
+    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let asked = uri.authority().cloned().or_else(|| asked?.parse().ok());
     let (parts, body) = request.into_parts();
-    let uri: Uri = backend
+    let onward_uri: Uri = backend
         .path_and_query
         .parse()
         .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = uri;
+    *onward.uri_mut() = onward_uri;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
     // Credentials are for this server; the agent knows it by its certificate.
-    onward.headers_mut().remove(http::header::AUTHORIZATION);
-    let host = http::HeaderValue::from_str(&backend.address.to_string())
-        .map_err(|error| Status::internal(error.to_string()))?;
-    onward.headers_mut().insert(http::header::HOST, host);
+    onward.headers_mut().remove(header::AUTHORIZATION);
+    if is_page {
+        // Links of a page can be read only if it comes as it is.
+        onward.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    let host =
+        HeaderValue::from_str(&backend.address.to_string()).map_err(|error| Status::internal(error.to_string()))?;
+    onward.headers_mut().insert(header::HOST, host);
     let nodes = &call.server.nodes;
     let response = nodes.send(backend.address, backend.security, onward).await?;
     let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
     if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
         return Err(refusal(response).await);
     }
-    Ok(upgrade::answer(response, client, &nodes.tasks, &call.server.draining))
+    let answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
+    if !is_page || upgrades {
+        return Ok(answer);
+    }
+    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked }))
+}
+
+fn redirect(there: &str) -> Result<Response<Body>, Status> {
+    let there = HeaderValue::from_str(there).map_err(|error| Status::bad_request(error.to_string()))?;
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(header::LOCATION, there);
+    Ok(response)
+}
+
+fn is_namespaced(call: &Call<'_>) -> bool {
+    call.resource.name != "nodes"
 }
 
 /// What an agent refused, in the form that clients print.
@@ -198,10 +228,8 @@ fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
 
 fn rest(call: &Call<'_>, uri: &Uri) -> String {
     // Taken from the raw path: what is escaped must stay so.
-    let path = uri.path();
-    let rest = path.split_once("/proxy").map_or("", |(_, rest)| rest);
-    let rest = if rest.is_empty() && call.info.rest.is_empty() { "/" } else { rest };
-    with_query(rest, uri)
+    let (_, rest) = links::split(uri, is_namespaced(call));
+    with_query(if rest.is_empty() { "/" } else { rest }, uri)
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {

@@ -21,4 +21,5 @@ mod objects;
 mod policies;
 mod refusals;
 mod support;
+mod versions;
 mod watches;

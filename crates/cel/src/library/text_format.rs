@@ -2,7 +2,7 @@
 //!
 //! Source: version 2 of cel-go's string extensions, which is what upstream switches on.
 
-use super::convert::double_text;
+use super::convert::plain;
 use super::time;
 use crate::error::EvaluationError;
 use crate::types::Type;
@@ -197,14 +197,14 @@ fn hex(bytes: &[u8]) -> String {
 /// A value for `%s`.
 fn text(value: &Value<'_>) -> Formatted {
     Ok(match value {
-        Value::Null => "null".into(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Uint(value) => value.to_string(),
-        Value::Double(value) => double_text(*value),
-        Value::String(text) => text.to_string(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Uint(_)
+        | Value::Double(_)
+        | Value::String(_)
+        | Value::Type(_) => plain(value),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::Type(name) => name.to_string(),
         Value::Duration(_) | Value::Timestamp(_) | Value::List(_) | Value::Map(_) => inner(value, false)?,
         other => {
             let name = other.type_name();

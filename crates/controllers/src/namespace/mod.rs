@@ -93,7 +93,7 @@ impl Controller {
     /// Deletes all objects of a kind and notes what is left.
     async fn empty(&self, namespace: &Namespace, resource: &ApiResource, left: &mut Left) -> Result<(), Error> {
         let path = resource.path();
-        for item in self.items(namespace, resource).await? {
+        for item in self.context.items(resource, namespace.name()).await? {
             let metadata = &item["metadata"];
             if !metadata["deletionTimestamp"].is_null() {
                 continue;
@@ -107,7 +107,7 @@ impl Controller {
                 outcome => outcome?,
             }
         }
-        for item in self.items(namespace, resource).await? {
+        for item in self.context.items(resource, namespace.name()).await? {
             let finalizers = item["metadata"]["finalizers"].as_array().into_iter().flatten();
             left.add(&resource.resource, &resource.group, finalizers.filter_map(Value::as_str));
         }
@@ -124,19 +124,6 @@ impl Controller {
             // The newest version wakes us again.
             Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
             outcome => outcome.map(drop),
-        }
-    }
-
-    async fn items(&self, namespace: &Namespace, resource: &ApiResource) -> Result<Vec<Value>, Error> {
-        let path = resource.path().collection(namespace.name());
-        match self.context.client.raw(Method::GET, &path, None).await {
-            Ok(mut list) => match list["items"].take() {
-                Value::Array(items) => Ok(items),
-                _ => Ok(Vec::new()),
-            },
-            // The kind is gone since it was discovered.
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            Err(error) => Err(error),
         }
     }
 

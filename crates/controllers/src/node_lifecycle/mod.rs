@@ -55,7 +55,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     controller.pods.feed_encoded(&queue, move |pod| {
         let node = pod.text(&["spec", "nodeName"]);
         let node = node.and_then(|node| nodes.get("", &node)).filter(|node| evicts(node));
-        node.map(|node| Key::of(&*node)).into_iter().collect()
+        node.map(|_| pod.key()).into_iter().collect()
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;
 }
@@ -67,6 +67,10 @@ impl Reconciler for Controller {
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        // A pod that came onto a node concerns itself alone; keys of pods have a namespace, keys of nodes have none.
+        if !key.namespace.is_empty() {
+            return self.reconcile_pod(key).await;
+        }
         let Some(node) = self.nodes.get("", &key.name) else {
             self.heard.lock().remove(&key.name);
             return Ok(Next::OnChange);
@@ -97,10 +101,7 @@ impl Reconciler for Controller {
         }
         let mut next = plan.requeue_at;
         if evicts(&node) {
-            let (leave, later) = plan_evictions(&node, &self.pods_on(&key.name), now);
-            for pod in leave {
-                self.evict(&pod).await?;
-            }
+            let later = self.evict_from(&node, &self.pods_on(&key.name), now).await?;
             next = next.into_iter().chain(later).min();
         }
         Ok(next.into())
@@ -124,6 +125,23 @@ impl Controller {
         let heard = hear(known, renewed, now);
         self.heard.lock().insert(node.to_owned(), heard);
         Ok(heard.at)
+    }
+
+    async fn reconcile_pod(&self, key: &Key) -> Result<Next, Error> {
+        let Some(pod) = self.pods.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        let node = node.and_then(|node| self.nodes.get("", node)).filter(|node| evicts(node));
+        let Some(node) = node else { return Ok(Next::OnChange) };
+        Ok(self.evict_from(&node, &[pod], self.context.clock.now()).await?.into())
+    }
+
+    /// Moves those of a node's pods away whose time is over; returns when the next one's is.
+    async fn evict_from(&self, node: &Node, pods: &[Arc<Pod>], now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let (leave, later) = plan_evictions(node, pods, now);
+        for pod in leave {
+            self.evict(&pod).await?;
+        }
+        Ok(later)
     }
 
     fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {

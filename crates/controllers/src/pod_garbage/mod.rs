@@ -72,6 +72,10 @@ impl Reconciler for Controller {
             };
             return self.check(node, &[&pod]).await;
         }
+        if self.nodes.get("", &key.name).is_some() {
+            self.missing.lock().remove(&key.name);
+            return Ok(Next::OnChange);
+        }
         let on_node = |encoded: &[u8]| string_at(encoded, &["spec", "nodeName"]).as_deref() == Some(&key.name);
         let pods = self.pods.filter(None, on_node);
         let pods: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();

@@ -14,7 +14,7 @@ use http::Method;
 use parking_lot::Mutex;
 use portolan_api::quota;
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::core::v1::{Pod, ResourceQuota};
+use portolan_api::typed::kinds::core::v1::ResourceQuota;
 use portolan_base::{Shutdown, Timestamp};
 use portolan_client::{ApiResource, Error, Informer, Key, PartialKind, WorkQueue};
 use serde_json::Value;
@@ -46,9 +46,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         counted_at: Mutex::default(),
         context,
     };
-    let pods: Informer<Pod> = controller.context.informers.informer();
-    let ready = async { tokio::join!(controller.quotas.synced(), pods.synced()) };
-    if shutdown.run(ready).await.is_none() {
+    if shutdown.run(controller.quotas.synced()).await.is_none() {
         return;
     }
     controller.quotas.feed(&controller.queue, |quota| vec![Key::of(quota)]);
@@ -79,7 +77,7 @@ impl Reconciler for Controller {
         let mut objects = BTreeMap::new();
         for id in wanted(&quota) {
             if let Some(resource) = self.resource(&id).await? {
-                objects.insert(id, self.list(&resource, &key.namespace).await?);
+                objects.insert(id, self.context.items(&resource, &key.namespace).await?);
             }
         }
         let Counted { status, again } = plan(&quota, &objects, now);
@@ -91,7 +89,7 @@ impl Reconciler for Controller {
                 outcome => drop(outcome?),
             }
         }
-        self.counted_at.lock().insert(key.clone(), now);
+        self.counted_at.lock().insert(key.clone(), self.context.clock.now());
         Ok(again.into())
     }
 }
@@ -130,18 +128,5 @@ impl Controller {
             others.map(|quota| Key::of(&**quota)).collect()
         });
         Ok(Some(found))
-    }
-
-    async fn list(&self, resource: &ApiResource, namespace: &str) -> Result<Vec<Value>, Error> {
-        let path = resource.path().collection(namespace);
-        match self.context.client.raw(Method::GET, &path, None).await {
-            Ok(mut list) => match list["items"].take() {
-                Value::Array(items) => Ok(items),
-                _ => Ok(Vec::new()),
-            },
-            // The kind is gone since it was discovered.
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
     }
 }

@@ -69,8 +69,8 @@ impl Reconciler for Controller {
             return Ok(Next::OnChange);
         }
         let Some(claim) = self.claims.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
-        let is_used = self.pods.in_namespace(&key.namespace).iter().any(|pod| uses(pod, &claim));
-        if !held(&*claim, OF_CLAIM).is_empty() && !is_used {
+        let is_used = || self.pods.in_namespace(&key.namespace).iter().any(|pod| uses(pod, &claim));
+        if !held(&*claim, OF_CLAIM).is_empty() && !is_used() {
             self.release(&*claim, OF_CLAIM).await?;
         }
         Ok(Next::OnChange)

@@ -20,7 +20,7 @@ pub(super) fn admit(attributes: &mut Attributes<'_>) {
 }
 
 fn give_patience(pod: &mut Value) {
-    let tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    let tolerations = pod["spec"]["tolerations"].as_array().map_or(&[][..], Vec::as_slice);
     let tolerates = |key: &str| {
         tolerations.iter().any(|toleration| {
             let text = |field: &str| toleration[field].as_str().unwrap_or_default();

@@ -50,7 +50,6 @@ pub(super) async fn admit(attributes: &Attributes<'_>) -> Result<(), Status> {
         ("", "serviceaccounts") if attributes.subresource() == "token" => token(attributes, node).await?,
         ("coordination.k8s.io", "leases") => lease(attributes, node),
         ("storage.k8s.io", "csinodes") => own_name(attributes, node, "CSINode"),
-        ("certificates.k8s.io", "certificatesigningrequests") if attributes.subresource().is_empty() => Ok(()),
         _ => Ok(()),
     };
     checked.map_err(|why| attributes.forbidden(&why))

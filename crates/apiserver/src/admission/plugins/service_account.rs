@@ -1,5 +1,6 @@
 //! A new pod gets an identity: its service account, a token and the account's secrets for images.
 
+use portolan_api::encoded;
 use serde_json::{Value, json};
 
 use super::push;
@@ -43,7 +44,8 @@ async fn give_identity(attributes: &mut Attributes<'_>) -> Result<(), Status> {
             format!("error looking up service account {namespace}/{account}: serviceaccount \"{account}\" not found");
         return Err(attributes.forbidden(&why));
     };
-    let account = storage::decode(&entry)?;
+    // Most accounts say nothing about what their pods get.
+    let account = if is_plain(&entry.value) { Value::Null } else { storage::decode(&entry)? };
     if account["metadata"]["annotations"][ONLY_MOUNTABLE] == "true" {
         secrets_must_be_mountable(attributes, &account)?;
     }
@@ -60,6 +62,15 @@ async fn give_identity(attributes: &mut Attributes<'_>) -> Result<(), Status> {
         spec["imagePullSecrets"].clone_from(&account["imagePullSecrets"]);
     }
     Ok(())
+}
+
+/// Whether an account has nothing that matters to its pods.
+fn is_plain(account: &[u8]) -> bool {
+    encoded::fields(account).iter().all(|(name, value)| match &**name {
+        "automountServiceAccountToken" | "imagePullSecrets" => false,
+        "metadata" => encoded::raw_at(value, &["annotations"]).is_none(),
+        _ => true,
+    })
 }
 
 /// A pod may only use the secrets that its account lists.

@@ -1,5 +1,6 @@
 //! What expressions see of one request.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -141,14 +142,14 @@ pub(super) async fn namespace(attributes: &Attributes<'_>) -> Result<Json, Statu
 }
 
 /// An object as it is in the version that a policy asked for.
-pub(super) fn as_seen(object: &Json, attributes: &Attributes<'_>, matched: &Matched) -> Json {
-    let mut object = object.clone();
+pub(super) fn as_seen<'o>(object: &'o Json, attributes: &Attributes<'_>, matched: &Matched) -> Cow<'o, Json> {
     let resource = &attributes.call.resource;
-    if object.is_object() && resource.version != matched.version && attributes.kind == resource.group_version_kind() {
-        let group = &resource.group;
-        let version = &matched.version;
-        object["apiVersion"] =
-            if group.is_empty() { version.clone().into() } else { format!("{group}/{version}").into() };
+    let is_other = resource.version != matched.version && attributes.kind == resource.group_version_kind();
+    if !is_other || !object.is_object() {
+        return Cow::Borrowed(object);
     }
-    object
+    let (group, version) = (&resource.group, &matched.version);
+    let mut object = object.clone();
+    object["apiVersion"] = if group.is_empty() { version.clone().into() } else { format!("{group}/{version}").into() };
+    Cow::Owned(object)
 }

@@ -10,6 +10,7 @@ mod restricted;
 
 use std::collections::BTreeMap;
 
+use portolan_api::encoded;
 use portolan_store::{KeyRange, RangeRequest};
 use serde_json::Value;
 
@@ -46,7 +47,7 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     }
     if attributes.is("", "pods") {
         let counts = !HARMLESS.contains(&attributes.subresource());
-        return if counts && is_significant(attributes) { a_pod(attributes).await } else { Ok(()) };
+        return if counts { a_pod(attributes).await } else { Ok(()) };
     }
     let (group, resource) = (&*attributes.call.resource.group, &*attributes.call.resource.name);
     let found = TEMPLATES.iter().find(|(of, name, _)| (*of, *name) == (group, resource));
@@ -61,28 +62,40 @@ fn is_significant(attributes: &Attributes<'_>) -> bool {
     if attributes.operation != Operation::Update {
         return true;
     }
-    let relevant = |pod: &Value| {
-        let mut spec = pod["spec"].clone();
-        if let Some(fields) = spec.as_object_mut() {
-            for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds"] {
-                fields.remove(field);
-            }
-        }
-        for list in ["containers", "initContainers", "ephemeralContainers"] {
-            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                if let Some(fields) = container.as_object_mut() {
-                    fields.remove("image");
-                    fields.remove("resources");
-                }
-            }
-        }
+    let (new, old) = (&attributes.new, attributes.old);
+    let of_security = |pod: &Value| {
         let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         let of_security = annotations.filter(|(key, _)| key.contains("apparmor.security") || key.contains("seccomp"));
-        let annotations: BTreeMap<String, Value> =
-            of_security.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (spec, annotations)
+        of_security.map(|(key, value)| (key.clone(), value.clone())).collect::<BTreeMap<String, Value>>()
     };
-    relevant(&attributes.new) != relevant(attributes.old)
+    !are_same_specs(&new["spec"], &old["spec"]) || of_security(new) != of_security(old)
+}
+
+/// Fields of a pod's spec that do not matter.
+const OF_NO_MATTER: [&str; 4] =
+    ["activeDeadlineSeconds", "schedulingGates", "terminationGracePeriodSeconds", "tolerations"];
+/// Lists of containers, of which the image and the resources do not matter.
+const CONTAINERS: [&str; 3] = ["containers", "ephemeralContainers", "initContainers"];
+
+fn are_same_specs(new: &Value, old: &Value) -> bool {
+    are_same_but(new, old, &OF_NO_MATTER, |list, new, old| match (new.as_array(), old.as_array()) {
+        (Some(new), Some(old)) if CONTAINERS.contains(&list) => {
+            let is_same = |(new, old)| are_same_but(new, old, &["image", "resources"], |_, new, old| new == old);
+            new.len() == old.len() && new.iter().zip(old).all(is_same)
+        }
+        _ => new == old,
+    })
+}
+
+/// Whether two objects have the same fields, apart from some; `is_same` compares their values.
+fn are_same_but(new: &Value, old: &Value, but: &[&str], is_same: impl Fn(&str, &Value, &Value) -> bool) -> bool {
+    let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
+    let matters = |name: &&String| !but.contains(&name.as_str());
+    new.keys().filter(matters).count() == old.keys().filter(matters).count()
+        && new
+            .iter()
+            .filter(|(name, _)| matters(name))
+            .all(|(name, value)| old.get(name).is_some_and(|old| is_same(name, value, old)))
 }
 
 async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
@@ -91,7 +104,8 @@ async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
     let Some(entry) = found else { return Ok(Policy::of(&Value::Null).0) };
     // Most namespaces say nothing.
     let prefix = policy::PREFIX.as_bytes();
-    if !entry.value.windows(prefix.len()).any(|part| part == prefix) {
+    let labels = encoded::raw_at(&entry.value, &["metadata", "labels"]).unwrap_or_default();
+    if !labels.windows(prefix.len()).any(|part| part == prefix) {
         return Ok(Policy::of(&Value::Null).0);
     }
     let namespace = storage::decode(&entry)?;
@@ -100,7 +114,7 @@ async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
 
 async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     let policy = policy(attributes).await?;
-    if policy.allows_everything() {
+    if policy.allows_everything() || !is_significant(attributes) {
         return Ok(());
     }
     attributes.annotate(format!("{}enforce-policy", policy::PREFIX), policy.enforce.to_string());
