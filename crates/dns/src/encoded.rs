@@ -12,8 +12,10 @@ use crate::wire::{HEADER, Question, record};
 /// Answers that are kept, and the largest of them: 10 MB at most.
 const MOST: usize = 16 << 10;
 const LARGEST: usize = 512;
-/// A query with options that nobody else sends is not worth remembering.
+/// No query that is remembered is longer.
 const LONGEST_QUERY: usize = 128;
+/// What follows the question of a client that speaks EDNS and has no options.
+const PLAIN_EDNS: usize = 11;
 
 /// What an answer was made from: as long as this is the same, the answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +93,9 @@ impl Answers {
         let Some(query) = packet.get(2..).filter(|query| query.len() <= LONGEST_QUERY) else { return };
         // Resolvers that mix upper and lower case to tell forgeries ask each question in a way of its own.
         let as_sent = &packet[HEADER..question.end];
-        if answer.len() > LARGEST || is_truncated(answer) || as_sent.iter().any(u8::is_ascii_uppercase) {
+        // So do clients with cookies and other options.
+        let is_own = packet.len() > question.end + PLAIN_EDNS || as_sent.iter().any(u8::is_ascii_uppercase);
+        if is_own || answer.len() > LARGEST || is_truncated(answer) {
             return;
         }
         let Ok(records) = records(answer, question.end) else { return };
@@ -130,5 +134,95 @@ fn records(answer: &[u8], start: usize) -> Result<Option<(usize, usize, usize)>,
         Ok(Some((start, length, count)))
     } else {
         Err(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portolan_api::typed::{Object as _, ServiceInstance};
+    use portolan_catalog::{Catalog, Input};
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::{query, shown};
+    use crate::{Outcome, Zone};
+
+    fn put(catalog: &mut Catalog, service: &str, last: u8, version: u64) {
+        let object = json!({
+            "metadata": {"namespace": "shop", "name": format!("{service}-{last}"), "resourceVersion": version.to_string()},
+            "spec": {"service": service, "address": format!("192.0.2.{last}")}
+        });
+        let object = ServiceInstance::decode(object.to_string().as_bytes()).expect("an instance");
+        catalog.put(Input::Registration(Arc::new(object)));
+    }
+
+    /// Asks as the server does; whether the answer was remembered, and what it was.
+    fn ask(answers: &mut Answers, snapshot: &Snapshot, packet: &[u8]) -> (bool, String) {
+        let (zone, mut out) = (Zone::new("cluster.local").expect("a domain"), Vec::new());
+        if answers.find(packet, snapshot, &mut out) {
+            assert_eq!(out[..2], packet[..2]);
+            return (true, shown(&out));
+        }
+        assert!(matches!(zone.answer(packet, snapshot, None, &mut out), Outcome::Answered));
+        let question = Question::read(packet).expect("a question");
+        if let Some(source) = zone.source(&question, snapshot) {
+            answers.keep(packet, &question, &out, source, snapshot.index());
+        }
+        (false, shown(&out))
+    }
+
+    #[test]
+    fn an_answer_is_given_again_until_its_service_changes() {
+        let (mut catalog, mut answers) = (Catalog::new(), Answers::default());
+        put(&mut catalog, "cart", 1, 1);
+        let packet = query("cart.shop.svc.cluster.local", record::A, None);
+        let one = "NOERROR; A 192.0.2.1".to_owned();
+        assert_eq!(ask(&mut answers, &catalog.snapshot(), &packet), (false, one.clone()));
+        assert_eq!(ask(&mut answers, &catalog.snapshot(), &packet), (true, one.clone()));
+        put(&mut catalog, "other", 9, 2);
+        assert_eq!(ask(&mut answers, &catalog.snapshot(), &packet), (true, one));
+        put(&mut catalog, "cart", 2, 3);
+        let (again, answer) = ask(&mut answers, &catalog.snapshot(), &packet);
+        assert!(!again && answer.contains("192.0.2.2"), "{answer}");
+    }
+
+    #[test]
+    fn each_of_several_addresses_is_first_for_somebody() {
+        let (mut catalog, mut answers) = (Catalog::new(), Answers::default());
+        (1..=4).for_each(|last| put(&mut catalog, "cart", last, last.into()));
+        let snapshot = catalog.snapshot();
+        for edns in [None, Some(1232)] {
+            let mut packet = query("cart.shop.svc.cluster.local", record::A, edns);
+            let mut firsts = std::collections::BTreeSet::new();
+            for id in 0..12_u16 {
+                packet[..2].copy_from_slice(&id.to_be_bytes());
+                let (again, answer) = ask(&mut answers, &snapshot, &packet);
+                assert_eq!(again, id > 0);
+                assert!((1..=4).all(|last| answer.contains(&format!("192.0.2.{last}"))), "{answer}");
+                firsts.insert(answer.split("; ").nth(1).expect("a record").to_owned());
+            }
+            assert_eq!(firsts.len(), 4);
+        }
+    }
+
+    #[test]
+    fn questions_that_nobody_else_asks_are_not_remembered() {
+        let (mut catalog, mut answers) = (Catalog::new(), Answers::default());
+        (1..=40).for_each(|last| put(&mut catalog, "many", last, last.into()));
+        put(&mut catalog, "cart", 1, 50);
+        let snapshot = catalog.snapshot();
+        let mixed = query("caRT.shop.svc.cluster.local", record::A, None);
+        let truncated = query("many.shop.svc.cluster.local", record::A, None);
+        let mut with_option = query("cart.shop.svc.cluster.local", record::A, Some(1232));
+        let end = with_option.len();
+        with_option[end - 1] = 4;
+        with_option.extend_from_slice(&[0, 10, 0, 0]);
+        for packet in [mixed, truncated, with_option] {
+            for _ in 0..2 {
+                assert!(!ask(&mut answers, &snapshot, &packet).0);
+            }
+        }
     }
 }

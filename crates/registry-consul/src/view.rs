@@ -137,6 +137,12 @@ pub(crate) async fn read(
     build: impl Fn(&Snapshot) -> Result<Found, Error>,
 ) -> Result<View, Error> {
     let place = state.views.place(question);
+    if options.index == 0 && options.hash.is_none() {
+        // Who does not wait need not be told of changes.
+        let snapshot = state.snapshot();
+        let scope = scope(&snapshot);
+        return current(&place, &snapshot, &scope, options.pretty, &build);
+    }
     let deadline = Instant::now() + options.wait;
     loop {
         // Listening begins before reading, so that no change falls between.
