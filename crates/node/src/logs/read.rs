@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use portolan_base::Timestamp;
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::line::{self, Stream};
@@ -46,15 +46,17 @@ pub(crate) async fn read(
     output: &mpsc::Sender<Bytes>,
 ) -> std::io::Result<()> {
     let mut file = File::open(path).await?;
+    let end = file.metadata().await?.len();
     let start = match options.tail_lines {
-        Some(lines) => start_of_tail(&mut file, lines).await?,
+        Some(lines) => start_of_tail(&mut file, end, lines).await?,
         None => 0,
     };
     file.seek(SeekFrom::Start(start)).await?;
     let mut writer = Writer { options, output, left: options.limit_bytes, mid_line: false };
-    let mut reader = BufReader::new(file);
     let mut raw = Vec::new();
     let Some(follow) = follow else {
+        // What is written from now on belongs to no last lines that were counted.
+        let mut reader = BufReader::new(file.take(end - start));
         while next(&mut reader, &mut raw).await? {
             if !writer.line(&std::mem::take(&mut raw)).await {
                 return Ok(());
@@ -62,6 +64,7 @@ pub(crate) async fn read(
         }
         return Ok(());
     };
+    let mut reader = BufReader::new(file);
     tokio::pin!(follow);
     let mut ended = false;
     loop {
@@ -92,9 +95,10 @@ pub(crate) async fn read(
 /// The file cannot be read.
 pub(crate) async fn tail(path: &Path, lines: usize, bytes: usize) -> std::io::Result<String> {
     let mut file = File::open(path).await?;
-    let start = start_of_tail(&mut file, lines as u64).await?;
+    let end = file.metadata().await?.len();
+    let start = start_of_tail(&mut file, end, lines as u64).await?;
     file.seek(SeekFrom::Start(start)).await?;
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(file.take(end - start));
     let (mut raw, mut text) = (Vec::new(), Vec::new());
     while next(&mut reader, &mut raw).await? {
         if let Some(line) = line::parse(&std::mem::take(&mut raw)) {
@@ -106,7 +110,7 @@ pub(crate) async fn tail(path: &Path, lines: usize, bytes: usize) -> std::io::Re
 }
 
 /// Appends to `raw` until it is a whole line; `false` if the file has no more for now.
-async fn next(reader: &mut BufReader<File>, raw: &mut Vec<u8>) -> std::io::Result<bool> {
+async fn next(reader: &mut (impl AsyncBufRead + Unpin), raw: &mut Vec<u8>) -> std::io::Result<bool> {
     reader.read_until(b'\n', raw).await?;
     Ok(raw.last() == Some(&b'\n'))
 }
@@ -124,9 +128,8 @@ async fn rotated(reader: &BufReader<File>, path: &Path) -> std::io::Result<bool>
     }
 }
 
-/// Where the last `lines` lines begin.
-async fn start_of_tail(file: &mut File, lines: u64) -> std::io::Result<u64> {
-    let mut end = file.metadata().await?.len();
+/// Where the last `lines` lines before `end` begin.
+async fn start_of_tail(file: &mut File, mut end: u64, lines: u64) -> std::io::Result<u64> {
     if lines == 0 {
         return Ok(end);
     }

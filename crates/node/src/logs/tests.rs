@@ -50,6 +50,34 @@ async fn options_choose_a_part_of_the_log() {
 }
 
 #[tokio::test]
+async fn lines_written_while_a_log_is_read_are_not_among_the_last() {
+    use std::io::Write as _;
+
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("0.log");
+    let line = |letter: &str| format!("2026-01-01T00:00:01Z stdout F {}\n", letter.repeat(20_000));
+    std::fs::write(&path, ["a", "b", "c"].map(line).concat()).expect("writable");
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+    let reading = tokio::spawn({
+        let (path, sender) = (path.clone(), sender.clone());
+        let options = Options { tail_lines: Some(3), ..Options::default() };
+        async move { read(&path, &options, None::<Ready<()>>, &sender).await }
+    });
+    while sender.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(sender);
+    let mut file = std::fs::File::options().append(true).open(&path).expect("writable");
+    file.write_all(line("d").as_bytes()).expect("writable");
+    let mut text = Vec::new();
+    while let Some(chunk) = receiver.recv().await {
+        text.extend_from_slice(&chunk);
+    }
+    reading.await.expect("no panic").expect("readable");
+    assert_eq!((text.len(), text.last_chunk::<2>()), (3 * 20_001, Some(b"c\n")));
+}
+
+#[tokio::test]
 async fn the_tail_is_cut_to_size() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("0.log");

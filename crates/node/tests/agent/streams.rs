@@ -215,13 +215,14 @@ async fn a_log_over_websocket_comes_in_messages_and_ends_well() {
     lab.node.until_ready("talk").await;
     for (protocol, expected) in [("binary.k8s.io", "one\n"), ("base64.binary.k8s.io", "b25lCg==")] {
         let mut socket = lab.websocket("/containerLogs/default/talk/talker", protocol).await;
-        let (mut text, mut code) = (Vec::new(), None);
-        while let Some(message) = tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time") {
+        let mut text = Vec::new();
+        let code = loop {
+            let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time").expect("an end");
             match message.expect("a message") {
-                Message::Close(frame) => code = frame.map(|frame| u16::from(frame.code)),
+                Message::Close(frame) => break frame.map(|frame| u16::from(frame.code)),
                 message => text.extend(message.into_data()),
             }
-        }
+        };
         assert_eq!((String::from_utf8_lossy(&text).as_ref(), code), (expected, Some(1000)));
     }
     lab.node.stop().await;
