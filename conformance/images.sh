@@ -4,13 +4,13 @@
 #
 #   conformance/images.sh [PORTOLAN [IMAGE...]]
 #
-# PORTOLAN is the binary [default: portolan]; IMAGE chooses some of agnhost, busybox, pause, nginx, pets, etcd and
-# sample [default: all]. PORTOLAN_DATA_DIR is the folder of a cluster that is not the usual one.
+# PORTOLAN is the binary [default: portolan]; IMAGE chooses some of agnhost, busybox, nonewprivs, pause, nginx,
+# pets, etcd and sample [default: all]. PORTOLAN_DATA_DIR is the folder of a cluster that is not the usual one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 portolan=${1:-portolan}
-(($# < 2)) && wanted=(agnhost busybox pause nginx pets etcd sample) || wanted=("${@:2}")
+(($# < 2)) && wanted=(agnhost busybox nonewprivs pause nginx pets etcd sample) || wanted=("${@:2}")
 version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 sources=$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 registry=registry.k8s.io/e2e-test-images
@@ -71,7 +71,7 @@ image() { # NAME CONTEXT < DOCKERFILE
 build_agnhost() {
     local agnhost=$work/agnhost
     base "$agnhost"
-    programs "$agnhost" curl dig nc.openbsd ip ss
+    programs "$agnhost" curl dig getent nc.openbsd ip ss
     local module tag libraries=/lib/$(uname -m)-linux-gnu
     for module in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2; do
         install -D "$(realpath "$libraries/$module")" "$agnhost$libraries/$module"
@@ -120,6 +120,9 @@ build_pets() {
 build_busybox() {
     local busybox=$work/busybox
     base "$busybox"
+    # By its path it is the shell of busybox, as tests know its words.
+    ln -sf "$(type -P bash)" "$busybox/usr/local/bin/sh"
+    ln -sf busybox "$busybox/bin/sh"
     image "$registry/busybox:1.37.0-1" "$busybox" <<-'DOCKERFILE'
 		FROM scratch
 		COPY . /
@@ -132,6 +135,19 @@ build_busybox() {
 		ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 		USER 1234
 		CMD ["sh"]
+	DOCKERFILE
+}
+
+build_nonewprivs() {
+    local privileged=$work/nonewprivs
+    [[ -x $built/nnp ]] || go build -o "$built/nnp" k8s.io/kubernetes/test/images/nonewprivs
+    base "$privileged"
+    install -D -m 6755 "$built/nnp" "$privileged/usr/local/bin/nnp"
+    image "$registry/nonewprivs:1.4" "$privileged" <<-'DOCKERFILE'
+		FROM scratch
+		COPY . /
+		ENV PATH=/usr/local/bin:/usr/bin:/bin
+		CMD ["nnp"]
 	DOCKERFILE
 }
 
@@ -160,7 +176,11 @@ build_etcd() {
 }
 
 build_sample() {
-    [[ -x $built/sample-apiserver ]] || GOBIN=$built GOFLAGS=-mod=mod go install k8s.io/sample-apiserver@v0.29.2
+    if [[ ! -x $built/sample-apiserver ]]; then
+        # Its module replaces others, which `go install` refuses: it is built from a module of its own.
+        mkdir -p "$work/module"
+        (cd "$work/module" && go mod init sample && go get k8s.io/sample-apiserver@v0.29.2 && go build -o "$built/sample-apiserver" k8s.io/sample-apiserver)
+    fi
     mkdir -p "$work/sample"
     cp "$built/sample-apiserver" "$work/sample/"
     image "$registry/sample-apiserver:1.29.2" "$work/sample" <<-'DOCKERFILE'

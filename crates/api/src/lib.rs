@@ -7,6 +7,7 @@
 //! publish it, [`schema`] holds objects against it, [`patch`] and [`mod@apply`] merge by it.
 
 pub mod apply;
+pub mod conversion;
 pub mod custom;
 pub mod decode;
 pub mod description;
@@ -25,6 +26,7 @@ pub mod schema;
 pub mod selector;
 pub mod time;
 pub mod typed;
+pub mod usage;
 pub mod validation;
 pub mod yaml;
 

@@ -22,10 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer that is read.
 const ANSWER_LIMIT: usize = 3 * 1024 * 1024;
 
-/// Where the system keeps the certificates of public authorities.
-const SYSTEM_AUTHORITIES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-
 /// A service that the operator named, usually in a kubeconfig file.
 #[derive(Clone, Default)]
 pub struct Endpoint {
@@ -73,7 +69,7 @@ impl Client {
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
             return Err(unusable("it is not a URL that begins with https:// or http://".into()));
         }
-        let system = || SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        let system = || portolan_base::trust::system_bundle().and_then(|path| std::fs::read_to_string(path).ok());
         let authorities = match &endpoint.authority_pem {
             Some(pem) => pem.clone(),
             None if uri.scheme_str() == Some("http") => String::new(),

@@ -1,14 +1,14 @@
 //! Objects as the store keeps them.
 //!
 //! Key: `/registry/<group, or core>/<resource>/<namespace>/<name>`, without the namespace for kinds
-//! that have none. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
+//! that have none; a kind that two groups show has one of them as its home. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
 //! and lacks `metadata.resourceVersion`: that is the revision of the entry and is put in on the way
 //! out ([`splice`]), so that the bytes are encoded once.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
-use portolan_api::encoded;
+use portolan_api::{conversion, encoded};
 use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ pub(crate) fn key(group: &str, resource: &str, namespace: &str, name: &str) -> B
 }
 
 fn key_text(group: &str, resource: &str, namespace: &str, name: &str) -> String {
+    let group = conversion::home(group, resource);
     let group = if group.is_empty() { "core" } else { group };
     let mut key = String::with_capacity(13 + group.len() + resource.len() + namespace.len() + name.len());
     for part in ["/registry/", group, "/", resource, "/"] {
@@ -209,6 +210,7 @@ mod tests {
         assert_eq!(key("", "pods", "default", "a"), "/registry/core/pods/default/a");
         assert_eq!(key("apps", "deployments", "d", "a"), "/registry/apps/deployments/d/a");
         assert_eq!(prefix("", "nodes", ""), "/registry/core/nodes/");
+        assert_eq!(key("events.k8s.io", "events", "d", "a"), key("", "events", "d", "a"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod process;
 pub mod readiness;
 pub mod supervise;
 pub mod tasks;
+pub mod trust;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

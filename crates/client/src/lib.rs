@@ -21,6 +21,7 @@ mod queue;
 mod selector;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod toleration;
 mod transport;
 mod watch;
 
@@ -34,5 +35,6 @@ pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};
 pub use queue::{Key, KeyFeed, WorkQueue};
 pub use selector::selects;
+pub use toleration::tolerates;
 pub use transport::{Body, BoxError, SharedFrames, Transport, body_of};
 pub use watch::{WatchEvent, WatchStream};

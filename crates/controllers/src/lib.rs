@@ -24,12 +24,16 @@ mod registry_mirror;
 mod replica_set;
 mod resource_quota;
 mod service_account;
+mod service_cidr;
+mod slice_mirror;
 mod volume_protection;
 
 pub use context::{Config, Keys, NodeTimes};
 
 use std::time::Duration;
 
+use portolan_api::typed::kinds::apps::v1::ReplicaSet;
+use portolan_api::typed::kinds::core::v1::ReplicationController;
 use portolan_base::{Shutdown, TaskGroup};
 
 use context::Context;
@@ -44,10 +48,15 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, shutdown: Shutdown) {
     let context = Context::new(config);
     let mut tasks = TaskGroup::default();
-    tasks.spawn("replica set controller", replica_set::run(context.clone(), shutdown.clone()));
+    tasks.spawn("replica set controller", replica_set::run::<ReplicaSet>(context.clone(), shutdown.clone()));
+    tasks.spawn(
+        "replication controller controller",
+        replica_set::run::<ReplicationController>(context.clone(), shutdown.clone()),
+    );
     tasks.spawn("definition controller", definition::run(context.clone(), shutdown.clone()));
     tasks.spawn("deployment controller", deployment::run(context.clone(), shutdown.clone()));
     tasks.spawn("endpoints controller", endpoints::run(context.clone(), shutdown.clone()));
+    tasks.spawn("endpoint slice mirroring controller", slice_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
     tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
     tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
@@ -61,6 +70,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
     tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
     tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
+    tasks.spawn("service range controller", service_cidr::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {
         () = shutdown.requested() => {}

@@ -7,7 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::coordination::v1::Lease;
-use portolan_api::typed::kinds::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use portolan_api::typed::kinds::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_base::{Clock, Shutdown};
 use portolan_client::testing::{FakeServer, TokioClock};
@@ -344,6 +346,57 @@ async fn orphaned_sets_live_on_and_are_adopted_again() {
                     && sets[0].metadata.owner_references.iter().flatten().any(|owner| owner.uid == again.uid())
             })
             .await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replication_controller_keeps_its_pods_and_adopts_what_it_selects() {
+    with_world(|world| async move {
+        let spec = json!({"containers": [{"name": "c", "image": "one"}]});
+        let metadata = json!({"name": "alone", "namespace": "n", "labels": {"app": "old"}});
+        world.create::<Pod>(json!({"metadata": metadata, "spec": spec})).await;
+        let controller = json!({
+            "metadata": {"name": "old", "namespace": "n"},
+            "spec": {"replicas": 3, "selector": {"app": "old"}, "template": {"metadata": {"labels": {"app": "old"}}, "spec": spec}},
+        });
+        let controller = world.create::<ReplicationController>(controller).await;
+        let is_ready = |replicas: i32| {
+            move |all: &[ReplicationController]| {
+                let status = all.first().and_then(|controller| controller.status.as_ref());
+                status.is_some_and(|status| status.replicas == replicas && status.ready_replicas.unwrap_or(0) == replicas)
+            }
+        };
+        world.until("3 replicas", is_ready(3)).await;
+        let pods = world.server.objects::<Pod>();
+        assert_eq!(pods.len(), 3, "the one that was there counts");
+        let owned = |pod: &Pod| pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == controller.uid());
+        assert!(pods.iter().all(owned) && pods.iter().any(|pod| pod.name() == "alone"));
+        world.patch::<ReplicationController>("n", "old", json!({"spec": {"replicas": 0}})).await;
+        world.until("no replicas", is_ready(0)).await;
+        world.until::<Pod>("no pods", <[Pod]>::is_empty).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_written_by_hand_become_slices() {
+    with_world(|world| async move {
+        let metadata = json!({"name": "db", "namespace": "n"});
+        world.create::<Service>(json!({"metadata": metadata, "spec": {"ports": [{"port": 5432}]}})).await;
+        let subsets = |ip: &str| json!([{"addresses": [{"ip": ip}], "ports": [{"port": 5432, "protocol": "TCP"}]}]);
+        world.create::<Endpoints>(json!({"metadata": metadata, "subsets": subsets("192.0.2.1")})).await;
+        let holds = |ip: &'static str| {
+            move |slices: &[EndpointSlice]| {
+                let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+                endpoints.flat_map(|endpoint| &endpoint.addresses).eq([ip])
+            }
+        };
+        world.until("a slice", holds("192.0.2.1")).await;
+        world.patch::<Endpoints>("n", "db", json!({"subsets": subsets("192.0.2.2")})).await;
+        world.until("another address", holds("192.0.2.2")).await;
+        world.client.delete::<Endpoints>("n", "db", &DeleteOptions::default()).await.expect("they are there");
+        world.until::<EndpointSlice>("no slices", <[EndpointSlice]>::is_empty).await;
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use portolan_api::typed::kinds::core::v1::WeightedPodAffinityTerm;
 
-use crate::filter::{pods, term_matches, tolerates};
+use crate::filter::{pods, term_matches, tolerated};
 use crate::snapshot::{NodeInfo, PodInfo};
 
 /// What a pod counts as that asks for nothing, so that such pods spread too.
@@ -95,7 +95,7 @@ fn unwanted_taints(info: &PodInfo, node: &NodeInfo) -> i64 {
     let tolerations = info.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let soft = taints.iter().filter(|taint| taint.effect == "PreferNoSchedule");
-    soft.filter(|taint| !tolerates(tolerations, taint)).count() as i64
+    soft.filter(|taint| !tolerated(tolerations, taint)).count() as i64
 }
 
 /// Preferred affinity and anti-affinity to the pods on the node itself.

@@ -33,14 +33,15 @@ fn marker(kind: GroupVersionKind<'_>) -> Value {
 }
 
 fn object(mut schema: Value, resource: &Resource, dialect: Dialect) -> Value {
-    if !schema.is_object() {
-        schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    }
-    if dialect == Dialect::V2 {
-        simplify(&mut schema);
-    }
-    embed(&mut schema, dialect);
-    if schema["properties"].is_object() || schema["x-kubernetes-preserve-unknown-fields"] != true {
+    let is_open = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    if !schema.is_object() || dialect == Dialect::V2 && is_open {
+        // Readers of version 2 take properties that are named for all that there may be.
+        schema = json!({"type": "object"});
+    } else {
+        if dialect == Dialect::V2 {
+            simplify(&mut schema);
+        }
+        embed(&mut schema, dialect);
         frame(&mut schema, dialect);
     }
     schema["x-kubernetes-group-version-kind"] = marker(resource.group_version_kind());

@@ -132,3 +132,47 @@ fn the_fields_of_every_object_say_what_they_are() {
     let at = "/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
     assert_eq!(about(&document, at), Some(vec![]));
 }
+
+#[test]
+fn objects_that_may_hold_anything_are_told_without_properties_in_version_2() {
+    use crate::custom::{Definition, accept, settle};
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let closed = json!({"type": "object", "properties": {"spec": {"type": "integer"}}});
+    for (schema, in_v2, in_v3) in [
+        (
+            open,
+            expect!["type x-kubernetes-group-version-kind;"],
+            expect![
+                "properties type x-kubernetes-group-version-kind x-kubernetes-preserve-unknown-fields; apiVersion kind metadata"
+            ],
+        ),
+        (
+            closed,
+            expect!["properties type x-kubernetes-group-version-kind; apiVersion kind metadata spec"],
+            expect!["properties type x-kubernetes-group-version-kind; apiVersion kind metadata spec"],
+        ),
+    ] {
+        let mut definition = json!({
+            "metadata": {"name": "tabs.a.example", "uid": "u"},
+            "spec": {
+                "group": "a.example", "scope": "Namespaced",
+                "names": {"plural": "tabs", "singular": "tab", "kind": "Tab", "listKind": "TabList"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        });
+        let accepted = accept(&definition["spec"]["names"], std::iter::empty());
+        settle(&mut definition, accepted, "2026-01-01T00:00:00Z");
+        let source = bytes::Bytes::from(definition.to_string());
+        let description = builtin().with_custom("a.example", Definition::resources(&definition, &source, 1));
+        let told = |schema: &Value| {
+            let names = |value: &Value| {
+                value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            };
+            format!("{}; {}", names(schema).join(" "), names(&schema["properties"]).join(" ")).trim_end().to_owned()
+        };
+        in_v2.assert_eq(&told(&v2(&description)["definitions"]["example.a.v1.Tab"]));
+        let version = v3_version(&description, "apis/a.example/v1").expect("served");
+        let document: Value = serde_json::from_slice(&v3(version)).expect("is JSON");
+        in_v3.assert_eq(&told(&document["components"]["schemas"]["example.a.v1.Tab"]));
+    }
+}

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use portolan_api::apply::{self, Versioned};
+use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use serde_json::Value;
@@ -134,8 +135,20 @@ impl Call<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// An object as another version has it: fields keep their names. `None` if that is not served.
+    /// An object as another version has it: fields keep their names but for the few kinds whose versions
+    /// differ. `None` if that is not served.
     fn as_version<'v>(&self, object: &'v Value, version: &str) -> Option<Versioned<'v, 'a>> {
+        let id = (&*self.resource.group, &*self.resource.name);
+        if let Some(conversion) = conversion::of(id.0, id.1).filter(|conversion| conversion.knows(version)) {
+            let GroupVersionKind { group, version: name, .. } = GroupVersionKind::from_api_version(version, "");
+            let schema = self.description.resource(group, name, id.1)?.schema()?;
+            if object["apiVersion"] == version {
+                return Some((Cow::Borrowed(object), schema));
+            }
+            let mut converted = object.clone();
+            conversion.convert(&mut converted, version);
+            return Some((Cow::Owned(converted), schema));
+        }
         let GroupVersionKind { group, version, .. } = GroupVersionKind::from_api_version(version, "");
         if *group != *self.resource.group {
             return None;

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use portolan_api::{custom, encoded, protobuf};
+use portolan_api::{encoded, protobuf};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use super::protobuf_list::{unwritable, value};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
-use crate::extensions::convert;
+use crate::extensions::convert::{self, Reader};
 use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
 use crate::server::Server;
@@ -75,7 +75,7 @@ impl Call<'_> {
                 .custom
                 .as_ref()
                 .map(|custom| Box::pin(self.server.extensions.replaced(&custom.definition).cancelled_owned())),
-            custom: self.resource.custom.clone(),
+            reader: self.reader(),
             converting: None,
             server: self.server.this.clone(),
         };
@@ -174,7 +174,8 @@ struct WatchBody {
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Ends when the definition of a custom resource says something else: the client comes back for that.
     replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    custom: Option<Arc<custom::Version>>,
+    /// How what is stored is read, if not as it is.
+    reader: Option<Reader>,
     /// Events that are being brought into the version that is watched; what comes after them waits.
     converting: Option<BoxFuture<'static, Result<Vec<Event>, Status>>>,
     server: Weak<Server>,
@@ -185,8 +186,8 @@ impl WatchBody {
     fn take(&mut self, item: WatchItem) -> Result<bool, Status> {
         match item {
             WatchItem::Events(events) => {
-                if let Some(custom) = self.custom.as_ref().filter(|custom| !convert::passes(custom, &events)) {
-                    self.converting = Some(Box::pin(convert::events(self.server.clone(), custom.clone(), events)));
+                if let Some(reader) = self.reader.as_ref().filter(|reader| !convert::passes(reader, &events)) {
+                    self.converting = Some(Box::pin(convert::events(self.server.clone(), reader.clone(), events)));
                     return Ok(true);
                 }
                 for event in &events {

@@ -1,10 +1,11 @@
-//! Custom resources between the version that is stored and the one that is asked for.
+//! Objects between the version that is stored and the one that is asked for: those of users' kinds, and those of
+//! the few built-in kinds whose versions differ.
 
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use portolan_api::custom::{self, Conversion};
-use portolan_api::encoded;
+use portolan_api::conversion::{self, Conversion};
+use portolan_api::{custom, encoded};
 use portolan_store::{Entry, Event, KeyRange, RangeRequest};
 use serde_json::Value;
 
@@ -14,26 +15,62 @@ use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
+/// How a request reads what is stored, if that is not simply as it is.
+#[derive(Clone)]
+pub(crate) enum Reader {
+    /// As a version of what a user defined has it.
+    Custom(Arc<custom::Version>),
+    /// As a version of a built-in kind has it.
+    BuiltIn { conversion: &'static Conversion, api_version: String },
+}
+
+impl Reader {
+    fn storage_version(&self) -> String {
+        match self {
+            Self::Custom(version) => {
+                let definition = &version.definition;
+                format!("{}/{}", definition.group, definition.storage_version)
+            }
+            Self::BuiltIn { conversion, .. } => conversion.stored.to_owned(),
+        }
+    }
+}
+
 impl Call<'_> {
+    /// How this request reads what is stored; `None` for the many kinds that are stored as they are shown.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        if let Some(version) = &self.resource.custom {
+            return Some(Reader::Custom(version.clone()));
+        }
+        let conversion = conversion::of(&self.resource.group, &self.resource.name)?;
+        Some(Reader::BuiltIn { conversion, api_version: self.kind().api_version() })
+    }
+
     /// Stored objects in the version of the request, with what its schema says now.
     pub(crate) async fn converted(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, Status> {
-        match &self.resource.custom {
-            Some(version) => read_all(self.server, version, entries).await,
+        match self.reader() {
+            Some(reader) => read_all(self.server, &reader, entries).await,
             None => Ok(entries),
         }
     }
 
     /// An object of the request's version in the one that is stored.
     pub(crate) async fn in_storage_version(&self, encoded: Bytes) -> Result<Bytes, Status> {
-        let Some(version) = self.resource.custom.as_ref().filter(|version| !version.is_storage()) else {
-            return Ok(encoded);
+        let version = match self.reader() {
+            Some(Reader::Custom(version)) if !version.is_storage() => version,
+            Some(Reader::BuiltIn { conversion, api_version }) if conversion.stored != api_version => {
+                let mut object = decode(&encoded)?;
+                conversion.convert(&mut object, conversion.stored);
+                return storage::encode(&object);
+            }
+            _ => return Ok(encoded),
         };
         let definition = &version.definition;
         let wanted = format!("{}/{}", definition.group, definition.storage_version);
         let mut object = decode(&encoded)?;
         match &definition.conversion {
-            Conversion::None => object["apiVersion"] = wanted.into(),
-            Conversion::Webhook(webhook) => {
+            custom::Conversion::None => object["apiVersion"] = wanted.into(),
+            custom::Conversion::Webhook(webhook) => {
                 let converted = review::convert(self.server, webhook, vec![object], &wanted).await?;
                 object = converted.into_iter().next().unwrap_or_default();
             }
@@ -44,13 +81,11 @@ impl Call<'_> {
 
     /// Whether an object that nobody changed would still be stored as something else than it is.
     pub(crate) async fn is_outdated(&self, entry: &Entry) -> Result<bool, Status> {
-        let Some(version) = &self.resource.custom else { return Ok(false) };
-        let definition = &version.definition;
-        let wanted = format!("{}/{}", definition.group, definition.storage_version);
+        let Some(reader) = self.reader() else { return Ok(false) };
         let request = RangeRequest { range: KeyRange::key(entry.key.clone()), revision: None, limit: 1 };
         let answer = self.server.store().range(request).await?;
         let stored = answer.entries.first().map(|stored| stored.value.clone()).unwrap_or_default();
-        Ok(encoded::string_at(&stored, &["apiVersion"]).is_some_and(|found| found != wanted))
+        Ok(encoded::string_at(&stored, &["apiVersion"]).is_some_and(|found| found != reader.storage_version()))
     }
 }
 
@@ -64,39 +99,41 @@ fn decode(bytes: &[u8]) -> Result<Value, Status> {
 enum Work {
     /// It was written by the schema of now, in this version.
     Nothing,
-    /// The schema of now is to be applied, and the version changed at most by name.
+    /// The schema of now is to be applied, or the conversion is built in.
     Refresh,
     /// The webhook is to be asked.
     Ask,
 }
 
-fn work(version: &custom::Version, entry: &Entry) -> Work {
-    let definition = &version.definition;
+fn work(reader: &Reader, entry: &Entry) -> Work {
     let found = encoded::string_at(&entry.value, &["apiVersion"]).unwrap_or_default();
+    let version = match reader {
+        _ if entry.value.is_empty() => return Work::Nothing,
+        Reader::BuiltIn { api_version, .. } if found == *api_version => return Work::Nothing,
+        Reader::BuiltIn { .. } => return Work::Refresh,
+        Reader::Custom(version) => version,
+    };
+    let definition = &version.definition;
     let is_same = found.split_once('/').is_some_and(|(_, found)| found == version.name);
     match is_same {
-        _ if entry.value.is_empty() => Work::Nothing,
         true if entry.mod_revision.0 >= definition.since => Work::Nothing,
-        false if definition.conversion != Conversion::None => Work::Ask,
+        false if definition.conversion != custom::Conversion::None => Work::Ask,
         _ => Work::Refresh,
     }
 }
 
 /// Reads stored objects as a version sees them. What needs a webhook goes to it in one request.
-pub(crate) async fn read_all(
-    server: &Server,
-    version: &custom::Version,
-    mut entries: Vec<Arc<Entry>>,
-) -> Result<Vec<Arc<Entry>>, Status> {
+async fn read_all(server: &Server, reader: &Reader, mut entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, Status> {
     let mut asked = Vec::new();
     for (index, entry) in entries.iter_mut().enumerate() {
-        match work(version, entry) {
+        match work(reader, entry) {
             Work::Nothing => {}
-            Work::Refresh => *entry = with(version, entry, decode(&entry.value)?)?,
+            Work::Refresh => *entry = refreshed(reader, entry)?,
             Work::Ask => asked.push(index),
         }
     }
-    if let (false, Conversion::Webhook(webhook)) = (asked.is_empty(), &version.definition.conversion) {
+    let Reader::Custom(version) = reader else { return Ok(entries) };
+    if let (false, custom::Conversion::Webhook(webhook)) = (asked.is_empty(), &version.definition.conversion) {
         let objects = asked.iter().map(|index| storage::decode(&entries[*index])).collect::<Result<Vec<_>, _>>()?;
         let wanted = format!("{}/{}", version.definition.group, version.name);
         let converted = review::convert(server, webhook, objects, &wanted).await?;
@@ -107,6 +144,18 @@ pub(crate) async fn read_all(
     Ok(entries)
 }
 
+/// An entry as a version shows it without anybody being asked.
+fn refreshed(reader: &Reader, entry: &Entry) -> Result<Arc<Entry>, Status> {
+    let mut object = decode(&entry.value)?;
+    match reader {
+        Reader::Custom(version) => with(version, entry, object),
+        Reader::BuiltIn { conversion, api_version } => {
+            conversion.convert(&mut object, api_version);
+            Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(entry) }))
+        }
+    }
+}
+
 /// An entry with another object, which gets the version and what its schema says.
 fn with(version: &custom::Version, entry: &Entry, mut object: Value) -> Result<Arc<Entry>, Status> {
     object["apiVersion"] = format!("{}/{}", version.definition.group, version.name).into();
@@ -115,25 +164,27 @@ fn with(version: &custom::Version, entry: &Entry, mut object: Value) -> Result<A
     Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(entry) }))
 }
 
-/// Whether a version shows events as they are.
-pub(crate) fn passes(version: &custom::Version, events: &[Arc<Event>]) -> bool {
+/// Whether a reader sees events as they are.
+pub(crate) fn passes(reader: &Reader, events: &[Arc<Event>]) -> bool {
     let mut seen = events.iter().flat_map(|event| [Some(&event.entry), event.previous.as_ref()]).flatten();
-    seen.all(|entry| work(version, entry) == Work::Nothing)
+    seen.all(|entry| work(reader, entry) == Work::Nothing)
 }
 
 /// Events as watchers of a version see them.
 pub(crate) async fn events(
     server: Weak<Server>,
-    version: Arc<custom::Version>,
+    reader: Reader,
     events: Vec<Arc<Event>>,
 ) -> Result<Vec<Event>, Status> {
     let server = server.upgrade().ok_or_else(|| Status::internal("the server stops"))?;
-    let mut converted = Vec::with_capacity(events.len());
-    for event in &events {
-        let entry = read_all(&server, &version, vec![event.entry.clone()]).await?.pop();
-        let previous = read_all(&server, &version, event.previous.iter().cloned().collect()).await?.pop();
-        let entry = entry.unwrap_or_else(|| event.entry.clone());
-        converted.push(Event { kind: event.kind, entry, previous, encoded: Default::default() });
-    }
-    Ok(converted)
+    // In one go, so that a webhook is asked once for all of them.
+    let seen = events.iter().flat_map(|event| std::iter::once(&event.entry).chain(&event.previous)).cloned().collect();
+    let mut seen = read_all(&server, &reader, seen).await?.into_iter();
+    let converted = events.iter().map(|event| Event {
+        kind: event.kind,
+        entry: seen.next().unwrap_or_else(|| event.entry.clone()),
+        previous: event.previous.as_ref().and_then(|_| seen.next()),
+        encoded: Default::default(),
+    });
+    Ok(converted.collect())
 }

@@ -4,6 +4,7 @@ mod bind;
 mod connect;
 mod dial;
 mod evict;
+mod links;
 mod proxy;
 mod review;
 mod scale;
@@ -20,6 +21,7 @@ use crate::request::Info;
 use crate::status::Status;
 
 pub(crate) use dial::{Anyone, NodeDialer};
+pub(crate) use proxy::ask_agent;
 pub(crate) use review::{is_review, review, user_info};
 pub(crate) use scale::{scale_of, set_replicas};
 

@@ -4,16 +4,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Request, Response, Uri};
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::dial::Security;
+use super::links::{self, Place};
 use super::upgrade;
-use crate::body::Body;
+use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
+use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
@@ -21,6 +25,9 @@ use crate::storage;
 const AGENT_PORT: u16 = 10250;
 /// Longer words of an agent are no explanation.
 const REFUSAL_LIMIT: usize = 16 << 10;
+
+/// Longer answers are none that an agent gives.
+const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Where a request goes.
 struct Backend {
@@ -42,27 +49,71 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     if upgrades && client.is_none() {
         return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
     }
+    let is_proxy = call.info.subresource == "proxy";
+    let (prefix, rest) = links::split(&uri, is_namespaced(call));
+    if is_proxy && !upgrades && rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
+        // Relative links of a page are right only below a path that ends so.
+        return redirect(&with_query(&format!("{prefix}/"), &uri));
+    }
+    let is_page = is_proxy && is_namespaced(call);
+    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let asked: Option<Authority> = uri.authority().cloned().or_else(|| asked?.parse().ok());
     let (parts, body) = request.into_parts();
-    let uri: Uri = backend
+    let onward_uri: Uri = backend
         .path_and_query
         .parse()
         .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = uri;
+    *onward.uri_mut() = onward_uri;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
     // Credentials are for this server; the agent knows it by its certificate.
-    onward.headers_mut().remove(http::header::AUTHORIZATION);
-    let host = http::HeaderValue::from_str(&backend.address.to_string())
-        .map_err(|error| Status::internal(error.to_string()))?;
-    onward.headers_mut().insert(http::header::HOST, host);
+    onward.headers_mut().remove(header::AUTHORIZATION);
+    if is_page {
+        // Links of a page can be read only if it comes as it is.
+        onward.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    let host =
+        HeaderValue::from_str(&backend.address.to_string()).map_err(|error| Status::internal(error.to_string()))?;
+    onward.headers_mut().insert(header::HOST, host);
     let nodes = &call.server.nodes;
     let response = nodes.send(backend.address, backend.security, onward).await?;
     let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
     if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
         return Err(refusal(response).await);
     }
-    Ok(upgrade::answer(response, client, &nodes.tasks, &call.server.draining))
+    let answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
+    if !is_page || upgrades {
+        return Ok(answer);
+    }
+    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked, backend: backend.address }))
+}
+
+fn redirect(there: &str) -> Result<Response<Body>, Status> {
+    let there = HeaderValue::from_str(there).map_err(|error| Status::bad_request(error.to_string()))?;
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(header::LOCATION, there);
+    Ok(response)
+}
+
+/// What the agent of a node answers to a question of the server itself.
+pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result<Bytes, Status> {
+    let address = node_address(server, node).await?;
+    let host = address.to_string();
+    let request = Request::get(path).header(header::HOST, host).body(empty());
+    let request = request.map_err(|error| Status::internal(error.to_string()))?;
+    let response = server.nodes.send(address, Security::Node, request).await?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Status::unavailable(format!("read the answer of the agent of node \"{node}\": {error}")))
+}
+
+fn is_namespaced(call: &Call<'_>) -> bool {
+    call.resource.name != "nodes"
 }
 
 /// What an agent refused, in the form that clients print.
@@ -105,7 +156,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         }
     };
     Ok(Backend {
-        address: node_address(call, node).await?,
+        address: node_address(call.server, node).await?,
         security: Security::Node,
         path_and_query: with_query(&path, uri),
     })
@@ -157,9 +208,9 @@ fn with_query(path: &str, uri: &Uri) -> String {
 }
 
 /// Where the agent of a node listens.
-async fn node_address(call: &Call<'_>, name: &str) -> Result<SocketAddr, Status> {
+async fn node_address(server: &Server, name: &str) -> Result<SocketAddr, Status> {
     let target = Target { group: "", resource: "nodes" };
-    let Some(entry) = storage::find(call.server, "", "nodes", "", name).await? else {
+    let Some(entry) = storage::find(server, "", "nodes", "", name).await? else {
         return Err(Status::not_found(&target, name));
     };
     let node = storage::decode(&entry)?;
@@ -198,10 +249,8 @@ fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
 
 fn rest(call: &Call<'_>, uri: &Uri) -> String {
     // Taken from the raw path: what is escaped must stay so.
-    let path = uri.path();
-    let rest = path.split_once("/proxy").map_or("", |(_, rest)| rest);
-    let rest = if rest.is_empty() && call.info.rest.is_empty() { "/" } else { rest };
-    with_query(rest, uri)
+    let (_, rest) = links::split(uri, is_namespaced(call));
+    with_query(if rest.is_empty() { "/" } else { rest }, uri)
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
@@ -265,7 +314,7 @@ fn security(scheme: &str) -> Security {
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
-    let mut address = node_address(call, name).await?;
+    let mut address = node_address(call.server, name).await?;
     let security = match port {
         "" => Security::Node,
         text => {

@@ -12,14 +12,6 @@ use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruc
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Where distributions keep the authorities that a machine trusts.
-const SYSTEM_BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// How the checks say that a certificate of an authority is used as one of a server.
 const USED_AS_SERVER: &str = "CaUsedAsEndEntity";
 
@@ -34,7 +26,7 @@ pub(super) fn client(bundle: &str) -> Result<Arc<ClientConfig>, String> {
 /// The same, before it is settled whether the client has a certificate.
 pub(crate) fn trusting(bundle: &str) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let pem = if bundle.is_empty() {
-        SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default()
+        portolan_base::trust::system_bundle().and_then(|path| std::fs::read(path).ok()).unwrap_or_default()
     } else {
         STANDARD.decode(bundle).map_err(|error| format!("caBundle: {error}"))?
     };

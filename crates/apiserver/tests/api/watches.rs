@@ -10,20 +10,24 @@ use crate::support::{Cluster, admin, cluster, request};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
-struct Watch {
+pub(crate) struct Watch {
     body: Body,
     rest: Vec<u8>,
 }
 
 impl Watch {
     async fn start(cluster: &Cluster, query: &str) -> Self {
-        let request = request("GET", &format!("{CONFIG_MAPS}?watch=true&{query}"), "", "");
+        Self::of(cluster, &format!("{CONFIG_MAPS}?watch=true&{query}")).await
+    }
+
+    pub(crate) async fn of(cluster: &Cluster, uri: &str) -> Self {
+        let request = request("GET", uri, "", "");
         let response = cluster.raw(admin(), request).await;
         assert_eq!(response.status(), 200);
         Self { body: response.into_body(), rest: Vec::new() }
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();

@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use portolan_api::selector::LabelSelector;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_api::typed::kinds::policy::v1::PodDisruptionBudget;
 use portolan_base::Shutdown;
 use portolan_client::{ApiResource, Error, EventRecorder, EventType, Informer, Key, WorkQueue, reference};
-use serde_json::json;
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
@@ -77,8 +75,7 @@ fn for_namespace<K: Object>(owners: &Informer<K>, budgets: &Informer<PodDisrupti
 /// Whether a budget speaks of pods with these labels; one without a selector speaks of none.
 fn selects(budget: &PodDisruptionBudget, labels: &BTreeMap<String, String>) -> bool {
     let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let selector = LabelSelector::from_value(&json!(selector)).unwrap_or(LabelSelector::Nothing);
-    selector.matches(|key| labels.get(key).map(String::as_str))
+    selector.is_some_and(|selector| portolan_client::selects(selector, Some(labels)))
 }
 
 #[async_trait]

@@ -80,6 +80,12 @@ pub(crate) fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
     spec.selector.as_ref().filter(|selector| !selector.is_empty())
 }
 
+/// Whether the service says which pods are behind it, so that nobody has to write its endpoints.
+pub(crate) fn has_own_selector(service: &Service) -> bool {
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    selector.is_some_and(|selector| !selector.is_empty())
+}
+
 fn selects(service: &Service, labels: Option<&BTreeMap<String, String>>) -> bool {
     selector(service).is_some_and(|selector| {
         selector.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
@@ -167,7 +173,7 @@ pub(crate) async fn write(client: &Client, namespace: &str, plan: &Plan) -> Resu
 }
 
 /// Old programs elect their leader through an Endpoints object without a service.
-const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
+pub(crate) const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// Deleting what is gone already is fine.
 fn gone(outcome: Result<(), Error>) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::kinds::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
 use portolan_base::Timestamp;
+use portolan_client::tolerates;
 
 use crate::meta::is_deleting;
 
@@ -172,18 +173,6 @@ fn leaves_at(taint: &Taint, tolerations: &[Toleration], now: Timestamp) -> Optio
     let seconds = matching.iter().filter_map(|toleration| toleration.toleration_seconds).min()?;
     let added = taint.time_added.as_ref().map_or(now, |time| time.0);
     Some(added + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let effect = toleration.effect.as_deref().filter(|effect| !effect.is_empty());
-    let key = toleration.key.as_deref().filter(|key| !key.is_empty());
-    effect.is_none_or(|effect| effect == taint.effect)
-        && key.is_none_or(|key| key == taint.key)
-        && match toleration.operator.as_deref() {
-            Some("Exists") => true,
-            _ => key.is_some() && text(&toleration.value) == text(&taint.value),
-        }
 }
 
 #[cfg(test)]

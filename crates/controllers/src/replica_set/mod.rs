@@ -1,27 +1,25 @@
-//! Keeps as many pods as a ReplicaSet asks for.
+//! Keeps as many pods as a ReplicaSet, or a ReplicationController, asks for.
 
+mod kind;
 mod pending;
 mod plan;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::apps::v1::ReplicaSet;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Shutdown;
-use portolan_client::{
-    DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, WorkQueue, reference, selects,
-};
+use portolan_client::{DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, WorkQueue, reference};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::{
     adoption, controller_reference, encoded_controller_key, is_active, is_deleting, labels, release, selectable_labels,
 };
+pub(crate) use kind::PodSet;
 use pending::Pending;
 use plan::{plan, with_failure};
 
@@ -29,20 +27,20 @@ use plan::{plan, with_failure};
 /// (quota, admission) so costs one request, not thousands.
 const FIRST_BATCH: usize = 4;
 
-struct Controller {
+struct Controller<S: PodSet> {
     context: Context,
-    sets: Informer<ReplicaSet>,
+    sets: Informer<S>,
     pods: Informer<Pod>,
     pending: Pending,
     events: EventRecorder,
 }
 
-pub(crate) async fn run(context: Context, shutdown: Shutdown) {
-    let controller = Controller {
+pub(crate) async fn run<S: PodSet>(context: Context, shutdown: Shutdown) {
+    let controller = Controller::<S> {
         sets: context.informers.informer(),
         pods: context.informers.informer(),
         pending: Pending::default(),
-        events: context.recorder("replicaset-controller"),
+        events: context.recorder(S::COMPONENT),
         context,
     };
     let ready = async { tokio::join!(controller.sets.synced(), controller.pods.synced()) };
@@ -53,7 +51,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     controller.sets.feed(&queue, |set| vec![Key::of(set)]);
     let sets = controller.sets.clone();
     controller.pods.feed_encoded(&queue, move |pod| match pod.controller() {
-        Some(_) => encoded_controller_key::<ReplicaSet>(pod).into_iter().collect(),
+        Some(_) => encoded_controller_key::<S>(pod).into_iter().collect(),
         // Somebody's label change may have made this pod a candidate for adoption.
         None => {
             let sets = sets.in_namespace(&pod.header().namespace);
@@ -61,24 +59,16 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
                 return Vec::new();
             }
             let labels = selectable_labels(pod);
-            sets.iter().filter(|set| selected(set, Some(&labels))).map(|set| Key::of(&**set)).collect()
+            sets.iter().filter(|set| set.selects(Some(&labels))).map(|set| Key::of(&**set)).collect()
         }
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;
 }
 
-fn matches(set: &ReplicaSet, pod: &Pod) -> bool {
-    selected(set, pod.metadata.labels.as_ref())
-}
-
-fn selected(set: &ReplicaSet, labels: Option<&BTreeMap<String, String>>) -> bool {
-    set.spec.as_ref().is_some_and(|spec| selects(&spec.selector, labels))
-}
-
 #[async_trait]
-impl Reconciler for Controller {
+impl<S: PodSet> Reconciler for Controller<S> {
     fn name(&self) -> &'static str {
-        "replicaset"
+        S::CONTROLLER
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
@@ -86,7 +76,7 @@ impl Reconciler for Controller {
         let pods = self.claim(&set).await?;
         let now = self.context.clock.now();
         let (pods, check_again) = self.pending.correct(set.uid(), pods, now);
-        let plan = plan(&set, &pods, now);
+        let plan = plan(&*set, &pods, now);
         let outcome = match (plan.create, plan.delete.as_slice()) {
             (0, []) => Ok(()),
             (0, delete) => self.delete(&set, delete).await.map_err(|error| ("FailedDelete", error)),
@@ -94,9 +84,9 @@ impl Reconciler for Controller {
         };
         let failure = outcome.as_ref().err().map(|(reason, error)| (*reason, error.to_string()));
         let status = with_failure(plan.status, failure, now);
-        if set.status.as_ref() != Some(&status) {
-            let mut changed = ReplicaSet::clone(&set);
-            changed.status = Some(status);
+        if set.status().as_deref() != Some(&status) {
+            let mut changed = S::clone(&set);
+            changed.set_status(status);
             match self.context.client.update_status(&changed).await {
                 // Deleted meanwhile, or our copy is behind; the change that shows it wakes us.
                 Err(error) if error.is_not_found() || error.is_conflict() => {}
@@ -111,20 +101,19 @@ impl Reconciler for Controller {
     }
 }
 
-impl Controller {
+impl<S: PodSet> Controller<S> {
     /// The pods the set controls, after adopting what matches and letting go of what no longer does.
-    async fn claim(&self, set: &Arc<ReplicaSet>) -> Result<Vec<Arc<Pod>>, Error> {
+    async fn claim(&self, set: &Arc<S>) -> Result<Vec<Arc<Pod>>, Error> {
         let mut pods = Vec::new();
         for pod in self.pods.controlled_by(set.uid()) {
-            if matches(set, &pod) || is_deleting(&**set) || is_deleting(&*pod) {
+            if set.selects(pod.metadata.labels.as_ref()) || is_deleting(&**set) || is_deleting(&*pod) {
                 pods.push(pod);
             } else {
                 self.patch(&pod, release(&*pod, &**set)).await?;
             }
         }
         if !is_deleting(&**set) {
-            let selector = set.spec.as_ref().map(|spec| &spec.selector);
-            let candidate = |encoded: &[u8]| selector.is_some_and(|selector| selects(selector, Some(&labels(encoded))));
+            let candidate = |encoded: &[u8]| set.selects(Some(&labels(encoded)));
             for pod in self.pods.orphans_where(set.namespace(), candidate) {
                 if is_active(&pod) {
                     pods.extend(self.patch(&pod, adoption(&*pod, &**set)).await?.map(Arc::new));
@@ -142,7 +131,7 @@ impl Controller {
         }
     }
 
-    async fn create(&self, set: &ReplicaSet, count: usize) -> Result<(), Error> {
+    async fn create(&self, set: &S, count: usize) -> Result<(), Error> {
         let pod = pod_for(set);
         let (mut left, mut batch) = (count, FIRST_BATCH);
         while left > 0 {
@@ -173,7 +162,7 @@ impl Controller {
         Ok(())
     }
 
-    async fn delete(&self, set: &ReplicaSet, pods: &[Arc<Pod>]) -> Result<(), Error> {
+    async fn delete(&self, set: &S, pods: &[Arc<Pod>]) -> Result<(), Error> {
         let client = &self.context.client;
         let deletions = pods.iter().map(|pod| async move {
             let options = DeleteOptions::uid(pod.uid());
@@ -200,8 +189,8 @@ impl Controller {
 }
 
 /// A new pod of a set.
-fn pod_for(set: &ReplicaSet) -> Pod {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+fn pod_for<S: PodSet>(set: &S) -> Pod {
+    let template = set.template().cloned().unwrap_or_default();
     let metadata = template.metadata.unwrap_or_default();
     Pod {
         metadata: ObjectMeta {

@@ -1,20 +1,21 @@
-//! Decides how many pods a ReplicaSet needs and which must go.
+//! Decides how many pods a set needs and which must go.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use portolan_api::typed::kinds::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Timestamp;
 
+use super::PodSet;
 use crate::meta::{condition_true_since, is_active, is_deleting, phase};
 
 /// Pods created or deleted at most in one go.
 const BURST: usize = 500;
 
-/// What a ReplicaSet needs.
+/// What a set needs.
 #[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     /// How many pods to create.
@@ -30,12 +31,12 @@ pub(super) struct Plan {
 /// Returns what must change so that `set` has `spec.replicas` active pods.
 ///
 /// `pods` are those it controls. Finished pods and pods being deleted do not count as active.
-pub(super) fn plan(set: &ReplicaSet, pods: &[Arc<Pod>], now: Timestamp) -> Plan {
+pub(super) fn plan<S: PodSet>(set: &S, pods: &[Arc<Pod>], now: Timestamp) -> Plan {
     let active: Vec<&Arc<Pod>> = pods.iter().filter(|pod| is_active(pod)).collect();
     let (status, requeue_at) = status(set, pods, &active, now);
     let (mut create, mut delete) = (0, Vec::new());
     if !is_deleting(set) {
-        let wanted = usize::try_from(set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)).unwrap_or(0);
+        let wanted = usize::try_from(set.replicas()).unwrap_or(0);
         create = wanted.saturating_sub(active.len()).min(BURST);
         let excess = active.len().saturating_sub(wanted).min(BURST);
         delete = by_deletion_order(active);
@@ -44,16 +45,15 @@ pub(super) fn plan(set: &ReplicaSet, pods: &[Arc<Pod>], now: Timestamp) -> Plan 
     Plan { create, delete, status, requeue_at }
 }
 
-fn status(
-    set: &ReplicaSet,
+fn status<S: PodSet>(
+    set: &S,
     pods: &[Arc<Pod>],
     active: &[&Arc<Pod>],
     now: Timestamp,
 ) -> (ReplicaSetStatus, Option<Timestamp>) {
-    let spec = set.spec.as_ref();
-    let template = spec.and_then(|spec| spec.template.as_ref()).and_then(|template| template.metadata.as_ref());
+    let template = set.template().and_then(|template| template.metadata.as_ref());
     let template_labels = template.and_then(|metadata| metadata.labels.as_ref());
-    let min_ready = i64::from(spec.and_then(|spec| spec.min_ready_seconds).unwrap_or_default());
+    let min_ready = i64::from(set.min_ready_seconds());
     let fully_labeled = |pod: &&&Arc<Pod>| {
         let labels = pod.metadata.labels.as_ref();
         template_labels
@@ -72,16 +72,16 @@ fn status(
             requeue_at = Some(requeue_at.map_or(from, |earlier| earlier.min(from)));
         }
     }
-    let old = set.status.as_ref();
+    let old = set.status();
     let terminating = pods.iter().filter(|pod| is_deleting(&***pod)).count();
     let status = ReplicaSetStatus {
         replicas: count(active.len()),
         fully_labeled_replicas: Some(count(active.iter().filter(fully_labeled).count())),
         ready_replicas: Some(ready),
         available_replicas: Some(available),
-        terminating_replicas: Some(count(terminating)),
-        observed_generation: set.metadata.generation,
-        conditions: old.and_then(|status| status.conditions.clone()),
+        terminating_replicas: S::COUNTS_TERMINATING.then(|| count(terminating)),
+        observed_generation: set.metadata().generation,
+        conditions: old.and_then(|status| status.into_owned().conditions),
     };
     (status, requeue_at)
 }

@@ -14,7 +14,7 @@ use http::Method;
 use parking_lot::Mutex;
 use portolan_api::quota;
 use portolan_api::typed::Object;
-use portolan_api::typed::kinds::core::v1::{Pod, ResourceQuota};
+use portolan_api::typed::kinds::core::v1::ResourceQuota;
 use portolan_base::{Shutdown, Timestamp};
 use portolan_client::{ApiResource, Error, Informer, Key, PartialKind, WorkQueue};
 use serde_json::Value;
@@ -46,9 +46,7 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         counted_at: Mutex::default(),
         context,
     };
-    let pods: Informer<Pod> = controller.context.informers.informer();
-    let ready = async { tokio::join!(controller.quotas.synced(), pods.synced()) };
-    if shutdown.run(ready).await.is_none() {
+    if shutdown.run(controller.quotas.synced()).await.is_none() {
         return;
     }
     controller.quotas.feed(&controller.queue, |quota| vec![Key::of(quota)]);
@@ -91,7 +89,7 @@ impl Reconciler for Controller {
                 outcome => drop(outcome?),
             }
         }
-        self.counted_at.lock().insert(key.clone(), now);
+        self.counted_at.lock().insert(key.clone(), self.context.clock.now());
         Ok(again.into())
     }
 }

@@ -1,20 +1,11 @@
 //! Whose certificates a check believes.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-
-/// Where distributions keep the certificates that everybody believes.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// The operating system's roots and the cluster's own authority. Read once, when first needed.
 #[derive(Debug, Clone, Default)]
@@ -47,9 +38,7 @@ impl Trust {
 
 fn verified(authority_pem: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let bundle = named.into_iter().chain(BUNDLES.map(PathBuf::from)).find(|path| path.exists());
-    if let Some(path) = bundle {
+    if let Some(path) = portolan_base::trust::system_bundle() {
         let certificates = CertificateDer::pem_file_iter(&path);
         let certificates = certificates.map_err(|error| format!("read {}: {error}", path.display()))?;
         // Bundles contain old certificates that nobody could use; those are left out.

@@ -13,7 +13,7 @@ use std::fmt;
 use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 
 pub(crate) use affinity::{matches_required, term_matches};
-pub(crate) use node::tolerates;
+pub(crate) use node::tolerated;
 
 /// Why a node cannot take a pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

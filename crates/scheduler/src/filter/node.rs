@@ -1,6 +1,7 @@
 //! What a node is and has.
 
 use portolan_api::typed::kinds::core::v1::{Taint, Toleration};
+use portolan_client::tolerates;
 
 use super::Reason;
 use crate::snapshot::{NodeInfo, PodInfo};
@@ -16,7 +17,7 @@ pub(super) fn unschedulable(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
         return Vec::new();
     }
     let taint = Taint { key: UNSCHEDULABLE_TAINT.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
-    if tolerates(tolerations(info), &taint) { Vec::new() } else { vec![Reason::Unschedulable] }
+    if tolerated(tolerations(info), &taint) { Vec::new() } else { vec![Reason::Unschedulable] }
 }
 
 pub(super) fn node_name(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
@@ -27,23 +28,15 @@ pub(super) fn node_name(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
 pub(super) fn taints(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let mut hard = taints.iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
-    let untolerated = hard.find(|taint| !tolerates(tolerations(info), taint));
+    let untolerated = hard.find(|taint| !tolerated(tolerations(info), taint));
     let reason = untolerated
         .map(|taint| Reason::Taint { key: taint.key.clone(), value: taint.value.clone().unwrap_or_default() });
     reason.into_iter().collect()
 }
 
 /// Whether one of the tolerations covers the taint.
-pub(crate) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
-    tolerations.iter().any(|toleration| {
-        let set = |value: &'_ Option<String>| value.clone().filter(|value| !value.is_empty());
-        set(&toleration.effect).is_none_or(|effect| effect == taint.effect)
-            && set(&toleration.key).is_none_or(|key| key == taint.key)
-            && match toleration.operator.as_deref() {
-                Some("Exists") => true,
-                _ => set(&toleration.key).is_some() && set(&toleration.value) == set(&taint.value),
-            }
-    })
+pub(crate) fn tolerated(tolerations: &[Toleration], taint: &Taint) -> bool {
+    tolerations.iter().any(|toleration| tolerates(toleration, taint))
 }
 
 pub(super) fn host_ports(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {

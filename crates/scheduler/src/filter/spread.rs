@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use portolan_api::typed::kinds::core::v1::TopologySpreadConstraint;
 use portolan_client::selects;
 
-use super::{Reason, matches_required, tolerates};
+use super::{Reason, matches_required, tolerated};
 use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 
 /// Matching pods per domain, for each constraint that must hold.
@@ -77,7 +77,7 @@ pub(super) fn counts<'a>(
         let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
         let mut hard = taints.iter().filter(|taint| taint.effect != "PreferNoSchedule");
         let honoured = constraint.node_taints_policy.as_deref() != Some("Honor")
-            || hard.all(|taint| tolerates(tolerations, taint));
+            || hard.all(|taint| tolerated(tolerations, taint));
         if affine && honoured {
             let leaving = |pod: &PodInfo| pod.leaving;
             let matching = node.pods.values().filter(|pod| !leaving(pod) && counts_as(constraint, info, pod)).count();

@@ -1,5 +1,8 @@
 //! Horizontal pod autoscalers.
 
+use std::borrow::Cow;
+
+use portolan_api::conversion::{self, Conversion, drop_annotations};
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use crate::resources::json::{is_set, items, object, object_or_new, set, set_zero
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
-/// The strategy of horizontal pod autoscalers, `autoscaling/v2` form.
+/// The strategy of horizontal pod autoscalers. The first version is held to the same rules once converted.
 pub(crate) struct HorizontalPodAutoscaler;
 
 const COLUMNS: &[Column] = &[
@@ -40,24 +43,29 @@ const SHOWN: usize = 2;
 
 impl Strategy for HorizontalPodAutoscaler {
     fn default(&self, object: &mut Value) {
-        let second_form = text(&object["apiVersion"]) != "autoscaling/v1";
+        let version = text(&object["apiVersion"]).to_owned();
+        // The first version's defaults depend on its annotations, which become fields here.
+        if let Some(conversion) = conversion() {
+            conversion.convert(object, conversion.stored);
+        }
+        if let Some(fields) = object.as_object_mut() {
+            drop_annotations(fields);
+        }
         let Some(spec) = spec(object) else { return };
         set(spec, "minReplicas", 1);
-        if second_form
-            && !spec.get("metrics").is_some_and(is_set)
-            && !spec.contains_key("targetCPUUtilizationPercentage")
-        {
+        if !spec.get("metrics").is_some_and(is_set) {
             let target = json!({"type": "Utilization", "averageUtilization": 80});
-            spec.insert(
-                "metrics".to_owned(),
-                json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]),
-            );
+            let metric = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+            spec.insert("metrics".to_owned(), json!([metric]));
         }
         default_behavior(spec);
+        if let Some(conversion) = conversion() {
+            conversion.convert(object, &version);
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &as_second(object)["spec"]);
         let (least, most) = (&spec["minReplicas"], integer(&spec["maxReplicas"]));
         if let Some(least) = least.as_i64().filter(|least| *least < 1) {
             errors.invalid(&at.child("minReplicas"), least, "must be greater than or equal to 1");
@@ -92,6 +100,7 @@ impl Strategy for HorizontalPodAutoscaler {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let object = &*as_second(object);
         let spec = &object["spec"];
         let target = &spec["scaleTargetRef"];
         let least = spec["minReplicas"].as_i64().map_or_else(|| "<unset>".to_owned(), |count| count.to_string());
@@ -105,6 +114,22 @@ impl Strategy for HorizontalPodAutoscaler {
             print::age(object, now),
         ]
     }
+}
+
+fn conversion() -> Option<&'static Conversion> {
+    conversion::of("autoscaling", "horizontalpodautoscalers")
+}
+
+/// The object with the fields that the second version has.
+fn as_second(object: &Value) -> Cow<'_, Value> {
+    if text(&object["apiVersion"]) != "autoscaling/v1" {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    if let Some(conversion) = conversion() {
+        conversion.convert(&mut object, conversion.stored);
+    }
+    Cow::Owned(object)
 }
 
 fn default_behavior(spec: &mut serde_json::Map<String, Value>) {
@@ -189,13 +214,7 @@ fn validate_metric(metric: &Value, at: &At<'_>, errors: &mut Errors) {
 fn targets(object: &Value) -> String {
     let (wanted, current) = (items(&object["spec"]["metrics"]), items(&object["status"]["currentMetrics"]));
     if wanted.is_empty() {
-        return match object["spec"]["targetCPUUtilizationPercentage"].as_i64() {
-            None => print::NONE.to_owned(),
-            Some(target) => match object["status"]["currentCPUUtilizationPercentage"].as_i64() {
-                Some(current) => format!("cpu: {current}%/{target}%"),
-                None => format!("cpu: <unknown>/{target}%"),
-            },
-        };
+        return print::NONE.to_owned();
     }
     let shown: Vec<String> =
         wanted.iter().take(SHOWN).enumerate().map(|(index, metric)| target(metric, current.get(index))).collect();

@@ -1,7 +1,11 @@
-//! Events. The core group and `events.k8s.io` show the same objects under other field names, so
-//! every reader here looks at both.
+//! Events. The core group and `events.k8s.io` show the same objects under other field names; both are held to the
+//! rules here under the names of the core group.
+//!
+//! Source: `pkg/apis/core/validation/events.go`.
 
-use portolan_api::field;
+use std::borrow::Cow;
+
+use portolan_api::{conversion, field, time, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
@@ -10,8 +14,11 @@ use crate::resources::json::{is_set, set_zero, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{Column, Context, Strategy};
 
-/// The strategy of events of either group.
-pub(crate) struct Event;
+/// The strategy of events.
+pub(crate) struct Event {
+    /// The group in which they are asked for.
+    pub(crate) group: &'static str,
+}
 
 const COLUMNS: &[Column] = &[
     Column::string("Last Seen"),
@@ -26,7 +33,7 @@ const COLUMNS: &[Column] = &[
     Column { name: "Name", value_type: "string", format: "name", priority: 1 },
 ];
 
-const SELECTABLE: &[&str] = &[
+const SELECTABLE_IN_CORE: &[&str] = &[
     "involvedObject.kind",
     "involvedObject.namespace",
     "involvedObject.name",
@@ -34,6 +41,13 @@ const SELECTABLE: &[&str] = &[
     "involvedObject.apiVersion",
     "involvedObject.resourceVersion",
     "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
+
+const SELECTABLE: &[&str] = &[
     "regarding.kind",
     "regarding.namespace",
     "regarding.name",
@@ -42,11 +56,18 @@ const SELECTABLE: &[&str] = &[
     "regarding.resourceVersion",
     "regarding.fieldPath",
     "reason",
-    "reportingComponent",
     "reportingController",
-    "source",
     "type",
 ];
+
+/// Longest instance, action and reason.
+const SHORT: usize = 128;
+/// Longest message.
+const LONG: usize = 1024;
+
+/// Fields that whoever writes `events.k8s.io` cannot change, by their names in the core group.
+const IMMUTABLE: [&str; 9] =
+    ["involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason", "type"];
 
 impl Strategy for Event {
     fn default(&self, object: &mut Value) {
@@ -63,22 +84,54 @@ impl Strategy for Event {
 
     fn validate(&self, object: &Value, context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        let (involved, name) = object_of(object);
-        let namespace = text(&involved["namespace"]);
-        let expected =
-            if context.namespace.is_empty() { text(&object["metadata"]["namespace"]) } else { &context.namespace };
-        // Events about objects without a namespace live in `default`.
-        let fits =
-            if namespace.is_empty() { matches!(expected, "default" | "kube-system") } else { namespace == expected };
-        if !fits {
-            let at = At::root(name);
-            errors.invalid(&at.child("namespace"), namespace, "does not match event.namespace");
+        let event = &*as_core(object);
+        validate_any(event, self.group, context, &mut errors);
+        if self.group.is_empty() {
+            return errors.0;
         }
-        if name == "regarding" {
-            for field in ["reportingController", "reportingInstance", "action", "reason"] {
-                errors.present(&At::root(field), &object[field]);
+        validate_series(event, &mut errors);
+        if !is_set(&event["eventTime"]) {
+            errors.required(&At::root("eventTime"), "");
+        }
+        if !matches!(text(&event["type"]), "Normal" | "Warning") {
+            errors.invalid(&At::root("type"), "", format!("has invalid value: {}", text(&event["type"])));
+        }
+        for field in ["firstTimestamp", "lastTimestamp", "count"] {
+            if is_set(&event[field]) {
+                errors.invalid(&At::root(field), "", "needs to be unset");
             }
-            errors.required_one_of(&At::root("type"), &object["type"], &["Normal", "Warning"]);
+        }
+        if is_set(&event["source"]["component"]) || is_set(&event["source"]["host"]) {
+            errors.invalid(&At::root("source"), "", "needs to be unset");
+        }
+        errors.0
+    }
+
+    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        let (new, old) = (&*as_core(new), &*as_core(old));
+        validate_any(new, self.group, context, &mut errors);
+        if self.group.is_empty() {
+            return errors.0;
+        }
+        if new["series"] != old["series"] {
+            validate_series(new, &mut errors);
+        }
+        for field in IMMUTABLE {
+            errors.immutable(&At::root(field), &new[field], &old[field]);
+        }
+        // Clients that write times more exactly than they are kept change nothing.
+        let micros = |event: &Value| time::parse(text(&event["eventTime"])).map(time::format_micro);
+        if micros(new) != micros(old) {
+            errors.immutable(&At::root("eventTime"), &new["eventTime"], &old["eventTime"]);
+        }
+        for (shown, field) in [
+            ("action", "action"),
+            ("related", "related"),
+            ("reportingController", "reportingComponent"),
+            ("reportingInstance", "reportingInstance"),
+        ] {
+            errors.immutable(&At::root(shown), &new[field], &old[field]);
         }
         errors.0
     }
@@ -88,80 +141,124 @@ impl Strategy for Event {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        let (involved, _) = object_of(object);
-        let first = first_of(object, &["firstTimestamp", "deprecatedFirstTimestamp", "eventTime"]);
-        let last = if is_set(&object["series"]) {
-            &object["series"]["lastObservedTime"]
-        } else {
-            let last = first_of(object, &["lastTimestamp", "deprecatedLastTimestamp"]);
-            if is_set(last) { last } else { first }
+        let event = &*as_core(object);
+        let involved = &event["involvedObject"];
+        let time = |field: &str| Some(&event[field]).filter(|value| is_set(value));
+        let first = time("firstTimestamp").unwrap_or(&event["eventTime"]);
+        let last = match is_set(&event["series"]) {
+            true => &event["series"]["lastObservedTime"],
+            false => time("lastTimestamp").unwrap_or(first),
         };
-        let count = match (&object["series"]["count"], first_of(object, &["count", "deprecatedCount"])) {
-            (Value::Null, single) => integer(single).max(1),
-            (series, _) => integer(series),
+        let count = match &event["series"]["count"] {
+            Value::Null => integer(&event["count"]).max(1),
+            series => integer(series),
         };
-        let target = format!("{}/{}", text(&involved["kind"]).to_lowercase(), text(&involved["name"]));
+        let kind = text(&involved["kind"]).to_lowercase();
+        let target = if is_set(&involved["name"]) { format!("{kind}/{}", text(&involved["name"])) } else { kind };
         vec![
             print::since(last, now).into(),
-            object["type"].clone(),
-            object["reason"].clone(),
+            event["type"].clone(),
+            event["reason"].clone(),
             target.into(),
             text(&involved["fieldPath"]).into(),
-            source(object).into(),
-            text(first_of(object, &["message", "note"])).trim().into(),
+            source(event).into(),
+            text(&event["message"]).trim().into(),
             print::since(first, now).into(),
             count.to_string().into(),
-            print::name(object),
+            print::name(event),
         ]
     }
 
     fn selectable_fields(&self) -> &'static [&'static str] {
-        SELECTABLE
+        if self.group.is_empty() { SELECTABLE_IN_CORE } else { SELECTABLE }
     }
 
     fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
-        if !SELECTABLE.contains(&name) {
+        if !self.selectable_fields().contains(&name) {
             return None;
         }
-        if let Some((_, field)) = name.split_once('.') {
-            return Some(text(&object_of(object).0[field]).to_owned());
-        }
-        Some(match name {
-            "source" => component(object).to_owned(),
-            "reportingComponent" | "reportingController" => {
-                text(first_of(object, &["reportingComponent", "reportingController"])).to_owned()
-            }
-            _ => text(&object[name]).to_owned(),
+        let event = &*as_core(object);
+        Some(match name.split_once('.') {
+            Some((_, field)) => text(&event["involvedObject"][field]).to_owned(),
+            None if name == "source" => component(event).to_owned(),
+            None if name == "reportingController" => text(&event["reportingComponent"]).to_owned(),
+            None => text(&event[name]).to_owned(),
         })
     }
 }
 
-/// The object that an event is about, and the name of the field that holds it.
-fn object_of(event: &Value) -> (&Value, &'static str) {
-    if event["regarding"].is_null() {
-        (&event["involvedObject"], "involvedObject")
-    } else {
-        (&event["regarding"], "regarding")
+/// The event with the fields that the core group has.
+fn as_core(event: &Value) -> Cow<'_, Value> {
+    if text(&event["apiVersion"]) != "events.k8s.io/v1" {
+        return Cow::Borrowed(event);
+    }
+    let mut event = event.clone();
+    if let Some(conversion) = conversion::of("", "events") {
+        conversion.convert(&mut event, conversion.stored);
+    }
+    Cow::Owned(event)
+}
+
+/// What every event is held to, whoever writes it.
+fn validate_any(event: &Value, group: &str, context: &Context, errors: &mut Errors) {
+    let (involved, own) = (text(&event["involvedObject"]["namespace"]), text(&event["metadata"]["namespace"]));
+    let own = if context.namespace.is_empty() { own } else { &context.namespace };
+    let is_new = is_set(&event["eventTime"]);
+    // Events about objects without a namespace live in `default`.
+    let fits = match involved {
+        "" if is_new => matches!(own, "default" | "kube-system"),
+        "" => matches!(own, "" | "default"),
+        involved => is_new || involved == own,
+    };
+    if !fits {
+        let at = At::root("involvedObject");
+        errors.invalid(&at.child("namespace"), involved, "does not match event.namespace");
+    }
+    if !is_new {
+        return;
+    }
+    let controller = At::root(if group.is_empty() { "reportingComponent" } else { "reportingController" });
+    let name = text(&event["reportingComponent"]);
+    if name.is_empty() {
+        errors.required(&controller, "");
+    }
+    errors.obeys(&controller, name, validation::is_qualified_name);
+    for (field, must_be_set, longest) in
+        [("reportingInstance", true, SHORT), ("action", true, SHORT), ("reason", true, SHORT), ("message", false, LONG)]
+    {
+        let value = text(&event[field]);
+        if must_be_set && value.is_empty() {
+            errors.required(&At::root(field), "");
+        }
+        if value.len() > longest {
+            errors.invalid(&At::root(field), "", format!("can have at most {longest} characters"));
+        }
     }
 }
 
-/// The first of some fields that is there; null if none is.
-fn first_of<'a>(object: &'a Value, fields: &[&str]) -> &'a Value {
-    fields.iter().map(|field| &object[*field]).find(|value| is_set(value)).unwrap_or(&Value::Null)
+fn validate_series(event: &Value, errors: &mut Errors) {
+    let series = &event["series"];
+    if series.is_null() {
+        return;
+    }
+    if integer(&series["count"]) < 2 {
+        errors.invalid(&At::root("series.count"), "", "should be at least 2");
+    }
+    if !is_set(&series["lastObservedTime"]) {
+        errors.required(&At::root("series.lastObservedTime"), "");
+    }
 }
 
 fn component(event: &Value) -> &str {
-    let source = first_of(event, &["source", "deprecatedSource"]);
-    match text(&source["component"]) {
-        "" => text(first_of(event, &["reportingComponent", "reportingController"])),
+    match text(&event["source"]["component"]) {
+        "" => text(&event["reportingComponent"]),
         component => component,
     }
 }
 
 fn source(event: &Value) -> String {
-    let source = first_of(event, &["source", "deprecatedSource"]);
-    let host = match text(&source["host"]) {
-        "" if text(&source["component"]).is_empty() => text(&event["reportingInstance"]),
+    let host = match text(&event["source"]["host"]) {
+        "" if text(&event["source"]["component"]).is_empty() => text(&event["reportingInstance"]),
         host => host,
     };
     [component(event), host].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")

@@ -192,10 +192,12 @@ fn cluster() {
         "autoscaling/horizontalpodautoscalers",
         &[
             "spec: {minReplicas: 1, maxReplicas: 5, scaleTargetRef: {kind: Deployment, name: a}, metrics: [{type: Resource, resource: {name: cpu, target: {averageUtilization: 80}}}]}, status: {currentReplicas: 2, currentMetrics: [{resource: {current: {averageUtilization: 12}}}]}",
+            "apiVersion: autoscaling/v1, spec: {maxReplicas: 5, scaleTargetRef: {kind: Deployment, name: a}, targetCPUUtilizationPercentage: 50}, status: {currentCPUUtilizationPercentage: 12}",
         ],
         expect![[r#"
         NAME; REFERENCE; TARGETS; MINPODS; MAXPODS; REPLICAS; AGE
-        x; Deployment/a; cpu: 12%/80%; 1; 5; 2; 2d3h"#]],
+        x; Deployment/a; cpu: 12%/80%; 1; 5; 2; 2d3h
+        x; Deployment/a; cpu: 12%/50%; <unset>; 5; 0; 2d3h"#]],
     );
     rows(
         "rbac.authorization.k8s.io/rolebindings",
@@ -214,7 +216,7 @@ fn events() {
         "events",
         &[
             "type: Normal, reason: Started, message: ' Started container ', count: 3, involvedObject: {kind: Pod, name: p, fieldPath: 'spec.containers{c}'}, source: {component: kubelet, host: n1}, firstTimestamp: '2026-01-02T03:00:00Z', lastTimestamp: '2026-01-02T03:04:00Z'",
-            "type: Warning, reason: Failed, note: no, regarding: {kind: Pod, name: p}, reportingController: c, eventTime: '2026-01-02T03:00:00.000000Z'",
+            "apiVersion: events.k8s.io/v1, type: Warning, reason: Failed, note: no, regarding: {kind: Pod, name: p}, reportingController: c, eventTime: '2026-01-02T03:00:00.000000Z'",
         ],
         expect![[r#"
             LAST SEEN; TYPE; REASON; OBJECT; MESSAGE | SUBOBJECT; SOURCE; FIRST SEEN; COUNT; NAME

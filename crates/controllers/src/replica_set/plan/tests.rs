@@ -1,4 +1,5 @@
 use expect_test::{Expect, expect};
+use portolan_api::typed::kinds::apps::v1::ReplicaSet;
 use serde_json::json;
 
 use super::*;
