@@ -34,7 +34,7 @@ pub(super) enum Verb {
 /// What a step is about.
 #[derive(Debug)]
 pub(super) enum Target {
-    Node(portolan_api::typed::ExternalNodeSpec),
+    Node(Box<portolan_api::typed::ExternalNodeSpec>),
     Service(Box<Service>),
     Check(Box<ExternalCheck>),
     /// One that is only named.
@@ -76,7 +76,7 @@ impl Step {
         let target = match verb {
             Verb::Set | Verb::Cas(_) => {
                 required(&fields, "Address")?;
-                Target::Node(register::machine(&fields, "Meta")?)
+                Target::Node(Box::new(register::machine(&fields, "Meta")?))
             }
             _ => Target::Named,
         };
@@ -214,7 +214,7 @@ impl Step {
             (_, Verb::Get) => Ok(()),
             (Target::Node(wanted), _) => {
                 journal.machine(state, node).await?;
-                register::register_node(state, node, Some(wanted.clone()), &[]).await
+                register::register_node(state, node, Some((**wanted).clone()), &[]).await
             }
             (Target::Service(service), _) => {
                 journal.instance(state, state.key(node, id));
