@@ -5,8 +5,11 @@
 //! the same run.
 
 pub mod cluster;
+pub mod dialects;
 pub mod etcd;
+pub mod http;
 pub mod process;
 pub mod report;
 pub mod series;
 pub mod verbs;
+pub mod zookeeper;

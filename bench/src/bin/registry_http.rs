@@ -1,21 +1,26 @@
-//! The registry as its clients have it, over keep-alive HTTP: registering, renewing and looking up, by the number of
-//! instances there are, ten of each service; beside etcd doing what a registry on it does: a key with a lease, a
-//! keep-alive of the lease, a range of ten keys.
+//! The registry as its clients have it, over keep-alive HTTP and in each dialect: registering, renewing, looking up and
+//! waiting for a change, by the number of instances there are, ten of each service; beside etcd and ZooKeeper doing what a
+//! registry on them does.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use clap::Parser;
 use futures::future::try_join_all;
-use portolan_bench::cluster::{ControlPlane, send};
+use portolan_bench::cluster::ControlPlane;
+use portolan_bench::dialects::{Dialect, OF_A_SERVICE, Request};
 use portolan_bench::etcd::Etcd;
-use portolan_bench::report::{Measured, figure, line, ratio, slope};
-use portolan_client::{Endpoint, HttpsTransport};
-use serde_json::{Value, json};
+use portolan_bench::http::Connection;
+use portolan_bench::process::Server;
+use portolan_bench::report::{Measured, figure, line, quantile, ratio, slope};
+use portolan_bench::zookeeper::ZooKeeper;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+/// What is measured of each dialect.
+const STEPS: [&str; 3] = ["register", "renew", "look up ten"];
 
 /// Measures the registry over HTTP.
 #[derive(Debug, Parser)]
@@ -23,15 +28,27 @@ struct Options {
     /// Instances there are in each series.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000])]
     instances: Vec<usize>,
+    /// Dialects that are measured; all instances are registered through the first one, of the others a window more.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Dialect::Registry, Dialect::Consul, Dialect::Eureka])]
+    dialects: Vec<Dialect>,
     /// Operations per series.
     #[arg(long, default_value_t = 20_000)]
     operations: usize,
     /// Clients at the same time, each with a connection.
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// Leave the peer out.
+    /// Clients that wait for the change of one service, each with a connection.
+    #[arg(long, default_value_t = 1_000)]
+    watchers: usize,
+    /// Changes that they wait for.
+    #[arg(long, default_value_t = 30)]
+    changes: usize,
+    /// Leave the peers out.
     #[arg(long)]
     no_peer: bool,
+    /// Wait for a key before ending, with the process id of the server, for a profiler.
+    #[arg(long)]
+    hold: bool,
     /// Where the servers keep their files; a folder of a disk, not of memory, for figures.
     #[arg(long, default_value = "/var/tmp")]
     folder: PathBuf,
@@ -44,151 +61,333 @@ async fn main() -> anyhow::Result<()> {
         println!("a debug build: these are not figures");
     }
     let folder = tempfile::Builder::new().prefix("portolan-bench-").tempdir_in(&options.folder)?;
-    let flags = ["--consul-listen", "off", "--eureka-listen", "off", "--registry-limits", "off"];
-    let plane = ControlPlane::start_with(folder.path(), &flags).await?;
-    let url = registry_url(folder.path()).await?;
-    let idle = plane.server.resident()?;
-
-    let (mut costs, mut present) = ([Vec::new(), Vec::new(), Vec::new()], 0);
-    for &instances in &options.instances {
-        let window = (instances / 2).min(options.operations);
-        series(&plane, &url, present..instances - window, options.clients, register).await?;
-        let registered = series(&plane, &url, instances - window..instances, options.clients, register).await?;
-        present = instances;
-        let renewed = series(&plane, &url, 0..options.operations, options.clients, |number| renew(number % instances));
-        let renewed = renewed.await?;
-        let services = instances / 10;
-        let found = series(&plane, &url, 0..options.operations, options.clients, |number| look_up(number % services));
-        let found = found.await?;
-        for ((what, measured), costs) in
-            [("register", registered), ("renew", renewed), ("look up ten", found)].iter().zip(&mut costs)
-        {
-            line(&format!("{what}, {instances} instances"), measured);
-            costs.push(measured.cpu_per_operation());
-        }
-        let memory = plane.server.resident()?.saturating_sub(idle) as f64 / instances as f64;
-        figure(&format!("resident per instance, {instances}"), memory, "bytes", "object, catalog, lease and log");
+    let ours = ours(&options, folder.path()).await?;
+    if options.no_peer {
+        return Ok(());
     }
-    for (what, costs) in ["register", "renew", "look up"].iter().zip(&costs) {
-        slope(&format!("{what}, ten times the instances"), costs);
-    }
-    if !options.no_peer {
-        let theirs = peer(&Etcd::start(folder.path()).await?, &options).await?;
-        for ((what, ours), theirs) in ["register", "renew", "look up"].iter().zip(&costs).zip(theirs) {
-            let ours = ours.last().copied().context("a series")?;
-            ratio(&format!("{what} / etcd's, CPU"), ours, theirs, "less is better");
-        }
-    }
+    let etcd = etcd(&Etcd::start(folder.path()).await?, &options).await?;
+    compare("etcd", &ours, etcd);
+    let zookeeper = zookeeper(&ZooKeeper::start(folder.path()).await?, &options).await?;
+    compare("ZooKeeper", &ours, zookeeper);
     Ok(())
 }
 
+fn compare(peer: &str, ours: &[(Dialect, [f64; 3])], theirs: [f64; 3]) {
+    for (dialect, costs) in ours {
+        for ((what, ours), theirs) in STEPS.iter().zip(costs).zip(theirs) {
+            ratio(&format!("{}: {what} / {peer}'s, CPU", dialect.name()), *ours, theirs, "less is better");
+        }
+    }
+}
+
+/// Measures the registry; returns the costs at the largest number of instances.
+async fn ours(options: &Options, folder: &std::path::Path) -> anyhow::Result<Vec<(Dialect, [f64; 3])>> {
+    let any = "127.0.0.1:0";
+    let flags = ["--consul-listen", any, "--eureka-listen", any, "--registry-limits", "off"];
+    let plane = ControlPlane::start_with(folder, &flags).await?;
+    let place = place(folder).await?;
+    let url = |dialect: Dialect| {
+        let url = place["dialects"][dialect.name()].as_str();
+        url.map(str::to_owned).with_context(|| format!("{} is not served", dialect.name()))
+    };
+    println!("server: pid {}", plane.server.pid());
+    let idle = plane.server.resident()?;
+    let mut costs = vec![[const { Vec::new() }; 3]; options.dialects.len()];
+    let mut present = 0;
+    let mut present_others = 0;
+    for &instances in &options.instances {
+        for (at, (dialect, costs)) in options.dialects.iter().zip(&mut costs).enumerate() {
+            let url = url(*dialect)?;
+            let ask = async |range, request: &(dyn Fn(usize) -> Request + Sync)| {
+                series(&plane.server, &url, range, options.clients, request).await
+            };
+            // The first dialect fills the registry; the others add as much as is measured.
+            let window = (instances / 2).min(options.operations);
+            let range = if at == 0 {
+                ask(present..instances - window, &|number| dialect.register(number, 0)).await?;
+                instances - window..instances
+            } else {
+                let window = window.min(2000);
+                present_others..present_others + window
+            };
+            let known = range.end;
+            let registered = ask(range, &|number| dialect.register(number, 0)).await?;
+            if at == 0 {
+                let grown = plane.server.resident()?.saturating_sub(idle) as f64 / instances as f64;
+                figure(&format!("resident per instance, {instances}"), grown, "bytes", "target <= 1000, all in all");
+            }
+            let renewed = ask(0..options.operations, &|number| dialect.renew(number % known)).await?;
+            // Neighbours in the order of questions are neighbours nowhere else.
+            let wanted = |number: usize| number.wrapping_mul(7919) % (known / OF_A_SERVICE) * OF_A_SERVICE;
+            let found = ask(0..options.operations, &|number| dialect.look_up(wanted(number))).await?;
+            for ((what, measured), costs) in STEPS.iter().zip([registered, renewed, found]).zip(costs) {
+                line(&format!("{}: {what}, {instances} instances", dialect.name()), &measured);
+                costs.push(measured.cpu_per_operation());
+            }
+        }
+        present = instances;
+        present_others += (instances / 2).min(options.operations).min(2000);
+        let memory = plane.server.resident()?.saturating_sub(idle) as f64 / 1e6;
+        figure(&format!("resident above idle, {instances} and others"), memory, "MB", "");
+    }
+    for (dialect, costs) in options.dialects.iter().zip(&costs) {
+        for (what, costs) in STEPS.iter().zip(costs) {
+            slope(&format!("{}: {what}, ten times the instances", dialect.name()), costs);
+        }
+    }
+    for dialect in &options.dialects {
+        watch(&plane.server, &url(*dialect)?, *dialect, options).await?;
+    }
+    if options.hold {
+        println!("press Enter");
+        tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    }
+    let last = |costs: &[Vec<f64>; 3]| costs.each_ref().map(|costs| costs.last().copied().unwrap_or(f64::NAN));
+    Ok(options.dialects.iter().copied().zip(costs.iter().map(last)).collect())
+}
+
 /// The server writes where it is once it serves.
-async fn registry_url(folder: &std::path::Path) -> anyhow::Result<String> {
+async fn place(folder: &std::path::Path) -> anyhow::Result<Value> {
     let (path, started) = (folder.join("data/place.json"), Instant::now());
     loop {
         if let Ok(text) = std::fs::read_to_string(&path) {
-            let place: Value = serde_json::from_str(&text)?;
-            let url = place["registryUrl"].as_str().context("a URL")?;
-            return Ok(url.trim_end_matches("/registry").to_owned());
+            return Ok(serde_json::from_str(&text)?);
         }
         ensure!(started.elapsed() < Duration::from_secs(30), "the registry did not come up");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-type Request = (&'static str, String, Bytes);
-
-fn register(number: usize) -> Request {
-    let instance = json!({
-        "service": format!("service-{:05}", number / 10), "id": format!("web-{number:06}"), "address": "192.0.2.1",
-        "port": 8080, "tags": ["v1", "green"], "metadata": {"zone": "a"}, "version": "1", "ttlSeconds": 3600,
-    });
-    ("POST", "/registry/instances".into(), instance.to_string().into())
-}
-
-fn renew(number: usize) -> Request {
-    ("PUT", format!("/registry/instances/default/web-{number:06}/renew"), Bytes::new())
-}
-
-fn look_up(service: usize) -> Request {
-    ("GET", format!("/registry/instances?namespace=default&service=service-{service:05}"), Bytes::new())
-}
-
+/// Asks one request for each number of a range, of so many clients.
 async fn series(
-    plane: &ControlPlane,
+    server: &Server,
     url: &str,
     range: std::ops::Range<usize>,
     clients: usize,
-    request: impl Fn(usize) -> Request + Send + Sync,
+    request: &(dyn Fn(usize) -> Request + Sync),
 ) -> anyhow::Result<Measured> {
     let (next, operations) = (AtomicUsize::new(range.start), range.len());
-    let endpoint = Endpoint { server: url.to_owned(), ..Endpoint::default() };
-    let connections = (0..clients).map(|_| HttpsTransport::new(&endpoint)).collect::<Result<Vec<_>, _>>()?;
-    let (cpu, wall) = (plane.server.cpu()?, Instant::now());
-    try_join_all(connections.iter().map(|connection| async {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= range.end {
-                return anyhow::Ok(());
+    let connections = try_join_all((0..clients).map(|_| Connection::open(url))).await?;
+    let (cpu, wall) = (server.cpu()?, Instant::now());
+    try_join_all(connections.into_iter().map(|mut connection| {
+        let next = &next;
+        async move {
+            while let Some(number) = turn(next, range.end) {
+                let (method, path, body) = request(number);
+                connection.succeed(method, &path, body.as_bytes()).await?;
             }
-            let (method, path, body) = request(number);
-            send(connection, method, &path, body).await?;
+            anyhow::Ok(())
         }
     }))
     .await?;
-    Ok(Measured { operations, wall: wall.elapsed(), cpu: plane.server.cpu()? - cpu })
+    Ok(Measured { operations, wall: wall.elapsed(), cpu: server.cpu()? - cpu })
 }
 
-/// What the same three cost etcd, at the largest number of instances.
-async fn peer(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
+/// From the moment when the request for a change is sent to the moment when each of the waiting clients has read it.
+async fn watch(server: &Server, url: &str, dialect: Dialect, options: &Options) -> anyhow::Result<()> {
+    if dialect.wait(0, "1").is_none() {
+        return Ok(());
+    }
+    let (ready, mut readies) = tokio::sync::mpsc::unbounded_channel();
+    let (seen, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let mut watchers = JoinSet::new();
+    for _ in 0..options.watchers {
+        let (url, ready, seen) = (url.to_owned(), ready.clone(), seen.clone());
+        watchers.spawn(async move {
+            let mut connection = Connection::open(&url).await?;
+            let (method, path, body) = dialect.look_up(0);
+            let answer = connection.succeed(method, &path, body.as_bytes()).await?;
+            let mut index = answer.header(dialect.index()).context("an index")?.to_owned();
+            loop {
+                let (method, path, body) = dialect.wait(0, &index).context("a dialect with waiting")?;
+                connection.send(method, &path, body.as_bytes()).await?;
+                ready.send(())?;
+                let answer = connection.answer().await?;
+                seen.send(Instant::now())?;
+                index = answer.header(dialect.index()).context("an index")?.to_owned();
+            }
+            #[expect(unreachable_code, reason = "the type of the task")]
+            anyhow::Ok(())
+        });
+    }
+    let mut writer = Connection::open(url).await?;
+    let (mut latencies, mut spent, mut wall) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    for change in 0..options.changes {
+        for _ in 0..options.watchers {
+            tokio::select! {
+                one = readies.recv() => one.context("watchers live")?,
+                Some(ended) = watchers.join_next() => ended??,
+            }
+        }
+        // What they sent is on its way: the server has it before it has had nothing to do for a while.
+        settle(server).await?;
+        let (method, path, body) = dialect.register(0, change + 1);
+        let (before, sent) = (server.cpu()?, Instant::now());
+        writer.succeed(method, &path, body.as_bytes()).await?;
+        for _ in 0..options.watchers {
+            latencies.push(arrivals.recv().await.context("watchers live")? - sent);
+        }
+        (spent, wall) = (spent + (server.cpu()? - before), wall + sent.elapsed());
+    }
+    let operations = options.changes * options.watchers;
+    let measured = Measured { operations, wall, cpu: spent };
+    line(&format!("{}: tell one of {} of a change", dialect.name(), options.watchers), &measured);
+    for (name, at) in [("p50", 0.5), ("p99", 0.99), ("last", 1.0)] {
+        let latency = quantile(&mut latencies, at).as_secs_f64() * 1e3;
+        figure(&format!("{}: change to watcher, {name}", dialect.name()), latency, "ms", "<= 10 ms p99 for 1,000");
+    }
+    watchers.shutdown().await;
+    Ok(())
+}
+
+/// Returns once a server uses hardly any time.
+async fn settle(server: &Server) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let before = server.cpu()?;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        if server.cpu()? - before <= Duration::from_millis(10) || started.elapsed() > Duration::from_secs(10) {
+            return Ok(());
+        }
+    }
+}
+
+/// What the same cost etcd, at the largest number of instances: a key with a lease of its own, a keep-alive of the lease,
+/// a range of ten keys.
+async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
     let instances = options.instances.last().copied().context("a number of instances")?;
     let connect = || etcd_client::Client::connect([&etcd.url], None);
-    let connections = try_join_all((0..options.clients).map(|_| connect())).await?;
-    let value = Arc::new(register(0).2);
-    let leases = Arc::new((0..instances).map(|_| std::sync::atomic::AtomicI64::new(0)).collect::<Vec<_>>());
-    let key = |number: usize| format!("/services/service-{:05}/web-{number:06}", number / 10);
+    let clients = try_join_all((0..options.clients).map(|_| connect())).await?;
+    let value = Dialect::Registry.register(0, 0).2;
+    let leases: Vec<AtomicI64> = (0..instances).map(|_| AtomicI64::new(0)).collect();
+    let key = |number: usize| format!("/services/service-{:05}/web-{number:06}", number / OF_A_SERVICE);
     let window = (instances / 2).min(options.operations);
+    let idle = etcd.server.resident()?;
     let mut costs = [0.0; 3];
-    let steps = [("register", 0..instances - window), ("register", instances - window..instances)];
-    let steps = steps.into_iter().chain([("renew", 0..options.operations), ("look up ten", 0..options.operations)]);
-    for (index, (what, range)) in steps.enumerate() {
-        let (next, operations) = (AtomicUsize::new(range.start), range.len());
+    for range in [0..instances - window, instances - window..instances] {
+        let (next, end) = (&AtomicUsize::new(range.start), range.end);
         let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
-        try_join_all(connections.iter().map(|client| {
-            let (mut client, leases, value, next) = (client.clone(), leases.clone(), value.clone(), &next);
+        try_join_all(clients.iter().map(|client| {
+            let (mut client, leases, value) = (client.clone(), &leases, &value);
             async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= range.end {
-                        return anyhow::Ok(());
-                    }
-                    match what {
-                        "register" => {
-                            let lease = client.lease_grant(3600, None).await?.id();
-                            leases[number].store(lease, Ordering::Relaxed);
-                            let options = etcd_client::PutOptions::new().with_lease(lease);
-                            client.put(key(number), value.to_vec(), Some(options)).await?;
-                        }
-                        "renew" => {
-                            let lease = leases[number % instances].load(Ordering::Relaxed);
-                            let (mut keeper, mut answers) = client.lease_keep_alive(lease).await?;
-                            keeper.keep_alive().await?;
-                            answers.message().await?;
-                        }
-                        _ => {
-                            let prefix = format!("/services/service-{:05}/", number % (instances / 10));
-                            let options = etcd_client::GetOptions::new().with_prefix();
-                            client.get(prefix, Some(options)).await?;
-                        }
-                    }
+                while let Some(number) = turn(next, end) {
+                    let lease = client.lease_grant(3600, None).await?.id();
+                    leases[number].store(lease, Ordering::Relaxed);
+                    let options = etcd_client::PutOptions::new().with_lease(lease);
+                    client.put(key(number), value.as_bytes().to_vec(), Some(options)).await?;
                 }
+                anyhow::Ok(())
             }
         }))
         .await?;
-        let measured = Measured { operations, wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
-        if index > 0 {
-            line(&format!("etcd: {what}, {instances} instances"), &measured);
-            costs[index - 1] = measured.cpu_per_operation();
+        let measured = Measured { operations: range.len(), wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+        costs[0] = measured.cpu_per_operation();
+        if end == instances {
+            line(&format!("etcd: {}, {instances} instances", STEPS[0]), &measured);
+        }
+    }
+    let grown = etcd.server.resident()?.saturating_sub(idle) as f64 / instances as f64;
+    figure("etcd: resident per instance", grown, "bytes", "");
+
+    // Streams of keep-alives stay open, as those of registered processes do.
+    let (each, leases) = (20, &leases);
+    let keepers = try_join_all(clients.iter().enumerate().map(|(at, client)| async move {
+        let mut keepers = Vec::new();
+        for number in at * each..(at + 1) * each {
+            let lease = leases[number % instances].load(Ordering::Relaxed);
+            keepers.push(client.clone().lease_keep_alive(lease).await?);
+        }
+        anyhow::Ok(keepers)
+    }));
+    let (mut keepers, next, end) = (keepers.await?, &AtomicUsize::new(0), options.operations);
+    let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
+    try_join_all(keepers.iter_mut().map(|keepers| async move {
+        while let Some(number) = turn(next, end) {
+            let (keeper, answers) = &mut keepers[number % each];
+            keeper.keep_alive().await?;
+            answers.message().await?;
+        }
+        anyhow::Ok(())
+    }))
+    .await?;
+    let measured = Measured { operations: end, wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+    line(&format!("etcd: {}, {instances} instances", STEPS[1]), &measured);
+    costs[1] = measured.cpu_per_operation();
+    drop(keepers);
+
+    let next = &AtomicUsize::new(0);
+    let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
+    try_join_all(clients.iter().map(|client| {
+        let mut client = client.clone();
+        async move {
+            while let Some(number) = turn(next, end) {
+                let service = number.wrapping_mul(7919) % (instances / OF_A_SERVICE);
+                let options = etcd_client::GetOptions::new().with_prefix();
+                client.get(format!("/services/service-{service:05}/"), Some(options)).await?;
+            }
+            anyhow::Ok(())
+        }
+    }))
+    .await?;
+    let measured = Measured { operations: end, wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+    line(&format!("etcd: {}, {instances} instances", STEPS[2]), &measured);
+    costs[2] = measured.cpu_per_operation();
+    Ok(costs)
+}
+
+/// The next number of those below `end`.
+fn turn(next: &AtomicUsize, end: usize) -> Option<usize> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    (number < end).then_some(number)
+}
+
+/// What the same cost ZooKeeper: a node that goes with its session, a ping of the session, the names of ten nodes and the
+/// data of each.
+async fn zookeeper(zookeeper: &ZooKeeper, options: &Options) -> anyhow::Result<[f64; 3]> {
+    let instances = options.instances.last().copied().context("a number of instances")?;
+    let mut sessions = try_join_all((0..options.clients).map(|_| zookeeper.connect())).await?;
+    let value = Dialect::Registry.register(0, 0).2;
+    let service = |number: usize| format!("/services/service-{:05}", number / OF_A_SERVICE);
+    sessions[0].create("/services", b"").await?;
+    let window = (instances / 2).min(options.operations);
+    let steps = [
+        ("service", 0..instances / OF_A_SERVICE),
+        ("register", 0..instances - window),
+        ("register", instances - window..instances),
+        (STEPS[1], 0..options.operations),
+        (STEPS[2], 0..options.operations),
+    ];
+    let mut costs = [0.0; 3];
+    for (index, (what, range)) in steps.into_iter().enumerate() {
+        let (next, operations) = (AtomicUsize::new(range.start), range.len());
+        let (cpu, wall) = (zookeeper.server.cpu()?, Instant::now());
+        try_join_all(sessions.iter_mut().map(|session| {
+            let (next, value, end) = (&next, &value, range.end);
+            async move {
+                while let Some(number) = turn(next, end) {
+                    match what {
+                        "service" => session.create(&service(number * OF_A_SERVICE), b"").await?,
+                        "register" => {
+                            let path = format!("{}/web-{number:06}", service(number));
+                            session.create_ephemeral(&path, value.as_bytes()).await?;
+                        }
+                        "renew" => session.ping().await?,
+                        _ => {
+                            let path = service(number.wrapping_mul(7919) % instances);
+                            for name in session.children(&path).await? {
+                                session.data(&format!("{path}/{name}"), false).await?;
+                            }
+                        }
+                    }
+                }
+                anyhow::Ok(())
+            }
+        }))
+        .await?;
+        let measured = Measured { operations, wall: wall.elapsed(), cpu: zookeeper.server.cpu()? - cpu };
+        if index > 1 {
+            line(&format!("ZooKeeper: {what}, {instances} instances"), &measured);
+            costs[index - 2] = measured.cpu_per_operation();
         }
     }
     Ok(costs)

@@ -35,6 +35,7 @@ pub mod resources;
 mod respond;
 mod router;
 mod server;
+mod service_addresses;
 mod status;
 mod storage;
 pub mod strategy;

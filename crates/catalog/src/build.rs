@@ -1,21 +1,23 @@
 //! From objects to snapshots.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, Object as _, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object as _, PreparedQuery, ServiceInstance};
 
 use crate::indexes::Before;
 use crate::model::{
-    Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, KeyParts, Node, Origin, Pod, Published,
-    Service, Status, Weights,
+    Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, KeyParts, Locality, Node, Origin, Pod,
+    Published, Service, Status, Weights,
 };
 use crate::pods;
+use crate::pool::{Own, Pool};
+use crate::query::Query;
 use crate::snapshot::{AddressOwner, Snapshot};
-use crate::translate::{endpoints, external_node, registered_instance, service};
+use crate::translate::{endpoints, external_node, health_of_node, registered_instance, service};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -34,6 +36,8 @@ pub enum Input {
     Registration(Arc<ServiceInstance>),
     /// A machine outside the cluster.
     ExternalNode(Arc<ExternalNode>),
+    /// A prepared query.
+    PreparedQuery(Arc<PreparedQuery>),
 }
 
 impl Input {
@@ -46,6 +50,7 @@ impl Input {
             Self::Node(object) => &object.metadata,
             Self::Registration(object) => &object.metadata,
             Self::ExternalNode(object) => &object.metadata,
+            Self::PreparedQuery(object) => &object.metadata,
         };
         metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
     }
@@ -66,6 +71,8 @@ pub enum Kind {
     Registration,
     /// A machine outside the cluster.
     ExternalNode,
+    /// A prepared query.
+    PreparedQuery,
 }
 
 /// Derives snapshots from objects.
@@ -80,8 +87,11 @@ pub struct Catalog {
     pod_services: HashMap<Key, BTreeSet<Key>>,
     /// Pods that are in the registry under a name of their own, by that name.
     published: HashMap<Key, BTreeSet<Arc<str>>>,
-    registrations: HashMap<Key, BTreeMap<Arc<str>, Arc<ServiceInstance>>>,
+    /// Instances that registered themselves, by service and the names of their objects, as they are by themselves.
+    registrations: HashMap<Key, BTreeMap<Arc<str>, Arc<Instance>>>,
+    /// The services of registrations by their objects' names. Keys share their texts with the instances.
     registration_service: HashMap<Key, Key>,
+    pool: Pool,
     /// Names of machines outside the cluster by their objects' names.
     machine_names: HashMap<Arc<str>, Arc<str>>,
     /// Services with registrations on a node, and how many.
@@ -117,7 +127,7 @@ impl Catalog {
                 self.services.insert(key, service);
             }
             Input::EndpointSlice(slice) => self.put_slice(slice),
-            Input::Registration(object) => self.put_registration(object),
+            Input::Registration(object) => self.put_registration(&object),
             Input::Pod(pod) => {
                 let pod = pods::pod(&pod);
                 let key = pod.key.clone();
@@ -135,7 +145,22 @@ impl Catalog {
                 }
                 self.put_machine(node);
             }
+            Input::PreparedQuery(object) => match Query::new(object.name(), object.spec.clone()) {
+                Ok(query) => self.put_query(object.name(), Some(query)),
+                // Nobody could ask it; who wrote it was told.
+                Err(_) => self.put_query(object.name(), None),
+            },
         }
+    }
+
+    fn put_query(&mut self, id: &str, query: Option<Query>) {
+        let known = self.current.queries.iter().find(|known| known.id() == id);
+        if known.map(Query::spec) == query.as_ref().map(Query::spec) {
+            return;
+        }
+        let others = self.current.queries.iter().filter(|known| known.id() != id).cloned();
+        self.current.queries = others.chain(query).collect();
+        self.changed = true;
     }
 
     fn put_node(&mut self, node: Node) {
@@ -185,6 +210,7 @@ impl Catalog {
                     self.remove_machine(&name);
                 }
             }
+            Kind::PreparedQuery => self.put_query(&key.name, None),
             Kind::Node => {
                 if self.current.nodes.remove(&Key::new("", key.name.clone())).is_some() {
                     self.forget_node(&key.name);
@@ -239,18 +265,43 @@ impl Catalog {
         self.dirty_services.insert(service);
     }
 
-    fn put_registration(&mut self, object: Arc<ServiceInstance>) {
-        let key = Key::new(object.namespace(), object.name());
-        let service = Key::new(key.namespace.clone(), object.spec.service.as_str());
-        if self.registration_service.get(&key).is_some_and(|old| *old != service) {
-            self.remove_registration(&key);
+    fn put_registration(&mut self, object: &ServiceInstance) {
+        let (namespace, name) = (object.namespace(), object.name());
+        let known = self.registration_service.get_key_value(&(namespace, name) as &dyn KeyParts);
+        let known = known.map(|(key, service)| (key.clone(), service.clone()));
+        let wanted = object.spec.service.as_str();
+        let key = match &known {
+            Some((key, _)) => key.clone(),
+            None => Key { namespace: self.pool.texts.share(namespace), name: name.into() },
+        };
+        let service = match known {
+            Some((_, service)) if *service.name == *wanted => service,
+            moved => {
+                if moved.is_some() {
+                    self.remove_registration(&key);
+                }
+                match self.registrations.get_key_value(&(namespace, wanted) as &dyn KeyParts) {
+                    Some((service, _)) => service.clone(),
+                    None => Key { namespace: key.namespace.clone(), name: wanted.into() },
+                }
+            }
+        };
+        let mut instance = registered_instance(object, &key, &service, &mut self.pool);
+        let next = self.next_index();
+        let objects = self.registrations.entry(service.clone()).or_default();
+        let old = objects.get(&key.name);
+        if old.is_some_and(|old| old.is_like(&instance)) {
+            return;
         }
-        self.registration_service.insert(key.clone(), service.clone());
-        let node: Arc<str> = object.spec.node.as_str().into();
-        let old = self.registrations.entry(service.clone()).or_default().insert(key.name, object);
-        if old.as_ref().is_none_or(|old| *old.spec.node != *node) {
+        (instance.created_index, instance.modified_index) = (old.map_or(next, |old| old.created_index), next);
+        let node = instance.node.clone();
+        let old = objects.insert(key.name.clone(), Arc::new(instance));
+        if old.is_none() {
+            self.registration_service.insert(key, service.clone());
+        }
+        if old.as_ref().is_none_or(|old| old.node != node) {
             if let Some(old) = old {
-                self.leave_node(&old.spec.node, &service);
+                self.leave_node(&old.node, &service);
             }
             if !node.is_empty() {
                 *self.node_services.entry(node).or_default().entry(service.clone()).or_default() += 1;
@@ -282,7 +333,7 @@ impl Catalog {
             }
         }
         if let Some(removed) = removed {
-            self.leave_node(&removed.spec.node, &service);
+            self.leave_node(&removed.node, &service);
         }
         self.dirty_services.insert(service);
     }
@@ -365,54 +416,29 @@ impl Catalog {
     }
 
     fn derive_instances(&mut self, key: &Key) {
-        let mut instances: Vec<Arc<Instance>> = Vec::new();
-        let own = self.registrations.get(key);
-        if let Some(service) = self.current.services.get(key) {
-            // Of a service that selects registrations of its own name, the endpoints are these registrations.
-            let is_registered = |endpoint: &Endpoint| {
-                let address = endpoint.address.to_string();
-                endpoint.pod.is_none()
-                    && own.is_some_and(|own| own.values().any(|object| object.spec.address == address))
-            };
-            let endpoints = service.endpoints.iter().filter(|endpoint| !is_registered(endpoint));
-            instances.extend(endpoints.map(|endpoint| Arc::new(self.instance(&service.key, endpoint))));
-        }
-        for pod in self.published.get(key).into_iter().flatten() {
-            let Some(pod) = self.current.pods.get(&(&*key.namespace, &**pod) as &dyn KeyParts) else { continue };
-            let Some((published, endpoint)) = published_endpoint(pod) else { continue };
-            // A service of the same name may select it too; then only the tags are news.
-            let same = |instance: &Arc<Instance>| {
-                instance.id == pod.key.name && instance.address.parse() == Ok(endpoint.address)
-            };
-            let known = instances.iter().position(same);
-            let mut instance = match known {
-                Some(at) => Arc::unwrap_or_clone(instances.swap_remove(at)),
-                None => self.instance(key, &endpoint),
-            };
-            instance.tags.clone_from(&published.tags);
-            instances.push(Arc::new(instance));
-        }
-        let registered = own.into_iter().flat_map(BTreeMap::values);
-        instances.extend(registered.map(|object| {
-            let node = self.current.external_node(&object.spec.node).or_else(|| self.current.node(&object.spec.node));
-            Arc::new(registered_instance(object, node.map(Arc::as_ref)))
-        }));
-        instances.sort_by(|left, right| left.id.cmp(&right.id).then_with(|| left.address.cmp(&right.address)));
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut instances = self.instances_of(key, &mut pool);
+        self.pool = pool;
+        let order = |left: &Instance, right: &Instance| (&left.id, &left.address).cmp(&(&right.id, &right.address));
+        instances.sort_by(|left, right| order(left, right));
         instances.dedup_by(|left, right| left.id == right.id && left.address == right.address);
         let old = self.current.instances.get(key).map_or(&[][..], |old| old);
         let next = self.next_index();
         for instance in &mut instances {
-            let before = old.iter().find(|before| before.id == instance.id && before.address == instance.address);
-            let stamp = match before {
-                Some(before) if before.is_like(instance) => {
-                    *instance = before.clone();
-                    continue;
-                }
-                Some(before) => (before.created_index, next),
-                None => (next, next),
-            };
-            if let Some(instance) = Arc::get_mut(instance) {
-                (instance.created_index, instance.modified_index) = stamp;
+            let before = old.binary_search_by(|before| order(before, instance)).ok().map(|at| &old[at]);
+            if let Some(before) = before
+                && (Arc::ptr_eq(before, instance) || before.is_like(instance))
+            {
+                *instance = before.clone();
+                continue;
+            }
+            let created = before.map_or(next, |before| before.created_index);
+            if let Some(new) = Arc::get_mut(instance) {
+                (new.created_index, new.modified_index) = (created, next);
+            } else if before.is_some_and(|before| before.modified_index >= instance.modified_index) {
+                // A registration is as it is by itself again, after its machine was worse.
+                let own = Instance::clone(instance);
+                *instance = Arc::new(Instance { created_index: created, modified_index: next, ..own });
             }
         }
         if old.len() == instances.len() && old.iter().zip(&instances).all(|(old, new)| Arc::ptr_eq(old, new)) {
@@ -426,42 +452,93 @@ impl Catalog {
         }
     }
 
-    fn instance(&self, service: &Key, endpoint: &Endpoint) -> Instance {
+    /// The instances of a service in no particular order, those of the orchestrator first.
+    fn instances_of(&self, key: &Key, pool: &mut Pool) -> Vec<Arc<Instance>> {
+        let own = self.registrations.get(key);
+        let mut instances: Vec<Arc<Instance>> = Vec::with_capacity(own.map_or(0, BTreeMap::len));
+        if let Some(service) = self.current.services.get(key).filter(|service| !service.endpoints.is_empty()) {
+            // Of a service that selects registrations of its own name, the endpoints are these registrations.
+            let addresses = own.into_iter().flat_map(BTreeMap::values).map(|instance| instance.address.parse());
+            let registered: HashSet<IpAddr> = addresses.filter_map(Result::ok).collect();
+            let is_registered = |endpoint: &Endpoint| endpoint.pod.is_none() && registered.contains(&endpoint.address);
+            let endpoints = service.endpoints.iter().filter(|endpoint| !is_registered(endpoint));
+            instances.extend(endpoints.map(|endpoint| Arc::new(self.instance(&service.key, endpoint, pool))));
+        }
+        if let Some(published) = self.published.get(key) {
+            self.add_published(key, published, &mut instances, pool);
+        }
+        instances.extend(own.into_iter().flat_map(BTreeMap::values).map(|instance| {
+            let Some(node) = self.node_of(instance) else { return instance.clone() };
+            match health_of_node(instance, node) {
+                None => instance.clone(),
+                Some(health) => Arc::new(Instance { health, ..Instance::clone(instance) }),
+            }
+        }));
+        instances
+    }
+
+    fn node_of(&self, instance: &Instance) -> Option<&Arc<Node>> {
+        let node = Some(&instance.node).filter(|node| !node.is_empty())?;
+        self.current.external_node(node).or_else(|| self.current.node(node))
+    }
+
+    fn add_published(
+        &self,
+        key: &Key,
+        published: &BTreeSet<Arc<str>>,
+        instances: &mut Vec<Arc<Instance>>,
+        pool: &mut Pool,
+    ) {
+        // A service of the same name may select them too; then only the tags are news.
+        let place = |(at, instance): (usize, &Arc<Instance>)| ((instance.id.clone(), instance.address.clone()), at);
+        let known: HashMap<(Arc<str>, Arc<str>), usize> = instances.iter().enumerate().map(place).collect();
+        for pod in published {
+            let Some(pod) = self.current.pods.get(&(&*key.namespace, &**pod) as &dyn KeyParts) else { continue };
+            let Some((published, endpoint)) = published_endpoint(pod) else { continue };
+            let tags = pool.tags.share(Own(published.tags.clone()));
+            match known.get(&(pod.key.name.clone(), endpoint.address.to_string().into())) {
+                Some(at) => Arc::make_mut(&mut instances[*at]).tags = tags,
+                None => instances.push(Arc::new(Instance { tags, ..self.instance(key, &endpoint, pool) })),
+            }
+        }
+    }
+
+    fn instance(&self, service: &Key, endpoint: &Endpoint, pool: &mut Pool) -> Instance {
         let pod = endpoint.pod.as_ref().and_then(|key| self.current.pods.get(key));
         let address: Arc<str> = endpoint.address.to_string().into();
         let name = endpoint.pod.as_ref().map_or_else(|| address.clone(), |key| key.name.clone());
         let node = endpoint.node.clone().unwrap_or_default();
-        let mut locality = self.current.node(&node).map(|node| node.locality.clone()).unwrap_or_default();
-        if let Some(zone) = &endpoint.zone {
-            locality.zone = zone.to_string();
-        }
+        let known = self.current.node(&node).map(|node| &node.locality);
+        let locality = Locality {
+            zone: endpoint.zone.as_deref().or(known.map(|known| &*known.zone)).unwrap_or_default().to_owned(),
+            ..known.cloned().unwrap_or_default()
+        };
         let health = merged_health(endpoint, pod.map(|pod| &pod.health));
+        let port =
+            |port: &EndpointPort| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol };
+        let version = pod.and_then(|pod| pod.labels.get("app.kubernetes.io/version")).map_or("", String::as_str);
         Instance {
             id: name.clone(),
             name,
             service: service.name.clone(),
             namespace: service.namespace.clone(),
             address,
-            ports: endpoint
-                .ports
-                .iter()
-                .map(|port| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol })
-                .collect(),
+            ports: pool.ports.share(Own(endpoint.ports.iter().map(port).collect())),
             node,
-            tags: Vec::new(),
-            labels: pod.map(|pod| pod.labels.clone()).unwrap_or_default(),
-            metadata: BTreeMap::new(),
-            version: pod.and_then(|pod| pod.labels.get("app.kubernetes.io/version")).cloned().unwrap_or_default(),
+            tags: pool.tags.share(Own(Vec::new())),
+            labels: pod.map_or_else(|| pool.maps.share(Own(BTreeMap::new())), |pod| pod.labels.clone()),
+            metadata: pool.maps.share(Own(BTreeMap::new())),
+            version: pool.texts.share(version),
             weights: Weights::default(),
-            locality,
+            locality: pool.localities.share(Own(locality)),
             ttl: None,
             origin: Origin::Orchestrator,
             checks: Arc::new([Check {
-                id: "kubernetes-readiness-check".into(),
-                name: "Kubernetes Readiness Check".into(),
+                id: pool.texts.share("kubernetes-readiness-check"),
+                name: pool.texts.share("Kubernetes Readiness Check"),
                 check_type: "",
                 status: health.status,
-                output: health.reason.clone(),
+                output: health.reason.to_string(),
                 notes: String::new(),
                 since: health.since,
             }]),

@@ -19,7 +19,7 @@ pub fn explain(instance: &Instance, node: Option<&Node>, lease_left: Option<Dura
         health.reason
     )];
     let registration = instance.registration.as_deref();
-    if let Some(decision) = registration.and_then(|it| it.spec.administrative.as_ref()) {
+    if let Some(decision) = registration.and_then(|it| it.administrative()) {
         let reason = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
         lines.push(format!(
             "an administrator set it to {}{}{reason}; this stands above all checks",
@@ -41,10 +41,9 @@ pub fn explain(instance: &Instance, node: Option<&Node>, lease_left: Option<Dura
     }
     checks.sort_by_key(|(_, check)| std::cmp::Reverse(check.status));
     lines.extend(checks.iter().map(|(name, check)| found(name, check)));
-    if let Some(own) = registration.and_then(|it| it.status.as_ref()) {
-        let reason = if own.reason.is_empty() { String::new() } else { format!(": {}", own.reason) };
-        let since = since(own.since.as_ref().map(|time| time.0));
-        lines.push(format!("it says of itself that it is {}{since}{reason}", own.health.as_str()));
+    if let Some((health, time, reason)) = registration.and_then(|it| it.said()) {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        lines.push(format!("it says of itself that it is {}{}{reason}", health.as_str(), since(time)));
     }
     lines.push(match (instance.origin, instance.ttl, lease_left) {
         (Origin::Orchestrator, ..) => "it is a pod: its node and its probes decide how long it is listed".to_owned(),

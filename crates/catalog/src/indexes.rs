@@ -1,6 +1,7 @@
 //! When what changed last: indexes of the whole, of services and of nodes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::build::Catalog;
@@ -65,24 +66,19 @@ impl Catalog {
             (old, new) => old.is_none() && new.is_none(),
         };
         let (old, new) = (instances.as_deref().unwrap_or_default(), new_instances.map_or(&[][..], |new| new));
-        let same = |left: &[Arc<Instance>], right: &[Arc<Instance>]| {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
-        };
-        if same_service && same(old, new) {
+        let differences = differences(old, new);
+        if same_service && differences.is_empty() {
             return;
         }
         let other_set = service.is_some() != new_service.is_some()
-            || old.len() != new.len()
-            || old
-                .iter()
-                .zip(new)
-                .any(|(old, new)| (&old.id, &old.address, &old.tags) != (&new.id, &new.address, &new.tags));
+            || differences.iter().any(|difference| match difference {
+                (Some(old), Some(new)) => old.tags != new.tags,
+                _ => true,
+            });
         let gone = new_service.is_none() && new.is_empty();
-        let known: HashSet<*const Instance> = new.iter().map(Arc::as_ptr).collect();
-        let earlier: HashSet<*const Instance> = old.iter().map(Arc::as_ptr).collect();
-        let changed = old.iter().filter(|instance| !known.contains(&Arc::as_ptr(instance)));
-        let changed = changed.chain(new.iter().filter(|instance| !earlier.contains(&Arc::as_ptr(instance))));
-        let nodes: BTreeSet<Arc<str>> = changed.map(|instance| instance.node.clone()).collect();
+        let instances = differences.into_iter().flat_map(|(old, new)| old.into_iter().chain(new));
+        let named = instances.map(|instance| &instance.node).filter(|node| !node.is_empty());
+        let nodes: BTreeSet<Arc<str>> = named.cloned().collect();
         if gone {
             self.current.service_indexes.remove(key);
             self.current.extinction[0] = next;
@@ -97,5 +93,35 @@ impl Catalog {
                 self.current.node_indexes.insert(node, next);
             }
         }
+    }
+}
+
+/// What is in one of two lists and not in the other, or another version of it is; both are ordered by id and address.
+fn differences<'a>(
+    mut old: &'a [Arc<Instance>],
+    mut new: &'a [Arc<Instance>],
+) -> Vec<(Option<&'a Arc<Instance>>, Option<&'a Arc<Instance>>)> {
+    let mut differences = Vec::new();
+    loop {
+        let order = match (old.first(), new.first()) {
+            (None, None) => return differences,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(left), Some(right)) if Arc::ptr_eq(left, right) => {
+                (old, new) = (&old[1..], &new[1..]);
+                continue;
+            }
+            (Some(left), Some(right)) => (&left.id, &left.address).cmp(&(&right.id, &right.address)),
+        };
+        let (mut before, mut after) = (None, None);
+        if order != Ordering::Greater {
+            before = old.first();
+            old = &old[1..];
+        }
+        if order != Ordering::Less {
+            after = new.first();
+            new = &new[1..];
+        }
+        differences.push((before, after));
     }
 }

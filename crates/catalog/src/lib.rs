@@ -14,6 +14,9 @@ mod model;
 mod names;
 mod persistent;
 mod pods;
+mod pool;
+pub mod query;
+mod registration;
 mod snapshot;
 mod translate;
 
@@ -30,5 +33,6 @@ pub use model::{
 pub use names::{find_service, find_service_in_any_case, published_name};
 pub use persistent::PersistentMap;
 pub use pods::node as cluster_node;
+pub use registration::Registration;
 pub use snapshot::{AddressOwner, Snapshot};
 pub use translate::external_node;

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_api::typed::ServiceInstance;
 use portolan_base::Timestamp;
+
+use crate::registration::Registration;
 
 /// Namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -279,7 +280,7 @@ pub struct Health {
     /// The state.
     pub status: Status,
     /// Why, in words for a person.
-    pub reason: String,
+    pub reason: Arc<str>,
     /// Since when, if known.
     pub since: Option<Timestamp>,
 }
@@ -304,7 +305,7 @@ impl Origin {
 }
 
 /// A port of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstancePort {
     /// Name; may be empty.
     pub name: Arc<str>,
@@ -330,7 +331,7 @@ impl Default for Weights {
 }
 
 /// Where an instance is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Locality {
     /// Region; may be empty.
     pub region: String,
@@ -341,6 +342,8 @@ pub struct Locality {
 }
 
 /// One running copy of a service.
+///
+/// There may be very many, so what several say alike is in memory once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
     /// Name of the instance: its pod, or the id under which it registered.
@@ -354,23 +357,23 @@ pub struct Instance {
     /// Address: an IP address, or a host name that the instance registered with.
     pub address: Arc<str>,
     /// Ports.
-    pub ports: Vec<InstancePort>,
+    pub ports: Arc<Vec<InstancePort>>,
     /// Health with the reason.
     pub health: Health,
     /// Node it runs on; empty if unknown.
     pub node: Arc<str>,
     /// Tags.
-    pub tags: Vec<String>,
+    pub tags: Arc<Vec<String>>,
     /// Labels of the pod or of the registration.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Free metadata of the registration.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Arc<BTreeMap<String, String>>,
     /// Version; empty if unknown.
-    pub version: String,
+    pub version: Arc<str>,
     /// Weights.
     pub weights: Weights,
     /// Where it is.
-    pub locality: Locality,
+    pub locality: Arc<Locality>,
     /// Lease of a self-registered instance.
     pub ttl: Option<Duration>,
     /// Who started it.
@@ -378,7 +381,7 @@ pub struct Instance {
     /// What is checked and what that found; of a pod, its readiness.
     pub checks: Arc<[Check]>,
     /// The registration that it is, for what only one dialect knows of; none for a pod.
-    pub registration: Option<Arc<ServiceInstance>>,
+    pub registration: Option<Box<Registration>>,
     /// Index of the first snapshot that had it.
     pub created_index: u64,
     /// Index of the first snapshot that had it like this.
@@ -388,14 +391,40 @@ pub struct Instance {
 impl Instance {
     /// Since when it stays although its lease ran out, because too many ran out at once.
     pub fn held_since(&self) -> Option<Timestamp> {
-        let status = self.registration.as_ref()?.status.as_ref()?;
-        status.lease_held_since.as_ref().map(|time| time.0)
+        self.registration.as_ref()?.held_since()
     }
 
     /// Whether both are the same but for the indexes of the snapshots that show them.
     pub fn is_like(&self, other: &Self) -> bool {
-        let (created_index, modified_index) = (self.created_index, self.modified_index);
-        *self == Self { created_index, modified_index, ..other.clone() }
+        let Self {
+            name,
+            service,
+            namespace,
+            id,
+            address,
+            ports,
+            health,
+            node,
+            tags,
+            labels,
+            metadata,
+            version,
+            weights,
+            locality,
+            ttl,
+            origin,
+            checks,
+            registration,
+            created_index: _,
+            modified_index: _,
+        } = self;
+        registration == &other.registration
+            && (address, health, id, node, version)
+                == (&other.address, &other.health, &other.id, &other.node, &other.version)
+            && (name, service, namespace) == (&other.name, &other.service, &other.namespace)
+            && (ports, tags, labels, metadata) == (&other.ports, &other.tags, &other.labels, &other.metadata)
+            && (weights, locality, ttl, origin) == (&other.weights, &other.locality, &other.ttl, &other.origin)
+            && checks == &other.checks
     }
 }
 
@@ -434,7 +463,7 @@ pub struct Pod {
     /// `spec.subdomain`; may be empty.
     pub subdomain: Arc<str>,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Ports of its node that lead to it.
     pub host_ports: Vec<HostPort>,
     /// Health with the reason.

@@ -23,7 +23,7 @@ pub(crate) fn pod(object: &core::Pod) -> Pod {
         node: text(spec.and_then(|spec| spec.node_name.as_ref())),
         hostname: hostname.into(),
         subdomain: text(spec.and_then(|spec| spec.subdomain.as_ref())),
-        labels: object.metadata.labels.clone().unwrap_or_default(),
+        labels: Arc::new(object.metadata.labels.clone().unwrap_or_default()),
         host_ports: spec.map(host_ports).unwrap_or_default(),
         health: pod_health(object),
         has_ended: status.is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))),
@@ -120,7 +120,7 @@ fn unready_reason(phase: &str, ready: Option<&core::PodCondition>, status: Optio
 }
 
 fn critical(reason: String, since: Option<Timestamp>) -> Health {
-    Health { status: Status::Critical, reason, since }
+    Health { status: Status::Critical, reason: reason.into(), since }
 }
 
 /// A node of the cluster in the words of the catalog.

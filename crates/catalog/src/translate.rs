@@ -1,5 +1,6 @@
 //! Services and endpoint slices of the API in the words of the catalog.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::model::{
     Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, Locality, Node, Origin, Protocol, Service,
     ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
+use crate::pool::{Own, Pool};
+use crate::registration::Registration;
 
 pub(crate) fn service(key: &Key, object: &core::Service, endpoints: Arc<[Endpoint]>) -> Service {
     let spec = object.spec.clone().unwrap_or_default();
@@ -126,67 +129,78 @@ pub(crate) fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> 
     endpoints.into()
 }
 
-/// How an instance is, all things considered: as it is itself, or as its machine is if that is worse.
-fn health_on(object: &ServiceInstance, node: Option<&Node>) -> Health {
+/// How an instance is by itself.
+fn own_health(object: &ServiceInstance, pool: &mut Pool) -> Health {
     let verdict = object.verdict();
-    let own = status(verdict.health);
-    let worst = node.and_then(|node| node.checks.iter().max_by_key(|check| check.status));
-    match worst {
-        // An administrator's decision stands above all checks.
-        Some(check) if check.status > own && object.spec.administrative.is_none() => {
-            let output = check.output.trim();
-            let colon = if output.is_empty() { "" } else { ": " };
-            let reason = format!("node {}, check {}{colon}{output}", object.spec.node, check.name);
-            Health { status: check.status, reason, since: check.since }
-        }
-        _ => {
-            let reason = match verdict.reason {
-                reason if !reason.is_empty() => reason,
-                _ if object.lease_ttl().is_some() => "registered, its lease is kept".into(),
-                _ => "registered without a lease".into(),
-            };
-            let created = || object.metadata.creation_timestamp.as_ref();
-            Health { status: own, reason, since: verdict.since.as_ref().or_else(created).map(|time| time.0) }
-        }
-    }
+    let reason = match verdict.reason {
+        reason if !reason.is_empty() => pool.texts.share(reason),
+        _ if object.lease_ttl().is_some() => pool.texts.share("registered, its lease is kept"),
+        _ => pool.texts.share("registered without a lease"),
+    };
+    let created = || object.metadata.creation_timestamp.as_ref();
+    let since = verdict.since.as_ref().or_else(created).map(|time| time.0);
+    Health { status: status(verdict.health), reason, since }
 }
 
-/// An instance that registered itself, on a node that is known or not.
-pub(crate) fn registered_instance(object: &Arc<ServiceInstance>, node: Option<&Node>) -> Instance {
+/// How an instance is, all things considered, if its machine is worse than itself.
+pub(crate) fn health_of_node(instance: &Instance, node: &Node) -> Option<Health> {
+    let check = node.checks.iter().max_by_key(|check| check.status)?;
+    // An administrator's decision stands above all checks.
+    let decided = instance.registration.as_ref().is_some_and(|it| it.administrative().is_some());
+    if check.status <= instance.health.status || decided {
+        return None;
+    }
+    let output = check.output.trim();
+    let colon = if output.is_empty() { "" } else { ": " };
+    let reason = format!("node {}, check {}{colon}{output}", instance.node, check.name).into();
+    Some(Health { status: check.status, reason, since: check.since })
+}
+
+/// An instance that registered itself, whatever its machine is like.
+pub(crate) fn registered_instance(object: &ServiceInstance, key: &Key, service: &Key, pool: &mut Pool) -> Instance {
     let spec = &object.spec;
-    let id: Arc<str> =
-        if spec.instance_id.is_empty() { object.name().into() } else { spec.instance_id.as_str().into() };
+    let is_own_name = spec.instance_id.is_empty() || spec.instance_id == *key.name;
+    let id: Arc<str> = if is_own_name { key.name.clone() } else { spec.instance_id.as_str().into() };
     let weight = |value: i32| u32::try_from(value).unwrap_or(0);
     let locality = spec.locality.clone().unwrap_or_default();
+    let health = own_health(object, pool);
+    let no_map = BTreeMap::new();
+    let mut ports = Vec::with_capacity(spec.ports.len());
+    for port in &spec.ports {
+        let Ok(number) = u16::try_from(port.port) else { continue };
+        let (name, protocol) = (pool.texts.share(port.name.as_str()), Protocol::of(Some(&port.protocol)));
+        ports.push(InstancePort { name, port: number, protocol });
+    }
+    let mut map = |map: &BTreeMap<String, String>| pool.maps.share(Own(map.clone()));
     Instance {
         name: id.clone(),
-        service: spec.service.as_str().into(),
-        namespace: object.namespace().into(),
+        service: service.name.clone(),
+        namespace: service.namespace.clone(),
         id,
         address: spec.address.as_str().into(),
-        ports: spec
-            .ports
-            .iter()
-            .filter_map(|port| {
-                let protocol = Protocol::of(Some(&port.protocol));
-                Some(InstancePort { name: port.name.as_str().into(), port: u16::try_from(port.port).ok()?, protocol })
-            })
-            .collect(),
-        health: health_on(object, node),
-        node: spec.node.as_str().into(),
-        tags: spec.tags.clone(),
-        labels: object.metadata.labels.clone().unwrap_or_default(),
-        metadata: spec.metadata.clone(),
-        version: spec.version.clone(),
+        labels: map(object.metadata.labels.as_ref().unwrap_or(&no_map)),
+        metadata: map(&spec.metadata),
+        ports: pool.ports.share(Own(ports)),
+        health,
+        node: pool.texts.share(spec.node.as_str()),
+        tags: pool.tags.share(Own(spec.tags.clone())),
+        version: pool.texts.share(spec.version.as_str()),
         weights: spec.weights.map_or_else(Weights::default, |weights| Weights {
             passing: weight(weights.passing),
             warning: weight(weights.warning),
         }),
-        locality: Locality { region: locality.region, zone: locality.zone, rack: locality.rack },
+        locality: pool.localities.share(Own(Locality {
+            region: locality.region,
+            zone: locality.zone,
+            rack: locality.rack,
+        })),
         ttl: object.lease_ttl(),
         origin: Origin::Registry,
-        checks: checks(&spec.checks, object.status.as_ref().map_or(&[], |status| &status.checks)),
-        registration: Some(object.clone()),
+        checks: match &spec.checks[..] {
+            [] => pool.no_checks(),
+            wanted => checks(wanted, object.status.as_ref().map_or(&[], |status| &status.checks)),
+        },
+        registration: Some(Box::new(Registration::of(object, key.name.clone()))),
         created_index: 0,
         modified_index: 0,
     }

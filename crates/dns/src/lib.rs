@@ -6,7 +6,9 @@
 //! Schema: <https://github.com/kubernetes/dns/blob/master/docs/specification.md> version 1.1.0.
 
 mod authority;
+mod batch;
 mod consul;
+mod encoded;
 mod forward;
 mod server;
 mod wire;
@@ -17,6 +19,6 @@ mod tests;
 
 pub use consul::ConsulZone;
 pub use forward::{Forwarder, Upstreams};
-pub use server::{Config, Error, Listener, Sockets, serve};
+pub use server::{Config, Error, Listener, Recursion, Sockets, serve};
 pub use wire::{Question, Rcode};
 pub use zone::{Outcome, Zone};

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use portolan_catalog::{AddressOwner, Endpoint, Instance, Service, ServicePort, ServiceType, Snapshot, Status};
+use portolan_catalog::{AddressOwner, Endpoint, Instance, Key, Service, ServicePort, ServiceType, Snapshot, Status};
 
 use crate::authority::Authority;
 use crate::consul::ConsulZone;
+use crate::encoded::Source;
 use crate::wire::{Malformed, Name, Question, Rcode, Section, Writer, name_of, record, write_error, write_name};
 
 /// Version of the schema that `dns-version` announces.
@@ -122,6 +123,20 @@ impl Zone {
         let exists = self.write(&found, &question, &mut writer);
         self.finish(writer, exists, &question);
         Outcome::Answered
+    }
+
+    /// What the answer to a question is made from, if it is one of those that may be kept.
+    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Source> {
+        let Some(below) = question.name.labels_below(&self.domain) else {
+            return self.consul.as_ref()?.source(question, snapshot);
+        };
+        let mut labels = question.name.labels().take(below).skip(below.checked_sub(3)?);
+        let (service, namespace, kind) = (labels.next()?, labels.next()?, labels.next()?);
+        if kind != b"svc" {
+            return None;
+        }
+        let text = |label| std::str::from_utf8(label).ok();
+        Some(Source::service(Key::new(text(namespace)?, text(service)?), snapshot, false))
     }
 
     /// Writes the records of what was found; returns whether the name exists.
@@ -255,7 +270,7 @@ impl Zone {
                 }
             }
             if question.kind == record::SRV {
-                for port in &instance.ports {
+                for port in instance.ports.iter() {
                     self.srv(writer, self.instance_name(instance), port.port, address);
                 }
             }

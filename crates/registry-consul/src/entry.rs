@@ -33,7 +33,9 @@ pub(crate) fn extension<'a>(registration: Option<&'a ServiceInstance>, field: &s
 }
 
 fn known<'a>(instance: &'a Instance, field: &str) -> &'a Value {
-    extension(instance.registration.as_deref(), field)
+    static NOTHING: Value = Value::Null;
+    let known = instance.registration.as_ref().and_then(|registration| registration.extension(EXTENSION));
+    known.and_then(|known| known.get(field)).unwrap_or(&NOTHING)
 }
 
 /// Name of an instance's service.
@@ -64,7 +66,7 @@ fn metadata(instance: &Instance) -> BTreeMap<&str, &str> {
 fn tagged_addresses(instance: &Instance) -> Map<String, Value> {
     let mut tagged = Map::new();
     if let Some(registration) = &instance.registration {
-        for (kind, tag) in &registration.spec.tagged_addresses {
+        for (kind, tag) in registration.tagged_addresses() {
             tagged.insert(kind.clone(), json!({"Address": tag.address, "Port": tag.port}));
         }
         // An agent tells the family of the addresses it is given; the catalog takes them as they are.
@@ -208,7 +210,7 @@ fn optional(entry: &mut Value, instance: &Instance) {
 }
 
 fn enable_tag_override(instance: &Instance) -> bool {
-    instance.registration.as_ref().is_some_and(|registration| registration.spec.enable_tag_override)
+    instance.registration.as_ref().is_some_and(|registration| registration.enable_tag_override())
 }
 
 /// Consul prints maps that nobody filled as `null`.
@@ -251,7 +253,7 @@ pub(crate) fn node_checks(machine: &Machine) -> impl Iterator<Item = Value> + '_
 /// that says why.
 pub(crate) fn service_checks(instance: &Instance, machine: &Machine) -> Vec<Value> {
     let node = &*machine.name;
-    let wanted = instance.registration.as_ref().map_or(&[][..], |registration| &registration.spec.checks);
+    let wanted = instance.registration.as_ref().map_or(&[][..], |registration| registration.checks());
     let mut entries: Vec<Value> = instance
         .checks
         .iter()
@@ -267,8 +269,7 @@ pub(crate) fn service_checks(instance: &Instance, machine: &Machine) -> Vec<Valu
     // The verdict on the instance takes its machine in, whose checks stand for themselves.
     let own = instance.checks.iter().map(|check| check.status);
     let mut worst = own.max().unwrap_or(Status::Passing).max(machine.status());
-    let administrative =
-        instance.registration.as_ref().and_then(|registration| registration.spec.administrative.as_ref());
+    let administrative = instance.registration.as_ref().and_then(|registration| registration.administrative());
     if let Some(decision) = administrative.filter(|decision| decision.mode != OverrideMode::Up) {
         let reason = match (decision.mode, decision.reason.as_str()) {
             (OverrideMode::Maintenance, "") => SERVICE_MAINTENANCE_REASON,
@@ -287,7 +288,7 @@ pub(crate) fn service_checks(instance: &Instance, machine: &Machine) -> Vec<Valu
     for entry in &mut entries {
         entry["ServiceID"] = instance.id.as_ref().into();
         entry["ServiceName"] = service_name(instance).into();
-        entry["ServiceTags"] = instance.tags.clone().into();
+        entry["ServiceTags"] = json!(instance.tags);
         stamp(entry, instance.created_index, instance.modified_index);
     }
     entries

@@ -163,7 +163,7 @@ impl Machine {
             tagged_addresses: BTreeMap::new(),
             metadata: BTreeMap::new(),
             checks: Vec::new(),
-            locality: instance.locality.clone(),
+            locality: Locality::clone(&instance.locality),
             origin: Origin::Registry,
             created_index: instance.created_index,
             modified_index: instance.modified_index,

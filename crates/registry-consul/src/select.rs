@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::Method;
 use portolan_api::typed::ServiceInstance;
-use portolan_catalog::{Health, Instance, InstancePort, Key, Locality, Origin, Protocol, Snapshot, Status, Weights};
+use portolan_catalog::{
+    Health, Instance, InstancePort, Key, Locality, Origin, Protocol, Registration, Snapshot, Status, Weights,
+};
 use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
 use serde_json::Value;
@@ -74,6 +76,11 @@ impl Question {
             elsewhere: parameters.text("peer").is_some(),
             options,
         })
+    }
+
+    /// The question as a text, and who asks.
+    pub(crate) fn asked(&self) -> (&str, &Sight) {
+        (&self.text, &self.sight)
     }
 
     /// Whether the caller may see an instance.
@@ -197,19 +204,19 @@ pub(crate) fn own_instance(state: &State) -> Arc<Instance> {
         namespace: "default".into(),
         id: OWN_SERVICE.into(),
         address: state.address().into(),
-        ports: vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }],
+        ports: Arc::new(vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }]),
         health: Health { status: Status::Passing, reason: "this server answers".into(), since: None },
         node: state.identity.node.clone(),
-        tags: Vec::new(),
+        tags: Arc::default(),
         labels: Default::default(),
-        metadata: [("version".to_owned(), state.identity.version.clone())].into_iter().collect(),
-        version: state.identity.version.clone(),
+        metadata: Arc::new([("version".to_owned(), state.identity.version.clone())].into()),
+        version: state.identity.version.as_str().into(),
         weights: Weights::default(),
-        locality: Locality::default(),
+        locality: Arc::default(),
         ttl: None,
         origin: Origin::Registry,
         checks: Arc::new([]),
-        registration: Some(Arc::new(registration)),
+        registration: Some(Box::new(Registration::of(&registration, OWN_SERVICE.into()))),
         created_index: 1,
         modified_index: 1,
     })

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::track::{App, Applications, Change, Entry};
-use crate::wire::{Action, Document, Format, View, envelope};
+use crate::translate;
+use crate::wire::{Action, Document, Format, InstanceInfo, View, envelope, instance_fragment};
 
 /// In which form a client wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +84,7 @@ pub(crate) fn delta(applications: &Applications, changes: &[Change], variant: Va
     let mut apps: Vec<(&str, Vec<(&str, Action)>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for change in changes {
-        let name = change.entry.info.app.as_str();
+        let name = &*change.app;
         let place = *places.entry(name).or_insert_with(|| {
             apps.push((name, Vec::new()));
             apps.len() - 1
@@ -99,9 +100,9 @@ pub(crate) fn application(app: &App, variant: Variant) -> String {
 }
 
 /// One instance.
-pub(crate) fn instance(entry: &Entry, variant: Variant) -> String {
-    let text = entry.text(variant.format, variant.view);
-    envelope(&Document::Instance, variant.format, [("", [(text, Action::Added)])])
+pub(crate) fn instance(info: &InstanceInfo, variant: Variant) -> String {
+    let text = instance_fragment(info, variant.format, variant.view);
+    envelope(&Document::Instance, variant.format, [("", [(text.as_str(), Action::Added)])])
 }
 
 /// The instances whose virtual address is `address`, with a hash over these alone.
@@ -110,13 +111,12 @@ pub(crate) fn virtual_address(applications: &Applications, address: &str, secure
     let mut apps = Vec::new();
     for app in applications.sorted() {
         let has = |entry: &&Arc<Entry>| {
-            let info = &entry.info;
-            let addresses = if secure { &info.secure_vip_address } else { &info.vip_address };
+            let addresses = translate::virtual_addresses(&entry.source, secure);
             addresses.split(',').any(|candidate| candidate.trim().eq_ignore_ascii_case(address))
         };
         let found: Vec<&Arc<Entry>> = app.instances.iter().filter(has).collect();
         for entry in &found {
-            *counts.entry(entry.info.status).or_insert(0_usize) += 1;
+            *counts.entry(entry.status).or_insert(0_usize) += 1;
         }
         if !found.is_empty() {
             let texts = found.into_iter().map(|entry| (entry.text(variant.format, variant.view), Action::Added));

@@ -8,10 +8,11 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use portolan_api::typed::ServiceInstance;
 use portolan_base::{Clock, Shutdown};
+use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
-use portolan_registrar::limits::Limiter as Clients;
+use portolan_registrar::limits::{Client, Limiter as Clients};
 use portolan_registrar::{Changes, Outcome, Registrar};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -111,7 +112,7 @@ impl Eureka {
                 let instance = body.get("instance").unwrap_or(&body);
                 let info = wire::instance(instance).map_err(Error::BadRequest)?;
                 self.hold(request, app, &info.instance_id).await?;
-                self.register(app, info).await?;
+                self.register(&request.client(), app, info).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ("GET", ["apps", app, id]) => self.instance(app, id, variant),
@@ -185,7 +186,7 @@ impl Eureka {
         let Some(found) = applications.apps.get(app.to_uppercase().as_str()) else {
             return translate::NAMESPACE.to_owned();
         };
-        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| entry.info.instance_id == id));
+        let meant = found.instances.iter().filter(|entry| id.is_none_or(|id| *entry.source.id == *id));
         let mut namespaces: Vec<&str> = meant.map(|entry| &*entry.source.namespace).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -305,7 +306,7 @@ impl Eureka {
     ///
     /// A view that stays behind (the API's watch is interrupted) does not hold a request up for long:
     /// the write itself is done.
-    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&ServiceInstance>) -> bool) {
+    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&Registration>) -> bool) {
         let mut followed = self.followed.subscribe();
         let wait = async {
             loop {
@@ -324,21 +325,21 @@ impl Eureka {
 
     /// Waits until answers show an object as it was written, or later.
     async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
-        self.shown(app, id, |seen| seen.is_some_and(|seen| revision(seen) >= revision(written))).await;
+        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= revision(written))).await;
     }
 
     /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
-    fn with_lease(&self, entry: &Entry) -> Entry {
-        let mut info = entry.info.clone();
+    fn with_lease(&self, entry: &Entry) -> InstanceInfo {
+        let mut info = entry.info();
         if let Some(remaining) = entry.registered_as().and_then(|key| self.registrar.lease_remaining(&key)) {
             let ago = i64::from(info.lease.duration_seconds) * 1000 - i64::try_from(remaining.as_millis()).unwrap_or(0);
             info.lease.renewed = self.clock.now().as_millisecond() - ago.max(0);
         }
-        Entry::new(info, entry.source.clone())
+        info
     }
 
     /// Registers an instance, or does as much of it as changes something.
-    pub(crate) async fn register(&self, app: &str, info: InstanceInfo) -> Result<(), Error> {
+    pub(crate) async fn register(&self, client: &Client, app: &str, info: InstanceInfo) -> Result<(), Error> {
         let mut info = check(app, info)?;
         let key = Key::new(translate::NAMESPACE, translate::name(&info.app, &info.instance_id));
         let present = self.registrar.instance(&key);
@@ -353,7 +354,8 @@ impl Eureka {
         let before = known.map(|known| known.overridden_status);
         let word = before.or_else(|| self.overrides.get(&key, Instant::now()));
         info.overridden_status = word.unwrap_or(info.overridden_status);
-        let object = translate::object(&info, present.as_deref(), self.clock.now());
+        let mut object = translate::object(&info, present.as_deref(), self.clock.now());
+        client.note_on(&mut object);
         let (outcome, mut written) = self.registrar.register(object).await?;
         if outcome != Outcome::Created {
             written = self.say(&key, info.status).await?;
@@ -389,9 +391,7 @@ impl Eureka {
             return Err(Error::NotFound(format!("{id} of {app} changed since it registered; register again")));
         }
         match self.entry(app, id) {
-            Some(entry) if replication && dirty < known.last_dirty => {
-                Err(Error::Conflict(Box::new(entry.info.clone())))
-            }
+            Some(entry) if replication && dirty < known.last_dirty => Err(Error::Conflict(Box::new(entry.info()))),
             _ => Ok(()),
         }
     }
@@ -495,8 +495,9 @@ impl Eureka {
         }
         let applications: Applications = self.tracker.lock().current().clone();
         for entry in applications.sorted().into_iter().flat_map(|app| &app.instances) {
-            if entry.info.overridden_status != InstanceStatus::Unknown {
-                words.insert(entry.info.instance_id.clone(), entry.info.overridden_status.as_str().into());
+            let word = translate::overridden_status(&entry.source);
+            if word != InstanceStatus::Unknown {
+                words.insert(entry.source.id.to_string(), word.as_str().into());
             }
         }
         json_answer(&Value::Object(words))
@@ -567,6 +568,14 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
         .map(|part| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned))
         .collect::<Result<_, _>>()
         .map_err(|_| Error::BadRequest("the path is not UTF-8".into()))
+}
+
+/// Reads a path and a query as a request would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_url(path: &str, query: &str) {
+    let _ = segments(path);
+    let query = Query::of(query);
+    let _ = (query.dirty(), query.status());
 }
 
 /// What the headers ask for. XML is the default; anything that mentions JSON means it.
@@ -665,7 +674,7 @@ fn refused(error: &Error) -> Response<Body> {
 impl Entry {
     /// The object that it is, if it registered.
     fn registered_as(&self) -> Option<Key> {
-        let object: &ServiceInstance = self.source.registration.as_deref()?;
-        Some(Key::of(object))
+        let registration = self.source.registration.as_ref()?;
+        Some(Key::new(&*self.source.namespace, registration.name()))
     }
 }

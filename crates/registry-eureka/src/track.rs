@@ -14,23 +14,31 @@ use crate::wire::{Action, Format, InstanceInfo, InstanceStatus, View, instance_f
 /// How long a delta tells of a change; clients fetch every half minute.
 const RETENTION: Duration = Duration::from_secs(180);
 
-/// An instance with its texts, each made when first asked for and shared by all answers.
+/// An instance with its texts, each made when first asked for and shared by all answers. There may be very many, most
+/// of which nobody asks for here, so what can be told from the catalog's instance is not kept beside it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) info: InstanceInfo,
     pub(crate) source: Arc<Instance>,
-    texts: [OnceLock<Box<str>>; 4],
+    /// As it is counted.
+    pub(crate) status: InstanceStatus,
+    texts: OnceLock<Box<[OnceLock<Box<str>>; 4]>>,
 }
 
 impl Entry {
-    pub(crate) fn new(info: InstanceInfo, source: Arc<Instance>) -> Self {
-        Self { info, source, texts: Default::default() }
+    fn new(source: Arc<Instance>) -> Self {
+        Self { status: translate::status(&source), source, texts: OnceLock::new() }
+    }
+
+    /// What Eureka's clients read of it.
+    pub(crate) fn info(&self) -> InstanceInfo {
+        translate::info(&self.source)
     }
 
     /// Its text in an answer.
     pub(crate) fn text(&self, format: Format, view: View) -> &str {
         let index = usize::from(format == Format::Json) + 2 * usize::from(view == View::Compact);
-        self.texts[index].get_or_init(|| instance_fragment(&self.info, format, view).into())
+        let texts = self.texts.get_or_init(Box::default);
+        texts[index].get_or_init(|| instance_fragment(&self.info(), format, view).into())
     }
 }
 
@@ -71,6 +79,8 @@ impl Applications {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) action: Action,
+    /// Name of its application.
+    pub(crate) app: Arc<str>,
     pub(crate) entry: Arc<Entry>,
     at: Instant,
 }
@@ -145,7 +155,7 @@ impl Tracker {
         }
         if let Some(old) = &old {
             for entry in old.instances.iter().filter(|entry| !found.contains_key(&entry.source.id)) {
-                self.count(entry.info.status, -1);
+                self.count(entry.status, -1);
                 self.note(name, Action::Deleted, entry, now);
             }
         }
@@ -158,17 +168,17 @@ impl Tracker {
                 instances.push(before.clone());
                 continue;
             }
-            let entry = Arc::new(Entry::new(translate::info(&source), source));
+            let entry = Arc::new(Entry::new(source));
             match before {
                 // Something changed that these clients cannot see.
-                Some(before) if before.info == entry.info => {}
+                Some(before) if before.info() == entry.info() => {}
                 Some(before) => {
-                    self.count(before.info.status, -1);
-                    self.count(entry.info.status, 1);
+                    self.count(before.status, -1);
+                    self.count(entry.status, 1);
                     self.note(name, Action::Modified, &entry, now);
                 }
                 None => {
-                    self.count(entry.info.status, 1);
+                    self.count(entry.status, 1);
                     self.note(name, Action::Added, &entry, now);
                 }
             }
@@ -197,16 +207,17 @@ impl Tracker {
             // Who has not heard of it yet must add it.
             action = Action::Added;
         }
-        self.recent.insert(self.sequence, Change { action, entry: entry.clone(), at: now });
+        let change = Change { action, app: app.clone(), entry: entry.clone(), at: now };
+        self.recent.insert(self.sequence, change);
     }
 
     fn forget(&mut self, now: Instant) {
         while let Some((sequence, change)) = self.recent.first_key_value()
             && change.at + RETENTION <= now
         {
-            let (sequence, entry) = (*sequence, change.entry.clone());
+            let (sequence, identity) = (*sequence, (change.app.clone(), change.entry.source.id.clone()));
             self.recent.remove(&sequence);
-            self.latest.remove(&(entry.info.app.as_str().into(), entry.source.id.clone()));
+            self.latest.remove(&identity);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! A registration to a [`ServiceInstance`], and instances of the catalog to what clients read. Pure.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
-    Health, InstanceLease, InstanceLocality, InstanceOverride, InstancePort, LeaseKind, Object, OverrideMode,
-    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus,
+    Health, InstanceLease, InstanceLocality, InstanceOverride, InstancePort, LeaseKind, OverrideMode, ServiceInstance,
+    ServiceInstanceSpec, ServiceInstanceStatus,
 };
 use portolan_base::Timestamp;
-use portolan_catalog::{Instance, Protocol, Status};
+use portolan_catalog::{self as catalog, Instance, Protocol, Registration, Status};
 use portolan_registrar::{object_name, published_name};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::wire::{DataCenter, InstanceInfo, InstanceStatus, Lease, Port};
 
@@ -59,6 +63,10 @@ impl Known {
     /// What a registration through Eureka left; none for those of other dialects.
     pub(crate) fn of(spec: &ServiceInstanceSpec) -> Option<Self> {
         serde_json::from_value(spec.extensions.get(DIALECT)?.clone()).ok()
+    }
+
+    fn of_registration(registration: &Registration) -> Option<Self> {
+        Self::deserialize(registration.extension(DIALECT)?).ok()
     }
 
     fn keep(&self, spec: &mut ServiceInstanceSpec) {
@@ -186,11 +194,12 @@ pub(crate) fn application(namespace: &str, service: &str) -> String {
 /// An instance as Eureka's clients read it, whoever started it.
 pub(crate) fn info(instance: &Instance) -> InstanceInfo {
     let registration = instance.registration.as_deref();
-    let known = registration.and_then(|object| Known::of(&object.spec));
-    let (status, overridden_status) = shown_status(instance, known.as_ref());
+    let known = registration.and_then(Known::of_registration);
+    let words = known.as_ref().map(|known| (known.status, known.overridden_status));
+    let (status, overridden_status) = shown_status(instance, words);
     let since = instance.health.since.map_or(0, Timestamp::as_millisecond);
-    let created = registration.and_then(|object| object.metadata().creation_timestamp.as_ref());
-    let created = created.map_or(since, |time| time.0.as_millisecond());
+    let created = registration.and_then(|registration| registration.created());
+    let created = created.map_or(since, Timestamp::as_millisecond);
     let default = Lease::default();
     let duration = instance.ttl.and_then(|ttl| i32::try_from(ttl.as_secs()).ok()).unwrap_or(default.duration_seconds);
     let lease = Lease {
@@ -207,7 +216,7 @@ pub(crate) fn info(instance: &Instance) -> InstanceInfo {
         status,
         overridden_status,
         lease,
-        metadata: instance.metadata.clone(),
+        metadata: BTreeMap::clone(&instance.metadata),
         last_updated: since.max(created),
         ..InstanceInfo::default()
     };
@@ -241,10 +250,8 @@ fn registered_here(basics: InstanceInfo, known: Known) -> InstanceInfo {
 
 /// A pod, or an instance that registered through another dialect.
 fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
-    let is_secure = |name: &str| name == "https" || name.starts_with("https-");
-    let tcp = || instance.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    let plain = tcp().find(|port| !is_secure(&port.name)).map(|port| port.port);
-    let secure = tcp().find(|port| is_secure(&port.name)).map(|port| port.port);
+    let plain = tcp_ports(instance).find(|port| !is_secure(&port.name)).map(|port| port.port);
+    let secure = tcp_ports(instance).find(|port| is_secure(&port.name)).map(|port| port.port);
     let service = published_name(&instance.namespace, &instance.service);
     let host =
         if instance.address.contains(':') { format!("[{}]", instance.address) } else { instance.address.to_string() };
@@ -253,7 +260,7 @@ fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
         metadata.entry("zone".into()).or_insert_with(|| instance.locality.zone.clone());
     }
     if !instance.version.is_empty() {
-        metadata.entry("version".into()).or_insert_with(|| instance.version.clone());
+        metadata.entry("version".into()).or_insert_with(|| instance.version.to_string());
     }
     InstanceInfo {
         // Clients connect to this name by default, so it is one that always resolves.
@@ -275,11 +282,52 @@ fn from_elsewhere(basics: InstanceInfo, instance: &Instance) -> InstanceInfo {
     }
 }
 
+/// The status of an instance as Eureka's clients read it.
+pub(crate) fn status(instance: &Instance) -> InstanceStatus {
+    shown_status(instance, reported(instance)).0
+}
+
+/// What was decided about an instance.
+pub(crate) fn overridden_status(instance: &Instance) -> InstanceStatus {
+    shown_status(instance, reported(instance)).1
+}
+
+/// What an instance that registered here says of its status, and what it says was decided.
+fn reported(instance: &Instance) -> Option<(InstanceStatus, InstanceStatus)> {
+    let known = instance.registration.as_ref()?.extension(DIALECT)?;
+    let word = |name: &str| InstanceStatus::deserialize(known.get(name)?).ok();
+    Some((word("status").unwrap_or_default(), word("overriddenStatus").unwrap_or_default()))
+}
+
+/// The virtual addresses of an instance, separated by commas.
+pub(crate) fn virtual_addresses(instance: &Instance, secure: bool) -> Cow<'_, str> {
+    let known = instance.registration.as_ref().and_then(|registration| registration.extension(DIALECT));
+    if let Some(known) = known {
+        let name = if secure { "secureVipAddress" } else { "vipAddress" };
+        return known.get(name).and_then(Value::as_str).unwrap_or_default().into();
+    }
+    if secure && !tcp_ports(instance).any(|port| is_secure(&port.name)) {
+        return "".into();
+    }
+    published_name(&instance.namespace, &instance.service).into()
+}
+
+fn is_secure(name: &str) -> bool {
+    name == "https" || name.starts_with("https-")
+}
+
+fn tcp_ports(instance: &Instance) -> impl Iterator<Item = &catalog::InstancePort> {
+    instance.ports.iter().filter(|port| port.protocol == Protocol::Tcp)
+}
+
 /// Status and override. STARTING and DOWN by the instance's own word win, then an administrator's
 /// word, then what checks found, then the instance's own word.
-fn shown_status(instance: &Instance, known: Option<&Known>) -> (InstanceStatus, InstanceStatus) {
-    let decision = instance.registration.as_ref().and_then(|object| object.spec.administrative.as_ref());
-    let word = known.map(|known| known.overridden_status).unwrap_or_default();
+fn shown_status(
+    instance: &Instance,
+    known: Option<(InstanceStatus, InstanceStatus)>,
+) -> (InstanceStatus, InstanceStatus) {
+    let decision = instance.registration.as_ref().and_then(|registration| registration.administrative());
+    let word = known.map(|(_, word)| word).unwrap_or_default();
     let overridden = match decision.map(|decision| decision.mode) {
         Some(OverrideMode::Down) if word == InstanceStatus::Starting => InstanceStatus::Starting,
         Some(OverrideMode::Down) => InstanceStatus::Down,
@@ -288,7 +336,7 @@ fn shown_status(instance: &Instance, known: Option<&Known>) -> (InstanceStatus, 
         None if word == InstanceStatus::Up => InstanceStatus::Up,
         None => InstanceStatus::Unknown,
     };
-    let reported = known.map(|known| known.status);
+    let reported = known.map(|(status, _)| status);
     let status = match (reported, instance.health.status) {
         (Some(reported @ (InstanceStatus::Starting | InstanceStatus::Down)), _) => reported,
         _ if overridden != InstanceStatus::Unknown && decision.is_some() => overridden,

@@ -21,8 +21,8 @@ const GZIP_SUFFIX: &str = "-gzip";
 
 /// What a request is answered with.
 pub(crate) enum Answer {
-    /// A value; of the catalog at an index, with an entity tag.
-    Value { status: StatusCode, value: Value, index: Option<u64>, tag: Option<String> },
+    /// A JSON text; of the catalog at an index, with an entity tag.
+    Text { status: StatusCode, text: Bytes, index: Option<u64>, tag: Option<String> },
     /// The client has it; its own entity tag.
     Unchanged { index: u64, tag: String },
     /// Something that goes on.
@@ -31,11 +31,11 @@ pub(crate) enum Answer {
 
 impl Answer {
     pub(crate) fn of(status: StatusCode, value: Value) -> Self {
-        Self::Value { status, value, index: None, tag: None }
+        Self::Text { status, text: value.to_string().into(), index: None, tag: None }
     }
 
     pub(crate) fn at(index: u64, value: Value) -> Self {
-        Self::Value { status: StatusCode::OK, value, index: Some(index), tag: None }
+        Self::Text { status: StatusCode::OK, text: value.to_string().into(), index: Some(index), tag: None }
     }
 
     /// The answer to a client that sent these headers.
@@ -48,8 +48,7 @@ impl Answer {
                 describe(&mut response, Some(index), Some(tag));
                 response
             }
-            Self::Value { status, value, index, mut tag } => {
-                let text = value.to_string();
+            Self::Text { status, text, index, mut tag } => {
                 let compressed =
                     if text.len() > LEAST_TO_COMPRESS && accepts_gzip(headers) { gzip(&text) } else { None };
                 let mut response = match compressed {
@@ -112,13 +111,19 @@ fn describe(response: &mut Response<Body>, index: Option<u64>, tag: Option<Strin
 pub(crate) struct Tags(RandomState);
 
 impl Tags {
-    /// The answer to a question about a state of the catalog; `value` is asked only if the client does not
+    /// The answer to a question about a state of the catalog; `text` is asked only if the client does not
     /// have it already.
-    pub(crate) fn answer(&self, request: &Request, index: u64, state: u64, value: impl FnOnce() -> Value) -> Answer {
+    pub(crate) fn answer<T: Into<Bytes>>(
+        &self,
+        request: &Request,
+        index: u64,
+        state: u64,
+        text: impl FnOnce() -> T,
+    ) -> Answer {
         let tag = format!("{state}-{:016x}", self.0.hash_one((request.path(), request.query(), state)));
         match had(&request.headers, &tag) {
             Some(tag) => Answer::Unchanged { index, tag },
-            None => Answer::Value { status: StatusCode::OK, value: value(), index: Some(index), tag: Some(tag) },
+            None => Answer::Text { status: StatusCode::OK, text: text().into(), index: Some(index), tag: Some(tag) },
         }
     }
 }
@@ -157,9 +162,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// None if it cannot be compressed; it is then sent as it is.
-fn gzip(text: &str) -> Option<Vec<u8>> {
+fn gzip(text: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8 + 64), Compression::fast());
-    encoder.write_all(text.as_bytes()).ok()?;
+    encoder.write_all(text).ok()?;
     encoder.finish().ok()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_catalog::{Instance, Snapshot};
+use portolan_catalog::{Instance, Key, Snapshot};
 
 use crate::Error;
 use crate::paths::Parameter;
@@ -77,6 +77,31 @@ impl Filter {
             (Some(namespace), Some(service)) => snapshot.service_index(namespace, service),
             _ => snapshot.index(),
         }
+    }
+
+    /// The service, if instances of one alone are wanted.
+    pub(crate) fn service_key(&self) -> Option<Key> {
+        Some(Key::new(self.namespace.as_deref()?, self.service.as_deref()?))
+    }
+
+    /// The service whose instances are wanted, all of them, if that is what is wanted.
+    pub(crate) fn whole_service(&self) -> Option<Key> {
+        let Self {
+            namespace: _,
+            service: _,
+            health,
+            origin,
+            tags,
+            labels,
+            version,
+            zone,
+            region,
+            node,
+            after: _,
+            wait: _,
+        } = self;
+        let any = [health, origin, version, zone, region, node].iter().any(|wanted| wanted.is_some());
+        if any || !tags.is_empty() || !labels.is_empty() { None } else { self.service_key() }
     }
 
     /// How long a long poll waits.

@@ -10,8 +10,11 @@
 
 mod answer;
 mod batch;
+mod bodies;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod openapi;
 mod paths;
 mod pick;
@@ -27,9 +30,9 @@ use std::sync::Arc;
 
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_catalog::Snapshot;
-use portolan_registrar::Registrar;
 use portolan_registrar::http::{Listener, serve};
 use portolan_registrar::limits::Limiter;
+use portolan_registrar::{Changes, Registrar};
 
 pub use error::Error;
 
@@ -49,8 +52,11 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let registry = Arc::new(Registry::new(config.registrar, config.snapshots, config.limiter));
+    let changes = Changes::new(config.snapshots);
+    let registry = Arc::new(Registry::new(config.registrar, changes.clone(), config.limiter));
     let mut tasks = TaskGroup::default();
+    let stopping = shutdown.clone();
+    tasks.spawn("changes", async move { changes.run(stopping).await });
     for listener in config.listeners {
         let server = serve(listener, registry.clone(), shutdown.clone());
         tasks.spawn("listener", server);

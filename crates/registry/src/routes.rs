@@ -8,16 +8,16 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use portolan_catalog::Snapshot;
 use portolan_client::Key;
-use portolan_registrar::Registrar;
 use portolan_registrar::access::{Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
 use portolan_registrar::limits::Limiter;
+use portolan_registrar::{Changes, Registrar};
 use serde_json::{Map, Value};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Tags};
 use crate::batch::{self, Batch, Writer};
+use crate::bodies::Bodies;
 use crate::filter::Filter;
 use crate::paths::{self, OPERATIONS, Route};
 use crate::pick::{Turns, Wish};
@@ -30,19 +30,18 @@ const REGISTRATION_LIMIT: usize = 64 << 10;
 /// Answers requests.
 pub(crate) struct Registry {
     registrar: Arc<Registrar>,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    changes: Changes,
     limiter: Arc<Limiter>,
     tags: Tags,
     turns: Turns,
+    bodies: Bodies,
 }
 
 impl Registry {
-    pub(crate) fn new(
-        registrar: Arc<Registrar>,
-        snapshots: watch::Receiver<Arc<Snapshot>>,
-        limiter: Arc<Limiter>,
-    ) -> Self {
-        Self { registrar, snapshots, limiter, tags: Tags::default(), turns: Turns::default() }
+    /// [`Changes::run`] must be running.
+    pub(crate) fn new(registrar: Arc<Registrar>, changes: Changes, limiter: Arc<Limiter>) -> Self {
+        let (tags, turns, bodies) = (Tags::default(), Turns::default(), Bodies::default());
+        Self { registrar, changes, limiter, tags, turns, bodies }
     }
 
     /// Answers a request.
@@ -97,6 +96,20 @@ impl Registry {
                 may(Verb::List, Some(wish.namespace())).await?;
                 self.pick(name, &wish)
             }
+            Route::Targets => {
+                let filter = filter()?;
+                may(Verb::List, filter.namespace()).await?;
+                let snapshot = self.changes.current();
+                let targets = || {
+                    filter
+                        .select(&snapshot)
+                        .iter()
+                        .flat_map(|instance| view::targets(instance))
+                        .collect::<Value>()
+                        .to_string()
+                };
+                Ok(self.tags.answer(request, snapshot.index(), filter.state(&snapshot), targets))
+            }
             Route::Watch => {
                 let filter = filter()?;
                 may(Verb::Watch, filter.namespace()).await?;
@@ -119,27 +132,45 @@ impl Registry {
     }
 
     async fn list(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
-        let mut snapshots = self.snapshots.clone();
-        let mut snapshot = snapshots.borrow_and_update().clone();
+        let mut snapshot = self.changes.current();
         if let Some(after) = filter.after {
             let _waiting = self.limiter.wait(&request.client())?;
-            let wake = async {
-                let first = (snapshot.index() <= after).then(|| filter.select(&snapshot));
-                while let Some(first) = &first {
-                    if snapshots.changed().await.is_err() {
-                        return;
-                    }
-                    snapshot = snapshots.borrow_and_update().clone();
-                    if filter.select(&snapshot) != *first {
-                        return;
-                    }
-                }
-            };
             // A poll that ran out of time is answered with what is there.
-            let _ = tokio::time::timeout(filter.waiting_time(), wake).await;
+            let _ = tokio::time::timeout(filter.waiting_time(), self.wait(&filter, after, &mut snapshot)).await;
         }
-        let instances = || filter.select(&snapshot).iter().map(|instance| view::instance(instance)).collect();
-        Ok(self.tags.answer(request, snapshot.index(), filter.state(&snapshot), instances))
+        let state = filter.state(&snapshot);
+        Ok(self.tags.answer(request, snapshot.index(), state, || match filter.whole_service() {
+            Some(key) => self.bodies.of(&snapshot, key, state),
+            None => view::list(filter.select(&snapshot).iter().map(AsRef::as_ref)).into(),
+        }))
+    }
+
+    /// Waits until what is wanted is no longer as it is in the snapshot, unless that is newer than `after`.
+    async fn wait(&self, filter: &Filter, after: u64, snapshot: &mut Arc<Snapshot>) {
+        // Who waits for one service is not woken by others.
+        let waiter = filter.service_key().map(|key| self.changes.of(&key));
+        let mut snapshots = self.changes.snapshots();
+        let mut first = None;
+        loop {
+            let notified = waiter.as_ref().map(|waiter| waiter.notified());
+            tokio::pin!(notified);
+            if let Some(notified) = notified.as_mut().as_pin_mut() {
+                notified.enable();
+            }
+            *snapshot = snapshots.borrow_and_update().clone();
+            match &first {
+                None if snapshot.index() > after => return,
+                None => first = Some(filter.select(snapshot)),
+                Some(first) if filter.select(snapshot) != *first => return,
+                Some(_) => {}
+            }
+            match notified.as_pin_mut() {
+                Some(notified) => notified.await,
+                // The sender lives as long as the catalog; after it nothing changes.
+                None if snapshots.changed().await.is_err() => return,
+                None => {}
+            }
+        }
     }
 
     async fn register(&self, request: &Request) -> Result<Answer, Error> {
@@ -160,7 +191,7 @@ impl Registry {
         let Some(instance) = self.registrar.instance(key) else {
             return Err(Error::NotFound(format!("{key} is not registered")));
         };
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = self.changes.current();
         let seen = snapshot.instances_of(&key.namespace, &instance.spec.service);
         match seen.into_iter().flat_map(|list| list.iter()).find(|seen| *seen.name == *key.name) {
             Some(seen) => {
@@ -176,21 +207,22 @@ impl Registry {
     }
 
     fn services(&self, request: &Request, filter: &Filter) -> Answer {
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = self.changes.current();
         let services = || {
             let mut keys: Vec<_> = snapshot.services().map(|service| service.key.clone()).collect();
             keys.extend(snapshot.instances().map(|(key, _)| key.clone()));
             keys.sort();
             keys.dedup();
             let wanted = keys.iter().filter(|key| filter.wants_service(&key.namespace, &key.name));
-            wanted.filter_map(|key| view::service(&snapshot, &key.namespace, &key.name)).collect()
+            let shown = wanted.filter_map(|key| view::service(&snapshot, &key.namespace, &key.name));
+            shown.collect::<Value>().to_string()
         };
         self.tags.answer(request, snapshot.index(), filter.state(&snapshot), services)
     }
 
     fn service(&self, request: &Request, name: &str, filter: &Filter) -> Result<Answer, Error> {
         let namespace = filter.namespace().unwrap_or("default");
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = self.changes.current();
         let Some(mut service) = view::service(&snapshot, namespace, name) else {
             return Err(Error::NotFound(format!("there is no service {name} in namespace {namespace}")));
         };
@@ -199,20 +231,19 @@ impl Registry {
             let instances = snapshot.instances_of(namespace, name).into_iter().flat_map(|list| list.iter());
             let wanted = instances.filter(|instance| filter.wants(instance));
             service["instances"] = wanted.map(|instance| view::instance(instance)).collect();
-            service
+            service.to_string()
         }))
     }
 
     fn pick(&self, name: &str, wish: &Wish) -> Result<Answer, Error> {
-        let snapshot = self.snapshots.borrow().clone();
-        let turn = self.turns.next(&snapshot, wish.namespace(), name);
-        let instance = wish.pick(&snapshot, name, turn, rand::random())?;
+        let snapshot = self.changes.current();
+        let instance = wish.pick(&snapshot, name, &self.turns, Instant::now(), rand::random())?;
         Ok(Answer::at(snapshot.index(), view::instance(&instance)))
     }
 
     fn watch(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
         let waiting = self.limiter.wait(&request.client())?;
-        let events = crate::watch::events(self.snapshots.clone(), filter).map(move |event| {
+        let events = crate::watch::events(self.changes.snapshots(), filter).map(move |event| {
             // As long as the stream is read, it counts.
             let _ = &waiting;
             event.map(Frame::data)

@@ -15,10 +15,10 @@ use portolan_client::testing::FakeServer;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use portolan_registrar::Registrar;
 use portolan_registrar::access::Caller;
 use portolan_registrar::http::{Handler, Request};
 use portolan_registrar::limits::{Limiter, Limits};
+use portolan_registrar::{Changes, Registrar};
 
 use crate::routes::Registry;
 
@@ -64,7 +64,10 @@ impl World {
         });
         instances.synced().await;
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
-        let registry = Registry::new(keeper, snapshots, Arc::new(Limiter::new(limits)));
+        let changes = Changes::new(snapshots);
+        let (told, stopping) = (changes.clone(), shutdown.clone());
+        tasks.spawn("changes", async move { told.run(stopping).await });
+        let registry = Registry::new(keeper, changes, Arc::new(Limiter::new(limits)));
         Self { api, registry, snapshots: sender, tasks, shutdown }
     }
 

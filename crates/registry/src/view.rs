@@ -1,38 +1,142 @@
 //! Instances and services as clients read them. Pure.
 
-use portolan_catalog::{Instance, Service, ServiceType, Snapshot, Status};
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-/// An instance as JSON. `port` is the first of its ports, for clients that want one.
+use portolan_catalog::{Instance, InstancePort, Locality, Service, ServiceType, Snapshot, Status};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+/// An instance as clients read it. `port` is the first of its ports, for clients that want one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    address: &'a str,
+    health: &'static str,
+    id: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    locality: Place<'a>,
+    metadata: &'a BTreeMap<String, String>,
+    name: &'a str,
+    namespace: &'a str,
+    node: &'a str,
+    origin: &'static str,
+    port: Option<u16>,
+    #[serde(serialize_with = "ports")]
+    ports: &'a [InstancePort],
+    reason: &'a str,
+    service: &'a str,
+    since: Option<String>,
+    tags: &'a [String],
+    ttl_seconds: Option<u64>,
+    version: &'a str,
+    weights: Weights,
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    rack: &'a str,
+    region: &'a str,
+    zone: &'a str,
+}
+
+#[derive(Serialize)]
+struct Weights {
+    passing: u32,
+    warning: u32,
+}
+
+#[derive(Serialize)]
+struct Port<'a> {
+    name: &'a str,
+    port: u16,
+    protocol: &'static str,
+}
+
+fn ports<S: Serializer>(ports: &[InstancePort], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(ports.iter().map(|port| Port {
+        name: &port.name,
+        port: port.port,
+        protocol: port.protocol.as_str(),
+    }))
+}
+
+impl<'a> Fields<'a> {
+    fn of(instance: &'a Instance) -> Self {
+        let Locality { region, zone, rack } = &*instance.locality;
+        Self {
+            address: &instance.address,
+            health: instance.health.status.as_str(),
+            id: &instance.id,
+            labels: &instance.labels,
+            locality: Place { rack, region, zone },
+            metadata: &instance.metadata,
+            name: &instance.name,
+            namespace: &instance.namespace,
+            node: &instance.node,
+            origin: instance.origin.as_str(),
+            port: instance.ports.first().map(|port| port.port),
+            ports: &instance.ports,
+            reason: &instance.health.reason,
+            service: &instance.service,
+            since: instance.health.since.map(|since| since.to_string()),
+            tags: &instance.tags,
+            ttl_seconds: instance.ttl.map(|ttl| ttl.as_secs()),
+            version: &instance.version,
+            weights: Weights { passing: instance.weights.passing, warning: instance.weights.warning },
+        }
+    }
+}
+
+/// An instance as JSON.
 pub(crate) fn instance(instance: &Instance) -> Value {
-    let ports: Vec<Value> = instance
-        .ports
-        .iter()
-        .map(|port| json!({"name": port.name, "port": port.port, "protocol": port.protocol.as_str()}))
-        .collect();
-    json!({
-        "name": instance.name,
-        "service": instance.service,
-        "namespace": instance.namespace,
-        "id": instance.id,
-        "address": instance.address,
-        "port": instance.ports.first().map(|port| port.port),
-        "ports": ports,
-        "health": instance.health.status.as_str(),
-        "reason": instance.health.reason,
-        "since": instance.health.since.map(|since| since.to_string()),
-        "node": instance.node,
-        "tags": instance.tags,
-        "labels": instance.labels,
-        "metadata": instance.metadata,
-        "version": instance.version,
-        "weights": {"passing": instance.weights.passing, "warning": instance.weights.warning},
-        "locality": {
-            "region": instance.locality.region, "zone": instance.locality.zone, "rack": instance.locality.rack,
-        },
-        "ttlSeconds": instance.ttl.map(|ttl| ttl.as_secs()),
-        "origin": instance.origin.as_str(),
+    serde_json::to_value(Fields::of(instance)).expect("texts and numbers serialise")
+}
+
+/// Instances as the text of a JSON list.
+pub(crate) fn list<'a>(instances: impl Iterator<Item = &'a Instance>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(4096);
+    let mut serializer = serde_json::Serializer::new(&mut text);
+    serializer.collect_seq(instances.map(Fields::of)).expect("texts and numbers serialise");
+    text
+}
+
+/// What Prometheus is to scrape of an instance: a group for each port, with what is known of it as labels.
+pub(crate) fn targets(instance: &Instance) -> impl Iterator<Item = Value> {
+    instance.ports.iter().map(|port| {
+        let host = if instance.address.contains(':') {
+            format!("[{}]", instance.address)
+        } else {
+            instance.address.to_string()
+        };
+        let mut labels = Map::new();
+        let mut label = |name: &str, value: &str| {
+            labels.insert(format!("__meta_portolan_{name}"), value.into());
+        };
+        label("namespace", &instance.namespace);
+        label("service", &instance.service);
+        label("instance_id", &instance.id);
+        label("node", &instance.node);
+        label("health", instance.health.status.as_str());
+        label("origin", instance.origin.as_str());
+        label("version", &instance.version);
+        label("region", &instance.locality.region);
+        label("zone", &instance.locality.zone);
+        label("port_name", &port.name);
+        // Surrounded by commas, so that a tag can be matched wherever it stands.
+        label("tags", &format!(",{},", instance.tags.join(",")));
+        for (name, value) in instance.metadata.iter() {
+            label(&format!("metadata_{}", label_name(name)), value);
+        }
+        for (name, value) in instance.labels.iter() {
+            label(&format!("label_{}", label_name(name)), value);
+        }
+        json!({"targets": [format!("{host}:{}", port.port)], "labels": labels})
     })
+}
+
+/// Names of labels have letters, digits and underscores only.
+fn label_name(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// A service with how many of its instances are in which state.

@@ -214,7 +214,7 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("authorization.k8s.io", "subjectaccessreviews", "create"),
             allow(
                 "registry.portolan.dev",
-                "externalnodes externalnodes/status serviceinstances serviceinstances/status",
+                "externalnodes externalnodes/status preparedqueries serviceinstances serviceinstances/status",
                 ALL,
             ),
         ],

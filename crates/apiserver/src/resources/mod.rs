@@ -104,6 +104,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::binding::RoleBinding,
         ("rbac.authorization.k8s.io", "roles") => &rbac::role::Role,
         ("registry.portolan.dev", "externalnodes") => &registry::external_node::ExternalNode,
+        ("registry.portolan.dev", "preparedqueries") => &registry::prepared_query::PreparedQuery,
         ("registry.portolan.dev", "serviceinstances") => &registry::service_instance::ServiceInstance,
         ("resource.k8s.io", "deviceclasses") => &resource::device_class::DeviceClass,
         ("resource.k8s.io", "resourceclaims") => &resource::resource_claim::ResourceClaim,

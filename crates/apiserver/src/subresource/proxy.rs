@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -56,7 +57,7 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     }
     let is_page = is_proxy && is_namespaced(call);
     let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let asked = uri.authority().cloned().or_else(|| asked?.parse().ok());
+    let asked: Option<Authority> = uri.authority().cloned().or_else(|| asked?.parse().ok());
     let (parts, body) = request.into_parts();
     let onward_uri: Uri = backend
         .path_and_query
@@ -85,7 +86,7 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     if !is_page || upgrades {
         return Ok(answer);
     }
-    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked }))
+    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked, backend: backend.address }))
 }
 
 fn redirect(there: &str) -> Result<Response<Body>, Status> {
@@ -94,10 +95,6 @@ fn redirect(there: &str) -> Result<Response<Body>, Status> {
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(header::LOCATION, there);
     Ok(response)
-}
-
-fn is_namespaced(call: &Call<'_>) -> bool {
-    call.resource.name != "nodes"
 }
 
 /// What the agent of a node answers to a question of the server itself.
@@ -113,6 +110,10 @@ pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result
     let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| Status::unavailable(format!("read the answer of the agent of node \"{node}\": {error}")))
+}
+
+fn is_namespaced(call: &Call<'_>) -> bool {
+    call.resource.name != "nodes"
 }
 
 /// What an agent refused, in the form that clients print.

@@ -21,6 +21,7 @@ mod nodes;
 mod objects;
 mod policies;
 mod refusals;
+mod service_addresses;
 mod support;
 mod versions;
 mod watches;

@@ -12,11 +12,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use portolan_catalog::Snapshot;
+use portolan_catalog::{Snapshot, balance, find_service_in_any_case};
 
 use self::answer::{Verdict, servers};
 use self::name::Asked;
 use crate::authority::Authority;
+use crate::encoded::Source;
 use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
 use crate::zone::{Alias, Outcome};
 
@@ -51,12 +52,22 @@ impl ConsulZone {
 
     /// Answers a question whose name is in the zone.
     pub(crate) fn answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
+        let mut ttl = self.ttl;
         let verdict = match self.asked(&question.name) {
             Asked::Nothing => Verdict::Unknown,
             Asked::Inner => Verdict::Exists,
             Asked::Address(address) => self.write_address(address, &question, &mut writer),
             Asked::Node(name) => self.write_node(&name, snapshot, &question, &mut writer),
             Asked::Virtual(name) => self.write_virtual(&name, snapshot, &question, &mut writer),
+            Asked::Query(name) => match snapshot.query(&name) {
+                Some(query) => {
+                    ttl = query.ttl_seconds.unwrap_or(self.ttl);
+                    let zone = Self { ttl, ..self.clone() };
+                    let instances = zone.instances_of_query(&query, snapshot, question.id);
+                    zone.write_instances(&instances, snapshot, &question, &mut writer)
+                }
+                None => Verdict::Unknown,
+            },
             Asked::Service { name, tag } => {
                 let instances = match self.instances(&name, tag.as_deref(), snapshot, question.id) {
                     none if none.is_empty() && name == OWN_SERVICE && tag.is_none() => servers(snapshot),
@@ -66,14 +77,28 @@ impl ConsulZone {
             }
         };
         if let Verdict::Alias(target) = verdict {
-            writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
+            writer.record(Section::Answer, None, record::CNAME, ttl, |out| write_name(out, &target));
             writer.finish(Rcode::NoError, true);
-            return Outcome::Alias(question, Alias { target, ttl: self.ttl });
+            return Outcome::Alias(question, Alias { target, ttl });
         }
         let authority =
             Authority { domain: &self.domain, server: &[b"ns"], ttl: self.ttl, negative_ttl: self.negative_ttl };
         authority.finish(writer, matches!(verdict, Verdict::Exists), &question);
         Outcome::Answered
+    }
+
+    /// What the answer to a question is made from, if it is one of those that may be kept: all instances of a
+    /// service are as near and weigh as much as each other.
+    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Source> {
+        let Asked::Service { name, .. } = self.asked(&question.name) else { return None };
+        let key = find_service_in_any_case(snapshot, &name)?;
+        let here = snapshot.node(&self.node).map(|node| &node.locality);
+        let mut places = snapshot
+            .instances_of(&key.namespace, &key.name)?
+            .iter()
+            .map(|instance| (balance::weight(instance), here.map(|here| balance::distance(here, &instance.locality))));
+        let first = places.next()?;
+        places.all(|place| place == first).then(|| Source::service(key, snapshot, true))
     }
 
     fn asked(&self, name: &Name) -> Asked {

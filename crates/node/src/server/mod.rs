@@ -12,6 +12,7 @@ mod spdy_command;
 mod stats;
 mod upgrade;
 mod websocket_command;
+mod websocket_log;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -186,7 +187,11 @@ async fn route(shared: &Arc<Shared>, mut request: Request<Incoming>) -> Result<R
         ["stats", "usage"] if get => stats::usage(shared).await.map(|value| json_answer(&value)),
         ["metrics", "resource"] if get => stats::resource_metrics(shared).await,
         ["containerLogs", namespace, pod, container] if get => {
-            log::logs(shared, namespace, pod, container, &query).await
+            let answer = log::logs(shared, namespace, pod, container, &query).await?;
+            if websocket_log::is_asked(request.headers()) {
+                return websocket_log::send(shared, answer, &mut request);
+            }
+            Ok(answer)
         }
         // The longer form names the pod's UID too, which its name already decides.
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] if stream => {

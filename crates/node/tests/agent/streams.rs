@@ -207,6 +207,27 @@ async fn logs_are_served_and_refusals_say_why() {
 }
 
 #[tokio::test]
+async fn a_log_over_websocket_comes_in_messages_and_ends_well() {
+    let lab = Lab::start().await;
+    lab.node.runtime.set_program("talker", Program { output: vec!["one".into()], ..Program::default() });
+    let containers = json!([{"name": "talker", "image": "app:1"}]);
+    lab.node.create("talk", json!({"containers": containers})).await;
+    lab.node.until_ready("talk").await;
+    for (protocol, expected) in [("binary.k8s.io", "one\n"), ("base64.binary.k8s.io", "b25lCg==")] {
+        let mut socket = lab.websocket("/containerLogs/default/talk/talker", protocol).await;
+        let (mut text, mut code) = (Vec::new(), None);
+        while let Some(message) = tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time") {
+            match message.expect("a message") {
+                Message::Close(frame) => code = frame.map(|frame| u16::from(frame.code)),
+                message => text.extend(message.into_data()),
+            }
+        }
+        assert_eq!((String::from_utf8_lossy(&text).as_ref(), code), (expected, Some(1000)));
+    }
+    lab.node.stop().await;
+}
+
+#[tokio::test]
 async fn a_command_over_websocket_tells_its_output_and_exit_code() {
     let lab = Lab::start().await;
     for protocol in ["v5.channel.k8s.io", "v4.channel.k8s.io"] {

@@ -1,0 +1,223 @@
+//! Look-ups of names of services over UDP, beside Knot with the same names and answers: CPU of the server's process for
+//! each query, in pairs that take turns, by the number of instances there are, ten of each service.
+//!
+//! The server is a process of its own that has nothing but the name server and a catalog; dnsperf asks both.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use portolan_api::typed::{Object, ServiceInstance};
+use portolan_base::Shutdown;
+use portolan_bench::process::{Server, cpu_of, free_port};
+use portolan_bench::report::{Measured, line, pairs, slope};
+use portolan_catalog::{Catalog, Input};
+use portolan_dns::{Config, Forwarder, Listener, Sockets, Upstreams, Zone, serve};
+use serde_json::json;
+use tokio::sync::watch;
+
+const DOMAIN: &str = "cluster.local";
+
+/// Measures the name server.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Instances there are in each series.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000])]
+    instances: Vec<usize>,
+    /// Instances of each service: as many addresses are in an answer.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10])]
+    addresses: Vec<usize>,
+    /// Seconds of each series.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Pairs of series, ours and the peer's in turns.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    /// How many other services change per second meanwhile.
+    #[arg(long, default_value_t = 0)]
+    changes: u64,
+    /// Leave the peer out.
+    #[arg(long)]
+    no_peer: bool,
+    /// Serve so many instances of so many each, and tell the port: what the bench starts.
+    #[arg(long, hide = true, num_args = 3)]
+    serve: Option<Vec<usize>>,
+    /// Where files are kept.
+    #[arg(long, default_value = "/var/tmp")]
+    folder: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if let Some([instances, of_each, changes]) = options.serve.as_deref() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        return runtime.block_on(name_server(*instances, *of_each, *changes as u64));
+    }
+    if cfg!(debug_assertions) {
+        println!("a debug build: these are not figures");
+    }
+    let folder = tempfile::Builder::new().prefix("portolan-bench-").tempdir_in(&options.folder)?;
+    for &of_each in &options.addresses {
+        let mut costs = Vec::new();
+        for &instances in &options.instances {
+            let questions = folder.path().join("questions");
+            std::fs::write(&questions, questions_about(instances / of_each))?;
+            let (_ours, pid, port) = start_ours(instances, of_each, options.changes)?;
+            let peer = if options.no_peer { None } else { Some(Knot::start(folder.path(), instances, of_each)?) };
+            let (mut ratios, mut least) = (Vec::new(), f64::INFINITY);
+            for _ in 0..options.pairs {
+                let ours = ask(pid, port, &questions, options.seconds)?;
+                line(&format!("{of_each} addresses, {instances} instances"), &ours);
+                least = least.min(ours.cpu_per_operation());
+                if let Some(knot) = &peer {
+                    let theirs = ask(knot.server.pid(), knot.port, &questions, options.seconds)?;
+                    line(&format!("Knot: {of_each} addresses, {instances} instances"), &theirs);
+                    ratios.push(ours.cpu_per_operation() / theirs.cpu_per_operation());
+                }
+            }
+            costs.push(least);
+            pairs("A look-up / Knot's, CPU", &mut ratios, "0.7 to 1.3");
+        }
+        slope("A look-up, ten times the instances", &costs);
+    }
+    Ok(())
+}
+
+/// Names in an order in which neighbours are neighbours nowhere else.
+fn questions_about(services: usize) -> String {
+    let mut questions = String::new();
+    for number in 0..services.min(10_000) {
+        let service = number.wrapping_mul(7919) % services;
+        let _ = writeln!(questions, "service-{service:06}.default.svc.{DOMAIN} A");
+    }
+    questions
+}
+
+fn address(number: usize) -> String {
+    format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255)
+}
+
+/// Starts this program again as a name server.
+fn start_ours(instances: usize, of_each: usize, changes: u64) -> anyhow::Result<(Child, u32, u16)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--serve").args([instances.to_string(), of_each.to_string(), changes.to_string()]);
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("its output")?).read_line(&mut line)?;
+    let pid = child.id();
+    Ok((Child(child), pid, line.trim().parse().with_context(|| format!("a port, not {line:?}"))?))
+}
+
+/// A process that ends with this value.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn name_server(instances: usize, of_each: usize, changes: u64) -> anyhow::Result<()> {
+    let mut catalog = Catalog::new();
+    for number in 0..instances {
+        catalog.put(Input::Registration(instance(number, number / of_each, 1)?));
+    }
+    let (sender, snapshots) = watch::channel(catalog.snapshot());
+    let zone = Zone::new(DOMAIN).context("a domain")?;
+    let sockets = Sockets::bind("127.0.0.1:0".parse()?)?;
+    println!("{}", sockets.address()?.port());
+    let forwarder = Arc::new(Forwarder::new(Upstreams::Servers(Vec::new()), Vec::new()));
+    let shutdown = Shutdown::default();
+    let config = Config { zone, forwarder, recursion: Arc::new(|_| false) };
+    let serving = serve(config, vec![Listener::new(sockets)?], snapshots, shutdown);
+    let changing = async {
+        for version in 2_usize.. {
+            match changes.checked_sub(1) {
+                Some(_) => tokio::time::sleep(Duration::from_secs(1) / u32::try_from(changes)?).await,
+                None => std::future::pending().await,
+            }
+            let number = version.wrapping_mul(104_729) % instances;
+            catalog.put(Input::Registration(instance(number, number / of_each, version)?));
+            sender.send_replace(catalog.snapshot());
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        () = serving => Ok(()),
+        ended = changing => ended,
+    }
+}
+
+fn instance(number: usize, service: usize, version: usize) -> anyhow::Result<Arc<ServiceInstance>> {
+    let object = json!({
+        "metadata": {"namespace": "default", "name": format!("web-{number:06}"), "resourceVersion": version.to_string()},
+        "spec": {
+            "service": format!("service-{service:06}"), "address": address(number),
+            "ports": [{"port": 8080, "protocol": "TCP"}], "version": version.to_string(),
+        },
+        "status": {"health": "passing"},
+    });
+    Ok(Arc::new(ServiceInstance::decode(object.to_string().as_bytes())?))
+}
+
+/// Asks for so many seconds and returns what that cost the server.
+fn ask(pid: u32, port: u16, questions: &Path, seconds: u64) -> anyhow::Result<Measured> {
+    // A part to warm up, which is not counted.
+    run_dnsperf(port, questions, 1)?;
+    let (cpu, wall) = (cpu_of(pid)?, Instant::now());
+    let operations = run_dnsperf(port, questions, seconds)?;
+    Ok(Measured { operations, wall: wall.elapsed(), cpu: cpu_of(pid)? - cpu })
+}
+
+fn run_dnsperf(port: u16, questions: &Path, seconds: u64) -> anyhow::Result<usize> {
+    let mut command = Command::new("dnsperf");
+    command.args(["-s", "127.0.0.1", "-p", &port.to_string(), "-l", &seconds.to_string(), "-c", "4", "-q", "64", "-d"]);
+    let output = command.arg(questions).output().context("apt-get install dnsperf")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let completed = text.lines().find_map(|line| line.trim().strip_prefix("Queries completed:"));
+    let completed = completed.and_then(|rest| rest.split_whitespace().next()).context("a report of dnsperf")?;
+    ensure!(text.contains("NOERROR"), "no name was found: {text}");
+    Ok(completed.parse()?)
+}
+
+/// Debian's Knot, with one thread for UDP.
+struct Knot {
+    server: Server,
+    port: u16,
+}
+
+impl Knot {
+    fn start(folder: &Path, instances: usize, of_each: usize) -> anyhow::Result<Self> {
+        let (port, home) = (free_port()?, folder.join(format!("knot-{instances}-{of_each}")));
+        std::fs::create_dir_all(&home)?;
+        let mut zone =
+            format!("$ORIGIN {DOMAIN}.\n$TTL 5\n@ SOA ns hostmaster 1 7200 1800 86400 5\n@ NS ns\nns A 127.0.0.1\n");
+        for number in 0..instances {
+            let _ = writeln!(zone, "service-{:06}.default.svc A {}", number / of_each, address(number));
+        }
+        std::fs::write(home.join("zone"), zone)?;
+        let home_text = home.display();
+        let configuration = format!(
+            "server:\n  rundir: {home_text}\n  user: root\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  \
+             background-workers: 1\ndatabase:\n  storage: {home_text}\nzone:\n  - domain: {DOMAIN}\n    storage: {home_text}\n    \
+             file: zone\n    zonefile-sync: -1\n    journal-content: none\n"
+        );
+        let path = home.join("knot.conf");
+        std::fs::write(&path, configuration)?;
+        let mut command = Command::new("knotd");
+        let server = Server::start(command.arg("-c").arg(path), &home.join("log")).context("apt-get install knot")?;
+        let (started, questions) = (Instant::now(), folder.join("questions"));
+        let knot = Self { server, port };
+        while run_dnsperf(knot.port, &questions, 1).is_err() {
+            let log = std::fs::read_to_string(home.join("log"))?;
+            ensure!(started.elapsed() < Duration::from_secs(60), "Knot did not come up: {log}");
+        }
+        Ok(knot)
+    }
+}
