@@ -60,11 +60,6 @@ impl Quantity {
         Self { nanos: i128::from(value) * NANO, format }
     }
 
-    /// This many thousandths.
-    pub fn from_milli(milli: i64) -> Self {
-        Self { nanos: (i128::from(milli) * (NANO / 1000)).clamp(-LIMIT, LIMIT), format: Format::DecimalSi }
-    }
-
     /// Reads a quantity.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_identity::User;
 use serde_json::{Value, json};
 
+use crate::audit::Notes;
 use crate::authorization::bootstrap as policy;
 use crate::config::{Error, Network};
 use crate::endpoint::{Call, Changed, Delivery};
@@ -322,6 +323,7 @@ async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Optio
         user: &user,
         now: server.config.clock.now(),
         delivery: Delivery::Copied,
+        notes: &Notes::default(),
     };
     let mut warnings = Vec::new();
     let found = call.find(&info.name).await.map_err(|status| failed(&what, &status))?;

@@ -8,7 +8,7 @@ use portolan_api::description::Description;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 
-use crate::audit::Record;
+use crate::audit::{self, Notes, Record};
 use crate::authentication::Requester;
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
@@ -151,7 +151,7 @@ async fn turn(server: &Server, parts: &Parts, asked: &Asked, peer: &Peer, user: 
     if info.is_some_and(crate::subresource::is_stream) {
         return Ok(None);
     }
-    let method = parts.method.as_str().to_ascii_lowercase();
+    let method = audit::verb_of(&parts.method);
     fairness.turn(user, info.map_or(&method, |info| info.verb), parts.uri.path(), info).await
 }
 
@@ -186,7 +186,9 @@ async fn routed(
         Peer::Tls { .. } => Delivery::Copied,
     };
     let headers = &parts.headers;
-    let call = Call { server, description, resource, strategy, info, query, headers, user, now, delivery };
+    let notes = Notes::default();
+    let call =
+        Call { server, description, resource, strategy, info, query, headers, user, now, delivery, notes: &notes };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
         return Err(Status::no_such_path());
     }
@@ -196,11 +198,16 @@ async fn routed(
             _ => Status::no_such_path(),
         });
     }
-    if crate::subresource::is_stream(info) {
+    let outcome = if crate::subresource::is_stream(info) {
         let request = Request::from_parts(parts.clone(), body);
-        return Box::pin(crate::subresource::stream(&call, request)).await;
+        Box::pin(crate::subresource::stream(&call, request)).await
+    } else {
+        endpoint::serve(&call, body).await
+    };
+    if let Some(record) = record {
+        record.noted(&notes);
     }
-    endpoint::serve(&call, body).await
+    outcome
 }
 
 /// Records whether a request is allowed.
@@ -227,9 +234,7 @@ async fn plain(
     };
     let first = path.split('/').nth(1).unwrap_or_default();
     if !ALWAYS_ALLOWED.contains(&path) {
-        let verb = parts.method.as_str().to_ascii_lowercase();
-        let verb = if verb == "head" { "get" } else { &verb };
-        let permitted = authorization::authorize_path(server, user, verb, path).await;
+        let permitted = authorization::authorize_path(server, user, &audit::verb_of(&parts.method), path).await;
         note(record, &permitted);
         permitted?;
     }

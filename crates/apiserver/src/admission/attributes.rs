@@ -44,8 +44,6 @@ pub(crate) struct Attributes<'a> {
     /// Options of the request, as an object of the kind `CreateOptions`, `UpdateOptions`, ...
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
-    /// What the audit log says about the decision, by key.
-    pub(crate) annotations: Vec<(String, String)>,
     /// Texts for the client's `Warning` headers.
     pub(crate) warnings: Vec<String>,
     /// What is written to quotas together with the object.
@@ -89,7 +87,6 @@ impl<'a> Attributes<'a> {
             old,
             options: options(call, operation, dry_run),
             dry_run,
-            annotations: Vec::new(),
             warnings: Vec::new(),
             charge: None,
         }
@@ -126,8 +123,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Notes something for the audit log.
-    pub(crate) fn annotate(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.annotations.push((key.into(), value.into()));
+    pub(crate) fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        self.call.notes.add(key.into(), value.into());
     }
 }
 

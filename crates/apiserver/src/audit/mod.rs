@@ -1,6 +1,7 @@
 //! A record of who did what (`audit.k8s.io/v1`).
 
 mod log;
+mod notes;
 mod policy;
 mod record;
 
@@ -13,6 +14,7 @@ use portolan_identity::User;
 use serde_json::Value;
 
 pub use log::LogFile;
+pub(crate) use notes::Notes;
 pub use policy::{Level, Policy, Stage};
 pub(crate) use record::Record;
 
@@ -51,7 +53,7 @@ impl Auditor {
         now: Timestamp,
     ) -> Option<Record> {
         let path = parts.uri.path();
-        let method = parts.method.as_str().to_ascii_lowercase();
+        let method = verb_of(&parts.method);
         let verb = info.map_or(method.as_str(), |info| info.verb);
         let extent = self.policy.extent(user.map(|user| &**user), verb, path, info);
         if extent.level == Level::None {
@@ -69,6 +71,11 @@ impl Auditor {
             tracing::error!(%error, "the audit log cannot be written");
         }
     }
+}
+
+/// The verb of a request for a path that is no resource's. Whoever asks for the head asks for the whole.
+pub(crate) fn verb_of(method: &http::Method) -> String {
+    if method == http::Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() }
 }
 
 /// Where a request comes from: as proxies say, then the connection.

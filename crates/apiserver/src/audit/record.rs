@@ -15,8 +15,8 @@ use portolan_base::Timestamp;
 use portolan_identity::User;
 use serde_json::{Value, json};
 
-use super::Auditor;
 use super::policy::{Extent, Level, Stage};
+use super::{Auditor, Notes};
 use crate::body::{self, Body, BoxError, full};
 use crate::request::Info;
 use crate::status::Status;
@@ -87,6 +87,13 @@ impl Record {
     pub(crate) fn authorized(&mut self, decision: &str, reason: &str) {
         self.event["annotations"] =
             json!({"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": reason});
+    }
+
+    /// Adds what was noted while the request was answered.
+    pub(crate) fn noted(&mut self, notes: &Notes) {
+        for (key, value) in notes.take() {
+            self.event["annotations"][key] = value.into();
+        }
     }
 
     /// Writes that the request came in.

@@ -27,6 +27,7 @@ use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
 use std::sync::Arc;
 
+use crate::audit::Notes;
 use crate::body::Body;
 use crate::negotiate::{self, Accepted, Answer, View};
 use crate::request::{Info, Query, Target};
@@ -56,6 +57,8 @@ pub(crate) struct Call<'a> {
     pub(crate) user: &'a User,
     pub(crate) now: Timestamp,
     pub(crate) delivery: Delivery,
+    /// What is said about the request in the audit log.
+    pub(crate) notes: &'a Notes,
 }
 
 /// How the events of a watch reach the reader.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use portolan_api::conversion::{self, Conversion};
+use portolan_api::description::Resource;
 use portolan_api::{custom, encoded};
 use portolan_store::{Entry, Event, KeyRange, RangeRequest};
 use serde_json::Value;
@@ -87,6 +88,30 @@ impl Call<'_> {
         let stored = answer.entries.first().map(|stored| stored.value.clone()).unwrap_or_default();
         Ok(encoded::string_at(&stored, &["apiVersion"]).is_some_and(|found| found != reader.storage_version()))
     }
+}
+
+/// An object of one version of a resource as another version has it.
+pub(crate) async fn object(server: &Server, mut object: Value, to: &Resource) -> Result<Value, Status> {
+    let wanted = to.group_version_kind().api_version();
+    if object["apiVersion"] == wanted.as_str() {
+        return Ok(object);
+    }
+    if let Some(conversion) = conversion::of(&to.group, &to.name) {
+        conversion.convert(&mut object, &wanted);
+        return Ok(object);
+    }
+    let Some(version) = &to.custom else {
+        object["apiVersion"] = wanted.into();
+        return Ok(object);
+    };
+    if let custom::Conversion::Webhook(webhook) = &version.definition.conversion {
+        let converted = review::convert(server, webhook, vec![object], &wanted).await?;
+        object = converted.into_iter().next().unwrap_or_default();
+    }
+    object["apiVersion"] = wanted.into();
+    custom::prune(&mut object, version.root());
+    custom::default(&mut object, version.root());
+    Ok(object)
 }
 
 fn decode(bytes: &[u8]) -> Result<Value, Status> {

@@ -79,3 +79,75 @@ async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
     drop(answer);
     assert_eq!(stages(), ["ResponseStarted", "ResponseComplete"]);
 }
+
+#[tokio::test]
+async fn a_record_has_what_admission_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let policy =
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
+    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    // Of the newest create.
+    let notes = || {
+        let events = events(&path);
+        let created = events.iter().rfind(|event| event["verb"] == "create");
+        created.map(|event| event["annotations"].clone()).unwrap_or_default()
+    };
+    let labels = json!({
+        "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/enforce-version": "v1.30",
+        "pod-security.kubernetes.io/audit": "restricted",
+    });
+    let made = cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "strict", "labels": labels}})).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let account = json!({"metadata": {"name": "default"}});
+    assert_eq!(cluster.create("/api/v1/namespaces/strict/serviceaccounts", account).await.code, 201);
+    let mut bold = crate::support::pod("bold");
+    bold["spec"]["hostNetwork"] = true.into();
+    assert_eq!(cluster.create("/api/v1/namespaces/strict/pods", bold).await.code, 403);
+    let found = notes();
+    let of_security = |name: &str| found[format!("pod-security.kubernetes.io/{name}")].as_str().unwrap_or_default();
+    assert_eq!(of_security("enforce-policy"), "baseline:v1.30", "{found}");
+    assert!(
+        of_security("audit-violations").starts_with("would violate PodSecurity \"restricted:latest\": host"),
+        "{found}"
+    );
+    assert_eq!(found["authorization.k8s.io/decision"], "allow");
+    assert_eq!(cluster.create("/api/v1/namespaces/default/pods", crate::support::pod("plain")).await.code, 201);
+    assert_eq!(notes()["pod-security.kubernetes.io/enforce-policy"], "privileged:latest");
+
+    let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    let rules =
+        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]);
+    let rule = json!({"metadata": {"name": "audited"}, "spec": {
+        "matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "false", "message": "never"}],
+        "auditAnnotations": [{"key": "who", "valueExpression": "'it is ' + object.metadata.name"}],
+    }});
+    let made = cluster.create(policies, rule).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "audited", "validationActions": ["Audit"]}});
+    let made = cluster.create("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", binding).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    cluster.config_map("seen", json!({})).await;
+    let found = notes();
+    assert_eq!(found["audited/who"], "it is seen", "{found}");
+    let failures = found["validation.policy.admission.k8s.io/validation_failure"].as_str().unwrap_or_default();
+    let failures: Value = serde_json::from_str(failures).expect("JSON");
+    assert_eq!((&failures[0]["message"], &failures[0]["policy"]), (&json!("never"), &json!("audited")));
+}
+
+#[tokio::test]
+async fn who_asks_for_the_head_asks_for_the_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
+    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    for uri in ["/version", "/api/v1/namespaces/default"] {
+        let answer = cluster.raw(crate::support::admin(), request("HEAD", uri, "", "")).await;
+        assert_eq!(answer.status(), 200, "{uri}");
+        assert_eq!(events(&path).last().expect("a record")["verb"], "get", "{uri}");
+    }
+}

@@ -442,3 +442,68 @@ async fn a_pod_that_speaks_tls_is_reached_whatever_its_certificate() {
     let answer = cluster.ask("POST", &path, "application/json", r#"{"request": {}}"#).await;
     assert_eq!(answer.body["response"]["path"], "some/path", "{answer:?}");
 }
+
+/// A hook for one version of a resource.
+fn versioned(name: &str, client: Value, (group, version, resource): (&str, &str, &str)) -> Value {
+    let mut hook = hook(name, client, &[resource]);
+    hook["rules"][0]["apiGroups"] = json!([group]);
+    hook["rules"][0]["apiVersions"] = json!([version]);
+    hook
+}
+
+#[tokio::test]
+async fn a_hook_hears_of_other_versions_in_its_own() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, request| match path {
+        "event" => patch(&json!([{"op": "add", "path": "/note", "value": format!("{}!", request["object"]["note"].as_str().unwrap_or("?"))}])),
+        "scaler" => patch(&json!([{"op": "replace", "path": "/spec/targetCPUUtilizationPercentage", "value": 70}])),
+        _ => patch(&json!([{"op": "add", "path": "/spec", "value": {"by": request["object"]["apiVersion"]}}])),
+    })
+    .await;
+    let hooks = [
+        versioned("event", server.url("event"), ("events.k8s.io", "v1", "events")),
+        versioned("scaler", server.url("scaler"), ("autoscaling", "v1", "horizontalpodautoscalers")),
+        versioned("own", server.url("own"), ("e.io", "v1", "things")),
+    ];
+    register(&cluster, MUTATING, "versions", &hooks).await;
+    let event = json!({
+        "metadata": {"name": "a"}, "involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"},
+        "reason": "R", "message": "m",
+    });
+    let made = cluster.create("/api/v1/namespaces/default/events", event).await;
+    assert_eq!((made.text().as_str(), &made.body["message"]), ("201", &json!("m!")), "{made:?}");
+    let scaler = json!({"metadata": {"name": "a"}, "spec": {
+        "maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "d"}}});
+    let made = cluster.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", scaler).await;
+    let target = made.body.pointer("/spec/metrics/0/resource/target/averageUtilization");
+    assert_eq!((made.text().as_str(), target), ("201", Some(&json!(70))), "{made:?}");
+
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"by": {"type": "string"}}}}}});
+    let version =
+        |name: &str, storage: bool| json!({"name": name, "served": true, "storage": storage, "schema": schema});
+    let definition = json!({"metadata": {"name": "things.e.io"}, "spec": {
+        "group": "e.io", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+        "versions": [version("v1", true), version("v2", false)]}});
+    let made = cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    assert_eq!(made.text(), "201");
+    let made = cluster
+        .create(
+            "/apis/e.io/v2/namespaces/default/things",
+            json!({"metadata": {"name": "a"}, "apiVersion": "e.io/v2", "kind": "Thing"}),
+        )
+        .await;
+    assert_eq!((made.text().as_str(), &made.body["spec"]["by"]), ("201", &json!("e.io/v1")), "{made:?}");
+    assert_eq!(made.body["apiVersion"], "e.io/v2");
+    let seen = server.seen.lock();
+    let of = |index: usize| {
+        let request = &seen[index];
+        let place = |place: &Value| {
+            let text = |field: &str| place[field].as_str().unwrap_or_default().to_owned();
+            format!("{}/{} {}", text("group"), text("version"), text("kind") + &text("resource"))
+        };
+        [&request["kind"], &request["resource"], &request["requestKind"], &request["requestResource"]].map(place)
+    };
+    assert_eq!(of(0), ["events.k8s.io/v1 Event", "events.k8s.io/v1 events", "/v1 Event", "/v1 events"]);
+    assert_eq!(of(2), ["e.io/v1 Thing", "e.io/v1 things", "e.io/v2 Thing", "e.io/v2 things"]);
+}

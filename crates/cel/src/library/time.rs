@@ -77,7 +77,8 @@ fn zone(name: &str) -> Option<TimeZone> {
         let sign = if hours.starts_with('-') { -1 } else { 1 };
         let hours: i32 = hours.parse().ok()?;
         let minutes: i32 = minutes.parse().ok()?;
-        return Some(TimeZone::fixed(Offset::from_seconds(hours * 3600 + sign * minutes * 60).ok()?));
+        let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(sign * 60)?)?;
+        return Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?));
     }
     let is_name = |character: char| character.is_ascii_alphanumeric() || "_+-/".contains(character);
     if name.starts_with('/') || !name.chars().all(is_name) {

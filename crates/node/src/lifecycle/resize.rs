@@ -112,7 +112,8 @@ pub(crate) fn differ(one: &ResourceRequirements, other: &ResourceRequirements) -
     Difference { cpu: differs(quantity::cpu_milli), memory: differs(quantity::memory_bytes) }
 }
 
-/// What a start of a container has: as the agent remembers it, as the API was told, or as it was started.
+/// What a start of a container has: as the agent remembers it, as the API was told, or as it was started. One that
+/// an earlier agent started without a note has what is asked for, which could not change then.
 pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Option<ResourceRequirements> {
     let remembered = local.containers.get(&status.name).and_then(|local| local.applied.as_ref());
     if let Some((_, resources)) = remembered.filter(|(id, _)| *id == status.id) {
@@ -120,7 +121,9 @@ pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Opt
     }
     let uri = container_uri(&status.id);
     let reported = pod::reported_status(pod, &status.name).filter(|known| known.container_id.as_deref() == Some(&uri));
-    reported.and_then(|reported| reported.resources.clone()).or_else(|| Memory::of(status).resources)
+    let reported = reported.and_then(|reported| reported.resources.clone());
+    let asked = || Some(pod::container(pod, &status.name)?.1.resources.unwrap_or_default());
+    reported.or_else(|| Memory::of(status).resources).or_else(asked)
 }
 
 /// What is to be done with a running container.

@@ -10,6 +10,7 @@ use super::{Failure, is_exempt, may_ask, review, select};
 use crate::admission::policy::FailurePolicy;
 use crate::admission::{Attributes, Operation};
 use crate::endpoint::expect_kind;
+use crate::extensions::convert;
 use crate::status::Status;
 
 const AUDIT: &str = "mutation.webhook.admission.k8s.io";
@@ -85,7 +86,8 @@ async fn ask(
     key: &str,
 ) -> Result<bool, Failure> {
     may_ask(hook, attributes)?;
-    let (question, uid) = review::question(hook, attributes, seen);
+    let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
+    let (question, uid) = review::question(hook, attributes, seen, objects);
     let server = attributes.call.server;
     let bytes = hook.endpoint.post(server, question.to_string().into(), hook.timeout).await;
     let bytes =
@@ -98,14 +100,20 @@ async fn ask(
     if let Some(refusal) = answer.refusal {
         return Err(Failure::Rejected(refusal));
     }
-    let changed = !answer.patch.is_empty() && patch(hook, attributes, &question["request"]["object"], answer.patch)?;
+    let sent = &question["request"]["object"];
+    let changed = !answer.patch.is_empty() && patch(hook, attributes, sent, answer.patch).await?;
     let note = json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed});
     attributes.annotate(format!("{AUDIT}/{key}"), note.to_string());
     Ok(changed)
 }
 
 /// Applies a patch to the object as it was sent, and checks and completes the outcome like a client's.
-fn patch(hook: &Hook, attributes: &mut Attributes<'_>, sent: &Value, operations: Vec<Value>) -> Result<bool, Failure> {
+async fn patch(
+    hook: &Hook,
+    attributes: &mut Attributes<'_>,
+    sent: &Value,
+    operations: Vec<Value>,
+) -> Result<bool, Failure> {
     let internal = |why: String| Failure::Rejected(Status::internal(why));
     if matches!(attributes.operation, Operation::Delete) || sent.is_null() {
         return Err(internal(format!(
@@ -120,6 +128,12 @@ fn patch(hook: &Hook, attributes: &mut Attributes<'_>, sent: &Value, operations:
         return Ok(false);
     }
     let call = attributes.call;
+    // What was sent in another version of the resource comes back in it.
+    let is_other = sent["apiVersion"] != attributes.kind.api_version().as_str();
+    if is_other && attributes.kind == call.resource.group_version_kind() {
+        object["apiVersion"] = sent["apiVersion"].clone();
+        object = convert::object(call.server, object, call.resource).await.map_err(Failure::Rejected)?;
+    }
     let had_version = attributes.new["metadata"].get("resourceVersion").is_some();
     review::restore(&mut object, &attributes.kind.api_version(), had_version);
     if attributes.operation == Operation::Connect {

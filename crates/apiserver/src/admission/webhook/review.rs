@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use portolan_api::description::{GroupVersionKind, Resource};
 use serde_json::{Map, Value, json};
 
 use super::configuration::Hook;
@@ -22,23 +23,23 @@ pub(super) struct Answer {
     pub(super) refusal: Option<Status>,
 }
 
-/// The question, and the name by which its answer is known.
-pub(super) fn question(hook: &Hook, attributes: &Attributes<'_>, seen: &Seen) -> (Value, String) {
+/// The question about the object and the one before, and the name by which its answer is known.
+pub(super) fn question(
+    hook: &Hook,
+    attributes: &Attributes<'_>,
+    seen: &Seen,
+    (new, old): (Value, Value),
+) -> (Value, String) {
     let uid = uuid::Uuid::new_v4().to_string();
-    let resource = attributes.call.resource;
-    let kind = attributes.kind;
+    let (resource, kind) = (attributes.call.resource, attributes.kind);
     // A subresource with an object of its own keeps the version of that.
-    let is_own_kind = kind == resource.group_version_kind();
-    let seen_version = if is_own_kind { seen.version.as_str() } else { kind.version };
-    let kind_of = |version: &str| json!({"group": kind.group, "version": version, "kind": kind.kind});
-    let resource_of = |version: &str| json!({"group": resource.group, "version": version, "resource": resource.name});
-    let seen_api_version =
-        if kind.group.is_empty() { seen_version.to_owned() } else { format!("{}/{seen_version}", kind.group) };
-    let object = |object: &Value| match object {
+    let seen_kind = if kind == resource.group_version_kind() { seen.resource.group_version_kind() } else { kind };
+    let kind_of = |kind: GroupVersionKind<'_>| json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
+    let resource_of = |it: &Resource| json!({"group": it.group, "version": it.version, "resource": it.name});
+    let object = |object: Value| match object {
         Value::Null => Value::Null,
-        object => {
-            let mut object = object.clone();
-            object["apiVersion"] = seen_api_version.as_str().into();
+        mut object => {
+            object["apiVersion"] = seen_kind.api_version().into();
             let revision = &attributes.old["metadata"]["resourceVersion"];
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
                 && revision.is_string()
@@ -49,10 +50,10 @@ pub(super) fn question(hook: &Hook, attributes: &Attributes<'_>, seen: &Seen) ->
         }
     };
     let mut request = json!({
-        "uid": uid, "kind": kind_of(seen_version), "resource": resource_of(&seen.version),
-        "requestKind": kind_of(kind.version), "requestResource": resource_of(&resource.version),
+        "uid": uid, "kind": kind_of(seen_kind), "resource": resource_of(&seen.resource),
+        "requestKind": kind_of(kind), "requestResource": resource_of(resource),
         "operation": operation(attributes), "userInfo": user_info(attributes.call.user),
-        "object": object(&attributes.new), "oldObject": object(attributes.old),
+        "object": object(new), "oldObject": object(old),
         "dryRun": attributes.dry_run, "options": attributes.options,
     });
     if !attributes.subresource().is_empty() {

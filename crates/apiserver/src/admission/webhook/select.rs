@@ -1,23 +1,28 @@
 //! Whether a hook is asked about a request.
 
-use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::encoded;
+use std::sync::Arc;
+
+use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use portolan_api::selector::LabelSelector;
+use portolan_api::{conversion, encoded};
 use serde_json::Value;
 
 use super::configuration::Hook;
 use super::rules::Subject;
 use super::{is_delete, operation};
 use crate::admission::{Attributes, Operation};
+use crate::extensions::convert;
 use crate::request::Target;
 use crate::status::Status;
 use crate::storage;
 
 /// As what a hook hears of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
-    /// Version of the resource, and of the object that is sent.
-    pub(super) version: String,
+    /// The resource by which the hook knows the request: the request's own, or another version of it.
+    pub(super) resource: Arc<Resource>,
+    /// Whether that is the request's own.
+    pub(super) is_own: bool,
 }
 
 /// As what `hook` hears of a request; `None` if it is not asked.
@@ -26,25 +31,52 @@ pub(super) async fn seen_as(hook: &Hook, attributes: &Attributes<'_>) -> Result<
     if !selects_object(&hook.objects, attributes) || !selects_namespace(&hook.namespaces, attributes).await? {
         return Ok(None);
     }
-    let holds = hook.conditions.hold(attributes, &seen.version, hook.failure_policy);
+    let holds = hook.conditions.hold(attributes, &seen.resource.version, hook.failure_policy);
     if holds.map_err(|why| attributes.forbidden(&why))? { Ok(Some(seen)) } else { Ok(None) }
 }
 
 /// The first rule that speaks of the request, or of another version of the same resource.
 fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
-    let speak_of = |version: &str| {
-        let subject = subject(attributes, version);
+    let speaks_of = |group: &str, version: &str| {
+        let subject = Subject { group, ..subject(attributes, version) };
         hook.rules.iter().any(|rule| rule.matches(&subject))
     };
-    let own = &*attributes.call.resource.version;
-    if speak_of(own) {
-        return Some(Seen { version: own.to_owned() });
+    let own = attributes.call.resource;
+    let known = |group: &str, version: &str| attributes.call.description.resource(group, version, &own.name).cloned();
+    if speaks_of(&own.group, &own.version) {
+        return Some(Seen { resource: known(&own.group, &own.version)?, is_own: true });
     }
     if !hook.matches_equivalents {
         return None;
     }
-    let found = equivalents(attributes).into_iter().find(|version| speak_of(version))?;
-    Some(Seen { version: found.to_owned() })
+    let other = others(attributes).into_iter().find(|other| speaks_of(&other.group, &other.version))?;
+    Some(Seen { resource: other, is_own: false })
+}
+
+/// The other versions of the resource, and what another group shows of the same objects.
+fn others(attributes: &Attributes<'_>) -> Vec<Arc<Resource>> {
+    let (own, description) = (attributes.call.resource, attributes.call.description);
+    let home = conversion::of(&own.group, &own.name);
+    let groups = description.groups().iter().filter(|group| {
+        group.name == own.group
+            || home.is_some() && conversion::home(&group.name, &own.name) == conversion::home(&own.group, &own.name)
+    });
+    let versions = groups.flat_map(|group| &group.versions);
+    let resources = versions.filter_map(|version| version.resource(&own.name));
+    let others = resources.filter(|it| (&it.group, &it.version) != (&own.group, &own.version) && it.kind == own.kind);
+    others.cloned().collect()
+}
+
+/// The object and the one before as a hook hears of them.
+pub(super) async fn objects(attributes: &Attributes<'_>, seen: &Seen) -> Result<(Value, Value), Status> {
+    let resource = attributes.call.resource;
+    // A subresource with an object of its own keeps the version of that.
+    let converts = !seen.is_own && attributes.kind == resource.group_version_kind();
+    let shown = async |object: &Value| match object {
+        Value::Object(_) if converts => convert::object(attributes.call.server, object.clone(), &seen.resource).await,
+        object => Ok(object.clone()),
+    };
+    Ok((shown(&attributes.new).await?, shown(attributes.old).await?))
 }
 
 /// What a request is about, as if it were for this version of the resource.

@@ -53,7 +53,8 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
 
 async fn ask(hook: &Hook, attributes: &Attributes<'_>, seen: &select::Seen) -> Result<review::Answer, Failure> {
     may_ask(hook, attributes)?;
-    let (question, uid) = review::question(hook, attributes, seen);
+    let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
+    let (question, uid) = review::question(hook, attributes, seen, objects);
     let server = attributes.call.server;
     let bytes = hook.endpoint.post(server, question.to_string().into(), hook.timeout).await;
     let bytes =

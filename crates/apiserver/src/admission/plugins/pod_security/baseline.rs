@@ -22,22 +22,32 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-const SYSCTLS: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.tcp_wmem",
+/// Parameters of the kernel, and the minor versions that allow them first.
+const SYSCTLS: [(&str, u32); 12] = [
+    ("kernel.shm_rmid_forced", 0),
+    ("net.ipv4.ip_local_port_range", 0),
+    ("net.ipv4.ip_local_reserved_ports", 27),
+    ("net.ipv4.ip_unprivileged_port_start", 0),
+    ("net.ipv4.ping_group_range", 0),
+    ("net.ipv4.tcp_fin_timeout", 29),
+    ("net.ipv4.tcp_keepalive_intvl", 29),
+    ("net.ipv4.tcp_keepalive_probes", 29),
+    ("net.ipv4.tcp_keepalive_time", 29),
+    ("net.ipv4.tcp_rmem", 32),
+    ("net.ipv4.tcp_syncookies", 0),
+    ("net.ipv4.tcp_wmem", 32),
 ];
 
-const SELINUX_TYPES: [&str; 5] = ["", "container_engine_t", "container_init_t", "container_kvm_t", "container_t"];
+/// The same for types of SELinux.
+const SELINUX_TYPES: [(&str, u32); 5] =
+    [("", 0), ("container_engine_t", 31), ("container_init_t", 0), ("container_kvm_t", 0), ("container_t", 0)];
+
+fn is_allowed(list: &[(&str, u32)], name: &str, minor: u32) -> bool {
+    list.iter().any(|(known, since)| *known == name && *since <= minor)
+}
+
+const SECCOMP: &str = "seccomp.security.alpha.kubernetes.io/pod";
+const SECCOMP_OF_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
@@ -164,6 +174,11 @@ pub(super) fn privileged(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 pub(super) fn proc_mount(pod: &Pod<'_>) -> Option<Violation> {
+    if pod.is_user_namespaced() { None } else { masked_proc(pod) }
+}
+
+/// Whether all of `/proc` is seen, in the words of both levels.
+pub(super) fn masked_proc(pod: &Pod<'_>) -> Option<Violation> {
     let mount = |container: &Value| container["securityContext"]["procMount"].as_str().map(str::to_owned);
     let is_bad = |container: &Value| mount(container).is_some_and(|kind| kind != "Default");
     let bad = pod.bad(is_bad);
@@ -178,7 +193,7 @@ pub(super) fn proc_mount(pod: &Pod<'_>) -> Option<Violation> {
 pub(super) fn se_linux(pod: &Pod<'_>) -> Option<Violation> {
     let text = |context: &Value, field: &str| context["seLinuxOptions"][field].as_str().unwrap_or_default().to_owned();
     let is_bad = |context: &Value| {
-        !SELINUX_TYPES.contains(&text(context, "type").as_str())
+        !is_allowed(&SELINUX_TYPES, &text(context, "type"), pod.minor)
             || !text(context, "user").is_empty()
             || !text(context, "role").is_empty()
     };
@@ -196,7 +211,7 @@ pub(super) fn se_linux(pod: &Pod<'_>) -> Option<Violation> {
     let contexts: Vec<&Value> =
         std::iter::once(pod.context()).chain(pod.containers().map(|it| &it["securityContext"])).collect();
     let types = contexts.iter().map(|context| text(context, "type"));
-    let types = distinct(types.filter(|kind| !SELINUX_TYPES.contains(&kind.as_str())));
+    let types = distinct(types.filter(|kind| !is_allowed(&SELINUX_TYPES, kind, pod.minor)));
     let mut problems = Vec::new();
     if !types.is_empty() {
         problems.push(format!("{} {}", plural("type", types.len()), quoted(&types)));
@@ -233,12 +248,31 @@ pub(super) fn forbidden_seccomp(pod: &Pod<'_>, is_bad: impl Fn(&str) -> bool) ->
 }
 
 pub(super) fn seccomp(pod: &Pod<'_>) -> Option<Violation> {
+    if pod.minor < 19 {
+        return seccomp_annotations(pod);
+    }
     Violation::new("seccompProfile", forbidden_seccomp(pod, |kind| kind == "Unconfined")?)
+}
+
+/// Before there were fields, annotations said it.
+fn seccomp_annotations(pod: &Pod<'_>) -> Option<Violation> {
+    let of_containers = pod.containers().map(|container| format!("{SECCOMP_OF_CONTAINER}{}", name(container)));
+    let keys = std::iter::once(SECCOMP.to_owned()).chain(of_containers);
+    let forbidden = distinct(keys.filter_map(|key| {
+        let value = pod.metadata["annotations"][&key].as_str()?;
+        let is_good = matches!(value, "runtime/default" | "docker/default") || value.starts_with("localhost/");
+        (!is_good).then(|| format!("{key}=\"{value}\""))
+    }));
+    if forbidden.is_empty() {
+        return None;
+    }
+    let what = plural("annotation", forbidden.len());
+    Violation::new("seccompProfile", format!("forbidden {what} {}", forbidden.join(", ")))
 }
 
 pub(super) fn sysctls(pod: &Pod<'_>) -> Option<Violation> {
     let list = pod.context()["sysctls"].as_array().into_iter().flatten();
-    let bad: Vec<&str> = list.map(name).filter(|name| !SYSCTLS.contains(name)).collect();
+    let bad: Vec<&str> = list.map(name).filter(|name| !is_allowed(&SYSCTLS, name, pod.minor)).collect();
     if bad.is_empty() { None } else { Violation::new("forbidden sysctls", bad.join(", ")) }
 }
 

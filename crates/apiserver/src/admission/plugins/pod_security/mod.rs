@@ -114,14 +114,19 @@ async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
 
 async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     let policy = policy(attributes).await?;
-    if policy.allows_everything() || !is_significant(attributes) {
+    let enforce_policy = format!("{}enforce-policy", policy::PREFIX);
+    if policy.allows_everything() {
+        attributes.annotate(enforce_policy, "privileged:latest");
         return Ok(());
     }
-    attributes.annotate(format!("{}enforce-policy", policy::PREFIX), policy.enforce.to_string());
-    let pod = Pod { metadata: &attributes.new["metadata"], spec: &attributes.new["spec"] };
-    let enforced = complaint(&policy.enforce, &pod);
-    let audited = complaint(&policy.audit, &pod);
-    let warned = complaint(&policy.warn, &pod);
+    if !is_significant(attributes) {
+        return Ok(());
+    }
+    attributes.annotate(enforce_policy, policy.enforce.to_string());
+    let pod = (&attributes.new["metadata"], &attributes.new["spec"]);
+    let enforced = complaint(&policy.enforce, pod);
+    let audited = complaint(&policy.audit, pod);
+    let warned = complaint(&policy.warn, pod);
     note(attributes, &policy, audited);
     if let Some(why) = enforced {
         return Err(attributes.forbidden(&format!("violates PodSecurity \"{}\": {why}", policy.enforce)));
@@ -137,15 +142,20 @@ async fn a_template(attributes: &mut Attributes<'_>, place: &str) -> Result<(), 
         return Ok(());
     }
     let Some(template) = attributes.new.pointer(place) else { return Ok(()) };
-    let pod = Pod { metadata: &template["metadata"], spec: &template["spec"] };
-    let (audited, warned) = (complaint(&policy.audit, &pod), complaint(&policy.warn, &pod));
+    let pod = (&template["metadata"], &template["spec"]);
+    let (audited, warned) = (complaint(&policy.audit, pod), complaint(&policy.warn, pod));
     note(attributes, &policy, audited);
     warn(attributes, &policy, warned);
     Ok(())
 }
 
-fn complaint(demand: &Demand, pod: &Pod<'_>) -> Option<String> {
-    let violations = checks::violations(demand.level, pod);
+/// What is wrong with a pod, of which there are its metadata and its specification.
+fn violations(demand: &Demand, (metadata, spec): (&Value, &Value)) -> Vec<pod::Violation> {
+    checks::violations(demand.level, &Pod { metadata, spec, minor: demand.minor() })
+}
+
+fn complaint(demand: &Demand, pod: (&Value, &Value)) -> Option<String> {
+    let violations = violations(demand, pod);
     if violations.is_empty() { None } else { Some(checks::told(&violations)) }
 }
 
@@ -181,7 +191,7 @@ async fn namespace(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     let request = RangeRequest { range, revision: None, limit: MOST_PODS };
     for entry in attributes.call.server.store().range(request).await?.entries {
         let pod = storage::decode(&entry)?;
-        let violations = checks::violations(new.enforce.level, &Pod { metadata: &pod["metadata"], spec: &pod["spec"] });
+        let violations = violations(&new.enforce, (&pod["metadata"], &pod["spec"]));
         if !violations.is_empty() {
             let reasons: Vec<&str> = violations.iter().map(|violation| violation.reason.as_str()).collect();
             found.entry(reasons.join(", ")).or_default().push(pod::name(&pod["metadata"]).to_owned());

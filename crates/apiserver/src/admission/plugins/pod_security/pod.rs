@@ -9,6 +9,8 @@ const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"]
 pub(super) struct Pod<'a> {
     pub(super) metadata: &'a Value,
     pub(super) spec: &'a Value,
+    /// The minor version of Kubernetes by whose rules it is judged.
+    pub(super) minor: u32,
 }
 
 impl<'a> Pod<'a> {
@@ -26,8 +28,14 @@ impl<'a> Pod<'a> {
         self.spec["volumes"].as_array().into_iter().flatten()
     }
 
-    pub(super) fn is_windows(&self) -> bool {
-        self.spec["os"]["name"] == "windows"
+    /// Whether the pod is one of Windows, of which later versions do not demand what it cannot do.
+    pub(super) fn is_excused_windows(&self) -> bool {
+        self.minor >= 25 && self.spec["os"]["name"] == "windows"
+    }
+
+    /// Whether users in the pod are nobody on its node. See KEP-127.
+    pub(super) fn is_user_namespaced(&self) -> bool {
+        self.minor >= 35 && self.spec["hostUsers"] == false
     }
 
     /// The names of the containers that `bad` holds for.

@@ -41,6 +41,13 @@ pub(super) struct Demand {
     version: String,
 }
 
+impl Demand {
+    /// The minor version; the largest number for the latest.
+    pub(super) fn minor(&self) -> u32 {
+        self.version.strip_prefix("v1.").and_then(|minor| minor.parse().ok()).unwrap_or(u32::MAX)
+    }
+}
+
 impl fmt::Display for Demand {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}", self.level.name(), self.version)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::baseline::{added_capabilities, forbidden_seccomp};
+use super::baseline::{added_capabilities, forbidden_seccomp, masked_proc};
 use super::pod::{Pod, Violation, containers, distinct, name, plural, quoted};
 
 const VOLUMES: [&str; 9] = [
@@ -19,7 +19,7 @@ const VOLUMES: [&str; 9] = [
 
 pub(super) fn privilege_escalation(pod: &Pod<'_>) -> Option<Violation> {
     let bad = pod.bad(|container| container["securityContext"]["allowPrivilegeEscalation"] != false);
-    if bad.is_empty() || pod.is_windows() {
+    if bad.is_empty() || pod.is_excused_windows() {
         return None;
     }
     let detail = format!("{} must set securityContext.allowPrivilegeEscalation=false", containers(&bad));
@@ -27,7 +27,7 @@ pub(super) fn privilege_escalation(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 pub(super) fn capabilities(pod: &Pod<'_>) -> Option<Violation> {
-    if pod.is_windows() {
+    if pod.is_excused_windows() {
         return None;
     }
     let keeps = |container: &Value| {
@@ -41,6 +41,10 @@ pub(super) fn capabilities(pod: &Pod<'_>) -> Option<Violation> {
     }
     details.extend(added_capabilities(pod, &["NET_BIND_SERVICE"]));
     if details.is_empty() { None } else { Violation::new("unrestricted capabilities", details.join("; ")) }
+}
+
+pub(super) fn proc_mount(pod: &Pod<'_>) -> Option<Violation> {
+    masked_proc(pod)
 }
 
 pub(super) fn volumes(pod: &Pod<'_>) -> Option<Violation> {
@@ -63,6 +67,9 @@ pub(super) fn volumes(pod: &Pod<'_>) -> Option<Violation> {
 
 pub(super) fn non_root(pod: &Pod<'_>) -> Option<Violation> {
     const REASON: &str = "runAsNonRoot != true";
+    if pod.is_user_namespaced() {
+        return None;
+    }
     let said = |context: &Value| context["runAsNonRoot"].as_bool();
     let of_pod = said(pod.context());
     let mut setters = Vec::new();
@@ -87,6 +94,9 @@ pub(super) fn non_root(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 pub(super) fn user(pod: &Pod<'_>) -> Option<Violation> {
+    if pod.is_user_namespaced() {
+        return None;
+    }
     let is_root = |context: &Value| context["runAsUser"] == 0;
     let mut setters = Vec::new();
     if is_root(pod.context()) {
@@ -104,7 +114,7 @@ pub(super) fn user(pod: &Pod<'_>) -> Option<Violation> {
 
 pub(super) fn seccomp(pod: &Pod<'_>) -> Option<Violation> {
     const REASON: &str = "seccompProfile";
-    if pod.is_windows() {
+    if pod.is_excused_windows() {
         return None;
     }
     let is_good = |kind: &str| matches!(kind, "RuntimeDefault" | "Localhost");
