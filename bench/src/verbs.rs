@@ -1,4 +1,4 @@
-//! What each verb costs, in JSON and in protobuf, on pods of 4 KiB; `managedFields` comes on top.
+//! What each verb costs, in JSON and in protobuf, on pods of about 4 KiB; `managedFields` comes on top.
 
 use bytes::Bytes;
 use portolan_api::protobuf;
@@ -89,7 +89,7 @@ fn applied(index: usize, note: &str) -> Bytes {
     pod(index, note).to_string().into()
 }
 
-/// A pod that takes 4 KiB once defaults are filled in, and that no scheduler takes up.
+/// A pod that takes about 4 KiB once defaults are filled in, and that no scheduler takes up.
 fn pod(index: usize, note: &str) -> Value {
     let variables: Vec<Value> = (0..14)
         .map(|number| json!({"name": format!("SETTING_{number}"), "value": format!("the value of setting {number}")}))

@@ -104,7 +104,7 @@ mod tests {
                 "timestamp": "2001-09-09T01:46:40Z", "window": "15s",
                 "containers": [
                     {"name": "a", "usage": {"cpu": "12345678n", "memory": "3Mi"}},
-                    {"name": "b", "usage": {"cpu": "1500m", "memory": "1000"}},
+                    {"name": "b", "usage": {"cpu": "1500m", "memory": "1k"}},
                 ],
             })
         );
