@@ -36,7 +36,6 @@ async fn a_pick_follows_its_policy_and_never_meets_the_critical() {
         ("?policy=round-robin&version=1", "a b"),
         ("?policy=nearest&region=north&zone=z1", "a"),
         ("?policy=nearest&zone=z1", "a"),
-        ("?policy=least&version=1", "a b"),
         ("?policy=weighted&version=2", "c"),
         ("?policy=weighted", "a b c"),
     ];
