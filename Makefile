@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up install down test check shop-image bench conformance packages codegen
+.PHONY: help up install down test check shop-image bench conformance interop interop-kubernetes packages codegen
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PORTOLAN := $(TARGET)/release/portolan
@@ -44,6 +44,14 @@ bench: ## Run the benches and print their ratios
 conformance: ## Run the published tests of Kubernetes against the Portolan of `make up` (FOCUS=regular expression; needs Go)
 	@conformance/images.sh $(abspath $(PORTOLAN))
 	@KUBECONFIG=$$($(PORTOLAN) kubeconfig --path) conformance/run.sh
+
+interop: ## Run published clients of the registry against the binary (SUITES=...; needs root, the net, Go, npm, Maven, Python)
+	@cargo build --package portolan
+	@interop/registry/run.sh $(SUITES)
+
+interop-kubernetes: ## Drive a cluster with stock Kubernetes clients (SUITES="kubectl helm operator kube-rs go python javascript")
+	@scripts/packages.sh test
+	@interop/kubernetes/run.sh $(SUITES)
 
 codegen: ## Regenerate the API tables (OPENAPI=path of the published document; needs Go)
 	@cargo xtask codegen --openapi $(OPENAPI)

@@ -4,13 +4,13 @@
 #
 #   conformance/images.sh [PORTOLAN [IMAGE...]]
 #
-# PORTOLAN is the binary [default: portolan]; IMAGE chooses some of agnhost, busybox, pause, nginx, pets, etcd and
-# sample [default: all]. PORTOLAN_DATA_DIR is the folder of a cluster that is not the usual one.
+# PORTOLAN is the binary [default: portolan]; IMAGE chooses some of agnhost, busybox, nonewprivs, pause, nginx,
+# pets, etcd and sample [default: all]. PORTOLAN_DATA_DIR is the folder of a cluster that is not the usual one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 portolan=${1:-portolan}
-(($# < 2)) && wanted=(agnhost busybox pause nginx pets etcd sample) || wanted=("${@:2}")
+(($# < 2)) && wanted=(agnhost busybox nonewprivs pause nginx pets etcd sample) || wanted=("${@:2}")
 version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 sources=$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 registry=registry.k8s.io/e2e-test-images
@@ -120,6 +120,9 @@ build_pets() {
 build_busybox() {
     local busybox=$work/busybox
     base "$busybox"
+    # By its path it is the shell of busybox, as tests know its words.
+    ln -sf "$(type -P bash)" "$busybox/usr/local/bin/sh"
+    ln -sf busybox "$busybox/bin/sh"
     image "$registry/busybox:1.37.0-1" "$busybox" <<-'DOCKERFILE'
 		FROM scratch
 		COPY . /
@@ -132,6 +135,19 @@ build_busybox() {
 		ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 		USER 1234
 		CMD ["sh"]
+	DOCKERFILE
+}
+
+build_nonewprivs() {
+    local privileged=$work/nonewprivs
+    [[ -x $built/nnp ]] || go build -o "$built/nnp" k8s.io/kubernetes/test/images/nonewprivs
+    base "$privileged"
+    install -D -m 6755 "$built/nnp" "$privileged/usr/local/bin/nnp"
+    image "$registry/nonewprivs:1.4" "$privileged" <<-'DOCKERFILE'
+		FROM scratch
+		COPY . /
+		ENV PATH=/usr/local/bin:/usr/bin:/bin
+		CMD ["nnp"]
 	DOCKERFILE
 }
 

@@ -22,6 +22,6 @@ target/ginkgo \
     --output-dir="$reports" --json-report="$(date +%Y%m%d-%H%M%S).json" \
     target/conformance.test -- \
     --provider=skeleton --kubeconfig="$KUBECONFIG" --kubectl-path="$(type -P "${KUBECTL:-kubectl}")" \
-    --num-nodes=1 --allowed-not-ready-nodes=0 --disable-log-dump || status=$?
+    --num-nodes=1 --allowed-not-ready-nodes=0 --disable-log-dump --dump-logs-on-failure=false || status=$?
 go run ./report "$reports"/*.json >../docs/conformance.md
 exit "$status"

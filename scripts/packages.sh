@@ -23,6 +23,7 @@ if [[ "${1:-run}" == test ]]; then
         [busybox]=busybox-static
         [dig]=bind9-dnsutils
         [docker-registry]=docker-registry
+        [openssl]=openssl
         [python3]=python3
     )
 fi

@@ -25,7 +25,9 @@ pub struct Cluster {
     scratch: TempDir,
     flags: Vec<String>,
     bridge: String,
-    _turn: MutexGuard<'static, ()>,
+    /// Its networks are 10.<this>.0.0 and the two after it.
+    network: u8,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Cluster {
@@ -40,12 +42,22 @@ impl Cluster {
     pub fn prepare(flags: &[&str]) -> anyhow::Result<Self> {
         // A test that panicked has cleaned up in its drop; its poison means nothing here.
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Self::prepared(flags, first_network(), Some(turn))
+    }
+
+    /// Another one beside this, not started yet.
+    pub fn another(&self, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::prepared(flags, self.network + 3, None)
+    }
+
+    fn prepared(flags: &[&str], network: u8, turn: Option<MutexGuard<'static, ()>>) -> anyhow::Result<Self> {
         Ok(Self {
             data: TempDir::with_prefix("portolan-test-")?,
             run: TempDir::with_prefix("portolan-run-")?,
             scratch: TempDir::with_prefix("portolan-scratch-")?,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            bridge: format!("ptl{}", std::process::id() % 1_000_000),
+            bridge: format!("ptl{}n{network}", std::process::id() % 1_000_000),
+            network,
             _turn: turn,
         })
     }
@@ -62,7 +74,7 @@ impl Cluster {
 
     /// Runs `up` of another binary.
     pub fn up_of(&self, binary: &Path, flags: &[&str]) -> anyhow::Result<String> {
-        let first = first_network();
+        let first = self.network;
         let [pods, services, balancers] =
             [format!("10.{first}.0.0/24"), format!("10.{}.0.0/16", first + 1), format!("10.{}.0.0/24", first + 2)];
         let dns = self.name_server();
@@ -189,12 +201,12 @@ impl Cluster {
 
     /// Address of the cluster's name service.
     pub fn name_server(&self) -> String {
-        format!("10.{}.0.10", first_network() + 1)
+        format!("10.{}.0.10", self.network + 1)
     }
 
     /// Address of this machine on the bridge of pods.
     pub fn gateway(&self) -> String {
-        format!("10.{}.0.1", first_network())
+        format!("10.{}.0.1", self.network)
     }
 
     /// The log of the server.

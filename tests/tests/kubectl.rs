@@ -139,7 +139,6 @@ const THE_CLUSTER: Steps = &[
             "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"",
         ],
     ),
-    ("! kubectl top nodes", &["Metrics API not available"]),
     ("! kubectl get nothing", &["the server doesn't have a resource type \"nothing\""]),
     ("! kubectl get pod missing", &["Error from server (NotFound): pods \"missing\" not found"]),
     ("! kubectl get pods --field-selector a=b", &["field label not supported: a"]),

@@ -29,7 +29,7 @@ mod schemas;
 
 /// The groups in the order in which upstream prefers them: a short name that two groups share
 /// means the first one's resource.
-const GROUPS: [&str; 22] = [
+const GROUPS: [&str; 23] = [
     "",
     "apiregistration.k8s.io",
     "apps",
@@ -52,13 +52,19 @@ const GROUPS: [&str; 22] = [
     "resource.k8s.io",
     "flowcontrol.apiserver.k8s.io",
     "registry.portolan.dev",
+    MEASURED,
 ];
+
+/// The group of measurements. Beta is all that it has, and nothing in it can be watched.
+const MEASURED: &str = "metrics.k8s.io";
 
 /// Writes the tables, or checks them.
 pub(crate) fn run(openapi: &Path, check: bool) -> Result<()> {
     let root = crate::workspace().join("crates/api");
     let mut document = read(openapi)?;
-    merge(&mut document, &read(&root.join("openapi/registry.json"))?)?;
+    for extra in ["openapi/registry.json", "openapi/metrics.json"] {
+        merge(&mut document, &read(&root.join(extra))?)?;
+    }
     let resources = resources::collect(&document)?;
     let definitions = schemas::needed(&document, &resources)?;
     let files = [("resources.txt", resources::render(&resources)), ("schemas.txt", schemas::render(&definitions)?)];

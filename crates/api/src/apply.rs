@@ -177,8 +177,13 @@ fn apply_fields(
             merge::prune(&mut merged, Some(schema), before.fields.children(), owners.children());
         }
     }
-    managers.give_up(live, &merged, &versions, force)?;
     let is_same = is_same(live, &merged);
+    if is_same {
+        // Nobody loses anything.
+        managers.entries.retain(|entry| !entry.fields.is_empty() && versions.of(live, &entry.api_version).is_some());
+    } else {
+        managers.give_up(live, &merged, &versions, force)?;
+    }
     if is_same && owned.is_empty() && recorded_none {
         // Says nothing and changes nothing: nor is it recorded who owned what before.
         return Ok(live.clone());

@@ -67,21 +67,19 @@ pub struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the header. `None` if the bytes are not an encoded object with metadata.
     pub fn scan(object: &'a [u8]) -> Option<Self> {
-        let metadata = raw_at(object, &["metadata"])?;
-        let end = offset_in(object, metadata) + metadata.len() - 1;
+        let mut fields = Fields::of(value_from(object, &["metadata"])?)?;
         let mut header = Self {
             name: Cow::Borrowed(""),
             namespace: Cow::Borrowed(""),
             uid: Cow::Borrowed(""),
             deletion_timestamp: None,
-            splice: Splice { offset: end, comma: Comma::None },
+            splice: Splice { offset: 0, comma: Comma::None },
             labels: b"{}",
         };
-        let mut fields = Fields::of(metadata)?;
         let mut found = false;
         while let Some((key, value)) = fields.next()? {
             if !found {
-                header.splice = Splice { offset: end, comma: Comma::Before };
+                header.splice.comma = Comma::Before;
             }
             if !found && key > b"resourceVersion".as_slice() {
                 // The opening quote of the key.
@@ -96,6 +94,9 @@ impl<'a> Header<'a> {
                 b"uid" => header.uid = scan::text(value)?,
                 _ => {}
             }
+        }
+        if !found {
+            header.splice.offset = offset_in(object, fields.rest());
         }
         Some(header)
     }
@@ -130,17 +131,17 @@ fn offset_in(whole: &[u8], part: &[u8]) -> usize {
 
 /// The encoded value at a path of field names. `None` if there is none.
 pub fn raw_at<'a>(object: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
-    let mut value = object;
-    for name in path {
-        let mut fields = Fields::of(value)?;
-        value = loop {
-            let (key, value) = fields.next()??;
-            if scan::is_key(key, name) {
-                break value;
-            }
-        };
+    if path.is_empty() {
+        return Some(object);
     }
-    Some(value)
+    let value = value_from(object, path)?;
+    Some(&value[..scan::value_length(value)?])
+}
+
+/// The encoded value at a path of field names, from its beginning and with all that follows it: where only a
+/// part of it is looked at, its end need not be known.
+pub fn value_from<'a>(object: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
+    path.iter().try_fold(object, |object, name| Fields::of(object)?.find(name))
 }
 
 /// The encoded items of a list.
@@ -154,6 +155,7 @@ pub fn controller(object: &[u8]) -> Option<&[u8]> {
 }
 
 /// The encoded fields of an encoded object with their names, in their order, up to the first that is malformed.
+/// What follows the object is not looked at.
 pub fn fields(object: &[u8]) -> Vec<(Cow<'_, str>, &[u8])> {
     let mut found = Vec::new();
     let Some(mut fields) = Fields::of(object) else { return found };

@@ -26,6 +26,7 @@ pub mod schema;
 pub mod selector;
 pub mod time;
 pub mod typed;
+pub mod usage;
 pub mod validation;
 pub mod yaml;
 

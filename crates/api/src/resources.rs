@@ -64,14 +64,53 @@ impl Resources {
     }
 }
 
+/// What containers of a pod have by their statuses, which differs from what they ask for while a resize waits or
+/// is being made. See KEP-1287.
+struct Statuses<'a> {
+    pod: &'a Pod,
+    /// The node will never give what is asked for, so that does not count.
+    infeasible: bool,
+}
+
+impl<'a> Statuses<'a> {
+    fn of(pod: &'a Pod) -> Self {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let infeasible = conditions.iter().any(|condition| {
+            condition.type_ == "PodResizePending" && condition.reason.as_deref() == Some("Infeasible")
+        });
+        Self { pod, infeasible }
+    }
+
+    /// The most of what a container asks for, was given and has.
+    fn raised(&self, name: &str, asked: Resources) -> Resources {
+        let Some(status) = &self.pod.status else { return asked };
+        let lists = [&status.container_statuses, &status.init_container_statuses];
+        let Some(status) = lists.into_iter().flatten().flatten().find(|status| status.name == name) else {
+            return asked;
+        };
+        if status.allocated_resources.is_none() && status.resources.is_none() {
+            return asked;
+        }
+        let has = status.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let mut most = Resources::of(has);
+        most.maximum(&Resources::of(status.allocated_resources.as_ref()));
+        if !self.infeasible {
+            most.maximum(&asked);
+        }
+        most
+    }
+}
+
 /// What a pod needs on its node: all containers together, or the largest need during initialisation.
 ///
 /// Init containers that restart (sidecars) stay, so they count with the containers and with every init
 /// container after them. See KEP-753.
 pub fn requests(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
+    let statuses = Statuses::of(pod);
     let request = |container: &Container| {
-        Resources::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
+        let asked = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        statuses.raised(&container.name, Resources::of(asked))
     };
     let mut running = Resources::default();
     let mut starting = Resources::default();
@@ -126,6 +165,33 @@ mod tests {
             let pod: Pod = serde_json::from_value(pod).expect("it is a pod");
             let requests = requests(&pod);
             assert_eq!((requests.milli_cpu, requests.memory), (expected, 1024), "{pod:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_resized_counts_with_the_most_that_it_asks_for_was_given_or_has() {
+        let cases = [
+            (json!(null), json!(null), None, 1000),
+            (json!({"cpu": "2"}), json!({"requests": {"cpu": "500m"}}), None, 2000),
+            (json!({"cpu": "500m"}), json!({"requests": {"cpu": "500m"}}), Some("Deferred"), 1000),
+            (json!({"cpu": "500m"}), json!({"requests": {"cpu": "700m"}}), Some("Infeasible"), 700),
+            (json!({"cpu": "1"}), json!({"requests": {"cpu": "3"}}), None, 3000),
+        ];
+        for (allocated, resources, reason, expected) in cases {
+            let conditions: Vec<_> = reason
+                .iter()
+                .map(|reason| json!({"type": "PodResizePending", "status": "True", "reason": reason}))
+                .collect();
+            let pod = json!({
+                "metadata": {}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
+                "status": {"conditions": conditions, "containerStatuses": [{
+                    "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "allocatedResources": allocated, "resources": resources}]},
+            });
+            let counted = crate::quota::pod_requests(&pod).get("cpu").map(|it| it.milli_value());
+            assert_eq!(counted, Some(expected), "by quotas: {pod}");
+            let typed: Pod = serde_json::from_value(pod.clone()).expect("it is a pod");
+            assert_eq!(requests(&typed).milli_cpu, expected, "{pod}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod external_node;
 mod health_check;
+mod prepared_query;
 mod service_instance;
 
 pub use k8s_openapi::api as kinds;
@@ -15,6 +16,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
+pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, OverrideMode,
     ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
@@ -163,6 +165,7 @@ macro_rules! own_kind {
 
 own_kind! {
     ExternalNode, "externalnodes": Cluster;
+    PreparedQuery, "preparedqueries": Cluster;
     ServiceInstance, "serviceinstances": Namespaced;
 }
 
@@ -220,6 +223,8 @@ object! {
     kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
+    kinds::networking::v1::IPAddress: Cluster;
+    kinds::networking::v1::ServiceCIDR: Cluster;
     kinds::policy::v1::PodDisruptionBudget: Namespaced;
     kinds::rbac::v1::ClusterRole: Cluster;
     kinds::rbac::v1::ClusterRoleBinding: Cluster;

@@ -6,16 +6,15 @@ use futures::future::try_join_all;
 use http::HeaderMap;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_identity::User;
-use portolan_store::{KeyRange, RangeRequest};
 use serde_json::{Value, json};
 
 use crate::authorization::bootstrap as policy;
-use crate::config::Error;
+use crate::config::{Error, Network};
 use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{aggregation, fairness, resources, storage};
+use crate::{aggregation, fairness, resources, service_addresses, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -26,7 +25,7 @@ const SERVICE_INDEX: u64 = 1;
 
 /// Writes what is missing.
 pub(crate) async fn run(server: &Server) -> Result<(), Error> {
-    hold_service_addresses(server).await.map_err(|status| failed("read services", &status))?;
+    service_addresses::repair(server).await.map_err(|status| failed("repair the addresses of services", &status))?;
     // All of one step at once: they share their syncs to the disk.
     let namespaces = NAMESPACES.map(|name| {
         let labels = json!({"kubernetes.io/metadata.name": name});
@@ -67,6 +66,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         ensure(server, class, |_| None).await?;
     }
     published_authorities(server).await?;
+    own_range(server).await?;
     own_service(server).await
 }
 
@@ -154,15 +154,23 @@ fn failed(what: &str, status: &Status) -> Error {
     Error::BootstrapObject { what: what.to_owned(), message: status.message().to_owned() }
 }
 
-/// Tells the allocator which addresses and ports are taken.
-async fn hold_service_addresses(server: &Server) -> Result<(), Status> {
-    let range = KeyRange::prefix(storage::prefix("", "services", ""));
-    let state = server.store().range(RangeRequest { range, revision: None, limit: 0 }).await?;
-    for entry in &state.entries {
-        let service = storage::decode(entry)?;
-        server.allocator.lock().hold(&service);
-    }
-    Ok(())
+/// The range that addresses of Services come from in every cluster.
+async fn own_range(server: &Server) -> Result<(), Error> {
+    let Network { address, prefix } = server.config.networks.service_cidr;
+    let first = u32::from(address) & u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or_default();
+    let cidrs = json!([format!("{}/{prefix}", std::net::Ipv4Addr::from(first))]);
+    let range = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": cidrs},
+    });
+    ensure(server, range, |old| {
+        if old["spec"]["cidrs"] != cidrs {
+            tracing::warn!(stored = %old["spec"]["cidrs"], configured = %cidrs, "addresses of Services come from the \
+                           ServiceCIDR kubernetes as it is stored, not from what is configured");
+        }
+        None
+    })
+    .await
 }
 
 /// Rules or subjects that a stored bootstrap object lacks, unless its owner keeps it as it is.
@@ -204,7 +212,12 @@ fn local_services() -> Vec<Value> {
     let mut services = Vec::new();
     for group in builtin().groups() {
         // Upstream's: the core group comes first, then those of Kubernetes.
-        let priority = if group.name.is_empty() { 18_000 } else { 17_000 };
+        let priority = match &*group.name {
+            "" => 18_000,
+            // As the published metrics-server: its `pods` are not what people mean by pods.
+            crate::measurements::GROUP => 100,
+            _ => 17_000,
+        };
         for (index, version) in group.versions.iter().rev().enumerate() {
             let versioned = &version.version;
             services.push(json!({

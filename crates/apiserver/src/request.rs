@@ -227,6 +227,11 @@ impl Query {
         Self(pairs.collect())
     }
 
+    /// The same without all parameters but these.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect())
+    }
+
     /// The first value of a parameter; empty if it is not there.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(candidate, _)| candidate == name).map_or("", |(_, value)| value.as_str())

@@ -30,7 +30,7 @@ use crate::audit::Auditor;
 use crate::authentication::Authenticator;
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
-use crate::config::{Config, Error, Networks};
+use crate::config::{Config, Error};
 use crate::cork::Cork;
 use crate::encryption::EncryptedStore;
 use crate::event_leases::EventLeases;
@@ -39,6 +39,7 @@ use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
+use crate::service_addresses::ServiceRanges;
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
 use crate::{bootstrap, respond, router, subresource};
@@ -108,6 +109,7 @@ pub struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) nodes: subresource::NodeDialer,
     pub(crate) allocator: Mutex<Allocator>,
+    pub(crate) service_ranges: ServiceRanges,
     /// Cancelled when the server drains: watches end then, so that clients go elsewhere.
     pub(crate) draining: CancellationToken,
 }
@@ -147,13 +149,14 @@ impl Server {
         }
         let extensions = Extensions::new(config.store.clone());
         let aggregation = Aggregation::new(config.store.clone());
-        let Networks { service_cidr, node_ports, .. } = &config.networks;
-        let allocator = Allocator::new(service_cidr.address, service_cidr.prefix, node_ports.clone());
+        let allocator = Allocator::new(config.networks.node_ports.clone());
+        let service_ranges = ServiceRanges::new(config.store.clone());
         let server = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             admission: Admission::new(&config.store),
             config,
             allocator: Mutex::new(allocator),
+            service_ranges,
             authenticator,
             audiences,
             authorizer,

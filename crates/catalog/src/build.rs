@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, Object as _, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object as _, PreparedQuery, ServiceInstance};
 
 use crate::indexes::Before;
 use crate::model::{
@@ -15,6 +15,7 @@ use crate::model::{
 };
 use crate::pods;
 use crate::pool::{Own, Pool};
+use crate::query::Query;
 use crate::snapshot::{AddressOwner, Snapshot};
 use crate::translate::{endpoints, external_node, health_of_node, registered_instance, service};
 
@@ -35,6 +36,8 @@ pub enum Input {
     Registration(Arc<ServiceInstance>),
     /// A machine outside the cluster.
     ExternalNode(Arc<ExternalNode>),
+    /// A prepared query.
+    PreparedQuery(Arc<PreparedQuery>),
 }
 
 impl Input {
@@ -47,6 +50,7 @@ impl Input {
             Self::Node(object) => &object.metadata,
             Self::Registration(object) => &object.metadata,
             Self::ExternalNode(object) => &object.metadata,
+            Self::PreparedQuery(object) => &object.metadata,
         };
         metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
     }
@@ -67,6 +71,8 @@ pub enum Kind {
     Registration,
     /// A machine outside the cluster.
     ExternalNode,
+    /// A prepared query.
+    PreparedQuery,
 }
 
 /// Derives snapshots from objects.
@@ -139,7 +145,22 @@ impl Catalog {
                 }
                 self.put_machine(node);
             }
+            Input::PreparedQuery(object) => match Query::new(object.name(), object.spec.clone()) {
+                Ok(query) => self.put_query(object.name(), Some(query)),
+                // Nobody could ask it; who wrote it was told.
+                Err(_) => self.put_query(object.name(), None),
+            },
         }
+    }
+
+    fn put_query(&mut self, id: &str, query: Option<Query>) {
+        let known = self.current.queries.iter().find(|known| known.id() == id);
+        if known.map(Query::spec) == query.as_ref().map(Query::spec) {
+            return;
+        }
+        let others = self.current.queries.iter().filter(|known| known.id() != id).cloned();
+        self.current.queries = others.chain(query).collect();
+        self.changed = true;
     }
 
     fn put_node(&mut self, node: Node) {
@@ -189,6 +210,7 @@ impl Catalog {
                     self.remove_machine(&name);
                 }
             }
+            Kind::PreparedQuery => self.put_query(&key.name, None),
             Kind::Node => {
                 if self.current.nodes.remove(&Key::new("", key.name.clone())).is_some() {
                     self.forget_node(&key.name);

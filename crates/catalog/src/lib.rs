@@ -15,6 +15,7 @@ mod names;
 mod persistent;
 mod pods;
 mod pool;
+pub mod query;
 mod registration;
 mod snapshot;
 mod translate;

@@ -316,7 +316,9 @@ mod tests {
             assert_eq!(newer.len(), newer.iter().count());
         }
         let mut emptied = versions[300].clone();
-        (0..200).for_each(|key| drop(emptied.remove(&key)));
+        (0..200).for_each(|key| {
+            emptied.remove(&key);
+        });
         assert!(emptied.is_empty() && emptied.iter().next().is_none());
     }
 }

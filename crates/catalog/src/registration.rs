@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_api::typed::{
-    Health, HealthCheck, InstanceOverride, Object as _, ServiceInstance, TaggedAddress,
-};
+use portolan_api::typed::{Health, HealthCheck, InstanceOverride, Object as _, ServiceInstance, TaggedAddress};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{Instance, Key, KeyParts, Node, Pod, Service};
 use crate::persistent::PersistentMap;
+use crate::query::Query;
 
 /// Who an address belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub(crate) nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) external_nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) addresses: PersistentMap<IpAddr, Arc<[AddressOwner]>>,
+    /// Prepared queries: few, and changed seldom.
+    pub(crate) queries: Arc<[Query]>,
 }
 
 impl Snapshot {

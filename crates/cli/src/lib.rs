@@ -61,6 +61,8 @@ pub enum Command {
     Exec(Scoped<commands::exec::Arguments>),
     /// Change the number of replicas.
     Scale(Scoped<commands::scale::Arguments>),
+    /// Show what nodes or pods use of processors and memory.
+    Top(Scoped<commands::top::Arguments>),
     /// Delete objects.
     Delete(Scoped<commands::delete::Arguments>),
     /// Look into the service registry.
@@ -107,6 +109,7 @@ impl Command {
             Self::Explain(scoped) => commands::explain::run(scoped, explain_placement).await,
             Self::Logs(scoped) => commands::logs::run(&scoped.api()?, scoped.arguments).await,
             Self::Scale(scoped) => commands::scale::run(&scoped.api()?, scoped.arguments).await,
+            Self::Top(scoped) => commands::top::run(&scoped.api()?, scoped.arguments).await,
             Self::Delete(scoped) => commands::delete::run(&scoped.api()?, scoped.arguments).await,
             Self::Registry(command) => commands::registry::run(command).await,
             Self::Dns(commands::dns::Command::Query(scoped)) => {

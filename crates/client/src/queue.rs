@@ -106,6 +106,11 @@ impl WeakQueue {
 pub struct KeyFeed(pub(crate) WorkQueue);
 
 impl KeyFeed {
+    /// The keys that changed since the last call, without waiting.
+    pub fn take(&mut self) -> BTreeSet<Key> {
+        self.0.take()
+    }
+
     /// Waits for changes and returns the keys that changed since the last call.
     pub async fn next(&mut self) -> BTreeSet<Key> {
         self.0.next().await

@@ -24,6 +24,7 @@ mod registry_mirror;
 mod replica_set;
 mod resource_quota;
 mod service_account;
+mod service_cidr;
 mod slice_mirror;
 mod volume_protection;
 
@@ -69,6 +70,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
     tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
     tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
+    tasks.spawn("service range controller", service_cidr::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {
         () = shutdown.requested() => {}

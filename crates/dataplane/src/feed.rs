@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_api::typed::kinds::core::v1::{Node, Pod, Service};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object, PreparedQuery, ServiceInstance};
 use portolan_base::Shutdown;
 use portolan_catalog::{Catalog, Input, Key, Kind, Snapshot};
 use portolan_client::{Encoded, Informer, Informers, WorkQueue};
@@ -94,6 +94,7 @@ fn identity(input: &Input) -> (Kind, Key) {
         Input::Node(object) => (Kind::Node, key(&**object)),
         Input::Registration(object) => (Kind::Registration, key(&**object)),
         Input::ExternalNode(object) => (Kind::ExternalNode, key(&**object)),
+        Input::PreparedQuery(object) => (Kind::PreparedQuery, key(&**object)),
     }
 }
 
@@ -105,6 +106,7 @@ struct Sources {
     nodes: Source<Node>,
     registrations: Source<ServiceInstance>,
     machines: Source<ExternalNode>,
+    queries: Source<PreparedQuery>,
 }
 
 impl Sources {
@@ -116,6 +118,7 @@ impl Sources {
             nodes: Source::new(informers, Kind::Node, Input::Node),
             registrations: Source::new(informers, Kind::Registration, Input::Registration),
             machines: Source::new(informers, Kind::ExternalNode, Input::ExternalNode),
+            queries: Source::new(informers, Kind::PreparedQuery, Input::PreparedQuery),
         }
     }
 
@@ -126,6 +129,7 @@ impl Sources {
         self.nodes.informer.synced().await;
         self.registrations.informer.synced().await;
         self.machines.informer.synced().await;
+        self.queries.informer.synced().await;
     }
 
     /// Everything there is: its keys are queued from the start.
@@ -136,10 +140,12 @@ impl Sources {
         self.nodes.drain(catalog);
         self.registrations.drain(catalog);
         self.machines.drain(catalog);
+        self.queries.drain(catalog);
     }
 
     fn revision(&self) -> u64 {
         let registered = self.registrations.informer.revision().max(self.machines.informer.revision());
+        let registered = registered.max(self.queries.informer.revision());
         let run = self.pods.informer.revision().max(self.nodes.informer.revision());
         let offered = self.services.informer.revision().max(self.slices.informer.revision());
         registered.max(run).max(offered)
@@ -153,6 +159,7 @@ impl Sources {
             Kind::Node => self.nodes.has(key),
             Kind::Registration => self.registrations.has(key),
             Kind::ExternalNode => self.machines.has(key),
+            Kind::PreparedQuery => self.queries.has(key),
         }
     }
 
@@ -165,6 +172,7 @@ impl Sources {
             keys = self.nodes.keys.next() => self.nodes.put(keys, catalog),
             keys = self.registrations.keys.next() => self.registrations.put(keys, catalog),
             keys = self.machines.keys.next() => self.machines.put(keys, catalog),
+            keys = self.queries.keys.next() => self.queries.put(keys, catalog),
         }
     }
 }

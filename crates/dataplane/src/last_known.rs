@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1::{Node, Pod, Service};
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, Object, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object, PreparedQuery, ServiceInstance};
 use portolan_catalog::Input;
 use portolan_client::Informers;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,7 @@ fn write(path: &Path, informers: &Arc<Informers>) -> io::Result<usize> {
     count += write_kind::<Node>(&mut out, informers, outline_of_node)?;
     count += write_kind::<ServiceInstance>(&mut out, informers, Clone::clone)?;
     count += write_kind::<ExternalNode>(&mut out, informers, Clone::clone)?;
+    count += write_kind::<PreparedQuery>(&mut out, informers, Clone::clone)?;
     write_line(&mut out, &End { objects: count })?;
     out.into_inner()?.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(count)
@@ -127,6 +128,7 @@ fn decode(kind: &str, object: &[u8]) -> Result<Option<Input>, serde_json::Error>
         Node::KIND => Input::Node(Arc::new(Node::decode(object)?)),
         ServiceInstance::KIND => Input::Registration(Arc::new(ServiceInstance::decode(object)?)),
         ExternalNode::KIND => Input::ExternalNode(Arc::new(ExternalNode::decode(object)?)),
+        PreparedQuery::KIND => Input::PreparedQuery(Arc::new(PreparedQuery::decode(object)?)),
         _ => return Ok(None),
     }))
 }

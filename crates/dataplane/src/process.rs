@@ -1,6 +1,6 @@
 //! The process: follows the API, answers names, keeps the rules.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup, error};
 use portolan_catalog::{Catalog, Input, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_dns::{ConsulZone, Forwarder, Listener, Sockets, Upstreams, Zone};
+use portolan_dns::{ConsulZone, Forwarder, Listener, Recursion, Sockets, Upstreams, Zone};
+use portolan_network::Cidr;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -43,6 +44,8 @@ pub struct Process {
     pub layout: Layout,
     /// The network of this node.
     pub network: portolan_network::Config,
+    /// Networks for whose clients names elsewhere are asked, besides this machine and its pods.
+    pub recursion_from: Vec<Cidr>,
     /// Domain of the cluster.
     pub cluster_domain: String,
     /// What it was started with; its owner compares.
@@ -158,7 +161,17 @@ impl Process {
         zone.consul = ConsulZone::new(CONSUL_DOMAIN, DATACENTER, self.network.node.clone());
         debug_assert!(zone.consul.is_some(), "both are names");
         let forwarder = Forwarder::new(Upstreams::File("/etc/resolv.conf".into()), own.map_err(Error::Sockets)?);
-        Ok((portolan_dns::Config { zone, forwarder: Arc::new(forwarder) }, listeners))
+        let config = portolan_dns::Config { zone, forwarder: Arc::new(forwarder), recursion: self.recursion() };
+        Ok((config, listeners))
+    }
+
+    /// Names elsewhere are asked for this machine, for pods, and for whom the operator names.
+    fn recursion(&self) -> Recursion {
+        let networks = [&[self.network.cluster_cidr], &*self.recursion_from].concat();
+        Arc::new(move |peer| match peer {
+            IpAddr::V4(peer) if networks.iter().any(|network| network.contains(peer)) => true,
+            peer => peer.is_loopback() || is_own(peer),
+        })
     }
 
     /// Starts what only one process at a time may do.
@@ -170,6 +183,22 @@ impl Process {
         let saved = save(self.layout.clone(), informers.clone(), snapshots.clone(), shutdown.clone());
         tasks.spawn("last known state", saved);
     }
+}
+
+/// Whether an address is one of this machine's.
+fn is_own(address: IpAddr) -> bool {
+    let interfaces = match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            tracing::warn!(%error, "the addresses of this machine cannot be listed");
+            return false;
+        }
+    };
+    let addresses = interfaces.filter_map(|interface| interface.address);
+    addresses.into_iter().any(|own| {
+        let v4 = own.as_sockaddr_in().map(|own| IpAddr::V4(own.ip()));
+        v4.or_else(|| own.as_sockaddr_in6().map(|own| IpAddr::V6(own.ip()))) == Some(address)
+    })
 }
 
 /// Takes the control socket and the sockets of names from standard input, where the owner put them.

@@ -19,6 +19,6 @@ mod tests;
 
 pub use consul::ConsulZone;
 pub use forward::{Forwarder, Upstreams};
-pub use server::{Config, Error, Listener, Sockets, serve};
+pub use server::{Config, Error, Listener, Recursion, Sockets, serve};
 pub use wire::{Question, Rcode};
 pub use zone::{Outcome, Zone};

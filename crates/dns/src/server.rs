@@ -1,7 +1,7 @@
 //! Sockets around the zone.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +27,24 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long a client that connected just before a stop has for its question.
 const FIRST_QUESTION: Duration = Duration::from_secs(1);
 const LARGEST: usize = 65_535;
+/// Ports that are tried where any will do.
+const ATTEMPTS: usize = 16;
+/// In the fourth byte of an answer.
+const RECURSION_AVAILABLE: u8 = 0x80;
+
+/// For whom other names are asked elsewhere. A server that does so for everybody lends itself to attacks
+/// on others (RFC 5358).
+pub type Recursion = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What the server needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// The cluster's zone.
     pub zone: Zone,
     /// Where other names are asked.
     pub forwarder: Arc<Forwarder>,
+    /// For whom they are asked; everybody else is answered about names of the cluster only.
+    pub recursion: Recursion,
 }
 
 /// Why the server could not listen.
@@ -67,10 +77,21 @@ impl Sockets {
     /// # Errors
     /// The address is not on this machine or the port is taken.
     pub fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |source| Error::Bind { address, source };
-        let udp = std::net::UdpSocket::bind(address).map_err(failed)?;
-        let tcp = std::net::TcpListener::bind(udp.local_addr().map_err(failed)?).map_err(failed)?;
-        Ok(Self { udp, tcp })
+        let bind = || {
+            let udp = std::net::UdpSocket::bind(address)?;
+            let tcp = std::net::TcpListener::bind(udp.local_addr()?)?;
+            Ok(Self { udp, tcp })
+        };
+        let mut bound = bind();
+        for _ in 1..ATTEMPTS {
+            // What is free for one may be taken for the other.
+            let other_may_be_free = address.port() == 0 && bound.is_err();
+            if !other_may_be_free {
+                break;
+            }
+            bound = bind();
+        }
+        bound.map_err(|source| Error::Bind { address, source })
     }
 
     /// The same sockets once more.
@@ -129,6 +150,7 @@ pub async fn serve(
     let shared = Arc::new(Shared {
         zone: config.zone,
         forwarder: config.forwarder,
+        recursion: config.recursion,
         catalog,
         forwards: Semaphore::new(FORWARDS),
         connections: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -148,6 +170,7 @@ pub async fn serve(
 struct Shared {
     zone: Zone,
     forwarder: Arc<Forwarder>,
+    recursion: Recursion,
     catalog: watch::Receiver<Arc<Snapshot>>,
     forwards: Semaphore,
     connections: Arc<Semaphore>,
@@ -174,6 +197,8 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
                 batch.answered(at);
                 continue;
             }
+            let Some(peer) = batch.peer(at) else { continue };
+            let (query, room) = batch.query(at);
             let outcome = shared.zone.answer(query, &snapshot, None, &mut out);
             match outcome {
                 Outcome::Ignored => {}
@@ -187,11 +212,15 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
                     }
                     batch.answered(at);
                 }
+                Outcome::Forward(question) if !shared.is_served(peer) => {
+                    turn_away(query, &question, None, &mut out);
+                    room.extend_from_slice(&out);
+                    batch.answered(at);
+                }
                 Outcome::Forward(_) | Outcome::Alias(..) => {
                     let (shared, socket, query) = (shared.clone(), socket.clone(), query.to_vec());
-                    let Some(peer) = batch.peer(at) else { continue };
                     forwards.spawn(async move {
-                        let answer = shared.resolve(&query, outcome, None).await;
+                        let answer = shared.resolve(&query, outcome, None, peer).await;
                         send(&socket, &answer, peer).await;
                     });
                 }
@@ -238,13 +267,13 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
             Some(_) = clients.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Over the limit the connection is closed at once.
                 if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
                     let (shared, shutdown) = (shared.clone(), shutdown.clone());
                     clients.spawn(async move {
                         // A client that breaks off or is silent needs no answer.
-                        let _ = serve_client(&shared, stream, &shutdown).await;
+                        let _ = serve_client(&shared, stream, peer, &shutdown).await;
                         drop(permit);
                     });
                 }
@@ -259,7 +288,7 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
     while clients.join_next().await.is_some() {}
 }
 
-async fn serve_client(shared: &Shared, mut stream: TcpStream, shutdown: &Shutdown) -> io::Result<()> {
+async fn serve_client(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, shutdown: &Shutdown) -> io::Result<()> {
     let (mut packet, mut out) = (Vec::new(), Vec::new());
     let mut asked = false;
     loop {
@@ -279,7 +308,12 @@ async fn serve_client(shared: &Shared, mut stream: TcpStream, shutdown: &Shutdow
         match outcome {
             Outcome::Ignored => return Ok(()),
             Outcome::Answered => {}
-            Outcome::Forward(_) | Outcome::Alias(..) => out = shared.resolve(&packet, outcome, Some(LARGEST)).await,
+            Outcome::Forward(question) if !shared.is_served(peer) => {
+                turn_away(&packet, &question, Some(LARGEST), &mut out);
+            }
+            Outcome::Forward(_) | Outcome::Alias(..) => {
+                out = shared.resolve(&packet, outcome, Some(LARGEST), peer).await
+            }
         }
         let length = u16::try_from(out.len()).map_err(std::io::Error::other)?;
         let mut framed = length.to_be_bytes().to_vec();
@@ -289,18 +323,24 @@ async fn serve_client(shared: &Shared, mut stream: TcpStream, shutdown: &Shutdow
 }
 
 impl Shared {
+    /// Whether names elsewhere are asked for this client.
+    fn is_served(&self, peer: SocketAddr) -> bool {
+        (self.recursion)(peer.ip().to_canonical())
+    }
+
     /// Completes an answer that needs others. `query` is the client's packet.
-    async fn resolve(&self, query: &[u8], outcome: Outcome, limit: Option<usize>) -> Vec<u8> {
+    async fn resolve(&self, query: &[u8], outcome: Outcome, limit: Option<usize>, peer: SocketAddr) -> Vec<u8> {
         let (question, alias) = match outcome {
             Outcome::Forward(question) => (question, None),
             Outcome::Alias(question, alias) => (question, Some(alias)),
             Outcome::Answered | Outcome::Ignored => return Vec::new(),
         };
         let size = limit.unwrap_or_else(|| question.udp_limit());
+        let is_served = self.is_served(peer);
         let mut out = Vec::new();
         let answer = match alias {
             Some(_) if question.kind == record::CNAME => None,
-            Some(alias) => self.target_answer(&question, &alias).await,
+            Some(alias) => self.target_answer(&question, &alias, is_served).await,
             None => self.ask(&question).await,
         };
         let mut writer = Writer::new(&mut out, query, &question, size);
@@ -309,7 +349,7 @@ impl Shared {
         }
         let rcode = match (&answer, alias) {
             (Some(packet), _) => rcode_of(packet),
-            (None, Some(_)) if question.kind == record::CNAME => Rcode::NoError,
+            (None, Some(_)) if question.kind == record::CNAME || !is_served => Rcode::NoError,
             (None, _) => Rcode::ServFail,
         };
         // Records are written anew: sizes, compression and the client's limit are ours.
@@ -319,6 +359,9 @@ impl Shared {
             writer.record(Section::Answer, owner, found.kind, found.ttl, |out| copy_data(out, packet, &found));
         }
         writer.finish(rcode, false);
+        if !is_served {
+            without_recursion(&mut out);
+        }
         out
     }
 
@@ -336,8 +379,9 @@ impl Shared {
         }
     }
 
-    /// The answer for the name behind an alias: from the zone if it is the cluster's, else from upstream.
-    async fn target_answer(&self, question: &Question, alias: &Alias) -> Option<Vec<u8>> {
+    /// The answer for the name behind an alias: from the zone if it is the cluster's, else from upstream
+    /// for those who are served so.
+    async fn target_answer(&self, question: &Question, alias: &Alias, is_served: bool) -> Option<Vec<u8>> {
         let target = Question { name: alias.target, ..*question };
         let mut packet = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         write_name(&mut packet, &alias.target);
@@ -348,9 +392,23 @@ impl Shared {
         match outcome {
             // An alias of an alias is not followed further.
             Outcome::Answered | Outcome::Alias(..) => Some(out),
-            Outcome::Forward(_) => self.ask(&target).await,
+            Outcome::Forward(_) if is_served => self.ask(&target).await,
+            Outcome::Forward(_) => None,
             Outcome::Ignored => None,
         }
+    }
+}
+
+/// Refuses a question about a name elsewhere.
+fn turn_away(query: &[u8], question: &Question, limit: Option<usize>, out: &mut Vec<u8>) {
+    let size = limit.unwrap_or_else(|| question.udp_limit());
+    Writer::new(out, query, question, size).finish(Rcode::Refused, false);
+    without_recursion(out);
+}
+
+fn without_recursion(answer: &mut [u8]) {
+    if let Some(flags) = answer.get_mut(3) {
+        *flags &= !RECURSION_AVAILABLE;
     }
 }
 

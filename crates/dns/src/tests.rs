@@ -249,6 +249,11 @@ struct Running {
 
 impl Running {
     async fn start(with_upstream: bool) -> Self {
+        Self::start_for(with_upstream, true).await
+    }
+
+    /// With an upstream, and whether it is asked for clients on this machine.
+    async fn start_for(with_upstream: bool, recursion: bool) -> Self {
         let mut tasks = tokio::task::JoinSet::new();
         let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
@@ -259,7 +264,7 @@ impl Running {
             .expect("a runtime");
         let address = listener.address().expect("bound");
         let forwarder = Arc::new(Forwarder::new(Upstreams::Servers(servers), vec![address]));
-        let config = Config { zone: zone(), forwarder };
+        let config = Config { zone: zone(), forwarder, recursion: Arc::new(move |_| recursion) };
         let (_sender, catalog) = watch::channel(cluster(300));
         tasks.spawn(serve(config, vec![listener], catalog, shutdown.clone()));
         Self { address, upstream: asked, shutdown, tasks }
@@ -312,6 +317,22 @@ async fn other_names_are_asked_upstream_once() {
     assert_eq!(server.udp("old-shop.service.consul", record::A).await, "NOERROR; A 192.0.2.7");
     assert_eq!(server.udp("far-shop.service.consul", record::A).await, "NOERROR; CNAME example.org.; A 198.51.100.1");
     assert_eq!(server.stop().await, 1);
+}
+
+#[tokio::test]
+async fn strangers_are_answered_about_names_of_the_cluster_only() {
+    let server = Running::start_for(true, false).await;
+    let cases = [
+        ("example.org", "REFUSED"),
+        ("web.shop.svc.cluster.local", "NOERROR; A 10.43.0.20"),
+        ("old-shop.service.consul", "NOERROR; A 192.0.2.7"),
+        ("elsewhere.shop.svc.cluster.local", "NOERROR; CNAME example.org."),
+        ("near.shop.svc.cluster.local", "NOERROR; CNAME web.shop.svc.cluster.local.; A 10.43.0.20"),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(server.udp(name, record::A).await, expected, "{name}");
+    }
+    assert_eq!(server.stop().await, 0, "nobody is asked");
 }
 
 #[tokio::test]

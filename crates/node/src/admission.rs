@@ -9,6 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::config::Capacity;
+use crate::lifecycle::resize::Room;
 use crate::lifecycle::{Cause, Verdict};
 use crate::pod::{self, QosClass, Role, qos_class};
 use crate::pressure::Pressures;
@@ -45,6 +46,23 @@ pub(crate) fn admit(pod: &Pod, others: &[Arc<Pod>], offer: &Offer<'_>) -> Result
         return refuse("NodePorts", message.to_owned());
     }
     Ok(())
+}
+
+/// Returns whether `pod`, which runs, can have what it asks for beside `others`.
+pub(crate) fn fits(pod: &Pod, others: &[Arc<Pod>], offer: &Offer<'_>) -> Room {
+    // What counts is what it asks for, not what it was told before.
+    let pod = &Pod { status: None, ..pod.clone() };
+    // Upstream's words differ: alone it is a lack of capacity.
+    if let Some((resource, requested, _, capacity)) = missing(pod, &[], offer) {
+        let amounts = format!("{resource}, requested: {requested}, capacity: {capacity}");
+        return Room::Never(format!("Node didn't have enough capacity: {amounts}"));
+    }
+    match missing(pod, others, offer) {
+        Some((resource, requested, used, capacity)) => Room::Later(format!(
+            "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+        )),
+        None => Room::Enough,
+    }
 }
 
 /// The conditions of the node that keep a pod away, if any do.

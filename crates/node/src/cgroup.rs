@@ -29,6 +29,20 @@ pub(crate) fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &Resourc
     }
 }
 
+/// Takes away the limit of a pod's processor time, while those of its containers change: theirs must never be more.
+pub(crate) fn lift_quota(config: Option<&CgroupConfig>, path: &str) -> io::Result<()> {
+    let Some(config) = config.filter(|_| !path.is_empty()) else { return Ok(()) };
+    for group in groups(&config.mount, path) {
+        for (file, unlimited) in [("cpu.max", "max"), ("cpu.cfs_quota_us", "-1")] {
+            let file = group.join(file);
+            if file.exists() {
+                fs::write(file, unlimited)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes the group of a pod that has ended, with the groups of containers that the runtime left in it.
 ///
 /// A runtime that is killed while it makes a container forgets the process that it began; nobody else

@@ -20,6 +20,7 @@ mod probes;
 mod registration;
 mod server;
 mod sources;
+mod usage;
 mod volumes;
 mod worker;
 

@@ -149,6 +149,10 @@ pub(crate) struct NodeOptions {
     /// shows them all names.
     #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
     pub(crate) dns_listen: DialectAddress,
+    /// Network, such as `192.0.2.0/24`, for whose machines names outside of the cluster are asked too; by default that is
+    /// done for this machine and pods only, and others are refused.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) dns_recursion_from: Vec<String>,
     /// Socket of an external container runtime instead of a private containerd.
     #[arg(long)]
     pub(crate) runtime_endpoint: Option<PathBuf>,
@@ -226,6 +230,10 @@ pub(crate) struct DataplaneOptions {
     /// Domain of the cluster.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+    /// Network, such as `192.0.2.0/24`, for whose machines names outside of the cluster are asked too; by default that is
+    /// done for this machine and pods only, and others are refused.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) dns_recursion_from: Vec<String>,
 }
 
 impl DataplaneOptions {
@@ -239,6 +247,7 @@ impl DataplaneOptions {
             load_balancer_cidr: node.load_balancer_cidr.clone(),
             cluster_dns: node.cluster_dns,
             cluster_domain: node.cluster_domain.clone(),
+            dns_recursion_from: node.dns_recursion_from.clone(),
         })
     }
 
@@ -255,7 +264,13 @@ impl DataplaneOptions {
             ("--cluster-dns", self.cluster_dns.to_string().into()),
             ("--cluster-domain", self.cluster_domain.clone().into()),
         ];
-        pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]).collect()
+        let networks = self.dns_recursion_from.iter().map(|network| ("--dns-recursion-from", network.into()));
+        pairs.into_iter().chain(networks).flat_map(|(flag, value)| [flag.into(), value]).collect()
+    }
+
+    /// The networks for whose machines names elsewhere are asked.
+    pub(crate) fn recursion_from(&self) -> anyhow::Result<Vec<portolan_network::Cidr>> {
+        self.dns_recursion_from.iter().map(|network| network.parse().context("--dns-recursion-from")).collect()
     }
 
     /// Settings of the node's network.
@@ -382,6 +397,9 @@ impl ServerOptions {
         add("--cluster-dns", self.node.cluster_dns.to_string().into());
         add("--cluster-domain", self.node.cluster_domain.clone().into());
         add("--dns-listen", self.node.dns_listen.to_string().into());
+        for network in &self.node.dns_recursion_from {
+            add("--dns-recursion-from", network.into());
+        }
         self.access.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());

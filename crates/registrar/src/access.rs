@@ -118,8 +118,11 @@ fn in_namespace(namespace: &str) -> String {
 /// Who sent a request.
 #[derive(Clone)]
 pub enum Caller {
-    /// A process of this machine or a pod, over plain HTTP: it may do everything.
+    /// A process of this machine, over plain HTTP: it may do everything.
     Trusted,
+    /// A pod, over plain HTTP: it may read everything, change what is registered in its own namespace, and beyond
+    /// that do what its service account is allowed.
+    Pod(Pod),
     /// Somebody that the cluster knows.
     Known(Known),
     /// Somebody over TLS that the cluster does not know, and why; only dialects with credentials of their own see it.
@@ -134,10 +137,57 @@ pub struct Known {
     gate: Arc<Gate>,
 }
 
+impl Known {
+    /// A user, and whom to ask what they may.
+    pub fn new(user: Arc<User>, gate: Arc<Gate>) -> Self {
+        Self { user, gate }
+    }
+
+    async fn require(&self, verb: Verb, resource: Resource, namespace: &str) -> Result<(), Denied> {
+        if self.gate.allows(&self.user, verb, resource, namespace).await? {
+            return Ok(());
+        }
+        let (user, namespace) = (self.user.name.clone(), namespace.to_owned());
+        Err(Denied::Forbidden { user, verb, resource, namespace })
+    }
+}
+
+/// A pod that talks plain HTTP, known by its address.
+#[derive(Clone)]
+pub struct Pod {
+    /// Its namespace; empty if nobody knows its address (yet).
+    pub namespace: Arc<str>,
+    /// Its service account.
+    pub account: Known,
+}
+
+impl Pod {
+    /// A pod of a namespace whose service account is `name`.
+    pub fn new(namespace: &str, name: &str, gate: Arc<Gate>) -> Self {
+        let mut user = User {
+            name: format!("system:serviceaccount:{namespace}:{name}"),
+            groups: vec![format!("system:serviceaccounts:{namespace}")],
+            ..User::default()
+        };
+        if namespace.is_empty() {
+            user = User { name: "system:unknown-pod".to_owned(), ..User::default() };
+        }
+        user.groups.extend(["system:serviceaccounts", "system:authenticated"].map(str::to_owned));
+        Self { namespace: namespace.into(), account: Known::new(Arc::new(user), gate) }
+    }
+
+    async fn require(&self, verb: Verb, resource: Resource, namespace: &str) -> Result<(), Denied> {
+        let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch) && resource != Resource::Tokens;
+        let own = resource == Resource::Instances && !namespace.is_empty() && *namespace == *self.namespace;
+        if reads || own { Ok(()) } else { self.account.require(verb, resource, namespace).await }
+    }
+}
+
 impl fmt::Debug for Caller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trusted => formatter.write_str("Trusted"),
+            Self::Pod(pod) => formatter.debug_tuple("Pod").field(&pod.account.user.name).finish(),
             Self::Known(known) => formatter.debug_tuple("Known").field(&known.user.name).finish(),
             Self::Unknown(why) => formatter.debug_tuple("Unknown").field(why).finish(),
         }
@@ -153,13 +203,8 @@ impl Caller {
         match self {
             Self::Trusted => Ok(()),
             Self::Unknown(why) => Err(Denied::Unauthenticated(why.clone())),
-            Self::Known(Known { user, gate }) => {
-                if gate.allows(user, verb, resource, namespace).await? {
-                    return Ok(());
-                }
-                let (user, namespace) = (user.name.clone(), namespace.to_owned());
-                Err(Denied::Forbidden { user, verb, resource, namespace })
-            }
+            Self::Pod(pod) => pod.require(verb, resource, namespace).await,
+            Self::Known(known) => known.require(verb, resource, namespace).await,
         }
     }
 
@@ -208,7 +253,7 @@ impl Gate {
         certified: Option<&Arc<User>>,
         token: Option<&str>,
     ) -> Result<Caller, Denied> {
-        let known = |user: Arc<User>| Caller::Known(Known { user, gate: self.clone() });
+        let known = |user: Arc<User>| Caller::Known(Known::new(user, self.clone()));
         if let Some(user) = certified {
             return Ok(known(user.clone()));
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::access::{Caller, Denied, Gate, authorization};
+use crate::access::{Caller, Denied, Gate, Pod, authorization};
 use crate::limits::Client;
 
 /// A client that has not sent its request's head by then is cut off.
@@ -33,8 +34,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that has not agreed on TLS by then is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// As much of a refused request's body is read.
-const REFUSED_BODY: usize = 64 << 10;
+/// As much of a refused request's body is read and forgotten.
+const REFUSED_BODY: usize = 8 << 20;
+/// Requests at the same time over one connection of HTTP/2; watches are such.
+const MOST_STREAMS: u32 = 1024;
+/// A connection of HTTP/2 on which a question whether the client is there gets no answer is closed.
+const PING: Duration = Duration::from_secs(30);
 /// Connections at the same time per listener; watchers keep theirs.
 const MOST_CONNECTIONS: usize = 8192;
 /// Of these, as many as one address may have.
@@ -45,14 +50,25 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Body of an answer; may go on for ever.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Which peers a plain-HTTP listener serves.
-pub type Trusted = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+/// Who a peer of a plain-HTTP listener is.
+#[derive(Clone)]
+pub enum Peer {
+    /// Nobody who is served without TLS.
+    Stranger,
+    /// A process of this machine.
+    Machine,
+    /// A pod.
+    Pod(Pod),
+}
+
+/// Tells who a peer is, once for each connection.
+pub type Peers = Arc<dyn Fn(IpAddr) -> Pin<Box<dyn Future<Output = Peer> + Send>> + Send + Sync>;
 
 /// Whom a listener serves, and how it knows.
 #[derive(Clone)]
 pub enum Security {
-    /// Plain HTTP, to trusted peers only.
-    Plain(Trusted),
+    /// Plain HTTP, to those peers only that it knows.
+    Plain(Peers),
     /// TLS, to whoever shows credentials of the cluster.
     Tls {
         /// Certificate of the listener; asks for, and does not require, one of the client.
@@ -71,9 +87,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Plain HTTP for trusted peers.
-    pub fn plain(socket: TcpListener, trusted: Trusted) -> Self {
-        Self { socket, security: Security::Plain(trusted) }
+    /// Plain HTTP for peers that are treated as this machine is.
+    pub fn plain(socket: TcpListener, trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>) -> Self {
+        let peers: Peers = Arc::new(move |peer| {
+            let peer = if trusted(peer) { Peer::Machine } else { Peer::Stranger };
+            Box::pin(std::future::ready(peer))
+        });
+        Self { socket, security: Security::Plain(peers) }
     }
 }
 
@@ -99,7 +119,7 @@ impl Request {
     pub fn client(&self) -> Client {
         match &self.caller {
             Caller::Known(known) => Client::User(known.user.name.as_str().into()),
-            Caller::Trusted | Caller::Unknown(_) => Client::Address(self.peer),
+            Caller::Trusted | Caller::Pod(_) | Caller::Unknown(_) => Client::Address(self.peer),
         }
     }
 
@@ -165,6 +185,7 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
     let Listener { socket, security } = listener;
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).keep_alive_interval(PING);
     let (graceful, places) = (GracefulShutdown::new(), Arc::new(Places::default()));
     let mut connections = JoinSet::new();
     loop {
@@ -191,8 +212,8 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
         let security = security.clone();
         connections.spawn(async move {
             let ended = match security {
-                Security::Plain(trusted) => {
-                    let door = Door::Plain(trusted(peer.ip()));
+                Security::Plain(peers) => {
+                    let door = Door::Plain(peers(peer.ip()).await);
                     connection(&server, stream, handler, door, peer, watcher).await
                 }
                 Security::Tls { config, gate } => match handshake(config, stream).await {
@@ -213,8 +234,8 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
 }
 /// Whom a connection serves.
 enum Door {
-    /// Plain HTTP from a peer that is trusted, or is not.
-    Plain(bool),
+    /// Plain HTTP.
+    Plain(Peer),
     /// TLS, perhaps with a certificate that says who the client is.
     Tls(Arc<Gate>, Option<Arc<User>>),
 }
@@ -227,8 +248,9 @@ impl Door {
         head: &http::request::Parts,
     ) -> Result<Caller, Refusal> {
         match self {
-            Self::Plain(true) => Ok(Caller::Trusted),
-            Self::Plain(false) => Err(Refusal::Untrusted(peer)),
+            Self::Plain(Peer::Machine) => Ok(Caller::Trusted),
+            Self::Plain(Peer::Pod(pod)) => Ok(Caller::Pod(pod.clone())),
+            Self::Plain(Peer::Stranger) => Err(Refusal::Untrusted(peer)),
             Self::Tls(gate, certified) => {
                 let token = handler.token(&head.headers, &head.uri);
                 match gate.caller(certified.as_ref(), token.as_deref()).await? {
@@ -286,8 +308,7 @@ async fn respond<H: Handler>(
     let caller = match door.caller(handler, peer, &head).await {
         Ok(caller) => caller,
         Err(refusal) => {
-            // Many clients read no answer before they have sent all; a stranger is not listened to for long.
-            let _ = read(body, REFUSED_BODY).await;
+            discard(body).await;
             return handler.refuse(refusal);
         }
     };
@@ -300,15 +321,32 @@ async fn respond<H: Handler>(
     }
 }
 
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+/// Reads what a client still sends: many read no answer before they have sent all, and over HTTP/2 some
+/// take an early one for a broken stream. A stranger is not listened to for long.
+async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut left = REFUSED_BODY;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    // Whatever became of it, the answer is the same.
+    let _ = tokio::time::timeout(BODY_TIMEOUT, reading).await;
+}
+
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, limit).collect()).await;
+    if matches!(&collected, Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>()) {
+        discard(body).await;
+        return Err(Refusal::TooLarge(limit));
+    }
     match collected {
         Err(_) => Err(Refusal::Body(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge(limit)),
         Ok(Err(error)) => Err(Refusal::Body(format!("the body cannot be read: {error}"))),
     }
 }

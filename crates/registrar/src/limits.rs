@@ -2,12 +2,14 @@
 //!
 //! Pure but for the table: the time is an argument.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use portolan_api::typed::ServiceInstance;
 use portolan_client::Key;
 use tokio::time::Instant;
 
@@ -93,6 +95,37 @@ pub enum Client {
     Address(IpAddr),
     /// A user, wherever it asks from.
     User(Arc<str>),
+}
+
+/// Says on a registration whose it is, so that it counts after a restart too. Those from this machine bear
+/// none: they are most of them.
+const REGISTERED_BY: &str = "registry.portolan.dev/registered-by";
+
+impl Client {
+    /// The client who registered an instance through a dialect.
+    pub fn of(instance: &ServiceInstance) -> Option<Self> {
+        let annotations = instance.metadata.annotations.as_ref();
+        match annotations.and_then(|annotations| annotations.get(REGISTERED_BY)) {
+            Some(text) => match text.split_once(' ')? {
+                ("address", address) => address.parse().ok().map(Self::Address),
+                ("user", name) => Some(Self::User(name.into())),
+                _ => None,
+            },
+            // What somebody wrote by other ways is nobody's.
+            None if instance.spec.origin.is_empty() => None,
+            None => Some(Self::Address(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        }
+    }
+
+    /// Notes on an instance that is about to be registered whose it is.
+    pub fn note_on(&self, instance: &mut ServiceInstance) {
+        let text = match self {
+            Self::Address(address) if address.is_loopback() => return,
+            Self::Address(address) => format!("address {address}"),
+            Self::User(name) => format!("user {name}"),
+        };
+        instance.metadata.annotations.get_or_insert_default().insert(REGISTERED_BY.to_owned(), text);
+    }
 }
 
 /// More than a client may have.
@@ -263,6 +296,20 @@ impl Limiter {
         Ok(Waiting { limiter: self.clone(), client: client.clone() })
     }
 
+    /// Counts what was registered before this process started.
+    pub fn restore(&self, instances: impl Iterator<Item = impl Borrow<ServiceInstance>>) {
+        if self.limits.instances == usize::MAX {
+            return;
+        }
+        let mut holdings = self.holdings.lock();
+        for instance in instances {
+            let instance = instance.borrow();
+            if let Some(client) = Client::of(instance) {
+                holdings.entry(client).or_default().keys.insert(Key::of(instance));
+            }
+        }
+    }
+
     /// Counts a registration that a client is about to make. What ended meanwhile, `is_there` tells, no longer counts.
     ///
     /// # Errors
@@ -305,8 +352,6 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn client(number: u32) -> Client {
@@ -381,6 +426,28 @@ mod tests {
         limiter.hold(&client(2), &key("c"), now, all).expect("another client");
         assert!(limiter.hold(&client(1), &key("c"), now, none).is_err(), "looked through a moment ago");
         limiter.hold(&client(1), &key("c"), now + LOOK_AGAIN, none).expect("all ended");
+    }
+
+    #[test]
+    fn what_a_client_registered_before_a_restart_counts() {
+        let clients = [client(0x0a2a_0007), Client::User("system:serviceaccount:shop:vm".into()), client(0x7f00_0001)];
+        let instances = clients.clone().map(|client| {
+            let mut instance = ServiceInstance::default();
+            instance.metadata.namespace = Some("default".into());
+            instance.metadata.name = Some("before".into());
+            instance.spec.origin = "consul".into();
+            client.note_on(&mut instance);
+            assert_eq!(Client::of(&instance).as_ref(), Some(&client));
+            instance
+        });
+        assert_eq!(Client::of(&ServiceInstance::default()), None);
+        let limiter = Limiter::new(Limits { instances: 1, ..Limits::default() });
+        limiter.restore(instances.iter());
+        for client in &clients {
+            let now = Instant::now();
+            limiter.hold(client, &Key::new("default", "before"), now, |_| true).expect("it was there before");
+            assert!(limiter.hold(client, &Key::new("default", "after"), now, |_| true).is_err());
+        }
     }
 
     #[test]

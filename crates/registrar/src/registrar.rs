@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use portolan_api::typed::{ExternalNode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use portolan_base::{Clock, SystemClock};
 use portolan_client::{Client, Informer, Key};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::Error;
@@ -47,6 +47,8 @@ pub struct Registrar {
     /// Something is to be done, or a time was added that may end before the one that is waited for.
     pub(crate) woken: Notify,
     pub(crate) counters: Counters,
+    /// Whether every lease is known.
+    pub(crate) ready: watch::Sender<bool>,
 }
 
 /// Leases, and what is on its way out because one ended.
@@ -80,6 +82,7 @@ impl Registrar {
             todo: Mutex::default(),
             woken: Notify::new(),
             counters: Counters::default(),
+            ready: watch::Sender::default(),
         }
     }
 
@@ -220,6 +223,12 @@ impl Registrar {
     /// All registrations as the API has them.
     pub fn informer(&self) -> &Informer<ServiceInstance> {
         self.instances.informer()
+    }
+
+    /// Waits until every registration and its lease is known; before that who renews would be told that it is not.
+    pub async fn ready(&self) {
+        // The sender lives in `self`.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
     /// What is left of an instance's lease.

@@ -58,6 +58,9 @@ impl Registrar {
             kept.informer().synced().await;
             machines = Some(kept.informer().keys());
         }
+        self.follow_instances(instances.take());
+        self.follow_machines(machines.as_mut().map(KeyFeed::take).unwrap_or_default());
+        self.ready.send_replace(true);
         let mut jobs: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         let mut judged = Instant::now();
         loop {

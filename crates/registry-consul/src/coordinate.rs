@@ -61,7 +61,7 @@ fn datacenters(state: &State) -> Value {
 }
 
 async fn nodes(state: &State, request: &Request, name: Option<&str>) -> Result<Response<Body>, Error> {
-    let question = Question::of(state, request, &Sight::Everything, &crate::bexpr::NODE)?;
+    let question = Question::of(state, request, &Sight::everything(), &crate::bexpr::NODE)?;
     let build = |_: &Snapshot| {
         let known = state.coordinates.0.lock();
         let wanted = known.iter().filter(|(node, _)| name.is_none_or(|name| *node == name));
@@ -73,7 +73,7 @@ async fn nodes(state: &State, request: &Request, name: Option<&str>) -> Result<R
     };
     // Coordinates are not part of the catalog, so they are not kept with its answers.
     let text = format!("{} {}", question.text, uuid::Uuid::new_v4());
-    let view = view::read(state, &question.options, &text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, (&text, &Sight::everything()), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 

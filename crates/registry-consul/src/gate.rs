@@ -4,7 +4,6 @@
 //! access control is on. Lists are not refused but filtered: [`Sight`] says what is left.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use http::Method;
 use portolan_registrar::access::{Caller, Denied, Resource, Verb};
@@ -20,7 +19,7 @@ use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
 use crate::sight::Sight;
 use crate::state::State;
-use crate::{Error, acl};
+use crate::{Error, acl, txn};
 
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
@@ -33,7 +32,13 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
     if let Some(key) = registered(state, request, area, rest)? {
         state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
     }
-    if let Caller::Known(_) = request.caller {
+    // A pod shows a token where there are tokens.
+    let judged = match request.caller {
+        Caller::Known(_) => true,
+        Caller::Pod(_) => !state.acl.is_enabled(),
+        Caller::Trusted | Caller::Unknown(_) => false,
+    };
+    if judged {
         return of_cluster(state, request, area, rest).await;
     }
     if let Caller::Unknown(why) = &request.caller {
@@ -44,13 +49,13 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
         }
     }
     if !state.acl.is_enabled() || matches!(area, "kv" | "session" | "txn" | "acl" | "query" | "status") {
-        return Ok(Sight::Everything);
+        return Ok(Sight::everything());
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
     for (access, name) in needed(state, request, area, rest).await? {
         authorizer.require(access, &name)?;
     }
-    Ok(Sight::Token { authorizer, generation: state.acl.generation(&state.space) })
+    Ok(Sight::of_token(authorizer, state.acl.generation(&state.space)))
 }
 
 /// The instance that a request registers.
@@ -88,7 +93,7 @@ async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str])
         }
         if matches!(rest, ["nodes" | "datacenters"]) {
             caller.require(Verb::List, Resource::Machines, "").await?;
-            return Ok(Sight::Everything);
+            return Ok(Sight::everything());
         }
         return sight(state, caller, rest).await;
     }
@@ -96,13 +101,13 @@ async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str])
         let namespace = if resource == Resource::Machines { "" } else { NAMESPACE };
         caller.require(verb, resource, namespace).await?;
     }
-    Ok(Sight::Everything)
+    Ok(Sight::everything())
 }
 
 /// The namespaces whose instances a caller may list: all, or its own and that of the service it asks for.
 async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, Error> {
     let refused = match caller.require(Verb::List, Resource::Instances, "").await {
-        Ok(()) => return Ok(Sight::Everything),
+        Ok(()) => return Ok(Sight::everything()),
         Err(refused @ Denied::Forbidden { .. }) => refused,
         Err(unknown) => return Err(unknown.into()),
     };
@@ -116,7 +121,7 @@ async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, E
             namespaces.insert(namespace);
         }
     }
-    if namespaces.is_empty() { Err(refused.into()) } else { Ok(Sight::Namespaces(Arc::new(namespaces))) }
+    if namespaces.is_empty() { Err(refused.into()) } else { Ok(Sight::of_namespaces(namespaces)) }
 }
 
 /// What the cluster's rules must allow for everything but reading the catalog.
@@ -132,7 +137,8 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         None => (Verb::Create, Resource::Instances),
     };
     Ok(match (area, rest) {
-        ("kv" | "session" | "txn" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
+        ("txn", _) => txn::rights(state, request)?,
+        ("kv" | "session" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
         ("acl", _) => vec![(by_method, Resource::Tokens)],
         ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(register).collect(),
         ("agent", ["service", "deregister", ..]) => vec![(Verb::Delete, Resource::Instances)],
@@ -186,7 +192,8 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
         }
         ("agent", ["service", id] | ["health", "service", "id", id]) => vec![(ServiceRead, service_of(state, id))],
         ("agent", ["health", "service", "name", name]) => vec![of(ServiceRead, name)],
-        ("agent", ["services" | "checks"]) => vec![all(ServiceRead), (NodeRead, own())],
+        // Answers leave out what the token may not read.
+        ("agent", ["services" | "checks"]) => Vec::new(),
         ("agent", ["check", "register"]) => {
             let service = Fields::parse(&request.body)?.text("ServiceID")?;
             if service.is_empty() {

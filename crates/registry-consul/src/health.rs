@@ -64,7 +64,7 @@ async fn service(
         Kind::Plain => scope_of(snapshot, name),
         Kind::Connect | Kind::Ingress => Scope::All,
     };
-    let view = view::read(state, &question.options, &question.text, scope, build).await?;
+    let view = view::read(state, &question.options, question.asked(), scope, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -89,7 +89,7 @@ async fn checks(state: &State, request: &Request, sight: &Sight, name: &str) -> 
         Ok(Found::Value(filtered(&question.filter, entries)))
     };
     let scope = |snapshot: &Snapshot| scope_of(snapshot, name);
-    let view = view::read(state, &question.options, &question.text, scope, build).await?;
+    let view = view::read(state, &question.options, question.asked(), scope, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -109,7 +109,7 @@ async fn node(state: &State, request: &Request, sight: &Sight, name: &str) -> Re
         let of_services = placed.iter().flat_map(|(instance, machine)| entry::service_checks(instance, machine));
         Ok(Found::Value(filtered(&question.filter, entry::node_checks(machine).chain(of_services))))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -132,6 +132,6 @@ async fn with_status(state: &State, request: &Request, sight: &Sight, status: &s
         let wanted = of_machines.chain(of_services).filter(|check| status == "any" || check["Status"] == status);
         Ok(Found::Value(filtered(&question.filter, wanted)))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }

@@ -21,6 +21,8 @@ mod entry;
 mod error;
 mod event;
 mod fold;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod health;
 mod kv;
@@ -103,6 +105,8 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("machines", async move { following.follow_machines().await });
     let following = state.clone();
     tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
+    let following = state.clone();
+    tasks.spawn("prepared queries", async move { query::publish(&following).await });
     let following = state.clone();
     tasks.spawn("sessions", async move { following.sessions.run(&following).await });
     for listener in listeners {

@@ -1,12 +1,12 @@
 //! Prepared queries.
 
-mod execute;
 mod model;
-mod template;
+mod publish;
 #[cfg(test)]
 mod tests;
 
 use http::{Method, Response};
+use portolan_catalog::query::{execute, nearest_first};
 use portolan_registrar::http::{Body, Request};
 use portolan_store::Operation;
 use rand::seq::SliceRandom;
@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-pub use execute::{execute, nearest_first};
+pub(crate) use publish::publish;
+
 pub use model::{DnsOptions, Failover, FailoverTarget, PreparedQuery, QueryTemplate, ServiceQuery, find};
 
 use crate::acl::{Access, Authorizer};
@@ -84,6 +85,17 @@ struct Answered<'a> {
     query: &'a PreparedQuery,
     create_index: u64,
     modify_index: u64,
+}
+
+/// Reads a definition as a request would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_body(bytes: &[u8]) {
+    let read: Result<PreparedQuery, _> = fold::read(bytes, &FIELDS, &["NodeMeta", "ServiceMeta"]);
+    if let Ok(query) = read
+        && query.check().is_ok()
+    {
+        let _ = (query.spec(), find(std::slice::from_ref(&query), &format!("{}-x", query.name)));
+    }
 }
 
 /// Answers what is below `/v1/query`.
@@ -248,7 +260,7 @@ async fn run(state: &State, request: &Request, parameters: &Parameters, name: &s
         hashed => state.acl.by_hash(&state.space, hashed).await?,
     };
     let snapshot = state.snapshot();
-    let mut instances = execute(&snapshot, &query.service);
+    let mut instances = execute(&snapshot, &query.spec());
     let before = instances.len();
     let name_of = |instance: &portolan_catalog::Instance| crate::entry::service_name(instance);
     instances.retain(|instance| {

@@ -37,7 +37,7 @@ impl Consul {
         let sight = gate::pass(state, request, area, rest).await?;
         let _waiting = waits(request).then(|| state.limiter.wait(&request.client())).transpose()?;
         let routed = match *area {
-            "agent" => agent::route(state, request, rest).await,
+            "agent" => agent::route(state, request, &sight, rest).await,
             "catalog" => catalog::route(state, request, &sight, rest).await,
             "health" => health::route(state, request, &sight, rest).await,
             "status" => status::route(state, request, rest).await,
@@ -91,7 +91,7 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Decodes one segment of a path.
-fn decode(segment: &str) -> Result<String, Error> {
+pub(crate) fn decode(segment: &str) -> Result<String, Error> {
     let (bytes, mut decoded) = (segment.as_bytes(), Vec::with_capacity(segment.len()));
     let mut at = 0;
     while at < bytes.len() {

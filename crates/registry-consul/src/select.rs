@@ -78,6 +78,11 @@ impl Question {
         })
     }
 
+    /// The question as a text, and who asks.
+    pub(crate) fn asked(&self) -> (&str, &Sight) {
+        (&self.text, &self.sight)
+    }
+
     /// Whether the caller may see an instance.
     pub(crate) fn sees(&self, instance: &Instance, machine: &Machine) -> bool {
         self.sight.takes_in(instance, machine)

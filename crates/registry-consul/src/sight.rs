@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portolan_catalog::Instance;
 
@@ -10,14 +11,20 @@ use crate::acl::{Access, Authorizer};
 use crate::entry;
 use crate::machine::Machine;
 
-/// What of the catalog a caller may see.
+/// What of the catalog a caller may see, and whether anything was kept from them.
 #[derive(Clone)]
-pub(crate) enum Sight {
+pub(crate) struct Sight {
+    what: What,
+    /// Shared by all copies of one request.
+    hid: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+enum What {
     /// All of it.
     Everything,
     /// What a token of Consul may read.
     Token {
-        /// The token's rights.
         authorizer: Arc<Authorizer>,
         /// Rises when rights change.
         generation: u64,
@@ -26,33 +33,66 @@ pub(crate) enum Sight {
     Namespaces(Arc<BTreeSet<String>>),
 }
 
+impl From<What> for Sight {
+    fn from(what: What) -> Self {
+        Self { what, hid: Arc::default() }
+    }
+}
+
 impl Sight {
+    /// All of the catalog.
+    pub(crate) fn everything() -> Self {
+        What::Everything.into()
+    }
+
+    /// What a token may read; the generation rises when rights change.
+    pub(crate) fn of_token(authorizer: Arc<Authorizer>, generation: u64) -> Self {
+        What::Token { authorizer, generation }.into()
+    }
+
+    /// The instances of these namespaces.
+    pub(crate) fn of_namespaces(namespaces: BTreeSet<String>) -> Self {
+        What::Namespaces(Arc::new(namespaces)).into()
+    }
+
+    /// Whether something was asked about that it does not take in; forgets that.
+    pub(crate) fn take_hid(&self) -> bool {
+        self.hid.swap(false, Ordering::Relaxed)
+    }
+
+    fn noted(&self, taken_in: bool) -> bool {
+        if !taken_in {
+            self.hid.store(true, Ordering::Relaxed);
+        }
+        taken_in
+    }
+
     /// Whether it takes in an instance.
     pub(crate) fn takes_in(&self, instance: &Instance, machine: &Machine) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Token { authorizer, .. } => {
+        self.noted(match &self.what {
+            What::Everything => true,
+            What::Token { authorizer, .. } => {
                 authorizer.allows(Access::ServiceRead, &entry::service_name(instance))
                     && authorizer.allows(Access::NodeRead, &machine.name)
             }
-            Self::Namespaces(namespaces) => namespaces.contains(&*instance.namespace),
-        }
+            What::Namespaces(namespaces) => namespaces.contains(&*instance.namespace),
+        })
     }
 
     /// Whether it takes in a machine.
     pub(crate) fn takes_in_machine(&self, machine: &Machine) -> bool {
-        match self {
-            Self::Everything | Self::Namespaces(_) => true,
-            Self::Token { authorizer, .. } => authorizer.allows(Access::NodeRead, &machine.name),
-        }
+        self.noted(match &self.what {
+            What::Everything | What::Namespaces(_) => true,
+            What::Token { authorizer, .. } => authorizer.allows(Access::NodeRead, &machine.name),
+        })
     }
 
     /// The same text for the same sight: answers are shared by those who see the same.
     pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Everything => String::new(),
-            Self::Token { authorizer, generation } => format!("#token {} {generation}", authorizer.accessor()),
-            Self::Namespaces(namespaces) => {
+        match &self.what {
+            What::Everything => String::new(),
+            What::Token { authorizer, generation } => format!("#token {} {generation}", authorizer.accessor()),
+            What::Namespaces(namespaces) => {
                 let mut text = "#namespaces".to_owned();
                 for namespace in namespaces.iter() {
                     // Writing to a string cannot fail.

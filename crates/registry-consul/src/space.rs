@@ -138,6 +138,13 @@ impl Space {
         }
     }
 
+    /// Which steps would be refused now, without applying any.
+    pub(crate) async fn refusals(&self, steps: &[Step]) -> Result<Vec<(usize, Refused)>, Error> {
+        let _gate = self.gate.read().await;
+        let (view, _) = self.load(&Footprint::of(steps)).await?;
+        Ok(plan(steps, view, self.now_ms()).err().unwrap_or_default())
+    }
+
     /// Reads what steps depend on, all at one revision.
     async fn load(&self, footprint: &Footprint) -> Result<(View, u64), Error> {
         let (mut view, mut at) = (View::default(), None);

@@ -58,6 +58,9 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// Coordinates reported here.
     pub(crate) coordinates: Coordinates,
+    /// Held by a transaction that writes objects: others would see it half done, and undone. It is a lock made
+    /// to be held across waiting.
+    pub(crate) transactions: tokio::sync::Mutex<()>,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -88,6 +91,7 @@ impl State {
             machines_changed: Notify::new(),
             events: Events::default(),
             coordinates: Coordinates::default(),
+            transactions: tokio::sync::Mutex::default(),
             machines: Mutex::default(),
         }
     }

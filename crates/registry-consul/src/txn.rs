@@ -1,20 +1,23 @@
 //! Transactions.
 //!
-//! Steps on keys and values are one transaction of the store. Nodes, services and checks are objects
-//! of the API, each written by itself, so a transaction that touches them cannot be atomic; such a
-//! transaction is refused rather than half done.
+//! Steps on keys and values are one transaction of the store. Nodes, services and checks are objects of
+//! the API; [`objects`] says how they take part.
 
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
+use portolan_registrar::access::{Resource, Verb as Right};
 use portolan_registrar::http::{Body, Request};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
-use crate::acl::Access;
-use crate::kv::steps::{Footprint, Refused, Step, Verb};
+use crate::acl::{Access, Authorizer};
+use crate::body::Fields;
+use crate::kv::steps::{Committed, Footprint, Step, Verb};
 use crate::kv::{self, Answered, MOST_VALUE_BYTES};
 use crate::parameters::{Consistency, Parameters};
 use crate::route::Routed;
@@ -33,9 +36,19 @@ const FIELDS: [&str; 10] = ["KV", "Node", "Service", "Check", "Verb", "Key", "Va
 struct Operation {
     #[serde(rename = "KV")]
     kv: Option<KeyOperation>,
-    node: Option<Value>,
-    service: Option<Value>,
-    check: Option<Value>,
+    node: Option<Map<String, Value>>,
+    service: Option<Map<String, Value>>,
+    check: Option<Map<String, Value>>,
+}
+
+/// A transaction: its steps with their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    count: usize,
+    keys: Vec<Step>,
+    /// The numbers of `keys`.
+    key_numbers: Vec<usize>,
+    objects: Vec<(usize, objects::Step)>,
 }
 
 #[derive(Deserialize, Default)]
@@ -58,8 +71,8 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     }
 }
 
-/// Reads the body of a transaction.
-fn parse(body: &[u8]) -> Result<Vec<Step>, Error> {
+/// Reads the body of a transaction. `address` tells what a node is reached by.
+pub(crate) fn parse(body: &[u8], address: impl Fn(&str) -> String) -> Result<Steps, Error> {
     if body.len() > MOST_BODY_BYTES {
         return Err(Error::TooLarge(format!(
             "Request body({} bytes) too large, max size: {MOST_BODY_BYTES} bytes. See \
@@ -69,23 +82,50 @@ fn parse(body: &[u8]) -> Result<Vec<Step>, Error> {
     }
     let failed = |error: String| Error::BadRequest(format!("Failed to parse body: {error}"));
     let value: Value = serde_json::from_slice(body).map_err(|error| failed(error.to_string()))?;
-    let operations: Vec<Operation> =
-        serde_json::from_value(fold::canonical(value, &FIELDS, &[])).map_err(|error| failed(error.to_string()))?;
+    // What stands in nodes, services and checks is read by its own rules.
+    let untouched = ["Node", "Service", "Check"];
+    let operations: Vec<Operation> = serde_json::from_value(fold::canonical(value, &FIELDS, &untouched))
+        .map_err(|error| failed(error.to_string()))?;
     if operations.len() > MOST_STEPS {
         let text = format!("Transaction contains too many operations ({} > {MOST_STEPS})", operations.len());
         return Err(Error::TooLarge(text));
     }
-    operations.into_iter().map(step).collect()
+    let mut steps = Steps { count: operations.len(), ..Steps::default() };
+    for (number, operation) in operations.into_iter().enumerate() {
+        let object = if let Some(node) = &operation.node {
+            objects::Step::node(&Fields::of(node))?
+        } else if let Some(service) = &operation.service {
+            objects::Step::service(&Fields::of(service), &address)?
+        } else if let Some(check) = &operation.check {
+            objects::Step::check(&Fields::of(check))?
+        } else {
+            steps.keys.push(step(operation)?);
+            steps.key_numbers.push(number);
+            continue;
+        };
+        steps.objects.push((number, object));
+    }
+    Ok(steps)
+}
+
+fn read(state: &State, request: &Request) -> Result<Steps, Error> {
+    let machines = state.machines(&state.snapshot());
+    parse(&request.body, |node| machines.get(node).map(|machine| machine.address.clone()).unwrap_or_default())
+}
+
+/// What the cluster's rules must allow for a transaction.
+pub(crate) fn rights(state: &State, request: &Request) -> Result<Vec<(Right, Resource)>, Error> {
+    let steps = read(state, request)?;
+    let mut rights: Vec<_> = steps.objects.iter().flat_map(|(_, step)| step.rights(state)).collect();
+    if !steps.keys.is_empty() {
+        let reads = Footprint::of(&steps.keys).reads_only();
+        rights.push((if reads { Right::Get } else { Right::Update }, Resource::Keys));
+    }
+    rights.dedup();
+    Ok(rights)
 }
 
 fn step(operation: Operation) -> Result<Step, Error> {
-    let others = [("node", &operation.node), ("service", &operation.service), ("check", &operation.check)];
-    if let Some((kind, _)) = others.iter().find(|(_, value)| value.is_some()) {
-        return Err(Error::BadRequest(format!(
-            "{kind} operations are not possible in a transaction: they are objects that are written one by one; use \
-             /v1/catalog/register and /v1/catalog/deregister"
-        )));
-    }
     let Some(KeyOperation { verb, key, value, flags, index, session }) = operation.kv else {
         return Err(Error::BadRequest("Failed to parse body: an operation names no KV".into()));
     };
@@ -126,46 +166,95 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
     let parameters = Parameters::of(request);
     state.refuse_namespace(request, &parameters)?;
     state.check_datacenter(&parameters)?;
-    let steps = parse(&request.body)?;
+    let steps = read(state, request)?;
     let pretty = parameters.has("pretty");
     let authorizer = state.authorizer(request, &parameters).await?;
-    let denied: Vec<Value> = steps
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| kv::permit(&authorizer, &step.key, &step.verb).is_err())
-        .map(|(index, _)| json!({"OpIndex": index, "What": "Permission denied"}))
-        .collect();
+    let denied = denied(state, &steps, &authorizer);
     if !denied.is_empty() {
         return refused(denied, pretty);
     }
-    let committed = match state.space.apply(&steps).await? {
-        Ok(committed) => committed,
-        Err(errors) => return refused(errors.iter().map(what).collect(), pretty),
+    let registrations = steps.objects.iter().filter(|(_, step)| step.writes()).count();
+    state.limiter.take(&request.client(), 0, u32::try_from(registrations).unwrap_or(u32::MAX), Instant::now())?;
+    let Done { results, index } = match write(state, request, &steps).await? {
+        Ok(done) => done,
+        Err(errors) => return refused(errors, pretty),
     };
-    let readable = committed.results.iter().filter(|found| {
-        // Trees are read without being asked whether one may.
-        !found.with_value || authorizer.allows(Access::KeyRead, &found.key)
-    });
-    let results: Vec<Value> = readable
-        .map(|found| match &found.current {
+    let mut told: Vec<Vec<Value>> = (0..steps.count).map(|_| Vec::new()).collect();
+    // Trees are read without being asked whether one may.
+    let readable = results.iter().filter(|found| !found.with_value || authorizer.allows(Access::KeyRead, &found.key));
+    for found in readable {
+        told[steps.key_numbers[found.step]].push(match &found.current {
             Some(current) => json!({"KV": Answered::of(&found.key, current, found.with_value)}),
             None => json!({"KV": Answered::absent(&found.key)}),
-        })
-        .collect();
+        });
+    }
+    for (number, step) in &steps.objects {
+        told[*number].extend(step.result(state));
+    }
+    let results: Vec<Value> = told.into_iter().flatten().collect();
     let response = answer::json(&json!({"Results": results, "Errors": null}), pretty)?;
     let consistency = if parameters.has("stale") { Consistency::Stale } else { Consistency::Leader };
-    Ok(if Footprint::of(&steps).reads_only() {
-        answer::with_index(response, committed.index, consistency)
-    } else {
-        response
+    let reads_only = Footprint::of(&steps.keys).reads_only() && !steps.objects.iter().any(|(_, step)| step.writes());
+    Ok(if reads_only { answer::with_index(response, index, consistency) } else { response })
+}
+
+/// What the steps on keys found, and the index of the answer.
+struct Done {
+    results: Vec<crate::kv::steps::Found>,
+    index: u64,
+}
+
+type Errors = Vec<(usize, String)>;
+
+fn denied(state: &State, steps: &Steps, authorizer: &Authorizer) -> Errors {
+    let keys = steps.key_numbers.iter().zip(&steps.keys);
+    let of_keys = keys.filter(|(_, step)| kv::permit(authorizer, &step.key, &step.verb).is_err());
+    let of_objects = steps.objects.iter().filter(|(_, step)| step.permit(state, authorizer).is_err());
+    let numbers = of_keys.map(|(number, _)| *number).chain(of_objects.map(|(number, _)| *number));
+    numbers.map(|number| (number, "Permission denied".to_owned())).collect()
+}
+
+/// Does all steps or none; says which were refused.
+async fn write(state: &State, request: &Request, steps: &Steps) -> Result<Result<Done, Errors>, Error> {
+    let numbered = |(step, refused): (usize, crate::kv::steps::Refused)| (steps.key_numbers[step], refused.to_string());
+    if steps.objects.is_empty() {
+        return Ok(match state.space.apply(&steps.keys).await? {
+            Ok(Committed { results, index }) => Ok(Done { results, index }),
+            Err(errors) => Err(errors.into_iter().map(numbered).collect()),
+        });
+    }
+    let _alone = state.transactions.lock().await;
+    let mut errors = objects::refusals(state, &steps.objects);
+    errors.extend(state.space.refusals(&steps.keys).await?.into_iter().map(numbered));
+    if !errors.is_empty() {
+        return Ok(Err(errors));
+    }
+    let (client, now) = (request.client(), Instant::now());
+    for key in steps.objects.iter().filter_map(|(_, step)| step.registers(state)) {
+        state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
+    }
+    let mut journal = objects::Journal::default();
+    if let Some(error) = objects::apply(state, &client, &steps.objects, &mut journal).await? {
+        return Ok(Err(vec![error]));
+    }
+    // Without steps on keys there is nothing to commit, and the catalog's index is that of the answer.
+    if steps.keys.is_empty() {
+        return Ok(Ok(Done { results: Vec::new(), index: state.snapshot().index() }));
+    }
+    let committed = state.space.apply(&steps.keys).await;
+    if !matches!(committed, Ok(Ok(_))) {
+        journal.put_back(state).await?;
+    }
+    Ok(match committed? {
+        Ok(Committed { results, index }) => Ok(Done { results, index }),
+        Err(errors) => Err(errors.into_iter().map(numbered).collect()),
     })
 }
 
-fn what((index, refused): &(usize, Refused)) -> Value {
-    json!({"OpIndex": index, "What": refused.to_string()})
-}
-
-fn refused(errors: Vec<Value>, pretty: bool) -> Result<Response<Body>, Error> {
+fn refused(mut errors: Errors, pretty: bool) -> Result<Response<Body>, Error> {
+    errors.sort();
+    let errors: Vec<Value> =
+        errors.into_iter().map(|(number, what)| json!({"OpIndex": number, "What": what})).collect();
     let mut response = answer::json(&json!({"Results": null, "Errors": errors}), pretty)?;
     *response.status_mut() = StatusCode::CONFLICT;
     Ok(response)

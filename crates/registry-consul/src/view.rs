@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::parameters::ReadOptions;
+use crate::sight::Sight;
 use crate::state::State;
 use crate::{Error, answer};
 
@@ -78,6 +79,8 @@ pub(crate) struct View {
     pub(crate) index: u64,
     /// Whether it says that there is no such thing.
     pub(crate) missing: bool,
+    /// Whether something was left out that who asked may not see.
+    pub(crate) filtered: bool,
 }
 
 impl View {
@@ -123,13 +126,13 @@ impl Views {
     }
 }
 
-/// Answers a question that is `question` as a text, waiting as `options` say.
+/// Answers a question that is `question` as a text to somebody of this sight, waiting as `options` say.
 ///
 /// `scope` tells what it depends on, `build` makes the answer; both are called again after changes.
 pub(crate) async fn read(
     state: &State,
     options: &ReadOptions,
-    question: &str,
+    (question, sight): (&str, &Sight),
     scope: impl Fn(&Snapshot) -> Scope,
     build: impl Fn(&Snapshot) -> Result<Found, Error>,
 ) -> Result<View, Error> {
@@ -161,7 +164,7 @@ pub(crate) async fn read(
         if scope(&snapshot) != before {
             continue;
         }
-        let view = current(&place, &snapshot, &before, options.pretty, &build)?;
+        let view = current(&place, &snapshot, &before, options.pretty, sight, &build)?;
         let waits = match &options.hash {
             Some(hash) => view.hash().as_deref() == Some(hash),
             // An index from the future is from before a restart: the client starts anew.
@@ -208,6 +211,7 @@ fn current(
     snapshot: &Snapshot,
     scope: &Scope,
     pretty: bool,
+    sight: &Sight,
     build: impl Fn(&Snapshot) -> Result<Found, Error>,
 ) -> Result<View, Error> {
     let mut place = place.lock();
@@ -217,6 +221,7 @@ fn current(
     {
         return Ok(view.clone());
     }
+    sight.take_hid();
     let (body, missing) = match build(snapshot)? {
         Found::Value(value) => (answer::encode(&value, pretty)?, false),
         Found::Missing(words) => (Bytes::from(words), true),
@@ -231,7 +236,7 @@ fn current(
         },
     };
     let index = index.max(1);
-    let view = View { body, index, missing };
+    let view = View { body, index, missing, filtered: sight.take_hid() };
     *place = Some((stamp, view.clone()));
     Ok(view)
 }
@@ -241,5 +246,6 @@ pub(crate) fn respond(options: &ReadOptions, view: View) -> Result<Response<Body
     let response =
         if view.missing { answer::text(http::StatusCode::NOT_FOUND, view.body) } else { answer::encoded(view.body) };
     let response = if options.cached { answer::with_cache(response) } else { response };
+    let response = crate::acl::marked(response, view.filtered);
     Ok(answer::with_index(response, view.index, options.consistency))
 }

@@ -12,6 +12,8 @@
 
 mod answer;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod overrides;
 mod rate;
 mod replication;

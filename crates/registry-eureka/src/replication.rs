@@ -71,7 +71,7 @@ async fn apply(eureka: &Eureka, request: &Request, item: Item) -> Result<(), Err
             let info = item.instance_info.ok_or_else(|| Error::BadRequest("instanceInfo is missing".into()))?;
             let info = wire::instance(&info).map_err(Error::BadRequest)?;
             eureka.hold(request, app, &info.instance_id).await?;
-            eureka.register(app, info).await
+            eureka.register(&request.client(), app, info).await
         }
         Kind::Cancel => eureka.cancel(app, id).await,
         Kind::StatusUpdate => {

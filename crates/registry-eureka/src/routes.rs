@@ -12,7 +12,7 @@ use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
-use portolan_registrar::limits::Limiter as Clients;
+use portolan_registrar::limits::{Client, Limiter as Clients};
 use portolan_registrar::{Changes, Outcome, Registrar};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ impl Eureka {
                 let instance = body.get("instance").unwrap_or(&body);
                 let info = wire::instance(instance).map_err(Error::BadRequest)?;
                 self.hold(request, app, &info.instance_id).await?;
-                self.register(app, info).await?;
+                self.register(&request.client(), app, info).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ("GET", ["apps", app, id]) => self.instance(app, id, variant),
@@ -339,7 +339,7 @@ impl Eureka {
     }
 
     /// Registers an instance, or does as much of it as changes something.
-    pub(crate) async fn register(&self, app: &str, info: InstanceInfo) -> Result<(), Error> {
+    pub(crate) async fn register(&self, client: &Client, app: &str, info: InstanceInfo) -> Result<(), Error> {
         let mut info = check(app, info)?;
         let key = Key::new(translate::NAMESPACE, translate::name(&info.app, &info.instance_id));
         let present = self.registrar.instance(&key);
@@ -354,7 +354,8 @@ impl Eureka {
         let before = known.map(|known| known.overridden_status);
         let word = before.or_else(|| self.overrides.get(&key, Instant::now()));
         info.overridden_status = word.unwrap_or(info.overridden_status);
-        let object = translate::object(&info, present.as_deref(), self.clock.now());
+        let mut object = translate::object(&info, present.as_deref(), self.clock.now());
+        client.note_on(&mut object);
         let (outcome, mut written) = self.registrar.register(object).await?;
         if outcome != Outcome::Created {
             written = self.say(&key, info.status).await?;
@@ -390,9 +391,7 @@ impl Eureka {
             return Err(Error::NotFound(format!("{id} of {app} changed since it registered; register again")));
         }
         match self.entry(app, id) {
-            Some(entry) if replication && dirty < known.last_dirty => {
-                Err(Error::Conflict(Box::new(entry.info())))
-            }
+            Some(entry) if replication && dirty < known.last_dirty => Err(Error::Conflict(Box::new(entry.info()))),
             _ => Ok(()),
         }
     }
@@ -569,6 +568,14 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
         .map(|part| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned))
         .collect::<Result<_, _>>()
         .map_err(|_| Error::BadRequest("the path is not UTF-8".into()))
+}
+
+/// Reads a path and a query as a request would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_url(path: &str, query: &str) {
+    let _ = segments(path);
+    let query = Query::of(query);
+    let _ = (query.dirty(), query.status());
 }
 
 /// What the headers ask for. XML is the default; anything that mentions JSON means it.

@@ -123,12 +123,13 @@ impl Writer<'_> {
     }
 
     /// Registers an instance; status and body of the answer.
-    pub(crate) async fn register(&self, instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
+    pub(crate) async fn register(&self, mut instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
         let (registrar, key) = (self.registrar, Key::of(&instance));
         let verb = if registrar.instance(&key).is_some() { Verb::Update } else { Verb::Create };
         self.caller().require(verb, Resource::Instances, &key.namespace).await?;
         let is_there = |key: &Key| registrar.instance(key).is_some();
         self.limiter.hold(&self.request.client(), &key, Instant::now(), is_there)?;
+        self.request.client().note_on(&mut instance);
         let (outcome, instance) = registrar.register(instance).await?;
         let (status, outcome) = match outcome {
             Outcome::Created => (StatusCode::CREATED, "created"),

@@ -13,6 +13,8 @@ mod batch;
 mod bodies;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod openapi;
 mod paths;
 mod pick;

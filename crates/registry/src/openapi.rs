@@ -37,7 +37,7 @@ fn describe(operation: &Operation) -> Value {
                 "index" => json!({"type": "integer", "minimum": 0}),
                 "health" => json!({"enum": ["passing", "warning", "critical"]}),
                 "origin" => json!({"enum": ["orchestrator", "registry"]}),
-                "policy" => json!({"enum": ["round-robin", "weighted", "nearest", "hash"]}),
+                "policy" => json!({"enum": ["round-robin", "least", "weighted", "nearest", "hash"]}),
                 _ => text(),
             },
         })
@@ -76,6 +76,7 @@ fn responses(route: Route) -> Value {
         Route::Services => (list("Service"), &[304, 400]),
         Route::Service => (of("ServiceWithInstances"), &[304, 400, 404]),
         Route::Pick => (of("Instance"), &[400, 404]),
+        Route::Targets => (list("Targets"), &[304, 400]),
         Route::Watch => (text(), &[400]),
         Route::Metrics => (text(), &[]),
     };
@@ -88,13 +89,17 @@ fn responses(route: Route) -> Value {
     if route == Route::Register {
         responses["201"] = json!({"description": "created", "content": {media: {"schema": schema}}});
     }
-    for status in refusals.iter().chain(&[429]) {
+    // Anybody may turn out to be a stranger, or one who asks too much, and nobody may be able to tell.
+    for status in refusals.iter().chain(&[401, 403, 429, 503]) {
         let (description, has_body) = match status {
             304 => ("the client has it already, by its If-None-Match", false),
             400 => ("the request makes no sense; the message says why", true),
+            401 => ("who asks is not known: no credentials of the cluster were shown, or none that are valid", true),
+            403 => ("who asks may not do this; the message says what a role has to allow", true),
             404 => ("it is not there; the message says why", true),
             413 => ("the body is too large", true),
-            _ => ("too many requests from this address; Retry-After says when to come back", true),
+            503 => ("nobody can tell who asks and what they may; try again", true),
+            _ => ("too many requests from this client; Retry-After says when to come back", true),
         };
         let mut response = json!({"description": description});
         if has_body {

@@ -18,6 +18,7 @@ pub(crate) enum Route {
     Services,
     Service,
     Pick,
+    Targets,
     Watch,
     Metrics,
 }
@@ -77,7 +78,7 @@ const PICK: &[Parameter] = &[
     TAG,
     LABEL,
     VERSION,
-    parameter("policy", "round-robin (if absent), weighted, nearest or hash"),
+    parameter("policy", "round-robin (if absent), least, weighted, nearest or hash"),
     parameter("key", "what stays with one instance; for hash"),
     parameter("zone", "zone of the caller; for nearest"),
     parameter("region", "region of the caller; for nearest"),
@@ -118,6 +119,13 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation(Method::GET, "/registry/services", Route::Services, "services with counts", &[NAMESPACE, SERVICE]),
     operation(Method::GET, "/registry/services/{name}", Route::Service, "one service with its instances", ONE),
     operation(Method::GET, "/registry/services/{name}/pick", Route::Pick, "one instance to send a request to", PICK),
+    operation(
+        Method::GET,
+        "/registry/targets",
+        Route::Targets,
+        "instances as Prometheus' http_sd_configs read them, one target for each port",
+        WATCH,
+    ),
     operation(Method::GET, "/registry/watch", Route::Watch, "changes as server-sent events", WATCH),
     operation(Method::GET, "/registry/metrics", Route::Metrics, "counters in the text format of Prometheus", &[]),
 ];

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use portolan_catalog::balance::{self, Choice, Policy};
 use portolan_catalog::{Instance, Key, Locality, Snapshot, Status};
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::filter::{Filter, unknown};
@@ -13,6 +15,10 @@ use crate::paths::Parameter;
 
 /// Services whose turns are remembered; beyond, all of them start anew.
 const MOST_TURNS: usize = 16 << 10;
+/// After that long what an instance was sent counts for half; requests mostly take less.
+const HALF_LIFE: Duration = Duration::from_secs(10);
+/// How often the counts are brought up to date.
+const AGING: Duration = Duration::from_secs(1);
 
 /// Which instance a client wants.
 #[derive(Debug)]
@@ -58,7 +64,14 @@ impl Wish {
     }
 
     /// Chooses among the instances of a service.
-    pub(crate) fn pick(&self, snapshot: &Snapshot, name: &str, turn: u64, chance: u64) -> Result<Arc<Instance>, Error> {
+    pub(crate) fn pick(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        turns: &Turns,
+        now: Instant,
+        chance: u64,
+    ) -> Result<Arc<Instance>, Error> {
         let namespace = self.namespace();
         let instances = snapshot.instances_of(namespace, name);
         if instances.is_none() && snapshot.service(namespace, name).is_none() {
@@ -70,24 +83,29 @@ impl Wish {
             .filter(|instance| self.filter.wants(instance))
             .cloned()
             .collect();
-        // Of those policies that are read, none asks for the load.
-        let load = |_: &Instance| 0;
+        let mut services = turns.0.lock();
+        let known = instances.map(|_| services.of(Key::new(namespace, name), now));
+        let (turn, sent) = known.as_deref().map_or((0, None), |known| (known.turn, Some(&known.sent)));
+        let load = |instance: &Instance| {
+            let sent = sent.and_then(|sent| sent.get(&instance.id)).copied().unwrap_or(0.0);
+            // In proportion to the weight, as an instance of twice the weight takes twice as much.
+            (sent * 1000.0 / f64::from(balance::weight(instance).max(1))) as u64
+        };
         let choice = Choice { policy: self.policy, caller: &self.caller, key: &self.key, turn, chance, load: &load };
         let all = instances.map_or(0, |list| list.len());
-        balance::pick(&wanted, &choice).cloned().ok_or_else(|| nobody(namespace, name, &wanted, all))
+        let picked = balance::pick(&wanted, &choice).cloned();
+        if let (Some(known), Some(picked)) = (known, &picked) {
+            known.turn = known.turn.wrapping_add(1);
+            *known.sent.entry(picked.id.clone()).or_default() += 1.0;
+        }
+        picked.ok_or_else(|| nobody(namespace, name, &wanted, all))
     }
 }
 
 fn policy(name: &str) -> Result<Policy, Error> {
-    match Policy::of(name) {
-        Some(Policy::Least) => Err(Error::BadRequest(
-            "policy: least needs to know how much each instance has to do, and the registry does not see requests; \
-             use round-robin, weighted, nearest or hash"
-                .into(),
-        )),
-        Some(policy) => Ok(policy),
-        None => Err(Error::BadRequest(format!("policy: {name:?} is none of round-robin, weighted, nearest and hash"))),
-    }
+    Policy::of(name).ok_or_else(|| {
+        Error::BadRequest(format!("policy: {name:?} is none of round-robin, least, weighted, nearest and hash"))
+    })
 }
 
 /// Why no instance of a service takes requests.
@@ -103,23 +121,38 @@ fn nobody(namespace: &str, name: &str, wanted: &[Arc<Instance>], all: usize) -> 
     Error::NotFound(format!("no instance of {name} in namespace {namespace} takes requests: {why}{example}"))
 }
 
-/// How often each service was asked for; one service's turns do not depend on another's.
+/// Who was picked so far; one service's turns do not depend on another's.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<HashMap<Key, u64>>);
+pub(crate) struct Turns(Mutex<Services>);
 
-impl Turns {
-    /// The next turn of a service, which must exist: strangers' names are not remembered.
-    pub(crate) fn next(&self, snapshot: &Snapshot, namespace: &str, name: &str) -> u64 {
-        if snapshot.instances_of(namespace, name).is_none() {
-            return 0;
+#[derive(Debug, Default)]
+struct Services(HashMap<Key, Picks>);
+
+/// Whom the callers of a service were sent to.
+#[derive(Debug)]
+struct Picks {
+    turn: u64,
+    /// How many were sent to each instance lately, which is all that the registry sees of its load. Older ones
+    /// count for less.
+    sent: HashMap<Arc<str>, f64>,
+    aged: Instant,
+}
+
+impl Services {
+    /// The picks of a service, which must exist: strangers' names are not remembered.
+    fn of(&mut self, key: Key, now: Instant) -> &mut Picks {
+        if self.0.len() >= MOST_TURNS && !self.0.contains_key(&key) {
+            self.0.clear();
         }
-        let (key, mut turns) = (Key::new(namespace, name), self.0.lock());
-        if turns.len() >= MOST_TURNS && !turns.contains_key(&key) {
-            turns.clear();
+        let picks = self.0.entry(key).or_insert_with(|| Picks { turn: 0, sent: HashMap::new(), aged: now });
+        let age = now.saturating_duration_since(picks.aged);
+        if age >= AGING {
+            let left = 0.5_f64.powf(age.as_secs_f64() / HALF_LIFE.as_secs_f64());
+            picks.sent.values_mut().for_each(|count| *count *= left);
+            // Instances that are gone, or idle for long.
+            picks.sent.retain(|_, count| *count > 0.01);
+            picks.aged = now;
         }
-        let turn = turns.entry(key).or_default();
-        let now = *turn;
-        *turn = turn.wrapping_add(1);
-        now
+        picks
     }
 }

@@ -96,6 +96,20 @@ impl Registry {
                 may(Verb::List, Some(wish.namespace())).await?;
                 self.pick(name, &wish)
             }
+            Route::Targets => {
+                let filter = filter()?;
+                may(Verb::List, filter.namespace()).await?;
+                let snapshot = self.changes.current();
+                let targets = || {
+                    filter
+                        .select(&snapshot)
+                        .iter()
+                        .flat_map(|instance| view::targets(instance))
+                        .collect::<Value>()
+                        .to_string()
+                };
+                Ok(self.tags.answer(request, snapshot.index(), filter.state(&snapshot), targets))
+            }
             Route::Watch => {
                 let filter = filter()?;
                 may(Verb::Watch, filter.namespace()).await?;
@@ -223,8 +237,7 @@ impl Registry {
 
     fn pick(&self, name: &str, wish: &Wish) -> Result<Answer, Error> {
         let snapshot = self.changes.current();
-        let turn = self.turns.next(&snapshot, wish.namespace(), name);
-        let instance = wish.pick(&snapshot, name, turn, rand::random())?;
+        let instance = wish.pick(&snapshot, name, &self.turns, Instant::now(), rand::random())?;
         Ok(Answer::at(snapshot.index(), view::instance(&instance)))
     }
 

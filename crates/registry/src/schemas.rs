@@ -64,6 +64,10 @@ pub(crate) fn schemas() -> Value {
         "BatchOutcome": {"type": "object", "properties": {
             "register": list("ItemOutcome"), "deregister": list("ItemOutcome"), "renew": list("ItemOutcome"),
         }},
+        "Targets": {"type": "object", "required": ["targets", "labels"], "properties": {
+            "targets": {"type": "array", "items": {"type": "string"}},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        }},
         "ItemOutcome": {"type": "object", "required": ["status"], "properties": {
             "status": number(), "namespace": text(), "id": text(), "outcome": text(), "ttlSeconds": number(),
             "error": text(), "message": text(),

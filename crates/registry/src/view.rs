@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portolan_catalog::{Instance, InstancePort, Locality, Service, ServiceType, Snapshot, Status};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// An instance as clients read it. `port` is the first of its ports, for clients that want one.
 #[derive(Serialize)]
@@ -98,6 +98,45 @@ pub(crate) fn list<'a>(instances: impl Iterator<Item = &'a Instance>) -> Vec<u8>
     let mut serializer = serde_json::Serializer::new(&mut text);
     serializer.collect_seq(instances.map(Fields::of)).expect("texts and numbers serialise");
     text
+}
+
+/// What Prometheus is to scrape of an instance: a group for each port, with what is known of it as labels.
+pub(crate) fn targets(instance: &Instance) -> impl Iterator<Item = Value> {
+    instance.ports.iter().map(|port| {
+        let host = if instance.address.contains(':') {
+            format!("[{}]", instance.address)
+        } else {
+            instance.address.to_string()
+        };
+        let mut labels = Map::new();
+        let mut label = |name: &str, value: &str| {
+            labels.insert(format!("__meta_portolan_{name}"), value.into());
+        };
+        label("namespace", &instance.namespace);
+        label("service", &instance.service);
+        label("instance_id", &instance.id);
+        label("node", &instance.node);
+        label("health", instance.health.status.as_str());
+        label("origin", instance.origin.as_str());
+        label("version", &instance.version);
+        label("region", &instance.locality.region);
+        label("zone", &instance.locality.zone);
+        label("port_name", &port.name);
+        // Surrounded by commas, so that a tag can be matched wherever it stands.
+        label("tags", &format!(",{},", instance.tags.join(",")));
+        for (name, value) in instance.metadata.iter() {
+            label(&format!("metadata_{}", label_name(name)), value);
+        }
+        for (name, value) in instance.labels.iter() {
+            label(&format!("label_{}", label_name(name)), value);
+        }
+        json!({"targets": [format!("{host}:{}", port.port)], "labels": labels})
+    })
+}
+
+/// Names of labels have letters, digits and underscores only.
+fn label_name(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// A service with how many of its instances are in which state.

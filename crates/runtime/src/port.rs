@@ -146,6 +146,8 @@ pub struct ContainerConfig {
     pub resources: Resources,
     /// Security settings.
     pub security: SecurityConfig,
+    /// A container of the same sandbox whose process ids this one shares; `None` for what the sandbox says.
+    pub process_target: Option<ContainerId>,
 }
 
 /// A folder or file of the machine made visible in the container.

@@ -14,7 +14,9 @@ use portolan_runtime::containerd::{self, Health, Supervisor, purge};
 use portolan_runtime::cri::CriRuntime;
 use portolan_runtime::image::build;
 use portolan_runtime::suite::{self, Fixture};
-use portolan_runtime::{ContainerId, ContainerState, Error, Images, NamespaceMode, Runtime, SandboxId};
+use portolan_runtime::{
+    ContainerId, ContainerState, Error, Images, NamespaceMode, Resources, Runtime, SandboxId, Streams,
+};
 use sha2::Digest;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
@@ -89,6 +91,68 @@ async fn containerd_behaves_like_a_runtime() {
         let runtime = runtime(&supervisor, options).await;
         let failures = suite::run(&fixture(runtime, options, NamespaceMode::Node)).await;
         assert_eq!(failures, Vec::<String>::new());
+    })
+    .await;
+}
+
+/// What a file of a container's control group says, in either version of the hierarchy.
+fn group_file(options: &containerd::Options, id: &ContainerId, names: [&str; 2]) -> String {
+    fn below(folder: &Path, id: &str) -> Option<std::path::PathBuf> {
+        let folders = fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.path().is_dir());
+        folders
+            .map(|entry| entry.path())
+            .find_map(|path| if path.ends_with(id) { Some(path) } else { below(&path, id) })
+    }
+    let root = options.cgroup_root.strip_prefix("/").expect("absolute");
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").expect("Linux").flatten().map(|entry| entry.path());
+    let roots = hierarchies.map(|path| path.join(root)).chain([Path::new("/sys/fs/cgroup").join(root)]);
+    let groups: Vec<_> = roots.filter_map(|path| below(&path, &id.0)).collect();
+    let files = groups.iter().flat_map(|group| names.map(|name| group.join(name)));
+    let found = files.filter_map(|file| fs::read_to_string(file).ok()).next();
+    found.expect("the container has a group").trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_container_gets_other_limits() {
+    with_instance(async |options| {
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = runtime(&supervisor, options).await;
+        let fixture = fixture(runtime.clone(), options, NamespaceMode::Node);
+        let (_, id) = fixture.start("resized", &["sleep", "3600"]).await.expect("starts");
+        let memory = || group_file(options, &id, ["memory.limit_in_bytes", "memory.max"]);
+        let quota = || group_file(options, &id, ["cpu.cfs_quota_us", "cpu.max"]);
+        assert_eq!(memory(), (64 << 20).to_string());
+        for (megabytes, micros) in [(128_u64, 50_000), (96, 20_000)] {
+            let limits = Resources {
+                cpu_shares: 512,
+                cpu_quota_us: micros,
+                cpu_period_us: 100_000,
+                memory_limit: megabytes << 20,
+                oom_score_adj: 0,
+            };
+            runtime.update_resources(&id, &limits).await.expect("it takes other limits");
+            assert_eq!(memory(), (megabytes << 20).to_string());
+            assert_eq!(quota().split(' ').next(), Some(micros.to_string().as_str()));
+        }
+        let listed = runtime.containers().await.expect("containerd answers");
+        assert!(matches!(listed[0].state, ContainerState::Running { .. }), "{listed:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_can_see_the_processes_of_another_one() {
+    with_instance(async |options| {
+        let supervisor = Supervisor::start(options.clone()).await.expect("containerd starts");
+        let runtime = runtime(&supervisor, options).await;
+        let fixture = fixture(runtime.clone(), options, NamespaceMode::Node);
+        let (_, watcher) =
+            fixture.start_watched("watched", &["sleep", "3601"], &["sleep", "3602"]).await.expect("both start");
+        let words: Vec<String> = ["/bin/busybox", "ps", "-o", "pid,args"].map(str::to_owned).to_vec();
+        let seen = runtime.exec_sync(&watcher, &words, Duration::from_secs(10)).await.expect("it runs");
+        let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+        let first = seen.lines().find(|line| line.trim_start().starts_with("1 ")).unwrap_or_default();
+        assert!(first.contains("sleep 3601") && seen.contains("sleep 3602"), "{seen}");
     })
     .await;
 }

@@ -23,7 +23,10 @@ import (
 func (s *suite) streams(ctx context.Context, image string) {
 	pods := s.typed.CoreV1().Pods(s.namespace)
 	zero := int64(0)
-	script := `echo started; while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhello' | busybox nc -l -p 8080 >/dev/null; done`
+	script := `printf 'while read -r line && [ "$line" != "$(printf "\\r")" ]; do :; done
+printf "HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n"; exec busybox cat' > /upgrade
+busybox nc -ll -p 9000 -e sh /upgrade &
+echo started; while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhello' | busybox nc -l -p 8080 >/dev/null; done`
 	s.check("a pod runs", func(ctx context.Context) error {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "streams"}, Spec: corev1.PodSpec{
 			TerminationGracePeriodSeconds: &zero,
@@ -82,10 +85,47 @@ func (s *suite) streams(ctx context.Context, image string) {
 			return expect("output", stdout.String()+"|"+stderr.String(), "given|oops\n")
 		})
 	}
+	s.check("upgrades through the pod's proxy", func(ctx context.Context) error {
+		return s.upgrade(ctx, "pods/streams:9000/proxy/socket")
+	})
 	s.check("port-forward", func(ctx context.Context) error { return s.portForward(ctx) })
 	s.check("the pod goes", func(ctx context.Context) error {
 		return pods.Delete(ctx, "streams", metav1.DeleteOptions{GracePeriodSeconds: &zero})
 	})
+}
+
+// upgrade switches the protocol of a connection and sends bytes to and fro, as a WebSocket does.
+func (s *suite) upgrade(ctx context.Context, path string) error {
+	config := rest.CopyConfig(s.config)
+	// Protocols are switched in HTTP/1.1 only.
+	config.NextProtos = []string{"http/1.1"}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, "GET", config.Host+"/api/v1/namespaces/"+s.namespace+"/"+path, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "websocket")
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	stream, ok := response.Body.(io.ReadWriteCloser)
+	if !ok || response.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("not switched: %s", response.Status)
+	}
+	if _, err := stream.Write([]byte("to and fro")); err != nil {
+		return err
+	}
+	back := make([]byte, len("to and fro"))
+	if _, err := io.ReadFull(stream, back); err != nil {
+		return err
+	}
+	return expect("echo", string(back), "to and fro")
 }
 
 func (s *suite) portForward(ctx context.Context) error {

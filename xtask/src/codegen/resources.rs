@@ -38,7 +38,7 @@ pub(super) struct Resource {
 /// Resources by (place of the group, group, version) and name.
 pub(super) type Resources = BTreeMap<(usize, String, String), BTreeMap<String, Resource>>;
 
-/// Reads the resources of all stable versions from the paths.
+/// Reads the resources of all served versions from the paths.
 pub(super) fn collect(document: &Value) -> Result<Resources> {
     let mut resources = Resources::new();
     for (path, operations) in super::object(document, "paths") {
@@ -73,6 +73,7 @@ pub(super) fn collect(document: &Value) -> Result<Resources> {
             resource.kind.get_or_insert_with(|| Kind::of(kind));
             match (super::text(operation, "x-kubernetes-action"), method.as_str()) {
                 ("get", _) => resource.verbs.extend(["get"]),
+                ("list", _) if group == MEASURED => resource.verbs.extend(["list"]),
                 ("list", _) => resource.verbs.extend(["list", "watch"]),
                 ("post", _) => resource.verbs.extend(["create"]),
                 ("put", _) => resource.verbs.extend(["update"]),
@@ -98,7 +99,7 @@ pub(super) fn collect(document: &Value) -> Result<Resources> {
     Ok(resources)
 }
 
-/// Group, version and the rest of the path of a stable version.
+/// Group, version and the rest of the path of a stable version, or of one that has none.
 fn split(path: &str) -> Option<(&str, &str, Vec<&str>)> {
     let mut segments = path.split('/').skip(1);
     let group = match segments.next()? {
@@ -108,6 +109,8 @@ fn split(path: &str) -> Option<(&str, &str, Vec<&str>)> {
     };
     let version = segments.next()?;
     let number = version.strip_prefix('v')?;
+    let number =
+        if group == MEASURED { number.split_once("beta").map_or(number, |(stable, _)| stable) } else { number };
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -157,17 +157,38 @@ pub struct Checks {
 
 impl PartialEq for Checks {
     fn eq(&self, other: &Self) -> bool {
-        let simple = |it: &Self| {
-            (
-                it.format.clone(),
-                (it.maximum.clone(), it.exclusive_maximum, it.minimum.clone(), it.exclusive_minimum),
-                (it.multiple_of.clone(), it.max_length, it.min_length, it.pattern.clone()),
-                (it.max_items, it.min_items, it.unique_items, it.max_properties, it.min_properties),
-                (it.required.clone(), it.r#enum.clone()),
-                (it.all_of.clone(), it.any_of.clone(), it.one_of.clone(), it.not.clone()),
-            )
-        };
-        simple(self) == simple(other)
+        // All but what follows from the pattern.
+        let Self {
+            format,
+            maximum,
+            exclusive_maximum,
+            minimum,
+            exclusive_minimum,
+            multiple_of,
+            max_length,
+            min_length,
+            pattern,
+            regex: _,
+            max_items,
+            min_items,
+            unique_items,
+            max_properties,
+            min_properties,
+            required,
+            r#enum,
+            all_of,
+            any_of,
+            one_of,
+            not,
+        } = self;
+        (format, pattern) == (&other.format, &other.pattern)
+            && (maximum, exclusive_maximum) == (&other.maximum, &other.exclusive_maximum)
+            && (minimum, exclusive_minimum) == (&other.minimum, &other.exclusive_minimum)
+            && (multiple_of, max_length, min_length) == (&other.multiple_of, &other.max_length, &other.min_length)
+            && (max_items, min_items, unique_items) == (&other.max_items, &other.min_items, &other.unique_items)
+            && (max_properties, min_properties) == (&other.max_properties, &other.min_properties)
+            && (required, r#enum) == (&other.required, &other.r#enum)
+            && (all_of, any_of, one_of, not) == (&other.all_of, &other.any_of, &other.one_of, &other.not)
     }
 }
 

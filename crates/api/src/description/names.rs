@@ -58,6 +58,7 @@ const TABLE: &[Row] = &[
     ("networking.k8s.io", "networkpolicies", &["netpol"], &[]),
     ("policy", "poddisruptionbudgets", &["pdb"], &[]),
     ("registry.portolan.dev", "externalnodes", &["xn"], &[]),
+    ("registry.portolan.dev", "preparedqueries", &["pq"], &[]),
     ("registry.portolan.dev", "serviceinstances", &["si"], &[]),
     ("scheduling.k8s.io", "priorityclasses", &["pc"], &[]),
     ("storage.k8s.io", "storageclasses", &["sc"], &[]),

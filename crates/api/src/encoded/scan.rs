@@ -21,6 +21,31 @@ impl<'a> Fields<'a> {
     /// The next key (raw, without quotes) and value; `Some(None)` at the end, `None` if malformed.
     #[allow(clippy::option_option)]
     pub(super) fn next(&mut self) -> Option<Option<(&'a [u8], &'a [u8])>> {
+        let Some((key, rest)) = self.next_key()? else { return Some(None) };
+        let length = value_length(rest)?;
+        self.rest = &rest[length..];
+        Some(Some((key, &rest[..length])))
+    }
+
+    /// The value of a field from its beginning, with all that follows it. `None` if there is no such field.
+    pub(super) fn find(mut self, name: &str) -> Option<&'a [u8]> {
+        loop {
+            let (key, rest) = self.next_key()??;
+            if is_key(key, name) {
+                return Some(rest);
+            }
+            self.rest = &rest[value_length(rest)?..];
+        }
+    }
+
+    /// What was not read yet: at the end, the brace that closes the object and all that follows.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next key, and what follows its colon.
+    #[allow(clippy::option_option)]
+    fn next_key(&self) -> Option<Option<(&'a [u8], &'a [u8])>> {
         let rest = match self.rest.first()? {
             b'}' => return Some(None),
             b',' => &self.rest[1..],
@@ -28,10 +53,7 @@ impl<'a> Fields<'a> {
         };
         let key_length = string_length(rest)?;
         let key = &rest[1..key_length - 1];
-        let rest = rest[key_length..].strip_prefix(b":")?;
-        let length = value_length(rest)?;
-        self.rest = &rest[length..];
-        Some(Some((key, &rest[..length])))
+        Some(Some((key, rest[key_length..].strip_prefix(b":")?)))
     }
 }
 
@@ -67,7 +89,7 @@ fn string_length(bytes: &[u8]) -> Option<usize> {
     }
     let mut index = 1;
     loop {
-        index += bytes[index..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        index += quote_or_escape(&bytes[index..])?;
         if bytes[index] == b'"' {
             return Some(index + 1);
         }
@@ -78,8 +100,26 @@ fn string_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// The place of the first quote or backslash.
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // Eight at a time: the lowest high bit that is set belongs to the first byte that is zero.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + found)
+}
+
 /// The length of the value at the start of `bytes`.
-fn value_length(bytes: &[u8]) -> Option<usize> {
+pub(super) fn value_length(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
         b'"' => string_length(bytes),
         b'{' | b'[' => container_length(bytes),

@@ -74,7 +74,15 @@ pub fn limits(pod: &Value) -> Amounts {
 fn total(pod: &Value, list: &str) -> Amounts {
     let spec = &pod["spec"];
     let containers = |name: &str| spec[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let of = |container: &Value| Amounts::read(&container["resources"][list]);
+    let infeasible = pod["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "PodResizePending" && condition["reason"] == "Infeasible");
+    let of = |container: &Value| {
+        let asked = Amounts::read(&container["resources"][list]);
+        raised(&pod["status"], &container["name"], list, asked, infeasible)
+    };
     let (mut running, mut starting, mut sidecars) = (Amounts::default(), Amounts::default(), Amounts::default());
     for container in containers("containers") {
         running.add_all(&of(container));
@@ -102,6 +110,26 @@ fn total(pod: &Value, list: &str) -> Amounts {
         }
     }
     running
+}
+
+/// The most of what a container asks for, was given and has, which differ while it is resized. See KEP-1287.
+///
+/// What the node will never give does not count.
+fn raised(status: &Value, name: &Value, list: &str, asked: Amounts, infeasible: bool) -> Amounts {
+    let statuses = ["containerStatuses", "initContainerStatuses"].into_iter();
+    let mut statuses = statuses.filter_map(|field| status[field].as_array()).flatten();
+    let Some(status) = statuses.find(|status| status["name"] == *name) else { return asked };
+    if status["resources"].is_null() && status["allocatedResources"].is_null() {
+        return asked;
+    }
+    let mut most = Amounts::read(&status["resources"][list]);
+    if list == "requests" {
+        most.raise_to(&Amounts::read(&status["allocatedResources"]));
+    }
+    if !infeasible {
+        most.raise_to(&asked);
+    }
+    most
 }
 
 /// What containers would have to say because a quota names it, with the names of those that do not.

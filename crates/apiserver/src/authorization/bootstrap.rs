@@ -93,12 +93,16 @@ const EDIT: &[Rule] = &[
 const ADMIN: &[Rule] =
     &[allow("authorization.k8s.io", "localsubjectaccessreviews", "create"), allow(API, "rolebindings roles", ALL)];
 
+/// As the published metrics-server brings it.
+const METRICS: &[Rule] = &[allow("metrics.k8s.io", "nodes pods", READ)];
+
 /// The cluster roles: name and rules.
 const ROLES: &[(&str, &[Rule])] = &[
     ("cluster-admin", &[allow("*", "*", "*"), Rule::Paths { paths: "*", verbs: "*" }]),
     ("system:aggregate-to-admin", ADMIN),
     ("system:aggregate-to-edit", EDIT),
     ("system:aggregate-to-view", VIEW),
+    (METRICS_READER, METRICS),
     (
         "system:basic-user",
         &[
@@ -210,12 +214,15 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("authorization.k8s.io", "subjectaccessreviews", "create"),
             allow(
                 "registry.portolan.dev",
-                "externalnodes externalnodes/status serviceinstances serviceinstances/status",
+                "externalnodes externalnodes/status preparedqueries serviceinstances serviceinstances/status",
                 ALL,
             ),
         ],
     ),
 ];
+
+/// The role that lets whoever may look at objects look at what they use.
+const METRICS_READER: &str = "system:aggregated-metrics-reader";
 
 const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
 const SELF_NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
@@ -247,8 +254,11 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
 /// A role that is made of others: its name, the larger one that it is a part of, its rules.
 type Aggregated = (&'static str, Option<&'static str>, &'static [&'static [Rule]]);
 
-const AGGREGATED: &[Aggregated] =
-    &[("admin", None, &[EDIT, VIEW, ADMIN]), ("edit", Some("admin"), &[EDIT, VIEW]), ("view", Some("edit"), &[VIEW])];
+const AGGREGATED: &[Aggregated] = &[
+    ("admin", None, &[EDIT, METRICS, VIEW, ADMIN]),
+    ("edit", Some("admin"), &[EDIT, METRICS, VIEW]),
+    ("view", Some("edit"), &[VIEW, METRICS]),
+];
 
 /// All bootstrap objects, complete and in the order of creation: ClusterRoles, then
 /// ClusterRoleBindings.
@@ -258,18 +268,23 @@ const AGGREGATED: &[Aggregated] =
 /// that exist lack.
 pub fn objects() -> Vec<Value> {
     let mut objects = Vec::with_capacity(ROLES.len() + BINDINGS.len() + AGGREGATED.len());
+    let label = |part: &str| format!("rbac.authorization.k8s.io/aggregate-to-{part}");
     for (name, rules) in ROLES.iter().chain(upstream::ROLES) {
         let mut role = object("ClusterRole", name);
         role["rules"] = rules.iter().map(rule).collect();
         if let Some(target) = name.strip_prefix("system:aggregate-to-") {
             // An aggregating role takes in whatever carries its label.
-            role["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{target}")] = "true".into();
+            role["metadata"]["labels"][label(target)] = "true".into();
+        }
+        if *name == METRICS_READER {
+            for (target, ..) in AGGREGATED {
+                role["metadata"]["labels"][label(target)] = "true".into();
+            }
         }
         objects.push(role);
     }
     for (name, larger, parts) in AGGREGATED {
         let mut role = object("ClusterRole", name);
-        let label = |part: &str| format!("rbac.authorization.k8s.io/aggregate-to-{part}");
         role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label(name): "true"}}]});
         if let Some(larger) = larger {
             role["metadata"]["labels"][label(larger)] = "true".into();

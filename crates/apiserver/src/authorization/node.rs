@@ -42,6 +42,7 @@ const TABLE: &[(&str, &str, &str, &[&str])] = &[
     ("registry.portolan.dev", "serviceinstances", "status", &["get", "update", "patch"]),
     ("registry.portolan.dev", "externalnodes", "", &READ),
     ("registry.portolan.dev", "externalnodes", "status", &["get", "update", "patch"]),
+    ("registry.portolan.dev", "preparedqueries", "", &READ),
     ("storage.k8s.io", "csidrivers", "", &READ),
     ("storage.k8s.io", "csinodes", "", &READ_AND_WRITE),
     ("storage.k8s.io", "storageclasses", "", &READ),

@@ -73,7 +73,7 @@ impl Call<'_> {
         let context = self.context();
         self.strategy.prepare_for_create(&mut attributes.new, &context);
         self.settle_definition(&mut attributes.new);
-        let reservation = self.reserve(&mut attributes.new, None)?;
+        let reservation = self.reserve(&mut attributes.new, None).await?;
         self.validate_new(&attributes.new, &context)?;
         escalation::check(self, &attributes.new, None).await?;
         admission::validate(&mut attributes).await?;
@@ -86,7 +86,7 @@ impl Call<'_> {
                 None => Ok(Written { stored, revision: Revision(0) }),
             };
         }
-        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take()).await? {
+        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take(), reservation.addresses()).await? {
             Ok(revision) => {
                 reservation.keep();
                 Ok(Written { stored, revision })

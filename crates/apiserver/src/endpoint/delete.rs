@@ -191,7 +191,7 @@ impl Call<'_> {
                 }
                 continue;
             }
-            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None).await? {
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None, Default::default()).await? {
                 return Ok(Deleted::Marked(Written { stored, revision }));
             }
         }

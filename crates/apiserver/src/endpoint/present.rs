@@ -108,7 +108,7 @@ pub(super) fn partial_head(version: &str) -> String {
     format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{")
 }
 
-fn partial_of(mut object: Value, version: &str) -> Value {
+pub(super) fn partial_of(mut object: Value, version: &str) -> Value {
     json!({
         "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"),
         "metadata": object["metadata"].take(),

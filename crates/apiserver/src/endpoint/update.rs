@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
         }
         if is_binding {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
-            return Ok((self.reserve(new, Some(old))?, None));
+            return Ok((self.reserve(new, Some(old)).await?, None));
         }
         let seen_old =
             if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
@@ -162,7 +162,7 @@ impl<'a> Call<'a> {
         }
         self.keep_metadata(new, old);
         self.settle_definition(new);
-        let reservation = self.reserve(new, Some(old))?;
+        let reservation = self.reserve(new, Some(old)).await?;
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
@@ -231,7 +231,7 @@ impl<'a> Call<'a> {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision, charge).await?;
+        let written = self.put(name, stored.clone(), entry.mod_revision, charge, reservation.addresses()).await?;
         if written.is_ok() {
             reservation.keep();
         }

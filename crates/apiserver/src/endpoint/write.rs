@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::{Call, metadata};
 use crate::admission::Charge;
 use crate::request::Target;
-use crate::resources::core::service_allocation::Grant;
+use crate::resources::core::service_allocation::{Grant, Moved as Addresses};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{aggregation, authorization, extensions, fairness};
+use crate::{aggregation, authorization, extensions, fairness, service_addresses};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ pub(super) struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
+    /// The addresses that the write gives and takes.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.grant.as_ref().map(Grant::moved).unwrap_or_default()
+    }
+
     /// The object was written.
     pub(super) fn keep(mut self) {
         if let Some(grant) = self.grant.take() {
@@ -65,14 +70,31 @@ impl<'a> Call<'a> {
     }
 
     /// Chooses addresses and ports for a Service; nothing for other kinds.
-    pub(super) fn reserve(&self, object: &mut Value, old: Option<&Value>) -> Result<Reservation<'a>, Status> {
+    pub(super) async fn reserve(&self, object: &mut Value, old: Option<&Value>) -> Result<Reservation<'a>, Status> {
         if !self.is_service() || !self.info.subresource.is_empty() {
             return Ok(Reservation { server: self.server, grant: None });
         }
-        let granted = self.server.allocator.lock().allocate(object, old);
-        let grant = granted.map_err(|errors| self.invalid(object, &errors))?;
-        grant.apply(object);
-        Ok(Reservation { server: self.server, grant: Some(grant) })
+        let ranges = self.server.service_ranges.usable().await?;
+        loop {
+            let granted = {
+                let mut allocator = self.server.allocator.lock();
+                allocator.use_ranges(&ranges);
+                allocator.allocate(object, old)
+            };
+            let grant = granted.map_err(|errors| self.invalid(object, &errors))?;
+            let taken = grant.moved().taken;
+            let reservation = Reservation { server: self.server, grant: Some(grant) };
+            // Somebody may have written the address down without being a Service of this server.
+            if let Some(address) = taken
+                && service_addresses::is_taken(self.server, address).await?
+            {
+                drop(reservation);
+                self.server.allocator.lock().hold_foreign(address);
+                continue;
+            }
+            reservation.grant.iter().for_each(|grant| grant.apply(object));
+            return Ok(reservation);
+        }
     }
 
     /// Writes an object if its key is still at `expected` (0: does not exist).
@@ -82,6 +104,7 @@ impl<'a> Call<'a> {
         stored: Bytes,
         expected: Revision,
         charge: Option<Charge>,
+        addresses: Addresses,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
         let stored = self.in_storage_version(stored).await?;
@@ -90,20 +113,36 @@ impl<'a> Call<'a> {
             _ => None,
         };
         let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };
-        let Some(mut charge) = charge else { return self.apply(key.clone(), expected, put(), None).await };
+        let Some(mut charge) = charge else {
+            let written = self.apply(key.clone(), expected, put(), None, (name, addresses)).await?;
+            if written.is_err() && addresses.taken.is_some() && self.is_at(&key, expected).await? {
+                return Err(address_is_gone(addresses));
+            }
+            return Ok(written);
+        };
         for _ in 0..ATTEMPTS {
-            if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge)).await? {
+            if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge), (name, addresses)).await? {
                 return Ok(Ok(revision));
             }
-            let range = KeyRange::key(key.clone());
-            let found = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
-            if found.entries.first().map_or(Revision(0), |entry| entry.mod_revision) != expected {
+            if !self.is_at(&key, expected).await? {
                 return Ok(Err(Moved));
+            }
+            if let Some(address) = addresses.taken
+                && service_addresses::is_taken(self.server, address).await?
+            {
+                return Err(address_is_gone(addresses));
             }
             // It was a quota that moved.
             charge.renew(self.server).await?.map_err(|why| Status::forbidden(&self.target(), name, &why))?;
         }
         Err(Status::modified(&Target { group: "", resource: "resourcequotas" }, ""))
+    }
+
+    /// Whether a key was written last at `expected`.
+    async fn is_at(&self, key: &Bytes, expected: Revision) -> Result<bool, Status> {
+        let range = KeyRange::key(key.clone());
+        let found = self.server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
+        Ok(found.entries.first().map_or(Revision(0), |entry| entry.mod_revision) == expected)
     }
 
     /// Removes an object if its key is still at `expected`.
@@ -114,7 +153,18 @@ impl<'a> Call<'a> {
         expected: Revision,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let removed = self.apply(key.clone(), expected, Operation::Delete { range: KeyRange::key(key) }, None).await?;
+        let mut addresses = Addresses::default();
+        if self.is_service() {
+            addresses = service_addresses::given_back(self.server, object).await?;
+        }
+        let delete = Operation::Delete { range: KeyRange::key(key.clone()) };
+        let removed = self.apply(key, expected, delete, None, (name, addresses)).await?;
+        if removed.is_ok()
+            && (&*self.resource.group, &*self.resource.name) == (service_addresses::GROUP, service_addresses::ADDRESSES)
+            && let Ok(address) = name.parse()
+        {
+            self.server.allocator.lock().release_foreign(address);
+        }
         if removed.is_ok() {
             self.server.heartbeats.forget(&self.key(name));
         }
@@ -130,15 +180,20 @@ impl<'a> Call<'a> {
         expected: Revision,
         operation: Operation,
         charge: Option<&Charge>,
+        (name, addresses): (&str, Addresses),
     ) -> Result<Result<Revision, Moved>, Status> {
         let mut compare = vec![Compare::ModRevision { key, equals: expected }];
         let mut success = vec![operation];
         if let Some(charge) = charge {
             charge.add_to(&mut compare, &mut success);
         }
+        service_addresses::add_to(addresses, (self.namespace(), name), self.now, &mut compare, &mut success)?;
         let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
         if answer.succeeded && self.resource.group == extensions::GROUP {
             self.server.extensions.expect(answer.revision);
+        }
+        if answer.succeeded && self.resource.group == service_addresses::GROUP {
+            self.server.service_ranges.expect_of(&self.resource.name, answer.revision);
         }
         if answer.succeeded && self.resource.group == aggregation::GROUP {
             self.server.aggregation.expect(answer.revision);
@@ -162,4 +217,10 @@ impl<'a> Call<'a> {
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
         Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
+}
+
+/// Another server gave the address away between the choice and the write.
+fn address_is_gone(addresses: Addresses) -> Status {
+    let address = addresses.taken.map(|address| address.to_string()).unwrap_or_default();
+    Status::internal(format!("failed to allocate IP {address}: it was taken meanwhile; try again"))
 }

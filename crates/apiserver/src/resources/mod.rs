@@ -14,6 +14,7 @@ pub mod core;
 mod discovery;
 mod flowcontrol;
 mod json;
+mod metrics;
 mod networking;
 mod node;
 mod policy;
@@ -92,6 +93,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => {
             &flowcontrol::priority_level::PriorityLevelConfiguration
         }
+        (crate::measurements::GROUP, _) => &metrics::Metrics,
         ("networking.k8s.io", "ipaddresses") => &networking::ip_address::IpAddress,
         ("networking.k8s.io", "networkpolicies") => &networking::network_policy::NetworkPolicy,
         ("networking.k8s.io", "servicecidrs") => &networking::service_cidr::ServiceCidr,
@@ -102,6 +104,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::binding::RoleBinding,
         ("rbac.authorization.k8s.io", "roles") => &rbac::role::Role,
         ("registry.portolan.dev", "externalnodes") => &registry::external_node::ExternalNode,
+        ("registry.portolan.dev", "preparedqueries") => &registry::prepared_query::PreparedQuery,
         ("registry.portolan.dev", "serviceinstances") => &registry::service_instance::ServiceInstance,
         ("resource.k8s.io", "deviceclasses") => &resource::device_class::DeviceClass,
         ("resource.k8s.io", "resourceclaims") => &resource::resource_claim::ResourceClaim,

@@ -1,11 +1,12 @@
 //! Links of pages that come through the proxy: they must lead through it again.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderValue, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Response, Uri, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
@@ -43,6 +44,14 @@ const ATTRIBUTES: [(&str, &[&str]); 28] = [
     ("video", &["poster", "src"]),
 ];
 
+/// Who may use the API from pages of other sites is not for the proxied server to say.
+const CORS: [HeaderName; 4] = [
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+];
+
 /// A tag that is longer is passed on as it is: it must not be held in memory for ever.
 const LONGEST_TAG: usize = 64 << 10;
 
@@ -53,28 +62,36 @@ pub(super) struct Place {
     pub(super) prefix: String,
     /// The host that the client asked.
     pub(super) host: Option<Authority>,
+    /// The address behind the proxy, which the page's server may know itself by.
+    pub(super) backend: SocketAddr,
 }
 
 impl Place {
     /// The link as the client must have it; `None` if it is right already.
     fn rewrite(&self, link: &str) -> Option<String> {
         let prefix = &self.prefix;
-        let path = if link.starts_with('/') && !link.starts_with("//") {
-            link
+        let (origin, path) = if link.starts_with('/') && !link.starts_with("//") {
+            ("", link)
         } else {
-            // An absolute one is followed through the proxy only if it means this server.
+            // An absolute one is followed through the proxy only if it means this server, by one of its names.
             let (_, rest) = link.split_once("//")?;
-            let host = self.host.as_ref()?.as_str();
-            rest.strip_prefix(host).filter(|path| path.starts_with('/'))?
+            let of = |host: &str| rest.strip_prefix(host).filter(|path| path.starts_with('/'));
+            match self.host.as_ref().and_then(|host| of(host.as_str())) {
+                Some(path) => (link.strip_suffix(path)?, path),
+                None => ("", of(&self.backend.to_string())?),
+            }
         };
         let inside = path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if inside { None } else { Some(link.replacen(path, &format!("{prefix}{path}"), 1)) }
+        (!inside).then(|| format!("{origin}{prefix}{path}"))
     }
 }
 
 /// Makes the links of an answer lead through the proxy.
 pub(super) fn rewrite(response: Response<Body>, place: Place) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    for name in CORS {
+        parts.headers.remove(name);
+    }
     if let Some(location) = parts.headers.get(header::LOCATION).and_then(|value| value.to_str().ok())
         && let Some(there) = place.rewrite(location)
         && let Ok(there) = HeaderValue::from_str(&there)
@@ -269,7 +286,11 @@ mod tests {
     const PREFIX: &str = "/api/v1/namespaces/n/pods/p/proxy";
 
     fn place() -> Place {
-        Place { prefix: PREFIX.to_owned(), host: Some(Authority::from_static("portolan:6443")) }
+        Place {
+            prefix: PREFIX.to_owned(),
+            host: Some(Authority::from_static("portolan:6443")),
+            backend: ([10, 42, 0, 7], 80).into(),
+        }
     }
 
     /// The page rewritten in pieces of every size; `@` stands for the prefix.
@@ -293,6 +314,7 @@ mod tests {
         check("<IMG class='/no>' SRC = '/i?a=b&amp;c' >", "<IMG class='/no>' SRC = '@/i?a=b&amp;c' >");
         check("<link href=/s.css><form action=/f/>", "<link href=@/s.css><form action=@/f/>");
         check(r#"<a href="https://portolan:6443/x">"#, r#"<a href="https://portolan:6443@/x">"#);
+        check(r#"<a href="http://10.42.0.7:80/x">"#, r#"<a href="@/x">"#);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::request::Info;
 use crate::status::Status;
 
 pub(crate) use dial::{Anyone, NodeDialer};
+pub(crate) use proxy::ask_agent;
 pub(crate) use review::{is_review, review, user_info};
 pub(crate) use scale::{scale_of, set_replicas};
 

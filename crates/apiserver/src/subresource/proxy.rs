@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -15,6 +17,7 @@ use super::upgrade;
 use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
+use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
@@ -22,6 +25,9 @@ use crate::storage;
 const AGENT_PORT: u16 = 10250;
 /// Longer words of an agent are no explanation.
 const REFUSAL_LIMIT: usize = 16 << 10;
+
+/// Longer answers are none that an agent gives.
+const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Where a request goes.
 struct Backend {
@@ -51,7 +57,7 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     }
     let is_page = is_proxy && is_namespaced(call);
     let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let asked = uri.authority().cloned().or_else(|| asked?.parse().ok());
+    let asked: Option<Authority> = uri.authority().cloned().or_else(|| asked?.parse().ok());
     let (parts, body) = request.into_parts();
     let onward_uri: Uri = backend
         .path_and_query
@@ -80,7 +86,7 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     if !is_page || upgrades {
         return Ok(answer);
     }
-    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked }))
+    Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked, backend: backend.address }))
 }
 
 fn redirect(there: &str) -> Result<Response<Body>, Status> {
@@ -89,6 +95,21 @@ fn redirect(there: &str) -> Result<Response<Body>, Status> {
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(header::LOCATION, there);
     Ok(response)
+}
+
+/// What the agent of a node answers to a question of the server itself.
+pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result<Bytes, Status> {
+    let address = node_address(server, node).await?;
+    let host = address.to_string();
+    let request = Request::get(path).header(header::HOST, host).body(empty());
+    let request = request.map_err(|error| Status::internal(error.to_string()))?;
+    let response = server.nodes.send(address, Security::Node, request).await?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Status::unavailable(format!("read the answer of the agent of node \"{node}\": {error}")))
 }
 
 fn is_namespaced(call: &Call<'_>) -> bool {
@@ -135,7 +156,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         }
     };
     Ok(Backend {
-        address: node_address(call, node).await?,
+        address: node_address(call.server, node).await?,
         security: Security::Node,
         path_and_query: with_query(&path, uri),
     })
@@ -187,9 +208,9 @@ fn with_query(path: &str, uri: &Uri) -> String {
 }
 
 /// Where the agent of a node listens.
-async fn node_address(call: &Call<'_>, name: &str) -> Result<SocketAddr, Status> {
+async fn node_address(server: &Server, name: &str) -> Result<SocketAddr, Status> {
     let target = Target { group: "", resource: "nodes" };
-    let Some(entry) = storage::find(call.server, "", "nodes", "", name).await? else {
+    let Some(entry) = storage::find(server, "", "nodes", "", name).await? else {
         return Err(Status::not_found(&target, name));
     };
     let node = storage::decode(&entry)?;
@@ -293,7 +314,7 @@ fn security(scheme: &str) -> Security {
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
-    let mut address = node_address(call, name).await?;
+    let mut address = node_address(call.server, name).await?;
     let security = match port {
         "" => Security::Node,
         text => {

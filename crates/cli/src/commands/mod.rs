@@ -17,5 +17,6 @@ pub(crate) mod registry_http;
 pub(crate) mod scale;
 pub(crate) mod status;
 pub(crate) mod target;
+pub(crate) mod top;
 pub(crate) mod wait;
 pub(crate) mod watch;

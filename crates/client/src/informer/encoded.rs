@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
-use portolan_api::encoded::{Header, controller_among, fields, raw_at, string_at};
+use portolan_api::encoded::{Header, controller_among, fields, raw_at, string_at, value_from};
 use portolan_api::typed::PartialObject;
 use tokio::sync::watch;
 
@@ -69,7 +69,7 @@ impl<'a> Encoded<'a> {
     fn raw(&self, path: &[&str]) -> Option<&'a [u8]> {
         let [name, field, rest @ ..] = path else { return raw_at(self.bytes, path) };
         let Some(part) = self.parts.iter().find(|part| part.name == *name) else { return raw_at(self.bytes, path) };
-        let fields = part.fields.get_or_init(|| fields(raw_at(self.bytes, &[name]).unwrap_or_default()));
+        let fields = part.fields.get_or_init(|| fields(value_from(self.bytes, &[name]).unwrap_or_default()));
         let (_, value) = fields.iter().find(|(name, _)| name == field)?;
         raw_at(value, rest)
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_catalog::{
-    Instance, InstancePort, Locality, Node, Protocol, Snapshot, Status, balance, find_service_in_any_case,
+    Instance, InstancePort, Locality, Node, Protocol, Snapshot, Status, balance, find_service_in_any_case, query,
 };
 
 use super::{ConsulZone, name};
@@ -128,6 +128,26 @@ impl ConsulZone {
         let anywhere = Locality::default();
         let here = snapshot.node(&self.node).map_or(&anywhere, |node| &node.locality);
         balance::order(&usable, here, u64::from(chance))
+    }
+
+    /// The instances that answer a prepared query, in the order in which this question gets them.
+    pub(super) fn instances_of_query(
+        &self,
+        query: &query::PreparedQuerySpec,
+        snapshot: &Snapshot,
+        chance: u16,
+    ) -> Vec<Arc<Instance>> {
+        let usable = query::execute(snapshot, query);
+        let anywhere = Locality::default();
+        let here = snapshot.node(&self.node).map_or(&anywhere, |node| &node.locality);
+        let mut ordered = balance::order(&usable, here, u64::from(chance));
+        match query.near.as_str() {
+            "" => {}
+            // Where the client is, is not known; this node stands for it.
+            "_agent" | "_ip" => query::nearest_first(snapshot, &mut ordered, &self.node),
+            node => query::nearest_first(snapshot, &mut ordered, node),
+        }
+        ordered
     }
 
     pub(super) fn write_instances(

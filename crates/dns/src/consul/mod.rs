@@ -52,12 +52,22 @@ impl ConsulZone {
 
     /// Answers a question whose name is in the zone.
     pub(crate) fn answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
+        let mut ttl = self.ttl;
         let verdict = match self.asked(&question.name) {
             Asked::Nothing => Verdict::Unknown,
             Asked::Inner => Verdict::Exists,
             Asked::Address(address) => self.write_address(address, &question, &mut writer),
             Asked::Node(name) => self.write_node(&name, snapshot, &question, &mut writer),
             Asked::Virtual(name) => self.write_virtual(&name, snapshot, &question, &mut writer),
+            Asked::Query(name) => match snapshot.query(&name) {
+                Some(query) => {
+                    ttl = query.ttl_seconds.unwrap_or(self.ttl);
+                    let zone = Self { ttl, ..self.clone() };
+                    let instances = zone.instances_of_query(&query, snapshot, question.id);
+                    zone.write_instances(&instances, snapshot, &question, &mut writer)
+                }
+                None => Verdict::Unknown,
+            },
             Asked::Service { name, tag } => {
                 let instances = match self.instances(&name, tag.as_deref(), snapshot, question.id) {
                     none if none.is_empty() && name == OWN_SERVICE && tag.is_none() => servers(snapshot),
@@ -67,9 +77,9 @@ impl ConsulZone {
             }
         };
         if let Verdict::Alias(target) = verdict {
-            writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
+            writer.record(Section::Answer, None, record::CNAME, ttl, |out| write_name(out, &target));
             writer.finish(Rcode::NoError, true);
-            return Outcome::Alias(question, Alias { target, ttl: self.ttl });
+            return Outcome::Alias(question, Alias { target, ttl });
         }
         let authority =
             Authority { domain: &self.domain, server: &[b"ns"], ttl: self.ttl, negative_ttl: self.negative_ttl };

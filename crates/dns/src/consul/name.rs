@@ -15,6 +15,8 @@ pub(super) enum Asked {
     },
     /// `service.virtual`: the address in front of all instances.
     Virtual(String),
+    /// `name.query`: what was prepared under that name.
+    Query(String),
     /// `node.node`.
     Node(String),
     /// `c0000207.addr`: the address says itself.
@@ -27,7 +29,7 @@ pub(super) enum Asked {
 /// unknown: there is none that could be asked.
 pub(super) fn read(labels: &[&str], datacenter: &str) -> Asked {
     // The last one that tells a kind does: labels before it may be anything.
-    let kind = labels.iter().rposition(|label| matches!(*label, "service" | "node" | "addr" | "virtual"));
+    let kind = labels.iter().rposition(|label| matches!(*label, "service" | "node" | "addr" | "virtual" | "query"));
     // RFC 2782 names need none.
     let bare = labels.iter().rposition(|label| label.starts_with('_')).filter(|at| kind.is_none_or(|kind| kind < *at));
     let (parts, kind, place) = match (bare, kind) {
@@ -54,6 +56,10 @@ pub(super) fn read(labels: &[&str], datacenter: &str) -> Asked {
         ("service", [tag @ .., service]) => {
             Asked::Service { name: (*service).to_owned(), tag: (!tag.is_empty()).then(|| tag.join(".")) }
         }
+        // Of a prepared query there is one set of instances, whatever the protocol.
+        ("query", [query, "_tcp" | "_udp"]) if query.starts_with('_') => Asked::Query(query[1..].to_owned()),
+        // Its name may have dots.
+        ("query", parts) => Asked::Query(parts.join(".")),
         // So may a node.
         ("node", parts) => Asked::Node(parts.join(".")),
         ("virtual", [service]) => Asked::Virtual((*service).to_owned()),
@@ -123,7 +129,11 @@ mod tests {
             ("web.virtual", Asked::Virtual("web".to_owned())),
             ("a.web.virtual", Asked::Nothing),
             ("virtual", Asked::Inner),
-            ("web.query", Asked::Nothing),
+            ("web.query", Asked::Query("web".to_owned())),
+            ("geo.db.query.dc1", Asked::Query("geo.db".to_owned())),
+            ("_geo._tcp.query", Asked::Query("geo".to_owned())),
+            ("web.query.dc2", Asked::Nothing),
+            ("query", Asked::Inner),
             ("web", Asked::Nothing),
             ("service", Asked::Inner),
             ("node.dc1.dc", Asked::Inner),

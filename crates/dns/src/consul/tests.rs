@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
-use portolan_api::typed::{ExternalNode, ServiceInstance};
+use portolan_api::typed::{ExternalNode, PreparedQuery, ServiceInstance};
 use portolan_catalog::{Catalog, Input, Snapshot};
 use serde_json::{Value, json};
 
@@ -252,4 +252,54 @@ fn an_answer_keeps_to_the_size_the_client_takes() {
         }
         assert_eq!(answer_records(&out).len(), 300);
     }
+}
+
+#[test]
+fn prepared_queries_answer_by_name_and_by_template() {
+    let prepared = |id: &str, spec: Value| {
+        Input::PreparedQuery(decode::<PreparedQuery>(&json!({"metadata": {"name": id}, "spec": spec})))
+    };
+    let ttl = json!([{"id": "c", "type": "ttl", "ttlSeconds": 30}]);
+    let mut catalog = registered(&[
+        ("default", "w1", json!({"address": "192.0.2.7", "tags": ["v1"]})),
+        ("default", "w2", json!({"address": "192.0.2.8", "tags": ["v2"], "metadata": {"rack": "a"}})),
+        ("default", "w3", json!({"address": "192.0.2.9", "tags": ["v2"], "checks": ttl})),
+        ("default", "a1", json!({"service": "alias", "address": "example.org"})),
+    ]);
+    let template = json!({"regexp": "^geo-([^-]+)-?(.*)$", "removeEmptyTags": true});
+    let queries = [
+        prepared("q1", json!({"name": "near.web", "service": "web", "tags": ["!v1"], "ttlSeconds": 10})),
+        prepared(
+            "q2",
+            json!({"name": "geo-", "template": template, "service": "${match(1)}", "tags": ["${match(2)}"]}),
+        ),
+        prepared("q3", json!({"name": "sick", "service": "web", "tags": ["v2"], "ignoreCheckIds": ["c"]})),
+        prepared("q4", json!({"name": "far", "service": "web", "elsewhere": true})),
+        prepared("q5", json!({"name": "meta", "service": "web", "serviceMetadata": {"rack": "a"}})),
+    ];
+    queries.into_iter().for_each(|query| catalog.put(query));
+    let snapshot = catalog.snapshot();
+    let cases = [
+        ("near.web.query.consul", record::A, "NOERROR; A 192.0.2.8"),
+        ("NEAR.WEB.query.dc1.consul", record::A, "NOERROR; A 192.0.2.8"),
+        ("q1.query.consul", record::A, "NOERROR; A 192.0.2.8"),
+        ("geo-web.query.consul", record::A, "NOERROR; A 192.0.2.7; A 192.0.2.8"),
+        ("geo-web-v1.query.consul", record::A, "NOERROR; A 192.0.2.7"),
+        ("_geo-web-v1._tcp.query.consul", record::SRV, "NOERROR; SRV 80 c0000207.addr.dc1.consul."),
+        ("geo-nobody.query.consul", record::A, "NXDOMAIN"),
+        ("geo-alias.query.consul", record::CNAME, "NOERROR; CNAME example.org."),
+        ("sick.query.consul", record::A, "NOERROR; A 192.0.2.8; A 192.0.2.9"),
+        ("far.query.consul", record::A, "NXDOMAIN"),
+        ("meta.query.consul", record::A, "NOERROR; A 192.0.2.8"),
+        ("meta.query.consul", record::AAAA, "NOERROR"),
+        ("meta.query.dc2.consul", record::A, "NXDOMAIN"),
+        ("none.query.consul", record::A, "NXDOMAIN"),
+    ];
+    let mut out = Vec::new();
+    for (name, kind, expected) in cases {
+        zone().answer(&query(name, kind, None), &snapshot, None, &mut out);
+        assert_eq!(sorted(&out), expected, "{name}");
+    }
+    zone().answer(&query("near.web.query.consul", record::A, None), &snapshot, None, &mut out);
+    assert_eq!(answer_records(&out)[0].ttl, 10, "the query's own");
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use portolan_api::typed::Object;
 use portolan_runtime::{
-    ContainerConfig, DnsConfig, Mount, NamespaceMode, PodIdentity, PortMapping, Protocol, Resources, SandboxConfig,
-    SecurityConfig,
+    ContainerConfig, ContainerId, DnsConfig, Mount, NamespaceMode, PodIdentity, PortMapping, Protocol, Resources,
+    SandboxConfig, SecurityConfig,
 };
 
 use crate::lifecycle::labels::{self, Memory};
@@ -73,6 +73,8 @@ pub(crate) struct ContainerInput {
     pub(crate) resources: Resources,
     pub(crate) security: SecurityConfig,
     pub(crate) termination_file: PathBuf,
+    /// The container whose processes it shall see.
+    pub(crate) process_target: Option<ContainerId>,
 }
 
 /// One start of a container.
@@ -86,6 +88,7 @@ pub(crate) fn container(pod: &Pod, container: &Container, input: ContainerInput)
         crash_delay: input.crash_delay,
         termination_file: input.termination_file.to_string_lossy().into_owned(),
         termination_policy: container.termination_message_policy.clone().unwrap_or_else(|| "File".into()),
+        resources: Some(container.resources.clone().unwrap_or_default()),
     };
     ContainerConfig {
         name: container.name.clone(),
@@ -104,6 +107,7 @@ pub(crate) fn container(pod: &Pod, container: &Container, input: ContainerInput)
         tty: container.tty.unwrap_or(false),
         resources: input.resources,
         security: input.security,
+        process_target: input.process_target,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use portolan_api::typed::Object;
 use portolan_runtime::{ContainerId, ContainerStatus};
 use sha2::{Digest, Sha256};
@@ -18,6 +18,7 @@ const HASH: &str = "io.kubernetes.container.hash";
 const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 const CRASH_DELAY: &str = "portolan.dev/crash-delay-seconds";
 const TERMINATION_FILE: &str = "portolan.dev/termination-message-file";
+const RESOURCES: &str = "portolan.dev/resources";
 const TERMINATION_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 
 /// Labels of a sandbox.
@@ -40,7 +41,7 @@ pub(crate) fn of_container(pod: &Pod, container: &Container) -> BTreeMap<String,
 }
 
 /// What a start of a container must remember.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Memory {
     pub(crate) restart_count: u32,
     pub(crate) hash: String,
@@ -50,19 +51,24 @@ pub(crate) struct Memory {
     /// File on the machine behind the termination message path.
     pub(crate) termination_file: String,
     pub(crate) termination_policy: String,
+    /// What it was started with; nothing for containers of an agent that could not resize.
+    pub(crate) resources: Option<ResourceRequirements>,
 }
 
 impl Memory {
     /// As annotations.
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
+        let mut annotations = BTreeMap::from([
             (RESTART_COUNT.to_owned(), self.restart_count.to_string()),
             (HASH.to_owned(), self.hash.clone()),
             (GRACE.to_owned(), self.grace.as_secs().to_string()),
             (CRASH_DELAY.to_owned(), self.crash_delay.as_secs().to_string()),
             (TERMINATION_FILE.to_owned(), self.termination_file.clone()),
             (TERMINATION_POLICY.to_owned(), self.termination_policy.clone()),
-        ])
+        ]);
+        let resources = self.resources.as_ref().and_then(|resources| serde_json::to_string(resources).ok());
+        annotations.extend(resources.map(|resources| (RESOURCES.to_owned(), resources)));
+        annotations
     }
 
     /// From a container's annotations; what is missing has upstream's default.
@@ -76,6 +82,7 @@ impl Memory {
             crash_delay: seconds(CRASH_DELAY, 10),
             termination_file: text(TERMINATION_FILE),
             termination_policy: text(TERMINATION_POLICY),
+            resources: container.annotations.get(RESOURCES).and_then(|text| serde_json::from_str(text).ok()),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod crash;
 pub(crate) mod labels;
 mod plan;
+pub(crate) mod resize;
 mod state;
 mod status;
 #[cfg(test)]

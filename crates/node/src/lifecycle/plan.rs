@@ -8,6 +8,7 @@ use portolan_runtime::{ContainerId, ContainerState, ContainerStatus, SandboxId};
 
 use super::crash;
 use super::labels::{Memory, hash};
+use super::resize::{self, Action};
 use super::state::{ImageState, Local, PodRuntime, Volumes, Work, is_alive, is_started};
 use super::status::{deadline_at, is_terminal};
 use crate::pod::{self, RestartPolicy, Role};
@@ -26,6 +27,8 @@ pub(crate) enum Step {
     EnsureImage { container: String },
     /// Make and start a container.
     Start { container: String, attempt: u32, crash_delay: Duration },
+    /// Give a running container what it may have now.
+    Resize { id: ContainerId, container: String },
     /// Stop a container; hooks included.
     Stop { id: ContainerId, container: String, grace: Duration, message: String },
     /// Remove an ended container.
@@ -49,6 +52,7 @@ impl Step {
             Self::StopSandbox { id } | Self::RemoveSandbox { id } => Work::Remove(id.0.clone()),
             Self::EnsureImage { container } => Work::Image(container.clone()),
             Self::Start { container, .. } => Work::Start(container.clone()),
+            Self::Resize { container, .. } => Work::Resize(container.clone()),
             Self::Stop { id, .. } => Work::Stop(id.0.clone()),
             Self::Remove { id } => Work::Remove(id.0.clone()),
             Self::Delete => Work::Delete,
@@ -142,6 +146,12 @@ impl Planner<'_> {
         if self.init() {
             self.apps();
         }
+        // Whoever looks for the reason why a pod does not start must not wait for that.
+        for (role, container) in pod::containers(self.pod) {
+            if role == Role::Ephemeral {
+                self.keep(role, &container);
+            }
+        }
     }
 
     /// Makes the first sandbox, or the next one after the last died.
@@ -195,7 +205,7 @@ impl Planner<'_> {
         // Starts follow each other in order: a hook of one is over before the next begins.
         let starting = self.local.in_flight.iter().any(|work| matches!(work, Work::Start(_)));
         for (role, container) in pod::containers(self.pod) {
-            if matches!(role, Role::App | Role::Ephemeral) {
+            if role == Role::App {
                 self.keep(role, &container);
             }
         }
@@ -231,6 +241,26 @@ impl Planner<'_> {
             if !remembered.is_empty() && remembered != hash(container) {
                 let message = format!("Container {} definition changed, will be restarted", container.name);
                 self.stop(status, pod::grace_period(self.pod), &message);
+            } else if matches!(status.state, ContainerState::Running { .. }) {
+                self.resize(container, status);
+            }
+        }
+    }
+
+    /// Brings a running container to what it may have.
+    fn resize(&mut self, container: &Container, status: &ContainerStatus) {
+        match resize::action(self.pod, self.local, container, status) {
+            Action::Nothing => {}
+            Action::Restart => {
+                let message = format!("Container {} resize requires restart", container.name);
+                self.stop(status, pod::grace_period(self.pod), &message);
+            }
+            Action::Update => {
+                let failure = self.local.containers.get(&container.name).and_then(|it| it.resize_failure.as_ref());
+                match failure.filter(|failure| failure.retry_at > self.now) {
+                    Some(failure) => self.plan.wake(failure.retry_at),
+                    None => self.step(Step::Resize { id: status.id.clone(), container: container.name.clone() }),
+                }
             }
         }
     }
@@ -238,7 +268,7 @@ impl Planner<'_> {
     fn restart(&mut self, policy: RestartPolicy, container: &Container, status: &ContainerStatus) {
         let ContainerState::Exited { exit_code, .. } = &status.state else { return };
         let changed = Memory::of(status).hash != hash(container) && policy != RestartPolicy::Never;
-        if changed {
+        if changed || policy.restarts(*exit_code) && resize::ended_for_resize(container, status) {
             return self.start(container, None);
         }
         if !policy.restarts(*exit_code) {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use portolan_base::Timestamp;
 use portolan_runtime::{ContainerId, ContainerState, ContainerStatus, SandboxStatus};
 
 use super::labels;
+use super::resize::{Allocation, Room};
 use crate::pod;
 
 /// What the runtime has of one pod.
@@ -83,6 +84,10 @@ pub(crate) struct Local {
     pub(crate) delete_failure: Option<Failure>,
     /// The node does not let the pod run, or not any longer.
     pub(crate) verdict: Option<Verdict>,
+    /// What its containers may have.
+    pub(crate) allocation: Allocation,
+    /// Whether the node has room for what the pod asks for.
+    pub(crate) room: Room,
 }
 
 /// Why the node does not let a pod run. It fails with this, whatever its containers say.
@@ -129,6 +134,10 @@ pub(crate) struct LocalContainer {
     pub(crate) probed: Option<Probed>,
     /// A running container that must be stopped.
     pub(crate) doomed: Option<Doomed>,
+    /// The start that was resized last, and to what.
+    pub(crate) applied: Option<(ContainerId, ResourceRequirements)>,
+    /// Why the last resize failed.
+    pub(crate) resize_failure: Option<Failure>,
 }
 
 /// The image for the next start of a container.
@@ -196,6 +205,7 @@ pub(crate) enum Work {
     Sandbox,
     Image(String),
     Start(String),
+    Resize(String),
     Stop(String),
     Remove(String),
     Delete,

@@ -70,19 +70,13 @@ impl Case {
             crash_delay: Duration::from_secs(crash_delay),
             termination_file: String::new(),
             termination_policy: "File".into(),
+            resources: specification.resources.clone(),
         };
         self.runtime.containers.push(ContainerStatus {
-            id: ContainerId(format!("{name}-{attempt}")),
             sandbox: self.runtime.sandbox().expect("a sandbox comes first").id.clone(),
-            name: name.into(),
-            attempt,
-            image: "app:1".into(),
-            image_id: "id".into(),
             state,
-            created_at: at(0),
-            labels: Default::default(),
             annotations: memory.annotations(),
-            log_path: Default::default(),
+            ..running(name, attempt)
         });
         self
     }
@@ -129,6 +123,23 @@ impl Case {
     }
 }
 
+/// A start of a container that runs.
+pub(super) fn running(name: &str, attempt: u32) -> ContainerStatus {
+    ContainerStatus {
+        id: ContainerId(format!("{name}-{attempt}")),
+        sandbox: SandboxId("s".into()),
+        name: name.into(),
+        attempt,
+        image: "app:1".into(),
+        image_id: "id".into(),
+        state: ContainerState::Running { started_at: at(0) },
+        created_at: at(0),
+        labels: Default::default(),
+        annotations: Default::default(),
+        log_path: Default::default(),
+    }
+}
+
 fn exited(exit_code: i32, started: i64, finished: i64) -> ContainerState {
     ContainerState::Exited {
         started_at: at(started),
@@ -147,6 +158,7 @@ fn words(step: &Step) -> String {
         Step::Start { container, attempt, crash_delay } => {
             format!("start {container} {attempt} (then {} s)", crash_delay.as_secs())
         }
+        Step::Resize { id, .. } => format!("resize {}", id.0),
         Step::Stop { id, grace, .. } => format!("stop {} within {} s", id.0, grace.as_secs()),
         Step::Remove { id } => format!("remove {}", id.0),
         Step::StopSandbox { id } => format!("stop sandbox {}", id.0),

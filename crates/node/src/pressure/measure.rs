@@ -36,7 +36,7 @@ pub(super) fn measure(places: &Places) -> Measured {
 }
 
 /// Memory that is free or could be at once: upstream's capacity less the working set.
-fn memory(meminfo: &str) -> Option<Amount> {
+pub(crate) fn memory(meminfo: &str) -> Option<Amount> {
     let kibibytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse::<u64>().ok()

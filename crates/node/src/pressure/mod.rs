@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::config::EvictionConfig;
 use crate::worker::Context;
 use images::{Goal, Seen};
+pub(crate) use measure::memory;
 use measure::{Places, measure};
 use plan::{Memory, first_to_go, message};
 pub use thresholds::{BadThresholds, Thresholds};

@@ -1,4 +1,4 @@
-//! The node's HTTP API over TLS: logs, exec, attach, port-forward.
+//! The node's HTTP API over TLS: logs, exec, attach, port-forward, statistics.
 //!
 //! Paths are the kubelet's. The stream protocols of `kubectl` end here; the API server passes them
 //! through unchanged.
@@ -12,6 +12,7 @@ mod spdy_command;
 mod stats;
 mod upgrade;
 mod websocket_command;
+mod websocket_log;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
+use crate::usage::Meter;
 use crate::worker::Context;
 
 /// A peer that opens a connection and says nothing.
@@ -62,6 +64,7 @@ pub(crate) struct Server {
 struct Shared {
     context: Arc<Context>,
     pods: Informer<Pod>,
+    meter: Meter,
     /// Streams that outlive their request.
     streams: TaskTracker,
     stop: Shutdown,
@@ -72,7 +75,8 @@ impl Server {
         let failed = |source| Error::Bind { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        let shared = Shared { context, pods, streams: TaskTracker::new(), stop: Shutdown::default() };
+        let meter = Meter::new(context.config.runtime.clone(), context.config.clock.clone());
+        let shared = Shared { context, pods, meter, streams: TaskTracker::new(), stop: Shutdown::default() };
         Ok(Self { listener, port, tls: TlsAcceptor::from(config.tls.clone()), shared: Arc::new(shared) })
     }
 
@@ -180,8 +184,14 @@ async fn route(shared: &Arc<Shared>, mut request: Request<Incoming>) -> Result<R
         ["healthz"] if get => Ok(text(StatusCode::OK, "ok")),
         ["pods"] if get => Ok(json_answer(&pods(shared))),
         ["stats", "summary"] if get => stats::summary(shared).await.map(|value| json_answer(&value)),
+        ["stats", "usage"] if get => stats::usage(shared).await.map(|value| json_answer(&value)),
+        ["metrics", "resource"] if get => stats::resource_metrics(shared).await,
         ["containerLogs", namespace, pod, container] if get => {
-            log::logs(shared, namespace, pod, container, &query).await
+            let answer = log::logs(shared, namespace, pod, container, &query).await?;
+            if websocket_log::is_asked(request.headers()) {
+                return websocket_log::send(shared, answer, &mut request);
+            }
+            Ok(answer)
         }
         // The longer form names the pod's UID too, which its name already decides.
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] if stream => {

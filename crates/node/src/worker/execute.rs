@@ -1,16 +1,17 @@
 //! Executes steps. What they achieve is seen in the runtime's state; what they learn is an outcome.
 
 mod image;
+mod resize;
 pub(super) mod start;
 mod stop;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use portolan_base::error::chain;
 use portolan_client::{DeleteOptions, EventType};
-use portolan_runtime::SandboxId;
+use portolan_runtime::{ContainerId, SandboxId};
 
 use super::context::Context;
 use crate::container::{self, SandboxInput, names, resources};
@@ -40,6 +41,8 @@ pub(crate) enum Outcome {
     Image(String, Result<String, (String, String)>),
     /// The container was started, or the reason and message why not.
     Started(String, Result<(), (String, String)>),
+    /// This start of the container has these resources now, or why not.
+    Resized(String, ContainerId, Result<ResourceRequirements, String>),
     /// The API object is gone, or why not.
     Deleted(Result<(), String>),
     /// Logged; the next plan repeats the step after a while.
@@ -67,6 +70,7 @@ impl Job {
             Step::Start { container, attempt, crash_delay } => {
                 start::start(&self, container, attempt, crash_delay).await
             }
+            Step::Resize { id, container } => resize::resize(&self, id, container).await,
             Step::Stop { id, container, grace, message } => stop::stop(&self, &id, &container, grace, &message).await,
             Step::Remove { id } => {
                 self.plain("remove a container", self.context.config.runtime.remove_container(&id).await)
@@ -203,6 +207,19 @@ impl Outcome {
                     start::RUN_ERROR => Failure::after(before.as_ref(), reason, message, now, RETRY),
                     _ => Failure::after(before.as_ref(), reason, message, now, IMAGE_RETRY),
                 });
+            }
+            Self::Resized(name, id, outcome) => {
+                let container = local.containers.entry(name).or_default();
+                match outcome {
+                    Ok(resources) => {
+                        container.applied = Some((id, resources));
+                        container.resize_failure = None;
+                    }
+                    Err(message) => {
+                        let before = container.resize_failure.take();
+                        container.resize_failure = Some(Failure::after(before.as_ref(), "Error", message, now, RETRY));
+                    }
+                }
             }
             Self::Deleted(Ok(())) => local.deleted = true,
             Self::Deleted(Err(message)) => {

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Timestamp};
@@ -21,6 +21,7 @@ use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
 use super::view::Snapshot;
+use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{
     ImageState, Local, PodRuntime, Step, Surroundings, Verdict, Volumes, Work, crash, is_terminal, plan, status,
 };
@@ -41,6 +42,8 @@ pub(super) struct Desired {
     pub(super) gone: bool,
     /// The node does not let it run.
     pub(super) verdict: Option<Verdict>,
+    /// Whether there is room for what it asks for, once it runs.
+    pub(super) room: Room,
 }
 
 /// Ends once nothing is left of the pod.
@@ -57,6 +60,8 @@ struct Worker {
     /// The listing that was looked at last.
     looked: u64,
     pod: Arc<Pod>,
+    /// The same with what it may have: what is acted on.
+    effective: Arc<Pod>,
     gone: bool,
     local: Local,
     jobs: JoinSet<Ended>,
@@ -83,18 +88,20 @@ enum Ended {
 
 impl Worker {
     fn new(context: Arc<Context>, desired: watch::Receiver<Desired>) -> Self {
-        let Desired { pod, gone, verdict } = desired.borrow().clone();
+        let Desired { pod, gone, verdict, room } = desired.borrow().clone();
+        let local = Local { verdict, allocation: resize::allocation(&pod), ..Local::default() };
         let snapshots = context.view.subscribe();
         let around = Surroundings { host_addresses: context.config.addresses.clone(), messages: BTreeMap::new() };
-        Self {
+        let mut worker = Self {
             context,
             desired,
             snapshots,
             wanted: 1,
             looked: 0,
+            effective: pod.clone(),
             pod,
             gone,
-            local: Local { verdict, ..Local::default() },
+            local,
             jobs: JoinSet::new(),
             handles: HashMap::new(),
             probing: Probing::new(),
@@ -107,7 +114,23 @@ impl Worker {
             refresh_at: None,
             refreshing: false,
             announced: BTreeSet::new(),
+        };
+        worker.allocate(room);
+        worker
+    }
+
+    /// Lets the containers have what they ask for, if there is room.
+    fn allocate(&mut self, room: Room) {
+        let asked = resize::asked(&self.pod);
+        let nothing = resize::Difference::default();
+        let waits = |(name, asked): (&String, &ResourceRequirements)| {
+            self.local.allocation.get(name).is_some_and(|own| resize::differ(own, asked) != nothing)
+        };
+        self.local.room = if asked.iter().any(waits) { room } else { Room::Enough };
+        if self.local.room == Room::Enough {
+            self.local.allocation = asked;
         }
+        self.effective = resize::with(&self.pod, &self.local.allocation);
     }
 
     async fn run(mut self) {
@@ -157,7 +180,7 @@ impl Worker {
                 self.report(runtime, now);
             }
         }
-        let plan = plan(&self.pod, self.gone, runtime, &self.local, now);
+        let plan = plan(&self.effective, self.gone, runtime, &self.local, now);
         if plan.finished {
             return Next::Finished;
         }
@@ -224,11 +247,12 @@ impl Worker {
     }
 
     fn take_desired(&mut self) {
-        let Desired { pod, gone, verdict } = self.desired.borrow_and_update().clone();
+        let Desired { pod, gone, verdict, room } = self.desired.borrow_and_update().clone();
         self.gone = gone;
         self.local.verdict = verdict;
         if version(&pod) >= version(&self.pod) {
             self.pod = pod;
+            self.allocate(room);
         }
     }
 
@@ -255,6 +279,7 @@ impl Worker {
                         self.written = Some((*status, pod.metadata.resource_version.clone()));
                         if version(&pod) >= version(&self.pod) {
                             self.pod = Arc::new(*pod);
+                            self.effective = resize::with(&self.pod, &self.local.allocation);
                         }
                     }
                     // The informer will say so too.
@@ -292,7 +317,7 @@ impl Worker {
             }
             _ => None,
         };
-        let job = Job { context: self.context.clone(), pod: self.pod.clone(), runtime: runtime.clone(), image };
+        let job = Job { context: self.context.clone(), pod: self.effective.clone(), runtime: runtime.clone(), image };
         self.local.in_flight.insert(work.clone());
         let handle = self.jobs.spawn(async move {
             let outcome = job.execute(step.clone()).await;

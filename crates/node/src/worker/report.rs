@@ -32,7 +32,7 @@ pub(crate) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Res
 
 /// The fields of `after` that differ; fields that are gone are null.
 ///
-/// Addresses merge by address, so those that are gone are named for deletion.
+/// Addresses merge by address and conditions by type, so those that are gone are named for deletion.
 fn difference(before: &Value, after: &Value) -> Value {
     let empty = Map::new();
     let (before, after) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
@@ -58,9 +58,15 @@ fn difference(before: &Value, after: &Value) -> Value {
     if let (Some(old), Some(Value::Array(new))) =
         (before.get("conditions").and_then(Value::as_array), patch.get_mut("conditions"))
     {
-        for condition in new {
+        let gone: Vec<Value> = old
+            .iter()
+            .filter(|known| new.iter().all(|condition| condition["type"] != known["type"]))
+            .map(|known| json!({"$patch": "delete", "type": known["type"]}))
+            .collect();
+        for condition in &mut *new {
             forget_fields(condition, old);
         }
+        new.extend(gone);
     }
     Value::Object(patch)
 }
@@ -97,6 +103,7 @@ mod tests {
         let before = json!({"conditions": [
             {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "unready: [a]"},
             {"type": "Initialized", "status": "True"},
+            {"type": "PodResizePending", "status": "True"},
         ]});
         let after = json!({"conditions": [
             {"type": "Ready", "status": "True"},
@@ -105,6 +112,7 @@ mod tests {
         let expected = json!({"conditions": [
             {"type": "Ready", "status": "True", "reason": null, "message": null},
             {"type": "Initialized", "status": "True"},
+            {"$patch": "delete", "type": "PodResizePending"},
         ]});
         assert_eq!(difference(&before, &after), expected);
     }

@@ -14,7 +14,9 @@ use tokio::task::{Id, JoinSet};
 
 use super::context::Context;
 use super::pod_worker::{self, Desired};
-use crate::admission::{Offer, admit};
+use crate::admission::{Offer, admit, fits};
+use crate::config::Capacity;
+use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{Cause, Verdict};
 use crate::logs;
 use crate::pressure::Eviction;
@@ -93,10 +95,12 @@ impl Supervisor {
         for pod in &pods {
             match self.workers.get(pod.uid()) {
                 Some(worker) => {
+                    let room = self.room(pod);
                     worker.send_if_modified(|desired| {
-                        let new = !Arc::ptr_eq(&desired.pod, pod) || desired.gone;
+                        let new = !Arc::ptr_eq(&desired.pod, pod) || desired.gone || desired.room != room;
                         desired.pod = pod.clone();
                         desired.gone = false;
+                        desired.room = room;
                         new
                     });
                 }
@@ -107,7 +111,8 @@ impl Supervisor {
         new.sort_by_key(|pod| (!has_begun(pod), pod.metadata.creation_timestamp.clone(), pod.uid().to_owned()));
         for pod in new {
             let verdict = self.refusal(&pod);
-            self.spawn(pod.uid().to_owned(), Desired { pod, gone: false, verdict });
+            let room = self.room(&pod);
+            self.spawn(pod.uid().to_owned(), Desired { pod, gone: false, verdict, room });
         }
     }
 
@@ -116,18 +121,35 @@ impl Supervisor {
         if has_begun(pod) || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
-        let others = self.workers.values().map(|worker| worker.borrow());
-        let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
-        let others: Vec<Arc<Pod>> = others.map(|desired| desired.pod.clone()).collect();
-        let offer = Offer {
-            capacity: &self.context.config.allocatable(&self.context.capacity),
-            max_pods: self.context.config.max_pods,
-            pressures: *self.context.pressures.borrow(),
-        };
-        let verdict = admit(pod, &others, &offer).err()?;
+        let capacity = self.context.config.allocatable(&self.context.capacity);
+        let verdict = admit(pod, &self.others(pod), &self.offer(&capacity)).err()?;
         tracing::info!(pod = crate::pod::display(pod), reason = verdict.reason, "refusing a pod");
         self.context.pod_event(pod, EventType::Warning, &verdict.reason, verdict.message.clone());
         Some(verdict)
+    }
+
+    /// Whether a pod that runs can have what it asks for now.
+    fn room(&self, pod: &Pod) -> Room {
+        if !resize::is_wanted(pod) {
+            return Room::Enough;
+        }
+        let capacity = self.context.config.allocatable(&self.context.capacity);
+        fits(pod, &self.others(pod), &self.offer(&capacity))
+    }
+
+    /// The other pods that use something of the node, with what they may have.
+    fn others(&self, pod: &Pod) -> Vec<Arc<Pod>> {
+        let others = self.workers.iter().filter(|(uid, _)| *uid != pod.uid()).map(|(_, worker)| worker.borrow());
+        let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
+        let others = others.map(|desired| match desired.room {
+            Room::Enough => desired.pod.clone(),
+            _ => resize::with(&desired.pod, &resize::allocation(&desired.pod)),
+        });
+        others.collect()
+    }
+
+    fn offer<'a>(&self, capacity: &'a Capacity) -> Offer<'a> {
+        Offer { capacity, max_pods: self.context.config.max_pods, pressures: *self.context.pressures.borrow() }
     }
 
     /// Lets a running pod make room.
@@ -161,7 +183,7 @@ impl Supervisor {
             ..Pod::default()
         };
         tracing::info!(pod = crate::pod::display(&pod), "removing a pod that the API does not have");
-        self.spawn(uid, Desired { pod: Arc::new(pod), gone: true, verdict: None });
+        self.spawn(uid, Desired { pod: Arc::new(pod), gone: true, verdict: None, room: Room::Enough });
     }
 
     fn spawn(&mut self, uid: String, desired: Desired) {

@@ -155,7 +155,35 @@ async fn only_the_api_server_and_masters_get_in() {
     assert_eq!(lab.get(Some(API_SERVER), "/nothing").await.0, StatusCode::NOT_FOUND);
     let (status, pods) = lab.get(Some(API_SERVER), "/pods").await;
     assert!(status.is_success() && pods.contains("\"kind\":\"PodList\"") && pods.contains("\"web\""));
-    assert_eq!(lab.get(Some(API_SERVER), "/stats/summary").await.0, StatusCode::OK);
+    lab.node.stop().await;
+}
+
+#[tokio::test]
+async fn what_containers_use_is_told_in_three_forms() {
+    let lab = Lab::start().await;
+    let get = |path: &'static str| lab.get(Some(API_SERVER), path);
+    let (status, text) = get("/stats/usage").await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let usage: portolan_api::usage::NodeUsage = serde_json::from_str(&text).expect("usage");
+    let [pod] = &usage.pods[..] else { panic!("{usage:?}") };
+    assert_eq!((&*pod.namespace, &*pod.name, &*pod.containers[0].name), ("default", "web", "app"));
+    assert!(pod.containers[0].usage.window_ms > 0 && usage.node.is_some_and(|node| node.memory_bytes > 0), "{usage:?}");
+    let (status, text) = get("/stats/summary").await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let summary: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(summary["pods"][0]["podRef"]["name"], "web", "{summary}");
+    assert!(summary["node"]["cpu"]["usageCoreNanoSeconds"].as_u64() > Some(0), "{summary}");
+    let (status, text) = get("/metrics/resource").await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    for words in [
+        "# TYPE node_cpu_usage_seconds_total counter\nnode_cpu_usage_seconds_total ",
+        "container_cpu_usage_seconds_total{container=\"app\",namespace=\"default\",pod=\"web\"} ",
+        "container_start_time_seconds{container=\"app\",namespace=\"default\",pod=\"web\"} ",
+        "pod_memory_working_set_bytes{namespace=\"default\",pod=\"web\"} ",
+        "\nresource_scrape_error 0\n",
+    ] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
     lab.node.stop().await;
 }
 
@@ -175,6 +203,27 @@ async fn logs_are_served_and_refusals_say_why() {
     assert_eq!(get("/containerLogs/default/talk/nobody").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(get("/containerLogs/default/nobody/talker").await.0, StatusCode::NOT_FOUND);
     assert_eq!(get("/containerLogs/default/talk/talker?tailLines=x").await.0, StatusCode::BAD_REQUEST);
+    lab.node.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_over_websocket_comes_in_messages_and_ends_well() {
+    let lab = Lab::start().await;
+    lab.node.runtime.set_program("talker", Program { output: vec!["one".into()], ..Program::default() });
+    let containers = json!([{"name": "talker", "image": "app:1"}]);
+    lab.node.create("talk", json!({"containers": containers})).await;
+    lab.node.until_ready("talk").await;
+    for (protocol, expected) in [("binary.k8s.io", "one\n"), ("base64.binary.k8s.io", "b25lCg==")] {
+        let mut socket = lab.websocket("/containerLogs/default/talk/talker", protocol).await;
+        let (mut text, mut code) = (Vec::new(), None);
+        while let Some(message) = tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time") {
+            match message.expect("a message") {
+                Message::Close(frame) => code = frame.map(|frame| u16::from(frame.code)),
+                message => text.extend(message.into_data()),
+            }
+        }
+        assert_eq!((String::from_utf8_lossy(&text).as_ref(), code), (expected, Some(1000)));
+    }
     lab.node.stop().await;
 }
 

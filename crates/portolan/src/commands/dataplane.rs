@@ -18,6 +18,7 @@ pub(crate) fn run(options: &DataplaneOptions) -> anyhow::Result<()> {
     let process = Process {
         layout,
         network: options.network()?,
+        recursion_from: options.recursion_from()?,
         cluster_domain: options.cluster_domain.clone(),
         arguments: std::env::args().skip(1).collect(),
     };

@@ -138,11 +138,7 @@ impl ControlPlane {
         let changes = Changes::new(self.snapshots.clone());
         let (running, stopping) = (changes.clone(), shutdown.clone());
         tasks.spawn("changes", async move { running.run(stopping).await });
-        let mut tls =
-            rustls::ServerConfig::clone(&*server_tls(&credentials.registry, credentials.authority.certificate_pem())?);
-        // No HTTP/2: Debian's curl 7.88 takes a quick refusal of an upload over it for a broken stream.
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tls = Arc::new(tls);
+        let tls = server_tls(&credentials.registry, credentials.authority.certificate_pem())?;
         let (informers, store) = (self.informers.clone(), self.store.clone());
         Ok(registry::Parts { client, informers, registrar, changes, store, tls })
     }

@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use portolan_api::typed::Object as _;
+use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
+use portolan_catalog::{AddressOwner, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_registrar::access::Gate;
-use portolan_registrar::http::{Listener, Security, Trusted};
+use portolan_registrar::access::{Gate, Pod};
+use portolan_registrar::http::{Listener, Peer, Peers, Security};
 use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
 use portolan_registry_consul::AclConfig;
@@ -18,6 +24,8 @@ use crate::config::{DialectAddress, ServerOptions};
 use crate::ports;
 use crate::progress;
 
+/// How long a pod that just started may talk before its address is known.
+const POD_PATIENCE: Duration = Duration::from_secs(1);
 /// What Consul's clients take the registry for.
 const CONSUL_VERSION: &str = "1.22.0";
 
@@ -44,6 +52,8 @@ pub(crate) struct Registry {
     limiter: Arc<Limiter>,
     consul_acl: AclConfig,
     dialects: Vec<Bound>,
+    /// What this machine asks from when it asks where pods do.
+    gateway: Option<Ipv4Addr>,
 }
 
 /// A dialect and its listeners.
@@ -99,11 +109,19 @@ impl Registry {
             }
         }
         let limiter = Arc::new(Limiter::new(options.limits()?));
-        Ok(Self { parts, node: options.node.node_name()?, limiter, consul_acl: options.consul_acl()?, dialects })
+        Ok(Self {
+            parts,
+            node: options.node.node_name()?,
+            limiter,
+            consul_acl: options.consul_acl()?,
+            dialects,
+            gateway: None,
+        })
     }
 
     /// Takes the same ports on the address that pods reach this machine by.
     pub(crate) async fn bind_for_pods(&mut self, gateway: Ipv4Addr) -> anyhow::Result<()> {
+        self.gateway = Some(gateway);
         for bound in &mut self.dialects {
             let Some(first) = bound.plain.first() else { continue };
             let port = first.local_addr()?.port();
@@ -133,15 +151,40 @@ impl Registry {
 
     /// Serves this machine and the pods, and other machines where that is wanted, until shutdown.
     pub(crate) fn start(self, pods: Option<portolan_network::Cidr>, tasks: &mut TaskGroup, shutdown: &Shutdown) {
-        let trusted: Trusted = Arc::new(move |peer| match peer {
-            IpAddr::V4(address) => address.is_loopback() || pods.is_some_and(|pods| pods.contains(address)),
-            IpAddr::V6(address) => address.is_loopback(),
+        let Self { parts, node, limiter, consul_acl, dialects, gateway } = self;
+        let gate = Arc::new(Gate::new(parts.client.clone()));
+        let peers = peers(pods, gateway, &parts, &gate);
+        let secured = Security::Tls { config: parts.tls.clone(), gate };
+        let (registrar, counting, stopping) = (parts.registrar.clone(), limiter.clone(), shutdown.clone());
+        tasks.spawn("limits", async move {
+            // What a client registered before this start counts as soon as it is known, and its requests meanwhile do.
+            if stopping.run(registrar.informer().synced()).await.is_some() {
+                let informer = registrar.informer();
+                let keys = informer.all_keys();
+                counting.restore(keys.iter().filter_map(|key| informer.get(&key.namespace, &key.name)));
+            }
+            stopping.requested().await;
         });
-        let Self { parts, node, limiter, consul_acl, dialects } = self;
-        let secured = Security::Tls { config: parts.tls.clone(), gate: Arc::new(Gate::new(parts.client.clone())) };
+        let (registrar, mut snapshots) = (parts.registrar.clone(), parts.changes.snapshots());
+        // Who asks after a restart waits in the sockets until it is known who is there: nobody is told of an empty
+        // registry, or that a lease is not known.
+        let known = async move {
+            registrar.ready().await;
+            // The sender lives as long as the catalog; after it nobody serves.
+            let _ = snapshots.wait_for(|snapshot| snapshot.index() > 0).await;
+        };
+        let (known, stopping) = (known.boxed().shared(), shutdown.clone());
+        let once_known = move |dialect: BoxFuture<'static, ()>| {
+            let (known, stopping) = (known.clone(), stopping.clone());
+            async move {
+                if stopping.run(known).await.is_some() {
+                    dialect.await;
+                }
+            }
+        };
         for Bound { dialect, plain, tls } in dialects {
             let mut listeners: Vec<Listener> =
-                plain.into_iter().map(|socket| Listener::plain(socket, trusted.clone())).collect();
+                plain.into_iter().map(|socket| Listener { socket, security: Security::Plain(peers.clone()) }).collect();
             listeners.extend(tls.map(|socket| Listener { socket, security: secured.clone() }));
             let (registrar, changes) = (parts.registrar.clone(), parts.changes.clone());
             let (limiter, shutdown) = (limiter.clone(), shutdown.clone());
@@ -149,7 +192,7 @@ impl Registry {
                 Dialect::Native => {
                     let snapshots = changes.snapshots();
                     let config = portolan_registry::Config { registrar, snapshots, listeners, limiter };
-                    tasks.spawn(dialect.name(), portolan_registry::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry::run(config, shutdown).boxed()));
                 }
                 Dialect::Consul => {
                     let config = portolan_registry_consul::Config {
@@ -165,7 +208,7 @@ impl Registry {
                         listeners,
                         limiter,
                     };
-                    tasks.spawn(dialect.name(), portolan_registry_consul::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry_consul::run(config, shutdown).boxed()));
                 }
                 Dialect::Eureka => {
                     let config = portolan_registry_eureka::Config {
@@ -176,11 +219,43 @@ impl Registry {
                         clock: Arc::new(SystemClock),
                         rate_limit: None,
                     };
-                    tasks.spawn(dialect.name(), portolan_registry_eureka::run(config, shutdown));
+                    tasks.spawn(dialect.name(), once_known(portolan_registry_eureka::run(config, shutdown).boxed()));
                 }
             }
         }
     }
+}
+
+/// Tells who talks plain HTTP: processes of this machine, and pods by their addresses.
+fn peers(pods: Option<portolan_network::Cidr>, gateway: Option<Ipv4Addr>, parts: &Parts, gate: &Arc<Gate>) -> Peers {
+    let (changes, informer, gate) = (parts.changes.clone(), parts.informers.informer::<core::Pod>(), gate.clone());
+    Arc::new(move |peer| {
+        let is_own = peer.is_loopback() || gateway.is_some_and(|gateway| peer == gateway);
+        let of_pods = matches!(peer, IpAddr::V4(address) if pods.is_some_and(|pods| pods.contains(address)));
+        if is_own || !of_pods {
+            return Box::pin(std::future::ready(if is_own { Peer::Machine } else { Peer::Stranger }));
+        }
+        let (mut snapshots, informer, gate) = (changes.snapshots(), informer.clone(), gate.clone());
+        Box::pin(async move {
+            let owner = |snapshot: &Snapshot| {
+                let owners = snapshot.owners_of(peer).iter();
+                let keys = owners.filter_map(|owner| match owner {
+                    AddressOwner::Pod(key) => informer.get(&key.namespace, &key.name),
+                    AddressOwner::Service(_) | AddressOwner::Endpoint(_) => None,
+                });
+                keys.into_iter().next()
+            };
+            let known = tokio::time::timeout(POD_PATIENCE, snapshots.wait_for(|snapshot| owner(snapshot).is_some()));
+            let found = known.await.ok().and_then(Result::ok).and_then(|snapshot| owner(&snapshot));
+            Peer::Pod(match found {
+                Some(pod) => {
+                    let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
+                    Pod::new(pod.namespace(), account.unwrap_or("default"), gate)
+                }
+                None => Pod::new("", "", gate),
+            })
+        })
+    })
 }
 
 async fn listen(dialect: Dialect, address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

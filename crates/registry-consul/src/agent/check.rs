@@ -15,6 +15,7 @@ use crate::machine::SERF_HEALTH;
 use crate::owner::{Owner, put_check, record};
 use crate::parameters::Parameters;
 use crate::settle::machine_object;
+use crate::sight::Sight;
 use crate::state::State;
 use crate::{Error, answer, entry, translate};
 
@@ -30,21 +31,27 @@ pub(super) fn node_checks(state: &State, snapshot: &Snapshot) -> Vec<Value> {
 }
 
 /// `GET /v1/agent/checks`
-pub(super) fn list(state: &State, request: &Request) -> Result<Response<Body>, Error> {
+pub(super) fn list(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
     if request.method != Method::GET {
         return Err(Error::method(&request.method, "GET"));
     }
     let parameters = Parameters::of(request);
     let filter = Filter::parse(parameters.get("filter").unwrap_or_default(), &CHECK)?;
     let snapshot = state.snapshot();
-    let mut checks = node_checks(state, &snapshot);
+    let machines = state.machines(&snapshot);
+    let mut checks = match machines.get(&state.identity.node) {
+        Some(machine) if !sight.takes_in_machine(machine) => Vec::new(),
+        _ => node_checks(state, &snapshot),
+    };
     for instance in local_instances(state, &snapshot) {
-        checks.extend(newest(state, &instance));
+        if sight.takes_in(&instance, &machines.of_instance(&instance)) {
+            checks.extend(newest(state, &instance));
+        }
     }
     let wanted = checks.into_iter().filter(|check| filter.lets(check));
     let by_id: Map<String, Value> =
         wanted.map(|check| (check["CheckID"].as_str().unwrap_or_default().to_owned(), check)).collect();
-    answer::json(&by_id, parameters.has("pretty"))
+    Ok(crate::acl::marked(answer::json(&by_id, parameters.has("pretty"))?, sight.take_hid()))
 }
 
 /// The checks of an instance with the newest words of each, which may not be written yet.

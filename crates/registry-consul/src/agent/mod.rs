@@ -8,17 +8,18 @@ mod service;
 use portolan_registrar::http::Request;
 
 use crate::route::Routed;
+use crate::sight::Sight;
 use crate::state::State;
 
 /// Answers what is below `/v1/agent`.
-pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segments: &[&str]) -> Routed {
     Some(match segments {
-        ["services"] => service::list(state, request),
+        ["services"] => service::list(state, request, sight),
         ["service", "register"] => service::register(state, request).await,
         ["service", "deregister", id @ ..] => service::deregister(state, request, &id.join("/")).await,
         ["service", "maintenance", id @ ..] => service::maintenance(state, request, &id.join("/")).await,
         ["service", id] => service::one(state, request, id).await,
-        ["checks"] => check::list(state, request),
+        ["checks"] => check::list(state, request, sight),
         ["check", "register"] => check::register(state, request).await,
         ["check", "deregister", id @ ..] => check::deregister(state, request, &id.join("/")).await,
         ["check", verb @ ("pass" | "warn" | "fail"), id @ ..] => {

@@ -10,6 +10,7 @@ use portolan_api::typed::{
 use portolan_catalog::{Instance, Key as CatalogKey, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
+use portolan_registrar::limits::Client;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -18,6 +19,7 @@ use crate::body::Fields;
 use crate::entry::SERVICE_MAINTENANCE_REASON;
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::{Parameters, ReadOptions, parse_bool};
+use crate::sight::Sight;
 use crate::state::State;
 use crate::translate::{self, FirstCheck, Service, Via};
 use crate::view::{self, Found, Scope};
@@ -48,20 +50,24 @@ fn unknown(id: &str) -> Error {
 }
 
 /// `GET /v1/agent/services`
-pub(super) fn list(state: &State, request: &Request) -> Result<Response<Body>, Error> {
+pub(super) fn list(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
     if request.method != Method::GET {
         return Err(Error::method(&request.method, "GET"));
     }
     let parameters = Parameters::of(request);
     let filter = Filter::parse(parameters.get("filter").unwrap_or_default(), &AGENT_SERVICE)?;
-    let mut services = Map::new();
-    for instance in local_instances(state, &state.snapshot()) {
+    let (mut services, snapshot) = (Map::new(), state.snapshot());
+    let machines = state.machines(&snapshot);
+    for instance in local_instances(state, &snapshot) {
+        if !sight.takes_in(&instance, &machines.of_instance(&instance)) {
+            continue;
+        }
         let entry = entry::agent_service(&instance, &state.identity.datacenter);
         if filter.lets(&entry) {
             services.insert(instance.id.to_string(), entry);
         }
     }
-    answer::json(&services, parameters.has("pretty"))
+    Ok(crate::acl::marked(answer::json(&services, parameters.has("pretty"))?, sight.take_hid()))
 }
 
 /// `GET /v1/agent/service/ID`, which waits for another content if given the hash of one.
@@ -87,7 +93,7 @@ pub(super) async fn one(state: &State, request: &Request, id: &str) -> Result<Re
         None => Scope::All,
     };
     let question = format!("{}?{}", request.path(), options.pretty);
-    let view = view::read(state, &options, &question, scope, build).await?;
+    let view = view::read(state, &options, (&question, &Sight::everything()), scope, build).await?;
     let hash = view.hash();
     Ok(answer::with_hash(view::respond(&options, view)?, hash.as_deref().unwrap_or_default()))
 }
@@ -112,9 +118,9 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         Some(sidecar) => Some(sidecar_of(state, &sidecar, &service, &node, &address)?),
         None => None,
     };
-    write(state, &service, &checks, replaces).await?;
+    write(state, &request.client(), &service, &checks, replaces).await?;
     if let Some((sidecar, checks)) = sidecar {
-        write(state, &sidecar, &checks, true).await?;
+        write(state, &request.client(), &sidecar, &checks, true).await?;
     }
     Ok(answer::empty())
 }
@@ -185,7 +191,13 @@ fn free_port(state: &State, id: &str) -> Result<i32, Error> {
     })
 }
 
-async fn write(state: &State, service: &Service, checks: &[FirstCheck], replaces: bool) -> Result<(), Error> {
+async fn write(
+    state: &State,
+    client: &Client,
+    service: &Service,
+    checks: &[FirstCheck],
+    replaces: bool,
+) -> Result<(), Error> {
     let key = state.key(&state.identity.node, &service.id);
     let present = crate::catalog::replaceable(state, state.registrar.instance(&key), &service.name).await?;
     let mut object = ServiceInstance::default();
@@ -206,6 +218,7 @@ async fn write(state: &State, service: &Service, checks: &[FirstCheck], replaces
         record(&mut results, check, status.unwrap_or(Health::Critical), "", &now);
     }
     object.status = Some(ServiceInstanceStatus { checks: results, since: Some(now), ..Default::default() });
+    client.note_on(&mut object);
     let (_, written) = state.registrar.register(object).await?;
     state.settle(&written).await;
     Ok(())

@@ -1,6 +1,6 @@
 //! The catalog: services and machines, and registering them directly.
 
-mod register;
+pub(crate) mod register;
 
 pub(crate) use register::replaceable;
 
@@ -52,7 +52,7 @@ async fn nodes(state: &State, request: &Request, sight: &Sight) -> Result<Respon
         let entries = wanted.into_iter().map(|machine| entry::node(machine, &state.identity.datacenter));
         Ok(Found::Value(filtered(&question.filter, entries)))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -74,7 +74,7 @@ async fn services(state: &State, request: &Request, sight: &Sight) -> Result<Res
         }
         Ok(Found::Value(json!(services)))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -90,7 +90,7 @@ async fn service(state: &State, request: &Request, sight: &Sight, name: &str) ->
         Ok(Found::Value(filtered(&question.filter, entries)))
     };
     let scope = |snapshot: &Snapshot| scope_of(snapshot, name);
-    let view = view::read(state, &question.options, &question.text, scope, build).await?;
+    let view = view::read(state, &question.options, question.asked(), scope, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -107,7 +107,7 @@ async fn connect(state: &State, request: &Request, sight: &Sight, name: &str) ->
             placed.iter().map(|(instance, machine)| entry::service_node(instance, machine, &state.identity.datacenter));
         Ok(Found::Value(filtered(&question.filter, entries)))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -117,7 +117,7 @@ async fn gateway_services(state: &State, request: &Request, sight: &Sight) -> Re
     static GATEWAY: Kind = Kind::Fields(&[("GatewayKind", Kind::Text)]);
     let question = Question::of(state, request, sight, &GATEWAY)?;
     let build = |_: &Snapshot| Ok(Found::Value(json!([])));
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }
 
@@ -160,6 +160,6 @@ async fn node(
         };
         Ok(Found::Value(json!({"Node": entry::node(machine, &state.identity.datacenter), "Services": services})))
     };
-    let view = view::read(state, &question.options, &question.text, |_| Scope::All, build).await?;
+    let view = view::read(state, &question.options, question.asked(), |_| Scope::All, build).await?;
     view::respond(&question.options, view)
 }

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{ExternalNodeSpec, HealthCheckStatus, ServiceInstance, ServiceInstanceStatus};
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
+use portolan_registrar::limits::Client;
 use serde_json::{Map, Value};
 
 use crate::body::Fields;
@@ -47,10 +48,12 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     let checks = listed.iter().map(translate::external_check).collect::<Result<Vec<_>, _>>()?;
     let (of_services, of_node): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| !check.service_id.is_empty());
 
-    register_node(state, &fields, &node, &address, &of_node).await?;
+    let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
+    let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
+    register_node(state, &node, wanted, &of_node).await?;
     if let Some(service) = service {
         let own = of_services.iter().filter(|check| check.service_id == service.id);
-        register_service(state, &node, &service, &own.collect::<Vec<_>>()).await?;
+        register_service(state, &request.client(), &node, &service, &own.collect::<Vec<_>>()).await?;
         let others = of_services.iter().filter(|check| check.service_id != service.id);
         add_checks(state, &node, others).await?;
     } else {
@@ -59,31 +62,34 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     answer::json(&true, Parameters::of(request).has("pretty"))
 }
 
-async fn register_node(
-    state: &State,
-    fields: &Fields,
-    node: &str,
-    address: &str,
-    checks: &[ExternalCheck],
-) -> Result<(), Error> {
-    let known = state.machines(&state.snapshot()).get(node).is_some();
-    // A machine of the cluster is what the cluster says; checks may be added to it.
-    let of_cluster = state.snapshot().node(node).is_some() || node == &*state.identity.node;
-    let keeps_node = (fields.bool("SkipNodeUpdate")? && known) || of_cluster;
-    if keeps_node && checks.is_empty() {
-        return Ok(());
-    }
-    let wanted = ExternalNodeSpec {
+/// What is said of a machine; its metadata stands in the field `metadata`.
+pub(crate) fn machine(fields: &Fields, metadata: &str) -> Result<ExternalNodeSpec, Error> {
+    Ok(ExternalNodeSpec {
         node_id: fields.text("ID")?,
-        address: address.to_owned(),
+        address: fields.text("Address")?,
         tagged_addresses: fields.text_map("TaggedAddresses")?,
-        metadata: fields.text_map("NodeMeta")?,
+        metadata: fields.text_map(metadata)?,
         locality: translate::locality(fields)?,
         ..ExternalNodeSpec::default()
-    };
+    })
+}
+
+/// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it.
+pub(crate) async fn register_node(
+    state: &State,
+    node: &str,
+    wanted: Option<ExternalNodeSpec>,
+    checks: &[ExternalCheck],
+) -> Result<(), Error> {
+    // A machine of the cluster is what the cluster says; checks may be added to it.
+    let of_cluster = state.snapshot().node(node).is_some() || node == &*state.identity.node;
+    let wanted = wanted.filter(|_| !of_cluster);
+    if wanted.is_none() && checks.is_empty() {
+        return Ok(());
+    }
     state
         .change_machine(node, |spec| {
-            if !keeps_node {
+            if let Some(wanted) = &wanted {
                 spec.node_id.clone_from(&wanted.node_id);
                 spec.address.clone_from(&wanted.address);
                 spec.tagged_addresses.clone_from(&wanted.tagged_addresses);
@@ -108,8 +114,9 @@ async fn register_node(
     Ok(())
 }
 
-async fn register_service(
+pub(crate) async fn register_service(
     state: &State,
+    client: &Client,
     node: &str,
     service: &Service,
     checks: &[&ExternalCheck],
@@ -139,6 +146,7 @@ async fn register_service(
         record(&mut results, &new.check, new.found.health, &new.found.output, &now);
     }
     object.status = Some(ServiceInstanceStatus { checks: results.clone(), since: Some(now), ..Default::default() });
+    client.note_on(&mut object);
     let (_, written) = state.registrar.register(object).await?;
     let written = if checks.is_empty() {
         written
@@ -184,7 +192,7 @@ fn set_extension(extensions: &mut Map<String, Value>, field: &str, value: Value)
 }
 
 /// Adds checks to instances that are registered already.
-async fn add_checks<'a>(
+pub(crate) async fn add_checks<'a>(
     state: &State,
     node: &str,
     checks: impl Iterator<Item = &'a ExternalCheck>,
@@ -215,12 +223,12 @@ async fn add_checks<'a>(
 }
 
 /// A registration by its machine and id, whichever dialect it came through.
-fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
+pub(crate) fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
     let by_key = state.registrar.instance(&state.key(node, id)).filter(|object| object.spec.instance_id == id);
     by_key.or_else(|| on_node(state, node).into_iter().find(|object| object.spec.instance_id == id))
 }
 
-fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
+pub(crate) fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
     let here = node == &*state.identity.node;
     let mut objects = state.registrar.informer().in_namespace(NAMESPACE);
     objects.retain(|object| object.spec.node == node || (here && object.spec.node.is_empty()));
@@ -242,15 +250,20 @@ pub(super) async fn deregister(state: &State, request: &Request) -> Result<Respo
     } else if !check.is_empty() {
         remove_check(state, &node, &check).await?;
     } else {
-        for object in on_node(state, &node) {
-            remove(state, &object).await?;
-        }
-        state.remove_machine(&node).await?;
+        remove_node(state, &node).await?;
     }
     answer::json(&true, Parameters::of(request).has("pretty"))
 }
 
-async fn remove(state: &State, object: &ServiceInstance) -> Result<(), Error> {
+/// Removes a machine with all that is on it.
+pub(crate) async fn remove_node(state: &State, node: &str) -> Result<(), Error> {
+    for object in on_node(state, node) {
+        remove(state, &object).await?;
+    }
+    state.remove_machine(node).await
+}
+
+pub(crate) async fn remove(state: &State, object: &ServiceInstance) -> Result<(), Error> {
     match state.registrar.deregister(&Key::of(object)).await {
         // Somebody else was faster; it is gone either way.
         Ok(()) | Err(portolan_registrar::Error::NotFound(_)) => {
@@ -261,7 +274,7 @@ async fn remove(state: &State, object: &ServiceInstance) -> Result<(), Error> {
     }
 }
 
-async fn remove_check(state: &State, node: &str, id: &str) -> Result<(), Error> {
+pub(crate) async fn remove_check(state: &State, node: &str, id: &str) -> Result<(), Error> {
     for object in on_node(state, node) {
         if object.spec.checks.iter().any(|check| check.id == id) {
             let key = Key::of(&*object);

@@ -103,6 +103,8 @@ impl Current {
 /// What a step found or wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
+    /// Number of the step that found it.
+    pub(crate) step: usize,
     pub(crate) key: String,
     /// `None`: there is no such key, and that is fine.
     pub(crate) current: Option<Current>,
@@ -236,7 +238,7 @@ pub(crate) fn plan(steps: &[Step], view: View, now_ms: i64) -> Result<Plan, Vec<
     let (mut results, mut refused) = (Vec::new(), Vec::new());
     for (index, step) in steps.iter().enumerate() {
         match work.apply(step) {
-            Ok(found) => results.extend(found),
+            Ok(found) => results.extend(found.into_iter().map(|found| Found { step: index, ..found })),
             Err(error) => refused.push((index, error)),
         }
     }
@@ -290,7 +292,9 @@ impl Work {
             Verb::Unlock(session) if holder == Some(session) => Ok(vec![self.write(step, lock_index, None)]),
             Verb::Unlock(_) => Err(Refused::NotHeld(key())),
             Verb::Get if current.is_none() => Err(Refused::Missing(key())),
-            Verb::Get | Verb::GetOrEmpty => Ok(vec![Found { key: key(), current: current.cloned(), with_value: true }]),
+            Verb::Get | Verb::GetOrEmpty => {
+                Ok(vec![Found { step: 0, key: key(), current: current.cloned(), with_value: true }])
+            }
             Verb::GetTree => {
                 let below = below(&self.view.pairs, &step.key);
                 Ok(below.map(|(key, current)| found(key, current, true)).collect())
@@ -399,7 +403,7 @@ impl Work {
 }
 
 fn found(key: &str, current: &Current, with_value: bool) -> Found {
-    Found { key: key.to_owned(), current: Some(current.clone()), with_value }
+    Found { step: 0, key: key.to_owned(), current: Some(current.clone()), with_value }
 }
 
 fn below<'a>(pairs: &'a BTreeMap<String, Current>, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a Current)> {

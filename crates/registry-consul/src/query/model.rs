@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::template::Template;
+use portolan_api::typed::{PreparedQuerySpec, PreparedQueryTemplate};
+use portolan_catalog::query::{Names, Template, choose};
 
 /// A prepared query.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -132,26 +133,154 @@ impl PreparedQuery {
         }
         match &self.template {
             None => Ok(()),
-            Some(_) => Template::compile(self).map(|_| ()),
+            Some(template) if template.r#type != "name_prefix_match" => {
+                Err(format!("Bad Template.Type '{}'", template.r#type))
+            }
+            Some(template) => {
+                Template::new(&self.name, &template.regexp)?;
+                let mut query = self.clone();
+                query.texts().try_for_each(|text| Template::check(text))
+            }
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { id: &self.id, name: &self.name, is_template: self.template.is_some() }
+    }
+
+    /// All that a template fills in.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let service = &mut self.service;
+        let lists = [&mut service.failover.datacenters, &mut service.ignore_check_ids, &mut service.tags];
+        let maps = [&mut service.node_meta, &mut service.service_meta];
+        [&mut service.service, &mut service.near]
+            .into_iter()
+            .chain(lists.into_iter().flatten())
+            .chain(maps.into_iter().flat_map(BTreeMap::values_mut))
+    }
+
+    /// The query of a template for a name.
+    fn rendered(&self, template: &QueryTemplate, name: &str) -> Result<Self, String> {
+        let mut query = self.clone();
+        let parts = Template::new(&self.name, &template.regexp)?;
+        let asked = parts.asked(name);
+        query.texts().for_each(|text| *text = asked.fill(text));
+        if template.remove_empty_tags {
+            query.service.tags.retain(|tag| !tag.is_empty());
+        }
+        Ok(query)
+    }
+
+    /// The question as every node answers it.
+    pub(crate) fn spec(&self) -> PreparedQuerySpec {
+        let service = &self.service;
+        let template = |template: &QueryTemplate| PreparedQueryTemplate {
+            regexp: template.regexp.clone(),
+            remove_empty_tags: template.remove_empty_tags,
+        };
+        let ttl = Some(self.dns.ttl.as_str()).filter(|ttl| !ttl.is_empty());
+        let ttl = ttl.and_then(|ttl| crate::duration::parse(ttl).ok());
+        PreparedQuerySpec {
+            name: self.name.clone(),
+            template: self.template.as_ref().map(template),
+            service: service.service.clone(),
+            only_passing: service.only_passing,
+            ignore_check_ids: service.ignore_check_ids.clone(),
+            near: service.near.clone(),
+            tags: service.tags.clone(),
+            node_metadata: service.node_meta.clone(),
+            service_metadata: service.service_meta.clone(),
+            // Proxies and other clusters are not known here.
+            elsewhere: service.connect || !service.peer.is_empty(),
+            ttl_seconds: ttl.map(|ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
         }
     }
 }
 
 /// The query that an id or a name means, rendered for it.
-///
-/// An id wins over a name, a name over templates, and of those the one with the longest name.
 pub fn find(queries: &[PreparedQuery], wanted: &str) -> Option<Result<PreparedQuery, String>> {
-    if let Some(query) = queries.iter().find(|query| query.id == wanted) {
-        return Some(match query.template {
-            Some(_) => Err("prepared query templates must be executed by name".into()),
-            None => Ok(query.clone()),
-        });
+    let found = choose(queries.iter(), wanted, PreparedQuery::names)?;
+    Some(match &found.template {
+        None => Ok(found.clone()),
+        Some(_) if !wanted.is_empty() && found.id.eq_ignore_ascii_case(wanted) => {
+            Err("prepared query templates must be executed by name".into())
+        }
+        Some(template) => found.rendered(template, wanted),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn template(name: &str, regexp: &str, service: &str, tags: &[&str]) -> PreparedQuery {
+        PreparedQuery {
+            name: name.into(),
+            template: Some(QueryTemplate {
+                r#type: "name_prefix_match".into(),
+                regexp: regexp.into(),
+                remove_empty_tags: true,
+            }),
+            service: ServiceQuery {
+                service: service.into(),
+                tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                ..ServiceQuery::default()
+            },
+            ..PreparedQuery::default()
+        }
     }
-    let plain = |query: &&PreparedQuery| query.template.is_none() && !query.name.is_empty() && query.name == wanted;
-    if let Some(query) = queries.iter().find(plain) {
-        return Some(Ok(query.clone()));
+
+    fn rendered(query: &PreparedQuery, name: &str) -> PreparedQuery {
+        find(std::slice::from_ref(query), name).expect("the name begins so").expect("it can be filled")
     }
-    let templates = queries.iter().filter(|query| query.template.is_some() && wanted.starts_with(&query.name));
-    let best = templates.max_by_key(|query| query.name.len())?;
-    Some(Template::compile(best).map(|template| template.render(wanted)))
+
+    #[test]
+    fn templates_are_filled_from_the_name() {
+        let cases = [
+            ("geo-", "", "${name.full}/${name.prefix}/${name.suffix}", "geo-db", "geo-db/geo-/db"),
+            ("", "^(.+)\\.(v[0-9]+)$", "${match(1)}-${match(2)}-${match(0)}", "web.v2", "web-v2-web.v2"),
+            ("", "^x", "a${match(0)}${match(7)}", "web", "a"),
+            ("", "", "$${name.full} $5", "web", "${name.full} $5"),
+        ];
+        for (name, regexp, service, asked, expected) in cases {
+            let query = template(name, regexp, service, &["${match(1)}", "t"]);
+            assert_eq!(query.check(), Ok(()), "{service}");
+            let rendered = rendered(&query, asked);
+            assert_eq!(rendered.service.service, expected);
+            assert!(rendered.service.tags.iter().all(|tag| !tag.is_empty()));
+        }
+    }
+
+    #[test]
+    fn bad_templates_are_refused() {
+        let cases = [("(", "x", "Bad Regexp"), ("", "${name", "not closed"), ("", "${nobody}", "unknown variable")];
+        for (regexp, service, part) in cases {
+            let error = template("", regexp, service, &[]).check().expect_err(service);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_exact_name_wins_then_the_longest_template() {
+        let plain = PreparedQuery { name: "geo-db".into(), id: "id".into(), ..PreparedQuery::default() };
+        let queries = [template("", "", "any", &[]), template("geo-", "", "geo", &[]), plain];
+        let service = |name: &str| find(&queries, name).map(|found| found.map(|query| query.service.service));
+        assert_eq!(service("geo-x"), Some(Ok("geo".into())));
+        assert_eq!(service("web"), Some(Ok("any".into())));
+        assert_eq!(service("geo-db"), Some(Ok(String::new())));
+        assert_eq!(service("id"), Some(Ok(String::new())));
+        assert_eq!(find(&queries[1..], "web"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_texts_are_filled_or_refused_without_a_panic(text in "[${}a-z.()0-9 ]{0,40}", name in "\\PC{0,10}") {
+            let query = template("", "(.)(.)?", &text, &[]);
+            if query.check().is_ok() {
+                rendered(&query, &name);
+            }
+        }
+    }
 }

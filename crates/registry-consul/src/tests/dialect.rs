@@ -261,7 +261,6 @@ async fn without_a_token_that_allows_it_nothing_is_done_or_told() {
         (&put, "/v1/catalog/deregister", r#"{"Node": "agent", "ServiceID": "web-1"}"#),
         (&put, "/v1/event/fire/a", ""),
         (&put, "/v1/coordinate/update", r#"{"Node": "agent"}"#),
-        (&get, "/v1/agent/services", ""),
         (&get, "/v1/agent/self", ""),
         (&get, "/v1/event/list", ""),
     ];
@@ -284,11 +283,16 @@ async fn without_a_token_that_allows_it_nothing_is_done_or_told() {
         ("/v1/health/service/web", "[]"),
         ("/v1/health/state/any", "[]"),
         ("/v1/health/node/agent", "[]"),
+        ("/v1/agent/services", "{}"),
+        ("/v1/agent/checks", "{}"),
     ];
     for (path, nothing) in lists {
         let answer = world.get(path).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, nothing), "{path}");
+        let filtered = |answer: &super::Answer| answer.headers.contains_key("x-consul-results-filtered-by-acls");
+        assert!(filtered(&answer), "{path}");
         let allowed = world.get(&format!("{path}?token={management}")).await;
+        assert!(!filtered(&allowed), "{path}");
         assert!(allowed.text().len() > nothing.len(), "{path}: {}", allowed.text());
     }
     assert_eq!(world.api.objects::<ServiceInstance>().len(), 1);

@@ -25,7 +25,10 @@ async fn transactions_are_all_or_nothing_and_say_which_step_failed() {
         (json!([kv("get", "dir/n"), kv("check-not-exists", "dir/b")]), 200, ""),
         (json!([kv("fly", "a")]), 400, "unknown KV verb \"fly\""),
         (json!([{"KV": {"Verb": "set", "Key": "a", "Value": "?"}}]), 400, "not base 64"),
-        (json!([{"Node": {"Verb": "get"}}]), 400, "node operations are not possible"),
+        (json!([{"Node": {"Verb": "get"}}]), 400, "names no Node"),
+        (json!([{"Node": {"Verb": "fly", "Node": {"Node": "a"}}}]), 400, "unknown Node verb \"fly\""),
+        (json!([{"Service": {"Verb": "get", "Node": "a"}}]), 400, "names no ID"),
+        (json!([{"Check": {"Verb": "get", "Check": {"Node": "a"}}}]), 400, "names no CheckID"),
         (json!([{}]), 400, "names no KV"),
         (json!({}), 400, "Failed to parse body"),
         (Value::Array(vec![kv("get", "a"); 129]), 413, "too many operations (129 > 128)"),
@@ -64,11 +67,11 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn bodies_are_read_or_refused_without_a_panic(body in value()) {
-        let _ = parse(body.to_string().as_bytes());
+        let _ = parse(body.to_string().as_bytes(), |_| String::new());
     }
 
     #[test]
     fn bytes_are_read_or_refused_without_a_panic(body: Vec<u8>) {
-        let _ = parse(&body);
+        let _ = parse(&body, |_| String::new());
     }
 }

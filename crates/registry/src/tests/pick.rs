@@ -36,6 +36,7 @@ async fn a_pick_follows_its_policy_and_never_meets_the_critical() {
         ("?policy=round-robin&version=1", "a b"),
         ("?policy=nearest&region=north&zone=z1", "a"),
         ("?policy=nearest&zone=z1", "a"),
+        ("?policy=least&version=1", "a b"),
         ("?policy=weighted&version=2", "c"),
         ("?policy=weighted", "a b c"),
     ];
@@ -69,7 +70,6 @@ async fn a_pick_that_cannot_be_says_why() {
     world.show(&mut Catalog::new(), &billing());
     let cases = [
         ("billing/pick?policy=best", 400, "none of round-robin"),
-        ("billing/pick?policy=least", 400, "does not see requests"),
         ("billing/pick?policy=hash", 400, "key: "),
         ("billing/pick?policy=nearest", 400, "where the caller is"),
         ("billing/pick?node=n1", 400, "unknown parameter \"node\"; known are namespace, tag"),
@@ -104,5 +104,45 @@ async fn a_list_shows_what_was_asked_for() {
         let ids: Vec<&str> = answer.as_array().expect("a list").iter().filter_map(|it| it["id"].as_str()).collect();
         assert_eq!(ids.join(" "), expected, "{query}");
     }
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_least_is_who_was_sent_the_fewest_callers_for_its_weight() {
+    let world = World::start(fake()).await;
+    world.show(&mut Catalog::new(), &billing());
+    // What others were sent by name counts: "a" has more to do than "b".
+    for _ in 0..3 {
+        let (status, _) = world.ask(Method::GET, "/registry/services/billing/pick?policy=nearest&zone=z1", "").await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        let (_, answer) = world.ask(Method::GET, "/registry/services/billing/pick?policy=least", "").await;
+        ids.push(answer["id"].as_str().expect("an id").to_owned());
+    }
+    // Of weights 3, 3 and 1 each gets its share: of ten callers 4, 4 and 2 at most.
+    let count = |id: &str| ids.iter().filter(|found| *found == id).count();
+    assert!(count("a") <= 1 && count("b") >= 3 && count("c") >= 1, "{ids:?}");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn prometheus_is_told_what_to_scrape() {
+    let world = World::start(fake()).await;
+    let spec = json!({"service": "web", "address": "2001:db8::1", "tags": ["blue", "edge"], "metadata": {"build-id": "7"},
+        "ports": [{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "admin", "port": 81, "protocol": "TCP"}]});
+    world.show(&mut Catalog::new(), &[("web-1", json!({"spec": spec}))]);
+    let (status, answer) = world.ask(Method::GET, "/registry/targets?service=web", "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        (&answer[0]["targets"], &answer[1]["targets"]),
+        (&json!(["[2001:db8::1]:80"]), &json!(["[2001:db8::1]:81"]))
+    );
+    let labels = &answer[0]["labels"];
+    assert_eq!(labels["__meta_portolan_service"], "web");
+    assert_eq!(labels["__meta_portolan_tags"], ",blue,edge,");
+    assert_eq!(labels["__meta_portolan_metadata_build_id"], "7");
+    assert_eq!(labels["__meta_portolan_port_name"], "http");
     world.stop().await;
 }

@@ -150,13 +150,19 @@ pub(super) fn container_config(config: &ContainerConfig, pod: &SandboxConfig) ->
         tty: config.tty,
         linux: Some(v1::LinuxContainerConfig {
             resources: Some(resources(&config.resources)),
-            security_context: Some(container_security(&config.security, pod)),
+            security_context: Some(container_security(config, pod)),
         }),
         ..Default::default()
     }
 }
 
-fn container_security(security: &SecurityConfig, pod: &SandboxConfig) -> v1::LinuxContainerSecurityContext {
+fn container_security(config: &ContainerConfig, pod: &SandboxConfig) -> v1::LinuxContainerSecurityContext {
+    let security = &config.security;
+    let mut namespaces = namespaces(pod);
+    if let Some(target) = config.process_target.as_ref().filter(|_| pod.pid == NamespaceMode::Container) {
+        namespaces.pid = v1::NamespaceMode::Target as i32;
+        namespaces.target_id.clone_from(&target.0);
+    }
     let unmasked = security.unmasked_proc || security.privileged;
     let paths = |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|p| (*p).to_owned()).collect() };
     v1::LinuxContainerSecurityContext {
@@ -166,7 +172,7 @@ fn container_security(security: &SecurityConfig, pod: &SandboxConfig) -> v1::Lin
             ..Default::default()
         }),
         privileged: security.privileged,
-        namespace_options: Some(namespaces(pod)),
+        namespace_options: Some(namespaces),
         run_as_user: number(security.run_as_user),
         run_as_username: security.run_as_username.clone(),
         run_as_group: number(security.run_as_group),

@@ -147,6 +147,7 @@ impl Runtime for SimulatedRuntime {
             status,
             program: scripted.unwrap_or_else(|| Program::of_command(&command)),
             resources: config.resources.clone(),
+            process_target: config.process_target.clone(),
             stopped: Arc::new(watch::Sender::new(false)),
         };
         world.containers.insert(id.clone(), container);

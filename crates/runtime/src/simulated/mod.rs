@@ -77,6 +77,7 @@ struct SimulatedContainer {
     status: ContainerStatus,
     program: Program,
     resources: Resources,
+    process_target: Option<ContainerId>,
     stopped: Arc<watch::Sender<bool>>,
 }
 
@@ -123,6 +124,16 @@ impl SimulatedRuntime {
     /// Puts an image on the machine, as if loaded from an archive.
     pub fn add_local_image(&self, reference: &str) -> Result<()> {
         self.keep_image(reference, true).map(|_| ())
+    }
+
+    /// The limits that a container has now.
+    pub fn limits(&self, id: &ContainerId) -> Option<Resources> {
+        self.world.lock().containers.get(id).map(|container| container.resources.clone())
+    }
+
+    /// The container whose processes a container sees, if that was asked for.
+    pub fn process_target(&self, id: &ContainerId) -> Option<ContainerId> {
+        self.world.lock().containers.get(id).and_then(|container| container.process_target.clone())
     }
 
     /// Ends a running container with `exit_code`.

@@ -150,7 +150,29 @@ impl Fixture {
             tty: false,
             resources: Resources { cpu_shares: 102, memory_limit: 64 << 20, ..Resources::default() },
             security: SecurityConfig::default(),
+            process_target: None,
         }
+    }
+
+    /// A sandbox with a started container of busybox words, and another one that sees its processes.
+    pub async fn start_watched(
+        &self,
+        name: &str,
+        words: &[&str],
+        watcher: &[&str],
+    ) -> Result<(ContainerId, ContainerId), String> {
+        let pod = self.sandbox_config(name);
+        let sandbox = self.runtime.run_sandbox(&pod).await.map_err(text)?;
+        let mut started: Vec<ContainerId> = Vec::new();
+        for (name, words) in [(name, words), ("watcher", watcher)] {
+            let config =
+                ContainerConfig { process_target: started.first().cloned(), ..self.container_config(name, words) };
+            let container = self.runtime.create_container(&sandbox, &config, &pod).await.map_err(text)?;
+            self.runtime.start_container(&container).await.map_err(text)?;
+            started.push(container);
+        }
+        let [watched, watcher] = <[ContainerId; 2]>::try_from(started).map_err(|_| "two were started")?;
+        Ok((watched, watcher))
     }
 
     /// A sandbox with one started container of busybox words in it.

@@ -34,7 +34,7 @@ class _Container:
     def stop(self):
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def remove(self, force=False):
         self.stop()

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{API, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, allow, named, object, rule};
 
 const CERTIFICATES: &str = "certificates.k8s.io";
+/// Role of the pods that register through dialects without namespaces.
+const REGISTRY_CLIENTS: &str = "portolan:registry-clients";
 const EVENTS: Rule = allow("- events.k8s.io", "events", "create patch update");
 
 pub(super) const ROLES: &[(&str, &[Rule])] = &[
@@ -113,5 +115,16 @@ pub(super) fn in_namespaces() -> Vec<Value> {
         binding["subjects"] = users.iter().map(|user| json!({"apiGroup": API, "kind": "User", "name": user})).collect();
         objects.push(binding);
     }
+    // Clients of dialects without namespaces register in this one; every pod may, until the binding is taken away.
+    let mut role = placed("Role", "default", REGISTRY_CLIENTS);
+    role["rules"] = [allow("registry.portolan.dev", "serviceinstances keys", "create delete get list update watch")]
+        .iter()
+        .map(rule)
+        .collect();
+    objects.push(role);
+    let mut binding = placed("RoleBinding", "default", REGISTRY_CLIENTS);
+    binding["roleRef"] = json!({"apiGroup": API, "kind": "Role", "name": REGISTRY_CLIENTS});
+    binding["subjects"] = json!([{"apiGroup": API, "kind": "Group", "name": "system:serviceaccounts"}]);
+    objects.push(binding);
     objects
 }

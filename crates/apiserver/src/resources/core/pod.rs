@@ -56,9 +56,11 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
-        // A binding sets the node in the spec and says so in a condition of the status.
-        if context.subresource != "binding" {
-            keep_other_half(new, old, context.subresource == "status");
+        match context.subresource.as_str() {
+            // A binding sets the node in the spec and says so in a condition of the status.
+            "binding" => {}
+            "ephemeralcontainers" | "resize" => pod_update::keep_the_rest(new, old, &context.subresource),
+            subresource => keep_other_half(new, old, subresource == "status"),
         }
     }
 
@@ -76,7 +78,7 @@ impl Strategy for Pod {
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         match context.subresource.as_str() {
             "status" | "binding" => Vec::new(),
-            _ => pod_update::validate(&new["spec"], &old["spec"], &context.subresource),
+            subresource => pod_update::validate(new, old, subresource),
         }
     }
 

@@ -4,12 +4,175 @@ use portolan_api::field;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{entries, items, same};
+use crate::resources::json::{entries, is_set, items, same, text};
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// Compares two specs; `subresource` is empty, `ephemeralcontainers` or `resize`.
+/// Keeps of an update what the subresource `ephemeralcontainers` or `resize` can write.
+pub(super) fn keep_the_rest(new: &mut Value, old: &Value, subresource: &str) {
+    let mut spec = old["spec"].clone();
+    if subresource == "ephemeralcontainers" {
+        match new["spec"].get_mut("ephemeralContainers").map(Value::take) {
+            Some(containers) => spec["ephemeralContainers"] = containers,
+            None => drop(spec.as_object_mut().map(|spec| spec.remove("ephemeralContainers"))),
+        }
+    } else if !take_resources(&mut spec, &new["spec"]) {
+        // Containers were added, removed or renamed, which validation refuses.
+        return;
+    }
+    new["spec"] = spec;
+    match old.get("status") {
+        Some(status) => new["status"] = status.clone(),
+        None => drop(new.as_object_mut().map(|new| new.remove("status"))),
+    }
+}
+
+/// Takes over what a resize can change; `false` if the containers are not the same ones.
+fn take_resources(spec: &mut Value, new: &Value) -> bool {
+    let names = |spec: &Value, list: &str| -> Vec<Value> {
+        items(&spec[list]).iter().map(|container| container["name"].clone()).collect()
+    };
+    if ["containers", "initContainers"].into_iter().any(|list| names(spec, list) != names(new, list)) {
+        return false;
+    }
+    let set = |place: &mut Value, name: &str, value: Option<&Value>| {
+        let Some(fields) = place.as_object_mut() else { return };
+        match value {
+            Some(value) => drop(fields.insert(name.to_owned(), value.clone())),
+            None => drop(fields.remove(name)),
+        }
+    };
+    for list in ["containers", "initContainers"] {
+        for (index, container) in items(&new[list]).iter().enumerate() {
+            for field in ["resources", "resizePolicy"] {
+                set(&mut spec[list][index], field, container.get(field));
+            }
+        }
+    }
+    set(spec, "resources", new.get("resources"));
+    true
+}
+
+/// Compares two pods; `subresource` is empty, `ephemeralcontainers` or `resize`.
 pub(super) fn validate(new: &Value, old: &Value, subresource: &str) -> Vec<field::Error> {
+    match subresource {
+        "ephemeralcontainers" => validate_ephemeral(new, old),
+        "resize" => validate_resize(new, old),
+        _ => validate_spec(&new["spec"], &old["spec"]),
+    }
+}
+
+/// Ephemeral containers can be added and nothing else.
+fn validate_ephemeral(new: &Value, old: &Value) -> Vec<field::Error> {
+    let mut errors = Errors::default();
+    let (spec, new) = (At::root("spec"), items(&new["spec"]["ephemeralContainers"]));
+    let at = spec.child("ephemeralContainers");
+    for old in items(&old["spec"]["ephemeralContainers"]) {
+        let name = text(&old["name"]);
+        match new.iter().find(|new| new["name"] == old["name"]) {
+            None => errors.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be removed\n")),
+            Some(new) if !same_container(new, old) => {
+                errors.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be changed\n"));
+            }
+            Some(_) => {}
+        }
+    }
+    errors.0
+}
+
+fn same_container(new: &Value, old: &Value) -> bool {
+    names(new, old).into_iter().all(|field| same(&new[field], &old[field]))
+}
+
+/// Resources that can be resized.
+const RESIZABLE: [&str; 2] = ["cpu", "memory"];
+
+/// Amounts of processor and memory can change, and what happens then; nothing can be taken back altogether.
+///
+/// Source: `ValidatePodResize` of `pkg/apis/core/validation`.
+fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
+    let mut errors = Errors::default();
+    let at = At::root("spec");
+    if old["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string() {
+        errors.forbidden(&At::root(""), "static pods cannot be resized");
+        return errors.0;
+    }
+    if text(&old["spec"]["os"]["name"]) == "windows" {
+        errors.forbidden(&At::root(""), "windows pods cannot be resized");
+        return errors.0;
+    }
+    let class = match text(&old["status"]["qosClass"]) {
+        "" => super::pod::quality_of_service(&old["spec"]),
+        class => class,
+    };
+    if class != super::pod::quality_of_service(&new["spec"]) {
+        errors.invalid(&at, class, "Pod QOS Class may not change as a result of resizing");
+    }
+    let running =
+        items(&old["status"]["containerStatuses"]).iter().find(|status| !status["state"]["running"].is_null());
+    if running.is_some_and(|status| status["resources"].is_null()) {
+        errors.forbidden(&at, "Pod running on node without support for resize");
+    }
+    let (new, old) = (&new["spec"], &old["spec"]);
+    if is_set(&old["resources"]) || is_set(&new["resources"]) {
+        let why = "resize of pods with pod-level resources is forbidden when \
+                   InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled";
+        errors.forbidden(&At::root(""), why);
+        return errors.0;
+    }
+    let before = errors.0.len();
+    for list in ["containers", "initContainers"] {
+        let (new, old, place) = (items(&new[list]), items(&old[list]), at.child(list));
+        if new.len() != old.len() {
+            errors.forbidden(&place, format!("{list} may not be added or removed on resize"));
+            continue;
+        }
+        for (index, (new, old)) in new.iter().zip(old).enumerate() {
+            if new["name"] != old["name"] {
+                let place = place.index(index);
+                errors.forbidden(&place.child("name"), "containers may not be renamed or reordered on resize");
+            }
+        }
+    }
+    if errors.0.len() > before {
+        return errors.0;
+    }
+    for list in ["initContainers", "containers"] {
+        let place = at.child(list);
+        for (index, (new, old)) in items(&new[list]).iter().zip(items(&old[list])).enumerate() {
+            if list == "initContainers" && old["restartPolicy"] != "Always" && !same_container(new, old) {
+                let mut policies = items(&new["resizePolicy"]).iter();
+                if policies.any(|policy| policy["restartPolicy"] == "RestartContainer") {
+                    let why = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+                    errors.forbidden(&place.index(index), why);
+                }
+            }
+            let place = place.index(index);
+            validate_container_resize(new, old, &place.child("resources"), &at, &mut errors);
+        }
+    }
+    errors.0
+}
+
+fn validate_container_resize(new: &Value, old: &Value, at: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
+    let mut others_changed = false;
+    for (list, one) in [("requests", "resource requests"), ("limits", "resource limits")] {
+        let (new, old) = (&new["resources"][list], &old["resources"][list]);
+        if entries(old).any(|(name, _)| new[name].is_null()) {
+            errors.forbidden(&at.child(list), format!("{one} cannot be removed"));
+        }
+        others_changed |= names(new, old)
+            .into_iter()
+            .any(|name| !RESIZABLE.contains(&name) && !new[name].is_null() && !same(&new[name], &old[name]));
+    }
+    let fields = names(new, old).into_iter().filter(|field| !matches!(*field, "resources" | "resizePolicy"));
+    if others_changed || fields.into_iter().any(|field| !same(&new[field], &old[field])) {
+        errors.forbidden(spec, "only cpu and memory resources are mutable");
+    }
+}
+
+/// Compares two specs that were written as a whole.
+fn validate_spec(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
     let at = At::root("spec");
     for list in ["containers", "initContainers"] {
@@ -22,7 +185,7 @@ pub(super) fn validate(new: &Value, old: &Value, subresource: &str) -> Vec<field
     }
     validate_deadline(new, old, &at, &mut errors);
     validate_tolerations(new, old, &at, &mut errors);
-    let changed = changed_fields(new, old, subresource);
+    let changed = changed_fields(new, old);
     if !changed.is_empty() {
         errors.forbidden(&at, format!("{ALLOWED}\nchanged: {}", changed.join(", ")));
     }
@@ -57,7 +220,7 @@ fn validate_tolerations(new: &Value, old: &Value, at: &At<'_>, errors: &mut Erro
 }
 
 /// Paths of the fields that differ and may not.
-fn changed_fields(new: &Value, old: &Value, subresource: &str) -> Vec<String> {
+fn changed_fields(new: &Value, old: &Value) -> Vec<String> {
     let mut changed = Vec::new();
     for name in names(new, old) {
         let (after, before) = (&new[name], &old[name]);
@@ -66,7 +229,6 @@ fn changed_fields(new: &Value, old: &Value, subresource: &str) -> Vec<String> {
         }
         match name {
             "activeDeadlineSeconds" | "tolerations" => {}
-            "ephemeralContainers" if subresource == "ephemeralcontainers" => {}
             "schedulingGates" if items(after).iter().all(|gate| items(before).contains(gate)) => {}
             "terminationGracePeriodSeconds"
                 if before.as_i64().is_some_and(|seconds| seconds < 0) && after.as_i64() == Some(1) => {}
@@ -75,10 +237,7 @@ fn changed_fields(new: &Value, old: &Value, subresource: &str) -> Vec<String> {
                     let fields =
                         names(after, before).into_iter().filter(|field| !same(&after[*field], &before[*field]));
                     changed.extend(
-                        fields
-                            .filter(|field| *field != "image")
-                            .filter(|field| subresource != "resize" || !matches!(*field, "resources" | "resizePolicy"))
-                            .map(|field| format!("spec.{name}[{index}].{field}")),
+                        fields.filter(|field| *field != "image").map(|field| format!("spec.{name}[{index}].{field}")),
                     );
                 }
             }

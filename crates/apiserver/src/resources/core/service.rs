@@ -45,6 +45,7 @@ impl Strategy for Service {
             return;
         }
         keep_allocations(new, old);
+        leave_old_type(new, &old["spec"]);
         if let Some(fields) = new.as_object_mut() {
             drop_type_dependent(fields);
         }
@@ -173,6 +174,33 @@ fn keep_allocations(new: &mut Value, old: &Value) {
         let health = &old["healthCheckNodePort"];
         if health.is_u64() && spec.get("externalTrafficPolicy").map(text) == Some("Local") && kind == "LoadBalancer" {
             set_zero(spec, "healthCheckNodePort", health.clone());
+        }
+    }
+}
+
+/// Of an update that changes the type, takes out what only the old type has, unless it was changed as well.
+///
+/// Source: `kubernetes/pkg/registry/core/service/strategy.go`, `dropTypeDependentFields`.
+fn leave_old_type(new: &mut Value, old: &Value) {
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let is_outside = |spec: &Value| matches!(text(&spec["type"]), "NodePort" | "LoadBalancer");
+    let has_policy = |spec: &Value| is_outside(spec) || !items(&spec["externalIPs"]).is_empty();
+    let has_health = |spec: &Value| spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
+    let node_ports = |spec: &Value| {
+        let ports = items(&spec["ports"]).iter().filter_map(|port| port["nodePort"].as_u64());
+        ports.collect::<std::collections::BTreeSet<_>>()
+    };
+    let asked = Value::Object(spec.clone());
+    if is_outside(old) && !is_outside(&asked) && node_ports(old) == node_ports(&asked) {
+        for port in objects(spec, "ports") {
+            port.remove("nodePort");
+        }
+    }
+    for (field, means_something) in
+        [("externalTrafficPolicy", &has_policy as &dyn Fn(&Value) -> bool), ("healthCheckNodePort", &has_health)]
+    {
+        if means_something(old) && !means_something(&asked) && old[field] == asked[field] {
+            spec.remove(field);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The endpoint of services uses it around its writes:
 //!
-//! 1. At start: one [`Allocator::new`], then [`Allocator::hold`] for every stored service.
+//! 1. At start: one [`Allocator::new`], then [`Allocator::hold`] for every stored service. Before each question
+//!    [`Allocator::use_ranges`] says where addresses come from now.
 //! 2. Create and update: after defaulting, `let grant = allocator.allocate(&service, old)?`, then
 //!    `grant.apply(&mut service)`, then validate and write. If the write succeeds,
 //!    [`Allocator::commit`]; otherwise (also for a dry run) [`Allocator::abandon`]. The errors of
@@ -26,15 +27,56 @@ use crate::resources::json::{items, text};
 /// The addresses and ports of all services.
 #[derive(Debug)]
 pub struct Allocator {
-    network: Ipv4Addr,
-    /// How many addresses the network has, the first and the last included.
-    size: u32,
+    ranges: Vec<Range>,
     node_ports: RangeInclusive<u16>,
     addresses: HashSet<Ipv4Addr>,
+    /// Addresses that something else than a Service has.
+    foreign: HashSet<Ipv4Addr>,
     ports: HashSet<(Protocol, u16)>,
-    /// Where the search for the next free address starts, so that an address rests before reuse.
-    next_address: u32,
     next_port: u32,
+}
+
+/// A network that addresses come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Range {
+    network: Ipv4Addr,
+    prefix: u8,
+    /// How many addresses the network has, the first and the last included.
+    size: u32,
+    /// Where the search for the next free address starts, so that an address rests before reuse.
+    next: u32,
+}
+
+impl Range {
+    fn new(network: Ipv4Addr, prefix: u8) -> Self {
+        let host_bits = 32_u32.saturating_sub(prefix.into());
+        let size = 1_u32.checked_shl(host_bits).unwrap_or(u32::MAX);
+        let mask = u32::MAX.checked_shl(host_bits).unwrap_or_default();
+        Self { network: Ipv4Addr::from(u32::from(network) & mask), prefix, size, next: dynamic_start(size) }
+    }
+
+    /// Whether an address can be handed out: the first one (the network's own) and the last never are.
+    fn contains(&self, address: Ipv4Addr) -> bool {
+        let offset = u32::from(address).wrapping_sub(u32::from(self.network));
+        offset > 0 && offset < self.size.saturating_sub(1)
+    }
+
+    fn address(&self, offset: u32) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.network).wrapping_add(offset))
+    }
+
+    /// The next free address: first above the part that is left to people who choose for
+    /// themselves, then in it.
+    fn free_address(&mut self, is_taken: impl Fn(&Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+        let last = self.size.saturating_sub(1);
+        let first = dynamic_start(self.size);
+        let offset = (self.next..last)
+            .chain(first..self.next)
+            .chain(1..first)
+            .find(|offset| !is_taken(&self.address(*offset)))?;
+        self.next = if offset + 1 < last && offset >= first { offset + 1 } else { first };
+        Some(self.address(offset))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,23 +107,41 @@ struct Held {
 }
 
 impl Allocator {
-    /// Nothing allocated yet, out of `network/prefix` and these node ports.
-    ///
-    /// The first address (the network's own) and the last are never handed out.
-    pub fn new(network: Ipv4Addr, prefix: u8, node_ports: RangeInclusive<u16>) -> Self {
-        let size = 1_u32.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(u32::MAX);
-        let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or_default();
-        let network = Ipv4Addr::from(u32::from(network) & mask);
-        let first = dynamic_start(size);
+    /// Nothing allocated yet, out of these node ports and no addresses; see [`Allocator::use_ranges`].
+    pub fn new(node_ports: RangeInclusive<u16>) -> Self {
         Self {
-            network,
-            size,
+            ranges: Vec::new(),
             node_ports,
             addresses: HashSet::new(),
+            foreign: HashSet::new(),
             ports: HashSet::new(),
-            next_address: first,
             next_port: 0,
         }
+    }
+
+    /// From now on addresses come from these networks, in this order.
+    pub fn use_ranges(&mut self, networks: &[(Ipv4Addr, u8)]) {
+        let same = |range: &Range, network: &(Ipv4Addr, u8)| (range.network, range.prefix) == *network;
+        if self.ranges.len() == networks.len() && self.ranges.iter().zip(networks).all(|(a, b)| same(a, b)) {
+            return;
+        }
+        let known = std::mem::take(&mut self.ranges);
+        let range = |network: &(Ipv4Addr, u8)| {
+            let new = Range::new(network.0, network.1);
+            let before = known.iter().find(|known| (known.network, known.prefix) == (new.network, new.prefix));
+            before.cloned().unwrap_or(new)
+        };
+        self.ranges = networks.iter().map(range).collect();
+    }
+
+    /// Something else than a Service has an address.
+    pub fn hold_foreign(&mut self, address: Ipv4Addr) {
+        self.foreign.insert(address);
+    }
+
+    /// It has it no longer.
+    pub fn release_foreign(&mut self, address: Ipv4Addr) {
+        self.foreign.remove(&address);
     }
 
     /// Takes over what a stored service holds.
@@ -156,14 +216,9 @@ impl Allocator {
                 if before.address == Some(address) {
                     return;
                 }
-                if !self.contains(address) {
-                    let detail = format!(
-                        "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}/{}",
-                        self.network,
-                        self.size.leading_zeros() + 1
-                    );
-                    errors.invalid(&list, json!([wanted]), detail);
-                } else if self.addresses.insert(address) {
+                if !self.ranges.iter().any(|range| range.contains(address)) {
+                    errors.invalid(&list, json!([wanted]), self.out_of_range(address));
+                } else if !self.foreign.contains(&address) && self.addresses.insert(address) {
                     grant.taken.address = Some(address);
                 } else {
                     let detail = format!("failed to allocate IP {address}: provided IP is already allocated");
@@ -255,26 +310,20 @@ impl Allocator {
         }
     }
 
-    fn contains(&self, address: Ipv4Addr) -> bool {
-        let offset = u32::from(address).wrapping_sub(u32::from(self.network));
-        offset > 0 && offset < self.size.saturating_sub(1)
-    }
-
-    /// The next free address: first above the part that is left to people who choose for
-    /// themselves, then in it.
     fn free_address(&mut self) -> Option<Ipv4Addr> {
-        let last = self.size.saturating_sub(1);
-        let first = dynamic_start(self.size);
-        let offset = (self.next_address..last)
-            .chain(first..self.next_address)
-            .chain(1..first)
-            .find(|offset| !self.addresses.contains(&self.address(*offset)))?;
-        self.next_address = if offset + 1 < last && offset >= first { offset + 1 } else { first };
-        Some(self.address(offset))
+        let (addresses, foreign) = (&self.addresses, &self.foreign);
+        let is_taken = |address: &Ipv4Addr| addresses.contains(address) || foreign.contains(address);
+        self.ranges.iter_mut().find_map(|range| range.free_address(is_taken))
     }
 
-    fn address(&self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.network).wrapping_add(offset))
+    /// Why an address that no range has cannot be had.
+    fn out_of_range(&self, address: Ipv4Addr) -> String {
+        match &self.ranges[..] {
+            [Range { network, prefix, .. }] => format!(
+                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}/{prefix}"
+            ),
+            _ => format!("failed to allocate IP {address}: the provided network does not match the current range"),
+        }
     }
 
     fn free_port(&mut self, protocol: Protocol) -> Option<u16> {
@@ -303,7 +352,26 @@ impl Allocator {
     }
 }
 
+/// Addresses that a write gives to a service and takes from it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// The service gets it.
+    pub taken: Option<Ipv4Addr>,
+    /// The service no longer has it.
+    pub freed: Option<Ipv4Addr>,
+}
+
+/// The address that a service has.
+pub fn address_of(service: &Value) -> Option<Ipv4Addr> {
+    held(&service["spec"]).address
+}
+
 impl Grant {
+    /// The addresses that change hands.
+    pub fn moved(&self) -> Moved {
+        Moved { taken: self.taken.address, freed: self.freed.address }
+    }
+
     /// Writes the allocated values into the service.
     pub fn apply(&self, service: &mut Value) {
         let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else { return };

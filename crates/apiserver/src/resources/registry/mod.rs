@@ -2,6 +2,7 @@
 
 pub(crate) mod external_node;
 mod health_check;
+pub(crate) mod prepared_query;
 pub(crate) mod service_instance;
 
 /// Names of services, instances and machines as other registries allow them: anything that a line

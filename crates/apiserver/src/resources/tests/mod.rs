@@ -56,15 +56,20 @@ fn lines(errors: &[portolan_api::field::Error]) -> String {
 
 /// What a client gets that changes the first object into the second.
 fn check_update(resource: &str, cases: &[(&str, &str)], expected: Expect) {
-    let strategy = of(resource);
+    check_update_of(resource, "", cases, expected);
+}
+
+/// The same for a subresource.
+fn check_update_of(resource: &str, subresource: &str, cases: &[(&str, &str)], expected: Expect) {
+    let (strategy, context) = (of(resource), context(subresource));
     let update = |(old, new): &(&str, &str)| {
         let (mut old, mut new) = (yaml(old), yaml(new));
         strategy.default(&mut old);
-        strategy.prepare_for_create(&mut old, &context(""));
+        strategy.prepare_for_create(&mut old, &context);
         strategy.default(&mut new);
-        strategy.prepare_for_update(&mut new, &old, &context(""));
-        let mut errors = strategy.validate(&new, &context(""));
-        errors.extend(strategy.validate_update(&new, &old, &context("")));
+        strategy.prepare_for_update(&mut new, &old, &context);
+        let mut errors = strategy.validate(&new, &context);
+        errors.extend(strategy.validate_update(&new, &old, &context));
         lines(&errors)
     };
     expected.assert_eq(&cases.iter().map(update).collect::<Vec<_>>().join("\n"));

@@ -1,6 +1,6 @@
 use expect_test::expect;
 
-use super::check_update;
+use super::{check_update, check_update_of};
 
 #[test]
 fn pods() {
@@ -69,11 +69,22 @@ fn immutable_fields() {
             ),
             ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {ports: [{port: 80}]}}"),
             ("{spec: {clusterIP: 10.43.0.5, ports: [{port: 80}]}}", "{spec: {type: ExternalName, externalName: a.b}}"),
+            (
+                "{spec: {type: NodePort, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+                "{spec: {type: ExternalName, externalName: a.b, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+            ),
+            (
+                "{spec: {type: NodePort, clusterIP: 10.43.0.5, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30000}]}}",
+                "{spec: {clusterIP: 10.43.0.5, externalTrafficPolicy: Cluster, ports: [{port: 80, nodePort: 30001}]}}",
+            ),
         ],
         expect![[r#"
             spec.clusterIPs[0]: Invalid value: ["10.43.0.6"]: may not change once set
             ok
-            ok"#]],
+            ok
+            ok
+            spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'
+            spec.externalTrafficPolicy: Invalid value: "Cluster": may only be set for externally-accessible services"#]],
     );
     check_update(
         "configmaps",
@@ -113,5 +124,78 @@ fn immutable_fields() {
         expect![
             "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
         ],
+    );
+}
+
+#[test]
+fn ephemeral_containers_can_be_added_and_nothing_else() {
+    let old = "{spec: {containers: [{name: a, image: x}], ephemeralContainers: [{name: e, image: y}]}}";
+    check_update_of(
+        "pods",
+        "ephemeralcontainers",
+        &[
+            (
+                old,
+                "{spec: {containers: [{name: a, image: x}], ephemeralContainers: [{name: f, image: y, targetContainerName: a}, {name: e, image: y}]}}",
+            ),
+            // Everything else is kept as it was.
+            (
+                old,
+                "{spec: {nodeName: other, containers: [{name: b, image: z}], ephemeralContainers: [{name: e, image: y}]}}",
+            ),
+            (old, "{spec: {containers: [{name: a, image: x}]}}"),
+            (old, "{spec: {containers: [{name: a, image: x}], ephemeralContainers: [{name: e, image: z}]}}"),
+        ],
+        expect![[r#"
+            ok
+            ok
+            spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be removed
+
+            spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed
+        "#]],
+    );
+}
+
+#[test]
+fn a_resize_changes_processor_and_memory_and_nothing_else() {
+    let pod = |resources: &str| {
+        format!(
+            "{{spec: {{containers: [{{name: a, image: x, resources: {resources}}}], initContainers: [{{name: i, image: x}}, {{name: s, image: x, restartPolicy: Always}}]}}}}"
+        )
+    };
+    let old = pod("{requests: {cpu: 1, memory: 1Gi, a.b/c: 1}, limits: {cpu: 2, a.b/c: 1}}");
+    let cases = [
+        pod("{requests: {cpu: 500m, memory: 2Gi, a.b/c: 1}, limits: {cpu: 3, a.b/c: 1}}"),
+        pod("{requests: {cpu: 500m, memory: 2Gi, a.b/c: 1}, limits: {cpu: 3, memory: 3Gi, a.b/c: 1}}"),
+        pod("{requests: {cpu: 1, a.b/c: 1}, limits: {a.b/c: 1}}"),
+        pod("{requests: {cpu: 1, memory: 1Gi, a.b/c: 2}, limits: {cpu: 2, a.b/c: 2}}"),
+        pod("{requests: {cpu: 2, memory: 1Gi, a.b/c: 1}, limits: {cpu: 2, memory: 1Gi, a.b/c: 1}}"),
+        pod("{}"),
+        old.replace("name: s, image: x,", "name: s, image: x, resources: {requests: {cpu: 1}},"),
+        old.replace("name: i, image: x", "name: i, image: x, resources: {requests: {cpu: 1}}"),
+        old.replace("name: a, image: x", "name: a, image: other"),
+        old.replace("name: a,", "name: b,"),
+        old.replace("spec: {", "spec: {resources: {requests: {cpu: 1}}, "),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|new| (old.as_str(), new.as_str())).collect();
+    check_update_of(
+        "pods",
+        "resize",
+        &cases,
+        expect![[r#"
+        ok
+        ok
+        spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
+        spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
+        spec: Forbidden: only cpu and memory resources are mutable
+        ok
+        spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing
+        spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
+        spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
+        ok
+        ok
+        ok
+        spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize
+        <nil>: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled"#]],
     );
 }

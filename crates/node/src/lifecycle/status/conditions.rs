@@ -1,15 +1,26 @@
 //! Conditions of a pod.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
 
 use super::Phase;
+use crate::lifecycle::resize;
 use crate::lifecycle::state::{Local, PodRuntime, Volumes};
 use crate::pod::{self, Role};
 
 /// Those this agent decides.
-const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+const OWN: [&str; 7] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    resize::PENDING,
+    resize::IN_PROGRESS,
+];
 
 struct Verdict {
     holds: bool,
@@ -40,13 +51,16 @@ pub(super) fn conditions(
     let sandbox_ready = runtime.sandbox().is_some_and(|sandbox| sandbox.ready) && local.volumes != Volumes::TornDown;
     let containers_ready = containers_ready(pod, statuses, phase);
     let ready = ready(pod, known, &containers_ready);
-    let verdicts = [
+    let mut verdicts = vec![
         ("PodReadyToStartContainers", if sandbox_ready { Verdict::yes() } else { Verdict::no("", "") }),
         ("Initialized", initialized(pod, runtime, statuses, phase)),
         ("Ready", ready),
         ("ContainersReady", containers_ready),
         ("PodScheduled", Verdict::yes()),
     ];
+    if !phase.is_terminal() {
+        verdicts.extend(resizing(pod, runtime, local));
+    }
     let mut conditions: Vec<PodCondition> = verdicts
         .into_iter()
         .map(|(name, verdict)| {
@@ -66,6 +80,20 @@ pub(super) fn conditions(
         .collect();
     conditions.extend(known.iter().filter(|condition| !OWN.contains(&condition.type_.as_str())).cloned());
     conditions
+}
+
+/// How far a resize is; nothing if there is none.
+fn resizing(pod: &Pod, runtime: &PodRuntime, local: &Local) -> Vec<(&'static str, Verdict)> {
+    let mut verdicts = Vec::new();
+    if let Some((reason, message)) = local.room.refusal() {
+        verdicts.push((resize::PENDING, Verdict { reason, message: message.to_owned(), ..Verdict::yes() }));
+    }
+    let effective = resize::with(&Arc::new(pod.clone()), &local.allocation);
+    if let Some(message) = resize::in_progress(&effective, runtime, local) {
+        let reason = if message.is_empty() { "" } else { "Error" };
+        verdicts.push((resize::IN_PROGRESS, Verdict { reason, message, ..Verdict::yes() }));
+    }
+    verdicts
 }
 
 fn initialized(pod: &Pod, runtime: &PodRuntime, statuses: &[Vec<ContainerStatus>; 3], phase: Phase) -> Verdict {

@@ -1,11 +1,13 @@
 //! Statuses of containers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    Pod,
+    Pod, ResourceRequirements,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
 use portolan_runtime as runtime;
@@ -13,6 +15,7 @@ use portolan_runtime as runtime;
 use super::{Phase, Surroundings};
 use crate::lifecycle::crash;
 use crate::lifecycle::labels::{Memory, container_uri};
+use crate::lifecycle::resize;
 use crate::lifecycle::state::{ImageState, Local, PodRuntime, Volumes, is_started, probed};
 use crate::pod::{self, Role};
 
@@ -67,7 +70,10 @@ impl Writer<'_> {
             Role::Ephemeral => false,
         };
         let created = latest.state != runtime::ContainerState::Created;
+        let (allocated, resources) = self.resources(role, latest);
         ContainerStatus {
+            allocated_resources: allocated,
+            resources,
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
             image_id: latest.image_id.clone(),
@@ -79,6 +85,21 @@ impl Writer<'_> {
             state: Some(state),
             ..ContainerStatus::default()
         }
+    }
+
+    /// What a container may have, and what it has while it runs.
+    fn resources(
+        &self,
+        role: Role,
+        latest: &runtime::ContainerStatus,
+    ) -> (Option<BTreeMap<String, Quantity>>, Option<ResourceRequirements>) {
+        if role == Role::Ephemeral {
+            return (None, None);
+        }
+        let allocated = self.local.allocation.get(&latest.name).and_then(|own| own.requests.clone());
+        let is_running = matches!(latest.state, runtime::ContainerState::Running { .. });
+        let applied = is_running.then(|| resize::applied(self.pod, self.local, latest)).flatten();
+        (allocated.filter(|requests| !requests.is_empty()), applied)
     }
 
     /// The status of a container that the runtime does not have.

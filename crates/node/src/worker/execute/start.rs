@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Container;
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_client::EventType;
-use portolan_runtime::ContainerConfig;
+use portolan_runtime::{ContainerConfig, ContainerId, ContainerState};
 
 use super::{Job, Outcome};
 use crate::container::{self, ContainerInput, env, names, resources, security};
@@ -85,8 +85,33 @@ async fn configure(
     let security = security::of_container(pod, specification, image.as_ref(), &seccomp_dir)?;
     let resources = resources::of_container(pod, specification, context.capacity.memory_bytes);
     let image = job.image.clone().unwrap_or(reference);
-    let input = ContainerInput { attempt, crash_delay, image, env, mounts, resources, security, termination_file };
+    let process_target = process_target(job, specification)?;
+    let input = ContainerInput {
+        attempt,
+        crash_delay,
+        image,
+        env,
+        mounts,
+        resources,
+        security,
+        termination_file,
+        process_target,
+    };
     Ok(container::container(pod, specification, input))
+}
+
+/// The container whose processes an ephemeral container shall see.
+fn process_target(job: &Job, specification: &Container) -> Result<Option<ContainerId>, String> {
+    let ephemeral = pod::spec(&job.pod).ephemeral_containers.iter().flatten();
+    let target = ephemeral.filter(|container| container.name == specification.name);
+    let Some(target) = target.filter_map(|container| container.target_container_name.as_deref()).next() else {
+        return Ok(None);
+    };
+    let running = job.runtime.current(target).filter(|it| matches!(it.state, ContainerState::Running { .. }));
+    match running {
+        Some(running) => Ok(Some(running.id.clone())),
+        None => Err(format!("unable to find target container {target}")),
+    }
 }
 
 async fn fetch(job: &Job, specification: &Container) -> Result<env::Fetched, String> {

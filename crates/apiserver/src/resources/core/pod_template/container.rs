@@ -91,11 +91,29 @@ pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, e
     validate_env(container, at, errors);
     validate_mounts(container, spec, at, errors);
     validate_resources(&container["resources"], &at.child("resources"), errors);
+    validate_resize_policy(container, spec, &at.child("resizePolicy"), errors);
     if !container["lifecycle"].is_null() {
         validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
     }
     validate_probes(container, at, errors);
     validate_security(&container["securityContext"], &at.child("securityContext"), errors);
+}
+
+/// What happens to the container when its resources change.
+fn validate_resize_policy(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let policies = items(&container["resizePolicy"]);
+    for (index, policy) in policies.iter().enumerate() {
+        let resource = &policy["resourceName"];
+        if policies[..index].iter().any(|earlier| earlier["resourceName"] == *resource) {
+            errors.duplicate(&at.index(index), resource.clone());
+        }
+        errors.required_one_of(at, resource, &["cpu", "memory"]);
+        errors.required_one_of(at, &policy["restartPolicy"], &["NotRequired", "RestartContainer"]);
+        if spec["restartPolicy"] == "Never" && policy["restartPolicy"] != "NotRequired" {
+            let why = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
+            errors.invalid(at, policy["restartPolicy"].clone(), why);
+        }
+    }
 }
 
 fn validate_ports(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {

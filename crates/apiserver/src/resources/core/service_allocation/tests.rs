@@ -4,7 +4,14 @@ use serde_json::{Value, json};
 use super::*;
 
 fn allocator() -> Allocator {
-    Allocator::new(Ipv4Addr::new(10, 43, 0, 0), 16, 30000..=32767)
+    of_ranges(&[([10, 43, 0, 0], 16)], 30000..=32767)
+}
+
+fn of_ranges(ranges: &[([u8; 4], u8)], node_ports: RangeInclusive<u16>) -> Allocator {
+    let mut allocator = Allocator::new(node_ports);
+    let ranges: Vec<(Ipv4Addr, u8)> = ranges.iter().map(|(network, prefix)| ((*network).into(), *prefix)).collect();
+    allocator.use_ranges(&ranges);
+    allocator
 }
 
 fn service(kind: &str, more: Value) -> Value {
@@ -103,7 +110,7 @@ fn a_change_of_type_frees_the_ports_after_the_write() {
 
 #[test]
 fn a_full_range_says_so() {
-    let mut allocator = Allocator::new(Ipv4Addr::new(10, 0, 0, 0), 30, 30000..=30000);
+    let mut allocator = of_ranges(&[([10, 0, 0, 0], 30)], 30000..=30000);
     check(
         &mut allocator,
         &[service("NodePort", json!({})), service("ClusterIP", json!({})), service("NodePort", json!({}))],
@@ -112,6 +119,35 @@ fn a_full_range_says_so() {
             "10.0.0.2" null
             spec.clusterIPs: Internal error: failed to allocate a serviceIP: range is full
             spec.ports[0].nodePort: Internal error: failed to allocate a nodePort: range is full
+        "#]],
+    );
+}
+
+#[test]
+fn a_second_range_serves_when_the_first_is_full_and_a_lost_one_no_longer() {
+    let mut allocator = of_ranges(&[([10, 0, 0, 0], 30), ([10, 0, 1, 0], 30)], 30000..=30000);
+    allocator.hold_foreign(Ipv4Addr::new(10, 0, 0, 2));
+    let any = || service("ClusterIP", json!({}));
+    let wanted = |address: &str| service("ClusterIP", json!({"clusterIP": address}));
+    check(
+        &mut allocator,
+        &[any(), wanted("10.0.0.2"), wanted("10.0.1.2"), any(), any(), wanted("10.0.2.1")],
+        expect![[r#"
+            "10.0.0.1" null
+            spec.clusterIPs: Invalid value: ["10.0.0.2"]: failed to allocate IP 10.0.0.2: provided IP is already allocated
+            "10.0.1.2" null
+            "10.0.1.1" null
+            spec.clusterIPs: Internal error: failed to allocate a serviceIP: range is full
+            spec.clusterIPs: Invalid value: ["10.0.2.1"]: failed to allocate IP 10.0.2.1: the provided network does not match the current range
+        "#]],
+    );
+    allocator.release_foreign(Ipv4Addr::new(10, 0, 0, 2));
+    allocator.use_ranges(&[([10, 0, 0, 0].into(), 30)]);
+    check(
+        &mut allocator,
+        &[any()],
+        expect![[r#"
+            "10.0.0.2" null
         "#]],
     );
 }

@@ -1,0 +1,208 @@
+//! Where the addresses of Services come from, and the objects that say who has which.
+//!
+//! Addresses are chosen in memory, out of the `ServiceCIDR` objects in the store. Each address that a Service has
+//! is an `IPAddress` object as well, written and deleted in the transaction that gives or takes it: so two servers
+//! over one store can never give the same address twice. At start both sides are compared, and what is missing or
+//! left over is repaired.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use portolan_api::{encoded, time};
+use portolan_base::Timestamp;
+use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, RangeRequest, Revision, Store, Txn};
+use serde_json::{Value, json};
+
+use crate::authorization::followed::{Followed, View};
+use crate::resources::core::service_allocation::{Moved, address_of};
+use crate::server::Server;
+use crate::status::Status;
+use crate::storage;
+
+/// Group of the objects about addresses.
+pub(crate) const GROUP: &str = "networking.k8s.io";
+/// Objects that say who has an address.
+pub(crate) const ADDRESSES: &str = "ipaddresses";
+/// Objects that say which ranges there are.
+const RANGES: &str = "servicecidrs";
+
+const PREFIX: &str = "/registry/networking.k8s.io/servicecidrs/";
+
+/// The label by which addresses of Services are known, and its value.
+const MANAGED_BY: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
+
+/// Repairs that are written at a time.
+const BATCH: usize = 64;
+
+/// The ranges in the store.
+pub(crate) struct ServiceRanges(Followed<Ranges>);
+
+/// By name of the object; only those that addresses may come from.
+#[derive(Default)]
+struct Ranges(BTreeMap<String, Vec<(Ipv4Addr, u8)>>);
+
+impl View for Ranges {
+    fn take(&mut self, entry: &Entry, kind: EventKind) {
+        let key = String::from_utf8_lossy(&entry.key);
+        let Some(name) = key.strip_prefix(PREFIX) else { return };
+        self.0.remove(name);
+        let object = match kind {
+            EventKind::Delete => return,
+            EventKind::Put => serde_json::from_slice::<Value>(&entry.value).unwrap_or_default(),
+        };
+        if object["metadata"].get("deletionTimestamp").is_some() {
+            return;
+        }
+        let cidrs = object["spec"]["cidrs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        self.0.insert(name.to_owned(), cidrs.filter_map(network).collect());
+    }
+}
+
+/// A network of IPv4; others are not configured on this cluster.
+fn network(cidr: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = cidr.split_once('/')?;
+    Some((address.parse().ok()?, prefix.parse().ok().filter(|prefix| *prefix <= 32)?))
+}
+
+impl ServiceRanges {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self(Followed::new(store, PREFIX))
+    }
+
+    /// Says that an object of this resource of the group was written at `revision`.
+    pub(crate) fn expect_of(&self, resource: &str, revision: Revision) {
+        if resource == RANGES {
+            self.0.expect(revision);
+        }
+    }
+
+    /// The networks that addresses come from now: that of every cluster, then the others by name.
+    pub(crate) async fn usable(&self) -> Result<Vec<(Ipv4Addr, u8)>, Status> {
+        self.0.refresh().await?;
+        let view = self.0.view();
+        let (own, others): (Vec<_>, Vec<_>) = view.0.iter().partition(|(name, _)| *name == "kubernetes");
+        Ok(own.into_iter().chain(others).flat_map(|(_, networks)| networks).copied().collect())
+    }
+}
+
+fn key(address: Ipv4Addr) -> Bytes {
+    storage::key(GROUP, ADDRESSES, "", &address.to_string())
+}
+
+/// Whether something has an address.
+pub(crate) async fn is_taken(server: &Server, address: Ipv4Addr) -> Result<bool, Status> {
+    Ok(storage::find(server, GROUP, ADDRESSES, "", &address.to_string()).await?.is_some())
+}
+
+/// The object that says that a Service has an address.
+fn object(address: Ipv4Addr, namespace: &str, name: &str, now: Timestamp) -> Value {
+    json!({
+        "kind": "IPAddress", "apiVersion": "networking.k8s.io/v1",
+        "metadata": {
+            "name": address.to_string(), "uid": uuid::Uuid::new_v4().to_string(),
+            "creationTimestamp": time::format(now), "generation": 1,
+            "labels": {"ipaddress.kubernetes.io/ip-family": "IPv4", (MANAGED_BY.0): MANAGED_BY.1},
+        },
+        "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
+    })
+}
+
+/// Adds to the write of a Service what becomes of its addresses.
+pub(crate) fn add_to(
+    moved: Moved,
+    (namespace, name): (&str, &str),
+    now: Timestamp,
+    compare: &mut Vec<Compare>,
+    success: &mut Vec<Operation>,
+) -> Result<(), Status> {
+    if let Some(address) = moved.taken {
+        let value = storage::encode(&object(address, namespace, name, now))?;
+        compare.push(Compare::ModRevision { key: key(address), equals: Revision(0) });
+        success.push(Operation::Put { key: key(address), value, lease: None });
+    }
+    if let Some(address) = moved.freed {
+        success.push(Operation::Delete { range: KeyRange::key(key(address)) });
+    }
+    Ok(())
+}
+
+/// The address of a Service that is to go, if its object says so: what somebody else has stays.
+pub(crate) async fn given_back(server: &Server, service: &Value) -> Result<Moved, Status> {
+    let Some(address) = address_of(service) else { return Ok(Moved::default()) };
+    let found = storage::find(server, GROUP, ADDRESSES, "", &address.to_string()).await?;
+    let is_own = found.is_some_and(|entry| parent(&entry) == Some(id(service)));
+    Ok(Moved { taken: None, freed: is_own.then_some(address) })
+}
+
+/// Namespace and name.
+type Id = (String, String);
+
+fn id(object: &Value) -> Id {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+/// The Service that an address belongs to, if it belongs to one.
+fn parent(entry: &Entry) -> Option<Id> {
+    let text = |field: &str| {
+        let found = encoded::string_at(&entry.value, &["spec", "parentRef", field]);
+        found.map(std::borrow::Cow::into_owned).unwrap_or_default()
+    };
+    (text("resource") == "services" && text("group").is_empty()).then(|| (text("namespace"), text("name")))
+}
+
+/// Tells the allocator which addresses and ports are taken, and writes the objects that say so where they are
+/// missing; removes those of Services that are gone.
+pub(crate) async fn repair(server: &Server) -> Result<(), Status> {
+    let now = server.config.clock.now();
+    let mut holders: HashMap<Ipv4Addr, Id> = HashMap::new();
+    for entry in all(server, storage::prefix("", "services", "")).await? {
+        let service = storage::decode(&entry)?;
+        server.allocator.lock().hold(&service);
+        holders.extend(address_of(&service).map(|address| (address, id(&service))));
+    }
+    let mut repairs = Vec::new();
+    for entry in all(server, storage::prefix(GROUP, ADDRESSES, "")).await? {
+        let name = encoded::string_at(&entry.value, &["metadata", "name"]).unwrap_or_default();
+        let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
+        let (parent, holder) = (parent(&entry), holders.remove(&address));
+        if holder.is_some() && parent == holder {
+            continue;
+        }
+        let manager = encoded::string_at(&entry.value, &["metadata", "labels", MANAGED_BY.0]);
+        if manager.as_deref() != Some(MANAGED_BY.1) {
+            server.allocator.lock().hold_foreign(address);
+            continue;
+        }
+        tracing::warn!(%address, ?parent, "the Service that is said to have an address does not have it");
+        let compare = vec![Compare::ModRevision { key: entry.key.clone(), equals: entry.mod_revision }];
+        let right = match holder {
+            Some((namespace, name)) => {
+                let value = storage::encode(&object(address, &namespace, &name, now))?;
+                Operation::Put { key: entry.key.clone(), value, lease: None }
+            }
+            None => Operation::Delete { range: KeyRange::key(entry.key.clone()) },
+        };
+        repairs.push(Txn { compare, success: vec![right], failure: Vec::new() });
+    }
+    for (address, (namespace, name)) in holders {
+        let (mut compare, mut success) = (Vec::new(), Vec::new());
+        let moved = Moved { taken: Some(address), freed: None };
+        add_to(moved, (&namespace, &name), now, &mut compare, &mut success)?;
+        repairs.push(Txn { compare, success, failure: Vec::new() });
+    }
+    let mut repairs = repairs.into_iter().peekable();
+    while repairs.peek().is_some() {
+        // One that does not apply was made by another server meanwhile.
+        try_join_all(repairs.by_ref().take(BATCH).map(|txn| server.store().txn(txn))).await?;
+    }
+    Ok(())
+}
+
+async fn all(server: &Server, prefix: Bytes) -> Result<Vec<Arc<Entry>>, Status> {
+    let request = RangeRequest { range: KeyRange::prefix(prefix), revision: None, limit: 0 };
+    Ok(server.store().range(request).await?.entries)
+}

@@ -1,0 +1,112 @@
+//! Addresses of Services: where they come from, and the objects that say who has them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, again_with, cluster};
+
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
+const MERGE: &str = "application/merge-patch+json";
+
+fn service(name: &str, spec: Value) -> Value {
+    let mut service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        service["spec"][field] = value.clone();
+    }
+    service
+}
+
+/// `address parent` of each object, but for that of the API's own Service.
+async fn addresses(cluster: &Cluster) -> Vec<String> {
+    let list = cluster.get(ADDRESSES).await;
+    let line = |item: &Value| {
+        let parent = &item["spec"]["parentRef"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        format!("{} {}/{}", text(&item["metadata"]["name"]), text(&parent["namespace"]), text(&parent["name"]))
+    };
+    let lines = list.body["items"].as_array().expect("a list").iter().map(line);
+    lines.filter(|line| !line.ends_with("default/kubernetes")).collect()
+}
+
+async fn address_of(cluster: &Cluster, name: &str) -> String {
+    let service = cluster.get(&format!("{SERVICES}/{name}")).await;
+    service.body["spec"]["clusterIP"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn an_address_is_an_object_as_long_as_its_service_has_it() {
+    let cluster = cluster().await;
+    let own = cluster.get(&format!("{RANGES}/kubernetes")).await;
+    assert_eq!(own.body["spec"]["cidrs"], json!(["10.43.0.0/16"]), "{own:?}");
+    let first = cluster.get(&format!("{ADDRESSES}/10.43.0.1")).await;
+    let parent = json!({"resource": "services", "namespace": "default", "name": "kubernetes"});
+    assert_eq!(first.body["spec"]["parentRef"], parent);
+    assert_eq!(first.body["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"], "ipallocator.k8s.io");
+
+    assert_eq!(cluster.create(SERVICES, service("a", json!({"clusterIP": "10.43.0.50"}))).await.code, 201);
+    assert_eq!(cluster.create(SERVICES, service("b", json!({}))).await.code, 201);
+    assert_eq!(cluster.create(SERVICES, service("none", json!({"clusterIP": "None"}))).await.code, 201);
+    let dry = cluster.create(&format!("{SERVICES}?dryRun=All"), service("dry", json!({}))).await;
+    assert_eq!(dry.code, 201, "{dry:?}");
+    let b = address_of(&cluster, "b").await;
+    assert_eq!(addresses(&cluster).await, ["10.43.0.50 default/a".to_owned(), format!("{b} default/b")]);
+
+    // Without an address once it leads elsewhere.
+    let outside =
+        json!({"spec": {"type": "ExternalName", "externalName": "x.example", "clusterIP": "", "clusterIPs": null}});
+    let changed = cluster.ask("PATCH", &format!("{SERVICES}/a"), MERGE, &outside.to_string()).await;
+    assert_eq!(changed.text(), "200");
+    assert_eq!(addresses(&cluster).await, [format!("{b} default/b")]);
+    assert_eq!(cluster.delete(&format!("{SERVICES}/b"), Value::Null).await.code, 200);
+    assert!(addresses(&cluster).await.is_empty());
+    assert_eq!(cluster.create(SERVICES, service("c", json!({"clusterIP": b}))).await.code, 201);
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_else_has_is_not_given_away() {
+    let cluster = cluster().await;
+    let mine = json!({"metadata": {"name": "10.43.0.60"}, "spec": {"parentRef": {"group": "x.io", "resource": "xs", "name": "x"}}});
+    assert_eq!(cluster.create(ADDRESSES, mine).await.text(), "201");
+    let wanted = || service("a", json!({"clusterIP": "10.43.0.60"}));
+    let why = "422 Service \"a\" is invalid: spec.clusterIPs: Invalid value: [\"10.43.0.60\"]: failed to allocate IP 10.43.0.60: provided IP is already allocated";
+    assert_eq!(cluster.create(SERVICES, wanted()).await.text(), why);
+    assert_eq!(cluster.delete(&format!("{ADDRESSES}/10.43.0.60"), Value::Null).await.code, 200);
+    assert_eq!(cluster.create(SERVICES, wanted()).await.text(), "201");
+}
+
+#[tokio::test]
+async fn ranges_come_and_go() {
+    let cluster = cluster().await;
+    let wanted = |name: &str, address: &str| service(name, json!({"clusterIP": address}));
+    let refused = cluster.create(SERVICES, wanted("a", "10.99.0.7")).await;
+    assert!(refused.text().contains("not in the valid range. The range of valid IPs is 10.43.0.0/16"), "{refused:?}");
+    let range = json!({"metadata": {"name": "more", "finalizers": ["x.io/held"]}, "spec": {"cidrs": ["10.99.0.0/24"]}});
+    assert_eq!(cluster.create(RANGES, range).await.text(), "201");
+    assert_eq!(cluster.create(SERVICES, wanted("a", "10.99.0.7")).await.text(), "201");
+    assert_eq!(cluster.delete(&format!("{RANGES}/more"), Value::Null).await.code, 200);
+    let refused = cluster.create(SERVICES, wanted("b", "10.99.0.8")).await;
+    assert!(refused.text().contains("not in the valid range"), "{refused:?}");
+    assert_eq!(address_of(&cluster, "a").await, "10.99.0.7");
+}
+
+#[tokio::test]
+async fn a_start_repairs_what_does_not_fit() {
+    let cluster = cluster().await;
+    for name in ["a", "b"] {
+        assert_eq!(cluster.create(SERVICES, service(name, json!({}))).await.code, 201);
+    }
+    let (a, b) = (address_of(&cluster, "a").await, address_of(&cluster, "b").await);
+    let before = addresses(&cluster).await;
+    assert_eq!(cluster.delete(&format!("{ADDRESSES}/{a}"), Value::Null).await.code, 200);
+    let label = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
+    for (address, owner) in [("10.43.0.70", "gone"), ("10.43.0.71", "b")] {
+        let parent = json!({"resource": "services", "namespace": "default", "name": owner});
+        let left = json!({"metadata": {"name": address, "labels": label}, "spec": {"parentRef": parent}});
+        assert_eq!(cluster.create(ADDRESSES, left).await.text(), "201");
+    }
+    let cluster = again_with(cluster, portolan_apiserver::Access::default()).await;
+    assert_eq!(addresses(&cluster).await, before);
+    let again = cluster.create(SERVICES, service("c", json!({"clusterIP": b}))).await;
+    assert!(again.text().ends_with("provided IP is already allocated"), "{again:?}");
+}

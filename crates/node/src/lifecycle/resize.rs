@@ -1,0 +1,239 @@
+//! Resizing the containers of a running pod in place. Pure.
+//!
+//! What the API asks for becomes the pod's *allocation* once the node has room for it, and the allocation is then
+//! *applied* to each container, without a restart where its policy allows that. See KEP-1287.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use portolan_runtime::{ContainerState, ContainerStatus};
+
+use super::labels::{Memory, container_uri};
+use super::state::{Local, PodRuntime};
+use crate::pod::{self, Role, quantity};
+
+/// Conditions by which a pod tells how its resize is going.
+pub(crate) const PENDING: &str = "PodResizePending";
+pub(crate) const IN_PROGRESS: &str = "PodResizeInProgress";
+
+/// What each container of a pod may have, by its name.
+pub(crate) type Allocation = BTreeMap<String, ResourceRequirements>;
+
+/// Whether the node has room for what a pod asks for now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It has.
+    #[default]
+    Enough,
+    /// Not as long as others have it.
+    Later(String),
+    /// It never will.
+    Never(String),
+}
+
+impl Room {
+    /// Reason and message of the condition that tells it.
+    pub(crate) fn refusal(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Enough => None,
+            Self::Later(message) => Some(("Deferred", message)),
+            Self::Never(message) => Some(("Infeasible", message)),
+        }
+    }
+}
+
+/// What the specification asks for.
+pub(crate) fn asked(pod: &Pod) -> Allocation {
+    let containers = pod::containers(pod).into_iter().filter(|(role, _)| *role != Role::Ephemeral);
+    containers.map(|(_, container)| (container.name, container.resources.unwrap_or_default())).collect()
+}
+
+/// What a pod had when the agent first saw it: what it asks for, but for a resize that waited.
+pub(crate) fn allocation(pod: &Pod) -> Allocation {
+    let mut allocation = asked(pod);
+    if !is_pending(pod) {
+        return allocation;
+    }
+    for (name, resources) in &mut allocation {
+        let reported = pod::reported_status(pod, name).and_then(|status| status.resources.clone());
+        *resources = reported.unwrap_or_else(|| std::mem::take(resources));
+    }
+    allocation
+}
+
+/// Whether the API knows that a resize of the pod waits.
+pub(crate) fn is_pending(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == PENDING && condition.status == "True")
+}
+
+/// Whether the API knows a pod to have something else than it asks for.
+pub(crate) fn is_wanted(pod: &Pod) -> bool {
+    asked(pod).iter().any(|(name, asked)| {
+        let reported = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
+        reported.is_some_and(|reported| differ(reported, asked) != Difference::default())
+    })
+}
+
+/// The pod with what it may have instead of what it asks for.
+pub(crate) fn with(pod: &Arc<Pod>, allocation: &Allocation) -> Arc<Pod> {
+    let differs = |container: &Container| {
+        allocation.get(&container.name).is_some_and(|own| *own != container.resources.clone().unwrap_or_default())
+    };
+    if !pod::containers(pod).iter().any(|(_, container)| differs(container)) {
+        return pod.clone();
+    }
+    let mut pod = Pod::clone(pod);
+    let spec = pod.spec.get_or_insert_default();
+    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+        if let Some(own) = allocation.get(&container.name) {
+            container.resources = Some(own.clone());
+        }
+    }
+    Arc::new(pod)
+}
+
+/// Which resources differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Difference {
+    cpu: bool,
+    memory: bool,
+}
+
+/// Compares what can be resized.
+pub(crate) fn differ(one: &ResourceRequirements, other: &ResourceRequirements) -> Difference {
+    type Amount = fn(Option<&BTreeMap<String, Quantity>>) -> Option<i64>;
+    let differs = |amount: Amount| {
+        amount(one.requests.as_ref()) != amount(other.requests.as_ref())
+            || amount(one.limits.as_ref()) != amount(other.limits.as_ref())
+    };
+    Difference { cpu: differs(quantity::cpu_milli), memory: differs(quantity::memory_bytes) }
+}
+
+/// What a start of a container has: as the agent remembers it, as the API was told, or as it was started.
+pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Option<ResourceRequirements> {
+    let remembered = local.containers.get(&status.name).and_then(|local| local.applied.as_ref());
+    if let Some((_, resources)) = remembered.filter(|(id, _)| *id == status.id) {
+        return Some(resources.clone());
+    }
+    let uri = container_uri(&status.id);
+    let reported = pod::reported_status(pod, &status.name).filter(|known| known.container_id.as_deref() == Some(&uri));
+    reported.and_then(|reported| reported.resources.clone()).or_else(|| Memory::of(status).resources)
+}
+
+/// What is to be done with a running container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// It has what it may have.
+    Nothing,
+    /// Its limits change while it runs.
+    Update,
+    /// It asked to be started anew for such a change.
+    Restart,
+}
+
+/// Compares what a start of a container has with what it may have now.
+pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &ContainerStatus) -> Action {
+    let Some(applied) = applied(pod, local, status) else { return Action::Nothing };
+    let difference = differ(&applied, &container.resources.clone().unwrap_or_default());
+    if difference == Difference::default() {
+        return Action::Nothing;
+    }
+    if restarts_for(container, difference) { Action::Restart } else { Action::Update }
+}
+
+/// Whether an ended container was stopped because its resources changed.
+pub(crate) fn ended_for_resize(container: &Container, status: &ContainerStatus) -> bool {
+    let Some(started_with) = Memory::of(status).resources else { return false };
+    restarts_for(container, differ(&started_with, &container.resources.clone().unwrap_or_default()))
+}
+
+fn restarts_for(container: &Container, difference: Difference) -> bool {
+    container.resize_policy.iter().flatten().any(|policy| {
+        let is_meant = match policy.resource_name.as_str() {
+            "cpu" => difference.cpu,
+            "memory" => difference.memory,
+            _ => false,
+        };
+        is_meant && policy.restart_policy == "RestartContainer"
+    })
+}
+
+/// Containers that run and do not have yet what they may have; the reason why not, if the last try failed.
+pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) -> Option<String> {
+    let mut found = None;
+    for (_, container) in pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral) {
+        let Some(status) = runtime.current(&container.name) else { continue };
+        if matches!(status.state, ContainerState::Running { .. })
+            && action(effective, local, container, status) != Action::Nothing
+        {
+            let failure = local.containers.get(&container.name).and_then(|local| local.resize_failure.as_ref());
+            let message: &mut String = found.get_or_insert_default();
+            message.push_str(failure.map_or("", |failure| &failure.message));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_runtime::ContainerId;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::lifecycle::state::LocalContainer;
+
+    fn requirements(value: &Value) -> ResourceRequirements {
+        serde_json::from_value(value.clone()).expect("valid")
+    }
+
+    #[test]
+    fn a_container_is_restarted_only_for_what_it_says() {
+        let has = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2"}});
+        let policies = json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"},
+                              {"resourceName": "cpu", "restartPolicy": "NotRequired"}]);
+        let cases = [
+            (json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": "2"}}), Action::Nothing),
+            (json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "3"}}), Action::Update),
+            (json!({"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"cpu": "2"}}), Action::Update),
+            (json!({"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "2"}}), Action::Restart),
+            (json!({"requests": {"cpu": "3", "memory": "2Gi"}, "limits": {"cpu": "3"}}), Action::Restart),
+        ];
+        for (asked, expected) in cases {
+            let pod = json!({"metadata": {}, "spec": {"containers": [
+                {"name": "c", "resources": asked, "resizePolicy": policies}]}});
+            let pod: Pod = serde_json::from_value(pod).expect("a pod");
+            let status = super::super::tests::running("c", 0);
+            let mut local = Local::default();
+            let applied = Some((ContainerId(status.id.0.clone()), requirements(&has)));
+            local.containers.insert("c".into(), LocalContainer { applied, ..LocalContainer::default() });
+            assert_eq!(action(&pod, &local, &pod::spec(&pod).containers[0], &status), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_resize_that_waited_still_waits_after_the_agent_was_away() {
+        let pod = |conditions: Value| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": {}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "9"}}}]},
+                "status": {"conditions": conditions, "containerStatuses": [{
+                    "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "resources": {"requests": {"cpu": "1"}}}]},
+            }))
+            .expect("a pod")
+        };
+        for (conditions, expected) in
+            [(json!([]), "9"), (json!([{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]), "1")]
+        {
+            let pod = Arc::new(pod(conditions));
+            assert!(is_wanted(&pod));
+            let allocation = allocation(&pod);
+            assert_eq!(allocation["c"], requirements(&json!({"requests": {"cpu": expected}})));
+            let effective = with(&pod, &allocation);
+            assert_eq!(asked(&effective), allocation);
+            assert_eq!(Arc::ptr_eq(&effective, &pod), expected == "9");
+        }
+    }
+}

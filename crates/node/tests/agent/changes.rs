@@ -1,0 +1,164 @@
+//! What changes in a pod that runs: containers for debugging, and resources.
+
+use std::time::Duration;
+
+use portolan_api::typed::kinds::core::v1::{ContainerStatus, Pod};
+use portolan_client::Patch;
+use portolan_runtime::{ContainerId, Resources};
+use serde_json::{Value, json};
+
+use crate::harness::{Node, condition, status};
+
+async fn patch(node: &Node, name: &str, spec: Value) {
+    let patch = Patch::Merge(json!({"spec": spec}));
+    node.client.patch::<Pod>("default", name, "", &patch).await.expect("the API takes the change");
+}
+
+fn container(pod: Option<&Pod>) -> Option<ContainerStatus> {
+    status(pod?).container_statuses?.into_iter().next()
+}
+
+fn ephemeral(pod: Option<&Pod>) -> Option<ContainerStatus> {
+    status(pod?).ephemeral_container_statuses?.into_iter().next()
+}
+
+fn id(status: &ContainerStatus) -> ContainerId {
+    let uri = status.container_id.clone().unwrap_or_default();
+    ContainerId(uri.trim_start_matches("containerd://").to_owned())
+}
+
+/// The message and reason of a condition.
+fn why(pod: Option<&Pod>, name: &str) -> String {
+    let conditions = pod.and_then(|pod| status(pod).conditions).unwrap_or_default();
+    let found = conditions.into_iter().find(|condition| condition.type_ == name);
+    found.map_or(String::new(), |it| format!("{}: {}", it.reason.unwrap_or_default(), it.message.unwrap_or_default()))
+}
+
+fn limits(node: &Node, name: &str) -> Resources {
+    let running = container(node.pod(name).as_ref()).expect("it has a container");
+    node.runtime.limits(&id(&running)).expect("the runtime has it")
+}
+
+fn with_resources(resources: &Value, policy: &Value) -> Value {
+    json!({"containers": [{"name": "app", "image": "app:1", "resources": resources, "resizePolicy": policy}]})
+}
+
+fn cpu(request: &str, limit: &str) -> Value {
+    json!({"requests": {"cpu": request}, "limits": {"cpu": limit}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ephemeral_container_is_started_in_a_running_pod_and_never_again() {
+    let node = Node::start().await;
+    node.create("web", json!({})).await;
+    node.until_ready("web").await;
+    let debugger =
+        json!({"name": "debug", "image": "tools:1", "stdin": true, "tty": true, "targetContainerName": "app"});
+    patch(&node, "web", json!({"ephemeralContainers": [debugger]})).await;
+    let runs =
+        |pod: Option<&Pod>| ephemeral(pod).is_some_and(|it| it.state.is_some_and(|state| state.running.is_some()));
+    node.until("web", "debugged", runs).await;
+    let pod = node.pod("web").expect("it is there");
+    let (app, debug) = (container(Some(&pod)).expect("it runs"), ephemeral(Some(&pod)).expect("it runs"));
+    assert_eq!(node.runtime.process_target(&id(&debug)), Some(id(&app)));
+    assert_eq!((app.restart_count, condition(&pod, "Ready").as_str()), (0, "True"));
+    node.runtime.exit(&id(&debug), 3);
+    let ended =
+        |pod: Option<&Pod>| ephemeral(pod).is_some_and(|it| it.state.is_some_and(|state| state.terminated.is_some()));
+    node.until("web", "left by the debugger", ended).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let pod = node.pod("web").expect("it is there");
+    assert_eq!(ephemeral(Some(&pod)).map(|it| it.restart_count), Some(0));
+    assert_eq!(condition(&pod, "Ready"), "True");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ephemeral_container_does_not_wait_for_the_init_containers() {
+    let node = Node::start().await;
+    node.runtime.set_program("prepare", portolan_runtime::simulated::program::Program::default());
+    node.create("web", json!({"initContainers": [{"name": "prepare", "image": "app:1"}]})).await;
+    patch(&node, "web", json!({"ephemeralContainers": [{"name": "debug", "image": "tools:1"}]})).await;
+    let runs =
+        |pod: Option<&Pod>| ephemeral(pod).is_some_and(|it| it.state.is_some_and(|state| state.running.is_some()));
+    node.until("web", "debugged", runs).await;
+    assert_eq!(condition(&node.pod("web").expect("it is there"), "Initialized"), "False");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_gets_other_limits_while_it_runs() {
+    let mut node = Node::start().await;
+    node.create("web", with_resources(&cpu("500m", "1"), &json!([]))).await;
+    node.until_ready("web").await;
+    let before = container(node.pod("web").as_ref()).expect("it runs");
+    assert_eq!(json!(before.resources), cpu("500m", "1"));
+    assert_eq!(json!(before.allocated_resources), json!({"cpu": "500m"}));
+    assert_eq!(limits(&node, "web").cpu_quota_us, 100_000);
+    patch(&node, "web", with_resources(&cpu("700m", "1500m"), &json!([]))).await;
+    let resized = |pod: Option<&Pod>| {
+        container(pod).is_some_and(|it| json!(it.resources) == cpu("700m", "1500m"))
+            && why(pod, "PodResizeInProgress").is_empty()
+    };
+    node.until("web", "resized", resized).await;
+    let after = container(node.pod("web").as_ref()).expect("it runs");
+    assert_eq!((after.restart_count, after.container_id.clone()), (0, before.container_id));
+    assert_eq!(json!(after.allocated_resources), json!({"cpu": "700m"}));
+    assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
+    // An agent that comes back finds nothing to do.
+    node.kill().await;
+    node.api.clear_requests();
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let writes = node.api.writes();
+    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_wants_a_restart_for_it_is_restarted() {
+    let node = Node::start().await;
+    let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    node.create("web", with_resources(&cpu("500m", "1"), &policy)).await;
+    node.until_ready("web").await;
+    patch(&node, "web", with_resources(&cpu("500m", "2"), &policy)).await;
+    let resized = |pod: Option<&Pod>| {
+        container(pod).is_some_and(|it| it.restart_count == 1 && it.ready && json!(it.resources) == cpu("500m", "2"))
+    };
+    node.until("web", "restarted", resized).await;
+    assert_eq!(limits(&node, "web").cpu_quota_us, 200_000);
+    assert!(
+        node.events("web").iter().any(|event| event.contains("resize requires restart")),
+        "{:?}",
+        node.events("web")
+    );
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_waits_for_room_or_for_ever() {
+    let node = Node::start().await;
+    node.create("web", with_resources(&cpu("500m", "2"), &json!([]))).await;
+    node.create("other", with_resources(&cpu("1", "2"), &json!([]))).await;
+    node.until_ready("web").await;
+    node.until_ready("other").await;
+    patch(&node, "web", with_resources(&cpu("5", "5"), &json!([]))).await;
+    let never = "Infeasible: Node didn't have enough capacity: cpu, requested: 5000, capacity: 2000";
+    node.until("web", "refused", |pod| why(pod, "PodResizePending") == never).await;
+    assert_eq!(
+        json!(container(node.pod("web").as_ref()).and_then(|it| it.allocated_resources)),
+        json!({"cpu": "500m"})
+    );
+    patch(&node, "web", with_resources(&cpu("1500m", "2"), &json!([]))).await;
+    let later = "Deferred: Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000";
+    node.until("web", "put off", |pod| why(pod, "PodResizePending") == later).await;
+    let options = portolan_client::DeleteOptions::now();
+    node.client.delete::<Pod>("default", "other", &options).await.expect("deletable");
+    let resized = |pod: Option<&Pod>| {
+        container(pod).is_some_and(|it| json!(it.resources) == cpu("1500m", "2"))
+            && why(pod, "PodResizePending").is_empty()
+    };
+    node.until("web", "resized", resized).await;
+    node.stop().await;
+}

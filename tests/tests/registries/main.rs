@@ -1,0 +1,7 @@
+//! One registry, many dialects: how fast, how surely, and for whom.
+
+mod crash;
+mod import;
+mod pairs;
+mod pods;
+mod support;
