@@ -59,6 +59,9 @@ func read(path string, outcomes map[string]outcome) error {
 			}
 			// What a filter left out was not tried; what skips itself says why.
 			if spec.State == types.SpecStateSkipped && spec.Failure.Message == "" {
+				if _, known := outcomes[spec.FullText()]; !known {
+					outcomes[spec.FullText()] = outcome{spec.FullText(), "", types.SpecStatePending}
+				}
 				continue
 			}
 			outcomes[spec.FullText()] = outcome{spec.FullText(), summary(spec.Failure.Message), spec.State}
@@ -106,22 +109,25 @@ func write(outcomes map[string]outcome) {
 
 	fmt.Print("# Conformance\n\n" +
 		"The published end-to-end tests of Kubernetes that are labelled Conformance, run unchanged against one node. Written by\n" +
-		"`make conformance` (`FOCUS=` a regular expression chooses tests); not part of the test run. Tests that are not named\n" +
-		"here have not been run.\n\n" +
-		"| area | run | passed | failed | skipped themselves |\n|---|---|---|---|---|\n")
+		"`make conformance` (`FOCUS=` a regular expression chooses tests); not part of the test run. What was\n" +
+		"left out is told under \"Not run\", with what it needs where that is missing.\n\n" +
+		"| area | run | passed | failed | skipped themselves | not run |\n|---|---|---|---|---|---|\n")
 	for _, area := range areas {
-		var passed, failed, skipped int
+		var passed, failed, skipped, missing int
 		for _, outcome := range byArea[area] {
 			switch {
 			case outcome.state == types.SpecStatePassed:
 				passed++
 			case outcome.state == types.SpecStateSkipped:
 				skipped++
+			case outcome.state == types.SpecStatePending:
+				missing++
 			default:
 				failed++
 			}
 		}
-		fmt.Printf("| %s | %d | %d | %d | %d |\n", area, len(byArea[area]), passed, failed, skipped)
+		run := len(byArea[area]) - missing
+		fmt.Printf("| %s | %d | %d | %d | %d | %d |\n", area, run, passed, failed, skipped, missing)
 	}
 	for _, area := range areas {
 		tests := byArea[area]
@@ -129,6 +135,7 @@ func write(outcomes map[string]outcome) {
 		fmt.Printf("\n## %s\n", area)
 		section("Failed", tests, func(state types.SpecState) bool { return state.Is(types.SpecStateFailureStates) })
 		section("Skipped themselves", tests, func(state types.SpecState) bool { return state == types.SpecStateSkipped })
+		section("Not run", tests, func(state types.SpecState) bool { return state == types.SpecStatePending })
 		section("Passed", tests, func(state types.SpecState) bool { return state == types.SpecStatePassed })
 	}
 }
@@ -148,7 +155,7 @@ func section(title string, tests []outcome, is func(types.SpecState) bool) {
 		if test.failure != "" {
 			fmt.Printf("  - %s\n", test.failure)
 		}
-		if why := cause(test.name); why != "" && test.state.Is(types.SpecStateFailureStates) {
+		if why := cause(test.name); why != "" && test.state.Is(types.SpecStateFailureStates|types.SpecStatePending) {
 			fmt.Printf("  - cause: %s\n", why)
 		}
 	}
