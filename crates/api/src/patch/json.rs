@@ -1,5 +1,6 @@
 //! JSON Patch (RFC 6902).
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::Error;
@@ -21,7 +22,34 @@ pub fn apply(document: &mut Value, patch: &Value) -> Result<(), Error> {
     }
     let operations: json_patch::Patch =
         serde_json::from_value(patch.clone()).map_err(|error| Error::Malformed(error.to_string()))?;
-    json_patch::patch(document, &operations).map_err(|error| Error::Failed(error.to_string()))
+    if !operations.iter().any(asks_for_null) {
+        return json_patch::patch(document, &operations).map_err(|error| Error::Failed(error.to_string()));
+    }
+    let mut patched = document.clone();
+    for (place, operation) in operations.iter().enumerate() {
+        if asks_for_null(operation) && is_absent(&patched, operation) {
+            continue;
+        }
+        json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|mut error| {
+            error.operation = place;
+            Error::Failed(error.to_string())
+        })?;
+    }
+    *document = patched;
+    Ok(())
+}
+
+/// Whether an operation tests for null. Upstream takes a field that is not there for one, against the standard,
+/// and clients ask so whether they are the first to set it.
+fn asks_for_null(operation: &PatchOperation) -> bool {
+    matches!(operation, PatchOperation::Test(test) if test.value.is_null())
+}
+
+/// Whether an operation is about a field that an object does not have.
+fn is_absent(document: &Value, operation: &PatchOperation) -> bool {
+    let path = operation.path().as_str();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| document.pointer(parent));
+    parent.is_some_and(Value::is_object) && document.pointer(path).is_none()
 }
 
 #[cfg(test)]
@@ -46,6 +74,27 @@ mod tests {
         ] {
             assert!(apply(&mut document, &patch).is_err());
             assert_eq!(document, before);
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_null() {
+        let add = json!({"op": "add", "path": "/metadata/finalizers", "value": ["f"]});
+        let test = |path: &str| json!({"op": "test", "path": path, "value": null});
+        let fresh = json!({"metadata": {"name": "n", "note": null}});
+        for (path, expected) in [
+            ("/metadata/finalizers", "set"),
+            ("/metadata/note", "set"),
+            ("/metadata/name", "operation '/0' failed at path '/metadata/name': value did not match"),
+            ("/status/phase", "operation '/0' failed at path '/status/phase': path is invalid"),
+        ] {
+            let mut document = fresh.clone();
+            let outcome = apply(&mut document, &json!([test(path), add]));
+            match outcome {
+                Ok(()) => assert_eq!(document["metadata"]["finalizers"], json!(["f"]), "{path}"),
+                Err(_) => assert_eq!(document, fresh, "{path}"),
+            }
+            assert_eq!(outcome.map_or_else(|error| error.to_string(), |()| "set".into()), expected, "{path}");
         }
     }
 }

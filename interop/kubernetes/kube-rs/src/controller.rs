@@ -30,7 +30,7 @@ const FINALIZER: &str = "shop.kube.rs/bill";
     shortname = "od",
     scale(spec_replicas_path = ".spec.pieces", status_replicas_path = ".status.ready"),
     printcolumn(name = "Pieces", type_ = "integer", json_path = ".spec.pieces"),
-    validation("self.spec.pieces != 13", message = "thirteen brings bad luck")
+    validation = kube::core::Rule::new("self.spec.pieces != 13").message("thirteen brings bad luck")
 )]
 pub struct OrderSpec {
     pub item: String,

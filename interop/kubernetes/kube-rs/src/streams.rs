@@ -1,4 +1,4 @@
-//! Logs, exec, attach and port-forward over WebSocket, and eviction.
+//! Logs, exec over WebSocket, and eviction.
 
 use anyhow::{Context, ensure};
 use futures::AsyncBufReadExt;
@@ -32,13 +32,6 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
     process.stdout().context("no output")?.read_to_string(&mut text).await?;
     let status = process.take_status().context("no status")?.await.context("the status did not come")?;
     ensure!(text == "to and fro" && status.reason.as_deref() == Some("NonZeroExitCode"), "{text} {status:?}");
-
-    let mut forward = pods.portforward("web", &[80]).await?;
-    let mut stream = forward.take_stream(80).context("no stream")?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    ensure!(answer.ends_with("hello\n"), "{answer}");
 
     pods.evict("web", &EvictParams::default()).await?;
     wait::await_condition(pods, "web", crate::gone).await?;
