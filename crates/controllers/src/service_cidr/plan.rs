@@ -127,7 +127,8 @@ mod tests {
         let going = |since: &str| json!({"finalizers": held, "deletionTimestamp": since});
         let (long, just) = (going("2026-01-01T00:00:00Z"), going("2026-01-01T00:00:59Z"));
         let tell = |standing: &Standing| Action::Tell(standing.clone());
-        let cases: Vec<(Value, &[&str], &[&str], Vec<Action>, Option<&str>)> = vec![
+        type Case<'a> = (Value, &'a [&'a str], &'a [&'a str], Vec<Action>, Option<&'a str>);
+        let cases: Vec<Case<'_>> = vec![
             (json!({}), &[], &[], vec![Action::Hold, tell(&READY)], None),
             (json!({"finalizers": held}), &[], &["10.0.0.1"], vec![tell(&READY)], None),
             (long.clone(), &[], &["10.0.0.1"], vec![tell(&IN_USE)], Some("2026-01-01T00:01:05Z")),

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Runs fuzz targets one after the other with a stable compiler: run.sh <seconds> [<target>...]
+#
+# What cargo-fuzz adds is the address sanitizer, which needs a nightly one; this code has next to no unsafe parts.
+set -eu
+cd "$(dirname "$0")"
+seconds=$1
+shift
+[ $# -gt 0 ] || set -- $(ls fuzz_targets | sed 's/\.rs$//')
+target=${CARGO_TARGET_DIR:-target}
+RUSTFLAGS="--cfg fuzzing -Cdebug-assertions -Coverflow-checks -Cpasses=sancov-module
+ -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+ -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+RUSTFLAGS=$(echo $RUSTFLAGS)
+export RUSTFLAGS
+# A target of its own keeps these flags away from build scripts and macros.
+triple=$(rustc -vV | sed -n 's/^host: //p')
+cargo build --release --target "$triple" $(printf ' --bin %s' "$@")
+for name; do
+    mkdir -p "corpus/$name" "artifacts/$name"
+    echo "== $name"
+    "$target/$triple/release/$name" "corpus/$name" "seeds/$name" -max_total_time="$seconds" -timeout=20 \
+        -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="artifacts/$name/" ${FUZZ_OPTIONS:-} 2>&1 |
+        grep -v '^#\|NEW_FUNC\|^INFO' || true
+done
