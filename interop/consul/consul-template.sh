@@ -11,7 +11,7 @@ program="$cache/bin/consul-template"
 [[ -x "$program" ]] || GOBIN="$cache/bin" go install "github.com/hashicorp/consul-template@v$version"
 work="$(mktemp -d)"
 renderer=
-trap '[[ -z "$renderer" ]] || { kill "$renderer" 2>/dev/null; wait "$renderer" 2>/dev/null || true; }; rm -rf "$work"' EXIT
+trap '[[ -z "$renderer" ]] || { kill -INT "$renderer" 2>/dev/null; wait "$renderer" 2>/dev/null || true; }; rm -rf "$work"' EXIT
 put() { curl -sSf -X PUT "$url/v1/$1" --data "${2:-}" >/dev/null; }
 register() {
     put agent/service/register "{\"ID\": \"$1\", \"Name\": \"tpl-web\", \"Address\": \"$2\", \"Port\": 80, \"Tags\": [\"$3\"],
