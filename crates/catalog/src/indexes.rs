@@ -96,11 +96,14 @@ impl Catalog {
     }
 }
 
+/// An instance as it was and as it is; one of them at least is there.
+type Difference<'a> = (Option<&'a Arc<Instance>>, Option<&'a Arc<Instance>>);
+
 /// What is in one of two lists and not in the other, or another version of it is; both are ordered by id and address.
 fn differences<'a>(
     mut old: &'a [Arc<Instance>],
     mut new: &'a [Arc<Instance>],
-) -> Vec<(Option<&'a Arc<Instance>>, Option<&'a Arc<Instance>>)> {
+) -> Vec<Difference<'a>> {
     let mut differences = Vec::new();
     loop {
         let order = match (old.first(), new.first()) {

@@ -141,7 +141,7 @@ pub(crate) async fn read(
         // Who does not wait need not be told of changes.
         let snapshot = state.snapshot();
         let scope = scope(&snapshot);
-        return current(&place, &snapshot, &scope, options.pretty, &build);
+        return current(&place, &snapshot, &scope, options.pretty, sight, &build);
     }
     let deadline = Instant::now() + options.wait;
     loop {

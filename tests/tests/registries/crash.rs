@@ -218,6 +218,9 @@ fn lives_on(cluster: &Cluster, crowd: &Crowd) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Follows the registry until all is over; returns how many changes it saw.
+type Watcher = fn(&Crowd) -> anyhow::Result<usize>;
+
 #[test]
 fn nothing_acknowledged_is_lost_and_nobody_evicted_when_the_server_is_killed_under_a_thousand_clients() {
     let (native, consul) = (free_port().expect("a port"), free_port().expect("a port"));
@@ -236,7 +239,7 @@ fn nothing_acknowledged_is_lost_and_nobody_evicted_when_the_server_is_killed_und
     };
     let seen = Mutex::new(Vec::new());
     let outcome = thread::scope(|scope| {
-        let watchers: [(&str, fn(&Crowd) -> anyhow::Result<usize>); 3] = [
+        let watchers: [(&str, Watcher); 3] = [
             ("native long poll", |crowd| {
                 crowd.follow(&crowd.native, "/registry/instances?service=crowd", |it| it["id"].as_str())
             }),
