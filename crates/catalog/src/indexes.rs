@@ -100,10 +100,7 @@ impl Catalog {
 type Difference<'a> = (Option<&'a Arc<Instance>>, Option<&'a Arc<Instance>>);
 
 /// What is in one of two lists and not in the other, or another version of it is; both are ordered by id and address.
-fn differences<'a>(
-    mut old: &'a [Arc<Instance>],
-    mut new: &'a [Arc<Instance>],
-) -> Vec<Difference<'a>> {
+fn differences<'a>(mut old: &'a [Arc<Instance>], mut new: &'a [Arc<Instance>]) -> Vec<Difference<'a>> {
     let mut differences = Vec::new();
     loop {
         let order = match (old.first(), new.first()) {
