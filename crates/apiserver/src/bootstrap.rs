@@ -1,7 +1,5 @@
 //! What every cluster has from the start. Runs at each start and only adds what is missing.
 
-use std::net::SocketAddr;
-
 use futures::future::try_join_all;
 use http::HeaderMap;
 use portolan_api::description::{GroupVersionKind, builtin};
@@ -15,14 +13,11 @@ use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{aggregation, fairness, resources, service_addresses, storage};
+use crate::{aggregation, fairness, own_service, resources, service_addresses, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 const SECRETS: Target<'static> = Target { group: "", resource: "secrets" };
-
-/// Index of the `kubernetes` Service's address in the service network.
-const SERVICE_INDEX: u64 = 1;
 
 /// Writes what is missing.
 pub(crate) async fn run(server: &Server) -> Result<(), Error> {
@@ -68,7 +63,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     }
     published_authorities(server).await?;
     own_range(server).await?;
-    own_service(server).await
+    own_service::write(server).await
 }
 
 /// The certificate of the authority that vouches for this server towards extension servers. Nothing if it cannot
@@ -237,62 +232,12 @@ fn local_services() -> Vec<Value> {
     services
 }
 
-/// The `kubernetes` Service and where it leads: this server.
-async fn own_service(server: &Server) -> Result<(), Error> {
-    let advertise: SocketAddr = server.config.advertise;
-    let (address, port) = (advertise.ip().to_string(), advertise.port());
-    let cluster_ip = server.config.networks.service_cidr.nth(SERVICE_INDEX).map(|ip| ip.to_string());
-    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "spec": {
-            "clusterIP": cluster_ip, "type": "ClusterIP", "sessionAffinity": "None",
-            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
-        },
-    });
-    ensure(server, service, |old| {
-        let mut new = old.clone();
-        new["spec"]["ports"][0]["targetPort"] = port.into();
-        (new != *old).then_some(new)
-    })
-    .await?;
-    let subsets = json!([{
-        "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    }]);
-    // The slice below is written here, not mirrored from these endpoints.
-    let mirrored = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    let endpoints = json!({
-        "apiVersion": "v1", "kind": "Endpoints",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": mirrored}, "subsets": subsets,
-    });
-    ensure(server, endpoints, |old| {
-        let mut new = old.clone();
-        new["subsets"].clone_from(&subsets);
-        (new != *old).then_some(new)
-    })
-    .await?;
-    let address_type = if advertise.is_ipv4() { "IPv4" } else { "IPv6" };
-    let list = json!([{"addresses": [address], "conditions": {"ready": true}}]);
-    let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": address_type,
-        "metadata": {
-            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "endpoints": list, "ports": ports,
-    });
-    ensure(server, slice, |old| {
-        let mut new = old.clone();
-        new["endpoints"].clone_from(&list);
-        new["ports"].clone_from(&ports);
-        (new != *old).then_some(new)
-    })
-    .await
-}
-
 /// Creates an object, or changes the one that is there if `update` wants that.
-async fn ensure(server: &Server, object: Value, update: impl Fn(&Value) -> Option<Value>) -> Result<(), Error> {
+pub(crate) async fn ensure(
+    server: &Server,
+    object: Value,
+    update: impl Fn(&Value) -> Option<Value>,
+) -> Result<(), Error> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let what = format!("{} {}", object["kind"].as_str().unwrap_or_default(), text("name"));
     let kind = GroupVersionKind::from_api_version(

@@ -30,6 +30,7 @@ mod measurements;
 mod metrics;
 mod negotiate;
 mod outgoing;
+mod own_service;
 mod request;
 pub mod resources;
 mod respond;

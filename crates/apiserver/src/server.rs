@@ -42,7 +42,7 @@ use crate::resources::core::service_allocation::Allocator;
 use crate::service_addresses::ServiceRanges;
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
-use crate::{bootstrap, respond, router, subresource};
+use crate::{bootstrap, own_service, respond, router, subresource};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -228,6 +228,7 @@ impl Server {
         let acceptor = TlsAcceptor::from(tls);
         let stop = CancellationToken::new();
         connections.spawn(aggregation::run(self.clone(), stop.clone()));
+        connections.spawn(own_service::keep(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {

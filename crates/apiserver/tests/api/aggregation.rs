@@ -400,19 +400,7 @@ async fn groups_that_users_define_are_registered() {
 async fn a_serving_server_checks_by_itself() {
     let cluster = cluster().await;
     let extension = Extension::start(&cluster).await;
-    let certificate = CertificateRequest {
-        common_name: "server".into(),
-        organization: None,
-        dns_names: vec!["localhost".into()],
-        addresses: Vec::new(),
-        usage: Usage::Server,
-        valid_for: Duration::from_secs(3600),
-    };
-    let certificate = cluster.authority.issue(&certificate).expect("a certificate");
-    let tls = server_tls(&certificate, cluster.authority.certificate_pem()).expect("settings");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let shutdown = portolan_base::Shutdown::default();
-    let serving = tokio::spawn(cluster.server.clone().serve(listener, tls, shutdown.clone()));
+    let serving = cluster.serve().await;
     let mut watch = cluster.raw(admin(), request("GET", &format!("{API_SERVICES}?watch=true"), "", "")).await;
     service(&cluster, 443).await;
     cluster.put_slice("default", "demo-1", "demo", extension.port).await;
@@ -429,6 +417,5 @@ async fn a_serving_server_checks_by_itself() {
     };
     assert!(tokio::time::timeout(Duration::from_secs(20), available).await.expect("in time"));
     assert_eq!(cluster.get(WIDGETS).await.code, 200);
-    shutdown.request();
-    tokio::time::timeout(Duration::from_secs(20), serving).await.expect("in time").expect("no panic");
+    serving.end().await;
 }

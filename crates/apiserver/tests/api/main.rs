@@ -19,6 +19,7 @@ mod malformed;
 mod measurements;
 mod nodes;
 mod objects;
+mod own_service;
 mod policies;
 mod refusals;
 mod service_addresses;

@@ -92,7 +92,8 @@ fn repeated(text: &str) -> Option<(&str, &str)> {
 async fn malformed_requests_say_why_and_change_nothing() {
     let cluster = cluster().await;
     let taken = cluster.config_map("taken", json!({})).await;
-    let uid = taken.body["metadata"]["uid"].as_str().expect("a UID").to_owned();
+    let of_taken = |field: &str| taken.body["metadata"][field].as_str().expect("a text").to_owned();
+    let (uid, revision) = (of_taken("uid"), format!(": {}", of_taken("resourceVersion")));
     let mut before = cluster.store.status().await.revision;
     let (mut answers, mut wrong) = (String::new(), Vec::new());
     for line in include_str!("malformed.txt").lines() {
@@ -117,7 +118,10 @@ async fn malformed_requests_say_why_and_change_nothing() {
             Err(error) => error.to_string(),
         };
         let shown: String = line.chars().take(160).collect();
-        answers.push_str(&format!("{shown}\n    {}\n", printable(&text.replace(&uid, "UID"))));
+        answers.push_str(&format!(
+            "{shown}\n    {}\n",
+            printable(&text.replace(&uid, "UID").replace(&revision, ": REVISION"))
+        ));
     }
     assert!(wrong.is_empty(), "accepted, failed or changed something:\n{}", wrong.join("\n"));
     expect_file!["./malformed.expected"].assert_eq(&answers.replace("# Requests", "# Answers to requests"));

@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
-use portolan_base::{ManualClock, Readiness};
-use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User};
+use portolan_base::{ManualClock, Readiness, Shutdown};
+use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls};
 use portolan_store::embedded::{Embedded, Options};
 use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A server with its store.
 pub(crate) struct Cluster {
@@ -100,6 +101,20 @@ async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: 
     Cluster { server, store, clock, authority, tokens, directory }
 }
 
+/// A server that listens.
+pub(crate) struct Serving {
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Has it stop, and waits for that.
+    pub(crate) async fn end(self) {
+        self.shutdown.request();
+        tokio::time::timeout(Duration::from_secs(20), self.task).await.expect("in time").expect("no panic");
+    }
+}
+
 pub(crate) fn admin() -> User {
     User::new("admin", ["system:masters"])
 }
@@ -107,6 +122,24 @@ pub(crate) fn admin() -> User {
 impl Cluster {
     pub(crate) fn scratch_is_empty(&self) -> bool {
         self.directory.path().join("scratch").read_dir().expect("a folder").next().is_none()
+    }
+
+    /// Has the server listen, as only then it looks after what nobody asks about.
+    pub(crate) async fn serve(&self) -> Serving {
+        let certificate = self.authority.issue(&CertificateRequest {
+            common_name: "server".into(),
+            organization: None,
+            dns_names: vec!["localhost".into()],
+            addresses: Vec::new(),
+            usage: Usage::Server,
+            valid_for: Duration::from_secs(3600),
+        });
+        let certificate = certificate.expect("a certificate");
+        let tls = server_tls(&certificate, self.authority.certificate_pem()).expect("settings");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let shutdown = Shutdown::default();
+        let task = tokio::spawn(self.server.clone().serve(listener, tls, shutdown.clone()));
+        Serving { shutdown, task }
     }
 
     pub(crate) async fn raw(&self, user: User, request: Request<Body>) -> http::Response<Body> {
@@ -214,7 +247,7 @@ impl Web {
 }
 
 pub(crate) async fn web_server(handler: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> Web {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let handler: Arc<Mutex<Arc<Handler>>> = Arc::new(Mutex::new(Arc::new(handler)));
     let count = Arc::new(AtomicUsize::new(0));
