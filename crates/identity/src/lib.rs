@@ -22,7 +22,7 @@ pub use signing::CertificateRequest;
 pub use signing_request::organizations_of_request;
 pub use tls::{client_tls, client_verifier, server_tls};
 pub use token::{BoundObject, Claims, LegacyClaims, TokenIssuer};
-pub use user::{User, user_of_certificate};
+pub use user::{PODS_GROUP, User, user_of_certificate};
 
 /// The SHA-256 digest of some bytes: recognizes a secret without keeping it.
 pub fn digest(bytes: &[u8]) -> Vec<u8> {

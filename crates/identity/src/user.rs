@@ -7,6 +7,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::Error;
 
+/// Group of pods that the registry knows by their addresses. Holders of a service account's token are not in it: those work
+/// from other machines too.
+pub const PODS_GROUP: &str = "portolan:pods";
+
 /// Who makes a request, as Kubernetes' `UserInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {

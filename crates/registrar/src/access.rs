@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, header};
 use parking_lot::Mutex;
 use portolan_client::Client;
-use portolan_identity::User;
+use portolan_identity::{PODS_GROUP, User};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -172,7 +172,7 @@ impl Pod {
         if namespace.is_empty() {
             user = User { name: "system:unknown-pod".to_owned(), ..User::default() };
         }
-        user.groups.extend(["system:serviceaccounts", "system:authenticated"].map(str::to_owned));
+        user.groups.extend([PODS_GROUP, "system:serviceaccounts", "system:authenticated"].map(str::to_owned));
         Self { namespace: namespace.into(), account: Known::new(Arc::new(user), gate) }
     }
 

@@ -1,5 +1,6 @@
 //! Roles that nothing of ours needs, and that others count on.
 
+use portolan_identity::PODS_GROUP;
 use serde_json::{Value, json};
 
 use super::{API, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, allow, named, object, rule};
@@ -124,7 +125,8 @@ pub(super) fn in_namespaces() -> Vec<Value> {
     objects.push(role);
     let mut binding = placed("RoleBinding", "default", REGISTRY_CLIENTS);
     binding["roleRef"] = json!({"apiGroup": API, "kind": "Role", "name": REGISTRY_CLIENTS});
-    binding["subjects"] = json!([{"apiGroup": API, "kind": "Group", "name": "system:serviceaccounts"}]);
+    // Not all service accounts: their tokens work from other machines too.
+    binding["subjects"] = json!([{"apiGroup": API, "kind": "Group", "name": PODS_GROUP}]);
     objects.push(binding);
     objects
 }
