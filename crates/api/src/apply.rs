@@ -29,7 +29,7 @@ mod tests;
 
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
-pub use fields::FieldSet;
+use fields::FieldSet;
 use managers::{Entry, Managers, Operation, Versions};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
 
@@ -116,8 +116,9 @@ pub fn apply(
     let outcome = match apply_fields(live, applied, kind, manager, force) {
         // What client-side apply set is not in the way of its successor.
         Err(mut conflicts) if manager.name == last_applied::KUBECTL => {
-            let allowed = live.and_then(|live| last_applied::unchanged(live, kind.schema, manager.api_version));
-            conflicts.0.retain(|conflict| allowed.as_ref().is_none_or(|allowed| !conflict.is_in(allowed)));
+            if let Some(live) = live {
+                last_applied::allow_unchanged(&mut conflicts, live, kind.schema, manager.api_version);
+            }
             if conflicts.is_empty() { apply_fields(live, applied, kind, manager, Force::Yes) } else { Err(conflicts) }
         }
         outcome => outcome,
@@ -171,10 +172,10 @@ fn apply_fields(
     let mut merged = without_managers(live);
     merge::merge(&mut merged, &applied, Some(kind.schema));
     let before = managers.take(manager, Operation::Apply);
-    if let Some(before) = before.as_ref().filter(|before| before.fields != owned) {
+    if let Some(before) = before.as_ref().filter(|before| !before.fields.is_within(&owned)) {
         let owners = managers.owned_with(&owned);
         if let Some((_, schema)) = versions.of(&merged, &before.api_version) {
-            merge::prune(&mut merged, Some(schema), before.fields.children(), owners.children());
+            merge::prune(&mut merged, Some(schema), &before.fields, &owners);
         }
     }
     let is_same = is_same(live, &merged);
@@ -195,7 +196,7 @@ fn apply_fields(
         }
         managers.entries.push(entry);
     }
-    managers.store(&mut merged);
+    managers::store(managers.into_list(), &mut merged);
     Ok(merged)
 }
 
@@ -249,7 +250,7 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, mana
             [Value::Object(entry)] => entry.is_empty(),
             _ => false,
         });
-    let given = if manager.subresource.is_empty() { Managers::from_value(given) } else { None };
+    let given = if manager.subresource.is_empty() { Managers::read(&given) } else { None };
     let mut managers = match given.filter(|given| !given.entries.is_empty()) {
         _ if is_reset => Managers::default(),
         Some(given) => given,
@@ -257,7 +258,7 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, mana
     };
     if live.is_some() && managers.entries.is_empty() {
         // Until the first apply to an object that nobody is recorded for, nobody is.
-        managers.store(new);
+        managers::store(managers.into_list(), new);
         return;
     }
     let nothing = Value::Object(Map::new());
@@ -271,12 +272,12 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, mana
     changed.strip();
     if !changed.is_empty() {
         if let Some(before) = managers.take(manager, Operation::Update) {
-            changed.add(&before.fields);
+            changed.add(before.fields);
         }
         managers.entries.push(Entry::new(manager, Operation::Update, changed));
     }
     managers.limit_updates();
-    managers.store(new);
+    managers::store(managers.into_list(), new);
 }
 
 /// Drops fields that a write cannot change.
@@ -293,12 +294,12 @@ fn ignore(object: &mut Value, ignored: &[&[&str]]) {
     }
 }
 
-fn ignored(paths: &[&[&str]], set: &mut FieldSet) {
+fn ignored(paths: &[&[&str]], set: &mut FieldSet<'_>) {
     paths.iter().for_each(|path| set.remove_field(path));
 }
 
 /// An owner for the fields of an object that was written before anyone was recorded.
-fn before_first_apply(live: &Value, kind: &Kind<'_>, manager: &Manager<'_>) -> Option<Entry> {
+fn before_first_apply<'a>(live: &Value, kind: &Kind<'_>, manager: &Manager<'a>) -> Option<Entry<'a>> {
     let mut comparison = compare::compare(&Value::Object(Map::new()), live, kind.schema);
     comparison.ignore(kind.ignored);
     let mut owned = comparison.changed();

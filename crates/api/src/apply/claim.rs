@@ -4,19 +4,18 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::FieldSet;
-use super::fields::readable;
+use super::fields::{Element, FieldSet, readable};
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
 
 /// The paths that applying `value` claims.
-pub(super) fn field_set(value: &Value, place: Place<'_>) -> FieldSet {
+pub(super) fn field_set<'v>(value: &'v Value, place: Place<'_>) -> FieldSet<'v> {
     let mut set = FieldSet::default();
     claim(value, place, &mut set);
     set
 }
 
-fn claim(value: &Value, place: Place<'_>, set: &mut FieldSet) {
+fn claim<'v>(value: &'v Value, place: Place<'_>, set: &mut FieldSet<'v>) {
     match shape::parts(value, place) {
         Parts::Whole => {}
         Parts::Object(fields) => {
@@ -26,21 +25,28 @@ fn claim(value: &Value, place: Place<'_>, set: &mut FieldSet) {
                     || value.as_object().is_some_and(Map::is_empty)
                     || !shape::is_named(place, name)
                     || is_leaf(value, inner);
-                claim_element(["f:", name].concat(), value, inner, ends_here, set);
+                claim_element(Element::field(name), value, inner, ends_here, set);
             }
         }
         Parts::List(list) => {
             for (element, item) in shape::index(list, place) {
+                let element = Element::item(element);
                 match item {
                     Item::Single(item) => claim_element(element, item, shape::items(place), true, set),
-                    Item::Several(_) => set.insert(&element),
+                    Item::Several(_) => set.put(element, true, FieldSet::default()),
                 }
             }
         }
     }
 }
 
-fn claim_element(element: String, value: &Value, place: Place<'_>, ends_here: bool, set: &mut FieldSet) {
+fn claim_element<'v>(
+    element: Element<'v>,
+    value: &'v Value,
+    place: Place<'_>,
+    ends_here: bool,
+    set: &mut FieldSet<'v>,
+) {
     let mut children = FieldSet::default();
     claim(value, place, &mut children);
     set.put(element, ends_here, children);
@@ -70,6 +76,7 @@ enum Step<'a> {
     Root,
     Field(&'a str),
     Element(&'a str),
+    Place(usize),
 }
 
 impl At<'_> {
@@ -82,6 +89,7 @@ impl At<'_> {
                 path.push_str(name);
             }
             Step::Element(element) => path.push_str(&readable(element)),
+            Step::Place(place) => path.push_str(&format!("[{place}]")),
         }
         path
     }
@@ -118,11 +126,15 @@ fn examine(value: &Value, place: Place<'_>, at: At<'_>, problems: &mut Vec<Strin
 }
 
 fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, problems: &mut Vec<String>) {
-    let atomic = schema.is_atomic();
-    let mut seen = HashSet::new();
+    if schema.is_atomic() {
+        for (place, item) in list.iter().enumerate() {
+            examine(item, schema.items(), At { parent: Some(&at), step: Step::Place(place) }, problems);
+        }
+        return;
+    }
+    let mut seen = HashSet::with_capacity(list.len());
     for (place, item) in list.iter().enumerate() {
-        let element = if atomic { Ok(format!("i:{place}")) } else { shape::element_of(item, Some(schema)) };
-        let element = match element {
+        let element = match shape::element_of(item, Some(schema)) {
             Ok(element) => element,
             Err(problem) => {
                 problems.push(at.problem(&format!("element {place}: {problem}")));

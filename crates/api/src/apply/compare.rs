@@ -2,23 +2,24 @@
 
 use serde_json::Value;
 
+use super::always;
+use super::fields::{Element, FieldSet};
 use super::shape::{self, Item, Parts, Place};
-use super::{FieldSet, always};
 use crate::description::Schema;
 
 /// The paths in which an object differs from another.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    pub(super) added: FieldSet,
-    pub(super) modified: FieldSet,
-    pub(super) removed: FieldSet,
+    pub(super) added: FieldSet<'static>,
+    pub(super) modified: FieldSet<'static>,
+    pub(super) removed: FieldSet<'static>,
 }
 
 impl Comparison {
     /// What was added or got another value.
-    pub(super) fn changed(&self) -> FieldSet {
+    pub(super) fn changed(&self) -> FieldSet<'static> {
         let mut changed = self.added.clone();
-        changed.add(&self.modified);
+        changed.add(self.modified.clone());
         changed
     }
 
@@ -29,10 +30,10 @@ impl Comparison {
         }
     }
 
-    fn insert_children(&mut self, element: &str, children: Self) {
-        self.added.insert_children(element, children.added);
-        self.modified.insert_children(element, children.modified);
-        self.removed.insert_children(element, children.removed);
+    fn insert_children(&mut self, element: &Element<'_>, children: Self) {
+        self.added.put(element.owned(), false, children.added);
+        self.modified.put(element.owned(), false, children.modified);
+        self.removed.put(element.owned(), false, children.removed);
     }
 }
 
@@ -79,7 +80,7 @@ fn compare_fields(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, fo
         let old_zero = filled(old_value, old_fields.is_some());
         let new_zero = filled(new_value, new_fields.is_some());
         let (old_value, new_value) = (old_value.or(old_zero.as_ref()), new_value.or(new_zero.as_ref()));
-        compare_element(old_value, new_value, inner, &["f:", name].concat(), found);
+        compare_element(old_value, new_value, inner, &Element::field(name), found);
     };
     for (name, value) in old_fields.into_iter().flatten() {
         compare(name, Some(value), new_fields.and_then(|fields| fields.get(name)));
@@ -95,32 +96,43 @@ fn compare_items(old: &[Value], new: &[Value], place: Place<'_>, found: &mut Com
     let (old, new) = (shape::index(old, place), shape::index(new, place));
     let inner = shape::items(place);
     for element in old.keys().chain(new.keys().filter(|element| !old.contains_key(*element))) {
-        let name = element.as_str();
-        match (old.get(element), new.get(element)) {
+        let (old_item, new_item) = (old.get(element), new.get(element));
+        let element = &Element::Item(element.as_str().into());
+        match (old_item, new_item) {
             // Duplicates are compared as a whole.
             (Some(Item::Several(old)), Some(Item::Several(new))) => {
                 if old != new {
-                    found.modified.insert(element);
+                    insert(&mut found.modified, element);
                 }
             }
             (Some(Item::Several(_)), new) => {
                 if let Some(new) = new {
-                    compare_element(None, Some(new.first()), inner, name, found);
+                    compare_element(None, Some(new.first()), inner, element, found);
                 }
-                found.removed.insert(element);
+                insert(&mut found.removed, element);
             }
             (old, Some(Item::Several(_))) => {
                 if let Some(old) = old {
-                    compare_element(Some(old.first()), None, inner, name, found);
+                    compare_element(Some(old.first()), None, inner, element, found);
                 }
-                found.added.insert(element);
+                insert(&mut found.added, element);
             }
-            (old, new) => compare_element(old.map(Item::first), new.map(Item::first), inner, name, found),
+            (old, new) => compare_element(old.map(Item::first), new.map(Item::first), inner, element, found),
         }
     }
 }
 
-fn compare_element(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, element: &str, found: &mut Comparison) {
+fn insert(set: &mut FieldSet<'static>, element: &Element<'_>) {
+    set.put(element.owned(), true, FieldSet::default());
+}
+
+fn compare_element(
+    old: Option<&Value>,
+    new: Option<&Value>,
+    place: Place<'_>,
+    element: &Element<'_>,
+    found: &mut Comparison,
+) {
     if old == new {
         return;
     }
@@ -128,10 +140,10 @@ fn compare_element(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, e
     let is_empty = |value: Option<&Value>| value.is_none_or(shape::is_empty);
     let is_leaf = (is_whole(old) && is_whole(new)) || (is_empty(old) && is_empty(new));
     match (old, new) {
-        (None, _) => found.added.insert(element),
-        (_, None) => found.removed.insert(element),
+        (None, _) => insert(&mut found.added, element),
+        (_, None) => insert(&mut found.removed, element),
         // What is no longer taken apart, or only now, is another value; unless it was just empty.
-        _ if is_leaf || is_other_shape(old, new, place) => found.modified.insert(element),
+        _ if is_leaf || is_other_shape(old, new, place) => insert(&mut found.modified, element),
         _ => {}
     }
     if !is_leaf {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::FieldSet;
+use super::fields::FieldSet;
 
 /// One field that another manager owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Conflict {
     }
 
     /// Whether the field is in a set.
-    pub(super) fn is_in(&self, set: &FieldSet) -> bool {
+    pub(super) fn is_in(&self, set: &FieldSet<'_>) -> bool {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         set.has(&path)
     }

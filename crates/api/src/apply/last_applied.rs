@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::claim;
 use super::compare::compare;
-use super::{FieldSet, claim};
+use super::conflict::Conflicts;
 use crate::description::Schema;
 
 /// The annotation of client-side apply.
@@ -15,22 +16,25 @@ pub(super) const KUBECTL: &str = "kubectl";
 /// Most bytes of all annotations of an object.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
-/// What client-side apply set last and nobody changed since: no conflict for `kubectl`.
-pub(super) fn unchanged(live: &Value, schema: Schema<'_>, api_version: &str) -> Option<FieldSet> {
+/// Drops what client-side apply set last and nobody changed since: no conflict for `kubectl`.
+pub(super) fn allow_unchanged(conflicts: &mut Conflicts, live: &Value, schema: Schema<'_>, api_version: &str) {
+    let Some(last) = last(live, schema, api_version) else { return };
+    let mut set = claim::field_set(&last, Some(schema));
+    let canonical = super::merge::canonical(&last, schema);
+    let difference = compare(&canonical, live, schema);
+    for different in [&difference.modified, &difference.added, &difference.removed] {
+        set.remove(different);
+    }
+    conflicts.0.retain(|conflict| !conflict.is_in(&set));
+}
+
+/// The object that client-side apply set last.
+fn last(live: &Value, schema: Schema<'_>, api_version: &str) -> Option<Value> {
     let last: Value = serde_json::from_str(annotation(live)?).ok()?;
     if last.get("apiVersion").and_then(Value::as_str) != Some(api_version) {
         return None;
     }
-    if !claim::problems(&last, schema).is_empty() {
-        return None;
-    }
-    let mut set = claim::field_set(&last, Some(schema));
-    let last = super::merge::canonical(&last, schema);
-    let difference = compare(&last, live, schema);
-    for different in [&difference.modified, &difference.added, &difference.removed] {
-        set.remove(different);
-    }
-    Some(set)
+    claim::problems(&last, schema).is_empty().then_some(last)
 }
 
 /// Writes what `kubectl` applied into the annotation, if the object has one.

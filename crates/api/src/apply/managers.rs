@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::compare::{Comparison, compare};
-use super::{Conflict, Conflicts, FieldSet, Force, Kind, Manager, Versioned, reconcile};
+use super::fields::FieldSet;
+use super::{Conflict, Conflicts, Force, Kind, Manager, Versioned, reconcile};
 use crate::time;
 
 /// At most this many managers that update are told apart; the changes of older ones are merged.
@@ -33,64 +34,62 @@ impl Operation {
 
 /// One manager and what it owns.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) manager: String,
+pub(super) struct Entry<'a> {
+    pub(super) manager: Cow<'a, str>,
     pub(super) operation: Operation,
-    pub(super) api_version: String,
-    pub(super) subresource: String,
-    pub(super) time: Option<String>,
-    pub(super) fields: FieldSet,
+    pub(super) api_version: Cow<'a, str>,
+    pub(super) subresource: Cow<'a, str>,
+    pub(super) time: Option<Cow<'a, str>>,
+    pub(super) fields: FieldSet<'a>,
 }
 
-impl Entry {
-    pub(super) fn new(manager: &Manager<'_>, operation: Operation, fields: FieldSet) -> Self {
+impl<'a> Entry<'a> {
+    pub(super) fn new(manager: &Manager<'a>, operation: Operation, fields: FieldSet<'a>) -> Self {
         Self {
-            manager: if manager.name.is_empty() { "unknown" } else { manager.name }.to_owned(),
+            manager: if manager.name.is_empty() { "unknown" } else { manager.name }.into(),
             operation,
-            api_version: manager.api_version.to_owned(),
-            subresource: manager.subresource.to_owned(),
-            time: Some(time::format(manager.now)),
+            api_version: manager.api_version.into(),
+            subresource: manager.subresource.into(),
+            time: Some(time::format(manager.now).into()),
             fields,
         }
     }
 
-    fn from_value(mut value: Value) -> Option<Self> {
-        let fields = FieldSet::from_value(value.get_mut("fieldsV1").map(Value::take).unwrap_or_default());
+    fn read(value: &'a Value) -> Option<Self> {
         let text = |name| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let operation = match text("operation") {
             "Apply" => Operation::Apply,
             "Update" => Operation::Update,
             _ => return None,
         };
-        if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" || !fields.is_well_formed() {
+        if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" {
             return None;
         }
         Some(Self {
-            manager: text("manager").to_owned(),
+            manager: text("manager").into(),
             operation,
-            api_version: text("apiVersion").to_owned(),
-            subresource: text("subresource").to_owned(),
-            time: value.get("time").and_then(Value::as_str).map(str::to_owned),
-            fields,
+            api_version: text("apiVersion").into(),
+            subresource: text("subresource").into(),
+            time: value.get("time").and_then(Value::as_str).map(Cow::Borrowed),
+            fields: value.get("fieldsV1").map_or_else(|| Some(FieldSet::default()), FieldSet::read)?,
         })
     }
 
     fn into_value(self) -> Value {
-        let mut value = json!({
-            "apiVersion": self.api_version,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": {},
-            "manager": self.manager,
-            "operation": self.operation.name(),
-        });
+        let mut members = Map::new();
+        let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        set("apiVersion", self.api_version.into());
+        set("fieldsType", "FieldsV1".into());
+        set("fieldsV1", self.fields.to_value());
+        set("manager", self.manager.into());
+        set("operation", self.operation.name().into());
         if !self.subresource.is_empty() {
-            value["subresource"] = self.subresource.as_str().into();
+            set("subresource", self.subresource.into());
         }
-        if let Some(time) = &self.time {
-            value["time"] = time.as_str().into();
+        if let Some(time) = self.time {
+            set("time", time.into());
         }
-        value["fieldsV1"] = self.fields.into_value();
-        value
+        Value::Object(members)
     }
 
     /// How messages name it.
@@ -111,6 +110,12 @@ impl Entry {
             && self.subresource == manager.subresource
             // A manager applies with one version at a time.
             && (operation == Operation::Apply || self.api_version == manager.api_version)
+    }
+
+    /// Whether both are about one manager.
+    fn is_same_manager(&self, other: &Self) -> bool {
+        (&self.manager, self.operation, &self.subresource) == (&other.manager, other.operation, &other.subresource)
+            && (self.operation == Operation::Apply || self.api_version == other.api_version)
     }
 
     fn seconds(&self) -> i64 {
@@ -149,35 +154,32 @@ impl<'a> Versions<'_, 'a> {
 
 /// All managers of an object.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Managers {
-    pub(super) entries: Vec<Entry>,
+pub(super) struct Managers<'a> {
+    pub(super) entries: Vec<Entry<'a>>,
 }
 
-impl Managers {
+impl<'a> Managers<'a> {
     /// The managers that an object names; none if the list is malformed.
-    pub(super) fn of(object: Option<&Value>) -> Self {
-        let list = object.and_then(|it| it.pointer("/metadata/managedFields"));
-        list.cloned().and_then(Self::from_value).unwrap_or_default()
+    pub(super) fn of(object: Option<&'a Value>) -> Self {
+        let list = object.and_then(|it| it.get("metadata")?.get("managedFields"));
+        list.and_then(Self::read).unwrap_or_default()
     }
 
     /// The managers of a list; `None` if it is malformed.
-    pub(super) fn from_value(list: Value) -> Option<Self> {
-        let Value::Array(entries) = list else { return None };
-        let mut managers = Self { entries: entries.into_iter().map(Entry::from_value).collect::<Option<_>>()? };
-        // Entries of one manager count as one.
-        let mut known: Vec<(String, Operation, String, String)> = Vec::new();
-        managers.entries.retain(|entry| {
-            let version = if entry.operation == Operation::Apply { String::new() } else { entry.api_version.clone() };
-            let id = (entry.manager.clone(), entry.operation, version, entry.subresource.clone());
-            let is_new = !known.contains(&id);
-            known.push(id);
-            is_new
-        });
+    pub(super) fn read(list: &'a Value) -> Option<Self> {
+        let mut managers = Self::default();
+        for entry in list.as_array()? {
+            let entry = Entry::read(entry)?;
+            // Entries of one manager count as one.
+            if !managers.entries.iter().any(|known| known.is_same_manager(&entry)) {
+                managers.entries.push(entry);
+            }
+        }
         Some(managers)
     }
 
     /// Takes a manager out of the list.
-    pub(super) fn take(&mut self, manager: &Manager<'_>, operation: Operation) -> Option<Entry> {
+    pub(super) fn take(&mut self, manager: &Manager<'_>, operation: Operation) -> Option<Entry<'a>> {
         let index = self.entries.iter().position(|entry| entry.is(manager, operation))?;
         Some(self.entries.remove(index))
     }
@@ -195,9 +197,9 @@ impl Managers {
     ///
     /// Sets of other versions are taken as they are: a field has one name in most versions, and to
     /// keep one that nobody owns is the lesser harm.
-    pub(super) fn owned_with(&self, applied: &FieldSet) -> FieldSet {
+    pub(super) fn owned_with(&self, applied: &FieldSet<'a>) -> FieldSet<'a> {
         let mut owned = applied.clone();
-        self.entries.iter().for_each(|entry| owned.add(&entry.fields));
+        self.entries.iter().for_each(|entry| owned.add(entry.fields.clone()));
         owned
     }
 
@@ -215,22 +217,23 @@ impl Managers {
     ) -> Result<(), Conflicts> {
         let mut comparisons: HashMap<String, Option<Comparison>> = HashMap::new();
         for entry in &self.entries {
-            comparisons
-                .entry(entry.api_version.clone())
-                .or_insert_with(|| versions.compare(old, new, &entry.api_version));
+            if !comparisons.contains_key(&*entry.api_version) {
+                let comparison = versions.compare(old, new, &entry.api_version);
+                comparisons.insert(entry.api_version.to_string(), comparison);
+            }
         }
-        let comparison = |entry: &Entry| comparisons.get(&entry.api_version).and_then(Option::as_ref);
+        let comparison = |entry: &Entry<'_>| comparisons.get(&*entry.api_version).and_then(Option::as_ref);
         self.entries
             .sort_by(|left, right| left.manager.cmp(&right.manager).then_with(|| left.order().cmp(&right.order())));
         let mut conflicts = Vec::new();
         for entry in &self.entries {
-            let Some(comparison) = comparison(entry) else { continue };
+            let Some(comparison) = comparison(entry).filter(|_| force == Force::No) else { continue };
             let common = entry.fields.common(&comparison.changed());
             let manager = entry.describe();
             conflicts
                 .extend(common.paths().into_iter().map(|(field, path)| Conflict::new(manager.clone(), field, path)));
         }
-        if force == Force::No && !conflicts.is_empty() {
+        if !conflicts.is_empty() {
             return Err(Conflicts(conflicts));
         }
         self.entries.retain_mut(|entry| {
@@ -255,7 +258,7 @@ impl Managers {
                 entry.lose(comparison);
             } else {
                 let other = others
-                    .entry(entry.api_version.clone())
+                    .entry(entry.api_version.to_string())
                     .or_insert_with(|| versions.compare(old, new, &entry.api_version));
                 let Some(other) = other else { return false };
                 entry.lose(other);
@@ -266,12 +269,12 @@ impl Managers {
 
     /// Merges the oldest updates of each version into one entry while there are too many.
     pub(super) fn limit_updates(&mut self) {
-        let updates = |entries: &[Entry]| entries.iter().filter(|it| it.operation == Operation::Update).count();
+        let updates = |entries: &[Entry<'_>]| entries.iter().filter(|it| it.operation == Operation::Update).count();
         let mut count = updates(&self.entries);
         if count <= UPDATE_LIMIT {
             return;
         }
-        let (mut updates, others): (Vec<Entry>, Vec<Entry>) =
+        let (mut updates, others): (Vec<Entry<'a>>, Vec<Entry<'a>>) =
             std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.operation == Operation::Update);
         updates.sort_by(|left, right| {
             (left.seconds(), &left.manager, &left.api_version, &left.subresource).cmp(&(
@@ -281,7 +284,7 @@ impl Managers {
                 &right.subresource,
             ))
         });
-        let mut kept: Vec<Entry> = Vec::new();
+        let mut kept: Vec<Entry<'a>> = Vec::new();
         let mut queue = updates.into_iter();
         while count > UPDATE_LIMIT
             && let Some(entry) = queue.next()
@@ -290,9 +293,9 @@ impl Managers {
             match kept.iter_mut().find(|bucket| bucket.api_version == entry.api_version) {
                 None => kept.push(entry),
                 Some(bucket) => {
-                    bucket.manager = ANCIENT.to_owned();
-                    bucket.subresource = String::new();
-                    bucket.fields.add(&entry.fields);
+                    bucket.manager = ANCIENT.into();
+                    bucket.subresource = "".into();
+                    bucket.fields.add(entry.fields);
                     bucket.time = entry.time;
                     count -= 1;
                 }
@@ -303,21 +306,25 @@ impl Managers {
         self.entries.extend(queue);
     }
 
-    /// Writes the list into an object.
-    pub(super) fn store(mut self, object: &mut Value) {
-        let Some(fields) = object.as_object_mut() else { return };
-        let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
-        let Some(metadata) = metadata.as_object_mut() else { return };
-        if self.entries.is_empty() {
-            metadata.remove("managedFields");
-            return;
-        }
+    /// The list as `managedFields` has it; `None` if nobody owns anything.
+    pub(super) fn into_list(mut self) -> Option<Value> {
         self.entries.sort_by(|left, right| left.order().cmp(&right.order()));
-        metadata.insert("managedFields".into(), self.entries.into_iter().map(Entry::into_value).collect());
+        (!self.entries.is_empty()).then(|| self.entries.into_iter().map(Entry::into_value).collect())
     }
 }
 
-impl Entry {
+/// Writes a list of managers into an object.
+pub(super) fn store(list: Option<Value>, object: &mut Value) {
+    let Some(fields) = object.as_object_mut() else { return };
+    let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    match list {
+        Some(list) => metadata.insert("managedFields".into(), list),
+        None => metadata.remove("managedFields"),
+    };
+}
+
+impl Entry<'_> {
     fn lose(&mut self, comparison: &Comparison) {
         self.fields.remove(&comparison.added);
         self.fields.remove(&comparison.modified);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::fields::Children;
+use super::fields::{Element, FieldSet, NOTHING};
 use super::shape::{self, Parts, Place};
 use crate::description::Schema;
 
@@ -25,6 +25,10 @@ pub(super) fn merge(live: &mut Value, applied: &Value, place: Place<'_>) {
                     }
                 }
             }
+        }
+        (Value::Array(live), Value::Array(applied)) if shape::are_same_items(live, applied, place) => {
+            let inner = shape::items(place);
+            live.iter_mut().zip(applied).for_each(|(live, applied)| merge(live, applied, inner));
         }
         (Value::Array(live), Value::Array(applied)) => {
             let items = std::mem::take(live);
@@ -103,31 +107,28 @@ fn merge_lists(live: Vec<Value>, applied: &[Value], place: Place<'_>) -> Vec<Val
 ///
 /// A field or item that goes takes everything in it with it. A named field that only leads to owned
 /// paths counts as owned; an item of a list or the key of a map does not.
-pub(super) fn prune(value: &mut Value, place: Place<'_>, before: Children<'_>, owned: Children<'_>) {
+pub(super) fn prune(value: &mut Value, place: Place<'_>, before: &FieldSet<'_>, owned: &FieldSet<'_>) {
     let is_whole = matches!(shape::parts(value, place), Parts::Whole);
     if is_whole {
         return;
     }
-    let mut key = String::from("f:");
     // Returns whether the element stays, and prunes in it.
-    let keep = |element: &str, value: &mut Value, inner: Place<'_>, named: bool| {
+    let keep = |element: &Element<'_>, value: &mut Value, inner: Place<'_>, named: bool| {
         let Some(before) = before.node(element) else { return true };
         let owned = owned.node(element);
         let is_owned = owned.is_some_and(|node| node.is_member() || (named && node.has_children()));
         if (before.is_member() || (named && before.has_children())) && !is_owned {
             return false;
         }
-        prune(value, inner, before.children(), owned.map_or(Children::NONE, |node| node.children()));
+        prune(value, inner, &before.children, owned.map_or(&NOTHING, |node| &node.children));
         true
     };
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
-            key.truncate(2);
-            key.push_str(name);
-            keep(&key, value, shape::field(place, name), shape::is_named(place, name))
+            keep(&Element::field(name), value, shape::field(place, name), shape::is_named(place, name))
         }),
         Value::Array(items) => items.retain_mut(|item| match shape::element_of(item, place) {
-            Ok(element) => keep(&element, item, shape::items(place), false),
+            Ok(element) => keep(&Element::item(element), item, shape::items(place), false),
             Err(_) => true,
         }),
         _ => {}

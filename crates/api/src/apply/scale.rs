@@ -1,8 +1,8 @@
 //! Who owns the number of replicas, seen from the object and from its scale.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::FieldSet;
+use super::fields::FieldSet;
 use super::managers::{Entry, Managers};
 
 const SCALE: &str = "autoscaling/v1";
@@ -14,11 +14,11 @@ pub type ReplicasPath<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// The `managedFields` of the scale of an object with these ones.
 pub fn replicas_of_parent(parent: &Value, path: ReplicasPath<'_>) -> Value {
-    let mut managers = Managers::from_value(parent.clone()).unwrap_or_default();
+    let mut managers = Managers::read(parent).unwrap_or_default();
     managers.entries.retain_mut(|entry| {
         let owns = path(&entry.api_version).is_some_and(|path| entry.fields.has(&borrowed(&elements(&path))));
         entry.fields = FieldSet::of(&IN_SCALE);
-        SCALE.clone_into(&mut entry.api_version);
+        entry.api_version = SCALE.into();
         owns
     });
     list_of(managers)
@@ -27,12 +27,13 @@ pub fn replicas_of_parent(parent: &Value, path: ReplicasPath<'_>) -> Value {
 /// The `managedFields` of an object of version `api_version` after its scale was written, which then
 /// had `scale` as its own.
 pub fn replicas_to_parent(parent: &Value, scale: &Value, api_version: &str, path: ReplicasPath<'_>) -> Value {
-    let mut managers = Managers::from_value(parent.clone()).unwrap_or_default();
-    let mut of_scale = Managers::from_value(scale.clone()).unwrap_or_default().entries;
+    let elements = path(api_version).map(|path| elements(&path)).unwrap_or_default();
+    let mut managers = Managers::read(parent).unwrap_or_default();
+    let mut of_scale = Managers::read(scale).unwrap_or_default().entries;
     of_scale.retain(|entry| entry.fields.has(&IN_SCALE));
     managers.entries.retain_mut(|entry| {
         let Some(path) = path(&entry.api_version) else { return false };
-        let elements = elements(&path);
+        let elements = self::elements(&path);
         if path.is_empty() || !entry.fields.has(&borrowed(&elements)) {
             return true;
         }
@@ -44,10 +45,9 @@ pub fn replicas_to_parent(parent: &Value, scale: &Value, api_version: &str, path
         }
         !entry.fields.is_empty()
     });
-    let elements = path(api_version).map(|path| elements(&path)).unwrap_or_default();
     for mut entry in of_scale {
         entry.fields = FieldSet::of(&borrowed(&elements));
-        api_version.clone_into(&mut entry.api_version);
+        entry.api_version = api_version.into();
         // Who scaled has an entry of its own, as the subresource is part of it.
         managers.entries.retain(|other| !is_same_manager(other, &entry));
         managers.entries.push(entry);
@@ -55,7 +55,7 @@ pub fn replicas_to_parent(parent: &Value, scale: &Value, api_version: &str, path
     list_of(managers)
 }
 
-fn is_same_manager(one: &Entry, other: &Entry) -> bool {
+fn is_same_manager(one: &Entry<'_>, other: &Entry<'_>) -> bool {
     (&one.manager, one.operation, &one.subresource) == (&other.manager, other.operation, &other.subresource)
 }
 
@@ -67,8 +67,6 @@ fn borrowed(elements: &[String]) -> Vec<&str> {
     elements.iter().map(String::as_str).collect()
 }
 
-fn list_of(managers: Managers) -> Value {
-    let mut object = json!({"metadata": {}});
-    managers.store(&mut object);
-    object["metadata"].get_mut("managedFields").map(Value::take).unwrap_or_default()
+fn list_of(managers: Managers<'_>) -> Value {
+    managers.into_list().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! How a value is taken apart along its schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -92,6 +92,22 @@ pub(super) fn element_of(item: &Value, place: Place<'_>) -> Result<String, Strin
         ));
     }
     Ok(format!("k:{}", Value::Object(values)))
+}
+
+/// Whether two lists have items of the same names in the same order, each once: that is what most lists look
+/// like to those who apply them again. `false` may be said of such lists too.
+pub(super) fn are_same_items(one: &[Value], other: &[Value], place: Place<'_>) -> bool {
+    let Some(ListType::Map(keys)) = place.map(Schema::list_type) else { return false };
+    let [key] = &keys[..] else { return false };
+    fn name<'v>(item: &'v Value, key: &str) -> Option<&'v str> {
+        item.get(key)?.as_str()
+    }
+    let mut known = HashSet::with_capacity(one.len());
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| name(one, key).is_some_and(|one| name(other, key) == Some(one) && known.insert(one)))
 }
 
 fn set_element(item: &Value) -> Result<String, String> {
