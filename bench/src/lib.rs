@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod dialects;
 pub mod etcd;
 pub mod http;
+pub mod nodes;
 pub mod process;
 pub mod report;
 pub mod series;

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use clap::Parser;
 use futures::future::try_join_all;
 use portolan_bench::cluster::{ControlPlane, send};
+use portolan_bench::nodes::Nodes;
 use portolan_bench::report::{Measured, figure, line, slope};
 use serde_json::{Value, json};
 
 /// Measures the placing of pods.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Nodes, none of them with an agent.
+    /// Nodes without an agent, whose leases are renewed nevertheless.
     #[arg(long, default_value_t = 100)]
     nodes: usize,
     /// Pods there are at the end of each series.
@@ -36,14 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plane = ControlPlane::start(folder.path()).await?;
     let transport = plane.connect()?;
-    for index in 0..options.nodes {
-        let amounts = json!({"cpu": "1000", "memory": "4Ti", "pods": "10000"});
-        let node = json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{index:04}")},
-            "status": {"allocatable": amounts, "capacity": amounts},
-        });
-        send(&transport, "POST", "/api/v1/nodes", Bytes::from(node.to_string())).await?;
-    }
+    let nodes = Nodes::start(&plane, options.nodes).await?;
     let (mut present, mut costs) = (0, Vec::new());
     for &pods in &options.pods {
         if present < pods - options.series {
@@ -55,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
         figure(&format!("resident, {pods} placed pods"), plane.server.resident()? as f64 / 1e6, "MB", "");
         costs.push(measured.cpu_per_operation());
     }
+    nodes.stop().await?;
     slope("create and place, ten times the pods", &costs);
     let unplaced = send(&transport, "GET", "/api/v1/pods?fieldSelector=spec.nodeName%3D&limit=1", Bytes::new()).await?;
     let unplaced: Value = serde_json::from_slice(&unplaced)?;
@@ -93,7 +88,7 @@ async fn place(plane: &ControlPlane, range: std::ops::Range<usize>, clients: usi
     }
 }
 
-/// A pod that any node takes, silent ones included.
+/// A pod that any node takes.
 fn pod(index: usize) -> Bytes {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
