@@ -17,6 +17,7 @@ mod claim;
 mod compare;
 mod conflict;
 mod created;
+mod encoded;
 mod fields;
 mod last_applied;
 mod managers;
@@ -58,6 +59,35 @@ pub struct Kind<'a> {
     pub ignored: &'a [&'a [&'a str]],
     /// The object as another `group/version` has it; `None` if that is not served.
     pub convert: &'a dyn for<'v> Fn(&'v Value, &str) -> Option<Versioned<'v, 'a>>,
+}
+
+/// A stored object whose managers stand beside it, still encoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Apart<'a> {
+    /// The object without `managedFields`.
+    pub object: &'a Value,
+    /// What stands there; empty if nothing does.
+    pub managers: &'a [u8],
+}
+
+/// Where the managers of an object stand.
+#[derive(Debug, Clone, Copy)]
+enum Recorded<'a> {
+    /// In its metadata.
+    Inside(Option<&'a Value>),
+    /// Beside it, encoded.
+    Apart(&'a [u8]),
+}
+
+impl<'a> Recorded<'a> {
+    /// The managers; none if the list is malformed.
+    fn managers(self) -> Managers<'a> {
+        match self {
+            Self::Inside(object) => Managers::of(object),
+            Self::Apart([]) => Managers::default(),
+            Self::Apart(list) => Managers::parse(list).unwrap_or_default(),
+        }
+    }
 }
 
 /// What happens if others own a field that is applied with another value.
@@ -106,6 +136,39 @@ pub fn apply(
     manager: &Manager<'_>,
     force: Force,
 ) -> Result<Value, Error> {
+    let recorded = Recorded::Inside(live);
+    let (mut object, managers) =
+        apply_to(live, recorded, applied, kind, manager, force, |managers| managers.into_list())?;
+    managers::store(managers, &mut object);
+    Ok(object)
+}
+
+/// The same for an object whose managers stand beside it. Returns the new object without them, and the new
+/// `managedFields`, encoded; `None` if nobody owns anything.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_apart(
+    live: Option<Apart<'_>>,
+    applied: &Value,
+    kind: &Kind<'_>,
+    manager: &Manager<'_>,
+    force: Force,
+) -> Result<(Value, Option<Vec<u8>>), Error> {
+    let recorded = Recorded::Apart(live.map_or(b"", |live| live.managers));
+    apply_to(live.map(|live| live.object), recorded, applied, kind, manager, force, |managers| managers.encode())
+}
+
+/// `finish` gives the managers the form that the caller wants.
+fn apply_to<T>(
+    live: Option<&Value>,
+    recorded: Recorded<'_>,
+    applied: &Value,
+    kind: &Kind<'_>,
+    manager: &Manager<'_>,
+    force: Force,
+    finish: impl Fn(Managers<'_>) -> Option<T>,
+) -> Result<(Value, Option<T>), Error> {
     if applied.pointer("/metadata/managedFields").is_some_and(|it| !it.is_null()) {
         return Err(Error::BadRequest("metadata.managedFields must be nil".into()));
     }
@@ -113,21 +176,22 @@ pub fn apply(
     if !problems.is_empty() {
         return Err(Error::Untyped(untyped(applied, &problems)));
     }
-    let outcome = match apply_fields(live, applied, kind, manager, force) {
+    let apply_fields = |force| apply_fields(live, recorded, applied, kind, manager, force, &finish);
+    let outcome = match apply_fields(force) {
         // What client-side apply set is not in the way of its successor.
         Err(mut conflicts) if manager.name == last_applied::KUBECTL => {
             if let Some(live) = live {
                 last_applied::allow_unchanged(&mut conflicts, live, kind.schema, manager.api_version);
             }
-            if conflicts.is_empty() { apply_fields(live, applied, kind, manager, Force::Yes) } else { Err(conflicts) }
+            if conflicts.is_empty() { apply_fields(Force::Yes) } else { Err(conflicts) }
         }
         outcome => outcome,
     };
-    let mut object = outcome.map_err(Error::Conflicts)?;
+    let (mut object, managers) = outcome.map_err(Error::Conflicts)?;
     if manager.name == last_applied::KUBECTL {
         last_applied::update(&mut object, applied);
     }
-    Ok(object)
+    Ok((object, managers))
 }
 
 /// Why an object cannot be applied.
@@ -147,13 +211,15 @@ fn untyped(applied: &Value, problems: &[String]) -> String {
     )
 }
 
-fn apply_fields(
+fn apply_fields<T>(
     live: Option<&Value>,
+    recorded: Recorded<'_>,
     applied: &Value,
     kind: &Kind<'_>,
     manager: &Manager<'_>,
     force: Force,
-) -> Result<Value, Conflicts> {
+    finish: impl Fn(Managers<'_>) -> Option<T>,
+) -> Result<(Value, Option<T>), Conflicts> {
     let mut applied = merge::canonical(applied, kind.schema);
     ignore(&mut applied, kind.ignored);
     let mut owned = claim::field_set(&applied, Some(kind.schema));
@@ -161,7 +227,7 @@ fn apply_fields(
     owned.strip();
 
     let nothing = Value::Object(Map::new());
-    let mut managers = Managers::of(live);
+    let mut managers = recorded.managers();
     let recorded_none = managers.entries.is_empty();
     if let Some(live) = live.filter(|_| recorded_none) {
         managers.entries.extend(before_first_apply(live, kind, manager));
@@ -187,7 +253,7 @@ fn apply_fields(
     }
     if is_same && owned.is_empty() && recorded_none {
         // Says nothing and changes nothing: nor is it recorded who owned what before.
-        return Ok(live.clone());
+        return Ok((merged, None));
     }
     if !owned.is_empty() {
         let mut entry = Entry::new(manager, Operation::Apply, owned);
@@ -196,8 +262,7 @@ fn apply_fields(
         }
         managers.entries.push(entry);
     }
-    managers::store(managers.into_list(), &mut merged);
-    Ok(merged)
+    Ok((merged, finish(managers)))
 }
 
 /// An object that does not say who owns its fields.
@@ -241,7 +306,26 @@ fn is_same(live: &Value, merged: &Value) -> bool {
 /// `live` is `None` for a new object. To be called on the object as the client wants it, after
 /// defaults are filled in and before anything else is.
 pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, manager: &Manager<'_>) {
-    let given = new.pointer_mut("/metadata/managedFields").map(Value::take).unwrap_or_default();
+    let list = track(live, Recorded::Inside(live), new, kind, manager, |managers| managers.into_list());
+    managers::store(list, new);
+}
+
+/// The same for an object whose managers stand beside it. Returns the new `managedFields`, encoded, and takes
+/// those out of `new` that a client may have given; `None` if nobody owns anything.
+pub fn track_update_apart(live: Apart<'_>, new: &mut Value, kind: &Kind<'_>, manager: &Manager<'_>) -> Option<Vec<u8>> {
+    track(Some(live.object), Recorded::Apart(live.managers), new, kind, manager, |managers| managers.encode())
+}
+
+fn track<T>(
+    live: Option<&Value>,
+    recorded: Recorded<'_>,
+    new: &mut Value,
+    kind: &Kind<'_>,
+    manager: &Manager<'_>,
+    finish: impl FnOnce(Managers<'_>) -> Option<T>,
+) -> Option<T> {
+    let metadata = new.get_mut("metadata").and_then(Value::as_object_mut);
+    let given = metadata.and_then(|metadata| metadata.remove("managedFields")).unwrap_or_default();
     // Who writes a subresource has no say in who owns what; else a list may be given, as kubectl
     // does to take over fields, and one with nothing in it starts anew.
     let is_reset = manager.subresource.is_empty()
@@ -254,12 +338,11 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, mana
     let mut managers = match given.filter(|given| !given.entries.is_empty()) {
         _ if is_reset => Managers::default(),
         Some(given) => given,
-        None => Managers::of(live),
+        None => recorded.managers(),
     };
     if live.is_some() && managers.entries.is_empty() {
         // Until the first apply to an object that nobody is recorded for, nobody is.
-        managers::store(managers.into_list(), new);
-        return;
+        return finish(managers);
     }
     let nothing = Value::Object(Map::new());
     let live = live.unwrap_or(&nothing);
@@ -277,7 +360,7 @@ pub fn track_update(live: Option<&Value>, new: &mut Value, kind: &Kind<'_>, mana
         managers.entries.push(Entry::new(manager, Operation::Update, changed));
     }
     managers.limit_updates();
-    managers::store(managers.into_list(), new);
+    finish(managers)
 }
 
 /// Drops fields that a write cannot change.

@@ -13,6 +13,7 @@ use crate::custom;
 use crate::typed::Scope;
 
 mod extend;
+mod fields;
 mod names;
 mod read;
 mod schema;
@@ -20,6 +21,7 @@ mod schema;
 mod tests;
 
 pub use extend::by_priority;
+pub use fields::Fields;
 pub use schema::{Definition, Field, ListType, PatchStrategy, Schema, Table, Type};
 
 /// A name of the API: part of the program for what is built in, read for the rest.

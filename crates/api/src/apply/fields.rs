@@ -25,6 +25,17 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// The same of a text that may be owned.
+    pub(super) fn of(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::parse(text),
+            Cow::Owned(text) => match text.strip_prefix("f:") {
+                Some(name) => Self::Field(name.to_owned().into()),
+                None => Self::Item(text.into()),
+            },
+        }
+    }
+
     /// A field.
     pub(super) fn field(name: &'a str) -> Self {
         Self::Field(name.into())
@@ -51,7 +62,8 @@ impl<'a> Element<'a> {
         }
     }
 
-    fn is_well_formed(&self) -> bool {
+    /// Whether it is one that `managedFields` can have.
+    pub(super) fn is_well_formed(&self) -> bool {
         let Self::Item(text) = self else { return true };
         match text.split_once(':') {
             Some(("i", index)) => index.parse::<i64>().is_ok(),
@@ -78,7 +90,8 @@ pub(super) struct Node<'a> {
     pub(super) children: FieldSet<'a>,
 }
 
-const HERE: &str = ".";
+/// What says that a path ends although longer ones go on.
+pub(super) const HERE: &str = ".";
 
 /// Fields of metadata that nobody owns.
 pub(super) const IDENTITY: [&str; 8] =
@@ -132,6 +145,11 @@ impl<'a> FieldSet<'a> {
     /// What the set says about an element.
     pub(super) fn node(&self, element: &Element<'_>) -> Option<&Node<'a>> {
         self.place(element).ok().map(|place| &self.0[place])
+    }
+
+    /// All elements, in order.
+    pub(super) fn nodes(&self) -> &[Node<'a>] {
+        &self.0
     }
 
     /// The elements that longer paths go through.

@@ -24,6 +24,11 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// The operation of a name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        [Self::Apply, Self::Update].into_iter().find(|operation| operation.name() == name)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Apply => "Apply",
@@ -57,11 +62,7 @@ impl<'a> Entry<'a> {
 
     fn read(value: &'a Value) -> Option<Self> {
         let text = |name| value.get(name).and_then(Value::as_str).unwrap_or_default();
-        let operation = match text("operation") {
-            "Apply" => Operation::Apply,
-            "Update" => Operation::Update,
-            _ => return None,
-        };
+        let operation = Operation::of(text("operation"))?;
         if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" {
             return None;
         }
@@ -167,9 +168,14 @@ impl<'a> Managers<'a> {
 
     /// The managers of a list; `None` if it is malformed.
     pub(super) fn read(list: &'a Value) -> Option<Self> {
+        Self::of_entries(list.as_array()?.iter().map(Entry::read))
+    }
+
+    /// The managers of entries; `None` if one is malformed.
+    pub(super) fn of_entries(entries: impl Iterator<Item = Option<Entry<'a>>>) -> Option<Self> {
         let mut managers = Self::default();
-        for entry in list.as_array()? {
-            let entry = Entry::read(entry)?;
+        for entry in entries {
+            let entry = entry?;
             // Entries of one manager count as one.
             if !managers.entries.iter().any(|known| known.is_same_manager(&entry)) {
                 managers.entries.push(entry);
@@ -307,9 +313,15 @@ impl<'a> Managers<'a> {
     }
 
     /// The list as `managedFields` has it; `None` if nobody owns anything.
-    pub(super) fn into_list(mut self) -> Option<Value> {
+    pub(super) fn into_list(self) -> Option<Value> {
+        let entries = self.in_order();
+        (!entries.is_empty()).then(|| entries.into_iter().map(Entry::into_value).collect())
+    }
+
+    /// The entries as they are written down.
+    pub(super) fn in_order(mut self) -> Vec<Entry<'a>> {
         self.entries.sort_by(|left, right| left.order().cmp(&right.order()));
-        (!self.entries.is_empty()).then(|| self.entries.into_iter().map(Entry::into_value).collect())
+        self.entries
     }
 }
 

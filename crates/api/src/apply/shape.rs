@@ -43,7 +43,7 @@ pub(super) fn items(place: Place<'_>) -> Place<'_> {
 /// Whether a field is one that the schema names, and not the key of a map.
 pub(super) fn is_named(place: Place<'_>, name: &str) -> bool {
     let definition = place.and_then(Schema::definition);
-    definition.is_some_and(|it| it.fields.binary_search_by(|field| (*field.name).cmp(name)).is_ok())
+    definition.is_some_and(|it| it.fields.get(name).is_some())
 }
 
 /// Whether nothing is in a value that could hold something.

@@ -429,7 +429,53 @@ fn content(object: &Value) -> Value {
     spec
 }
 
+/// Applies with the managers beside the object, and puts them in again.
+fn apply_apart_as(name: &'static str, live: &Value, applied: &Value, force: Force) -> Result<Value, Error> {
+    let (object, managers) = taken_apart(live);
+    let live = Apart { object: &object, managers: managers.as_bytes() };
+    let (object, managers) = apply_apart(Some(live), applied, &kind(), &manager(name), force)?;
+    Ok(put_together(object, managers))
+}
+
+fn update_apart_as(name: &'static str, live: &Value, new: &Value) -> Value {
+    let (object, managers) = taken_apart(live);
+    let live = Apart { object: &object, managers: managers.as_bytes() };
+    let mut new = new.clone();
+    let managers = track_update_apart(live, &mut new, &kind(), &manager(name));
+    put_together(new, managers)
+}
+
+fn taken_apart(live: &Value) -> (Value, String) {
+    let mut object = live.clone();
+    let managers = object["metadata"].as_object_mut().and_then(|it| it.remove("managedFields"));
+    (object, managers.map(|list| list.to_string()).unwrap_or_default())
+}
+
+fn put_together(mut object: Value, managers: Option<Vec<u8>>) -> Value {
+    if let Some(managers) = managers {
+        object["metadata"]["managedFields"] = serde_json::from_slice(&managers).expect("is JSON");
+    }
+    object
+}
+
 proptest! {
+    #[test]
+    fn managers_beside_the_object_are_those_in_it(
+        first in some_containers(&["a", "b", "c"]), second in some_containers(&["a", "b", "c"]), force in any::<bool>(),
+    ) {
+        let live = applied("x", None, &first);
+        let force = if force { Force::Yes } else { Force::No };
+        let inside = apply(Some(&live), &second, &kind(), &manager("y"), force);
+        prop_assert_eq!(apply_apart_as("y", &live, &second, force), inside.clone());
+        if let Ok(live) = inside {
+            let mut updated = first.clone();
+            track_update(Some(&live), &mut updated, &kind(), &manager("z"));
+            prop_assert_eq!(update_apart_as("z", &live, &first), updated);
+            let inside = apply(Some(&live), &first, &kind(), &manager("y"), force);
+            prop_assert_eq!(apply_apart_as("y", &live, &first, force), inside);
+        }
+    }
+
     #[test]
     fn applying_twice_is_applying_once(first in some_containers(&["a", "b", "c"]), second in some_containers(&["a", "b", "c"])) {
         let live = applied("x", None, &first);

@@ -1,7 +1,7 @@
 //! The schema of a custom resource as the tables of built-in kinds have it: what merges work on.
 
 use crate::description::{
-    Definition, Field, GroupVersionKind, ListType, OwnedKind, PatchStrategy, Table, Type, builtin,
+    Definition, Field, Fields, GroupVersionKind, ListType, OwnedKind, PatchStrategy, Table, Type, builtin,
 };
 
 use super::node::{Additional, JsonType, Node};
@@ -44,7 +44,7 @@ impl Builder {
             open: node.preserve_unknown || node.additional == Some(Additional::Allowed(true)),
             has_status: false,
             r#type: Type::Struct(index),
-            fields: Vec::new(),
+            fields: Fields::default(),
         });
         let mut fields: Vec<Field> = Vec::new();
         if frame == Frame::Object {
@@ -71,8 +71,7 @@ impl Builder {
                 patch_merge_key: None,
             });
         }
-        fields.sort_by(|a, b| a.name.cmp(&b.name));
-        self.definitions[index].fields = fields;
+        self.definitions[index].fields = fields.into();
         index
     }
 

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Definition, Description, Field, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource, Table,
-    Type, Version, names,
+    Definition, Description, Field, Fields, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource,
+    Table, Type, Version, names,
 };
 use crate::typed::Scope;
 
@@ -24,14 +24,13 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
         .collect();
 
     let mut definitions: Vec<Definition> = Vec::with_capacity(definition_lines.len());
-    for line in schemas.lines() {
-        match line.strip_prefix(' ') {
-            None => definitions.push(definition(line, definitions.len(), &simple)),
-            Some(line) => {
-                let fields = &mut definitions.last_mut().expect("a definition comes before its fields").fields;
-                fields.push(field(line, &by_name, &simple));
-            }
-        }
+    let mut lines = schemas.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut definition = definition(line, definitions.len(), &simple);
+        let of_fields = std::iter::from_fn(|| lines.next_if(|line| line.starts_with(' ')));
+        let fields: Vec<Field> = of_fields.map(|line| field(line.trim_start(), &by_name, &simple)).collect();
+        definition.fields = fields.into();
+        definitions.push(definition);
     }
     let groups = groups(resources);
     let with_status: HashSet<GroupVersionKind<'_>> = groups
@@ -63,7 +62,7 @@ fn definition(line: &'static str, index: usize, simple: &HashMap<&'static str, T
         open: false,
         has_status: false,
         r#type,
-        fields: Vec::new(),
+        fields: Fields::default(),
     };
     for word in words {
         if let Some(path) = word.strip_prefix("kind=") {

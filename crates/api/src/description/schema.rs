@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::fields::Fields;
 use super::{GroupVersionKind, Name, OwnedKind, builtin};
 
 /// Definitions that refer to each other.
@@ -97,7 +98,7 @@ pub struct Definition {
     /// The type of its values: [`Type::Struct`] of itself, or something simple such as a quantity.
     pub r#type: Type,
     /// Its fields, sorted by name; empty if the type is simple.
-    pub fields: Vec<Field>,
+    pub fields: Fields,
 }
 
 /// A field of an object.
@@ -230,9 +231,9 @@ impl<'a> Schema<'a> {
         match self.r#type {
             Type::Struct(index) => {
                 let definition = &self.table.definitions[*index];
-                match definition.fields.binary_search_by(|field| (*field.name).cmp(name)) {
-                    Ok(index) => Some(self.at(&definition.fields[index])),
-                    Err(_) => definition.open.then_some(Self { r#type: &DYNAMIC, field: None, ..self }),
+                match definition.fields.get(name) {
+                    Some(field) => Some(self.at(field)),
+                    None => definition.open.then_some(Self { r#type: &DYNAMIC, field: None, ..self }),
                 }
             }
             Type::Map(values) => Some(Self::of_type(self.table, values, None)),
