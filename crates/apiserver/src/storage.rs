@@ -16,6 +16,8 @@ use serde_json::{Map, Value};
 use crate::server::Server;
 use crate::status::Status;
 
+mod apart;
+
 /// Prefix of all keys of a resource, or of a namespace of it.
 pub(crate) fn prefix(group: &str, resource: &str, namespace: &str) -> Bytes {
     Bytes::from(key_text(group, resource, namespace, ""))
@@ -182,6 +184,21 @@ pub(crate) fn decode_at(stored: &[u8], revision: Revision) -> Result<Value, Stat
     Ok(object)
 }
 
+/// Decodes an entry, with its resource version and without its `managedFields`: those are returned as they are
+/// stored, empty if there are none.
+pub(crate) fn decode_apart(entry: &Entry) -> Result<(Value, Bytes), Status> {
+    let decoded: Result<apart::Object<'_>, _> = serde_json::from_slice(&entry.value);
+    let apart::Object { mut fields, managers } = decoded.map_err(|error| {
+        tracing::error!(key = %String::from_utf8_lossy(&entry.key), %error, "a stored object is damaged");
+        Status::internal(format!("a stored object cannot be decoded: {error}"))
+    })?;
+    if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".into(), entry.mod_revision.to_string().into());
+    }
+    let managers = managers.map(|managers| entry.value.slice_ref(managers.get().as_bytes())).unwrap_or_default();
+    Ok((Value::Object(fields), managers))
+}
+
 /// The newest version of any object, for those who look beyond the request's own.
 pub(crate) async fn find(
     server: &Server,
@@ -225,6 +242,36 @@ mod tests {
         assert_eq!(stored, text);
         let spliced: Value = serde_json::from_slice(&spliced(&stored, Revision(5))).expect("is JSON");
         assert_eq!(spliced, object);
+    }
+
+    #[test]
+    fn managers_are_taken_out_as_they_are_stored() {
+        let entry = |value: &'static str| Entry {
+            key: Bytes::new(),
+            value: Bytes::from_static(value.as_bytes()),
+            create_revision: Revision(1),
+            mod_revision: Revision(5),
+            version: 1,
+            lease: None,
+        };
+        let cases = [
+            (
+                r#"{"kind":"X","metadata":{"managedFields":[{"a":{}}],"name":"a"},"spec":{"managedFields":[1]}}"#,
+                "[{\"a\":{}}]",
+            ),
+            (r#"{"kind":"X","metadata":{"name":"a"}}"#, ""),
+        ];
+        for (stored, expected) in cases {
+            let entry = entry(stored);
+            let (mut object, managers) = decode_apart(&entry).expect("is JSON");
+            assert_eq!(managers, expected);
+            let found = Some(&managers[..]).filter(|managers| !managers.is_empty());
+            assert_eq!(encode_managed(&object, found).expect("encodes"), stored);
+            if !managers.is_empty() {
+                object["metadata"]["managedFields"] = serde_json::from_slice(&managers).expect("is JSON");
+            }
+            assert_eq!(object, decode(&entry).expect("is JSON"));
+        }
     }
 
     #[test]

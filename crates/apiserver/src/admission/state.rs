@@ -40,6 +40,11 @@ impl Admission {
         }
     }
 
+    /// Whether there are policies or webhooks at all.
+    pub(crate) async fn asks_anyone(&self) -> Result<bool, Status> {
+        Ok(!self.mutating().await?.is_empty() || !self.validating().await?.is_empty() || self.policies.decide().await?)
+    }
+
     /// Policies and their bindings.
     pub(super) fn policies(&self) -> &Policies {
         &self.policies

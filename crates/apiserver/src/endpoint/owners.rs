@@ -9,6 +9,7 @@ use portolan_api::field::{self, Path};
 use serde_json::{Map, Value};
 
 use super::Call;
+use super::update::{Managers, Old};
 use crate::status::Status;
 
 /// Longest name of a field manager, as upstream.
@@ -103,6 +104,14 @@ impl Call<'_> {
         self.with_owners(&name, |kind, manager| apply::track_update(old, new, kind, manager)).map_or(Ok(()), Ok)
     }
 
+    /// The same for an object whose managers stand beside it; returns the new ones.
+    pub(super) fn track_apart(&self, old: &Old, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
+        let name = self.manager()?;
+        let live = apply::Apart { object: &old.object, managers: &old.managers };
+        let tracked = self.with_owners(&name, |kind, manager| apply::track_update_apart(live, new, kind, manager));
+        Ok(tracked.unwrap_or_else(|| Some(old.managers.to_vec()).filter(|managers| !managers.is_empty())))
+    }
+
     /// Records who writes a new object: in its `managedFields` if it names managers itself, else
     /// the list is returned encoded, to be stored with it.
     pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
@@ -116,6 +125,16 @@ impl Call<'_> {
             None
         });
         Ok(managers.flatten())
+    }
+
+    /// Where `managedFields` stand while an object is changed: beside it if nobody is asked about the change who
+    /// would see it, and if nothing of the request itself looks at them.
+    pub(super) async fn managers_stand(&self) -> Result<Managers, Status> {
+        let is_plain = matches!(self.info.subresource.as_str(), "" | "status")
+            && self.resource.custom.is_none()
+            && self.resource.group != "coordination.k8s.io";
+        let apart = is_plain && !self.server.admission.asks_anyone().await?;
+        Ok(if apart { Managers::Apart } else { Managers::Inside })
     }
 
     /// Calls `act` with what is written and who writes; `None` if the kind has no schema.
@@ -195,6 +214,18 @@ pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
                 && are_same_managers(new.get("managedFields"), old.get("managedFields"))
         }
         (new, old) => new == old,
+    }
+}
+
+/// The same for lists that are encoded; empty ones are none.
+pub(super) fn are_same_encoded(new: &[u8], old: &[u8]) -> bool {
+    if new == old {
+        return true;
+    }
+    let decode = |list| serde_json::from_slice::<Value>(list).ok();
+    match (decode(new), decode(old)) {
+        (Some(new), Some(old)) => are_same_managers(Some(&new), Some(&old)),
+        _ => false,
     }
 }
 

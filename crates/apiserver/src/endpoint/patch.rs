@@ -7,7 +7,7 @@ use portolan_api::{apply, custom, go_text, patch, schema};
 use serde_json::Value;
 
 use super::decode::{FieldValidation, expect_kind, parse};
-use super::update::Changed;
+use super::update::{Changed, Managers, Old};
 use super::{Call, metadata};
 use crate::body::{self, Body};
 use crate::negotiate::View;
@@ -109,9 +109,11 @@ impl Call<'_> {
             Patch::Change(change) => change,
             Patch::Apply(decoded) => return self.apply_patch(view, dry_run, decoded).await,
         };
-        let written = self
-            .change(dry_run, &mut warnings, |old, warnings| self.patched(&change, old, warnings).map(Changed::from))
-            .await?;
+        // A list of operations may look at any place; the other patches set `managedFields` as a whole or not at all.
+        let managers = if change.kind == Kind::Json { Managers::Inside } else { self.managers_stand().await? };
+        let patched =
+            |old: &Old, warnings: &mut Vec<String>| self.patched(&change, &old.object, warnings).map(Changed::from);
+        let written = self.change_with(managers, dry_run, &mut warnings, patched).await?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -185,11 +187,15 @@ impl Call<'_> {
             }
         }
         let mut warnings = Vec::new();
+        let managers = self.managers_stand().await?;
         let written = self
-            .change(dry_run, &mut warnings, |old, warnings| {
-                let object = self.applied(Some(old), &applied)?;
+            .change_with(managers, dry_run, &mut warnings, |old, warnings| {
+                let (object, managers) = match managers {
+                    Managers::Inside => (self.applied(Some(&old.object), &applied)?, None),
+                    Managers::Apart => self.applied_apart(old, &applied)?,
+                };
                 warnings.append(&mut self.applied_duplicates(duplicates.clone())?);
-                Ok(Changed { object, tracked: true })
+                Ok(Changed { object, tracked: true, managers })
             })
             .await?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
@@ -235,25 +241,42 @@ impl Call<'_> {
     }
 
     fn applied(&self, live: Option<&Value>, applied: &Value) -> Result<Value, Status> {
-        let force = self.force();
-        let merged = self
-            .with_owners(self.query.get("fieldManager"), |kind, manager| {
-                apply::apply(live, applied, kind, manager, force)
-            })
-            .ok_or_else(|| Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
-        let mut object = merged.map_err(apply_error)?;
+        let mut object = self.merged(|kind, manager| apply::apply(live, applied, kind, manager, self.force()))?;
+        self.settle(&mut object)?;
+        Ok(object)
+    }
+
+    /// The same for an object whose managers stand beside it; returns the new ones too.
+    fn applied_apart(&self, live: &Old, applied: &Value) -> Result<(Value, Option<Vec<u8>>), Status> {
+        let live = apply::Apart { object: &live.object, managers: &live.managers };
+        let (mut object, managers) =
+            self.merged(|kind, manager| apply::apply_apart(Some(live), applied, kind, manager, self.force()))?;
+        self.settle(&mut object)?;
+        Ok((object, managers))
+    }
+
+    fn merged<T>(
+        &self,
+        merge: impl FnOnce(&apply::Kind<'_>, &apply::Manager<'_>) -> Result<T, apply::Error>,
+    ) -> Result<T, Status> {
+        let unsupported = || Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]);
+        self.with_owners(self.query.get("fieldManager"), merge).ok_or_else(unsupported)?.map_err(apply_error)
+    }
+
+    /// Holds the result of an apply against its schema.
+    fn settle(&self, object: &mut Value) -> Result<(), Status> {
         if let Some(definition) = &self.resource.custom {
-            custom::prune(&mut object, definition.root());
+            custom::prune(object, definition.root());
         } else if let Some(place) = self.resource.schema() {
-            let findings = schema::check_at(&object, place);
+            let findings = schema::check_at(object, place);
             if let Some(refusal) = findings.refusal(self.kind()) {
                 return Err(Status::bad_request(refusal));
             }
             if findings.to_prune {
-                schema::prune(&mut object, place);
+                schema::prune(object, place);
             }
         }
-        Ok(object)
+        Ok(())
     }
 
     /// Whether an apply takes over what others own.

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::Response;
 use portolan_store::Entry;
 use serde_json::Value;
 
 use super::metadata;
-use super::owners::is_same_but_times;
+use super::owners::{are_same_encoded, is_same_but_times};
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes, Charge};
@@ -38,11 +39,55 @@ pub(crate) struct Changed {
     pub(crate) object: Value,
     /// Whether the change itself recorded its owner (server-side apply).
     pub(crate) tracked: bool,
+    /// The new `managedFields`, encoded, if those of the old object were left so ([`Managers::Apart`]).
+    pub(crate) managers: Option<Vec<u8>>,
 }
 
 impl From<Value> for Changed {
     fn from(object: Value) -> Self {
-        Self { object, tracked: false }
+        Self { object, tracked: false, managers: None }
+    }
+}
+
+/// Where `managedFields` stand while an object is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Managers {
+    /// In the object.
+    Inside,
+    /// Beside it, encoded as they are stored.
+    Apart,
+}
+
+/// An object before it is changed.
+pub(super) struct Old {
+    pub(super) object: Value,
+    /// Encoded, if they are to stand apart; else empty.
+    pub(super) managers: Bytes,
+}
+
+/// Who wrote what of a change.
+enum Owners {
+    /// Is recorded: in the object, or in these encoded managers.
+    Recorded(Option<Vec<u8>>),
+    /// Is still to be recorded there.
+    ToRecord(Managers),
+}
+
+/// A change that may be written.
+struct Prepared<'a> {
+    /// The new `managedFields`, encoded, unless they are in the object.
+    managers: Option<Vec<u8>>,
+    reservation: Reservation<'a>,
+    charge: Option<Charge>,
+}
+
+impl Managers {
+    fn decode(self, entry: &Entry) -> Result<Old, Status> {
+        let (object, managers) = match self {
+            Self::Inside => (storage::decode(entry)?, Bytes::new()),
+            Self::Apart => storage::decode_apart(entry)?,
+        };
+        Ok(Old { object, managers })
     }
 }
 
@@ -72,7 +117,9 @@ impl<'a> Call<'a> {
             let error = portolan_api::field::Error::invalid(&path, 0, "must be specified for an update");
             return Err(self.invalid(&object, &[error]));
         }
-        let written = self.change(dry_run, &mut warnings, |_, _| Ok(object.clone().into())).await?;
+        let managers = self.managers_stand().await?;
+        let change = |_: &Old, _: &mut Vec<String>| Ok(object.clone().into());
+        let written = self.change_with(managers, dry_run, &mut warnings, change).await?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -108,19 +155,32 @@ impl<'a> Call<'a> {
         warnings: &mut Vec<String>,
         mut change: impl FnMut(&Value, &mut Vec<String>) -> Result<Changed, Status>,
     ) -> Result<Written, Status> {
+        self.change_with(Managers::Inside, dry_run, warnings, |old, warnings| change(&old.object, warnings)).await
+    }
+
+    /// The same with a say in where `managedFields` stand.
+    pub(super) async fn change_with(
+        &self,
+        managers: Managers,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+        mut change: impl FnMut(&Old, &mut Vec<String>) -> Result<Changed, Status>,
+    ) -> Result<Written, Status> {
         let name = self.info.name.as_str();
         for _ in 0..ATTEMPTS {
             let entry = self.entry(name).await?;
-            let old = storage::decode(&entry)?;
+            let old = managers.decode(&entry)?;
             let mut news = Vec::new();
-            let Changed { object: mut new, tracked } = change(&old, &mut news)?;
+            let changed = change(&old, &mut news)?;
+            let mut new = changed.object;
+            let owners = if changed.tracked { Owners::Recorded(changed.managers) } else { Owners::ToRecord(managers) };
             let wanted = metadata::text(&new, "resourceVersion").to_owned();
             if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
                 return Err(Status::modified(&self.target(), name));
             }
-            self.keep_renewal(&old, &mut new);
-            let (reservation, charge) = self.prepare(&mut new, &old, tracked, dry_run, &mut news).await?;
-            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, reservation, charge).await? {
+            self.keep_renewal(&old.object, &mut new);
+            let prepared = self.prepare(&mut new, &old, owners, dry_run, &mut news).await?;
+            if let Ok(written) = self.commit(&entry, &old, &new, dry_run, prepared).await? {
                 warnings.append(&mut news);
                 return Ok(written);
             }
@@ -132,24 +192,30 @@ impl<'a> Call<'a> {
     async fn prepare(
         &self,
         new: &mut Value,
-        old: &Value,
-        tracked: bool,
+        before: &Old,
+        owners: Owners,
         dry_run: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<(Reservation<'a>, Option<Charge>), Status> {
+    ) -> Result<Prepared<'a>, Status> {
         let context = self.context();
+        let old = &before.object;
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
         if !is_binding {
             self.strategy.default(new);
         }
         // Before admission: what the cluster changes belongs to nobody.
-        if !tracked {
-            self.track(Some(old), new)?;
-        }
+        let managers = match owners {
+            Owners::Recorded(managers) => managers,
+            Owners::ToRecord(Managers::Apart) => self.track_apart(before, new)?,
+            Owners::ToRecord(Managers::Inside) => {
+                self.track(Some(old), new)?;
+                None
+            }
+        };
         if is_binding {
             // Made by the server itself out of a valid pod. Its generation stays: nobody asks for anything else.
-            return Ok((self.reserve(new, Some(old)).await?, None));
+            return Ok(Prepared { managers, reservation: self.reserve(new, Some(old)).await?, charge: None });
         }
         let seen_old =
             if self.is_scale() { Cow::Owned(subresource::scale_of(self.resource, old)) } else { Cow::Borrowed(old) };
@@ -177,7 +243,7 @@ impl<'a> Call<'a> {
         let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
         warnings.extend(self.strategy.warnings(new));
-        Ok((reservation, charge))
+        Ok(Prepared { managers, reservation, charge })
     }
 
     fn is_scale(&self) -> bool {
@@ -209,16 +275,18 @@ impl<'a> Call<'a> {
     async fn commit(
         &self,
         entry: &Entry,
-        old: &Value,
+        before: &Old,
         new: &Value,
         dry_run: bool,
-        reservation: Reservation<'a>,
-        charge: Option<Charge>,
+        prepared: Prepared<'a>,
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
-        let stored = storage::encode(new)?;
+        let old = &before.object;
+        let Prepared { managers, reservation, charge } = prepared;
+        let stored = storage::encode_managed(new, managers.as_deref())?;
         // If nothing changed nothing is written and nobody is woken; nor is a heartbeat written.
-        let same_but_times = is_same_but_times(new, old);
+        let same_but_times =
+            is_same_but_times(new, old) && are_same_encoded(managers.as_deref().unwrap_or_default(), &before.managers);
         let is_same = stored == entry.value || same_but_times;
         let keeps = is_same && !self.is_outdated(entry).await? && !self.is_stale(name).await;
         if dry_run || keeps && !same_but_times || self.renews(entry, old, new, &stored) {

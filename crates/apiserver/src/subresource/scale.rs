@@ -137,7 +137,7 @@ fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> 
     } else {
         metadata.insert("managedFields".into(), managers);
     }
-    Ok(Changed { object: new, tracked: true })
+    Ok(Changed { object: new, tracked: true, managers: None })
 }
 
 /// The scale of an object.

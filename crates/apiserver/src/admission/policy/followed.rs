@@ -85,6 +85,11 @@ impl Policies {
         }
     }
 
+    /// Whether any policy is bound.
+    pub(in crate::admission) async fn decide(&self) -> Result<bool, Status> {
+        Ok(!self.mutating().await?.is_empty() || !self.validating().await?.is_empty())
+    }
+
     /// Policies that may refuse, with their bindings; those that are bound nowhere are left out.
     pub(super) async fn validating(&self) -> Result<Vec<Hook<ValidatingPolicy>>, Status> {
         hooks(&self.validating, &self.validating_bindings, |policy| &policy.name).await
