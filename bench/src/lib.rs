@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod dialects;
 pub mod etcd;
+pub mod fan_out;
 pub mod http;
 pub mod nodes;
 pub mod process;

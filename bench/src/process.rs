@@ -80,7 +80,18 @@ impl Drop for Server {
 /// # Errors
 /// There is no such process.
 pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
+    cpu_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?)
+}
+
+/// CPU time of the thread that asks.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn cpu_of_this_thread() -> anyhow::Result<Duration> {
+    cpu_in(&std::fs::read_to_string("/proc/thread-self/stat").context("read the times of this thread")?)
+}
+
+fn cpu_in(stat: &str) -> anyhow::Result<Duration> {
     let (_, fields) = stat.rsplit_once(") ").context("the stat line has a name")?;
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the clock has a rate")?;

@@ -17,10 +17,14 @@ use http::Request;
 use http_body_util::BodyExt;
 use portolan_bench::cluster::{ControlPlane, pod, send};
 use portolan_bench::etcd::Etcd;
-use portolan_bench::report::{Measured, figure, line, pairs, quantile, slope};
+use portolan_bench::fan_out;
+use portolan_bench::report::{Measured, figure, line, pairs, quantile, ratio, slope};
 use portolan_bench::series::{in_json, series};
 use portolan_bench::verbs;
 use portolan_client::Transport;
+
+/// What an event has beyond the object as it was sent: its frame, identity and managers, TLS and HTTP/2.
+const EVENT_OVERHEAD: usize = 400;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -247,5 +251,9 @@ async fn watch(plane: &ControlPlane, watchers: usize, changes: usize) -> anyhow:
     figure("write to last watcher, p50", p50, "ms", "with 1,000 clients on the same cores");
     figure("write to last watcher, p99", p99, "ms", "target <= 20");
     tasks.shutdown().await;
+    let size = map(0).len() + EVENT_OVERHEAD;
+    let bound = tokio::task::spawn_blocking(move || fan_out::bound(watchers, size, changes)).await??;
+    figure("one write into as many sockets", bound.as_secs_f64() * 1e6, "us CPU", "the bound of a delivery");
+    ratio("delivery / one write", measured.cpu_per_operation(), bound.as_secs_f64() * 1e6, "-");
     Ok(())
 }
