@@ -2,6 +2,7 @@
 
 mod blocking;
 mod dialect;
+mod malformed;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};
