@@ -1,5 +1,5 @@
-//! Expressions and an object that they are about: whatever compiles can be estimated and evaluated, ends within
-//! its budget, and costs no more than was estimated when it has a value.
+//! Expressions and an object that they are about: whatever compiles can be estimated, by a range, and evaluated
+//! within its budget; a value can be written.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

@@ -1,79 +1,27 @@
 //! From objects to snapshots.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod addresses;
+mod instances;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, Object as _, PreparedQuery, ServiceInstance};
+use portolan_api::typed::{Object as _, PreparedQuerySpec, ServiceInstance};
 
+use self::addresses::owned;
 use crate::indexes::Before;
-use crate::model::{
-    Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, KeyParts, Locality, Node, Origin, Pod,
-    Published, Service, Status, Weights,
-};
+use crate::input::{Input, Kind};
+use crate::model::{Instance, Key, KeyParts, Node, Pod, Service};
 use crate::pods;
-use crate::pool::{Own, Pool};
+use crate::pool::Pool;
 use crate::query::Query;
 use crate::snapshot::{AddressOwner, Snapshot};
-use crate::translate::{endpoints, external_node, health_of_node, registered_instance, service};
+use crate::translate::{endpoints, external_node, registered_instance, service};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-
-/// An object the catalog is derived from.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// A service.
-    Service(Arc<core::Service>),
-    /// Endpoints of a service.
-    EndpointSlice(Arc<EndpointSlice>),
-    /// A pod.
-    Pod(Arc<core::Pod>),
-    /// A node.
-    Node(Arc<core::Node>),
-    /// An instance that registered itself.
-    Registration(Arc<ServiceInstance>),
-    /// A machine outside the cluster.
-    ExternalNode(Arc<ExternalNode>),
-    /// A prepared query.
-    PreparedQuery(Arc<PreparedQuery>),
-}
-
-impl Input {
-    /// The revision of the store at which the object became like this; 0 if that is not known.
-    fn revision(&self) -> u64 {
-        let metadata = match self {
-            Self::Service(object) => &object.metadata,
-            Self::EndpointSlice(object) => &object.metadata,
-            Self::Pod(object) => &object.metadata,
-            Self::Node(object) => &object.metadata,
-            Self::Registration(object) => &object.metadata,
-            Self::ExternalNode(object) => &object.metadata,
-            Self::PreparedQuery(object) => &object.metadata,
-        };
-        metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
-    }
-}
-
-/// The kind of an [`Input`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A service.
-    Service,
-    /// Endpoints of a service.
-    EndpointSlice,
-    /// A pod.
-    Pod,
-    /// A node.
-    Node,
-    /// An instance that registered itself.
-    Registration,
-    /// A machine outside the cluster.
-    ExternalNode,
-    /// A prepared query.
-    PreparedQuery,
-}
 
 /// Derives snapshots from objects.
 ///
@@ -145,17 +93,18 @@ impl Catalog {
                 }
                 self.put_machine(node);
             }
-            Input::PreparedQuery(object) => match Query::new(object.name(), object.spec.clone()) {
-                Ok(query) => self.put_query(object.name(), Some(query)),
-                // Nobody could ask it; who wrote it was told.
-                Err(_) => self.put_query(object.name(), None),
-            },
+            Input::PreparedQuery(object) => self.put_query(object.name(), Some(&object.spec)),
         }
     }
 
-    fn put_query(&mut self, id: &str, query: Option<Query>) {
+    fn put_query(&mut self, id: &str, spec: Option<&PreparedQuerySpec>) {
         let known = self.current.queries.iter().find(|known| known.id() == id);
-        if known.map(Query::spec) == query.as_ref().map(Query::spec) {
+        if known.map(Query::spec) == spec {
+            return;
+        }
+        // One that makes no sense could be asked by nobody; who wrote it was told.
+        let query = spec.and_then(|spec| Query::new(id, spec.clone()).ok());
+        if known.is_none() && query.is_none() {
             return;
         }
         let others = self.current.queries.iter().filter(|known| known.id() != id).cloned();
@@ -414,226 +363,4 @@ impl Catalog {
             }
         }
     }
-
-    fn derive_instances(&mut self, key: &Key) {
-        let mut pool = std::mem::take(&mut self.pool);
-        let mut instances = self.instances_of(key, &mut pool);
-        self.pool = pool;
-        let order = |left: &Instance, right: &Instance| (&left.id, &left.address).cmp(&(&right.id, &right.address));
-        instances.sort_by(|left, right| order(left, right));
-        instances.dedup_by(|left, right| left.id == right.id && left.address == right.address);
-        let old = self.current.instances.get(key).map_or(&[][..], |old| old);
-        let next = self.next_index();
-        for instance in &mut instances {
-            let before = old.binary_search_by(|before| order(before, instance)).ok().map(|at| &old[at]);
-            if let Some(before) = before
-                && (Arc::ptr_eq(before, instance) || before.is_like(instance))
-            {
-                *instance = before.clone();
-                continue;
-            }
-            let created = before.map_or(next, |before| before.created_index);
-            if let Some(new) = Arc::get_mut(instance) {
-                (new.created_index, new.modified_index) = (created, next);
-            } else if before.is_some_and(|before| before.modified_index >= instance.modified_index) {
-                // A registration is as it is by itself again, after its machine was worse.
-                let own = Instance::clone(instance);
-                *instance = Arc::new(Instance { created_index: created, modified_index: next, ..own });
-            }
-        }
-        if old.len() == instances.len() && old.iter().zip(&instances).all(|(old, new)| Arc::ptr_eq(old, new)) {
-            return;
-        }
-        self.changed = true;
-        if instances.is_empty() {
-            self.current.instances.remove(key);
-        } else {
-            self.current.instances.insert(key.clone(), instances.into());
-        }
-    }
-
-    /// The instances of a service in no particular order, those of the orchestrator first.
-    fn instances_of(&self, key: &Key, pool: &mut Pool) -> Vec<Arc<Instance>> {
-        let own = self.registrations.get(key);
-        let mut instances: Vec<Arc<Instance>> = Vec::with_capacity(own.map_or(0, BTreeMap::len));
-        if let Some(service) = self.current.services.get(key).filter(|service| !service.endpoints.is_empty()) {
-            // Of a service that selects registrations of its own name, the endpoints are these registrations.
-            let addresses = own.into_iter().flat_map(BTreeMap::values).map(|instance| instance.address.parse());
-            let registered: HashSet<IpAddr> = addresses.filter_map(Result::ok).collect();
-            let is_registered = |endpoint: &Endpoint| endpoint.pod.is_none() && registered.contains(&endpoint.address);
-            let endpoints = service.endpoints.iter().filter(|endpoint| !is_registered(endpoint));
-            instances.extend(endpoints.map(|endpoint| Arc::new(self.instance(&service.key, endpoint, pool))));
-        }
-        if let Some(published) = self.published.get(key) {
-            self.add_published(key, published, &mut instances, pool);
-        }
-        instances.extend(own.into_iter().flat_map(BTreeMap::values).map(|instance| {
-            let Some(node) = self.node_of(instance) else { return instance.clone() };
-            match health_of_node(instance, node) {
-                None => instance.clone(),
-                Some(health) => Arc::new(Instance { health, ..Instance::clone(instance) }),
-            }
-        }));
-        instances
-    }
-
-    fn node_of(&self, instance: &Instance) -> Option<&Arc<Node>> {
-        let node = Some(&instance.node).filter(|node| !node.is_empty())?;
-        self.current.external_node(node).or_else(|| self.current.node(node))
-    }
-
-    fn add_published(
-        &self,
-        key: &Key,
-        published: &BTreeSet<Arc<str>>,
-        instances: &mut Vec<Arc<Instance>>,
-        pool: &mut Pool,
-    ) {
-        // A service of the same name may select them too; then only the tags are news.
-        let place = |(at, instance): (usize, &Arc<Instance>)| ((instance.id.clone(), instance.address.clone()), at);
-        let known: HashMap<(Arc<str>, Arc<str>), usize> = instances.iter().enumerate().map(place).collect();
-        for pod in published {
-            let Some(pod) = self.current.pods.get(&(&*key.namespace, &**pod) as &dyn KeyParts) else { continue };
-            let Some((published, endpoint)) = published_endpoint(pod) else { continue };
-            let tags = pool.tags.share(Own(published.tags.clone()));
-            match known.get(&(pod.key.name.clone(), endpoint.address.to_string().into())) {
-                Some(at) => Arc::make_mut(&mut instances[*at]).tags = tags,
-                None => instances.push(Arc::new(Instance { tags, ..self.instance(key, &endpoint, pool) })),
-            }
-        }
-    }
-
-    fn instance(&self, service: &Key, endpoint: &Endpoint, pool: &mut Pool) -> Instance {
-        let pod = endpoint.pod.as_ref().and_then(|key| self.current.pods.get(key));
-        let address: Arc<str> = endpoint.address.to_string().into();
-        let name = endpoint.pod.as_ref().map_or_else(|| address.clone(), |key| key.name.clone());
-        let node = endpoint.node.clone().unwrap_or_default();
-        let known = self.current.node(&node).map(|node| &node.locality);
-        let locality = Locality {
-            zone: endpoint.zone.as_deref().or(known.map(|known| &*known.zone)).unwrap_or_default().to_owned(),
-            ..known.cloned().unwrap_or_default()
-        };
-        let health = merged_health(endpoint, pod.map(|pod| &pod.health));
-        let port =
-            |port: &EndpointPort| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol };
-        let version = pod.and_then(|pod| pod.labels.get("app.kubernetes.io/version")).map_or("", String::as_str);
-        Instance {
-            id: name.clone(),
-            name,
-            service: service.name.clone(),
-            namespace: service.namespace.clone(),
-            address,
-            ports: pool.ports.share(Own(endpoint.ports.iter().map(port).collect())),
-            node,
-            tags: pool.tags.share(Own(Vec::new())),
-            labels: pod.map_or_else(|| pool.maps.share(Own(BTreeMap::new())), |pod| pod.labels.clone()),
-            metadata: pool.maps.share(Own(BTreeMap::new())),
-            version: pool.texts.share(version),
-            weights: Weights::default(),
-            locality: pool.localities.share(Own(locality)),
-            ttl: None,
-            origin: Origin::Orchestrator,
-            checks: Arc::new([Check {
-                id: pool.texts.share("kubernetes-readiness-check"),
-                name: pool.texts.share("Kubernetes Readiness Check"),
-                check_type: "",
-                status: health.status,
-                output: health.reason.to_string(),
-                notes: String::new(),
-                since: health.since,
-            }]),
-            health,
-            registration: None,
-            created_index: 0,
-            modified_index: 0,
-        }
-    }
-
-    fn claim(&mut self, address: IpAddr, owner: &AddressOwner) {
-        *self.address_counts.entry(address).or_default().entry(owner.clone()).or_default() += 1;
-        self.dirty_addresses.insert(address);
-    }
-
-    fn release(&mut self, address: IpAddr, owner: &AddressOwner) {
-        let Some(owners) = self.address_counts.get_mut(&address) else { return };
-        if let Some(count) = owners.get_mut(owner) {
-            *count -= 1;
-            if *count == 0 {
-                owners.remove(owner);
-            }
-        }
-        if owners.is_empty() {
-            self.address_counts.remove(&address);
-        }
-        self.dirty_addresses.insert(address);
-    }
-
-    fn derive_address(&mut self, address: IpAddr) {
-        let owners: Arc<[AddressOwner]> =
-            self.address_counts.get(&address).into_iter().flat_map(BTreeMap::keys).cloned().collect();
-        if self.current.owners_of(address) == &*owners {
-            return;
-        }
-        self.changed = true;
-        if owners.is_empty() {
-            self.current.addresses.remove(&address);
-        } else {
-            self.current.addresses.insert(address, owners);
-        }
-    }
-}
-
-/// A pod that is in the registry under a name of its own, as an endpoint of that name. One that ended, or has
-/// no address yet, is not there.
-fn published_endpoint(pod: &Pod) -> Option<(&Published, Endpoint)> {
-    let published = pod.published.as_ref()?;
-    let ports = published.port.iter().map(|port| EndpointPort {
-        name: port.name.clone(),
-        protocol: port.protocol,
-        port: port.port,
-    });
-    let ready = pod.health.status == Status::Passing;
-    let endpoint = Endpoint {
-        address: pod.address?,
-        ports: ports.collect(),
-        ready,
-        serving: ready,
-        terminating: false,
-        node: Some(pod.node.clone()).filter(|node| !node.is_empty()),
-        zone: None,
-        hostname: None,
-        pod: Some(pod.key.clone()),
-    };
-    (!pod.has_ended).then_some((published, endpoint))
-}
-
-/// Readiness decides, the pod says why.
-fn merged_health(endpoint: &Endpoint, pod: Option<&Health>) -> Health {
-    let status = match (endpoint.ready, endpoint.serving) {
-        (true, _) => Status::Passing,
-        (false, true) => Status::Warning,
-        (false, false) => Status::Critical,
-    };
-    match pod {
-        Some(health) if endpoint.terminating || health.status == status || status == Status::Critical => {
-            Health { status, ..health.clone() }
-        }
-        _ => {
-            let reason = if endpoint.terminating {
-                "the endpoint is terminating"
-            } else if endpoint.ready {
-                "the endpoint is ready"
-            } else {
-                "the endpoint is not ready"
-            };
-            Health { status, reason: reason.into(), since: pod.and_then(|health| health.since) }
-        }
-    }
-}
-
-fn owned(service: &Service) -> impl Iterator<Item = (IpAddr, AddressOwner)> + '_ {
-    let addresses = service.cluster_addresses.iter();
-    let own = addresses.map(|address| (*address, AddressOwner::Service(service.key.clone())));
-    let endpoints = service.endpoints.iter();
-    own.chain(endpoints.map(|endpoint| (endpoint.address, AddressOwner::Endpoint(service.key.clone()))))
 }

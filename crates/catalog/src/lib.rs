@@ -10,6 +10,7 @@ pub mod balance;
 mod build;
 mod explain;
 mod indexes;
+mod input;
 mod model;
 mod names;
 mod persistent;
@@ -24,8 +25,9 @@ mod translate;
 mod tests;
 
 pub use balance::pick;
-pub use build::{Catalog, Input, Kind};
+pub use build::Catalog;
 pub use explain::explain;
+pub use input::{Input, Kind};
 pub use model::{
     Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,

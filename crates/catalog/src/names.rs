@@ -1,6 +1,9 @@
 //! Names of services as clients without namespaces see them. Pure.
 
+use std::sync::Arc;
+
 use crate::model::Key;
+use crate::persistent::PersistentMap;
 use crate::snapshot::Snapshot;
 
 /// The namespace whose services go by their bare names.
@@ -29,32 +32,47 @@ pub fn find_service(snapshot: &Snapshot, name: &str) -> Option<Key> {
 }
 
 /// As [`find_service`], but where no service has that very name, one whose name differs in letter case
-/// alone: DNS knows no case, and a name that registered may have any. Looks at every service for a
-/// name that nobody has.
+/// alone: DNS knows no case, and a name that registered may have any.
 pub fn find_service_in_any_case(snapshot: &Snapshot, name: &str) -> Option<Key> {
-    let alike = |key: &&Key| {
-        if key.namespace.eq_ignore_ascii_case(DEFAULT_NAMESPACE) {
-            return key.name.eq_ignore_ascii_case(name);
-        }
-        let parts = name.split_at_checked(key.name.len());
-        parts.is_some_and(|(service, rest)| {
-            let namespace = rest.strip_prefix('-');
-            key.name.eq_ignore_ascii_case(service)
-                && namespace.is_some_and(|namespace| key.namespace.eq_ignore_ascii_case(namespace))
-        })
-    };
-    find_service(snapshot, name).or_else(|| snapshot.instances().map(|(key, _)| key).filter(alike).min().cloned())
+    let alike = || snapshot.folded_names.get(&*name.to_ascii_lowercase())?.first().cloned();
+    find_service(snapshot, name).or_else(alike)
+}
+
+fn folded(key: &Key) -> String {
+    let mut name = published_name(&key.namespace, &key.name);
+    name.make_ascii_lowercase();
+    name
+}
+
+/// Adds a service to those that are found by their names in any case.
+pub(crate) fn learn(names: &mut PersistentMap<Arc<str>, Arc<[Key]>>, key: &Key) {
+    let name = folded(key);
+    let mut keys = names.get(&*name).map_or_else(Vec::new, |keys| keys.to_vec());
+    if let Err(at) = keys.binary_search(key) {
+        keys.insert(at, key.clone());
+        names.insert(name.into(), keys.into());
+    }
+}
+
+/// The opposite of [`learn`].
+pub(crate) fn forget(names: &mut PersistentMap<Arc<str>, Arc<[Key]>>, key: &Key) {
+    let name = folded(key);
+    let left: Arc<[Key]> =
+        names.get(&*name).into_iter().flat_map(|keys| keys.iter()).filter(|known| *known != key).cloned().collect();
+    if left.is_empty() {
+        names.remove(&*name);
+    } else {
+        names.insert(name.into(), left);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use portolan_api::typed::{Object as _, ServiceInstance};
     use serde_json::json;
 
     use super::*;
-    use crate::{Catalog, Input};
+    use crate::{Catalog, Input, Kind};
 
     #[test]
     fn services_outside_the_default_namespace_carry_it_in_their_names() {
@@ -65,7 +83,7 @@ mod tests {
     #[test]
     fn a_published_name_leads_back_to_its_service() {
         let mut catalog = Catalog::new();
-        for (namespace, service) in [("default", "Web"), ("shop", "Web"), ("shop", "a-b")] {
+        let put = |catalog: &mut Catalog, namespace: &str, service: &str| {
             let object = json!({
                 "metadata": {"namespace": namespace, "name": format!("{}-x", service.to_lowercase())},
                 "spec": {"service": service, "instanceId": format!("{service}-1"), "address": "192.0.2.1", "ports": []}
@@ -73,6 +91,9 @@ mod tests {
             let object =
                 ServiceInstance::decode(object.to_string().as_bytes()).expect("the test's object fits its kind");
             catalog.put(Input::Registration(Arc::new(object)));
+        };
+        for (namespace, service) in [("default", "Web"), ("shop", "Web"), ("shop", "a-b")] {
+            put(&mut catalog, namespace, service);
         }
         let snapshot = catalog.snapshot();
         let cases = [
@@ -93,5 +114,15 @@ mod tests {
             assert_eq!(found.as_deref(), Some(expected), "{name}");
         }
         assert_eq!(find_service_in_any_case(&snapshot, "ä-shop"), None);
+        // "Web" of the namespace "shop", and another service whose published name is the same but for its case.
+        put(&mut catalog, "default", "WEB-SHOP");
+        let found = |catalog: &mut Catalog| {
+            find_service_in_any_case(&catalog.snapshot(), "web-SHOP").map(|key| key.to_string())
+        };
+        assert_eq!(found(&mut catalog).as_deref(), Some("default/WEB-SHOP"));
+        catalog.remove(Kind::Registration, &Key::new("default", "web-shop-x"));
+        assert_eq!(found(&mut catalog).as_deref(), Some("shop/Web"));
+        catalog.remove(Kind::Registration, &Key::new("shop", "web-x"));
+        assert_eq!(found(&mut catalog), None);
     }
 }

@@ -107,7 +107,7 @@ pub fn execute(snapshot: &Snapshot, query: &PreparedQuerySpec) -> Vec<Arc<Instan
 }
 
 fn answers(snapshot: &Snapshot, query: &PreparedQuerySpec, instance: &Instance) -> bool {
-    let node = snapshot.node(&instance.node).or_else(|| snapshot.external_node(&instance.node));
+    let node = snapshot.machine(&instance.node);
     let worst = status(query, instance, node.map(|node| &**node));
     let healthy = match worst {
         Status::Passing => true,
@@ -148,15 +148,24 @@ pub fn service_maintenance(id: &str) -> String {
     format!("_service_maintenance:{id}")
 }
 
+/// Puts instances first that are near what a query names: nothing, a node, or with `_agent` and `_ip` the client,
+/// for which the node `own` stands, as where the client is, is not known.
+pub fn nearest_as_named(snapshot: &Snapshot, instances: &mut [Arc<Instance>], near: &str, own: &str) {
+    match near {
+        "" => {}
+        "_agent" | "_ip" => nearest_first(snapshot, instances, own),
+        node => nearest_first(snapshot, instances, node),
+    }
+}
+
 /// Puts instances near a node first: those on it, then those in its zone, then in its region.
-pub fn nearest_first(snapshot: &Snapshot, instances: &mut [Arc<Instance>], near: &str) {
-    let node = |name: &str| snapshot.node(name).or_else(|| snapshot.external_node(name)).cloned();
-    let here = node(near);
+fn nearest_first(snapshot: &Snapshot, instances: &mut [Arc<Instance>], near: &str) {
+    let here = snapshot.machine(near);
     instances.sort_by_cached_key(|instance| {
         if *instance.node == *near {
             return 0;
         }
-        let (Some(here), Some(there)) = (&here, node(&instance.node)) else { return 3 };
+        let (Some(here), Some(there)) = (here, snapshot.machine(&instance.node)) else { return 3 };
         let same = |left: &str, right: &str| !left.is_empty() && left == right;
         match (same(&here.locality.region, &there.locality.region), same(&here.locality.zone, &there.locality.zone)) {
             (_, true) => 1,

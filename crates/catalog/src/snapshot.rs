@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub(crate) nodes_index: u64,
     pub(crate) services: PersistentMap<Key, Arc<Service>>,
     pub(crate) instances: PersistentMap<Key, Arc<[Arc<Instance>]>>,
+    /// Services that have instances, by their published names in lower case; of several with one name the first is meant.
+    pub(crate) folded_names: PersistentMap<Arc<str>, Arc<[Key]>>,
     pub(crate) pods: PersistentMap<Key, Arc<Pod>>,
     pub(crate) nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) external_nodes: PersistentMap<Key, Arc<Node>>,
@@ -146,6 +148,11 @@ impl Snapshot {
     /// All machines outside the cluster, in no particular order.
     pub fn external_nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.external_nodes.iter().map(|(_, node)| node)
+    }
+
+    /// A machine by its name: a node of the cluster, or one outside.
+    pub fn machine(&self, name: &str) -> Option<&Arc<Node>> {
+        self.node(name).or_else(|| self.external_node(name))
     }
 
     /// Who `address` belongs to; several when pods share it or services have it in common.

@@ -206,8 +206,8 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
                     room.extend_from_slice(&out);
                     if has_answer(&out)
                         && let Ok(question) = Question::read(query)
-                        && let Some(source) = shared.zone.source(&question, &snapshot)
                     {
+                        let source = || shared.zone.source(&question, &snapshot);
                         answers.keep(query, &question, &out, source, snapshot.index());
                     }
                     batch.answered(at);

@@ -19,6 +19,7 @@ mod policy;
 mod registrar;
 mod report;
 mod run;
+mod segment;
 mod timers;
 
 #[cfg(test)]
@@ -31,3 +32,4 @@ pub use names::object_name;
 pub use policy::{Decision, PartitionPolicy, Stage, Standing};
 pub use portolan_catalog::{find_service, published_name};
 pub use registrar::{Outcome, Registrar};
+pub use segment::{SegmentError, decode_segment};

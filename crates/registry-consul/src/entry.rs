@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use portolan_api::typed::{HealthCheck, OverrideMode, ServiceInstance};
+use portolan_catalog::query::service_maintenance;
 use portolan_catalog::{Check, Instance, Origin, Status};
 use portolan_registrar::published_name;
 use serde_json::{Map, Value, json};
@@ -19,11 +20,6 @@ pub(crate) const SERVICE_MAINTENANCE_REASON: &str =
 /// The same for a machine.
 pub(crate) const NODE_MAINTENANCE_REASON: &str =
     "Maintenance mode is enabled for this node, but no reason was provided. This is a default message.";
-
-/// Id of the check that stands for the maintenance of a service.
-pub(crate) fn service_maintenance(id: &str) -> String {
-    format!("_service_maintenance:{id}")
-}
 
 /// A field of what only this dialect knows.
 pub(crate) fn extension<'a>(registration: Option<&'a ServiceInstance>, field: &str) -> &'a Value {

@@ -151,11 +151,18 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         ("agent", ["maintenance" | "reload" | "leave" | "join" | "force-leave" | "token", ..])
         | ("coordinate", ["update"]) => vec![(Verb::Update, Resource::Machines)],
         ("catalog", ["register"]) => {
-            let node = Fields::parse(&request.body)?.text("Node")?;
+            let fields = Fields::parse(&request.body)?;
+            let node = fields.text("Node")?;
             let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
             let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(register).collect();
-            if needed.is_empty() || !of_cluster {
+            let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
+            let owners = checks.iter().map(|check| check.text("ServiceID")).collect::<Result<Vec<_>, _>>()?;
+            // What is said of a node of the cluster is not taken; checks of it are.
+            if needed.is_empty() || !of_cluster || owners.iter().any(String::is_empty) {
                 needed.push((Verb::Update, Resource::Machines));
+            }
+            if owners.iter().any(|owner| !owner.is_empty()) {
+                needed.push((Verb::Update, Resource::Instances));
             }
             needed
         }
@@ -248,4 +255,49 @@ fn registration(state: &State, fields: &Fields) -> Result<Vec<(Access, String)>,
         needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
     }
     Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::acl::AclConfig;
+    use crate::space::testing::state;
+
+    #[tokio::test(start_paused = true)]
+    async fn registering_with_the_catalog_needs_the_right_to_all_that_is_written() {
+        let state = state(AclConfig::default()).await;
+        let (create, change) = ((Verb::Create, Resource::Instances), (Verb::Update, Resource::Instances));
+        let machine = (Verb::Update, Resource::Machines);
+        let (service, of_node) = (json!({"Service": "web"}), json!({"CheckID": "n"}));
+        let of_service = json!({"CheckID": "s", "ServiceID": "web"});
+        // "agent" is a node of the cluster.
+        let cases = [
+            (json!({"Node": "agent"}), vec![machine]),
+            (json!({"Node": "vm", "Service": service}), vec![create, machine]),
+            (json!({"Node": "agent", "Service": service}), vec![create]),
+            (json!({"Node": "agent", "Service": service, "Check": of_node}), vec![create, machine]),
+            (
+                json!({"Node": "agent", "Service": service, "Checks": [of_service, of_node]}),
+                vec![create, machine, change],
+            ),
+            (json!({"Node": "agent", "Service": service, "Check": of_service}), vec![create, change]),
+        ];
+        for (body, needed) in cases {
+            let request = Request {
+                method: Method::PUT,
+                uri: "/v1/catalog/register".parse().expect("a path"),
+                headers: HeaderMap::new(),
+                body: body.to_string().into(),
+                peer: Ipv4Addr::LOCALHOST.into(),
+                caller: Caller::Trusted,
+            };
+            let found = rules(&state, &request, "catalog", &["register"]).expect("a body that can be read");
+            assert_eq!(found, needed, "{body}");
+        }
+    }
 }

@@ -159,10 +159,17 @@ fn conflict(request: &Request, parameters: &Parameters, names: &[&str]) -> Resul
     }
 }
 
+/// A number as Go reads it. Consul takes what is none for its own failure, and says what Go said.
 fn number(parameters: &Parameters, name: &str) -> Result<Option<u64>, Error> {
     let Some(text) = parameters.get(name) else { return Ok(None) };
-    let number = text.parse().map_err(|_| Error::BadRequest(format!("Invalid value for ?{name}: {text:?}")));
-    number.map(Some)
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if is_number => Ok(Some(number)),
+        _ => {
+            let why = if is_number { "value out of range" } else { "invalid syntax" };
+            Err(Error::Internal(format!("strconv.ParseUint: parsing {text:?}: {why}")))
+        }
+    }
 }
 
 /// Refuses a key that cannot be stored.

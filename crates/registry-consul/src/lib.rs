@@ -109,6 +109,8 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("prepared queries", async move { query::publish(&following).await });
     let following = state.clone();
     tasks.spawn("sessions", async move { following.sessions.run(&following).await });
+    let writing = state.clone();
+    tasks.spawn("transactions", async move { txn::Queue::run(&writing).await });
     for listener in listeners {
         let server = serve(listener, Arc::new(Consul::new(state.clone())), shutdown.clone());
         tasks.spawn("listener", server);

@@ -6,7 +6,7 @@ mod publish;
 mod tests;
 
 use http::{Method, Response};
-use portolan_catalog::query::{execute, nearest_first};
+use portolan_catalog::query::{execute, nearest_as_named};
 use portolan_registrar::http::{Body, Request};
 use portolan_store::Operation;
 use rand::seq::SliceRandom;
@@ -270,12 +270,7 @@ async fn run(state: &State, request: &Request, parameters: &Parameters, name: &s
     let filtered = instances.len() < before;
     instances.shuffle(&mut rand::rng());
     let near = options.near.as_deref().unwrap_or(&query.service.near);
-    match near {
-        "" => {}
-        // Where the client's address is, is not known; the agent's node stands for it.
-        "_agent" | "_ip" => nearest_first(&snapshot, &mut instances, &state.identity.node),
-        node => nearest_first(&snapshot, &mut instances, node),
-    }
+    nearest_as_named(&snapshot, &mut instances, near, &state.identity.node);
     if limit > 0 {
         instances.truncate(limit);
     }

@@ -1,10 +1,12 @@
 //! From a path to the area that answers it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, Uri};
 use portolan_registrar::access::authorization;
 use portolan_registrar::http::{Body, Handler, Refusal, Request};
+use portolan_registrar::{SegmentError, decode_segment};
 
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -28,10 +30,11 @@ impl Consul {
             // Something helpful, and something that a check of this very server finds passing.
             return Ok(answer::text(StatusCode::OK, "Consul's HTTP interface, served by Portolan; ask below /v1/"));
         }
-        let unknown = || Error::NotFound(format!("Invalid URL path: {}: not found", request.path()));
-        let path = request.path().strip_prefix("/v1/").ok_or_else(unknown)?;
-        let decoded: Vec<String> = path.split('/').map(decode).collect::<Result<_, _>>()?;
-        let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        let unknown = || Error::NotFound("Invalid URL path: not a recognized HTTP API endpoint".into());
+        let elsewhere = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'";
+        let path = request.path().strip_prefix("/v1/").ok_or_else(|| Error::NotFound(elsewhere.into()))?;
+        let decoded: Vec<Cow<'_, str>> = path.split('/').map(decode).collect::<Result<_, _>>()?;
+        let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
         let sight = gate::pass(state, request, area, rest).await?;
@@ -91,18 +94,9 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Decodes one segment of a path.
-pub(crate) fn decode(segment: &str) -> Result<String, Error> {
-    let (bytes, mut decoded) = (segment.as_bytes(), Vec::with_capacity(segment.len()));
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'%' {
-            let digits = segment.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            decoded.push(digits.ok_or_else(|| Error::BadRequest(format!("invalid URL escape in {segment:?}")))?);
-            at += 3;
-        } else {
-            decoded.push(bytes[at]);
-            at += 1;
-        }
-    }
-    String::from_utf8(decoded).map_err(|_| Error::BadRequest(format!("the path {segment:?} is not UTF-8")))
+pub(crate) fn decode(segment: &str) -> Result<Cow<'_, str>, Error> {
+    decode_segment(segment).map_err(|error| match error {
+        SegmentError::Encoding => Error::BadRequest(format!("the path {segment:?} is not UTF-8")),
+        _ => Error::BadRequest(format!("invalid URL escape in {segment:?}")),
+    })
 }

@@ -43,6 +43,8 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     let parameters = Parameters::of(request);
     let answered = match (&request.method, segments) {
         (&Method::PUT, ["create"]) => create(state, request, &parameters).await,
+        (_, ["destroy" | "renew" | "info", ""]) => Err(Error::BadRequest("Missing session".into())),
+        (_, ["node", ""]) => Err(Error::BadRequest("Missing node name".into())),
         (&Method::PUT, ["destroy", id]) => destroy(state, request, &parameters, id).await,
         (&Method::PUT, ["renew", id]) => renew(state, request, &parameters, id).await,
         (_, ["create"] | ["destroy" | "renew", _]) => Err(Error::method(&request.method, "PUT")),

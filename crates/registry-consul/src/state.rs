@@ -13,7 +13,6 @@ use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
 use tokio::sync::Notify;
 
-use crate::Error;
 use crate::acl::{Acl, Authorizer};
 use crate::coordinate::Coordinates;
 use crate::event::Events;
@@ -22,6 +21,7 @@ use crate::parameters::Parameters;
 use crate::session::keeper::Keeper;
 use crate::space::Space;
 use crate::view::Views;
+use crate::{Error, txn};
 
 /// Who this agent is.
 pub(crate) struct Identity {
@@ -58,9 +58,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// Coordinates reported here.
     pub(crate) coordinates: Coordinates,
-    /// Held by a transaction that writes objects: others would see it half done, and undone. It is a lock made
-    /// to be held across waiting.
-    pub(crate) transactions: tokio::sync::Mutex<()>,
+    /// Transactions that write objects.
+    pub(crate) transactions: txn::Queue,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -91,7 +90,7 @@ impl State {
             machines_changed: Notify::new(),
             events: Events::default(),
             coordinates: Coordinates::default(),
-            transactions: tokio::sync::Mutex::default(),
+            transactions: txn::Queue::default(),
             machines: Mutex::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod dialect;
+mod malformed;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +14,7 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use portolan_api::typed::{ExternalNode, ServiceInstance};
 use portolan_base::{Clock, Shutdown, SystemClock, TaskGroup};
-use portolan_catalog::Catalog;
+use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::Informers;
 use portolan_client::testing::FakeServer;
 use portolan_registrar::access::Caller;
@@ -55,6 +56,7 @@ impl Answer {
 struct World {
     api: FakeServer,
     consul: Arc<Consul>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
     tasks: TaskGroup,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
@@ -101,7 +103,9 @@ impl World {
         tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
         let following = state.clone();
         tasks.spawn("machines", async move { following.follow_machines().await });
-        Self { api, consul: Arc::new(Consul::new(state)), tasks, shutdown, _folder: folder }
+        let writing = state.clone();
+        tasks.spawn("transactions", async move { crate::txn::Queue::run(&writing).await });
+        Self { api, consul: Arc::new(Consul::new(state)), snapshots, tasks, shutdown, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, body: &str) -> Answer {

@@ -4,25 +4,31 @@
 //! the API; [`objects`] says how they take part.
 
 mod objects;
+mod queue;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use portolan_registrar::access::{Resource, Verb as Right};
 use portolan_registrar::http::{Body, Request};
+use portolan_registrar::limits::Client;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::acl::{Access, Authorizer};
 use crate::body::Fields;
-use crate::kv::steps::{Committed, Footprint, Step, Verb};
+use crate::kv::steps::{Committed, Footprint, Found, Refused, Step, Verb};
 use crate::kv::{self, Answered, MOST_VALUE_BYTES};
 use crate::parameters::{Consistency, Parameters};
 use crate::route::Routed;
 use crate::state::State;
 use crate::{Error, answer, fold};
+
+pub(crate) use self::queue::Queue;
 
 /// Steps of one transaction.
 const MOST_STEPS: usize = 128;
@@ -166,7 +172,7 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
     let parameters = Parameters::of(request);
     state.refuse_namespace(request, &parameters)?;
     state.check_datacenter(&parameters)?;
-    let steps = read(state, request)?;
+    let steps = Arc::new(read(state, request)?);
     let pretty = parameters.has("pretty");
     let authorizer = state.authorizer(request, &parameters).await?;
     let denied = denied(state, &steps, &authorizer);
@@ -175,7 +181,7 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
     }
     let registrations = steps.objects.iter().filter(|(_, step)| step.writes()).count();
     state.limiter.take(&request.client(), 0, u32::try_from(registrations).unwrap_or(u32::MAX), Instant::now())?;
-    let Done { results, index } = match write(state, request, &steps).await? {
+    let Done { results, index } = match write(state, request.client(), &steps).await? {
         Ok(done) => done,
         Err(errors) => return refused(errors, pretty),
     };
@@ -188,7 +194,9 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
             None => json!({"KV": Answered::absent(&found.key)}),
         });
     }
-    for (number, step) in &steps.objects {
+    // Earlier steps, and others, may have made something else of what a step reads.
+    let hidden = objects::denied(state, &authorizer, &steps.objects);
+    for (number, step) in steps.objects.iter().filter(|(number, _)| !hidden.contains(number)) {
         told[*number].extend(step.result(state));
     }
     let results: Vec<Value> = told.into_iter().flatten().collect();
@@ -200,7 +208,7 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
 
 /// What the steps on keys found, and the index of the answer.
 struct Done {
-    results: Vec<crate::kv::steps::Found>,
+    results: Vec<Found>,
     index: u64,
 }
 
@@ -209,32 +217,35 @@ type Errors = Vec<(usize, String)>;
 fn denied(state: &State, steps: &Steps, authorizer: &Authorizer) -> Errors {
     let keys = steps.key_numbers.iter().zip(&steps.keys);
     let of_keys = keys.filter(|(_, step)| kv::permit(authorizer, &step.key, &step.verb).is_err());
-    let of_objects = steps.objects.iter().filter(|(_, step)| step.permit(state, authorizer).is_err());
-    let numbers = of_keys.map(|(number, _)| *number).chain(of_objects.map(|(number, _)| *number));
+    let of_objects = objects::denied(state, authorizer, &steps.objects);
+    let numbers = of_keys.map(|(number, _)| *number).chain(of_objects);
     numbers.map(|number| (number, "Permission denied".to_owned())).collect()
 }
 
 /// Does all steps or none; says which were refused.
-async fn write(state: &State, request: &Request, steps: &Steps) -> Result<Result<Done, Errors>, Error> {
-    let numbered = |(step, refused): (usize, crate::kv::steps::Refused)| (steps.key_numbers[step], refused.to_string());
-    if steps.objects.is_empty() {
-        return Ok(match state.space.apply(&steps.keys).await? {
-            Ok(Committed { results, index }) => Ok(Done { results, index }),
-            Err(errors) => Err(errors.into_iter().map(numbered).collect()),
-        });
+async fn write(state: &State, client: Client, steps: &Arc<Steps>) -> Result<Result<Done, Errors>, Error> {
+    if !steps.objects.is_empty() {
+        return state.transactions.write(client, steps.clone()).await;
     }
-    let _alone = state.transactions.lock().await;
+    Ok(match state.space.apply(&steps.keys).await? {
+        Ok(Committed { results, index }) => Ok(Done { results, index }),
+        Err(errors) => Err(numbered(steps, errors)),
+    })
+}
+
+/// Does all steps of a transaction with objects, or none. It must not be dropped half way.
+async fn write_objects(state: &State, client: &Client, steps: &Steps) -> Result<Result<Done, Errors>, Error> {
     let mut errors = objects::refusals(state, &steps.objects);
-    errors.extend(state.space.refusals(&steps.keys).await?.into_iter().map(numbered));
+    errors.extend(numbered(steps, state.space.refusals(&steps.keys).await?));
     if !errors.is_empty() {
         return Ok(Err(errors));
     }
-    let (client, now) = (request.client(), Instant::now());
+    let now = Instant::now();
     for key in steps.objects.iter().filter_map(|(_, step)| step.registers(state)) {
-        state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
+        state.limiter.hold(client, &key, now, |key| state.registrar.instance(key).is_some())?;
     }
     let mut journal = objects::Journal::default();
-    if let Some(error) = objects::apply(state, &client, &steps.objects, &mut journal).await? {
+    if let Err(error) = objects::apply(state, client, &steps.objects, &mut journal).await {
         return Ok(Err(vec![error]));
     }
     // Without steps on keys there is nothing to commit, and the catalog's index is that of the answer.
@@ -243,12 +254,16 @@ async fn write(state: &State, request: &Request, steps: &Steps) -> Result<Result
     }
     let committed = state.space.apply(&steps.keys).await;
     if !matches!(committed, Ok(Ok(_))) {
-        journal.put_back(state).await?;
+        journal.put_back(state).await;
     }
     Ok(match committed? {
         Ok(Committed { results, index }) => Ok(Done { results, index }),
-        Err(errors) => Err(errors.into_iter().map(numbered).collect()),
+        Err(errors) => Err(numbered(steps, errors)),
     })
+}
+
+fn numbered(steps: &Steps, refused: Vec<(usize, Refused)>) -> Errors {
+    refused.into_iter().map(|(step, refused)| (steps.key_numbers[step], refused.to_string())).collect()
 }
 
 fn refused(mut errors: Errors, pretty: bool) -> Result<Response<Body>, Error> {

@@ -1,41 +1,35 @@
 //! Paths and what they do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use parking_lot::Mutex;
-use percent_encoding::percent_decode_str;
-use portolan_api::typed::ServiceInstance;
 use portolan_base::{Clock, Shutdown};
-use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
-use portolan_registrar::limits::{Client, Limiter as Clients};
-use portolan_registrar::{Changes, Outcome, Registrar};
-use serde_json::{Map, Value, json};
+use portolan_registrar::limits::Limiter as Clients;
+use portolan_registrar::{Changes, Registrar};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::query::read_url;
+use self::query::{Query, is_replication, segments, variant};
 use crate::answer::{self, Cache, Variant};
 use crate::overrides::Overrides;
 use crate::rate::{Limiter, RateLimit};
-use crate::track::{Applications, Entry, Tracker};
-use crate::translate::{self, Known};
-use crate::wire::{self, Format, InstanceInfo, InstanceStatus, View};
-use crate::{Error, replication};
+use crate::track::{Entry, Tracker};
+use crate::wire::{self, Format};
+use crate::{Error, replication, translate};
 
-/// Marks what another registry server passes on.
-const REPLICATION: &str = "x-netflix-discovery-replication";
-/// Asks for less of each instance.
-const EUREKA_ACCEPT: &str = "x-eureka-accept";
-/// The name by which a client identifies itself.
-const CLIENT_NAME: &str = "discoveryidentity-name";
+mod query;
+mod read;
+mod write;
+
 /// The first segments of paths, after the prefix that deployments choose.
 const RESOURCES: [&str; 8] = ["apps", "asg", "instances", "peerreplication", "serverinfo", "status", "svips", "vips"];
-/// How long a write waits to be seen; ordinarily that takes a millisecond.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The largest body after it was unpacked.
 const LARGEST_UNPACKED: u64 = 4 << 20;
 
@@ -96,7 +90,7 @@ impl Eureka {
     pub(crate) async fn route(&self, request: &Request) -> Result<Response<Body>, Error> {
         self.clients.take(&request.client(), 1, 0, Instant::now())?;
         let segments = segments(request.path())?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         // The prefix is what the client was configured with: none, one or two segments.
         let start = [1, 2, 0].into_iter().find(|at| segments.get(*at).is_some_and(|name| RESOURCES.contains(name)));
         let Some(start) = start else { return self.outside(request, &segments) };
@@ -239,268 +233,9 @@ impl Eureka {
         parsed.map_err(Error::BadRequest)
     }
 
-    fn may_fetch(&self, request: &Request, full: bool) -> Result<(), Error> {
-        let client = request.headers.get(CLIENT_NAME).and_then(|value| value.to_str().ok());
-        match &self.limiter {
-            Some(limiter) if !limiter.allows(full, client, Instant::now()) => Err(Error::TooMany),
-            _ => Ok(()),
-        }
-    }
-
-    async fn all(&self, request: &Request, variant: Variant) -> Result<Response<Body>, Error> {
-        self.may_fetch(request, true)?;
-        let applications = self.tracker.lock().current().clone();
-        let state = (applications.version, 0);
-        let make = move || answer::all(&applications, variant);
-        Ok(encoded(variant, self.full.get(state, variant, make).await))
-    }
-
-    async fn changed(&self, request: &Request, variant: Variant) -> Result<Response<Body>, Error> {
-        self.may_fetch(request, false)?;
-        // State, changes and hash code of one moment: else clients would find them to disagree.
-        let (applications, (oldest, changes)) = {
-            let mut tracker = self.tracker.lock();
-            (tracker.current().clone(), tracker.delta(Instant::now()))
-        };
-        let state = (applications.version, oldest);
-        let make = move || answer::delta(&applications, &changes, variant);
-        Ok(encoded(variant, self.delta.get(state, variant, make).await))
-    }
-
-    fn application(&self, request: &Request, app: &str, variant: Variant) -> Result<Response<Body>, Error> {
-        self.may_fetch(request, false)?;
-        let app = app.to_uppercase();
-        let applications = self.tracker.lock().current().clone();
-        match applications.apps.get(app.as_str()) {
-            Some(found) => Ok(text_answer(variant, answer::application(found, variant))),
-            None => Err(Error::NotFound(format!("there is no application {app}"))),
-        }
-    }
-
-    fn instance(&self, app: &str, id: &str, variant: Variant) -> Result<Response<Body>, Error> {
-        match self.entry(app, id) {
-            Some(entry) => Ok(text_answer(variant, answer::instance(&self.with_lease(&entry), variant))),
-            None => Err(Error::NotFound(format!("there is no instance {id} of {app}"))),
-        }
-    }
-
-    fn instance_by_id(&self, id: &str, variant: Variant) -> Result<Response<Body>, Error> {
-        let applications = self.tracker.lock().current().clone();
-        match applications.sorted().into_iter().find_map(|app| app.instance(id)) {
-            Some(entry) => Ok(text_answer(variant, answer::instance(&self.with_lease(entry), variant))),
-            None => Err(Error::NotFound(format!("there is no instance {id}"))),
-        }
-    }
-
-    fn virtual_address(&self, address: &str, secure: bool, variant: Variant) -> Response<Body> {
-        let applications = self.tracker.lock().current().clone();
-        text_answer(variant, answer::virtual_address(&applications, address, secure, variant))
-    }
-
     fn entry(&self, app: &str, id: &str) -> Option<Arc<Entry>> {
         let app = app.to_uppercase();
         self.tracker.lock().current().apps.get(app.as_str())?.instance(id).cloned()
-    }
-
-    /// Waits until answers show a write, so that a client that asks next reads what it wrote.
-    ///
-    /// A view that stays behind (the API's watch is interrupted) does not hold a request up for long:
-    /// the write itself is done.
-    async fn shown(&self, app: &str, id: &str, holds: impl Fn(Option<&Registration>) -> bool) {
-        let mut followed = self.followed.subscribe();
-        let wait = async {
-            loop {
-                followed.borrow_and_update();
-                let entry = self.entry(app, id);
-                if holds(entry.as_ref().and_then(|entry| entry.source.registration.as_deref())) {
-                    return;
-                }
-                if followed.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LONGEST_WAIT, wait).await;
-    }
-
-    /// Waits until answers show an object as it was written, or later.
-    async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
-        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= revision(written))).await;
-    }
-
-    /// The instance with the time of its last heartbeat, which lists leave out: it changes all the time.
-    fn with_lease(&self, entry: &Entry) -> InstanceInfo {
-        let mut info = entry.info();
-        if let Some(remaining) = entry.registered_as().and_then(|key| self.registrar.lease_remaining(&key)) {
-            let ago = i64::from(info.lease.duration_seconds) * 1000 - i64::try_from(remaining.as_millis()).unwrap_or(0);
-            info.lease.renewed = self.clock.now().as_millisecond() - ago.max(0);
-        }
-        info
-    }
-
-    /// Registers an instance, or does as much of it as changes something.
-    pub(crate) async fn register(&self, client: &Client, app: &str, info: InstanceInfo) -> Result<(), Error> {
-        let mut info = check(app, info)?;
-        let key = Key::new(translate::NAMESPACE, translate::name(&info.app, &info.instance_id));
-        let present = self.registrar.instance(&key);
-        let known = present.as_deref().and_then(|object| Known::of(&object.spec));
-        if let Some(known) = &known
-            && known.last_dirty > info.last_dirty
-            && self.registrar.renew(&key).is_ok()
-        {
-            // What is there is newer than what the client says; it only shows that it lives.
-            return Ok(());
-        }
-        let before = known.map(|known| known.overridden_status);
-        let word = before.or_else(|| self.overrides.get(&key, Instant::now()));
-        info.overridden_status = word.unwrap_or(info.overridden_status);
-        let mut object = translate::object(&info, present.as_deref(), self.clock.now());
-        client.note_on(&mut object);
-        let (outcome, mut written) = self.registrar.register(object).await?;
-        if outcome != Outcome::Created {
-            written = self.say(&key, info.status).await?;
-        }
-        self.shown_as(&info.app, &info.instance_id, &written).await;
-        Ok(())
-    }
-
-    /// Writes what an instance says of itself, if that is news.
-    async fn say(&self, key: &Key, status: InstanceStatus) -> Result<Arc<ServiceInstance>, Error> {
-        let said = translate::status_of(status, self.clock.now());
-        let written = self
-            .registrar
-            .change_status(key, |_, present| {
-                if (present.health, present.reason.as_str()) != (said.health, said.reason.as_str()) {
-                    (present.health, present.reason, present.since) =
-                        (said.health, said.reason.clone(), said.since.clone());
-                }
-            })
-            .await?;
-        Ok(written)
-    }
-
-    /// Renews a lease. A client whose own copy is newer is told that it is unknown: it registers again.
-    pub(crate) fn renew(&self, app: &str, id: &str, dirty: Option<i64>, replication: bool) -> Result<(), Error> {
-        let key = own_key(app, id);
-        self.registrar.renew(&key)?;
-        let Some(dirty) = dirty else { return Ok(()) };
-        let Some(known) = self.registrar.instance(&key).and_then(|object| Known::of(&object.spec)) else {
-            return Ok(());
-        };
-        if dirty > known.last_dirty {
-            return Err(Error::NotFound(format!("{id} of {app} changed since it registered; register again")));
-        }
-        match self.entry(app, id) {
-            Some(entry) if replication && dirty < known.last_dirty => Err(Error::Conflict(Box::new(entry.info()))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends a registration.
-    pub(crate) async fn cancel(&self, app: &str, id: &str) -> Result<(), Error> {
-        self.registrar.deregister(&own_key(app, id)).await?;
-        self.shown(app, id, |seen| seen.is_none()).await;
-        Ok(())
-    }
-
-    /// Sets an administrator's override.
-    pub(crate) async fn put_status(
-        &self,
-        app: &str,
-        id: &str,
-        word: InstanceStatus,
-        dirty: Option<i64>,
-    ) -> Result<(), Error> {
-        let (key, now) = (self.registered(app, id)?, self.clock.now());
-        let edit = |spec: &mut _| {
-            translate::set_override(spec, word, now);
-            translate::set_dirty(spec, dirty.unwrap_or(0));
-        };
-        let written = self.registrar.change_spec(&key, edit).await?;
-        self.overrides.set(&key, id, word, Instant::now());
-        // As a heartbeat; an instance of another dialect may have no lease.
-        let _ = self.registrar.renew(&key);
-        self.shown_as(app, id, &written).await;
-        Ok(())
-    }
-
-    /// Takes an override back; the instance is then what it says of itself, or what the client says that it is.
-    pub(crate) async fn delete_status(
-        &self,
-        app: &str,
-        id: &str,
-        status: Option<InstanceStatus>,
-        dirty: Option<i64>,
-    ) -> Result<(), Error> {
-        let (key, now) = (self.registered(app, id)?, self.clock.now());
-        let status = status.filter(|status| *status != InstanceStatus::Unknown);
-        let edit = |spec: &mut _| {
-            if let Some(status) = status {
-                translate::set_reported(spec, status);
-            }
-            translate::set_override(spec, InstanceStatus::Unknown, now);
-            translate::set_dirty(spec, dirty.unwrap_or(0));
-        };
-        let mut written = self.registrar.change_spec(&key, edit).await?;
-        self.overrides.set(&key, id, InstanceStatus::Unknown, Instant::now());
-        if let (Some(status), Some(_)) = (status, Known::of(&written.spec)) {
-            written = self.say(&key, status).await?;
-        }
-        self.shown_as(app, id, &written).await;
-        Ok(())
-    }
-
-    async fn put_metadata(&self, app: &str, id: &str, query: &Query) -> Result<(), Error> {
-        let key = self.registered(app, id)?;
-        let edit = |spec: &mut portolan_api::typed::ServiceInstanceSpec| {
-            spec.metadata.extend(query.0.iter().cloned());
-        };
-        let written = self.registrar.change_spec(&key, edit).await?;
-        self.shown_as(app, id, &written).await;
-        Ok(())
-    }
-
-    /// The object of an instance, whichever dialect registered it.
-    fn registered(&self, app: &str, id: &str) -> Result<Key, Error> {
-        let own = own_key(app, id);
-        if self.registrar.instance(&own).is_some() {
-            return Ok(own);
-        }
-        match self.entry(app, id) {
-            Some(entry) => entry.registered_as().ok_or_else(|| {
-                Error::Forbidden(format!("{id} of {app} is a pod: its workload decides about it, nobody else"))
-            }),
-            // Registered a moment ago, perhaps; the API knows.
-            None => Ok(own),
-        }
-    }
-
-    fn status(&self) -> Response<Body> {
-        let applications = self.tracker.lock().current().clone();
-        json_answer(&json!({
-            "generalStats": {
-                "current-time": self.clock.now().to_string(),
-                "registered-applications": applications.apps.len().to_string(),
-                "hashcode": &*applications.hash,
-            },
-            // All servers answer from one store; there are no replicas that could be apart.
-            "applicationStats": {"registered-replicas": "", "available-replicas": "", "unavailable-replicas": ""},
-        }))
-    }
-
-    fn status_overrides(&self) -> Response<Body> {
-        let mut words: Map<String, Value> = Map::new();
-        for (id, word) in self.overrides.all(Instant::now()) {
-            words.insert(id, word.as_str().into());
-        }
-        let applications: Applications = self.tracker.lock().current().clone();
-        for entry in applications.sorted().into_iter().flat_map(|app| &app.instances) {
-            let word = translate::overridden_status(&entry.source);
-            if word != InstanceStatus::Unknown {
-                words.insert(entry.source.id.to_string(), word.as_str().into());
-            }
-        }
-        json_answer(&Value::Object(words))
     }
 }
 
@@ -522,104 +257,6 @@ impl Handler for Eureka {
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
         refused(&Error::from(refusal))
-    }
-}
-
-/// The API's number of a version of an object.
-fn revision(object: &ServiceInstance) -> u64 {
-    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
-}
-
-/// What must be there, in the order and the words of Netflix's server.
-fn check(app: &str, info: InstanceInfo) -> Result<InstanceInfo, Error> {
-    let app = app.to_uppercase();
-    let complaint = if info.instance_id.is_empty() {
-        "Missing instanceId".to_owned()
-    } else if info.host_name.is_empty() {
-        "Missing hostname".to_owned()
-    } else if info.ip_address.is_empty() {
-        "Missing ip address".to_owned()
-    } else if info.app.is_empty() {
-        "Missing appName".to_owned()
-    } else if info.app != app {
-        format!("Mismatched appName, expecting {app} but was {}", info.app)
-    } else {
-        match &info.data_center {
-            None => "Missing dataCenterInfo".to_owned(),
-            Some(center) if center.name.is_empty() => "Missing dataCenterInfo Name".to_owned(),
-            Some(_) => return Ok(info),
-        }
-    };
-    Err(Error::BadRequest(complaint))
-}
-
-fn own_key(app: &str, id: &str) -> Key {
-    Key::new(translate::NAMESPACE, translate::name(&app.to_uppercase(), id))
-}
-
-fn is_replication(request: &Request) -> bool {
-    request.headers.get(REPLICATION).is_some_and(|value| value == "true")
-}
-
-/// The segments of a path, decoded; empty ones do not count.
-fn segments(path: &str) -> Result<Vec<String>, Error> {
-    let parts = path.split('/').filter(|part| !part.is_empty());
-    parts
-        .map(|part| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Error::BadRequest("the path is not UTF-8".into()))
-}
-
-/// Reads a path and a query as a request would.
-#[cfg(feature = "fuzzing")]
-pub(crate) fn read_url(path: &str, query: &str) {
-    let _ = segments(path);
-    let query = Query::of(query);
-    let _ = (query.dirty(), query.status());
-}
-
-/// What the headers ask for. XML is the default; anything that mentions JSON means it.
-fn variant(request: &Request) -> Variant {
-    let says = |name: header::HeaderName, word: &str| {
-        let values = request.headers.get_all(name);
-        values.iter().filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains(word))
-    };
-    Variant {
-        format: if says(header::ACCEPT, "json") { Format::Json } else { Format::Xml },
-        view: if says(header::HeaderName::from_static(EUREKA_ACCEPT), "compact") { View::Compact } else { View::Full },
-        gzip: says(header::ACCEPT_ENCODING, "gzip"),
-    }
-}
-
-/// The parameters of a request.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(query: &str) -> Self {
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    fn dirty(&self) -> Result<Option<i64>, Error> {
-        match self.get("lastDirtyTimestamp") {
-            // What Java writes for none.
-            None | Some("null") => Ok(None),
-            Some(value) => value
-                .parse()
-                .map(Some)
-                .map_err(|_| Error::BadRequest(format!("lastDirtyTimestamp: {value} is not a number"))),
-        }
-    }
-
-    fn status(&self) -> Result<Option<InstanceStatus>, Error> {
-        let Some(value) = self.get("value") else { return Ok(None) };
-        let status = InstanceStatus::parse(value);
-        status.map(Some).ok_or_else(|| {
-            Error::BadRequest(format!("value: {value} is not one of UP, DOWN, STARTING, OUT_OF_SERVICE, UNKNOWN"))
-        })
     }
 }
 
@@ -669,6 +306,10 @@ fn refused(error: &Error) -> Response<Body> {
         _ => {}
     }
     response
+}
+
+fn own_key(app: &str, id: &str) -> Key {
+    Key::new(translate::NAMESPACE, translate::name(&app.to_uppercase(), id))
 }
 
 impl Entry {

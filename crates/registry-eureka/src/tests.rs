@@ -23,6 +23,8 @@ use tokio::sync::watch;
 
 use crate::routes::Eureka;
 
+mod malformed;
+
 struct World {
     api: FakeServer,
     eureka: Arc<Eureka>,

@@ -29,7 +29,6 @@ mod watch;
 use std::sync::Arc;
 
 use portolan_base::{Shutdown, TaskGroup};
-use portolan_catalog::Snapshot;
 use portolan_registrar::http::{Listener, serve};
 use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
@@ -42,8 +41,8 @@ use crate::routes::Registry;
 pub struct Config {
     /// Who keeps the registrations.
     pub registrar: Arc<Registrar>,
-    /// The catalog.
-    pub snapshots: tokio::sync::watch::Receiver<Arc<Snapshot>>,
+    /// The catalog, with wake-ups by service; [`Changes::run`] must be running.
+    pub changes: Changes,
     /// Where to serve, and whom.
     pub listeners: Vec<Listener>,
     /// Counts what clients ask for, in all dialects.
@@ -52,11 +51,8 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let changes = Changes::new(config.snapshots);
-    let registry = Arc::new(Registry::new(config.registrar, changes.clone(), config.limiter));
+    let registry = Arc::new(Registry::new(config.registrar, config.changes, config.limiter));
     let mut tasks = TaskGroup::default();
-    let stopping = shutdown.clone();
-    tasks.spawn("changes", async move { changes.run(stopping).await });
     for listener in config.listeners {
         let server = serve(listener, registry.clone(), shutdown.clone());
         tasks.spawn("listener", server);

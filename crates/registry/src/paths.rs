@@ -1,6 +1,9 @@
 //! Which paths there are. The router, the help and the OpenAPI document are made from this one table.
 
+use std::borrow::Cow;
+
 use http::Method;
+use portolan_registrar::decode_segment;
 
 use crate::Error;
 
@@ -131,12 +134,12 @@ pub(crate) static OPERATIONS: &[Operation] = &[
 ];
 
 /// What is asked for, and the variables of its path in their order.
-pub(crate) fn find<'r>(method: &Method, path: &'r str) -> Result<(&'static Operation, Vec<&'r str>), Error> {
+pub(crate) fn find<'r>(method: &Method, path: &'r str) -> Result<(&'static Operation, Vec<Cow<'r, str>>), Error> {
     let mut allowed = Vec::new();
     for operation in OPERATIONS {
         let Some(variables) = variables(operation.path, path) else { continue };
         if operation.method == *method {
-            return Ok((operation, variables));
+            return Ok((operation, variables.into_iter().map(decoded).collect::<Result<_, _>>()?));
         }
         allowed.push(operation.method.as_str());
     }
@@ -159,4 +162,8 @@ fn variables<'r>(template: &str, path: &'r str) -> Option<Vec<&'r str>> {
             _ => return None,
         }
     }
+}
+
+fn decoded(segment: &str) -> Result<Cow<'_, str>, Error> {
+    decode_segment(segment).map_err(|error| Error::BadRequest(format!("invalid escape in {segment:?}: {error}")))
 }

@@ -22,6 +22,7 @@ use crate::filter::Filter;
 use crate::paths::{self, OPERATIONS, Route};
 use crate::pick::{Turns, Wish};
 use crate::registration::Registration;
+use crate::watch::{self, Events};
 use crate::{Error, openapi, view};
 
 /// No single registration is larger.
@@ -35,13 +36,14 @@ pub(crate) struct Registry {
     tags: Tags,
     turns: Turns,
     bodies: Bodies,
+    events: Arc<Events>,
 }
 
 impl Registry {
     /// [`Changes::run`] must be running.
     pub(crate) fn new(registrar: Arc<Registrar>, changes: Changes, limiter: Arc<Limiter>) -> Self {
-        let (tags, turns, bodies) = (Tags::default(), Turns::default(), Bodies::default());
-        Self { registrar, changes, limiter, tags, turns, bodies }
+        let (tags, turns, bodies, events) = Default::default();
+        Self { registrar, changes, limiter, tags, turns, bodies, events }
     }
 
     /// Answers a request.
@@ -52,11 +54,11 @@ impl Registry {
             return Err(Error::TooLarge { limit: REGISTRATION_LIMIT });
         }
         let filter = || Filter::parse(request.query(), operation.parameters);
-        let key = || match variables[..] {
-            [namespace, id] => Ok(Key::new(namespace, id)),
+        let key = || match &variables[..] {
+            [namespace, id] => Ok(Key::new(&**namespace, &**id)),
             _ => Err(Error::NotFound(format!("{} names no instance", request.path()))),
         };
-        let name = variables.first().copied().unwrap_or_default();
+        let name = variables.first().map_or("", AsRef::as_ref);
         // Whoever may not list all namespaces has to name one.
         let may = async |verb: Verb, namespace: Option<&str>| {
             request.caller.require(verb, Resource::Instances, namespace.unwrap_or_default()).await
@@ -243,7 +245,7 @@ impl Registry {
 
     fn watch(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
         let waiting = self.limiter.wait(&request.client())?;
-        let events = crate::watch::events(self.changes.snapshots(), filter).map(move |event| {
+        let events = watch::events(self.changes.snapshots(), filter, self.events.clone()).map(move |event| {
             // As long as the stream is read, it counts.
             let _ = &waiting;
             event.map(Frame::data)

@@ -23,6 +23,7 @@ use portolan_registrar::{Changes, Registrar};
 use crate::routes::Registry;
 
 mod dialect;
+mod malformed;
 mod pick;
 
 /// An answer that has arrived.

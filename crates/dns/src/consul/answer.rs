@@ -141,12 +141,7 @@ impl ConsulZone {
         let anywhere = Locality::default();
         let here = snapshot.node(&self.node).map_or(&anywhere, |node| &node.locality);
         let mut ordered = balance::order(&usable, here, u64::from(chance));
-        match query.near.as_str() {
-            "" => {}
-            // Where the client is, is not known; this node stands for it.
-            "_agent" | "_ip" => query::nearest_first(snapshot, &mut ordered, &self.node),
-            node => query::nearest_first(snapshot, &mut ordered, node),
-        }
+        query::nearest_as_named(snapshot, &mut ordered, &query.near, &self.node);
         ordered
     }
 
@@ -228,11 +223,10 @@ impl ConsulZone {
     fn target(&self, instance: &Instance, address: IpAddr, snapshot: &Snapshot) -> Option<Name> {
         let hex = name::hex(address);
         let place = [self.datacenter.as_bytes()].into_iter().chain(self.domain.labels());
-        let node = find_exact(snapshot, &instance.node)
-            .filter(|node| main_addresses(node).any(|own| own == address))
-            .and_then(|node| {
-                name_of(node.name.split('.').map(str::as_bytes).chain([&b"node"[..]]).chain(place.clone()))
-            });
+        let node =
+            snapshot.machine(&instance.node).filter(|node| main_addresses(node).any(|own| own == address)).and_then(
+                |node| name_of(node.name.split('.').map(str::as_bytes).chain([&b"node"[..]]).chain(place.clone())),
+            );
         node.or_else(|| name_of([hex.as_bytes(), b"addr"].into_iter().chain(place)))
     }
 }
@@ -242,18 +236,14 @@ fn place(instance: &Instance, snapshot: &Snapshot) -> Option<Place> {
     if !instance.address.is_empty() {
         return Place::read(&instance.address);
     }
-    let node = find_exact(snapshot, &instance.node)?;
+    let node = snapshot.machine(&instance.node)?;
     node.addresses.first().map(|address| Place::Address(*address)).or_else(|| Place::read(&node.host))
-}
-
-fn find_exact<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Node>> {
-    snapshot.node(name).or_else(|| snapshot.external_node(name))
 }
 
 /// A machine by name; letter case counts only if two differ in nothing else.
 fn find_node<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Node>> {
     let alike = |node: &&Arc<Node>| node.name.eq_ignore_ascii_case(name);
-    find_exact(snapshot, name).or_else(|| snapshot.nodes().chain(snapshot.external_nodes()).find(alike))
+    snapshot.machine(name).or_else(|| snapshot.nodes().chain(snapshot.external_nodes()).find(alike))
 }
 
 /// A machine's first address of each family.

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
-use portolan_catalog::{AddressOwner, Snapshot};
+use portolan_catalog::{AddressOwner, Key, Snapshot};
 use portolan_client::{Client, Informers};
 use portolan_registrar::access::{Gate, Pod};
 use portolan_registrar::http::{Listener, Peer, Peers, Security};
@@ -190,8 +190,7 @@ impl Registry {
             let (limiter, shutdown) = (limiter.clone(), shutdown.clone());
             match dialect {
                 Dialect::Native => {
-                    let snapshots = changes.snapshots();
-                    let config = portolan_registry::Config { registrar, snapshots, listeners, limiter };
+                    let config = portolan_registry::Config { registrar, changes, listeners, limiter };
                     tasks.spawn(dialect.name(), once_known(portolan_registry::run(config, shutdown).boxed()));
                 }
                 Dialect::Consul => {
@@ -237,14 +236,8 @@ fn peers(pods: Option<portolan_network::Cidr>, gateway: Option<Ipv4Addr>, parts:
         }
         let (mut snapshots, informer, gate) = (changes.snapshots(), informer.clone(), gate.clone());
         Box::pin(async move {
-            let owner = |snapshot: &Snapshot| {
-                let owners = snapshot.owners_of(peer).iter();
-                let keys = owners.filter_map(|owner| match owner {
-                    AddressOwner::Pod(key) => informer.get(&key.namespace, &key.name),
-                    AddressOwner::Service(_) | AddressOwner::Endpoint(_) => None,
-                });
-                keys.into_iter().next()
-            };
+            let owner =
+                |snapshot: &Snapshot| pod_at(snapshot, peer).and_then(|key| informer.get(&key.namespace, &key.name));
             let known = tokio::time::timeout(POD_PATIENCE, snapshots.wait_for(|snapshot| owner(snapshot).is_some()));
             let found = known.await.ok().and_then(Result::ok).and_then(|snapshot| owner(&snapshot));
             Peer::Pod(match found {
@@ -258,6 +251,14 @@ fn peers(pods: Option<portolan_network::Cidr>, gateway: Option<Ipv4Addr>, parts:
     })
 }
 
+/// The pod that has an address. One that has ended keeps the address in its status while the next has it already.
+fn pod_at(snapshot: &Snapshot, address: IpAddr) -> Option<&Key> {
+    snapshot.owners_of(address).iter().find_map(|owner| match owner {
+        AddressOwner::Pod(key) => snapshot.pod(&key.namespace, &key.name).filter(|pod| !pod.has_ended).map(|_| key),
+        AddressOwner::Service(_) | AddressOwner::Endpoint(_) => None,
+    })
+}
+
 async fn listen(dialect: Dialect, address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let what = match dialect {
         Dialect::Native => "the registry",
@@ -265,4 +266,42 @@ async fn listen(dialect: Dialect, address: SocketAddr, flag: &str) -> anyhow::Re
         Dialect::Eureka => "the registry for Eureka clients",
     };
     ports::listen(address, what, &format!("--{}-{flag}", dialect.name())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portolan_catalog::{Catalog, Input};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_that_of_the_pod_that_still_runs() {
+        let address = "10.42.0.7";
+        let put = |catalog: &mut Catalog, name: &str, phase: &str| {
+            let pod = json!({
+                "metadata": {"namespace": "shop", "name": name},
+                "status": {"podIP": address, "phase": phase},
+            });
+            catalog.put(Input::Pod(Arc::new(core::Pod::decode(pod.to_string().as_bytes()).expect("a pod"))));
+        };
+        let found = |catalog: &mut Catalog| {
+            let snapshot = catalog.snapshot();
+            pod_at(&snapshot, address.parse().expect("an address")).map(|key| key.name.to_string())
+        };
+        // Names in both orders, as owners of an address are.
+        for (ended, next) in [("a", "b"), ("b", "a")] {
+            let mut catalog = Catalog::new();
+            put(&mut catalog, ended, "Running");
+            assert_eq!(found(&mut catalog).as_deref(), Some(ended));
+            put(&mut catalog, ended, "Succeeded");
+            assert_eq!(found(&mut catalog), None);
+            put(&mut catalog, next, "Running");
+            assert_eq!(found(&mut catalog).as_deref(), Some(next));
+            put(&mut catalog, ended, "Failed");
+            assert_eq!(found(&mut catalog).as_deref(), Some(next));
+        }
+    }
 }

@@ -255,9 +255,8 @@ pub(super) fn maintenance_wanted(request: &Request) -> Result<(bool, String), Er
     let Some(enable) = parameters.get("enable") else {
         return Err(Error::BadRequest("Missing value for enable".into()));
     };
-    let enable = parse_bool(enable);
     let enable =
-        enable.ok_or_else(|| Error::BadRequest(format!("Invalid value for enable: {:?}", parameters.get("enable"))))?;
+        parse_bool(enable).ok_or_else(|| Error::BadRequest(format!("Invalid value for enable: {enable:?}")))?;
     Ok((enable, parameters.get("reason").unwrap_or_default().to_owned()))
 }
 

@@ -274,14 +274,26 @@ pub(crate) async fn remove(state: &State, object: &ServiceInstance) -> Result<()
     }
 }
 
-pub(crate) async fn remove_check(state: &State, node: &str, id: &str) -> Result<(), Error> {
+/// Removes a check from all on a machine that have one of that id, and from the machine.
+async fn remove_check(state: &State, node: &str, id: &str) -> Result<(), Error> {
     for object in on_node(state, node) {
-        if object.spec.checks.iter().any(|check| check.id == id) {
-            let key = Key::of(&*object);
-            let written = state.registrar.change_spec(&key, |spec| spec.checks.retain(|check| check.id != id)).await?;
-            state.settle(&written).await;
-        }
+        remove_check_of(state, &object, id).await?;
     }
+    remove_check_of_machine(state, node, id).await
+}
+
+/// Removes a check of an instance.
+pub(crate) async fn remove_check_of(state: &State, object: &ServiceInstance, id: &str) -> Result<(), Error> {
+    if object.spec.checks.iter().any(|check| check.id == id) {
+        let key = Key::of(object);
+        let written = state.registrar.change_spec(&key, |spec| spec.checks.retain(|check| check.id != id)).await?;
+        state.settle(&written).await;
+    }
+    Ok(())
+}
+
+/// Removes a check of a machine itself.
+pub(crate) async fn remove_check_of_machine(state: &State, node: &str, id: &str) -> Result<(), Error> {
     if state.machine(node).await?.is_some() {
         state.change_machine(node, |spec| spec.checks.retain(|check| check.id != id)).await?;
     }

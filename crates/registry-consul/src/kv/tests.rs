@@ -226,7 +226,7 @@ async fn requests_are_answered_as_consul_answers_them() {
         ("GET", "/v1/kv/a?raw", "", 200, "1"),
         ("PUT", "/v1/kv/a?cas=0", "2", 200, "false"),
         ("PUT", "/v1/kv/a?cas=99", "2", 200, "false"),
-        ("PUT", "/v1/kv/a?cas=x", "2", 400, "Invalid value for ?cas: \"x\""),
+        ("PUT", "/v1/kv/a?cas=x", "2", 500, "strconv.ParseUint: parsing \"x\": invalid syntax"),
         ("PUT", "/v1/kv/a?cas=0&acquire=s", "2", 400, "Conflicting flags: cas=0&acquire=s"),
         ("PUT", "/v1/kv/a?acquire=nobody", "2", 500, "invalid session \"nobody\""),
         ("PUT", "/v1/kv/a?acquire=", "2", 500, "missing session"),

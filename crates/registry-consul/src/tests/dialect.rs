@@ -208,8 +208,8 @@ async fn refusals_are_worded_as_consul_words_them() {
         (&put, "/v1/agent/token/default", "{}", 401, "ACL support disabled"),
         (&put, "/v1/agent/force-leave/none", "", 500, "No node found with name 'none'"),
         (&get, "/v1/agent/monitor?loglevel=loud", "", 400, "Unknown log level"),
-        (&get, "/v1/nothing", "", 404, "not found"),
-        (&get, "/elsewhere", "", 404, "not found"),
+        (&get, "/v1/nothing", "", 404, "not a recognized HTTP API endpoint"),
+        (&get, "/elsewhere", "", 404, "if attempting to use the HTTP API"),
         (&get, "/v1/agent/%zz", "", 400, "invalid URL escape"),
     ];
     for (method, path, body, status, words) in cases {

@@ -5,6 +5,7 @@
 //! write fails. Readers may see the writes one after the other.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use portolan_api::typed::{ExternalNode, ServiceInstance};
 use portolan_catalog::{Instance, Snapshot};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use crate::acl::{Access, Authorizer};
 use crate::body::Fields;
 use crate::catalog::register;
+use crate::machine::Machine;
 use crate::state::State;
 use crate::translate::{self, ExternalCheck, Service, Via};
 use crate::{Error, entry};
@@ -56,6 +58,15 @@ enum Kind {
     Service,
     Check,
 }
+
+/// What a step on a check is applied to: checks of these instances, and that of the machine.
+struct Touched {
+    owners: Vec<Arc<ServiceInstance>>,
+    machine: bool,
+}
+
+/// Names of the services that a transaction registers, by node and id.
+type Made<'a> = HashMap<(&'a str, &'a str), Vec<&'a str>>;
 
 /// One step.
 #[derive(Debug)]
@@ -131,6 +142,30 @@ impl Step {
         matches!(self.target, Target::Service(_)).then(|| state.key(&self.identity.node, &self.identity.id))
     }
 
+    /// What a step on a check is applied to. One that names its service is about that instance's check, a written
+    /// one that names none about the machine's; else it is about every check of that id that the machine has.
+    fn touched(&self, state: &State, snapshot: &Snapshot) -> Touched {
+        let Identity { node, id, .. } = &self.identity;
+        if !self.service.is_empty() {
+            return Touched {
+                owners: register::find(state, node, &self.service).into_iter().collect(),
+                machine: false,
+            };
+        }
+        if matches!(self.verb, Verb::Set | Verb::Cas(_)) {
+            return Touched { owners: Vec::new(), machine: true };
+        }
+        let machines = state.machines(snapshot);
+        let machine = machines.get(node);
+        let mut owners = register::on_node(state, node);
+        owners.retain(|object| {
+            let registered = object.spec.checks.iter().any(|check| check.id == *id);
+            registered || machine.is_some_and(|machine| check_of(snapshot, object, machine, id).is_some())
+        });
+        let of_machine = machine.is_some_and(|machine| machine.checks.iter().any(|check| *check.id == **id));
+        Touched { machine: of_machine || owners.is_empty(), owners }
+    }
+
     /// What the cluster's rules must allow.
     pub(super) fn rights(&self, state: &State) -> Vec<(Right, Resource)> {
         let Identity { kind, node, id } = &self.identity;
@@ -139,37 +174,55 @@ impl Step {
             Verb::Set | Verb::Cas(_) => Right::Update,
             Verb::Delete | Verb::DeleteCas(_) => Right::Delete,
         };
-        let resource = match kind {
-            Kind::Node => Resource::Machines,
-            Kind::Check if register::find(state, node, &self.service).is_none() => Resource::Machines,
-            Kind::Service | Kind::Check => Resource::Instances,
-        };
-        let creates = matches!(self.target, Target::Service(_)) && register::find(state, node, id).is_none();
-        let mut rights = vec![(if creates { Right::Create } else { right }, resource)];
-        if *kind == Kind::Node && right == Right::Delete {
-            rights.push((Right::Delete, Resource::Instances));
+        match kind {
+            Kind::Node if right == Right::Delete => {
+                vec![(right, Resource::Machines), (right, Resource::Instances)]
+            }
+            Kind::Node => vec![(right, Resource::Machines)],
+            Kind::Service => {
+                let creates = matches!(self.target, Target::Service(_)) && register::find(state, node, id).is_none();
+                vec![(if creates { Right::Create } else { right }, Resource::Instances)]
+            }
+            Kind::Check => {
+                let touched = self.touched(state, &state.snapshot());
+                let of_machine = touched.machine.then_some((right, Resource::Machines));
+                let of_instances =
+                    (!touched.machine || !touched.owners.is_empty()).then_some((right, Resource::Instances));
+                of_machine.into_iter().chain(of_instances).collect()
+            }
         }
-        rights
     }
 
-    /// Whether a token of Consul allows it.
-    pub(super) fn permit(&self, state: &State, authorizer: &Authorizer) -> Result<(), Error> {
+    /// Whether a token of Consul allows it. `made` are the services that steps of the transaction register.
+    fn permit(&self, state: &State, authorizer: &Authorizer, made: &Made<'_>) -> Result<(), Error> {
         let Identity { kind, node, id } = &self.identity;
         let (of_node, of_service) = match self.verb {
             Verb::Get => (Access::NodeRead, Access::ServiceRead),
             _ => (Access::NodeWrite, Access::ServiceWrite),
         };
-        let present = |id: &str| register::find(state, node, id).map(|object| object.spec.service.clone());
+        let require = |name: &str| authorizer.require(of_service, name);
         match kind {
             Kind::Node => authorizer.require(of_node, node),
             Kind::Service => {
-                let names = [Some(self.service.clone()).filter(|name| !name.is_empty()), present(id)];
-                names.into_iter().flatten().try_for_each(|name| authorizer.require(of_service, &name))
+                let replaced =
+                    matches!(self.target, Target::Service(_)).then(|| state.registrar.instance(&state.key(node, id)));
+                let present = register::find(state, node, id).into_iter().chain(replaced.flatten());
+                present.into_iter().try_for_each(|object| require(&object.spec.service))?;
+                if self.service.is_empty() { Ok(()) } else { require(&self.service) }
             }
-            Kind::Check => match present(&self.service).or_else(|| owner_of_check(state, node, id)) {
-                Some(service) => authorizer.require(of_service, &service),
-                None => authorizer.require(of_node, node),
-            },
+            Kind::Check => {
+                let touched = self.touched(state, &state.snapshot());
+                if touched.machine {
+                    authorizer.require(of_node, node)?;
+                }
+                let made = made.get(&(node.as_str(), self.service.as_str())).map_or(&[][..], Vec::as_slice);
+                if touched.owners.is_empty() && made.is_empty() && !touched.machine {
+                    // Of what is not there nothing is granted but by rules for all.
+                    return require("");
+                }
+                touched.owners.iter().try_for_each(|owner| require(&owner.spec.service))?;
+                made.iter().try_for_each(|name| require(name))
+            }
         }
     }
 
@@ -185,12 +238,10 @@ impl Step {
                 Some(entry::service(shown(snapshot, &object)?))
             }
             Kind::Check => {
-                let of_services = register::on_node(state, node).into_iter().filter_map(|object| {
-                    let instance = shown(snapshot, &object)?;
-                    entry::service_checks(instance, machine).into_iter().find(|check| check["CheckID"] == *id)
-                });
-                let mut of_node = entry::node_checks(machine).filter(|check| check["CheckID"] == *id);
-                of_services.into_iter().next().or_else(|| of_node.next())
+                let touched = self.touched(state, snapshot);
+                let of_owners = touched.owners.iter().find_map(|owner| check_of(snapshot, owner, machine, id));
+                let mut of_machine = entry::node_checks(machine).filter(|check| check["CheckID"] == *id);
+                of_owners.or_else(|| touched.machine.then(|| of_machine.next()).flatten())
             }
         }
     }
@@ -209,7 +260,7 @@ impl Step {
     }
 
     async fn apply(&self, state: &State, client: &Client, journal: &mut Journal) -> Result<(), Error> {
-        let Identity { kind, node, id } = &self.identity;
+        let Identity { node, id, .. } = &self.identity;
         match (&self.target, self.verb) {
             (_, Verb::Get) => Ok(()),
             (Target::Node(wanted), _) => {
@@ -230,29 +281,36 @@ impl Step {
                 }
                 register::add_checks(state, node, std::iter::once(&**check)).await
             }
-            (Target::Named, _) => {
-                let objects = register::on_node(state, node).into_iter();
-                match kind {
-                    Kind::Node => {
-                        objects.for_each(|object| journal.instance(state, Key::of(&*object)));
-                        journal.machine(state, node).await?;
-                        register::remove_node(state, node).await
-                    }
-                    Kind::Service => match register::find(state, node, id) {
-                        Some(object) => {
-                            journal.instance(state, Key::of(&*object));
-                            register::remove(state, &object).await
-                        }
-                        None => Ok(()),
-                    },
-                    Kind::Check => {
-                        let with_check =
-                            objects.filter(|object| object.spec.checks.iter().any(|check| check.id == *id));
-                        with_check.for_each(|object| journal.instance(state, Key::of(&*object)));
-                        journal.machine(state, node).await?;
-                        register::remove_check(state, node, id).await
-                    }
+            (Target::Named, _) => self.remove(state, journal).await,
+        }
+    }
+
+    async fn remove(&self, state: &State, journal: &mut Journal) -> Result<(), Error> {
+        let Identity { kind, node, id } = &self.identity;
+        match kind {
+            Kind::Node => {
+                register::on_node(state, node).iter().for_each(|object| journal.instance(state, Key::of(&**object)));
+                journal.machine(state, node).await?;
+                register::remove_node(state, node).await
+            }
+            Kind::Service => match register::find(state, node, id) {
+                Some(object) => {
+                    journal.instance(state, Key::of(&*object));
+                    register::remove(state, &object).await
                 }
+                None => Ok(()),
+            },
+            Kind::Check => {
+                let touched = self.touched(state, &state.snapshot());
+                for owner in &touched.owners {
+                    journal.instance(state, Key::of(&**owner));
+                    register::remove_check_of(state, owner, id).await?;
+                }
+                if touched.machine {
+                    journal.machine(state, node).await?;
+                    register::remove_check_of_machine(state, node, id).await?;
+                }
+                Ok(())
             }
         }
     }
@@ -291,17 +349,26 @@ fn verb(operation: &Fields, fields: &Fields, kind: &str) -> Result<Verb, Error> 
 fn shown<'a>(snapshot: &'a Snapshot, object: &ServiceInstance) -> Option<&'a Instance> {
     let namespace = object.metadata.namespace.as_deref()?;
     let instances = snapshot.instances_of(namespace, &object.spec.service)?;
-    let is_it = |instance: &&std::sync::Arc<Instance>| {
+    let is_it = |instance: &&Arc<Instance>| {
         instance.registration.as_ref().is_some_and(|shown| Some(shown.name()) == object.metadata.name.as_deref())
     };
     instances.iter().find(is_it).map(|instance| &**instance)
 }
 
-/// Name of the service on a node that has a check.
-fn owner_of_check(state: &State, node: &str, id: &str) -> Option<String> {
-    let mut objects = register::on_node(state, node).into_iter();
-    let owner = objects.find(|object| object.spec.checks.iter().any(|check| check.id == id))?;
-    Some(owner.spec.service.clone())
+/// A check of an instance, in Consul's JSON.
+fn check_of(snapshot: &Snapshot, object: &ServiceInstance, machine: &Machine, id: &str) -> Option<Value> {
+    entry::service_checks(shown(snapshot, object)?, machine).into_iter().find(|check| check["CheckID"] == *id)
+}
+
+/// The numbers of the steps that a token of Consul does not allow.
+pub(super) fn denied(state: &State, authorizer: &Authorizer, steps: &[(usize, Step)]) -> Vec<usize> {
+    let mut made = Made::new();
+    for (_, step) in steps.iter().filter(|(_, step)| matches!(step.target, Target::Service(_))) {
+        let Identity { node, id, .. } = &step.identity;
+        made.entry((node, id)).or_default().push(&step.service);
+    }
+    let denied = steps.iter().filter(|(_, step)| step.permit(state, authorizer, &made).is_err());
+    denied.map(|(number, _)| *number).collect()
 }
 
 /// Says which steps cannot be done, before any is: each is judged by what there is and what those before
@@ -352,20 +419,20 @@ fn missing(state: &State, snapshot: &Snapshot, made: &HashMap<&Identity, bool>, 
         .then(|| "Missing service registration".to_owned())
 }
 
-/// Does the steps; of those that fail the first is told, and everything is as it was before.
+/// Does the steps; of those that fail the first is told, and everything is put back as it was before.
 pub(super) async fn apply(
     state: &State,
     client: &Client,
     steps: &[(usize, Step)],
     journal: &mut Journal,
-) -> Result<Option<(usize, String)>, Error> {
+) -> Result<(), (usize, String)> {
     for (number, step) in steps {
         if let Err(error) = step.apply(state, client, journal).await {
-            journal.put_back(state).await?;
-            return Ok(Some((*number, error.to_string())));
+            journal.put_back(state).await;
+            return Err((*number, error.to_string()));
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// What was there before the first write.
@@ -385,40 +452,51 @@ impl Journal {
 
     fn instance(&mut self, state: &State, key: Key) {
         if !self.instances.iter().any(|(known, _)| *known == key) {
-            let before = state.registrar.instance(&key).map(std::sync::Arc::unwrap_or_clone);
+            let before = state.registrar.instance(&key).map(Arc::unwrap_or_clone);
             self.instances.push((key, before));
         }
     }
 
-    /// Puts everything back.
-    pub(super) async fn put_back(&mut self, state: &State) -> Result<(), Error> {
+    /// Puts everything back. What cannot be is logged: the caller has been refused for another reason already, and
+    /// the rest is put back all the same.
+    pub(super) async fn put_back(&mut self, state: &State) {
+        let failed = |what: &str, error: Error| {
+            tracing::error!(what, %error, "a transaction that failed left something behind; register it anew");
+        };
         for (node, before) in self.machines.drain(..).rev() {
-            match before {
-                Some(before) => {
-                    state.change_machine(&node, |spec| spec.clone_from(&before.spec)).await?;
-                    let checks = before.status.map(|status| status.checks).unwrap_or_default();
-                    state.change_machine_status(&node, |found| found.clone_from(&checks)).await?;
-                }
-                None => state.remove_machine(&node).await?,
+            if let Err(error) = put_machine_back(state, &node, before).await {
+                failed(&format!("node {node}"), error);
             }
         }
         for (key, before) in self.instances.drain(..).rev() {
-            match (before, state.registrar.instance(&key)) {
-                (None, None) => {}
-                (None, Some(object)) => register::remove(state, &object).await?,
-                (Some(before), present) => {
-                    let status = before.status.clone().unwrap_or_default();
-                    let mut object = before;
-                    object.metadata.resource_version = None;
-                    object.metadata.uid = None;
-                    let (_, mut written) = state.registrar.register(object).await?;
-                    if present.is_some() {
-                        written = state.registrar.change_status(&key, |_, now| now.clone_from(&status)).await?;
-                    }
-                    state.settle(&written).await;
-                }
+            if let Err(error) = put_instance_back(state, &key, before).await {
+                failed(&format!("instance {key}"), error);
             }
         }
-        Ok(())
+    }
+}
+
+async fn put_machine_back(state: &State, node: &str, before: Option<ExternalNode>) -> Result<(), Error> {
+    let Some(before) = before else { return state.remove_machine(node).await };
+    state.change_machine(node, |spec| spec.clone_from(&before.spec)).await?;
+    let checks = before.status.map(|status| status.checks).unwrap_or_default();
+    state.change_machine_status(node, |found| found.clone_from(&checks)).await
+}
+
+async fn put_instance_back(state: &State, key: &Key, before: Option<ServiceInstance>) -> Result<(), Error> {
+    match (before, state.registrar.instance(key)) {
+        (None, None) => Ok(()),
+        (None, Some(object)) => register::remove(state, &object).await,
+        (Some(mut before), present) => {
+            let status = before.status.clone().unwrap_or_default();
+            before.metadata.resource_version = None;
+            before.metadata.uid = None;
+            let (_, mut written) = state.registrar.register(before).await?;
+            if present.is_some() {
+                written = state.registrar.change_status(key, |_, now| now.clone_from(&status)).await?;
+            }
+            state.settle(&written).await;
+            Ok(())
+        }
     }
 }

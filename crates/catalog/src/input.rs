@@ -1,0 +1,61 @@
+//! What the catalog is fed with.
+
+use std::sync::Arc;
+
+use portolan_api::typed::kinds::core::v1 as core;
+use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
+use portolan_api::typed::{ExternalNode, PreparedQuery, ServiceInstance};
+
+/// An object the catalog is derived from.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A service.
+    Service(Arc<core::Service>),
+    /// Endpoints of a service.
+    EndpointSlice(Arc<EndpointSlice>),
+    /// A pod.
+    Pod(Arc<core::Pod>),
+    /// A node.
+    Node(Arc<core::Node>),
+    /// An instance that registered itself.
+    Registration(Arc<ServiceInstance>),
+    /// A machine outside the cluster.
+    ExternalNode(Arc<ExternalNode>),
+    /// A prepared query.
+    PreparedQuery(Arc<PreparedQuery>),
+}
+
+impl Input {
+    /// The revision of the store at which the object became like this; 0 if that is not known.
+    pub(crate) fn revision(&self) -> u64 {
+        let metadata = match self {
+            Self::Service(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
+            Self::Pod(object) => &object.metadata,
+            Self::Node(object) => &object.metadata,
+            Self::Registration(object) => &object.metadata,
+            Self::ExternalNode(object) => &object.metadata,
+            Self::PreparedQuery(object) => &object.metadata,
+        };
+        metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// The kind of an [`Input`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A service.
+    Service,
+    /// Endpoints of a service.
+    EndpointSlice,
+    /// A pod.
+    Pod,
+    /// A node.
+    Node,
+    /// An instance that registered itself.
+    Registration,
+    /// A machine outside the cluster.
+    ExternalNode,
+    /// A prepared query.
+    PreparedQuery,
+}
