@@ -167,11 +167,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
 }
 
 /// Only clients of channels name their ports here; what is a list to the API is one text to the agent.
-fn port_forward<'p>(
-    namespace: &str,
-    name: &str,
-    ports: impl Iterator<Item = &'p str>,
-) -> Result<String, Status> {
+fn port_forward<'p>(namespace: &str, name: &str, ports: impl Iterator<Item = &'p str>) -> Result<String, Status> {
     let number = |text: &str| match text.parse::<i32>() {
         Ok(port) => Ok(port.to_string()),
         Err(error) => Err(Status::bad_request(format!("unable to parse port {text:?}: {error}"))),
