@@ -6,10 +6,10 @@
 # bench may take (900); a bench that fails or takes longer does not keep the others from running.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-command -v etcd >/dev/null || { echo "etcd is the peer of some benches: apt-get install etcd-server" >&2; exit 1; }
+scripts/packages.sh bench
 binaries="${CARGO_TARGET_DIR:-target}/${BENCH_PROFILE:-release}"
 benches=("$@")
-(($#)) || benches=(api definitions store network registry schedule up)
+(($#)) || benches=(api definitions store network registry registry_http dns schedule up)
 failed=()
 for bench in "${benches[@]}"; do
     [[ -x "$binaries/$bench" ]] || { echo "$binaries/$bench is not built" >&2; exit 1; }

@@ -4,6 +4,7 @@
 #
 #   scripts/packages.sh run     what `make up` needs
 #   scripts/packages.sh test    that, and what the tests need besides
+#   scripts/packages.sh bench   that of `run`, and the peers that the benches measure against
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,6 +26,15 @@ if [[ "${1:-run}" == test ]]; then
         [docker-registry]=docker-registry
         [openssl]=openssl
         [python3]=python3
+    )
+fi
+if [[ "${1:-run}" == bench ]]; then
+    package_of+=(
+        [dnsperf]=dnsperf
+        [etcd]=etcd-server
+        [java]=default-jre-headless
+        [knotd]=knot
+        [/usr/share/zookeeper/bin/zkServer.sh]=zookeeper
     )
 fi
 

@@ -105,32 +105,6 @@ impl Connection {
         Ok(Answer { status, head, body: &self.buffer[end..end + length] })
     }
 
-    /// Reads the head of an answer that goes on for ever; [`Self::wait_for`] reads on.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn stream(&mut self) -> anyhow::Result<()> {
-        let (end, _) = self.head().await?;
-        self.taken = end;
-        Ok(())
-    }
-
-    /// Reads on until the text was sent.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn wait_for(&mut self, text: &[u8]) -> anyhow::Result<()> {
-        loop {
-            if let Some(at) = self.buffer[self.taken..].windows(text.len()).position(|window| window == text) {
-                self.taken += at + text.len();
-                return Ok(());
-            }
-            self.taken = self.taken.max(self.buffer.len().saturating_sub(text.len()));
-            self.buffer.drain(..std::mem::take(&mut self.taken));
-            self.more().await?;
-        }
-    }
-
     /// Where the head ends, and the length of the body.
     async fn head(&mut self) -> anyhow::Result<(usize, Option<usize>)> {
         self.buffer.drain(..std::mem::take(&mut self.taken));

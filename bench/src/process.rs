@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+
+use crate::report::Measured;
 
 /// A server that ends with this value.
 pub struct Server {
@@ -20,6 +22,25 @@ impl Server {
         let log = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         Ok(Self { child: child.with_context(|| format!("start {command:?}"))? })
+    }
+
+    /// One that was started already.
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
+    /// Does so many operations and tells what they cost this server.
+    ///
+    /// # Errors
+    /// One of them failed, or the process has ended.
+    pub async fn measure<T>(
+        &self,
+        operations: usize,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<Measured> {
+        let (cpu, started) = (self.cpu()?, Instant::now());
+        work.await?;
+        Ok(Measured { operations, wall: started.elapsed(), cpu: self.cpu()? - cpu })
     }
 
     /// Process id.

@@ -129,13 +129,13 @@ impl Session {
         (0..count).map(|_| Ok(String::from_utf8(take_bytes(&mut rest)?.to_vec())?)).collect()
     }
 
-    /// The data of a node; asks to be told once of its next change if `watch`.
+    /// How much data a node has, in bytes.
     ///
     /// # Errors
     /// There is no such node.
-    pub async fn data(&mut self, path: &str, watch: bool) -> anyhow::Result<usize> {
+    pub async fn data(&mut self, path: &str) -> anyhow::Result<usize> {
         let mut request = Record::default();
-        request.text(path).byte(watch.into());
+        request.text(path).byte(0);
         self.ask(GET_DATA, &request).await?;
         Ok(take_bytes(&mut &self.answer[16..])?.len())
     }

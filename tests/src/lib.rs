@@ -4,6 +4,7 @@
 //! dropping it takes everything away again, also when the test failed.
 
 mod cluster;
+mod dialects;
 mod image;
 mod machine;
 mod manifest;
@@ -13,8 +14,9 @@ mod shell;
 mod wait;
 
 pub use cluster::{Cluster, binary, kill};
+pub use dialects::{Dialects, ask, done};
 pub use image::{build_web_image, web_image};
-pub use machine::{Leftovers, ask, command, http_get};
+pub use machine::{Leftovers, command, http_get};
 pub use manifest::MANIFEST;
 pub use names::resolve;
 pub use outside::Machine;

@@ -83,19 +83,3 @@ impl Leftovers {
         self.0.difference(&before.0).map(String::as_str).collect()
     }
 }
-
-/// Asks a plain HTTP server once: status code and body of its answer.
-///
-/// # Errors
-/// It cannot be reached, or its answer is no HTTP.
-pub fn ask(address: &str, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: registry\r\nContent-Length: {length}\r\n\r\n{body}")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
-    let code = head.split(' ').nth(1).context("a head has a code")?.parse()?;
-    Ok((code, body.to_owned()))
-}

@@ -1,9 +1,7 @@
 //! One registry, many dialects: what is registered in one is found in all, pods included.
 
-use std::process::Command;
-
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, ask, build_web_image, command, eventually, resolve};
+use portolan_tests::{Cluster, Dialects, ask, build_web_image, done, eventually, resolve};
 use serde_json::Value;
 
 const SHOP: &str = "
@@ -25,58 +23,22 @@ const EUREKA: &str = r#"{"instance": {"instanceId": "vm7:orders:9000", "app": "O
     "dataCenterInfo": {"@class": "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo", "name": "MyOwn"},
     "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": 900}}}"#;
 
-/// The dialects of a cluster by their addresses.
-struct Dialects {
-    native: String,
-    consul: String,
-    eureka: String,
-}
-
-impl Dialects {
-    fn of(cluster: &Cluster) -> anyhow::Result<Self> {
-        let status = cluster.status()?;
-        let address = |name: &str| -> anyhow::Result<String> {
-            let url = status["dialects"][name].as_str().with_context(|| format!("{name} in {status}"))?;
-            Ok(url.trim_start_matches("http://").to_owned())
-        };
-        Ok(Self { native: address("registry")?, consul: address("consul")?, eureka: address("eureka")? })
-    }
-
-    /// Addresses of a service's healthy instances, as each dialect gives them.
-    fn find(&self, service: &str) -> anyhow::Result<[Vec<String>; 3]> {
-        let get = |address: &str, path: &str| -> anyhow::Result<Value> {
-            let (code, body) = ask_json(address, path)?;
-            ensure!(code == 200, "{path}: {code} {body}");
-            Ok(serde_json::from_str(&body)?)
-        };
-        let texts = |values: Vec<&Value>| values.into_iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let native = list(&get(&self.native, &format!("/registry/instances?service={service}&health=passing"))?);
-        let consul = list(&get(&self.consul, &format!("/v1/health/service/{service}?passing"))?);
-        let upper = service.to_uppercase();
-        let eureka = get(&self.eureka, &format!("/eureka/apps/{upper}"))?;
-        let eureka = list(&eureka["application"]["instance"]);
-        Ok([
-            texts(native.iter().map(|instance| &instance["address"]).collect()),
-            texts(consul.iter().map(|entry| &entry["Service"]["Address"]).collect()),
-            texts(eureka.iter().filter(|it| it["status"] == "UP").map(|it| &it["ipAddr"]).collect()),
-        ])
-    }
-}
-
-/// Asks for JSON with the client that people use.
-fn ask_json(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
-    let mut curl = Command::new("curl");
-    curl.args(["-s", "-H", "Accept: application/json", "-w", "\n%{http_code}", &format!("http://{address}{path}")]);
-    let answer = command(&mut curl)?;
-    let (body, code) = answer.trim_end().rsplit_once('\n').context("a code at the end")?;
-    Ok((code.parse()?, body.to_owned()))
-}
-
-fn post_json(address: &str, path: &str, body: &str) -> anyhow::Result<String> {
-    let mut curl = Command::new("curl");
-    curl.args(["-s", "-H", "Content-Type: application/json", "-w", "%{http_code}", "--data", body]);
-    command(curl.arg(format!("http://{address}{path}")))
+/// Addresses of a service's healthy instances, as each dialect gives them.
+fn find(dialects: &Dialects, service: &str) -> anyhow::Result<[Vec<String>; 3]> {
+    let get = |address: &str, path: &str| -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&done(address, "GET", path, "")?)?)
+    };
+    let texts = |values: Vec<&Value>| values.into_iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let native = list(&get(&dialects.native, &format!("/registry/instances?service={service}&health=passing"))?);
+    let consul = list(&get(&dialects.consul, &format!("/v1/health/service/{service}?passing"))?);
+    let eureka = get(&dialects.eureka, &format!("/eureka/apps/{}", service.to_uppercase()))?;
+    let eureka = list(&eureka["application"]["instance"]);
+    Ok([
+        texts(native.iter().map(|instance| &instance["address"]).collect()),
+        texts(consul.iter().map(|entry| &entry["Service"]["Address"]).collect()),
+        texts(eureka.iter().filter(|it| it["status"] == "UP").map(|it| &it["ipAddr"]).collect()),
+    ])
 }
 
 #[test]
@@ -92,8 +54,8 @@ fn what_is_registered_in_one_dialect_is_found_in_all_and_outlives_a_killed_serve
         let dialects = Dialects::of(&cluster)?;
         let (code, answer) = ask(&dialects.consul, "PUT", "/v1/agent/service/register", CONSUL)?;
         ensure!(code == 200, "{code} {answer}");
-        let code = post_json(&dialects.eureka, "/eureka/apps/ORDERS", EUREKA)?;
-        ensure!(code == "204", "{code}");
+        let (code, answer) = ask(&dialects.eureka, "POST", "/eureka/apps/ORDERS", EUREKA)?;
+        ensure!(code == 204, "{code} {answer}");
         let native = r#"{"service": "billing", "id": "b-1", "address": "192.0.2.9", "port": 80, "ttlSeconds": 600}"#;
         let (code, answer) = ask(&dialects.native, "POST", "/registry/instances", native)?;
         ensure!(code == 201, "{code} {answer}");
@@ -104,7 +66,7 @@ fn what_is_registered_in_one_dialect_is_found_in_all_and_outlives_a_killed_serve
             [("shop", pod.as_str()), ("cart", "192.0.2.8"), ("orders", "192.0.2.7"), ("billing", "192.0.2.9")];
         let all_agree = |dialects: &Dialects| -> anyhow::Result<()> {
             for (service, address) in expected {
-                let found = dialects.find(service)?;
+                let found = find(dialects, service)?;
                 let wanted = vec![address.to_owned()];
                 ensure!(found == [wanted.clone(), wanted.clone(), wanted], "{service}: {found:?}");
             }
@@ -132,7 +94,7 @@ fn what_is_registered_in_one_dialect_is_found_in_all_and_outlives_a_killed_serve
             ask(&dialects.consul, "PUT", "/v1/agent/service/maintenance/cart-1?enable=true&reason=disk", "")?;
         ensure!(code == 200, "{code}");
         eventually("nobody is sent to an instance in maintenance", || {
-            let found = dialects.find("cart")?;
+            let found = find(&dialects, "cart")?;
             ensure!(found.iter().all(Vec::is_empty), "{found:?}");
             Ok(())
         });

@@ -3,17 +3,10 @@
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, ask, binary, command, eventually, web_image};
+use portolan_tests::{Cluster, Dialects, ask, binary, command, eventually, web_image};
 
 const CLIENT: &str =
     "apiVersion: v1\nkind: Pod\nmetadata: {name: client}\nspec: {containers: [{name: c, image: 'web:1'}]}";
-
-/// `host:port` of the registry on this machine.
-fn registry(cluster: &Cluster) -> anyhow::Result<String> {
-    let status = cluster.status()?;
-    let url = status["registryUrl"].as_str().context("a URL")?;
-    Ok(url.trim_start_matches("http://").trim_end_matches("/registry").to_owned())
-}
 
 fn revision(cluster: &Cluster) -> anyhow::Result<u64> {
     let metrics = cluster.kubectl("get --raw /metrics")?;
@@ -25,7 +18,7 @@ fn revision(cluster: &Cluster) -> anyhow::Result<u64> {
 fn leases_are_renewed_in_memory_and_outlive_a_killed_server_by_one_term() {
     let cluster = Cluster::start().expect("started");
     let life = || -> anyhow::Result<()> {
-        let address = registry(&cluster)?;
+        let address = Dialects::of(&cluster)?.native;
         let body = r#"{"service": "billing", "id": "b-1", "address": "192.0.2.7", "port": 80, "ttlSeconds": 5}"#;
         let (code, answer) = ask(&address, "POST", "/registry/instances", body)?;
         ensure!(code == 201 && answer.contains("created"), "{code} {answer}");
@@ -39,7 +32,7 @@ fn leases_are_renewed_in_memory_and_outlive_a_killed_server_by_one_term() {
 
         cluster.kill_server()?;
         cluster.up()?;
-        let address = registry(&cluster)?;
+        let address = Dialects::of(&cluster)?.native;
         let (code, _) = ask(&address, "PUT", "/registry/instances/default/b-1/renew", "")?;
         ensure!(code == 200, "the lease did not outlive the server: {code}");
         eventually("the lease ends", || {
@@ -66,7 +59,7 @@ fn a_process_in_a_pod_registers_itself_and_is_found_by_name() {
         let pod = cluster.kubectl_json("get pod client")?;
         let own = pod["status"]["podIP"].as_str().context("an address")?.to_owned();
         let gateway = format!("{}.1", own.rsplit_once('.').context("four numbers")?.0);
-        let address = registry(&cluster)?;
+        let address = Dialects::of(&cluster)?.native;
         let port = address.rsplit(':').next().context("a port")?;
         let inside = |arguments: &[&str]| {
             let mut exec = Command::new(binary()?);

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, ask, eventually};
+use portolan_tests::{Cluster, Dialects, ask, eventually};
 use serde_json::Value;
 
 /// An address of this machine that is free for UDP; somebody else could take it before it is used.
@@ -65,15 +65,10 @@ fn keys_services_and_names_from_the_command_line_and_an_import() {
         ensure!(nobody.contains("there is no name nobody.service.consul"), "{nobody}");
 
         // A client that registers more than it may is told so, in the words of each dialect; others are not.
-        let status = cluster.status()?;
-        let address = |name: &str| -> anyhow::Result<String> {
-            let url = status["dialects"][name].as_str().with_context(|| format!("{name} in {status}"))?;
-            Ok(url.trim_start_matches("http://").to_owned())
-        };
-        let consul = address("consul")?;
+        let dialects = Dialects::of(&cluster)?;
         let register = |number: u32| {
             let body = format!(r#"{{"Name": "web", "ID": "web-{number}", "Address": "192.0.2.8", "Port": 80}}"#);
-            ask(&consul, "PUT", "/v1/agent/service/register", &body)
+            ask(&dialects.consul, "PUT", "/v1/agent/service/register", &body)
         };
         let refused = (0..20).find_map(|number| register(number).ok().filter(|(code, _)| *code != 200));
         let (code, answer) = refused.context("nothing was refused")?;
@@ -81,18 +76,18 @@ fn keys_services_and_names_from_the_command_line_and_an_import() {
         let many: Vec<String> =
             (0..9).map(|number| format!(r#"{{"service": "many", "id": "many-{number}"}}"#)).collect();
         let body = format!(r#"{{"register": [{}]}}"#, many.join(","));
-        let (code, answer) = ask(&address("registry")?, "POST", "/registry/batch", &body)?;
+        let (code, answer) = ask(&dialects.native, "POST", "/registry/batch", &body)?;
         ensure!(code == 429 && answer.contains("TooManyRequests"), "{code} {answer}");
 
         // This very cluster in the role of the old one: what Consul's clients see of it goes to another namespace.
         cluster.kubectl("create namespace moved")?;
-        let from = format!("http://{consul}");
+        let from = format!("http://{}", dialects.consul);
         let said = cluster.portolan(&["registry", "import", "consul", "--from", &from, "--once", "-n", "moved"])?;
         ensure!(said.contains("created"), "{said}");
         let moved = json(&cluster.portolan(&["registry", "ls", "-n", "moved", "-o", "json"])?)?;
         let found = moved.as_array().context("a list")?.iter().any(|it| it["address"] == "192.0.2.7");
         ensure!(found, "{moved}");
-        let from = format!("http://{}/eureka", address("eureka")?);
+        let from = format!("http://{}/eureka", dialects.eureka);
         let said = cluster.portolan(&["registry", "import", "eureka", "--from", &from, "--once", "-n", "moved"])?;
         ensure!(said.contains("created"), "{said}");
 

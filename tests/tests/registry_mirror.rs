@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, Machine, ask, binary, build_web_image, command, eventually, resolve};
+use portolan_tests::{Cluster, Dialects, Machine, ask, binary, build_web_image, command, done, eventually, resolve};
 use serde_json::Value;
 
 const SERVICE: &str = "
@@ -38,15 +38,8 @@ impl Drop for Server {
     }
 }
 
-fn dialect(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
-    let status = cluster.status()?;
-    let url = status["dialects"][name].as_str().with_context(|| format!("{name} in {status}"))?;
-    Ok(url.trim_start_matches("http://").to_owned())
-}
-
 fn json(address: &str, path: &str) -> anyhow::Result<Value> {
-    let mut curl = Command::new("curl");
-    let answer = command(curl.args(["-s", "-H", "Accept: application/json", &format!("http://{address}{path}")]))?;
+    let answer = done(address, "GET", path, "")?;
     serde_json::from_str(&answer).with_context(|| format!("{path}: {answer}"))
 }
 
@@ -59,8 +52,7 @@ fn a_pod_reaches_a_registered_machine_by_a_service_and_is_found_under_a_name_of_
         let _server = Server::start(&machine, folder.path())?;
         build_web_image(&cluster, "web:1", "shop")?;
         cluster.kubectl_with("apply", SERVICE)?;
-        let native = dialect(&cluster, "registry")?;
-        let consul = dialect(&cluster, "consul")?;
+        let Dialects { native, consul, eureka } = Dialects::of(&cluster)?;
         let body =
             format!(r#"{{"ID": "db-1", "Name": "legacy-db", "Address": "{}", "Port": 8080}}"#, machine.address());
         let (code, answer) = ask(&consul, "PUT", "/v1/agent/service/register", &body)?;
@@ -103,7 +95,7 @@ fn a_pod_reaches_a_registered_machine_by_a_service_and_is_found_under_a_name_of_
             ensure!(found[0]["Service"]["Address"] == *pod && found[0]["Service"]["Port"] == 80, "{found}");
             let found = json(&native, "/registry/instances?service=storefront&tag=blue")?;
             ensure!(found[0]["address"] == *pod, "{found}");
-            let found = json(&dialect(&cluster, "eureka")?, "/eureka/apps/STOREFRONT")?;
+            let found = json(&eureka, "/eureka/apps/STOREFRONT")?;
             ensure!(found["application"]["instance"][0]["ipAddr"] == *pod, "{found}");
             for name in
                 ["storefront.service.consul", "blue.storefront.service.consul", "storefront.default.svc.cluster.local"]

@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use portolan_api::typed::{Object, ServiceInstance};
 use portolan_base::Shutdown;
-use portolan_bench::process::{Server, cpu_of, free_port};
+use portolan_bench::process::{Server, free_port};
 use portolan_bench::report::{Measured, line, pairs, slope};
 use portolan_catalog::{Catalog, Input};
 use portolan_dns::{Config, Forwarder, Listener, Sockets, Upstreams, Zone, serve};
@@ -67,15 +67,15 @@ fn main() -> anyhow::Result<()> {
         for &instances in &options.instances {
             let questions = folder.path().join("questions");
             std::fs::write(&questions, questions_about(instances / of_each))?;
-            let (_ours, pid, port) = start_ours(instances, of_each, options.changes)?;
+            let (server, port) = start_ours(instances, of_each, options.changes)?;
             let peer = if options.no_peer { None } else { Some(Knot::start(folder.path(), instances, of_each)?) };
             let (mut ratios, mut least) = (Vec::new(), f64::INFINITY);
             for _ in 0..options.pairs {
-                let ours = ask(pid, port, &questions, options.seconds)?;
+                let ours = ask(&server, port, &questions, options.seconds)?;
                 line(&format!("{of_each} addresses, {instances} instances"), &ours);
                 least = least.min(ours.cpu_per_operation());
                 if let Some(knot) = &peer {
-                    let theirs = ask(knot.server.pid(), knot.port, &questions, options.seconds)?;
+                    let theirs = ask(&knot.server, knot.port, &questions, options.seconds)?;
                     line(&format!("Knot: {of_each} addresses, {instances} instances"), &theirs);
                     ratios.push(ours.cpu_per_operation() / theirs.cpu_per_operation());
                 }
@@ -103,24 +103,13 @@ fn address(number: usize) -> String {
 }
 
 /// Starts this program again as a name server.
-fn start_ours(instances: usize, of_each: usize, changes: u64) -> anyhow::Result<(Child, u32, u16)> {
+fn start_ours(instances: usize, of_each: usize, changes: u64) -> anyhow::Result<(Server, u16)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--serve").args([instances.to_string(), of_each.to_string(), changes.to_string()]);
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("its output")?).read_line(&mut line)?;
-    let pid = child.id();
-    Ok((Child(child), pid, line.trim().parse().with_context(|| format!("a port, not {line:?}"))?))
-}
-
-/// A process that ends with this value.
-struct Child(std::process::Child);
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    Ok((Server::of(child), line.trim().parse().with_context(|| format!("a port, not {line:?}"))?))
 }
 
 async fn name_server(instances: usize, of_each: usize, changes: u64) -> anyhow::Result<()> {
@@ -167,12 +156,12 @@ fn instance(number: usize, service: usize, version: usize) -> anyhow::Result<Arc
 }
 
 /// Asks for so many seconds and returns what that cost the server.
-fn ask(pid: u32, port: u16, questions: &Path, seconds: u64) -> anyhow::Result<Measured> {
+fn ask(server: &Server, port: u16, questions: &Path, seconds: u64) -> anyhow::Result<Measured> {
     // A part to warm up, which is not counted.
     run_dnsperf(port, questions, 1)?;
-    let (cpu, wall) = (cpu_of(pid)?, Instant::now());
+    let (cpu, wall) = (server.cpu()?, Instant::now());
     let operations = run_dnsperf(port, questions, seconds)?;
-    Ok(Measured { operations, wall: wall.elapsed(), cpu: cpu_of(pid)? - cpu })
+    Ok(Measured { operations, wall: wall.elapsed(), cpu: server.cpu()? - cpu })
 }
 
 fn run_dnsperf(port: u16, questions: &Path, seconds: u64) -> anyhow::Result<usize> {

@@ -168,8 +168,7 @@ async fn series(
 ) -> anyhow::Result<Measured> {
     let (next, operations) = (AtomicUsize::new(range.start), range.len());
     let connections = try_join_all((0..clients).map(|_| Connection::open(url))).await?;
-    let (cpu, wall) = (server.cpu()?, Instant::now());
-    try_join_all(connections.into_iter().map(|mut connection| {
+    let work = connections.into_iter().map(|mut connection| {
         let next = &next;
         async move {
             while let Some(number) = turn(next, range.end) {
@@ -178,9 +177,8 @@ async fn series(
             }
             anyhow::Ok(())
         }
-    }))
-    .await?;
-    Ok(Measured { operations, wall: wall.elapsed(), cpu: server.cpu()? - cpu })
+    });
+    server.measure(operations, try_join_all(work)).await
 }
 
 /// From the moment when the request for a change is sent to the moment when each of the waiting clients has read it.
@@ -266,8 +264,7 @@ async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
     let mut costs = [0.0; 3];
     for range in [0..instances - window, instances - window..instances] {
         let (next, end) = (&AtomicUsize::new(range.start), range.end);
-        let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
-        try_join_all(clients.iter().map(|client| {
+        let work = clients.iter().map(|client| {
             let (mut client, leases, value) = (client.clone(), &leases, &value);
             async move {
                 while let Some(number) = turn(next, end) {
@@ -278,9 +275,8 @@ async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
                 }
                 anyhow::Ok(())
             }
-        }))
-        .await?;
-        let measured = Measured { operations: range.len(), wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+        });
+        let measured = etcd.server.measure(range.len(), try_join_all(work)).await?;
         costs[0] = measured.cpu_per_operation();
         if end == instances {
             line(&format!("etcd: {}, {instances} instances", STEPS[0]), &measured);
@@ -300,24 +296,21 @@ async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
         anyhow::Ok(keepers)
     }));
     let (mut keepers, next, end) = (keepers.await?, &AtomicUsize::new(0), options.operations);
-    let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
-    try_join_all(keepers.iter_mut().map(|keepers| async move {
+    let work = keepers.iter_mut().map(|keepers| async move {
         while let Some(number) = turn(next, end) {
             let (keeper, answers) = &mut keepers[number % each];
             keeper.keep_alive().await?;
             answers.message().await?;
         }
         anyhow::Ok(())
-    }))
-    .await?;
-    let measured = Measured { operations: end, wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+    });
+    let measured = etcd.server.measure(end, try_join_all(work)).await?;
     line(&format!("etcd: {}, {instances} instances", STEPS[1]), &measured);
     costs[1] = measured.cpu_per_operation();
     drop(keepers);
 
     let next = &AtomicUsize::new(0);
-    let (cpu, wall) = (etcd.server.cpu()?, Instant::now());
-    try_join_all(clients.iter().map(|client| {
+    let work = clients.iter().map(|client| {
         let mut client = client.clone();
         async move {
             while let Some(number) = turn(next, end) {
@@ -327,9 +320,8 @@ async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
             }
             anyhow::Ok(())
         }
-    }))
-    .await?;
-    let measured = Measured { operations: end, wall: wall.elapsed(), cpu: etcd.server.cpu()? - cpu };
+    });
+    let measured = etcd.server.measure(end, try_join_all(work)).await?;
     line(&format!("etcd: {}, {instances} instances", STEPS[2]), &measured);
     costs[2] = measured.cpu_per_operation();
     Ok(costs)
@@ -360,8 +352,7 @@ async fn zookeeper(zookeeper: &ZooKeeper, options: &Options) -> anyhow::Result<[
     let mut costs = [0.0; 3];
     for (index, (what, range)) in steps.into_iter().enumerate() {
         let (next, operations) = (AtomicUsize::new(range.start), range.len());
-        let (cpu, wall) = (zookeeper.server.cpu()?, Instant::now());
-        try_join_all(sessions.iter_mut().map(|session| {
+        let work = sessions.iter_mut().map(|session| {
             let (next, value, end) = (&next, &value, range.end);
             async move {
                 while let Some(number) = turn(next, end) {
@@ -375,16 +366,15 @@ async fn zookeeper(zookeeper: &ZooKeeper, options: &Options) -> anyhow::Result<[
                         _ => {
                             let path = service(number.wrapping_mul(7919) % instances);
                             for name in session.children(&path).await? {
-                                session.data(&format!("{path}/{name}"), false).await?;
+                                session.data(&format!("{path}/{name}")).await?;
                             }
                         }
                     }
                 }
                 anyhow::Ok(())
             }
-        }))
-        .await?;
-        let measured = Measured { operations, wall: wall.elapsed(), cpu: zookeeper.server.cpu()? - cpu };
+        });
+        let measured = zookeeper.server.measure(operations, try_join_all(work)).await?;
         if index > 1 {
             line(&format!("ZooKeeper: {what}, {instances} instances"), &measured);
             costs[index - 2] = measured.cpu_per_operation();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Notes;
 use crate::authorization::bootstrap as policy;
-use crate::config::{Error, Network};
+use crate::config::Error;
 use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
@@ -152,9 +152,7 @@ fn failed(what: &str, status: &Status) -> Error {
 
 /// The range that addresses of Services come from in every cluster.
 async fn own_range(server: &Server) -> Result<(), Error> {
-    let Network { address, prefix } = server.config.networks.service_cidr;
-    let first = u32::from(address) & u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or_default();
-    let cidrs = json!([format!("{}/{prefix}", std::net::Ipv4Addr::from(first))]);
+    let cidrs = json!([server.config.networks.service_cidr.to_string()]);
     let range = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
         "spec": {"cidrs": cidrs},

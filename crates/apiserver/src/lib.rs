@@ -34,6 +34,7 @@ mod own_service;
 mod request;
 pub mod resources;
 mod respond;
+mod rounds;
 mod router;
 mod server;
 mod service_addresses;

@@ -13,7 +13,7 @@ use crate::bootstrap::ensure;
 use crate::config::Error;
 use crate::server::Server;
 use crate::status::Status;
-use crate::storage;
+use crate::{rounds, storage};
 
 const NAME: &str = "kubernetes";
 const NAMESPACE: &str = "default";
@@ -29,14 +29,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Brings them back whenever they are deleted, until `stop`.
 pub(crate) async fn keep(server: Arc<Server>, stop: CancellationToken) {
-    while let Some(outcome) = stop.run_until_cancelled(round(&server)).await {
-        if let Err(status) = outcome {
-            tracing::warn!(error = %status, "the service of the API could not be kept");
-            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-                return;
-            }
-        }
-    }
+    rounds::until(&stop, PAUSE, "the service of the API could not be kept", || round(&server)).await;
 }
 
 /// Writes what is missing, and waits until something is again.

@@ -17,6 +17,7 @@ use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, RangeReques
 use serde_json::{Value, json};
 
 use crate::authorization::followed::{Followed, View};
+use crate::config::Network;
 use crate::resources::core::service_allocation::{Moved, address_of};
 use crate::server::Server;
 use crate::status::Status;
@@ -42,7 +43,7 @@ pub(crate) struct ServiceRanges(Followed<Ranges>);
 
 /// By name of the object; only those that addresses may come from.
 #[derive(Default)]
-struct Ranges(BTreeMap<String, Vec<(Ipv4Addr, u8)>>);
+struct Ranges(BTreeMap<String, Vec<Network>>);
 
 impl View for Ranges {
     fn take(&mut self, entry: &Entry, kind: EventKind) {
@@ -57,14 +58,9 @@ impl View for Ranges {
             return;
         }
         let cidrs = object["spec"]["cidrs"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        self.0.insert(name.to_owned(), cidrs.filter_map(network).collect());
+        // Of IPv4: others are not configured on this cluster.
+        self.0.insert(name.to_owned(), cidrs.filter_map(|cidr| cidr.parse().ok()).collect());
     }
-}
-
-/// A network of IPv4; others are not configured on this cluster.
-fn network(cidr: &str) -> Option<(Ipv4Addr, u8)> {
-    let (address, prefix) = cidr.split_once('/')?;
-    Some((address.parse().ok()?, prefix.parse().ok().filter(|prefix| *prefix <= 32)?))
 }
 
 impl ServiceRanges {
@@ -80,7 +76,7 @@ impl ServiceRanges {
     }
 
     /// The networks that addresses come from now: that of every cluster, then the others by name.
-    pub(crate) async fn usable(&self) -> Result<Vec<(Ipv4Addr, u8)>, Status> {
+    pub(crate) async fn usable(&self) -> Result<Vec<Network>, Status> {
         self.0.refresh().await?;
         let view = self.0.view();
         let (own, others): (Vec<_>, Vec<_>) = view.0.iter().partition(|(name, _)| *name == "kubernetes");

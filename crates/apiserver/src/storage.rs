@@ -1,7 +1,8 @@
 //! Objects as the store keeps them.
 //!
 //! Key: `/registry/<group, or core>/<resource>/<namespace>/<name>`, without the namespace for kinds
-//! that have none; a kind that two groups show has one of them as its home. Value: the object as JSON that begins with `kind`, `apiVersion` and `metadata`
+//! that have none; a kind that two groups show has one of them as its home. Value: the object as JSON that begins with
+//! `kind`, `apiVersion` and `metadata`
 //! and lacks `metadata.resourceVersion`: that is the revision of the entry and is put in on the way
 //! out ([`splice`]), so that the bytes are encoded once.
 

@@ -9,10 +9,10 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use portolan_tests::{Cluster, eventually};
+use portolan_tests::{Cluster, ask, done, eventually};
 use serde_json::{Value, json};
 
-use crate::support::{done, free_port, send};
+use crate::support::free_port;
 
 const CLIENTS: usize = 1000;
 /// Each of them serves its share of the clients.
@@ -75,7 +75,7 @@ impl Crowd {
             for id in waiting {
                 let body = json!({"service": "crowd", "id": id, "address": "192.0.2.1", "port": 80,
                     "ttlSeconds": LEASE.as_secs()});
-                match send(&self.native, "POST", "/registry/instances", &body.to_string()) {
+                match ask(&self.native, "POST", "/registry/instances", &body.to_string()) {
                     Ok((200 | 201, _)) => {
                         self.acknowledged.lock().expect("nobody panicked with it").insert(id.clone());
                         living.push(id);
@@ -90,7 +90,7 @@ impl Crowd {
             }
             waiting = left;
             for id in &living {
-                match send(&self.native, "PUT", &format!("/registry/instances/default/{id}/renew"), "") {
+                match ask(&self.native, "PUT", &format!("/registry/instances/default/{id}/renew"), "") {
                     Ok((200, _)) => drop(self.renewals.fetch_add(1, Ordering::SeqCst)),
                     Ok((code, answer)) if code < 500 => bail!("{id} was acknowledged and is lost: {code} {answer}"),
                     Ok(_) | Err(_) => thread::sleep(PAUSE),

@@ -3,10 +3,10 @@
 use std::process::{Child, Command, Stdio};
 
 use anyhow::ensure;
-use portolan_tests::{Cluster, binary, eventually, kill, resolve};
+use portolan_tests::{Cluster, Dialects, ask, binary, done, eventually, kill, resolve};
 use serde_json::{Value, json};
 
-use crate::support::{Dialects, done, eureka_instance, free_port, send};
+use crate::support::{eureka_instance, free_port};
 
 /// `portolan registry import` until this is dropped.
 struct Import(Child);
@@ -66,7 +66,7 @@ fn shows(dialects: &Dialects, service: &str, expected: &[&str]) {
 }
 
 fn key(dialects: &Dialects, key: &str) -> anyhow::Result<Option<String>> {
-    let (code, answer) = send(&dialects.consul, "GET", &format!("/v1/kv/{key}?raw"), "")?;
+    let (code, answer) = ask(&dialects.consul, "GET", &format!("/v1/kv/{key}?raw"), "")?;
     ensure!(code == 200 || code == 404, "{code} {answer}");
     Ok((code == 200).then_some(answer))
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, resolve};
+use portolan_tests::{Cluster, Dialects, ask, done, resolve};
 use serde_json::json;
 
-use crate::support::{Dialects, done, eureka_instance, send};
+use crate::support::eureka_instance;
 
 /// What the registry promises; a busy machine may take longer, which is told and not failed.
 const PROMISED: Duration = Duration::from_millis(100);
@@ -102,7 +102,7 @@ fn names(world: &World, name: &str, address: &str) -> anyhow::Result<bool> {
 }
 
 fn finds(dialect: &str, path: &str, address: &str) -> anyhow::Result<bool> {
-    let (code, answer) = send(dialect, "GET", path, "")?;
+    let (code, answer) = ask(dialect, "GET", path, "")?;
     ensure!(code == 200 || code == 404, "{path}: {code} {answer}");
     Ok(code == 200 && answer.contains(&format!("\"{address}\"")))
 }

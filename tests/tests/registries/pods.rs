@@ -2,10 +2,10 @@
 //! own namespace, and elsewhere what its service account is allowed.
 
 use anyhow::ensure;
-use portolan_tests::{Cluster, build_web_image, eventually};
+use portolan_tests::{Cluster, Dialects, build_web_image, eventually};
 use serde_json::json;
 
-use crate::support::{Dialects, eureka_instance};
+use crate::support::eureka_instance;
 
 const PODS: &str = "
 apiVersion: v1

@@ -184,7 +184,7 @@ pub(super) fn to_second(object: &mut Map<String, Value>) {
     let spec = object.entry("spec").or_insert_with(|| json!({}));
     if let Some(spec) = spec.as_object_mut() {
         let utilization = spec.remove("targetCPUUtilizationPercentage").filter(|share| !share.is_null());
-        let others = read(METRICS).and_then(|metrics| fitting("spec", "metrics", nested_all(&metrics, WANTED)?));
+        let others = read(METRICS).and_then(|metrics| fitting("spec", "metrics", wanted(&metrics)?));
         let mut metrics = list(others);
         metrics.extend(utilization.map(|share| cpu_metric(&share)));
         if metrics.is_empty() {
@@ -258,6 +258,19 @@ fn flattened(metric: &Value, sources: &[(&str, &[Place])]) -> Value {
     written
 }
 
+/// The metrics that are aimed at, as the second version writes them.
+fn wanted(metrics: &Value) -> Option<Value> {
+    let mut read = nested_all(metrics, WANTED)?;
+    for metric in read.as_array_mut().into_iter().flatten() {
+        for (field, _) in WANTED {
+            if let Some(source) = metric.get_mut(field) {
+                set_target_type(field, source);
+            }
+        }
+    }
+    Some(read)
+}
+
 fn nested_all(metrics: &Value, sources: &[(&str, &[Place])]) -> Option<Value> {
     let read = metrics.as_array()?.iter().map(|metric| metric.is_object().then(|| nested(metric, sources)));
     read.collect()
@@ -283,9 +296,6 @@ fn nested(metric: &Value, sources: &[(&str, &[Place])]) -> Value {
                 [outer, name] => deep[*outer][*name] = value,
                 _ => {}
             }
-        }
-        if std::ptr::eq(sources, WANTED) {
-            set_target_type(field, &mut deep);
         }
         written[*field] = deep;
     }

@@ -20,7 +20,7 @@ use crate::body::{Body, empty, full};
 use crate::extensions;
 use crate::server::{Peer, Server};
 use crate::status::Status;
-use crate::storage;
+use crate::{rounds, storage};
 
 /// How long a server may take to say what it serves, as upstream.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,14 +45,7 @@ const BUFFER: usize = 64;
 
 /// Checks again and again until `stop`. Does nothing while nothing is answered elsewhere and nothing changes.
 pub(crate) async fn run(server: Arc<Server>, stop: CancellationToken) {
-    while let Some(outcome) = stop.run_until_cancelled(round(&server)).await {
-        if let Err(status) = outcome {
-            tracing::warn!(error = %status, "extension servers could not be checked");
-            if stop.run_until_cancelled(tokio::time::sleep(ANXIOUS)).await.is_none() {
-                return;
-            }
-        }
-    }
+    rounds::until(&stop, ANXIOUS, "extension servers could not be checked", || round(&server)).await;
 }
 
 /// One check, and the time until the next.

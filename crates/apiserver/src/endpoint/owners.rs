@@ -6,7 +6,7 @@ use portolan_api::apply::{self, Versioned};
 use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Call;
 use crate::status::Status;
@@ -186,20 +186,23 @@ fn manager_problems(name: &str) -> Vec<field::Error> {
 /// Whether two objects are the same but for the times of their managers.
 pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
     let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
-    let rest_is_same = new.len() == old.len()
-        && new.iter().filter(|(name, _)| *name != "metadata").all(|(name, value)| old.get(name) == Some(value));
-    if !rest_is_same {
+    if new.len() != old.len() || !are_same_but(&["metadata"], new, old) {
         return false;
     }
     match (new.get("metadata"), old.get("metadata")) {
         (Some(Value::Object(new)), Some(Value::Object(old))) => {
-            let compared = |name: &&String| *name != "resourceVersion" && *name != "managedFields";
-            new.keys().filter(compared).count() == old.keys().filter(compared).count()
-                && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
+            are_same_but(&["resourceVersion", "managedFields"], new, old)
                 && are_same_managers(new.get("managedFields"), old.get("managedFields"))
         }
         (new, old) => new == old,
     }
+}
+
+/// Whether two objects have the same fields, these left out.
+fn are_same_but(left_out: &[&str], new: &Map<String, Value>, old: &Map<String, Value>) -> bool {
+    let compared = |name: &&String| !left_out.contains(&name.as_str());
+    new.keys().filter(compared).count() == old.keys().filter(compared).count()
+        && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
 }
 
 /// Whether two lists of managers are the same but for their times.
@@ -207,9 +210,7 @@ fn are_same_managers(new: Option<&Value>, old: Option<&Value>) -> bool {
     let (Some(Value::Array(new)), Some(Value::Array(old))) = (new, old) else { return new == old };
     let is_same = |(new, old): (&Value, &Value)| {
         let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
-        let compared = |name: &&String| *name != "time";
-        new.keys().filter(compared).count() == old.keys().filter(compared).count()
-            && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
+        are_same_but(&["time"], new, old)
     };
     new.len() == old.len() && new.iter().zip(old).all(is_same)
 }

@@ -189,28 +189,26 @@ impl<'a> Call<'a> {
         }
         service_addresses::add_to(addresses, (self.namespace(), name), self.now, &mut compare, &mut success)?;
         let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
-        if answer.succeeded && self.resource.group == extensions::GROUP {
-            self.server.extensions.expect(answer.revision);
+        if !answer.succeeded {
+            return Ok(Err(Moved));
         }
-        if answer.succeeded && self.resource.group == service_addresses::GROUP {
-            self.server.service_ranges.expect_of(&self.resource.name, answer.revision);
+        self.expect(answer.revision);
+        Ok(Ok(answer.revision))
+    }
+
+    /// Tells whoever follows objects of this kind in memory that one was written at `revision`.
+    fn expect(&self, revision: Revision) {
+        let (server, resource) = (self.server, &*self.resource.name);
+        match &*self.resource.group {
+            "" if resource == "pods" => server.authorizer.expect_pod(revision),
+            extensions::GROUP => server.extensions.expect(revision),
+            service_addresses::GROUP => server.service_ranges.expect_of(resource, revision),
+            aggregation::GROUP => server.aggregation.expect(revision),
+            authorization::bootstrap::API => server.authorizer.expect(revision),
+            fairness::GROUP => server.fairness.iter().for_each(|fairness| fairness.expect(revision)),
+            "admissionregistration.k8s.io" => server.admission.expect(resource, revision),
+            _ => {}
         }
-        if answer.succeeded && self.resource.group == aggregation::GROUP {
-            self.server.aggregation.expect(answer.revision);
-        }
-        if answer.succeeded && self.resource.group == authorization::bootstrap::API {
-            self.server.authorizer.expect(answer.revision);
-        }
-        if answer.succeeded && self.resource.group == fairness::GROUP {
-            self.server.fairness.iter().for_each(|fairness| fairness.expect(answer.revision));
-        }
-        if answer.succeeded && self.resource.group.is_empty() && self.resource.name == "pods" {
-            self.server.authorizer.expect_pod(answer.revision);
-        }
-        if answer.succeeded && self.resource.group == "admissionregistration.k8s.io" {
-            self.server.admission.expect(&self.resource.name, answer.revision);
-        }
-        Ok(if answer.succeeded { Ok(answer.revision) } else { Err(Moved) })
     }
 
     /// 422 about an object.

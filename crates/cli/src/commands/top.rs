@@ -87,7 +87,7 @@ async fn pods(api: &Api, arguments: &Arguments) -> anyhow::Result<()> {
     let names = names.into_iter().filter(|(shown, _)| *shown).map(|(_, name)| name);
     let container = arguments.containers.then_some("Name");
     let headers = names.chain(container).chain(["CPU(cores)", "Memory(bytes)"]);
-    output::table(headers, rows.iter().map(|row| [row.names.clone(), amounts(row)].concat()));
+    output::table(headers, rows.iter().map(columns));
     Ok(())
 }
 
@@ -112,7 +112,7 @@ async fn nodes(api: &Api, arguments: &Arguments) -> anyhow::Result<()> {
         };
         let share = |name: &str, used| share(name, used).map_or("<unknown>".into(), |percent| format!("{percent}%"));
         let [cpu, memory] = [share("cpu", row.cpu), share("memory", row.memory)];
-        let [cpu_amount, memory_amount] = <[String; 2]>::try_from(amounts(row)).unwrap_or_default();
+        let [cpu_amount, memory_amount] = amounts(row);
         vec![row.names[0].clone(), cpu_amount, cpu, memory_amount, memory]
     });
     output::table(["Name", "CPU(cores)", "CPU(%)", "Memory(bytes)", "Memory(%)"], cells);
@@ -163,9 +163,14 @@ fn sort(rows: &mut [Row], key: Option<Key>) {
     }
 }
 
+/// What a row shows.
+fn columns(row: &Row) -> Vec<String> {
+    [&row.names[..], &amounts(row)].concat()
+}
+
 /// Thousandths of a processor and mebibytes, as people compare them.
-fn amounts(row: &Row) -> Vec<String> {
-    vec![format!("{}m", row.cpu.milli_value()), format!("{}Mi", row.memory.value() >> 20)]
+fn amounts(row: &Row) -> [String; 2] {
+    [format!("{}m", row.cpu.milli_value()), format!("{}Mi", row.memory.value() >> 20)]
 }
 
 fn percent(used: Quantity, whole: Quantity) -> Option<i64> {
@@ -195,7 +200,7 @@ mod tests {
     }
 
     fn lines(rows: &[Row]) -> Vec<String> {
-        rows.iter().map(|row| [row.names.clone(), amounts(row)].concat().join(" ")).collect()
+        rows.iter().map(|row| columns(row).join(" ")).collect()
     }
 
     #[test]

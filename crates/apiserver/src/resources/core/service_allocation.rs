@@ -21,6 +21,7 @@ use std::ops::RangeInclusive;
 use portolan_api::field;
 use serde_json::{Value, json};
 
+use crate::config::Network;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, text};
 
@@ -39,37 +40,38 @@ pub struct Allocator {
 /// A network that addresses come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Range {
-    network: Ipv4Addr,
-    prefix: u8,
-    /// How many addresses the network has, the first and the last included.
-    size: u32,
+    network: Network,
     /// Where the search for the next free address starts, so that an address rests before reuse.
     next: u32,
 }
 
 impl Range {
-    fn new(network: Ipv4Addr, prefix: u8) -> Self {
-        let host_bits = 32_u32.saturating_sub(prefix.into());
-        let size = 1_u32.checked_shl(host_bits).unwrap_or(u32::MAX);
-        let mask = u32::MAX.checked_shl(host_bits).unwrap_or_default();
-        Self { network: Ipv4Addr::from(u32::from(network) & mask), prefix, size, next: dynamic_start(size) }
+    fn new(network: Network) -> Self {
+        let mut range = Self { network, next: 0 };
+        range.next = dynamic_start(range.size());
+        range
+    }
+
+    /// How many addresses the network has, the first and the last included.
+    fn size(&self) -> u32 {
+        u32::try_from(self.network.size()).unwrap_or(u32::MAX)
     }
 
     /// Whether an address can be handed out: the first one (the network's own) and the last never are.
     fn contains(&self, address: Ipv4Addr) -> bool {
-        let offset = u32::from(address).wrapping_sub(u32::from(self.network));
-        offset > 0 && offset < self.size.saturating_sub(1)
+        let offset = u32::from(address).wrapping_sub(u32::from(self.network.address));
+        offset > 0 && offset < self.size().saturating_sub(1)
     }
 
     fn address(&self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.network).wrapping_add(offset))
+        Ipv4Addr::from(u32::from(self.network.address).wrapping_add(offset))
     }
 
     /// The next free address: first above the part that is left to people who choose for
     /// themselves, then in it.
     fn free_address(&mut self, is_taken: impl Fn(&Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
-        let last = self.size.saturating_sub(1);
-        let first = dynamic_start(self.size);
+        let last = self.size().saturating_sub(1);
+        let first = dynamic_start(self.size());
         let offset = (self.next..last)
             .chain(first..self.next)
             .chain(1..first)
@@ -120,16 +122,14 @@ impl Allocator {
     }
 
     /// From now on addresses come from these networks, in this order.
-    pub fn use_ranges(&mut self, networks: &[(Ipv4Addr, u8)]) {
-        let same = |range: &Range, network: &(Ipv4Addr, u8)| (range.network, range.prefix) == *network;
-        if self.ranges.len() == networks.len() && self.ranges.iter().zip(networks).all(|(a, b)| same(a, b)) {
+    pub fn use_ranges(&mut self, networks: &[Network]) {
+        if self.ranges.iter().map(|range| range.network).eq(networks.iter().copied()) {
             return;
         }
         let known = std::mem::take(&mut self.ranges);
-        let range = |network: &(Ipv4Addr, u8)| {
-            let new = Range::new(network.0, network.1);
-            let before = known.iter().find(|known| (known.network, known.prefix) == (new.network, new.prefix));
-            before.cloned().unwrap_or(new)
+        let range = |network: &Network| {
+            let before = known.iter().find(|known| known.network == *network);
+            before.cloned().unwrap_or_else(|| Range::new(*network))
         };
         self.ranges = networks.iter().map(range).collect();
     }
@@ -319,8 +319,8 @@ impl Allocator {
     /// Why an address that no range has cannot be had.
     fn out_of_range(&self, address: Ipv4Addr) -> String {
         match &self.ranges[..] {
-            [Range { network, prefix, .. }] => format!(
-                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}/{prefix}"
+            [Range { network, .. }] => format!(
+                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
             ),
             _ => format!("failed to allocate IP {address}: the provided network does not match the current range"),
         }

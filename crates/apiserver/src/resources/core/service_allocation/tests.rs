@@ -4,13 +4,16 @@ use serde_json::{Value, json};
 use super::*;
 
 fn allocator() -> Allocator {
-    of_ranges(&[([10, 43, 0, 0], 16)], 30000..=32767)
+    of_ranges(&["10.43.0.0/16"], 30000..=32767)
 }
 
-fn of_ranges(ranges: &[([u8; 4], u8)], node_ports: RangeInclusive<u16>) -> Allocator {
+fn networks(ranges: &[&str]) -> Vec<Network> {
+    ranges.iter().map(|range| range.parse().expect("a network")).collect()
+}
+
+fn of_ranges(ranges: &[&str], node_ports: RangeInclusive<u16>) -> Allocator {
     let mut allocator = Allocator::new(node_ports);
-    let ranges: Vec<(Ipv4Addr, u8)> = ranges.iter().map(|(network, prefix)| ((*network).into(), *prefix)).collect();
-    allocator.use_ranges(&ranges);
+    allocator.use_ranges(&networks(ranges));
     allocator
 }
 
@@ -110,7 +113,7 @@ fn a_change_of_type_frees_the_ports_after_the_write() {
 
 #[test]
 fn a_full_range_says_so() {
-    let mut allocator = of_ranges(&[([10, 0, 0, 0], 30)], 30000..=30000);
+    let mut allocator = of_ranges(&["10.0.0.0/30"], 30000..=30000);
     check(
         &mut allocator,
         &[service("NodePort", json!({})), service("ClusterIP", json!({})), service("NodePort", json!({}))],
@@ -125,7 +128,7 @@ fn a_full_range_says_so() {
 
 #[test]
 fn a_second_range_serves_when_the_first_is_full_and_a_lost_one_no_longer() {
-    let mut allocator = of_ranges(&[([10, 0, 0, 0], 30), ([10, 0, 1, 0], 30)], 30000..=30000);
+    let mut allocator = of_ranges(&["10.0.0.0/30", "10.0.1.0/30"], 30000..=30000);
     allocator.hold_foreign(Ipv4Addr::new(10, 0, 0, 2));
     let any = || service("ClusterIP", json!({}));
     let wanted = |address: &str| service("ClusterIP", json!({"clusterIP": address}));
@@ -142,7 +145,7 @@ fn a_second_range_serves_when_the_first_is_full_and_a_lost_one_no_longer() {
         "#]],
     );
     allocator.release_foreign(Ipv4Addr::new(10, 0, 0, 2));
-    allocator.use_ranges(&[([10, 0, 0, 0].into(), 30)]);
+    allocator.use_ranges(&networks(&["10.0.0.0/30"]));
     check(
         &mut allocator,
         &[any()],
