@@ -12,7 +12,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 : "${KUBECONFIG:?set KUBECONFIG to the cluster to be tested: portolan kubeconfig > kubeconfig}"
 reports=${REPORTS:-target}
 mkdir -p "$reports"
-[[ -x target/conformance.test ]] || { mkdir -p target && go test -c -o target/conformance.test .; }
+# Named by what it was built of, so that a new release or a changed file makes a new one.
+release="$(go list -m -f '{{.Version}}' k8s.io/kubernetes)"
+sources="$(cat go.mod go.sum ./*_test.go | sha256sum | cut -c 1-12)"
+tests="target/conformance-$release-$sources.test"
+[[ -x "$tests" ]] || { rm -f target/conformance*.test && mkdir -p target && go test -c -o "$tests" .; }
 
 status=0
 [[ -x target/ginkgo ]] || go build -o target/ginkgo github.com/onsi/ginkgo/v2/ginkgo
@@ -20,7 +24,7 @@ target/ginkgo \
     --procs="${PROCS:-2}" --timeout="${TIMEOUT:-6h}" --no-color --silence-skips \
     --label-filter=Conformance ${FOCUS:+--focus="$FOCUS"} ${SKIP:+--skip="$SKIP"} \
     --output-dir="$reports" --json-report="$(date +%Y%m%d-%H%M%S).json" \
-    target/conformance.test -- \
+    "$tests" -- \
     --provider=skeleton --kubeconfig="$KUBECONFIG" --kubectl-path="$(type -P "${KUBECTL:-kubectl}")" \
     --num-nodes=1 --allowed-not-ready-nodes=0 --disable-log-dump --dump-logs-on-failure=false || status=$?
 go run ./report "$reports"/*.json >../docs/conformance.md

@@ -8,10 +8,13 @@ use anyhow::bail;
 
 use crate::Cluster;
 
+/// How long a line may take, in seconds: what it waits for comes within a fraction of that or never.
+const PATIENCE: &str = "180";
+
 /// Typed lines and words of what they print, on either stream. `! line` is a line that must fail.
 pub type Steps = &'static [(&'static str, &'static [&'static str])];
 
-/// A shell in a cluster's scratch folder, whose `kubectl` is the one under test.
+/// A shell in a cluster's scratch folder, whose `kubectl` and `portolan` are those under test.
 pub struct Shell<'a> {
     cluster: &'a Cluster,
     folder: PathBuf,
@@ -32,17 +35,19 @@ impl<'a> Shell<'a> {
         let path = String::from_utf8(found.stdout)?;
         std::fs::create_dir(folder.join("bin"))?;
         symlink(path.trim(), folder.join("bin/kubectl"))?;
+        symlink(crate::binary()?, folder.join("bin/portolan"))?;
         Ok(Self { cluster, folder })
     }
 
     /// Types a line.
     ///
     /// # Errors
-    /// It failed, or does not print one of `words`.
+    /// It failed, does not end, or does not print one of `words`.
     pub fn check(&self, line: &str, words: &[&str]) -> anyhow::Result<()> {
         let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new("sh")
-            .args(["-c", &format!("{{ {line}\n}} 2>&1")])
+        // Ends with the line's own code, or with 124 and everything that the line has started.
+        let output = Command::new("timeout")
+            .args([PATIENCE, "sh", "-c", &format!("{{ {line}\n}} 2>&1")])
             .current_dir(&self.folder)
             .env("PATH", format!("{}:{path}", self.folder.join("bin").display()))
             .env("KUBECONFIG", self.cluster.kubeconfig())

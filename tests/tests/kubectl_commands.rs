@@ -111,6 +111,10 @@ const MEASURING: Steps = &[
     ("kubectl top pods -l app=web --no-headers | wc -l", &["1"]),
     ("kubectl top pods -l app=none", &["No resources found"]),
     ("! kubectl top pod missing", &["podmetrics.metrics.k8s.io \"default/missing\" not found"]),
+    ("portolan top nodes", &["CPU", "MEMORY", "test-node"]),
+    ("portolan top pods --sort-by cpu", &["web", "echo"]),
+    ("portolan top pods web --containers | grep busy", &["web"]),
+    ("! portolan top pods missing", &["not found"]),
     (
         "! kubectl get --raw /apis/metrics.k8s.io/v1beta1/namespaces/default/pods/missing",
         &["podmetrics.metrics.k8s.io \"default/missing\" not found"],
@@ -177,6 +181,9 @@ const REACHING: Steps = &[
     ("mkdir -p folder/sub && echo deep > folder/sub/file && kubectl cp folder web:/tmp/folder -c web", &[]),
     ("kubectl exec web -c web -- busybox cat /tmp/folder/sub/file", &["deep"]),
     ("kubectl debug web --copy-to=copy --container=web --image=web:1 --share-processes -- busybox sleep 3600", &[]),
+    ("kubectl debug web --image=web:1 --target=web -c look -- sh -c 'busybox ps; busybox ls /proc/1/root/www'", &["Targeting"]),
+    ("until kubectl logs web -c look | grep index.html; do :; done", &["index.html"]),
+    ("kubectl logs web -c look", &["httpd"]),
     ("kubectl wait pod/copy --for=jsonpath='{.status.phase}'=Running --timeout=60s", &["condition met"]),
     (
         "kubectl get pod copy -o jsonpath='{.spec.shareProcessNamespace} {.spec.containers[0].command}'",
@@ -223,10 +230,7 @@ const CHANGING: Steps = &[
     ("kubectl get deployment app -o yaml | sed 's/replicas: 1/replicas: 2/' | kubectl replace -f -", &["replaced"]),
     ("kubectl diff -f app.yaml; test $? = 1", &["replicas: 2", "replicas: 1"]),
     ("kubectl scale --replicas=0 -f app.yaml", &["scaled"]),
-    (
-        "kubectl wait deployment/app --for=jsonpath='{.status.replicas}'= --timeout=30s || kubectl get deployment app",
-        &["app"],
-    ),
+    ("kubectl wait pod -l app=app --for=delete --timeout=30s", &[]),
     (
         "kubectl label deployment app a=b && kubectl label deployment app a- && kubectl label deployment --all --overwrite app=app",
         &["unlabeled"],

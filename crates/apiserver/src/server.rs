@@ -34,7 +34,7 @@ use crate::config::{Config, Error};
 use crate::cork::Cork;
 use crate::encryption::EncryptedStore;
 use crate::event_leases::EventLeases;
-use crate::extensions::Extensions;
+use crate::extensions::{Converters, Extensions};
 use crate::fairness::Fairness;
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
@@ -103,6 +103,7 @@ pub struct Server {
     /// The store again, if it encrypts.
     pub(crate) encrypted: Option<Arc<EncryptedStore>>,
     pub(crate) extensions: Extensions,
+    pub(crate) converters: Converters,
     pub(crate) aggregation: Aggregation,
     pub(crate) event_leases: EventLeases,
     pub(crate) heartbeats: Heartbeats,
@@ -157,6 +158,7 @@ impl Server {
             config,
             allocator: Mutex::new(allocator),
             service_ranges,
+            converters: Converters::default(),
             authenticator,
             audiences,
             authorizer,

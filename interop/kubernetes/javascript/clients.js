@@ -58,9 +58,17 @@ await check('scale', async () => {
     const template = { metadata: { labels }, spec: { containers: [{ name: 'c', image: 'i' }] } };
     const body = { metadata: { name: 'web' }, spec: { replicas: 0, selector: { matchLabels: labels }, template } };
     await apps.createNamespacedDeployment({ namespace, body });
-    const scale = await apps.readNamespacedDeploymentScale({ name: 'web', namespace });
-    assert.equal(scale.spec.replicas ?? 0, 0);
-    await apps.replaceNamespacedDeploymentScale({ name: 'web', namespace, body: scale });
+    for (;;) {
+        const scale = await apps.readNamespacedDeploymentScale({ name: 'web', namespace });
+        assert.equal(scale.spec.replicas ?? 0, 0);
+        try {
+            await apps.replaceNamespacedDeploymentScale({ name: 'web', namespace, body: scale });
+            break;
+        } catch (error) {
+            // The controller, where there is one, may have written the status meanwhile.
+            if (error.code !== 409) throw error;
+        }
+    }
     await apps.deleteNamespacedDeployment({ name: 'web', namespace });
 });
 

@@ -3,15 +3,35 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
-/// Annotations of one request, by key. What was said first stays, as upstream.
+/// What is said about one request.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<BTreeMap<String, String>>);
+pub(crate) struct Notes {
+    /// Annotations by key. What was said first stays, as upstream.
+    annotations: Mutex<BTreeMap<String, String>>,
+    /// What the object that came with the request says of itself.
+    identity: Mutex<BTreeMap<&'static str, String>>,
+}
+
+/// Fields of an object's metadata that tell which one it is.
+const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 impl Notes {
+    /// Says which object came with the request, as it came.
+    pub(crate) fn came(&self, object: &Value) {
+        let text = |field: &'static str| object["metadata"][field].as_str().map(|text| (field, text.to_owned()));
+        *self.identity.lock() = IDENTITY.into_iter().filter_map(text).filter(|(_, text)| !text.is_empty()).collect();
+    }
+
+    /// Which object came with the request.
+    pub(crate) fn take_identity(&self) -> BTreeMap<&'static str, String> {
+        std::mem::take(&mut self.identity.lock())
+    }
+
     /// Says something, unless it was said before.
     pub(crate) fn add(&self, key: String, value: String) {
-        let mut notes = self.0.lock();
+        let mut notes = self.annotations.lock();
         if let Some(known) = notes.get(&key).filter(|known| **known != value) {
             tracing::warn!(key, value, known, "an annotation of an audit event is set twice");
             return;
@@ -21,6 +41,6 @@ impl Notes {
 
     /// All that was said.
     pub(crate) fn take(&self) -> BTreeMap<String, String> {
-        std::mem::take(&mut self.0.lock())
+        std::mem::take(&mut self.annotations.lock())
     }
 }

@@ -94,6 +94,13 @@ impl Record {
         for (key, value) in notes.take() {
             self.event["annotations"][key] = value.into();
         }
+        // What the path does not say, as upstream.
+        let identity = notes.take_identity();
+        if let Some(reference) = self.event.get_mut("objectRef").and_then(Value::as_object_mut) {
+            for (field, text) in identity {
+                reference.entry(field).or_insert_with(|| text.into());
+            }
+        }
     }
 
     /// Writes that the request came in.

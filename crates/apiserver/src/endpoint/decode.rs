@@ -46,6 +46,9 @@ impl Call<'_> {
         let mut object = decoded.value;
         expect_kind(&mut object, kind)?;
         let is_json = matches!(self.content_type(), "" | "application/json");
+        if self.server.auditor.is_some() {
+            self.notes.came(&object);
+        }
         let warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
         Ok(Input { object, warnings })
     }

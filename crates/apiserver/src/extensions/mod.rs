@@ -12,6 +12,7 @@ mod served;
 mod settle;
 
 pub(crate) use resource::{StrategyOf, strategy_of};
+pub(crate) use review::Converters;
 pub(crate) use served::Extensions;
 
 /// The group of definitions.

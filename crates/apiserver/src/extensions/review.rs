@@ -2,9 +2,12 @@
 //!
 //! Source: `apiextensions-apiserver/pkg/apiserver/conversion/webhook_converter.go`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use portolan_api::custom::WebhookClient;
 use serde_json::{Value, json};
 
@@ -14,6 +17,29 @@ use crate::webhook_client::Endpoint;
 
 /// How long a webhook may take, as upstream.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The webhooks that convert, by group and kind of what they convert: whom they trust is read once.
+#[derive(Debug, Default)]
+pub(crate) struct Converters(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    /// The `clientConfig` that was read.
+    config: Value,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Converters {
+    fn endpoint(&self, converted: String, config: &Value) -> Arc<Endpoint> {
+        let mut known = self.0.lock();
+        if let Some(known) = known.get(&converted).filter(|known| known.config == *config) {
+            return known.endpoint.clone();
+        }
+        let endpoint = Arc::new(Endpoint::read(config));
+        known.insert(converted, Known { config: config.clone(), endpoint: endpoint.clone() });
+        endpoint
+    }
+}
 
 /// Has a webhook convert objects of one kind to a version, given as `group/version`.
 ///
@@ -34,7 +60,9 @@ pub(super) async fn convert(
         "kind": "ConversionReview", "apiVersion": api_version,
         "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},
     });
-    let endpoint = Endpoint::read(&webhook.config);
+    let group = wanted.split_once('/').map_or("", |(group, _)| group);
+    let kind = objects.first().and_then(|object| object["kind"].as_str()).unwrap_or_default();
+    let endpoint = server.converters.endpoint(format!("{group}/{kind}"), &webhook.config);
     let answer = endpoint.post(server, Bytes::from(body.to_string()), TIMEOUT).await.map_err(|why| failed(&why))?;
     let mut answer: Value = serde_json::from_slice(&answer).map_err(|error| failed(&error.to_string()))?;
     let mut response = answer["response"].take();

@@ -145,7 +145,11 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     }
     let namespace = call.namespace();
     let path = match call.info.subresource.as_str() {
-        "portforward" => format!("/portForward/{namespace}/{name}"),
+        "portforward" => {
+            let path_and_query = port_forward(namespace, name, call.query.all("ports"))?;
+            let address = node_address(call.server, node).await?;
+            return Ok(Backend { address, security: Security::Node, path_and_query });
+        }
         subresource => {
             let container = container(call, &pod)?;
             let verb = match subresource {
@@ -160,6 +164,17 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         security: Security::Node,
         path_and_query: with_query(&path, uri),
     })
+}
+
+/// Only clients of channels name their ports here; what is a list to the API is one text to the agent.
+fn port_forward<'p>(namespace: &str, name: &str, ports: impl Iterator<Item = &'p str>) -> Result<String, Status> {
+    let number = |text: &str| match text.parse::<i32>() {
+        Ok(port) => Ok(port.to_string()),
+        Err(error) => Err(Status::bad_request(format!("unable to parse port {text:?}: {error}"))),
+    };
+    let ports = ports.flat_map(|list| list.split(',')).map(number).collect::<Result<Vec<_>, _>>()?;
+    let path = format!("/portForward/{namespace}/{name}");
+    Ok(if ports.is_empty() { path } else { format!("{path}?port={}", ports.join(",")) })
 }
 
 /// The container that is meant: the one that is named, the one that the pod names, or the only one.

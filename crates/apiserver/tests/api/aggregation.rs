@@ -12,7 +12,7 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use portolan_apiserver::{Body, Peer, full};
-use portolan_identity::{Request as CertificateRequest, Usage, User, server_tls, user_of_certificate};
+use portolan_identity::{User, server_tls, user_of_certificate};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Cluster, admin, cluster, request};
+use crate::watches::Watch;
 
 const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.demo.example.com";
@@ -37,17 +38,7 @@ struct Extension {
 
 impl Extension {
     async fn start(cluster: &Cluster) -> Self {
-        let certificate = cluster
-            .authority
-            .issue(&CertificateRequest {
-                common_name: "demo".into(),
-                organization: None,
-                dns_names: vec!["demo.default.svc".into()],
-                addresses: Vec::new(),
-                usage: Usage::Server,
-                valid_for: Duration::from_secs(3600),
-            })
-            .expect("a certificate");
+        let certificate = cluster.server_certificate("demo", &["demo.default.svc"]);
         let map = cluster.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication").await;
         let proxies = map.body["data"]["requestheader-client-ca-file"].as_str().expect("it is published");
         let mut tls = (*server_tls(&certificate, proxies).expect("settings")).clone();
@@ -401,21 +392,20 @@ async fn a_serving_server_checks_by_itself() {
     let cluster = cluster().await;
     let extension = Extension::start(&cluster).await;
     let serving = cluster.serve().await;
-    let mut watch = cluster.raw(admin(), request("GET", &format!("{API_SERVICES}?watch=true"), "", "")).await;
+    let mut watch = Watch::of(&cluster, &format!("{API_SERVICES}?watch=true")).await;
     service(&cluster, 443).await;
     cluster.put_slice("default", "demo-1", "demo", extension.port).await;
     let made = cluster.create(API_SERVICES, api_service(json!({"caBundle": extension.bundle}))).await;
     assert_eq!(made.code, 201, "{made:?}");
     let available = async {
-        while let Some(frame) = watch.body_mut().frame().await {
-            let data = frame.expect("no error").into_data().unwrap_or_default();
-            if String::from_utf8_lossy(&data).contains("all checks passed") {
-                return true;
+        loop {
+            let event = watch.next().await.expect("the watch does not end");
+            if event["object"]["status"]["conditions"][0]["message"] == "all checks passed" {
+                return;
             }
         }
-        false
     };
-    assert!(tokio::time::timeout(Duration::from_secs(20), available).await.expect("in time"));
+    tokio::time::timeout(Duration::from_secs(20), available).await.expect("in time");
     assert_eq!(cluster.get(WIDGETS).await.code, 200);
     serving.end().await;
 }

@@ -55,7 +55,9 @@ async fn a_record_says_as_much_as_its_level() {
     assert_eq!(config["responseObject"]["metadata"]["name"], "a");
     assert_eq!(config["responseStatus"]["code"], 201);
     assert_eq!(config["annotations"]["authorization.k8s.io/decision"], "allow");
-    assert_eq!(secret["objectRef"], json!({"resource": "secrets", "namespace": "default", "apiVersion": "v1"}));
+    // The name stands in the body only.
+    let reference = json!({"resource": "secrets", "namespace": "default", "name": "s", "apiVersion": "v1"});
+    assert_eq!(secret["objectRef"], reference);
     assert!(secret.get("requestObject").is_none());
     assert_eq!(made.headers["audit-id"].to_str().ok(), secret["auditID"].as_str());
     assert_eq!(

@@ -10,9 +10,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use portolan_identity::{Request as CertificateRequest, Usage, server_tls};
+use portolan_identity::server_tls;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -35,17 +34,7 @@ struct Hook {
 
 impl Hook {
     async fn start(cluster: &Cluster, decide: impl Fn(&str, &Value) -> Value + Send + Sync + 'static) -> Self {
-        let certificate = cluster
-            .authority
-            .issue(&CertificateRequest {
-                common_name: "hook".into(),
-                organization: None,
-                dns_names: vec!["localhost".into(), "hook.default.svc".into()],
-                addresses: vec![[127, 0, 0, 1].into()],
-                usage: Usage::Server,
-                valid_for: Duration::from_secs(3600),
-            })
-            .expect("a certificate");
+        let certificate = cluster.server_certificate("hook", &["localhost", "hook.default.svc"]);
         let tls = server_tls(&certificate, cluster.authority.certificate_pem()).expect("settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();

@@ -2,20 +2,19 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use http::Response;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use portolan_api::usage::{ContainerUsage, NodeUsage, PATH, PodUsage, Usage};
 use portolan_apiserver::full;
-use portolan_identity::{Request as CertificateRequest, Usage as KeyUsage, User, server_tls};
+use portolan_identity::{User, server_tls};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Cluster, cluster, pod, request};
+use crate::support::{Cluster, admin, cluster, pod, request};
 
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -23,15 +22,7 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 /// A node whose agent says this.
 async fn node(cluster: &Cluster, name: &str, usage: NodeUsage) -> JoinSet<()> {
     let address = IpAddr::from([127, 0, 0, 1]);
-    let certificate = CertificateRequest {
-        common_name: format!("system:node:{name}"),
-        organization: None,
-        dns_names: Vec::new(),
-        addresses: vec![address],
-        usage: KeyUsage::Server,
-        valid_for: Duration::from_secs(3600),
-    };
-    let certificate = cluster.authority.issue(&certificate).expect("a certificate");
+    let certificate = cluster.server_certificate(&format!("system:node:{name}"), &[]);
     let tls = server_tls(&certificate, cluster.authority.certificate_pem()).expect("TLS");
     let listener = TcpListener::bind((address, 0)).await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -117,6 +108,24 @@ async fn what_agents_measure_is_shown_and_not_stored() {
         assert_eq!(names(&cluster.get(&format!("{METRICS}/{query}")).await.body), expected, "{query}");
     }
     assert_eq!(cluster.get("/api/v1/namespaces").await.revision(), before, "a measurement was written");
+}
+
+#[tokio::test]
+async fn clients_that_prefer_protobuf_get_measurements_as_json() {
+    let (cluster, _agent) = measured().await;
+    for (accept, expected) in [
+        ("application/vnd.kubernetes.protobuf,application/json", 200),
+        ("application/vnd.kubernetes.protobuf, */*", 200),
+        ("application/vnd.kubernetes.protobuf", 406),
+    ] {
+        for path in ["nodes", "nodes/north", "pods", "namespaces/default/pods/web"] {
+            let mut asked = request("GET", &format!("{METRICS}/{path}"), "", "");
+            asked.headers_mut().insert("accept", http::HeaderValue::from_static(accept));
+            let answer = cluster.send(admin(), asked).await;
+            assert_eq!(answer.code, expected, "{accept} {path}");
+            assert!(answer.body["kind"].is_string(), "{accept} {path}: {:?}", answer.body);
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::support::{admin, cluster, request};
+use crate::support::cluster;
+use crate::watches::Watch;
 
 #[tokio::test]
 async fn the_service_of_the_api_comes_back_with_its_address() {
@@ -22,20 +22,16 @@ async fn the_service_of_the_api_comes_back_with_its_address() {
         assert_eq!(old.code, 200, "{old:?}");
         let uid = old.body["metadata"]["uid"].as_str().expect("an identity").to_owned();
         let uri = format!("{collection}?watch=true&fieldSelector=metadata.name=kubernetes");
-        let mut watch = cluster.raw(admin(), request("GET", &uri, "", "")).await;
+        let mut watch = Watch::of(&cluster, &uri).await;
         let gone = cluster.delete(&path, json!({})).await;
         assert_eq!(gone.code, 200, "{gone:?}");
         let back = async {
-            let mut told = Vec::new();
-            while let Some(frame) = watch.body_mut().frame().await {
-                told.extend(frame.expect("no error").into_data().unwrap_or_default());
-                let text = String::from_utf8_lossy(&told);
-                let events = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-                if events.filter(|line| line.contains("\"ADDED\"")).any(|line| !line.contains(&uid)) {
+            loop {
+                let event = watch.next().await.expect("the watch does not end");
+                if event["type"] == "ADDED" && event["object"]["metadata"]["uid"] != uid.as_str() {
                     return;
                 }
             }
-            panic!("the watch ended");
         };
         tokio::time::timeout(Duration::from_secs(20), back).await.expect("in time");
         let new = cluster.get(&path).await;

@@ -245,6 +245,63 @@ async fn mutating_policies_merge_and_patch() {
 }
 
 #[tokio::test]
+async fn a_policy_sees_other_versions_in_the_one_that_it_names() {
+    const SCALERS: &str = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let cluster = cluster().await;
+    let equivalent = json!({"matchPolicy": "Equivalent", "resourceRules": [{
+        "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"],
+        "resources": ["horizontalpodautoscalers"],
+    }]});
+    let mut exact = equivalent.clone();
+    exact["matchPolicy"] = "Exact".into();
+    let low = "object.spec.targetCPUUtilizationPercentage <= 80 && request.kind.version == 'v1' \
+               && request.requestKind.version == 'v2'";
+    let validations = json!([{"expression": low, "message": "too busy"}]);
+    let never = json!([{"expression": "false"}]);
+    for (name, constraints, validations) in
+        [("low.example.com", &equivalent, validations), ("never.example.com", &exact, never)]
+    {
+        let spec = json!({"matchConstraints": constraints, "validations": validations});
+        made(&cluster, POLICIES, policy(name, spec)).await;
+        made(&cluster, BINDINGS, binding(name, name, &["Deny"])).await;
+    }
+    let mutation =
+        "Object{spec: Object.spec{targetCPUUtilizationPercentage: object.spec.targetCPUUtilizationPercentage - 30}}";
+    let spec = json!({
+        "matchConstraints": equivalent, "reinvocationPolicy": "Never",
+        "matchConditions": [{"name": "tall", "expression": "object.spec.maxReplicas == 7"}],
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": mutation}}],
+    });
+    made(&cluster, MUTATING, policy("calm.example.com", spec)).await;
+    made(
+        &cluster,
+        MUTATING_BINDINGS,
+        json!({"metadata": {"name": "calm"}, "spec": {"policyName": "calm.example.com"}}),
+    )
+    .await;
+    let scaler = |name: &str, most: i64, percent: i64| {
+        json!({"metadata": {"name": name}, "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": most,
+            "metrics": [{"type": "Resource", "resource": {
+                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent},
+            }}],
+        }})
+    };
+    for (name, most, percent, expected) in
+        [("a", 5, 80, Ok(80)), ("b", 5, 81, Err("too busy")), ("c", 7, 90, Ok(60)), ("d", 7, 111, Err("too busy"))]
+    {
+        let answer = cluster.create(SCALERS, scaler(name, most, percent)).await;
+        match expected {
+            Ok(percent) => {
+                let metric = &answer.body["spec"]["metrics"][0]["resource"];
+                assert_eq!(metric["target"]["averageUtilization"], percent, "{name}: {answer:?}");
+            }
+            Err(why) => assert!(answer.code == 422 && answer.text().ends_with(why), "{name}: {answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn expressions_ask_who_may_what() {
     let cluster = cluster().await;
     let spec = json!({"validations": [{

@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
 use portolan_base::{ManualClock, Readiness, Shutdown};
-use portolan_identity::{Authority, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls};
+use portolan_identity::{Authority, KeyPairPem, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls};
 use portolan_store::embedded::{Embedded, Options};
 use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
@@ -124,17 +124,22 @@ impl Cluster {
         self.directory.path().join("scratch").read_dir().expect("a folder").next().is_none()
     }
 
-    /// Has the server listen, as only then it looks after what nobody asks about.
-    pub(crate) async fn serve(&self) -> Serving {
-        let certificate = self.authority.issue(&CertificateRequest {
-            common_name: "server".into(),
+    /// A certificate for a server of this machine that has these names too.
+    pub(crate) fn server_certificate(&self, common_name: &str, dns_names: &[&str]) -> KeyPairPem {
+        let request = CertificateRequest {
+            common_name: common_name.to_owned(),
             organization: None,
-            dns_names: vec!["localhost".into()],
-            addresses: Vec::new(),
+            dns_names: dns_names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: vec![[127, 0, 0, 1].into()],
             usage: Usage::Server,
             valid_for: Duration::from_secs(3600),
-        });
-        let certificate = certificate.expect("a certificate");
+        };
+        self.authority.issue(&request).expect("a certificate")
+    }
+
+    /// Has the server listen, as only then it looks after what nobody asks about.
+    pub(crate) async fn serve(&self) -> Serving {
+        let certificate = self.server_certificate("server", &["localhost"]);
         let tls = server_tls(&certificate, self.authority.certificate_pem()).expect("settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shutdown = Shutdown::default();

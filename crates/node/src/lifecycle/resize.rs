@@ -180,6 +180,15 @@ pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) 
     found
 }
 
+/// Whether the containers of a resized pod run with what they may have. One that has ended for good has nothing.
+pub(crate) fn is_done(effective: &Pod, runtime: &PodRuntime, local: &Local) -> bool {
+    pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral).all(|(_, container)| {
+        let Some(status) = runtime.current(&container.name) else { return false };
+        let has = action(effective, local, container, status) == Action::Nothing;
+        has && (matches!(status.state, ContainerState::Running { .. }) || !ended_for_resize(container, status))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use portolan_runtime::ContainerId;

@@ -13,6 +13,7 @@ mod stats;
 mod upgrade;
 mod websocket_command;
 mod websocket_log;
+mod websocket_ports;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -201,7 +202,7 @@ async fn route(shared: &Arc<Shared>, mut request: Request<Incoming>) -> Result<R
             command::attach(shared, namespace, pod, container, &query, &mut request).await
         }
         ["portForward", namespace, pod] | ["portForward", namespace, pod, _] if stream => {
-            port_forward::start(shared, namespace, pod, &mut request).await
+            port_forward::start(shared, namespace, pod, &query, &mut request).await
         }
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "404 page not found")),
     }

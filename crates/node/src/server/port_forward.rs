@@ -1,6 +1,7 @@
 //! `/portForward`: SPDY, plain or inside a WebSocket; a pair of streams per connection.
 //!
-//! KEP-4006 describes the tunnel: the bytes of SPDY are the payload of binary messages.
+//! KEP-4006 describes the tunnel: the bytes of SPDY are the payload of binary messages. Clients without
+//! SPDY use channels, see [`websocket_ports`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use tokio_tungstenite::tungstenite::protocol::Role as WebSocketRole;
 
 use super::protocol::{goodbye, negotiate};
 use super::upgrade::{self, Offer};
-use super::{Body, Refusal, Shared, find};
+use super::{Body, Query, Refusal, Shared, find, websocket_ports};
 
 const SPDY_PROTOCOLS: &[&str] = &["portforward.k8s.io"];
-const TUNNEL_PROTOCOLS: &[&str] = &["SPDY/3.1+portforward.k8s.io"];
+const TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 /// Bytes on their way between the tunnel and SPDY.
 const TUNNEL_BUFFER: usize = 64 << 10;
 /// How long the second stream of a pair may take, upstream's `streamCreationTimeout`.
@@ -34,19 +35,12 @@ pub(super) async fn start(
     shared: &Arc<Shared>,
     namespace: &str,
     name: &str,
+    query: &Query,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let sandbox = find::sandbox(shared, namespace, name)?;
     let offer = Offer::of(request.headers())?;
-    let (offered, supported) = match &offer {
-        Offer::WebSocket { protocols, .. } => (protocols, TUNNEL_PROTOCOLS),
-        Offer::Spdy { protocols } => (protocols, SPDY_PROTOCOLS),
-    };
-    let protocol = match negotiate(offered, supported) {
-        Some(protocol) => protocol,
-        None if offered.is_empty() && matches!(offer, Offer::Spdy { .. }) => SPDY_PROTOCOLS[0],
-        None => return Err(upgrade::unknown(offered, supported)),
-    };
+    let (protocol, form) = form(&offer, query)?;
     let response = upgrade::accept(&offer, protocol);
     let upgraded = hyper::upgrade::on(request);
     let stream_shared = shared.clone();
@@ -54,9 +48,10 @@ pub(super) async fn start(
         let stop = stream_shared.stop.clone();
         let serve = async {
             let io = TokioIo::new(upgraded.await.map_err(|error| error.to_string())?);
-            match offer {
-                Offer::WebSocket { .. } => tunnel(&stream_shared, io, &sandbox).await,
-                Offer::Spdy { .. } => serve(&stream_shared, io, &sandbox).await,
+            match form {
+                Form::Tunnel => tunnel(&stream_shared, io, &sandbox).await,
+                Form::Spdy => serve(&stream_shared, io, &sandbox).await,
+                Form::Channels(ports) => websocket_ports::serve(&stream_shared, io, &sandbox, &ports, protocol).await,
             }
         };
         if let Some(Err(error)) = stop.run(serve).await {
@@ -64,6 +59,37 @@ pub(super) async fn start(
         }
     });
     Ok(response)
+}
+
+/// What the bytes of the connection are.
+enum Form {
+    Spdy,
+    Tunnel,
+    /// Pairs of channels, one for each port.
+    Channels(Vec<u16>),
+}
+
+/// The protocol that both sides know, empty if the client named none.
+fn form(offer: &Offer, query: &Query) -> Result<(&'static str, Form), Refusal> {
+    match offer {
+        Offer::Spdy { protocols } if protocols.is_empty() => Ok((SPDY_PROTOCOLS[0], Form::Spdy)),
+        Offer::Spdy { protocols } => match negotiate(protocols, SPDY_PROTOCOLS) {
+            Some(protocol) => Ok((protocol, Form::Spdy)),
+            None => Err(upgrade::unknown(protocols, SPDY_PROTOCOLS)),
+        },
+        Offer::WebSocket { protocols, .. } if protocols.is_empty() => {
+            Ok(("", Form::Channels(websocket_ports::ports(query)?)))
+        }
+        Offer::WebSocket { protocols, .. } => {
+            if negotiate(protocols, &[TUNNEL_PROTOCOL]).is_some() {
+                return Ok((TUNNEL_PROTOCOL, Form::Tunnel));
+            }
+            match negotiate(protocols, websocket_ports::SUPPORTED) {
+                Some(protocol) => Ok((protocol, Form::Channels(websocket_ports::ports(query)?))),
+                None => Err(upgrade::unknown(protocols, &[&[TUNNEL_PROTOCOL], websocket_ports::SUPPORTED].concat())),
+            }
+        }
+    }
 }
 
 /// Serves the SPDY connection inside a WebSocket.
@@ -151,11 +177,16 @@ async fn forward(runtime: &dyn portolan_runtime::Runtime, sandbox: &SandboxId, d
         _ => Err(format!("port {text:?} is not one")),
     };
     if let Err(reason) = outcome {
-        let message = format!("error forwarding port {text} to pod {}, uid : {reason}", sandbox.0);
+        let message = refused(&text, sandbox, &reason);
         // The client may have gone meanwhile.
         let _ = error.write_all(message.as_bytes()).await;
     }
     let _ = error.shutdown().await;
+}
+
+/// What a client is told about a port that could not be reached.
+pub(super) fn refused(port: &str, sandbox: &SandboxId, reason: &str) -> String {
+    format!("error forwarding port {port} to pod {}, uid : {reason}", sandbox.0)
 }
 
 async fn copy(

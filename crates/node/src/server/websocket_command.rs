@@ -128,7 +128,8 @@ where
     }
 }
 
-async fn pump(reader: Option<Reader>, channel: u8, sender: &mpsc::Sender<Message>, codec: Codec) {
+/// Sends what comes out of `reader` until it ends or the client is gone.
+pub(super) async fn pump(reader: Option<Reader>, channel: u8, sender: &mpsc::Sender<Message>, codec: Codec) {
     let Some(mut reader) = reader else { return };
     let mut buffer = vec![0; CHUNK];
     // A read that fails is the end of the output; how the command ended is said by its exit.
@@ -141,7 +142,7 @@ async fn pump(reader: Option<Reader>, channel: u8, sender: &mpsc::Sender<Message
 
 /// How messages look in a version of the protocol.
 #[derive(Debug, Clone, Copy)]
-struct Codec {
+pub(super) struct Codec {
     /// Text messages: a digit for the channel, then base64.
     base64: bool,
     /// The error channel carries a Status object.
@@ -151,9 +152,15 @@ struct Codec {
 }
 
 impl Codec {
-    async fn send(self, sender: &mpsc::Sender<Message>, channel: u8, payload: &[u8]) -> bool {
+    /// Channels of bytes and nothing else.
+    pub(super) fn plain(base64: bool) -> Self {
+        Self { base64, status: false, closes: false }
+    }
+
+    /// Whether the client still listens.
+    pub(super) async fn send(self, sender: &mpsc::Sender<Message>, channel: u8, payload: &[u8]) -> bool {
         let message = if self.base64 {
-            Message::text(format!("{channel}{}", STANDARD.encode(payload)))
+            Message::text(format!("{}{}", char::from(b'0'.saturating_add(channel)), STANDARD.encode(payload)))
         } else {
             let mut bytes = Vec::with_capacity(payload.len() + 1);
             bytes.push(channel);
@@ -163,7 +170,8 @@ impl Codec {
         sender.send(message).await.is_ok()
     }
 
-    fn receive(self, message: &[u8]) -> Option<(u8, Vec<u8>)> {
+    /// The channel and the bytes of a message.
+    pub(super) fn receive(self, message: &[u8]) -> Option<(u8, Vec<u8>)> {
         let (channel, payload) = message.split_first()?;
         if self.base64 {
             return Some((channel.checked_sub(b'0')?, STANDARD.decode(payload).ok()?));

@@ -78,6 +78,8 @@ struct Worker {
     refresh_at: Option<Instant>,
     refreshing: bool,
     announced: BTreeSet<ContainerId>,
+    /// A resize has begun and its end was not told yet.
+    resizing: bool,
 }
 
 enum Ended {
@@ -114,6 +116,7 @@ impl Worker {
             refresh_at: None,
             refreshing: false,
             announced: BTreeSet::new(),
+            resizing: false,
         };
         worker.allocate(room);
         worker
@@ -126,11 +129,35 @@ impl Worker {
         let waits = |(name, asked): (&String, &ResourceRequirements)| {
             self.local.allocation.get(name).is_some_and(|own| resize::differ(own, asked) != nothing)
         };
-        self.local.room = if asked.iter().any(waits) { room } else { Room::Enough };
+        let changes = asked.iter().any(waits);
+        let room = if changes { room } else { Room::Enough };
+        if let Some((reason, message)) = room.refusal().filter(|_| room != self.local.room) {
+            let message = format!("Pod resize {reason}: {message}");
+            self.context.pod_event(&self.pod, EventType::Warning, &format!("Resize{reason}"), message);
+        }
+        self.local.room = room;
         if self.local.room == Room::Enough {
+            if changes {
+                self.resizing = true;
+                self.resize_event("ResizeStarted", "started", &asked);
+            }
             self.local.allocation = asked;
         }
         self.effective = resize::with(&self.pod, &self.local.allocation);
+    }
+
+    /// Tells what the containers get, or got.
+    fn resize_event(&self, reason: &str, word: &str, allocation: &resize::Allocation) {
+        let message = format!("Pod resize {word}: {}", serde_json::json!(allocation));
+        self.context.pod_event(&self.pod, EventType::Normal, reason, message);
+    }
+
+    /// Tells once that the containers have what they were to get.
+    fn announce_resized(&mut self, runtime: &PodRuntime) {
+        if self.resizing && resize::is_done(&self.effective, runtime, &self.local) {
+            self.resizing = false;
+            self.resize_event("ResizeCompleted", "completed", &self.local.allocation);
+        }
     }
 
     async fn run(mut self) {
@@ -173,6 +200,7 @@ impl Worker {
         } else {
             self.probing.adjust(&self.context, &self.pod, runtime, &self.local, now);
             self.announce_back_off(runtime, now);
+            self.announce_resized(runtime);
         }
         if !self.gone {
             self.report(runtime, now);

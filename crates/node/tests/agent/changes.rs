@@ -105,6 +105,12 @@ async fn a_container_gets_other_limits_while_it_runs() {
     assert_eq!((after.restart_count, after.container_id.clone()), (0, before.container_id));
     assert_eq!(json!(after.allocated_resources), json!({"cpu": "700m"}));
     assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
+    // Events are written behind the status.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let told = r#"{"app":{"limits":{"cpu":"1500m"},"requests":{"cpu":"700m"}}}"#;
+    for text in [format!("Pod resize started: {told}"), format!("Pod resize completed: {told}")] {
+        assert!(node.events("web").iter().any(|event| event.contains(&text)), "{text}: {:?}", node.events("web"));
+    }
     // An agent that comes back finds nothing to do.
     node.kill().await;
     node.api.clear_requests();
@@ -160,5 +166,9 @@ async fn a_resize_waits_for_room_or_for_ever() {
             && why(pod, "PodResizePending").is_empty()
     };
     node.until("web", "resized", resized).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for told in [format!("ResizeInfeasible Pod resize {never}"), format!("ResizeDeferred Pod resize {later}")] {
+        assert!(node.events("web").iter().any(|event| event.contains(&told)), "{told}: {:?}", node.events("web"));
+    }
     node.stop().await;
 }

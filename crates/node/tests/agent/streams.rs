@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use http::{Request, Response, StatusCode};
@@ -326,6 +328,35 @@ async fn ports_are_forwarded_over_spdy_and_inside_a_websocket() {
     assert_eq!(forward(&connection, 8080).await, ("ping".into(), String::new()));
     connection.close().await;
     relay.await.expect("no panic");
+    lab.node.stop().await;
+}
+
+#[tokio::test]
+async fn ports_are_forwarded_over_channels_of_a_websocket() {
+    let lab = Lab::start().await;
+    lab.node.runtime.echo_on(8080);
+    for protocol in ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"] {
+        let base64 = protocol.contains("base64");
+        let mut socket = lab.websocket("/portForward/default/web?port=8081,8080", protocol).await;
+        let ping = if base64 { Message::text("2cGluZw==") } else { Message::binary(b"\x02ping".to_vec()) };
+        socket.send(ping).await.expect("sent");
+        let mut channels: [Vec<u8>; 4] = Default::default();
+        let echoed = b"\x90\x1fping";
+        while !(channels[2] == echoed && channels[1].len() > 2) {
+            let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("it answers");
+            let bytes = message.expect("not the end").expect("a message").into_data();
+            let (channel, payload) = bytes.split_first().expect("a channel");
+            if base64 {
+                let payload = STANDARD.decode(payload).expect("base64");
+                channels[usize::from(channel - b'0')].extend(payload);
+            } else {
+                channels[usize::from(*channel)].extend(payload);
+            }
+        }
+        assert_eq!((&channels[0][..], &channels[3][..]), (&b"\x91\x1f"[..], &b"\x90\x1f"[..]));
+        let refusal = String::from_utf8_lossy(&channels[1][2..]);
+        assert!(channels[1].starts_with(b"\x91\x1f") && refusal.starts_with("error forwarding port 8081"), "{refusal}");
+    }
     lab.node.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Logs, exec over WebSocket, and eviction.
+//! Logs, exec and port-forwarding over WebSocket, and eviction.
 
 use anyhow::{Context, ensure};
 use futures::AsyncBufReadExt;
@@ -32,6 +32,16 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
     process.stdout().context("no output")?.read_to_string(&mut text).await?;
     let status = process.take_status().context("no status")?.await.context("the status did not come")?;
     ensure!(text == "to and fro" && status.reason.as_deref() == Some("NonZeroExitCode"), "{text} {status:?}");
+
+    let mut forward = pods.portforward("web", &[80, 81]).await?;
+    let mut port = forward.take_stream(80).context("no stream")?;
+    port.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut answer = vec![0; 15];
+    port.read_exact(&mut answer).await?;
+    ensure!(answer == b"HTTP/1.0 200 OK", "{}", String::from_utf8_lossy(&answer));
+    let closed = forward.take_error(81).context("no error")?.await;
+    ensure!(closed.as_deref().is_some_and(|why| why.starts_with("error forwarding port 81")), "{closed:?}");
+    drop((port, forward));
 
     pods.evict("web", &EvictParams::default()).await?;
     wait::await_condition(pods, "web", crate::gone).await?;

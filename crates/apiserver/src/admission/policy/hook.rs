@@ -9,9 +9,10 @@ use super::FailurePolicy;
 use super::authorizer::OnBehalf;
 use super::compile::{Scope, environment};
 use super::conditions::Conditions;
-use super::matching::Matched;
 use super::scene::{self, Scene};
 use crate::admission::Attributes;
+use crate::admission::webhook::select::Seen;
+use crate::status::Status;
 
 /// What the conditions of webhooks may refer to.
 pub(crate) static ENVIRONMENT: LazyLock<Environment> =
@@ -30,21 +31,23 @@ impl HookConditions {
         Self { conditions: Conditions::compile(&ENVIRONMENT, hook), count }
     }
 
-    /// Whether all hold, for the request as it is in this version; the error says why nobody knows.
-    pub(in crate::admission) fn hold(
+    /// Whether all hold, for the request as the webhook sees it; the error says why nobody knows.
+    pub(in crate::admission) async fn hold(
         &self,
         attributes: &Attributes<'_>,
-        version: &str,
+        seen: &Seen,
         failure: FailurePolicy,
     ) -> Result<bool, String> {
         if self.count == 0 {
             return Ok(true);
         }
-        let matched = Matched { version: version.to_owned() };
+        let told = |status: Status| status.message().to_owned();
+        let new = seen.shown(attributes, &attributes.new).await.map_err(told)?;
+        let old = seen.shown(attributes, attributes.old).await.map_err(told)?;
         let scene = Scene {
-            object: &scene::as_seen(&attributes.new, attributes, &matched),
-            old: &scene::as_seen(attributes.old, attributes, &matched),
-            request: &scene::request(attributes, &matched),
+            object: &new,
+            old: &old,
+            request: &scene::request(attributes, seen),
             namespace: &Value::Null,
             params: &Value::Null,
             authorizer: &OnBehalf { server: attributes.call.server, user: attributes.call.user },

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::admission::Attributes;
 use crate::admission::webhook::rules::{Rule, Subject};
-use crate::admission::webhook::select;
+use crate::admission::webhook::select::{self, Seen};
 use crate::status::Status;
 
 /// What to look for in a request.
@@ -26,13 +26,6 @@ struct NamedRule {
     names: Vec<String>,
 }
 
-/// A request that is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Matched {
-    /// Version of the resource that the rule named.
-    pub(super) version: String,
-}
-
 impl Constraints {
     pub(super) fn read(value: &Value) -> Self {
         let rules = |field: &str| value[field].as_array().into_iter().flatten().map(NamedRule::read).collect();
@@ -46,36 +39,23 @@ impl Constraints {
     }
 
     /// Whether a request is concerned, and as which version.
-    pub(super) async fn matched(&self, attributes: &Attributes<'_>) -> Result<Option<Matched>, Status> {
+    pub(super) async fn matched(&self, attributes: &Attributes<'_>) -> Result<Option<Seen>, Status> {
         if self.by_rules(&self.excluded, attributes).is_some() || !select::selects_object(&self.objects, attributes) {
             return Ok(None);
         }
         // Without rules a binding leaves the choice to its policy.
-        let matched = if self.rules.is_empty() {
-            Some(Matched { version: attributes.call.resource.version.to_string() })
-        } else {
-            self.by_rules(&self.rules, attributes)
-        };
+        let matched =
+            if self.rules.is_empty() { Seen::own(attributes) } else { self.by_rules(&self.rules, attributes) };
         match matched {
             Some(matched) if select::selects_namespace(&self.namespaces, attributes).await? => Ok(Some(matched)),
             _ => Ok(None),
         }
     }
 
-    fn by_rules(&self, rules: &[NamedRule], attributes: &Attributes<'_>) -> Option<Matched> {
-        let own: &str = &attributes.call.resource.version;
-        let speak_of = |version: &str| {
-            let subject = select::subject(attributes, version);
-            rules.iter().any(|rule| rule.matches(&subject, &attributes.name))
-        };
-        if speak_of(own) {
-            return Some(Matched { version: own.to_owned() });
-        }
-        if !self.matches_equivalents {
-            return None;
-        }
-        let found = select::equivalents(attributes).into_iter().find(|version| speak_of(version))?;
-        Some(Matched { version: found.to_owned() })
+    fn by_rules(&self, rules: &[NamedRule], attributes: &Attributes<'_>) -> Option<Seen> {
+        select::spoken_of(attributes, self.matches_equivalents, |subject| {
+            rules.iter().any(|rule| rule.matches(subject, &attributes.name))
+        })
     }
 }
 

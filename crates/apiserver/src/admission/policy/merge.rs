@@ -4,15 +4,22 @@ use portolan_api::description::Schema;
 use serde_json::Value;
 
 use crate::admission::Attributes;
+use crate::admission::webhook::select::Seen;
 use crate::endpoint::expect_kind;
 
 /// Merges an apply configuration into an object, by the schema of its kind.
-pub(super) fn apply(object: &Value, mut applied: Value, attributes: &Attributes<'_>) -> Result<Value, String> {
+pub(super) fn apply(
+    object: &Value,
+    mut applied: Value,
+    attributes: &Attributes<'_>,
+    seen: &Seen,
+) -> Result<Value, String> {
     for field in ["apiVersion", "kind"] {
         applied[field] = object[field].clone();
     }
-    let Some(schema) = attributes.call.schema_of(attributes.kind) else {
-        let kind = attributes.kind;
+    let kind = seen.kind(attributes);
+    let own = (kind == seen.resource.group_version_kind()).then(|| seen.resource.schema()).flatten();
+    let Some(schema) = own.or_else(|| attributes.call.schema_of(kind)) else {
         return Err(format!(
             "Resource kind {kind} not found. There can be a delay between when CustomResourceDefinitions are created and when they are available."
         ));

@@ -9,10 +9,11 @@ use super::authorizer::OnBehalf;
 use super::compile::{self, Expression, Scope, Variable};
 use super::conditions::Conditions;
 use super::followed::Read;
-use super::matching::{Constraints, Matched};
+use super::matching::Constraints;
 use super::params::{self, ParamKind};
 use super::scene::{self, Evaluation, Scene};
 use super::{FailurePolicy, is_exempt, merge};
+use crate::admission::webhook::select::Seen;
 use crate::admission::{Attributes, Operation};
 use crate::status::Status;
 
@@ -114,7 +115,7 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds,
     let mut changed = false;
     let mut refusals = Vec::new();
     for (policy, bindings) in &hooks {
-        let Some(matched) = policy.constraints.matched(attributes).await? else { continue };
+        let Some(seen) = policy.constraints.matched(attributes).await? else { continue };
         for binding in bindings {
             if binding.constraints.matched(attributes).await?.is_none() {
                 continue;
@@ -140,7 +141,7 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds,
                 if again && !due.contains(&id) && !rounds.due.contains(&id) {
                     continue;
                 }
-                match policy.invoke(attributes, &matched, params).await? {
+                match policy.invoke(attributes, &seen, params).await? {
                     Ok(Outcome::Skipped) => continue,
                     Ok(Outcome::Same) => {}
                     Ok(Outcome::Changed) => {
@@ -185,16 +186,16 @@ impl MutatingPolicy {
     async fn invoke(
         &self,
         attributes: &mut Attributes<'_>,
-        matched: &Matched,
+        seen: &Seen,
         params: &Json,
     ) -> Result<Result<Outcome, String>, Status> {
         let namespace = scene::namespace(attributes).await?;
-        let request = scene::request(attributes, matched);
-        let old = scene::as_seen(attributes.old, attributes, matched);
+        let request = scene::request(attributes, seen);
+        let old = seen.shown(attributes, attributes.old).await?;
         let mut failed = None;
         let mut changed = false;
         for (index, mutation) in self.mutations.iter().enumerate() {
-            let object = scene::as_seen(&attributes.new, attributes, matched);
+            let object = seen.shown(attributes, &attributes.new).await?;
             let patched = {
                 let authorizer = OnBehalf { server: attributes.call.server, user: attributes.call.user };
                 let scene = Scene {
@@ -214,9 +215,17 @@ impl MutatingPolicy {
                     }
                 }
                 let evaluation = Evaluation::new(&scene, &self.variables, OBJECT_LIMIT);
-                mutation.patched(&object, &evaluation, attributes)
+                mutation.patched(&object, &evaluation, attributes, seen)
             };
-            match patched.and_then(|patched| merge::accept(attributes, patched)) {
+            let outcome = match patched {
+                Ok(patched) if patched == *object => Ok(false),
+                Ok(patched) => {
+                    let patched = seen.back(attributes, patched).await?;
+                    merge::accept(attributes, patched)
+                }
+                Err(why) => Err(why),
+            };
+            match outcome {
                 Ok(did) => changed |= did,
                 Err(why) => failed = failed.or(Some(why)),
             }
@@ -235,12 +244,13 @@ impl Mutation {
         object: &Json,
         evaluation: &Evaluation<'_, '_>,
         attributes: &Attributes<'_>,
+        seen: &Seen,
     ) -> Result<Json, String> {
         match self {
             Self::Apply(expression) => {
                 let value = evaluation.evaluate(expression)?;
                 check_names(&value, "Object")?;
-                merge::apply(object, value.to_json()?, attributes)
+                merge::apply(object, value.to_json()?, attributes, seen)
             }
             Self::Patch(expression) => match evaluation.evaluate(expression)? {
                 Value::List(list) => patch(object, &list),

@@ -1,17 +1,17 @@
 //! What expressions see of one request.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portolan_cel::{Asked, Authorizer, Bindings, Budget, EvaluationError, Resource, Value, What};
+use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_cel::{Asked, Authorizer, Bindings, Budget, EvaluationError, Value, What};
 use serde_json::{Value as Json, json};
 
 use super::authorizer::OnBehalf;
 use super::compile::{self, Expression, Variable};
-use super::matching::Matched;
 use crate::admission::Attributes;
+use crate::admission::webhook::select::Seen;
 use crate::status::Status;
 use crate::storage;
 use crate::subresource::user_info;
@@ -98,17 +98,13 @@ impl<'a> Bindings<'a> for Evaluation<'_, 'a> {
 }
 
 /// The request, as expressions see it.
-pub(super) fn request(attributes: &Attributes<'_>, matched: &Matched) -> Json {
-    let resource = &attributes.call.resource;
-    let kind = attributes.kind;
-    let is_own_kind = kind == resource.group_version_kind();
-    let seen_version = if is_own_kind { matched.version.as_str() } else { kind.version };
-    let kind_of = |version: &str| json!({"group": kind.group, "version": version, "kind": kind.kind});
-    let resource_of = |version: &str| json!({"group": resource.group, "version": version, "resource": resource.name});
+pub(super) fn request(attributes: &Attributes<'_>, seen: &Seen) -> Json {
+    let kind_of = |it: GroupVersionKind<'_>| json!({"group": it.group, "version": it.version, "kind": it.kind});
+    let resource_of = |it: &Resource| json!({"group": it.group, "version": it.version, "resource": it.name});
     json!({
-        "kind": kind_of(seen_version), "resource": resource_of(&matched.version),
+        "kind": kind_of(seen.kind(attributes)), "resource": resource_of(&seen.resource),
         "subResource": attributes.subresource(),
-        "requestKind": kind_of(kind.version), "requestResource": resource_of(&resource.version),
+        "requestKind": kind_of(attributes.kind), "requestResource": resource_of(attributes.call.resource),
         "requestSubResource": attributes.subresource(),
         "name": attributes.name, "namespace": attributes.namespace(),
         "operation": attributes.operation.name(), "userInfo": user_info(attributes.call.user),
@@ -118,13 +114,13 @@ pub(super) fn request(attributes: &Attributes<'_>, matched: &Matched) -> Json {
 
 /// What `authorizer.requestResource` asks about.
 pub(super) fn asked(attributes: &Attributes<'_>) -> Arc<Asked> {
-    let resource = Resource {
+    let resource = portolan_cel::Resource {
         group: attributes.call.resource.group.to_string(),
         resource: attributes.call.resource.name.to_string(),
         subresource: attributes.subresource().to_owned(),
         namespace: attributes.namespace().to_owned(),
         name: attributes.name.clone(),
-        ..Resource::default()
+        ..portolan_cel::Resource::default()
     };
     Arc::new(Asked { what: What::Resource(resource), ..Asked::default() })
 }
@@ -139,17 +135,4 @@ pub(super) async fn namespace(attributes: &Attributes<'_>) -> Result<Json, Statu
         Some(entry) => storage::decode(&entry),
         None => Err(Status::not_found(&crate::request::Target { group: "", resource: "namespaces" }, name)),
     }
-}
-
-/// An object as it is in the version that a policy asked for.
-pub(super) fn as_seen<'o>(object: &'o Json, attributes: &Attributes<'_>, matched: &Matched) -> Cow<'o, Json> {
-    let resource = &attributes.call.resource;
-    let is_other = resource.version != matched.version && attributes.kind == resource.group_version_kind();
-    if !is_other || !object.is_object() {
-        return Cow::Borrowed(object);
-    }
-    let (group, version) = (&resource.group, &matched.version);
-    let mut object = object.clone();
-    object["apiVersion"] = if group.is_empty() { version.clone().into() } else { format!("{group}/{version}").into() };
-    Cow::Owned(object)
 }

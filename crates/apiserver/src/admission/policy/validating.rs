@@ -113,11 +113,11 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     let hooks = attributes.call.server.admission.policies().validating().await?;
     let mut verdict = Verdict::default();
     for (policy, bindings) in &hooks {
-        let Some(matched) = policy.constraints.matched(attributes).await? else { continue };
+        let Some(seen) = policy.constraints.matched(attributes).await? else { continue };
         let namespace = scene::namespace(attributes).await?;
-        let request = scene::request(attributes, &matched);
-        let object = scene::as_seen(&attributes.new, attributes, &matched);
-        let old = scene::as_seen(attributes.old, attributes, &matched);
+        let request = scene::request(attributes, &seen);
+        let object = seen.shown(attributes, &attributes.new).await?;
+        let old = seen.shown(attributes, attributes.old).await?;
         let authorizer = OnBehalf { server: attributes.call.server, user: attributes.call.user };
         for binding in bindings {
             if binding.constraints.matched(attributes).await?.is_none() {

@@ -1,8 +1,9 @@
-//! Whether a hook is asked about a request.
+//! Whether a hook or a policy is asked about a request, and as what it sees the objects.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use portolan_api::description::{GroupVersionKind, Resource, builtin};
+use portolan_api::description::{GroupVersionKind, Resource};
 use portolan_api::selector::LabelSelector;
 use portolan_api::{conversion, encoded};
 use serde_json::Value;
@@ -16,13 +17,57 @@ use crate::request::Target;
 use crate::status::Status;
 use crate::storage;
 
-/// As what a hook hears of an object.
+/// As what a hook or a policy hears of an object.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    /// The resource by which the hook knows the request: the request's own, or another version of it.
-    pub(super) resource: Arc<Resource>,
+pub(in crate::admission) struct Seen {
+    /// The resource by which it knows the request: the request's own, or another version of it.
+    pub(in crate::admission) resource: Arc<Resource>,
     /// Whether that is the request's own.
-    pub(super) is_own: bool,
+    pub(in crate::admission) is_own: bool,
+}
+
+impl Seen {
+    /// The request as it is.
+    pub(in crate::admission) fn own(attributes: &Attributes<'_>) -> Option<Self> {
+        let own = attributes.call.resource;
+        let resource = attributes.call.description.resource(&own.group, &own.version, &own.name)?.clone();
+        Some(Self { resource, is_own: true })
+    }
+
+    /// What the objects are.
+    pub(in crate::admission) fn kind<'s>(&'s self, attributes: &'s Attributes<'_>) -> GroupVersionKind<'s> {
+        if self.converts(attributes) { self.resource.group_version_kind() } else { attributes.kind }
+    }
+
+    /// Whether the objects are shown in another version. A subresource with an object of its own keeps that.
+    fn converts(&self, attributes: &Attributes<'_>) -> bool {
+        !self.is_own && attributes.kind == attributes.call.resource.group_version_kind()
+    }
+
+    /// An object of the request as it is shown.
+    pub(in crate::admission) async fn shown<'o>(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &'o Value,
+    ) -> Result<Cow<'o, Value>, Status> {
+        if !object.is_object() || !self.converts(attributes) {
+            return Ok(Cow::Borrowed(object));
+        }
+        convert::object(attributes.call.server, object.clone(), &self.resource).await.map(Cow::Owned)
+    }
+
+    /// What was shown, as the request has it.
+    pub(in crate::admission) async fn back(
+        &self,
+        attributes: &Attributes<'_>,
+        mut object: Value,
+    ) -> Result<Value, Status> {
+        if !self.converts(attributes) {
+            return Ok(object);
+        }
+        object["apiVersion"] = self.resource.group_version_kind().api_version().into();
+        convert::object(attributes.call.server, object, attributes.call.resource).await
+    }
 }
 
 /// As what `hook` hears of a request; `None` if it is not asked.
@@ -31,25 +76,29 @@ pub(super) async fn seen_as(hook: &Hook, attributes: &Attributes<'_>) -> Result<
     if !selects_object(&hook.objects, attributes) || !selects_namespace(&hook.namespaces, attributes).await? {
         return Ok(None);
     }
-    let holds = hook.conditions.hold(attributes, &seen.resource.version, hook.failure_policy);
+    let holds = hook.conditions.hold(attributes, &seen, hook.failure_policy).await;
     if holds.map_err(|why| attributes.forbidden(&why))? { Ok(Some(seen)) } else { Ok(None) }
 }
 
 /// The first rule that speaks of the request, or of another version of the same resource.
 fn matched(hook: &Hook, attributes: &Attributes<'_>) -> Option<Seen> {
-    let speaks_of = |group: &str, version: &str| {
-        let subject = Subject { group, ..subject(attributes, version) };
-        hook.rules.iter().any(|rule| rule.matches(&subject))
-    };
+    spoken_of(attributes, hook.matches_equivalents, |subject| hook.rules.iter().any(|rule| rule.matches(subject)))
+}
+
+/// As what rules speak of the request: as it is or, `with_others`, as another version of the same resource.
+pub(in crate::admission) fn spoken_of(
+    attributes: &Attributes<'_>,
+    with_others: bool,
+    speaks_of: impl Fn(&Subject<'_>) -> bool,
+) -> Option<Seen> {
     let own = attributes.call.resource;
-    let known = |group: &str, version: &str| attributes.call.description.resource(group, version, &own.name).cloned();
-    if speaks_of(&own.group, &own.version) {
-        return Some(Seen { resource: known(&own.group, &own.version)?, is_own: true });
+    if speaks_of(&subject(attributes, own)) {
+        return Seen::own(attributes);
     }
-    if !hook.matches_equivalents {
+    if !with_others {
         return None;
     }
-    let other = others(attributes).into_iter().find(|other| speaks_of(&other.group, &other.version))?;
+    let other = others(attributes).into_iter().find(|other| speaks_of(&subject(attributes, other)))?;
     Some(Seen { resource: other, is_own: false })
 }
 
@@ -69,43 +118,21 @@ fn others(attributes: &Attributes<'_>) -> Vec<Arc<Resource>> {
 
 /// The object and the one before as a hook hears of them.
 pub(super) async fn objects(attributes: &Attributes<'_>, seen: &Seen) -> Result<(Value, Value), Status> {
-    let resource = attributes.call.resource;
-    // A subresource with an object of its own keeps the version of that.
-    let converts = !seen.is_own && attributes.kind == resource.group_version_kind();
-    let shown = async |object: &Value| match object {
-        Value::Object(_) if converts => convert::object(attributes.call.server, object.clone(), &seen.resource).await,
-        object => Ok(object.clone()),
-    };
-    Ok((shown(&attributes.new).await?, shown(attributes.old).await?))
+    let new = seen.shown(attributes, &attributes.new).await?;
+    let old = seen.shown(attributes, attributes.old).await?;
+    Ok((new.into_owned(), old.into_owned()))
 }
 
 /// What a request is about, as if it were for this version of the resource.
-pub(in crate::admission) fn subject<'a>(attributes: &'a Attributes<'_>, version: &'a str) -> Subject<'a> {
-    let resource = attributes.call.resource;
+fn subject<'a>(attributes: &'a Attributes<'_>, version: &'a Resource) -> Subject<'a> {
     Subject {
         operation: operation(attributes),
-        group: &resource.group,
-        version,
-        resource: &resource.name,
+        group: &version.group,
+        version: &version.version,
+        resource: &version.name,
         subresource: attributes.subresource(),
-        is_namespaced: resource.is_namespaced(),
+        is_namespaced: version.is_namespaced(),
     }
-}
-
-/// Other versions of the resource, with objects of the same shape.
-pub(in crate::admission) fn equivalents<'a>(attributes: &'a Attributes<'_>) -> Vec<&'a str> {
-    let resource = attributes.call.resource;
-    let Some(group) = attributes.call.description.group(&resource.group) else { return Vec::new() };
-    let others = group.versions.iter().filter(|version| version.version != resource.version);
-    let others = others.filter(|version| {
-        version.resource(&resource.name).is_some_and(|it| same_shape(it.group_version_kind(), attributes.kind))
-    });
-    others.map(|version| &*version.version).collect()
-}
-
-/// Whether objects of two versions of a kind differ in nothing but the version's name.
-fn same_shape(left: GroupVersionKind<'_>, right: GroupVersionKind<'_>) -> bool {
-    left.kind == right.kind && builtin().schema(left).is_some() && left.group != "autoscaling"
 }
 
 /// An object is selected if its old or its new labels are.

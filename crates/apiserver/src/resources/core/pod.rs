@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::pod_row;
-use super::pod_template::{default_pod_spec, requests_from_limits, validate_pod_spec};
+use super::pod_template::{default_pod_level_requests, default_pod_spec, requests_from_limits, validate_pod_spec};
 use super::pod_update;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set, spec, text};
@@ -43,6 +43,7 @@ impl Strategy for Pod {
         set(spec, "enableServiceLinks", true);
         default_pod_spec(spec);
         requests_from_limits(spec);
+        default_pod_level_requests(spec);
         if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
             default_host_ports(spec);
         }
@@ -144,14 +145,18 @@ fn default_host_ports(spec: &mut serde_json::Map<String, Value>) {
 /// The class of a pod, which decides who goes first when a node runs out of memory.
 ///
 /// `Guaranteed`: every container limits CPU and memory and requests as much. `BestEffort`: none
-/// requests or limits anything. `Burstable`: the rest.
+/// requests or limits anything. `Burstable`: the rest. What a pod says as a whole goes before its containers.
 pub(crate) fn quality_of_service(spec: &Value) -> &'static str {
     let amount = |list: &Value, name: &str| {
         list[name].as_str().and_then(|text| portolan_api::quantity::Quantity::parse(text).ok()).filter(|q| !q.is_zero())
     };
     let (mut any, mut all) = (false, true);
-    for container in items(&spec["containers"]).iter().chain(items(&spec["initContainers"])) {
-        let resources = &container["resources"];
+    let containers = items(&spec["containers"]).iter().chain(items(&spec["initContainers"]));
+    let all_resources: Vec<&Value> = match &spec["resources"] {
+        whole if is_set(whole) => vec![whole],
+        _ => containers.map(|container| &container["resources"]).collect(),
+    };
+    for resources in all_resources {
         for name in ["cpu", "memory"] {
             let (request, limit) = (amount(&resources["requests"], name), amount(&resources["limits"], name));
             any |= request.is_some() || limit.is_some();

@@ -1,6 +1,7 @@
 use expect_test::expect;
+use serde_json::json;
 
-use super::{check_stored, of, yaml};
+use super::{check_stored, context, of, yaml};
 
 #[test]
 fn deployment() {
@@ -111,6 +112,30 @@ fn pod() {
               qosClass: Burstable
         "#]],
     );
+}
+
+#[test]
+fn resources_of_a_pod_as_a_whole() {
+    let requests = |resources: &str, containers: &str| {
+        let pod = format!("{{spec: {{resources: {resources}, containers: {containers}}}}}");
+        let (strategy, mut stored) = (of("pods"), yaml(&pod));
+        strategy.default(&mut stored);
+        strategy.prepare_for_create(&mut stored, &context(""));
+        (stored["spec"]["resources"]["requests"].clone(), stored["status"]["qosClass"].clone())
+    };
+    let two = "[{name: a, image: x, resources: {requests: {cpu: 500m}}}, {name: b, image: x, resources: {limits: {cpu: '1'}}}]";
+    for (resources, containers, expected, class) in [
+        ("{limits: {cpu: '2', memory: 1Gi}}", two, json!({"cpu": "1500m", "memory": "1Gi"}), "Burstable"),
+        (
+            "{limits: {cpu: '2', memory: 1Gi}}",
+            "[{name: a, image: x}]",
+            json!({"cpu": "2", "memory": "1Gi"}),
+            "Guaranteed",
+        ),
+        ("{requests: {cpu: '2'}}", two, json!({"cpu": "2"}), "Burstable"),
+    ] {
+        assert_eq!(requests(resources, containers), (expected, class.into()), "{resources} {containers}");
+    }
 }
 
 #[test]

@@ -3,6 +3,25 @@ use expect_test::expect;
 use super::check_create;
 
 #[test]
+fn resources_of_a_pod_as_a_whole() {
+    check_create(
+        "pods",
+        &[
+            "{metadata: {name: a}, spec: {resources: {requests: {cpu: '2'}, limits: {cpu: '4', memory: 1Gi}}, containers: [{name: a, image: x, resources: {requests: {cpu: '2'}, limits: {cpu: '3'}}}]}}",
+            "{metadata: {name: a}, spec: {resources: {requests: {cpu: '2'}}, containers: [{name: a, image: x, resources: {requests: {cpu: '1'}}}, {name: b, image: x, resources: {requests: {cpu: 1500m}}}]}}",
+            "{metadata: {name: a}, spec: {resources: {limits: {cpu: '2', ephemeral-storage: 1Gi}}, containers: [{name: a, image: x, resources: {requests: {cpu: '1'}, limits: {cpu: '3'}}}]}}",
+            "{metadata: {name: a}, spec: {os: {name: windows}, resources: {limits: {cpu: '2'}}, containers: [{name: a, image: x}]}}",
+        ],
+        expect![[r#"
+            ok
+            spec.resources.requests[cpu]: Invalid value: "2": must be greater than or equal to aggregate container requests of 2500m
+            spec.resources.limits[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cpu", "hugepages-", "memory"
+            spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2
+            spec.resources: Forbidden: may not be set for a windows pod"#]],
+    );
+}
+
+#[test]
 fn pods() {
     check_create(
         "pods",

@@ -29,6 +29,10 @@ pub(crate) fn default_pod_spec(spec: &mut Map<String, Value>) {
     set(spec, "terminationGracePeriodSeconds", 30);
     set(spec, "securityContext", Map::new());
     default_service_account(spec);
+    if let Some(resources) = object(spec, "resources") {
+        canonical_quantities(resources, "limits");
+        canonical_quantities(resources, "requests");
+    }
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in objects(spec, list) {
             default_container(container);

@@ -10,7 +10,24 @@ use crate::resources::json::{entries, is_set, items, text};
 
 const NOT_STANDARD: &str = "must be a standard resource for containers";
 
+/// What a container may have.
 pub(super) fn validate_resources(resources: &Value, at: &At<'_>, errors: &mut Errors) {
+    validate_amounts(resources, at, errors, validate_name);
+    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
+        if !is_set(&claim["name"]) {
+            let claims = at.child("claims");
+            errors.required(&claims.index(index).child("name"), "");
+        }
+    }
+}
+
+/// Limits and requests whose names obey a rule.
+pub(super) fn validate_amounts(
+    resources: &Value,
+    at: &At<'_>,
+    errors: &mut Errors,
+    validate_name: impl Fn(&str, &At<'_>, &mut Errors),
+) {
     let (limits, requests) = (&resources["limits"], &resources["requests"]);
     let at_limits = at.child("limits");
     for (name, limit) in entries(limits) {
@@ -43,15 +60,10 @@ pub(super) fn validate_resources(resources: &Value, at: &At<'_>, errors: &mut Er
             _ => {}
         }
     }
-    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
-        if !is_set(&claim["name"]) {
-            let claims = at.child("claims");
-            errors.required(&claims.index(index).child("name"), "");
-        }
-    }
 }
 
-fn parse(value: &Value) -> Option<Quantity> {
+/// A quantity as it is written.
+pub(super) fn parse(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => Quantity::parse(text).ok(),
         Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
@@ -59,7 +71,8 @@ fn parse(value: &Value) -> Option<Quantity> {
     }
 }
 
-fn shown(value: &Value) -> String {
+/// A quantity as errors show it.
+pub(super) fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

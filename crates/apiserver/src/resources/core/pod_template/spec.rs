@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::container::{validate_containers, validate_ids};
 use super::gates::validate_gates;
+use super::pod_level::validate_pod_level;
 use super::scheduling::validate_scheduling;
 use super::volume::validate_volumes;
 use crate::resources::at::{At, Errors};
@@ -36,6 +37,7 @@ pub(crate) fn validate_template(template: &Value, at: &At<'_>, errors: &mut Erro
 pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_volumes(spec, at, errors);
     validate_containers(spec, at, errors);
+    validate_pod_level(spec, at, errors);
     errors.required_one_of(&at.child("restartPolicy"), &spec["restartPolicy"], &RESTART_POLICIES);
     validate_dns(spec, at, errors);
     validate_scheduling(spec, at, errors);
