@@ -19,4 +19,6 @@ done
 # The crate pins a toolchain that need not be installed; ours does.
 toolchain=$(cd "$(dirname "$0")" && rustup show active-toolchain | cut -d' ' -f1)
 cd "$work/rs-consul-$version"
-RUSTUP_TOOLCHAIN=$toolchain CONSUL_HTTP_ADDR=$url CONSUL_HTTP_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d cargo test --test test_runner -- --test-threads 1
+export RUSTUP_TOOLCHAIN="$toolchain" CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_DEV_DEBUG=0
+export CONSUL_HTTP_ADDR="$url" CONSUL_HTTP_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d
+cargo test --test test_runner -- --test-threads 1
