@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use portolan_api::apply::{self, Force, Kind, Manager};
+use portolan_api::apply::{self, Apart, Force, Kind, Manager};
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::{encoded, patch, schema};
@@ -117,5 +117,16 @@ fn main() {
     let live = apply::apply(Some(&live), &applied, &pods, &owner, Force::Yes).expect("forced");
     measure("server-side apply that changes nothing", || {
         apply::apply(Some(&live), &applied, &pods, &owner, Force::No).expect("no conflict")
+    });
+    applied["spec"]["containers"][0]["image"] = "registry.example.com/shop/storefront:1.2.4".into();
+    measure("server-side apply that changes a field", || {
+        apply::apply(Some(&live), &applied, &pods, &owner, Force::Yes).expect("forced")
+    });
+    let mut object = live.clone();
+    let managers = object["metadata"].as_object_mut().and_then(|it| it.remove("managedFields"));
+    let managers = managers.map(|list| list.to_string()).unwrap_or_default();
+    measure("the same, managers beside the object", || {
+        let live = Apart { object: &object, managers: managers.as_bytes() };
+        apply::apply_apart(Some(live), &applied, &pods, &owner, Force::Yes).expect("forced")
     });
 }
