@@ -82,6 +82,11 @@ pub trait Object: Clone + std::fmt::Debug + Send + Sync + Sized + 'static {
     fn namespace(&self) -> &str {
         self.metadata().namespace.as_deref().unwrap_or_default()
     }
+    /// The revision of the store at which it became like this: versions of one object can be compared by it. 0 if it
+    /// has none, which is older than any.
+    fn revision(&self) -> u64 {
+        self.metadata().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    }
     /// Its UID; empty if it has none yet.
     fn uid(&self) -> &str {
         self.metadata().uid.as_deref().unwrap_or_default()

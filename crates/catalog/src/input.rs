@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{ExternalNode, PreparedQuery, ServiceInstance};
+use portolan_api::typed::{ExternalNode, Object as _, PreparedQuery, ServiceInstance};
 
 /// An object the catalog is derived from.
 #[derive(Debug, Clone)]
@@ -28,16 +28,15 @@ pub enum Input {
 impl Input {
     /// The revision of the store at which the object became like this; 0 if that is not known.
     pub(crate) fn revision(&self) -> u64 {
-        let metadata = match self {
-            Self::Service(object) => &object.metadata,
-            Self::EndpointSlice(object) => &object.metadata,
-            Self::Pod(object) => &object.metadata,
-            Self::Node(object) => &object.metadata,
-            Self::Registration(object) => &object.metadata,
-            Self::ExternalNode(object) => &object.metadata,
-            Self::PreparedQuery(object) => &object.metadata,
-        };
-        metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+        match self {
+            Self::Service(object) => object.revision(),
+            Self::EndpointSlice(object) => object.revision(),
+            Self::Pod(object) => object.revision(),
+            Self::Node(object) => object.revision(),
+            Self::Registration(object) => object.revision(),
+            Self::ExternalNode(object) => object.revision(),
+            Self::PreparedQuery(object) => object.revision(),
+        }
     }
 }
 

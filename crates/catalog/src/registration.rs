@@ -47,7 +47,7 @@ impl Registration {
         Self {
             name,
             uid: object.uid().into(),
-            revision: revision(object),
+            revision: object.revision(),
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             said: status.map(|status| (status.health, status.since.as_ref().map(|time| time.0))),
             more: (more != More::default()).then(|| Box::new(more)),
@@ -110,9 +110,4 @@ impl Registration {
     pub fn held_since(&self) -> Option<Timestamp> {
         self.more.as_ref()?.held_since
     }
-}
-
-/// The revision of the store at which an object became like this; 0 if that is not known.
-pub(crate) fn revision(object: &ServiceInstance) -> u64 {
-    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

@@ -204,6 +204,11 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             }
         };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        // An event of a watch would wait until the client has said that it has the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "a connection to the registry ended at once");
+            continue;
+        }
         let Some(place) = places.take(peer.ip()) else {
             tracing::warn!(%peer, "too many connections to the registry; refused one");
             continue;

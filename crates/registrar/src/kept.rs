@@ -40,7 +40,7 @@ impl<K: Object> Kept<K> {
             None => copy(),
             Some(Recent::Deleted(uid)) => copy().filter(|copy| copy.uid() != uid),
             Some(Recent::Written(written)) => {
-                Some(copy().filter(|copy| version(&**copy) >= version(&**written)).unwrap_or_else(|| written.clone()))
+                Some(copy().filter(|copy| copy.revision() >= written.revision()).unwrap_or_else(|| written.clone()))
             }
         }
     }
@@ -55,7 +55,7 @@ impl<K: Object> Kept<K> {
         let over = match (recent.get(key), copy) {
             (Some(Recent::Deleted(uid)), Some(copy)) => copy.uid() != uid,
             (Some(Recent::Deleted(_)), None) => true,
-            (Some(Recent::Written(written)), Some(copy)) => version(&*copy) >= version(&**written),
+            (Some(Recent::Written(written)), Some(copy)) => copy.revision() >= written.revision(),
             // Either not arrived yet, or gone already; a removal always comes after an arrival.
             (Some(Recent::Written(_)), None) => true,
             (None, _) => false,
@@ -69,7 +69,7 @@ impl<K: Object> Kept<K> {
         let object = Arc::new(object);
         let mut recent = self.recent.lock();
         let copy = self.informer.get(&key.namespace, &key.name);
-        if copy.is_none_or(|copy| version(&*copy) < version(&*object)) {
+        if copy.is_none_or(|copy| copy.revision() < object.revision()) {
             recent.insert(key.clone(), Recent::Written(object.clone()));
         }
         object
@@ -164,9 +164,4 @@ impl<K: Object> Kept<K> {
 pub(crate) enum Part {
     Specification,
     Status,
-}
-
-/// Versions of our own store are numbers that rise.
-fn version<K: Object>(object: &K) -> u64 {
-    object.metadata().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use portolan_client::Key;
 use portolan_registrar::access::{Caller, Denied, Resource, Verb};
 use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
@@ -29,7 +30,7 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
     let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
     let registers = !reads && !lives && matches!(area, "agent" | "catalog");
     state.limiter.take(&client, 1, u32::from(registers), now)?;
-    if let Some(key) = registered(state, request, area, rest)? {
+    for (_, key) in registered(state, request, area, rest)? {
         state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
     }
     // A pod shows a token where there are tokens.
@@ -58,15 +59,10 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
     Ok(Sight::of_token(authorizer, state.acl.generation(&state.space)))
 }
 
-/// The instance that a request registers.
-fn registered(
-    state: &State,
-    request: &Request,
-    area: &str,
-    rest: &[&str],
-) -> Result<Option<portolan_client::Key>, Error> {
+/// What a request registers: the names of services, and the instances.
+fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(String, Key)>, Error> {
     if request.method != Method::PUT {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (node, service) = match (area, rest) {
         ("agent", ["service", "register"]) => (state.identity.node.to_string(), Some(Fields::parse(&request.body)?)),
@@ -74,12 +70,22 @@ fn registered(
             let fields = Fields::parse(&request.body)?;
             (fields.text("Node")?, fields.fields("Service")?)
         }
-        _ => return Ok(None),
+        _ => return Ok(Vec::new()),
     };
-    let Some(service) = service else { return Ok(None) };
+    let Some(service) = service else { return Ok(Vec::new()) };
+    let name = service.first_text(if area == "agent" { &["Name", "Service"] } else { &["Service", "Name"] })?;
     let id = service.text("ID")?;
-    let id = if id.is_empty() { service.first_text(&["Service", "Name"])? } else { id };
-    Ok(Some(state.key(&node, &id)))
+    let id = if id.is_empty() { name.clone() } else { id };
+    let mut registered = vec![(name, state.key(&node, &id))];
+    // A proxy beside it, which only agents register.
+    let connect = if area == "agent" { service.fields("Connect")? } else { None };
+    if let Some(connect) = connect
+        && connect.fields("SidecarService")?.is_some()
+    {
+        let beside = |text: &str| format!("{text}-sidecar-proxy");
+        registered.push((beside(&registered[0].0), state.key(&node, &beside(&id))));
+    }
+    Ok(registered)
 }
 
 /// Judges a caller whom the cluster knows by the cluster's rules.
@@ -132,7 +138,7 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         Method::DELETE => Verb::Delete,
         _ => Verb::Update,
     };
-    let register = |key: &portolan_client::Key| match state.registrar.instance(key) {
+    let register = |(_, key): &(String, Key)| match state.registrar.instance(key) {
         Some(_) => (Verb::Update, Resource::Instances),
         None => (Verb::Create, Resource::Instances),
     };
@@ -186,12 +192,13 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
     let own = || state.identity.node.to_string();
     Ok(match (area, rest) {
         ("agent", ["service", "register"]) => {
-            let fields = Fields::parse(&request.body)?;
-            let name = fields.first_text(&["Name", "Service"])?;
-            let id = fields.text("ID")?;
-            let present = state.local(if id.is_empty() { &name } else { &id });
-            let mut needed = vec![(ServiceWrite, name)];
-            needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
+            let mut needed = Vec::new();
+            for (name, key) in registered(state, request, area, rest)? {
+                // Whatever stands there makes room, also an instance of another id whose object has this name.
+                let present = state.registrar.instance(&key);
+                needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
+                needed.push((ServiceWrite, name));
+            }
             needed
         }
         ("agent", ["service", "deregister" | "maintenance", id @ ..]) => {

@@ -15,9 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn shows(snapshot: &Snapshot, written: &ServiceInstance) -> bool {
     let shown = snapshot.instances_of(written.namespace(), &written.spec.service);
     let shown = shown.into_iter().flat_map(|list| list.iter()).filter_map(|instance| instance.registration.as_ref());
-    let version =
-        written.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
-    shown.filter(|object| object.name() == written.name()).any(|object| object.revision() >= version)
+    shown.filter(|object| object.name() == written.name()).any(|object| object.revision() >= written.revision())
 }
 
 impl State {

@@ -181,7 +181,7 @@ async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Erro
     }
     let registrations = steps.objects.iter().filter(|(_, step)| step.writes()).count();
     state.limiter.take(&request.client(), 0, u32::try_from(registrations).unwrap_or(u32::MAX), Instant::now())?;
-    let Done { results, index } = match write(state, request.client(), &steps).await? {
+    let Done { results, index } = match write(state, request.client(), &steps, &authorizer).await? {
         Ok(done) => done,
         Err(errors) => return refused(errors, pretty),
     };
@@ -223,9 +223,14 @@ fn denied(state: &State, steps: &Steps, authorizer: &Authorizer) -> Errors {
 }
 
 /// Does all steps or none; says which were refused.
-async fn write(state: &State, client: Client, steps: &Arc<Steps>) -> Result<Result<Done, Errors>, Error> {
+async fn write(
+    state: &State,
+    client: Client,
+    steps: &Arc<Steps>,
+    authorizer: &Arc<Authorizer>,
+) -> Result<Result<Done, Errors>, Error> {
     if !steps.objects.is_empty() {
-        return state.transactions.write(client, steps.clone()).await;
+        return state.transactions.write(client, steps.clone(), authorizer.clone()).await;
     }
     Ok(match state.space.apply(&steps.keys).await? {
         Ok(Committed { results, index }) => Ok(Done { results, index }),
@@ -234,7 +239,17 @@ async fn write(state: &State, client: Client, steps: &Arc<Steps>) -> Result<Resu
 }
 
 /// Does all steps of a transaction with objects, or none. It must not be dropped half way.
-async fn write_objects(state: &State, client: &Client, steps: &Steps) -> Result<Result<Done, Errors>, Error> {
+async fn write_objects(
+    state: &State,
+    client: &Client,
+    steps: &Steps,
+    authorizer: &Authorizer,
+) -> Result<Result<Done, Errors>, Error> {
+    // Those before it may have made another service's of what it touches.
+    let denied = denied(state, steps, authorizer);
+    if !denied.is_empty() {
+        return Ok(Err(denied));
+    }
     let mut errors = objects::refusals(state, &steps.objects);
     errors.extend(numbered(steps, state.space.refusals(&steps.keys).await?));
     if !errors.is_empty() {

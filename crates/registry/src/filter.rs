@@ -31,6 +31,26 @@ pub(crate) struct Filter {
     pub(crate) wait: Option<Duration>,
 }
 
+/// What a client has seen.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// All instances of one service: snapshots share them until one is different.
+    Whole(Option<Arc<[Arc<Instance>]>>),
+    /// Others.
+    Selected(Vec<Arc<Instance>>),
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Whole(Some(left)), Self::Whole(Some(right))) => Arc::ptr_eq(left, right),
+            (Self::Whole(left), Self::Whole(right)) => left.is_none() && right.is_none(),
+            (Self::Selected(left), Self::Selected(right)) => left == right,
+            _ => false,
+        }
+    }
+}
+
 impl Filter {
     /// Reads a query string of a path that knows these parameters. Any other is refused: silently
     /// ignored filters answer lies.
@@ -102,6 +122,14 @@ impl Filter {
         } = self;
         let any = [health, origin, version, zone, region, node].iter().any(|wanted| wanted.is_some());
         if any || !tags.is_empty() || !labels.is_empty() { None } else { self.service_key() }
+    }
+
+    /// What a client has seen that reads a snapshot; it waits until this is different.
+    pub(crate) fn seen(&self, snapshot: &Snapshot) -> Seen {
+        match self.whole_service() {
+            Some(key) => Seen::Whole(snapshot.instances_of(&key.namespace, &key.name).cloned()),
+            None => Seen::Selected(self.select(snapshot)),
+        }
     }
 
     /// How long a long poll waits.

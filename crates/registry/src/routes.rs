@@ -162,8 +162,8 @@ impl Registry {
             *snapshot = snapshots.borrow_and_update().clone();
             match &first {
                 None if snapshot.index() > after => return,
-                None => first = Some(filter.select(snapshot)),
-                Some(first) if filter.select(snapshot) != *first => return,
+                None => first = Some(filter.seen(snapshot)),
+                Some(first) if filter.seen(snapshot) != *first => return,
                 Some(_) => {}
             }
             match notified.as_pin_mut() {

@@ -278,7 +278,7 @@ impl Worker {
         let Desired { pod, gone, verdict, room } = self.desired.borrow_and_update().clone();
         self.gone = gone;
         self.local.verdict = verdict;
-        if version(&pod) >= version(&self.pod) {
+        if pod.revision() >= self.pod.revision() {
             self.pod = pod;
             self.allocate(room);
         }
@@ -305,7 +305,7 @@ impl Worker {
                     Ok(Written::Yes(pod)) => {
                         self.report_backoff.reset();
                         self.written = Some((*status, pod.metadata.resource_version.clone()));
-                        if version(&pod) >= version(&self.pod) {
+                        if pod.revision() >= self.pod.revision() {
                             self.pod = Arc::new(*pod);
                             self.effective = resize::with(&self.pod, &self.local.allocation);
                         }
@@ -466,9 +466,4 @@ enum Woken {
 enum Next {
     WakeAt(Option<Instant>),
     Finished,
-}
-
-/// Versions of one object can be compared; an object without one is older than any.
-fn version(pod: &Pod) -> u64 {
-    pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

@@ -225,3 +225,35 @@ async fn a_client_that_goes_away_does_not_leave_half_a_transaction() {
     tokio::time::timeout(Duration::from_secs(20), whole).await.expect("the rest is done").expect("the catalog is fed");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn registering_needs_the_right_to_what_makes_room_and_to_the_proxy() {
+    let world = guarded().await;
+    let bank = json!({"Node": "vm", "Address": "192.0.2.1", "Service": {"Service": "bank", "ID": "b1"}}).to_string();
+    world.put(&format!("/v1/catalog/register?token={ROOT}"), &bank).await;
+    world
+        .put(&format!("/v1/agent/service/register?token={ROOT}"), r#"{"Name": "bank", "ID": "web-sidecar-proxy"}"#)
+        .await;
+    let object = world.api.objects::<ServiceInstance>().into_iter().find(|object| object.spec.instance_id == "b1");
+    let taken = object.expect("registered").name().to_owned();
+    let web = token(&world, "web", "service \"web\" { policy = \"write\" }").await;
+    let both = "service \"web\" { policy = \"write\" } service \"web-sidecar-proxy\" { policy = \"write\" }";
+    let both = token(&world, "both", both).await;
+    let proxied = |id: &str| json!({"Name": "web", "ID": id, "Port": 80, "Connect": {"SidecarService": {}}});
+    let cases = [
+        (&web, json!({"Name": "web", "ID": taken}), 403),
+        (&web, json!({"Name": "web", "ID": "web-sidecar-proxy"}), 403),
+        (&web, proxied("w1"), 403),
+        (&both, proxied("web"), 403),
+        (&both, proxied("w1"), 200),
+        (&web, json!({"Name": "web", "ID": "w2"}), 200),
+    ];
+    for (token, body, status) in cases {
+        let path = format!("/v1/agent/service/register?token={token}");
+        let answer = world.ask(Method::PUT, &path, &body.to_string()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        let objects = world.api.objects::<ServiceInstance>();
+        assert_eq!(objects.iter().filter(|object| object.spec.service == "bank").count(), 2, "{body}");
+    }
+    world.stop().await;
+}

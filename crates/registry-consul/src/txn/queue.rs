@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Done, Errors, Steps, write_objects};
 use crate::Error;
+use crate::acl::Authorizer;
 use crate::state::State;
 
 /// Transactions that wait for one before them; further clients wait until they are taken.
@@ -21,6 +22,7 @@ type Answer = Result<Result<Done, Errors>, Error>;
 struct Job {
     client: Client,
     steps: Arc<Steps>,
+    authorizer: Arc<Authorizer>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -40,10 +42,10 @@ impl Default for Queue {
 
 impl Queue {
     /// Has a transaction done, after those before it.
-    pub(super) async fn write(&self, client: Client, steps: Arc<Steps>) -> Answer {
+    pub(super) async fn write(&self, client: Client, steps: Arc<Steps>, authorizer: Arc<Authorizer>) -> Answer {
         let (answer, answered) = oneshot::channel();
         let stopping = || Error::Internal("the server is stopping; nothing was done".into());
-        self.jobs.send(Job { client, steps, answer }).await.map_err(|_| stopping())?;
+        self.jobs.send(Job { client, steps, authorizer, answer }).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
 
@@ -51,7 +53,7 @@ impl Queue {
     pub(crate) async fn run(state: &State) {
         let Some(mut waiting) = state.transactions.waiting.lock().take() else { return };
         while let Some(Some(job)) = state.shutdown.run(waiting.recv()).await {
-            let done = write_objects(state, &job.client, &job.steps).await;
+            let done = write_objects(state, &job.client, &job.steps, &job.authorizer).await;
             // Whoever asked may have gone.
             let _ = job.answer.send(done);
         }

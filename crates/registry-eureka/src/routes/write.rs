@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_api::typed::ServiceInstance;
+use portolan_api::typed::{Object as _, ServiceInstance};
 use portolan_catalog::Registration;
 use portolan_client::Key;
 use portolan_registrar::Outcome;
@@ -180,13 +180,8 @@ impl Eureka {
 
     /// Waits until answers show an object as it was written, or later.
     async fn shown_as(&self, app: &str, id: &str, written: &ServiceInstance) {
-        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= revision(written))).await;
+        self.shown(app, id, |seen| seen.is_some_and(|seen| seen.revision() >= written.revision())).await;
     }
-}
-
-/// The API's number of a version of an object.
-fn revision(object: &ServiceInstance) -> u64 {
-    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 /// What must be there, in the order and the words of Netflix's server.
