@@ -38,7 +38,7 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
     port.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
     let mut answer = vec![0; 15];
     port.read_exact(&mut answer).await?;
-    ensure!(answer == b"HTTP/1.0 200 OK", "{}", String::from_utf8_lossy(&answer));
+    ensure!(answer == b"HTTP/1.1 200 OK", "{}", String::from_utf8_lossy(&answer));
     let closed = forward.take_error(81).context("no error")?.await;
     ensure!(closed.as_deref().is_some_and(|why| why.starts_with("error forwarding port 81")), "{closed:?}");
     drop((port, forward));
