@@ -3,10 +3,11 @@
 #
 #   interop/registry/run.sh [SUITE...]
 #
-# Suites: py-consul rs-consul npm-consul consul-template spring-consul eureka dns prometheus. Without arguments: all.
+# Suites: py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka dns prometheus. Without arguments: all.
 # Each gets a Portolan of its own, with folders, bridge and addresses of its own, so that one that runs on this
-# machine is not touched. PORTOLAN names the binary (by default the debug build of this tree). Packages come from PyPI, npm, crates.io, Maven Central, the Go module proxy
-# and Debian, into $INTEROP_CACHE (by default a temporary folder). Needs root.
+# machine is not touched. PORTOLAN names the binary (by default the debug build of this tree). Packages come from PyPI,
+# npm, crates.io, Maven Central, the Go module proxy and Debian, into $INTEROP_CACHE (by default a temporary folder).
+# A test that fails must have its reason in docs/interop.md. Needs root.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 interop="$(dirname "$here")"
@@ -14,7 +15,7 @@ root="$(dirname "$interop")"
 export PORTOLAN="${PORTOLAN:-${CARGO_TARGET_DIR:-$root/target}/debug/portolan}"
 [[ -x "$PORTOLAN" ]] || { echo "$PORTOLAN is missing: cargo build -p portolan" >&2; exit 1; }
 suites=("$@")
-((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template spring-consul eureka dns prometheus)
+((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka dns prometheus)
 work="$(mktemp -d)"
 cache="${INTEROP_CACHE:-$work/cache}"
 mkdir -p "$cache"
@@ -47,6 +48,11 @@ run() {
     rs-consul)
         # The tests of ACLs want this token; requests without one may do everything else.
         CONSUL_INITIAL_MANAGEMENT_TOKEN=8fc9e787-674f-0709-cfd5-bfdabd73a70d start && "$interop/consul/rs-consul.sh" "$CONSUL_URL"
+        ;;
+    consul-login)
+        local root=7c2ae2a4-9d0c-4a9c-9c5a-3c1f6f2f5d11
+        CONSUL_INITIAL_MANAGEMENT_TOKEN=$root start --consul-acl-default-policy deny &&
+            ROOT_TOKEN=$root "$interop/consul/login.sh" "$CONSUL_URL"
         ;;
     npm-consul) start && "$interop/consul/npm-consul.sh" "$CONSUL_URL" ;;
     consul-template) start && "$interop/consul/consul-template.sh" "$CONSUL_URL" ;;

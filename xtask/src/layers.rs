@@ -27,7 +27,7 @@ const TABLE: [(&str, u8, &[&str]); 29] = [
     ("health", 3, &["base", "api", "catalog", "client"]),
     ("registrar", 3, &["base", "api", "catalog", "client", "identity"]),
     ("registry", 4, &["base", "api", "catalog", "client", "registrar"]),
-    ("registry-consul", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
+    ("registry-consul", 4, &["base", "api", "catalog", "client", "identity", "registrar", "store"]),
     ("registry-eureka", 4, &["base", "api", "catalog", "client", "registrar"]),
     ("registry-zookeeper", 4, &["base", "api", "catalog", "client", "registrar", "store"]),
     ("registry-etcd", 4, &["base", "api", "catalog", "client", "registrar", "store"]),

@@ -1,7 +1,7 @@
 //! JSON web tokens of other issuers, checked against their published keys (RFC 7515, 7517, 7519).
 
 use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -37,17 +37,7 @@ impl PublicKeys {
     /// # Errors
     /// The token is malformed, its algorithm is not accepted, or no key signed it.
     pub fn verify(&self, token: &str, algorithms: &[String]) -> Result<Map<String, Value>, Unaccepted> {
-        let header = decode_header(token).map_err(|error| Error::Token(error.to_string()))?;
-        let name = format!("{:?}", header.alg);
-        if matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) || !algorithms.contains(&name) {
-            return Err(Error::Token(format!("it is signed with {name}, which is not accepted")).into());
-        }
-        let mut validation = Validation::new(header.alg);
-        // Time, issuer and audience are compared by the caller, who knows the time.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
+        let (header, validation) = accepted(token, algorithms)?;
         for key in &self.0.keys {
             let other = header.kid.is_some() && key.common.key_id.is_some() && header.kid != key.common.key_id;
             let Some(decoding) = (!other).then(|| DecodingKey::from_jwk(key).ok()).flatten() else { continue };
@@ -57,6 +47,56 @@ impl PublicKeys {
         }
         Err(Unaccepted::UnknownKey)
     }
+}
+
+/// The claims of a token that one of these keys signed, each in PEM, with one of `algorithms`. Nothing but the
+/// signature is checked.
+///
+/// # Errors
+/// The token is malformed, its algorithm is not accepted, or no key signed it.
+pub fn verify_with_pem(token: &str, keys: &[String], algorithms: &[String]) -> Result<Map<String, Value>, Unaccepted> {
+    let (header, validation) = accepted(token, algorithms)?;
+    for key in keys {
+        let decoding = match header.alg {
+            Algorithm::ES256 | Algorithm::ES384 => DecodingKey::from_ec_pem(key.as_bytes()),
+            Algorithm::EdDSA => DecodingKey::from_ed_pem(key.as_bytes()),
+            _ => DecodingKey::from_rsa_pem(key.as_bytes()),
+        };
+        let Ok(decoding) = decoding else { continue };
+        if let Ok(data) = decode::<Map<String, Value>>(token, &decoding, &validation) {
+            return Ok(data.claims);
+        }
+    }
+    Err(Unaccepted::UnknownKey)
+}
+
+/// Checks that a text is a public key that [`verify_with_pem`] can use.
+///
+/// # Errors
+/// It is not.
+pub fn check_public_key(pem: &str) -> Result<(), Error> {
+    let bytes = pem.as_bytes();
+    let known = [DecodingKey::from_rsa_pem(bytes), DecodingKey::from_ec_pem(bytes), DecodingKey::from_ed_pem(bytes)];
+    if known.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    Err(Error::Token("it is no public key of RSA, ECDSA or EdDSA in PEM".into()))
+}
+
+/// The header of a token whose algorithm is accepted, and how its signature is checked.
+fn accepted(token: &str, algorithms: &[String]) -> Result<(Header, Validation), Error> {
+    let header = decode_header(token).map_err(|error| Error::Token(error.to_string()))?;
+    let name = format!("{:?}", header.alg);
+    if matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) || !algorithms.contains(&name) {
+        return Err(Error::Token(format!("it is signed with {name}, which is not accepted")));
+    }
+    let mut validation = Validation::new(header.alg);
+    // Time, issuer and audience are compared by the caller, who knows the time.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    Ok((header, validation))
 }
 
 /// The issuer that a token names, without any check: to find who could check it.

@@ -17,7 +17,7 @@ mod user;
 pub use authority::{Authority, KeyPairPem, Request, Usage};
 pub use error::Error;
 pub use files::write_private;
-pub use jwt::{PublicKeys, Unaccepted, claimed_issuer};
+pub use jwt::{PublicKeys, Unaccepted, check_public_key, claimed_issuer, verify_with_pem};
 pub use signing::CertificateRequest;
 pub use signing_request::organizations_of_request;
 pub use tls::{client_tls, client_verifier, server_tls};

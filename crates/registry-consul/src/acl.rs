@@ -1,10 +1,13 @@
 //! Tokens, policies and roles.
 //!
 //! Secrets of tokens are stored as hashes: the answer that makes a token is the only one that shows
-//! its secret. Auth methods and binding rules are not there, so nobody can log in.
+//! its secret. Whom an auth method knows gets a token by logging in; binding rules say what it may do.
 
 mod authorizer;
+mod bindings;
 mod directory;
+mod login;
+mod methods;
 mod model;
 mod policies;
 mod roles;
@@ -46,7 +49,7 @@ pub(crate) fn marked(mut response: Response<Body>, filtered: bool) -> Response<B
 }
 
 /// Names of fields of all bodies here.
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 36] = [
     "ID",
     "Name",
     "Description",
@@ -74,7 +77,18 @@ const FIELDS: [&str; 27] = [
     "BearerToken",
     "CreateTime",
     "Hash",
+    "Type",
+    "DisplayName",
+    "MaxTokenTTL",
+    "TokenLocality",
+    "Config",
+    "Selector",
+    "BindType",
+    "BindName",
+    "BindVars",
 ];
+/// Fields below which names are the client's.
+const FREE: [&str; 2] = ["Config", "Meta"];
 
 /// One request, and what its handler needs.
 pub(crate) struct Call<'a> {
@@ -89,7 +103,7 @@ impl Call<'_> {
     }
 
     fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        fold::read(&self.request.body, &FIELDS, &[])
+        fold::read(&self.request.body, &FIELDS, &FREE)
     }
 
     fn json(&self, value: &impl Serialize) -> Result<Response<Body>, Error> {
@@ -115,8 +129,8 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     const DELETE: Method = Method::DELETE;
     Some(match (&request.method, segments) {
         (&PUT, ["bootstrap"]) => tokens::bootstrap(&call).await,
-        (&POST, ["login"]) => tokens::login(&call),
-        (&POST, ["logout"]) => tokens::logout(&call).await,
+        (&POST, ["login"]) => login::login(&call).await,
+        (&POST, ["logout"]) => login::logout(&call).await,
         (&GET, ["tokens"]) => tokens::list(&call).await,
         (&PUT, ["token"]) => tokens::create(&call).await,
         (&GET, ["token", "self"]) => tokens::own(&call).await,
@@ -136,14 +150,26 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
         (&GET, ["role", id]) => roles::read(&call, id).await,
         (&PUT, ["role", id]) => roles::write(&call, Some(id)).await,
         (&DELETE, ["role", id]) => roles::delete(&call, id).await,
+        (&GET, ["auth-methods"]) => methods::list(&call).await,
+        (&PUT, ["auth-method"]) => methods::write(&call, None).await,
+        (&GET, ["auth-method", name]) => methods::read(&call, name).await,
+        (&PUT, ["auth-method", name]) => methods::write(&call, Some(name)).await,
+        (&DELETE, ["auth-method", name]) => methods::delete(&call, name).await,
+        (&GET, ["binding-rules"]) => bindings::list(&call).await,
+        (&PUT, ["binding-rule"]) => bindings::write(&call, None).await,
+        (&GET, ["binding-rule", id]) => bindings::read(&call, id).await,
+        (&PUT, ["binding-rule", id]) => bindings::write(&call, Some(id)).await,
+        (&DELETE, ["binding-rule", id]) => bindings::delete(&call, id).await,
         (&GET, ["templated-policies"]) => templates::list(&call).await,
         (&GET, ["templated-policy", "name", name @ ..]) => templates::read(&call, &name.join("/")).await,
         (&POST, ["templated-policy", "preview", name @ ..]) => templates::preview(&call, &name.join("/")).await,
         (_, ["bootstrap"]) => return known("PUT"),
         (_, ["login" | "logout"]) => return known("POST"),
-        (_, ["tokens" | "policies" | "roles" | "templated-policies"]) => return known("GET"),
-        (_, ["token" | "policy" | "role"]) => return known("PUT"),
-        (_, ["token" | "policy" | "role", _]) => return known("GET,PUT,DELETE"),
+        (_, ["tokens" | "policies" | "roles" | "auth-methods" | "binding-rules" | "templated-policies"]) => {
+            return known("GET");
+        }
+        (_, ["token" | "policy" | "role" | "auth-method" | "binding-rule"]) => return known("PUT"),
+        (_, ["token" | "policy" | "role" | "auth-method" | "binding-rule", _]) => return known("GET,PUT,DELETE"),
         _ => return None,
     })
 }

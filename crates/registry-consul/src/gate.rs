@@ -13,7 +13,8 @@ use portolan_registrar::http::Request;
 use tokio::time::Instant;
 
 use crate::acl::Access::{
-    self, AgentRead, AgentWrite, EventRead, EventWrite, NodeRead, NodeWrite, OperatorWrite, ServiceRead, ServiceWrite,
+    self, AgentRead, AgentWrite, EventRead, EventWrite, NodeRead, NodeWrite, OperatorRead, OperatorWrite, ServiceRead,
+    ServiceWrite,
 };
 use crate::body::Fields;
 use crate::owner::{NAMESPACE, Owner};
@@ -180,6 +181,10 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
             }
             needed
         }
+        ("operator", _) if !matches!(request.method, Method::GET | Method::HEAD) => {
+            vec![(Verb::Update, Resource::Machines)]
+        }
+        ("operator", _) => vec![(Verb::List, Resource::Machines)],
         // What is said to everybody whom the cluster knows.
         ("agent" | "status" | "coordinate", _) => vec![],
         _ => vec![(by_method, Resource::Instances)],
@@ -234,6 +239,8 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
         ("coordinate", ["update"]) => vec![(NodeWrite, Fields::parse(&request.body)?.text("Node")?)],
         ("coordinate", ["datacenters"]) => Vec::new(),
         ("coordinate", ["node", name]) => vec![of(NodeRead, name)],
+        ("operator", _) if request.method == Method::GET => vec![all(OperatorRead)],
+        ("operator", _) => vec![all(OperatorWrite)],
         _ => vec![all(ServiceRead), all(NodeRead)],
     })
 }

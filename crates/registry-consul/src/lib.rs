@@ -27,6 +27,7 @@ mod gate;
 mod health;
 mod kv;
 mod machine;
+mod operator;
 mod owner;
 mod parameters;
 pub mod query;

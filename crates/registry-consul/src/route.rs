@@ -10,7 +10,9 @@ use portolan_registrar::{SegmentError, decode_segment};
 
 use crate::parameters::Parameters;
 use crate::state::State;
-use crate::{Error, acl, agent, answer, catalog, coordinate, event, gate, health, kv, query, session, status, txn};
+use crate::{
+    Error, acl, agent, answer, catalog, coordinate, event, gate, health, kv, operator, query, session, status, txn,
+};
 
 /// What an area makes of a request; `None` if the path is not its own.
 pub(crate) type Routed = Option<Result<Response<Body>, Error>>;
@@ -43,6 +45,7 @@ impl Consul {
             "agent" => agent::route(state, request, &sight, rest).await,
             "catalog" => catalog::route(state, request, &sight, rest).await,
             "health" => health::route(state, request, &sight, rest).await,
+            "operator" => operator::route(state, request, rest).await,
             "status" => status::route(state, request, rest).await,
             "event" => event::route(state, request, rest).await,
             "coordinate" => coordinate::route(state, request, rest).await,

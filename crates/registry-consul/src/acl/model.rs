@@ -86,6 +86,9 @@ pub(crate) struct Token {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) roles: Vec<Link>,
     pub(crate) local: bool,
+    /// Auth method by which it was made.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) auth_method: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expiration_time: Option<Timestamp>,
     pub(crate) create_time: Timestamp,

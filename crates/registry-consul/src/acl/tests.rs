@@ -93,3 +93,87 @@ async fn without_access_control_everything_is_allowed_and_tokens_are_not_served(
     let answer = ask(&state, "GET", "/v1/acl/tokens", "", "").await;
     assert_eq!((answer.status, answer.text.as_str()), (401, "ACL support disabled"));
 }
+
+/// A key, and a token that it signed until 2100: issuer `shop`, audience `portolan`, claim `team` `blue`.
+const KEY: &str = include_str!("testdata/shop.pem");
+const SIGNED: &str = include_str!("testdata/team-blue.jwt");
+
+#[tokio::test(start_paused = true)]
+async fn who_logs_in_gets_what_the_rules_bind_until_logging_out() {
+    let state = state(config()).await;
+    let method = |name: &str, issuer: &str, audience: &str| {
+        let config = json!({"jwtvalidationpubkeys": [KEY], "BoundIssuer": issuer, "BoundAudiences": [audience],
+            "ClaimMappings": {"team": "Team"}});
+        json!({"Name": name, "Type": "jwt", "MaxTokenTTL": "10m", "Config": config}).to_string()
+    };
+    let rule = |method: &str, selector: &str, kind: &str, name: &str| {
+        json!({"AuthMethod": method, "Selector": selector, "BindType": kind, "BindName": name}).to_string()
+    };
+    let rules = [
+        ("shop", r#"value.Team == "blue""#, "service", "team-${value.Team}"),
+        ("shop", r#"value.Team == "red""#, "service", "red"),
+        ("shop", "", "role", "not-there"),
+        ("unbound", r#"value.Team == "red""#, "service", "red"),
+        ("vague", "", "service", "${value.Nothing}"),
+    ];
+    for (name, issuer, audience) in [
+        ("shop", "shop", "portolan"),
+        ("unbound", "shop", "portolan"),
+        ("vague", "shop", "portolan"),
+        ("issuer", "other", "portolan"),
+        ("audience", "shop", "other"),
+    ] {
+        let answer = ask(&state, "PUT", "/v1/acl/auth-method", ROOT, method(name, issuer, audience)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    for (method, selector, kind, name) in rules {
+        let answer = ask(&state, "PUT", "/v1/acl/binding-rule", ROOT, rule(method, selector, kind, name)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let login = |method: &str, token: &str| json!({"AuthMethod": method, "BearerToken": token.trim()}).to_string();
+    let refused = [
+        ("nobody", SIGNED, "auth method \"nobody\" not found"),
+        ("shop", "no token", "Permission denied: "),
+        ("shop", &SIGNED[..SIGNED.len() - 9], "no key of the issuer verifies the token"),
+        ("unbound", SIGNED, "no binding rule of the auth method is about this login"),
+        ("vague", SIGNED, "names what the login does not say"),
+        ("issuer", SIGNED, "the token has another issuer"),
+        ("audience", SIGNED, "the token is for another audience"),
+    ];
+    for (method, token, part) in refused {
+        let answer = ask(&state, "POST", "/v1/acl/login", "", login(method, token)).await;
+        assert_eq!(answer.status, 403, "{method}: {}", answer.text);
+        assert!(answer.text.contains(part), "{method}: {}", answer.text);
+    }
+    let bad = [
+        ("/v1/acl/auth-method", json!({"Name": "a", "Type": "oidc"}).to_string(), "Type should be one of"),
+        ("/v1/acl/auth-method", json!({"Name": "a", "Type": "kubernetes"}).to_string(), "Config.Host is required"),
+        ("/v1/acl/auth-method", method("shop", "", ""), "already exists"),
+        ("/v1/acl/binding-rule", rule("shop", "nothing == 1", "service", "a"), "invalid Selector"),
+        ("/v1/acl/binding-rule", rule("shop", "", "service", "${a"), "invalid BindName"),
+        ("/v1/acl/binding-rule", rule("nobody", "", "service", "a"), "no auth method has the name"),
+    ];
+    for (path, body, part) in bad {
+        let answer = ask(&state, "PUT", path, ROOT, body).await;
+        assert!(answer.status == 400 && answer.text.contains(part), "{}: {}", answer.status, answer.text);
+    }
+    let token = ask(&state, "POST", "/v1/acl/login", "", login("shop", SIGNED)).await.json();
+    assert_eq!(token["ServiceIdentities"], json!([{"ServiceName": "team-blue"}]));
+    assert_eq!((&token["Local"], &token["AuthMethod"]), (&json!(true), &json!("shop")));
+    assert!(token["ExpirationTime"].is_string(), "{token}");
+    let secret = token["SecretID"].as_str().expect("a secret").to_owned();
+    let (_, authorizer) = state.acl.resolve(&state.space, &secret).await.expect("resolves");
+    use super::Access;
+    assert!(authorizer.allows(Access::ServiceWrite, "team-blue") && !authorizer.allows(Access::ServiceWrite, "red"));
+    assert_eq!(ask(&state, "POST", "/v1/acl/logout", ROOT, "").await.status, 403);
+    assert_eq!(ask(&state, "POST", "/v1/acl/logout", &secret, "").await.text, "true");
+    settle().await;
+    assert_eq!(ask(&state, "GET", "/v1/acl/token/self", &secret, "").await.status, 403);
+    // A method takes its rules and tokens along.
+    let kept = ask(&state, "POST", "/v1/acl/login", "", login("shop", SIGNED)).await.json();
+    assert_eq!(ask(&state, "DELETE", "/v1/acl/auth-method/shop", ROOT, "").await.text, "true");
+    settle().await;
+    let secret = kept["SecretID"].as_str().expect("a secret");
+    assert_eq!(ask(&state, "GET", "/v1/acl/token/self", secret, "").await.status, 403);
+    assert_eq!(ask(&state, "GET", "/v1/acl/binding-rules?authmethod=shop", ROOT, "").await.text, "[]");
+}

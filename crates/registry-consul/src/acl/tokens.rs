@@ -71,18 +71,6 @@ pub(super) async fn bootstrap(call: &Call<'_>) -> Result<Response<Body>, Error> 
     call.json(&Answered::of(&record, &secret))
 }
 
-pub(super) fn login(call: &Call<'_>) -> Result<Response<Body>, Error> {
-    let wanted: serde_json::Value = call.body()?;
-    let method = wanted.get("AuthMethod").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Err(Error::Forbidden(format!("ACL not found: auth method {method:?} not found; there are no auth methods")))
-}
-
-pub(super) async fn logout(call: &Call<'_>) -> Result<Response<Body>, Error> {
-    let shown = secret(call.request, call.parameters);
-    call.state.acl.resolve(&call.state.space, &shown).await?;
-    Err(Error::Forbidden("Permission denied: the token was not made by logging in".into()))
-}
-
 pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     call.require(Access::AclRead).await?;
     let (space, now) = (&call.state.space, call.state.space.now());
@@ -96,8 +84,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
             && wanted("policy").is_none_or(|id| same(&token.grants.policies, id))
             && wanted("role").is_none_or(|id| same(&token.roles, id))
             && wanted("servicename").is_none_or(|name| services().any(|identity| identity.service_name == name))
-            // No token was made by logging in.
-            && wanted("authmethod").is_none()
+            && wanted("authmethod").is_none_or(|name| token.auth_method == name)
     });
     for record in &mut found {
         drop_dangling(call, &mut record.value.token).await?;
@@ -207,11 +194,12 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Error> {
         local: wanted.local,
         expiration_time,
         create_time: call.state.space.now(),
+        auth_method: String::new(),
     };
     finish(call, token, &secret_id).await
 }
 
-async fn finish(call: &Call<'_>, token: Token, secret: &str) -> Result<Response<Body>, Error> {
+pub(super) async fn finish(call: &Call<'_>, token: Token, secret: &str) -> Result<Response<Body>, Error> {
     let id = token.accessor_id.clone();
     match write_new(&call.state.space, token, secret).await {
         Ok(_) => call.json(&Answered::of(&present(call, &id).await?, secret)),

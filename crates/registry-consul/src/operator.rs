@@ -1,0 +1,96 @@
+//! The servers, as tools of operators ask for them.
+//!
+//! Consul's servers among themselves are one here: this one. What would change their number or their keys is refused
+//! in words.
+
+use http::Method;
+use portolan_registrar::http::Request;
+use serde_json::{Value, json};
+
+use crate::parameters::{Parameters, ReadOptions};
+use crate::route::Routed;
+use crate::state::State;
+use crate::{Error, answer};
+
+/// Version of the protocol between servers that clients are told.
+const RAFT_PROTOCOL: &str = "3";
+
+/// Answers what is below `/v1/operator`.
+pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+    let method = &request.method;
+    let refused = |text: &str| Err(Error::Internal(text.to_owned()));
+    let value = match (segments, method) {
+        (["raft", "configuration"], &Method::GET) => raft(state),
+        (["autopilot", "health"], &Method::GET) => health(state),
+        (["usage"], &Method::GET) => usage(state),
+        (["raft", "peer"], &Method::DELETE) => {
+            return Some(refused("there is one server of this dialect, this one, and it stays"));
+        }
+        (["raft", "transfer-leader"], &Method::POST | &Method::PUT) => {
+            return Some(refused("there is no other server of this dialect that could lead"));
+        }
+        (["keyring"], _) => return Some(refused("gossip encryption is not in use: there is no gossip")),
+        (["raft", "configuration"] | ["autopilot", "health"] | ["usage"], _) => {
+            return Some(Err(Error::method(method, "GET")));
+        }
+        (["raft", "peer"], _) => return Some(Err(Error::method(method, "DELETE"))),
+        (["raft", "transfer-leader"], _) => return Some(Err(Error::method(method, "PUT,POST"))),
+        _ => return None,
+    };
+    let options = ReadOptions::of(state, request, &Parameters::of(request));
+    Some(options.and_then(|options| answer::json(&value, options.pretty)))
+}
+
+fn raft(state: &State) -> Value {
+    let snapshot = state.snapshot();
+    let machines = state.machines(&snapshot);
+    let server = json!({
+        "ID": machines.get(&state.identity.node).map(|machine| machine.id.as_str()).unwrap_or_default(),
+        "Node": state.identity.node,
+        "Address": state.server_address(),
+        "Leader": true,
+        "Voter": true,
+        "ProtocolVersion": RAFT_PROTOCOL,
+        "LastIndex": snapshot.index(),
+    });
+    // The index of this answer is 0 in Consul too.
+    json!({"Servers": [server], "Index": 0})
+}
+
+/// Who answers is healthy; with one server none may fail.
+fn health(state: &State) -> Value {
+    let snapshot = state.snapshot();
+    let machines = state.machines(&snapshot);
+    let server = json!({
+        "ID": machines.get(&state.identity.node).map(|machine| machine.id.as_str()).unwrap_or_default(),
+        "Name": state.identity.node,
+        "Address": state.server_address(),
+        "SerfStatus": "alive",
+        "Version": state.identity.version,
+        "Leader": true,
+        "Voter": true,
+        "Healthy": true,
+        "LastContact": "0s",
+        "LastIndex": snapshot.index(),
+    });
+    json!({"Healthy": true, "FailureTolerance": 0, "Servers": [server]})
+}
+
+fn usage(state: &State) -> Value {
+    let snapshot = state.snapshot();
+    let (services, instances) = snapshot
+        .instances()
+        .fold((0_usize, 0_usize), |(services, instances), (_, list)| (services + 1, instances + list.len()));
+    let nodes = state.machines(&snapshot).all().count();
+    let counts = json!({"Nodes": nodes, "Services": services, "ServiceInstances": instances});
+    let mut usage = serde_json::Map::new();
+    usage.insert(state.identity.datacenter.to_string(), counts);
+    json!({
+        "Usage": usage,
+        "Index": snapshot.index(),
+        "LastContact": 0,
+        "KnownLeader": true,
+        "ConsistencyLevel": "leader",
+        "ResultsFilteredByACLs": false,
+    })
+}
