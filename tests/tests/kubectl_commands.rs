@@ -181,7 +181,10 @@ const REACHING: Steps = &[
     ("mkdir -p folder/sub && echo deep > folder/sub/file && kubectl cp folder web:/tmp/folder -c web", &[]),
     ("kubectl exec web -c web -- busybox cat /tmp/folder/sub/file", &["deep"]),
     ("kubectl debug web --copy-to=copy --container=web --image=web:1 --share-processes -- busybox sleep 3600", &[]),
-    ("kubectl debug web --image=web:1 --target=web -c look -- sh -c 'busybox ps; busybox ls /proc/1/root/www'", &["Targeting"]),
+    (
+        "kubectl debug web --image=web:1 --target=web -c look -- sh -c 'busybox ps; busybox ls /proc/1/root/www'",
+        &["Targeting"],
+    ),
     ("until kubectl logs web -c look | grep index.html; do :; done", &["index.html"]),
     ("kubectl logs web -c look", &["httpd"]),
     ("kubectl wait pod/copy --for=jsonpath='{.status.phase}'=Running --timeout=60s", &["condition met"]),

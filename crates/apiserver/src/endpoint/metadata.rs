@@ -149,14 +149,17 @@ pub(super) fn check(object: &Value, rule: crate::strategy::NameRule) -> Vec<fiel
 /// Finalizers that need no domain.
 const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
 
+/// Groups whose finalizers need not be standard ones, as upstream serves them by the same code as users' kinds.
+const FREE_IN_FINALIZERS: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
+
 fn check_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
     let mut errors = Vec::new();
     let finalizers = &object["metadata"]["finalizers"];
-    // Objects of users' own kinds are free in that.
+    // Objects of users' own kinds are free in that, and so are the definitions of those kinds.
     let of = |name: &str| object[name].as_str().unwrap_or_default();
     let is_builtin = || {
         let kind = GroupVersionKind::from_api_version(of("apiVersion"), of("kind"));
-        builtin().schema(kind).is_some()
+        !FREE_IN_FINALIZERS.contains(&kind.group) && builtin().schema(kind).is_some()
     };
     let names: Vec<&str> = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (index, name) in names.iter().enumerate() {
