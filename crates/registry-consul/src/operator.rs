@@ -94,3 +94,29 @@ fn usage(state: &State) -> Value {
         "ResultsFilteredByACLs": false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::acl::AclConfig;
+    use crate::space::testing::{ask, state};
+
+    #[tokio::test(start_paused = true)]
+    async fn one_server_leads_and_what_would_change_that_is_refused() {
+        let state = state(AclConfig::default()).await;
+        let cases = [
+            ("GET", "raft/configuration", 200, r#""Leader":true"#),
+            ("GET", "autopilot/health", 200, r#""Healthy":true"#),
+            ("GET", "usage", 200, r#""Usage":{"dc1":{"#),
+            ("PUT", "usage", 405, "method PUT not allowed"),
+            ("DELETE", "raft/peer?id=a", 500, "there is one server"),
+            ("POST", "raft/transfer-leader", 500, "no other server"),
+            ("GET", "keyring", 500, "gossip encryption is not in use"),
+            ("GET", "autopilot/configuration", 404, "not found"),
+        ];
+        for (method, path, status, part) in cases {
+            let answer = ask(&state, method, &format!("/v1/operator/{path}"), "", "").await;
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+            assert!(answer.text.contains(part), "{method} {path}: {}", answer.text);
+        }
+    }
+}
