@@ -111,7 +111,7 @@ mod tests {
             ("DELETE", "raft/peer?id=a", 500, "there is one server"),
             ("POST", "raft/transfer-leader", 500, "no other server"),
             ("GET", "keyring", 500, "gossip encryption is not in use"),
-            ("GET", "autopilot/configuration", 404, "not found"),
+            ("GET", "autopilot/configuration", 404, "not a recognized HTTP API endpoint"),
         ];
         for (method, path, status, part) in cases {
             let answer = ask(&state, method, &format!("/v1/operator/{path}"), "", "").await;
