@@ -3,6 +3,7 @@
 //! Paths are the kubelet's. The stream protocols of `kubectl` end here; the API server passes them
 //! through unchanged.
 
+mod channels;
 mod command;
 mod find;
 mod log;

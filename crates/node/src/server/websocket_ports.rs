@@ -4,7 +4,8 @@
 //! message of each channel is the port's number, its low byte first.
 
 use bytes::Bytes;
-use futures::{SinkExt as _, StreamExt as _};
+use futures::StreamExt as _;
+use http::StatusCode;
 use portolan_base::error::chain;
 use portolan_runtime::{Reader, SandboxId, Writer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -13,18 +14,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::channels::{Codec, QUEUE, pump, write};
 use super::port_forward::refused;
-use super::protocol::goodbye;
-use super::websocket_command::{Codec, pump};
 use super::{Query, Refusal, Shared};
-use http::StatusCode;
 
 pub(super) const SUPPORTED: &[&str] = &["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
 
 /// So that the number of a channel is one printable character where messages are text.
 const MOST_PORTS: usize = 39;
-/// Messages that wait for a slow side; more make the other one wait.
-const QUEUE: usize = 16;
 
 /// The ports of a request, in the order of their channels.
 pub(super) fn ports(query: &Query) -> Result<Vec<u16>, Refusal> {
@@ -56,18 +53,10 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let codec = Codec::plain(protocol.contains("base64"));
+    let codec = Codec { base64: protocol.contains("base64") };
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-    let (mut sink, mut source) = socket.split();
-    let (sender, mut receiver) = mpsc::channel::<Message>(QUEUE);
-    let write = async {
-        while let Some(message) = receiver.recv().await {
-            sink.send(message).await.map_err(|error| error.to_string())?;
-        }
-        // A client that is gone does not hear it.
-        let _ = sink.send(goodbye()).await;
-        Ok(())
-    };
+    let (sink, mut source) = socket.split();
+    let (sender, receiver) = mpsc::channel(QUEUE);
     let (inputs, outputs): (Vec<_>, Vec<_>) = ports.iter().map(|_| mpsc::channel::<Bytes>(QUEUE)).unzip();
     let work = async {
         // Owned here, so that the writer ends with this.
@@ -98,7 +87,7 @@ where
         };
         tokio::select! { _ = forwards => {}, () = read => {} }
     };
-    let ((), written) = tokio::join!(work, write);
+    let ((), written) = tokio::join!(work, write(sink, receiver));
     written
 }
 
