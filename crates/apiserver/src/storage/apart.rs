@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -12,67 +12,54 @@ pub(super) struct Object<'a> {
     pub(super) managers: Option<&'a RawValue>,
 }
 
-/// Metadata without `managedFields`, and those.
-struct Metadata<'a> {
-    fields: Map<String, Value>,
-    managers: Option<&'a RawValue>,
+/// Which part of an object is read.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole,
+    Metadata,
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object { fields: Map::new(), managers: None };
-                while let Some(name) = access.next_key::<String>()? {
-                    let value = if name == "metadata" {
-                        let metadata: Metadata<'de> = access.next_value()?;
-                        object.managers = metadata.managers;
-                        Value::Object(metadata.fields)
-                    } else {
-                        access.next_value()?
-                    };
-                    object.fields.insert(name, value);
-                }
-                Ok(object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor)
+        Part::Whole.deserialize(deserializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Metadata<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MetadataVisitor;
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Object<'de>;
 
-        impl<'de> Visitor<'de> for MetadataVisitor {
-            type Value = Metadata<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("metadata")
-            }
+impl<'de> Visitor<'de> for Part {
+    type Value = Object<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Metadata<'de>, A::Error> {
-                let mut metadata = Metadata { fields: Map::new(), managers: None };
-                while let Some(name) = access.next_key::<String>()? {
-                    if name == super::MANAGERS {
-                        metadata.managers = Some(access.next_value()?);
-                    } else {
-                        metadata.fields.insert(name, access.next_value()?);
-                    }
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Whole => "an object",
+            Self::Metadata => "metadata",
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object<'de>, A::Error> {
+        let mut read = Object { fields: Map::new(), managers: None };
+        while let Some(name) = access.next_key::<String>()? {
+            let value = match (self, &*name) {
+                (Self::Whole, "metadata") => {
+                    let metadata = access.next_value_seed(Self::Metadata)?;
+                    read.managers = metadata.managers;
+                    Value::Object(metadata.fields)
                 }
-                Ok(metadata)
-            }
+                (Self::Metadata, super::MANAGERS) => {
+                    read.managers = Some(access.next_value()?);
+                    continue;
+                }
+                _ => access.next_value()?,
+            };
+            read.fields.insert(name, value);
         }
-
-        deserializer.deserialize_map(MetadataVisitor)
+        Ok(read)
     }
 }
