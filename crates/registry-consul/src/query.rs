@@ -10,7 +10,6 @@ use portolan_catalog::query::{execute, nearest_as_named};
 use portolan_registrar::http::{Body, Request};
 use portolan_store::Operation;
 use rand::seq::SliceRandom;
-use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -76,15 +75,6 @@ pub(crate) async fn deletions(space: &Space, session: &str) -> Result<Vec<Operat
 /// All prepared queries, for who answers them by other ways than HTTP.
 pub(crate) async fn all(space: &Space) -> Result<Vec<PreparedQuery>, Error> {
     Ok(records(space).list().await?.into_iter().map(|record| record.value).collect())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answered<'a> {
-    #[serde(flatten)]
-    query: &'a PreparedQuery,
-    create_index: u64,
-    modify_index: u64,
 }
 
 /// Reads a definition as a request would.
@@ -205,11 +195,7 @@ async fn read(
     for record in found.iter_mut().filter(|record| !record.value.token.is_empty()) {
         HIDDEN.clone_into(&mut record.value.token);
     }
-    let answered: Vec<_> = found
-        .iter()
-        .map(|record| Answered { query: &record.value, create_index: record.created, modify_index: record.modified })
-        .collect();
-    let response = answer::with_index(answer::json(&answered, options.pretty)?, index, options.consistency);
+    let response = answer::with_index(answer::json(&found, options.pretty)?, index, options.consistency);
     Ok(acl::marked(response, filtered))
 }
 

@@ -42,21 +42,6 @@ pub(super) struct Identity {
     pub(super) variables: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answered<'a> {
-    #[serde(flatten)]
-    rule: &'a BindingRule,
-    create_index: u64,
-    modify_index: u64,
-}
-
-impl<'a> Answered<'a> {
-    fn of(record: &'a Record<BindingRule>) -> Self {
-        Self { rule: &record.value, create_index: record.created, modify_index: record.modified }
-    }
-}
-
 pub(super) fn rules(space: &Space) -> Records<'_, BindingRule> {
     space.records("acl/binding")
 }
@@ -71,13 +56,13 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     if let Some(method) = call.parameters.text("authmethod") {
         found.retain(|record| record.value.auth_method == method);
     }
-    call.json(&found.iter().map(Answered::of).collect::<Vec<_>>())
+    call.json(&found)
 }
 
 pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Response<Body>, Error> {
     call.require(Access::AclRead).await?;
     check_id(id)?;
-    call.json(&Answered::of(&rules(&call.state.space).get(id).await?.ok_or_else(missing)?))
+    call.json(&rules(&call.state.space).get(id).await?.ok_or_else(missing)?)
 }
 
 pub(super) async fn write(call: &Call<'_>, id: Option<&str>) -> Result<Response<Body>, Error> {
@@ -105,7 +90,7 @@ pub(super) async fn write(call: &Call<'_>, id: Option<&str>) -> Result<Response<
         return Err(invalid(format!("invalid BindName {:?}", wanted.bind_name)));
     }
     records.put(&wanted.id, None, &wanted, before.map(|before| (before.modified, None))).await?;
-    call.json(&Answered::of(&records.get(&wanted.id).await?.ok_or_else(missing)?))
+    call.json(&records.get(&wanted.id).await?.ok_or_else(missing)?)
 }
 
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Response<Body>, Error> {

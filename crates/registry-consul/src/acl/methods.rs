@@ -14,7 +14,7 @@ use super::bindings::rules;
 use super::directory::tokens;
 use super::{Access, Call, check_name};
 use crate::bexpr::Kind;
-use crate::space::{Record, Records, Space, WriteError};
+use crate::space::{Records, Space, WriteError};
 use crate::{Error, duration, fold};
 
 /// Names of fields of `Config`, which letter case does not tell apart.
@@ -138,21 +138,6 @@ impl AuthMethod {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answered<'a> {
-    #[serde(flatten)]
-    method: &'a AuthMethod,
-    create_index: u64,
-    modify_index: u64,
-}
-
-impl<'a> Answered<'a> {
-    fn of(record: &'a Record<AuthMethod>) -> Self {
-        Self { method: &record.value, create_index: record.created, modify_index: record.modified }
-    }
-}
-
 pub(super) fn methods(space: &Space) -> Records<'_, AuthMethod> {
     space.records("acl/method")
 }
@@ -165,7 +150,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     call.require(Access::AclRead).await?;
     let mut answered = Vec::new();
     for record in methods(&call.state.space).list().await? {
-        let mut value = json!(Answered::of(&record));
+        let mut value = json!(record);
         // Lists leave the configuration out.
         if let Some(object) = value.as_object_mut() {
             object.remove("Config");
@@ -178,7 +163,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
 pub(super) async fn read(call: &Call<'_>, name: &str) -> Result<Response<Body>, Error> {
     call.require(Access::AclRead).await?;
     let record = methods(&call.state.space).get(name).await?.ok_or_else(|| missing(name))?;
-    call.json(&Answered::of(&record))
+    call.json(&record)
 }
 
 pub(super) async fn write(call: &Call<'_>, name: Option<&str>) -> Result<Response<Body>, Error> {
@@ -214,7 +199,7 @@ pub(super) async fn write(call: &Call<'_>, name: Option<&str>) -> Result<Respons
     }
     records.put(&wanted.name, None, &wanted, before.map(|before| (before.modified, None))).await?;
     let record = records.get(&wanted.name).await?.ok_or_else(|| missing(&wanted.name))?;
-    call.json(&Answered::of(&record))
+    call.json(&record)
 }
 
 /// Deletes a method, its rules and the tokens that it gave.

@@ -14,17 +14,15 @@ use crate::space::{Record, WriteError};
 #[serde(rename_all = "PascalCase")]
 struct Answered<'a> {
     #[serde(flatten)]
-    policy: &'a Policy,
+    record: &'a Record<Policy>,
     hash: String,
-    create_index: u64,
-    modify_index: u64,
 }
 
 impl<'a> Answered<'a> {
     fn of(record: &'a Record<Policy>) -> Self {
         let policy = &record.value;
         let hash = hash(&[&*policy.name, &*policy.description, &*policy.rules].join("\n"));
-        Self { policy, hash, create_index: record.created, modify_index: record.modified }
+        Self { record, hash }
     }
 }
 

@@ -14,17 +14,15 @@ use crate::space::{Record, WriteError};
 #[serde(rename_all = "PascalCase")]
 struct Answered<'a> {
     #[serde(flatten)]
-    role: &'a Role,
+    record: &'a Record<Role>,
     hash: String,
-    create_index: u64,
-    modify_index: u64,
 }
 
 impl<'a> Answered<'a> {
     fn of(record: &'a Record<Role>) -> Self {
         let role = &record.value;
         let hash = hash(&serde_json::to_string(role).unwrap_or_default());
-        Self { role, hash, create_index: record.created, modify_index: record.modified }
+        Self { record, hash }
     }
 }
 

@@ -9,14 +9,17 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 
-/// A stored record.
-#[derive(Debug, Clone)]
+/// A stored record, and how clients read it.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record<T> {
     /// What was stored.
+    #[serde(flatten)]
     pub(crate) value: T,
     /// Index at which it came into being.
+    #[serde(rename = "CreateIndex")]
     pub(crate) created: u64,
     /// Index of its last change.
+    #[serde(rename = "ModifyIndex")]
     pub(crate) modified: u64,
 }
 
