@@ -61,9 +61,5 @@ if [[ "${1:-run}" == test ]] && ! command -v kubectl >/dev/null; then
         exit 1
     fi
     echo "building kubectl from its Go module"
-    version="$(cd interop/kubectl && go list -m -f '{{.Version}}' k8s.io/kubectl)"
-    minor="${version#v0.}"
-    flags="-X k8s.io/component-base/version.gitVersion=v1.$minor"
-    flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
-    (cd interop/kubectl && go build -ldflags "$flags" -o /usr/local/bin/kubectl .)
+    interop/kubectl/build.sh /usr/local/bin/kubectl
 fi

@@ -10,7 +10,7 @@
 #   KUBECONFIG  the cluster to drive, as its administrator; else one is started for this and taken down again.
 #               For suites with containers it must be one of this machine, and PORTOLAN_DATA_DIR its folder.
 #   PORTOLAN    the binary; else it is built.
-#   KUBECTLS    programs to take the tours with; else the one on the path.
+#   KUBECTLS    programs to take the tours with; else the one on the path and, with Go, one of the release that the API is of.
 #
 # Needs root if it starts a whole cluster. Dependencies come from the registries of the languages, into the caches
 # that their tools use; nothing else is left behind.
@@ -47,7 +47,15 @@ fi
 
 failed=()
 if asked kubectl; then
-    for kubectl in ${KUBECTLS:-kubectl}; do
+    if [[ -z "${KUBECTLS:-}" ]]; then
+        # The one that belongs to the API that is served, besides what people have.
+        KUBECTLS=kubectl
+        if command -v go >/dev/null; then
+            "$root/interop/kubectl/build.sh" "$work/kubectl"
+            KUBECTLS+=" $work/kubectl"
+        fi
+    fi
+    for kubectl in $KUBECTLS; do
         echo "== $kubectl"
         (cd "$root" && KUBECTL="$kubectl" PORTOLAN_BINARY="$PORTOLAN" \
             cargo test --quiet --package portolan-tests --test kubectl --test kubectl_commands) || failed+=("$kubectl")
