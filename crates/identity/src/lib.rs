@@ -12,6 +12,7 @@ mod signing;
 mod signing_request;
 mod tls;
 mod token;
+mod token_keys;
 mod user;
 
 pub use authority::{Authority, KeyPairPem, Request, Usage};
@@ -22,6 +23,7 @@ pub use signing::CertificateRequest;
 pub use signing_request::organizations_of_request;
 pub use tls::{client_tls, client_verifier, server_tls};
 pub use token::{BoundObject, Claims, LegacyClaims, TokenIssuer};
+pub use token_keys::TokenSettings;
 pub use user::{PODS_GROUP, User, user_of_certificate};
 
 /// The SHA-256 digest of some bytes: recognizes a secret without keeping it.

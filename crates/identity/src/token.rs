@@ -2,16 +2,16 @@
 //!
 //! Source: Kubernetes KEP-1205 (bound service-account tokens), RFC 7519.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Header, Validation};
 use portolan_base::Timestamp;
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::KeyPair;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::token_keys::{SigningKey, TokenSettings, VerificationKey};
 use crate::{Error, files};
 
 /// An object whose end ends a token.
@@ -106,27 +106,38 @@ struct WireKubernetes {
     secret: Option<BoundObject>,
 }
 
-/// Signs and verifies service-account tokens with one P-256 key (ES256).
+/// Signs service-account tokens with one key, and verifies them with that and with others that it was given.
 pub struct TokenIssuer {
-    issuer: String,
-    key_id: String,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    public_key: Vec<u8>,
+    issuers: Vec<String>,
+    signing: SigningKey,
+    /// All keys, that which signs first.
+    verification: Vec<VerificationKey>,
 }
 
 impl std::fmt::Debug for TokenIssuer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TokenIssuer").field("issuer", &self.issuer).finish_non_exhaustive()
+        formatter.debug_struct("TokenIssuer").field("issuers", &self.issuers).finish_non_exhaustive()
     }
 }
 
 impl TokenIssuer {
-    /// Loads `service-account.key` from a folder, or makes it there.
+    /// Loads `service-account.key` from a folder, or makes it there: a P-256 key (ES256).
     ///
     /// # Errors
     /// A file that cannot be read or written, or is damaged.
     pub fn load_or_create(directory: &Path, issuer: &str) -> Result<Self, Error> {
+        Self::load(directory, TokenSettings { issuers: vec![issuer.to_owned()], ..TokenSettings::default() })
+    }
+
+    /// The same with keys and names besides. The folder's own key signs unless another is given, and always verifies.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_create`]; a key that is given cannot be used, or there is no issuer.
+    pub fn load(directory: &Path, settings: TokenSettings) -> Result<Self, Error> {
+        let TokenSettings { issuers, signing_key, verification_keys } = settings;
+        if issuers.is_empty() {
+            return Err(Error::Token("service-account tokens need an issuer".into()));
+        }
         let path = directory.join("service-account.key");
         let damaged = |reason: String| Error::Damaged { what: path.display().to_string(), reason };
         let pem = match files::read(&path)? {
@@ -137,23 +148,39 @@ impl TokenIssuer {
                 pem
             }
         };
-        let key = KeyPair::from_pem(&pem).map_err(|error| damaged(error.to_string()))?;
-        let encoding = EncodingKey::from_ec_pem(pem.as_bytes()).map_err(|error| damaged(error.to_string()))?;
-        let decoding =
-            DecodingKey::from_ec_pem(key.public_key_pem().as_bytes()).map_err(|error| damaged(error.to_string()))?;
-        let digest = digest::digest(&digest::SHA256, key.der_bytes());
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            key_id: URL_SAFE_NO_PAD.encode(digest.as_ref()),
-            encoding,
-            decoding,
-            public_key: key.public_key_raw().to_vec(),
-        })
+        let own = SigningKey::from_pem(&pem).map_err(|error| damaged(error.to_string()))?;
+        let signing = signing_key.map(|pem| SigningKey::from_pem(&pem)).transpose()?;
+        let mut verification = Vec::new();
+        for pem in verification_keys {
+            verification.extend(VerificationKey::all_from_pem(&pem)?);
+        }
+        let signing = match signing {
+            None => own,
+            Some(signing) => {
+                verification.push(own.public);
+                signing
+            }
+        };
+        verification.insert(0, signing.public.clone());
+        let mut seen = HashSet::new();
+        verification.retain(|key| seen.insert(key.id.clone()));
+        Ok(Self { issuers, signing, verification })
     }
 
     /// Who signs, as it stands in the tokens.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.issuers[0]
+    }
+
+    /// All names under which tokens of this issuer are believed, the one that is written first.
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
+    /// Algorithms of all keys, in the words of RFC 7518, each once.
+    pub fn algorithms(&self) -> Vec<String> {
+        let names = self.verification.iter().map(|key| format!("{:?}", key.algorithm));
+        names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Signs a token.
@@ -162,7 +189,7 @@ impl TokenIssuer {
     /// The signature could not be made.
     pub fn sign(&self, claims: &Claims) -> Result<String, Error> {
         let wire = Wire {
-            iss: self.issuer.clone(),
+            iss: self.issuer().to_owned(),
             sub: claims.user_name(),
             aud: claims.audiences.clone(),
             exp: claims.expires_at.as_second(),
@@ -177,8 +204,7 @@ impl TokenIssuer {
                 secret: claims.secret.clone(),
             },
         };
-        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, &wire, &self.encoding).map_err(|error| Error::Token(error.to_string()))
+        self.encode(&wire)
     }
 
     /// Checks a token's signature, issuer and time. Audience and bound objects are the caller's.
@@ -186,14 +212,7 @@ impl TokenIssuer {
     /// # Errors
     /// The token is malformed, not ours, or not valid at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Error> {
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_issuer(&[&self.issuer]);
-        // Time is compared below against `now`; the library would ask the system's clock.
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let wire = jsonwebtoken::decode::<Wire>(token, &self.decoding, &validation)
-            .map_err(|error| Error::Token(error.to_string()))?
-            .claims;
+        let wire: Wire = self.decode(token, &self.issuers)?;
         if wire.exp <= now.as_second() {
             return Err(Error::Token("it has expired".into()));
         }
@@ -221,8 +240,7 @@ impl TokenIssuer {
     pub fn sign_legacy(&self, claims: &LegacyClaims) -> Result<String, Error> {
         let sub = format!("system:serviceaccount:{}:{}", claims.namespace, claims.service_account);
         let wire = LegacyWire { iss: LEGACY_ISSUER.into(), sub, claims: claims.clone() };
-        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, &wire, &self.encoding).map_err(|error| Error::Token(error.to_string()))
+        self.encode(&wire)
     }
 
     /// Checks the signature of a token of the old kind. Whether its Secret still holds it is the caller's.
@@ -230,28 +248,47 @@ impl TokenIssuer {
     /// # Errors
     /// The token is malformed or not ours.
     pub fn verify_legacy(&self, token: &str) -> Result<LegacyClaims, Error> {
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_issuer(&[LEGACY_ISSUER]);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        let data = jsonwebtoken::decode::<LegacyWire>(token, &self.decoding, &validation);
-        Ok(data.map_err(|error| Error::Token(error.to_string()))?.claims.claims)
+        let wire: LegacyWire = self.decode(token, &[LEGACY_ISSUER.to_owned()])?;
+        Ok(wire.claims)
     }
 
     /// Whether a token claims to be one of these, of the new or old kind.
     pub fn may_be_ours(&self, token: &str) -> bool {
-        crate::claimed_issuer(token).is_some_and(|issuer| issuer == self.issuer || issuer == LEGACY_ISSUER)
+        crate::claimed_issuer(token).is_some_and(|issuer| issuer == LEGACY_ISSUER || self.issuers.contains(&issuer))
     }
 
-    /// The public key as a JSON web key set (RFC 7517), for others who verify tokens.
+    /// The public keys as a JSON web key set (RFC 7517), for others who verify tokens.
     pub fn jwks(&self) -> serde_json::Value {
-        // An uncompressed point is one tag byte and two coordinates of 32 bytes (SEC 1, 2.3.3).
-        let coordinates = &self.public_key[1..];
-        let (x, y) = coordinates.split_at(coordinates.len() / 2);
-        serde_json::json!({"keys": [{
-            "use": "sig", "kty": "EC", "kid": self.key_id, "crv": "P-256", "alg": "ES256",
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        }]})
+        serde_json::json!({"keys": self.verification.iter().map(|key| &key.web_key).collect::<Vec<_>>()})
+    }
+
+    fn encode(&self, wire: &impl Serialize) -> Result<String, Error> {
+        let header = Header { kid: Some(self.signing.public.id.clone()), ..Header::new(self.signing.public.algorithm) };
+        jsonwebtoken::encode(&header, wire, &self.signing.encoding).map_err(|error| Error::Token(error.to_string()))
+    }
+
+    /// What a token of one of these issuers says that one of the keys signed. No time is compared: the library would
+    /// ask the system's clock.
+    fn decode<T: DeserializeOwned>(&self, token: &str, issuers: &[String]) -> Result<T, Error> {
+        let failed = |error: jsonwebtoken::errors::Error| Error::Token(error.to_string());
+        let header = jsonwebtoken::decode_header(token).map_err(failed)?;
+        let fits = |key: &&VerificationKey| key.algorithm == header.alg;
+        let named = |key: &&VerificationKey| header.kid.as_ref() == Some(&key.id);
+        // Tokens of other issuers' implementations may name their keys otherwise: then all are tried.
+        let (named, others): (Vec<_>, Vec<_>) = self.verification.iter().filter(fits).partition(named);
+        let candidates = if named.is_empty() { others } else { named };
+        let mut refused = Error::Token("no key of this cluster signed it".into());
+        for key in candidates {
+            let mut validation = Validation::new(key.algorithm);
+            validation.set_issuer(issuers);
+            validation.validate_exp = false;
+            validation.validate_aud = false;
+            validation.required_spec_claims.clear();
+            match jsonwebtoken::decode(token, &key.decoding, &validation) {
+                Ok(data) => return Ok(data.claims),
+                Err(error) => refused = failed(error),
+            }
+        }
+        Err(refused)
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use portolan_base::Timestamp;
 use portolan_identity::{
-    Authority, BoundObject, Claims, Request, TokenIssuer, Usage, client_tls, server_tls, user_of_certificate,
+    Authority, BoundObject, Claims, Request, TokenIssuer, TokenSettings, Usage, client_tls, server_tls,
+    user_of_certificate,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -108,4 +109,84 @@ fn key_files_are_private() {
     std::fs::remove_file(folder.path().join("ca.key")).expect("removed");
     let text = Authority::load_or_create(folder.path(), "ca").expect_err("half a pair").to_string();
     assert!(text.contains("without ca.key"), "{text}");
+}
+
+/// Keys in the forms that `openssl` writes, with the algorithm that each signs with.
+fn foreign_keys() -> [(&'static str, String); 5] {
+    use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der};
+    use base64::Engine;
+    let pem = |label: &str, der: &[u8]| {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    let pkcs8 = |algorithm| rcgen::KeyPair::generate_for(algorithm).expect("a key").serialize_pem();
+    let sec1 = aws_lc_rs::agreement::PrivateKey::generate(&aws_lc_rs::agreement::ECDH_P256).expect("a key");
+    let sec1 = AsDer::<EcPrivateKeyRfc5915Der<'_>>::as_der(&sec1).expect("encoded");
+    let rsa = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
+    let rsa = AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).expect("encoded");
+    // A PKCS #8 key of RSA is a fixed beginning of 26 bytes around the PKCS #1 key.
+    let pkcs1 = &rsa.as_ref()[26..];
+    [
+        ("ES256", pkcs8(&rcgen::PKCS_ECDSA_P256_SHA256)),
+        ("ES256", pem("EC PRIVATE KEY", sec1.as_ref())),
+        ("ES384", pkcs8(&rcgen::PKCS_ECDSA_P384_SHA384)),
+        ("RS256", pem("PRIVATE KEY", rsa.as_ref())),
+        ("RS256", pem("RSA PRIVATE KEY", pkcs1)),
+    ]
+}
+
+#[test]
+fn another_key_signs_and_all_verify() {
+    let now = Timestamp::from_second(1_800_000_000).expect("a time");
+    let claims = claims(now);
+    for (algorithm, pem) in foreign_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let before = TokenIssuer::load_or_create(folder.path(), "https://before").expect("made");
+        let issuers = vec!["https://now".to_owned(), "https://before".into()];
+        let settings = TokenSettings { issuers, signing_key: Some(pem.clone()), verification_keys: Vec::new() };
+        let after = TokenIssuer::load(folder.path(), settings).expect(algorithm);
+        let (old, new) = (before.sign(&claims).expect("signed"), after.sign(&claims).expect("signed"));
+        assert_eq!(after.verify(&old, now).expect("the old key is believed"), claims);
+        assert_eq!(after.verify(&new, now).expect("its own"), claims);
+        assert!(before.verify(&new, now).is_err(), "not believed before");
+        assert!(after.may_be_ours(&old) && after.may_be_ours(&new));
+
+        // One who has the public keys only.
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let settings = TokenSettings {
+            issuers: vec!["https://now".into()],
+            verification_keys: vec![pem],
+            ..TokenSettings::default()
+        };
+        let elsewhere = TokenIssuer::load(elsewhere.path(), settings).expect("loaded");
+        assert_eq!(elsewhere.verify(&new, now).expect(algorithm), claims);
+        assert!(elsewhere.verify(&old, now).is_err(), "neither the key nor the name is known there");
+
+        let published =
+            portolan_identity::PublicKeys::from_json(after.jwks().to_string().as_bytes()).expect("a key set");
+        let algorithms = after.algorithms();
+        assert!(algorithms.contains(&algorithm.to_owned()) && algorithms.contains(&"ES256".to_owned()));
+        for token in [&old, &new] {
+            assert!(published.verify(token, &algorithms).is_ok(), "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_refused() {
+    let ed = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+    for (pem, expected) in [
+        (String::new(), "there is none"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".into(), "a key of service-account tokens"),
+        (ed.public_key_pem(), "neither RSA nor ECDSA"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = TokenSettings {
+            issuers: vec!["https://now".into()],
+            verification_keys: vec![pem.clone()],
+            ..TokenSettings::default()
+        };
+        let text = TokenIssuer::load(folder.path(), settings).expect_err(&pem).to_string();
+        assert!(text.contains(expected), "{text}");
+    }
 }
