@@ -188,14 +188,21 @@ fn a_backup_makes_the_same_cluster_again() {
     let life = || -> anyhow::Result<()> {
         build_image(&cluster)?;
         apply(&cluster)?;
+        let secret = "create secret generic word --from-literal=word=hunter2hunter2";
+        cluster.kubectl(secret)?;
         let backup = cluster.scratch_dir().join("monday.portolan");
         let backup = backup.display();
-        says(&cluster, &format!("backup {backup}"), &["holds everything up to revision"])?;
+        says(&cluster, &format!("backup {backup}"), &["holds everything up to revision", "holds the keys"])?;
         refuses(&cluster, &format!("backup {backup}"), &["exists already"])?;
         refuses(&cluster, &format!("restore {backup}"), &["the cluster is running"])?;
         ensure!(std::fs::read_dir(cluster.data_dir().join("scratch"))?.next().is_none(), "the server kept a file");
 
+        let keys = cluster.data_dir().join("identity/encryption-provider-config.yaml");
+        ensure!(std::fs::read(format!("{backup}.keys"))? == std::fs::read(&keys)?, "other keys");
+
+        // As on another machine: the keys of Secrets come with the backup.
         cluster.down()?;
+        ensure!(!keys.exists(), "nothing stays behind");
         says(&cluster, &format!("restore {backup}"), &["restored up to revision"])?;
         says(&cluster, "store check", &["The store is sound"])?;
         cluster.up()?;
@@ -205,6 +212,8 @@ fn a_backup_makes_the_same_cluster_again() {
             let name = pod(&cluster)?;
             says(&cluster, &format!("exec {name} -- busybox hostname"), &[&name])
         });
+        let word = cluster.kubectl("get secret word -o jsonpath={.data.word}")?;
+        ensure!(word == "aHVudGVyMmh1bnRlcjI=", "{word}");
         Ok(())
     };
     life().expect("a second life");

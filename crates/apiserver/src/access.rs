@@ -25,6 +25,17 @@ pub struct Access {
     pub most_requests: Option<usize>,
     /// How long a request may take that is not meant to go on.
     pub request_timeout: Duration,
+    /// Tokens of service accounts.
+    pub service_accounts: ServiceAccounts,
+}
+
+/// Settings of the tokens of service accounts; their keys are those of the issuer.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceAccounts {
+    /// Where others find the public keys; nothing: at this server.
+    pub keys_url: Option<String>,
+    /// The longest lifetime of a token that is asked for; longer ones are cut.
+    pub longest_lifetime: Option<Duration>,
 }
 
 impl Default for Access {
@@ -36,6 +47,7 @@ impl Default for Access {
             encryption: None,
             most_requests: Some(fairness::REQUESTS),
             request_timeout: Duration::from_secs(60),
+            service_accounts: ServiceAccounts::default(),
         }
     }
 }

@@ -149,15 +149,16 @@ fn jwks(server: &Server) -> Response<Body> {
 }
 
 fn openid_configuration(server: &Server) -> Response<Body> {
-    let issuer = server.config.tokens.issuer();
+    let tokens = &server.config.tokens;
+    let keys_url = server.config.access.service_accounts.keys_url.clone();
     respond::json(
         200,
         &json!({
-            "issuer": issuer,
-            "jwks_uri": format!("https://{}/openid/v1/jwks", server.config.advertise),
+            "issuer": tokens.issuer(),
+            "jwks_uri": keys_url.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", server.config.advertise)),
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
+            "id_token_signing_alg_values_supported": tokens.algorithms(),
         }),
     )
 }

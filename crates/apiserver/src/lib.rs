@@ -46,7 +46,7 @@ mod subresource;
 mod transcode;
 mod webhook_client;
 
-pub use access::Access;
+pub use access::{Access, ServiceAccounts};
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
 pub use configuration::Invalid;

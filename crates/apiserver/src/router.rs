@@ -244,7 +244,7 @@ async fn plain(
     match first {
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
-        "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server).await,
+        "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server, query).await,
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         "apis" | "openapi" => match aggregation::documented(server, path) {
             Some((service, is_document)) => {

@@ -146,7 +146,7 @@ impl Server {
         let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
         let mut audiences = config.access.authentication.api_audiences.clone();
         if audiences.is_empty() {
-            audiences.push(config.tokens.issuer().to_owned());
+            audiences.extend_from_slice(config.tokens.issuers());
         }
         let extensions = Extensions::new(config.store.clone());
         let aggregation = Aggregation::new(config.store.clone());

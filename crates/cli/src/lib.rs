@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 pub use api::Api;
+pub use commands::backup::keys_of as keys_of_backup;
 pub use commands::explain::{ExplainPlacement, NodeVerdict};
 pub use commands::registry::{Import, ImportArguments};
 pub use output::{Format, document, table};

@@ -12,9 +12,11 @@ use portolan_apiserver::authentication::{
     TokenWebhook,
 };
 use portolan_apiserver::authorization::{AccessWebhook, Authorization, Mode, OnFailure};
-use portolan_apiserver::{Access, Encryption, Endpoint};
+use portolan_apiserver::{Access, Endpoint};
 use portolan_client::Kubeconfig;
 use portolan_identity::KeyPairPem;
+
+use crate::encryption;
 
 /// Who is believed, who decides, what is recorded and encrypted.
 #[derive(Debug, Clone, Args)]
@@ -122,7 +124,8 @@ pub(crate) struct AccessOptions {
     /// Size in megabytes at which the next file is begun.
     #[arg(long, value_name = "MEGABYTES", default_value_t = 100)]
     pub(crate) audit_log_maxsize: u32,
-    /// File with an EncryptionConfiguration: which objects are encrypted on disk.
+    /// File with an EncryptionConfiguration: which objects are encrypted on disk [default: Secrets, with a key that is
+    /// made at the first start].
     #[arg(long, value_name = "FILE")]
     pub(crate) encryption_provider_config: Option<PathBuf>,
     /// Requests that read and run at a time, over the network; with those that write, what priority levels share.
@@ -140,7 +143,7 @@ pub(crate) struct AccessOptions {
 }
 
 /// A time such as `2m` or `30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let bad = || "give a time such as 30s, 5m or 1h30m".to_owned();
     let (mut sum, mut number) = (Duration::ZERO, String::new());
     for letter in text.chars() {
@@ -159,7 +162,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     if number.is_empty() && !text.is_empty() { Ok(sum) } else { Err(bad()) }
 }
 
-fn read(path: &Path, flag: &str) -> anyhow::Result<String> {
+pub(crate) fn read(path: &Path, flag: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{flag}: read {}", path.display()))
 }
 
@@ -176,16 +179,17 @@ fn service(path: &Path, flag: &str) -> anyhow::Result<Endpoint> {
 }
 
 impl AccessOptions {
-    /// Reads the files and puts everything together.
-    pub(crate) fn access(&self) -> anyhow::Result<Access> {
+    /// Reads the files and puts everything together; `identity` is the folder of the cluster's own keys.
+    pub(crate) fn access(&self, identity: &Path) -> anyhow::Result<Access> {
         let total = self.max_requests_inflight + self.max_mutating_requests_inflight;
         Ok(Access {
             authentication: self.authentication()?,
             authorization: self.authorization()?,
             audit: self.audit()?,
-            encryption: self.encryption()?,
+            encryption: Some(encryption::load(identity, self.encryption_provider_config.as_deref())?),
             most_requests: (self.enable_priority_and_fairness && total > 0).then_some(total),
             request_timeout: self.request_timeout,
+            ..Access::default()
         })
     }
 
@@ -323,12 +327,6 @@ impl AccessOptions {
         Ok(Some(Audit { policy, log }))
     }
 
-    fn encryption(&self) -> anyhow::Result<Option<Encryption>> {
-        let Some(path) = &self.encryption_provider_config else { return Ok(None) };
-        let text = read(path, "--encryption-provider-config")?;
-        Ok(Some(Encryption::parse(&text).context("--encryption-provider-config")?))
-    }
-
     /// The options as arguments for a child process: those that are not as they are by default.
     pub(crate) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
         let absolute = |path: &PathBuf| match path.to_str() {
@@ -450,7 +448,8 @@ mod tests {
             (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "https://"),
             (&["--token-auth-file=/nowhere"], "/nowhere"),
         ] {
-            let refused = parse(arguments).expect("understood").access().expect_err("refused");
+            let folder = tempfile::tempdir().expect("a folder");
+            let refused = parse(arguments).expect("understood").access(folder.path()).expect_err("refused");
             assert!(format!("{refused:#}").contains(expected), "{refused:#}");
         }
         assert!(parse(&["--audit-log-path=/log"]).is_err());

@@ -12,6 +12,7 @@ use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
 
 use crate::access_options::AccessOptions;
+use crate::service_account_options::ServiceAccountOptions;
 
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
@@ -332,6 +333,8 @@ pub(crate) struct ServerOptions {
     pub(crate) no_agent: bool,
     #[command(flatten)]
     pub(crate) access: AccessOptions,
+    #[command(flatten)]
+    pub(crate) service_accounts: ServiceAccountOptions,
 }
 
 /// What holds for Consul's clients where no rule of a token does.
@@ -401,6 +404,7 @@ impl ServerOptions {
             add("--dns-recursion-from", network.into());
         }
         self.access.arguments(&mut add);
+        self.service_accounts.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());
         }

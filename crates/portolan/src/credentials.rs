@@ -16,9 +16,6 @@ use crate::config::{DialectAddress, ServerOptions};
 /// Certificates are made anew at every start; they only have to outlive one run.
 const PROCESS_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What service-account tokens name as their issuer.
-const TOKEN_ISSUER: &str = "https://kubernetes.default.svc";
-
 /// Everything that proves who is who.
 pub(crate) struct Credentials {
     pub(crate) authority: Arc<Authority>,
@@ -34,7 +31,7 @@ impl Credentials {
     pub(crate) fn prepare(options: &ServerOptions) -> anyhow::Result<Self> {
         let folder = options.node.folders.identity();
         let authority = Authority::load_or_create(&folder, "portolan-ca")?;
-        let tokens = TokenIssuer::load_or_create(&folder, TOKEN_ISSUER)?;
+        let tokens = TokenIssuer::load(&folder, options.service_accounts.tokens()?)?;
         let domain = &options.node.cluster_domain;
         let mut dns_names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default".into()];
         dns_names.extend(["kubernetes.default.svc".to_owned(), format!("kubernetes.default.svc.{domain}")]);

@@ -6,11 +6,13 @@ mod arguments;
 mod commands;
 mod config;
 mod credentials;
+mod encryption;
 mod limits;
 mod log_file;
 mod ports;
 mod progress;
 mod roles;
+mod service_account_options;
 mod transport;
 
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! The file of `--encryption-provider-config`: `EncryptionConfiguration` of `apiserver.config.k8s.io`.
 
+use std::path::PathBuf;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -12,6 +14,8 @@ use crate::configuration::{self, Invalid};
 #[derive(Debug, Clone)]
 pub struct Encryption {
     pub(super) rules: Vec<Rule>,
+    /// The file that goes with a backup.
+    pub(crate) backed_up: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +73,23 @@ impl Encryption {
             .into_iter()
             .enumerate()
             .map(|(index, entry)| rule(entry).map_err(|why| Invalid(format!("resources[{index}].{why}"))));
-        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, backed_up: None })
+    }
+
+    /// The same, but what was encrypted by other settings stays readable.
+    #[must_use]
+    pub fn reading(mut self, before: Self) -> Self {
+        for rule in &mut self.rules {
+            rule.providers.extend(before.rules.iter().flat_map(|rule| rule.providers.iter().cloned()));
+        }
+        self.rules.extend(before.rules);
+        self
+    }
+
+    /// Names the file with the keys, so that it is saved with a backup: without it the backup's Secrets are lost.
+    #[must_use]
+    pub fn backed_up(self, file: PathBuf) -> Self {
+        Self { backed_up: Some(file), ..self }
     }
 }
 

@@ -29,11 +29,16 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let spec = &object["spec"];
     let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     check(call, seconds)?;
-    let seconds = seconds.min(LONGEST_SECONDS);
+    let longest = call.server.config.access.service_accounts.longest_lifetime;
+    let longest = longest.map_or(LONGEST_SECONDS, |longest| i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
+    if seconds > longest {
+        warnings.push(format!("requested expiration of {seconds} seconds shortened to {longest} seconds"));
+    }
+    let seconds = seconds.min(longest);
     let mut audiences: Vec<String> =
         spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {
-        audiences.push(call.server.config.tokens.issuer().to_owned());
+        audiences.extend_from_slice(&call.server.audiences);
     }
     let bound = bound(call, &spec["boundObjectRef"]).await?;
     if let Some(node) = node_of(call.user)

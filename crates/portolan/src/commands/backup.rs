@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use portolan_cli::Place;
 
+use crate::encryption;
+
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RestoreArguments {
@@ -15,7 +17,7 @@ pub(crate) struct RestoreArguments {
     data_dir: PathBuf,
 }
 
-/// Makes a store from a backup. The objects that were there before are kept beside it.
+/// Makes a store from a backup, and takes over the keys of Secrets that lie beside it. The objects that were there before are kept beside it.
 pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
     if Place::server(&arguments.data_dir).is_some() {
         bail!("the cluster is running; stop it with `portolan down --keep-data` first");
@@ -31,6 +33,10 @@ pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
     }
     let revision = portolan_store::embedded::restore(&portolan_store::embedded::SystemFiles, &arguments.file, &store)
         .with_context(|| format!("restore {}", arguments.file.display()))?;
+    let keys = portolan_cli::keys_of_backup(&arguments.file);
+    if keys.exists() {
+        encryption::restore(&arguments.data_dir.join("identity"), &keys)?;
+    }
     println!("restored up to revision {revision}; start with `portolan up`");
     Ok(())
 }

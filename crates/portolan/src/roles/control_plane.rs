@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use portolan_apiserver::{Config, Networks, Server};
+use portolan_apiserver::{Access, Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
@@ -64,7 +64,10 @@ impl ControlPlane {
             },
             advertise,
             node_client: credentials.node_client.clone(),
-            access: options.access.access()?,
+            access: Access {
+                service_accounts: options.service_accounts.service_accounts()?,
+                ..options.access.access(&options.node.folders.identity())?
+            },
             readiness: readiness.clone(),
             scratch,
         })

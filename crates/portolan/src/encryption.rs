@@ -1,0 +1,133 @@
+//! Keys by which Secrets are encrypted on disk: those that the operator names, else one that is made at the first start.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portolan_apiserver::Encryption;
+
+use crate::access_options::read;
+
+/// The cluster's own EncryptionConfiguration, in its folder of keys.
+pub(crate) fn own_file(identity: &Path) -> PathBuf {
+    identity.join("encryption-provider-config.yaml")
+}
+
+/// What is encrypted, by a file of the operator's or by the cluster's own.
+///
+/// With a file of the operator's the cluster's own keys, if it ever made some, still decrypt.
+pub(crate) fn load(identity: &Path, configured: Option<&Path>) -> anyhow::Result<Encryption> {
+    let path = own_file(identity);
+    let own = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let parse = |text: &str| Encryption::parse(text).with_context(|| path.display().to_string());
+    let Some(configured) = configured else {
+        let text = match own {
+            Some(text) => text,
+            None => {
+                let text = fresh();
+                portolan_identity::write_private(&path, &text).context("write the key of Secrets")?;
+                text
+            }
+        };
+        return Ok(parse(&text)?.backed_up(path));
+    };
+    let flag = "--encryption-provider-config";
+    let encryption = Encryption::parse(&read(configured, flag)?).context(flag)?;
+    Ok(match own {
+        Some(own) => encryption.reading(parse(&own)?).backed_up(path),
+        None => encryption,
+    })
+}
+
+/// A file with a new key for Secrets. Those that were stored before as they are stay readable.
+fn fresh() -> String {
+    let key = STANDARD.encode(rand::random::<[u8; 32]>());
+    format!(
+        "\
+# How Secrets are encrypted in the store of this cluster. Without this file they are lost.
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - secretbox: {{keys: [{{name: \"1\", secret: {key}}}]}}
+  - identity: {{}}
+"
+    )
+}
+
+/// Puts keys that were saved with a backup where the next start finds them; those that are there are kept beside them.
+pub(crate) fn restore(identity: &Path, saved: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(saved).with_context(|| format!("read {}", saved.display()))?;
+    Encryption::parse(&text).with_context(|| saved.display().to_string())?;
+    let path = own_file(identity);
+    match std::fs::read_to_string(&path) {
+        Ok(present) if present == text => return Ok(()),
+        Ok(_) => {
+            let before = path.with_extension("before-restore");
+            if before.exists() {
+                bail!("{} is there from an earlier restore; remove it first", before.display());
+            }
+            std::fs::rename(&path, &before).with_context(|| format!("move {} away", path.display()))?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    }
+    portolan_identity::write_private(&path, &text).context("write the keys of Secrets")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_THE_OPERATOR: &str = "\
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [configmaps]
+  providers: [{identity: {}}]
+";
+
+    #[test]
+    fn a_key_is_made_once_and_kept() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        load(folder.path(), None)?;
+        let made = std::fs::read_to_string(own_file(folder.path()))?;
+        load(folder.path(), None)?;
+        assert_eq!(std::fs::read_to_string(own_file(folder.path()))?, made);
+        std::fs::write(own_file(folder.path()), "nonsense")?;
+        let refused = load(folder.path(), None).expect_err("damaged");
+        assert!(format!("{refused:#}").contains("encryption-provider-config.yaml"), "{refused:#}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_of_the_operator_makes_no_key() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("mine.yaml");
+        std::fs::write(&file, OF_THE_OPERATOR)?;
+        load(folder.path(), Some(&file))?;
+        assert!(!own_file(folder.path()).exists());
+        Ok(())
+    }
+
+    #[test]
+    fn restored_keys_replace_those_that_are_there() -> anyhow::Result<()> {
+        let (there, here) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        load(there.path(), None)?;
+        load(here.path(), None)?;
+        let saved = own_file(there.path());
+        restore(here.path(), &saved)?;
+        assert_eq!(std::fs::read(own_file(here.path()))?, std::fs::read(&saved)?);
+        // Again changes nothing.
+        restore(here.path(), &saved)?;
+        std::fs::write(&saved, "nonsense")?;
+        assert!(restore(here.path(), &saved).is_err());
+        Ok(())
+    }
+}
