@@ -34,6 +34,8 @@ if [[ "${1:-run}" == bench ]]; then
         [etcd]=etcd-server
         [java]=default-jre-headless
         [knotd]=knot
+        [nsd]=nsd
+        [unbound]=unbound
         [/usr/share/zookeeper/bin/zkServer.sh]=zookeeper
     )
 fi

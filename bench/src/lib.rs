@@ -9,6 +9,7 @@ pub mod dialects;
 pub mod etcd;
 pub mod fan_out;
 pub mod http;
+pub mod name_servers;
 pub mod nodes;
 pub mod process;
 pub mod report;

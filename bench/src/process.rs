@@ -56,6 +56,29 @@ impl Server {
         cpu_of(self.pid())
     }
 
+    /// The same with that of all processes below it.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn cpu_of_all(&self) -> anyhow::Result<Duration> {
+        let below: Duration = self.below()?.into_iter().filter_map(|pid| cpu_of(pid).ok()).sum();
+        Ok(self.cpu()? + below)
+    }
+
+    /// The processes that it started, and those that they started.
+    ///
+    /// # Errors
+    /// The system does not tell (proc(5), `children`).
+    pub fn below(&self) -> anyhow::Result<Vec<u32>> {
+        let (mut found, mut at) = (vec![self.pid()], 0);
+        while let Some(pid) = found.get(at) {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            found.extend(text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            at += 1;
+        }
+        Ok(found.split_off(1))
+    }
+
     /// Memory that is resident now, in bytes.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Look-ups of names of services over UDP, beside Knot with the same names and answers: CPU of the server's process for
-//! each query, in pairs that take turns, by the number of instances there are, ten of each service.
+//! Look-ups of names of services over UDP, beside Knot, NSD and Unbound with the same names and answers: CPU of the
+//! server's processes for each query, in rounds that take turns, by the number of instances there are, ten of each service.
 //!
 //! The server is a process of its own that has nothing but the name server and a catalog; dnsperf asks both.
 
@@ -14,7 +14,8 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use portolan_api::typed::{Object, ServiceInstance};
 use portolan_base::Shutdown;
-use portolan_bench::process::{Server, free_port};
+use portolan_bench::name_servers::{Maker, NameServer};
+use portolan_bench::process::Server;
 use portolan_bench::report::{Measured, line, pairs, slope};
 use portolan_catalog::{Catalog, Input};
 use portolan_dns::{Config, Forwarder, Listener, Sockets, Upstreams, Zone, serve};
@@ -41,7 +42,10 @@ struct Options {
     /// How many other services change per second meanwhile.
     #[arg(long, default_value_t = 0)]
     changes: u64,
-    /// Leave the peer out.
+    /// Peers, each measured after ours in every pair.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Maker::Knot, Maker::Nsd, Maker::Unbound])]
+    peers: Vec<Maker>,
+    /// Leave the peers out.
     #[arg(long)]
     no_peer: bool,
     /// Serve so many instances of so many each, and tell the port: what the bench starts.
@@ -68,20 +72,26 @@ fn main() -> anyhow::Result<()> {
             let questions = folder.path().join("questions");
             std::fs::write(&questions, questions_about(instances / of_each))?;
             let (server, port) = start_ours(instances, of_each, options.changes)?;
-            let peer = if options.no_peer { None } else { Some(Knot::start(folder.path(), instances, of_each)?) };
-            let (mut ratios, mut least) = (Vec::new(), f64::INFINITY);
+            let mut peers = Vec::new();
+            for &maker in options.peers.iter().filter(|_| !options.no_peer) {
+                peers.push((maker, start_peer(maker, folder.path(), instances, of_each)?, Vec::new()));
+            }
+            let mut least = f64::INFINITY;
             for _ in 0..options.pairs {
                 let ours = ask(&server, port, &questions, options.seconds)?;
                 line(&format!("{of_each} addresses, {instances} instances"), &ours);
                 least = least.min(ours.cpu_per_operation());
-                if let Some(knot) = &peer {
-                    let theirs = ask(&knot.server, knot.port, &questions, options.seconds)?;
-                    line(&format!("Knot: {of_each} addresses, {instances} instances"), &theirs);
+                for (maker, peer, ratios) in &mut peers {
+                    let theirs = ask(&peer.server, peer.port, &questions, options.seconds)?;
+                    line(&format!("{}: {of_each} addresses, {instances} instances", maker.name()), &theirs);
                     ratios.push(ours.cpu_per_operation() / theirs.cpu_per_operation());
                 }
             }
             costs.push(least);
-            pairs("A look-up / Knot's, CPU", &mut ratios, "0.7 to 1.3");
+            for (maker, _, ratios) in &mut peers {
+                let target = if *maker == Maker::Knot { "0.7 to 1.3" } else { "less is better" };
+                pairs(&format!("A look-up / {}'s, CPU", maker.name()), ratios, target);
+            }
         }
         slope("A look-up, ten times the instances", &costs);
     }
@@ -159,9 +169,9 @@ fn instance(number: usize, service: usize, version: usize) -> anyhow::Result<Arc
 fn ask(server: &Server, port: u16, questions: &Path, seconds: u64) -> anyhow::Result<Measured> {
     // A part to warm up, which is not counted.
     run_dnsperf(port, questions, 1)?;
-    let (cpu, wall) = (server.cpu()?, Instant::now());
+    let (cpu, wall) = (server.cpu_of_all()?, Instant::now());
     let operations = run_dnsperf(port, questions, seconds)?;
-    Ok(Measured { operations, wall: wall.elapsed(), cpu: server.cpu()? - cpu })
+    Ok(Measured { operations, wall: wall.elapsed(), cpu: server.cpu_of_all()? - cpu })
 }
 
 fn run_dnsperf(port: u16, questions: &Path, seconds: u64) -> anyhow::Result<usize> {
@@ -175,38 +185,13 @@ fn run_dnsperf(port: u16, questions: &Path, seconds: u64) -> anyhow::Result<usiz
     Ok(completed.parse()?)
 }
 
-/// Debian's Knot, with one thread for UDP.
-struct Knot {
-    server: Server,
-    port: u16,
-}
-
-impl Knot {
-    fn start(folder: &Path, instances: usize, of_each: usize) -> anyhow::Result<Self> {
-        let (port, home) = (free_port()?, folder.join(format!("knot-{instances}-{of_each}")));
-        std::fs::create_dir_all(&home)?;
-        let mut zone =
-            format!("$ORIGIN {DOMAIN}.\n$TTL 5\n@ SOA ns hostmaster 1 7200 1800 86400 5\n@ NS ns\nns A 127.0.0.1\n");
-        for number in 0..instances {
-            let _ = writeln!(zone, "service-{:06}.default.svc A {}", number / of_each, address(number));
-        }
-        std::fs::write(home.join("zone"), zone)?;
-        let home_text = home.display();
-        let configuration = format!(
-            "server:\n  rundir: {home_text}\n  user: root\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  \
-             background-workers: 1\ndatabase:\n  storage: {home_text}\nzone:\n  - domain: {DOMAIN}\n    storage: {home_text}\n    \
-             file: zone\n    zonefile-sync: -1\n    journal-content: none\n"
-        );
-        let path = home.join("knot.conf");
-        std::fs::write(&path, configuration)?;
-        let mut command = Command::new("knotd");
-        let server = Server::start(command.arg("-c").arg(path), &home.join("log")).context("apt-get install knot")?;
-        let (started, questions) = (Instant::now(), folder.join("questions"));
-        let knot = Self { server, port };
-        while run_dnsperf(knot.port, &questions, 1).is_err() {
-            let log = std::fs::read_to_string(home.join("log"))?;
-            ensure!(started.elapsed() < Duration::from_secs(60), "Knot did not come up: {log}");
-        }
-        Ok(knot)
+/// Starts a peer with the same names and addresses, and waits until it answers.
+fn start_peer(maker: Maker, folder: &Path, instances: usize, of_each: usize) -> anyhow::Result<NameServer> {
+    let name = |number: usize| format!("service-{:06}.default.svc", number / of_each);
+    let peer = maker.start(folder, DOMAIN, (0..instances).map(|number| (name(number), address(number))))?;
+    let started = Instant::now();
+    while run_dnsperf(peer.port, &folder.join("questions"), 1).is_err() {
+        ensure!(started.elapsed() < Duration::from_secs(60), "{} did not come up", maker.name());
     }
+    Ok(peer)
 }
