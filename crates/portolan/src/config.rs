@@ -12,6 +12,7 @@ use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
 
 use crate::access_options::AccessOptions;
+use crate::consul_options::ConsulOptions;
 
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
@@ -153,6 +154,8 @@ pub(crate) struct NodeOptions {
     /// done for this machine and pods only, and others are refused.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) dns_recursion_from: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consul: ConsulOptions,
     /// Socket of an external container runtime instead of a private containerd.
     #[arg(long)]
     pub(crate) runtime_endpoint: Option<PathBuf>,
@@ -234,6 +237,8 @@ pub(crate) struct DataplaneOptions {
     /// done for this machine and pods only, and others are refused.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) dns_recursion_from: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consul: ConsulOptions,
 }
 
 impl DataplaneOptions {
@@ -248,6 +253,7 @@ impl DataplaneOptions {
             cluster_dns: node.cluster_dns,
             cluster_domain: node.cluster_domain.clone(),
             dns_recursion_from: node.dns_recursion_from.clone(),
+            consul: node.consul.clone(),
         })
     }
 
@@ -265,7 +271,12 @@ impl DataplaneOptions {
             ("--cluster-domain", self.cluster_domain.clone().into()),
         ];
         let networks = self.dns_recursion_from.iter().map(|network| ("--dns-recursion-from", network.into()));
-        pairs.into_iter().chain(networks).flat_map(|(flag, value)| [flag.into(), value]).collect()
+        pairs
+            .into_iter()
+            .chain(self.consul.arguments())
+            .chain(networks)
+            .flat_map(|(flag, value)| [flag.into(), value])
+            .collect()
     }
 
     /// The networks for whose machines names elsewhere are asked.
@@ -400,6 +411,7 @@ impl ServerOptions {
         for network in &self.node.dns_recursion_from {
             add("--dns-recursion-from", network.into());
         }
+        self.node.consul.arguments().into_iter().for_each(|(flag, value)| add(flag, value));
         self.access.arguments(&mut add);
         if let Some(address) = self.node.advertise {
             add("--advertise", address.to_string().into());

@@ -69,7 +69,8 @@ impl Zone {
         for instance in in_turn {
             match Place::of(instance, snapshot) {
                 Some(Place::Address(address)) => {
-                    if told.insert(address) {
+                    let is_new = told.insert(address);
+                    if is_new {
                         self.write_address(address, question, writer);
                     }
                 }
