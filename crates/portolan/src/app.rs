@@ -128,7 +128,8 @@ async fn start_node(
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
         };
-        local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
+        let names = local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
+        place.answers_names(names);
     }
     place.write(&options.node.folders.data_dir)?;
     progress::say(progress::READY);
@@ -165,9 +166,11 @@ async fn join(
         server: endpoint.server.clone(),
     };
     // Leases are kept in one place, beside the API server; agents answer names only.
-    local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;
+    let names = local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;
     let kubeconfig = std::path::absolute(&options.kubeconfig).context("find the kubeconfig")?;
-    place(&options.node, endpoint.server, kubeconfig)?.write(&options.node.folders.data_dir)?;
+    let mut place = place(&options.node, endpoint.server, kubeconfig)?;
+    place.answers_names(names);
+    place.write(&options.node.folders.data_dir)?;
     progress::say(progress::READY);
     Ok(())
 }
