@@ -23,6 +23,8 @@ put agent/service/register '{"ID": "web-3", "Name": "web", "Address": "203.0.113
     "Check": {"TTL": "10m", "Status": "critical"}}'
 put agent/service/register '{"ID": "web6", "Name": "web6", "Address": "2001:db8::6", "Port": 80}'
 put agent/service/register '{"ID": "far", "Name": "far", "Address": "far.example.org", "Port": 80}'
+put agent/service/register '{"ID": "my-1", "Name": "My_Svc", "Address": "10.5.5.5", "Port": 80}'
+put agent/service/register '{"ID": "at-vm", "Name": "at-vm", "Address": "203.0.113.7", "Port": 80}'
 put catalog/register '{"Node": "vm-7", "Address": "203.0.113.7", "NodeMeta": {"rfc1035-motto": "ports of call", "rack": "a"}}'
 for number in $(seq 1 120); do
     put agent/service/register "{\"ID\": \"many-$number\", \"Name\": \"many\", \"Address\": \"198.51.100.$number\", \"Port\": 80}"
@@ -96,5 +98,15 @@ consul SOA|~IN\s+SOA\s+ns.consul
 +short kubernetes.default.svc.cluster.local SRV|~kubernetes.default.svc.cluster.local
 web.default.svc.cluster.local A|~203.0.113.1
 WEB.Service.CONSUL A|~203.0.113.1
++short -x 10.5.5.5|my_svc.service.dc1.consul.
++short -x 203.0.113.1|web.service.dc1.consul.
++short -x 203.0.113.7|vm-7.node.dc1.consul.
++short -x 2001:db8::6|web6.service.dc1.consul.
++short My_Svc.default.svc.cluster.local A|10.5.5.5
++short my-1.my_svc.default.svc.cluster.local A|10.5.5.5
++short web.default.svc.cluster.local SRV|0 1 81 web-2.web.default.svc.cluster.local. 0 7 80 web-1.web.default.svc.cluster.local.
++short web6.default.svc.cluster.local AAAA|2001:db8::6
++short far.default.svc.cluster.local SRV|0 1 80 far.example.org.
+far.default.svc.cluster.local A|~far.default.svc.cluster.local.\s+[0-9]+\s+IN\s+CNAME\s+far.example.org.
 CASES
 exit $failed

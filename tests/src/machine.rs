@@ -44,7 +44,7 @@ pub fn http_get(address: &str, path: &str) -> anyhow::Result<String> {
 
 /// What exists on the machine outside of files: links, namespaces, mounts, packet tables, control
 /// groups, processes of container runtimes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leftovers(BTreeSet<String>);
 
 impl Leftovers {

@@ -1,15 +1,8 @@
 //! The registry from the command line, names for programs outside of pods, and importing from a registry.
 
-use std::net::UdpSocket;
-
 use anyhow::{Context, ensure};
 use portolan_tests::{Cluster, Dialects, ask, eventually};
 use serde_json::Value;
-
-/// An address of this machine that is free for UDP; somebody else could take it before it is used.
-fn free_address() -> anyhow::Result<String> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
 
 fn json(text: &str) -> anyhow::Result<Value> {
     serde_json::from_str(text).with_context(|| text.to_owned())
@@ -17,9 +10,9 @@ fn json(text: &str) -> anyhow::Result<Value> {
 
 #[test]
 fn keys_services_and_names_from_the_command_line_and_an_import() {
-    let names = free_address().expect("a port");
-    let cluster = Cluster::prepare(&["--dns-listen", &names, "--registry-limits", "registrations=1,instances=3"])
-        .expect("prepared");
+    let names = ["--dns-listen", "127.0.0.1:0", "--consul-datacenter", "eu-1", "--dns-consul-service-ttl", "7"];
+    let limits = ["--registry-limits", "registrations=1,instances=3"];
+    let cluster = Cluster::prepare(&[&names[..], &limits].concat()).expect("prepared");
     let life = || -> anyhow::Result<()> {
         cluster.up()?;
         let portolan = |line: &str| cluster.portolan(&line.split_whitespace().collect::<Vec<_>>());
@@ -56,16 +49,27 @@ fn keys_services_and_names_from_the_command_line_and_an_import() {
             Ok(())
         });
         let found = json(&portolan("dns query billing.service.consul SRV -o json")?)?;
-        ensure!(found["answers"][0]["data"] == "1 1 8080 c0000207.addr.dc1.consul.", "{found}");
+        ensure!(found["answers"][0]["data"] == "1 1 8080 c0000207.addr.eu-1.consul.", "{found}");
+        ensure!(found["answers"][0]["ttl"] == 7, "{found}");
         ensure!(found["additional"][0]["data"] == "192.0.2.7", "{found}");
+        let back = portolan("dns query 192.0.2.7")?;
+        ensure!(back.contains("billing.service.eu-1.consul."), "{back}");
         for name in ["consul.service.consul", "kubernetes.virtual.consul"] {
             ensure!(portolan(&format!("dns query {name}"))?.lines().count() == 2, "{name}");
         }
         let nobody = portolan("dns query nobody.service.consul").expect_err("nobody").to_string();
         ensure!(nobody.contains("there is no name nobody.service.consul"), "{nobody}");
 
-        // A client that registers more than it may is told so, in the words of each dialect; others are not.
+        // The datacenter, over HTTP.
         let dialects = Dialects::of(&cluster)?;
+        let (_, known) = ask(&dialects.consul, "GET", "/v1/catalog/datacenters", "")?;
+        ensure!(json(&known)? == serde_json::json!(["eu-1"]), "{known}");
+        for (datacenter, expected) in [("eu-1", 200), ("dc1", 500)] {
+            let (code, answer) = ask(&dialects.consul, "GET", &format!("/v1/catalog/nodes?dc={datacenter}"), "")?;
+            ensure!(code == expected, "{datacenter}: {code} {answer}");
+        }
+
+        // A client that registers more than it may is told so, in the words of each dialect; others are not.
         let register = |number: u32| {
             let body = format!(r#"{{"Name": "web", "ID": "web-{number}", "Address": "192.0.2.8", "Port": 80}}"#);
             ask(&dialects.consul, "PUT", "/v1/agent/service/register", &body)

@@ -121,20 +121,23 @@ impl Catalog {
             // Endpoints carry their node's locality, which hardly ever changes.
             self.dirty_services.extend(self.services.keys().cloned());
         }
-        let node = self.stamp_node(node);
-        self.current.nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
+        let node = Arc::new(self.stamp_node(node));
+        let old = self.current.nodes.insert(Key::new("", node.name.clone()), node.clone());
+        self.move_node(&node.name, old.as_ref().map_or(&[], |old| &old.addresses), &node.addresses);
     }
 
     fn put_machine(&mut self, node: Node) {
         if self.current.external_node(&node.name).is_some_and(|old| old.is_like(&node)) {
             return;
         }
-        let node = self.stamp_node(node);
-        self.current.external_nodes.insert(Key::new("", node.name.clone()), Arc::new(node));
+        let node = Arc::new(self.stamp_node(node));
+        let old = self.current.external_nodes.insert(Key::new("", node.name.clone()), node.clone());
+        self.move_node(&node.name, old.as_ref().map_or(&[], |old| &old.addresses), &node.addresses);
     }
 
     fn remove_machine(&mut self, name: &Arc<str>) {
-        if self.current.external_nodes.remove(&Key::new("", name.clone())).is_some() {
+        if let Some(old) = self.current.external_nodes.remove(&Key::new("", name.clone())) {
+            self.move_node(name, &old.addresses, &[]);
             self.forget_node(name);
         }
     }
@@ -161,7 +164,8 @@ impl Catalog {
             }
             Kind::PreparedQuery => self.put_query(&key.name, None),
             Kind::Node => {
-                if self.current.nodes.remove(&Key::new("", key.name.clone())).is_some() {
+                if let Some(old) = self.current.nodes.remove(&Key::new("", key.name.clone())) {
+                    self.move_node(&key.name, &old.addresses, &[]);
                     self.forget_node(&key.name);
                 }
             }

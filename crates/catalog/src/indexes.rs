@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::build::Catalog;
-use crate::model::{Instance, Key, Node, Service};
+use crate::model::{Instance, Key, Node, Origin, Service};
+use crate::residents::Resident;
 
 /// What was known of a service before it was derived anew.
 pub(crate) struct Before {
@@ -35,6 +37,15 @@ impl Catalog {
         self.current.nodes_index = next;
         self.dirty_services.extend(self.node_services.get(name).into_iter().flat_map(BTreeMap::keys).cloned());
         self.changed = true;
+    }
+
+    /// A machine has other addresses than before.
+    pub(crate) fn move_node(&mut self, name: &Arc<str>, old: &[IpAddr], new: &[IpAddr]) {
+        let machine = || Resident::Machine(name.clone());
+        let left = old.iter().filter(|address| !new.contains(address));
+        left.for_each(|address| self.current.residents.relocate(Some(*address), None, machine));
+        let taken = new.iter().filter(|address| !old.contains(address));
+        taken.for_each(|address| self.current.residents.relocate(None, Some(*address), machine));
     }
 
     pub(crate) fn forget_node(&mut self, name: &Arc<str>) {
@@ -76,6 +87,10 @@ impl Catalog {
                 _ => true,
             });
         let gone = new_service.is_none() && new.is_empty();
+        for (old, new) in &differences {
+            let (old, new) = (old.and_then(|it| registered_at(it)), new.and_then(|it| registered_at(it)));
+            self.current.residents.relocate(old, new, || Resident::Instances(key.clone()));
+        }
         let instances = differences.into_iter().flat_map(|(old, new)| old.into_iter().chain(new));
         let named = instances.map(|instance| &instance.node).filter(|node| !node.is_empty());
         let nodes: BTreeSet<Arc<str>> = named.cloned().collect();
@@ -94,6 +109,12 @@ impl Catalog {
             }
         }
     }
+}
+
+/// The address that an instance registered with, if it is not a host name. Pods have their names from the orchestrator.
+fn registered_at(instance: &Instance) -> Option<IpAddr> {
+    let registered = instance.origin == Origin::Registry;
+    registered.then(|| instance.address.parse().ok()).flatten()
 }
 
 /// An instance as it was and as it is; one of them at least is there.

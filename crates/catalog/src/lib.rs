@@ -18,6 +18,7 @@ mod pods;
 mod pool;
 pub mod query;
 mod registration;
+mod residents;
 mod snapshot;
 mod translate;
 
@@ -32,9 +33,10 @@ pub use model::{
     Check, Endpoint, EndpointPort, Health, HostPort, Instance, InstancePort, Key, Locality, Node, Origin, Pod,
     Protocol, Service, ServicePort, ServiceType, Status, TrafficPolicy, Weights,
 };
-pub use names::{find_service, find_service_in_any_case, published_name};
+pub use names::{find_in_any_case, find_service, find_service_in_any_case, published_name};
 pub use persistent::PersistentMap;
 pub use pods::node as cluster_node;
 pub use registration::Registration;
+pub use residents::Resident;
 pub use snapshot::{AddressOwner, Snapshot};
 pub use translate::external_node;

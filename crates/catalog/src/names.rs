@@ -38,15 +38,22 @@ pub fn find_service_in_any_case(snapshot: &Snapshot, name: &str) -> Option<Key> 
     find_service(snapshot, name).or_else(alike)
 }
 
-fn folded(key: &Key) -> String {
-    let mut name = published_name(&key.namespace, &key.name);
+/// A service with instances in this namespace whose name differs in letter case at most.
+pub fn find_in_any_case<'a>(snapshot: &'a Snapshot, namespace: &str, name: &str) -> Option<&'a Key> {
+    let mut alike = snapshot.folded_names.get(&*folded(namespace, name))?.iter();
+    // Another namespace may have a service whose published name is the same.
+    alike.find(|key| *key.namespace == *namespace && key.name.eq_ignore_ascii_case(name))
+}
+
+fn folded(namespace: &str, name: &str) -> String {
+    let mut name = published_name(namespace, name);
     name.make_ascii_lowercase();
     name
 }
 
 /// Adds a service to those that are found by their names in any case.
 pub(crate) fn learn(names: &mut PersistentMap<Arc<str>, Arc<[Key]>>, key: &Key) {
-    let name = folded(key);
+    let name = folded(&key.namespace, &key.name);
     let mut keys = names.get(&*name).map_or_else(Vec::new, |keys| keys.to_vec());
     if let Err(at) = keys.binary_search(key) {
         keys.insert(at, key.clone());
@@ -56,7 +63,7 @@ pub(crate) fn learn(names: &mut PersistentMap<Arc<str>, Arc<[Key]>>, key: &Key) 
 
 /// The opposite of [`learn`].
 pub(crate) fn forget(names: &mut PersistentMap<Arc<str>, Arc<[Key]>>, key: &Key) {
-    let name = folded(key);
+    let name = folded(&key.namespace, &key.name);
     let left: Arc<[Key]> =
         names.get(&*name).into_iter().flat_map(|keys| keys.iter()).filter(|known| *known != key).cloned().collect();
     if left.is_empty() {
@@ -114,6 +121,12 @@ mod tests {
             assert_eq!(found.as_deref(), Some(expected), "{name}");
         }
         assert_eq!(find_service_in_any_case(&snapshot, "ä-shop"), None);
+        let within = [("default", "wEB", Some("default/Web")), ("shop", "web", Some("shop/Web")), ("no", "web", None)];
+        for (namespace, name, expected) in within {
+            let found = find_in_any_case(&snapshot, namespace, name).map(|key| key.to_string());
+            assert_eq!(found.as_deref(), expected, "{namespace} {name}");
+        }
+        assert_eq!(find_in_any_case(&snapshot, "default", "web-shop"), None, "one of the namespace shop");
         // "Web" of the namespace "shop", and another service whose published name is the same but for its case.
         put(&mut catalog, "default", "WEB-SHOP");
         let found = |catalog: &mut Catalog| {

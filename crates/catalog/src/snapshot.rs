@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::{Instance, Key, KeyParts, Node, Pod, Service};
 use crate::persistent::PersistentMap;
 use crate::query::Query;
+use crate::residents::{Resident, Residents};
 
 /// Who an address belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,7 @@ pub struct Snapshot {
     pub(crate) nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) external_nodes: PersistentMap<Key, Arc<Node>>,
     pub(crate) addresses: PersistentMap<IpAddr, Arc<[AddressOwner]>>,
+    pub(crate) residents: Residents,
     /// Prepared queries: few, and changed seldom.
     pub(crate) queries: Arc<[Query]>,
 }
@@ -158,5 +160,10 @@ impl Snapshot {
     /// Who `address` belongs to; several when pods share it or services have it in common.
     pub fn owners_of(&self, address: IpAddr) -> &[AddressOwner] {
         self.addresses.get(&address).map_or(&[], |owners| owners)
+    }
+
+    /// Who registered with `address`, in no particular order: services by their instances, and machines.
+    pub fn residents_of(&self, address: IpAddr) -> impl Iterator<Item = &Resident> {
+        self.residents.at(address)
     }
 }

@@ -171,6 +171,49 @@ fn machine(health: &str, version: u64) -> Input {
 }
 
 #[test]
+fn an_address_leads_to_who_registered_with_it() {
+    let mut catalog = Catalog::new();
+    let shown = |catalog: &mut Catalog, address: &str| {
+        let snapshot = catalog.snapshot();
+        let mut names: Vec<String> = snapshot
+            .residents_of(address.parse().expect("an address"))
+            .map(|resident| match resident {
+                Resident::Instances(key) => key.to_string(),
+                Resident::Machine(name) => name.to_string(),
+            })
+            .collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let none = Key::new("", "object-of-vm");
+    type Step<'a> = (&'a str, Box<dyn Fn(&mut Catalog)>, &'a str);
+    let steps: [Step<'_>; 8] = [
+        ("a registration", Box::new(|catalog| catalog.put(registration("a", "VM", "", 1))), "default/web"),
+        ("another", Box::new(|catalog| catalog.put(registration("b", "", "", 2))), "default/web"),
+        ("its machine", Box::new(|catalog| catalog.put(machine("passing", 3))), "VM default/web"),
+        ("which fails", Box::new(|catalog| catalog.put(machine("critical", 4))), "VM default/web"),
+        ("other tags", Box::new(|catalog| catalog.put(registration("a", "VM", "x", 5))), "VM default/web"),
+        (
+            "one goes",
+            Box::new(|catalog| catalog.remove(Kind::Registration, &Key::new("default", "a"))),
+            "VM default/web",
+        ),
+        ("the other too", Box::new(|catalog| catalog.remove(Kind::Registration, &Key::new("default", "b"))), "VM"),
+        ("and the machine", Box::new(move |catalog| catalog.remove(Kind::ExternalNode, &none)), ""),
+    ];
+    for (what, step, expected) in steps {
+        step(&mut catalog);
+        assert_eq!(shown(&mut catalog, "192.0.2.1"), expected, "{what}");
+        assert_eq!(shown(&mut catalog, "192.0.2.2"), "", "{what}");
+    }
+    // Pods have their names from the orchestrator.
+    catalog.put(service("web", "10.43.0.20"));
+    catalog.put(slice("web", &[("10.42.0.2", "web-a", true)]));
+    catalog.put(pod("web-a", "10.42.0.2", None));
+    assert_eq!(shown(&mut catalog, "10.42.0.2"), "");
+}
+
+#[test]
 fn the_checks_of_a_machine_count_for_what_runs_on_it() {
     let mut catalog = Catalog::new();
     catalog.put(registration("a", "VM", "", 1));

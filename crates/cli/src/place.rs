@@ -1,10 +1,14 @@
 //! Where the cluster on this machine is: the file that the server leaves for the command line.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use portolan_base::process::{self, Claimed};
 use serde::{Deserialize, Serialize};
+
+/// How the URL of a name server begins.
+const DNS: &str = "dns://";
 
 /// Written by the server as soon as it serves; gone after `down`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,7 +20,8 @@ pub struct Place {
     pub api_server_url: String,
     /// Of the registry, for `GET <url>/instances`.
     pub registry_url: String,
-    /// Where clients on this machine reach each dialect of the registry, by its name.
+    /// URLs where clients on this machine reach each dialect of the registry, by its name. The one of `dns` has an
+    /// address and a port (RFC 4501).
     #[serde(default)]
     pub dialects: std::collections::BTreeMap<String, String>,
     /// The administrator's kubeconfig.
@@ -65,6 +70,16 @@ impl Place {
         std::fs::write(&temporary, serde_json::to_vec_pretty(self)?)
             .and_then(|()| std::fs::rename(&temporary, &path))
             .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Notes where names are answered.
+    pub fn answers_names(&mut self, address: SocketAddr) {
+        self.dialects.insert("dns".to_owned(), format!("{DNS}{address}"));
+    }
+
+    /// Where names are answered; `None` where there is no node.
+    pub fn names(&self) -> Option<SocketAddr> {
+        self.dialects.get("dns")?.strip_prefix(DNS)?.parse().ok()
     }
 
     /// Reads the file of a cluster that must be there.

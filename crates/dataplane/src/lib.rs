@@ -29,5 +29,5 @@ pub use control::{Knowledge, Part, Status};
 pub use error::Error;
 pub use feed::feed;
 pub use layout::{Layout, purge};
-pub use process::{DATACENTER, Process};
+pub use process::{ConsulNames, Process};
 pub use supervisor::{Options, Supervisor};

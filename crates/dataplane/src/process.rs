@@ -11,7 +11,7 @@ use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup, error};
 use portolan_catalog::{Catalog, Input, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_dns::{ConsulZone, Forwarder, Listener, Recursion, Sockets, Upstreams, Zone};
+use portolan_dns::{ConsulZone, Forwarder, Listener, NamesOf, Recursion, Sockets, Upstreams, Zone};
 use portolan_network::Cidr;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,8 +34,19 @@ const CLAIM_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Where Consul's clients look for names.
 const CONSUL_DOMAIN: &str = "consul";
-/// The datacenter that Consul's clients are told, in names as over HTTP.
-pub const DATACENTER: &str = "dc1";
+
+/// What names in Consul's zone are like.
+#[derive(Debug, Clone)]
+pub struct ConsulNames {
+    /// The datacenter that Consul's clients are told, in names as over HTTP.
+    pub datacenter: String,
+    /// Seconds for which answers about services may be kept.
+    pub service_ttl: u32,
+    /// Seconds for which answers about machines and addresses may be kept.
+    pub node_ttl: u32,
+    /// Seconds for which the absence of a name may be kept.
+    pub negative_ttl: u32,
+}
 
 /// What the process is given.
 #[derive(Debug)]
@@ -48,6 +59,8 @@ pub struct Process {
     pub recursion_from: Vec<Cidr>,
     /// Domain of the cluster.
     pub cluster_domain: String,
+    /// Names for Consul's clients.
+    pub consul: ConsulNames,
     /// What it was started with; its owner compares.
     pub arguments: Vec<String>,
 }
@@ -151,18 +164,36 @@ impl Process {
 
     /// The zone, and where it is asked for.
     fn names(&self, names: Vec<Sockets>) -> Result<(portolan_dns::Config, Vec<Listener>), Error> {
-        let listeners = names.into_iter().map(Listener::new).collect::<Result<Vec<_>, _>>().map_err(Error::Sockets)?;
+        let listener = |sockets| Listener::new(sockets).and_then(|listener| self.for_its_clients(listener));
+        let listeners = names.into_iter().map(listener).collect::<Result<Vec<_>, _>>().map_err(Error::Sockets)?;
         let own: Result<Vec<SocketAddr>, _> = listeners.iter().map(Listener::address).collect();
         let zone = Zone::new(&self.cluster_domain).ok_or_else(|| Error::Domain(self.cluster_domain.clone()));
         let mut zone = zone?;
         // Names of the cluster's own addresses are nobody else's business, whether there is one or not.
         let networks = [self.network.cluster_cidr, self.network.service_cidr];
         zone.reverse = networks.map(|cidr| (cidr.network(), cidr.prefix())).into();
-        zone.consul = ConsulZone::new(CONSUL_DOMAIN, DATACENTER, self.network.node.clone());
-        debug_assert!(zone.consul.is_some(), "both are names");
+        zone.node = self.network.node.clone();
+        zone.consul = Some(self.consul_zone()?);
         let forwarder = Forwarder::new(Upstreams::File("/etc/resolv.conf".into()), own.map_err(Error::Sockets)?);
         let config = portolan_dns::Config { zone, forwarder: Arc::new(forwarder), recursion: self.recursion() };
         Ok((config, listeners))
+    }
+
+    fn consul_zone(&self) -> Result<ConsulZone, Error> {
+        let ConsulNames { datacenter, service_ttl, node_ttl, negative_ttl } = &self.consul;
+        let zone = ConsulZone::new(CONSUL_DOMAIN, datacenter, self.network.node.clone());
+        let mut zone = zone.ok_or_else(|| Error::Domain(format!("{datacenter}.{CONSUL_DOMAIN}")))?;
+        (zone.ttl, zone.node_ttl, zone.negative_ttl) = (*service_ttl, *node_ttl, *negative_ttl);
+        Ok(zone)
+    }
+
+    /// Pods know an address by the cluster's names; whoever asks elsewhere is a client of Consul, or a person.
+    fn for_its_clients(&self, listener: Listener) -> std::io::Result<Listener> {
+        let is_for_pods = match listener.address()?.ip() {
+            IpAddr::V4(own) => own == self.network.pod_cidr.gateway() || self.network.local_addresses.contains(&own),
+            IpAddr::V6(_) => false,
+        };
+        Ok(listener.with_names_of(if is_for_pods { NamesOf::Cluster } else { NamesOf::Consul }))
     }
 
     /// Names elsewhere are asked for this machine, for pods, and for whom the operator names.

@@ -75,6 +75,14 @@ impl Supervisor {
         Ok(supervisor)
     }
 
+    /// Where names are asked for, in the order of the options; a port that was 0 there is the one that was free.
+    ///
+    /// # Errors
+    /// A socket is broken.
+    pub fn names(&self) -> Result<Vec<SocketAddr>, Error> {
+        self.held.lock().iter().map(Sockets::address).collect::<Result<_, _>>().map_err(Error::Sockets)
+    }
+
     /// Watches the process and starts it again when it ends, until `shutdown`; writes how it does on
     /// `readiness`, as the parts `dns` and `network`. The process outlives this.
     pub async fn run(&self, readiness: Readiness, shutdown: Shutdown) {
@@ -143,15 +151,17 @@ impl Supervisor {
         tokio::time::timeout(ANSWER_TIMEOUT, open).await.ok()?.ok()
     }
 
-    fn is_wanted(&self, status: &Status) -> bool {
+    fn is_wanted(&self, status: &Status, names: &[Sockets]) -> bool {
         let wanted = self.options.arguments.iter().map(|argument| argument.to_string_lossy());
-        process::runs_our_program(status.pid) && wanted.eq(status.arguments.iter().map(String::as_str))
+        let names_too = names.len() == self.options.names.len()
+            && names.iter().zip(&self.options.names).all(|(pair, wanted)| is_at(pair, wanted));
+        names_too && process::runs_our_program(status.pid) && wanted.eq(status.arguments.iter().map(String::as_str))
     }
 
     /// A socket pair for every address: those that are open already, and new ones.
     fn open_names(&self, mut open: Vec<Sockets>) -> Result<Vec<Sockets>, Error> {
         let mut take = |wanted: &SocketAddr| {
-            let at = open.iter().position(|pair| pair.address().is_ok_and(|address| address == *wanted))?;
+            let at = open.iter().position(|pair| is_at(pair, wanted))?;
             Some(open.swap_remove(at))
         };
         let found: Vec<Option<Sockets>> = self.options.names.iter().map(&mut take).collect();
@@ -223,7 +233,7 @@ impl Program for Supervisor {
         let found = self.running().await;
         if let Some((mut connection, status)) = found {
             let names = connection.take_sockets().map_err(Error::Sockets)?;
-            if self.is_wanted(&status) {
+            if self.is_wanted(&status, &names) {
                 *self.held.lock() = names;
                 if let Err(error) = connection.hurry().await {
                     tracing::warn!(error = %error::chain(&error), "the data plane was not told that the API is there");
@@ -231,7 +241,10 @@ impl Program for Supervisor {
                 tracing::info!(pid = status.pid, "the data plane was adopted");
                 return Ok(self.take(connection, status));
             }
-            tracing::info!(pid = status.pid, "the data plane is of another build or has other arguments; replacing it");
+            tracing::info!(
+                pid = status.pid,
+                "the data plane is of another build or was asked for something else; replacing it"
+            );
             *self.held.lock() = names;
         } else if let Some(pid) = process::Claim::holder(&self.options.layout.claim) {
             tracing::warn!(pid, "the data plane that runs does not answer; ending it");
@@ -257,6 +270,11 @@ impl Supervisor {
         let _ = self.connections.send(connection);
         pid
     }
+}
+
+/// Whether sockets are those of an address; of port 0, any port will do.
+fn is_at(pair: &Sockets, wanted: &SocketAddr) -> bool {
+    pair.address().is_ok_and(|address| address == *wanted || (wanted.port() == 0 && address.ip() == wanted.ip()))
 }
 
 /// Makes the control socket, in place of the one of a process that is to be succeeded.

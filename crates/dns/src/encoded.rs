@@ -4,9 +4,11 @@
 //! and its records in another order for each id, where the order is left to chance.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use portolan_catalog::{Key, Snapshot};
 
+use crate::place::Made;
 use crate::wire::{HEADER, Question, record};
 
 /// Answers that are kept, and the largest of them: 10 MB at most.
@@ -14,6 +16,10 @@ const MOST: usize = 16 << 10;
 const LARGEST: usize = 512;
 /// No query that is remembered is longer.
 const LONGEST_QUERY: usize = 128;
+/// How many distances there are.
+const DISTANCES: usize = 4;
+/// What stands before the data of a record whose name is a pointer.
+const HEAD: usize = 12;
 /// What follows the question of a client that speaks EDNS and has no options.
 const PLAIN_EDNS: usize = 11;
 
@@ -26,22 +32,34 @@ pub(crate) enum Source {
         key: Key,
         /// When it changed last.
         index: u64,
-        /// When the sets that also count changed last: of services, of nodes. 0 where they do not.
-        sets: [u64; 2],
+        /// When what else counts changed last: the set of services, nodes. 0 where that does not count.
+        also: [u64; 2],
     },
 }
 
+/// What else an answer about a service depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Also {
+    /// Which services there are: another one might have the name one day.
+    pub(crate) services: bool,
+    /// Nodes: their addresses, and where they are.
+    pub(crate) nodes: bool,
+}
+
 impl Source {
-    /// A service as a snapshot has it; if `by_search`, a name that others might have one day led there.
-    pub(crate) fn service(key: Key, snapshot: &Snapshot, by_search: bool) -> Self {
-        let sets = if by_search { [snapshot.services_index(), snapshot.nodes_index()] } else { [0; 2] };
+    /// A service as a snapshot has it.
+    pub(crate) fn service(key: Key, snapshot: &Snapshot, also: Also) -> Self {
+        let services = if also.services { snapshot.services_index() } else { 0 };
+        let nodes = if also.nodes { snapshot.nodes_index() } else { 0 };
         let index = snapshot.service_index(&key.namespace, &key.name);
-        Self::Service { key, index, sets }
+        Self::Service { key, index, also: [services, nodes] }
     }
 
     fn holds(&self, snapshot: &Snapshot) -> bool {
-        let Self::Service { key, index, sets } = self;
-        (*sets == [0; 2] || *sets == [snapshot.services_index(), snapshot.nodes_index()])
+        let Self::Service { key, index, also } = self;
+        let same = |then: u64, now: u64| then == 0 || then == now;
+        same(also[0], snapshot.services_index())
+            && same(also[1], snapshot.nodes_index())
             && *index == snapshot.service_index(&key.namespace, &key.name)
     }
 }
@@ -58,8 +76,24 @@ struct Answer {
     index: u64,
     source: Source,
     bytes: Box<[u8]>,
-    /// Records that may come in any order: where they begin, the length of each, how many there are.
-    records: Option<(usize, usize, usize)>,
+    records: Option<Records>,
+}
+
+/// Records that may come in any order among those that are as near as each other.
+#[derive(Debug, Clone, Copy)]
+struct Records {
+    /// Where they begin.
+    start: usize,
+    /// The length of each.
+    length: usize,
+    /// How many there are of the nearest, the next, and so on.
+    counts: [u8; DISTANCES],
+}
+
+impl Records {
+    fn end(&self) -> usize {
+        self.start + self.length * self.counts.iter().map(|count| usize::from(*count)).sum::<usize>()
+    }
 }
 
 impl Answers {
@@ -77,12 +111,17 @@ impl Answers {
         out.extend_from_slice(&packet[..2]);
         match answer.records {
             None => out.extend_from_slice(&answer.bytes[2..]),
-            Some((start, length, count)) => {
-                let first = usize::from(u16::from_be_bytes([packet[0], packet[1]])) % count;
-                let (at, end) = (start + first * length, start + count * length);
-                for part in [2..start, at..end, start..at, end..answer.bytes.len()] {
-                    out.extend_from_slice(&answer.bytes[part]);
+            Some(records) => {
+                let seed = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
+                out.extend_from_slice(&answer.bytes[2..records.start]);
+                let mut start = records.start;
+                for count in records.counts.into_iter().map(usize::from).take_while(|count| *count > 0) {
+                    let (at, end) = (start + seed % count * records.length, start + count * records.length);
+                    out.extend_from_slice(&answer.bytes[at..end]);
+                    out.extend_from_slice(&answer.bytes[start..at]);
+                    start = end;
                 }
+                out.extend_from_slice(&answer.bytes[start..]);
             }
         }
         true
@@ -94,7 +133,7 @@ impl Answers {
         packet: &[u8],
         question: &Question,
         answer: &[u8],
-        source: impl FnOnce() -> Option<Source>,
+        made: impl FnOnce() -> Option<Made>,
         index: u64,
     ) {
         let Some(query) = packet.get(2..).filter(|query| query.len() <= LONGEST_QUERY) else { return };
@@ -107,12 +146,18 @@ impl Answers {
         }
         let Ok(records) = records(answer, question.end) else { return };
         // Finding what it was made from takes longest.
-        let Some(source) = source() else { return };
+        let Some(made) = made() else { return };
+        let records = match records.map(|records| by_distance(records, answer, &made.distances)) {
+            None => None,
+            Some(Some(records)) => Some(records),
+            // They are in no order that could be kept to.
+            Some(None) => return,
+        };
         if self.answers.len() >= MOST {
             // Which of them are asked for shows soon enough.
             self.answers.clear();
         }
-        self.answers.insert(query.into(), Answer { index, source, bytes: answer.into(), records });
+        self.answers.insert(query.into(), Answer { index, source: made.from, bytes: answer.into(), records });
     }
 }
 
@@ -125,25 +170,52 @@ fn is_truncated(answer: &[u8]) -> bool {
 ///
 /// # Errors
 /// There are several that are something else.
-fn records(answer: &[u8], start: usize) -> Result<Option<(usize, usize, usize)>, ()> {
-    let count = usize::from(u16::from_be_bytes([answer[6], answer[7]]));
+fn records(answer: &[u8], start: usize) -> Result<Option<Records>, ()> {
+    let count = u16::from_be_bytes([answer[6], answer[7]]);
     if count < 2 {
         return Ok(None);
     }
     let kind = answer.get(start + 2..start + 4).ok_or(())?;
     let length = match u16::from_be_bytes([kind[0], kind[1]]) {
-        record::A => 16,
-        record::AAAA => 28,
+        record::A => HEAD + 4,
+        record::AAAA => HEAD + 16,
         _ => return Err(()),
     };
-    let head = answer.get(start..start + 12).ok_or(())?;
-    let section = answer.get(start..start + count * length).ok_or(())?;
+    let head = answer.get(start..start + HEAD).ok_or(())?;
+    let section = answer.get(start..start + usize::from(count) * length).ok_or(())?;
     // Name, type, class, time to live and length are the same of all.
-    if section.chunks_exact(length).all(|record| record[..12] == *head) {
-        Ok(Some((start, length, count)))
-    } else {
-        Err(())
+    if !section.chunks_exact(length).all(|record| record[..HEAD] == *head) {
+        return Err(());
     }
+    let mut counts = [0; DISTANCES];
+    counts[0] = u8::try_from(count).map_err(drop)?;
+    Ok(Some(Records { start, length, counts }))
+}
+
+/// Tells records apart that are nearer than others, which stand behind them.
+fn by_distance(records: Records, answer: &[u8], distances: &HashMap<IpAddr, u8>) -> Option<Records> {
+    if distances.is_empty() {
+        return Some(records);
+    }
+    let far = |record: &[u8]| {
+        let data = &record[HEAD..];
+        let address = match <[u8; 4]>::try_from(data) {
+            Ok(octets) => Some(IpAddr::from(octets)),
+            Err(_) => <[u8; 16]>::try_from(data).ok().map(IpAddr::from),
+        };
+        address.and_then(|address| distances.get(&address)).copied()
+    };
+    let mut counts = [0; DISTANCES];
+    let section = answer[records.start..records.end()].chunks_exact(records.length);
+    let kinds: Vec<_> = section.map(far).collect();
+    let runs: Vec<&[Option<u8>]> = kinds.chunk_by(|left, right| left == right).collect();
+    if runs.len() > DISTANCES {
+        return None;
+    }
+    for (count, run) in counts.iter_mut().zip(runs) {
+        *count = run.len() as u8;
+    }
+    Some(Records { counts, ..records })
 }
 
 #[cfg(test)]
@@ -155,7 +227,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tests::{query, shown};
+    use crate::tests::{decode, query, shown};
     use crate::{Outcome, Zone};
 
     fn put(catalog: &mut Catalog, service: &str, last: u8, version: u64) {
@@ -169,7 +241,11 @@ mod tests {
 
     /// Asks as the server does; whether the answer was remembered, and what it was.
     fn ask(answers: &mut Answers, snapshot: &Snapshot, packet: &[u8]) -> (bool, String) {
-        let (zone, mut out) = (Zone::new("cluster.local").expect("a domain"), Vec::new());
+        ask_of(&Zone::new("cluster.local").expect("a domain"), answers, snapshot, packet)
+    }
+
+    fn ask_of(zone: &Zone, answers: &mut Answers, snapshot: &Snapshot, packet: &[u8]) -> (bool, String) {
+        let mut out = Vec::new();
         if answers.find(packet, snapshot, &mut out) {
             assert_eq!(out[..2], packet[..2]);
             return (true, shown(&out));
@@ -211,6 +287,63 @@ mod tests {
                 firsts.insert(answer.split("; ").nth(1).expect("a record").to_owned());
             }
             assert_eq!(firsts.len(), 4);
+        }
+    }
+
+    #[test]
+    fn what_is_near_stays_first_in_answers_that_are_given_again() {
+        let (mut catalog, mut answers) = (Catalog::new(), Answers::default());
+        let node = |catalog: &mut Catalog, zone: &str| {
+            let node = json!({"metadata": {"name": "here", "labels": {"topology.kubernetes.io/zone": zone}}});
+            catalog.put(Input::Node(decode(&node)));
+        };
+        for last in 1..=6_u8 {
+            let zone = ["z1", "z2"][usize::from(last % 2)];
+            let object = json!({
+                "metadata": {"namespace": "default", "name": format!("cart-{last}")},
+                "spec": {"service": "cart", "address": format!("192.0.2.{last}"), "locality": {"zone": zone}}
+            });
+            catalog.put(Input::Registration(decode(&object)));
+        }
+        let mut zone = Zone { node: "here".into(), ..Zone::new("cluster.local").expect("a domain") };
+        zone.consul = crate::ConsulZone::new("consul", "dc1", "here".into());
+        for (at, near) in [("z1", 0), ("z2", 1)] {
+            node(&mut catalog, at);
+            let snapshot = catalog.snapshot();
+            for name in ["cart.default.svc.cluster.local", "CART.default.svc.cluster.local", "cart.service.consul"] {
+                let mut packet = query(&name.to_lowercase(), record::A, None);
+                let (mut firsts, mut lasts) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+                for id in 0..12_u16 {
+                    packet[..2].copy_from_slice(&id.to_be_bytes());
+                    let (_, answer) = ask_of(&zone, &mut answers, &snapshot, &packet);
+                    let order: Vec<u8> = answer
+                        .bytes()
+                        .enumerate()
+                        .filter(|(at, _)| answer[..*at].ends_with("192.0.2."))
+                        .map(|(_, digit)| digit - b'0')
+                        .collect();
+                    assert_eq!(order.len(), 6, "{answer}");
+                    assert!(order[..3].iter().all(|last| last % 2 == near), "{at} {name}: {answer}");
+                    firsts.insert(order[0]);
+                    lasts.insert(order[5]);
+                }
+                assert_eq!((firsts.len(), lasts.len()), (3, 3), "{at} {name}");
+                assert!(ask_of(&zone, &mut answers, &snapshot, &packet).0, "remembered");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_in_another_case_leads_to_whoever_has_it_now() {
+        let (mut catalog, mut answers) = (Catalog::new(), Answers::default());
+        let packet = query("cart.shop.svc.cluster.local", record::A, None);
+        put(&mut catalog, "Cart", 1, 1);
+        for again in [false, true] {
+            assert_eq!(ask(&mut answers, &catalog.snapshot(), &packet), (again, "NOERROR; A 192.0.2.1".to_owned()));
+        }
+        put(&mut catalog, "cart", 2, 2);
+        for again in [false, true] {
+            assert_eq!(ask(&mut answers, &catalog.snapshot(), &packet), (again, "NOERROR; A 192.0.2.2".to_owned()));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::encoded::Answers;
 use crate::forward::{Forwarder, answer_records};
 use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
-use crate::zone::{Alias, Outcome, Zone};
+use crate::zone::{Alias, NamesOf, Outcome, Zone};
 
 /// Questions to upstream servers at the same time; more get SERVFAIL instead of memory.
 const FORWARDS: usize = 1024;
@@ -29,6 +29,8 @@ const FIRST_QUESTION: Duration = Duration::from_secs(1);
 const LARGEST: usize = 65_535;
 /// Ports that are tried where any will do.
 const ATTEMPTS: usize = 16;
+/// Aliases that are followed, one to the next.
+const MOST_ALIASES: usize = 8;
 /// In the fourth byte of an answer.
 const RECURSION_AVAILABLE: u8 = 0x80;
 
@@ -117,6 +119,7 @@ impl Sockets {
 pub struct Listener {
     udp: UdpSocket,
     tcp: TcpListener,
+    names_of_addresses: Option<NamesOf>,
 }
 
 impl Listener {
@@ -127,7 +130,17 @@ impl Listener {
     pub fn new(sockets: Sockets) -> io::Result<Self> {
         sockets.udp.set_nonblocking(true)?;
         sockets.tcp.set_nonblocking(true)?;
-        Ok(Self { udp: UdpSocket::from_std(sockets.udp)?, tcp: TcpListener::from_std(sockets.tcp)? })
+        Ok(Self {
+            udp: UdpSocket::from_std(sockets.udp)?,
+            tcp: TcpListener::from_std(sockets.tcp)?,
+            names_of_addresses: None,
+        })
+    }
+
+    /// Whose names those who ask here expect for an address, if others than the zone says.
+    #[must_use]
+    pub fn with_names_of(self, names_of_addresses: NamesOf) -> Self {
+        Self { names_of_addresses: Some(names_of_addresses), ..self }
     }
 
     /// The address it listens on.
@@ -148,7 +161,6 @@ pub async fn serve(
     shutdown: Shutdown,
 ) {
     let shared = Arc::new(Shared {
-        zone: config.zone,
         forwarder: config.forwarder,
         recursion: config.recursion,
         catalog,
@@ -156,9 +168,11 @@ pub async fn serve(
         connections: Arc::new(Semaphore::new(CONNECTIONS)),
     });
     let mut tasks = JoinSet::new();
-    for listener in listeners {
-        tasks.spawn(serve_udp(shared.clone(), Arc::new(listener.udp), shutdown.clone()));
-        tasks.spawn(serve_tcp(shared.clone(), listener.tcp, shutdown.clone()));
+    for Listener { udp, tcp, names_of_addresses } in listeners {
+        let names_of_addresses = names_of_addresses.unwrap_or(config.zone.names_of_addresses);
+        let zone = Arc::new(Zone { names_of_addresses, ..config.zone.clone() });
+        tasks.spawn(serve_udp(shared.clone(), zone.clone(), Arc::new(udp), shutdown.clone()));
+        tasks.spawn(serve_tcp(shared.clone(), zone, tcp, shutdown.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(failure) = ended {
@@ -168,7 +182,6 @@ pub async fn serve(
 }
 
 struct Shared {
-    zone: Zone,
     forwarder: Arc<Forwarder>,
     recursion: Recursion,
     catalog: watch::Receiver<Arc<Snapshot>>,
@@ -176,7 +189,7 @@ struct Shared {
     connections: Arc<Semaphore>,
 }
 
-async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdown) {
+async fn serve_udp(shared: Arc<Shared>, zone: Arc<Zone>, socket: Arc<UdpSocket>, shutdown: Shutdown) {
     let mut forwards = JoinSet::new();
     let (mut batch, mut answers, mut out) = (Batch::new(), Answers::default(), Vec::with_capacity(4096));
     loop {
@@ -199,7 +212,7 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
             }
             let Some(peer) = batch.peer(at) else { continue };
             let (query, room) = batch.query(at);
-            let outcome = shared.zone.answer(query, &snapshot, None, &mut out);
+            let outcome = zone.answer(query, &snapshot, None, &mut out);
             match outcome {
                 Outcome::Ignored => {}
                 Outcome::Answered => {
@@ -207,8 +220,8 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
                     if has_answer(&out)
                         && let Ok(question) = Question::read(query)
                     {
-                        let source = || shared.zone.source(&question, &snapshot);
-                        answers.keep(query, &question, &out, source, snapshot.index());
+                        let made = || zone.source(&question, &snapshot);
+                        answers.keep(query, &question, &out, made, snapshot.index());
                     }
                     batch.answered(at);
                 }
@@ -218,9 +231,10 @@ async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, shutdown: Shutdo
                     batch.answered(at);
                 }
                 Outcome::Forward(_) | Outcome::Alias(..) => {
-                    let (shared, socket, query) = (shared.clone(), socket.clone(), query.to_vec());
+                    let (shared, zone) = (shared.clone(), zone.clone());
+                    let (socket, query) = (socket.clone(), query.to_vec());
                     forwards.spawn(async move {
-                        let answer = shared.resolve(&query, outcome, None, peer).await;
+                        let answer = shared.resolve(&zone, &query, outcome, None, peer).await;
                         send(&socket, &answer, peer).await;
                     });
                 }
@@ -258,7 +272,7 @@ async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {
     }
 }
 
-async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdown) {
+async fn serve_tcp(shared: Arc<Shared>, zone: Arc<Zone>, listener: TcpListener, shutdown: Shutdown) {
     let mut clients = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -270,10 +284,10 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
             Ok((stream, peer)) => {
                 // Over the limit the connection is closed at once.
                 if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
-                    let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                    let (shared, zone, shutdown) = (shared.clone(), zone.clone(), shutdown.clone());
                     clients.spawn(async move {
                         // A client that breaks off or is silent needs no answer.
-                        let _ = serve_client(&shared, stream, peer, &shutdown).await;
+                        let _ = serve_client(&shared, &zone, stream, peer, &shutdown).await;
                         drop(permit);
                     });
                 }
@@ -288,7 +302,13 @@ async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, shutdown: Shutdow
     while clients.join_next().await.is_some() {}
 }
 
-async fn serve_client(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, shutdown: &Shutdown) -> io::Result<()> {
+async fn serve_client(
+    shared: &Shared,
+    zone: &Zone,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
     let (mut packet, mut out) = (Vec::new(), Vec::new());
     let mut asked = false;
     loop {
@@ -304,7 +324,7 @@ async fn serve_client(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, 
         asked = true;
         packet.resize(usize::from(length), 0);
         tokio::time::timeout(IDLE, stream.read_exact(&mut packet)).await??;
-        let outcome = shared.zone.answer(&packet, &shared.catalog.borrow(), Some(LARGEST), &mut out);
+        let outcome = zone.answer(&packet, &shared.catalog.borrow(), Some(LARGEST), &mut out);
         match outcome {
             Outcome::Ignored => return Ok(()),
             Outcome::Answered => {}
@@ -312,7 +332,7 @@ async fn serve_client(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, 
                 turn_away(&packet, &question, Some(LARGEST), &mut out);
             }
             Outcome::Forward(_) | Outcome::Alias(..) => {
-                out = shared.resolve(&packet, outcome, Some(LARGEST), peer).await
+                out = shared.resolve(zone, &packet, outcome, Some(LARGEST), peer).await
             }
         }
         let length = u16::try_from(out.len()).map_err(std::io::Error::other)?;
@@ -329,7 +349,14 @@ impl Shared {
     }
 
     /// Completes an answer that needs others. `query` is the client's packet.
-    async fn resolve(&self, query: &[u8], outcome: Outcome, limit: Option<usize>, peer: SocketAddr) -> Vec<u8> {
+    async fn resolve(
+        &self,
+        zone: &Zone,
+        query: &[u8],
+        outcome: Outcome,
+        limit: Option<usize>,
+        peer: SocketAddr,
+    ) -> Vec<u8> {
         let (question, alias) = match outcome {
             Outcome::Forward(question) => (question, None),
             Outcome::Alias(question, alias) => (question, Some(alias)),
@@ -338,14 +365,17 @@ impl Shared {
         let size = limit.unwrap_or_else(|| question.udp_limit());
         let is_served = self.is_served(peer);
         let mut out = Vec::new();
+        let mut aliases: Vec<Alias> = alias.into_iter().collect();
         let answer = match alias {
             Some(_) if question.kind == record::CNAME => None,
-            Some(alias) => self.target_answer(&question, &alias, is_served).await,
+            Some(_) => self.target_answer(zone, &question, &mut aliases, is_served).await,
             None => self.ask(&question).await,
         };
         let mut writer = Writer::new(&mut out, query, &question, size);
-        if let Some(alias) = alias {
-            writer.record(Section::Answer, None, record::CNAME, alias.ttl, |out| write_name(out, &alias.target));
+        let mut owner = None;
+        for alias in &aliases {
+            writer.record(Section::Answer, owner, record::CNAME, alias.ttl, |out| write_name(out, &alias.target));
+            owner = Some(&alias.target);
         }
         let rcode = match (&answer, alias) {
             (Some(packet), _) => rcode_of(packet),
@@ -379,22 +409,31 @@ impl Shared {
         }
     }
 
-    /// The answer for the name behind an alias: from the zone if it is the cluster's, else from upstream
-    /// for those who are served so.
-    async fn target_answer(&self, question: &Question, alias: &Alias, is_served: bool) -> Option<Vec<u8>> {
-        let target = Question { name: alias.target, ..*question };
-        let mut packet = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        write_name(&mut packet, &alias.target);
-        packet.extend_from_slice(&question.kind.to_be_bytes());
-        packet.extend_from_slice(&question.class.to_be_bytes());
-        let mut out = Vec::new();
-        let outcome = self.zone.answer(&packet, &self.catalog.borrow(), Some(LARGEST), &mut out);
-        match outcome {
-            // An alias of an alias is not followed further.
-            Outcome::Answered | Outcome::Alias(..) => Some(out),
-            Outcome::Forward(_) if is_served => self.ask(&target).await,
-            Outcome::Forward(_) => None,
-            Outcome::Ignored => None,
+    /// The answer for the name behind the last alias: from the zone if it is the cluster's, else from upstream
+    /// for those who are served so. Aliases on the way are added.
+    async fn target_answer(
+        &self,
+        zone: &Zone,
+        question: &Question,
+        aliases: &mut Vec<Alias>,
+        is_served: bool,
+    ) -> Option<Vec<u8>> {
+        loop {
+            let target = Question { name: aliases.last()?.target, ..*question };
+            let mut packet = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            write_name(&mut packet, &target.name);
+            packet.extend_from_slice(&question.kind.to_be_bytes());
+            packet.extend_from_slice(&question.class.to_be_bytes());
+            let mut out = Vec::new();
+            let outcome = zone.answer(&packet, &self.catalog.borrow(), Some(LARGEST), &mut out);
+            match outcome {
+                Outcome::Answered => return Some(out),
+                // They may lead in a circle.
+                Outcome::Alias(..) if aliases.len() == MOST_ALIASES => return None,
+                Outcome::Alias(_, next) => aliases.push(next),
+                Outcome::Forward(_) if is_served => return self.ask(&target).await,
+                Outcome::Forward(_) | Outcome::Ignored => return None,
+            }
         }
     }
 }

@@ -1,12 +1,18 @@
 //! What the cluster's zone says.
 
+pub(crate) mod endpoints;
+mod registered;
+
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use portolan_catalog::{AddressOwner, Endpoint, Instance, Key, Service, ServicePort, ServiceType, Snapshot, Status};
+use portolan_catalog::{AddressOwner, Instance, Key, Service, ServicePort, ServiceType, Snapshot, find_in_any_case};
 
+use self::endpoints::Host;
 use crate::authority::Authority;
 use crate::consul::ConsulZone;
-use crate::encoded::Source;
+use crate::encoded::{Also, Source};
+use crate::place::{Made, Verdict, here, wants_address};
 use crate::wire::{Malformed, Name, Question, Rcode, Section, Writer, name_of, record, write_error, write_name};
 
 /// Version of the schema that `dns-version` announces.
@@ -15,7 +21,9 @@ const SCHEMA_VERSION: &[u8] = b"1.1.0";
 /// The zone of a cluster.
 #[derive(Debug, Clone)]
 pub struct Zone {
-    domain: Name,
+    pub(crate) domain: Name,
+    /// The machine whose clients are served: they get what is near to it first.
+    pub node: Arc<str>,
     /// Seconds that answers may be kept.
     pub ttl: u32,
     /// Seconds that the absence of a name may be kept.
@@ -24,6 +32,18 @@ pub struct Zone {
     pub reverse: Vec<(Ipv4Addr, u8)>,
     /// The zone of Consul's clients, if they have one.
     pub consul: Option<ConsulZone>,
+    /// Whose names are given to an address of which both zones know one.
+    pub names_of_addresses: NamesOf,
+}
+
+/// Whose names the clients of a listener expect for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NamesOf {
+    /// Those of the cluster's zone, as pods do.
+    #[default]
+    Cluster,
+    /// Those of Consul's zone, as programs beside the cluster do. Pods and services keep theirs.
+    Consul,
 }
 
 /// What is to be done with a packet.
@@ -59,14 +79,16 @@ enum Found<'a> {
         port: &'a [u8],
         protocol: &'a [u8],
     },
-    Endpoint(&'a Service, &'a Endpoint),
-    Instances(&'a [std::sync::Arc<Instance>], Option<&'a [u8]>),
+    /// Endpoints of a headless service that have this name.
+    Endpoints(&'a Service, Host<'a>),
+    /// Those that registered themselves, or the ones of them that have this name.
+    Instances(&'a [Arc<Instance>], Option<Host<'a>>),
     InstancePort {
-        instances: &'a [std::sync::Arc<Instance>],
+        instances: &'a [Arc<Instance>],
         port: &'a [u8],
         protocol: &'a [u8],
     },
-    Pod(Ipv4Addr),
+    Pod(IpAddr),
     Nothing,
 }
 
@@ -74,7 +96,15 @@ impl Zone {
     /// The zone `domain`, for example `cluster.local`; `None` if that is no domain name.
     pub fn new(domain: &str) -> Option<Self> {
         let domain = Name::parse(domain).filter(|name| *name != Name::ROOT)?;
-        Some(Self { domain, ttl: 5, negative_ttl: 5, reverse: Vec::new(), consul: None })
+        Some(Self {
+            domain,
+            node: "".into(),
+            ttl: 5,
+            negative_ttl: 5,
+            reverse: Vec::new(),
+            consul: None,
+            names_of_addresses: NamesOf::default(),
+        })
     }
 
     /// Answers `packet` from `snapshot` into `out`.
@@ -109,24 +139,21 @@ impl Zone {
             return consul.answer(question, snapshot, writer);
         }
         let found = find(snapshot, &question.name, below.unwrap_or(0));
-        if let Found::Service(service) = &found
-            && let ServiceType::ExternalName(target) = &service.service_type
-        {
-            let Some(target) = Name::parse(target) else {
-                writer.finish(Rcode::ServFail, true);
-                return Outcome::Answered;
-            };
-            writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
-            writer.finish(Rcode::NoError, true);
-            return Outcome::Alias(question, Alias { target, ttl: self.ttl });
+        match self.write(&found, snapshot, &question, &mut writer) {
+            Verdict::Alias(target) => {
+                writer.record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
+                writer.finish(Rcode::NoError, true);
+                Outcome::Alias(question, Alias { target, ttl: self.ttl })
+            }
+            verdict => {
+                self.finish(writer, matches!(verdict, Verdict::Exists), &question);
+                Outcome::Answered
+            }
         }
-        let exists = self.write(&found, &question, &mut writer);
-        self.finish(writer, exists, &question);
-        Outcome::Answered
     }
 
-    /// What the answer to a question is made from, if it is one of those that may be kept.
-    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Source> {
+    /// What the answer to a question was made from, if it is one of those that may be kept.
+    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Made> {
         let Some(below) = question.name.labels_below(&self.domain) else {
             return self.consul.as_ref()?.source(question, snapshot);
         };
@@ -135,227 +162,143 @@ impl Zone {
         if kind != b"svc" {
             return None;
         }
-        let text = |label| std::str::from_utf8(label).ok();
-        Some(Source::service(Key::new(text(namespace)?, text(service)?), snapshot, false))
+        let (namespace, service) = (std::str::from_utf8(namespace).ok()?, std::str::from_utf8(service).ok()?);
+        let near = here(snapshot, &self.node);
+        if let Some(service) = snapshot.service(namespace, service) {
+            // How far endpoints are, their nodes say.
+            let near = near.filter(|_| service.is_headless());
+            let also = Also { services: false, nodes: near.is_some() };
+            let distances = near.map(|near| endpoints::distances(service, near, snapshot)).unwrap_or_default();
+            return Some(Made { from: Source::service(service.key.clone(), snapshot, also), distances });
+        }
+        let (other_case, instances) = registered(snapshot, namespace, service)?;
+        let on_nodes = near.is_some() || instances.iter().any(|instance| instance.address.is_empty());
+        let also = Also { services: other_case.is_some(), nodes: on_nodes };
+        let key = other_case.cloned().unwrap_or_else(|| Key::new(namespace, service));
+        let distances = near.map(|near| registered::distances(instances, near, snapshot)).unwrap_or_default();
+        Some(Made { from: Source::service(key, snapshot, also), distances })
     }
 
-    /// Writes the records of what was found; returns whether the name exists.
-    fn write(&self, found: &Found<'_>, question: &Question, writer: &mut Writer<'_>) -> bool {
-        let wants = |kind: u16| question.kind == kind || question.kind == record::ANY;
+    /// Writes the records of what was found.
+    fn write(&self, found: &Found<'_>, snapshot: &Snapshot, question: &Question, writer: &mut Writer<'_>) -> Verdict {
         // Clients that take the first address are spread by the ids of their queries.
         let seed = usize::from(question.id);
         match found {
-            Found::Nothing => return false,
+            Found::Nothing => return Verdict::Unknown,
             Found::Empty => {}
             Found::Version => {
-                if wants(record::TXT) {
+                if matches!(question.kind, record::TXT | record::ANY) {
                     writer.record(Section::Answer, None, record::TXT, self.ttl, |out| {
                         out.push(SCHEMA_VERSION.len() as u8);
                         out.extend_from_slice(SCHEMA_VERSION);
                     });
                 }
             }
-            Found::Pod(address) => {
-                if wants(record::A) {
-                    writer.a(Section::Answer, None, self.ttl, *address);
-                }
-            }
-            Found::Endpoint(service, endpoint) => {
-                if wants(record::A) {
-                    v4(endpoint.address)
-                        .into_iter()
-                        .for_each(|address| writer.a(Section::Answer, None, self.ttl, address));
-                }
-                if question.kind == record::SRV {
-                    for port in &service.ports {
-                        let target = self.endpoint_name(service, endpoint);
-                        self.srv(writer, target, endpoint.port(port).unwrap_or(port.port), v4(endpoint.address));
-                    }
-                }
-            }
-            Found::Service(service) => return self.write_service(service, question, writer, seed),
+            Found::Pod(address) => self.write_address(*address, question, writer),
+            Found::Endpoints(service, host) => self.write_endpoints(service, host, question, writer),
+            Found::Service(service) => return self.write_service(service, snapshot, question, writer, seed),
             Found::Port { service, port, protocol } => {
                 let matches = |candidate: &&ServicePort| {
                     *candidate.name.as_bytes() == **port && candidate.protocol.as_str().as_bytes() == *protocol
                 };
-                let Some(port) = service.ports.iter().find(matches) else { return false };
+                let Some(port) = service.ports.iter().find(matches) else { return Verdict::Unknown };
                 if question.kind == record::SRV {
-                    self.write_srv(service, port, writer, seed);
+                    self.write_srv(service, port, snapshot, writer, seed);
                 }
             }
-            Found::Instances(instances, id) => return self.write_instances(instances, *id, question, writer, seed),
+            Found::Instances(instances, host) => {
+                return self.write_instances(instances, host.as_ref(), snapshot, question, writer);
+            }
             Found::InstancePort { instances, port, protocol } => {
-                let mut any = false;
-                for instance in rotated(instances, seed).filter(|instance| answers(instance)) {
-                    for offered in instance.ports.iter().filter(|offered| {
-                        *offered.name.as_bytes() == **port && offered.protocol.as_str().as_bytes() == *protocol
-                    }) {
-                        any = true;
-                        if question.kind == record::SRV {
-                            self.srv(writer, self.instance_name(instance), offered.port, instance.address.parse().ok());
-                        }
-                    }
-                }
-                return any;
+                return self.write_instance_port(instances, (port, protocol), snapshot, question, writer);
             }
         }
-        true
+        Verdict::Exists
     }
 
-    fn write_service(&self, service: &Service, question: &Question, writer: &mut Writer<'_>, seed: usize) -> bool {
-        let wants = |kind: u16| question.kind == kind || question.kind == record::ANY;
-        if service.is_headless() {
-            let shown = || service.endpoints.iter().filter(|endpoint| shown(service, endpoint));
-            if shown().next().is_none() {
-                // The schema: a headless service without ready endpoints does not exist.
-                return false;
-            }
-            if wants(record::A) {
-                let count = shown().count();
-                let in_turn = shown().cycle().skip(seed % count).take(count);
-                in_turn.filter_map(|endpoint| v4(endpoint.address)).for_each(|address| {
-                    writer.a(Section::Answer, None, self.ttl, address);
-                });
-            }
-        } else if wants(record::A) {
-            let addresses = service.cluster_addresses.iter().filter_map(|address| v4(*address));
-            addresses.for_each(|address| writer.a(Section::Answer, None, self.ttl, address));
-        }
-        if question.kind == record::SRV {
-            service.ports.iter().for_each(|port| self.write_srv(service, port, writer, seed));
-        }
-        true
-    }
-
-    fn write_srv(&self, service: &Service, port: &ServicePort, writer: &mut Writer<'_>, seed: usize) {
-        if !service.is_headless() {
-            let target = name_of(self.service_labels(service));
-            let address = service.cluster_addresses.iter().find_map(|address| v4(*address));
-            return self.srv(writer, target, port.port, address);
-        }
-        for endpoint in rotated(&service.endpoints, seed).filter(|endpoint| shown(service, endpoint)) {
-            if let Some(number) = endpoint.port(port) {
-                self.srv(writer, self.endpoint_name(service, endpoint), number, v4(endpoint.address));
-            }
-        }
-    }
-
-    fn write_instances(
+    fn write_service(
         &self,
-        instances: &[std::sync::Arc<Instance>],
-        id: Option<&[u8]>,
+        service: &Service,
+        snapshot: &Snapshot,
         question: &Question,
         writer: &mut Writer<'_>,
         seed: usize,
-    ) -> bool {
-        let mut any = false;
-        let chosen = |instance: &&std::sync::Arc<Instance>| {
-            answers(instance) && id.is_none_or(|id| instance.id.as_bytes().eq_ignore_ascii_case(id))
-        };
-        for instance in rotated(instances, seed).filter(chosen) {
-            any = true;
-            let address = instance.address.parse::<Ipv4Addr>().ok();
-            if question.kind == record::A || question.kind == record::ANY {
-                match address {
-                    Some(address) => writer.a(Section::Answer, None, self.ttl, address),
-                    // It registered with a name; an alias may only stand alone, so the first one wins.
-                    None => {
-                        if let Some(target) = Name::parse(&instance.address)
-                            && instances.len() == 1
-                        {
-                            writer
-                                .record(Section::Answer, None, record::CNAME, self.ttl, |out| write_name(out, &target));
-                        }
-                    }
-                }
-            }
-            if question.kind == record::SRV {
-                for port in instance.ports.iter() {
-                    self.srv(writer, self.instance_name(instance), port.port, address);
-                }
-            }
+    ) -> Verdict {
+        if let ServiceType::ExternalName(target) = &service.service_type {
+            return match Name::parse(target) {
+                Some(target) => Verdict::Alias(target),
+                // The API takes host names only.
+                None => Verdict::Exists,
+            };
         }
-        any
+        if service.is_headless() {
+            return self.write_headless(service, snapshot, question, writer, seed);
+        }
+        service.cluster_addresses.iter().for_each(|address| self.write_address(*address, question, writer));
+        if question.kind == record::SRV {
+            service.ports.iter().for_each(|port| self.write_srv(service, port, snapshot, writer, seed));
+        }
+        Verdict::Exists
     }
 
-    fn srv(&self, writer: &mut Writer<'_>, target: Option<Name>, port: u16, address: Option<Ipv4Addr>) {
-        let Some(target) = target else { return };
+    fn write_srv(
+        &self,
+        service: &Service,
+        port: &ServicePort,
+        snapshot: &Snapshot,
+        writer: &mut Writer<'_>,
+        seed: usize,
+    ) {
+        if service.is_headless() {
+            return self.write_headless_srv(service, port, snapshot, writer, seed);
+        }
+        if let Some(target) = name_of(self.service_labels(service)) {
+            self.srv(writer, &target, port.port, EQUAL_WEIGHT, service.cluster_addresses.iter().copied());
+        }
+    }
+
+    /// Writes the address if it is asked for.
+    fn write_address(&self, address: IpAddr, question: &Question, writer: &mut Writer<'_>) {
+        if wants_address(question, address) {
+            writer.address(Section::Answer, None, self.ttl, address);
+        }
+    }
+
+    fn srv(
+        &self,
+        writer: &mut Writer<'_>,
+        target: &Name,
+        port: u16,
+        weight: u16,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) {
         writer.record(Section::Answer, None, record::SRV, self.ttl, |out| {
-            // Priority 0, equal weights.
-            out.extend_from_slice(&[0, 0, 0, 100]);
+            // All are of the same priority, 0.
+            out.extend_from_slice(&[0, 0]);
+            out.extend_from_slice(&weight.to_be_bytes());
             out.extend_from_slice(&port.to_be_bytes());
-            write_name(out, &target);
+            write_name(out, target);
         });
-        if let Some(address) = address
-            && !writer.is_truncated()
-        {
-            writer.a(Section::Additional, Some(&target), self.ttl, address);
+        for address in addresses {
+            if !writer.is_truncated() {
+                writer.address(Section::Additional, Some(target), self.ttl, address);
+            }
         }
     }
 
-    fn finish(&self, writer: Writer<'_>, exists: bool, question: &Question) {
+    pub(crate) fn finish(&self, writer: Writer<'_>, exists: bool, question: &Question) {
         let server: &[&[u8]] = &[b"ns", b"dns"];
         let (ttl, negative_ttl) = (self.ttl, self.negative_ttl);
         Authority { domain: &self.domain, server, ttl, negative_ttl }.finish(writer, exists, question);
     }
 
-    fn service_labels<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn service_labels<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a [u8]> {
         [service.key.name.as_bytes(), service.key.namespace.as_bytes(), b"svc"].into_iter().chain(self.domain.labels())
     }
-
-    fn endpoint_name(&self, service: &Service, endpoint: &Endpoint) -> Option<Name> {
-        let mut dashed = [0; 15];
-        let host = match (&endpoint.hostname, v4(endpoint.address)) {
-            (Some(hostname), _) => hostname.as_bytes(),
-            (None, Some(address)) => write_dashed(address, &mut dashed),
-            (None, None) => return None,
-        };
-        name_of(std::iter::once(host).chain(self.service_labels(service)))
-    }
-
-    fn instance_name(&self, instance: &Instance) -> Option<Name> {
-        let own = [instance.id.as_bytes(), instance.service.as_bytes(), instance.namespace.as_bytes(), b"svc"];
-        name_of(own.into_iter().chain(self.domain.labels()))
-    }
-
-    fn reverse_answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
-        let Some(address) = reverse_address(&question.name) else { return Outcome::Forward(question) };
-        let mut known = false;
-        for owner in snapshot.owners_of(IpAddr::V4(address)) {
-            let name = match owner {
-                AddressOwner::Service(key) => snapshot
-                    .service(&key.namespace, &key.name)
-                    .and_then(|service| name_of(self.service_labels(service))),
-                AddressOwner::Endpoint(key) => {
-                    let service = snapshot.service(&key.namespace, &key.name).filter(|service| service.is_headless());
-                    service.and_then(|service| {
-                        let endpoint = service.endpoints.iter().find(|endpoint| endpoint.address == address);
-                        self.endpoint_name(service, endpoint?)
-                    })
-                }
-                AddressOwner::Pod(key) => {
-                    let mut dashed = [0; 15];
-                    let own = [write_dashed(address, &mut dashed), key.namespace.as_bytes(), b"pod"];
-                    name_of(own.into_iter().chain(self.domain.labels()))
-                }
-            };
-            let Some(name) = name else { continue };
-            known = true;
-            if matches!(question.kind, record::PTR | record::ANY) {
-                writer.record(Section::Answer, None, record::PTR, self.ttl, |out| write_name(out, &name));
-            }
-        }
-        let ours = self.reverse.iter().any(|(network, prefix)| {
-            let mask = u32::MAX.checked_shl(32 - u32::from((*prefix).min(32))).unwrap_or(0);
-            address.to_bits() & mask == network.to_bits() & mask
-        });
-        if !known && !ours {
-            return Outcome::Forward(question);
-        }
-        self.finish(writer, known, &question);
-        Outcome::Answered
-    }
 }
+
+/// The weight of each of several that weigh the same.
+const EQUAL_WEIGHT: u16 = 100;
 
 /// Looks up the labels before the zone's own: `below` of them.
 fn find<'a>(snapshot: &'a Snapshot, name: &'a Name, below: usize) -> Found<'a> {
@@ -366,8 +309,9 @@ fn find<'a>(snapshot: &'a Snapshot, name: &'a Name, below: usize) -> Found<'a> {
     for (target, label) in labels.iter_mut().zip(name.labels().take(below)) {
         *target = label;
     }
-    // Names of objects are ASCII, so a label that is no text matches none.
+    // What registers itself does so in UTF-8, so a label that is no text matches nothing.
     let text = |label: &'a [u8]| std::str::from_utf8(label).unwrap_or_default();
+    let instances = |namespace, service| registered(snapshot, text(namespace), text(service));
     match &labels[..below] {
         [] => Found::Empty,
         [b"svc" | b"pod"] => Found::Empty,
@@ -375,13 +319,14 @@ fn find<'a>(snapshot: &'a Snapshot, name: &'a Name, below: usize) -> Found<'a> {
         [address, namespace, b"pod"] => find_pod(snapshot, text(address), text(namespace)),
         [service, namespace, b"svc"] => match snapshot.service(text(namespace), text(service)) {
             Some(service) => Found::Service(service),
-            None => registered(snapshot, text(namespace), text(service))
-                .map_or(Found::Nothing, |instances| Found::Instances(instances, None)),
+            None => {
+                instances(namespace, service).map_or(Found::Nothing, |(_, instances)| Found::Instances(instances, None))
+            }
         },
         [host, service, namespace, b"svc"] => match snapshot.service(text(namespace), text(service)) {
-            Some(service) => find_endpoint(service, text(host)),
-            None => registered(snapshot, text(namespace), text(service))
-                .map_or(Found::Nothing, |instances| Found::Instances(instances, Some(host))),
+            Some(service) => endpoints::find(service, Host::read(text(host))),
+            None => instances(namespace, service)
+                .map_or(Found::Nothing, |(_, instances)| Found::Instances(instances, Some(Host::read(text(host))))),
         },
         [port, protocol, service, namespace, b"svc"] => {
             let (Some(port), Some(protocol)) = (port.strip_prefix(b"_"), protocol.strip_prefix(b"_")) else {
@@ -389,82 +334,33 @@ fn find<'a>(snapshot: &'a Snapshot, name: &'a Name, below: usize) -> Found<'a> {
             };
             match snapshot.service(text(namespace), text(service)) {
                 Some(service) => Found::Port { service, port, protocol },
-                None => registered(snapshot, text(namespace), text(service))
-                    .map_or(Found::Nothing, |instances| Found::InstancePort { instances, port, protocol }),
+                None => instances(namespace, service).map_or(Found::Nothing, |(_, instances)| Found::InstancePort {
+                    instances,
+                    port,
+                    protocol,
+                }),
             }
         }
         _ => Found::Nothing,
     }
 }
 
-fn registered<'a>(snapshot: &'a Snapshot, namespace: &str, service: &str) -> Option<&'a [std::sync::Arc<Instance>]> {
-    snapshot.instances_of(namespace, service).map(|instances| &**instances)
-}
-
-fn find_endpoint<'a>(service: &'a Service, host: &str) -> Found<'a> {
-    if !service.is_headless() {
-        return Found::Nothing;
+/// Those that registered under a name, and how it is written if the case of its letters is another: DNS knows none.
+fn registered<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &str,
+    service: &str,
+) -> Option<(Option<&'a Key>, &'a [Arc<Instance>])> {
+    if let Some(instances) = snapshot.instances_of(namespace, service) {
+        return Some((None, instances));
     }
-    let dashed = dashed_address(host);
-    let matches = |endpoint: &&Endpoint| {
-        shown(service, endpoint)
-            && match &endpoint.hostname {
-                Some(hostname) => hostname.eq_ignore_ascii_case(host),
-                None => dashed.is_some_and(|address| endpoint.address == address),
-            }
-    };
-    service.endpoints.iter().find(matches).map_or(Found::Nothing, |endpoint| Found::Endpoint(service, endpoint))
+    let key = find_in_any_case(snapshot, namespace, service)?;
+    Some((Some(key), snapshot.instances_of(&key.namespace, &key.name)?))
 }
 
 fn find_pod<'a>(snapshot: &Snapshot, address: &str, namespace: &str) -> Found<'a> {
-    let Some(address) = dashed_address(address) else { return Found::Nothing };
-    let owners = snapshot.owners_of(IpAddr::V4(address));
+    let Some(address) = Host::read(address).address else { return Found::Nothing };
+    let owners = snapshot.owners_of(address);
     let known = owners.iter().any(|owner| matches!(owner, AddressOwner::Pod(key) if *key.namespace == *namespace));
     if known { Found::Pod(address) } else { Found::Nothing }
-}
-
-/// Whether a headless service names this endpoint.
-fn shown(service: &Service, endpoint: &Endpoint) -> bool {
-    endpoint.ready || service.publish_not_ready_addresses
-}
-
-fn answers(instance: &Instance) -> bool {
-    instance.health.status != Status::Critical
-}
-
-fn rotated<T>(items: &[T], seed: usize) -> impl Iterator<Item = &T> {
-    let start = if items.is_empty() { 0 } else { seed % items.len() };
-    items[start..].iter().chain(&items[..start])
-}
-
-fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
-}
-
-/// `10-42-0-2`.
-fn dashed_address(text: &str) -> Option<Ipv4Addr> {
-    let mut parts = text.split('-');
-    let mut octet = || parts.next().filter(|part| part.len() <= 3 && !part.starts_with('+'))?.parse::<u8>().ok();
-    let address = Ipv4Addr::new(octet()?, octet()?, octet()?, octet()?);
-    parts.next().is_none().then_some(address)
-}
-
-fn write_dashed(address: Ipv4Addr, buffer: &mut [u8; 15]) -> &[u8] {
-    use std::io::Write as _;
-    let [a, b, c, d] = address.octets();
-    let mut cursor = std::io::Cursor::new(&mut buffer[..]);
-    write!(cursor, "{a}-{b}-{c}-{d}").expect("fifteen bytes hold every address");
-    let length = cursor.position() as usize;
-    &buffer[..length]
-}
-
-/// The address in `2.0.42.10.in-addr.arpa`.
-fn reverse_address(name: &Name) -> Option<Ipv4Addr> {
-    let mut labels = name.labels();
-    let mut octet = || std::str::from_utf8(labels.next()?).ok()?.parse::<u8>().ok();
-    let (d, c, b, a) = (octet()?, octet()?, octet()?, octet()?);
-    labels.eq([b"in-addr".as_slice(), b"arpa"]).then(|| Ipv4Addr::new(a, b, c, d))
 }

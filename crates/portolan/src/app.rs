@@ -13,6 +13,7 @@ use portolan_client::{Client, HttpsTransport, Kubeconfig, ListParams};
 use portolan_identity::KeyPairPem;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::commands::down;
 use crate::config::{AgentOptions, Folders, NodeOptions, ServerOptions};
 use crate::credentials::{self, Credentials};
 use crate::progress;
@@ -26,6 +27,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a server until SIGTERM or SIGINT, or until a part fails for good.
 pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
+    options.refuse_open_registry()?;
     let mut process = Process::begin(&options.node.folders)?;
     let credentials = Credentials::prepare(&options)?;
     let Process { readiness, tasks, shutdown, stop, .. } = &mut process;
@@ -58,6 +60,9 @@ struct Process {
     tasks: TaskGroup,
     shutdown: Shutdown,
     stop: StopSignals,
+    folders: Folders,
+    /// Whether this start makes the node, which was not there before.
+    is_new: bool,
     _claim: Claim,
 }
 
@@ -72,12 +77,16 @@ impl Process {
             tasks: TaskGroup::default(),
             shutdown: Shutdown::default(),
             stop,
+            is_new: !folders.has_network(),
+            folders: folders.clone(),
             _claim: claim,
         })
     }
 
-    /// Waits for a signal or for a part to end, unless the start failed already; then drains.
+    /// Waits for a signal or for a part to end, unless the start failed already; then drains. A start that failed leaves
+    /// nothing behind but data.
     async fn run(mut self, started: anyhow::Result<()>) -> anyhow::Result<()> {
+        let came_up = started.is_ok();
         let outcome = match started {
             Err(error) => Err(error),
             Ok(()) => tokio::select! {
@@ -92,6 +101,13 @@ impl Process {
         let unclean = self.tasks.join(DRAIN).await;
         if !unclean.is_empty() {
             tracing::warn!(parts = ?unclean, "did not stop in time");
+        }
+        // What was there before may hold pods that run; what this start made serves nobody.
+        if !came_up && self.is_new && self.folders.has_network() {
+            tracing::info!("removing what this start made");
+            for failure in down::remove_node(&self.folders).await {
+                tracing::warn!(%failure, "something of the failed start is left; `portolan down --keep-data` removes it");
+            }
         }
         outcome
     }
@@ -128,7 +144,8 @@ async fn start_node(
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
         };
-        local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
+        let names = local_node::start(&options.node, access, Some(registry), readiness, tasks, shutdown).await?;
+        place.answers_names(names);
     }
     place.write(&options.node.folders.data_dir)?;
     progress::say(progress::READY);
@@ -165,9 +182,11 @@ async fn join(
         server: endpoint.server.clone(),
     };
     // Leases are kept in one place, beside the API server; agents answer names only.
-    local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;
+    let names = local_node::start(&options.node, access, None, readiness, tasks, shutdown).await?;
     let kubeconfig = std::path::absolute(&options.kubeconfig).context("find the kubeconfig")?;
-    place(&options.node, endpoint.server, kubeconfig)?.write(&options.node.folders.data_dir)?;
+    let mut place = place(&options.node, endpoint.server, kubeconfig)?;
+    place.answers_names(names);
+    place.write(&options.node.folders.data_dir)?;
     progress::say(progress::READY);
     Ok(())
 }

@@ -12,6 +12,7 @@ use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
 
 use crate::access_options::AccessOptions;
+use crate::consul_options::ConsulOptions;
 use crate::service_account_options::ServiceAccountOptions;
 
 /// Folders of a cluster on this machine.
@@ -99,6 +100,11 @@ impl Folders {
         format!("/kubepods-{}", self.bridge)
     }
 
+    /// Whether the network of this cluster's pods is there, of a start that went well or of one that was killed.
+    pub(crate) fn has_network(&self) -> bool {
+        Path::new("/sys/class/net").join(&self.bridge).exists()
+    }
+
     /// Where containers log.
     pub(crate) fn pod_logs(&self) -> PathBuf {
         self.data_dir.join("logs")
@@ -154,6 +160,8 @@ pub(crate) struct NodeOptions {
     /// done for this machine and pods only, and others are refused.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) dns_recursion_from: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consul: ConsulOptions,
     /// Socket of an external container runtime instead of a private containerd.
     #[arg(long)]
     pub(crate) runtime_endpoint: Option<PathBuf>,
@@ -235,6 +243,8 @@ pub(crate) struct DataplaneOptions {
     /// done for this machine and pods only, and others are refused.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) dns_recursion_from: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consul: ConsulOptions,
 }
 
 impl DataplaneOptions {
@@ -249,6 +259,7 @@ impl DataplaneOptions {
             cluster_dns: node.cluster_dns,
             cluster_domain: node.cluster_domain.clone(),
             dns_recursion_from: node.dns_recursion_from.clone(),
+            consul: node.consul.clone(),
         })
     }
 
@@ -266,7 +277,12 @@ impl DataplaneOptions {
             ("--cluster-domain", self.cluster_domain.clone().into()),
         ];
         let networks = self.dns_recursion_from.iter().map(|network| ("--dns-recursion-from", network.into()));
-        pairs.into_iter().chain(networks).flat_map(|(flag, value)| [flag.into(), value]).collect()
+        pairs
+            .into_iter()
+            .chain(self.consul.arguments())
+            .chain(networks)
+            .flat_map(|(flag, value)| [flag.into(), value])
+            .collect()
     }
 
     /// The networks for whose machines names elsewhere are asked.
@@ -403,6 +419,7 @@ impl ServerOptions {
         for network in &self.node.dns_recursion_from {
             add("--dns-recursion-from", network.into());
         }
+        self.node.consul.arguments().into_iter().for_each(|(flag, value)| add(flag, value));
         self.access.arguments(&mut add);
         self.service_accounts.arguments(&mut add);
         if let Some(address) = self.node.advertise {
@@ -427,6 +444,25 @@ impl ServerOptions {
             arguments.push("--no-agent".into());
         }
         arguments
+    }
+
+    /// Refuses to serve other machines without TLS: nobody there would be asked who he is.
+    pub(crate) fn refuse_open_registry(&self) -> anyhow::Result<()> {
+        let plain = [
+            ("registry", DialectAddress::At(self.registry_listen)),
+            ("consul", self.consul_listen),
+            ("eureka", self.eureka_listen),
+        ];
+        for (name, address) in plain.into_iter().filter_map(|(name, address)| Some((name, address.address()?))) {
+            anyhow::ensure!(
+                address.ip().is_loopback(),
+                "--{name}-listen {address}: plain HTTP is for this machine and its pods only, so give an address such as \
+                 127.0.0.1:{port} (pods are served on the bridge, at the same port); other machines are served over TLS \
+                 with --{name}-tls-listen ADDRESS:PORT",
+                port = address.port()
+            );
+        }
+        Ok(())
     }
 
     /// What each client of the registry may have.
@@ -530,6 +566,36 @@ fn default_route_address() -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_listeners_of_the_registry_are_for_this_machine() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: ServerOptions,
+        }
+        let refused = |flags: &[&str]| {
+            let line = [&["portolan"], flags].concat();
+            let options = <Line as clap::Parser>::try_parse_from(line).expect("well-formed").options;
+            options.refuse_open_registry().err().map(|error| error.to_string())
+        };
+        let open = ["--consul-listen", "0.0.0.0:18500"];
+        let cases: [(&[&str], Option<&str>); 7] = [
+            (&[], None),
+            (&["--consul-listen", "127.0.0.7:0", "--eureka-listen", "[::1]:8761"], None),
+            (&["--consul-listen=off", "--eureka-listen=off"], None),
+            (&open, Some("--consul-tls-listen")),
+            (&["--registry-listen=192.0.2.1:7878"], Some("--registry-tls-listen")),
+            (&["--eureka-listen", "[::]:8761"], Some("--eureka-tls-listen")),
+            (&["--consul-tls-listen", "0.0.0.0:8501"], None),
+        ];
+        for (flags, expected) in cases {
+            let found = refused(flags);
+            assert_eq!(found.is_some(), expected.is_some(), "{flags:?}: {found:?}");
+            assert!(found.is_none_or(|text| text.contains(expected.unwrap_or_default())), "{flags:?}");
+        }
+        assert!(refused(&open).is_some_and(|text| text.contains("--consul-listen 0.0.0.0:18500")));
+    }
 
     #[test]
     fn a_folder_with_foreign_files_is_refused() {

@@ -123,7 +123,7 @@ pub(crate) fn node_certificate(authority: &Authority, node: &str, address: IpAdd
 /// The names by which clients of all dialects reach the registry.
 fn registry_server(options: &ServerOptions) -> anyhow::Result<Request> {
     let mut dns_names = vec!["localhost".to_owned(), "consul.service.consul".into()];
-    dns_names.push(format!("server.{}.consul", portolan_dataplane::DATACENTER));
+    dns_names.push(format!("server.{}.consul", options.node.consul.consul_datacenter));
     let node = options.node.node_name()?;
     if node != "localhost" {
         dns_names.push(node);

@@ -5,6 +5,7 @@ mod app;
 mod arguments;
 mod commands;
 mod config;
+mod consul_options;
 mod credentials;
 mod encryption;
 mod limits;

@@ -52,7 +52,9 @@ pub struct Arguments {
 pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
     let server = match arguments.server {
         Some(server) => server,
-        None => own_server(&Place::required(&common.data_dir)?)?,
+        None => Place::required(&common.data_dir)?
+            .names()
+            .context("the cluster on this machine answers no names (it runs no containers here); give --server")?,
     };
     let (name, kind) = match arguments.name.parse() {
         Ok(address) => (wire::reverse(address), arguments.r#type.unwrap_or(Kind::PTR)),
@@ -72,19 +74,6 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     let answer = asked.map_err(|_| anyhow::anyhow!("no answer within {PATIENCE:?}"));
     let answer = answer.and_then(|answer| answer).with_context(|| format!("ask {server} for {name}"))?;
     show(&name, kind, &answer, arguments.output)
-}
-
-/// Where the cluster on this machine answers names: for programs outside of pods, else for pods.
-fn own_server(place: &Place) -> anyhow::Result<SocketAddr> {
-    let argument = |flag: &str| {
-        let at = place.arguments.iter().position(|argument| argument == flag)?;
-        place.arguments.get(at + 1)
-    };
-    if let Some(address) = argument("--dns-listen").and_then(|address| address.parse().ok()) {
-        return Ok(address);
-    }
-    let dns = argument("--cluster-dns").and_then(|address| address.parse().ok());
-    Ok(SocketAddr::new(dns.context("this machine does not say where it answers names; give --server")?, 53))
 }
 
 async fn over_udp(server: SocketAddr, question: &[u8]) -> anyhow::Result<Answer> {

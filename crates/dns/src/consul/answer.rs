@@ -9,23 +9,13 @@ use portolan_catalog::{
 };
 
 use super::{ConsulZone, name};
-use crate::wire::{Name, Question, Section, Writer, name_of, record, write_name};
+use crate::place::{Place, Verdict, main_addresses, may_be_alias, wants_address};
+use crate::wire::{Name, Question, Section, Writer, record, write_name};
 
 /// Metadata of a machine whose names begin so are TXT records as they are (RFC 1035, section 3.3.14).
 const PLAIN_TEXT: &str = "rfc1035-";
 /// The longest string of a TXT record.
 const LONGEST_STRING: usize = 255;
-
-/// What became of a question.
-#[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
-pub(super) enum Verdict {
-    /// The name exists; its records of that type, if any, are written.
-    Exists,
-    /// There is no such name.
-    Unknown,
-    /// The name is another name for this one.
-    Alias(Name),
-}
 
 /// The servers of this cluster: who answers for the API.
 pub(super) fn servers(snapshot: &Snapshot) -> Vec<Arc<Instance>> {
@@ -42,26 +32,10 @@ pub(super) fn servers(snapshot: &Snapshot) -> Vec<Arc<Instance>> {
 /// Port of Consul's servers among themselves, as its clients show it; nothing listens there.
 const SERVER_PORT: u16 = 8300;
 
-/// Where an instance or a machine is.
-#[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
-enum Place {
-    Address(IpAddr),
-    Host(Name),
-}
-
-impl Place {
-    fn read(text: &str) -> Option<Self> {
-        match text.parse() {
-            Ok(address) => Some(Self::Address(address)),
-            Err(_) => Name::parse(text).filter(|name| *name != Name::ROOT).map(Self::Host),
-        }
-    }
-}
-
 impl ConsulZone {
     pub(super) fn write_address(&self, address: IpAddr, question: &Question, writer: &mut Writer<'_>) -> Verdict {
         if wants_address(question, address) {
-            writer.address(Section::Answer, None, self.ttl, address);
+            writer.address(Section::Answer, None, self.node_ttl, address);
         }
         Verdict::Exists
     }
@@ -81,11 +55,11 @@ impl ConsulZone {
             return Verdict::Alias(target);
         }
         for address in main_addresses(node).filter(|address| wants_address(question, *address)) {
-            writer.address(Section::Answer, None, self.ttl, address);
+            writer.address(Section::Answer, None, self.node_ttl, address);
         }
         if matches!(question.kind, record::TXT | record::ANY) {
             for text in texts(node, snapshot) {
-                writer.record(Section::Answer, None, record::TXT, self.ttl, |out| write_strings(out, &text));
+                writer.record(Section::Answer, None, record::TXT, self.node_ttl, |out| write_strings(out, &text));
             }
         }
         Verdict::Exists
@@ -164,7 +138,7 @@ impl ConsulZone {
         }
         let (mut told, mut host) = (HashSet::new(), None);
         for instance in instances {
-            match place(instance, snapshot) {
+            match Place::of(instance, snapshot) {
                 Some(Place::Address(address)) => {
                     let is_new = told.insert(address);
                     if is_new && wants_address(question, address) {
@@ -190,7 +164,7 @@ impl ConsulZone {
         writer: &mut Writer<'_>,
         told: &mut HashSet<(Name, u16)>,
     ) {
-        let (target, address) = match place(instance, snapshot) {
+        let (target, address) = match Place::of(instance, snapshot) {
             Some(Place::Address(address)) => match self.target(instance, address, snapshot) {
                 Some(target) => (target, Some(address)),
                 None => return,
@@ -221,44 +195,18 @@ impl ConsulZone {
     /// The name of an instance's address: that of its machine if it has the machine's address, else one
     /// that says the address.
     fn target(&self, instance: &Instance, address: IpAddr, snapshot: &Snapshot) -> Option<Name> {
-        let hex = name::hex(address);
-        let place = [self.datacenter.as_bytes()].into_iter().chain(self.domain.labels());
-        let node =
-            snapshot.machine(&instance.node).filter(|node| main_addresses(node).any(|own| own == address)).and_then(
-                |node| name_of(node.name.split('.').map(str::as_bytes).chain([&b"node"[..]]).chain(place.clone())),
-            );
-        node.or_else(|| name_of([hex.as_bytes(), b"addr"].into_iter().chain(place)))
+        let node = snapshot.machine(&instance.node);
+        let node = node.filter(|node| main_addresses(node).any(|own| own == address));
+        let hex = || name::hex(address);
+        node.and_then(|node| self.machine_name(node))
+            .or_else(|| self.name_in_datacenter([hex().as_bytes(), b"addr"].into_iter()))
     }
-}
-
-/// The address of an instance, or of its machine if it told none.
-fn place(instance: &Instance, snapshot: &Snapshot) -> Option<Place> {
-    if !instance.address.is_empty() {
-        return Place::read(&instance.address);
-    }
-    let node = snapshot.machine(&instance.node)?;
-    node.addresses.first().map(|address| Place::Address(*address)).or_else(|| Place::read(&node.host))
 }
 
 /// A machine by name; letter case counts only if two differ in nothing else.
 fn find_node<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Node>> {
     let alike = |node: &&Arc<Node>| node.name.eq_ignore_ascii_case(name);
     snapshot.machine(name).or_else(|| snapshot.nodes().chain(snapshot.external_nodes()).find(alike))
-}
-
-/// A machine's first address of each family.
-fn main_addresses(node: &Node) -> impl Iterator<Item = IpAddr> {
-    let first = |wanted: fn(&IpAddr) -> bool| node.addresses.iter().copied().find(wanted);
-    [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6)].into_iter().flatten()
-}
-
-fn wants_address(question: &Question, address: IpAddr) -> bool {
-    let own = if address.is_ipv4() { record::A } else { record::AAAA };
-    question.kind == own || question.kind == record::ANY
-}
-
-fn may_be_alias(question: &Question) -> bool {
-    matches!(question.kind, record::A | record::AAAA | record::CNAME | record::ANY)
 }
 
 /// Metadata of a machine as texts, `name=value` as RFC 1464 has it. What was registered about a node of

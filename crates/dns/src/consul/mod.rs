@@ -10,15 +10,17 @@ mod name;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use portolan_catalog::{Snapshot, balance, find_service_in_any_case};
+use portolan_catalog::{Snapshot, Status, balance, find_service_in_any_case};
 
-use self::answer::{Verdict, servers};
+use self::answer::servers;
 use self::name::Asked;
 use crate::authority::Authority;
-use crate::encoded::Source;
-use crate::wire::{Name, Question, Rcode, Section, Writer, record, write_name};
+use crate::encoded::{Also, Source};
+use crate::place::{Made, Place, Verdict, here};
+use crate::wire::{Name, Question, Rcode, Section, Writer, name_of, record, write_name};
 use crate::zone::{Alias, Outcome};
 
 /// The service that Consul's servers are: here the machines that serve the API, and the registry beside it.
@@ -30,8 +32,10 @@ pub struct ConsulZone {
     domain: Name,
     datacenter: String,
     node: Arc<str>,
-    /// Seconds that answers may be kept; 0, as in Consul, since instances come and go at any time.
+    /// Seconds that answers about services may be kept; 0, as in Consul, since instances come and go at any time.
     pub ttl: u32,
+    /// Seconds that answers about machines and addresses may be kept.
+    pub node_ttl: u32,
     /// Seconds that the absence of a name may be kept.
     pub negative_ttl: u32,
 }
@@ -42,7 +46,7 @@ impl ConsulZone {
     pub fn new(domain: &str, datacenter: &str, node: Arc<str>) -> Option<Self> {
         let domain = Name::parse(domain).filter(|name| *name != Name::ROOT)?;
         Name::parse(datacenter).filter(|name| name.labels().count() == 1)?;
-        Some(Self { domain, datacenter: datacenter.to_ascii_lowercase(), node, ttl: 0, negative_ttl: 0 })
+        Some(Self { domain, datacenter: datacenter.to_ascii_lowercase(), node, ttl: 0, node_ttl: 0, negative_ttl: 0 })
     }
 
     /// Whether a name is in the zone.
@@ -53,7 +57,11 @@ impl ConsulZone {
     /// Answers a question whose name is in the zone.
     pub(crate) fn answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
         let mut ttl = self.ttl;
-        let verdict = match self.asked(&question.name) {
+        let asked = self.asked(&question.name);
+        if matches!(asked, Asked::Node(_)) {
+            ttl = self.node_ttl;
+        }
+        let verdict = match asked {
             Asked::Nothing => Verdict::Unknown,
             Asked::Inner => Verdict::Exists,
             Asked::Address(address) => self.write_address(address, &question, &mut writer),
@@ -87,18 +95,35 @@ impl ConsulZone {
         Outcome::Answered
     }
 
-    /// What the answer to a question is made from, if it is one of those that may be kept: all instances of a
-    /// service are as near and weigh as much as each other.
-    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Source> {
+    /// What the answer to a question was made from, if it is one of those that may be kept: all instances of a
+    /// service weigh as much as each other.
+    pub(crate) fn source(&self, question: &Question, snapshot: &Snapshot) -> Option<Made> {
         let Asked::Service { name, .. } = self.asked(&question.name) else { return None };
         let key = find_service_in_any_case(snapshot, &name)?;
-        let here = snapshot.node(&self.node).map(|node| &node.locality);
-        let mut places = snapshot
-            .instances_of(&key.namespace, &key.name)?
-            .iter()
-            .map(|instance| (balance::weight(instance), here.map(|here| balance::distance(here, &instance.locality))));
-        let first = places.next()?;
-        places.all(|place| place == first).then(|| Source::service(key, snapshot, true))
+        let instances = snapshot.instances_of(&key.namespace, &key.name)?;
+        let usable = || instances.iter().filter(|instance| instance.health.status != Status::Critical);
+        let mut weights = usable().map(|instance| balance::weight(instance));
+        let first = weights.next()?;
+        if !weights.all(|weight| weight == first) {
+            return None;
+        }
+        let from = Source::service(key, snapshot, Also { services: true, nodes: true });
+        let mut distances = HashMap::new();
+        if let Some(here) = here(snapshot, &self.node) {
+            for instance in usable() {
+                let address = Place::of(instance, snapshot).and_then(|place| place.address());
+                let far = balance::distance(here, &instance.locality);
+                // Several at one address are as near as the nearest of them: that one is told.
+                let nearest = |known: &mut u8| *known = far.min(*known);
+                address.map(|address| distances.entry(address).and_modify(nearest).or_insert(far));
+            }
+        }
+        Some(Made { from, distances })
+    }
+
+    /// A name below the datacenter.
+    pub(crate) fn name_in_datacenter<'a>(&'a self, labels: impl Iterator<Item = &'a [u8]>) -> Option<Name> {
+        name_of(labels.chain([self.datacenter.as_bytes()]).chain(self.domain.labels()))
     }
 
     fn asked(&self, name: &Name) -> Asked {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ConsulZone;
 use crate::forward::answer_records;
-use crate::tests::{decode, query, shown, shown_record};
+use crate::tests::{decode, query, shown, shown_record, sorted};
 use crate::wire::{HEADER, Name, Record, record};
 use crate::{Outcome, Zone};
 
@@ -68,14 +68,6 @@ fn datacenter() -> Arc<Snapshot> {
         ]}
     }))));
     catalog.snapshot()
-}
-
-/// The answer in one line, its records in order: which comes first is up to chance.
-fn sorted(packet: &[u8]) -> String {
-    let line = shown(packet);
-    let mut parts: Vec<&str> = line.split("; ").collect();
-    parts[1..].sort_unstable();
-    parts.join("; ")
 }
 
 fn records_of(packet: &[u8], skip: usize) -> Vec<Record> {

@@ -24,16 +24,8 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
         stop_server(pid).await?;
         println!("server stopped");
     }
-    let mut failures = portolan_dataplane::purge(&folders.dataplane()).await;
-    failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
-    println!("containers removed");
-    let network = folders.network("");
-    failures.extend(
-        portolan_network::teardown_node(&network).iter().map(|error| portolan_base::error::chain(error).to_string()),
-    );
-    println!("network removed");
-    failures.extend(unmount_below(&folders.data_dir));
-    failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
+    let mut failures = remove_node(folders).await;
+    println!("containers and network removed");
     if keep_data {
         let _ = std::fs::remove_file(Place::path(&folders.data_dir));
     } else {
@@ -45,6 +37,17 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
         return Ok(());
     }
     bail!("not everything could be removed; run `portolan down` again after looking at:\n  {}", failures.join("\n  "))
+}
+
+/// Removes what makes this machine a node: names and packet rules, containers, the network. Data stays.
+pub(crate) async fn remove_node(folders: &Folders) -> Vec<String> {
+    let mut failures = portolan_dataplane::purge(&folders.dataplane()).await;
+    failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
+    let left = portolan_network::teardown_node(&folders.network(""));
+    failures.extend(left.iter().map(|error| portolan_base::error::chain(error).to_string()));
+    failures.extend(unmount_below(&folders.data_dir));
+    failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
+    failures
 }
 
 async fn stop_server(pid: i32) -> anyhow::Result<()> {

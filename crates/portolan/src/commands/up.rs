@@ -24,6 +24,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Starts the server unless it runs, and returns once everything it consists of is ready.
 pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
+    options.refuse_open_registry()?;
     let data_dir = &options.node.folders.data_dir;
     if let Some(pid) = Place::server(data_dir) {
         let place = Place::read(data_dir)?.filter(|place| place.pid == pid);

@@ -1,6 +1,6 @@
 //! The process for names and packet rules, as its owner sees it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ const DNS_PORT: u16 = 53;
 /// A data plane that is not in step with an API server on the same machine by then never will be.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Starts or adopts the process, and watches it from then on.
+/// Starts or adopts the process, and watches it from then on. Returns where names are answered: for programs outside
+/// of pods, else for pods.
 pub(crate) async fn start(
     options: &NodeOptions,
     access: &Access,
@@ -28,7 +29,7 @@ pub(crate) async fn start(
     readiness: &Readiness,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<SocketAddr> {
     let name = options.node_name()?;
     let layout = options.folders.dataplane();
     let kubeconfig = credentials::kubeconfig(&access.server, &access.authority_pem, &name, &access.certificate);
@@ -36,6 +37,7 @@ pub(crate) async fn start(
     let mut arguments = vec!["dataplane".into()];
     arguments.extend(DataplaneOptions::of(options)?.arguments());
     let mut names = Vec::from([options.cluster_dns, gateway].map(|address| SocketAddr::new(address, DNS_PORT)));
+    let outside = names.len();
     if let DialectAddress::At(address) = options.dns_listen {
         names.push(address);
     }
@@ -45,9 +47,21 @@ pub(crate) async fn start(
     }
     let started = Supervisor::start(Options { program, arguments, layout, names }).await;
     let supervisor = Arc::new(started.map_err(explain)?);
+    let bound = supervisor.names()?;
+    let answering = *bound.get(outside).or(bound.first()).context("names are answered nowhere")?;
     let (board, stopping) = (readiness.clone(), shutdown.clone());
     tasks.spawn("data plane", async move { supervisor.run(board, stopping).await });
-    Ok(())
+    Ok(local(answering))
+}
+
+/// Where a program on this machine reaches what listens on an address.
+fn local(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Waits until names are answered and rules are in force.

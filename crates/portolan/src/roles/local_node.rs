@@ -31,7 +31,8 @@ pub(crate) struct Access {
     pub(crate) server: String,
 }
 
-/// Starts everything that makes this machine a node, and returns once it is one.
+/// Starts everything that makes this machine a node, and returns once it is one, with the address where it answers
+/// names.
 pub(crate) async fn start(
     options: &NodeOptions,
     access: Access,
@@ -39,7 +40,7 @@ pub(crate) async fn start(
     readiness: &Readiness,
     tasks: &mut TaskGroup,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<SocketAddr> {
     let name = options.node_name()?;
     let network = DataplaneOptions::of(options)?.network()?;
     // What may be taken by others is asked for before anything is made.
@@ -57,7 +58,7 @@ pub(crate) async fn start(
         }
         None => None,
     };
-    dataplane::start(options, &access, gateway.into(), readiness, tasks, shutdown).await?;
+    let names = dataplane::start(options, &access, gateway.into(), readiness, tasks, shutdown).await?;
 
     let runtime = start_runtime(options, readiness, tasks, shutdown).await?;
     progress::say(&format!("runtime         {}", runtime.version().await?));
@@ -82,10 +83,11 @@ pub(crate) async fn start(
         }
     });
     dataplane::ready(readiness).await?;
-    progress::say(&format!("dns             {} and {gateway}", options.cluster_dns));
+    let outside = options.dns_listen.address().map(|_| format!(", {names}")).unwrap_or_default();
+    progress::say(&format!("dns             {} and {gateway}{outside}", options.cluster_dns));
     readiness.settled("node").await.map_err(|reason| anyhow::anyhow!("the node agent failed: {reason}"))?;
     progress::say(&format!("node            {name}"));
-    Ok(())
+    Ok(names)
 }
 
 /// Informers over a client, running until shutdown.

@@ -51,6 +51,7 @@ pub(crate) struct Registry {
     node: String,
     limiter: Arc<Limiter>,
     consul_acl: AclConfig,
+    datacenter: String,
     dialects: Vec<Bound>,
     /// What this machine asks from when it asks where pods do.
     gateway: Option<Ipv4Addr>,
@@ -114,6 +115,7 @@ impl Registry {
             node: options.node.node_name()?,
             limiter,
             consul_acl: options.consul_acl()?,
+            datacenter: options.node.consul.consul_datacenter.clone(),
             dialects,
             gateway: None,
         })
@@ -151,7 +153,7 @@ impl Registry {
 
     /// Serves this machine and the pods, and other machines where that is wanted, until shutdown.
     pub(crate) fn start(self, pods: Option<portolan_network::Cidr>, tasks: &mut TaskGroup, shutdown: &Shutdown) {
-        let Self { parts, node, limiter, consul_acl, dialects, gateway } = self;
+        let Self { parts, node, limiter, consul_acl, datacenter, dialects, gateway } = self;
         let gate = Arc::new(Gate::new(parts.client.clone()));
         let peers = peers(pods, gateway, &parts, &gate);
         let secured = Security::Tls { config: parts.tls.clone(), gate };
@@ -201,7 +203,7 @@ impl Registry {
                         store: parts.store.clone(),
                         clock: Arc::new(SystemClock),
                         node: node.clone(),
-                        datacenter: portolan_dataplane::DATACENTER.to_owned(),
+                        datacenter: datacenter.clone(),
                         version: CONSUL_VERSION.to_owned(),
                         acl: consul_acl.clone(),
                         listeners,

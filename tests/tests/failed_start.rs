@@ -1,0 +1,48 @@
+//! What a start that fails says, and that it leaves nothing behind.
+
+use std::net::UdpSocket;
+
+use anyhow::ensure;
+use portolan_tests::{Cluster, Leftovers};
+
+/// What of a cluster is on the machine.
+fn own(cluster: &Cluster) -> Vec<String> {
+    let names = [cluster.bridge().to_owned(), cluster.run_dir().display().to_string()];
+    let all = Leftovers::look();
+    let nothing = Leftovers::default();
+    let is_own = |line: &&&str| names.iter().any(|name| line.contains(name));
+    all.since(&nothing).iter().filter(is_own).map(|line| (*line).to_owned()).collect()
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("bound").to_string();
+    let cases: [(&[&str], &[&str]); 3] = [
+        // Before anything is made.
+        (&["--consul-listen", "0.0.0.0:0"], &["--consul-listen 0.0.0.0:0", "--consul-tls-listen"]),
+        (&["--consul-datacenter", "eu.west"], &["--consul-datacenter", "lower-case"]),
+        // When the network is there.
+        (&["--dns-listen", &taken], &["is taken", "--dns-listen"]),
+    ];
+    let cluster = Cluster::prepare(&[]).expect("prepared");
+    let life = || -> anyhow::Result<()> {
+        for (flags, expected) in cases {
+            let Err(error) = cluster.up_with(flags) else { anyhow::bail!("{flags:?} was taken") };
+            let error = format!("{error:#}");
+            ensure!(expected.iter().all(|part| error.contains(part)), "{flags:?}: {error}");
+            let left = own(&cluster);
+            ensure!(left.is_empty(), "{flags:?} left {left:?}");
+        }
+        // The same folder serves the next start.
+        cluster.up()?;
+        ensure!(!own(&cluster).is_empty(), "a cluster that runs shows");
+        // A start that fails beside pods that may run leaves them alone.
+        cluster.kill_server()?;
+        let Err(error) = cluster.up_with(&["--dns-listen", &taken]) else { anyhow::bail!("the port was taken") };
+        ensure!(format!("{error:#}").contains("is taken"), "{error:#}");
+        ensure!(own(&cluster).iter().any(|line| line.starts_with("link")), "the network stays");
+        Ok(())
+    };
+    life().expect("starts that fail");
+}
