@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_api::typed::{
     CheckType, Health, HealthCheck, HealthCheckStatus, InstanceLease, InstanceLocality, InstancePort, InstanceWeights,
-    LeaseKind, ServiceInstanceSpec, TaggedAddress,
+    ServiceInstanceSpec, TaggedAddress,
 };
 use serde_json::{Map, Value};
 
@@ -84,7 +84,7 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
         metadata: fields.text_map("Meta")?,
         weights: Some(weights),
         locality: locality(fields)?,
-        lease: Some(InstanceLease { kind: LeaseKind::None, ttl_seconds: None }),
+        lease: Some(InstanceLease::default()),
         node: node.to_owned(),
         tagged_addresses: tagged_addresses(fields)?,
         enable_tag_override: fields.bool("EnableTagOverride")?,

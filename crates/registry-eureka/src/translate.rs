@@ -100,6 +100,7 @@ pub(crate) fn object(info: &InstanceInfo, before: Option<&ServiceInstance>, now:
         lease: Some(InstanceLease {
             kind: LeaseKind::Ttl,
             ttl_seconds: Some(info.lease.duration_seconds.clamp(1, LONGEST_LEASE_SECONDS)),
+            ..InstanceLease::default()
         }),
         administrative: before.and_then(|before| before.spec.administrative.clone()),
         origin: DIALECT.into(),
