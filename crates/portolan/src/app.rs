@@ -112,7 +112,7 @@ async fn start_node(
     let authority_pem = authority.certificate_pem().to_owned();
     let scripts = portolan_health::probe::Scripts::Refused;
     health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, scripts, tasks, shutdown);
-    let parts = control_plane.start_registrar(credentials, tasks, shutdown)?;
+    let parts = control_plane.start_registrar(options.partition_policy()?, credentials, tasks, shutdown)?;
     let registry = Registry::bind(options, parts).await?;
     place.dialects = registry.urls()?;
     place.registry_url = format!("{}/registry", place.dialects["registry"]);

@@ -147,6 +147,21 @@ impl Registrar {
         })
     }
 
+    /// Why a registration is kept although its lease ran out, and for how long at most, in words for a person.
+    pub fn why_held(&self, key: &Key) -> Option<String> {
+        let (held, of_service, of_all) = self.table.lock().leases.why_held(key, Instant::now())?;
+        let policy = &self.policy;
+        let silent = match policy.faults(of_service, of_all) {
+            [true, _] => format!("{} of {} leases of the service are silent", of_service.silent, of_service.leases),
+            [_, true] => format!("{} of {} leases of the registry are silent", of_all.silent, of_all.leases),
+            [false, false] => "no longer are too many silent, so it goes in one lease".to_owned(),
+        };
+        let left = policy.longest_hold.saturating_sub(held).as_secs();
+        Some(format!(
+            "the partition policy ({policy}) keeps it for {left} s more at most: {silent}; --registry-partition-policy sets this"
+        ))
+    }
+
     /// Gives the lease of an instance the time that it has, unless it runs or is held already.
     pub(crate) fn keep_lease(&self, table: &mut Table, key: &Key, instance: Option<&ServiceInstance>, now: Instant) {
         let term = instance.and_then(|instance| Some((&instance.spec.service, instance.lease_term()?)));

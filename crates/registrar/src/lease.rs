@@ -171,6 +171,14 @@ impl Leases {
         }
     }
 
+    /// Why a registration is kept although its lease ran out: since when, and how its service and all leases stand.
+    pub(crate) fn why_held(&self, key: &Key, now: Instant) -> Option<(Duration, Standing, Standing)> {
+        let lease = self.leases.get(key)?;
+        let members = self.services.get(&lease.service);
+        let of_service = members.map_or_else(Standing::default, |keys| self.standing(keys.iter(), now));
+        Some((now - lease.held?.since, of_service, self.standing(self.leases.keys(), now)))
+    }
+
     /// Decides over the leases that ran out; those that end are forgotten.
     pub(crate) fn judge(&mut self, policy: &PartitionPolicy, now: Instant) -> Vec<(Arc<Key>, Decision)> {
         let ended = self.timers.run_out(now);

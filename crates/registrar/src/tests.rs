@@ -385,3 +385,18 @@ async fn an_instance_ends_with_its_session() {
     world.until("c", |it| it.is_none()).await;
     world.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_policy_keeps_says_why_and_for_how_long() {
+    let world = World::start(fake()).await;
+    for name in ["a", "b"] {
+        world.registrar.register(instance(name, Some(10), Vec::new())).await.expect("registered");
+    }
+    let held = |it: Option<&ServiceInstance>| {
+        it.is_some_and(|it| it.status.as_ref().is_some_and(|it| it.lease_held_since.is_some()))
+    };
+    world.until("a", held).await;
+    let why = world.registrar.why_held(&key("a")).expect("it is kept");
+    assert!(why.contains("hold=900s") && why.contains("2 of 2 leases of the service are silent"), "{why}");
+    world.stop().await;
+}

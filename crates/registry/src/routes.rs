@@ -214,7 +214,7 @@ impl Registry {
                 let left = self.registrar.lease_remaining(key);
                 answer["leaseSecondsLeft"] = left.map(|left| left.as_secs_f64()).into();
                 let node = snapshot.external_node(&seen.node).or_else(|| snapshot.node(&seen.node));
-                let held_by = self.registrar.held_by(key);
+                let held_by = self.registrar.held_by(key).or_else(|| self.registrar.why_held(key));
                 answer["lease"] = instance.spec.lease.as_ref().map_or("none", |lease| lease.kind.as_str()).into();
                 answer["explanation"] =
                     portolan_catalog::explain(seen, node.map(AsRef::as_ref), left, held_by.as_deref()).into();
