@@ -26,7 +26,7 @@ use crate::{Error, acl, txn};
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
     let (client, now) = (request.client(), Instant::now());
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     // What only says that something lives is no write, and keys are counted as requests.
     let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
     let registers = !reads && !lives && matches!(area, "agent" | "catalog");

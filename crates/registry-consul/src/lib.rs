@@ -31,6 +31,7 @@ mod operator;
 mod owner;
 mod parameters;
 pub mod query;
+mod requests;
 mod route;
 mod select;
 mod session;

@@ -18,6 +18,7 @@ use crate::coordinate::Coordinates;
 use crate::event::Events;
 use crate::machine::Machines;
 use crate::parameters::Parameters;
+use crate::requests::Requests;
 use crate::session::keeper::Keeper;
 use crate::space::Space;
 use crate::view::Views;
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) coordinates: Coordinates,
     /// Transactions that write objects.
     pub(crate) transactions: txn::Queue,
+    /// What was asked for so far.
+    pub(crate) requests: Requests,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -91,6 +94,7 @@ impl State {
             events: Events::default(),
             coordinates: Coordinates::default(),
             transactions: txn::Queue::default(),
+            requests: Requests::default(),
             machines: Mutex::default(),
         }
     }

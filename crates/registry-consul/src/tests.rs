@@ -3,6 +3,7 @@
 mod blocking;
 mod dialect;
 mod malformed;
+mod manners;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -177,6 +177,14 @@ pub(crate) fn set_reported(spec: &mut ServiceInstanceSpec, status: InstanceStatu
     }
 }
 
+/// Whether an instance said that its status is not known, and nobody decided about it.
+pub(crate) fn is_unknown(spec: &ServiceInstanceSpec) -> bool {
+    // Asked at every heartbeat: two words are read, not all that is known.
+    let Some(known) = spec.extensions.get(DIALECT) else { return false };
+    let unknown = |name: &str| known.get(name).and_then(Value::as_str) == Some(InstanceStatus::Unknown.as_str());
+    unknown("status") && unknown("overriddenStatus") && spec.administrative.is_none()
+}
+
 /// Remembers a newer time stamp of the client's own changes.
 pub(crate) fn set_dirty(spec: &mut ServiceInstanceSpec, last_dirty: i64) {
     if let Some(mut known) = Known::of(spec)

@@ -87,7 +87,10 @@ fn instances_live_by_connections_sessions_and_owners() {
         Held::register(&native, "a")
     });
     std::thread::sleep(Duration::from_secs(12));
-    assert_eq!((ids(&native, "held").expect("a list"), ids(&native, "bound").expect("a list")), (vec!["a".into()], vec!["s".into()]));
+    assert_eq!(
+        (ids(&native, "held").expect("a list"), ids(&native, "bound").expect("a list")),
+        (vec!["a".into()], vec!["s".into()])
+    );
 
     done(&consul(), "PUT", &format!("/v1/session/destroy/{session}"), "").expect("destroyed");
     until(&native, "bound", &[]);
@@ -113,7 +116,9 @@ fn instances_live_by_connections_sessions_and_owners() {
 fn a_port_without_a_name_can_be_applied_by_all_who_apply() {
     let cluster = Cluster::start().expect("started");
     let file = cluster.scratch_dir().join("instance.json");
-    for (port, tool) in [(1, "server-side"), (2, "client-side"), (3, "portolan"), (4, "server-side"), (5, "client-side")] {
+    for (port, tool) in
+        [(1, "server-side"), (2, "client-side"), (3, "portolan"), (4, "server-side"), (5, "client-side")]
+    {
         let object = json!({"apiVersion": "registry.portolan.dev/v1", "kind": "ServiceInstance", "metadata": {"name": "a"},
             "spec": {"service": "applied", "address": "192.0.2.4", "ports": [{"port": port}]}});
         std::fs::write(&file, object.to_string()).expect("written");

@@ -181,7 +181,8 @@ impl World {
             write(self, service, address)?;
             let acknowledged = Instant::now();
             let found = readers.into_iter().map(|reader| reader.join().expect("a reader does not panic"));
-            let time = |(at, look): (Instant, Duration)| Time { found: at.saturating_duration_since(acknowledged), look };
+            let time =
+                |(at, look): (Instant, Duration)| Time { found: at.saturating_duration_since(acknowledged), look };
             found.map(|found| found.map(time)).collect()
         })
     }
