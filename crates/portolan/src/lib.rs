@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod credentials;
 mod limits;
+mod log_feed;
 mod log_file;
 mod ports;
 mod progress;

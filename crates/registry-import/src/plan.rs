@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use portolan_api::typed::{
-    InstanceLease, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus,
-};
+use portolan_api::typed::{InstanceLease, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use portolan_base::Timestamp;
 use portolan_registrar::object_name;
 

@@ -16,11 +16,10 @@ use crate::owner::record;
 use crate::parameters::Parameters;
 use crate::route::Routed;
 use crate::state::{SERVER_PORT, State};
-use crate::{Error, answer, coordinate};
+use crate::{Error, answer, coordinate, monitor};
 
 /// Port of Consul's gossip. Nothing listens there; clients show it to people.
 const GOSSIP_PORT: u16 = 8301;
-const LOG_LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "err"];
 
 /// Answers what is about the agent itself.
 pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
@@ -33,7 +32,7 @@ pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -
         ["version"] => get().and_then(|()| answer::json(&version(state), pretty)),
         ["host"] => get().and_then(|()| answer::json(&host(state), pretty)),
         ["metrics"] => get().and_then(|()| metrics(state, request)),
-        ["monitor"] => get().and_then(|()| monitor(request)),
+        ["monitor"] => get().and_then(|()| monitor::answer(state, request)),
         ["maintenance"] => maintenance(state, request).await,
         // There is nothing to read again: this dialect has no files of its own.
         ["reload"] => put().map(|()| answer::empty()),
@@ -235,15 +234,6 @@ fn metrics(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let samples = state.requests.samples();
     let value = json!({"Timestamp": now, "Gauges": gauges, "Points": [], "Counters": counters, "Samples": samples});
     answer::json(&value, Parameters::of(request).has("pretty"))
-}
-
-fn monitor(request: &Request) -> Result<Response<Body>, Error> {
-    let parameters = Parameters::of(request);
-    let level = parameters.text("loglevel").unwrap_or("info");
-    if !LOG_LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-        return Err(Error::BadRequest(format!("Unknown log level: {level}")));
-    }
-    Err(Error::Internal("the log is not streamed here; read the log of the server".into()))
 }
 
 fn join(state: &State, address: &str) -> Result<Response<Body>, Error> {

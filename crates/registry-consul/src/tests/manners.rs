@@ -92,3 +92,46 @@ async fn names_are_taken_as_consul_takes_them_and_requests_are_counted() {
     assert!(text.contains("# TYPE consul_registry_leases_ended counter"), "{text}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_log_is_streamed_from_a_level_on_to_those_who_may_read_it() {
+    let world = World::start().await;
+    let listen = async |path: &str, caller: Caller| {
+        let request = Request {
+            method: Method::GET,
+            uri: path.parse().expect("a path"),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            caller,
+        };
+        world.consul.answer(request).await
+    };
+    let say = |level: tracing::Level, message: &str| {
+        let (time, target, message) = ("12:00".to_owned(), "agent".to_owned(), message.to_owned());
+        drop(world.log.send(Arc::new(crate::LogLine { level, time, target, message })));
+    };
+    let mut streams = Vec::new();
+    for path in ["/v1/agent/monitor", "/v1/agent/monitor?loglevel=ERR", "/v1/agent/monitor?loglevel=warn&logjson"] {
+        let response = listen(path, Caller::Trusted).await;
+        assert_eq!(response.status(), 200, "{path}");
+        streams.push(response.into_body());
+    }
+    say(tracing::Level::DEBUG, "detail");
+    say(tracing::Level::INFO, "news");
+    say(tracing::Level::WARN, "doubt");
+    say(tracing::Level::ERROR, "failure");
+    let expected = [
+        "12:00 [INFO] agent: news\n",
+        "12:00 [ERROR] agent: failure\n",
+        "{\"@level\":\"warn\",\"@message\":\"doubt\",\"@module\":\"agent\",\"@timestamp\":\"12:00\"}\n",
+    ];
+    for (stream, expected) in streams.iter_mut().zip(expected) {
+        let frame = stream.frame().await.expect("goes on").expect("cannot fail").into_data().expect("data");
+        assert_eq!(String::from_utf8_lossy(&frame), expected);
+    }
+    drop(streams);
+    let stranger = Caller::Unknown("no token".into());
+    assert_eq!(listen("/v1/agent/monitor", stranger).await.status(), 401);
+    world.stop().await;
+}
