@@ -221,17 +221,15 @@ impl Leases {
     fn standing<'a>(&self, keys: impl Iterator<Item = &'a Arc<Key>>, now: Instant) -> Standing {
         let mut standing = Standing::default();
         for key in keys {
-            if self.holder(key) != Some(Holder::Renewals) {
-                continue;
-            }
+            // What is not renewed is not expected to be heard of.
+            let Some(lease) = self.leases.get(key).filter(|lease| lease.holder == Holder::Renewals) else { continue };
             standing.leases += 1;
-            standing.silent += usize::from(self.is_silent(key, now));
+            standing.silent += usize::from(self.is_silent(key, lease, now));
         }
         standing
     }
 
-    fn is_silent(&self, key: &Arc<Key>, now: Instant) -> bool {
-        let Some(lease) = self.leases.get(key) else { return false };
+    fn is_silent(&self, key: &Arc<Key>, lease: &Lease, now: Instant) -> bool {
         if lease.held.is_some() || self.timers.has_run_out(key) {
             return true;
         }
