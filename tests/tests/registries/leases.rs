@@ -75,6 +75,7 @@ fn instances_live_by_connections_sessions_and_owners() {
     let session = serde_json::from_str::<Value>(&answer).expect("JSON")["ID"].as_str().expect("an id").to_owned();
     let body = json!({"service": "bound", "id": "s", "address": "192.0.2.2", "port": 80, "session": session});
     done(&native, "POST", "/registry/instances", &body.to_string()).expect("registered");
+    until(&native, "bound", &["s"]);
     let shown = done(&native, "GET", "/registry/instances/default/s", "").expect("shown");
     assert!(shown.contains(&format!("its lease is the session {session} of Consul, which lives")), "{shown}");
 
