@@ -107,11 +107,12 @@ impl Registrar {
         }
     }
 
-    /// These sessions live, and no others.
-    pub fn sessions_are(&self, sessions: &HashSet<String>) {
-        let others = self.table.lock().sessions.others(sessions);
-        others.iter().for_each(|session| self.session_ended(session));
+    /// These sessions live. Returns the others that were taken to live: each of them ended while nobody followed, or
+    /// began since these were listed.
+    #[must_use = "those that ended are to be ended here"]
+    pub fn sessions_are(&self, sessions: &HashSet<String>) -> Vec<String> {
         sessions.iter().for_each(|session| self.session_began(session));
+        self.table.lock().sessions.others(sessions)
     }
 
     /// Whether a session is known to live.

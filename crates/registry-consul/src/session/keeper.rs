@@ -130,7 +130,11 @@ impl Keeper {
         let mut watch = space.store().watch(request).await?;
         let mut guard = Guard::new(Instant::now() + GRACE);
         let there = Self::list(space).await?;
-        state.registrar.sessions_are(&there.iter().map(|known| known.session.id.clone()).collect());
+        for id in state.registrar.sessions_are(&there.iter().map(|known| known.session.id.clone()).collect()) {
+            if Self::get(space, &id).await?.is_none() {
+                state.registrar.session_ended(&id);
+            }
+        }
         for known in there {
             self.follow(&known.session);
             guard.sessions.insert(known.session.id.clone(), Arc::new(known.session));
