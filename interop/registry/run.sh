@@ -3,7 +3,7 @@
 #
 #   interop/registry/run.sh [SUITE...]
 #
-# Suites: py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka dns prometheus. Without arguments: all.
+# Suites: py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka import-eureka dns prometheus. Without arguments: all.
 # Each gets a Portolan of its own, with folders, bridge and addresses of its own, so that one that runs on this
 # machine is not touched. PORTOLAN names the binary (by default the debug build of this tree). Packages come from PyPI,
 # npm, crates.io, Maven Central, the Go module proxy and Debian, into $INTEROP_CACHE (by default a temporary folder).
@@ -15,7 +15,7 @@ root="$(dirname "$interop")"
 export PORTOLAN="${PORTOLAN:-${CARGO_TARGET_DIR:-$root/target}/debug/portolan}"
 [[ -x "$PORTOLAN" ]] || { echo "$PORTOLAN is missing: cargo build -p portolan" >&2; exit 1; }
 suites=("$@")
-((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka dns prometheus)
+((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka import-eureka dns prometheus)
 work="$(mktemp -d)"
 cache="${INTEROP_CACHE:-$work/cache}"
 mkdir -p "$cache"
@@ -58,6 +58,8 @@ run() {
     consul-template) start && "$interop/consul/consul-template.sh" "$CONSUL_URL" ;;
     spring-consul) start && "$interop/consul/spring/run.sh" "$CONSUL_URL" ;;
     eureka) start && "$interop/eureka/run.sh" "$EUREKA_URL" ;;
+    # Netflix's own server plays the registry that is left.
+    import-eureka) start && "$interop/eureka/server/run.sh" ;;
     dns) start && "$interop/dns/run.sh" ;;
     prometheus) start && "$interop/prometheus/run.sh" ;;
     *) echo "there is no suite $1" >&2; return 1 ;;

@@ -18,8 +18,8 @@ pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
-    InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, OverrideMode,
-    ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
+    InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,
+    OverrideMode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
 };
 
 /// Whether objects of a kind live in namespaces.

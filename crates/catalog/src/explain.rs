@@ -7,8 +7,14 @@ use portolan_base::Timestamp;
 use crate::model::{Check, Instance, Node, Origin, Status};
 
 /// What made an instance (un)healthy and since when: the verdict first, then what was decided and found,
-/// the worst first, then its lease. `lease_left` is what the registrar says.
-pub fn explain(instance: &Instance, node: Option<&Node>, lease_left: Option<Duration>) -> Vec<String> {
+/// the worst first, then its lease. `lease_left` is what the registrar says, and `held_by` what it says of a lease that
+/// is not renewed.
+pub fn explain(
+    instance: &Instance,
+    node: Option<&Node>,
+    lease_left: Option<Duration>,
+    held_by: Option<&str>,
+) -> Vec<String> {
     let health = &instance.health;
     let mut lines = vec![format!(
         "{} of {} is {}{}: {}",
@@ -46,6 +52,7 @@ pub fn explain(instance: &Instance, node: Option<&Node>, lease_left: Option<Dura
         lines.push(format!("it says of itself that it is {}{}{reason}", health.as_str(), since(time)));
     }
     lines.push(match (instance.origin, instance.ttl, lease_left) {
+        _ if held_by.is_some() => held_by.unwrap_or_default().to_owned(),
         (Origin::Orchestrator, ..) => "it is a pod: its node and its probes decide how long it is listed".to_owned(),
         (_, None, _) => "it has no lease: it stays until somebody deregisters it".to_owned(),
         (_, Some(ttl), Some(left)) => {
@@ -90,7 +97,7 @@ mod tests {
         catalog.put(Input::Registration(Arc::new(object)));
         let snapshot = catalog.snapshot();
         let instance = &snapshot.instances_of("default", "web").expect("registered")[0];
-        assert_eq!(explain(instance, None, left.map(Duration::from_secs)), expected);
+        assert_eq!(explain(instance, None, left.map(Duration::from_secs), None), expected);
     }
 
     #[test]

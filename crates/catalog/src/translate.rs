@@ -134,7 +134,7 @@ fn own_health(object: &ServiceInstance, pool: &mut Pool) -> Health {
     let verdict = object.verdict();
     let reason = match verdict.reason {
         reason if !reason.is_empty() => pool.texts.share(reason),
-        _ if object.lease_ttl().is_some() => pool.texts.share("registered, its lease is kept"),
+        _ if object.lease_term().is_some() => pool.texts.share("registered, its lease is kept"),
         _ => pool.texts.share("registered without a lease"),
     };
     let created = || object.metadata.creation_timestamp.as_ref();

@@ -11,6 +11,7 @@ use portolan_base::{Readiness, Shutdown, TaskGroup};
 use portolan_cli::{Claim, Place};
 use portolan_client::{Client, HttpsTransport, Kubeconfig, ListParams};
 use portolan_identity::KeyPairPem;
+use portolan_registry_consul::Log;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::down;
@@ -26,7 +27,7 @@ use crate::roles::registry::Registry;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a server until SIGTERM or SIGINT, or until a part fails for good.
-pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
+pub(crate) async fn run(options: ServerOptions, log: Log) -> anyhow::Result<()> {
     options.refuse_open_registry()?;
     let mut process = Process::begin(&options.node.folders)?;
     let credentials = Credentials::prepare(&options)?;
@@ -35,7 +36,7 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
     progress::say(&format!("api server      {}", control_plane.url));
 
     let started = tokio::select! {
-        started = start_node(&options, &credentials, &control_plane, readiness, tasks, shutdown) => started,
+        started = start_node(&options, log, &credentials, &control_plane, readiness, tasks, shutdown) => started,
         () = stop.received() => Err(anyhow::anyhow!("stopped while starting")),
     };
     let outcome = process.run(started).await;
@@ -116,6 +117,7 @@ impl Process {
 /// Starts the node beside the control plane, and says where everything is.
 async fn start_node(
     options: &ServerOptions,
+    log: Log,
     credentials: &Credentials,
     control_plane: &ControlPlane,
     readiness: &Readiness,
@@ -128,8 +130,8 @@ async fn start_node(
     let authority_pem = authority.certificate_pem().to_owned();
     let scripts = portolan_health::probe::Scripts::Refused;
     health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, scripts, tasks, shutdown);
-    let parts = control_plane.start_registrar(credentials, tasks, shutdown)?;
-    let registry = Registry::bind(options, parts).await?;
+    let parts = control_plane.start_registrar(options.partition_policy()?, credentials, tasks, shutdown)?;
+    let registry = Registry::bind(options, parts).await?.with_log(log);
     place.dialects = registry.urls()?;
     place.registry_url = format!("{}/registry", place.dialects["registry"]);
     if options.no_agent {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use portolan_apiserver::Network;
+use portolan_registrar::PartitionPolicy;
 use portolan_registrar::limits::Limits;
 use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
@@ -344,6 +345,11 @@ pub(crate) struct ServerOptions {
     /// (the first two per second) what is to be different.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "LIMITS")]
     pub(crate) registry_limits: String,
+    /// When leases that run out at once are taken for a fault of the network, and kept: `off`, or of
+    /// `share=0.15,service=2,registry=5,hold=15m` (more than this share of the leases, and this many at least, of a
+    /// service or of the registry; kept for so long at most) what is to be different.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "POLICY")]
+    pub(crate) registry_partition_policy: String,
     /// Run the control plane only, no containers on this machine.
     #[arg(long)]
     pub(crate) no_agent: bool,
@@ -403,6 +409,7 @@ impl ServerOptions {
         add("--consul-tls-listen", self.consul_tls_listen.to_string().into());
         add("--eureka-tls-listen", self.eureka_tls_listen.to_string().into());
         add("--registry-limits", self.registry_limits.clone().into());
+        add("--registry-partition-policy", self.registry_partition_policy.clone().into());
         if let Some(policy) = self.consul_acl_default_policy {
             add("--consul-acl-default-policy", policy.word().into());
         }
@@ -468,6 +475,12 @@ impl ServerOptions {
     /// What each client of the registry may have.
     pub(crate) fn limits(&self) -> anyhow::Result<Limits> {
         self.registry_limits.parse().map_err(|form: String| anyhow::anyhow!("--registry-limits {form}"))
+    }
+
+    /// When leases that run out at once are kept.
+    pub(crate) fn partition_policy(&self) -> anyhow::Result<PartitionPolicy> {
+        let policy = self.registry_partition_policy.parse();
+        policy.map_err(|form: String| anyhow::anyhow!("--registry-partition-policy {form}"))
     }
 
     /// How Consul's clients are asked for tokens.

@@ -9,6 +9,7 @@ mod consul_options;
 mod credentials;
 mod encryption;
 mod limits;
+mod log_feed;
 mod log_file;
 mod ports;
 mod progress;

@@ -209,6 +209,9 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             tracing::debug!(%peer, %error, "a connection to the registry ended at once");
             continue;
         }
+        if let Err(error) = crate::liveness::watch(&stream) {
+            tracing::debug!(%peer, %error, "cannot tell whether a client is there");
+        }
         let Some(place) = places.take(peer.ip()) else {
             tracing::warn!(%peer, "too many connections to the registry; refused one");
             continue;

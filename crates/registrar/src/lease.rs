@@ -13,10 +13,29 @@ use crate::timers::Timers;
 /// A renewal this many times later than usual counts as missed, in halves.
 const USUAL_DELAY_HALVES: u32 = 3;
 
+/// What keeps a lease from running out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Renewals in time.
+    Renewals,
+    /// The connection of this number, or none that is open.
+    Connection(Option<u64>),
+    /// A session; whether it is known to live.
+    Session(bool),
+}
+
+impl Holder {
+    /// Whether the time of the lease stands still.
+    fn is_there(self) -> bool {
+        matches!(self, Self::Connection(Some(_)) | Self::Session(true))
+    }
+}
+
 #[derive(Debug)]
 struct Lease {
     /// Namespace and service.
     service: Arc<Key>,
+    holder: Holder,
     /// The longest time between two renewals of late, in milliseconds; 0 before there were two.
     habit_ms: u32,
     held: Option<Held>,
@@ -47,21 +66,52 @@ pub(crate) struct Leases {
 impl Leases {
     /// Grants a lease, or makes it full again. Returns whether its registration was held.
     pub(crate) fn grant(&mut self, key: &Key, service: &str, ttl: Duration, now: Instant) -> bool {
-        let shared = self.join(key, service);
+        let shared = self.join(key, service, Holder::Renewals);
         self.timers.start(&shared, ttl, now);
         self.leases.get_mut(&shared).is_some_and(|lease| lease.held.take().is_some())
     }
 
     /// Grants a lease unless one with this time to live runs already.
     pub(crate) fn ensure(&mut self, key: &Key, service: &str, ttl: Duration, now: Instant) {
-        let shared = self.join(key, service);
+        let shared = self.join(key, service, Holder::Renewals);
         self.timers.ensure(&shared, ttl, now);
     }
 
-    fn join(&mut self, key: &Key, service: &str) -> Arc<Key> {
+    /// Holds a registration by something that is there, or gives it `grace` to come.
+    pub(crate) fn hold_by(&mut self, key: &Key, service: &str, holder: Holder, grace: Duration, now: Instant) {
+        let shared = self.join(key, service, holder);
+        if holder.is_there() {
+            self.timers.end(&shared);
+        } else {
+            self.timers.ensure(&shared, grace, now);
+        }
+    }
+
+    /// The connection that held a registration ended; one that was replaced by another held nothing.
+    pub(crate) fn disconnected(&mut self, key: &Key, connection: u64, grace: Duration, now: Instant) {
+        let Some((shared, _)) = self.leases.get_key_value(key) else { return };
+        let shared = shared.clone();
+        if let Some(lease) = self.leases.get_mut(key)
+            && lease.holder == Holder::Connection(Some(connection))
+        {
+            lease.holder = Holder::Connection(None);
+            self.timers.start(&shared, grace, now);
+        }
+    }
+
+    /// What keeps a lease from running out; `None` if there is no such lease.
+    pub(crate) fn holder(&self, key: &Key) -> Option<Holder> {
+        self.leases.get(key).map(|lease| lease.holder)
+    }
+
+    fn join(&mut self, key: &Key, service: &str, holder: Holder) -> Arc<Key> {
         if let Some((shared, lease)) = self.leases.get_key_value(key) {
             if lease.service.name == service {
-                return shared.clone();
+                let shared = shared.clone();
+                if let Some(lease) = self.leases.get_mut(key) {
+                    lease.holder = holder;
+                }
+                return shared;
             }
             self.end(key);
         }
@@ -71,13 +121,16 @@ impl Leases {
             None => Arc::new(service),
         };
         self.services.entry(service.clone()).or_default().insert(shared.clone());
-        self.leases.insert(shared.clone(), Lease { service, habit_ms: 0, held: None });
+        self.leases.insert(shared.clone(), Lease { service, holder, habit_ms: 0, held: None });
         shared
     }
 
-    /// Makes a lease full again; `None` if there is no such lease.
+    /// Makes a lease full again; `None` if there is no such lease that is renewed.
     pub(crate) fn renew(&mut self, key: &Key, now: Instant) -> Option<Renewal> {
-        let (shared, _) = self.leases.get_key_value(key)?;
+        let (shared, lease) = self.leases.get_key_value(key)?;
+        if lease.holder != Holder::Renewals {
+            return None;
+        }
         let sign = self.timers.heard(shared, now)?;
         let lease = self.leases.get_mut(key)?;
         // The silence of a fault is no habit.
@@ -88,7 +141,7 @@ impl Leases {
         Some(Renewal { ttl: sign.ttl, was_held: lease.held.take().is_some() })
     }
 
-    /// How long a lease still runs; `None` if there is no such lease.
+    /// How long a lease still runs; `None` if there is no such lease, or none that runs.
     pub(crate) fn remaining(&self, key: &Key, now: Instant) -> Option<Duration> {
         let (shared, _) = self.leases.get_key_value(key)?;
         self.timers.remaining(shared, now)
@@ -118,6 +171,14 @@ impl Leases {
         }
     }
 
+    /// Why a registration is kept although its lease ran out: since when, and how its service and all leases stand.
+    pub(crate) fn why_held(&self, key: &Key, now: Instant) -> Option<(Duration, Standing, Standing)> {
+        let lease = self.leases.get(key)?;
+        let members = self.services.get(&lease.service);
+        let of_service = members.map_or_else(Standing::default, |keys| self.standing(keys.iter(), now));
+        Some((now - lease.held?.since, of_service, self.standing(self.leases.keys(), now)))
+    }
+
     /// Decides over the leases that ran out; those that end are forgotten.
     pub(crate) fn judge(&mut self, policy: &PartitionPolicy, now: Instant) -> Vec<(Arc<Key>, Decision)> {
         let ended = self.timers.run_out(now);
@@ -126,6 +187,11 @@ impl Leases {
         let mut decisions = Vec::with_capacity(ended.len());
         for key in ended {
             let Some(lease) = self.leases.get(&key) else { continue };
+            if lease.holder != Holder::Renewals {
+                // That a connection or a session ended is no silence: somebody said so.
+                decisions.push((key, Decision::End));
+                continue;
+            }
             let of_service = *standings.entry(lease.service.clone()).or_insert_with(|| {
                 self.services.get(&lease.service).map_or_else(Standing::default, |keys| self.standing(keys.iter(), now))
             });
@@ -155,14 +221,15 @@ impl Leases {
     fn standing<'a>(&self, keys: impl Iterator<Item = &'a Arc<Key>>, now: Instant) -> Standing {
         let mut standing = Standing::default();
         for key in keys {
+            // What is not renewed is not expected to be heard of.
+            let Some(lease) = self.leases.get(key).filter(|lease| lease.holder == Holder::Renewals) else { continue };
             standing.leases += 1;
-            standing.silent += usize::from(self.is_silent(key, now));
+            standing.silent += usize::from(self.is_silent(key, lease, now));
         }
         standing
     }
 
-    fn is_silent(&self, key: &Arc<Key>, now: Instant) -> bool {
-        let Some(lease) = self.leases.get(key) else { return false };
+    fn is_silent(&self, key: &Arc<Key>, lease: &Lease, now: Instant) -> bool {
         if lease.held.is_some() || self.timers.has_run_out(key) {
             return true;
         }
@@ -181,7 +248,7 @@ impl Leases {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.timers.len()
+        self.leases.len()
     }
 }
 

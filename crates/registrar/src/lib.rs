@@ -10,16 +10,19 @@ mod changes;
 mod checks;
 mod counters;
 mod error;
+mod holders;
 pub mod http;
 mod kept;
 mod lease;
 pub mod limits;
+mod liveness;
 mod names;
 mod policy;
 mod registrar;
 mod report;
 mod run;
 mod segment;
+mod sessions;
 mod timers;
 
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod tests;
 pub use changes::Changes;
 pub use counters::{Counter, Counters};
 pub use error::Error;
+pub use holders::Connected;
 pub use names::object_name;
 pub use policy::{Decision, PartitionPolicy, Stage, Standing};
 pub use portolan_catalog::{find_service, published_name};

@@ -2,7 +2,12 @@
 //!
 //! The reasons for the figures stand in `docs/adr/0009-partition-policy.md`.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+/// What is silent for longer than this is no fault that somebody waits for.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When the registry takes silence for a fault of the network instead of deaths.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +26,66 @@ impl Default for PartitionPolicy {
     fn default() -> Self {
         Self { share: 0.15, least_of_service: 2, least_of_all: 5, longest_hold: Duration::from_secs(15 * 60) }
     }
+}
+
+impl PartitionPolicy {
+    /// Takes every silence for a death.
+    pub const OFF: Self =
+        Self { share: f64::INFINITY, least_of_service: 0, least_of_all: 0, longest_hold: Duration::ZERO };
+}
+
+impl fmt::Display for PartitionPolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { share, least_of_service, least_of_all, longest_hold } = self;
+        if share.is_infinite() {
+            return formatter.write_str("off");
+        }
+        let hold = longest_hold.as_secs();
+        write!(formatter, "share={share},service={least_of_service},registry={least_of_all},hold={hold}s")
+    }
+}
+
+impl FromStr for PartitionPolicy {
+    type Err = String;
+
+    /// Reads `off`, or what is not the default: `share=0.15,service=2,registry=5,hold=15m`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
+        let mut policy = Self::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let form = || {
+                format!(
+                    "{part:?}: give `off`, or of share=0.15 (0 to 1), service=2, registry=5 (leases) and hold=15m \
+                     (up to 24h) what is to be different"
+                )
+            };
+            let (name, value) = part.split_once('=').ok_or_else(form)?;
+            let (name, value) = (name.trim(), value.trim());
+            let leases = || value.parse().ok().filter(|leases| *leases > 0).ok_or_else(form);
+            match name {
+                "share" => {
+                    let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+                    policy.share = share.ok_or_else(form)?;
+                }
+                "service" => policy.least_of_service = leases()?,
+                "registry" => policy.least_of_all = leases()?,
+                "hold" => policy.longest_hold = time(value).ok_or_else(form)?,
+                _ => return Err(form()),
+            }
+        }
+        Ok(policy)
+    }
+}
+
+/// Reads a whole number of seconds, minutes or hours, up to a day.
+fn time(text: &str) -> Option<Duration> {
+    let (number, seconds) = [("s", 1), ("m", 60), ("h", 3600)]
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+    let time = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+    (time <= LONGEST_HOLD).then_some(time)
 }
 
 /// How many leases there are, and how many of them are silent: they ran out, or missed the renewal
@@ -58,12 +123,16 @@ pub enum Decision {
 }
 
 impl PartitionPolicy {
+    /// Which of both has too many silent leases for as many deaths.
+    pub(crate) fn faults(&self, of_service: Standing, of_all: Standing) -> [bool; 2] {
+        [(of_service, self.least_of_service), (of_all, self.least_of_all)].map(|(standing, least)| {
+            standing.silent >= least && standing.silent as f64 > self.share * standing.leases as f64
+        })
+    }
+
     /// Decides over one lease.
     pub fn decide(&self, stage: Stage, of_service: Standing, of_all: Standing) -> Decision {
-        let too_many = |standing: Standing, least: usize| {
-            standing.silent >= least && standing.silent as f64 > self.share * standing.leases as f64
-        };
-        let fault = too_many(of_service, self.least_of_service) || too_many(of_all, self.least_of_all);
+        let fault = self.faults(of_service, of_all).contains(&true);
         match stage {
             Stage::Held(held) | Stage::Spared(held) if held >= self.longest_hold => Decision::GiveUp,
             _ if fault => Decision::Hold,
@@ -104,5 +173,30 @@ mod tests {
             let decided = PartitionPolicy::default().decide(stage, standing(service), standing(all));
             assert_eq!(decided, decision, "{case}");
         }
+    }
+
+    #[test]
+    fn the_policy_is_read_as_it_is_written() {
+        let default = "share=0.15,service=2,registry=5,hold=900s";
+        let cases = [
+            ("", Ok(default)),
+            ("off", Ok("off")),
+            ("hold=1m", Ok("share=0.15,service=2,registry=5,hold=60s")),
+            ("service=3, share=0.5,registry=10,hold=0s", Ok("share=0.5,service=3,registry=10,hold=0s")),
+            ("share=2", Err("share")),
+            ("service=0", Err("service")),
+            ("hold=1", Err("hold")),
+            ("hold=25h", Err("hold")),
+            ("on", Err("give `off`")),
+        ];
+        for (text, expected) in cases {
+            match (text.parse::<PartitionPolicy>(), expected) {
+                (Ok(policy), Ok(expected)) => assert_eq!(policy.to_string(), expected, "{text}"),
+                (Err(form), Err(part)) => assert!(form.contains(part), "{text}: {form}"),
+                (read, expected) => panic!("{text}: {read:?} instead of {expected:?}"),
+            }
+        }
+        let standing = Standing { leases: 1000, silent: 1000 };
+        assert_eq!(PartitionPolicy::OFF.decide(Stage::Fresh, standing, standing), Decision::End);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use portolan_api::typed::{ExternalNode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+use portolan_api::typed::{ExternalNode, LeaseTerm, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use portolan_base::{Clock, SystemClock};
 use portolan_client::{Client, Informer, Key};
 use tokio::sync::{Notify, watch};
@@ -16,9 +16,10 @@ use crate::alias::Target;
 use crate::checks::{Checks, Owner};
 use crate::counters::Counters;
 use crate::kept::{Kept, Part};
-use crate::lease::Leases;
+use crate::lease::{Holder, Leases};
 use crate::policy::PartitionPolicy;
 use crate::run::Job;
+use crate::sessions::Sessions;
 
 /// What a registration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct Registrar {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) leases: Leases,
+    pub(crate) sessions: Sessions,
     pub(crate) ending: HashSet<Key>,
 }
 
@@ -109,27 +111,30 @@ impl Registrar {
     /// The status of `wanted` is used for a new instance only; later [`Registrar::change_status`] changes it.
     ///
     /// # Errors
-    /// The API refused it.
-    pub async fn register(&self, mut wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
-        let key = Key::of(&wanted);
-        wanted.spec.fill_defaults(&key.name);
-        let is_ending = self.table.lock().ending.contains(&key);
-        let (outcome, instance) = match self.instances.get(&key) {
-            Some(present) if is_ending => {
-                // Its deletion is under way and asks for its UID; a new object is not meant by it.
-                self.instances.delete(&key, portolan_api::typed::Object::uid(&*present)).await?;
-                self.create(&key, wanted).await?
+    /// Nothing holds the lease that it asks for, or the API refused it.
+    pub async fn register(&self, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
+        match wanted.lease_term() {
+            Some(LeaseTerm::Connection(_)) => {
+                return Err(Error::Invalid("a lease of kind connection needs a connection that stays open".into()));
             }
-            Some(present) if present.spec == wanted.spec => (Outcome::Unchanged, present),
-            Some(_) => (Outcome::Changed, self.replace(&key, wanted).await?),
-            None => self.create(&key, wanted).await?,
-        };
+            Some(LeaseTerm::Session(session)) if !self.session_lives(session) => {
+                return Err(Error::Invalid(format!(
+                    "session {session:?} is not known: it ended, or there never was one"
+                )));
+            }
+            _ => {}
+        }
+        let key = Key::of(&wanted);
+        let (outcome, instance) = self.write(&key, wanted).await?;
         let was_held = {
-            let leases = &mut self.table.lock().leases;
+            let table = &mut *self.table.lock();
             match instance.lease_ttl() {
-                Some(ttl) => leases.grant(&key, &instance.spec.service, ttl, Instant::now()),
+                Some(ttl) => {
+                    table.sessions.release(&key);
+                    table.leases.grant(&key, &instance.spec.service, ttl, Instant::now())
+                }
                 None => {
-                    leases.end(&key);
+                    self.keep_lease(table, &key, Some(&instance), Instant::now());
                     false
                 }
             }
@@ -139,6 +144,26 @@ impl Registrar {
         }
         self.woken.notify_one();
         Ok((outcome, instance))
+    }
+
+    /// Writes what is registered, unless it is there like this.
+    pub(crate) async fn write(
+        &self,
+        key: &Key,
+        mut wanted: ServiceInstance,
+    ) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
+        wanted.spec.fill_defaults(&key.name);
+        let is_ending = self.table.lock().ending.contains(key);
+        Ok(match self.instances.get(key) {
+            Some(present) if is_ending => {
+                // Its deletion is under way and asks for its UID; a new object is not meant by it.
+                self.instances.delete(key, portolan_api::typed::Object::uid(&*present)).await?;
+                self.create(key, wanted).await?
+            }
+            Some(present) if present.spec == wanted.spec => (Outcome::Unchanged, present),
+            Some(_) => (Outcome::Changed, self.replace(key, wanted).await?),
+            None => self.create(key, wanted).await?,
+        })
     }
 
     async fn create(&self, key: &Key, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
@@ -195,9 +220,23 @@ impl Registrar {
     /// # Errors
     /// There is no such lease.
     pub fn renew(&self, key: &Key) -> Result<Duration, Error> {
-        let renewal = self.table.lock().leases.renew(key, Instant::now()).ok_or_else(|| {
-            Error::NotFound(format!("{key} has no lease: it ended or was never registered with one; register again"))
-        })?;
+        let renewal = {
+            let leases = &mut self.table.lock().leases;
+            match (leases.renew(key, Instant::now()), leases.holder(key)) {
+                (Some(renewal), _) => renewal,
+                (None, Some(Holder::Connection(_))) => {
+                    return Err(Error::Invalid(format!("{key} lives by a connection; there is nothing to renew")));
+                }
+                (None, Some(Holder::Session(_))) => {
+                    return Err(Error::Invalid(format!("{key} lives by a session; renew that")));
+                }
+                (None, _) => {
+                    return Err(Error::NotFound(format!(
+                        "{key} has no lease: it ended or was never registered with one; register again"
+                    )));
+                }
+            }
+        };
         if renewal.was_held {
             self.todo.lock().push_back(Job::Release(key.clone()));
             self.woken.notify_one();
@@ -211,7 +250,11 @@ impl Registrar {
     /// There is no such instance, or the API refused.
     pub async fn deregister(&self, key: &Key) -> Result<(), Error> {
         let existed = self.instances.delete(key, "").await?;
-        self.table.lock().leases.end(key);
+        {
+            let table = &mut *self.table.lock();
+            table.leases.end(key);
+            table.sessions.release(key);
+        }
         if existed { Ok(()) } else { Err(Error::NotFound(format!("{key} is not registered"))) }
     }
 

@@ -105,15 +105,7 @@ impl Registrar {
             self.instances.heard_of(&key);
             let instance = self.instances.get(&key);
             let instance = instance.as_deref();
-            {
-                let table = &mut *self.table.lock();
-                match instance.and_then(|instance| Some((instance, instance.lease_ttl()?))) {
-                    // Until its deletion is seen, an instance on its way out gets no new lease.
-                    Some(_) if table.ending.contains(&key) => {}
-                    Some((instance, ttl)) => table.leases.ensure(&key, &instance.spec.service, ttl, now),
-                    None => table.leases.end(&key),
-                }
-            }
+            self.keep_lease(&mut self.table.lock(), &key, instance, now);
             let owner = Owner::Instance(key);
             {
                 let mut checks = self.checks.lock();
@@ -239,10 +231,8 @@ impl Registrar {
             Ok(false) => {}
             Err(error) => {
                 // Leases pause while there is no API: a full one from now.
-                if let Some((instance, ttl)) =
-                    self.instances.get(key).and_then(|instance| Some((instance.clone(), instance.lease_ttl()?)))
-                {
-                    table.leases.ensure(key, &instance.spec.service, ttl, Instant::now());
+                if let Some(instance) = self.instances.get(key) {
+                    self.keep_lease(table, key, Some(&instance), Instant::now());
                 }
                 return Err(error);
             }

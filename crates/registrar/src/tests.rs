@@ -64,7 +64,11 @@ impl World {
 }
 
 fn instance(name: &str, ttl: Option<i32>, checks: Vec<HealthCheck>) -> ServiceInstance {
-    let lease = ttl.map(|seconds| InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: Some(seconds) });
+    let lease = ttl.map(|seconds| InstanceLease {
+        kind: LeaseKind::Ttl,
+        ttl_seconds: Some(seconds),
+        ..InstanceLease::default()
+    });
     let spec = ServiceInstanceSpec { service: "web".to_owned(), lease, checks, ..ServiceInstanceSpec::default() };
     let mut instance = ServiceInstance { spec, ..ServiceInstance::default() };
     (instance.metadata.namespace, instance.metadata.name) = (Some("default".to_owned()), Some(name.to_owned()));
@@ -267,5 +271,134 @@ async fn leases_pause_while_there_is_no_api() {
     assert_eq!(world.api.objects::<ServiceInstance>().len(), 1);
     world.until("a", |it| it.is_none()).await;
     assert_eq!(world.registrar.counters().ended.get(), 1);
+    world.stop().await;
+}
+
+/// An instance that lives by a connection, or by a session.
+fn held(name: &str, lease: InstanceLease) -> ServiceInstance {
+    let mut held = instance(name, None, Vec::new());
+    held.spec.lease = Some(lease);
+    held
+}
+
+fn by_connection(name: &str) -> ServiceInstance {
+    held(name, InstanceLease { kind: LeaseKind::Connection, ttl_seconds: Some(3), ..InstanceLease::default() })
+}
+
+fn by_session(name: &str, session: &str) -> ServiceInstance {
+    let session = session.to_owned();
+    held(name, InstanceLease { kind: LeaseKind::Session, session, ttl_seconds: None })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_lives_as_long_as_its_connection_and_a_grace() {
+    let world = World::start(fake()).await;
+    let registrar = &world.registrar;
+    let refused = registrar.register(by_connection("a")).await.expect_err("nothing holds it");
+    assert!(refused.to_string().contains("needs a connection"), "{refused}");
+    let (_, _, first) = registrar.register_connected(by_connection("a")).await.expect("registered");
+    world.until("a", |it| it.is_some()).await;
+    tokio::time::sleep(seconds(3600)).await;
+    assert!(world.instances.get("default", "a").is_some(), "the connection is open");
+    assert!(registrar.held_by(&key("a")).is_some_and(|words| words.contains("which is open")));
+    assert!(registrar.renew(&key("a")).is_err_and(|error| error.to_string().contains("nothing to renew")));
+    // The client comes back before the end of its first connection is noticed, and once within the grace.
+    let (outcome, _, second) = registrar.register_connected(by_connection("a")).await.expect("registered");
+    assert_eq!((outcome, first.over().is_some(), second.over()), (Outcome::Unchanged, true, None));
+    drop(first);
+    tokio::time::sleep(seconds(10)).await;
+    drop(second);
+    assert!(registrar.held_by(&key("a")).is_some_and(|words| words.contains("none is open")));
+    tokio::time::sleep(seconds(2)).await;
+    let (_, _, third) = registrar.register_connected(by_connection("a")).await.expect("registered");
+    tokio::time::sleep(seconds(10)).await;
+    assert!(world.instances.get("default", "a").is_some());
+    let dropped = tokio::time::Instant::now();
+    drop(third);
+    world.until("a", |it| it.is_none()).await;
+    assert_eq!(dropped.elapsed().as_secs(), 3);
+    // All of a service at once: somebody said that they ended, so they are not taken for cut off.
+    let mut connections = Vec::new();
+    for name in ["b", "c", "d"] {
+        connections.push(registrar.register_connected(by_connection(name)).await.expect("registered").2);
+        world.until(name, |it| it.is_some()).await;
+    }
+    registrar.deregister(&key("d")).await.expect("deregistered");
+    assert_eq!(connections.pop().expect("three").over(), Some("the instance was deregistered"));
+    drop(connections);
+    for name in ["b", "c"] {
+        world.until(name, |it| it.is_none()).await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_holds_after_a_restart_or_from_the_beginning_goes_after_its_grace() {
+    let api = fake();
+    let first = World::start(api.clone()).await;
+    let (_, _, connected) = first.registrar.register_connected(by_connection("a")).await.expect("registered");
+    first.registrar.session_began("s");
+    first.registrar.register(by_session("b", "s")).await.expect("registered");
+    first.stop().await;
+    drop(connected);
+    // As kubectl would.
+    for object in [by_connection("c"), by_session("d", "never")] {
+        api.client().create(&object).await.expect("created");
+    }
+    let second = World::start(api).await;
+    assert!(second.registrar.sessions_are(&["s".to_owned()].into()).is_empty());
+    for name in ["a", "b", "c", "d"] {
+        second.until(name, |it| it.is_some()).await;
+    }
+    let (_, _, _connected) = second.registrar.register_connected(by_connection("a")).await.expect("registered");
+    for name in ["c", "d"] {
+        second.until(name, |it| it.is_none()).await;
+    }
+    tokio::time::sleep(seconds(600)).await;
+    for name in ["a", "b"] {
+        assert!(second.instances.get("default", name).is_some(), "{name} is held");
+    }
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_ends_with_its_session() {
+    let world = World::start(fake()).await;
+    let registrar = &world.registrar;
+    let refused = registrar.register(by_session("a", "s")).await.expect_err("there is no such session");
+    assert!(refused.to_string().contains("is not known"), "{refused}");
+    for session in ["s", "t"] {
+        registrar.session_began(session);
+    }
+    for (name, session) in [("a", "s"), ("b", "s"), ("c", "t")] {
+        registrar.register(by_session(name, session)).await.expect("registered");
+        world.until(name, |it| it.is_some()).await;
+    }
+    tokio::time::sleep(seconds(3600)).await;
+    registrar.session_ended("s");
+    for name in ["a", "b"] {
+        world.until(name, |it| it.is_none()).await;
+    }
+    assert!(world.instances.get("default", "c").is_some(), "its session lives");
+    // Sessions that ended while nobody followed them.
+    let others = registrar.sessions_are(&[].into());
+    assert_eq!(others, ["t"]);
+    others.iter().for_each(|session| registrar.session_ended(session));
+    world.until("c", |it| it.is_none()).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_policy_keeps_says_why_and_for_how_long() {
+    let world = World::start(fake()).await;
+    for name in ["a", "b"] {
+        world.registrar.register(instance(name, Some(10), Vec::new())).await.expect("registered");
+    }
+    let held = |it: Option<&ServiceInstance>| {
+        it.is_some_and(|it| it.status.as_ref().is_some_and(|it| it.lease_held_since.is_some()))
+    };
+    world.until("a", held).await;
+    let why = world.registrar.why_held(&key("a")).expect("it is kept");
+    assert!(why.contains("hold=900s") && why.contains("2 of 2 leases of the service are silent"), "{why}");
     world.stop().await;
 }

@@ -137,10 +137,6 @@ impl<K: Clone + Eq + Hash + Ord> Timers<K> {
     pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|(listed, _)| *listed)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.timers.len()
-    }
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         acl: acl(),
         listeners: vec![Listener::plain(listener, Arc::new(|peer| peer.is_loopback()))],
         limiter: Arc::new(Limiter::new(Limits::default())),
+        log: None,
     };
     tasks.spawn("consul", portolan_registry_consul::run(config, shutdown.clone()));
     println!("{url}");

@@ -51,6 +51,15 @@ pub(crate) fn empty() -> Response<Body> {
     response
 }
 
+/// What can be asked of a path.
+pub(crate) fn options(allowed: &str) -> Response<Body> {
+    let mut response = empty();
+    if let Ok(allowed) = HeaderValue::try_from(format!("OPTIONS,{}", allowed.replace(", ", ","))) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
 /// An answer of plain text.
 pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::duration;
 use crate::machine::{Machine, NODE_MAINTENANCE};
 
+/// The tags that the agent registered, where others changed them (`EnableTagOverride`).
+pub(crate) const AGENT_TAGS: &str = "agentTags";
 /// What only this dialect knows of a registration stands under this name in its extensions.
 pub(crate) const EXTENSION: &str = "consul";
 /// Words for a maintenance without a reason, as Consul words them.

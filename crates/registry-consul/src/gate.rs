@@ -26,7 +26,7 @@ use crate::{Error, acl, txn};
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
     let (client, now) = (request.client(), Instant::now());
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     // What only says that something lives is no write, and keys are counted as requests.
     let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
     let registers = !reads && !lives && matches!(area, "agent" | "catalog");
@@ -92,7 +92,7 @@ fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Re
 /// Judges a caller whom the cluster knows by the cluster's rules.
 async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
     let caller = &request.caller;
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reads && matches!((area, rest), ("catalog" | "health", _) | ("query", [_, "execute"])) {
         if area == "query" {
             caller.require(Verb::Get, Resource::Keys, NAMESPACE).await?;
@@ -135,7 +135,7 @@ async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, E
 fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Verb, Resource)>, Error> {
     let by_method = match request.method {
         Method::GET | Method::HEAD if Parameters::of(request).has("recurse") => Verb::List,
-        Method::GET | Method::HEAD => Verb::Get,
+        Method::GET | Method::HEAD | Method::OPTIONS => Verb::Get,
         Method::DELETE => Verb::Delete,
         _ => Verb::Update,
     };
@@ -185,6 +185,8 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
             vec![(Verb::Update, Resource::Machines)]
         }
         ("operator", _) => vec![(Verb::List, Resource::Machines)],
+        // The log of the server tells of everybody.
+        ("agent", ["monitor"]) => vec![(Verb::Get, Resource::Tokens)],
         // What is said to everybody whom the cluster knows.
         ("agent" | "status" | "coordinate", _) => vec![],
         _ => vec![(by_method, Resource::Instances)],

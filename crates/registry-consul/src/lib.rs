@@ -27,10 +27,12 @@ mod gate;
 mod health;
 mod kv;
 mod machine;
+mod monitor;
 mod operator;
 mod owner;
 mod parameters;
 pub mod query;
+mod requests;
 mod route;
 mod select;
 mod session;
@@ -56,6 +58,7 @@ use portolan_store::Store;
 
 pub use acl::{AclConfig, DefaultPolicy};
 pub use error::Error;
+pub use monitor::{Log, LogLine};
 
 use crate::acl::Acl;
 use crate::route::Consul;
@@ -86,16 +89,19 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Counts what clients ask for, in all dialects.
     pub limiter: Arc<Limiter>,
+    /// The log of this process, for those who may read it; none is shown to nobody.
+    pub log: Option<Log>,
 }
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, limiter } =
+    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, limiter, log } =
         config;
     let addresses = listeners.iter().filter_map(|listener| listener.socket.local_addr().ok()).collect();
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
     let kept = (Space::new(store, clock.clone()), Acl::new(acl, identity.datacenter.clone()));
-    let state = Arc::new(State::new(registrar, changes, client, kept, clock, identity, limiter, shutdown.clone()));
+    let state = State::new(registrar, changes, client, kept, clock, identity, limiter, shutdown.clone());
+    let state = Arc::new(state.with_log(log));
     // Without the first tokens nobody could get in.
     if let Err(error) = state.acl.prepare(&state.space).await {
         tracing::error!(error = %portolan_base::error::chain(&error), "cannot prepare Consul's access control");

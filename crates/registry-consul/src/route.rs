@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use portolan_registrar::access::authorization;
 use portolan_registrar::http::{Body, Handler, Refusal, Request};
 use portolan_registrar::{SegmentError, decode_segment};
+use tokio::time::Instant;
 
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -65,12 +66,19 @@ impl Handler for Consul {
     const BODY_LIMIT: usize = 2 << 20;
 
     async fn answer(&self, request: Request) -> Response<Body> {
-        let response = self.route(&request).await.unwrap_or_else(|error| {
+        let begun = Instant::now();
+        let routed = match self.route(&request).await {
+            // What a path can do is what it says to a method that it cannot.
+            Err(Error::MethodNotAllowed { method: Method::OPTIONS, allowed }) => Ok(answer::options(allowed)),
+            routed => routed,
+        };
+        let response = routed.unwrap_or_else(|error| {
             if error.status().is_server_error() {
                 tracing::warn!(method = %request.method, path = request.path(), %error, "a request failed");
             }
             error.response()
         });
+        self.state.requests.count(&request.method, request.path(), begun.elapsed());
         answer::with_default_policy(response, self.state.acl.default_policy())
     }
 

@@ -67,6 +67,11 @@ async fn create(state: &State, request: &Request, parameters: &Parameters) -> Re
         return Err(Error::Internal(broken.into_text()));
     }
     state.sessions.create(&state.space, &session).await?;
+    // Who got the answer may register by it.
+    state.registrar.session_began(&session.id);
+    if Keeper::get(&state.space, &session.id).await?.is_none() {
+        state.registrar.session_ended(&session.id);
+    }
     answer::json(&serde_json::json!({"ID": session.id}), parameters.has("pretty"))
 }
 

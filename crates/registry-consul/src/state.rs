@@ -17,7 +17,9 @@ use crate::acl::{Acl, Authorizer};
 use crate::coordinate::Coordinates;
 use crate::event::Events;
 use crate::machine::Machines;
+use crate::monitor::Log;
 use crate::parameters::Parameters;
+use crate::requests::Requests;
 use crate::session::keeper::Keeper;
 use crate::space::Space;
 use crate::view::Views;
@@ -60,6 +62,10 @@ pub(crate) struct State {
     pub(crate) coordinates: Coordinates,
     /// Transactions that write objects.
     pub(crate) transactions: txn::Queue,
+    /// What was asked for so far.
+    pub(crate) requests: Requests,
+    /// The log of this process.
+    pub(crate) log: Option<Log>,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -91,8 +97,16 @@ impl State {
             events: Events::default(),
             coordinates: Coordinates::default(),
             transactions: txn::Queue::default(),
+            requests: Requests::default(),
+            log: None,
             machines: Mutex::default(),
         }
+    }
+
+    /// Shows this log.
+    pub(crate) fn with_log(mut self, log: Option<Log>) -> Self {
+        self.log = log;
+        self
     }
 
     /// The machines of a snapshot; made anew only when one of them changed.

@@ -3,6 +3,7 @@
 mod blocking;
 mod dialect;
 mod malformed;
+mod manners;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -57,6 +58,7 @@ struct World {
     api: FakeServer,
     consul: Arc<Consul>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    log: crate::Log,
     tasks: TaskGroup,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
@@ -98,14 +100,15 @@ impl World {
         let limiter = Arc::new(Limiter::new(Limits::OFF));
         let state = State::new(registrar, changes, api.client(), kept, clock, identity, limiter, shutdown.clone());
         state.acl.prepare(&state.space).await.expect("the store takes it");
-        let state = Arc::new(state);
+        let log = crate::Log::new(16);
+        let state = Arc::new(state.with_log(Some(log.clone())));
         let following = state.clone();
         tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
         let following = state.clone();
         tasks.spawn("machines", async move { following.follow_machines().await });
         let writing = state.clone();
         tasks.spawn("transactions", async move { crate::txn::Queue::run(&writing).await });
-        Self { api, consul: Arc::new(Consul::new(state)), snapshots, tasks, shutdown, _folder: folder }
+        Self { api, consul: Arc::new(Consul::new(state)), snapshots, log, tasks, shutdown, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, body: &str) -> Answer {

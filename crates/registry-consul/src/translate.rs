@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_api::typed::{
     CheckType, Health, HealthCheck, HealthCheckStatus, InstanceLease, InstanceLocality, InstancePort, InstanceWeights,
-    LeaseKind, ServiceInstanceSpec, TaggedAddress,
+    ServiceInstanceSpec, TaggedAddress,
 };
 use serde_json::{Map, Value};
 
@@ -33,12 +33,17 @@ pub(crate) struct Service {
     pub(crate) spec: ServiceInstanceSpec,
 }
 
+/// Names of services have at most so many bytes, and labels of DNS (RFC 1035, section 2.3.4).
+const LONGEST_NAME: usize = 253;
+const LONGEST_LABEL: usize = 63;
+
 /// Reads a service. `node` is where it runs, `node_address` what it is reached by unless it says.
 pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str) -> Result<Service, Error> {
     let name = fields.first_text(if via == Via::Agent { &["Name", "Service"] } else { &["Service", "Name"] })?;
     if name.is_empty() {
         return Err(Error::BadRequest("Missing service name".into()));
     }
+    check_name(&name)?;
     let id = fields.text("ID")?;
     let id = if id.is_empty() { name.clone() } else { id };
     let own_address = fields.text("Address")?;
@@ -84,7 +89,7 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
         metadata: fields.text_map("Meta")?,
         weights: Some(weights),
         locality: locality(fields)?,
-        lease: Some(InstanceLease { kind: LeaseKind::None, ttl_seconds: None }),
+        lease: Some(InstanceLease::default()),
         node: node.to_owned(),
         tagged_addresses: tagged_addresses(fields)?,
         enable_tag_override: fields.bool("EnableTagOverride")?,
@@ -93,6 +98,28 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
         ..ServiceInstanceSpec::default()
     };
     Ok(Service { id, name, spec })
+}
+
+/// Consul takes any name and warns of those that DNS cannot ask for; so does this, but for what no path could name.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() > LONGEST_NAME || name.chars().any(|character| character.is_control() || character == '/') {
+        return Err(Error::BadRequest(format!(
+            "Invalid service name {name:?}: at most {LONGEST_NAME} bytes, without '/' and control characters"
+        )));
+    }
+    let is_label = |character: char| character.is_ascii_alphanumeric() || character == '-';
+    if !name.chars().all(is_label) {
+        tracing::warn!(
+            service = name,
+            "Service name will not be discoverable via DNS due to invalid characters. Valid characters include all alpha-numerics and dashes."
+        );
+    } else if name.len() > LONGEST_LABEL {
+        tracing::warn!(
+            service = name,
+            "Service name will not be discoverable via DNS due to it being too long. Valid lengths are between 1 and 63 bytes."
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn locality(fields: &Fields) -> Result<Option<InstanceLocality>, Error> {

@@ -76,7 +76,7 @@ pub(crate) fn all(applications: &Applications, variant: Variant) -> String {
     let sorted = applications.sorted();
     let apps = sorted.iter().map(|app| (&*app.name, texts(app, variant)));
     // Netflix's server says 1 here; only deltas count.
-    envelope(&Document::Applications { version: 1, hash: &applications.hash }, variant.format, apps)
+    envelope(&Document::Applications { version: Some(1), hash: &applications.hash }, variant.format, apps)
 }
 
 /// What changed lately, by application.
@@ -91,7 +91,11 @@ pub(crate) fn delta(applications: &Applications, changes: &[Change], variant: Va
         });
         apps[place].1.push((change.entry.text(variant.format, variant.view), change.action));
     }
-    envelope(&Document::Applications { version: applications.version, hash: &applications.hash }, variant.format, apps)
+    envelope(
+        &Document::Applications { version: Some(applications.version), hash: &applications.hash },
+        variant.format,
+        apps,
+    )
 }
 
 /// One application.
@@ -124,5 +128,5 @@ pub(crate) fn virtual_address(applications: &Applications, address: &str, secure
         }
     }
     let hash: String = counts.iter().map(|(status, count)| format!("{}_{count}_", status.as_str())).collect();
-    envelope(&Document::Applications { version: 1, hash: &hash }, variant.format, apps)
+    envelope(&Document::Applications { version: None, hash: &hash }, variant.format, apps)
 }

@@ -38,6 +38,7 @@ pub(crate) struct Eureka {
     registrar: Arc<Registrar>,
     changes: Changes,
     clock: Arc<dyn Clock>,
+    started: Instant,
     /// What each client may.
     clients: Arc<Clients>,
     /// What all of them may together.
@@ -63,6 +64,7 @@ impl Eureka {
             registrar,
             changes,
             clock,
+            started: Instant::now(),
             clients,
             limiter,
             tracker: Mutex::default(),
@@ -139,7 +141,7 @@ impl Eureka {
             }
             // Only servers in Amazon's cloud know auto-scaling groups; others answer this, as Netflix's does.
             ("PUT", ["asg", _, "status"]) => Err(Error::BadRequest("there are no auto-scaling groups here".into())),
-            ("GET", ["status"]) => Ok(self.status()),
+            ("GET", ["status"]) => Ok(self.status(variant)),
             ("GET", ["serverinfo", "statusoverrides"]) => Ok(self.status_overrides()),
             (_, ["apps"] | ["apps", "delta"] | ["instances" | "vips" | "svips", _] | ["status"])
             | (_, ["apps", _] | ["apps", _, _] | ["apps", _, _, "status" | "metadata"])

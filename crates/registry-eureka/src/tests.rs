@@ -332,7 +332,7 @@ async fn an_override_wins_until_it_is_taken_back_and_outlives_a_short_absence() 
     assert_eq!(world.ask(Method::DELETE, &format!("{status}?value=UP"), "").await.0, 200);
     world.hash("UP_2_").await;
     assert_eq!(world.billing().await["overriddenStatus"], "UNKNOWN");
-    // By its own word it is down, and no administrator's UP changes that.
+    // By its own word it is down; an administrator's UP stands until it says so again.
     world
         .register(|instance| {
             instance["status"] = "DOWN".into();
@@ -342,7 +342,15 @@ async fn an_override_wins_until_it_is_taken_back_and_outlives_a_short_absence() 
     world.hash("DOWN_1_UP_1_").await;
     assert_eq!(world.ask(Method::PUT, &format!("{status}?value=UP"), "").await.0, 200);
     world.wait(|world| Box::pin(async { world.billing().await["overriddenStatus"] == "UP" })).await;
-    assert_eq!(world.billing().await["status"], "DOWN");
+    assert_eq!(world.billing().await["status"], "UP");
+    assert_eq!(world.object().effective_health().0, Health::Passing);
+    world
+        .register(|instance| {
+            instance["status"] = "DOWN".into();
+            instance["lastDirtyTimestamp"] = 1004.into();
+        })
+        .await;
+    world.hash("DOWN_1_UP_1_").await;
     assert_eq!(world.object().effective_health().0, Health::Critical);
     assert_eq!(world.ask(Method::PUT, &format!("{status}?value=SIDEWAYS"), "").await.0, 400);
     assert_eq!(world.ask(Method::PUT, "apps/BILLING/none/status?value=UP", "").await.0, 404);
@@ -428,12 +436,38 @@ async fn what_is_missing_is_said_in_netflix_words() {
         (Method::GET, "nothing/at/all", 404),
         (Method::PUT, "asg/x/status?value=ENABLED", 400),
         (Method::GET, "status", 200),
+        (Method::GET, "apps?regions=us-east-1", 200),
         (Method::GET, "", 200),
     ];
     for (method, path, status) in cases {
         assert_eq!(world.ask(method, path, "").await.0, status, "{path}");
     }
     assert!(world.api.objects::<ServiceInstance>().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_tells_of_itself_and_an_unknown_status_is_asked_for_again() {
+    let world = World::start().await;
+    let status = world.get("status").await;
+    assert_eq!(status["applicationStats"]["registered-replicas"], "");
+    assert_eq!(status["generalStats"]["server-uptime"], "00:00");
+    let answer = world.send(Method::GET, "status", &[("accept", "application/xml")], "").await;
+    let text = String::from_utf8(answer.1.to_vec()).expect("text");
+    assert!(text.starts_with("<com.netflix.eureka.util.StatusInfo><generalStats><num-of-cpus>"), "{text}");
+    assert!(text.contains("<registered-replicas></registered-replicas>"), "{text}");
+    let says = |status: &'static str, dirty: i64| {
+        world.register(move |instance| {
+            instance["status"] = status.into();
+            instance["lastDirtyTimestamp"] = dirty.into();
+        })
+    };
+    for (number, (said, renewed)) in [("UNKNOWN", 404), ("UP", 200), ("OUT_OF_SERVICE", 200)].into_iter().enumerate() {
+        says(said, 1000 + number as i64).await;
+        assert_eq!(world.ask(Method::PUT, "apps/BILLING/b1", "").await.0, renewed, "{said}");
+    }
+    // What is chosen of all has no version.
+    assert_eq!(world.get("vips/money").await["applications"]["versions__delta"], "-1");
     world.stop().await;
 }
 

@@ -100,6 +100,7 @@ pub(crate) fn object(info: &InstanceInfo, before: Option<&ServiceInstance>, now:
         lease: Some(InstanceLease {
             kind: LeaseKind::Ttl,
             ttl_seconds: Some(info.lease.duration_seconds.clamp(1, LONGEST_LEASE_SECONDS)),
+            ..InstanceLease::default()
         }),
         administrative: before.and_then(|before| before.spec.administrative.clone()),
         origin: DIALECT.into(),
@@ -174,6 +175,14 @@ pub(crate) fn set_reported(spec: &mut ServiceInstanceSpec, status: InstanceStatu
         known.status = status;
         known.keep(spec);
     }
+}
+
+/// Whether an instance said that its status is not known, and nobody decided about it.
+pub(crate) fn is_unknown(spec: &ServiceInstanceSpec) -> bool {
+    // Asked at every heartbeat: two words are read, not all that is known.
+    let Some(known) = spec.extensions.get(DIALECT) else { return false };
+    let unknown = |name: &str| known.get(name).and_then(Value::as_str) == Some(InstanceStatus::Unknown.as_str());
+    unknown("status") && unknown("overriddenStatus") && spec.administrative.is_none()
 }
 
 /// Remembers a newer time stamp of the client's own changes.

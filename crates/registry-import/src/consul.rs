@@ -1,8 +1,9 @@
-//! Follows Consul: blocking queries tell that something changed, then everything is read.
+//! Follows Consul: blocking queries tell that something changed, then what may be different is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::HeaderMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portolan_api::typed::{Health, InstanceLocality, InstancePort, InstanceWeights};
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(75);
 /// Changes that follow each other closely are read together.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Services that are read at the same time: an old registry is not to be overrun by the move.
+const AT_ONCE: usize = 8;
+
 /// A Consul agent or server.
 pub(crate) struct Consul {
     remote: Remote,
@@ -26,14 +30,27 @@ pub(crate) struct Consul {
     nodes: u64,
     checks: u64,
     machines: Vec<Machine>,
+    /// Instances by their service, as they were read last.
+    entries: BTreeMap<String, Vec<Found>>,
+    /// Checks by their machine and id.
+    states: HashMap<(String, String), Value>,
 }
 
 impl Consul {
     pub(crate) fn new(remote: Remote) -> Self {
-        Self { remote, services: 0, nodes: 0, checks: 0, machines: Vec::new() }
+        Self {
+            remote,
+            services: 0,
+            nodes: 0,
+            checks: 0,
+            machines: Vec::new(),
+            entries: BTreeMap::new(),
+            states: HashMap::new(),
+        }
     }
 
     pub(crate) fn restart(&mut self) {
+        // The catalog is not as it was read, whatever its indexes are: everything is read again.
         (self.services, self.nodes, self.checks) = (0, 0, 0);
     }
 
@@ -48,24 +65,51 @@ impl Consul {
             tokio::time::sleep(PAUSE).await;
         }
         let (services, names) = self.ask("/v1/catalog/services", 0).await?;
-        let (checks, _) = self.ask("/v1/health/state/any", 0).await?;
+        let (checks, states) = self.ask("/v1/health/state/any", 0).await?;
         let (nodes, machines) = self.ask("/v1/catalog/nodes", 0).await?;
         let names = names
             .as_object()
             .ok_or_else(|| self.remote.not_understood("/v1/catalog/services", "it is not a map of services"))?;
-        let mut found = Vec::new();
         // Consul's own service is its servers.
-        for name in names.keys().filter(|name| *name != "consul") {
-            let path = format!("/v1/health/service/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
-            let (_, entries) = self.ask(&path, 0).await?;
-            let Value::Array(entries) = &entries else {
-                return Err(self.remote.not_understood(&path, "it is not a list"));
-            };
-            found.extend(entries.iter().map(entry));
-        }
+        let names: BTreeSet<&String> = names.keys().filter(|name| *name != "consul").collect();
+        let states = by_check(states);
+        let same_catalog =
+            (services, nodes) == (self.services, self.nodes) && names.iter().copied().eq(self.entries.keys());
+        let changed: BTreeSet<String> = if same_catalog {
+            let of_changed = changed_checks(&self.states, &states).flat_map(|check| self.services_of(check));
+            of_changed.filter(|name| names.contains(name)).collect()
+        } else {
+            names.iter().map(|name| (*name).clone()).collect()
+        };
+        self.entries.retain(|name, _| names.contains(name));
+        let this = &*self;
+        let reading = stream::iter(changed).map(|name| async move { Ok((this.service(&name).await?, name)) });
+        let read: Vec<(Vec<Found>, String)> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
+        self.entries.extend(read.into_iter().map(|(entries, name)| (name, entries)));
         self.machines = machines.as_array().into_iter().flatten().map(machine).collect();
-        (self.services, self.nodes, self.checks) = (services, nodes, checks);
-        Ok(found)
+        (self.services, self.nodes, self.checks, self.states) = (services, nodes, checks, states);
+        Ok(self.entries.values().flatten().cloned().collect())
+    }
+
+    /// The instances of a service.
+    async fn service(&self, name: &str) -> Result<Vec<Found>, Error> {
+        let path = format!("/v1/health/service/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
+        match self.ask(&path, 0).await?.1 {
+            Value::Array(entries) => Ok(entries.iter().map(entry).collect()),
+            _ => Err(self.remote.not_understood(&path, "it is not a list")),
+        }
+    }
+
+    /// The services whose health a check is part of: its own, or all that are on its machine.
+    fn services_of(&self, check: &Value) -> Vec<String> {
+        match text(&check["ServiceName"]) {
+            service if !service.is_empty() => vec![service],
+            _ => {
+                let node = text(&check["Node"]);
+                let is_there = |entries: &Vec<Found>| entries.iter().any(|entry| entry.node == node);
+                self.entries.iter().filter(|(_, entries)| is_there(entries)).map(|(name, _)| name.clone()).collect()
+            }
+        }
     }
 
     /// Waits until the services, the machines or the checks are no longer as they were read. Whichever answers first
@@ -92,6 +136,21 @@ impl Consul {
         let (headers, value) = self.remote.get(&path, PATIENCE).await?;
         Ok((number(&headers), value))
     }
+}
+
+fn by_check(states: Value) -> HashMap<(String, String), Value> {
+    let Value::Array(states) = states else { return HashMap::new() };
+    states.into_iter().map(|check| ((text(&check["Node"]), text(&check["CheckID"])), check)).collect()
+}
+
+/// Checks that came, went, or are no longer as they were.
+fn changed_checks<'a>(
+    before: &'a HashMap<(String, String), Value>,
+    after: &'a HashMap<(String, String), Value>,
+) -> impl Iterator<Item = &'a Value> {
+    let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
+    let news = after.iter().filter(|(key, check)| before.get(key) != Some(check));
+    gone.chain(news).map(|(_, check)| check)
 }
 
 /// The index of an answer; never zero, which would mean not to wait.

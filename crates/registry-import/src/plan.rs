@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use portolan_api::typed::{
-    InstanceLease, LeaseKind, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus,
-};
+use portolan_api::typed::{InstanceLease, Object, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use portolan_base::Timestamp;
 use portolan_registrar::object_name;
 
@@ -121,7 +119,7 @@ fn object(owner: &Owner, found: &Found, now: Timestamp) -> ServiceInstance {
             weights: found.weights,
             locality: found.locality.clone(),
             // It lives as long as the source says so.
-            lease: Some(InstanceLease { kind: LeaseKind::None, ttl_seconds: None }),
+            lease: Some(InstanceLease::default()),
             origin: "import".into(),
             extensions: found.extensions.clone(),
             ..ServiceInstanceSpec::default()

@@ -341,6 +341,75 @@ async fn a_consul_server_is_followed_by_blocking_queries() {
     assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
 }
 
+/// A Consul of many services, of which only health changes.
+struct Many {
+    /// The index of the checks, and the service that is ill.
+    ill: watch::Sender<(u64, &'static str)>,
+    asked: Mutex<Vec<String>>,
+}
+
+const SERVICES: [&str; 3] = ["cart", "db", "web"];
+
+impl Handler for Many {
+    const BODY_LIMIT: usize = 0;
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let index = request.query().strip_prefix("index=").and_then(|rest| rest.split('&').next()?.parse::<u64>().ok());
+        let status = |service: &str| if self.ill.borrow().1 == service { "critical" } else { "passing" };
+        let of_checks = request.path() == "/v1/health/state/any";
+        if of_checks {
+            let _ = self.ill.subscribe().wait_for(|(now, _)| index.is_none_or(|index| *now > index)).await;
+        } else if index.is_some() {
+            std::future::pending::<()>().await;
+        }
+        let body = match request.path() {
+            "/v1/catalog/services" => SERVICES.iter().map(|name| ((*name).to_owned(), json!([]))).collect(),
+            "/v1/catalog/nodes" => json!([{"Node": "n1", "Address": "10.0.0.1"}]),
+            "/v1/health/state/any" => SERVICES
+                .iter()
+                .map(|name| json!({"Node": "n1", "CheckID": format!("service:{name}"), "ServiceName": name, "Status": status(name)}))
+                .chain([json!({"Node": "n1", "CheckID": "serfHealth", "ServiceName": "", "Status": status("n1")})])
+                .collect(),
+            path => {
+                let name = path.rsplit('/').next().expect("a segment");
+                self.asked.lock().push(name.to_owned());
+                json!([{"Node": {"Node": "n1", "Address": "10.0.0.1"}, "Service": {"ID": name, "Service": name},
+                    "Checks": [{"Name": "c", "Status": status(name)}, {"Name": "n", "Status": status("n1")}]}])
+            }
+        };
+        let index = if of_checks { self.ill.borrow().0 } else { 5 };
+        Response::builder().header("x-consul-index", index).body(full(body.to_string())).expect("an answer")
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        Response::new(full(refusal.to_string()))
+    }
+}
+
+#[tokio::test]
+async fn only_services_whose_health_may_have_changed_are_read_again() {
+    let new = FakeServer::default();
+    let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = Arc::new(Many { ill: watch::channel((7, "")).0, asked: Mutex::default() });
+    tasks.spawn("consul", serve(Listener::plain(listener, Arc::new(|_| true)), server.clone(), shutdown.clone()));
+    let mut said = import(&new, Dialect::Consul, &url, &mut tasks, &shutdown);
+    hear(&mut said, |said| matches!(said, Said::Synced(Totals { created: 3, .. }))).await;
+    // The service that falls ill, then that and its machine, whose check is part of all.
+    for (index, (ill, changed, read)) in [("web", 1, &["web"][..]), ("n1", 3, &SERVICES[..])].into_iter().enumerate() {
+        server.asked.lock().clear();
+        server.ill.send_replace((8 + index as u64, ill));
+        let totals = hear(&mut said, |said| matches!(said, Said::Synced(Totals { changed, .. }) if *changed > 0)).await;
+        assert_eq!(totals, Said::Synced(Totals { instances: 3, changed, ..Totals::default() }));
+        let mut asked = server.asked.lock().clone();
+        asked.sort();
+        assert_eq!(asked, read, "{ill}");
+    }
+    shutdown.request();
+    assert!(tasks.join(Duration::from_secs(5)).await.is_empty());
+}
+
 #[tokio::test]
 async fn what_cannot_be_imported_says_why() {
     assert!(Remote::new("nowhere", None, "").expect_err("no URL").to_string().contains("is not a URL"));

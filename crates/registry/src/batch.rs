@@ -1,6 +1,7 @@
 //! Many changes in one request, each with an outcome of its own.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use http::StatusCode;
@@ -9,7 +10,7 @@ use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::Request;
 use portolan_registrar::limits::Limiter;
-use portolan_registrar::{Outcome, Registrar};
+use portolan_registrar::{Connected, Outcome, Registrar};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -112,7 +113,7 @@ impl Batch {
 /// Writes for one request, as far as its caller may.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer<'a> {
-    pub(crate) registrar: &'a Registrar,
+    pub(crate) registrar: &'a Arc<Registrar>,
     pub(crate) limiter: &'a Limiter,
     pub(crate) request: &'a Request,
 }
@@ -124,20 +125,31 @@ impl Writer<'_> {
 
     /// Registers an instance; status and body of the answer.
     pub(crate) async fn register(&self, mut instance: ServiceInstance) -> Result<(StatusCode, Value), Error> {
-        let (registrar, key) = (self.registrar, Key::of(&instance));
+        self.admit(&mut instance).await?;
+        let (outcome, instance) = self.registrar.register(instance).await?;
+        Ok(registered(outcome, &instance))
+    }
+
+    /// Registers an instance that lives as long as what is returned with status and body.
+    pub(crate) async fn register_connected(
+        &self,
+        mut instance: ServiceInstance,
+    ) -> Result<(StatusCode, Value, Connected), Error> {
+        self.admit(&mut instance).await?;
+        let (outcome, instance, connected) = self.registrar.register_connected(instance).await?;
+        let (status, body) = registered(outcome, &instance);
+        Ok((status, body, connected))
+    }
+
+    /// Whether the caller may register an instance.
+    async fn admit(&self, instance: &mut ServiceInstance) -> Result<(), Error> {
+        let (registrar, key) = (self.registrar, Key::of(instance));
         let verb = if registrar.instance(&key).is_some() { Verb::Update } else { Verb::Create };
         self.caller().require(verb, Resource::Instances, &key.namespace).await?;
         let is_there = |key: &Key| registrar.instance(key).is_some();
         self.limiter.hold(&self.request.client(), &key, Instant::now(), is_there)?;
-        self.request.client().note_on(&mut instance);
-        let (outcome, instance) = registrar.register(instance).await?;
-        let (status, outcome) = match outcome {
-            Outcome::Created => (StatusCode::CREATED, "created"),
-            Outcome::Changed => (StatusCode::OK, "changed"),
-            Outcome::Unchanged => (StatusCode::OK, "unchanged"),
-        };
-        let key = Key::of(&*instance);
-        Ok((status, json!({"namespace": key.namespace, "id": key.name, "outcome": outcome})))
+        self.request.client().note_on(instance);
+        Ok(())
     }
 
     /// Ends a registration.
@@ -153,6 +165,17 @@ impl Writer<'_> {
         let ttl = self.registrar.renew(key)?;
         Ok((StatusCode::OK, json!({"ttlSeconds": ttl.as_secs()})))
     }
+}
+
+/// Status and body of the answer to a registration.
+fn registered(outcome: Outcome, instance: &ServiceInstance) -> (StatusCode, Value) {
+    let (status, outcome) = match outcome {
+        Outcome::Created => (StatusCode::CREATED, "created"),
+        Outcome::Changed => (StatusCode::OK, "changed"),
+        Outcome::Unchanged => (StatusCode::OK, "unchanged"),
+    };
+    let key = Key::of(instance);
+    (status, json!({"namespace": key.namespace, "id": key.name, "outcome": outcome}))
 }
 
 /// The instance that an item wants. Items run side by side, so one that names the same as an earlier one

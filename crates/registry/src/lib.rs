@@ -15,6 +15,7 @@ mod error;
 mod filter;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod held;
 mod openapi;
 mod paths;
 mod pick;

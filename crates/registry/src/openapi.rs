@@ -36,6 +36,7 @@ fn describe(operation: &Operation) -> Value {
                 "tag" | "label" => json!({"type": "array", "items": text()}),
                 "index" => json!({"type": "integer", "minimum": 0}),
                 "health" => json!({"enum": ["passing", "warning", "critical"]}),
+                "lease" => json!({"enum": ["connection"]}),
                 "origin" => json!({"enum": ["orchestrator", "registry"]}),
                 "policy" => json!({"enum": ["round-robin", "least", "weighted", "nearest", "hash"]}),
                 _ => text(),
@@ -59,6 +60,27 @@ fn describe(operation: &Operation) -> Value {
     if operation.route == Route::Batch {
         described["description"] =
             format!("At most {} items; each has an outcome of its own.", batch::MOST_ITEMS).into();
+    }
+    let description = match operation.route {
+        Route::Register => {
+            "With ?lease=connection the answer is a stream of server-sent events: REGISTERED with \
+            namespace, id, outcome and graceSeconds; a comment every 15 seconds; and ENDED with a reason, when the \
+            instance was deregistered, another connection registered it, or it got another lease."
+        }
+        Route::Watch => {
+            "Events have the types ADDED, MODIFIED and DELETED, with an index and an instance. After what \
+            is there comes SYNCED. Who comes back within a minute with the last id as Last-Event-ID and the same \
+            filters gets what it missed, then SYNCED; where that cannot be told any more, RESET (forget all that you \
+            know) comes before what is there. A comment every 15 seconds keeps a silent stream alive."
+        }
+        _ => "",
+    };
+    if !description.is_empty() {
+        described["description"] = description.into();
+    }
+    if operation.route == Route::Watch {
+        let last = json!({"name": "Last-Event-ID", "in": "header", "description": "id of the last event read", "schema": text()});
+        described["parameters"].as_array_mut().expect("parameters are a list").push(last);
     }
     described
 }
@@ -87,6 +109,7 @@ fn responses(route: Route) -> Value {
     };
     let mut responses = json!({"200": {"description": "done", "content": {media: {"schema": schema}}}});
     if route == Route::Register {
+        responses["200"]["content"]["text/event-stream"] = json!({"schema": text()});
         responses["201"] = json!({"description": "created", "content": {media: {"schema": schema}}});
     }
     // Anybody may turn out to be a stranger, or one who asks too much, and nobody may be able to tell.

@@ -76,6 +76,11 @@ pub(crate) const LIST: &[Parameter] = &[
 ];
 const WATCH: &[Parameter] = &[NAMESPACE, SERVICE, HEALTH, ORIGIN, TAG, LABEL, VERSION, ZONE, REGION, NODE];
 const ONE: &[Parameter] = &[NAMESPACE, HEALTH, ORIGIN, TAG, LABEL, VERSION, ZONE, REGION, NODE];
+const REGISTER: &[Parameter] = &[parameter(
+    "lease",
+    "connection: the answer is a stream of events, and the instance stays while it is read, and ttlSeconds (5 if \
+     absent) after it ended, unless it registers again",
+)];
 const PICK: &[Parameter] = &[
     NAMESPACE,
     TAG,
@@ -106,8 +111,8 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Method::POST,
         "/registry/instances",
         Route::Register,
-        "register {service, namespace, id, address, port, ports, tags, metadata, version, weights, locality, ttlSeconds}",
-        &[],
+        "register {service, namespace, id, address, port, ports, tags, metadata, version, weights, locality, ttlSeconds, session}",
+        REGISTER,
     ),
     operation(Method::GET, "/registry/instances/{namespace}/{id}", Route::Show, "one that registered itself", &[]),
     operation(Method::DELETE, "/registry/instances/{namespace}/{id}", Route::Deregister, "deregister it", &[]),
@@ -129,7 +134,13 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         "instances as Prometheus' http_sd_configs read them, one target for each port",
         WATCH,
     ),
-    operation(Method::GET, "/registry/watch", Route::Watch, "changes as server-sent events", WATCH),
+    operation(
+        Method::GET,
+        "/registry/watch",
+        Route::Watch,
+        "changes as server-sent events: what is there (or, with Last-Event-ID, what was missed), SYNCED, changes",
+        WATCH,
+    ),
     operation(Method::GET, "/registry/metrics", Route::Metrics, "counters in the text format of Prometheus", &[]),
 ];
 

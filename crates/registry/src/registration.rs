@@ -36,6 +36,11 @@ pub(crate) struct Registration {
     weights: Option<InstanceWeights>,
     locality: Option<InstanceLocality>,
     ttl_seconds: Option<u32>,
+    /// The session of Consul that it lives by.
+    session: Option<String>,
+    /// Whether it lives by the connection that it came over.
+    #[serde(skip)]
+    is_connected: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -63,9 +68,41 @@ impl Registration {
         serde_json::from_value(item).map_err(|error| malformed("the item", &error))
     }
 
+    /// It lives by the connection that it came over.
+    pub(crate) fn connected(self) -> Self {
+        Self { is_connected: true, ..self }
+    }
+
+    fn lease(&self) -> Result<InstanceLease, Error> {
+        let ttl_seconds = match self.ttl_seconds {
+            Some(seconds) if !(SHORTEST_TTL..=LONGEST_TTL).contains(&seconds) => {
+                return Err(Error::BadRequest(format!(
+                    "ttlSeconds: {seconds} is not between {SHORTEST_TTL} and {LONGEST_TTL}"
+                )));
+            }
+            seconds => seconds.and_then(|seconds| i32::try_from(seconds).ok()),
+        };
+        let kind = match (&self.session, self.is_connected, ttl_seconds) {
+            (Some(_), true, _) | (Some(_), _, Some(_)) => {
+                return Err(Error::BadRequest(
+                    "session: what lives by a session has no other lease, neither ttlSeconds nor a connection".into(),
+                ));
+            }
+            (Some(session), ..) => {
+                let session = required(session, "session")?.to_owned();
+                return Ok(InstanceLease { kind: LeaseKind::Session, session, ttl_seconds: None });
+            }
+            (None, true, _) => LeaseKind::Connection,
+            (None, false, Some(_)) => LeaseKind::Ttl,
+            (None, false, None) => LeaseKind::None,
+        };
+        Ok(InstanceLease { kind, ttl_seconds, ..InstanceLease::default() })
+    }
+
     /// The object that it becomes. An absent address is that of the `peer`.
     pub(crate) fn into_object(self, peer: std::net::IpAddr) -> Result<ServiceInstance, Error> {
         let service = required(&self.service, "service")?;
+        let lease = self.lease()?;
         let mut ports: Vec<InstancePort> = self
             .ports
             .iter()
@@ -85,17 +122,6 @@ impl Registration {
         let id = match self.id {
             Some(id) => required(&id, "id")?.to_owned(),
             None => default_id(service, &address, ports.first().map(|port| port.port)),
-        };
-        let lease = match self.ttl_seconds {
-            None => InstanceLease { kind: LeaseKind::None, ttl_seconds: None },
-            Some(seconds) if (SHORTEST_TTL..=LONGEST_TTL).contains(&seconds) => {
-                InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: i32::try_from(seconds).ok() }
-            }
-            Some(seconds) => {
-                return Err(Error::BadRequest(format!(
-                    "ttlSeconds: {seconds} is not between {SHORTEST_TTL} and {LONGEST_TTL}"
-                )));
-            }
         };
         let mut instance = ServiceInstance {
             spec: ServiceInstanceSpec {
@@ -157,7 +183,10 @@ mod tests {
         assert_eq!(instance.spec.address, "192.0.2.9");
         assert_eq!(instance.spec.lease.map(|lease| lease.kind), Some(LeaseKind::None));
         let leased = object(r#"{"service": "billing", "port": 8080, "ttlSeconds": 15}"#).expect("accepted");
-        assert_eq!(leased.spec.lease, Some(InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: Some(15) }));
+        assert_eq!(
+            leased.spec.lease,
+            Some(InstanceLease { kind: LeaseKind::Ttl, ttl_seconds: Some(15), ..InstanceLease::default() })
+        );
     }
 
     #[test]
@@ -169,6 +198,9 @@ mod tests {
             (r#"{"service": "a", "port": 70000}"#, "invalid value"),
             (r#"{"service": "a", "port": 0}"#, "port: must be between"),
             (r#"{"service": "a", "ttlSeconds": 0}"#, "ttlSeconds: 0 is not between"),
+            (r#"{"service": "a", "session": "s", "ttlSeconds": 5}"#, "session: what lives by a session"),
+            (r#"{"service": "a", "session": ""}"#, "session: must not be empty"),
+            (r#"{"service": "a", "isConnected": true}"#, "unknown field `isConnected`"),
             (r#"{"service": "a", "prot": 1}"#, "unknown field `prot`"),
         ];
         for (body, complaint) in cases {

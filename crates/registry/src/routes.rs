@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -10,7 +11,7 @@ use portolan_catalog::Snapshot;
 use portolan_client::Key;
 use portolan_registrar::access::{Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
-use portolan_registrar::limits::Limiter;
+use portolan_registrar::limits::{Limiter, Waiting};
 use portolan_registrar::{Changes, Registrar};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -22,8 +23,8 @@ use crate::filter::Filter;
 use crate::paths::{self, OPERATIONS, Route};
 use crate::pick::{Turns, Wish};
 use crate::registration::Registration;
-use crate::watch::{self, Events};
-use crate::{Error, openapi, view};
+use crate::watch::Events;
+use crate::{Error, held, openapi, view};
 
 /// No single registration is larger.
 const REGISTRATION_LIMIT: usize = 64 << 10;
@@ -176,9 +177,21 @@ impl Registry {
     }
 
     async fn register(&self, request: &Request) -> Result<Answer, Error> {
-        let registration = Registration::parse(&request.body)?.into_object(request.peer)?;
+        let registration = Registration::parse(&request.body)?;
+        if !wants_connection(request.query())? {
+            let instance = registration.into_object(request.peer)?;
+            self.charge_write(request)?;
+            return answered(self.writer(request).register(instance).await?);
+        }
+        let instance = registration.connected().into_object(request.peer)?;
+        let waiting = self.limiter.wait(&request.client())?;
         self.charge_write(request)?;
-        answered(self.writer(request).register(registration).await?)
+        let changed =
+            self.changes.of(&portolan_catalog::Key::new(&*Key::of(&instance).namespace, &*instance.spec.service));
+        let (status, body, connected) = self.writer(request).register_connected(instance).await?;
+        let mut response = stream(held::events(connected, body, changed), waiting);
+        *response.status_mut() = status;
+        Ok(Answer::Stream(response))
     }
 
     async fn batch(&self, request: &Request) -> Result<Answer, Error> {
@@ -201,7 +214,10 @@ impl Registry {
                 let left = self.registrar.lease_remaining(key);
                 answer["leaseSecondsLeft"] = left.map(|left| left.as_secs_f64()).into();
                 let node = snapshot.external_node(&seen.node).or_else(|| snapshot.node(&seen.node));
-                answer["explanation"] = portolan_catalog::explain(seen, node.map(AsRef::as_ref), left).into();
+                let held_by = self.registrar.held_by(key).or_else(|| self.registrar.why_held(key));
+                answer["lease"] = instance.spec.lease.as_ref().map_or("none", |lease| lease.kind.as_str()).into();
+                answer["explanation"] =
+                    portolan_catalog::explain(seen, node.map(AsRef::as_ref), left, held_by.as_deref()).into();
                 Ok(Answer::at(snapshot.index(), answer))
             }
             None => Err(Error::NotFound(format!("{key} is registered, but the catalog has not heard of it yet"))),
@@ -245,16 +261,9 @@ impl Registry {
 
     fn watch(&self, request: &Request, filter: Filter) -> Result<Answer, Error> {
         let waiting = self.limiter.wait(&request.client())?;
-        let events = watch::events(self.changes.snapshots(), filter, self.events.clone()).map(move |event| {
-            // As long as the stream is read, it counts.
-            let _ = &waiting;
-            event.map(Frame::data)
-        });
-        let mut response = Response::new(StreamBody::new(events).boxed_unsync());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));
-        Ok(Answer::Stream(response))
+        let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let events = self.events.clone().watch(self.changes.snapshots(), filter, request.query(), last);
+        Ok(Answer::Stream(stream(events, waiting)))
     }
 
     /// What became of leases and checks since the start.
@@ -279,6 +288,40 @@ impl Handler for Registry {
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
         Error::from(refusal).into_response()
     }
+}
+
+/// An answer that goes on; as long as it is read, it counts as waiting.
+fn stream(
+    events: impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static,
+    waiting: Waiting,
+) -> Response<Body> {
+    let frames = events.map(move |event| {
+        let _ = &waiting;
+        event.map(Frame::data)
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Whether a registration is to live by its connection.
+fn wants_connection(query: &str) -> Result<bool, Error> {
+    let mut wanted = false;
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match (&*name, &*value) {
+            ("lease", "connection") => wanted = true,
+            ("lease", other) => {
+                return Err(Error::BadRequest(format!(
+                    "lease: {other:?} is not known; ?lease=connection keeps the instance while the answer is read, \
+                     ttlSeconds or session in the body give it another lease"
+                )));
+            }
+            (other, _) => return Err(Error::BadRequest(format!("unknown parameter {other:?}; known is lease"))),
+        }
+    }
+    Ok(wanted)
 }
 
 fn answered((status, value): (StatusCode, Value)) -> Result<Answer, Error> {

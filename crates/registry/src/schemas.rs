@@ -35,6 +35,7 @@ pub(crate) fn schemas() -> Value {
             "origin": {"enum": ["orchestrator", "registry"]},
         }},
         "ShownInstance": {"allOf": [of("Instance"), {"type": "object", "properties": {
+            "lease": {"enum": ["ttl", "connection", "session", "orchestrator", "none"]},
             "leaseSecondsLeft": optional("number"), "explanation": texts(),
         }}]},
         "Port": {"type": "object", "required": ["port"], "properties": {
@@ -48,7 +49,7 @@ pub(crate) fn schemas() -> Value {
             "service": text(), "namespace": text(), "id": text(), "address": text(),
             "port": {"type": "integer", "minimum": 1, "maximum": 65535}, "ports": list("Port"), "tags": texts(),
             "metadata": map(), "version": text(), "weights": of("Weights"), "locality": of("Locality"),
-            "ttlSeconds": {"type": "integer", "minimum": 1, "maximum": 86400},
+            "ttlSeconds": {"type": "integer", "minimum": 1, "maximum": 86400}, "session": text(),
         }},
         "Reference": {"type": "object", "required": ["id"], "additionalProperties": false, "properties": {
             "namespace": text(), "id": text(),

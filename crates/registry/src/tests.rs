@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
-use portolan_api::typed::ServiceInstance;
+use portolan_api::typed::{Object as _, ServiceInstance};
 use portolan_base::{Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Input};
 use portolan_client::Informers;
@@ -23,6 +23,7 @@ use portolan_registrar::{Changes, Registrar};
 use crate::routes::Registry;
 
 mod dialect;
+mod held;
 mod malformed;
 mod pick;
 

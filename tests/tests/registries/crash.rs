@@ -147,6 +147,9 @@ impl Crowd {
             let line = line?;
             if let Some(data) = line.strip_prefix("data: ") {
                 let event: Value = serde_json::from_str(data)?;
+                if event["type"] == "SYNCED" {
+                    continue;
+                }
                 let id = event["instance"]["id"].as_str().context("an event names its instance")?;
                 ensure!(event["type"] != "DELETED", "{id} was deleted: {data}");
                 seen.insert(id.to_owned());

@@ -12,8 +12,13 @@ use serde_json::json;
 
 use crate::support::eureka_instance;
 
-/// What the registry promises; a busy machine may take longer, which is told and not failed.
+/// What the registry promises.
 const PROMISED: Duration = Duration::from_millis(100);
+/// Where a single look of the reader takes a good part of that, the machine is too busy to tell; then as many looks.
+const LOOKS: u32 = 20;
+/// A single time says how busy the machine was at that moment, so the best of several counts: as many at least, and
+/// as many at most for a pair that is late.
+const TURNS: std::ops::RangeInclusive<usize> = 3..=12;
 /// What fails: nobody finds it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a reader looks.
@@ -25,6 +30,23 @@ struct World {
     dialects: Dialects,
     printed: Arc<Mutex<Vec<(Instant, String)>>>,
     watching: Vec<Child>,
+}
+
+/// How soon a reader found something, and how long a look takes it.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    found: Duration,
+    look: Duration,
+}
+
+impl Time {
+    fn is_late(self) -> bool {
+        self.found > PROMISED.max(self.look * LOOKS)
+    }
+
+    fn best(self, other: Self) -> Self {
+        Self { found: self.found.min(other.found), look: self.look.min(other.look) }
+    }
 }
 
 type Write = fn(&World, &str, &str) -> anyhow::Result<()>;
@@ -134,26 +156,34 @@ impl World {
         Ok(())
     }
 
-    /// When each reader found the service, counted from the end of the writer's request.
-    fn times(&self, write: Write, service: &str, address: &str) -> anyhow::Result<Vec<Duration>> {
+    /// When each reader found the service, counted from the end of the writer's request, and its quickest look.
+    fn times(&self, write: Write, service: &str, address: &str) -> anyhow::Result<Vec<Time>> {
         std::thread::scope(|scope| {
             let started = Instant::now();
             let readers: Vec<_> = READERS
                 .iter()
                 .map(|(name, sees)| {
-                    scope.spawn(move || -> anyhow::Result<Instant> {
-                        while !sees(self, service, address).with_context(|| (*name).to_owned())? {
+                    scope.spawn(move || -> anyhow::Result<(Instant, Duration)> {
+                        let mut look = Duration::MAX;
+                        loop {
+                            let begun = Instant::now();
+                            let sees = sees(self, service, address).with_context(|| (*name).to_owned())?;
+                            look = look.min(begun.elapsed());
+                            if sees {
+                                return Ok((Instant::now(), look));
+                            }
                             ensure!(started.elapsed() < PATIENCE, "{name} never finds {service}");
                             std::thread::sleep(GLANCE);
                         }
-                        Ok(Instant::now())
                     })
                 })
                 .collect();
             write(self, service, address)?;
             let acknowledged = Instant::now();
             let found = readers.into_iter().map(|reader| reader.join().expect("a reader does not panic"));
-            found.map(|found| Ok(found?.saturating_duration_since(acknowledged))).collect()
+            let time =
+                |(at, look): (Instant, Duration)| Time { found: at.saturating_duration_since(acknowledged), look };
+            found.map(|found| found.map(time)).collect()
         })
     }
 }
@@ -171,16 +201,20 @@ impl Drop for World {
 #[test]
 fn what_is_registered_by_one_way_is_found_by_every_other_at_once() {
     let world = World::start().expect("started");
-    let mut worst: BTreeMap<(&str, &str), Duration> = BTreeMap::new();
+    let mut best: BTreeMap<(&str, &str), Time> = BTreeMap::new();
     for (number, (writer, write)) in WRITERS.iter().enumerate() {
-        // The best of three: a single time says how busy the machine was.
-        for turn in 0..3 {
+        for turn in 1..=*TURNS.end() {
             let service = format!("pair-{number}-{turn}");
-            let address = format!("192.0.2.{}", 1 + number * 3 + turn);
+            let address = format!("192.0.2.{}", number * TURNS.end() + turn);
             let times = world.times(*write, &service, &address).unwrap_or_else(|error| panic!("{writer}: {error:#}"));
+            let mut late = false;
             for ((reader, _), time) in READERS.iter().zip(times) {
-                let best = worst.entry((writer, reader)).or_insert(time);
-                *best = time.min(*best);
+                let known = best.entry((writer, reader)).or_insert(time);
+                *known = time.best(*known);
+                late |= known.is_late();
+            }
+            if turn >= *TURNS.start() && !late {
+                break;
             }
         }
     }
@@ -191,10 +225,10 @@ fn what_is_registered_by_one_way_is_found_by_every_other_at_once() {
     for (writer, _) in WRITERS {
         print!("{writer:17}");
         for (reader, _) in READERS {
-            print!("{:12.1}", worst[&(*writer, *reader)].as_secs_f64() * 1000.0);
+            print!("{:12.1}", best[&(*writer, *reader)].found.as_secs_f64() * 1000.0);
         }
         println!();
     }
-    let late: Vec<_> = worst.iter().filter(|(_, time)| **time > PROMISED).collect();
-    println!("above {PROMISED:?}: {late:?}");
+    let late: Vec<_> = best.iter().filter(|(_, time)| time.is_late()).collect();
+    assert!(late.is_empty(), "never found within {PROMISED:?}, nor within {LOOKS} looks: {late:?}");
 }

@@ -172,15 +172,33 @@ pub struct InstanceLocality {
 }
 
 /// How long an instance stays registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InstanceLease {
     /// What ends the registration.
     pub kind: LeaseKind,
-    /// Seconds without renewal after which it ends, for [`LeaseKind::Ttl`].
+    /// The session that it lives by, for [`LeaseKind::Session`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session: String,
+    /// Seconds without renewal after which it ends, for [`LeaseKind::Ttl`]; without a connection, for
+    /// [`LeaseKind::Connection`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<i32>,
 }
+
+/// What a registration lives by, and how long it stays without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseTerm<'a> {
+    /// Renewals.
+    Renewals(Duration),
+    /// An open connection.
+    Connection(Duration),
+    /// The session of this id.
+    Session(&'a str),
+}
+
+/// How long a registration stays after its connection ended, unless it says: as long as a client needs to come back.
+const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 
 /// What ends a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -190,13 +208,26 @@ pub enum LeaseKind {
     Ttl,
     /// The end of a connection.
     Connection,
-    /// The end of a session of its dialect.
+    /// The end of a session.
     Session,
-    /// Its orchestrator.
+    /// The end of its owner, an object of the cluster.
     Orchestrator,
     /// Only a request.
     #[default]
     None,
+}
+
+impl LeaseKind {
+    /// The word for it in objects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ttl => "ttl",
+            Self::Connection => "connection",
+            Self::Session => "session",
+            Self::Orchestrator => "orchestrator",
+            Self::None => "none",
+        }
+    }
 }
 
 /// How an instance is.
@@ -245,11 +276,24 @@ impl ServiceInstanceSpec {
 }
 
 impl ServiceInstance {
+    /// What it lives by; `None` if it stays until somebody ends it.
+    pub fn lease_term(&self) -> Option<LeaseTerm<'_>> {
+        let lease = self.spec.lease.as_ref()?;
+        let seconds = || Some(Duration::from_secs(u64::try_from(lease.ttl_seconds?).ok()?.max(1)));
+        match lease.kind {
+            LeaseKind::Ttl => seconds().map(LeaseTerm::Renewals),
+            LeaseKind::Connection => Some(LeaseTerm::Connection(seconds().unwrap_or(CONNECTION_GRACE))),
+            LeaseKind::Session => Some(LeaseTerm::Session(&lease.session)),
+            LeaseKind::Orchestrator | LeaseKind::None => None,
+        }
+    }
+
     /// Time without renewal after which it goes, if it has such a lease.
     pub fn lease_ttl(&self) -> Option<Duration> {
-        let lease = self.spec.lease.filter(|lease| lease.kind == LeaseKind::Ttl)?;
-        let seconds = u64::try_from(lease.ttl_seconds?).ok()?.max(1);
-        Some(Duration::from_secs(seconds))
+        match self.lease_term()? {
+            LeaseTerm::Renewals(ttl) => Some(ttl),
+            LeaseTerm::Connection(_) | LeaseTerm::Session(_) => None,
+        }
     }
 
     /// Reads an object that is JSON already.

@@ -1,8 +1,10 @@
 //! Plain requests to the registry of this machine.
 
-use anyhow::{Context, bail};
+use std::fmt;
+
+use anyhow::Context;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -41,6 +43,17 @@ impl Registry {
         Ok(Self { url, token, client: Client::builder(TokioExecutor::new()).build_http() })
     }
 
+    /// Opens a stream of events, after the one of the id `last`.
+    pub(crate) async fn stream(&self, path: &str, last: Option<&str>) -> anyhow::Result<Incoming> {
+        let mut request = Request::builder().uri(format!("{}{path}", self.url));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.client.request(request.body(Full::default())?).await;
+        let response = response.with_context(|| format!("ask the registry at {}", self.url))?;
+        Ok(accepted(response).await?.into_body())
+    }
+
     /// Sends a request; an error status becomes an error.
     pub(crate) async fn send(
         &self,
@@ -49,13 +62,7 @@ impl Registry {
         body: Option<&Value>,
     ) -> anyhow::Result<Response<Incoming>> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let response = self.answer(method, path, body.into()).await?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let text = response.into_body().collect().await?.to_bytes();
-        bail!("the registry answered {status}: {}", String::from_utf8_lossy(&text).trim());
+        accepted(self.answer(method, path, body.into()).await?).await
     }
 
     /// Sends a request and returns the answer, whatever its status.
@@ -79,4 +86,25 @@ impl Registry {
         }
         serde_json::from_slice(&bytes).context("read the registry's answer")
     }
+}
+
+/// An answer that says no.
+#[derive(Debug)]
+pub(crate) struct Refused(StatusCode, String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the registry answered {}: {}", self.0, self.1)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let text = response.into_body().collect().await?.to_bytes();
+    Err(Refused(status, String::from_utf8_lossy(&text).trim().to_owned()).into())
 }

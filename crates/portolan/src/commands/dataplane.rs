@@ -14,7 +14,7 @@ const THREADS: usize = 2;
 /// Serves until it is told to stop or another one takes over.
 pub(crate) fn run(options: &DataplaneOptions) -> anyhow::Result<()> {
     let layout = options.folders.dataplane();
-    begin(layout.log());
+    begin(layout.log(), None);
     let process = Process {
         layout,
         network: options.network()?,

@@ -10,7 +10,7 @@ use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
 use portolan_identity::{User, server_tls};
-use portolan_registrar::{Changes, Registrar};
+use portolan_registrar::{Changes, PartitionPolicy, Registrar};
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
 use tokio::sync::watch;
@@ -127,13 +127,14 @@ impl ControlPlane {
     /// Starts what keeps the registrations of all dialects.
     pub(crate) fn start_registrar(
         &self,
+        policy: PartitionPolicy,
         credentials: &Credentials,
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> anyhow::Result<registry::Parts> {
         let client = self.client(credentials::registry());
         let registrar = Registrar::new(client.clone(), self.informers.informer());
-        let registrar = Arc::new(registrar.with_machines(self.informers.informer()));
+        let registrar = Arc::new(registrar.with_machines(self.informers.informer()).with_policy(policy));
         let (running, stopping) = (registrar.clone(), shutdown.clone());
         tasks.spawn("registrations", async move {
             stopping.run(running.run()).await;

@@ -16,7 +16,7 @@ use portolan_registrar::access::{Gate, Pod};
 use portolan_registrar::http::{Listener, Peer, Peers, Security};
 use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
-use portolan_registry_consul::AclConfig;
+use portolan_registry_consul::{AclConfig, Log};
 use portolan_store::Store;
 use tokio::net::TcpListener;
 
@@ -55,6 +55,8 @@ pub(crate) struct Registry {
     dialects: Vec<Bound>,
     /// What this machine asks from when it asks where pods do.
     gateway: Option<Ipv4Addr>,
+    /// What those read who may follow the log.
+    log: Option<Log>,
 }
 
 /// A dialect and its listeners.
@@ -118,7 +120,13 @@ impl Registry {
             datacenter: options.node.consul.consul_datacenter.clone(),
             dialects,
             gateway: None,
+            log: None,
         })
+    }
+
+    /// Shows the log to those who may read it.
+    pub(crate) fn with_log(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// Takes the same ports on the address that pods reach this machine by.
@@ -153,7 +161,7 @@ impl Registry {
 
     /// Serves this machine and the pods, and other machines where that is wanted, until shutdown.
     pub(crate) fn start(self, pods: Option<portolan_network::Cidr>, tasks: &mut TaskGroup, shutdown: &Shutdown) {
-        let Self { parts, node, limiter, consul_acl, datacenter, dialects, gateway } = self;
+        let Self { parts, node, limiter, consul_acl, datacenter, dialects, gateway, log } = self;
         let gate = Arc::new(Gate::new(parts.client.clone()));
         let peers = peers(pods, gateway, &parts, &gate);
         let secured = Security::Tls { config: parts.tls.clone(), gate };
@@ -208,6 +216,7 @@ impl Registry {
                         acl: consul_acl.clone(),
                         listeners,
                         limiter,
+                        log: log.clone(),
                     };
                     tasks.spawn(dialect.name(), once_known(portolan_registry_consul::run(config, shutdown).boxed()));
                 }

@@ -16,11 +16,10 @@ use crate::owner::record;
 use crate::parameters::Parameters;
 use crate::route::Routed;
 use crate::state::{SERVER_PORT, State};
-use crate::{Error, answer, coordinate};
+use crate::{Error, answer, coordinate, monitor};
 
 /// Port of Consul's gossip. Nothing listens there; clients show it to people.
 const GOSSIP_PORT: u16 = 8301;
-const LOG_LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "err"];
 
 /// Answers what is about the agent itself.
 pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
@@ -33,7 +32,7 @@ pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -
         ["version"] => get().and_then(|()| answer::json(&version(state), pretty)),
         ["host"] => get().and_then(|()| answer::json(&host(state), pretty)),
         ["metrics"] => get().and_then(|()| metrics(state, request)),
-        ["monitor"] => get().and_then(|()| monitor(request)),
+        ["monitor"] => get().and_then(|()| monitor::answer(state, request)),
         ["maintenance"] => maintenance(state, request).await,
         // There is nothing to read again: this dialect has no files of its own.
         ["reload"] => put().map(|()| answer::empty()),
@@ -200,30 +199,41 @@ fn metrics(state: &State, request: &Request) -> Result<Response<Body>, Error> {
         ("consul.state.nodes", machines as u64),
         ("consul.state.services", snapshot.instances().count() as u64),
         ("consul.state.service_instances", instances as u64),
+        ("consul.registry.leases", state.registrar.lease_count() as u64),
     ];
+    let counted = state.registrar.counters();
+    let counters = [
+        ("consul.registry.leases.ended", &counted.ended),
+        ("consul.registry.leases.held", &counted.held),
+        ("consul.registry.leases.released", &counted.released),
+        ("consul.registry.leases.given_up", &counted.given_up),
+        ("consul.registry.checks.expired", &counted.expired_checks),
+        ("consul.registry.checks.deregistered", &counted.deregistered),
+    ];
+    let counters = counters.map(|(name, counter)| (name, counter.get()));
     if Parameters::of(request).get("format") == Some("prometheus") {
         let mut text = String::new();
-        for (name, value) in gauges {
+        let kinds = [("gauge", &gauges[..]), ("counter", &counters[..])];
+        for (kind, (name, value)) in kinds.iter().flat_map(|(kind, all)| all.iter().map(move |one| (kind, one))) {
             let name = name.replace('.', "_");
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} gauge\n{name} {value}");
+            let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}\n{name} {value}");
         }
-        return Ok(answer::text(StatusCode::OK, text));
+        return Ok(answer::text(StatusCode::OK, text + &state.requests.text()));
     }
     let gauges: Value =
         gauges.iter().map(|(name, value)| json!({"Name": name, "Value": value, "Labels": {}})).collect();
+    let counters: Value = counters
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| {
+            json!({"Name": name, "Count": count, "Sum": count, "Min": 1, "Max": 1, "Mean": 1, "Stddev": 0, "Labels": {}})
+        })
+        .collect();
     let now = state.clock.now().strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string();
-    let value = json!({"Timestamp": now, "Gauges": gauges, "Points": [], "Counters": [], "Samples": []});
+    let samples = state.requests.samples();
+    let value = json!({"Timestamp": now, "Gauges": gauges, "Points": [], "Counters": counters, "Samples": samples});
     answer::json(&value, Parameters::of(request).has("pretty"))
-}
-
-fn monitor(request: &Request) -> Result<Response<Body>, Error> {
-    let parameters = Parameters::of(request);
-    let level = parameters.text("loglevel").unwrap_or("info");
-    if !LOG_LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-        return Err(Error::BadRequest(format!("Unknown log level: {level}")));
-    }
-    Err(Error::Internal("the log is not streamed here; read the log of the server".into()))
 }
 
 fn join(state: &State, address: &str) -> Result<Response<Body>, Error> {

@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::bexpr::{AGENT_SERVICE, Filter};
 use crate::body::Fields;
-use crate::entry::SERVICE_MAINTENANCE_REASON;
+use crate::catalog::set_extension;
+use crate::entry::{AGENT_TAGS, SERVICE_MAINTENANCE_REASON};
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::{Parameters, ReadOptions, parse_bool};
 use crate::sight::Sight;
@@ -207,6 +208,14 @@ async fn write(
     if let Some(present) = present.as_deref().filter(|_| !replaces) {
         object.spec.administrative.clone_from(&present.spec.administrative);
         object.spec.checks.clone_from(&present.spec.checks);
+    }
+    if let Some(present) = present.as_deref().filter(|_| service.spec.enable_tag_override) {
+        // What others made of the tags stays until the agent says something else than before.
+        let of_agent = entry::extension(Some(present), AGENT_TAGS);
+        if *of_agent == serde_json::json!(service.spec.tags) {
+            object.spec.tags.clone_from(&present.spec.tags);
+            set_extension(&mut object.spec.extensions, AGENT_TAGS, of_agent.clone());
+        }
     }
     for (check, _) in checks {
         put_check(&mut object.spec.checks, check);

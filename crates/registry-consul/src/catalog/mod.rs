@@ -2,7 +2,7 @@
 
 pub(crate) mod register;
 
-pub(crate) use register::replaceable;
+pub(crate) use register::{replaceable, set_extension};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -11,12 +11,12 @@ use portolan_registrar::limits::Client;
 use serde_json::{Map, Value};
 
 use crate::body::Fields;
-use crate::entry::EXTENSION;
+use crate::entry::{AGENT_TAGS, EXTENSION};
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
 use crate::translate::{self, ExternalCheck, Service, Via};
-use crate::{Error, answer};
+use crate::{Error, answer, entry};
 
 /// Reads the body of a write that must be meant for this datacenter.
 fn read(state: &State, request: &Request) -> Result<Fields, Error> {
@@ -129,6 +129,14 @@ pub(crate) async fn register_service(
     object.metadata.namespace = Some(NAMESPACE.to_owned());
     object.spec = service.spec.clone();
     if let Some(present) = &present {
+        if present.spec.enable_tag_override && entry::extension(Some(present), "catalog").is_null() {
+            // The agent goes on saying what it said; of all that, others may change the tags.
+            object.spec.clone_from(&present.spec);
+            object.spec.tags.clone_from(&service.spec.tags);
+            let known = entry::extension(Some(present), AGENT_TAGS);
+            let of_agent = if known.is_null() { present.spec.tags.clone().into() } else { known.clone() };
+            set_extension(&mut object.spec.extensions, AGENT_TAGS, of_agent);
+        }
         // What was registered of it before stays; checks of this registration replace those of the same id.
         object.spec.checks.clone_from(&present.spec.checks);
         object.spec.administrative.clone_from(&present.spec.administrative);
@@ -184,7 +192,8 @@ fn add_check(object: &mut ServiceInstance, new: &ExternalCheck) {
     }
 }
 
-fn set_extension(extensions: &mut Map<String, Value>, field: &str, value: Value) {
+/// Notes what only this dialect knows of a registration.
+pub(crate) fn set_extension(extensions: &mut Map<String, Value>, field: &str, value: Value) {
     let known = extensions.entry(EXTENSION.to_owned()).or_insert_with(|| Value::Object(Map::new()));
     if let Some(known) = known.as_object_mut() {
         known.insert(field.to_owned(), value);

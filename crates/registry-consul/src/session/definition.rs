@@ -79,7 +79,8 @@ impl Session {
     pub(crate) fn parse(body: &[u8], id: String, node: &str) -> Result<Self, Error> {
         let empty = body.iter().all(u8::is_ascii_whitespace);
         let wanted: Wanted = if empty { Wanted::default() } else { fold::read(body, &FIELDS, &[])? };
-        let invalid = |text: String| Error::BadRequest(text);
+        // Consul's servers find this, behind the agent that the client asks; so it is a failure by its code.
+        let invalid = |text: String| Error::Internal(text);
         let behavior = match wanted.behavior.as_str() {
             "" | "release" => Behavior::Release,
             "delete" => Behavior::Delete,

@@ -129,7 +129,13 @@ impl Keeper {
         let request = WatchRequest { range, after: None, progress: None, buffer: BUFFER };
         let mut watch = space.store().watch(request).await?;
         let mut guard = Guard::new(Instant::now() + GRACE);
-        for known in Self::list(space).await? {
+        let there = Self::list(space).await?;
+        for id in state.registrar.sessions_are(&there.iter().map(|known| known.session.id.clone()).collect()) {
+            if Self::get(space, &id).await?.is_none() {
+                state.registrar.session_ended(&id);
+            }
+        }
+        for known in there {
             self.follow(&known.session);
             guard.sessions.insert(known.session.id.clone(), Arc::new(known.session));
         }
@@ -152,10 +158,12 @@ impl Keeper {
                         let id = layout::without(layout::SESSION, &event.entry.key)?;
                         if event.kind == EventKind::Delete {
                             self.deadlines.lock().end(&id);
+                            state.registrar.session_ended(&id);
                             guard.sessions.remove(&id);
                         } else {
                             let session = Arc::new(Known::of(&event.entry)?.session);
                             self.follow(&session);
+                            state.registrar.session_began(&id);
                             failed.extend(guard.verdict(&session, state, &changes.current()));
                             guard.sessions.insert(id, session);
                         }

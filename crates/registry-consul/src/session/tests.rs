@@ -84,7 +84,7 @@ async fn sessions_are_refused_and_listed_as_consul_does() {
     let cases = [
         ("PUT", "/v1/session/create", body(json!({"Node": "n2"})), 500, "Missing node registration"),
         ("PUT", "/v1/session/create", body(json!({"NodeChecks": ["x"]})), 500, "Missing check 'x' registration"),
-        ("PUT", "/v1/session/create", body(json!({"TTL": "1s"})), 400, "must be between"),
+        ("PUT", "/v1/session/create", body(json!({"TTL": "1s"})), 500, "must be between"),
         ("PUT", "/v1/session/create?dc=dc2", String::new(), 500, "No path to datacenter"),
         ("GET", "/v1/session/create", String::new(), 405, "not allowed"),
         ("GET", "/v1/session/list", String::new(), 200, id.as_str()),

@@ -2,13 +2,13 @@
 
 use http::Response;
 use portolan_registrar::http::{Body, Request};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{Eureka, encoded, json_answer, text_answer};
 use crate::answer::{self, Variant};
 use crate::track::{Applications, Entry};
-use crate::wire::{InstanceInfo, InstanceStatus};
+use crate::wire::{InstanceInfo, InstanceStatus, server_status};
 use crate::{Error, translate};
 
 /// The name by which a client identifies itself.
@@ -83,17 +83,29 @@ impl Eureka {
         info
     }
 
-    pub(super) fn status(&self) -> Response<Body> {
+    /// The server itself; XML unless JSON is asked for, like all answers.
+    pub(super) fn status(&self, variant: Variant) -> Response<Body> {
         let applications = self.tracker.lock().current().clone();
-        json_answer(&json!({
-            "generalStats": {
-                "current-time": self.clock.now().to_string(),
-                "registered-applications": applications.apps.len().to_string(),
-                "hashcode": &*applications.hash,
-            },
-            // All servers answer from one store; there are no replicas that could be apart.
-            "applicationStats": {"registered-replicas": "", "available-replicas": "", "unavailable-replicas": ""},
-        }))
+        let minutes = self.started.elapsed().as_secs() / 60;
+        let days = match minutes / (24 * 60) {
+            0 => String::new(),
+            1 => "1 day ".to_owned(),
+            days => format!("{days} days "),
+        };
+        let general = [
+            ("num-of-cpus", std::thread::available_parallelism().map_or(1, |cpus| cpus.get()).to_string()),
+            ("server-uptime", format!("{days}{:02}:{:02}", minutes / 60 % 24, minutes % 60)),
+            ("current-time", self.clock.now().to_string()),
+            ("registered-applications", applications.apps.len().to_string()),
+            ("hashcode", applications.hash.to_string()),
+        ];
+        // All servers answer from one store; there are no replicas that could be apart.
+        let replicas = ["registered-replicas", "available-replicas", "unavailable-replicas"];
+        let replicas = replicas.map(|name| (name, String::new()));
+        text_answer(
+            variant,
+            server_status(&[("generalStats", &general), ("applicationStats", &replicas)], variant.format),
+        )
     }
 
     pub(super) fn status_overrides(&self) -> Response<Body> {

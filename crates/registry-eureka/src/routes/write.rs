@@ -64,11 +64,14 @@ impl Eureka {
     /// Renews a lease. A client whose own copy is newer is told that it is unknown: it registers again.
     pub(crate) fn renew(&self, app: &str, id: &str, dirty: Option<i64>, replication: bool) -> Result<(), Error> {
         let key = own_key(app, id);
+        let present = self.registrar.instance(&key);
+        // As Netflix's server: who said that nothing is known of it is to say it anew, and renews nothing.
+        if present.as_ref().is_some_and(|object| translate::is_unknown(&object.spec)) {
+            return Err(Error::NotFound(format!("the status of {id} of {app} is UNKNOWN; register again")));
+        }
         self.registrar.renew(&key)?;
         let Some(dirty) = dirty else { return Ok(()) };
-        let Some(known) = self.registrar.instance(&key).and_then(|object| Known::of(&object.spec)) else {
-            return Ok(());
-        };
+        let Some(known) = present.and_then(|object| Known::of(&object.spec)) else { return Ok(()) };
         if dirty > known.last_dirty {
             return Err(Error::NotFound(format!("{id} of {app} changed since it registered; register again")));
         }
@@ -94,11 +97,24 @@ impl Eureka {
         dirty: Option<i64>,
     ) -> Result<(), Error> {
         let (key, now) = (self.registered(app, id)?, self.clock.now());
+        // As Netflix's server: an instance that is DOWN or STARTING by its own word is what the administrator says
+        // until it speaks again.
+        let silences = |spec: &_| Known::of(spec).is_some_and(|known| known.status.is_not_up());
+        let mut silenced = false;
+        if let Some(present) = self.registrar.instance(&key) {
+            silenced = silences(&present.spec);
+        }
         let edit = |spec: &mut _| {
+            if silences(spec) {
+                translate::set_reported(spec, word);
+            }
             translate::set_override(spec, word, now);
             translate::set_dirty(spec, dirty.unwrap_or(0));
         };
-        let written = self.registrar.change_spec(&key, edit).await?;
+        let mut written = self.registrar.change_spec(&key, edit).await?;
+        if silenced {
+            written = self.say(&key, word).await?;
+        }
         self.overrides.set(&key, id, word, Instant::now());
         // As a heartbeat; an instance of another dialect may have no lease.
         let _ = self.registrar.renew(&key);

@@ -230,7 +230,11 @@ fn complete(text: &mut String, fragment: &str, action: Action, format: Format) {
 
 /// What a document is about.
 pub(crate) enum Document<'a> {
-    Applications { version: u64, hash: &'a str },
+    /// The version of a choice of instances is nobody's, and -1.
+    Applications {
+        version: Option<u64>,
+        hash: &'a str,
+    },
     Application,
     Instance,
 }
@@ -242,14 +246,18 @@ where
     I: IntoIterator<Item = (&'a str, Action)>,
 {
     let mut text = String::with_capacity(4096);
+    let version = match kind {
+        Document::Applications { version: Some(version), .. } => version.to_string(),
+        _ => "-1".to_owned(),
+    };
     match (kind, format) {
-        (Document::Applications { version, hash }, Format::Json) => put(
+        (Document::Applications { hash, .. }, Format::Json) => put(
             &mut text,
             format_args!(
                 "{{\"applications\":{{\"versions__delta\":\"{version}\",\"apps__hashcode\":\"{hash}\",\"application\":["
             ),
         ),
-        (Document::Applications { version, hash }, Format::Xml) => put(
+        (Document::Applications { hash, .. }, Format::Xml) => put(
             &mut text,
             format_args!(
                 "<applications><versions__delta>{version}</versions__delta><apps__hashcode>{hash}</apps__hashcode>"
@@ -337,4 +345,21 @@ fn metadata(text: &mut String, map: &BTreeMap<String, String>) {
         }
     }
     text.push_str("</metadata>");
+}
+
+/// Groups of facts about a server, in the names of Netflix's.
+pub(crate) fn server_status(groups: &[(&str, &[(&str, String)])], format: Format) -> String {
+    if format == Format::Json {
+        let facts =
+            |facts: &[(&str, String)]| facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let groups = groups.iter().map(|(name, group)| ((*name).to_owned(), serde_json::Value::Object(facts(group))));
+        return serde_json::Value::Object(groups.collect()).to_string();
+    }
+    let mut text = "<com.netflix.eureka.util.StatusInfo>".to_owned();
+    for (name, group) in groups {
+        put(&mut text, format_args!("<{name}>"));
+        group.iter().for_each(|(name, value)| element(&mut text, name, value));
+        put(&mut text, format_args!("</{name}>"));
+    }
+    text + "</com.netflix.eureka.util.StatusInfo>"
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use decode::{body, instance};
-pub(crate) use encode::{Document, Format, View, envelope, instance_fragment};
+pub(crate) use encode::{Document, Format, View, envelope, instance_fragment, server_status};
 
 /// How an instance is, in Eureka's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -36,6 +36,11 @@ impl InstanceStatus {
             Self::Unknown => "UNKNOWN",
             Self::Up => "UP",
         }
+    }
+
+    /// Whether an instance that says so takes no requests yet, or no more.
+    pub(crate) fn is_not_up(self) -> bool {
+        matches!(self, Self::Down | Self::Starting)
     }
 
     /// Reads the word in any case.

@@ -118,7 +118,7 @@ fn xml_answers_have_the_shape_that_xstream_writes() {
 
 #[test]
 fn lists_carry_version_and_hash_code() {
-    let document = Document::Applications { version: 7, hash: "DOWN_1_UP_2_" };
+    let document = Document::Applications { version: Some(7), hash: "DOWN_1_UP_2_" };
     let none: [(&str, [(&str, Action); 0]); 0] = [];
     let cases = [
         (Format::Json, r#"{"applications":{"versions__delta":"7","apps__hashcode":"DOWN_1_UP_2_","application":[]}}"#),

@@ -92,7 +92,7 @@ impl Strategy for ServiceInstance {
         for field in ["passing", "warning"] {
             errors.not_negative(&weights.child(field), &spec["weights"][field]);
         }
-        validate_lease(&spec["lease"], &at.child("lease"), &mut errors);
+        validate_lease(&spec["lease"], &object["metadata"], &at.child("lease"), &mut errors);
         health_check::validate(spec, &at, &mut errors);
         if is_set(&spec["override"]) {
             errors.required_one_of(&at.child("override").child("mode"), &spec["override"]["mode"], &OVERRIDES);
@@ -124,7 +124,8 @@ impl Strategy for ServiceInstance {
         let ports = items(&spec["ports"]).iter().map(|port| format!("{}/{}", port["port"], text(&port["protocol"])));
         let lease = match (text(&spec["lease"]["kind"]), spec["lease"]["ttlSeconds"].as_i64()) {
             ("ttl", Some(seconds)) => print::human_duration(seconds),
-            _ => print::NONE.to_owned(),
+            ("" | "none", _) => print::NONE.to_owned(),
+            (kind, _) => kind.to_owned(),
         };
         vec![
             print::name(object),
@@ -164,16 +165,31 @@ fn health(object: &Value) -> (String, String) {
     }
 }
 
-fn validate_lease(lease: &Value, at: &At<'_>, errors: &mut Errors) {
+fn validate_lease(lease: &Value, metadata: &Value, at: &At<'_>, errors: &mut Errors) {
+    let kind = text(&lease["kind"]);
     errors.one_of(&at.child("kind"), &lease["kind"], &["connection", "none", "orchestrator", "session", "ttl"]);
     let (seconds, at_seconds) = (&lease["ttlSeconds"], at.child("ttlSeconds"));
-    match (text(&lease["kind"]), seconds.as_i64()) {
+    match (kind, seconds.as_i64()) {
         ("ttl", None) => errors.required(&at_seconds, "must be specified when `kind` is 'ttl'"),
-        ("ttl", Some(seconds)) if seconds <= 0 => errors.invalid(&at_seconds, seconds, POSITIVE),
-        ("ttl", Some(_)) => errors.within(&at_seconds, seconds, 1, LONGEST_TTL_SECONDS),
+        ("ttl" | "connection", Some(seconds)) if seconds <= 0 => errors.invalid(&at_seconds, seconds, POSITIVE),
+        ("ttl" | "connection", Some(_)) => errors.within(&at_seconds, seconds, 1, LONGEST_TTL_SECONDS),
         (_, Some(_)) if is_set(seconds) => {
-            errors.forbidden(&at_seconds, "may not be specified when `kind` is not 'ttl'");
+            errors.forbidden(&at_seconds, "may not be specified when `kind` is not 'ttl' or 'connection'");
         }
         _ => {}
+    }
+    let (session, at_session) = (&lease["session"], at.child("session"));
+    match (kind, is_set(session)) {
+        ("session", false) => errors.required(&at_session, "must be specified when `kind` is 'session'"),
+        ("session", true) | (_, false) => {}
+        (_, true) => errors.forbidden(&at_session, "may not be specified when `kind` is not 'session'"),
+    }
+    // Nobody else would ever end it.
+    if kind == "orchestrator" && items(&metadata["ownerReferences"]).is_empty() {
+        let owners = At::root("metadata");
+        errors.required(
+            &owners.child("ownerReferences"),
+            "must name the object with which the instance ends when `spec.lease.kind` is 'orchestrator'",
+        );
     }
 }

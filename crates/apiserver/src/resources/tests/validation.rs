@@ -438,6 +438,10 @@ fn the_rest() {
         &[
             "{metadata: {name: a}, spec: {service: s, address: 10.0.0.1, ports: [{port: 80}], lease: {kind: ttl, ttlSeconds: 30}}}",
             "{metadata: {name: a}, spec: {service: S_, ports: [{port: 0}, {name: b, port: 1}], lease: {kind: ttl}}, status: {health: fine}}",
+            "{metadata: {name: a}, spec: {service: s, address: 10.0.0.1, lease: {kind: connection}}}",
+            "{metadata: {name: a}, spec: {service: s, address: 10.0.0.1, lease: {kind: connection, ttlSeconds: 0, session: x}}}",
+            "{metadata: {name: a}, spec: {service: s, address: 10.0.0.1, lease: {kind: session, ttlSeconds: 3}}}",
+            "{metadata: {name: a}, spec: {service: s, address: 10.0.0.1, lease: {kind: orchestrator}}}",
         ],
         expect![[r#"
             ok
@@ -445,6 +449,12 @@ fn the_rest() {
             spec.ports[0].name: Required value
             spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
             spec.lease.ttlSeconds: Required value: must be specified when `kind` is 'ttl'
-            status.health: Unsupported value: "fine": supported values: "critical", "passing", "warning""#]],
+            status.health: Unsupported value: "fine": supported values: "critical", "passing", "warning"
+            ok
+            spec.lease.ttlSeconds: Invalid value: 0: must be greater than 0
+            spec.lease.session: Forbidden: may not be specified when `kind` is not 'session'
+            spec.lease.ttlSeconds: Forbidden: may not be specified when `kind` is not 'ttl' or 'connection'
+            spec.lease.session: Required value: must be specified when `kind` is 'session'
+            metadata.ownerReferences: Required value: must name the object with which the instance ends when `spec.lease.kind` is 'orchestrator'"#]],
     );
 }
