@@ -2,3 +2,5 @@
 
 pub(crate) mod cron_job;
 pub(crate) mod job;
+mod job_validation;
+mod time_zone;
