@@ -5,6 +5,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
+use super::job_status;
 use super::job_validation::{validate_spec, warnings as job_warnings};
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::{IMMUTABLE, selects};
@@ -93,11 +94,10 @@ impl Strategy for Job {
     }
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
-        let mut errors = Errors::default();
         if context.subresource == "status" {
-            return errors.0;
+            return job_status::validate(new, old).0;
         }
-        let at = At::root("spec");
+        let (mut errors, at) = (Errors::default(), At::root("spec"));
         let (new, old) = (&new["spec"], &old["spec"]);
         if text(&new["completionMode"]) != "Indexed" {
             errors.immutable(&at.child("completions"), &new["completions"], &old["completions"]);

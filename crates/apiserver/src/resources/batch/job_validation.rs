@@ -270,7 +270,7 @@ fn validate_success_policy(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 }
 
 /// How many indexes `0-2,5` names.
-fn count_indexes(indexes: &str, completions: i64) -> Result<i64, String> {
+pub(super) fn count_indexes(indexes: &str, completions: i64) -> Result<i64, String> {
     let (mut last, mut total) = (None, 0);
     for interval in indexes.split(',').filter(|_| !indexes.is_empty()) {
         let (first, end) = interval_of(interval, completions)?;
@@ -281,6 +281,19 @@ fn count_indexes(indexes: &str, completions: i64) -> Result<i64, String> {
         last = Some(end);
     }
     Ok(total)
+}
+
+/// The first index that two lists of intervals have in common. What cannot be read is passed over.
+pub(super) fn intervals_overlap(left: &str, right: &str, completions: i64) -> Option<i64> {
+    let of = |list: &str| -> Vec<(i64, i64)> {
+        list.split(',').filter_map(|interval| interval_of(interval, completions).ok()).collect()
+    };
+    let right = of(right);
+    let common = of(left).into_iter().flat_map(|(start, end)| {
+        let shared = right.iter().filter(move |other| start <= other.1 && other.0 <= end);
+        shared.map(move |other| start.max(other.0))
+    });
+    common.min()
 }
 
 fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {

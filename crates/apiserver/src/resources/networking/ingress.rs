@@ -40,6 +40,8 @@ impl Strategy for Ingress {
             for (index, host) in items(&tls["hosts"]).iter().enumerate() {
                 errors.obeys(&hosts.index(index), text(host), host_rule(text(host)));
             }
+            let secret = at.child("secretName");
+            errors.obeys_if_set(&secret, &tls["secretName"], validation::is_dns1123_subdomain);
         }
         let list = at.child("rules");
         for (index, rule) in rules.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::check_create;
+use super::{check_create, check_update_of};
 
 const POD: &str = "{metadata: {name: a}, spec: {FIELDS, containers: [{name: a, image: x CONTAINER}]}}";
 
@@ -419,4 +419,110 @@ fn others() {
             spec.dataSource.name: Required value
             spec.dataSource: Invalid value: "Foo": must be 'PersistentVolumeClaim' when referencing the default apiGroup"#]],
     );
+    check_create(
+        "coordination.k8s.io/leases",
+        &[
+            "{metadata: {name: a}, spec: {strategy: Foo}}",
+            "{metadata: {name: a}, spec: {strategy: e.io/x, preferredHolder: h}}",
+            "{metadata: {name: a}, spec: {preferredHolder: h}}",
+        ],
+        expect![[r#"
+            spec.strategy.strategy: Unsupported value: "Foo": supported values: "OldestEmulationVersion"
+            ok
+            spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"#]],
+    );
+    check_create(
+        "networking.k8s.io/ingresses",
+        &[
+            "{metadata: {name: a}, spec: {defaultBackend: {service: {name: s, port: {number: 80}}}, tls: [{secretName: 'A b'}]}}",
+        ],
+        expect![[
+            r#"spec.tls[0].secretName: Invalid value: "A b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"#
+        ]],
+    );
+    let scaler = |most: i64| {
+        format!(
+            "{{apiVersion: autoscaling/v2, metadata: {{name: a}}, spec: {{maxReplicas: {most}, scaleTargetRef: {{kind: Deployment, name: d}}}}}}"
+        )
+    };
+    check_all(
+        "autoscaling/horizontalpodautoscalers",
+        &[scaler(1), scaler(0), scaler(-1)],
+        expect![[r#"
+        ok
+        spec.maxReplicas: Required value: must be set and greater than 0
+        spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`
+        spec.maxReplicas: Invalid value: -1: must be greater than or equal to 1
+        spec.maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`"#]],
+    );
+    check_update_of(
+        "policy/poddisruptionbudgets",
+        "status",
+        &[("{metadata: {name: a}}", "{metadata: {name: a}, status: {disruptionsAllowed: -1, expectedPods: 1}}")],
+        expect!["status.disruptionsAllowed: Invalid value: -1: must be greater than or equal to 0"],
+    );
+    check_all(
+        "podtemplates",
+        &["{metadata: {name: a}, template: {metadata: {labels: {'a b': c}, annotations: {'a b': c}}, spec: {containers: [{name: a, image: x}]}}}".into()],
+        expect![[r#"
+            template.labels: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            template.annotations: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"#]],
+    );
+}
+
+#[test]
+fn statuses_of_jobs() {
+    let job = |status: &str| {
+        format!(
+            "{{metadata: {{name: a, uid: u}}, spec: {{completionMode: Indexed, completions: 5, parallelism: 5, backoffLimitPerIndex: 1, template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: x}}]}}}}}}, status: {{{status}}}}}"
+        )
+    };
+    let conditions = |kinds: &[&str]| {
+        let listed = kinds.iter().map(|kind| format!("{{type: {kind}, status: 'True'}}"));
+        format!("conditions: [{}]", listed.collect::<Vec<_>>().join(", "))
+    };
+    let (start, end) = ("startTime: '2026-01-01T00:00:00Z'", "completionTime: '2026-01-01T00:01:00Z'");
+    let done = format!("{start}, {end}, {}", conditions(&["SuccessCriteriaMet", "Complete"]));
+    let cases = [
+        (start.to_owned(), done.clone()),
+        (done.clone(), format!("{start}, {end}")),
+        (start.to_owned(), format!("{start}, {}", conditions(&["Complete"]))),
+        (start.to_owned(), format!("{start}, {}", conditions(&["Failed"]))),
+        (String::new(), conditions(&["FailureTarget", "Failed"])),
+        (start.to_owned(), format!("{done}, active: 1, terminating: 1, uncountedTerminatedPods: {{failed: [x]}}")),
+        (start.to_owned(), format!("{start}, completionTime: '2025-01-01T00:00:00Z'")),
+        (start.to_owned(), "startTime: '2026-01-02T00:00:00Z'".to_owned()),
+        ("failed: 2".to_owned(), "failed: 1, active: 1, ready: 2, succeeded: -1".to_owned()),
+        (String::new(), "completedIndexes: '0-2', failedIndexes: '2,9'".to_owned()),
+        (String::new(), "completedIndexes: '0-2', failedIndexes: '2-3'".to_owned()),
+        (String::new(), "uncountedTerminatedPods: {succeeded: [x, ''], failed: [x]}".to_owned()),
+    ];
+    let strategy = super::of("batch/jobs");
+    let context = super::context("status");
+    let said = cases.iter().map(|(old, new)| {
+        super::lines(&strategy.validate_update(&super::yaml(&job(new)), &super::yaml(&job(old)), &context))
+    });
+    expect![[r#"
+        ok
+        status.conditions: Invalid value: cannot disable the terminal Complete=True condition
+        status.conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition
+        status.completionTime: Invalid value: "2026-01-01T00:01:00Z": cannot set completionTime when there is no Complete=True condition
+        status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition
+        status.completionTime: Required value: completionTime is required for Complete jobs
+        status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition
+        status.startTime: Required value: startTime is required for finished job
+        status.active: Invalid value: 1: active>0 is invalid for finished job
+        status.terminating: Invalid value: 1: terminating>0 is invalid for finished job
+        status.uncountedTerminatedPods: Invalid value: {"failed":["x"]}: must be empty for finished job
+        status.completionTime: Invalid value: "2025-01-01T00:00:00Z": cannot set completionTime when there is no Complete=True condition
+        status.completionTime: Invalid value: "2025-01-01T00:00:00Z": must be equal to or after `startTime`
+        status.startTime: Invalid value: "2026-01-02T00:00:00Z": field is immutable for unsuspended job once set
+        status.succeeded: Invalid value: -1: must be greater than or equal to 0
+        status.ready: Invalid value: 2: cannot set more ready pods than active
+        status.failed: Invalid value: 1: cannot decrease the failed counter
+        status.failedIndexes: Invalid value: "2,9": error parsing failedIndexes: too large index: "9"
+        status.failedIndexes: Invalid value: "2,9": failedIndexes and completedIndexes overlap at index: 2
+        status.failedIndexes: Invalid value: "2-3": failedIndexes and completedIndexes overlap at index: 2
+        status.uncountedTerminatedPods.succeeded[1]: Invalid value: "": must not be empty
+        status.uncountedTerminatedPods.failed[0]: Duplicate value: "x""#]].assert_eq(&said.collect::<Vec<_>>().join("\n"));
 }

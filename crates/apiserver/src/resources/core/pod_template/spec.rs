@@ -27,11 +27,11 @@ const SEARCHES_LENGTH: usize = 2048;
 
 /// What is wrong with the pod template of a workload; `at` is the path of the template.
 pub(crate) fn validate_template(template: &Value, at: &At<'_>, errors: &mut Errors) {
-    let metadata = at.child("metadata");
-    errors.labels(&metadata.child("labels"), &template["metadata"]["labels"]);
+    // Upstream leaves the metadata out of these paths.
+    errors.labels(&at.child("labels"), &template["metadata"]["labels"]);
     let annotations = &template["metadata"]["annotations"];
     if !annotations.is_null() {
-        errors.0.extend(validation::annotations(annotations, &metadata.child("annotations").path()));
+        errors.0.extend(validation::annotations(annotations, &at.child("annotations").path()));
     }
     let spec = at.child("spec");
     validate_pod_spec(&template["spec"], &spec, errors);
