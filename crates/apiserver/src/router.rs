@@ -18,7 +18,7 @@ use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::transcode::Wanted;
-use crate::{aggregation, authentication, authorization, backup, discovery, extensions, health, respond};
+use crate::{aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, respond};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
@@ -265,6 +265,10 @@ async fn plain(
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
         "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server).await,
+        "debug" if path == fairness::LEVELS_PATH => match &server.fairness {
+            Some(fairness) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
+            None => Err(Status::no_such_path()),
+        },
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         "apis" | "openapi" => match aggregation::documented(server, path) {
             Some((service, is_document)) => {
