@@ -228,6 +228,8 @@ object! {
     kinds::certificates::v1::CertificateSigningRequest: Cluster;
     kinds::coordination::v1::Lease: Namespaced;
     kinds::discovery::v1::EndpointSlice: Namespaced;
+    kinds::flowcontrol::v1::FlowSchema: Cluster;
+    kinds::flowcontrol::v1::PriorityLevelConfiguration: Cluster;
     kinds::networking::v1::IPAddress: Cluster;
     kinds::networking::v1::ServiceCIDR: Cluster;
     kinds::policy::v1::PodDisruptionBudget: Namespaced;

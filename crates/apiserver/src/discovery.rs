@@ -14,16 +14,38 @@ use crate::server::Server;
 use crate::status::Status;
 use crate::{aggregation, respond};
 
-const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+
+/// What the server says of its version.
+pub(crate) struct Version {
+    pub(crate) major: &'static str,
+    pub(crate) minor: &'static str,
+    pub(crate) git: &'static str,
+    pub(crate) tree: &'static str,
+    pub(crate) build_date: &'static str,
+    pub(crate) go: &'static str,
+    pub(crate) compiler: &'static str,
+}
+
+/// The release of Kubernetes whose API this is.
+pub(crate) const VERSION: Version = Version {
+    major: "1",
+    minor: "36",
+    git: "v1.36.0+portolan",
+    tree: "clean",
+    build_date: "1970-01-01T00:00:00Z",
+    go: "none",
+    compiler: "rustc",
+};
 
 /// Answers `/version`.
 pub(crate) fn version() -> Response<Body> {
     respond::json(
         200,
         &json!({
-            "major": "1", "minor": "36", "gitVersion": "v1.36.0+portolan",
-            "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
-            "goVersion": "none", "compiler": "rustc",
+            "major": VERSION.major, "minor": VERSION.minor, "gitVersion": VERSION.git,
+            "gitCommit": "", "gitTreeState": VERSION.tree, "buildDate": VERSION.build_date,
+            "goVersion": VERSION.go, "compiler": VERSION.compiler,
             "platform": PLATFORM,
         }),
     )

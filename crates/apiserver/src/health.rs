@@ -13,7 +13,10 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
     let (which, only) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
     let store = server.store().status().await;
-    checks.push(("store", store.read_only.map_or(Ok(()), Err)));
+    let store = store.read_only.map_or(Ok(()), Err);
+    // Upstream keeps its objects in etcd, and probes ask for the check by that name.
+    checks.push(("etcd", store.clone()));
+    checks.push(("store", store));
     if which == "readyz" {
         let draining = server.draining.is_cancelled();
         checks.push(("shutdown", if draining { Err("the server is shutting down".into()) } else { Ok(()) }));
@@ -54,7 +57,10 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
 
 /// Answers `/metrics`.
 pub(crate) async fn metrics(server: &Server) -> Response<Body> {
-    let mut body = server.metrics.text(&server.store().status().await);
+    let mut body = server.metrics.all(server.store()).await;
+    if let Some(auditor) = &server.auditor {
+        auditor.metrics(&mut body);
+    }
     if let Some(fairness) = &server.fairness {
         fairness.metrics(&mut body);
     }

@@ -1,5 +1,10 @@
 //! What the server counts about itself, as Prometheus text.
 
+mod long_running;
+mod objects;
+mod process;
+mod webhooks;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +14,11 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use portolan_api::description::{Description, Name};
 
+use crate::discovery;
 use crate::request::Info;
+use long_running::LongRunning;
+use objects::Objects;
+pub(crate) use webhooks::{Asked, Outcome, Webhooks};
 
 /// Upper ends of the duration histogram's buckets in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -23,6 +32,7 @@ pub(crate) struct Label {
     resource: Name,
     subresource: Name,
     scope: &'static str,
+    dry_run: &'static str,
 }
 
 impl Label {
@@ -38,6 +48,7 @@ impl Label {
                 version: resource.version.clone(),
                 resource: resource.name.clone(),
                 subresource: if known { info.subresource.clone().into() } else { "".into() },
+                dry_run: "",
                 scope: match (info.name.as_str(), info.namespace.as_str()) {
                     ("", "") => "cluster",
                     ("", _) => "namespace",
@@ -53,7 +64,16 @@ impl Label {
             resource: none(),
             subresource: none(),
             scope: "",
+            dry_run: "",
         })
+    }
+
+    /// The same for a request with these values of `dryRun`.
+    pub(crate) fn with_dry_run<'a>(mut self, values: impl Iterator<Item = &'a str>) -> Self {
+        for value in values {
+            self.dry_run = if value == "All" { "All" } else { "invalid" };
+        }
+        self
     }
 }
 
@@ -73,11 +93,11 @@ fn method(verb: &str) -> &'static str {
 
 impl fmt::Display for Label {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, group, version, resource, subresource, scope } = self;
+        let Self { verb, group, version, resource, subresource, scope, dry_run } = self;
         write!(
             formatter,
             "verb=\"{verb}\",group=\"{group}\",version=\"{version}\",resource=\"{resource}\",\
-             subresource=\"{subresource}\",scope=\"{scope}\",component=\"apiserver\""
+             subresource=\"{subresource}\",scope=\"{scope}\",dry_run=\"{dry_run}\",component=\"apiserver\""
         )
     }
 }
@@ -95,6 +115,9 @@ pub(crate) struct Metrics {
     counters: Mutex<Counters>,
     reading: AtomicUsize,
     writing: AtomicUsize,
+    pub(crate) long_running: LongRunning,
+    pub(crate) webhooks: Webhooks,
+    objects: Objects,
 }
 
 /// A request that is being answered; counted until dropped.
@@ -131,8 +154,33 @@ impl Metrics {
         *counters.requests.entry((label, code.as_u16())).or_default() += 1;
     }
 
+    /// All figures as Prometheus text.
+    pub(crate) async fn all(&self, store: &dyn portolan_store::Store) -> String {
+        let mut text = self.text(&store.status().await);
+        // Writing to a `String` cannot fail.
+        let _ = self.long_running.write(&mut text);
+        let _ = self.webhooks.write(&mut text);
+        let _ = self.objects.write(store, &mut text).await;
+        process::write(&mut text);
+        let version = discovery::VERSION;
+        text.push_str(&format!(
+            "# HELP kubernetes_build_info What this server was built from.\n# TYPE kubernetes_build_info gauge\n\
+             kubernetes_build_info{{build_date=\"{}\",compiler=\"{}\",git_commit=\"\",git_tree_state=\"{}\",\
+             git_version=\"{}\",go_version=\"{}\",major=\"{}\",minor=\"{}\",platform=\"{}\"}} 1\n",
+            version.build_date,
+            version.compiler,
+            version.tree,
+            version.git,
+            version.go,
+            version.major,
+            version.minor,
+            discovery::PLATFORM,
+        ));
+        text
+    }
+
     /// The counters as Prometheus text.
-    pub(crate) fn text(&self, store: &portolan_store::Status) -> String {
+    fn text(&self, store: &portolan_store::Status) -> String {
         let mut text = String::new();
         let metric = "apiserver_current_inflight_requests";
         text.push_str(&format!("# HELP {metric} Requests that are being answered.\n# TYPE {metric} gauge\n"));
@@ -151,12 +199,12 @@ fn render(counters: &Counters, store: &portolan_store::Status, text: &mut String
     text.push_str("# HELP apiserver_request_total Requests by verb, resource and code.\n");
     text.push_str("# TYPE apiserver_request_total counter\n");
     for ((label, code), count) in &counters.requests {
-        writeln!(text, "apiserver_request_total{{{label},dry_run=\"\",code=\"{code}\"}} {count}")?;
+        writeln!(text, "apiserver_request_total{{{label},code=\"{code}\"}} {count}")?;
     }
     text.push_str("# HELP apiserver_request_duration_seconds Time until the head of the answer.\n");
     text.push_str("# TYPE apiserver_request_duration_seconds histogram\n");
     for (label, durations) in &counters.durations {
-        let labels = format!("{label},dry_run=\"\"");
+        let labels = label;
         let mut below = 0;
         for (end, count) in BUCKETS.iter().zip(durations.buckets) {
             below += count;

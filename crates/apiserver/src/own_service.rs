@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::ensure;
 use crate::config::Error;
+use crate::resources::addresses::is_endpoint;
 use crate::server::Server;
 use crate::status::Status;
 use crate::{rounds, storage};
@@ -76,6 +77,10 @@ pub(crate) async fn write(server: &Server) -> Result<(), Error> {
         (new != *old).then_some(new)
     })
     .await?;
+    if !is_endpoint(advertise.ip()) {
+        tracing::warn!(address = %advertise.ip(), "pods cannot find the API: the address of this server is reached from this machine alone");
+        return Ok(());
+    }
     let subsets = json!([{
         "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }]);

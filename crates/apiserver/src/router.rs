@@ -18,7 +18,7 @@ use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::transcode::Wanted;
-use crate::{aggregation, authentication, authorization, backup, discovery, extensions, health, respond};
+use crate::{aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, respond};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
@@ -43,9 +43,14 @@ impl Asked {
         wanted.map_or(most, |wanted| wanted.min(most))
     }
 
+    /// Whether the answer goes on until somebody ends it.
+    pub(crate) fn lasts(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.verb == "watch" || crate::subresource::is_stream(info))
+    }
+
     /// What the request is counted under.
     pub(crate) fn label(&self, description: &Description) -> Label {
-        Label::of(self.info.as_ref(), description)
+        Label::of(self.info.as_ref(), description).with_dry_run(self.query.all("dryRun"))
     }
 }
 
@@ -78,14 +83,18 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     let requester = admit(server, &parts, &peer, now).await;
     let user = requester.as_ref().ok().map(|requester| &requester.real);
     let auditor = server.auditor.as_ref();
-    let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, now));
-    let response = match record {
+    // Parts of this process do not look at it.
+    let is_asked_for = matches!(peer, Peer::Tls { .. }) || parts.headers.contains_key("audit-id");
+    let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
+    let is_pretty = matches!(asked.query.get("pretty"), "1" | "t" | "T" | "true" | "TRUE" | "True");
+    let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
+    let mut response = match record {
         None => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
         Some(mut record) => {
             record.received();
             let body = match record.sent(&parts, body).await {
                 Ok(body) => body,
-                Err(status) => return record.answered(respond::status(&status)).await,
+                Err(status) => return named(record.answered(respond::status(&status)).await, &id),
             };
             if let Ok(Requester { impersonated: Some(user), .. }) = &requester {
                 record.impersonated(user);
@@ -98,7 +107,18 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
             }
         }
     };
-    if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }
+    if is_pretty && !is_head {
+        response = respond::indented(response).await;
+    }
+    named(if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }, &id)
+}
+
+/// An answer that says which request it is for, if that has a name.
+fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
+    if let Some(id) = http::HeaderValue::from_str(id).ok().filter(|id| !id.is_empty()) {
+        response.headers_mut().insert("audit-id", id);
+    }
+    response
 }
 
 /// Finds out who asks.
@@ -127,7 +147,7 @@ async fn answer(
         Ok(turn) => turn,
         Err(status) => return respond::status(&status),
     };
-    let is_long = asked.info.as_ref().is_some_and(|info| info.verb == "watch" || crate::subresource::is_stream(info));
+    let is_long = asked.lasts();
     let work = routed(server, parts, body, asked, peer, &requester, record);
     // Parts of this process have their own patience.
     let outcome = if is_long || matches!(peer, Peer::Trusted(_)) {
@@ -245,6 +265,10 @@ async fn plain(
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
         "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server, query).await,
+        "debug" if path == fairness::LEVELS_PATH => match &server.fairness {
+            Some(fairness) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
+            None => Err(Status::no_such_path()),
+        },
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         "apis" | "openapi" => match aggregation::documented(server, path) {
             Some((service, is_document)) => {

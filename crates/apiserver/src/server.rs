@@ -206,6 +206,8 @@ impl Server {
         let started = Instant::now();
         let asked = router::Asked::of(request.method(), request.uri());
         let label = asked.label(&self.extensions.description());
+        // What this process asks itself ends with it.
+        let lasts = asked.lasts() && matches!(peer, Peer::Tls { .. });
         let _in_flight = self.metrics.begin(request.method());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
@@ -220,7 +222,10 @@ impl Server {
                 respond::status(&Status::internal("the server failed to answer; its log has the cause"))
             }
         };
-        self.metrics.record(label, response.status(), started.elapsed());
+        self.metrics.record(label.clone(), response.status(), started.elapsed());
+        if lasts && !response.status().is_client_error() && !response.status().is_server_error() {
+            return self.metrics.long_running.count(label, response);
+        }
         response
     }
 

@@ -35,6 +35,9 @@ const PREFIX: &str = "/registry/networking.k8s.io/servicecidrs/";
 /// The label by which addresses of Services are known, and its value.
 const MANAGED_BY: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
 
+/// Attempts at a Service that is being changed; the next start repairs what is left.
+const RESTORES: usize = 5;
+
 /// Repairs that are written at a time.
 const BATCH: usize = 64;
 
@@ -131,6 +134,31 @@ pub(crate) async fn given_back(server: &Server, service: &Value) -> Result<Moved
     let found = storage::find(server, GROUP, ADDRESSES, "", &address.to_string()).await?;
     let is_own = found.is_some_and(|entry| parent(&entry) == Some(id(service)));
     Ok(Moved { taken: None, freed: is_own.then_some(address) })
+}
+
+/// Somebody deleted the object that says that a Service has an address: as long as it has it, it is said again.
+pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) -> Result<(), Status> {
+    let parent = &gone["spec"]["parentRef"];
+    let field = |name: &str| parent[name].as_str().unwrap_or_default();
+    if field("resource") != "services" || !field("group").is_empty() {
+        return Ok(());
+    }
+    let (namespace, name) = (field("namespace"), field("name"));
+    for _ in 0..RESTORES {
+        let Some(entry) = storage::find(server, "", "services", namespace, name).await? else { return Ok(()) };
+        if address_of(&storage::decode(&entry)?) != Some(address) {
+            return Ok(());
+        }
+        let mut compare = vec![Compare::ModRevision { key: entry.key.clone(), equals: entry.mod_revision }];
+        let mut success = Vec::new();
+        let moved = Moved { taken: Some(address), freed: None };
+        add_to(moved, (namespace, name), server.config.clock.now(), &mut compare, &mut success)?;
+        let written = server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
+        if written.succeeded || is_taken(server, address).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Namespace and name.

@@ -152,9 +152,12 @@ pub(crate) fn put_members(into: &mut BytesMut, members: &[u8], revision: Revisio
     into.put_slice(members);
 }
 
-/// Appends the resource version, with the comma that is needed before these members.
+/// Appends the resource version, with the comma that is needed before these members. What was not written has none.
 pub(crate) fn put_version(into: &mut BytesMut, members: &[u8], revision: Revision) {
     use std::fmt::Write as _;
+    if revision == Revision(0) {
+        return;
+    }
     let comma = if members.first() == Some(&b'}') { "" } else { "," };
     let _ = write!(into, "\"resourceVersion\":\"{revision}\"{comma}");
 }
@@ -178,7 +181,9 @@ pub(crate) fn decode(entry: &Entry) -> Result<Value, Status> {
 pub(crate) fn decode_at(stored: &[u8], revision: Revision) -> Result<Value, Status> {
     let mut object: Value = serde_json::from_slice(stored)
         .map_err(|error| Status::internal(format!("a stored object cannot be decoded: {error}")))?;
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+    if revision != Revision(0)
+        && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
         metadata.insert("resourceVersion".into(), revision.to_string().into());
     }
     Ok(object)

@@ -104,6 +104,14 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// The same for a change that was not of a status: nothing is said of workloads that only something else
+    /// of was changed than what is wanted of them.
+    fn update_warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let generation = |object: &Value| object["metadata"]["generation"].as_i64();
+        let is_same = generation(new).is_some() && generation(new) == generation(old);
+        if is_same { Vec::new() } else { self.warnings(new) }
+    }
+
     /// Whether names are checked as something other than an RFC 1123 subdomain.
     fn name_rule(&self) -> NameRule {
         NameRule::DnsSubdomain
@@ -127,13 +135,7 @@ pub trait Strategy: Send + Sync {
             [] => &generic,
             columns => columns,
         };
-        let written = columns.iter().map(|column| {
-            serde_json::json!({
-                "name": column.name, "type": column.value_type, "format": column.format,
-                "description": "", "priority": column.priority,
-            })
-        });
-        written.collect()
+        definitions(columns)
     }
 
     /// The cells as a table carries them: one for each of [`Strategy::column_definitions`].
@@ -173,6 +175,30 @@ pub trait Strategy: Send + Sync {
     /// Whether a deletion without explicit grace period waits, and how many seconds (pods).
     fn default_grace_period_seconds(&self, _object: &Value) -> Option<i64> {
         None
+    }
+}
+
+/// Columns as a table carries them.
+pub(crate) fn definitions(columns: &[Column]) -> Value {
+    let written = columns.iter().map(|column| {
+        serde_json::json!({
+            "name": column.name, "type": column.value_type, "format": column.format,
+            "description": description(column.name), "priority": column.priority,
+        })
+    });
+    written.collect()
+}
+
+/// What is said of the columns that all kinds have, as the API's documentation says it of their fields.
+fn description(column: &str) -> &'static str {
+    match column {
+        "Name" => {
+            "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+        }
+        "Age" => {
+            "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+        }
+        _ => "",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_api::typed::{List, Object};
@@ -16,17 +16,27 @@ use crate::transport::{Body, Transport};
 use crate::watch::WatchStream;
 
 const JSON: &str = "application/json";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Sends requests and understands the answers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     transport: Arc<dyn Transport>,
+    agent: Option<HeaderValue>,
 }
 
 impl Client {
     /// A client over a transport.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport }
+        Self { transport, agent: None }
+    }
+
+    /// The same client under the name of a component, for example `kube-scheduler`: the server names it as
+    /// the owner of the fields that it writes, and in the audit log.
+    #[must_use]
+    pub fn named(self, component: &str) -> Self {
+        let agent = HeaderValue::try_from(format!("{component}/{VERSION} (portolan)")).ok();
+        Self { agent, ..self }
     }
 
     /// Reads an object.
@@ -172,7 +182,10 @@ impl Client {
     ///
     /// # Errors
     /// The server cannot be reached.
-    pub async fn send(&self, request: Request<Bytes>) -> Result<http::Response<Body>, Error> {
+    pub async fn send(&self, mut request: Request<Bytes>) -> Result<http::Response<Body>, Error> {
+        if let Some(agent) = self.agent.clone().filter(|_| !request.headers().contains_key(USER_AGENT)) {
+            request.headers_mut().insert(USER_AGENT, agent);
+        }
         self.transport.send(request).await
     }
 
@@ -223,6 +236,9 @@ impl Client {
         let mut request = Request::builder().method(method.clone()).uri(path).header(ACCEPT, accept);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(agent) = &self.agent {
+            request = request.header(USER_AGENT, agent);
         }
         let request = request.body(body).map_err(|source| Error::Request { path: path.to_owned(), source })?;
         let (head, body) = self.transport.send(request).await?.into_parts();

@@ -14,6 +14,7 @@ mod deployment;
 mod disruption;
 mod driver;
 mod endpoints;
+mod flow_schema;
 mod garbage;
 mod load_balancer;
 mod meta;
@@ -70,6 +71,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("resource quota controller", resource_quota::run(context.clone(), shutdown.clone()));
     tasks.spawn("disruption controller", disruption::run(context.clone(), shutdown.clone()));
     tasks.spawn("volume protection controller", volume_protection::run(context.clone(), shutdown.clone()));
+    tasks.spawn("flow schema controller", flow_schema::run(context.clone(), shutdown.clone()));
     tasks.spawn("service range controller", service_cidr::run(context.clone(), shutdown.clone()));
     tasks.spawn("pod garbage collector", pod_garbage::run(context, shutdown.clone()));
     tokio::select! {

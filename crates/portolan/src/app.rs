@@ -126,7 +126,8 @@ async fn start_node(
 ) -> anyhow::Result<()> {
     let mut place = place(&options.node, control_plane.url.clone(), options.node.folders.kubeconfig())?;
     place.arguments = options.printable_arguments();
-    let (checker, authority) = (control_plane.client(credentials::registry()), &credentials.authority);
+    let (checker, authority) =
+        (control_plane.client(credentials::registry()).named("portolan-registry"), &credentials.authority);
     let authority_pem = authority.certificate_pem().to_owned();
     let scripts = portolan_health::probe::Scripts::Refused;
     health_checks::start(checker, control_plane.informers.clone(), None, authority_pem, scripts, tasks, shutdown);
@@ -141,7 +142,7 @@ async fn start_node(
     } else {
         let name = options.node.node_name()?;
         let access = Access {
-            client: control_plane.client(credentials::node(&name)),
+            client: control_plane.client(credentials::node(&name)).named("kubelet"),
             certificate: credentials::node_certificate(&credentials.authority, &name, options.node.advertised())?,
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
@@ -172,7 +173,7 @@ async fn join(
             options.kubeconfig.display()
         );
     };
-    let client = Client::new(Arc::new(HttpsTransport::new(&endpoint)?));
+    let client = Client::new(Arc::new(HttpsTransport::new(&endpoint)?)).named("kubelet");
     // An agent waits for its API server for ever, but a mistake in the address or identity is said at once.
     let me = client.list::<Node>("", &ListParams::default()).await;
     me.with_context(|| format!("join the cluster at {}", endpoint.server))?;

@@ -6,6 +6,7 @@ mod policy;
 mod record;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -36,11 +37,28 @@ pub(crate) struct Auditor {
     policy: Policy,
     log: log::Log,
     clock: Arc<dyn Clock>,
+    events: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// The longest name that a client may give its request.
+const ID_LENGTH: usize = 64;
+
+/// The name of a request in the audit log and in its answer: what the client calls it, or a new one.
+pub(crate) fn id_of(headers: &HeaderMap) -> String {
+    let given = headers.get("audit-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    given.map_or_else(|| uuid::Uuid::new_v4().to_string(), |id| id.chars().take(ID_LENGTH).collect())
 }
 
 impl Auditor {
     pub(crate) fn open(settings: Audit, clock: Arc<dyn Clock>) -> std::io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { policy: settings.policy, log: log::Log::open(settings.log)?, clock }))
+        Ok(Arc::new(Self {
+            policy: settings.policy,
+            log: log::Log::open(settings.log)?,
+            clock,
+            events: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }))
     }
 
     /// Begins the record of a request; `None` if the policy wants none.
@@ -50,6 +68,7 @@ impl Auditor {
         parts: &Parts,
         info: Option<&Info>,
         peer: &Peer,
+        id: &str,
         now: Timestamp,
     ) -> Option<Record> {
         let path = parts.uri.path();
@@ -59,7 +78,7 @@ impl Auditor {
         if extent.level == Level::None {
             return None;
         }
-        let mut record = Record::new(self.clone(), extent, now);
+        let mut record = Record::new(self.clone(), extent, id, now);
         record.describe(user, verb, parts, info, &sources(&parts.headers, peer));
         Some(record)
     }
@@ -67,9 +86,22 @@ impl Auditor {
     fn write(&self, event: &Value, now: Timestamp) {
         let mut line = event.to_string().into_bytes();
         line.push(b'\n');
+        self.events.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.log.write(&line, now) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "the audit log cannot be written");
         }
+    }
+
+    /// Appends what it counted as Prometheus text.
+    pub(crate) fn metrics(&self, text: &mut String) {
+        let (events, failures) = (self.events.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed));
+        text.push_str(&format!(
+            "# HELP apiserver_audit_event_total Counter of audit events generated and sent to the audit backend.\n\
+             # TYPE apiserver_audit_event_total counter\napiserver_audit_event_total {events}\n\
+             # HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly.\n\
+             # TYPE apiserver_audit_error_total counter\napiserver_audit_error_total{{plugin=\"log\"}} {failures}\n"
+        ));
     }
 }
 

@@ -32,10 +32,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(auditor: Arc<Auditor>, extent: Extent, now: Timestamp) -> Self {
+    pub(super) fn new(auditor: Arc<Auditor>, extent: Extent, id: &str, now: Timestamp) -> Self {
         let event = json!({
             "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": extent.level.name(),
-            "auditID": uuid::Uuid::new_v4().to_string(), "requestReceivedTimestamp": time::format_micro(now),
+            "auditID": id, "requestReceivedTimestamp": time::format_micro(now),
         });
         Self { auditor, extent, event, is_long: false }
     }
@@ -71,11 +71,6 @@ impl Record {
             }
         }
         self.event["objectRef"] = reference;
-    }
-
-    /// The request's id, which the client learns.
-    pub(crate) fn id(&self) -> &str {
-        self.event["auditID"].as_str().unwrap_or_default()
     }
 
     /// Says as whom the request is made.
@@ -124,10 +119,7 @@ impl Record {
 
     /// Takes over the answer and writes the record, at once or when the answer has ended.
     pub(crate) async fn answered(mut self, response: Response<Body>) -> Response<Body> {
-        let (mut parts, answer) = response.into_parts();
-        if let Ok(id) = http::HeaderValue::from_str(self.id()) {
-            parts.headers.insert("audit-id", id);
-        }
+        let (parts, answer) = response.into_parts();
         self.event["responseStatus"] = json!({"metadata": {}, "code": parts.status.as_u16()});
         if self.is_long {
             self.emit(Stage::ResponseStarted);

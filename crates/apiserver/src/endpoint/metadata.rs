@@ -56,7 +56,9 @@ impl Call<'_> {
         } else {
             metadata.insert("namespace".into(), namespace.into());
         }
-        if metadata.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !version.is_empty()) {
+        // As upstream's store: 0 and what is no number name no version.
+        let version = metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default();
+        if version.parse::<u64>().is_ok_and(|version| version != 0) {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         for name in OF_THE_SERVER.iter().chain(&["resourceVersion", "selfLink", "generation"]) {

@@ -40,6 +40,7 @@ pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
 pub(crate) use patch::{Patch, apply_error};
+pub(crate) use present::partial_of;
 pub(crate) use update::Changed;
 pub(crate) use write::Written;
 

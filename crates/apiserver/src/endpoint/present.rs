@@ -61,7 +61,7 @@ impl Presenter {
                 let row = self.row(stored, revision, include)?;
                 let table = json!({
                     "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
-                    "metadata": {"resourceVersion": revision.to_string()},
+                    "metadata": if revision.0 == 0 { json!({}) } else { json!({"resourceVersion": revision.to_string()}) },
                     "columnDefinitions": columns, "rows": [row],
                 });
                 to_bytes(&table)?
@@ -108,7 +108,7 @@ pub(super) fn partial_head(version: &str) -> String {
     format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{")
 }
 
-pub(super) fn partial_of(mut object: Value, version: &str) -> Value {
+pub(crate) fn partial_of(mut object: Value, version: &str) -> Value {
     json!({
         "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"),
         "metadata": object["metadata"].take(),

@@ -15,6 +15,7 @@ use crate::admission::{self, Attributes, Charge};
 use crate::authorization::escalation;
 use crate::body::Body;
 use crate::status::Status;
+use crate::strategy::Context;
 use crate::{authorization, respond, storage, subresource};
 
 /// Resources that an update may create, as upstream allows.
@@ -232,7 +233,7 @@ impl<'a> Call<'a> {
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
-        errors.extend(self.strategy.validate_changed(new, old, &context));
+        errors.extend(self.new_problems(new, old, &context));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
@@ -242,8 +243,21 @@ impl<'a> Call<'a> {
         warnings.append(&mut attributes.warnings);
         let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
-        warnings.extend(self.strategy.warnings(new));
+        if self.info.subresource != "status" {
+            warnings.extend(self.strategy.update_warnings(new, old));
+        }
         Ok(Prepared { managers, reservation, charge })
+    }
+
+    /// What is wrong with a changed object, but for what was wrong with the stored one already: checks that
+    /// came later must not keep anybody from writing a status or from letting go of a finalizer.
+    fn new_problems(&self, new: &Value, old: &Value, context: &Context) -> Vec<portolan_api::field::Error> {
+        let mut errors = self.strategy.validate_changed(new, old, context);
+        if !errors.is_empty() && self.resource.custom.is_none() {
+            let known = self.strategy.validate(old, context);
+            errors.retain(|error| !known.contains(error));
+        }
+        errors
     }
 
     fn is_scale(&self) -> bool {

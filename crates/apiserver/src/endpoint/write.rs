@@ -164,6 +164,7 @@ impl<'a> Call<'a> {
             && let Ok(address) = name.parse()
         {
             self.server.allocator.lock().release_foreign(address);
+            service_addresses::restore(self.server, object, address).await?;
         }
         if removed.is_ok() {
             self.server.heartbeats.forget(&self.key(name));

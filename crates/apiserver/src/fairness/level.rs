@@ -27,6 +27,7 @@ struct State {
     queues: Vec<Queue>,
     /// The start tag of the request that was let in last.
     virtual_time: u64,
+    past: Past,
 }
 
 #[derive(Debug, Default)]
@@ -51,12 +52,36 @@ pub(super) enum Admission {
     Full,
 }
 
+/// How waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Dispatched,
+    TimedOut,
+    Cancelled,
+}
+
+/// What became of the requests of a level since the server started.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Past {
+    /// They ran.
+    pub(super) dispatched: u64,
+    /// Too many waited already.
+    pub(super) rejected: u64,
+    /// They waited for too long.
+    pub(super) timed_out: u64,
+    /// Their clients went away while they waited.
+    pub(super) cancelled: u64,
+}
+
 /// Figures of a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Figures {
     pub(super) limit: usize,
     pub(super) running: usize,
     pub(super) waiting: usize,
+    /// Queues in which somebody waits.
+    pub(super) active_queues: usize,
+    pub(super) past: Past,
 }
 
 impl Level {
@@ -85,11 +110,16 @@ impl Level {
         let mut state = self.state.lock();
         if state.running < state.limit && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
             state.running += 1;
+            state.past.dispatched += 1;
             return Admission::Now(Seat(self.clone()));
         }
-        let Some(queuing) = state.queuing else { return Admission::Full };
+        let Some(queuing) = state.queuing else {
+            state.past.rejected += 1;
+            return Admission::Full;
+        };
         let hand = deal(flow, state.queues.len(), queuing.hand_size);
         let Some(index) = hand.into_iter().min_by_key(|index| state.queues[*index].waiting.len()) else {
+            state.past.rejected += 1;
             return Admission::Full;
         };
         let now = state.virtual_time;
@@ -98,6 +128,7 @@ impl Level {
             // Those who went away no longer count.
             queue.waiting.retain(|waiting| !waiting.is_closed());
             if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
+                state.past.rejected += 1;
                 return Admission::Full;
             }
         }
@@ -112,7 +143,19 @@ impl Level {
     pub(super) fn figures(&self) -> Figures {
         let state = self.state.lock();
         let waiting = state.queues.iter().map(|queue| queue.waiting.len()).sum();
-        Figures { limit: state.limit, running: state.running, waiting }
+        let active_queues = state.queues.iter().filter(|queue| !queue.waiting.is_empty()).count();
+        Figures { limit: state.limit, running: state.running, waiting, active_queues, past: state.past }
+    }
+
+    /// Notes how a request that was to wait ended.
+    pub(super) fn ended(&self, end: End) {
+        let mut state = self.state.lock();
+        let count = match end {
+            End::Dispatched => &mut state.past.dispatched,
+            End::TimedOut => &mut state.past.timed_out,
+            End::Cancelled => &mut state.past.cancelled,
+        };
+        *count += 1;
     }
 
     /// Lets in who is next, as long as there is room.
@@ -212,12 +255,13 @@ mod tests {
         assert!(matches!((&first, &second), (Admission::Now(_), Admission::Now(_))));
         let waiting: Vec<_> = (0..4).map(|_| later(&level, "a")).collect();
         assert!(matches!(level.admit(&("schema", "a")), Admission::Full));
-        assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4 });
+        let past = Past { dispatched: 2, rejected: 1, ..Past::default() };
+        assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4, active_queues: 4, past });
         // Those who no longer wait give way.
         drop(waiting);
         drop(first);
         drop(second);
-        assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0 });
+        assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0, active_queues: 0, past });
         assert!(matches!(level.admit(&("schema", "a")), Admission::Now(_)));
     }
 

@@ -24,10 +24,13 @@ use crate::body::Body;
 use crate::request::Info;
 use crate::status::Status;
 use flows::{Asked, Flows};
-use level::{Admission, Level, Seat};
+use level::{Admission, End, Figures, Level, Seat};
 
 /// Group of both kinds.
 pub(crate) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+
+/// Where the levels are shown.
+pub(crate) const LEVELS_PATH: &str = "/debug/api_priority_and_fairness/dump_priority_levels";
 
 /// How long a request waits for its turn, as upstream: a quarter of the time it has.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -42,6 +45,51 @@ pub(crate) struct Fairness {
     total: usize,
     levels: Mutex<Levels>,
     refused: AtomicU64,
+}
+
+/// Columns of [`Fairness::dump_levels`].
+const LEVEL_COLUMNS: [&str; 10] = [
+    "PriorityLevelName",
+    "ActiveQueues",
+    "IsIdle",
+    "IsQuiescing",
+    "WaitingRequests",
+    "ExecutingRequests",
+    "DispatchedRequests",
+    "RejectedRequests",
+    "TimedoutRequests",
+    "CancelledRequests",
+];
+/// The narrowest column.
+const NARROWEST: usize = 8;
+
+/// Rows of values behind commas, in columns.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].len() + 2).max().unwrap_or(0).max(NARROWEST);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (index, (value, width)) in row.iter().zip(&widths).enumerate() {
+            let cell = if index + 1 < N { format!("{value},") } else { value.clone() };
+            let width = if index + 1 < N { *width } else { 0 };
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "{cell:<width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A request that waits; what became of it is noted when it no longer does, which may be because it is gone.
+struct Waiting<'a> {
+    level: &'a Level,
+    end: End,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.level.ended(self.end);
+    }
 }
 
 #[derive(Default)]
@@ -94,7 +142,7 @@ impl Fairness {
         info: Option<&Info>,
     ) -> Result<Option<Turn>, Status> {
         self.flows.refresh().await?;
-        let (mut turn, admission) = {
+        let (mut turn, admission, level) = {
             let flows = self.flows.view();
             let asked = Asked { user, verb, path, info };
             let Some((schema, level)) = flows.classify(asked) else { return Ok(None) };
@@ -104,11 +152,16 @@ impl Fairness {
                 return Ok(Some(turn));
             }
             let Some(level) = self.level(&flows, &level.metadata.name) else { return Ok(Some(turn)) };
-            (turn, level.admit(&(&schema.metadata.name, schema.distinguisher(asked))))
+            (turn, level.admit(&(&schema.metadata.name, schema.distinguisher(asked))), level)
         };
         let seat = match admission {
             Admission::Now(seat) => Some(seat),
-            Admission::Later(seat) => tokio::time::timeout(LONGEST_WAIT, seat).await.ok().and_then(Result::ok),
+            Admission::Later(seat) => {
+                let mut waiting = Waiting { level: &level, end: End::Cancelled };
+                let seat = tokio::time::timeout(LONGEST_WAIT, seat).await.ok().and_then(Result::ok);
+                waiting.end = if seat.is_some() { End::Dispatched } else { End::TimedOut };
+                seat
+            }
             Admission::Full => None,
         };
         let Some(seat) = seat else {
@@ -117,6 +170,35 @@ impl Fairness {
         };
         turn._seat = Some(seat);
         Ok(Some(turn))
+    }
+
+    /// All levels that limit anything, as the CSV of upstream's `/debug/api_priority_and_fairness`.
+    pub(crate) async fn dump_levels(&self) -> Result<String, Status> {
+        self.flows.refresh().await?;
+        let view = self.flows.view();
+        // Only a question about one of them sets them up.
+        let _ = self.level(&view, "");
+        let levels = self.levels.lock();
+        let mut names: Vec<&String> = levels.by_name.keys().collect();
+        names.sort_unstable();
+        let mut rows = vec![LEVEL_COLUMNS.map(str::to_owned)];
+        for name in names {
+            let Figures { running, waiting, active_queues, past, .. } = levels.by_name[name].figures();
+            let is_idle = running == 0 && waiting == 0;
+            rows.push([
+                name.clone(),
+                active_queues.to_string(),
+                is_idle.to_string(),
+                false.to_string(),
+                waiting.to_string(),
+                running.to_string(),
+                past.dispatched.to_string(),
+                past.rejected.to_string(),
+                past.timed_out.to_string(),
+                past.cancelled.to_string(),
+            ]);
+        }
+        Ok(aligned(&rows))
     }
 
     /// A level at work, set up as the objects say now.
@@ -170,5 +252,16 @@ impl Fairness {
         let refused = self.refused.load(Ordering::Relaxed);
         let _ =
             writeln!(text, "# HELP {metric} Requests that were refused.\n# TYPE {metric} counter\n{metric} {refused}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_columns_behind_commas() {
+        let rows = [["Name", "N"], ["catch-all-of-them", "7"]].map(|row| row.map(str::to_owned));
+        assert_eq!(aligned(&rows), "Name,              N\ncatch-all-of-them, 7\n");
     }
 }

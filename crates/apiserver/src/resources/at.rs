@@ -1,6 +1,6 @@
 //! Field paths that cost nothing until something is wrong, and the collector of what is.
 
-use portolan_api::field::{Error, Path};
+use portolan_api::field::{Error, ErrorType, Path};
 use serde_json::Value;
 
 /// Where a validator stands in an object; becomes a [`Path`] only for an error.
@@ -71,6 +71,19 @@ impl Errors {
 
     pub(crate) fn not_found(&mut self, at: &At<'_>, value: impl Into<Value>) {
         self.0.push(Error::not_found(&at.path(), value));
+    }
+
+    /// More items than the limit.
+    pub(crate) fn too_many(&mut self, at: &At<'_>, count: usize, limit: usize) {
+        let detail = format!("must have at most {limit} item{}", if limit == 1 { "" } else { "s" });
+        let value = count.into();
+        self.0.push(Error { error_type: ErrorType::TooMany, path: at.path(), value, detail });
+    }
+
+    /// Something is wrong with a whole that is not shown.
+    pub(crate) fn invalid_as_whole(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        let (path, detail) = (at.path(), detail.into());
+        self.0.push(Error { error_type: ErrorType::InvalidAsWhole, path, value: Value::Null, detail });
     }
 
     pub(crate) fn too_long(&mut self, at: &At<'_>, limit: usize) {

@@ -64,6 +64,12 @@ impl Errors {
         self.within(at, value, 1, 65535);
     }
 
+    /// A port number where none counts as 0, which is no port.
+    pub(crate) fn required_port(&mut self, at: &At<'_>, value: &Value) {
+        let number = value.as_i64().unwrap_or_default();
+        self.port(at, &number.into());
+    }
+
     /// A port by number or by name, which must be there.
     pub(crate) fn port_or_name(&mut self, at: &At<'_>, value: &Value) {
         match value {
@@ -83,11 +89,6 @@ impl Errors {
     /// A value out of a set, which must be there.
     pub(crate) fn required_one_of(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
         if is_set(value) { self.one_of(at, value, supported) } else { self.required(at, "") }
-    }
-
-    /// An IP address, if it is there.
-    pub(crate) fn ip(&mut self, at: &At<'_>, value: &str) {
-        self.obeys(at, value, validation::is_valid_ip);
     }
 
     /// Keys and values of a label map.

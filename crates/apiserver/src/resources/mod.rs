@@ -1,5 +1,6 @@
 //! One file per kind that needs more than the API description says: `resources/<group>/<kind>.rs`.
 
+pub(crate) mod addresses;
 mod admission_registration;
 mod apiextensions;
 mod apiregistration;

@@ -1,10 +1,11 @@
 //! What the kinds that own pods have in common.
 
+use portolan_api::field::Path;
 use serde_json::Value;
 
 use super::at::{At, Errors};
 use super::checks::NOT_NEGATIVE;
-use super::core::pod_template::validate_template;
+use super::core::pod_template::{template_warnings, validate_template, workload_name_warning};
 use super::json::{is_set, text};
 use super::print;
 
@@ -47,6 +48,18 @@ impl Errors {
             }
         }
     }
+}
+
+/// What is said of a workload: of its name, from which those of its pods come, and of its template.
+pub(crate) fn named_warnings(object: &Value) -> Vec<String> {
+    let mut warnings = of_template_warnings(object);
+    warnings.splice(..0, workload_name_warning(object));
+    warnings
+}
+
+/// What is said of the template of a workload.
+pub(crate) fn of_template_warnings(object: &Value) -> Vec<String> {
+    template_warnings(&object["spec"]["template"], &Path::new("spec").child("template"))
 }
 
 /// The cells of the wide columns Containers, Images and Selector.

@@ -17,6 +17,7 @@ use super::upgrade;
 use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
+use crate::resources::addresses::is_global_unicast;
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
@@ -284,8 +285,7 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let port = number
         .and_then(|number| u16::try_from(number).ok())
         .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {port:?}")))?;
-    let address = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok());
-    let address = address.ok_or_else(|| Status::unavailable(format!("pod {name} has no address yet")))?;
+    let address = addresses_of(&pod).next().and_then(proxyable).ok_or_else(not_allowed)?;
     let address = SocketAddr::new(address, port);
     Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
 }
@@ -305,7 +305,7 @@ async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let none = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
     let entry = storage::find(call.server, "", "endpoints", call.namespace(), name).await?.ok_or_else(none)?;
     let endpoints = storage::decode(&entry)?;
-    let candidates: Vec<SocketAddr> = endpoints["subsets"]
+    let candidates: Vec<(&Value, u16)> = endpoints["subsets"]
         .as_array()
         .into_iter()
         .flatten()
@@ -314,12 +314,48 @@ async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
             let port = port.filter(|port| port["name"].as_str().unwrap_or_default() == port_name);
             let port = port.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).next();
             let addresses = subset["addresses"].as_array().into_iter().flatten();
-            addresses.filter_map(move |it| Some(SocketAddr::new(it["ip"].as_str()?.parse().ok()?, port?)))
+            addresses.filter_map(move |address| Some((address, port?)))
         })
         .collect();
-    let choice = usize::try_from(uuid::Uuid::new_v4().as_u128() % (candidates.len().max(1) as u128)).unwrap_or(0);
-    let address = candidates.get(choice).copied().ok_or_else(none)?;
-    Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
+    let start = usize::try_from(uuid::Uuid::new_v4().as_u128() % (candidates.len().max(1) as u128)).unwrap_or(0);
+    let (before, after) = candidates.split_at(start);
+    for (candidate, port) in after.iter().chain(before) {
+        if let Some(address) = address_of_pod(call, candidate).await? {
+            let address = SocketAddr::new(address, *port);
+            return Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) });
+        }
+    }
+    Err(none())
+}
+
+/// The address of an endpoint if a pod of the namespace has it: endpoints are written by many, and
+/// the way there leads through this machine's own network.
+async fn address_of_pod(call: &Call<'_>, endpoint: &Value) -> Result<Option<IpAddr>, Status> {
+    let target = &endpoint["targetRef"];
+    let (Some(ip), Some(name)) = (endpoint["ip"].as_str(), target["name"].as_str()) else { return Ok(None) };
+    if target["namespace"] != call.namespace() {
+        return Ok(None);
+    }
+    let Some(entry) = storage::find(call.server, "", "pods", call.namespace(), name).await? else { return Ok(None) };
+    let pod = storage::decode(&entry)?;
+    let is_of_pod = addresses_of(&pod).any(|address| address == ip);
+    Ok(proxyable(ip).filter(|_| is_of_pod))
+}
+
+/// All addresses of a pod, the first one first.
+fn addresses_of(pod: &Value) -> impl Iterator<Item = &str> {
+    let listed = pod["status"]["podIPs"].as_array().into_iter().flatten().filter_map(|it| it["ip"].as_str());
+    let single = pod["status"]["podIP"].as_str().filter(|_| !pod["status"]["podIPs"].is_array());
+    single.into_iter().chain(listed)
+}
+
+/// An address that proxies go to: not this machine itself, what it alone reaches on its link, or many at once.
+fn proxyable(address: &str) -> Option<IpAddr> {
+    address.parse().ok().filter(|address| is_global_unicast(*address))
+}
+
+fn not_allowed() -> Status {
+    Status::bad_request("address not allowed")
 }
 
 /// How a port of a pod is spoken to.
@@ -334,9 +370,14 @@ async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         "" => Security::Node,
         text => {
             let port: u16 = text.parse().map_err(|_| Status::bad_request(format!("{text:?} is not a port")))?;
-            let own = address.port() == port;
-            address.set_port(port);
-            if own { Security::Node } else { Security::Plain }
+            if address.port() == port {
+                Security::Node
+            } else if is_global_unicast(address.ip()) {
+                address.set_port(port);
+                Security::Plain
+            } else {
+                return Err(not_allowed());
+            }
         }
     };
     Ok(Backend { address, security, path_and_query: rest(call, uri) })

@@ -7,12 +7,18 @@ use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata};
-use crate::negotiate::View;
+use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
+use crate::negotiate::{Include, View};
+use crate::resources::print;
 use crate::status::Status;
+use crate::strategy::{AGE, Column, NAME, definitions};
 use crate::{respond, storage};
 
 const VERSION: &str = "autoscaling/v1";
+
+/// A scale as a row. Upstream's name has no format here.
+const COLUMNS: [Column; 4] =
+    [Column { format: "", ..NAME }, Column::integer("Desired"), Column::integer("Available"), AGE];
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let view = call.view()?;
@@ -46,10 +52,31 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 }
 
 fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>, Status> {
-    match view {
-        View::Whole => Ok(respond::json(200, &scale_of(call.resource, object))),
-        _ => Err(Status::not_acceptable(&["application/json"])),
-    }
+    let scale = scale_of(call.resource, object);
+    Ok(match view {
+        View::Whole => respond::json(200, &scale),
+        View::Metadata { version } => respond::json(200, &partial_of(scale, version)),
+        View::Table { version, include } => {
+            let revision = scale["metadata"]["resourceVersion"].clone();
+            let mut row = json!({"cells": [
+                scale["metadata"]["name"],
+                print::integer(&scale["spec"]["replicas"]),
+                print::integer(&scale["status"]["replicas"]),
+                print::age(&scale, call.now),
+            ]});
+            match include {
+                Include::Nothing => {}
+                Include::Metadata => row["object"] = partial_of(scale, "v1"),
+                Include::Object => row["object"] = scale,
+            }
+            let table = json!({
+                "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
+                "metadata": {"resourceVersion": revision},
+                "columnDefinitions": definitions(&COLUMNS), "rows": [row],
+            });
+            respond::json(200, &table)
+        }
+    })
 }
 
 /// Whether the wanted scale names its managers already.

@@ -67,6 +67,12 @@ async fn a_greedy_client_waits_for_itself() {
     while !metrics().await.contains(waiting) {
         tokio::task::yield_now().await;
     }
+    let levels = cluster.get("/debug/api_priority_and_fairness/dump_priority_levels").await;
+    let levels = levels.body.as_str().unwrap_or_default().to_owned();
+    let words: Vec<Vec<&str>> = levels.lines().map(|line| line.split(',').map(str::trim).collect()).collect();
+    assert_eq!(words[0][..3], ["PriorityLevelName", "ActiveQueues", "IsIdle"]);
+    let own = words.iter().find(|line| line[0] == "global-default").expect("a line");
+    assert_eq!(own[2..], ["false", "false", "38", "2", "2", "0", "0", "0"], "{levels}");
     let get = |user: &str| as_user(user, request("GET", "/api/v1/namespaces/default/pods", "", ""));
     // Administrators are exempt.
     let exempt = cluster.server.handle(get("admin"), network()).await;

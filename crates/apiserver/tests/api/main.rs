@@ -2,6 +2,7 @@
 
 mod access;
 mod aggregation;
+mod answers;
 mod applies;
 mod audit;
 mod authentication;
@@ -21,6 +22,7 @@ mod nodes;
 mod objects;
 mod own_service;
 mod policies;
+mod proxies;
 mod refusals;
 mod service_addresses;
 mod support;

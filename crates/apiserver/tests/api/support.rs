@@ -1,5 +1,6 @@
 //! A server and short ways to ask it.
 
+use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -91,7 +92,7 @@ async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: 
         tokens: tokens.clone(),
         clock: clock.clone(),
         networks: Networks::default(),
-        advertise: ([127, 0, 0, 1], 6443).into(),
+        advertise: ([192, 0, 2, 10], 6443).into(),
         node_client,
         access,
         readiness: Readiness::default(),
@@ -113,6 +114,14 @@ impl Serving {
         self.shutdown.request();
         tokio::time::timeout(Duration::from_secs(20), self.task).await.expect("in time").expect("no panic");
     }
+}
+
+/// The address of this machine that others reach it by: proxies do not go to loopback addresses. Connecting a
+/// datagram socket sends nothing.
+pub(crate) fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect("192.0.2.1:9").expect("this machine has a route");
+    socket.local_addr().expect("an address").ip()
 }
 
 pub(crate) fn admin() -> User {
@@ -200,6 +209,14 @@ impl Cluster {
         let put = Operation::Put { key: key.into(), value: slice.to_string().into(), lease: None };
         let txn = Txn { compare: Vec::new(), success: vec![put], failure: Vec::new() };
         self.store.txn(txn).await.expect("writes");
+    }
+
+    /// Says that a pod has an address.
+    pub(crate) async fn place_pod(&self, name: &str, address: &str) {
+        let status = json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}}).to_string();
+        let path = format!("/api/v1/namespaces/default/pods/{name}/status");
+        let patched = self.ask("PATCH", &path, "application/merge-patch+json", &status).await;
+        assert_eq!(patched.code, 200, "{patched:?}");
     }
 
     /// The lease that a key was written with.

@@ -1,6 +1,7 @@
 //! Which addresses a service has, before they are arranged into objects.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -50,6 +51,10 @@ pub(crate) fn addresses(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<Group,
             continue;
         }
         let Some(ip) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else { continue };
+        // One address that the API refuses would keep all others from being written.
+        if ip.parse().is_ok_and(|ip| !is_reached_by_others(ip)) {
+            continue;
+        }
         let family = if ip.contains(':') { "IPv6" } else { "IPv4" };
         let ports = spec.ports.iter().flatten().filter_map(|port| resolve(port, pod)).collect();
         let (serving, terminating) = (is_ready(pod), is_deleting(&**pod));
@@ -74,6 +79,16 @@ pub(crate) fn addresses(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<Group,
         groups.entry(Group { family, ports }).or_default().insert(pod.uid().to_owned(), address);
     }
     groups
+}
+
+/// Whether an address leads from other machines to one: the API takes no other ones as endpoints.
+pub(crate) fn is_reached_by_others(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_of_link = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[0] & 0xff0f == 0xff02,
+    };
+    !is_of_link && !address.is_loopback() && !address.is_unspecified()
 }
 
 /// The number of a service's port on this pod; `None` if the pod has no port of that name.

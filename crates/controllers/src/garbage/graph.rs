@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use portolan_client::Key;
 
+use super::namespace_of;
+
 pub(super) const FOREGROUND: &str = "foregroundDeletion";
 pub(super) const ORPHAN: &str = "orphan";
 
@@ -123,6 +125,14 @@ impl Graph {
         self.nodes.get(key)
     }
 
+    /// Owners of an object that live in another namespace: there is none of that name where it would look.
+    pub(super) fn strangers(&self, key: &Key) -> Vec<OwnerReference> {
+        let owners = self.nodes.get(key).map(|node| &*node.owners).unwrap_or_default();
+        let strangers =
+            owners.iter().filter(|owner| self.keys.get(&owner.uid).is_some_and(|owner| is_stranger(owner, key)));
+        strangers.cloned().collect()
+    }
+
     /// Returns what is due for an object.
     pub(super) fn decide(&self, key: &Key) -> Decision {
         let Some(node) = self.nodes.get(key) else { return Decision::Keep };
@@ -134,10 +144,11 @@ impl Graph {
         }
         let (mut solid, mut waiting, mut gone, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for owner in &node.owners {
-            let found = self.keys.get(&owner.uid).map(|key| &self.nodes[key]);
-            match found {
-                Some(found) if found.waits_for_dependents() => waiting.push(owner.clone()),
-                Some(_) => solid.push(owner.clone()),
+            let found = self.keys.get(&owner.uid);
+            match found.map(|found| (is_stranger(found, key), &self.nodes[found])) {
+                Some((true, _)) => gone.push(owner.clone()),
+                Some((false, found)) if found.waits_for_dependents() => waiting.push(owner.clone()),
+                Some((false, _)) => solid.push(owner.clone()),
                 None if self.absent.contains(&owner.uid) => gone.push(owner.clone()),
                 None => unknown.push(owner.clone()),
             }
@@ -195,6 +206,12 @@ impl Graph {
     }
 }
 
+/// Whether an owner lives in another namespace than what names it. Those without a namespace own anything.
+fn is_stranger(owner: &Key, dependent: &Key) -> bool {
+    let namespace = namespace_of(owner);
+    !namespace.is_empty() && namespace != namespace_of(dependent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +244,23 @@ mod tests {
         assert_eq!(graph.decide(&key("c")), Decision::Disown(vec![owner("b")]));
         graph.set(&key("b"), None);
         assert_eq!(graph.decide(&key("c")), Decision::Delete { foreground: false });
+    }
+
+    #[test]
+    fn an_owner_of_another_namespace_owns_nothing() {
+        let mut graph = Graph::default();
+        let elsewhere = Key::new("pods|other", "a");
+        graph.set(&elsewhere, Some(node("a", &[])));
+        graph.set(&Key::new("nodes|", "m"), Some(node("m", &[])));
+        for (name, owners, strangers, decision) in [
+            ("c", vec!["a"], vec!["a"], Decision::Delete { foreground: false }),
+            ("d", vec!["m"], vec![], Decision::Keep),
+            ("e", vec!["a", "m"], vec!["a"], Decision::Disown(vec![owner("m")])),
+        ] {
+            graph.set(&key(name), Some(node(name, &owners)));
+            let strangers: Vec<OwnerReference> = strangers.into_iter().map(owner).collect();
+            assert_eq!((graph.strangers(&key(name)), graph.decide(&key(name))), (strangers, decision), "{name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use portolan_api::typed::Scope;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown};
 use portolan_client::{
-    ApiResource, DeleteOptions, Error, Key, MetadataInformer, PartialKind, Patch, Propagation, WorkQueue,
+    ApiResource, DeleteOptions, Error, EventRecorder, EventType, Key, MetadataInformer, ObjectReference, PartialKind,
+    Patch, Propagation, WorkQueue,
 };
 use serde_json::json;
 
@@ -43,10 +44,13 @@ struct Controller {
     kinds: RwLock<HashMap<String, Arc<Kind>>>,
     graph: Arc<Mutex<Graph>>,
     queue: WorkQueue,
+    events: EventRecorder,
 }
 
 pub(crate) async fn run(context: Context, shutdown: Shutdown) {
-    let controller = Controller { context, kinds: RwLock::default(), graph: Arc::default(), queue: WorkQueue::new() };
+    let events = context.recorder("garbage-collector-controller");
+    let controller =
+        Controller { context, kinds: RwLock::default(), graph: Arc::default(), queue: WorkQueue::new(), events };
     let mut backoff = Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(30));
     // Without a complete view nothing may be deleted, so this comes before the loop.
     let start = async {
@@ -157,6 +161,25 @@ impl Controller {
         }
     }
 
+    /// Says which owners an object names that are in another namespace, before it is deleted for that.
+    fn tell_of_strangers(&self, kind: &Kind, key: &Key, namespace: &str, node: &Node) {
+        for owner in self.graph.lock().strangers(key) {
+            let object = ObjectReference {
+                api_version: Some(kind.resource.api_version()),
+                kind: Some(kind.resource.kind.clone()),
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                name: Some(key.name.clone()),
+                uid: Some(node.uid.clone()),
+                ..ObjectReference::default()
+            };
+            let message = format!(
+                "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {}] does not exist in namespace {namespace:?}",
+                owner.api_version, owner.kind, owner.name, owner.uid
+            );
+            self.events.event(&object, EventType::Warning, "OwnerRefInvalidNamespace", message);
+        }
+    }
+
     async fn patch(&self, key: &Key, patch: serde_json::Value) -> Result<(), Error> {
         let Some((kind, namespace)) = self.locate(key) else { return Ok(()) };
         let path = kind.resource.path().object(namespace, &key.name, "");
@@ -229,6 +252,11 @@ fn partial(resource: &ApiResource) -> PartialKind {
     }
 }
 
+/// The namespace in a key of this queue.
+fn namespace_of(key: &Key) -> &str {
+    key.namespace.split_once(SEPARATOR).map_or("", |(_, namespace)| namespace)
+}
+
 fn key_of(collection: &str, namespace: &str, name: &str) -> Key {
     Key::new(format!("{collection}{SEPARATOR}{namespace}"), name)
 }
@@ -248,6 +276,7 @@ impl Reconciler for Controller {
         };
         self.queue.add(concerned);
         if let Some(node) = present {
+            self.tell_of_strangers(&kind, key, namespace, &node);
             self.apply(key, namespace, &node, decision).await?;
         }
         Ok(Next::OnChange)

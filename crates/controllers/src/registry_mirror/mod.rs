@@ -146,8 +146,9 @@ impl Controller {
         if let Some(first) = found.unreachable.first() {
             let more = found.unreachable.len() - 1;
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let message =
-                format!("{first}{more} registered with a host name, not an address: no traffic is sent there");
+            let message = format!(
+                "{first}{more} registered without an address that other machines reach: no traffic is sent there"
+            );
             self.events.event(&reference(service), EventType::Warning, "NoAddress", message);
         }
         write(client, service.namespace(), &plan_slices(MANAGED_BY, service, &found.groups, &slices)).await

@@ -7,7 +7,7 @@ use portolan_api::typed::kinds::core::v1::{ObjectReference, Service, ServicePort
 use portolan_api::typed::{Checked, ExternalNode, Health, InstancePort, Object, ServiceInstance};
 use portolan_client::Key;
 
-use crate::endpoints::addresses::{Address, Group, Port};
+use crate::endpoints::addresses::{Address, Group, Port, is_reached_by_others};
 use crate::endpoints::plan::Groups;
 
 /// Names the service of the registry whose instances stand behind a Service without selector: `NAME`, or
@@ -26,7 +26,8 @@ pub(super) fn target(service: &Service) -> Option<Key> {
 pub(super) struct Behind {
     /// Addresses by the ports that they answer on.
     pub(super) groups: Groups,
-    /// Instances that no packet can be sent to, as they registered with a name instead of an address.
+    /// Instances that no packet can be sent to, as they registered with a name instead of an address, or with one
+    /// that means each machine itself.
     pub(super) unreachable: Vec<String>,
 }
 
@@ -39,7 +40,8 @@ pub(super) fn behind<'a>(
     let Some(spec) = &service.spec else { return behind };
     let publish_unready = spec.publish_not_ready_addresses == Some(true);
     for (instance, machine) in instances {
-        let Ok(address) = instance.spec.address.parse::<IpAddr>() else {
+        let address = instance.spec.address.parse::<IpAddr>().ok().filter(|address| is_reached_by_others(*address));
+        let Some(address) = address else {
             behind.unreachable.push(instance.name().to_owned());
             continue;
         };
@@ -178,11 +180,13 @@ mod tests {
             instance("b", "192.0.2.2", port.clone(), "warning"),
             instance("c", "192.0.2.3", port.clone(), "critical"),
             instance("d", "db.example", port.clone(), "passing"),
-            instance("e", "2001:db8::1", port, "passing"),
+            instance("e", "2001:db8::1", port.clone(), "passing"),
+            instance("f", "127.0.0.1", port.clone(), "passing"),
+            instance("g", "fe80::1", port, "passing"),
         ];
         let found = behind(&service(json!([{"port": 5432}])), all.iter().map(|instance| (instance, None)));
         assert_eq!(show(&found), "192.0.2.1:5432; 192.0.2.2:5432; 192.0.2.3:5432 down; 2001:db8::1:5432");
-        assert_eq!(found.unreachable, ["d"]);
+        assert_eq!(found.unreachable, ["d", "f", "g"]);
     }
 
     #[test]

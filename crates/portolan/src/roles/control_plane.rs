@@ -106,7 +106,7 @@ impl ControlPlane {
     ) {
         let clock = Arc::new(SystemClock);
         let controllers = portolan_controllers::Config {
-            client: self.client(credentials::controllers()),
+            client: self.client(credentials::controllers()).named("kube-controller-manager"),
             informers: self.informers.clone(),
             clock: clock.clone(),
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
@@ -116,7 +116,7 @@ impl ControlPlane {
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
         let scheduler = portolan_scheduler::Config {
-            client: self.client(credentials::scheduler()),
+            client: self.client(credentials::scheduler()).named("kube-scheduler"),
             informers: self.informers.clone(),
             clock,
             name: "default-scheduler".into(),
@@ -132,7 +132,7 @@ impl ControlPlane {
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> anyhow::Result<registry::Parts> {
-        let client = self.client(credentials::registry());
+        let client = self.client(credentials::registry()).named("portolan-registry");
         let registrar = Registrar::new(client.clone(), self.informers.informer());
         let registrar = Arc::new(registrar.with_machines(self.informers.informer()).with_policy(policy));
         let (running, stopping) = (registrar.clone(), shutdown.clone());

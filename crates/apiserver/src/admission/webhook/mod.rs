@@ -13,7 +13,11 @@ pub(super) use configuration::{Hook, Hooks};
 pub(super) use mutating::{Rounds, mutate};
 pub(super) use validating::validate;
 
+use std::time::Duration;
+
 use super::attributes::{Attributes, Operation};
+use super::policy::FailurePolicy;
+use crate::metrics::{Asked, Outcome};
 use crate::status::Status;
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -60,6 +64,26 @@ fn may_ask(hook: &configuration::Hook, attributes: &Attributes<'_>) -> Result<()
         return Err(Failure::Unaskable(Status::bad_request(text)));
     }
     Ok(())
+}
+
+/// Counts that a hook was asked. Its answer may be a refusal.
+fn measured(
+    hook: &Hook,
+    attributes: &Attributes<'_>,
+    kind: &'static str,
+    answer: Result<Option<&Status>, &Failure>,
+    took: Duration,
+) {
+    let outcome = match answer {
+        Ok(None) => Outcome::Allowed,
+        Ok(Some(refusal)) | Err(Failure::Rejected(refusal)) => Outcome::Rejected(refusal.code()),
+        Err(Failure::Unanswered(_)) if hook.failure_policy == FailurePolicy::Ignore => Outcome::FailedOpen,
+        Err(Failure::Unanswered(_)) => Outcome::Failed,
+        // It was not asked.
+        Err(Failure::Unaskable(_)) => return,
+    };
+    let asked = Asked { name: hook.name.clone(), kind, operation: attributes.operation.name() };
+    attributes.call.server.metrics.webhooks.record(asked, outcome, took);
 }
 
 /// Name of the operation in rules.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::configuration::Hook;
-use super::{Failure, is_exempt, may_ask, review, select};
+use super::{Failure, is_exempt, may_ask, measured, review, select};
 use crate::admission::policy::FailurePolicy;
 use crate::admission::{Attributes, Operation};
 use crate::endpoint::expect_kind;
@@ -58,7 +59,10 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds)
         }
         let Some(seen) = select::seen_as(hook, attributes).await? else { continue };
         let key = format!("round_{}_index_{index}", rounds.round);
-        match ask(hook, attributes, &seen, &key).await {
+        let started = Instant::now();
+        let outcome = ask(hook, attributes, &seen, &key).await;
+        measured(hook, attributes, "admit", outcome.as_ref().map(|_| None), started.elapsed());
+        match outcome {
             Ok(true) => {
                 rounds.require();
                 rounds.again = true;

@@ -1,11 +1,12 @@
 //! Hooks that only say yes or no: all at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::join_all;
 
 use super::configuration::Hook;
-use super::{Failure, is_exempt, may_ask, review, select};
+use super::{Failure, is_exempt, may_ask, measured, review, select};
 use crate::admission::Attributes;
 use crate::admission::policy::FailurePolicy;
 use crate::status::Status;
@@ -27,7 +28,14 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
         concerned.push((index, hook.clone(), seen));
     }
     let asked: &Attributes<'_> = attributes;
-    let answers = join_all(concerned.iter().map(|(_, hook, seen)| ask(hook, asked, seen))).await;
+    let answers = join_all(concerned.iter().map(|(_, hook, seen)| async move {
+        let started = Instant::now();
+        let outcome = ask(hook, asked, seen).await;
+        let refused = outcome.as_ref().map(|answer| answer.refusal.as_ref());
+        measured(hook, asked, "validating", refused, started.elapsed());
+        outcome
+    }))
+    .await;
     let mut first = None;
     for ((index, hook, _), outcome) in concerned.iter().zip(answers) {
         match outcome {

@@ -1,6 +1,6 @@
 //! Daemon sets.
 
-use portolan_api::field;
+use portolan_api::{field, int_or_string};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::resources::workload::wide_cells;
+use crate::resources::workload::{of_template_warnings, wide_cells};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of daemon sets.
@@ -58,6 +58,20 @@ impl Strategy for DaemonSet {
                     errors.int_or_percent(&at.child(field), &rolling[field]);
                     errors.at_most_100_percent(&at.child(field), &rolling[field]);
                 }
+                let amount = |field: &str| match &rolling[field] {
+                    Value::Number(number) => number.as_i64().unwrap_or_default(),
+                    value => int_or_string::percent(value).unwrap_or_default(),
+                };
+                match (amount("maxUnavailable") != 0, amount("maxSurge") != 0) {
+                    (false, false) => {
+                        errors.required(&at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0");
+                    }
+                    (true, true) => {
+                        let detail = "may not be set when maxUnavailable is non-zero";
+                        errors.invalid(&at.child("maxSurge"), rolling["maxSurge"].clone(), detail);
+                    }
+                    _ => {}
+                }
             }
             other => errors.not_supported(&strategy.child("type"), other, &["OnDelete", "RollingUpdate"]),
         }
@@ -82,6 +96,10 @@ impl Strategy for DaemonSet {
             errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        of_template_warnings(object)
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -6,11 +6,10 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::core::pod::environment_warnings;
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::resources::workload::wide_cells;
+use crate::resources::workload::{named_warnings, wide_cells};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of deployments.
@@ -89,7 +88,7 @@ impl Strategy for Deployment {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        environment_warnings(&object["spec"]["template"]["spec"], "spec.template.spec")
+        named_warnings(object)
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -8,7 +8,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{set, spec};
 use crate::resources::print::{self, integer};
-use crate::resources::workload::wide_cells;
+use crate::resources::workload::{named_warnings, wide_cells};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of replica sets.
@@ -57,6 +57,10 @@ impl Strategy for ReplicaSet {
             errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        named_warnings(object)
     }
 
     fn columns(&self) -> &'static [Column] {

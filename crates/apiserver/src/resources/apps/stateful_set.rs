@@ -1,14 +1,16 @@
 //! Stateful sets.
 
-use portolan_api::field;
+use portolan_api::field::Path;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::core::persistent_volume_claim;
-use crate::resources::core::pod_template::default_template;
-use crate::resources::json::{entries, object_or_new, objects, same, set, set_zero, spec, text};
+use crate::resources::core::pod_template::{claim_warnings, default_template};
+use crate::resources::json::{entries, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
+use crate::resources::workload::of_template_warnings;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of stateful sets.
@@ -27,6 +29,8 @@ const MUTABLE: [&str; 8] = [
     "minReadySeconds",
     "status",
 ];
+const KEEPS_ALL: &str =
+    "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended";
 const UPDATE_FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
 impl Strategy for StatefulSet {
@@ -82,12 +86,18 @@ impl Strategy for StatefulSet {
             }
             other => errors.invalid(&at_strategy, other, "must be 'RollingUpdate' or 'OnDelete'"),
         }
-        errors.none_negative(&at, spec, &["replicas", "minReadySeconds", "revisionHistoryLimit"]);
+        errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
+        errors.not_negative(&at.child("ordinals.start"), &spec["ordinals"]["start"]);
         let retention = at.child("persistentVolumeClaimRetentionPolicy");
         for field in ["whenDeleted", "whenScaled"] {
             let value = &spec["persistentVolumeClaimRetentionPolicy"][field];
             errors.one_of(&retention.child(field), value, &["Delete", "Retain"]);
         }
+        let list = at.child("volumeClaimTemplates");
+        for (index, claim) in items(&spec["volumeClaimTemplates"]).iter().enumerate() {
+            persistent_volume_claim::validate_spec(&claim["spec"], &list.index(index).child("spec"), &mut errors);
+        }
+        errors.obeys_if_set(&at.child("serviceName"), &spec["serviceName"], validation::is_dns1123_label);
         errors.selector_of_template(&at, spec);
         errors.lasting_template_with_claims(&at, spec);
         errors.0
@@ -115,6 +125,18 @@ impl Strategy for StatefulSet {
         errors.0
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = of_template_warnings(object);
+        let list = Path::new("spec").child("volumeClaimTemplates");
+        for (index, claim) in items(&object["spec"]["volumeClaimTemplates"]).iter().enumerate() {
+            warnings.extend(claim_warnings(&claim["spec"], &list.index(index).child("spec")));
+        }
+        if object["spec"]["revisionHistoryLimit"].as_i64().is_some_and(|limit| limit < 0) {
+            warnings.push(KEEPS_ALL.to_owned());
+        }
+        warnings
+    }
+
     fn columns(&self) -> &'static [Column] {
         COLUMNS
     }
@@ -137,7 +159,7 @@ impl Errors {
     fn lasting_template_with_claims(&mut self, at: &At<'_>, spec: &Value) {
         let first = self.0.len();
         self.lasting_template(at, spec);
-        let claims = crate::resources::json::items(&spec["volumeClaimTemplates"]);
+        let claims = items(&spec["volumeClaimTemplates"]);
         let is_claim = |name: &Value| claims.iter().any(|claim| &claim["metadata"]["name"] == name);
         let mut index = 0;
         self.0.retain(|error| {

@@ -70,8 +70,10 @@ impl Strategy for HorizontalPodAutoscaler {
         if let Some(least) = least.as_i64().filter(|least| *least < 1) {
             errors.invalid(&at.child("minReplicas"), least, "must be greater than or equal to 1");
         }
-        if most < 1 {
-            errors.invalid(&at.child("maxReplicas"), most, POSITIVE);
+        if most == 0 {
+            errors.required(&at.child("maxReplicas"), "must be set and greater than 0");
+        } else if most < 0 {
+            errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to 1");
         }
         if least.as_i64().is_some_and(|least| most < least) {
             errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to `minReplicas`");

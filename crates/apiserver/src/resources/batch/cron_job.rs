@@ -1,11 +1,13 @@
 //! Cron jobs.
 
-use portolan_api::field;
+use portolan_api::field::{self, Path};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use super::job;
+use super::job_validation;
+use super::time_zone;
 use crate::resources::at::{At, Errors};
+use crate::resources::core::pod_template::workload_name_warning;
 use crate::resources::json::{is_set, items, object_or_new, set, set_zero, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
@@ -60,8 +62,8 @@ impl Strategy for CronJob {
         } else if let Err(problem) = check_schedule(schedule) {
             errors.invalid(&at.child("schedule"), schedule, problem);
         }
-        if spec["timeZone"] == "" {
-            errors.invalid(&at.child("timeZone"), "", "timeZone must be nil or non-empty string");
+        if let Some(zone) = spec["timeZone"].as_str() {
+            time_zone::validate(zone, &at.child("timeZone"), &mut errors);
         }
         errors.required_one_of(
             &at.child("concurrencyPolicy"),
@@ -80,13 +82,23 @@ impl Strategy for CronJob {
             let detail = "`selector` will be auto-generated";
             errors.invalid(&job_at.child("selector"), job_spec["selector"].clone(), detail);
         }
-        job::validate_spec(job_spec, &job_at, &mut errors);
+        if job_spec["manualSelector"] == true {
+            errors.not_supported(&job_at.child("manualSelector"), true, &["false", "nil"]);
+        }
+        job_validation::validate_spec(job_spec, &job_at, &mut errors);
         if text(&object["metadata"]["name"]).len() > NAME_LIMIT {
             let metadata = At::root("metadata");
             let detail = format!("must be no more than {NAME_LIMIT} characters");
             errors.invalid(&metadata.child("name"), object["metadata"]["name"].clone(), detail);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let path = Path::new("spec").child("jobTemplate").child("spec");
+        let mut warnings = job_validation::warnings(&object["spec"]["jobTemplate"]["spec"], &path);
+        warnings.splice(..0, workload_name_warning(object));
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -1,12 +1,15 @@
 //! Jobs.
 
-use portolan_api::field;
+use portolan_api::field::Path;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
+use super::job_status;
+use super::job_validation::{validate_spec, warnings as job_warnings};
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::IMMUTABLE;
-use crate::resources::core::pod_template::{default_template, validate_template};
+use crate::resources::checks::{IMMUTABLE, selects};
+use crate::resources::core::pod_template::{default_template, workload_name_warning};
 use crate::resources::json::{is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::wide_cells;
@@ -59,39 +62,6 @@ pub(crate) fn default_spec(spec: &mut Map<String, Value>) {
     default_template(spec);
 }
 
-/// What is wrong with a job's spec; `at` is its path. The selector is checked apart.
-pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    errors.none_negative(
-        at,
-        spec,
-        &[
-            "parallelism",
-            "completions",
-            "activeDeadlineSeconds",
-            "backoffLimit",
-            "ttlSecondsAfterFinished",
-            "backoffLimitPerIndex",
-            "maxFailedIndexes",
-        ],
-    );
-    errors.one_of(&at.child("completionMode"), &spec["completionMode"], &["Indexed", "NonIndexed"]);
-    if text(&spec["completionMode"]) == "Indexed" && spec["completions"].is_null() {
-        errors.required(&at.child("completions"), "when completion mode is Indexed");
-    }
-    errors.one_of(&at.child("podReplacementPolicy"), &spec["podReplacementPolicy"], &["Failed", "TerminatingOrFailed"]);
-    let template = at.child("template");
-    validate_template(&spec["template"], &template, errors);
-    let policy = text(&spec["template"]["spec"]["restartPolicy"]);
-    let pod = template.child("spec");
-    if policy == "Always" {
-        errors.required(&pod.child("restartPolicy"), "valid values: \"OnFailure\", \"Never\"");
-    }
-    if is_set(&spec["podFailurePolicy"]) && policy != "Never" {
-        let detail = "only \"Never\" is supported when podFailurePolicy is specified";
-        errors.invalid(&pod.child("restartPolicy"), policy, detail);
-    }
-}
-
 impl Strategy for Job {
     fn default(&self, object: &mut Value) {
         if let Some(spec) = spec(object) {
@@ -116,23 +86,31 @@ impl Strategy for Job {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        validate_generated_selector(object, &mut errors);
         errors.selector_of_template(&at, spec);
         validate_spec(spec, &at, &mut errors);
+        validate_host_names(object, &mut errors);
         errors.0
     }
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
-        let mut errors = Errors::default();
         if context.subresource == "status" {
-            return errors.0;
+            return job_status::validate(new, old).0;
         }
-        let at = At::root("spec");
+        let (mut errors, at) = (Errors::default(), At::root("spec"));
         let (new, old) = (&new["spec"], &old["spec"]);
-        let elastic = text(&new["completionMode"]) == "Indexed" && new["completions"] == new["parallelism"];
-        if !elastic {
+        if text(&new["completionMode"]) != "Indexed" {
             errors.immutable(&at.child("completions"), &new["completions"], &old["completions"]);
+        } else if !same(&new["completions"], &old["completions"])
+            && !new["completions"].is_null()
+            && new["completions"] != new["parallelism"]
+        {
+            let detail = "can only be modified in tandem with spec.parallelism";
+            errors.invalid(&at.child("completions"), new["completions"].clone(), detail);
         }
-        for field in ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"] {
+        for field in
+            ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
+        {
             errors.immutable(&at.child(field), &new[field], &old[field]);
         }
         // A suspended job that never ran may still be placed elsewhere; the rest stays.
@@ -140,6 +118,12 @@ impl Strategy for Job {
             errors.invalid(&at.child("template"), new["template"].clone(), IMMUTABLE);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = job_warnings(&object["spec"], &Path::new("spec"));
+        warnings.splice(..0, workload_name_warning(object));
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -171,6 +155,46 @@ impl Strategy for Job {
 
     fn selectable_field(&self, object: &Value, name: &str) -> Option<String> {
         (name == "status.successful").then(|| integer(&object["status"]["succeeded"]).to_string())
+    }
+}
+
+/// Labels that the job's pods are found by, if the server chose them: a user may have written others.
+fn validate_generated_selector(job: &Value, errors: &mut Errors) {
+    let (spec, uid, name) = (&job["spec"], &job["metadata"]["uid"], &job["metadata"]["name"]);
+    if spec["manualSelector"] == true || spec["selector"].is_null() {
+        return;
+    }
+    let at = At::root("spec");
+    let (template, selector) = (at.child("template"), at.child("selector"));
+    let metadata = template.child("metadata");
+    let at = metadata.child("labels");
+    let labels = &spec["template"]["metadata"]["labels"];
+    let expected =
+        || UID_LABELS.iter().map(|label| (*label, uid)).chain(NAME_LABELS.iter().map(|label| (*label, name)));
+    for (label, expected) in expected() {
+        match &labels[label] {
+            Value::Null => errors.required(&at.key(label), format!("must be '{}'", text(expected))),
+            found if found != expected => {
+                errors.invalid(&at.key(label), labels.clone(), format!("must be '{}'", text(expected)));
+            }
+            _ => {}
+        }
+    }
+    let own: Value = expected().map(|(label, value)| (label.to_owned(), value.clone())).collect::<Map<_, _>>().into();
+    if !selects(&spec["selector"], &own) {
+        errors.invalid(&selector, spec["selector"].clone(), "`selector` not auto-generated");
+    }
+}
+
+/// The pods of an indexed job are named and addressed by the job and their index.
+fn validate_host_names(job: &Value, errors: &mut Errors) {
+    let (name, spec) = (text(&job["metadata"]["name"]), &job["spec"]);
+    let Some(count) = spec["completions"].as_i64().filter(|count| *count > 0) else { return };
+    let longest = format!("{name}-{}", count - 1);
+    if text(&spec["completionMode"]) == "Indexed" && !validation::is_dns1123_label(&longest).is_empty() {
+        let metadata = At::root("metadata");
+        let detail = format!("will not able to create pod with invalid DNS label: {longest}");
+        errors.invalid(&metadata.child("name"), name, detail);
     }
 }
 

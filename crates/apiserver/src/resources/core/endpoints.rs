@@ -4,6 +4,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::resources::addresses::ip_warning;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, objects, set_zero, text};
 use crate::resources::print;
@@ -39,6 +40,8 @@ impl Strategy for Endpoints {
                     let at = at.index(index);
                     errors.ip(&at.child("ip"), text(&address["ip"]));
                     errors.obeys_if_set(&at.child("hostname"), &address["hostname"], validation::is_dns1123_label);
+                    errors.obeys_if_set(&at.child("nodeName"), &address["nodeName"], validation::is_dns1123_subdomain);
+                    errors.endpoint_ip(&at.child("ip"), text(&address["ip"]));
                 }
             }
             let at = at.child("ports");
@@ -49,11 +52,25 @@ impl Strategy for Endpoints {
                     errors.required(&at.child("name"), "");
                 }
                 errors.obeys_if_set(&at.child("name"), &port["name"], validation::is_dns1123_label);
-                errors.port(&at.child("port"), &port["port"]);
+                errors.required_port(&at.child("port"), &port["port"]);
                 errors.required_one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
+                errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
             }
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (index, subset) in items(&object["subsets"]).iter().enumerate() {
+            for list in ["addresses", "notReadyAddresses"] {
+                for (position, address) in items(&subset[list]).iter().enumerate() {
+                    let path = format!("subsets[{index}].{list}[{position}].ip");
+                    warnings.extend(ip_warning(&path, text(&address["ip"])));
+                }
+            }
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

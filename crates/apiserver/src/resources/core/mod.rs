@@ -20,4 +20,5 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
 pub mod service_allocation;
-pub(crate) mod service_validation;
+mod service_validation;
+mod service_warnings;

@@ -2,10 +2,11 @@
 
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::resources::addresses::cidr_warning;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{canonical_quantities, entries, is_set, items, same, text};
+use crate::resources::json::{canonical_quantities, entries, is_set, items, same, set_zero, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -31,6 +32,14 @@ const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
 
 impl Strategy for Node {
     fn default(&self, object: &mut Value) {
+        // The older field is the first of the newer one, whichever of the two was written.
+        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+            if let Some(range) = spec.get("podCIDR").filter(|range| is_set(range)).cloned() {
+                set_zero(spec, "podCIDRs", json!([range]));
+            } else if let Some(range) = spec.get("podCIDRs").and_then(|ranges| items(ranges).first()).cloned() {
+                spec.insert("podCIDR".to_owned(), range);
+            }
+        }
         if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
             canonical_quantities(status, "capacity");
             canonical_quantities(status, "allocatable");
@@ -56,11 +65,14 @@ impl Strategy for Node {
             }
         }
         let list = at.child("podCIDRs");
-        for (index, range) in items(&spec["podCIDRs"]).iter().enumerate() {
-            if !super::service_validation::is_cidr(text(range)) {
-                let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                errors.invalid(&list.index(index), range.clone(), detail);
-            }
+        let ranges = items(&spec["podCIDRs"]);
+        for (index, range) in ranges.iter().enumerate() {
+            errors.cidr(&list.index(index), text(range));
+        }
+        let is_v6 = |range: &Value| text(range).contains(':');
+        if ranges.len() > 2 || matches!(ranges, [first, second] if is_v6(first) == is_v6(second)) {
+            let detail = "may specify no more than one CIDR for each IP family";
+            errors.invalid(&list, spec["podCIDRs"].clone(), detail);
         }
         let status = At::root("status");
         for list in ["capacity", "allocatable"] {
@@ -84,6 +96,20 @@ impl Strategy for Node {
             }
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let (spec, mut warnings) = (&object["spec"], Vec::new());
+        if !spec["configSource"].is_null() {
+            warnings.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if is_set(&spec["externalID"]) {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        for (index, range) in items(&spec["podCIDRs"]).iter().enumerate() {
+            warnings.extend(cidr_warning(&format!("spec.podCIDRs[{index}]"), text(range)));
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -1,11 +1,12 @@
 //! Persistent volumes.
 
-use portolan_api::field;
+use portolan_api::field::{self, Path};
+use portolan_api::validation;
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
-use super::persistent_volume_claim::{MODES, access_modes, quantity};
-use super::pod_template::validate_node_selector;
+use super::persistent_volume_claim::{CLASS_ANNOTATION, CLASS_DEPRECATED, access_modes, quantity, validate_modes};
+use super::pod_template::{DEPRECATED_VOLUMES, node_term_warnings, validate_node_selector};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{self, entries, is_set, items, set, set_zero, spec, text};
 use crate::resources::print;
@@ -27,6 +28,10 @@ const COLUMNS: &[Column] = &[
     AGE,
     Column::string("VolumeMode").wide(),
 ];
+
+const OPTIONS_ANNOTATION: &str = "volume.beta.kubernetes.io/mount-options";
+const OPTIONS_DEPRECATED: &str = "deprecated since v1.31; use \"mountOptions\" attribute instead";
+const RECYCLE_DEPRECATED: &str = "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
 
 /// Fields of the spec that are not a source of storage.
 const OTHER: [&str; 9] = [
@@ -63,9 +68,7 @@ impl Strategy for PersistentVolume {
         if !is_set(&spec["accessModes"]) {
             errors.required(&at.child("accessModes"), "");
         }
-        for mode in items(&spec["accessModes"]) {
-            errors.one_of(&at.child("accessModes"), mode, &MODES);
-        }
+        validate_modes(&spec["accessModes"], &at, &mut errors);
         let capacity = at.child("capacity");
         if !is_set(&spec["capacity"]) {
             errors.required(&capacity, "");
@@ -85,7 +88,12 @@ impl Strategy for PersistentVolume {
         );
         if !spec["nodeAffinity"].is_null() {
             let affinity = at.child("nodeAffinity");
-            validate_node_selector(&spec["nodeAffinity"]["required"], &affinity.child("required"), &mut errors);
+            let (required, at) = (&spec["nodeAffinity"]["required"], affinity.child("required"));
+            if required.is_null() {
+                errors.required(&at, "must specify required node constraints");
+            } else {
+                validate_node_selector(required, &at, &mut errors);
+            }
         }
         let sources: Vec<&str> = entries(spec)
             .filter(|(name, value)| !OTHER.contains(name) && !value.is_null())
@@ -99,6 +107,9 @@ impl Strategy for PersistentVolume {
                     errors.forbidden(&at.child(name), "may not specify more than 1 volume type");
                 }
             }
+        }
+        for field in ["storageClassName", "volumeAttributesClassName"] {
+            errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
         }
         errors.one_of(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
         errors.0
@@ -132,6 +143,31 @@ impl Strategy for PersistentVolume {
             errors.immutable(&At::root("nodeAffinity"), &new["nodeAffinity"], &old["nodeAffinity"]);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let (spec, annotations) = (&object["spec"], &object["metadata"]["annotations"]);
+        let mut warnings = Vec::new();
+        for (key, message) in [(CLASS_ANNOTATION, CLASS_DEPRECATED), (OPTIONS_ANNOTATION, OPTIONS_DEPRECATED)] {
+            if !annotations[key].is_null() {
+                warnings.push(format!("metadata.annotations[{key}]: {message}"));
+            }
+        }
+        let at = Path::new("spec");
+        if spec["persistentVolumeReclaimPolicy"] == "Recycle" {
+            warnings.push(RECYCLE_DEPRECATED.to_owned());
+        }
+        let list = at.child("nodeAffinity").child("required").child("nodeSelectorTerms");
+        for (index, term) in items(&spec["nodeAffinity"]["required"]["nodeSelectorTerms"]).iter().enumerate() {
+            warnings.extend(node_term_warnings(term, &list.index(index)));
+        }
+        for (kind, message) in DEPRECATED_VOLUMES.iter().filter(|(kind, _)| !spec[*kind].is_null()) {
+            if !matches!(*kind, "flocker" | "quobyte") {
+                let shown = if *kind == "storageos" { "storageOS" } else { kind };
+                warnings.push(format!("{}: {message}", at.child(shown)));
+            }
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

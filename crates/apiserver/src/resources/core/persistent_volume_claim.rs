@@ -1,9 +1,11 @@
 //! Claims of persistent volumes.
 
-use portolan_api::field;
+use portolan_api::field::{self, Path};
+use portolan_api::validation;
 use portolan_base::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::pod_template::claim_warnings;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{canonical_quantities, is_set, items, object, same, set, spec, text};
 use crate::resources::print;
@@ -36,6 +38,63 @@ pub(crate) fn default_spec(spec: &mut Map<String, Value>) {
     }
 }
 
+/// The former place of the name of a class, and what is said of it.
+pub(crate) const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+pub(crate) const CLASS_DEPRECATED: &str = "deprecated since v1.8; use \"storageClassName\" attribute instead";
+
+/// What is wrong with a claim's spec, which has its defaults.
+pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    if !is_set(&spec["accessModes"]) {
+        errors.required(&at.child("accessModes"), "at least 1 access mode is required");
+    }
+    errors.label_selector(&at.child("selector"), &spec["selector"]);
+    validate_modes(&spec["accessModes"], at, errors);
+    let resources = at.child("resources");
+    let key = resources.key("storage");
+    let request = &spec["resources"]["requests"]["storage"];
+    if request.is_null() {
+        errors.required(&key, "");
+    } else if errors.quantity(&key, request).is_some_and(|amount| amount.is_zero()) {
+        errors.invalid(&key, request.clone(), "must be greater than zero");
+    }
+    for field in ["storageClassName", "volumeAttributesClassName"] {
+        errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
+    }
+    errors.one_of(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
+    for field in ["dataSource", "dataSourceRef"] {
+        if !spec[field].is_null() {
+            validate_data_source(&spec[field], &at.child(field), errors);
+        }
+    }
+}
+
+/// How a volume may be used at the same time.
+pub(crate) fn validate_modes(modes: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("accessModes");
+    for mode in items(modes) {
+        errors.one_of(&at, mode, &MODES);
+    }
+    let alone = |mode: &Value| mode == "ReadWriteOncePod";
+    let others = items(modes).iter().any(|mode| !alone(mode) && MODES.contains(&text(mode)));
+    if items(modes).iter().any(alone) && others {
+        errors.forbidden(&at, "may not use ReadWriteOncePod with other access modes");
+    }
+}
+
+/// Where the first contents of a volume come from.
+fn validate_data_source(source: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.present(&at.child("name"), &source["name"]);
+    errors.present(&at.child("kind"), &source["kind"]);
+    let group = text(&source["apiGroup"]);
+    if group.is_empty() && text(&source["kind"]) != "PersistentVolumeClaim" {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        errors.invalid(at, text(&source["kind"]), detail);
+    }
+    if !group.is_empty() {
+        errors.obeys(&at.child("apiGroup"), group, validation::is_dns1123_subdomain);
+    }
+}
+
 impl Strategy for PersistentVolumeClaim {
     fn default(&self, object: &mut Value) {
         if let Some(spec) = spec(object) {
@@ -50,24 +109,8 @@ impl Strategy for PersistentVolumeClaim {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        if !is_set(&spec["accessModes"]) {
-            errors.required(&at.child("accessModes"), "at least 1 access mode is required");
-        }
-        for mode in items(&spec["accessModes"]) {
-            errors.one_of(&at.child("accessModes"), mode, &MODES);
-        }
-        errors.label_selector(&at.child("selector"), &spec["selector"]);
-        let resources = at.child("resources");
-        let requests = resources.child("requests");
-        let request = &spec["resources"]["requests"]["storage"];
-        let key = requests.key("storage");
-        if request.is_null() {
-            errors.required(&key, "");
-        } else if errors.quantity(&key, request).is_some_and(|amount| amount.is_zero()) {
-            errors.invalid(&key, request.clone(), "must be greater than zero");
-        }
-        errors.one_of(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
+        let mut errors = Errors::default();
+        validate_spec(&object["spec"], &At::root("spec"), &mut errors);
         errors.0
     }
 
@@ -88,6 +131,14 @@ impl Strategy for PersistentVolumeClaim {
             );
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = claim_warnings(&object["spec"], &Path::new("spec"));
+        if !object["metadata"]["annotations"][CLASS_ANNOTATION].is_null() {
+            warnings.insert(0, format!("metadata.annotations[{CLASS_ANNOTATION}]: {CLASS_DEPRECATED}"));
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

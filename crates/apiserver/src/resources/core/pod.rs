@@ -5,7 +5,9 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::pod_row;
-use super::pod_template::{default_pod_level_requests, default_pod_spec, requests_from_limits, validate_pod_spec};
+use super::pod_template::{
+    default_pod_level_requests, default_pod_spec, pod_warnings, requests_from_limits, validate_pod_spec,
+};
 use super::pod_update;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set, spec, text};
@@ -69,6 +71,12 @@ impl Strategy for Pod {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);
         validate_pod_spec(spec, &at, &mut errors);
+        let list = at.child("volumes");
+        for (index, volume) in items(&spec["volumes"]).iter().enumerate() {
+            if !volume["image"].is_null() && !is_set(&volume["image"]["reference"]) {
+                errors.required(&list.index(index).child("image").child("reference"), "");
+            }
+        }
         if is_set(&spec["schedulingGates"]) && is_set(&spec["nodeName"]) {
             let detail = "cannot be set until all schedulingGates have been cleared";
             errors.forbidden(&at.child("nodeName"), detail);
@@ -84,7 +92,12 @@ impl Strategy for Pod {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        environment_warnings(&object["spec"], "spec")
+        pod_warnings(object)
+    }
+
+    fn update_warnings(&self, _new: &Value, _old: &Value) -> Vec<String> {
+        // Pods are changed by controllers and nodes, and often.
+        Vec::new()
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -168,23 +181,4 @@ pub(crate) fn quality_of_service(spec: &Value) -> &'static str {
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
     }
-}
-
-/// Variables of the same name: allowed, but the later one wins and apply drops one of them.
-pub(crate) fn environment_warnings(spec: &Value, path: &str) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for list in ["initContainers", "containers"] {
-        for (index, container) in items(&spec[list]).iter().enumerate() {
-            let variables = items(&container["env"]);
-            for (position, variable) in variables.iter().enumerate() {
-                let name = text(&variable["name"]);
-                if variables[..position].iter().any(|earlier| text(&earlier["name"]) == name) {
-                    warnings.push(format!(
-                        "{path}.{list}[{index}].env[{position}]: hides previous definition of \"{name}\", which may be dropped when using apply"
-                    ));
-                }
-            }
-        }
-    }
-    warnings
 }

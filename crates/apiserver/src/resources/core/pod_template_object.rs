@@ -1,10 +1,10 @@
 //! Pod templates: the kind, not the field of workloads.
 
-use portolan_api::field;
+use portolan_api::field::{self, Path};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use super::pod_template::{default_template, validate_template};
+use super::pod_template::{default_template, template_warnings, validate_template};
 use crate::resources::at::{At, Errors};
 use crate::resources::print;
 use crate::strategy::{Column, Context, NAME, Strategy};
@@ -26,6 +26,10 @@ impl Strategy for PodTemplate {
         let mut errors = Errors::default();
         validate_template(&object["template"], &At::root("template"), &mut errors);
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        template_warnings(&object["template"], &Path::new("template"))
     }
 
     fn columns(&self) -> &'static [Column] {

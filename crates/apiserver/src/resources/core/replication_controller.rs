@@ -9,6 +9,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
+use crate::resources::workload::named_warnings;
 use crate::strategy::{Column, Context, Strategy};
 
 /// The strategy of replication controllers.
@@ -53,6 +54,10 @@ impl Strategy for ReplicationController {
             replica_set::validate_status(&new["status"], &mut errors);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        named_warnings(object)
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -1,5 +1,6 @@
 //! Resource quotas.
 
+use portolan_api::quantity::Quantity;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -71,6 +72,24 @@ impl Strategy for ResourceQuota {
             errors.invalid(&at.child("scopeSelector"), new["spec"]["scopeSelector"].clone(), IMMUTABLE);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let hard = &object["spec"]["hard"];
+        let amount =
+            |name: &str| Some((name.to_owned(), hard[name].as_str()?, Quantity::parse(hard[name].as_str()?).ok()?));
+        let of_resource = |name: &&str| {
+            let bare = || matches!(*name, "cpu" | "memory").then(|| amount(name)).flatten();
+            let (request_name, request, requested) = amount(&format!("requests.{name}")).or_else(bare)?;
+            let (limit_name, limit, limited) = amount(&format!("limits.{name}"))?;
+            (requested > limited)
+                .then(|| format!("ResourceQuota {request_name} ({request}) should be less than {limit_name} ({limit})"))
+        };
+        ["cpu", "memory", "storage", "ephemeral-storage"].iter().filter_map(of_resource).collect()
+    }
+
+    fn update_warnings(&self, _new: &Value, _old: &Value) -> Vec<String> {
+        Vec::new()
     }
 
     fn columns(&self) -> &'static [Column] {

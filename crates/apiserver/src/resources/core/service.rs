@@ -4,7 +4,7 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::service_validation;
+use super::{service_validation, service_warnings};
 use crate::resources::json::{items, object_or_new, objects, set, set_zero, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
@@ -65,6 +65,10 @@ impl Strategy for Service {
 
     fn name_rule(&self) -> NameRule {
         NameRule::Dns1035Label
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        service_warnings::warnings(object)
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::config::Network;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{items, text};
+use crate::resources::json::{is_set, items, text};
 
 /// The addresses and ports of all services.
 #[derive(Debug)]
@@ -193,6 +193,7 @@ impl Allocator {
         if text(&spec["type"]) == "ExternalName" {
             return;
         }
+        self.check_families(spec, before, at, errors);
         let (list, wanted) = (at.child("clusterIPs"), text(&spec["clusterIP"]));
         match wanted {
             "None" => {}
@@ -225,6 +226,23 @@ impl Allocator {
                     errors.invalid(&list, json!([wanted]), detail);
                 }
             }
+        }
+    }
+
+    /// There are addresses of one family only. A service without an address and without pods of its own may
+    /// name what it likes, and what was taken before stays.
+    fn check_families(&self, spec: &Value, before: &Held, at: &At<'_>, errors: &mut Errors) {
+        let is_own_matter = text(&spec["clusterIP"]) == "None" && !is_set(&spec["selector"]);
+        if is_own_matter || before.address.is_some() {
+            return;
+        }
+        if text(&spec["ipFamilyPolicy"]) == "RequireDualStack" {
+            let detail = "this cluster is not configured for dual-stack services";
+            errors.invalid(&at.child("ipFamilyPolicy"), "RequireDualStack", detail);
+        }
+        let list = at.child("ipFamilies");
+        for (index, family) in items(&spec["ipFamilies"]).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
+            errors.invalid(&list.index(index), family.clone(), "not configured on this cluster");
         }
     }
 

@@ -35,7 +35,12 @@ pub(super) fn validate(spec: &Value) -> Vec<field::Error> {
     }
     let list = at.child("externalIPs");
     for (index, address) in items(&spec["externalIPs"]).iter().enumerate() {
-        errors.ip(&list.index(index), text(address));
+        let at = list.index(index);
+        let before = errors.0.len();
+        errors.ip(&at, text(address));
+        if errors.0.len() == before {
+            errors.endpoint_ip(&at, text(address));
+        }
     }
     errors.required_one_of(&at.child("type"), &spec["type"], &TYPES);
     validate_balancer(spec, &at, &mut errors);
@@ -79,6 +84,7 @@ fn validate_ports(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         }
         errors.required_one_of(&at.child("protocol"), &port["protocol"], &PROTOCOLS);
         errors.port_or_name(&at.child("targetPort"), &port["targetPort"]);
+        errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
         let node_port = port["nodePort"].as_i64().unwrap_or_default();
         if node_port != 0 {
             if kind == "ClusterIP" || kind == "ExternalName" {
@@ -134,25 +140,38 @@ fn validate_addresses(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         &["PreferDualStack", "RequireDualStack", "SingleStack"],
     );
     let families = at.child("ipFamilies");
-    for (index, family) in items(&spec["ipFamilies"]).iter().enumerate() {
+    let named = items(&spec["ipFamilies"]);
+    for (index, family) in named.iter().enumerate() {
         errors.one_of(&families.index(index), family, &["IPv4", "IPv6"]);
+        if named[..index].contains(family) {
+            errors.duplicate(&families.index(index), family.clone());
+        }
+    }
+    if addresses.len() > 2 {
+        errors.invalid(&list, spec["clusterIPs"].clone(), "may only hold up to 2 values");
+    }
+    let is_v6 = |address: &Value| text(address).contains(':');
+    if matches!(addresses, [first, second, ..] if is_v6(first) == is_v6(second)) {
+        let detail = "may specify no more than one IP for each IP family";
+        errors.invalid(&list, spec["clusterIPs"].clone(), detail);
+    }
+    for (index, (address, family)) in addresses.iter().zip(named).enumerate() {
+        if *address != "None" && is_v6(address) != (family == "IPv6") {
+            let detail = format!("expected an {} value as indicated by `ipFamilies[{index}]`", text(family));
+            errors.invalid(&list.index(index), address.clone(), detail);
+        }
     }
 }
 
 fn validate_balancer(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let balancer = text(&spec["type"]) == "LoadBalancer";
-    let ranges = at.child("loadBalancerSourceRanges");
+    // Upstream writes this field's name so.
+    let ranges = at.child("LoadBalancerSourceRanges");
     if is_set(&spec["loadBalancerSourceRanges"]) && !balancer {
         errors.forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'");
     }
     for (index, range) in items(&spec["loadBalancerSourceRanges"]).iter().enumerate() {
-        if !is_cidr(text(range).trim()) {
-            errors.invalid(
-                &ranges.index(index),
-                range.clone(),
-                "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-            );
-        }
+        errors.cidr(&ranges.index(index), text(range).trim());
     }
     if is_set(&spec["loadBalancerClass"]) {
         if balancer {
@@ -186,23 +205,19 @@ fn validate_policies(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             );
         }
     }
+    let health = spec["healthCheckNodePort"].as_i64().unwrap_or_default();
+    if health != 0 && !(kind == "LoadBalancer" && external == "Local") {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.invalid(&at.child("healthCheckNodePort"), health, detail);
+    } else if health != 0 {
+        errors.port(&at.child("healthCheckNodePort"), &spec["healthCheckNodePort"]);
+    }
     errors.one_of(&at.child("internalTrafficPolicy"), &spec["internalTrafficPolicy"], &POLICIES);
     errors.one_of(
         &at.child("trafficDistribution"),
         &spec["trafficDistribution"],
         &["PreferClose", "PreferSameNode", "PreferSameZone"],
     );
-}
-
-/// `address/length`.
-pub(crate) fn is_cidr(value: &str) -> bool {
-    let Some((address, length)) = value.split_once('/') else { return false };
-    let longest = match address.parse::<std::net::IpAddr>() {
-        Ok(address) if address.is_ipv4() => 32,
-        Ok(_) => 128,
-        Err(_) => return false,
-    };
-    length.bytes().all(|byte| byte.is_ascii_digit()) && length.parse::<u8>().is_ok_and(|length| length <= longest)
 }
 
 pub(super) fn validate_update(new: &Value, old: &Value) -> Vec<field::Error> {

@@ -4,8 +4,10 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::resources::addresses::ip_warning;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, objects, set, text};
+use crate::resources::checks::Rule;
+use crate::resources::json::{entries, is_set, items, objects, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -19,6 +21,8 @@ const SHOWN: usize = 3;
 const MOST_ENDPOINTS: usize = 1000;
 const MOST_ADDRESSES: usize = 100;
 const MOST_PORTS: usize = 20_000;
+const MOST_TOPOLOGY_LABELS: usize = 16;
+const MOST_HINTS: usize = 8;
 
 impl Strategy for EndpointSlice {
     fn default(&self, object: &mut Value) {
@@ -35,13 +39,19 @@ impl Strategy for EndpointSlice {
         errors.required_one_of(&At::root("addressType"), &object["addressType"], &["FQDN", "IPv4", "IPv6"]);
         let list = At::root("endpoints");
         let endpoints = items(&object["endpoints"]);
-        too_many(&list, endpoints.len(), MOST_ENDPOINTS, &mut errors);
-        for (index, endpoint) in endpoints.iter().enumerate() {
-            validate_endpoint(endpoint, kind, &list.index(index), &mut errors);
+        if endpoints.len() > MOST_ENDPOINTS {
+            errors.too_many(&list, endpoints.len(), MOST_ENDPOINTS);
+        } else {
+            for (index, endpoint) in endpoints.iter().enumerate() {
+                validate_endpoint(endpoint, kind, &list.index(index), &mut errors);
+            }
         }
         let list = At::root("ports");
         let ports = items(&object["ports"]);
-        too_many(&list, ports.len(), MOST_PORTS, &mut errors);
+        if ports.len() > MOST_PORTS {
+            errors.too_many(&list, ports.len(), MOST_PORTS);
+            return errors.0;
+        }
         for (index, port) in ports.iter().enumerate() {
             let at = list.index(index);
             let name = text(&port["name"]);
@@ -53,6 +63,7 @@ impl Strategy for EndpointSlice {
             }
             errors.port(&at.child("port"), &port["port"]);
             errors.required_one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
+            errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
         }
         errors.0
     }
@@ -61,6 +72,19 @@ impl Strategy for EndpointSlice {
         let mut errors = Errors::default();
         errors.immutable(&At::root("addressType"), &new["addressType"], &old["addressType"]);
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if object["addressType"] == "FQDN" {
+            warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
+        }
+        for (index, endpoint) in items(&object["endpoints"]).iter().enumerate() {
+            for (position, address) in items(&endpoint["addresses"]).iter().enumerate() {
+                warnings.extend(ip_warning(&format!("endpoints[{index}].addresses[{position}]"), text(address)));
+            }
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -84,33 +108,62 @@ fn validate_endpoint(endpoint: &Value, kind: &str, at: &At<'_>, errors: &mut Err
     let addresses = items(&endpoint["addresses"]);
     if addresses.is_empty() {
         errors.required(&list, "must contain at least 1 address");
+    } else if addresses.len() > MOST_ADDRESSES {
+        errors.too_many(&list, addresses.len(), MOST_ADDRESSES);
     }
-    too_many(&list, addresses.len(), MOST_ADDRESSES, errors);
     for (index, address) in addresses.iter().map(text).enumerate() {
-        let at = list.index(index);
-        match kind {
-            "IPv4" if address.parse::<std::net::Ipv4Addr>().is_err() => {
-                errors.invalid(&at, address, "must be a valid IPv4 address");
-            }
-            "IPv6" if address.parse::<std::net::Ipv6Addr>().is_err() => {
-                errors.invalid(&at, address, "must be a valid IPv6 address");
-            }
-            "FQDN" => errors.obeys(&at, address, validation::is_dns1123_subdomain),
-            _ => {}
-        }
+        validate_address(address, kind, &list, index, errors);
     }
     errors.obeys_if_set(&at.child("nodeName"), &endpoint["nodeName"], validation::is_dns1123_subdomain);
-    errors.obeys_if_set(&at.child("hostname"), &endpoint["hostname"], validation::is_dns1123_label);
+    let topology = at.child("deprecatedTopology");
+    let labels = entries(&endpoint["deprecatedTopology"]).count();
+    if labels > MOST_TOPOLOGY_LABELS {
+        errors.too_many(&topology, labels, MOST_TOPOLOGY_LABELS);
+    }
+    errors.labels(&topology, &endpoint["deprecatedTopology"]);
+    if endpoint["hostname"].is_string() {
+        errors.obeys(&at.child("hostname"), text(&endpoint["hostname"]), validation::is_dns1123_label);
+    }
+    let hints = at.child("hints");
+    validate_hints(&endpoint["hints"]["forZones"], &hints.child("forZones"), validation::is_valid_label_value, errors);
+    validate_hints(&endpoint["hints"]["forNodes"], &hints.child("forNodes"), validation::is_dns1123_subdomain, errors);
 }
 
-fn too_many(at: &At<'_>, count: usize, most: usize, errors: &mut Errors) {
-    if count > most {
-        errors.0.push(field::Error {
-            error_type: field::ErrorType::TooMany,
-            path: at.path(),
-            value: count.into(),
-            detail: format!("must have at most {most} items"),
-        });
+fn validate_address(address: &str, kind: &str, list: &At<'_>, index: usize, errors: &mut Errors) {
+    let (at, before) = (list.index(index), errors.0.len());
+    match kind {
+        "IPv4" => errors.ip(&at, address),
+        "IPv6" => errors.strict_ip(&at, address),
+        "FQDN" => {
+            let name = address.strip_suffix('.').unwrap_or(address);
+            errors.obeys(&at, name, validation::is_dns1123_subdomain);
+            if errors.0.len() == before && !name.contains('.') {
+                errors.invalid(&at, name, "should be a domain with at least two segments separated by dots");
+            }
+            return;
+        }
+        _ => return,
+    }
+    if errors.0.len() == before {
+        if address.contains(':') != (kind == "IPv6") {
+            errors.invalid(list, address, format!("must be an {kind} address"));
+        }
+        errors.endpoint_ip(&at, address);
+    }
+}
+
+fn validate_hints(hints: &Value, at: &At<'_>, rule: Rule, errors: &mut Errors) {
+    let hints = items(hints);
+    if hints.len() > MOST_HINTS {
+        errors.too_many(at, hints.len(), MOST_HINTS);
+        return;
+    }
+    for (index, hint) in hints.iter().enumerate() {
+        let (at, name) = (at.index(index), text(&hint["name"]));
+        if hints[..index].iter().any(|before| text(&before["name"]) == name) {
+            errors.duplicate(&at.child("name"), name);
+        }
+        errors.obeys(&at.child("name"), name, rule);
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) struct Ingress;
 
 const COLUMNS: &[Column] =
     &[NAME, Column::string("Class"), Column::string("Hosts"), Column::string("Address"), Column::string("Ports"), AGE];
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const PATH_TYPES: [&str; 3] = ["Exact", "ImplementationSpecific", "Prefix"];
 /// What a path may not contain, because servers disagree on what it means.
 const BAD_IN_PATH: [&str; 5] = ["//", "/./", "/../", "%2f", "%2F"];
@@ -39,12 +40,28 @@ impl Strategy for Ingress {
             for (index, host) in items(&tls["hosts"]).iter().enumerate() {
                 errors.obeys(&hosts.index(index), text(host), host_rule(text(host)));
             }
+            let secret = at.child("secretName");
+            errors.obeys_if_set(&secret, &tls["secretName"], validation::is_dns1123_subdomain);
         }
         let list = at.child("rules");
         for (index, rule) in rules.iter().enumerate() {
             validate_rule(rule, &list.index(index), &mut errors);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let is_set = !object["metadata"]["annotations"][CLASS_ANNOTATION].is_null();
+        if is_set && object["spec"]["ingressClassName"].is_null() {
+            return vec![format!(
+                "annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+            )];
+        }
+        Vec::new()
+    }
+
+    fn update_warnings(&self, _new: &Value, _old: &Value) -> Vec<String> {
+        Vec::new()
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -4,8 +4,8 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
+use crate::resources::addresses::{cidr_warning, masked, parse_cidr_sloppy};
 use crate::resources::at::{At, Errors};
-use crate::resources::core::service_validation::is_cidr;
 use crate::resources::json::{is_set, items, objects, set, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
@@ -14,7 +14,6 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 pub(crate) struct NetworkPolicy;
 
 const COLUMNS: &[Column] = &[NAME, Column::string("Pod-Selector"), AGE];
-const CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 impl Strategy for NetworkPolicy {
     fn default(&self, object: &mut Value) {
@@ -51,10 +50,31 @@ impl Strategy for NetworkPolicy {
             }
         }
         let list = at.child("policyTypes");
+        if items(&spec["policyTypes"]).len() > 2 {
+            errors.invalid(&list, spec["policyTypes"].clone(), "may not specify more than two policyTypes");
+            return errors.0;
+        }
         for (index, kind) in items(&spec["policyTypes"]).iter().enumerate() {
             errors.one_of(&list.index(index), kind, &["Egress", "Ingress"]);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+            for (index, rule) in items(&object["spec"][direction]).iter().enumerate() {
+                for (position, peer) in items(&rule[peers]).iter().enumerate() {
+                    let (block, path) =
+                        (&peer["ipBlock"], format!("spec.{direction}[{index}].{peers}[{position}].ipBlock"));
+                    warnings.extend(cidr_warning(&format!("{path}.cidr"), text(&block["cidr"])));
+                    for (index, except) in items(&block["except"]).iter().enumerate() {
+                        warnings.extend(cidr_warning(&format!("{path}.except[{index}]"), text(except)));
+                    }
+                }
+            }
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -75,12 +95,14 @@ fn validate_port(port: &Value, at: &At<'_>, errors: &mut Errors) {
     if let Some(end) = port["endPort"].as_i64() {
         let at = at.child("endPort");
         match &port["port"] {
-            Value::Null => errors.required(&at, "may not be specified when `port` is not specified"),
-            Value::String(_) => errors.required(&at, "may not be specified when `port` is non-numeric"),
-            start if start.as_i64().is_some_and(|start| end < start) => {
-                errors.invalid(&at, end, "must be greater than or equal to `port`");
+            Value::Null => errors.invalid(&at, end, "may not be specified when `port` is not specified"),
+            Value::String(_) => errors.invalid(&at, end, "may not be specified when `port` is non-numeric"),
+            start => {
+                if start.as_i64().is_some_and(|start| end < start) {
+                    errors.invalid(&at, start.clone(), "must be greater than or equal to `port`");
+                }
+                errors.port(&at, &port["endPort"]);
             }
-            _ => errors.port(&at, &port["endPort"]),
         }
     }
 }
@@ -96,13 +118,21 @@ fn validate_peer(peer: &Value, at: &At<'_>, errors: &mut Errors) {
         let at = at.child("ipBlock");
         if !is_set(&block["cidr"]) {
             errors.required(&at.child("cidr"), "");
-        } else if !is_cidr(text(&block["cidr"])) {
-            errors.invalid(&at.child("cidr"), block["cidr"].clone(), CIDR);
+            return;
         }
+        let range = text(&block["cidr"]);
+        errors.cidr(&at.child("cidr"), range);
+        let Some((first, length)) = parse_cidr_sloppy(range) else { return };
         let list = at.child("except");
-        for (index, range) in items(&block["except"]).iter().enumerate() {
-            if !is_cidr(text(range)) {
-                errors.invalid(&list.index(index), range.clone(), CIDR);
+        for (index, except) in items(&block["except"]).iter().enumerate() {
+            let (at, except) = (list.index(index), text(except));
+            errors.cidr(&at, except);
+            let Some((address, longer)) = parse_cidr_sloppy(except) else { continue };
+            let is_inside = address.is_ipv4() == first.is_ipv4()
+                && longer > length
+                && masked(address, length) == masked(first, length);
+            if !is_inside {
+                errors.invalid(&at, except, "must be a strict subset of `cidr`");
             }
         }
     } else if pods.is_null() && namespaces.is_null() {

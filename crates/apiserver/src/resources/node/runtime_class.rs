@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::core::pod_template::validate_tolerations;
+use crate::resources::core::pod_template::{label_warning, validate_tolerations};
 use crate::resources::json::{canonical_quantities, entries, items, object, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
@@ -48,6 +48,12 @@ impl Strategy for RuntimeClass {
         let mut errors = Errors::default();
         errors.immutable(&At::root("handler"), &new["handler"], &old["handler"]);
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let labels = entries(&object["scheduling"]["nodeSelector"]);
+        let said = labels.filter_map(|(key, _)| label_warning(key));
+        said.map(|said| format!("scheduling.nodeSelector: {said}")).collect()
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -39,6 +39,15 @@ impl Strategy for PodDisruptionBudget {
         errors.0
     }
 
+    fn validate_update(&self, new: &Value, _old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            let counts = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
+            errors.status_counts(&new["status"], &counts, &[]);
+        }
+        errors.0
+    }
+
     fn columns(&self) -> &'static [Column] {
         COLUMNS
     }

@@ -1,11 +1,12 @@
 //! Storage classes.
 
-use portolan_api::field;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{set, text};
+use crate::resources::core::pod_template::label_warning;
+use crate::resources::json::{entries, is_set, items, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -20,6 +21,9 @@ const COLUMNS: &[Column] = &[
     Column::string("AllowVolumeExpansion"),
     AGE,
 ];
+/// How many parameters a driver takes, and how long they may be together.
+const MOST_PARAMETERS: usize = 512;
+const PARAMETERS_SIZE: usize = 256 << 10;
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
 impl Strategy for StorageClass {
@@ -32,13 +36,20 @@ impl Strategy for StorageClass {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.present(&At::root("provisioner"), &object["provisioner"]);
+        let provisioner = text(&object["provisioner"]);
+        if provisioner.is_empty() {
+            errors.required(&At::root("provisioner"), "");
+        } else {
+            errors.obeys(&At::root("provisioner"), &provisioner.to_lowercase(), validation::is_qualified_name);
+        }
+        validate_parameters(&object["parameters"], &At::root("parameters"), &mut errors);
         errors.one_of(&At::root("reclaimPolicy"), &object["reclaimPolicy"], &["Delete", "Retain"]);
         errors.one_of(
             &At::root("volumeBindingMode"),
             &object["volumeBindingMode"],
             &["Immediate", "WaitForFirstConsumer"],
         );
+        validate_topologies(items(&object["allowedTopologies"]), &At::root("allowedTopologies"), &mut errors);
         errors.0
     }
 
@@ -55,6 +66,17 @@ impl Strategy for StorageClass {
         }
         errors.immutable(&At::root("volumeBindingMode"), &new["volumeBindingMode"], &old["volumeBindingMode"]);
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (index, term) in items(&object["allowedTopologies"]).iter().enumerate() {
+            for (position, expression) in items(&term["matchLabelExpressions"]).iter().enumerate() {
+                let path = format!("allowedTopologies[{index}].matchLabelExpressions[{position}].key");
+                warnings.extend(label_warning(text(&expression["key"])).map(|said| format!("{path}: {said}")));
+            }
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -74,5 +96,45 @@ impl Strategy for StorageClass {
             (if object["allowVolumeExpansion"] == true { "true" } else { "false" }).into(),
             print::age(object, now),
         ]
+    }
+}
+
+/// What is handed to the driver.
+fn validate_parameters(parameters: &Value, at: &At<'_>, errors: &mut Errors) {
+    if entries(parameters).count() > MOST_PARAMETERS {
+        errors.too_long(at, MOST_PARAMETERS);
+        return;
+    }
+    if entries(parameters).any(|(name, _)| name.is_empty()) {
+        errors.invalid(at, "", "field can not be empty.");
+    }
+    if entries(parameters).map(|(name, value)| name.len() + text(value).len()).sum::<usize>() > PARAMETERS_SIZE {
+        errors.too_long(at, PARAMETERS_SIZE);
+    }
+}
+
+/// Where volumes of the class may be.
+fn validate_topologies(terms: &[Value], at: &At<'_>, errors: &mut Errors) {
+    for (index, term) in terms.iter().enumerate() {
+        let at = at.index(index);
+        let list = at.child("matchLabelExpressions");
+        let expressions = items(&term["matchLabelExpressions"]);
+        for (index, expression) in expressions.iter().enumerate() {
+            let at = list.index(index);
+            let (key, values) = (text(&expression["key"]), items(&expression["values"]));
+            if values.is_empty() {
+                errors.required(&at.child("values"), "");
+            }
+            for (index, value) in values.iter().enumerate().filter(|(index, value)| values[..*index].contains(value)) {
+                errors.duplicate(&at.child("values").index(index), value.clone());
+            }
+            errors.obeys(&at.child("key"), key, validation::is_qualified_name);
+            if expressions[..index].iter().any(|before| text(&before["key"]) == key) {
+                errors.duplicate(&at.child("key"), key);
+            }
+        }
+        if terms[..index].contains(term) && is_set(term) {
+            errors.duplicate(&list, "");
+        }
     }
 }

@@ -3,9 +3,11 @@
 mod defaults;
 mod others;
 mod pod_rows;
+mod refusals;
 mod rows;
 mod updates;
 mod validation;
+mod warnings;
 
 use expect_test::Expect;
 use portolan_base::Timestamp;

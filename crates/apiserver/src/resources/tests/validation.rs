@@ -90,7 +90,6 @@ fn pods() {
             spec.containers[0].securityContext: Invalid value: {"allowPrivilegeEscalation":false,"privileged":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true
             spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive
             spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled
-            spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0
             spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"#]],
     );
 }
@@ -207,7 +206,7 @@ fn services() {
             spec.sessionAffinity: Unsupported value: "Cookie": supported values: "ClientIP", "None"
             spec.clusterIPs[0]: Invalid value: "1.2.3": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
             spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services
-            spec.loadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'
+            spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'
             spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services
             spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 100000: must be greater than 0 and less than 86400"#]],
     );
@@ -317,7 +316,7 @@ fn network() {
         expect![[r#"
             ok
             spec.ingress[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
-            spec.ingress[0].ports[1].endPort: Invalid value: 80: must be greater than or equal to `port`
+            spec.ingress[0].ports[1].endPort: Invalid value: 90: must be greater than or equal to `port`
             spec.ingress[0].from[0]: Required value: must specify a peer
             spec.ingress[0].from[1]: Forbidden: may not specify both ipBlock and another peer
             spec.ingress[0].from[1].ipBlock.cidr: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"#]],
@@ -331,7 +330,7 @@ fn network() {
         ],
         expect![[r#"
             ok
-            endpoints[0].addresses[0]: Invalid value: "x": must be a valid IPv4 address
+            endpoints[0].addresses[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
             endpoints[1].addresses: Required value: must contain at least 1 address
             ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
             ports[1].name: Duplicate value: ""
@@ -371,9 +370,9 @@ fn the_rest() {
         "persistentvolumeclaims",
         &["{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}", "{spec: {}}"],
         expect![[r#"
-        ok
-        spec.accessModes: Required value: at least 1 access mode is required
-        spec.resources.requests[storage]: Required value"#]],
+            ok
+            spec.accessModes: Required value: at least 1 access mode is required
+            spec.resources[storage]: Required value"#]],
     );
     check_create(
         "persistentvolumes",
@@ -413,7 +412,9 @@ fn the_rest() {
         &[
             "{spec: {selector: {matchLabels: {a: b}}, volumeClaimTemplates: [{metadata: {name: d}}], template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: x, volumeMounts: [{name: d, mountPath: /d}]}]}}}}",
         ],
-        expect!["ok"],
+        expect![[r#"
+            spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required
+            spec.volumeClaimTemplates[0].spec.resources[storage]: Required value"#]],
     );
     check_create(
         "nodes",

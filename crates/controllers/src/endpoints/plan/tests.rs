@@ -114,3 +114,21 @@ fn endpoints_list_ready_and_waiting_addresses_and_leave_out_those_that_go() {
     );
     assert_eq!(plan_endpoints(&service(), &groups("a+ready b c+ready+deleting"), Some(&endpoints)), None);
 }
+
+#[test]
+fn pods_that_no_other_machine_reaches_stand_behind_nothing() {
+    for (address, is_behind) in [
+        ("10.42.0.5", true),
+        ("fd00::5", true),
+        ("127.0.0.1", false),
+        ("::1", false),
+        ("0.0.0.0", false),
+        ("169.254.1.1", false),
+        ("fe80::1", false),
+        ("224.0.0.9", false),
+    ] {
+        let mut pod = Pod::clone(&pod(0, "a+ready"));
+        pod.status.get_or_insert_default().pod_ip = Some(address.to_owned());
+        assert_eq!(!addresses(&service(), &[Arc::new(pod)]).is_empty(), is_behind, "{address}");
+    }
+}

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::probe::{validate_lifecycle, validate_probes};
 use super::resources::validate_resources;
+use super::security::validate_security;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, text};
 
@@ -90,13 +91,13 @@ pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, e
     validate_ports(container, spec, at, errors);
     validate_env(container, at, errors);
     validate_mounts(container, spec, at, errors);
-    validate_resources(&container["resources"], &at.child("resources"), errors);
+    validate_resources(&container["resources"], spec, &at.child("resources"), errors);
     validate_resize_policy(container, spec, &at.child("resizePolicy"), errors);
     if !container["lifecycle"].is_null() {
         validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
     }
     validate_probes(container, at, errors);
-    validate_security(&container["securityContext"], &at.child("securityContext"), errors);
+    validate_security(&container["securityContext"], spec, &at.child("securityContext"), errors);
 }
 
 /// What happens to the container when its resources change.
@@ -327,46 +328,5 @@ pub(super) fn validate_local_path(path: &str, at: &At<'_>, errors: &mut Errors) 
 pub(super) fn validate_no_step_up(path: &str, at: &At<'_>, errors: &mut Errors) {
     if path.split('/').any(|part| part == "..") {
         errors.invalid(at, path, "must not contain '..'");
-    }
-}
-
-fn validate_security(context: &Value, at: &At<'_>, errors: &mut Errors) {
-    if context.is_null() {
-        return;
-    }
-    validate_ids(context, at, errors);
-    errors.one_of(&at.child("procMount"), &context["procMount"], &["Default", "Unmasked"]);
-    if context["allowPrivilegeEscalation"] == false {
-        if context["privileged"] == true {
-            errors.invalid(
-                at,
-                context.clone(),
-                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
-            );
-        }
-        let added = items(&context["capabilities"]["add"]);
-        if added.iter().any(|capability| matches!(text(capability), "CAP_SYS_ADMIN" | "SYS_ADMIN")) {
-            errors.invalid(
-                at,
-                context.clone(),
-                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
-            );
-        }
-    }
-}
-
-/// Users and groups of a security context.
-pub(super) fn validate_ids(context: &Value, at: &At<'_>, errors: &mut Errors) {
-    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
-        errors.within(&at.child(field), &context[field], 0, i64::from(i32::MAX));
-    }
-    let profile = &context["seccompProfile"];
-    if !profile.is_null() {
-        let at = at.child("seccompProfile");
-        let kinds = ["Localhost", "RuntimeDefault", "Unconfined"];
-        errors.required_one_of(&at.child("type"), &profile["type"], &kinds);
-        if text(&profile["type"]) == "Localhost" && !is_set(&profile["localhostProfile"]) {
-            errors.required(&at.child("localhostProfile"), "must be set when seccomp type is Localhost");
-        }
     }
 }

@@ -7,10 +7,19 @@ mod pod_level;
 mod probe;
 mod resources;
 mod scheduling;
+mod security;
 mod spec;
 mod volume;
+mod volume_source;
+mod volume_warnings;
+mod warnings;
 
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
 pub(crate) use pod_level::default_pod_level_requests;
 pub(crate) use scheduling::{validate_node_selector, validate_tolerations};
 pub(crate) use spec::{validate_pod_spec, validate_template};
+
+pub(crate) use volume_warnings::DEPRECATED as DEPRECATED_VOLUMES;
+pub(crate) use warnings::{
+    claim_warnings, label_warning, node_term_warnings, pod_warnings, template_warnings, workload_name_warning,
+};

@@ -1,22 +1,46 @@
 //! Validation of resource requests and limits.
 
+use portolan_api::field::Error;
 use portolan_api::quantity::Quantity;
 use portolan_api::validation;
 use serde_json::Value;
 
+use super::volume_source::claims_of;
 use crate::resources::at::{At, Errors};
 use crate::resources::core::resource_name::{can_overcommit, is_standard_for_containers};
-use crate::resources::json::{entries, is_set, items, text};
+use crate::resources::json::{entries, items, text};
 
 const NOT_STANDARD: &str = "must be a standard resource for containers";
 
 /// What a container may have.
-pub(super) fn validate_resources(resources: &Value, at: &At<'_>, errors: &mut Errors) {
+pub(super) fn validate_resources(resources: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_amounts(resources, at, errors, validate_name);
-    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
-        if !is_set(&claim["name"]) {
-            let claims = at.child("claims");
-            errors.required(&claims.index(index).child("name"), "");
+    let list = at.child("claims");
+    let (of_pod, claims) = (claims_of(spec), items(&resources["claims"]));
+    for (index, claim) in claims.iter().enumerate() {
+        let (at, name, request) = (list.index(index), text(&claim["name"]), text(&claim["request"]));
+        if name.is_empty() {
+            errors.required(&at, "");
+            continue;
+        }
+        // A claim as a whole stands beside no other mention of it, a request of it beside other requests.
+        let taken = claims[..index].iter().filter(|before| text(&before["name"]) == name);
+        let mut taken = taken.map(|before| text(&before["request"]));
+        if !request.is_empty() {
+            errors.obeys(&at.child("request"), request, validation::is_dns1123_label);
+        }
+        if taken.any(|before| request.is_empty() || before.is_empty() || before == request) {
+            errors.duplicate(&at, name);
+        }
+        if !of_pod.contains(&name) {
+            let mut error = Error::not_found(&at.path(), name);
+            error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
+            if of_pod.is_empty() {
+                error.detail.push_str(" which is empty");
+            } else {
+                error.detail.push_str(&format!(": {}", of_pod.join(", ")));
+            }
+            errors.0.push(error);
         }
     }
 }

@@ -5,26 +5,33 @@
 use portolan_api::validation;
 use serde_json::Value;
 
-use super::container::{validate_containers, validate_ids};
+use super::container::validate_containers;
 use super::gates::validate_gates;
 use super::pod_level::validate_pod_level;
 use super::scheduling::validate_scheduling;
+use super::security::validate_pod_security;
 use super::volume::validate_volumes;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, text};
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const SYSTEMS: [&str; 2] = ["linux", "windows"];
+/// The longest name that Linux takes for a machine.
+const HOST_NAME_LENGTH: usize = 64;
 /// How many name servers a resolver takes.
 const NAME_SERVERS: usize = 3;
+/// How many domains a resolver looks in, and how long their list may be.
+const SEARCHES: usize = 32;
+const SEARCHES_LENGTH: usize = 2048;
 
 /// What is wrong with the pod template of a workload; `at` is the path of the template.
 pub(crate) fn validate_template(template: &Value, at: &At<'_>, errors: &mut Errors) {
-    let metadata = at.child("metadata");
-    errors.labels(&metadata.child("labels"), &template["metadata"]["labels"]);
+    // Upstream leaves the metadata out of these paths.
+    errors.labels(&at.child("labels"), &template["metadata"]["labels"]);
     let annotations = &template["metadata"]["annotations"];
     if !annotations.is_null() {
-        errors.0.extend(validation::annotations(annotations, &metadata.child("annotations").path()));
+        errors.0.extend(validation::annotations(annotations, &at.child("annotations").path()));
     }
     let spec = at.child("spec");
     validate_pod_spec(&template["spec"], &spec, errors);
@@ -41,9 +48,8 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
     errors.required_one_of(&at.child("restartPolicy"), &spec["restartPolicy"], &RESTART_POLICIES);
     validate_dns(spec, at, errors);
     validate_scheduling(spec, at, errors);
-    validate_security(spec, at, errors);
+    validate_pod_security(spec, at, errors);
     validate_gates(spec, at, errors);
-    errors.not_negative(&at.child("terminationGracePeriodSeconds"), &spec["terminationGracePeriodSeconds"]);
     errors.within(&at.child("activeDeadlineSeconds"), &spec["activeDeadlineSeconds"], 1, i64::from(i32::MAX));
     let subdomain = validation::is_dns1123_subdomain;
     errors.obeys_if_set(&at.child("serviceAccountName"), &spec["serviceAccountName"], subdomain);
@@ -53,11 +59,7 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
     errors.obeys_if_set(&at.child("hostname"), &spec["hostname"], validation::is_dns1123_label);
     errors.obeys_if_set(&at.child("subdomain"), &spec["subdomain"], validation::is_dns1123_label);
     errors.one_of(&at.child("preemptionPolicy"), &spec["preemptionPolicy"], &["Never", "PreemptLowerPriority"]);
-    let list = at.child("imagePullSecrets");
-    for (index, reference) in items(&spec["imagePullSecrets"]).iter().enumerate() {
-        let at = list.index(index);
-        errors.present(&at.child("name"), &reference["name"]);
-    }
+    validate_system(spec, at, errors);
     let list = at.child("hostAliases");
     for (index, alias) in items(&spec["hostAliases"]).iter().enumerate() {
         let at = list.index(index);
@@ -67,6 +69,30 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
             errors.obeys(&names.index(index), text(name), subdomain);
         }
     }
+}
+
+/// The operating system that the pod is for, and its name there.
+fn validate_system(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    if !spec["os"].is_null() {
+        let os = at.child("os");
+        match text(&spec["os"]["name"]) {
+            "" => errors.required(&os.child("name"), ""),
+            name if !SYSTEMS.contains(&name) => errors.not_supported(&os, name, &SYSTEMS),
+            _ => {}
+        }
+    }
+    let Some(name) = spec["hostnameOverride"].as_str() else { return };
+    let at = at.child("hostnameOverride");
+    if spec["setHostnameAsFQDN"] == true {
+        errors.forbidden(&at, "may not be specified when setHostnameAsFQDN is true");
+    }
+    if spec["hostNetwork"] == true {
+        errors.forbidden(&at, "may not be specified when hostNetwork is true");
+    }
+    if name.len() > HOST_NAME_LENGTH {
+        errors.too_long(&at, HOST_NAME_LENGTH);
+    }
+    errors.obeys(&at, name, validation::is_dns1123_subdomain);
 }
 
 fn validate_dns(spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -97,7 +123,17 @@ fn validate_dns(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.ip(&list.index(index), text(server));
     }
     let list = at.child("searches");
-    for (index, search) in items(&config["searches"]).iter().enumerate() {
+    let searches = items(&config["searches"]);
+    if searches.len() > SEARCHES {
+        errors.invalid(&list, config["searches"].clone(), format!("must not have more than {SEARCHES} search paths"));
+    }
+    let length = searches.iter().map(|search| text(search).len() + 1).sum::<usize>().saturating_sub(1);
+    if length > SEARCHES_LENGTH {
+        let detail =
+            format!("must not have more than {SEARCHES_LENGTH} characters (including spaces) in the search list");
+        errors.invalid(&list, config["searches"].clone(), detail);
+    }
+    for (index, search) in searches.iter().enumerate() {
         let search = text(search);
         if search != "." {
             let name = search.strip_suffix('.').unwrap_or(search);
@@ -111,26 +147,4 @@ fn validate_dns(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.required(&at, "must not be empty");
         }
     }
-}
-
-fn validate_security(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let context = &spec["securityContext"];
-    let security = at.child("securityContext");
-    validate_ids(context, &security, errors);
-    let groups = security.child("supplementalGroups");
-    for (index, group) in items(&context["supplementalGroups"]).iter().enumerate() {
-        errors.within(&groups.index(index), group, 0, i64::from(i32::MAX));
-    }
-    if spec["shareProcessNamespace"] == true && spec["hostPID"] == true {
-        errors.invalid(
-            &at.child("shareProcessNamespace"),
-            true,
-            "ShareProcessNamespace and HostPID cannot both be enabled",
-        );
-    }
-    errors.one_of(
-        &security.child("fsGroupChangePolicy"),
-        &context["fsGroupChangePolicy"],
-        &["Always", "OnRootMismatch"],
-    );
 }

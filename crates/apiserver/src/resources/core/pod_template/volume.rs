@@ -4,6 +4,7 @@ use portolan_api::validation;
 use serde_json::Value;
 
 use super::container::{validate_field_ref, validate_local_path, validate_no_step_up, validate_resource_ref};
+use super::volume_source::validate_outside;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, text};
 
@@ -46,6 +47,7 @@ fn validate_source(volume: &Value, at: &At<'_>, errors: &mut Errors) {
             "emptyDir" if !source["sizeLimit"].is_null() => {
                 errors.quantity(&at.child("sizeLimit"), &source["sizeLimit"]);
             }
+            "emptyDir" => {}
             "hostPath" => {
                 errors.present(&at.child("path"), &source["path"]);
                 validate_no_step_up(text(&source["path"]), &at.child("path"), errors);
@@ -57,14 +59,16 @@ fn validate_source(volume: &Value, at: &At<'_>, errors: &mut Errors) {
             "nfs" => {
                 errors.present(&at.child("server"), &source["server"]);
                 errors.present(&at.child("path"), &source["path"]);
+                if !text(&source["path"]).starts_with('/') {
+                    errors.invalid(&at.child("path"), text(&source["path"]), "must be an absolute path");
+                }
             }
-            "csi" => errors.present(&at.child("driver"), &source["driver"]),
             "downwardAPI" => {
                 validate_mode(source, "defaultMode", &at, errors);
                 validate_downward_files(source, &at, errors);
             }
             "projected" => validate_projected(source, &at, errors),
-            _ => {}
+            kind => validate_outside(kind, source, &at, errors),
         }
     }
     if found == 0 {

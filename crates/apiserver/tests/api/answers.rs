@@ -1,0 +1,198 @@
+//! What answers carry besides the object: tables of scales, warnings, names of requests, figures.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, admin, cluster, request};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+const MERGE: &str = "application/merge-patch+json";
+
+fn deployment(ports: Value) -> Value {
+    json!({"metadata": {"name": "d"}, "spec": {
+        "replicas": 3, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [
+            {"name": "c", "image": "x", "ports": ports},
+        ]}},
+    }})
+}
+
+async fn as_table(cluster: &Cluster, method: &str, uri: &str, body: &str) -> Value {
+    let mut request = request(method, uri, "application/json", body);
+    request.headers_mut().insert("accept", TABLE.parse().expect("a header"));
+    let answer = cluster.send(admin(), request).await;
+    assert_eq!(answer.code, 200, "{answer:?}");
+    answer.body
+}
+
+#[tokio::test]
+async fn a_scale_is_shown_as_a_row() {
+    let cluster = cluster().await;
+    assert_eq!(cluster.create(DEPLOYMENTS, deployment(json!([]))).await.code, 201);
+    let scale = format!("{DEPLOYMENTS}/d/scale");
+    let table = as_table(&cluster, "GET", &scale, "").await;
+    let names: Vec<&str> =
+        table["columnDefinitions"].as_array().expect("columns").iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, ["Name", "Desired", "Available", "Age"]);
+    assert_eq!((&table["kind"], &table["rows"][0]["cells"]), (&json!("Table"), &json!(["d", 3, 0, "0s"])));
+    assert_eq!(table["rows"][0]["object"]["metadata"]["name"], "d");
+    let whole = as_table(&cluster, "GET", &format!("{scale}?includeObject=Object"), "").await;
+    assert_eq!(whole["rows"][0]["object"]["kind"], "Scale");
+    let mut wanted = cluster.get(&scale).await.body;
+    wanted["spec"]["replicas"] = 5.into();
+    let put = as_table(&cluster, "PUT", &scale, &wanted.to_string()).await;
+    assert_eq!(put["rows"][0]["cells"], json!(["d", 5, 0, "0s"]));
+    let status = as_table(&cluster, "GET", &format!("{DEPLOYMENTS}/d/status"), "").await;
+    assert_eq!(status["rows"][0]["cells"][0], "d");
+
+    let definition = json!({"metadata": {"name": "things.e.io"}, "spec": {
+        "group": "e.io", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            "subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
+        }],
+    }});
+    let made = cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let things = "/apis/e.io/v1/namespaces/default/things";
+    let thing = json!({"apiVersion": "e.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"size": 2}});
+    let made = cluster.create(things, thing).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let table = as_table(&cluster, "GET", &format!("{things}/t/scale"), "").await;
+    assert_eq!(table["rows"][0]["cells"], json!(["t", 2, 0, "0s"]));
+}
+
+fn warnings(answer: &crate::support::Answer) -> Vec<String> {
+    let all = answer.headers.get_all("warning").iter();
+    all.map(|value| value.to_str().expect("text").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_workload_is_warned_of_when_it_is_made_and_when_it_changes() {
+    let cluster = cluster().await;
+    let twice = json!([{"containerPort": 80}, {"containerPort": 80}]);
+    let expected = [
+        "299 - \"spec.template.spec.containers[0].ports[1]: duplicate port definition with spec.template.spec.containers[0].ports[0]\"",
+    ];
+    let made = cluster.create(DEPLOYMENTS, deployment(twice)).await;
+    assert_eq!((made.code.as_u16(), warnings(&made)), (201, expected.map(str::to_owned).to_vec()));
+    let path = format!("{DEPLOYMENTS}/d");
+    for (path, patch, is_warned) in [
+        (path.clone(), json!({"metadata": {"labels": {"x": "y"}}}), false),
+        (format!("{path}/status"), json!({"status": {"replicas": 1}}), false),
+        (path.clone(), json!({"spec": {"replicas": 4}}), true),
+    ] {
+        let changed = cluster.ask("PATCH", &path, MERGE, &patch.to_string()).await;
+        assert_eq!(changed.code, 200, "{changed:?}");
+        assert_eq!(!warnings(&changed).is_empty(), is_warned, "{patch}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_before_a_check_came_can_still_be_changed() {
+    let cluster = cluster().await;
+    cluster.put_slice("default", "old", "s", 80).await;
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/old";
+    let labelled = cluster.ask("PATCH", path, MERGE, r#"{"metadata": {"labels": {"a": "b"}}}"#).await;
+    assert_eq!(labelled.text(), "200");
+    let moved = json!({"endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": ["127.0.0.2"]}]}).to_string();
+    assert_eq!(
+        cluster.ask("PATCH", path, MERGE, &moved).await.text(),
+        "422 EndpointSlice.discovery.k8s.io \"old\" is invalid: endpoints[1].addresses[0]: Invalid value: \"127.0.0.2\": \
+         may not be in the loopback range (127.0.0.0/8, ::1/128)"
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_of_one_family_says_so() {
+    let cluster = cluster().await;
+    let service = |fields: Value| {
+        let mut service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            service["spec"][name] = value.clone();
+        }
+        service
+    };
+    for (fields, expected) in [
+        (
+            json!({"ipFamilyPolicy": "RequireDualStack"}),
+            "422 Service \"s\" is invalid: spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services",
+        ),
+        (
+            json!({"ipFamilies": ["IPv6"]}),
+            "422 Service \"s\" is invalid: spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster",
+        ),
+        (json!({"ipFamilyPolicy": "PreferDualStack"}), "201"),
+        (json!({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"], "clusterIP": "None"}), "201"),
+    ] {
+        let answer = cluster.create(&format!("{SERVICES}?dryRun=All"), service(fields)).await;
+        assert_eq!(answer.text(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_written_has_no_version() {
+    let cluster = cluster().await;
+    let map = json!({"metadata": {"name": "a", "resourceVersion": "0"}});
+    let uri = "/api/v1/namespaces/default/configmaps";
+    let dry = cluster.create(&format!("{uri}?dryRun=All"), map.clone()).await;
+    assert_eq!((dry.code.as_u16(), dry.body["metadata"].get("resourceVersion")), (201, None));
+    assert_eq!(cluster.create(uri, map).await.code, 201);
+    let versioned = json!({"metadata": {"name": "b", "resourceVersion": "5"}});
+    let refused = cluster.create(uri, versioned).await;
+    assert_eq!(refused.text(), "400 resourceVersion should not be set on objects to be created");
+}
+
+#[tokio::test]
+async fn an_address_that_is_deleted_by_hand_comes_back() {
+    let cluster = cluster().await;
+    let service = json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "10.43.0.60", "ports": [{"port": 80}]}});
+    assert_eq!(cluster.create(SERVICES, service).await.code, 201);
+    let path = "/apis/networking.k8s.io/v1/ipaddresses/10.43.0.60";
+    let old = cluster.get(path).await.body["metadata"]["uid"].clone();
+    assert_eq!(cluster.delete(path, json!({})).await.code, 200);
+    let new = cluster.get(path).await;
+    assert_eq!(new.code, 200, "{new:?}");
+    assert_ne!(new.body["metadata"]["uid"], old);
+    assert_eq!(cluster.delete(&format!("{SERVICES}/s"), json!({})).await.code, 200);
+    assert_eq!(cluster.get(path).await.code, 404);
+}
+
+#[tokio::test]
+async fn requests_have_names_and_documents_line_breaks() {
+    let cluster = cluster().await;
+    let mut named = request("GET", "/api/v1/namespaces/default?pretty=true", "", "");
+    named.headers_mut().insert("audit-id", "mine".parse().expect("a header"));
+    let response = cluster.raw(admin(), named).await;
+    assert_eq!(response.headers()["audit-id"], "mine");
+    let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.starts_with("{\n  \""), "{text}");
+    for path in ["/readyz/etcd", "/livez/etcd"] {
+        let answer = cluster.get(path).await;
+        assert_eq!((answer.code.as_u16(), answer.body.as_str()), (200, Some("ok")), "{path}");
+    }
+    let verbose = cluster.get("/livez?verbose").await;
+    assert!(verbose.body.as_str().is_some_and(|text| text.contains("[+]etcd ok\n")), "{verbose:?}");
+}
+
+#[tokio::test]
+async fn figures_have_upstreams_names() {
+    let cluster = cluster().await;
+    let map = json!({"metadata": {"name": "a"}});
+    cluster.create("/api/v1/namespaces/default/configmaps?dryRun=All", map).await;
+    let answer = cluster.get("/metrics").await;
+    let text = answer.body.as_str().expect("a text");
+    for part in [
+        "verb=\"POST\",group=\"\",version=\"v1\",resource=\"configmaps\",subresource=\"\",scope=\"namespace\",dry_run=\"All\"",
+        "\nkubernetes_build_info{",
+        "\n# TYPE apiserver_longrunning_requests gauge\n",
+        "\napiserver_resource_objects{group=\"\",resource=\"namespaces\"} ",
+        "\napiserver_storage_objects{resource=\"clusterroles.rbac.authorization.k8s.io\"} ",
+        "\nprocess_resident_memory_bytes ",
+        "\nprocess_start_time_seconds ",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the proxies of pods and services go, and where not.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::support::{Cluster, cluster, own_address};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// Says `reached` to whoever asks, on all addresses of this machine.
+async fn listen() -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nreached";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    (port, task)
+}
+
+async fn said(cluster: &Cluster, uri: &str) -> String {
+    let answer = cluster.get(uri).await;
+    match answer.body.as_str() {
+        Some(body) => body.to_owned(),
+        None => answer.text(),
+    }
+}
+
+fn pod(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a", "image": "x"}]}})
+}
+
+#[tokio::test]
+async fn nothing_but_pods_of_the_namespace_is_reached_through_a_service() {
+    let cluster = cluster().await;
+    let (port, task) = listen().await;
+    assert_eq!(cluster.create(PODS, pod("a")).await.code, 201);
+    let own = own_address().to_string();
+    cluster.place_pod("a", &own).await;
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    assert_eq!(cluster.create("/api/v1/namespaces/default/services", service).await.code, 201);
+    let endpoints = |ip: &str, target: Value| {
+        json!({
+            "metadata": {"name": "s"},
+            "subsets": [{"addresses": [{"ip": ip, "targetRef": target}], "ports": [{"port": port}]}],
+        })
+    };
+    let path = "/api/v1/namespaces/default/endpoints";
+    let refused = cluster.create(path, endpoints("127.0.0.1", Value::Null)).await;
+    assert_eq!(
+        refused.text(),
+        "422 Endpoints \"s\" is invalid: subsets[0].addresses[0].ip: Invalid value: \"127.0.0.1\": \
+         may not be in the loopback range (127.0.0.0/8, ::1/128)"
+    );
+    let proxy = "/api/v1/namespaces/default/services/s:80/proxy/x";
+    let none = "503 no endpoints available for service \"s\"";
+    let target = |namespace: &str, name: &str| json!({"kind": "Pod", "namespace": namespace, "name": name});
+    for (ip, target, expected) in [
+        (own.as_str(), Value::Null, none),
+        (&own, target("other", "a"), none),
+        (&own, target("default", "missing"), none),
+        ("10.42.0.77", target("default", "a"), none),
+        (&own, target("default", "a"), "reached"),
+    ] {
+        let written = cluster.update(&format!("{path}/s"), &endpoints(ip, target.clone())).await;
+        assert!(written.code.is_success(), "{written:?}");
+        assert_eq!(said(&cluster, proxy).await, expected, "{ip} {target}");
+    }
+    // A status may say anything; the way there is refused.
+    cluster.place_pod("a", "127.0.0.1").await;
+    assert_eq!(said(&cluster, proxy).await, none);
+    task.abort();
+}
+
+#[tokio::test]
+async fn pods_and_ports_of_nodes_on_this_machine_alone_are_refused() {
+    let cluster = cluster().await;
+    let (port, task) = listen().await;
+    assert_eq!(cluster.create(PODS, pod("a")).await.code, 201);
+    let of_pod = format!("{PODS}/a:{port}/proxy/x");
+    assert_eq!(said(&cluster, &of_pod).await, "400 address not allowed", "it has no address yet");
+    for (address, expected) in [
+        ("127.0.0.1", "400 address not allowed"),
+        ("0.0.0.0", "400 address not allowed"),
+        ("169.254.169.254", "400 address not allowed"),
+        ("::1", "400 address not allowed"),
+        ("224.0.0.1", "400 address not allowed"),
+        (&*own_address().to_string(), "reached"),
+    ] {
+        cluster.place_pod("a", address).await;
+        assert_eq!(said(&cluster, &of_pod).await, expected, "{address}");
+    }
+    let node = |address: &str| {
+        json!({
+            "metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        })
+    };
+    let made = cluster.create("/api/v1/nodes", node("127.0.0.1")).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let of_node = format!("/api/v1/nodes/n:{port}/proxy/x");
+    assert_eq!(said(&cluster, &of_node).await, "400 address not allowed");
+    task.abort();
+}
