@@ -26,7 +26,7 @@ const FORMS: [Form; 2] = [
     Form {
         name: "protobuf",
         media_type: protobuf::MEDIA_TYPE,
-        encode: |object| protobuf::encode(object).expect("a pod has a form in protobuf").into(),
+        encode: |object| protobuf::encode(object.to_string().as_bytes()).expect("a pod has a form in protobuf").into(),
     },
 ];
 

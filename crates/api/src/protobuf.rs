@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::decode::{self, Limits};
 use crate::description::GroupVersionKind;
 
+mod json;
 mod read;
 mod table;
 #[cfg(test)]

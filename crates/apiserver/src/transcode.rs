@@ -76,20 +76,20 @@ impl Wanted {
                 return respond::status(&Status::internal("the answer could not be made; the log has the cause"));
             }
         };
-        let Ok(value) = serde_json::from_slice::<Value>(&bytes) else {
-            return Response::from_parts(parts, full(bytes));
-        };
-        let recoded = encode(self.format, &value).or_else(|| encode(self.otherwise, &value));
+        let recoded = encode(self.format, &bytes).or_else(|| encode(self.otherwise, &bytes));
         let Some((content_type, recoded)) = recoded else { return Response::from_parts(parts, full(bytes)) };
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         Response::from_parts(parts, full(recoded))
     }
 }
 
-fn encode(format: Format, value: &Value) -> Option<(&'static str, Vec<u8>)> {
+fn encode(format: Format, json: &[u8]) -> Option<(&'static str, Vec<u8>)> {
     match format {
-        Format::Protobuf => protobuf::encode(value).ok().map(|bytes| (protobuf::MEDIA_TYPE, bytes)),
-        Format::Yaml => yaml::encode(value).ok().map(|text| ("application/yaml", text.into_bytes())),
+        Format::Protobuf => protobuf::encode(json).ok().map(|bytes| (protobuf::MEDIA_TYPE, bytes)),
+        Format::Yaml => {
+            let value: Value = serde_json::from_slice(json).ok()?;
+            yaml::encode(&value).ok().map(|text| ("application/yaml", text.into_bytes()))
+        }
         Format::Json => None,
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::wire;
+
 const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// All messages.
@@ -22,6 +24,22 @@ pub(super) struct Message {
     pub(super) name: &'static str,
     /// Sorted by number.
     pub(super) fields: Vec<Field>,
+    /// Names of all fields that JSON has in the same object, sorted: for a message without a name, those of it.
+    names: Vec<Name>,
+    /// The beginning of each name: see [`Key`].
+    prefixes: Vec<u64>,
+    /// Places that an object of this kind needs for its values.
+    pub(super) places: usize,
+}
+
+/// What an object may hold under a name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name {
+    pub(super) text: &'static str,
+    /// Where the value goes among the places of the object.
+    pub(super) place: usize,
+    pub(super) label: Label,
+    pub(super) kind: Kind,
 }
 
 /// A field of a message.
@@ -36,6 +54,10 @@ pub(super) struct Field {
     pub(super) keeps_zero: bool,
     pub(super) label: Label,
     pub(super) kind: Kind,
+    /// Its place among those of the object; of a message without a name, the first of its own places.
+    pub(super) place: usize,
+    /// What is written where the object says nothing.
+    pub(super) zero: Box<[u8]>,
 }
 
 /// How often a field appears.
@@ -90,6 +112,59 @@ impl Message {
         let index = self.fields.binary_search_by_key(&number, |field| field.number).ok()?;
         Some(&self.fields[index])
     }
+
+    /// What a key of an object stands for. The keys of an object are in order, nearly always: `next` is where
+    /// the search for the one before ended.
+    #[inline]
+    pub(super) fn name(&self, key: Key<'_>, next: &mut usize) -> Option<&Name> {
+        let mut index = *next;
+        while self.prefixes.get(index).is_some_and(|prefix| *prefix < key.prefix) {
+            index += 1;
+        }
+        while self.prefixes.get(index) == Some(&key.prefix) {
+            let name = &self.names[index];
+            index += 1;
+            if key.is(name.text) {
+                *next = index;
+                return Some(name);
+            }
+        }
+        // It is not known, or out of order.
+        let index = self.names.binary_search_by(|name| name.text.as_bytes().cmp(key.text)).ok()?;
+        *next = index + 1;
+        Some(&self.names[index])
+    }
+}
+
+/// A key of an object, with its first eight bytes as a number: those tell most keys apart.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    text: &'a [u8],
+    prefix: u64,
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let mut first = [0; 8];
+        let size = text.len().min(8);
+        first[..size].copy_from_slice(&text[..size]);
+        Self { text, prefix: u64::from_be_bytes(first) }
+    }
+
+    /// The key of so many bytes at the beginning of a text.
+    #[inline]
+    pub(super) fn at_start_of(text: &'a [u8], size: usize) -> Self {
+        let Some(first) = text.first_chunk::<8>().filter(|_| size > 0) else { return Self::new(&text[..size]) };
+        let not_of_it = 8 * 8_usize.saturating_sub(size);
+        let prefix = u64::from_be_bytes(*first) >> not_of_it << not_of_it;
+        Self { text: &text[..size], prefix }
+    }
+
+    /// Whether it is a name that begins as it does.
+    #[inline]
+    fn is(self, name: &str) -> bool {
+        name.len() == self.text.len() && name.as_bytes().get(8..) == self.text.get(8..)
+    }
 }
 
 impl Table {
@@ -132,13 +207,18 @@ fn read(text: &'static str) -> Table {
         match line.strip_prefix(' ') {
             None => {
                 let name = line.split(' ').next().unwrap_or_default();
-                messages.push(Message { name, fields: Vec::new() });
+                messages.push(Message { name, fields: Vec::new(), names: Vec::new(), prefixes: Vec::new(), places: 0 });
             }
             Some(line) => {
                 let message = messages.last_mut().expect("a message comes before its fields");
                 message.fields.push(field(line, &by_name));
             }
         }
+    }
+    let mut zeros = vec![None; messages.len()];
+    for index in 0..messages.len() {
+        give_places(&mut messages, index);
+        zero_of(&mut messages, &mut zeros, index);
     }
     let schema = *by_name.get(SCHEMA).expect("the table has the schema of custom resources");
     Table { messages, by_kind, schema }
@@ -182,5 +262,65 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {
         keeps_zero: name.ends_with(['*', '!']),
         label,
         kind,
+        place: 0,
+        zero: Box::default(),
     }
+}
+
+/// Gives the fields of a message their places and collects their names.
+fn give_places(messages: &mut [Message], index: usize) {
+    if messages[index].places > 0 {
+        return;
+    }
+    let (mut places, mut names) = (0, Vec::new());
+    for field in 0..messages[index].fields.len() {
+        messages[index].fields[field].place = places;
+        let &Field { name, label, kind, .. } = &messages[index].fields[field];
+        match (name, kind) {
+            (Some(text), _) => {
+                names.push(Name { text, place: places, label, kind });
+                places += 1;
+            }
+            (None, Kind::Message(inner)) => {
+                give_places(messages, inner);
+                let inner = &messages[inner];
+                names.extend(inner.names.iter().map(|name| Name { place: places + name.place, ..*name }));
+                places += inner.places;
+            }
+            (None, _) => panic!("{} has a field without a name that is no message", messages[index].name),
+        }
+    }
+    names.sort_unstable_by_key(|name| name.text);
+    let message = &mut messages[index];
+    message.prefixes = names.iter().map(|name| Key::new(name.text.as_bytes()).prefix).collect();
+    (message.places, message.names) = (places, names);
+}
+
+/// What is written for a message of which nothing is said. Notes the same of its fields.
+fn zero_of(messages: &mut [Message], zeros: &mut [Option<Box<[u8]>>], index: usize) -> Box<[u8]> {
+    if let Some(zero) = &zeros[index] {
+        return zero.clone();
+    }
+    let mut all = Vec::new();
+    for field in 0..messages[index].fields.len() {
+        let &Field { number, is_optional, label, kind, .. } = &messages[index].fields[field];
+        let mut zero = Vec::new();
+        if label == Label::Once && !is_optional {
+            match kind {
+                // These three say themselves whether they are there.
+                Kind::Bytes | Kind::Strings | Kind::Schema(_) => {}
+                Kind::Bool | Kind::Int32 | Kind::Int64 => wire::integer(&mut zero, number, 0),
+                Kind::Double => wire::double(&mut zero, number, 0.0),
+                Kind::String | Kind::Time | Kind::MicroTime | Kind::Json => wire::bytes(&mut zero, number, b""),
+                Kind::Quantity => wire::wrapped(&mut zero, number, b"0"),
+                Kind::IntOrString => wire::int_or_string(&mut zero, number, Ok(0)),
+                Kind::Message(inner) => wire::bytes(&mut zero, number, &zero_of(messages, zeros, inner)),
+            }
+        }
+        all.extend_from_slice(&zero);
+        messages[index].fields[field].zero = zero.into();
+    }
+    let zero: Box<[u8]> = all.into();
+    zeros[index] = Some(zero.clone());
+    zero
 }

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::description::{Resource, builtin};
 
+mod arbitrary;
+mod json;
+
 fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
@@ -29,6 +32,10 @@ fn number(number: usize, value: usize) -> Vec<u8> {
 fn body(api_version: &str, kind: &str, message: impl AsRef<[u8]>) -> Vec<u8> {
     let type_meta = [bytes(1, api_version), bytes(2, kind)].concat();
     [MAGIC.to_vec(), bytes(1, type_meta), bytes(2, message), bytes(3, ""), bytes(4, "")].concat()
+}
+
+fn written(object: &Value) -> Result<Vec<u8>, String> {
+    encode(object.to_string().as_bytes()).map_err(|error| error.to_string())
 }
 
 fn read(api_version: &str, kind: &str, message: impl AsRef<[u8]>) -> Result<Value, String> {
@@ -154,7 +161,7 @@ fn published_examples_read_as_their_json() {
 fn published_examples_are_written_as_upstream_writes_them() {
     let mut wrong = Vec::new();
     for (name, value, expected) in examples().into_iter().filter(|(name, ..)| name != EVENT) {
-        match encode(&value) {
+        match written(&value) {
             Ok(body) if body == expected => {}
             Ok(body) => {
                 let same = body.iter().zip(&expected).take_while(|(left, right)| left == right).count();
@@ -169,7 +176,13 @@ fn published_examples_are_written_as_upstream_writes_them() {
 #[test]
 fn a_frame_of_a_watch_holds_the_published_event() {
     let Some((_, value, example)) = examples().into_iter().find(|(name, ..)| name == EVENT) else { return };
-    let frame = watch_frame("typeValue", value["object"].to_string().as_bytes());
+    let mut frame = Vec::new();
+    let object = value["object"].to_string();
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(object.as_bytes());
+        Ok(())
+    };
+    write::frame_around(&mut frame, "typeValue", write).expect("fits");
     let (size, event) = frame.split_first_chunk::<4>().expect("a length comes first");
     assert_eq!(u32::from_be_bytes(*size) as usize, event.len());
     let envelope = [
@@ -183,23 +196,42 @@ fn a_frame_of_a_watch_holds_the_published_event() {
 }
 
 #[test]
+fn a_list_of_many_pieces_is_one_list() {
+    let item = GroupVersionKind { group: "", version: "v1", kind: "ConfigMap" };
+    let objects: Vec<Value> = [10, 70_000, 200, 64_000, 2_000_000, 1]
+        .into_iter()
+        .map(|size| json!({"metadata": {"name": size.to_string()}, "data": {"k": "v".repeat(size)}}))
+        .collect();
+    let mut list = List::new(item, b"{}").expect("a known kind");
+    for object in &objects {
+        list.push(object.to_string().as_bytes()).expect("fits");
+    }
+    let pieces = list.finish();
+    assert!(pieces.len() > 3, "{}", pieces.len());
+    let whole = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {}, "items": objects});
+    assert!(written(&whole).expect("writes") == pieces.concat());
+    let empty = List::new(item, b"{}").expect("a known kind").finish().concat();
+    assert_eq!(Ok(empty), written(&json!({"apiVersion": "v1", "kind": "ConfigMapList"})));
+}
+
+#[test]
 fn lists_and_sparse_objects_are_written_with_their_zeros() {
     let item = GroupVersionKind { group: "", version: "v1", kind: "ConfigMap" };
-    let mut list = List::new(item, &json!({"resourceVersion": "7"})).expect("a known kind");
+    let mut list = List::new(item, br#"{"resourceVersion": "7"}"#).expect("a known kind");
     for name in ["a", "b"] {
         let object = json!({"metadata": {"name": name}, "data": {"k": "v".repeat(300)}});
-        list.push(&object).expect("fits");
+        list.push(object.to_string().as_bytes()).expect("fits");
     }
-    let written = list.finish();
+    let bytes_of_list = list.finish().concat();
     let expected = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "7"}, "items": [
         {"metadata": {"name": "a"}, "data": {"k": "v".repeat(300)}},
         {"metadata": {"name": "b"}, "data": {"k": "v".repeat(300)}},
     ]});
-    assert_eq!(decode(&written, None, &Limits::default()).expect("reads"), expected);
-    assert_eq!(encode(&expected).expect("writes"), written);
+    assert_eq!(decode(&bytes_of_list, None, &Limits::default()).expect("reads"), expected);
+    assert_eq!(written(&expected).expect("writes"), bytes_of_list);
 
     // Only what may be absent is: the details and, in the metadata, the number of items that remain.
-    let status = encode(&json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "code": 404})).expect("writes");
+    let status = written(&json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "code": 404})).expect("writes");
     let metadata = [bytes(1, ""), bytes(2, ""), bytes(3, "")].concat();
     let message = [bytes(1, metadata), bytes(2, ""), bytes(3, ""), bytes(4, ""), number(6, 404)].concat();
     assert_eq!(status, body("v1", "Status", message));
@@ -221,7 +253,7 @@ fn schemas_of_custom_resources_keep_their_shapes() {
     ];
     for case in cases {
         let object = schema(case);
-        let bytes = encode(&object).expect("writes");
+        let bytes = written(&object).expect("writes");
         let read = decode(&bytes, None, &Limits::default()).expect("reads");
         assert_eq!(read["spec"]["versions"], object["spec"]["versions"]);
     }

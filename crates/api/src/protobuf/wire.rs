@@ -70,3 +70,109 @@ impl<'a> Reader<'a> {
         Err("a number is longer than 64 bits")
     }
 }
+
+const VARINT: u8 = 0;
+const FIXED_64: u8 = 1;
+const LENGTH: u8 = 2;
+
+/// What comes before a field.
+#[inline]
+fn tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
+    varint(out, u64::from(number) << 3 | u64::from(wire_type));
+}
+
+#[inline]
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes a length takes.
+fn size_of_varint(value: usize) -> usize {
+    (value | 1).ilog2() as usize / 7 + 1
+}
+
+/// Writes bytes or text.
+#[inline]
+pub(super) fn bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    head(out, number, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Writes what comes before so many bytes.
+#[inline]
+pub(super) fn head(out: &mut Vec<u8>, number: u32, size: usize) {
+    tag(out, number, LENGTH);
+    varint(out, size as u64);
+}
+
+/// Writes a whole number.
+#[inline]
+pub(super) fn integer(out: &mut Vec<u8>, number: u32, value: u64) {
+    tag(out, number, VARINT);
+    varint(out, value);
+}
+
+/// Writes a number that may have a fraction.
+pub(super) fn double(out: &mut Vec<u8>, number: u32, value: f64) {
+    tag(out, number, FIXED_64);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Writes a message that has nothing but these bytes in its first field.
+#[inline]
+pub(super) fn wrapped(out: &mut Vec<u8>, number: u32, inner: &[u8]) {
+    head(out, number, 1 + size_of_varint(inner.len()) + inner.len());
+    bytes(out, 1, inner);
+}
+
+/// Writes a message that holds a number or text.
+pub(super) fn int_or_string(out: &mut Vec<u8>, number: u32, value: Result<i64, &[u8]>) {
+    let (form, whole, text) = match value {
+        Ok(whole) => (0, whole, &b""[..]),
+        Err(text) => (1, 0, text),
+    };
+    message(out, number, |out| {
+        integer(out, 1, form);
+        integer(out, 2, whole.cast_unsigned());
+        bytes(out, 3, text);
+    });
+}
+
+/// Writes a message that always fits.
+pub(super) fn message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let Ok(()) = nested(out, number, |out| {
+        write(out);
+        Ok::<_, std::convert::Infallible>(())
+    });
+}
+
+/// Writes a message, whose length is known only afterwards: most are short, so that one byte is
+/// left for it and the content moved where that is too little.
+pub(super) fn nested<E>(
+    out: &mut Vec<u8>,
+    number: u32,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    tag(out, number, LENGTH);
+    let start = out.len();
+    out.push(0);
+    write(out)?;
+    let mut size = out.len() - start - 1;
+    let more = size_of_varint(size) - 1;
+    if more > 0 {
+        out.extend_from_slice(&[0; 9][..more]);
+        out.copy_within(start + 1..start + 1 + size, start + 1 + more);
+    }
+    let mut place = start;
+    while size >= 0x80 {
+        out[place] = size as u8 | 0x80;
+        size >>= 7;
+        place += 1;
+    }
+    out[place] = size as u8;
+    Ok(())
+}

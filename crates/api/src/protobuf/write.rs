@@ -1,13 +1,18 @@
-//! From objects to bytes.
+//! From objects, as JSON, to bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Number;
 
+use super::json::{self, Document, Object, Value};
 use super::table::{self, Field, Instead, Kind, Label, Message};
-use super::{MAGIC, message_of};
+use super::{MAGIC, message_of, wire};
 use crate::description::GroupVersionKind;
 use crate::time;
+
+mod list;
+
+pub use list::List;
 
 /// Why an object cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +27,14 @@ pub enum Unwritable {
         /// Kind.
         kind: String,
     },
+    /// It is not JSON, or not an object.
+    #[error("the object cannot be decoded: {problem} at offset {offset}")]
+    Malformed {
+        /// Where in its text.
+        offset: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A value is not what the message wants.
     #[error("{message}.{field}: {problem}")]
     Value {
@@ -34,147 +47,118 @@ pub enum Unwritable {
     },
 }
 
-/// Writes an object, which says its kind, with its envelope.
+/// The same inside, where results are passed on for every value: they have to be small.
+pub(super) type Failure = Box<Unwritable>;
+
+/// Writes an object, which is given as JSON and says its kind, with its envelope.
 ///
 /// # Errors
-/// Its kind is not exchanged in protobuf, or a value does not fit its field.
-pub fn encode(object: &Value) -> Result<Vec<u8>, Unwritable> {
-    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let message = find(GroupVersionKind::from_api_version(api_version, kind))?;
-    let mut raw = Vec::with_capacity(2048);
-    if let Some(object) = object.as_object() {
-        fields(&mut raw, message, object)?;
-    }
-    let mut body = head(api_version, kind, raw.len());
-    body.extend_from_slice(&raw);
-    body.extend_from_slice(TAIL);
-    Ok(body)
+/// It is not JSON, its kind is not exchanged in protobuf, or a value does not fit its field.
+pub fn encode(object: &[u8]) -> Result<Vec<u8>, Unwritable> {
+    let mut out = Vec::with_capacity(object.len() + ENVELOPE);
+    enveloped(&mut out, object).map_err(|failure| *failure)?;
+    Ok(out)
 }
 
-/// Writes the event of a watch around an object that is written already. Its length comes first, as
-/// nothing in the bytes says where an event ends.
-pub fn watch_frame(event: &str, object: &[u8]) -> Vec<u8> {
-    let object_size = 1 + size_of_varint(object.len()) + object.len();
-    let size = 1 + size_of_varint(event.len()) + event.len() + 1 + size_of_varint(object_size) + object_size;
-    let mut frame = Vec::with_capacity(4 + size);
-    frame.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());
-    bytes(&mut frame, 1, event.as_bytes());
-    tag(&mut frame, 2, LENGTH);
-    varint(&mut frame, object_size as u64);
-    bytes(&mut frame, 1, object);
-    frame
+/// Writes the event of a watch around an object, which is given as JSON. Its length comes first, as nothing in
+/// the bytes says where an event ends.
+///
+/// # Errors
+/// The object cannot be written.
+pub fn watch_frame(event: &str, object: &[u8]) -> Result<Vec<u8>, Unwritable> {
+    let mut frame = Vec::with_capacity(object.len() + 2 * ENVELOPE);
+    frame_around(&mut frame, event, |out| enveloped(out, object)).map_err(|failure| *failure)?;
+    Ok(frame)
 }
 
-/// A list that is written item by item.
-#[derive(Debug)]
-pub struct List {
-    item: &'static Message,
-    api_version: String,
-    kind: String,
-    raw: Vec<u8>,
-}
-
-impl List {
-    /// A list of objects of the kind `item` with this metadata and no items yet.
-    ///
-    /// # Errors
-    /// The kind is not exchanged in protobuf.
-    pub fn new(item: GroupVersionKind<'_>, metadata: &Value) -> Result<Self, Unwritable> {
-        let message = find(item)?;
-        let (api_version, kind) = (item.api_version(), format!("{}List", item.kind));
-        let list = find(GroupVersionKind { kind: &kind, ..item })?;
-        let mut raw = Vec::new();
-        // Every list has its metadata first and then its items.
-        let only_metadata: Map<String, Value> = [("metadata".to_owned(), metadata.clone())].into_iter().collect();
-        fields(&mut raw, list, &only_metadata)?;
-        Ok(Self { item: message, api_version, kind, raw })
-    }
-
-    /// Adds an item.
-    ///
-    /// # Errors
-    /// A value does not fit its field.
-    pub fn push(&mut self, item: &Value) -> Result<(), Unwritable> {
-        let Some(item) = item.as_object() else { return Ok(()) };
-        nested(&mut self.raw, ITEMS, |out| fields(out, self.item, item))
-    }
-
-    /// The list with its envelope.
-    pub fn finish(self) -> Vec<u8> {
-        let mut body = head(&self.api_version, &self.kind, self.raw.len());
-        body.extend_from_slice(&self.raw);
-        body.extend_from_slice(TAIL);
-        body
-    }
-}
-
-/// Number of the items of every list.
-const ITEMS: u32 = 2;
+/// Room that an envelope takes at most, nearly.
+const ENVELOPE: usize = 128;
 
 /// What ends an envelope: neither compressed nor of a type of its own.
-const TAIL: &[u8] = &[3 << 3 | LENGTH, 0, 4 << 3 | LENGTH, 0];
+const TAIL: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
 
-fn find(kind: GroupVersionKind<'_>) -> Result<&'static Message, Unwritable> {
-    let unknown = || Unwritable::UnknownKind { api_version: kind.api_version(), kind: kind.kind.to_owned() };
-    message_of(kind).ok_or_else(unknown)
+pub(super) fn frame_around(
+    frame: &mut Vec<u8>,
+    event: &str,
+    object: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    frame.extend_from_slice(&[0; 4]);
+    wire::bytes(frame, 1, event.as_bytes());
+    wire::nested(frame, 2, |out| wire::nested(out, 1, object))?;
+    let size = u32::try_from(frame.len() - 4).unwrap_or(u32::MAX);
+    frame[..4].copy_from_slice(&size.to_be_bytes());
+    Ok(())
 }
 
-/// The beginning of an envelope around a message of this size.
-fn head(api_version: &str, kind: &str, size: usize) -> Vec<u8> {
-    let mut body = Vec::with_capacity(size + api_version.len() + kind.len() + 32);
-    body.extend_from_slice(MAGIC);
-    tag(&mut body, 1, LENGTH);
-    let names = [api_version, kind];
-    varint(&mut body, names.iter().map(|name| 1 + size_of_varint(name.len()) + name.len()).sum::<usize>() as u64);
-    bytes(&mut body, 1, api_version.as_bytes());
-    bytes(&mut body, 2, kind.as_bytes());
-    tag(&mut body, 2, LENGTH);
-    varint(&mut body, size as u64);
-    body
+fn find(kind: GroupVersionKind<'_>) -> Result<&'static Message, Failure> {
+    let unknown = || Unwritable::UnknownKind { api_version: kind.api_version(), kind: kind.kind.to_owned() };
+    message_of(kind).ok_or_else(|| unknown().into())
+}
+
+fn check_text(object: &[u8]) -> Result<(), Failure> {
+    if object.is_ascii() {
+        return Ok(());
+    }
+    std::str::from_utf8(object)
+        .map(|_| ())
+        .map_err(|error| Unwritable::Malformed { offset: error.valid_up_to(), problem: "text is not UTF-8" }.into())
+}
+
+fn enveloped(out: &mut Vec<u8>, object: &[u8]) -> Result<(), Failure> {
+    check_text(object)?;
+    let [api_version, kind] = json::type_of(object)?;
+    let message = find(GroupVersionKind::from_api_version(&api_version, &kind))?;
+    envelope_until_object(out, &api_version, &kind);
+    let mut document = Document::default();
+    let object = document.read(object, message)?;
+    wire::nested(out, 2, |out| fields(out, message, object))?;
+    out.extend_from_slice(TAIL);
+    Ok(())
+}
+
+/// The beginning of an envelope, up to the object.
+fn envelope_until_object(out: &mut Vec<u8>, api_version: &str, kind: &str) {
+    out.extend_from_slice(MAGIC);
+    wire::message(out, 1, |out| {
+        wire::bytes(out, 1, api_version.as_bytes());
+        wire::bytes(out, 2, kind.as_bytes());
+    });
 }
 
 /// Writes the fields of an object in the order of their numbers.
-fn fields(out: &mut Vec<u8>, message: &'static Message, object: &Map<String, Value>) -> Result<(), Unwritable> {
+fn fields(out: &mut Vec<u8>, message: &'static Message, object: Object<'_>) -> Result<(), Failure> {
     for field in &message.fields {
         let Some(name) = field.name else {
             let Kind::Message(inner) = field.kind else { continue };
             let inner = table::builtin().at(inner);
-            if !field.is_optional || inner.has_any(object) {
-                nested(out, field.number, |out| fields(out, inner, object))?;
+            wire::nested(out, field.number, |out| fields(out, inner, object.part(field.place, inner)))?;
+            continue;
+        };
+        let Some(value) = object.at(field.place) else {
+            if !field.zero.is_empty() {
+                out.extend_from_slice(&field.zero);
             }
             continue;
         };
         let place = Place { message, field, name };
-        let value = object.get(name).filter(|value| !value.is_null());
         match (field.label, value) {
-            (Label::Once, None) if field.is_optional => {}
-            (Label::Once, None) => place.zero(out)?,
-            (Label::Once, Some(value)) => place.value(out, field.number, value)?,
-            (_, None) => {}
-            (Label::List, Some(value)) => {
-                let list = value.as_array().ok_or_else(|| place.wrong("not a list"))?;
-                list.iter().try_for_each(|item| place.value(out, field.number, item))?;
+            (Label::Once, value) => place.value(out, field.number, value)?,
+            (Label::List, Value::List(mut list)) => {
+                list.try_for_each(|item| place.value(out, field.number, item))?;
             }
-            (Label::Map, Some(value)) => {
-                let map = value.as_object().ok_or_else(|| place.wrong("not an object"))?;
-                // The keys of an object are in order.
-                for (key, value) in map {
-                    nested(out, field.number, |out| {
-                        bytes(out, 1, key.as_bytes());
+            (Label::List, _) => return Err(place.wrong("not a list")),
+            (Label::Map, Value::Map(mut map)) => {
+                while let (Some(Value::Text(key)), Some(value)) = (map.next(), map.next()) {
+                    wire::nested(out, field.number, |out| {
+                        wire::bytes(out, 1, key);
                         place.value(out, 2, value)
                     })?;
                 }
             }
+            (Label::Map, _) => return Err(place.wrong("not an object")),
         }
     }
     Ok(())
-}
-
-impl Message {
-    fn has_any(&self, object: &Map<String, Value>) -> bool {
-        self.fields.iter().any(|field| field.name.is_some_and(|name| object.contains_key(name)))
-    }
 }
 
 /// A field that is being written.
@@ -185,191 +169,110 @@ struct Place {
 }
 
 impl Place {
-    fn wrong(&self, problem: &'static str) -> Unwritable {
-        Unwritable::Value { message: self.message.name, field: self.name, problem }
+    #[cold]
+    fn wrong(&self, problem: &'static str) -> Failure {
+        Unwritable::Value { message: self.message.name, field: self.name, problem }.into()
     }
 
-    /// Writes a field that was never set and is written nevertheless.
-    fn zero(&self, out: &mut Vec<u8>) -> Result<(), Unwritable> {
-        let number = self.field.number;
-        match self.field.kind {
-            // These three say themselves whether they are there.
-            Kind::Bytes | Kind::Strings | Kind::Schema(_) => {}
-            Kind::Bool | Kind::Int32 | Kind::Int64 => number_of(out, number, 0),
-            Kind::Double => double(out, number, 0.0),
-            Kind::String | Kind::Time | Kind::MicroTime | Kind::Json => bytes(out, number, b""),
-            Kind::Quantity => quantity(out, number, "0"),
-            Kind::IntOrString => int_or_string(out, number, 0, 0, ""),
-            Kind::Message(inner) => {
-                nested(out, number, |out| fields(out, table::builtin().at(inner), &Map::new()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn value(&self, out: &mut Vec<u8>, number: u32, value: &Value) -> Result<(), Unwritable> {
+    fn value(&self, out: &mut Vec<u8>, number: u32, value: Value<'_>) -> Result<(), Failure> {
         match (self.field.kind, value) {
-            (Kind::Bool, Value::Bool(value)) => number_of(out, number, u64::from(*value)),
+            (Kind::Bool, Value::Bool(value)) => wire::integer(out, number, u64::from(value)),
             (Kind::Int32 | Kind::Int64, Value::Number(value)) => {
-                let value = value.as_i64().ok_or_else(|| self.wrong("not a whole number"))?;
-                number_of(out, number, value.cast_unsigned());
+                wire::integer(out, number, self.whole(value)?.cast_unsigned());
             }
-            (Kind::Double, Value::Number(value)) => double(out, number, value.as_f64().unwrap_or_default()),
-            (Kind::String, Value::String(text)) => bytes(out, number, text.as_bytes()),
-            (Kind::Bytes, Value::String(text)) => bytes(out, number, &self.base64(text)?),
-            (Kind::Time | Kind::MicroTime, Value::String(text)) => self.time(out, number, text)?,
-            (Kind::Quantity, Value::String(text)) => quantity(out, number, text),
-            (Kind::Quantity, Value::Number(amount)) => quantity(out, number, &amount.to_string()),
-            (Kind::IntOrString, Value::String(text)) => int_or_string(out, number, 1, 0, text),
-            (Kind::IntOrString, Value::Number(value)) => {
-                let value = value.as_i64().ok_or_else(|| self.wrong("not a whole number"))?;
-                int_or_string(out, number, 0, value, "");
+            (Kind::Double, Value::Number(value)) => wire::double(out, number, self.float(value)?),
+            (Kind::String, Value::Text(text)) => wire::bytes(out, number, text),
+            (Kind::Bytes, Value::Text(text)) => self.base64(out, number, text)?,
+            (Kind::Time | Kind::MicroTime, Value::Text(text)) => self.time(out, number, text)?,
+            (Kind::Quantity, Value::Text(text)) => wire::wrapped(out, number, text),
+            (Kind::Quantity, Value::Number(amount)) => {
+                let amount: Number = serde_json::from_slice(amount).map_err(|_| self.wrong("not a number"))?;
+                wire::wrapped(out, number, amount.to_string().as_bytes());
             }
-            (Kind::Json, value) => {
-                let json = serde_json::to_vec(value).map_err(|_| self.wrong("cannot be written as JSON"))?;
-                nested(out, number, |out| {
-                    bytes(out, 1, &json);
-                    Ok(())
-                })?;
+            (Kind::IntOrString, Value::Text(text)) => wire::int_or_string(out, number, Err(text)),
+            (Kind::IntOrString, Value::Number(value)) => wire::int_or_string(out, number, Ok(self.whole(value)?)),
+            (Kind::Json, Value::Json(json)) => wire::wrapped(out, number, json),
+            (Kind::Strings, Value::List(mut list)) => {
+                wire::nested(out, number, |out| list.try_for_each(|item| self.text(out, 1, item)))?;
             }
-            (Kind::Strings, Value::Array(list)) => {
-                nested(out, number, |out| list.iter().try_for_each(|item| self.text(out, 1, item)))?;
-            }
-            (Kind::Schema(instead), value) => nested(out, number, |out| self.schema(out, instead, value))?,
+            (Kind::Schema(instead), value) => wire::nested(out, number, |out| self.schema(out, instead, value))?,
             (Kind::Message(inner), Value::Object(object)) => {
-                nested(out, number, |out| fields(out, table::builtin().at(inner), object))?;
+                wire::nested(out, number, |out| fields(out, table::builtin().at(inner), object))?;
             }
             // What a list or map holds although it is nothing.
-            (Kind::Message(_) | Kind::Strings | Kind::Time | Kind::MicroTime, Value::Null) => bytes(out, number, b""),
+            (Kind::Message(_) | Kind::Strings | Kind::Time | Kind::MicroTime, Value::Null) => {
+                wire::bytes(out, number, b"");
+            }
             _ => return Err(self.wrong("of another type")),
         }
         Ok(())
     }
 
-    fn text(&self, out: &mut Vec<u8>, number: u32, value: &Value) -> Result<(), Unwritable> {
-        bytes(out, number, value.as_str().ok_or_else(|| self.wrong("not text"))?.as_bytes());
+    fn whole(&self, number: &[u8]) -> Result<i64, Failure> {
+        let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        number.ok_or_else(|| self.wrong("not a whole number"))
+    }
+
+    fn float(&self, number: &[u8]) -> Result<f64, Failure> {
+        let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        number.ok_or_else(|| self.wrong("not a number"))
+    }
+
+    fn text(&self, out: &mut Vec<u8>, number: u32, value: Value<'_>) -> Result<(), Failure> {
+        let Value::Text(text) = value else { return Err(self.wrong("not text")) };
+        wire::bytes(out, number, text);
         Ok(())
     }
 
-    fn base64(&self, text: &str) -> Result<Vec<u8>, Unwritable> {
-        let decoded = if text.contains(['\r', '\n']) {
-            STANDARD.decode(text.replace(['\r', '\n'], ""))
-        } else {
-            STANDARD.decode(text)
-        };
-        decoded.map_err(|_| self.wrong("not base64"))
-    }
-
-    fn time(&self, out: &mut Vec<u8>, number: u32, text: &str) -> Result<(), Unwritable> {
-        let time = time::parse(text).ok_or_else(|| self.wrong("not a time"))?;
-        // Whole seconds are counted down to, so that what is left is never negative.
-        let nanos = time.as_nanosecond().rem_euclid(1_000_000_000);
-        let seconds = time.as_nanosecond().div_euclid(1_000_000_000) as i64;
-        let nanos = if self.field.kind == Kind::MicroTime { nanos / 1000 * 1000 } else { 0 };
-        nested(out, number, |out| {
-            number_of(out, 1, seconds.cast_unsigned());
-            number_of(out, 2, nanos as u64);
-            Ok(())
+    fn base64(&self, out: &mut Vec<u8>, number: u32, text: &[u8]) -> Result<(), Failure> {
+        wire::nested(out, number, |out| {
+            let is_end_of_line = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let decoded = if text.iter().any(is_end_of_line) {
+                let in_one: Vec<u8> = text.iter().copied().filter(|byte| !is_end_of_line(byte)).collect();
+                STANDARD.decode_vec(in_one, out)
+            } else {
+                STANDARD.decode_vec(text, out)
+            };
+            decoded.map_err(|_| self.wrong("not base64"))
         })
     }
 
+    fn time(&self, out: &mut Vec<u8>, number: u32, text: &[u8]) -> Result<(), Failure> {
+        let (seconds, nanos) = match time::seconds(text) {
+            Some(seconds) => (seconds, 0),
+            None => {
+                let time =
+                    std::str::from_utf8(text).ok().and_then(time::parse).ok_or_else(|| self.wrong("not a time"))?;
+                // Whole seconds are counted down to, so that what is left is never negative.
+                let nanos = time.as_nanosecond().rem_euclid(1_000_000_000) as u64;
+                let seconds = time.as_nanosecond().div_euclid(1_000_000_000) as i64;
+                (seconds, if self.field.kind == Kind::MicroTime { nanos / 1000 * 1000 } else { 0 })
+            }
+        };
+        wire::message(out, number, |out| {
+            wire::integer(out, 1, seconds.cast_unsigned());
+            wire::integer(out, 2, nanos);
+        });
+        Ok(())
+    }
+
     /// The other way round of reading: a truth value comes before the schema, lists behind it.
-    fn schema(&self, out: &mut Vec<u8>, instead: Instead, value: &Value) -> Result<(), Unwritable> {
-        let schema = |out: &mut Vec<u8>, number: u32, object: &Map<String, Value>| {
-            nested(out, number, |out| fields(out, table::builtin().schema(), object))
+    fn schema(&self, out: &mut Vec<u8>, instead: Instead, value: Value<'_>) -> Result<(), Failure> {
+        let schema = |out: &mut Vec<u8>, number: u32, value: Value<'_>| {
+            let Value::Object(object) = value else { return Err(self.wrong("not a schema")) };
+            wire::nested(out, number, |out| fields(out, table::builtin().schema(), object))
         };
         match (instead, value) {
-            (Instead::Bool, Value::Bool(allowed)) => number_of(out, 1, u64::from(*allowed)),
-            (Instead::Bool, Value::Object(object)) => {
-                number_of(out, 1, 1);
-                schema(out, 2, object)?;
+            (Instead::Bool, Value::Bool(allowed)) => wire::integer(out, 1, u64::from(allowed)),
+            (Instead::Bool, Value::Object(_)) => {
+                wire::integer(out, 1, 1);
+                schema(out, 2, value)?;
             }
-            (Instead::Schemas | Instead::Strings, Value::Object(object)) => schema(out, 1, object)?,
-            (Instead::Schemas, Value::Array(list)) => {
-                for item in list {
-                    schema(out, 2, item.as_object().ok_or_else(|| self.wrong("not a schema"))?)?;
-                }
-            }
-            (Instead::Strings, Value::Array(list)) => list.iter().try_for_each(|item| self.text(out, 2, item))?,
+            (Instead::Schemas | Instead::Strings, Value::Object(_)) => schema(out, 1, value)?,
+            (Instead::Schemas, Value::List(mut list)) => list.try_for_each(|item| schema(out, 2, item))?,
+            (Instead::Strings, Value::List(mut list)) => list.try_for_each(|item| self.text(out, 2, item))?,
             _ => return Err(self.wrong("not a schema")),
         }
         Ok(())
     }
-}
-
-const VARINT: u8 = 0;
-const FIXED_64: u8 = 1;
-const LENGTH: u8 = 2;
-
-fn tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
-    varint(out, u64::from(number) << 3 | u64::from(wire_type));
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn size_of_varint(value: usize) -> usize {
-    (value | 1).ilog2() as usize / 7 + 1
-}
-
-fn bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    tag(out, number, LENGTH);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn number_of(out: &mut Vec<u8>, number: u32, value: u64) {
-    tag(out, number, VARINT);
-    varint(out, value);
-}
-
-fn double(out: &mut Vec<u8>, number: u32, value: f64) {
-    tag(out, number, FIXED_64);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn quantity(out: &mut Vec<u8>, number: u32, text: &str) {
-    tag(out, number, LENGTH);
-    varint(out, (1 + size_of_varint(text.len()) + text.len()) as u64);
-    bytes(out, 1, text.as_bytes());
-}
-
-fn int_or_string(out: &mut Vec<u8>, number: u32, form: u64, integer: i64, text: &str) {
-    let mut inner = Vec::with_capacity(16 + text.len());
-    number_of(&mut inner, 1, form);
-    number_of(&mut inner, 2, integer.cast_unsigned());
-    bytes(&mut inner, 3, text.as_bytes());
-    bytes(out, number, &inner);
-}
-
-/// Writes a message, whose length is known only afterwards: most are short, so that one byte is
-/// left for it and the content moved where that is too little.
-fn nested(
-    out: &mut Vec<u8>,
-    number: u32,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unwritable>,
-) -> Result<(), Unwritable> {
-    tag(out, number, LENGTH);
-    let start = out.len();
-    out.push(0);
-    write(out)?;
-    let mut size = out.len() - start - 1;
-    let more = size_of_varint(size) - 1;
-    if more > 0 {
-        out.extend_from_slice(&[0; 9][..more]);
-        out.copy_within(start + 1..start + 1 + size, start + 1 + more);
-    }
-    let mut place = start;
-    while size >= 0x80 {
-        out[place] = size as u8 | 0x80;
-        size >>= 7;
-        place += 1;
-    }
-    out[place] = size as u8;
-    Ok(())
 }

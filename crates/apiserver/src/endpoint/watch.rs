@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::present::{self, Columns, Presenter};
-use super::protobuf_list::{unwritable, value};
+use super::protobuf_list::{unwritable, whole_or_partial};
 use super::select::{Selection, list_options};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
@@ -315,10 +315,7 @@ impl WatchBody {
     /// An object that is not stored, as an event.
     fn framed(&self, kind: &str, object: &Value) -> Result<Bytes, Status> {
         match self.format {
-            Format::Protobuf => {
-                let object = protobuf::encode(object).map_err(|error| unwritable(&error))?;
-                Ok(protobuf::watch_frame(kind, &object).into())
-            }
+            Format::Protobuf => in_protobuf(kind, &encode(object)?),
             Format::Json | Format::Yaml => Ok(framed(kind, &encode(object)?)),
         }
     }
@@ -339,8 +336,14 @@ fn encode(value: &Value) -> Result<Vec<u8>, Status> {
 }
 
 fn protobuf_frame(view: View, kind: &str, stored: &[u8], revision: Revision) -> Result<Bytes, Status> {
-    let object = protobuf::encode(&value(view, stored, revision)?).map_err(|error| unwritable(&error))?;
-    Ok(protobuf::watch_frame(kind, &object).into())
+    let mut object = BytesMut::new();
+    whole_or_partial(&mut object, view, stored, revision);
+    in_protobuf(kind, &object)
+}
+
+fn in_protobuf(kind: &str, object: &[u8]) -> Result<Bytes, Status> {
+    let frame = protobuf::watch_frame(kind, object).map_err(|error| unwritable(&error))?;
+    Ok(frame.into())
 }
 
 const FRAME_OVERHEAD: usize = 64;

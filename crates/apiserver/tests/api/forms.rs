@@ -126,7 +126,7 @@ async fn bodies_are_read_in_every_form() {
         ("application/json", object("a").to_string().into_bytes()),
         ("application/json; charset=utf-8", object("b").to_string().into_bytes()),
         ("application/yaml", b"metadata: {name: c}\ndata: {a: b}\n".to_vec()),
-        (PROTOBUF, protobuf::encode(&object("d")).expect("writes")),
+        (PROTOBUF, protobuf::encode(object("d").to_string().as_bytes()).expect("writes")),
     ];
     for (content_type, body) in bodies {
         let request = Request::builder().method("POST").uri(CONFIG_MAPS).header("content-type", content_type);
@@ -136,7 +136,7 @@ async fn bodies_are_read_in_every_form() {
     }
     let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "other"}});
     for (content_type, body) in [
-        (PROTOBUF, protobuf::encode(&options).expect("writes")),
+        (PROTOBUF, protobuf::encode(options.to_string().as_bytes()).expect("writes")),
         ("application/yaml", b"preconditions: {uid: other}".to_vec()),
     ] {
         let request = Request::builder().method("DELETE").uri(format!("{CONFIG_MAPS}/a"));
