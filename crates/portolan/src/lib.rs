@@ -9,6 +9,7 @@ mod consul_options;
 mod credentials;
 mod limits;
 mod log_file;
+mod plain_listeners;
 mod ports;
 mod progress;
 mod roles;
