@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Asks with dig and kdig what is registered through each dialect: run.sh
 #
-# CONSUL_URL, EUREKA_URL, REGISTRY_URL and PORTOLAN_NAMES (address of the name server) are in the environment, as
+# CONSUL_URL, EUREKA_URL, REGISTRY_URL, PORTOLAN_NAMES (address of the name server) and PORTOLAN_OUTSIDE_NAMES (address and
+# port of the one for programs outside of pods) are in the environment, as
 # `interop/registry/run.sh` sets them. kdig comes from Debian's package knot-dnsutils, unpacked and not installed.
 set -euo pipefail
 work="${WORK:-$(mktemp -d)}"
@@ -38,6 +39,7 @@ curl -sSf -X POST "$EUREKA_URL/apps/ORDERS" -H 'Content-Type: application/json' 
     "name": "MyOwn"}, "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": 900}}}' >/dev/null
 
 failed=0
+server=("@$PORTOLAN_NAMES")
 run() {
     local asked expected
     while IFS='|' read -r asked expected; do
@@ -52,7 +54,7 @@ check() {
         passed=
         for _ in $(seq 100); do
             # shellcheck disable=SC2086
-            found="$($tool @"$PORTOLAN_NAMES" $asked)"
+            found="$($tool "${server[@]}" $asked)"
             if [[ "$expected" == ~* ]]; then
                 grep -qiE -- "${expected#\~}" <<<"$found" && passed=1
             else
@@ -98,15 +100,24 @@ consul SOA|~IN\s+SOA\s+ns.consul
 +short kubernetes.default.svc.cluster.local SRV|~kubernetes.default.svc.cluster.local
 web.default.svc.cluster.local A|~203.0.113.1
 WEB.Service.CONSUL A|~203.0.113.1
-+short -x 10.5.5.5|my_svc.service.dc1.consul.
-+short -x 203.0.113.1|web.service.dc1.consul.
-+short -x 203.0.113.7|vm-7.node.dc1.consul.
-+short -x 2001:db8::6|web6.service.dc1.consul.
++short -x 10.5.5.5|my-1.my_svc.default.svc.cluster.local.
++short -x 203.0.113.1|web-1.web.default.svc.cluster.local.
++short -x 203.0.113.7|at-vm.at-vm.default.svc.cluster.local.
++short -x 2001:db8::6|web6.web6.default.svc.cluster.local.
 +short My_Svc.default.svc.cluster.local A|10.5.5.5
 +short my-1.my_svc.default.svc.cluster.local A|10.5.5.5
 +short web.default.svc.cluster.local SRV|0 1 81 web-2.web.default.svc.cluster.local. 0 7 80 web-1.web.default.svc.cluster.local.
 +short web6.default.svc.cluster.local AAAA|2001:db8::6
 +short far.default.svc.cluster.local SRV|0 1 80 far.example.org.
 far.default.svc.cluster.local A|~far.default.svc.cluster.local.\s+[0-9]+\s+IN\s+CNAME\s+far.example.org.
+CASES
+# Consul's clients know addresses by Consul's names.
+server=("@${PORTOLAN_OUTSIDE_NAMES%:*}" -p "${PORTOLAN_OUTSIDE_NAMES##*:}")
+run <<'CASES'
++short -x 10.5.5.5|my_svc.service.dc1.consul.
++short -x 203.0.113.1|web.service.dc1.consul.
++short -x 203.0.113.7|vm-7.node.dc1.consul.
++short -x 2001:db8::6|web6.service.dc1.consul.
++short web.service.consul A|203.0.113.1 203.0.113.2
 CASES
 exit $failed

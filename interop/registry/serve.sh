@@ -49,7 +49,7 @@ status() { "$portolan" status -o json --data-dir "$work/data"; }
 url() { status | python3 -c 'import json,sys; print(json.load(sys.stdin)["dialects"][sys.argv[1]])' "$1"; }
 if [[ "$printed" == env ]]; then
     echo "export KUBECONFIG=$work/data/admin.kubeconfig PORTOLAN=$portolan PORTOLAN_DATA=$work/data" \
-        "PORTOLAN_NAMES=10.$((first + 1)).0.10 REGISTRY_URL=$(url registry) CONSUL_URL=$(url consul)" \
+        "PORTOLAN_NAMES=10.$((first + 1)).0.10 PORTOLAN_OUTSIDE_NAMES=$(url dns | sed 's|^dns://||') REGISTRY_URL=$(url registry) CONSUL_URL=$(url consul)" \
         "EUREKA_URL=$(url eureka)/eureka"
 else
     url "$printed"

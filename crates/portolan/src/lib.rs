@@ -11,6 +11,7 @@ mod encryption;
 mod limits;
 mod log_feed;
 mod log_file;
+mod plain_listeners;
 mod ports;
 mod progress;
 mod roles;
