@@ -4,7 +4,7 @@
 #   PORTOLAN_CONSUL="COMMAND" interop/consul/py-consul.sh [FILE...]
 #
 # COMMAND serves the Consul dialect, prints its URL and ends with its standard input; for example
-# `cargo run -p portolan-registry-consul --example serve -- 8500`. Everything runs in a network of its own, so
+# `cargo run -p portolan-registry-consul --example serve_consul -- 8500`. Everything runs in a network of its own, so
 # that the checks of the suite that ask port 8500 find the server there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

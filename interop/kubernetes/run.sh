@@ -83,8 +83,8 @@ build_image() {
 }
 
 start_server() {
-    (cd "$root" && cargo build --quiet --package portolan-apiserver --example serve)
-    RUST_LOG=warn "$target/debug/examples/serve" "$work/server" 127.0.0.1:0 >"$work/address" &
+    (cd "$root" && cargo build --quiet --package portolan-apiserver --example serve_api)
+    RUST_LOG=warn "$target/debug/examples/serve_api" "$work/server" 127.0.0.1:0 >"$work/address" &
     server=$!
     for _ in {1..100}; do
         [[ -s "$work/address" ]] && break

@@ -1,7 +1,7 @@
 //! Serves the API over an embedded store in a folder, for trying it with stock clients:
 //!
 //! ```text
-//! cargo run -p portolan-apiserver --example serve -- /tmp/try 127.0.0.1:6443
+//! cargo run -p portolan-apiserver --example serve_api -- /tmp/try 127.0.0.1:6443
 //! kubectl --kubeconfig /tmp/try/admin.kubeconfig get namespaces
 //! ```
 
