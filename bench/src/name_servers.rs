@@ -68,7 +68,7 @@ impl Maker {
                 let text = format!(
                     "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  zonesdir: {place}\n  database: \"\"\n  \
                      pidfile: {place}/pid\n  xfrdfile: {place}/xfrd\n  xfrdir: {place}\n  zonelistfile: {place}/zones\n  \
-                     server-count: 1\nremote-control:\n  control-enable: no\nzone:\n  name: {domain}\n  zonefile: zone\n"
+                     server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  name: {domain}\n  zonefile: zone\n"
                 );
                 ("nsd", text)
             }
