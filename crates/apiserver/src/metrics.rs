@@ -1,5 +1,6 @@
 //! What the server counts about itself, as Prometheus text.
 
+mod histogram;
 mod long_running;
 mod objects;
 mod process;
@@ -16,6 +17,7 @@ use portolan_api::description::{Description, Name};
 
 use crate::discovery;
 use crate::request::Info;
+use histogram::Histogram;
 use long_running::LongRunning;
 use objects::Objects;
 pub(crate) use webhooks::{Asked, Outcome, Webhooks};
@@ -102,13 +104,6 @@ impl fmt::Display for Label {
     }
 }
 
-#[derive(Debug, Default)]
-struct Durations {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: Duration,
-}
-
 /// Counters.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -132,7 +127,7 @@ impl Drop for InFlight<'_> {
 #[derive(Debug, Default)]
 struct Counters {
     requests: BTreeMap<(Label, u16), u64>,
-    durations: BTreeMap<Label, Durations>,
+    durations: BTreeMap<Label, Histogram<{ BUCKETS.len() }>>,
 }
 
 impl Metrics {
@@ -145,12 +140,8 @@ impl Metrics {
 
     pub(crate) fn record(&self, label: Label, code: StatusCode, took: Duration) {
         let mut counters = self.counters.lock();
-        let durations = counters.durations.entry(label.clone()).or_default();
-        durations.count += 1;
-        durations.sum += took;
-        if let Some(bucket) = BUCKETS.iter().position(|end| took.as_secs_f64() <= *end) {
-            durations.buckets[bucket] += 1;
-        }
+        let durations = counters.durations.entry(label.clone());
+        durations.or_insert_with(|| Histogram::new(&BUCKETS)).record(took);
         *counters.requests.entry((label, code.as_u16())).or_default() += 1;
     }
 
@@ -204,16 +195,7 @@ fn render(counters: &Counters, store: &portolan_store::Status, text: &mut String
     text.push_str("# HELP apiserver_request_duration_seconds Time until the head of the answer.\n");
     text.push_str("# TYPE apiserver_request_duration_seconds histogram\n");
     for (label, durations) in &counters.durations {
-        let labels = label;
-        let mut below = 0;
-        for (end, count) in BUCKETS.iter().zip(durations.buckets) {
-            below += count;
-            writeln!(text, "apiserver_request_duration_seconds_bucket{{{labels},le=\"{end}\"}} {below}")?;
-        }
-        let (count, sum) = (durations.count, durations.sum.as_secs_f64());
-        writeln!(text, "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {count}")?;
-        writeln!(text, "apiserver_request_duration_seconds_sum{{{labels}}} {sum}")?;
-        writeln!(text, "apiserver_request_duration_seconds_count{{{labels}}} {count}")?;
+        durations.write(text, "apiserver_request_duration_seconds", label)?;
     }
     for (name, help, value) in [
         ("portolan_store_revision", "Newest revision of the store.", store.revision.0),

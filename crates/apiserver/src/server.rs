@@ -207,7 +207,7 @@ impl Server {
         let asked = router::Asked::of(request.method(), request.uri());
         let label = asked.label(&self.extensions.description());
         // What this process asks itself ends with it.
-        let lasts = asked.lasts() && matches!(peer, Peer::Tls { .. });
+        let lasting = (asked.lasts() && matches!(peer, Peer::Tls { .. })).then(|| label.clone());
         let _in_flight = self.metrics.begin(request.method());
         let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
         let response = match work.await {
@@ -222,11 +222,12 @@ impl Server {
                 respond::status(&Status::internal("the server failed to answer; its log has the cause"))
             }
         };
-        self.metrics.record(label.clone(), response.status(), started.elapsed());
-        if lasts && !response.status().is_client_error() && !response.status().is_server_error() {
-            return self.metrics.long_running.count(label, response);
+        let status = response.status();
+        self.metrics.record(label, status, started.elapsed());
+        match lasting.filter(|_| !status.is_client_error() && !status.is_server_error()) {
+            Some(label) => self.metrics.long_running.count(label, response),
+            None => response,
         }
-        response
     }
 
     /// Serves clients until `shutdown`, then lets open requests finish. Watches are ended.

@@ -35,6 +35,11 @@ impl EncryptedStore {
         Self { inner, rules: Arc::new(settings.rules) }
     }
 
+    /// What is stored, as it is stored: for who looks at keys alone.
+    pub(crate) fn below(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     /// Whether the newest version of a key is stored otherwise than it would be now: writing it
     /// again, even unchanged, is worth the while.
     pub(crate) async fn is_stale(&self, key: &Bytes) -> bool {

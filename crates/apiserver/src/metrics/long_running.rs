@@ -37,6 +37,8 @@ impl Drop for Running {
 impl LongRunning {
     /// The same answer, counted while it is being sent.
     pub(crate) fn count(&self, label: Label, response: Response<Body>) -> Response<Body> {
+        // Streams have no such thing: it is not told, and must not part what is told as one.
+        let label = Label { dry_run: "", ..label };
         *self.0.lock().entry(label.clone()).or_default() += 1;
         let running = Running { all: self.0.clone(), label };
         response.map(|body| Counted { body, _running: running }.boxed_unsync())

@@ -58,15 +58,15 @@ impl Objects {
 }
 
 fn count<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Counts {
-    let mut counts = Counts::new();
+    let mut counts = BTreeMap::<_, usize>::new();
     for key in keys {
         let Some(rest) = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(PREFIX)) else { continue };
         let mut parts = rest.splitn(3, '/');
         let (Some(group), Some(resource), Some(_)) = (parts.next(), parts.next(), parts.next()) else { continue };
         let group = if group == "core" { "" } else { group };
-        *counts.entry((group.to_owned(), resource.to_owned())).or_default() += 1;
+        *counts.entry((group, resource)).or_default() += 1;
     }
-    counts
+    counts.into_iter().map(|((group, resource), count)| ((group.to_owned(), resource.to_owned()), count)).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::histogram::Histogram;
+
 /// Upper ends of the histogram's buckets in seconds, as upstream.
 const BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 
@@ -31,15 +33,8 @@ pub(crate) enum Outcome {
 }
 
 #[derive(Debug, Default)]
-struct Durations {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: Duration,
-}
-
-#[derive(Debug, Default)]
 struct Counters {
-    durations: BTreeMap<(Asked, bool), Durations>,
+    durations: BTreeMap<(Asked, bool), Histogram<{ BUCKETS.len() }>>,
     requests: BTreeMap<(Asked, u16, bool), u64>,
     rejections: BTreeMap<(Asked, &'static str, u16), u64>,
     open: BTreeMap<(String, &'static str), u64>,
@@ -58,12 +53,8 @@ impl Webhooks {
             Outcome::FailedOpen => (false, 0),
         };
         let mut counters = self.0.lock();
-        let durations = counters.durations.entry((asked.clone(), rejected)).or_default();
-        durations.count += 1;
-        durations.sum += took;
-        if let Some(bucket) = BUCKETS.iter().position(|end| took.as_secs_f64() <= *end) {
-            durations.buckets[bucket] += 1;
-        }
+        let durations = counters.durations.entry((asked.clone(), rejected));
+        durations.or_insert_with(|| Histogram::new(&BUCKETS)).record(took);
         *counters.requests.entry((asked.clone(), code.min(600), rejected)).or_default() += 1;
         match outcome {
             Outcome::Allowed => {}
@@ -89,15 +80,7 @@ impl Webhooks {
         head(text, "admission_duration_seconds", "histogram", "Time until a webhook answered.")?;
         for ((Asked { name, kind, operation }, rejected), durations) in &counters.durations {
             let labels = format!("name=\"{name}\",operation=\"{operation}\",rejected=\"{rejected}\",type=\"{kind}\"");
-            let metric = "apiserver_admission_webhook_admission_duration_seconds";
-            let mut below = 0;
-            for (end, count) in BUCKETS.iter().zip(durations.buckets) {
-                below += count;
-                writeln!(text, "{metric}_bucket{{{labels},le=\"{end}\"}} {below}")?;
-            }
-            writeln!(text, "{metric}_bucket{{{labels},le=\"+Inf\"}} {}", durations.count)?;
-            writeln!(text, "{metric}_sum{{{labels}}} {}", durations.sum.as_secs_f64())?;
-            writeln!(text, "{metric}_count{{{labels}}} {}", durations.count)?;
+            durations.write(text, "apiserver_admission_webhook_admission_duration_seconds", &labels)?;
         }
         head(text, "request_total", "counter", "Questions to webhooks by their outcome.")?;
         for ((Asked { name, kind, operation }, code, rejected), count) in &counters.requests {
