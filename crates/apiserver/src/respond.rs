@@ -2,8 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body::Body as _;
-use http_body_util::BodyExt;
 use serde::Serialize;
 
 use crate::body::{Body, full};
@@ -33,25 +31,6 @@ pub(crate) fn with_body(code: u16, content_type: &'static str, body: Body) -> Re
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
-}
-
-/// The same answer with line breaks for people, if it is one JSON document; events of a watch stay lines.
-pub(crate) async fn indented(response: Response<Body>) -> Response<Body> {
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == JSON);
-    if !is_json || response.body().size_hint().exact().is_none() {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    let bytes = match body.collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return status(&Status::internal(format!("the answer could not be made: {error}"))),
-    };
-    let document = serde_json::from_slice::<serde_json::Value>(&bytes);
-    let Ok(pretty) = document.and_then(|document| serde_json::to_vec_pretty(&document)) else {
-        return Response::from_parts(parts, full(bytes));
-    };
-    parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, full(pretty))
 }
 
 /// A refusal.

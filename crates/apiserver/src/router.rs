@@ -86,9 +86,8 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     // Parts of this process do not look at it.
     let is_asked_for = matches!(peer, Peer::Tls { .. }) || parts.headers.contains_key("audit-id");
     let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
-    let is_pretty = matches!(asked.query.get("pretty"), "1" | "t" | "T" | "true" | "TRUE" | "True");
     let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
-    let mut response = match record {
+    let response = match record {
         None => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
         Some(mut record) => {
             record.received();
@@ -107,9 +106,6 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
             }
         }
     };
-    if is_pretty && !is_head {
-        response = respond::indented(response).await;
-    }
     named(if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }, &id)
 }
 

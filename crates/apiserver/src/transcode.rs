@@ -32,6 +32,8 @@ pub(crate) struct Wanted {
     format: Format,
     /// For kinds that are not exchanged in protobuf.
     otherwise: Format,
+    /// Whether JSON gets line breaks, for people.
+    pretty: bool,
     gzip: bool,
 }
 
@@ -49,7 +51,8 @@ impl Wanted {
         let (format, otherwise) = if plain { (Format::Json, Format::Json) } else { (format(true), format(false)) };
         let encodings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let gzip = encodings.flat_map(|value| value.split(',')).any(|token| token.trim() == "gzip");
-        Self { format, otherwise, gzip }
+        let pretty = matches!(query.get("pretty"), "1" | "t" | "T" | "true" | "TRUE" | "True");
+        Self { format, otherwise, pretty, gzip }
     }
 
     /// The answer in that form.
@@ -57,17 +60,20 @@ impl Wanted {
         if response.extensions().get::<PassedOn>().is_some() {
             return response;
         }
-        let response = match self.format {
-            // That no form fits is told in JSON.
-            _ if response.status() == StatusCode::NOT_ACCEPTABLE => response,
-            Format::Yaml | Format::Protobuf if is(&response, respond::JSON) => self.recoded(response).await,
-            _ => response,
+        // That no form fits is told in JSON.
+        let format = if response.status() == StatusCode::NOT_ACCEPTABLE { Format::Json } else { self.format };
+        // Events of a watch stay lines.
+        let indents = self.pretty && response.body().size_hint().exact().is_some();
+        let response = if is(&response, respond::JSON) && (format != Format::Json || indents) {
+            self.recoded(format, response).await
+        } else {
+            response
         };
         if self.gzip { compressed(response) } else { response }
     }
 
     /// A document in another form; left as it is if it has none there, as the list of paths has.
-    async fn recoded(self, response: Response<Body>) -> Response<Body> {
+    async fn recoded(self, format: Format, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
@@ -76,21 +82,23 @@ impl Wanted {
                 return respond::status(&Status::internal("the answer could not be made; the log has the cause"));
             }
         };
-        let recoded = encode(self.format, &bytes).or_else(|| encode(self.otherwise, &bytes));
+        let recoded = self.encode(format, &bytes).or_else(|| self.encode(self.otherwise, &bytes));
         let Some((content_type, recoded)) = recoded else { return Response::from_parts(parts, full(bytes)) };
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        parts.headers.remove(header::CONTENT_LENGTH);
         Response::from_parts(parts, full(recoded))
     }
-}
 
-fn encode(format: Format, json: &[u8]) -> Option<(&'static str, Vec<u8>)> {
-    match format {
-        Format::Protobuf => protobuf::encode(json).ok().map(|bytes| (protobuf::MEDIA_TYPE, bytes)),
-        Format::Yaml => {
-            let value: Value = serde_json::from_slice(json).ok()?;
-            yaml::encode(&value).ok().map(|text| ("application/yaml", text.into_bytes()))
+    fn encode(self, format: Format, json: &[u8]) -> Option<(&'static str, Vec<u8>)> {
+        let value = || serde_json::from_slice::<Value>(json).ok();
+        match format {
+            Format::Protobuf => protobuf::encode(json).ok().map(|bytes| (protobuf::MEDIA_TYPE, bytes)),
+            Format::Yaml => yaml::encode(&value()?).ok().map(|text| ("application/yaml", text.into_bytes())),
+            Format::Json if self.pretty => {
+                serde_json::to_vec_pretty(&value()?).ok().map(|bytes| (respond::JSON, bytes))
+            }
+            Format::Json => None,
         }
-        Format::Json => None,
     }
 }
 
