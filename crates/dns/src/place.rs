@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use portolan_catalog::{Instance, Locality, Node, Snapshot};
+use portolan_catalog::{Instance, Locality, Node, Snapshot, Status, balance};
 
 use crate::encoded::Source;
 use crate::wire::{Name, Question, record};
@@ -49,12 +50,30 @@ impl Place {
         node.addresses.first().map(|address| Self::Address(*address)).or_else(|| Self::read(&node.host))
     }
 
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Address(address) => Some(*address),
+    /// The same if it is an address.
+    pub(crate) fn address_of(instance: &Instance, snapshot: &Snapshot) -> Option<IpAddr> {
+        match Self::of(instance, snapshot)? {
+            Self::Address(address) => Some(address),
             Self::Host(_) => None,
         }
     }
+}
+
+/// How far instances are by their addresses.
+pub(crate) fn distances(instances: &[Arc<Instance>], here: &Locality, snapshot: &Snapshot) -> HashMap<IpAddr, u8> {
+    let mut distances = HashMap::new();
+    for instance in instances.iter().filter(|instance| answers(instance)) {
+        let Some(address) = Place::address_of(instance, snapshot) else { continue };
+        let far = balance::distance(here, &instance.locality);
+        // Several at one address are as near as the nearest of them: that one is told.
+        distances.entry(address).and_modify(|known: &mut u8| *known = far.min(*known)).or_insert(far);
+    }
+    distances
+}
+
+/// Whether names lead to an instance.
+pub(crate) fn answers(instance: &Instance) -> bool {
+    instance.health.status != Status::Critical
 }
 
 /// A machine's first address of each family.

@@ -95,9 +95,7 @@ impl Zone {
             // Where there is a service of that name, names below it are those of its endpoints.
             if snapshot.service(&key.namespace, &key.name).is_none() {
                 let instances = snapshot.instances_of(&key.namespace, &key.name).into_iter().flat_map(|all| all.iter());
-                let here = instances.filter(|instance| {
-                    Place::of(instance, snapshot).and_then(|place| place.address()) == Some(address)
-                });
+                let here = instances.filter(|instance| Place::address_of(instance, snapshot) == Some(address));
                 here.for_each(|instance| told.tell(self.instance_name(instance, address), self.ttl));
             }
             if told.writer.is_truncated() {

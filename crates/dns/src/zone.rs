@@ -12,7 +12,7 @@ use self::endpoints::Host;
 use crate::authority::Authority;
 use crate::consul::ConsulZone;
 use crate::encoded::{Also, Source};
-use crate::place::{Made, Verdict, here, wants_address};
+use crate::place::{Made, Verdict, distances, here, wants_address};
 use crate::wire::{Malformed, Name, Question, Rcode, Section, Writer, name_of, record, write_error, write_name};
 
 /// Version of the schema that `dns-version` announces.
@@ -166,16 +166,16 @@ impl Zone {
         let near = here(snapshot, &self.node);
         if let Some(service) = snapshot.service(namespace, service) {
             // How far endpoints are, their nodes say.
-            let near = near.filter(|_| service.is_headless());
-            let also = Also { services: false, nodes: near.is_some() };
+            let headless = service.is_headless();
+            let near = near.filter(|_| headless);
+            let also = Also { services: false, nodes: headless };
             let distances = near.map(|near| endpoints::distances(service, near, snapshot)).unwrap_or_default();
             return Some(Made { from: Source::service(service.key.clone(), snapshot, also), distances });
         }
         let (other_case, instances) = registered(snapshot, namespace, service)?;
-        let on_nodes = near.is_some() || instances.iter().any(|instance| instance.address.is_empty());
-        let also = Also { services: other_case.is_some(), nodes: on_nodes };
+        let also = Also { services: other_case.is_some(), nodes: true };
         let key = other_case.cloned().unwrap_or_else(|| Key::new(namespace, service));
-        let distances = near.map(|near| registered::distances(instances, near, snapshot)).unwrap_or_default();
+        let distances = near.map(|near| distances(instances, near, snapshot)).unwrap_or_default();
         Some(Made { from: Source::service(key, snapshot, also), distances })
     }
 

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_catalog::{
-    Instance, InstancePort, Locality, Node, Protocol, Snapshot, Status, balance, find_service_in_any_case, query,
+    Instance, InstancePort, Locality, Node, Protocol, Snapshot, balance, find_service_in_any_case, query,
 };
 
 use super::{ConsulZone, name};
-use crate::place::{Place, Verdict, main_addresses, may_be_alias, wants_address};
+use crate::place::{Place, Verdict, answers, main_addresses, may_be_alias, wants_address};
 use crate::wire::{Name, Question, Section, Writer, record, write_name};
 
 /// Metadata of a machine whose names begin so are TXT records as they are (RFC 1035, section 3.3.14).
@@ -20,7 +20,7 @@ const LONGEST_STRING: usize = 255;
 /// The servers of this cluster: who answers for the API.
 pub(super) fn servers(snapshot: &Snapshot) -> Vec<Arc<Instance>> {
     let instances = snapshot.instances_of("default", "kubernetes").into_iter().flat_map(|list| list.iter());
-    let usable = instances.filter(|instance| instance.health.status != Status::Critical);
+    let usable = instances.filter(|instance| answers(instance));
     let as_consul = |instance: &Arc<Instance>| {
         let mut instance = Instance::clone(instance);
         instance.ports = Arc::new(vec![InstancePort { name: "".into(), port: SERVER_PORT, protocol: Protocol::Tcp }]);
@@ -95,10 +95,7 @@ impl ConsulZone {
         let tagged =
             |instance: &Instance| tag.is_none_or(|tag| instance.tags.iter().any(|own| own.eq_ignore_ascii_case(tag)));
         let instances = snapshot.instances_of(&key.namespace, &key.name).into_iter().flat_map(|list| list.iter());
-        let usable: Vec<_> = instances
-            .filter(|instance| instance.health.status != Status::Critical && tagged(instance))
-            .cloned()
-            .collect();
+        let usable: Vec<_> = instances.filter(|instance| answers(instance) && tagged(instance)).cloned().collect();
         let anywhere = Locality::default();
         let here = snapshot.node(&self.node).map_or(&anywhere, |node| &node.locality);
         balance::order(&usable, here, u64::from(chance))

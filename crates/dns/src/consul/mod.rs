@@ -10,16 +10,15 @@ mod name;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use portolan_catalog::{Snapshot, Status, balance, find_service_in_any_case};
+use portolan_catalog::{Snapshot, balance, find_service_in_any_case};
 
 use self::answer::servers;
 use self::name::Asked;
 use crate::authority::Authority;
 use crate::encoded::{Also, Source};
-use crate::place::{Made, Place, Verdict, here};
+use crate::place::{Made, Verdict, answers, distances, here};
 use crate::wire::{Name, Question, Rcode, Section, Writer, name_of, record, write_name};
 use crate::zone::{Alias, Outcome};
 
@@ -101,23 +100,15 @@ impl ConsulZone {
         let Asked::Service { name, .. } = self.asked(&question.name) else { return None };
         let key = find_service_in_any_case(snapshot, &name)?;
         let instances = snapshot.instances_of(&key.namespace, &key.name)?;
-        let usable = || instances.iter().filter(|instance| instance.health.status != Status::Critical);
-        let mut weights = usable().map(|instance| balance::weight(instance));
+        let mut weights =
+            instances.iter().filter(|instance| answers(instance)).map(|instance| balance::weight(instance));
         let first = weights.next()?;
         if !weights.all(|weight| weight == first) {
             return None;
         }
         let from = Source::service(key, snapshot, Also { services: true, nodes: true });
-        let mut distances = HashMap::new();
-        if let Some(here) = here(snapshot, &self.node) {
-            for instance in usable() {
-                let address = Place::of(instance, snapshot).and_then(|place| place.address());
-                let far = balance::distance(here, &instance.locality);
-                // Several at one address are as near as the nearest of them: that one is told.
-                let nearest = |known: &mut u8| *known = far.min(*known);
-                address.map(|address| distances.entry(address).and_modify(nearest).or_insert(far));
-            }
-        }
+        let near = here(snapshot, &self.node);
+        let distances = near.map(|near| distances(instances, near, snapshot)).unwrap_or_default();
         Some(Made { from, distances })
     }
 

@@ -1,35 +1,19 @@
 //! Names of instances that registered themselves, or that pods are published as.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_catalog::{Instance, Locality, Snapshot, Status, balance};
+use portolan_catalog::{Instance, Snapshot, balance};
 
 use super::Zone;
 use super::endpoints::{Host, LONGEST_ADDRESS, write_dashed};
-use crate::place::{Place, Verdict, here, in_turn, may_be_alias};
+use crate::place::{Place, Verdict, answers, here, in_turn, may_be_alias};
 use crate::wire::{Name, Question, Writer, name_of, record};
-
-/// How far instances are by their addresses.
-pub(super) fn distances(instances: &[Arc<Instance>], here: &Locality, snapshot: &Snapshot) -> HashMap<IpAddr, u8> {
-    let mut distances = HashMap::new();
-    for instance in instances.iter().filter(|instance| answers(instance)) {
-        let Some(address) = Place::of(instance, snapshot).and_then(|place| place.address()) else { continue };
-        let far = balance::distance(here, &instance.locality);
-        // Several at one address are as near as the nearest of them: that one is told.
-        distances.entry(address).and_modify(|known: &mut u8| *known = far.min(*known)).or_insert(far);
-    }
-    distances
-}
-
-fn answers(instance: &Instance) -> bool {
-    instance.health.status != Status::Critical
-}
 
 /// Whether an instance has this name below its service: its id, or its address with hyphens.
 fn is_named(instance: &Instance, host: &Host<'_>, snapshot: &Snapshot) -> bool {
-    let by_address = |address| Place::of(instance, snapshot).and_then(|place| place.address()) == Some(address);
+    let by_address = |address| Place::address_of(instance, snapshot) == Some(address);
     instance.id.eq_ignore_ascii_case(host.name) || host.address.is_some_and(by_address)
 }
 
