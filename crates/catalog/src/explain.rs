@@ -51,14 +51,14 @@ pub fn explain(
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         lines.push(format!("it says of itself that it is {}{}{reason}", health.as_str(), since(time)));
     }
-    lines.push(match (instance.origin, instance.ttl, lease_left) {
-        _ if held_by.is_some() => held_by.unwrap_or_default().to_owned(),
-        (Origin::Orchestrator, ..) => "it is a pod: its node and its probes decide how long it is listed".to_owned(),
-        (_, None, _) => "it has no lease: it stays until somebody deregisters it".to_owned(),
-        (_, Some(ttl), Some(left)) => {
+    lines.push(match (held_by, instance.origin, instance.ttl, lease_left) {
+        (Some(held), ..) => held.to_owned(),
+        (_, Origin::Orchestrator, ..) => "it is a pod: its node and its probes decide how long it is listed".to_owned(),
+        (_, _, None, _) => "it has no lease: it stays until somebody deregisters it".to_owned(),
+        (_, _, Some(ttl), Some(left)) => {
             format!("its lease of {} s ends in {} s unless it is renewed", ttl.as_secs(), left.as_secs())
         }
-        (_, Some(ttl), None) => format!("it has a lease of {} s", ttl.as_secs()),
+        (_, _, Some(ttl), None) => format!("it has a lease of {} s", ttl.as_secs()),
     });
     lines
 }

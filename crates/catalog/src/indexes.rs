@@ -41,11 +41,13 @@ impl Catalog {
 
     /// A machine has other addresses than before.
     pub(crate) fn move_node(&mut self, name: &Arc<str>, old: &[IpAddr], new: &[IpAddr]) {
+        if old == new {
+            return;
+        }
+        // A machine may list an address twice; it is counted as often, and taken off as often.
         let machine = || Resident::Machine(name.clone());
-        let left = old.iter().filter(|address| !new.contains(address));
-        left.for_each(|address| self.current.residents.relocate(Some(*address), None, machine));
-        let taken = new.iter().filter(|address| !old.contains(address));
-        taken.for_each(|address| self.current.residents.relocate(None, Some(*address), machine));
+        old.iter().for_each(|address| self.current.residents.relocate(Some(*address), None, machine));
+        new.iter().for_each(|address| self.current.residents.relocate(None, Some(*address), machine));
     }
 
     pub(crate) fn forget_node(&mut self, name: &Arc<str>) {

@@ -214,6 +214,29 @@ fn an_address_leads_to_who_registered_with_it() {
 }
 
 #[test]
+fn a_node_leaves_an_address_that_it_listed_twice() {
+    let mut catalog = Catalog::new();
+    let node = |addresses: [&str; 2], version: &str| {
+        Input::Node(decode::<core::Node>(&json!({
+            "metadata": {"name": "n1", "resourceVersion": version},
+            "status": {"addresses": [
+                {"type": "InternalIP", "address": addresses[0]}, {"type": "ExternalIP", "address": addresses[1]},
+            ]},
+        })))
+    };
+    let residents = |catalog: &mut Catalog, address: &str| {
+        catalog.snapshot().residents_of(address.parse().expect("an address")).count()
+    };
+    let (one, other) = ("192.0.2.1", "192.0.2.2");
+    for (version, addresses, expected) in
+        [("1", [one, one], [1, 0]), ("2", [one, other], [1, 1]), ("3", [other, other], [0, 1])]
+    {
+        catalog.put(node(addresses, version));
+        assert_eq!([one, other].map(|address| residents(&mut catalog, address)), expected, "{addresses:?}");
+    }
+}
+
+#[test]
 fn the_checks_of_a_machine_count_for_what_runs_on_it() {
     let mut catalog = Catalog::new();
     catalog.put(registration("a", "VM", "", 1));
