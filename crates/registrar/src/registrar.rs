@@ -128,6 +128,8 @@ impl Registrar {
         let (outcome, instance) = self.write(&key, wanted).await?;
         let was_held = {
             let table = &mut *self.table.lock();
+            // If one of that name was on its way out: what was just written is not.
+            table.ending.remove(&key);
             match instance.lease_ttl() {
                 Some(ttl) => {
                     table.sessions.release(&key);
@@ -222,20 +224,18 @@ impl Registrar {
     pub fn renew(&self, key: &Key) -> Result<Duration, Error> {
         let renewal = {
             let leases = &mut self.table.lock().leases;
-            match (leases.renew(key, Instant::now()), leases.holder(key)) {
-                (Some(renewal), _) => renewal,
-                (None, Some(Holder::Connection(_))) => {
-                    return Err(Error::Invalid(format!("{key} lives by a connection; there is nothing to renew")));
-                }
-                (None, Some(Holder::Session(_))) => {
-                    return Err(Error::Invalid(format!("{key} lives by a session; renew that")));
-                }
-                (None, _) => {
-                    return Err(Error::NotFound(format!(
+            let Some(renewal) = leases.renew(key, Instant::now()) else {
+                return Err(match leases.holder(key) {
+                    Some(Holder::Connection(_)) => {
+                        Error::Invalid(format!("{key} lives by a connection; there is nothing to renew"))
+                    }
+                    Some(Holder::Session(_)) => Error::Invalid(format!("{key} lives by a session; renew that")),
+                    _ => Error::NotFound(format!(
                         "{key} has no lease: it ended or was never registered with one; register again"
-                    )));
-                }
-            }
+                    )),
+                });
+            };
+            renewal
         };
         if renewal.was_held {
             self.todo.lock().push_back(Job::Release(key.clone()));

@@ -389,6 +389,23 @@ async fn an_instance_ends_with_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_registers_again_while_it_ends_lives_by_its_new_session() {
+    let world = World::start(fake()).await;
+    let registrar = &world.registrar;
+    registrar.session_began("old");
+    registrar.session_began("new");
+    registrar.register(by_session("a", "old")).await.expect("registered");
+    world.until("a", |it| it.is_some()).await;
+    registrar.session_ended("old");
+    registrar.register(by_session("a", "new")).await.expect("registered again");
+    tokio::time::sleep(seconds(3600)).await;
+    assert!(world.instances.get("default", "a").is_some(), "its session lives");
+    registrar.session_ended("new");
+    world.until("a", |it| it.is_none()).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_policy_keeps_says_why_and_for_how_long() {
     let world = World::start(fake()).await;
     for name in ["a", "b"] {
