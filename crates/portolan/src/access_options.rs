@@ -166,6 +166,11 @@ pub(crate) fn read(path: &Path, flag: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{flag}: read {}", path.display()))
 }
 
+/// A file as an argument for a child process, which may run in another folder.
+pub(crate) fn absolute(path: &Path) -> OsString {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string()
+}
+
 /// The service that a kubeconfig leads to.
 fn service(path: &Path, flag: &str) -> anyhow::Result<Endpoint> {
     let found = Kubeconfig::load(path).and_then(|file| file.endpoint()).with_context(|| flag.to_owned())?;
@@ -329,11 +334,7 @@ impl AccessOptions {
 
     /// The options as arguments for a child process: those that are not as they are by default.
     pub(crate) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
-        let absolute = |path: &PathBuf| match path.to_str() {
-            Some("-") => path.clone().into_os_string(),
-            // The child may run in another folder.
-            _ => std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string(),
-        };
+        let absolute = |path: &PathBuf| if *path == Path::new("-") { path.into() } else { absolute(path) };
         for (flag, path) in [
             ("--authentication-config", &self.authentication_config),
             ("--token-auth-file", &self.token_auth_file),

@@ -19,11 +19,7 @@ pub(crate) fn own_file(identity: &Path) -> PathBuf {
 /// With a file of the operator's the cluster's own keys, if it ever made some, still decrypt.
 pub(crate) fn load(identity: &Path, configured: Option<&Path>) -> anyhow::Result<Encryption> {
     let path = own_file(identity);
-    let own = match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-    };
+    let own = read_if_there(&path)?;
     let parse = |text: &str| Encryption::parse(text).with_context(|| path.display().to_string());
     let Some(configured) = configured else {
         let text = match own {
@@ -44,6 +40,14 @@ pub(crate) fn load(identity: &Path, configured: Option<&Path>) -> anyhow::Result
     })
 }
 
+fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
 /// A file with a new key for Secrets. Those that were stored before as they are stay readable.
 fn fresh() -> String {
     let key = STANDARD.encode(rand::random::<[u8; 32]>());
@@ -61,24 +65,35 @@ resources:
     )
 }
 
-/// Puts keys that were saved with a backup where the next start finds them; those that are there are kept beside them.
-pub(crate) fn restore(identity: &Path, saved: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(saved).with_context(|| format!("read {}", saved.display()))?;
-    Encryption::parse(&text).with_context(|| saved.display().to_string())?;
-    let path = own_file(identity);
-    match std::fs::read_to_string(&path) {
-        Ok(present) if present == text => return Ok(()),
-        Ok(_) => {
-            let before = path.with_extension("before-restore");
-            if before.exists() {
-                bail!("{} is there from an earlier restore; remove it first", before.display());
-            }
-            std::fs::rename(&path, &before).with_context(|| format!("move {} away", path.display()))?;
+/// Keys that were saved with a backup, and where the next start looks for them.
+pub(crate) struct Restored {
+    text: String,
+    path: PathBuf,
+    /// Where those go that are there and are others.
+    before: Option<PathBuf>,
+}
+
+impl Restored {
+    /// Reads the keys, and refuses what [`Self::write`] could not put in place.
+    pub(crate) fn read(identity: &Path, saved: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(saved).with_context(|| format!("read {}", saved.display()))?;
+        Encryption::parse(&text).with_context(|| saved.display().to_string())?;
+        let path = own_file(identity);
+        let others = read_if_there(&path)?.is_some_and(|present| present != text);
+        let before = others.then(|| path.with_extension("before-restore"));
+        if let Some(before) = before.as_ref().filter(|before| before.exists()) {
+            bail!("{} is there from an earlier restore; remove it first", before.display());
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        Ok(Self { text, path, before })
     }
-    portolan_identity::write_private(&path, &text).context("write the keys of Secrets")
+
+    /// Puts the keys in place; others that are there are kept beside them.
+    pub(crate) fn write(self) -> anyhow::Result<()> {
+        if let Some(before) = &self.before {
+            std::fs::rename(&self.path, before).with_context(|| format!("move {} away", self.path.display()))?;
+        }
+        portolan_identity::write_private(&self.path, &self.text).context("write the keys of Secrets")
+    }
 }
 
 #[cfg(test)]
@@ -122,12 +137,13 @@ resources:
         load(there.path(), None)?;
         load(here.path(), None)?;
         let saved = own_file(there.path());
-        restore(here.path(), &saved)?;
+        let restore = || Restored::read(here.path(), &saved).and_then(Restored::write);
+        restore()?;
         assert_eq!(std::fs::read(own_file(here.path()))?, std::fs::read(&saved)?);
         // Again changes nothing.
-        restore(here.path(), &saved)?;
+        restore()?;
         std::fs::write(&saved, "nonsense")?;
-        assert!(restore(here.path(), &saved).is_err());
+        assert!(restore().is_err());
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use portolan_apiserver::ServiceAccounts;
 use portolan_identity::TokenSettings;
 
-use crate::access_options::{duration, read};
+use crate::access_options::{absolute, duration, read};
 
 /// What tokens name as their issuer unless something else is asked for.
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -81,8 +81,6 @@ impl ServiceAccountOptions {
 
     /// The options as arguments for a child process.
     pub(crate) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
-        // The child may run in another folder.
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
         for issuer in &self.service_account_issuer {
             add("--service-account-issuer", issuer.into());
         }

@@ -42,7 +42,8 @@ pub(crate) async fn run(api: &Api, arguments: Arguments) -> anyhow::Result<()> {
     let revision = result?;
     print_line(&format!("{} holds everything up to revision {revision}", path.display()));
     if let Some(text) = keys_of_cluster(api).await? {
-        create(&keys)?.write_all(&text).with_context(|| format!("write {}", keys.display()))?;
+        let mut file = create(&keys)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).with_context(|| format!("write {}", keys.display()))?;
         print_line(&format!("{} holds the keys of its Secrets", keys.display()));
     }
     Ok(())

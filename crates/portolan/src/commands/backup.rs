@@ -22,6 +22,9 @@ pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
     if Place::server(&arguments.data_dir).is_some() {
         bail!("the cluster is running; stop it with `portolan down --keep-data` first");
     }
+    let (identity, keys) = (arguments.data_dir.join("identity"), portolan_cli::keys_of_backup(&arguments.file));
+    // Refused before anything is touched.
+    let keys = if keys.exists() { Some(encryption::Restored::read(&identity, &keys)?) } else { None };
     let store = arguments.data_dir.join("store");
     if store.exists() {
         let before = arguments.data_dir.join("store.before-restore");
@@ -33,9 +36,8 @@ pub(crate) fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> {
     }
     let revision = portolan_store::embedded::restore(&portolan_store::embedded::SystemFiles, &arguments.file, &store)
         .with_context(|| format!("restore {}", arguments.file.display()))?;
-    let keys = portolan_cli::keys_of_backup(&arguments.file);
-    if keys.exists() {
-        encryption::restore(&arguments.data_dir.join("identity"), &keys)?;
+    if let Some(keys) = keys {
+        keys.write()?;
     }
     println!("restored up to revision {revision}; start with `portolan up`");
     Ok(())
