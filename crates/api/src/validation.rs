@@ -230,14 +230,6 @@ pub fn is_env_var_name(value: &str) -> Vec<String> {
     vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".into()]
 }
 
-/// An IPv4 or IPv6 address.
-pub fn is_valid_ip(value: &str) -> Vec<String> {
-    if value.parse::<std::net::IpAddr>().is_ok() {
-        return Vec::new();
-    }
-    vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()]
-}
-
 /// What is wrong with a map of labels.
 pub fn labels(labels: &Value, path: &Path) -> Vec<Error> {
     let mut errors = Vec::new();

@@ -237,11 +237,8 @@ impl Client {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        if let Some(agent) = &self.agent {
-            request = request.header(USER_AGENT, agent);
-        }
         let request = request.body(body).map_err(|source| Error::Request { path: path.to_owned(), source })?;
-        let (head, body) = self.transport.send(request).await?.into_parts();
+        let (head, body) = self.send(request).await?.into_parts();
         if head.status.is_success() {
             return Ok(Response::from_parts(head, body));
         }

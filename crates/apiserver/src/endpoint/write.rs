@@ -164,7 +164,10 @@ impl<'a> Call<'a> {
             && let Ok(address) = name.parse()
         {
             self.server.allocator.lock().release_foreign(address);
-            service_addresses::restore(self.server, object, address).await?;
+            // The deletion is done, whatever becomes of this; the next start looks again.
+            if let Err(status) = service_addresses::restore(self.server, object, address).await {
+                tracing::warn!(%address, status = status.message(), "the address of a Service is not there again");
+            }
         }
         if removed.is_ok() {
             self.server.heartbeats.forget(&self.key(name));

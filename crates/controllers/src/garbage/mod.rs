@@ -162,8 +162,8 @@ impl Controller {
     }
 
     /// Says which owners an object names that are in another namespace, before it is deleted for that.
-    fn tell_of_strangers(&self, kind: &Kind, key: &Key, namespace: &str, node: &Node) {
-        for owner in self.graph.lock().strangers(key) {
+    fn tell_of_strangers(&self, strangers: Vec<OwnerReference>, kind: &Kind, key: &Key, namespace: &str, node: &Node) {
+        for owner in strangers {
             let object = ObjectReference {
                 api_version: Some(kind.resource.api_version()),
                 kind: Some(kind.resource.kind.clone()),
@@ -270,13 +270,13 @@ impl Reconciler for Controller {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some((kind, namespace)) = self.locate(key) else { return Ok(Next::OnChange) };
         let present = kind.objects.get(namespace, &key.name).map(|object| Node::of(&object.metadata));
-        let (concerned, decision) = {
+        let (concerned, decision, strangers) = {
             let mut graph = self.graph.lock();
-            (graph.set(key, present.clone()), graph.decide(key))
+            (graph.set(key, present.clone()), graph.decide(key), graph.strangers(key))
         };
         self.queue.add(concerned);
         if let Some(node) = present {
-            self.tell_of_strangers(&kind, key, namespace, &node);
+            self.tell_of_strangers(strangers, &kind, key, namespace, &node);
             self.apply(key, namespace, &node, decision).await?;
         }
         Ok(Next::OnChange)

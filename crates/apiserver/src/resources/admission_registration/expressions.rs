@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portolan_api::{field, validation};
+use portolan_api::validation;
 use portolan_cel::{Environment, Type};
 use serde_json::Value;
 
@@ -28,12 +28,7 @@ impl Errors {
     pub(super) fn match_conditions(&mut self, at: &At<'_>, list: &Value, environment: &Environment) {
         let conditions = items(list);
         if conditions.len() > MOST_CONDITIONS {
-            self.0.push(field::Error {
-                error_type: field::ErrorType::TooMany,
-                path: at.path(),
-                value: conditions.len().into(),
-                detail: format!("must have at most {MOST_CONDITIONS} items"),
-            });
+            self.too_many(at, conditions.len(), MOST_CONDITIONS);
             return;
         }
         let mut names = BTreeSet::new();

@@ -6,6 +6,7 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::resources::addresses::NOT_A_CIDR;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, text};
 use crate::resources::print;
@@ -15,7 +16,6 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 pub(crate) struct ServiceCidr;
 
 const COLUMNS: &[Column] = &[NAME, Column::string("CIDRs"), AGE];
-const MALFORMED: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /// The address and length of a prefix, whose address has no bits behind it.
 pub(super) fn parse_cidr(text: &str) -> Option<(IpAddr, u32)> {
@@ -45,7 +45,7 @@ impl Strategy for ServiceCidr {
         let parsed: Vec<Option<(IpAddr, u32)>> = cidrs.iter().map(|cidr| parse_cidr(text(cidr))).collect();
         for (index, cidr) in cidrs.iter().enumerate() {
             if parsed[index].is_none() {
-                errors.invalid(&at.index(index), cidr.clone(), MALFORMED);
+                errors.invalid(&at.index(index), cidr.clone(), NOT_A_CIDR);
             }
         }
         if let [Some((first, _)), Some((second, _))] = parsed[..]

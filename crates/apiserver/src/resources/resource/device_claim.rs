@@ -116,12 +116,7 @@ pub(super) fn validate_selectors(selectors: &Value, at: &At<'_>, errors: &mut Er
 
 fn at_most(list: &[Value], limit: usize, at: &At<'_>, errors: &mut Errors) {
     if list.len() > limit {
-        errors.0.push(portolan_api::field::Error {
-            error_type: portolan_api::field::ErrorType::TooMany,
-            path: at.path(),
-            value: list.len().into(),
-            detail: format!("must have at most {limit} items"),
-        });
+        errors.too_many(at, list.len(), limit);
     }
 }
 

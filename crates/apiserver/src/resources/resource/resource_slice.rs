@@ -49,12 +49,7 @@ impl Strategy for ResourceSlice {
         let list = at.child("devices");
         let devices = items(&spec["devices"]);
         if devices.len() > MOST {
-            errors.0.push(field::Error {
-                error_type: field::ErrorType::TooMany,
-                path: list.path(),
-                value: devices.len().into(),
-                detail: format!("must have at most {MOST} items"),
-            });
+            errors.too_many(&list, devices.len(), MOST);
         }
         for (index, device) in devices.iter().enumerate() {
             let at = list.index(index);

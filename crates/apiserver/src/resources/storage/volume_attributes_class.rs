@@ -27,7 +27,7 @@ impl Strategy for VolumeAttributesClass {
             errors.required(&at, "must contain at least one key/value pair");
         }
         if entries(parameters).count() > PARAMETERS.0 {
-            errors.0.push(too_many(&at, PARAMETERS.0, entries(parameters).count()));
+            errors.too_many(&at, entries(parameters).count(), PARAMETERS.0);
         }
         let size: usize = entries(parameters).map(|(name, value)| name.len() + text(value).len()).sum();
         if entries(parameters).any(|(name, _)| name.is_empty()) {
@@ -59,14 +59,5 @@ impl Strategy for VolumeAttributesClass {
             name.push_str(" (default)");
         }
         vec![name.into(), text(&object["driverName"]).into(), print::age(object, now)]
-    }
-}
-
-fn too_many(at: &At<'_>, limit: usize, found: usize) -> field::Error {
-    field::Error {
-        error_type: field::ErrorType::TooMany,
-        path: at.path(),
-        value: found.into(),
-        detail: format!("must have at most {limit} items"),
     }
 }
