@@ -73,7 +73,7 @@ impl Registrar {
         {
             let table = &mut *self.table.lock();
             table.sessions.release(&key);
-            table.leases.hold_by(&key, &instance.spec.service, holder, grace, Instant::now());
+            self.hold_by(table, &key, &instance.spec.service, holder, grace, Instant::now());
         }
         let uid = instance.uid().to_owned();
         Ok((outcome, instance, Connected { registrar: self.clone(), key, uid, number, grace }))
@@ -178,13 +178,20 @@ impl Registrar {
                     Some(Holder::Connection(open)) => open,
                     _ => None,
                 };
-                table.leases.hold_by(key, service, Holder::Connection(open), grace, now);
+                self.hold_by(table, key, service, Holder::Connection(open), grace, now);
             }
             Some((service, LeaseTerm::Session(session))) => {
                 let lives = table.sessions.bind(key, session);
-                table.leases.hold_by(key, service, Holder::Session(lives), SESSION_GRACE, now);
+                self.hold_by(table, key, service, Holder::Session(lives), SESSION_GRACE, now);
             }
             None => table.leases.end(key),
+        }
+    }
+
+    fn hold_by(&self, table: &mut Table, key: &Key, service: &str, holder: Holder, grace: Duration, now: Instant) {
+        if table.leases.hold_by(key, service, holder, grace, now) {
+            self.todo.lock().push_back(Job::Release(key.clone()));
+            self.woken.notify_one();
         }
     }
 }

@@ -77,14 +77,16 @@ impl Leases {
         self.timers.ensure(&shared, ttl, now);
     }
 
-    /// Holds a registration by something that is there, or gives it `grace` to come.
-    pub(crate) fn hold_by(&mut self, key: &Key, service: &str, holder: Holder, grace: Duration, now: Instant) {
+    /// Holds a registration by something that is there, or gives it `grace` to come. Returns whether it was held
+    /// although the lease that it had before ran out.
+    pub(crate) fn hold_by(&mut self, key: &Key, service: &str, holder: Holder, grace: Duration, now: Instant) -> bool {
         let shared = self.join(key, service, holder);
         if holder.is_there() {
             self.timers.end(&shared);
         } else {
             self.timers.ensure(&shared, grace, now);
         }
+        self.leases.get_mut(&shared).is_some_and(|lease| lease.held.take().is_some())
     }
 
     /// The connection that held a registration ended; one that was replaced by another held nothing.

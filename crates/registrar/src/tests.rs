@@ -417,5 +417,10 @@ async fn what_the_policy_keeps_says_why_and_for_how_long() {
     world.until("a", held).await;
     let why = world.registrar.why_held(&key("a")).expect("it is kept");
     assert!(why.contains("hold=900s") && why.contains("2 of 2 leases of the service are silent"), "{why}");
+    // Who lives by something else now is not kept by the policy any more.
+    world.registrar.session_began("s");
+    world.registrar.register(by_session("a", "s")).await.expect("registered again");
+    world.until("a", |it| !held(it)).await;
+    assert_eq!(world.registrar.why_held(&key("a")), None);
     world.stop().await;
 }

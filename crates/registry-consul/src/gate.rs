@@ -26,7 +26,7 @@ use crate::{Error, acl, txn};
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
     let (client, now) = (request.client(), Instant::now());
-    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = reads(&request.method);
     // What only says that something lives is no write, and keys are counted as requests.
     let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
     let registers = !reads && !lives && matches!(area, "agent" | "catalog");
@@ -92,7 +92,7 @@ fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Re
 /// Judges a caller whom the cluster knows by the cluster's rules.
 async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
     let caller = &request.caller;
-    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = reads(&request.method);
     if reads && matches!((area, rest), ("catalog" | "health", _) | ("query", [_, "execute"])) {
         if area == "query" {
             caller.require(Verb::Get, Resource::Keys, NAMESPACE).await?;
@@ -131,11 +131,15 @@ async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, E
     if namespaces.is_empty() { Err(refused.into()) } else { Ok(Sight::of_namespaces(namespaces)) }
 }
 
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// What the cluster's rules must allow for everything but reading the catalog.
 fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Verb, Resource)>, Error> {
     let by_method = match request.method {
-        Method::GET | Method::HEAD if Parameters::of(request).has("recurse") => Verb::List,
-        Method::GET | Method::HEAD | Method::OPTIONS => Verb::Get,
+        _ if reads(&request.method) && Parameters::of(request).has("recurse") => Verb::List,
+        _ if reads(&request.method) => Verb::Get,
         Method::DELETE => Verb::Delete,
         _ => Verb::Update,
     };
@@ -181,9 +185,7 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
             }
             needed
         }
-        ("operator", _) if !matches!(request.method, Method::GET | Method::HEAD) => {
-            vec![(Verb::Update, Resource::Machines)]
-        }
+        ("operator", _) if !reads(&request.method) => vec![(Verb::Update, Resource::Machines)],
         ("operator", _) => vec![(Verb::List, Resource::Machines)],
         // The log of the server tells of everybody.
         ("agent", ["monitor"]) => vec![(Verb::Get, Resource::Tokens)],
@@ -241,7 +243,7 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
         ("coordinate", ["update"]) => vec![(NodeWrite, Fields::parse(&request.body)?.text("Node")?)],
         ("coordinate", ["datacenters"]) => Vec::new(),
         ("coordinate", ["node", name]) => vec![of(NodeRead, name)],
-        ("operator", _) if request.method == Method::GET => vec![all(OperatorRead)],
+        ("operator", _) if reads(&request.method) => vec![all(OperatorRead)],
         ("operator", _) => vec![all(OperatorWrite)],
         _ => vec![all(ServiceRead), all(NodeRead)],
     })

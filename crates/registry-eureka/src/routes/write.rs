@@ -1,6 +1,7 @@
 //! Registrations, leases, overrides and metadata.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portolan_api::typed::{Object as _, ServiceInstance};
@@ -100,19 +101,18 @@ impl Eureka {
         // As Netflix's server: an instance that is DOWN or STARTING by its own word is what the administrator says
         // until it speaks again.
         let silences = |spec: &_| Known::of(spec).is_some_and(|known| known.status.is_not_up());
-        let mut silenced = false;
-        if let Some(present) = self.registrar.instance(&key) {
-            silenced = silences(&present.spec);
-        }
+        let silenced = AtomicBool::new(false);
         let edit = |spec: &mut _| {
-            if silences(spec) {
+            let silences = silences(spec);
+            silenced.store(silences, Ordering::Relaxed);
+            if silences {
                 translate::set_reported(spec, word);
             }
             translate::set_override(spec, word, now);
             translate::set_dirty(spec, dirty.unwrap_or(0));
         };
         let mut written = self.registrar.change_spec(&key, edit).await?;
-        if silenced {
+        if silenced.into_inner() {
             written = self.say(&key, word).await?;
         }
         self.overrides.set(&key, id, word, Instant::now());
