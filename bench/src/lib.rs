@@ -4,6 +4,7 @@
 //! of the server's process per operation. So every bench prints that, beside a peer or a bound from
 //! the same run.
 
+pub mod bare;
 pub mod cluster;
 pub mod dialects;
 pub mod etcd;

@@ -1,19 +1,20 @@
 //! The registry as its clients have it, over keep-alive HTTP and in each dialect: registering, renewing, looking up and
-//! waiting for a change, by the number of instances there are, ten of each service; beside etcd and ZooKeeper doing what a
-//! registry on them does.
+//! waiting for a change, by the number of instances there are, ten of each service; beside a server that only reads and
+//! writes as much, and etcd and ZooKeeper doing what a registry on them does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 use futures::future::try_join_all;
+use portolan_bench::bare;
 use portolan_bench::cluster::ControlPlane;
 use portolan_bench::dialects::{Dialect, OF_A_SERVICE, Request};
 use portolan_bench::etcd::Etcd;
 use portolan_bench::http::Connection;
-use portolan_bench::process::Server;
+use portolan_bench::process::{Server, free_port};
 use portolan_bench::report::{Measured, figure, line, quantile, ratio, slope};
 use portolan_bench::zookeeper::ZooKeeper;
 use serde_json::Value;
@@ -46,6 +47,9 @@ struct Options {
     /// Leave the peers out.
     #[arg(long)]
     no_peer: bool,
+    /// Be the server that only reads and writes, on this port.
+    #[arg(long, hide = true)]
+    bare: Option<u16>,
     /// Wait for a key before ending, with the process id of the server, for a profiler.
     #[arg(long)]
     hold: bool,
@@ -57,11 +61,15 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if let Some(port) = options.bare {
+        return bare::serve(port).await;
+    }
     if cfg!(debug_assertions) {
         println!("a debug build: these are not figures");
     }
     let folder = tempfile::Builder::new().prefix("portolan-bench-").tempdir_in(&options.folder)?;
-    let ours = ours(&options, folder.path()).await?;
+    let (ours, sizes) = ours(&options, folder.path()).await?;
+    compare("the bare server", &ours, bare(&options, folder.path(), sizes).await?);
     if options.no_peer {
         return Ok(());
     }
@@ -80,8 +88,30 @@ fn compare(peer: &str, ours: &[(Dialect, [f64; 3])], theirs: [f64; 3]) {
     }
 }
 
-/// Measures the registry; returns the costs at the largest number of instances.
-async fn ours(options: &Options, folder: &std::path::Path) -> anyhow::Result<Vec<(Dialect, [f64; 3])>> {
+/// What the same exchanges cost a server that knows nothing; `sizes` are those of the answers' bodies.
+async fn bare(options: &Options, folder: &Path, sizes: [usize; 3]) -> anyhow::Result<[f64; 3]> {
+    let port = free_port()?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let server = Server::start(command.args(["--bare", &port.to_string()]), &folder.join("bare.log"))?;
+    let url = format!("http://127.0.0.1:{port}");
+    let started = Instant::now();
+    while Connection::open(&url).await.is_err() {
+        ensure!(started.elapsed() < Duration::from_secs(10), "the bare server did not come up");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut costs = [0.0; 3];
+    for ((cost, what), size) in costs.iter_mut().zip(STEPS).zip(sizes) {
+        let request = |_| ("GET", bare::path(size), String::new());
+        let measured = series(&server, &url, 0..options.operations, options.clients, &request).await?;
+        line(&format!("bare: {size} bytes, as {what}"), &measured);
+        *cost = measured.cpu_per_operation();
+    }
+    Ok(costs)
+}
+
+/// Measures the registry; returns the costs at the largest number of instances, and how large the first dialect's
+/// answers are.
+async fn ours(options: &Options, folder: &Path) -> anyhow::Result<(Vec<(Dialect, [f64; 3])>, [usize; 3])> {
     let any = "127.0.0.1:0";
     let flags = ["--consul-listen", any, "--eureka-listen", any, "--registry-limits", "off"];
     let plane = ControlPlane::start_with(folder, &flags).await?;
@@ -142,12 +172,18 @@ async fn ours(options: &Options, folder: &std::path::Path) -> anyhow::Result<Vec
         println!("press Enter");
         tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     }
+    let first = options.dialects.first().copied().context("a dialect")?;
+    let mut connection = Connection::open(&url(first)?).await?;
+    let mut sizes = [0; 3];
+    for (size, (method, path, body)) in sizes.iter_mut().zip([first.register(0, 0), first.renew(0), first.look_up(0)]) {
+        *size = connection.succeed(method, &path, body.as_bytes()).await?.body.len();
+    }
     let last = |costs: &[Vec<f64>; 3]| costs.each_ref().map(|costs| costs.last().copied().unwrap_or(f64::NAN));
-    Ok(options.dialects.iter().copied().zip(costs.iter().map(last)).collect())
+    Ok((options.dialects.iter().copied().zip(costs.iter().map(last)).collect(), sizes))
 }
 
 /// The server writes where it is once it serves.
-async fn place(folder: &std::path::Path) -> anyhow::Result<Value> {
+async fn place(folder: &Path) -> anyhow::Result<Value> {
     let (path, started) = (folder.join("data/place.json"), Instant::now());
     loop {
         if let Ok(text) = std::fs::read_to_string(&path) {

@@ -1,6 +1,7 @@
 //! Which paths there are. The router, the help and the OpenAPI document are made from this one table.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use http::Method;
 use portolan_registrar::decode_segment;
@@ -144,13 +145,18 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation(Method::GET, "/registry/metrics", Route::Metrics, "counters in the text format of Prometheus", &[]),
 ];
 
+/// The segments of the paths of all operations, taken apart once: every request is compared with them.
+static TEMPLATES: LazyLock<Vec<(Vec<&str>, &Operation)>> =
+    LazyLock::new(|| OPERATIONS.iter().map(|operation| (segments(operation.path).collect(), operation)).collect());
+
 /// What is asked for, and the variables of its path in their order.
 pub(crate) fn find<'r>(method: &Method, path: &'r str) -> Result<(&'static Operation, Vec<Cow<'r, str>>), Error> {
+    let path_segments: Vec<&str> = segments(path).collect();
     let mut allowed = Vec::new();
-    for operation in OPERATIONS {
-        let Some(variables) = variables(operation.path, path) else { continue };
+    for (template, operation) in TEMPLATES.iter().filter(|(template, _)| fits(template, &path_segments)) {
         if operation.method == *method {
-            return Ok((operation, variables.into_iter().map(decoded).collect::<Result<_, _>>()?));
+            let named = template.iter().zip(path_segments).filter(|(wanted, _)| is_variable(wanted));
+            return Ok((operation, named.map(|(_, segment)| decoded(segment)).collect::<Result<_, _>>()?));
         }
         allowed.push(operation.method.as_str());
     }
@@ -160,19 +166,17 @@ pub(crate) fn find<'r>(method: &Method, path: &'r str) -> Result<(&'static Opera
     Err(Error::MethodNotAllowed { method: method.to_string(), allowed: allowed.join(", ") })
 }
 
-fn variables<'r>(template: &str, path: &'r str) -> Option<Vec<&'r str>> {
-    fn segments(path: &str) -> impl Iterator<Item = &str> {
-        path.split('/').filter(|segment| !segment.is_empty())
-    }
-    let (mut template, mut path, mut found) = (segments(template), segments(path), Vec::new());
-    loop {
-        match (template.next(), path.next()) {
-            (None, None) => return Some(found),
-            (Some(wanted), Some(segment)) if wanted.starts_with('{') => found.push(segment),
-            (Some(wanted), Some(segment)) if wanted == segment => {}
-            _ => return None,
-        }
-    }
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+fn is_variable(segment: &str) -> bool {
+    segment.starts_with('{')
+}
+
+fn fits(template: &[&str], path: &[&str]) -> bool {
+    template.len() == path.len()
+        && template.iter().zip(path).all(|(wanted, segment)| is_variable(wanted) || wanted == segment)
 }
 
 fn decoded(segment: &str) -> Result<Cow<'_, str>, Error> {
