@@ -143,7 +143,7 @@ async fn start_node(
         let name = options.node.node_name()?;
         let access = Access {
             client: control_plane.client(credentials::node(&name)).named("kubelet"),
-            certificate: credentials::node_certificate(&credentials.authority, &name, options.node.advertised())?,
+            certificate: credentials::node_certificate(&credentials.authority, &name, options.node.advertised()?)?,
             authority_pem: credentials.authority.certificate_pem().to_owned(),
             server: control_plane.local_url.clone(),
         };

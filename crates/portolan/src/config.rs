@@ -129,7 +129,7 @@ impl Folders {
 pub(crate) struct NodeOptions {
     #[command(flatten)]
     pub(crate) folders: Folders,
-    /// Address that others reach this machine by [default: that of the default route].
+    /// Address that others reach this machine by [default: that of the default route, or else the gateway of its pods].
     #[arg(long)]
     pub(crate) advertise: Option<IpAddr>,
     /// Port of the node agent's API.
@@ -489,6 +489,15 @@ impl ServerOptions {
         self.arguments().iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
 
+    /// The address that others reach the API by. Without a route, and without pods, the machine is all that reaches it.
+    pub(crate) fn advertised(&self) -> anyhow::Result<IpAddr> {
+        if self.no_agent {
+            let address = self.node.advertise.or_else(default_route_address);
+            return Ok(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        }
+        self.node.advertised()
+    }
+
     /// Settings of the store.
     pub(crate) fn store(&self) -> portolan_store::embedded::Options {
         portolan_store::embedded::Options::new(self.node.folders.store())
@@ -528,9 +537,13 @@ impl NodeOptions {
         }
     }
 
-    /// The address that others reach this machine by.
-    pub(crate) fn advertised(&self) -> IpAddr {
-        self.advertise.unwrap_or_else(default_route_address)
+    /// The address that others reach this machine by. Without a route it is alone, and its pods reach it by their gateway.
+    pub(crate) fn advertised(&self) -> anyhow::Result<IpAddr> {
+        if let Some(address) = self.advertise.or_else(default_route_address) {
+            return Ok(address);
+        }
+        let pods: portolan_network::Cidr = self.pod_cidr.parse().context("--pod-cidr")?;
+        Ok(pods.gateway().into())
     }
 }
 
@@ -546,15 +559,11 @@ pub(crate) async fn local_runtime(data_dir: &Path, socket: &Path) -> anyhow::Res
 }
 
 /// The source address towards the outside. Connecting a datagram socket sends nothing, it only
-/// asks the routing table. Without a route the machine is alone: loopback is what reaches it.
-fn default_route_address() -> IpAddr {
-    std::net::UdpSocket::bind("0.0.0.0:0")
-        .and_then(|socket| {
-            socket.connect("192.0.2.1:9")?;
-            socket.local_addr()
-        })
-        .map(|address| address.ip())
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+/// asks the routing table. `None` without a route.
+fn default_route_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(test)]

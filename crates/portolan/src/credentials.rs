@@ -36,7 +36,7 @@ impl Credentials {
         let mut dns_names = vec!["localhost".to_owned(), "kubernetes".into(), "kubernetes.default".into()];
         dns_names.extend(["kubernetes.default.svc".to_owned(), format!("kubernetes.default.svc.{domain}")]);
         let mut addresses =
-            vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.node.advertised(), options.node.kubernetes_service()?];
+            vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.advertised()?, options.node.kubernetes_service()?];
         if !options.listen.ip().is_unspecified() {
             addresses.push(options.listen.ip());
         }
@@ -131,7 +131,7 @@ fn registry_server(options: &ServerOptions) -> anyhow::Result<Request> {
     let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     let tls = [options.registry_tls_listen, options.consul_tls_listen, options.eureka_tls_listen];
     let listening = tls.into_iter().filter_map(DialectAddress::address).map(|address| address.ip());
-    for address in listening.filter(|address| !address.is_unspecified()).chain([options.node.advertised()]) {
+    for address in listening.filter(|address| !address.is_unspecified()).chain([options.advertised()?]) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }

@@ -50,7 +50,7 @@ impl ControlPlane {
         let store = Arc::new(Embedded::open(options.store())?);
 
         let scratch = fresh_folder(options.node.folders.data_dir.join("scratch"))?;
-        let advertise = SocketAddr::new(options.node.advertised(), port);
+        let advertise = SocketAddr::new(options.advertised()?, port);
         let server = Server::start(Config {
             store: store.clone(),
             authority: credentials.authority.clone(),

@@ -183,7 +183,7 @@ fn agent_config(
         cluster_dns: options.cluster_dns,
         cluster_domain: options.cluster_domain.clone(),
         resolv_conf: "/etc/resolv.conf".into(),
-        addresses: vec![options.advertised()],
+        addresses: vec![options.advertised()?],
         pod_cidr: options.pod_cidr.clone(),
         labels: Default::default(),
         taints: Vec::new(),
