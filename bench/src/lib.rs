@@ -10,6 +10,7 @@ pub mod dialects;
 pub mod etcd;
 pub mod fan_out;
 pub mod http;
+pub mod nacos;
 pub mod name_servers;
 pub mod nodes;
 pub mod process;

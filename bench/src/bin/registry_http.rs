@@ -1,6 +1,6 @@
 //! The registry as its clients have it, over keep-alive HTTP and in each dialect: registering, renewing, looking up and
 //! waiting for a change, by the number of instances there are, ten of each service; beside a server that only reads and
-//! writes as much, and etcd and ZooKeeper doing what a registry on them does.
+//! writes as much, etcd and ZooKeeper doing what a registry on them does, and r-nacos where it is installed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use portolan_bench::cluster::ControlPlane;
 use portolan_bench::dialects::{Dialect, OF_A_SERVICE, Request};
 use portolan_bench::etcd::Etcd;
 use portolan_bench::http::Connection;
+use portolan_bench::nacos::{self, Nacos};
 use portolan_bench::process::{Server, free_port};
 use portolan_bench::report::{Measured, figure, line, quantile, ratio, slope};
 use portolan_bench::zookeeper::ZooKeeper;
@@ -77,6 +78,12 @@ async fn main() -> anyhow::Result<()> {
     compare("etcd", &ours, etcd);
     let zookeeper = zookeeper(&ZooKeeper::start(folder.path()).await?, &options).await?;
     compare("ZooKeeper", &ours, zookeeper);
+    if Nacos::is_installed() {
+        let nacos = nacos(&Nacos::start(folder.path()).await?, &options).await?;
+        compare("r-nacos", &ours, nacos);
+    } else {
+        println!("r-nacos is not installed, so it is not compared: cargo install rnacos");
+    }
     Ok(())
 }
 
@@ -361,6 +368,29 @@ async fn etcd(etcd: &Etcd, options: &Options) -> anyhow::Result<[f64; 3]> {
     line(&format!("etcd: {}, {instances} instances", STEPS[2]), &measured);
     costs[2] = measured.cpu_per_operation();
     Ok(costs)
+}
+
+/// What the same cost r-nacos over HTTP, at the largest number of instances: an ephemeral instance, its beat, the list of
+/// the instances of a service.
+async fn nacos(nacos: &Nacos, options: &Options) -> anyhow::Result<[f64; 3]> {
+    let instances = options.instances.last().copied().context("a number of instances")?;
+    let window = (instances / 2).min(options.operations);
+    let idle = nacos.server.resident()?;
+    let ask = async |range, request: &(dyn Fn(usize) -> Request + Sync)| {
+        series(&nacos.server, &nacos.url, range, options.clients, request).await
+    };
+    ask(0..instances - window, &nacos::register).await?;
+    let registered = ask(instances - window..instances, &nacos::register).await?;
+    let grown = nacos.server.resident()?.saturating_sub(idle) as f64 / instances as f64;
+    figure("r-nacos: resident per instance", grown, "bytes", "in memory only");
+    let renewed = ask(0..options.operations, &|number| nacos::renew(number % instances)).await?;
+    let wanted = |number: usize| number.wrapping_mul(7919) % (instances / OF_A_SERVICE) * OF_A_SERVICE;
+    let found = ask(0..options.operations, &|number| nacos::look_up(wanted(number))).await?;
+    let measured = [registered, renewed, found];
+    for (what, measured) in STEPS.iter().zip(&measured) {
+        line(&format!("r-nacos: {what}, {instances} instances"), measured);
+    }
+    Ok(measured.map(|measured| measured.cpu_per_operation()))
 }
 
 /// The next number of those below `end`.
