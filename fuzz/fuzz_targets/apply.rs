@@ -1,13 +1,14 @@
 //! Server-side apply: an object with whatever stands in its `managedFields`, and what is applied to it. Applying
-//! twice is applying once.
+//! twice is applying once, and it is the same whether the managers stand in the object or, encoded, beside it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portolan_api::apply::{self, FieldSet, Force, Kind, Manager};
+use portolan_api::apply::{self, Apart, Force, Kind, Manager};
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
 use portolan_base::Timestamp;
+use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let Some((live, applied)) = portolan_fuzz::two(input) else { return };
@@ -29,18 +30,33 @@ fuzz_target!(|input: &[u8]| {
         })
     };
     let (Some(live), Some(applied)) = (read(live), read(applied)) else { return };
-    for entry in live["metadata"]["managedFields"].as_array().into_iter().flatten() {
-        let set = FieldSet::from_value(entry["fieldsV1"].clone());
-        let written = set.into_value();
-        assert_eq!(FieldSet::from_value(written.clone()).into_value(), written);
-    }
     let kind = Kind { schema: known, ignored: &[&["status"]], convert: &|_, _| None };
     let manager = |name| Manager { name, api_version, subresource: "", now: Timestamp::UNIX_EPOCH };
     let _ = apply::apply(Some(&live), &applied, &kind, &manager("a"), Force::No);
     let Ok(once) = apply::apply(Some(&live), &applied, &kind, &manager("a"), Force::Yes) else { return };
     let twice = apply::apply(Some(&once), &applied, &kind, &manager("a"), Force::Yes).expect("it was applied before");
     assert_eq!(once, twice);
+    let (object, managers) = apart(live);
+    let stored = Apart { object: &object, managers: &managers };
+    let (object, managers) =
+        apply::apply_apart(Some(stored), &applied, &kind, &manager("a"), Force::Yes).expect("it was applied before");
+    let managers: Option<Value> =
+        managers.map(|managers| serde_json::from_slice(&managers).expect("managers are written as JSON"));
+    let (expected, expected_managers) = taken_apart(once.clone());
+    assert_eq!((object, managers), (expected, expected_managers));
     let mut updated = applied.clone();
     apply::track_update(Some(&once), &mut updated, &kind, &manager("b"));
     let _ = apply::managers_of_new(&applied, &kind, &manager("c"));
 });
+
+/// An object without its managers, and these.
+fn taken_apart(mut object: Value) -> (Value, Option<Value>) {
+    let managers = object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("managedFields"));
+    (object, managers)
+}
+
+/// The same as they are stored.
+fn apart(object: Value) -> (Value, Vec<u8>) {
+    let (object, managers) = taken_apart(object);
+    (object, managers.map_or_else(Vec::new, |managers| managers.to_string().into_bytes()))
+}
