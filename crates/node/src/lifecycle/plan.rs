@@ -217,6 +217,9 @@ impl Planner<'_> {
     fn keep(&mut self, role: Role, container: &Container) {
         let policy = pod::restart_policy(self.pod, role, container);
         match self.runtime.current(&container.name).cloned() {
+            // Somebody looked for something once; whoever comes back to it starts another one.
+            None if role == Role::Ephemeral
+                && pod::reported_status(self.pod, &container.name).is_some_and(pod::has_run) => {}
             None => self.start(container, None),
             // Made by an agent that ended before it could start it.
             Some(status) if status.state == ContainerState::Created => {
@@ -435,9 +438,7 @@ pub(crate) fn next_attempt(pod: &Pod, runtime: &PodRuntime, name: &str) -> u32 {
     match runtime.latest(name) {
         Some(status) => status.attempt + 1,
         None => match pod::reported_status(pod, name) {
-            Some(reported) if reported.container_id.as_deref().is_some_and(|id| !id.is_empty()) => {
-                u32::try_from(reported.restart_count).unwrap_or(0) + 1
-            }
+            Some(reported) if pod::has_run(reported) => u32::try_from(reported.restart_count).unwrap_or(0) + 1,
             _ => 0,
         },
     }

@@ -348,6 +348,34 @@ fn an_adopted_container_keeps_what_the_api_last_heard() {
 }
 
 #[test]
+fn starts_are_counted_on_and_debug_containers_not_repeated_where_the_runtime_has_forgotten_all() {
+    let ended = json!({"terminated": {"exitCode": 7, "finishedAt": labels_time(0), "startedAt": labels_time(0)}});
+    let forgotten = |id: Value| {
+        let mut case = case(json!({"ephemeralContainers": [{"name": "debug", "image": "app:1"}]})).sandbox(0, true);
+        let status = |name: &str, id: &Value, rest: Value| {
+            let mut status = json!({"name": name, "image": "", "imageID": "", "ready": false, "containerID": id});
+            status.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
+            status
+        };
+        let debug = status("debug", &json!("containerd://d"), json!({"restartCount": 0, "state": ended}));
+        let app = status("app", &id, json!({"restartCount": 3, "lastState": ended}));
+        let reported = json!({"containerStatuses": [app], "ephemeralContainerStatuses": [debug]});
+        case.pod.status = Some(serde_json::from_value(reported).expect("the test's status is valid"));
+        case
+    };
+    for id in [json!("containerd://app-3"), Value::Null] {
+        let case = forgotten(id);
+        assert_eq!(case.plan(), "start app 4 (then 0 s)");
+        let status = case.status();
+        let app = &status.container_statuses.expect("one container")[0];
+        assert_eq!(app.restart_count, 3);
+        assert!(app.last_state.as_ref().is_some_and(|last| last.terminated.is_some()), "{app:?}");
+        let debug = &status.ephemeral_container_statuses.expect("one container")[0];
+        assert_eq!(debug.state.as_ref().and_then(|state| state.terminated.as_ref()).map(|it| it.exit_code), Some(7));
+    }
+}
+
+#[test]
 fn a_container_that_cannot_start_says_so_and_then_backs_off() {
     let ended = ContainerState::Exited {
         started_at: Timestamp::UNIX_EPOCH,

@@ -5,7 +5,7 @@ pub(crate) mod quantity;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Probe};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, Probe};
 use portolan_api::typed::Object;
 
 pub(crate) use qos::{QosClass, qos_class};
@@ -115,6 +115,12 @@ pub(crate) fn reported_status<'a>(pod: &'a Pod, name: &str) -> Option<&'a Contai
     let status = pod.status.as_ref()?;
     let lists = [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
     lists.into_iter().flatten().flatten().find(|status| status.name == name)
+}
+
+/// Whether a container ran by what the API last heard of it. Between two starts it has no id, and the last state tells.
+pub(crate) fn has_run(reported: &ContainerStatus) -> bool {
+    let has_ended = |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+    reported.container_id.as_deref().is_some_and(|id| !id.is_empty()) || has_ended(&reported.last_state)
 }
 
 /// How long containers get between the stop signal and the kill signal.

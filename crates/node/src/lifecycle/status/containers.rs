@@ -54,7 +54,7 @@ impl Writer<'_> {
     fn container(&self, role: Role, container: &Container) -> ContainerStatus {
         let reported = pod::reported_status(self.pod, &container.name);
         let Some(latest) = self.runtime.latest(&container.name) else {
-            return self.without_container(container, reported);
+            return self.without_container(role, container, reported);
         };
         let started = is_started(self.pod, self.local, container, latest);
         let state = self.state(role, container, latest);
@@ -103,7 +103,12 @@ impl Writer<'_> {
     }
 
     /// The status of a container that the runtime does not have.
-    fn without_container(&self, container: &Container, reported: Option<&ContainerStatus>) -> ContainerStatus {
+    fn without_container(
+        &self,
+        role: Role,
+        container: &Container,
+        reported: Option<&ContainerStatus>,
+    ) -> ContainerStatus {
         let mut status = ContainerStatus {
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
@@ -114,7 +119,8 @@ impl Writer<'_> {
         };
         let Some(reported) = reported else { return status };
         let ran = reported.container_id.as_deref().is_some_and(|id| !id.is_empty());
-        if self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some() {
+        let is_over = self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some();
+        if is_over || role == Role::Ephemeral && ran {
             let ended = reported.state.as_ref().is_some_and(|state| state.terminated.is_some());
             return if ended {
                 reported.clone()
@@ -128,6 +134,9 @@ impl Writer<'_> {
             let lost = self.lost(reported);
             status.restart_count = reported.restart_count;
             status.last_state = lost.state;
+        } else if pod::has_run(reported) {
+            status.restart_count = reported.restart_count;
+            status.last_state.clone_from(&reported.last_state);
         }
         status
     }
@@ -256,7 +265,7 @@ fn go_duration(duration: Duration) -> String {
 /// The last state that the API knows, for a container whose earlier starts the runtime has forgotten.
 fn reported_last(reported: Option<&ContainerStatus>, latest: &runtime::ContainerStatus) -> Option<ContainerState> {
     let reported = reported?;
-    let same = reported.container_id.as_deref() == Some(&container_uri(&latest.id));
+    let same = reported.container_id.as_ref().is_none_or(|id| *id == container_uri(&latest.id));
     let last = if same { &reported.last_state } else { &reported.state };
     last.clone().filter(|state| state.terminated.is_some())
 }
