@@ -13,7 +13,7 @@ use portolan_client::{Key, KeyFeed};
 use tokio::time::Instant;
 
 use crate::alias::{Target, targets, verdict};
-use crate::checks::{CheckKey, Owner, critical_left, expired_output};
+use crate::checks::{CheckKey, Owner, critical_left, expired_output, has_leftovers};
 use crate::kept::{Kept, Part};
 use crate::policy::Decision;
 use crate::{Error, Registrar};
@@ -42,6 +42,8 @@ pub(crate) enum Job {
     Deregister(Key),
     /// What an owner's aliases follow may have changed.
     Alias(Owner),
+    /// There are results of checks that an owner no longer has.
+    Tidy(Owner),
 }
 
 impl Registrar {
@@ -113,6 +115,9 @@ impl Registrar {
                 let left = instance.and_then(|instance| critical_left(instance, self.clock.now()));
                 checks.follow_critical(owner.key(), left, now);
             }
+            if instance.is_some_and(has_leftovers) {
+                self.todo.lock().push_back(Job::Tidy(owner.clone()));
+            }
             let node = instance.map_or("", |instance| &instance.spec.node);
             self.follow_aliases(&owner, instance.map_or(&[], Checked::checks), node);
             let Owner::Instance(key) = owner else { continue };
@@ -128,6 +133,9 @@ impl Registrar {
             let machine = kept.get(&key);
             let owner = Owner::Machine(key.clone());
             self.checks.lock().follow(&owner, machine.as_deref(), now);
+            if machine.as_deref().is_some_and(has_leftovers) {
+                self.todo.lock().push_back(Job::Tidy(owner.clone()));
+            }
             let mut names = Vec::new();
             {
                 let known = &mut self.aliases.lock().machines;
@@ -212,6 +220,7 @@ impl Registrar {
             Job::Expire(check) => self.expire(&check).await,
             Job::Deregister(key) => self.deregister_critical(&key).await,
             Job::Alias(owner) => self.follow_alias(&owner).await,
+            Job::Tidy(owner) => self.tidy_later(&owner).await,
         };
         match outcome {
             Ok(()) | Err(Error::NotFound(_)) => {}

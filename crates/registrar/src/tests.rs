@@ -197,6 +197,32 @@ async fn machines_and_aliases_follow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn results_of_checks_that_left_go_whoever_took_them_away() {
+    let world = World::start(fake()).await;
+    let (registrar, client) = (&world.registrar, world.api.client());
+    registrar.register(instance("a", None, vec![ttl_check(3_600_000)])).await.expect("registered");
+    for way in ["registrar", "somebody else"] {
+        registrar.report_check(&key("a"), "alive", Health::Passing, "fine").await.expect("reported");
+        registrar.report_check(&key("a"), "alive", Health::Passing, "fine still").await.expect("reported");
+        world.until("a", |it| it.and_then(|it| it.result("alive")).is_some_and(|it| it.output == "fine")).await;
+        if way == "registrar" {
+            let changed = registrar.change_spec(&key("a"), |spec| spec.checks.clear()).await.expect("changed");
+            assert!(changed.results().is_empty());
+            assert_eq!(registrar.check_output(&key("a"), "alive"), None);
+        } else {
+            let mut object: ServiceInstance = client.get("default", "a").await.expect("there");
+            object.spec.checks.clear();
+            client.update(&object).await.expect("changed");
+        }
+        world.until("a", |it| it.is_some_and(|it| it.checks().is_empty() && it.results().is_empty())).await;
+        let edit = |spec: &mut ServiceInstanceSpec| spec.checks = vec![ttl_check(3_600_000)];
+        let changed = registrar.change_spec(&key("a"), edit).await.expect("changed");
+        assert_eq!(changed.effective_health().0, Health::Critical, "{way}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_written_is_read_at_once() {
     let world = World::start(fake()).await;
     let registrar = &world.registrar;

@@ -1,6 +1,7 @@
 //! Requests and answers over a fake API server, with the catalog's real feed.
 
 mod blocking;
+mod checks;
 mod dialect;
 mod malformed;
 mod manners;
