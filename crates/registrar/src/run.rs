@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use portolan_api::typed::{CheckType, Checked, Health, HealthCheck, Object as _, ServiceInstance, Time, record_check};
+use portolan_api::typed::{
+    CheckType, Checked, Health, HealthCheck, HealthCheckStatus, Object as _, ServiceInstance, Time, record_check,
+};
 use portolan_base::error::chain;
 use portolan_client::{Key, KeyFeed};
 use tokio::time::Instant;
@@ -362,8 +364,9 @@ impl Registrar {
             let mut changed = false;
             for check in aliases {
                 let (health, output) = self.alias_verdict(&check, namespace(owner), node);
-                // Other words for the same health are not worth a write.
-                if object.result(&check.id).is_none_or(|result| result.health != health) {
+                // Other words for the same health are not worth a write, the first are.
+                let worth = |result: &HealthCheckStatus| result.health != health || result.output.is_empty();
+                if object.result(&check.id).is_none_or(worth) {
                     changed |= record_check(object.results_mut(), &check, health, &output, now);
                 }
             }

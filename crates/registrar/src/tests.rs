@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_api::typed::{
-    CheckType, Checked, ExternalNode, Health, HealthCheck, InstanceLease, LeaseKind, ServiceInstance,
-    ServiceInstanceSpec,
+    CheckType, Checked, ExternalNode, Health, HealthCheck, HealthCheckStatus, InstanceLease, LeaseKind,
+    ServiceInstance, ServiceInstanceSpec,
 };
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_client::testing::{FakeServer, TokioClock};
@@ -193,6 +193,24 @@ async fn machines_and_aliases_follow() {
     assert_eq!(world.machines.get("", "vm-1").expect("there").results()[0].health, Health::Critical);
     registrar.deregister(&key("a")).await.expect("deregistered");
     world.until("proxy", |it| is(it, Health::Critical)).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_verdict_of_an_alias_comes_with_its_words() {
+    let world = World::start(fake()).await;
+    let alias = HealthCheck {
+        id: "s".to_owned(),
+        r#type: CheckType::Alias,
+        alias_service: "none".to_owned(),
+        ..HealthCheck::default()
+    };
+    let mut proxy = instance("proxy", None, vec![alias]);
+    let begins = HealthCheckStatus { id: "s".to_owned(), health: Health::Critical, ..HealthCheckStatus::default() };
+    proxy.results_mut().push(begins);
+    world.registrar.register(proxy).await.expect("registered");
+    let words = "Service none could not be found";
+    world.until("proxy", |it| it.and_then(|it| it.result("s")).is_some_and(|result| result.output == words)).await;
     world.stop().await;
 }
 
