@@ -5,6 +5,7 @@ mod checks;
 mod dialect;
 mod malformed;
 mod manners;
+mod registration;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};

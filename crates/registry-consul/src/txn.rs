@@ -29,6 +29,7 @@ use crate::state::State;
 use crate::{Error, answer, fold};
 
 pub(crate) use self::queue::Queue;
+pub(crate) use objects::Journal;
 
 /// Steps of one transaction.
 const MOST_STEPS: usize = 128;

@@ -16,6 +16,7 @@ use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
 use crate::translate::{self, ExternalCheck, Service, Via};
+use crate::txn::Journal;
 use crate::{Error, answer, entry};
 
 /// Reads the body of a write that must be meant for this datacenter.
@@ -48,18 +49,64 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     let checks = listed.iter().map(translate::external_check).collect::<Result<Vec<_>, _>>()?;
     let (of_services, of_node): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| !check.service_id.is_empty());
 
+    for fields in &listed {
+        let named = fields.text("Node")?;
+        if !named.is_empty() && !named.eq_ignore_ascii_case(&node) {
+            let id = fields.first_text(&["CheckID", "ID", "Name"])?;
+            let words = format!("Node '{named}' for check '{id}' doesn't match register request node '{node}'");
+            return Err(Error::Internal(words));
+        }
+    }
+    let is_made = |id: &str| service.as_ref().is_some_and(|service| service.id == id);
+    let unknown =
+        |check: &&ExternalCheck| !is_made(&check.service_id) && find(state, &node, &check.service_id).is_none();
+    if let Some(check) = of_services.iter().find(unknown) {
+        let (service, check) = (&check.service_id, &check.check.id);
+        return Err(Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'")));
+    }
     let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
     let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
-    register_node(state, &node, wanted, &of_node).await?;
-    if let Some(service) = service {
-        let own = of_services.iter().filter(|check| check.service_id == service.id);
-        register_service(state, &request.client(), &node, &service, &own.collect::<Vec<_>>()).await?;
-        let others = of_services.iter().filter(|check| check.service_id != service.id);
-        add_checks(state, &node, others).await?;
-    } else {
-        add_checks(state, &node, of_services.iter()).await?;
+
+    let registration = Registration { node: &node, wanted, of_node, service, of_services };
+    let mut journal = Journal::default();
+    if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
+        journal.put_back(state).await;
+        return Err(error);
     }
     answer::json(&true, Parameters::of(request).has("pretty"))
+}
+
+/// What one request registers: all of it or nothing.
+struct Registration<'a> {
+    node: &'a str,
+    /// What is said of the machine; nothing if it stays as it is.
+    wanted: Option<ExternalNodeSpec>,
+    of_node: Vec<ExternalCheck>,
+    service: Option<Service>,
+    of_services: Vec<ExternalCheck>,
+}
+
+impl Registration<'_> {
+    async fn write(self, state: &State, client: &Client, journal: &mut Journal) -> Result<(), Error> {
+        let Self { node, wanted, of_node, service, of_services } = self;
+        if wanted.is_some() || !of_node.is_empty() {
+            journal.machine(state, node).await?;
+        }
+        register_node(state, node, wanted, &of_node).await?;
+        let (own, others): (Vec<_>, Vec<_>) = of_services
+            .iter()
+            .partition(|check| service.as_ref().is_some_and(|service| service.id == check.service_id));
+        if let Some(service) = &service {
+            journal.instance(state, state.key(node, &service.id));
+            register_service(state, client, node, service, &own).await?;
+        }
+        for check in &others {
+            if let Some(object) = find(state, node, &check.service_id) {
+                journal.instance(state, Key::of(&*object));
+            }
+        }
+        add_checks(state, node, others.into_iter()).await
+    }
 }
 
 /// What is said of a machine; its metadata stands in the field `metadata`.
@@ -209,6 +256,7 @@ pub(crate) async fn add_checks<'a>(
     let now = Time(state.clock.now());
     for new in checks {
         let Some(present) = find(state, node, &new.service_id) else {
+            // It was there a moment ago.
             return Err(Error::Internal(format!("failed inserting check: Missing service {:?}", new.service_id)));
         };
         let key = Key::of(&*present);
