@@ -111,8 +111,10 @@ fn kind(instance: &Instance) -> &str {
 
 /// Whether the mesh reaches it without a proxy of its own beside it, or it is such a proxy for `service`.
 pub(crate) fn is_connect_for(instance: &Instance, service: &str) -> bool {
-    let native = known(instance, "connect")["Native"] == Value::Bool(true) && service_name(instance) == service;
-    native || (kind(instance) == "connect-proxy" && known(instance, "proxy")["DestinationServiceName"] == service)
+    let is_it = |name: &str| name.eq_ignore_ascii_case(service);
+    let destination = || known(instance, "proxy")["DestinationServiceName"].as_str().unwrap_or_default();
+    let native = known(instance, "connect")["Native"] == Value::Bool(true) && is_it(&service_name(instance));
+    native || (kind(instance) == "connect-proxy" && is_it(destination()))
 }
 
 /// An entry of `/v1/catalog/service/NAME`.

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use portolan_catalog::find_service_in_any_case;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Denied, Resource, Verb};
-use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
 use tokio::time::Instant;
 
@@ -69,7 +69,7 @@ fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Re
         ("agent", ["service", "register"]) => (state.identity.node.to_string(), Some(Fields::parse(&request.body)?)),
         ("catalog", ["register"]) => {
             let fields = Fields::parse(&request.body)?;
-            (fields.text("Node")?, fields.fields("Service")?)
+            (state.node_name(&fields.text("Node")?), fields.fields("Service")?)
         }
         _ => return Ok(Vec::new()),
     };
@@ -120,7 +120,7 @@ async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, E
     };
     let mut candidates = BTreeSet::from([NAMESPACE.to_owned()]);
     if let ["service" | "checks" | "connect", name] = rest {
-        candidates.extend(find_service(&state.snapshot(), name).map(|key| key.namespace.to_string()));
+        candidates.extend(find_service_in_any_case(&state.snapshot(), name).map(|key| key.namespace.to_string()));
     }
     let mut namespaces = BTreeSet::new();
     for namespace in candidates {
@@ -163,7 +163,7 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         | ("coordinate", ["update"]) => vec![(Verb::Update, Resource::Machines)],
         ("catalog", ["register"]) => {
             let fields = Fields::parse(&request.body)?;
-            let node = fields.text("Node")?;
+            let node = state.node_name(&fields.text("Node")?);
             let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
             let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(register).collect();
             let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();

@@ -140,7 +140,7 @@ async fn read(
     };
     let (mut known, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
     if let Question::Node(node) = question {
-        known.retain(|known| known.session.node == node);
+        known.retain(|known| known.session.node.eq_ignore_ascii_case(node));
     }
     let before = known.len();
     known.retain(|known| authorizer.allows(Access::SessionRead, &known.session.node));

@@ -179,6 +179,11 @@ impl State {
         }
     }
 
+    /// The name of a machine as it is written there, whose case does not count.
+    pub(crate) fn node_name(&self, name: &str) -> String {
+        self.machines(&self.snapshot()).get(name).map_or_else(|| name.to_owned(), |machine| machine.name.to_string())
+    }
+
     /// Address of this machine as other machines reach it: that of its node, else where it listens.
     pub(crate) fn address(&self) -> String {
         let node = self.snapshot().node(&self.identity.node).and_then(|node| node.addresses.first().copied());

@@ -5,6 +5,7 @@ mod checks;
 mod dialect;
 mod malformed;
 mod manners;
+mod names;
 mod registration;
 mod transactions;
 

@@ -40,6 +40,7 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
+    let node = state.node_name(&node);
     // All is read before anything is written.
     let service_fields = fields.fields("Service")?;
     let service =
@@ -299,6 +300,7 @@ pub(super) async fn deregister(state: &State, request: &Request) -> Result<Respo
     if node.is_empty() {
         return Err(Error::BadRequest("Must provide node".into()));
     }
+    let node = state.node_name(&node);
     let (service, check) = (fields.text("ServiceID")?, fields.text("CheckID")?);
     if !service.is_empty() {
         if let Some(object) = find(state, &node, &service) {
