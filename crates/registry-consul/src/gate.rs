@@ -16,12 +16,13 @@ use crate::acl::Access::{
     self, AgentRead, AgentWrite, EventRead, EventWrite, NodeRead, NodeWrite, OperatorRead, OperatorWrite, ServiceRead,
     ServiceWrite,
 };
+use crate::acl::Authorizer;
 use crate::body::Fields;
 use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
 use crate::sight::Sight;
 use crate::state::State;
-use crate::{Error, acl, txn};
+use crate::{Error, acl, txn, vet};
 
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
@@ -54,7 +55,7 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
         return Ok(Sight::everything());
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
-    for (access, name) in needed(state, request, area, rest).await? {
+    for (access, name) in needed(state, request, area, rest, &authorizer).await? {
         authorizer.require(access, &name)?;
     }
     Ok(Sight::of_token(authorizer, state.acl.generation(&state.space)))
@@ -195,7 +196,14 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
     })
 }
 
-async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Access, String)>, Error> {
+/// What a token of Consul must allow.
+async fn needed(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+    authorizer: &Authorizer,
+) -> Result<Vec<(Access, String)>, Error> {
     let all = |access: Access| (access, String::new());
     let of = |access: Access, name: &str| (access, name.to_owned());
     let own = || state.identity.node.to_string();
@@ -208,6 +216,7 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
                 needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
                 needed.push((ServiceWrite, name));
             }
+            needed.extend(vet::destination(&Fields::parse(&request.body)?)?);
             needed
         }
         ("agent", ["service", "deregister" | "maintenance", id @ ..]) => {
@@ -234,7 +243,8 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
         ("agent", ["force-leave", _]) => vec![all(OperatorWrite)],
         ("agent", ["reload" | "leave" | "join" | "token", ..]) => vec![(AgentWrite, own())],
         ("agent", _) => vec![(AgentRead, own())],
-        ("catalog", ["register" | "deregister"]) => registration(state, &Fields::parse(&request.body)?)?,
+        ("catalog", ["register"]) => vet::registration(state, &Fields::parse(&request.body)?)?,
+        ("catalog", ["deregister"]) => vet::removal(state, &Fields::parse(&request.body)?, authorizer)?,
         ("catalog", ["datacenters"]) => Vec::new(),
         // Answers leave out what the token may not read.
         ("catalog" | "health", _) => Vec::new(),
@@ -252,27 +262,6 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
 /// Name of the service of one of the agent's instances; of an unknown one nothing is granted but by rules for all.
 fn service_of(state: &State, id: &str) -> String {
     state.local(id).map_or_else(String::new, |object| object.spec.service.clone())
-}
-
-/// What registering with the catalog, or the opposite, needs.
-fn registration(state: &State, fields: &Fields) -> Result<Vec<(Access, String)>, Error> {
-    let node = fields.text("Node")?;
-    let mut needed = vec![(NodeWrite, node.clone())];
-    let mut ids = vec![fields.text("ServiceID")?];
-    if let Some(service) = fields.fields("Service")? {
-        let name = service.first_text(&["Service", "Name"])?;
-        let id = service.text("ID")?;
-        ids.push(if id.is_empty() { name.clone() } else { id });
-        needed.push((ServiceWrite, name));
-    }
-    for check in fields.list("Checks")?.into_iter().chain(fields.fields("Check")?) {
-        ids.push(check.text("ServiceID")?);
-    }
-    for id in ids.iter().filter(|id| !id.is_empty()) {
-        let present = state.registrar.instance(&state.key(&node, id));
-        needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
-    }
-    Ok(needed)
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod status;
 mod tests;
 mod translate;
 mod txn;
+mod vet;
 mod view;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod malformed;
 mod manners;
 mod names;
 mod registration;
+mod rights;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};
