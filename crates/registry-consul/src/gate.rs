@@ -225,7 +225,7 @@ async fn needed(
         ("agent", ["service", id] | ["health", "service", "id", id]) => vec![(ServiceRead, service_of(state, id))],
         ("agent", ["health", "service", "name", name]) => vec![of(ServiceRead, name)],
         // Answers leave out what the token may not read.
-        ("agent", ["services" | "checks"]) => Vec::new(),
+        ("agent", ["services" | "checks" | "members"]) | ("event", ["list"]) => Vec::new(),
         ("agent", ["check", "register"]) => {
             let service = Fields::parse(&request.body)?.text("ServiceID")?;
             if service.is_empty() {
@@ -238,7 +238,6 @@ async fn needed(
             Owner::Instance(object) => vec![(ServiceWrite, object.spec.service.clone())],
             Owner::Machine => vec![(NodeWrite, own())],
         },
-        ("agent", ["members"]) => vec![all(NodeRead)],
         ("agent", ["maintenance"]) => vec![(NodeWrite, own())],
         ("agent", ["force-leave", _]) => vec![all(OperatorWrite)],
         ("agent", ["reload" | "leave" | "join" | "token", ..]) => vec![(AgentWrite, own())],

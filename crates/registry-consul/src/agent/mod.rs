@@ -28,6 +28,6 @@ pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segme
         ["check", "update", id @ ..] => check::update(state, request, &id.join("/")).await,
         ["health", "service", "id", id @ ..] => health::by_id(state, request, &id.join("/")),
         ["health", "service", "name", name @ ..] => health::by_name(state, request, &name.join("/")),
-        other => return about::route(state, request, other).await,
+        other => return about::route(state, request, sight, other).await,
     })
 }

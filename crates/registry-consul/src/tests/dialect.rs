@@ -262,7 +262,6 @@ async fn without_a_token_that_allows_it_nothing_is_done_or_told() {
         (&put, "/v1/event/fire/a", ""),
         (&put, "/v1/coordinate/update", r#"{"Node": "agent"}"#),
         (&get, "/v1/agent/self", ""),
-        (&get, "/v1/event/list", ""),
     ];
     for (method, path, body) in cases {
         let answer = world.ask(method.clone(), path, body).await;

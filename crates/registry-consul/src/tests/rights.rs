@@ -85,3 +85,35 @@ async fn whoever_may_write_the_machine_may_take_what_is_on_it_away() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn events_and_members_leave_out_what_a_token_may_not_see() {
+    let (world, secret) = world(r#"event "deploy" { policy = "read" } node "other" { policy = "read" }"#).await;
+    for name in ["deploy", "secret"] {
+        world.put(&format!("/v1/event/fire/{name}?token={ROOT}"), "").await;
+    }
+    // Path; token; what is left; whether something was left out.
+    let cases = [
+        ("/v1/event/list?x", ROOT, "deploy secret", false),
+        ("/v1/event/list?x", secret.as_str(), "deploy", true),
+        ("/v1/event/list?name=secret", &secret, "", true),
+        ("/v1/event/list?name=deploy", &secret, "deploy", false),
+        ("/v1/agent/members?x", ROOT, "agent", false),
+        ("/v1/agent/members?wan", ROOT, "agent.dc1", false),
+        ("/v1/agent/members?x", &secret, "", true),
+        ("/v1/agent/members?filter=Name==agent", ROOT, "agent", false),
+        ("/v1/agent/members?filter=Tags.role!=consul", ROOT, "", false),
+        ("/v1/agent/members?filter=Status==1", ROOT, "agent", false),
+    ];
+    for (path, token, expected, filtered) in cases {
+        let answer = world.get(&format!("{path}&token={token}")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let list = answer.json();
+        let names = list.as_array().expect("a list").iter().map(|entry| entry["Name"].as_str().expect("a name"));
+        assert_eq!(names.collect::<Vec<_>>().join(" "), expected, "{path}");
+        assert_eq!(answer.headers.contains_key("x-consul-results-filtered-by-acls"), filtered, "{path}");
+    }
+    let refused = world.get(&format!("/v1/agent/members?filter=None==1&token={ROOT}")).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    world.stop().await;
+}
