@@ -158,11 +158,42 @@ async fn pods_behind_services_appear_like_everything_else() {
         let newer = world.get(&format!("/v1/health/service/cart-shop?index={index}&wait=10s")).await;
         (answer, index) = (newer.json(), newer.index());
     }
-    assert_eq!(answer[0]["Service"]["ID"], "cart-abc");
+    assert_eq!(answer[0]["Service"]["ID"], "cart-abc-cart-shop");
     assert_eq!(answer[0]["Service"]["Address"], "10.1.0.5");
     assert_eq!(answer[0]["Service"]["Port"], 8080);
     assert_eq!(answer[0]["Service"]["Meta"]["external-source"], "kubernetes");
     assert_eq!(answer[0]["Checks"][1]["CheckID"], "kubernetes-readiness-check");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_of_several_services_has_an_id_in_each_that_is_the_same_everywhere() {
+    let world = World::start().await;
+    for name in ["a", "b"] {
+        let service = json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"ports": [{"port": 80}]}});
+        let service: Service = serde_json::from_value(service).expect("a service");
+        world.api.client().create(&service).await.expect("created");
+        let slice: EndpointSlice = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "ports": [{"port": 80}],
+            "endpoints": [{"addresses": ["192.0.2.2"], "nodeName": "agent", "conditions": {"ready": true}}],
+        }))
+        .expect("a slice");
+        let before = world.get(&format!("/v1/health/service/{name}")).await.index();
+        world.api.client().create(&slice).await.expect("created");
+        while world.get(&format!("/v1/health/service/{name}?index={before}&wait=10s")).await.json() == json!([]) {}
+    }
+    for (name, id) in [("a", "192.0.2.2-a"), ("b", "192.0.2.2-b")] {
+        let health = &world.get(&format!("/v1/health/service/{name}")).await.json()[0];
+        assert_eq!(health["Service"]["ID"], id);
+        let checks = health["Checks"].as_array().expect("a list").iter();
+        assert!(checks.filter(|check| check["ServiceName"] == name).all(|check| check["ServiceID"] == id), "{health}");
+        assert_eq!(world.get(&format!("/v1/catalog/service/{name}")).await.json()[0]["ServiceID"], id);
+        assert_eq!(world.get("/v1/catalog/node/agent").await.json()["Services"][id]["Service"], name);
+        let listed = world.get("/v1/catalog/node-services/agent").await.json()["Services"].clone();
+        let ids = listed.as_array().expect("a list").iter().filter(|service| service["ID"] == id);
+        assert_eq!(ids.count(), 1, "{listed}");
+    }
     world.stop().await;
 }
 
