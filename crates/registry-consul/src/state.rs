@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use portolan_api::typed::{CheckType, HealthCheck};
 use portolan_base::{Clock, Shutdown};
 use portolan_catalog::Snapshot;
 use portolan_client::Client;
@@ -23,7 +24,7 @@ use crate::requests::Requests;
 use crate::session::keeper::Keeper;
 use crate::space::Space;
 use crate::view::Views;
-use crate::{Error, txn};
+use crate::{Error, ScriptChecks, txn};
 
 /// Who this agent is.
 pub(crate) struct Identity {
@@ -66,6 +67,7 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     /// The log of this process.
     pub(crate) log: Option<Log>,
+    scripts: ScriptChecks,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -99,6 +101,7 @@ impl State {
             transactions: txn::Queue::default(),
             requests: Requests::default(),
             log: None,
+            scripts: ScriptChecks::Refused,
             machines: Mutex::default(),
         }
     }
@@ -107,6 +110,23 @@ impl State {
     pub(crate) fn with_log(mut self, log: Option<Log>) -> Self {
         self.log = log;
         self
+    }
+
+    /// Takes checks that run commands, or not.
+    pub(crate) fn with_scripts(mut self, scripts: ScriptChecks) -> Self {
+        self.scripts = scripts;
+        self
+    }
+
+    /// Refuses checks that the node of this agent would not run.
+    pub(crate) fn refuse_scripts<'a>(&self, checks: impl IntoIterator<Item = &'a HealthCheck>) -> Result<(), Error> {
+        let runs = |check: &HealthCheck| check.r#type == CheckType::Script;
+        if self.scripts == ScriptChecks::Refused && checks.into_iter().any(runs) {
+            let words = "Scripts are disabled on this agent from remote calls; to enable, configure \
+                'enable_script_checks' to true";
+            return Err(Error::Internal(words.into()));
+        }
+        Ok(())
     }
 
     /// The machines of a snapshot; made anew only when one of them changed.

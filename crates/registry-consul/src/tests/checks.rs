@@ -68,3 +68,30 @@ async fn a_machine_whose_critical_check_left_is_not_critical() {
     assert_eq!(status(), 0);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn scripts_are_taken_only_where_they_are_run() {
+    let script = json!({"Name": "s", "Args": ["/bin/true"], "Interval": "10s"});
+    let service = json!({"Name": "web", "Check": script});
+    let sidecar = json!({"Name": "app", "Connect": {"SidecarService": {"Checks": [script]}}});
+    let cases = [
+        ("/v1/agent/check/register", &script),
+        ("/v1/agent/service/register", &service),
+        ("/v1/agent/service/register", &sidecar),
+    ];
+    for (scripts, status) in [(ScriptChecks::Refused, 500), (ScriptChecks::Allowed, 200)] {
+        let world = World::with(AclConfig::default(), scripts).await;
+        for (path, body) in cases {
+            let answer = world.ask(Method::PUT, path, &body.to_string()).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            assert_eq!(answer.text().contains("Scripts are disabled on this agent"), status == 500, "{path}");
+        }
+        let expected = if status == 500 { 0 } else { 3 };
+        assert_eq!(world.api.objects::<ServiceInstance>().len(), expected, "nothing is half registered");
+        // Of what is registered with the catalog nothing is run.
+        let definition =
+            json!({"Node": "vm", "Address": "192.0.2.1", "Check": {"Name": "s", "Definition": {"Args": ["true"]}}});
+        world.put("/v1/catalog/register", &definition.to_string()).await;
+        world.stop().await;
+    }
+}
