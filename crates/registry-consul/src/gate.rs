@@ -222,8 +222,10 @@ async fn needed(
         ("agent", ["service", "deregister" | "maintenance", id @ ..]) => {
             vec![(ServiceWrite, service_of(state, &id.join("/")))]
         }
-        ("agent", ["service", id] | ["health", "service", "id", id]) => vec![(ServiceRead, service_of(state, id))],
-        ("agent", ["health", "service", "name", name]) => vec![of(ServiceRead, name)],
+        ("agent", ["service", id @ ..] | ["health", "service", "id", id @ ..]) => {
+            vec![(ServiceRead, service_of(state, &id.join("/")))]
+        }
+        ("agent", ["health", "service", "name", name @ ..]) => vec![(ServiceRead, name.join("/"))],
         // Answers leave out what the token may not read.
         ("agent", ["services" | "checks" | "members"]) | ("event", ["list"]) => Vec::new(),
         ("agent", ["check", "register"]) => {

@@ -54,12 +54,6 @@ impl Question {
         }
         let parameters = Parameters::of(request);
         let options = ReadOptions::of(state, request, &parameters)?;
-        if let Some(namespace) = parameters.text("ns")
-            && namespace != "default"
-        {
-            let text = "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature";
-            return Err(Error::BadRequest(text.into()));
-        }
         let node_meta = parameters.all("node-meta").filter(|text| !text.is_empty());
         let node_meta = node_meta.map(|text| {
             let (key, value) = text.split_once(':').unwrap_or((text, ""));

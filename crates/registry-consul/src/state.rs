@@ -178,15 +178,19 @@ impl State {
         self.acl.authorizer(&self.space, request, parameters).await
     }
 
-    /// Refuses namespaces other than the one that everything is in.
-    pub(crate) fn refuse_namespace(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
-        let header = request.headers.get("x-consul-namespace").and_then(|value| value.to_str().ok());
-        match parameters.text("ns").or(header) {
-            None | Some("" | "default") => Ok(()),
-            Some(_) => Err(Error::BadRequest(
-                "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature".into(),
-            )),
+    /// Refuses namespaces and partitions other than the one that everything is in.
+    pub(crate) fn refuse_tenancy(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
+        let tenancy = [("ns", "X-Consul-Namespace", "Namespaces"), ("partition", "X-Consul-Partition", "Partitions")];
+        for (parameter, header, what) in tenancy {
+            let said = request.headers.get(header).and_then(|value| value.to_str().ok());
+            let place = match (parameters.text(parameter), said) {
+                (None | Some("default"), None | Some("" | "default")) => continue,
+                (None | Some("default"), Some(_)) => format!("header: {header:?}"),
+                (Some(_), _) => format!("query parameter: {parameter:?}"),
+            };
+            return Err(Error::BadRequest(format!("Invalid {place} - {what} are a Consul Enterprise feature")));
         }
+        Ok(())
     }
 
     /// Refuses what is meant for another datacenter.

@@ -171,7 +171,6 @@ fn decode(value: &str) -> Option<Bytes> {
 
 async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let parameters = Parameters::of(request);
-    state.refuse_namespace(request, &parameters)?;
     state.check_datacenter(&parameters)?;
     let steps = Arc::new(read(state, request)?);
     let pretty = parameters.has("pretty");

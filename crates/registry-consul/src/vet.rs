@@ -41,7 +41,9 @@ pub(crate) fn registration(state: &State, fields: &Fields) -> Result<Needed, Err
             needed.push(write());
         } else if Some(&service) != made.as_ref() {
             let present = find(state, &node, &service);
-            let known = present.ok_or_else(|| Error::Internal(format!("Unknown service ID '{service}'")))?;
+            let id = check.first_text(&["CheckID", "ID", "Name"])?;
+            let unknown = || Error::Internal(format!("Unknown service ID '{service}' for check ID '{id}'"));
+            let known = present.ok_or_else(unknown)?;
             needed.push((Access::ServiceWrite, known.spec.service.clone()));
         }
     }

@@ -18,7 +18,7 @@ pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segme
         ["service", "register"] => service::register(state, request).await,
         ["service", "deregister", id @ ..] => service::deregister(state, request, &id.join("/")).await,
         ["service", "maintenance", id @ ..] => service::maintenance(state, request, &id.join("/")).await,
-        ["service", id] => service::one(state, request, id).await,
+        ["service", id @ ..] if !id.is_empty() => service::one(state, request, &id.join("/")).await,
         ["checks"] => check::list(state, request, sight),
         ["check", "register"] => check::register(state, request).await,
         ["check", "deregister", id @ ..] => check::deregister(state, request, &id.join("/")).await,

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use http::{Method, Response};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{ExternalNodeSpec, HealthCheckStatus, ServiceInstance, ServiceInstanceStatus};
+use portolan_catalog::Origin;
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
 use portolan_registrar::limits::Client;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::body::Fields;
 use crate::entry::{AGENT_TAGS, EXTENSION};
+use crate::machine::Machine;
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -37,6 +40,11 @@ fn read(state: &State, request: &Request) -> Result<Fields, Error> {
 pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let fields = read(state, request)?;
     let (node, address) = (fields.text("Node")?, fields.text("Address")?);
+    let known = || state.machines(&state.snapshot()).get(&node).map(|machine| machine.address.clone());
+    let address = match known().filter(|_| address.is_empty() && fields.bool("SkipNodeUpdate").unwrap_or(false)) {
+        Some(known) => known,
+        None => address,
+    };
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
@@ -68,7 +76,8 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
     let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
 
-    let registration = Registration { node: &node, wanted, of_node, service, of_services };
+    let former = former_name(state, &node, wanted.as_ref())?;
+    let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
     let mut journal = Journal::default();
     if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
         journal.put_back(state).await;
@@ -80,6 +89,8 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
 /// What one request registers: all of it or nothing.
 struct Registration<'a> {
     node: &'a str,
+    /// The name that the machine had: under that it goes, with all that is on it.
+    former: Option<String>,
     /// What is said of the machine; nothing if it stays as it is.
     wanted: Option<ExternalNodeSpec>,
     of_node: Vec<ExternalCheck>,
@@ -89,7 +100,12 @@ struct Registration<'a> {
 
 impl Registration<'_> {
     async fn write(self, state: &State, client: &Client, journal: &mut Journal) -> Result<(), Error> {
-        let Self { node, wanted, of_node, service, of_services } = self;
+        let Self { node, former, wanted, of_node, service, of_services } = self;
+        if let Some(former) = former {
+            on_node(state, &former).iter().for_each(|object| journal.instance(state, Key::of(&**object)));
+            journal.machine(state, &former).await?;
+            remove_node(state, &former).await?;
+        }
         if wanted.is_some() || !of_node.is_empty() {
             journal.machine(state, node).await?;
         }
@@ -112,14 +128,41 @@ impl Registration<'_> {
 
 /// What is said of a machine; its metadata stands in the field `metadata`.
 pub(crate) fn machine(fields: &Fields, metadata: &str) -> Result<ExternalNodeSpec, Error> {
+    let node_id = fields.text("ID")?;
+    if let Some(problem) = not_a_uuid(&node_id).filter(|_| !node_id.is_empty()) {
+        return Err(Error::Internal(format!("Bad node ID: {problem}")));
+    }
     Ok(ExternalNodeSpec {
-        node_id: fields.text("ID")?,
+        node_id,
         address: fields.text("Address")?,
         tagged_addresses: fields.text_map("TaggedAddresses")?,
         metadata: fields.text_map(metadata)?,
         locality: translate::locality(fields)?,
         ..ExternalNodeSpec::default()
     })
+}
+
+/// Why this is no UUID as Consul writes it.
+fn not_a_uuid(text: &str) -> Option<&'static str> {
+    const LENGTH: usize = 36;
+    if text.len() != LENGTH {
+        return Some("uuid string is wrong length");
+    }
+    Uuid::try_parse(text).is_err().then_some("uuid is improperly formatted")
+}
+
+/// The machine that has the id of a `wanted` one under another name, which is to be its new one.
+fn former_name(state: &State, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.node_id.is_empty()) else { return Ok(None) };
+    let machines = state.machines(&state.snapshot());
+    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(&wanted.node_id);
+    match machines.all().find(has_it) {
+        Some(machine) if machine.origin == Origin::Orchestrator => Err(Error::Internal(format!(
+            "failed inserting node: Error while renaming Node ID: {:?} ({}): it is that of {}, a node of the cluster",
+            wanted.node_id, wanted.address, machine.name
+        ))),
+        found => Ok(found.map(|machine| machine.name.to_string())),
+    }
 }
 
 /// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it.

@@ -60,3 +60,28 @@ async fn a_registration_that_fails_leaves_nothing_behind() {
     assert_eq!(seen().await, before);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_machine_that_registers_under_another_name_is_renamed() {
+    let world = World::start().await;
+    let id = "40e4a748-2192-161a-0510-9bf59fe950b5";
+    let body = |node: &str, id: &str| {
+        json!({"Node": node, "Address": "192.0.2.1", "ID": id, "Service": {"Service": "web", "ID": node}}).to_string()
+    };
+    world.put("/v1/catalog/register", &body("old", id)).await;
+    world.put("/v1/catalog/register", &body("new", id)).await;
+    let nodes = world.get("/v1/catalog/nodes?filter=Node!=agent").await.json();
+    assert_eq!((nodes.as_array().map(Vec::len), &nodes[0]["Node"]), (Some(1), &json!("new")));
+    let services = world.get("/v1/catalog/service/web").await.json();
+    assert_eq!((services.as_array().map(Vec::len), &services[0]["ServiceID"]), (Some(1), &json!("new")));
+    // A node of the cluster keeps its name.
+    let own = world.get("/v1/agent/self").await.json()["Config"]["NodeID"].as_str().expect("an id").to_owned();
+    let refused = world.ask(Method::PUT, "/v1/catalog/register", &body("thief", &own)).await;
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    assert!(refused.text().contains("Error while renaming Node ID"), "{}", refused.text());
+    // What is left as it is need not be said.
+    let known = r#"{"Node": "NEW", "SkipNodeUpdate": true, "Service": {"Service": "web", "ID": "new", "Port": 81}}"#;
+    world.put("/v1/catalog/register", known).await;
+    assert_eq!(world.get("/v1/catalog/service/web").await.json()[0]["ServicePort"], 81);
+    world.stop().await;
+}
