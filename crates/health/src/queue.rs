@@ -54,7 +54,9 @@ impl Queue {
         self.next += 1;
         let due = now + share_of(check.interval(), &format!("{owner}/{}", check.id));
         self.order.insert((due, self.next));
-        let (decided, told) = (known.map(|known| known.health), known.map(|known| (digest(&known.output), now)));
+        // Before its first try a check has a health and no words; those of the first try are awaited.
+        let told = known.filter(|known| !known.output.is_empty()).map(|known| (digest(&known.output), now));
+        let decided = known.map(|known| known.health);
         self.entries.insert(self.next, Entry { owner, check, verdict: Verdict::default(), decided, told, due });
         self.next
     }
@@ -145,6 +147,25 @@ mod tests {
             assert!((350..650).contains(&tried), "second {second}: {tried}");
         }
         assert!(size_of::<Entry>() + size_of::<HealthCheck>() < 1024);
+    }
+
+    #[test]
+    fn the_first_words_are_written_at_once_and_known_ones_not_again() {
+        let known = |output: &str| HealthCheckStatus {
+            id: "1".to_owned(),
+            health: Health::Critical,
+            output: output.to_owned(),
+            since: None,
+        };
+        // What is known; what is found; whether that is written, and whether other words a moment later are.
+        let cases = [("", "refused", true), ("refused", "refused", false), ("refused", "reset", false)];
+        for (before, found, written) in cases {
+            let (mut queue, now) = (Queue::default(), Instant::now());
+            let number = queue.add(Arc::new(Owner::Machine("vm".into())), check(1), Some(&known(before)), now);
+            let first = queue.finish(number, Health::Critical, found, now);
+            assert_eq!(first.is_some(), written, "{before:?} {found:?}");
+            assert_eq!(queue.finish(number, Health::Critical, "other", now), None, "{before:?} {found:?}");
+        }
     }
 
     #[test]

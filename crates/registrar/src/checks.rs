@@ -95,6 +95,11 @@ impl Checks {
         }
     }
 
+    /// Forgets an owner.
+    pub(crate) fn forget(&mut self, owner: &Owner, now: Instant) {
+        self.follow(owner, None::<&ServiceInstance>, now);
+    }
+
     /// Takes in whether an instance is to go, and when.
     pub(crate) fn follow_critical(&mut self, key: &Key, left: Option<Duration>, now: Instant) {
         match left {
@@ -127,6 +132,11 @@ impl Checks {
     /// A report was written.
     pub(crate) fn written(&mut self, key: &Arc<CheckKey>, now: Instant) {
         self.reports.insert(key.clone(), Report { written: now, words: None });
+        // A report may come before its owner was looked at; it goes with its check all the same.
+        let known = self.owners.entry(key.owner.clone()).or_default();
+        if !known.contains(key) {
+            known.push(key.clone());
+        }
     }
 
     /// The newest words of a check, if they are not written.
@@ -177,6 +187,21 @@ pub(crate) fn critical_left(instance: &ServiceInstance, now: Timestamp) -> Optio
         (health == Health::Critical).then(|| after.saturating_sub(passed))
     });
     left.min()
+}
+
+/// Drops results of checks that their owner no longer has. Returns whether there were any.
+pub(crate) fn drop_leftovers(object: &mut impl Checked) -> bool {
+    let has_any = has_leftovers(object);
+    if has_any {
+        let known: Vec<String> = object.checks().iter().map(|check| check.id.clone()).collect();
+        object.results_mut().retain(|result| known.contains(&result.id));
+    }
+    has_any
+}
+
+/// Whether there are results of checks that their owner does not have.
+pub(crate) fn has_leftovers(object: &impl Checked) -> bool {
+    object.results().iter().any(|result| object.check(&result.id).is_none())
 }
 
 /// The words of a check that was not reported in time, as in Consul.

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod segment;
 mod sessions;
+mod tidy;
 mod timers;
 
 #[cfg(test)]

@@ -195,7 +195,8 @@ impl Registrar {
             edit(&mut object.spec);
             object.spec != before
         };
-        self.instances.change(key, Part::Specification, edit).await
+        let written = self.instances.change(key, Part::Specification, edit).await?;
+        self.tidy(&self.instances, &Owner::Instance(key.clone()), written).await
     }
 
     /// Changes the status of an instance by `edit`; nothing is written if that changes nothing.
@@ -255,6 +256,7 @@ impl Registrar {
             table.leases.end(key);
             table.sessions.release(key);
         }
+        self.forget(key);
         if existed { Ok(()) } else { Err(Error::NotFound(format!("{key} is not registered"))) }
     }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use portolan_api::typed::{CheckType, Checked, Health, HealthCheck, Object as _, ServiceInstance, Time, record_check};
+use portolan_api::typed::{
+    CheckType, Checked, Health, HealthCheck, HealthCheckStatus, Object as _, ServiceInstance, Time, record_check,
+};
 use portolan_base::error::chain;
 use portolan_client::{Key, KeyFeed};
 use tokio::time::Instant;
 
 use crate::alias::{Target, targets, verdict};
-use crate::checks::{CheckKey, Owner, critical_left, expired_output};
+use crate::checks::{CheckKey, Owner, critical_left, expired_output, has_leftovers};
 use crate::kept::{Kept, Part};
 use crate::policy::Decision;
 use crate::{Error, Registrar};
@@ -42,6 +44,8 @@ pub(crate) enum Job {
     Deregister(Key),
     /// What an owner's aliases follow may have changed.
     Alias(Owner),
+    /// There are results of checks that an owner no longer has.
+    Tidy(Owner),
 }
 
 impl Registrar {
@@ -113,6 +117,9 @@ impl Registrar {
                 let left = instance.and_then(|instance| critical_left(instance, self.clock.now()));
                 checks.follow_critical(owner.key(), left, now);
             }
+            if instance.is_some_and(has_leftovers) {
+                self.todo.lock().push_back(Job::Tidy(owner.clone()));
+            }
             let node = instance.map_or("", |instance| &instance.spec.node);
             self.follow_aliases(&owner, instance.map_or(&[], Checked::checks), node);
             let Owner::Instance(key) = owner else { continue };
@@ -128,6 +135,9 @@ impl Registrar {
             let machine = kept.get(&key);
             let owner = Owner::Machine(key.clone());
             self.checks.lock().follow(&owner, machine.as_deref(), now);
+            if machine.as_deref().is_some_and(has_leftovers) {
+                self.todo.lock().push_back(Job::Tidy(owner.clone()));
+            }
             let mut names = Vec::new();
             {
                 let known = &mut self.aliases.lock().machines;
@@ -212,6 +222,7 @@ impl Registrar {
             Job::Expire(check) => self.expire(&check).await,
             Job::Deregister(key) => self.deregister_critical(&key).await,
             Job::Alias(owner) => self.follow_alias(&owner).await,
+            Job::Tidy(owner) => self.tidy_later(&owner).await,
         };
         match outcome {
             Ok(()) | Err(Error::NotFound(_)) => {}
@@ -353,8 +364,9 @@ impl Registrar {
             let mut changed = false;
             for check in aliases {
                 let (health, output) = self.alias_verdict(&check, namespace(owner), node);
-                // Other words for the same health are not worth a write.
-                if object.result(&check.id).is_none_or(|result| result.health != health) {
+                // Other words for the same health are not worth a write, the first are.
+                let worth = |result: &HealthCheckStatus| result.health != health || result.output.is_empty();
+                if object.result(&check.id).is_none_or(worth) {
                     changed |= record_check(object.results_mut(), &check, health, &output, now);
                 }
             }

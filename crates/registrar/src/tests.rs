@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_api::typed::{
-    CheckType, Checked, ExternalNode, Health, HealthCheck, InstanceLease, LeaseKind, ServiceInstance,
-    ServiceInstanceSpec,
+    CheckType, Checked, ExternalNode, Health, HealthCheck, HealthCheckStatus, InstanceLease, LeaseKind,
+    ServiceInstance, ServiceInstanceSpec,
 };
 use portolan_base::{Shutdown, TaskGroup};
 use portolan_client::testing::{FakeServer, TokioClock};
@@ -193,6 +193,50 @@ async fn machines_and_aliases_follow() {
     assert_eq!(world.machines.get("", "vm-1").expect("there").results()[0].health, Health::Critical);
     registrar.deregister(&key("a")).await.expect("deregistered");
     world.until("proxy", |it| is(it, Health::Critical)).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_verdict_of_an_alias_comes_with_its_words() {
+    let world = World::start(fake()).await;
+    let alias = HealthCheck {
+        id: "s".to_owned(),
+        r#type: CheckType::Alias,
+        alias_service: "none".to_owned(),
+        ..HealthCheck::default()
+    };
+    let mut proxy = instance("proxy", None, vec![alias]);
+    let begins = HealthCheckStatus { id: "s".to_owned(), health: Health::Critical, ..HealthCheckStatus::default() };
+    proxy.results_mut().push(begins);
+    world.registrar.register(proxy).await.expect("registered");
+    let words = "Service none could not be found";
+    world.until("proxy", |it| it.and_then(|it| it.result("s")).is_some_and(|result| result.output == words)).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_of_checks_that_left_go_whoever_took_them_away() {
+    let world = World::start(fake()).await;
+    let (registrar, client) = (&world.registrar, world.api.client());
+    registrar.register(instance("a", None, vec![ttl_check(3_600_000)])).await.expect("registered");
+    for way in ["registrar", "somebody else"] {
+        registrar.report_check(&key("a"), "alive", Health::Passing, "fine").await.expect("reported");
+        registrar.report_check(&key("a"), "alive", Health::Passing, "fine still").await.expect("reported");
+        world.until("a", |it| it.and_then(|it| it.result("alive")).is_some_and(|it| it.output == "fine")).await;
+        if way == "registrar" {
+            let changed = registrar.change_spec(&key("a"), |spec| spec.checks.clear()).await.expect("changed");
+            assert!(changed.results().is_empty());
+            assert_eq!(registrar.check_output(&key("a"), "alive"), None);
+        } else {
+            let mut object: ServiceInstance = client.get("default", "a").await.expect("there");
+            object.spec.checks.clear();
+            client.update(&object).await.expect("changed");
+        }
+        world.until("a", |it| it.is_some_and(|it| it.checks().is_empty() && it.results().is_empty())).await;
+        let edit = |spec: &mut ServiceInstanceSpec| spec.checks = vec![ttl_check(3_600_000)];
+        let changed = registrar.change_spec(&key("a"), edit).await.expect("changed");
+        assert_eq!(changed.effective_health().0, Health::Critical, "{way}");
+    }
     world.stop().await;
 }
 

@@ -17,7 +17,7 @@ use portolan_health::probe::{Prober, Scripts};
 use portolan_registrar::http::Listener;
 use portolan_registrar::limits::{Limiter, Limits};
 use portolan_registrar::{Changes, Registrar};
-use portolan_registry_consul::{AclConfig, Config, DefaultPolicy};
+use portolan_registry_consul::{AclConfig, Config, DefaultPolicy, ScriptChecks};
 use portolan_store::embedded::{Embedded, Options};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -71,6 +71,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         datacenter: "dc1".to_owned(),
         version: "1.22.0".to_owned(),
         acl: acl(),
+        scripts: ScriptChecks::Refused,
         listeners: vec![Listener::plain(listener, Arc::new(|peer| peer.is_loopback()))],
         limiter: Arc::new(Limiter::new(Limits::default())),
         log: None,

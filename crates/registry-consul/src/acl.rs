@@ -111,6 +111,23 @@ impl Call<'_> {
     }
 }
 
+/// How far a copy of the tokens of another datacenter is. There is none: they are this one's own.
+fn replication() -> serde_json::Value {
+    const NEVER: &str = "0001-01-01T00:00:00Z";
+    serde_json::json!({
+        "Enabled": false,
+        "Running": false,
+        "SourceDatacenter": "",
+        "ReplicationType": "",
+        "ReplicatedIndex": 0,
+        "ReplicatedRoleIndex": 0,
+        "ReplicatedTokenIndex": 0,
+        "LastSuccess": NEVER,
+        "LastError": NEVER,
+        "LastErrorMessage": "",
+    })
+}
+
 /// Answers what is below `/v1/acl`.
 pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
     let parameters = Parameters::of(request);
@@ -119,8 +136,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     if !state.acl.is_enabled() {
         return Some(Err(Error::Unauthorized("ACL support disabled".into())));
     }
-    if let Err(error) = state.refuse_namespace(request, &parameters).and_then(|()| state.check_datacenter(&parameters))
-    {
+    if let Err(error) = state.check_datacenter(&parameters) {
         return Some(Err(error));
     }
     const GET: Method = Method::GET;
@@ -131,6 +147,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
         (&PUT, ["bootstrap"]) => tokens::bootstrap(&call).await,
         (&POST, ["login"]) => login::login(&call).await,
         (&POST, ["logout"]) => login::logout(&call).await,
+        (&GET, ["replication"]) => call.json(&replication()),
         (&GET, ["tokens"]) => tokens::list(&call).await,
         (&PUT, ["token"]) => tokens::create(&call).await,
         (&GET, ["token", "self"]) => tokens::own(&call).await,
@@ -165,7 +182,13 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
         (&POST, ["templated-policy", "preview", name @ ..]) => templates::preview(&call, &name.join("/")).await,
         (_, ["bootstrap"]) => return known("PUT"),
         (_, ["login" | "logout"]) => return known("POST"),
-        (_, ["tokens" | "policies" | "roles" | "auth-methods" | "binding-rules" | "templated-policies"]) => {
+        (
+            _,
+            [
+                "replication" | "tokens" | "policies" | "roles" | "auth-methods" | "binding-rules"
+                | "templated-policies",
+            ],
+        ) => {
             return known("GET");
         }
         (_, ["token" | "policy" | "role" | "auth-method" | "binding-rule"]) => return known("PUT"),

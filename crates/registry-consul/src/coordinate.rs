@@ -64,7 +64,7 @@ async fn nodes(state: &State, request: &Request, name: Option<&str>) -> Result<R
     let question = Question::of(state, request, &Sight::everything(), &crate::bexpr::NODE)?;
     let build = |_: &Snapshot| {
         let known = state.coordinates.0.lock();
-        let wanted = known.iter().filter(|(node, _)| name.is_none_or(|name| *node == name));
+        let wanted = known.iter().filter(|(node, _)| name.is_none_or(|name| node.eq_ignore_ascii_case(name)));
         let entries: Vec<Value> = wanted.map(|(node, coordinate)| entry(node, coordinate)).collect();
         match name {
             Some(_) if entries.is_empty() => Ok(Found::Missing(String::new())),
@@ -94,10 +94,11 @@ fn update(state: &State, request: &Request) -> Result<Response<Body>, Error> {
         return Err(Error::BadRequest(format!("rejected bad coordinate: it needs a Vec of {DIMENSIONS} numbers")));
     };
     // Of machines that nobody knows nothing is kept.
-    if state.machines(&state.snapshot()).get(&node).is_none() {
+    let machines = state.machines(&state.snapshot());
+    let Some(machine) = machines.get(&node) else {
         return Err(Error::NotFound(format!("node {node:?} is not in the catalog")));
-    }
+    };
     let value = json!({"Adjustment": adjustment, "Error": error, "Height": height, "Vec": vector});
-    state.coordinates.0.lock().insert(node, value);
+    state.coordinates.0.lock().insert(machine.name.to_string(), value);
     Ok(answer::empty())
 }

@@ -1,5 +1,6 @@
 //! Services, machines and checks in Consul's JSON. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::duration;
 use crate::machine::{Machine, NODE_MAINTENANCE};
+use crate::owner::NAMESPACE;
 
 /// The tags that the agent registered, where others changed them (`EnableTagOverride`).
 pub(crate) const AGENT_TAGS: &str = "agentTags";
@@ -39,6 +41,15 @@ fn known<'a>(instance: &'a Instance, field: &str) -> &'a Value {
 /// Name of an instance's service.
 pub(crate) fn service_name(instance: &Instance) -> String {
     published_name(&instance.namespace, &instance.service)
+}
+
+/// Id of an instance among all on its machine. What registered in the namespace `default` has the one that it chose;
+/// an endpoint of the cluster is as many instances as there are services that lead to it, each with an id of its own.
+pub(crate) fn service_id(instance: &Instance) -> Cow<'_, str> {
+    if instance.origin == Origin::Orchestrator || &*instance.namespace != NAMESPACE {
+        return format!("{}-{}", instance.id, service_name(instance)).into();
+    }
+    Cow::Borrowed(&instance.id)
 }
 
 /// Address as registered; empty if it is that of the machine.
@@ -111,8 +122,10 @@ fn kind(instance: &Instance) -> &str {
 
 /// Whether the mesh reaches it without a proxy of its own beside it, or it is such a proxy for `service`.
 pub(crate) fn is_connect_for(instance: &Instance, service: &str) -> bool {
-    let native = known(instance, "connect")["Native"] == Value::Bool(true) && service_name(instance) == service;
-    native || (kind(instance) == "connect-proxy" && known(instance, "proxy")["DestinationServiceName"] == service)
+    let is_it = |name: &str| name.eq_ignore_ascii_case(service);
+    let destination = || known(instance, "proxy")["DestinationServiceName"].as_str().unwrap_or_default();
+    let native = known(instance, "connect")["Native"] == Value::Bool(true) && is_it(&service_name(instance));
+    native || (kind(instance) == "connect-proxy" && is_it(destination()))
 }
 
 /// An entry of `/v1/catalog/service/NAME`.
@@ -125,7 +138,7 @@ pub(crate) fn service_node(instance: &Instance, machine: &Machine, datacenter: &
         "TaggedAddresses": nothing_if_empty(&machine.tagged_addresses),
         "NodeMeta": machine.metadata,
         "ServiceKind": kind(instance),
-        "ServiceID": instance.id,
+        "ServiceID": service_id(instance),
         "ServiceName": service_name(instance),
         "ServiceTags": instance.tags,
         "ServiceAddress": address(instance),
@@ -149,7 +162,7 @@ pub(crate) fn service_node(instance: &Instance, machine: &Machine, datacenter: &
 /// A service as part of other answers.
 pub(crate) fn service(instance: &Instance) -> Value {
     let mut entry = json!({
-        "ID": instance.id,
+        "ID": service_id(instance),
         "Service": service_name(instance),
         "Tags": instance.tags,
         "Address": address(instance),
@@ -170,7 +183,7 @@ pub(crate) fn service(instance: &Instance) -> Value {
 /// A service of `/v1/agent/services`.
 pub(crate) fn agent_service(instance: &Instance, datacenter: &str) -> Value {
     let mut entry = json!({
-        "ID": instance.id,
+        "ID": service_id(instance),
         "Service": service_name(instance),
         "Tags": instance.tags,
         "Meta": metadata(instance),
@@ -274,17 +287,18 @@ pub(crate) fn service_checks(instance: &Instance, machine: &Machine) -> Vec<Valu
             (mode, "") => mode.as_str(),
             (_, reason) => reason,
         };
-        let id = service_maintenance(&instance.id);
+        let id = service_maintenance(&service_id(instance));
         entries.push(made_up(node, &id, "Service Maintenance Mode", "maintenance", Status::Critical, reason, ""));
         worst = Status::Critical;
     }
     if instance.health.status > worst {
-        let (id, name) = (format!("service:{}", instance.id), format!("Service '{}' check", service_name(instance)));
+        let (id, name) =
+            (format!("service:{}", service_id(instance)), format!("Service '{}' check", service_name(instance)));
         let (status, reason) = (instance.health.status, &instance.health.reason);
         entries.push(made_up(node, &id, &name, "ttl", status, "", reason));
     }
     for entry in &mut entries {
-        entry["ServiceID"] = instance.id.as_ref().into();
+        entry["ServiceID"] = service_id(instance).into();
         entry["ServiceName"] = service_name(instance).into();
         entry["ServiceTags"] = json!(instance.tags);
         stamp(entry, instance.created_index, instance.modified_index);

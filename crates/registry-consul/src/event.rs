@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::acl::Access;
 use crate::parameters::{Parameters, ReadOptions};
 use crate::route::Routed;
 use crate::state::State;
-use crate::{Error, answer};
+use crate::{Error, acl, answer};
 
 /// How many events are kept, as in Consul.
 const KEPT: usize = 256;
@@ -114,15 +115,20 @@ async fn list(state: &State, request: &Request) -> Result<Response<Body>, Error>
     }
     let parameters = Parameters::of(request);
     let options = ReadOptions::of(state, request, &parameters)?;
+    let authorizer = state.authorizer(request, &parameters).await?;
     let deadline = Instant::now() + options.wait;
     loop {
         let fired = state.events.fired.notified();
         tokio::pin!(fired);
         fired.as_mut().enable();
-        let (index, events) = state.events.named(parameters.text("name"));
+        let (index, mut events) = state.events.named(parameters.text("name"));
         let timed_out = options.index != index || Instant::now() >= deadline || state.shutdown.is_requested();
         if timed_out {
-            let response = answer::json(&events, options.pretty)?;
+            let all = events.len();
+            let may_see =
+                |event: &Value| event["Name"].as_str().is_some_and(|name| authorizer.allows(Access::EventRead, name));
+            events.retain(may_see);
+            let response = acl::marked(answer::json(&events, options.pretty)?, events.len() < all);
             return Ok(answer::with_index(response, index, options.consistency));
         }
         tokio::select! {

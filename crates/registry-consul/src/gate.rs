@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use portolan_catalog::find_service_in_any_case;
 use portolan_client::Key;
 use portolan_registrar::access::{Caller, Denied, Resource, Verb};
-use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
 use tokio::time::Instant;
 
@@ -16,12 +16,13 @@ use crate::acl::Access::{
     self, AgentRead, AgentWrite, EventRead, EventWrite, NodeRead, NodeWrite, OperatorRead, OperatorWrite, ServiceRead,
     ServiceWrite,
 };
+use crate::acl::Authorizer;
 use crate::body::Fields;
 use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
 use crate::sight::Sight;
 use crate::state::State;
-use crate::{Error, acl, txn};
+use crate::{Error, acl, txn, vet};
 
 /// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
 pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
@@ -54,7 +55,7 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
         return Ok(Sight::everything());
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
-    for (access, name) in needed(state, request, area, rest).await? {
+    for (access, name) in needed(state, request, area, rest, &authorizer).await? {
         authorizer.require(access, &name)?;
     }
     Ok(Sight::of_token(authorizer, state.acl.generation(&state.space)))
@@ -69,7 +70,7 @@ fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Re
         ("agent", ["service", "register"]) => (state.identity.node.to_string(), Some(Fields::parse(&request.body)?)),
         ("catalog", ["register"]) => {
             let fields = Fields::parse(&request.body)?;
-            (fields.text("Node")?, fields.fields("Service")?)
+            (state.node_name(&fields.text("Node")?), fields.fields("Service")?)
         }
         _ => return Ok(Vec::new()),
     };
@@ -120,7 +121,7 @@ async fn sight(state: &State, caller: &Caller, rest: &[&str]) -> Result<Sight, E
     };
     let mut candidates = BTreeSet::from([NAMESPACE.to_owned()]);
     if let ["service" | "checks" | "connect", name] = rest {
-        candidates.extend(find_service(&state.snapshot(), name).map(|key| key.namespace.to_string()));
+        candidates.extend(find_service_in_any_case(&state.snapshot(), name).map(|key| key.namespace.to_string()));
     }
     let mut namespaces = BTreeSet::new();
     for namespace in candidates {
@@ -163,7 +164,7 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         | ("coordinate", ["update"]) => vec![(Verb::Update, Resource::Machines)],
         ("catalog", ["register"]) => {
             let fields = Fields::parse(&request.body)?;
-            let node = fields.text("Node")?;
+            let node = state.node_name(&fields.text("Node")?);
             let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
             let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(register).collect();
             let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
@@ -195,7 +196,14 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
     })
 }
 
-async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Access, String)>, Error> {
+/// What a token of Consul must allow.
+async fn needed(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+    authorizer: &Authorizer,
+) -> Result<Vec<(Access, String)>, Error> {
     let all = |access: Access| (access, String::new());
     let of = |access: Access, name: &str| (access, name.to_owned());
     let own = || state.identity.node.to_string();
@@ -208,15 +216,18 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
                 needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
                 needed.push((ServiceWrite, name));
             }
+            needed.extend(vet::destination(&Fields::parse(&request.body)?)?);
             needed
         }
         ("agent", ["service", "deregister" | "maintenance", id @ ..]) => {
             vec![(ServiceWrite, service_of(state, &id.join("/")))]
         }
-        ("agent", ["service", id] | ["health", "service", "id", id]) => vec![(ServiceRead, service_of(state, id))],
-        ("agent", ["health", "service", "name", name]) => vec![of(ServiceRead, name)],
+        ("agent", ["service", id @ ..] | ["health", "service", "id", id @ ..]) => {
+            vec![(ServiceRead, service_of(state, &id.join("/")))]
+        }
+        ("agent", ["health", "service", "name", name @ ..]) => vec![(ServiceRead, name.join("/"))],
         // Answers leave out what the token may not read.
-        ("agent", ["services" | "checks"]) => Vec::new(),
+        ("agent", ["services" | "checks" | "members"]) | ("event", ["list"]) => Vec::new(),
         ("agent", ["check", "register"]) => {
             let service = Fields::parse(&request.body)?.text("ServiceID")?;
             if service.is_empty() {
@@ -229,12 +240,12 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
             Owner::Instance(object) => vec![(ServiceWrite, object.spec.service.clone())],
             Owner::Machine => vec![(NodeWrite, own())],
         },
-        ("agent", ["members"]) => vec![all(NodeRead)],
         ("agent", ["maintenance"]) => vec![(NodeWrite, own())],
         ("agent", ["force-leave", _]) => vec![all(OperatorWrite)],
         ("agent", ["reload" | "leave" | "join" | "token", ..]) => vec![(AgentWrite, own())],
         ("agent", _) => vec![(AgentRead, own())],
-        ("catalog", ["register" | "deregister"]) => registration(state, &Fields::parse(&request.body)?)?,
+        ("catalog", ["register"]) => vet::registration(state, &Fields::parse(&request.body)?)?,
+        ("catalog", ["deregister"]) => vet::removal(state, &Fields::parse(&request.body)?, authorizer)?,
         ("catalog", ["datacenters"]) => Vec::new(),
         // Answers leave out what the token may not read.
         ("catalog" | "health", _) => Vec::new(),
@@ -252,27 +263,6 @@ async fn needed(state: &State, request: &Request, area: &str, rest: &[&str]) -> 
 /// Name of the service of one of the agent's instances; of an unknown one nothing is granted but by rules for all.
 fn service_of(state: &State, id: &str) -> String {
     state.local(id).map_or_else(String::new, |object| object.spec.service.clone())
-}
-
-/// What registering with the catalog, or the opposite, needs.
-fn registration(state: &State, fields: &Fields) -> Result<Vec<(Access, String)>, Error> {
-    let node = fields.text("Node")?;
-    let mut needed = vec![(NodeWrite, node.clone())];
-    let mut ids = vec![fields.text("ServiceID")?];
-    if let Some(service) = fields.fields("Service")? {
-        let name = service.first_text(&["Service", "Name"])?;
-        let id = service.text("ID")?;
-        ids.push(if id.is_empty() { name.clone() } else { id });
-        needed.push((ServiceWrite, name));
-    }
-    for check in fields.list("Checks")?.into_iter().chain(fields.fields("Check")?) {
-        ids.push(check.text("ServiceID")?);
-    }
-    for id in ids.iter().filter(|id| !id.is_empty()) {
-        let present = state.registrar.instance(&state.key(&node, id));
-        needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
-    }
-    Ok(needed)
 }
 
 #[cfg(test)]

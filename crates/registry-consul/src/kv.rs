@@ -78,7 +78,6 @@ fn base64<S: serde::Serializer>(value: &&[u8], serializer: S) -> Result<S::Ok, S
 }
 
 async fn read(state: &State, request: &Request, parameters: &Parameters, key: &str) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     let options = ReadOptions::of(state, request, parameters)?;
     let authorizer = state.authorizer(request, parameters).await?;
     let (recurse, keys) = (parameters.has("recurse"), parameters.has("keys"));
@@ -184,7 +183,6 @@ pub(crate) fn check_key(key: &str) -> Result<(), Error> {
 }
 
 async fn write(state: &State, request: &Request, parameters: &Parameters, key: &str) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     state.check_datacenter(parameters)?;
     check_key(key)?;
     conflict(request, parameters, &["cas", "acquire", "release"])?;
@@ -223,7 +221,6 @@ pub(crate) fn permit(authorizer: &Authorizer, key: &str, verb: &Verb) -> Result<
 }
 
 async fn delete(state: &State, request: &Request, parameters: &Parameters, key: &str) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     state.check_datacenter(parameters)?;
     conflict(request, parameters, &["recurse", "cas"])?;
     let verb = match (parameters.has("recurse"), number(parameters, "cas")?) {

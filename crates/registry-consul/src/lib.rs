@@ -45,6 +45,7 @@ mod status;
 mod tests;
 mod translate;
 mod txn;
+mod vet;
 mod view;
 
 use std::sync::Arc;
@@ -64,6 +65,16 @@ use crate::acl::Acl;
 use crate::route::Consul;
 use crate::space::Space;
 use crate::state::State;
+
+/// Whether checks that run commands are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ScriptChecks {
+    /// The node of this agent runs them.
+    Allowed,
+    /// Nobody would run them, so they are not registered.
+    #[default]
+    Refused,
+}
 
 /// What the dialect is given.
 pub struct Config {
@@ -85,6 +96,8 @@ pub struct Config {
     pub version: String,
     /// Whether tokens are asked for.
     pub acl: AclConfig,
+    /// Whether the node runs checks that are commands.
+    pub scripts: ScriptChecks,
     /// Where to serve, and whom.
     pub listeners: Vec<Listener>,
     /// Counts what clients ask for, in all dialects.
@@ -95,13 +108,13 @@ pub struct Config {
 
 /// Serves until shutdown is requested.
 pub async fn run(config: Config, shutdown: Shutdown) {
-    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, listeners, limiter, log } =
-        config;
+    let Config { registrar, changes, client, store, clock, node, datacenter, version, acl, scripts, .. } = config;
+    let Config { listeners, limiter, log, .. } = config;
     let addresses = listeners.iter().filter_map(|listener| listener.socket.local_addr().ok()).collect();
     let identity = state::Identity { node: node.into(), datacenter: datacenter.into(), version, addresses };
     let kept = (Space::new(store, clock.clone()), Acl::new(acl, identity.datacenter.clone()));
     let state = State::new(registrar, changes, client, kept, clock, identity, limiter, shutdown.clone());
-    let state = Arc::new(state.with_log(log));
+    let state = Arc::new(state.with_log(log).with_scripts(scripts));
     // Without the first tokens nobody could get in.
     if let Err(error) = state.acl.prepare(&state.space).await {
         tracing::error!(error = %portolan_base::error::chain(&error), "cannot prepare Consul's access control");

@@ -22,6 +22,10 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     let value = match (segments, method) {
         (["raft", "configuration"], &Method::GET) => raft(state),
         (["autopilot", "health"], &Method::GET) => health(state),
+        (["autopilot", "configuration"], &Method::GET) => autopilot(),
+        (["autopilot", "configuration"], &Method::PUT) => {
+            return Some(refused("there is one server of this dialect, this one: autopilot has nothing to decide"));
+        }
         (["usage"], &Method::GET) => usage(state),
         (["raft", "peer"], &Method::DELETE) => {
             return Some(refused("there is one server of this dialect, this one, and it stays"));
@@ -33,6 +37,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
         (["raft", "configuration"] | ["autopilot", "health"] | ["usage"], _) => {
             return Some(Err(Error::method(method, "GET")));
         }
+        (["autopilot", "configuration"], _) => return Some(Err(Error::method(method, "GET,PUT"))),
         (["raft", "peer"], _) => return Some(Err(Error::method(method, "DELETE"))),
         (["raft", "transfer-leader"], _) => return Some(Err(Error::method(method, "PUT,POST"))),
         _ => return None,
@@ -76,6 +81,22 @@ fn health(state: &State) -> Value {
     json!({"Healthy": true, "FailureTolerance": 0, "Servers": [server]})
 }
 
+/// Consul's defaults: with one server there is nothing that others would do.
+fn autopilot() -> Value {
+    json!({
+        "CleanupDeadServers": true,
+        "LastContactThreshold": "200ms",
+        "MaxTrailingLogs": 250,
+        "MinQuorum": 0,
+        "ServerStabilizationTime": "10s",
+        "RedundancyZoneTag": "",
+        "DisableUpgradeMigration": false,
+        "UpgradeVersionTag": "",
+        "CreateIndex": 1,
+        "ModifyIndex": 1,
+    })
+}
+
 fn usage(state: &State) -> Value {
     let snapshot = state.snapshot();
     let (services, instances) = snapshot
@@ -111,7 +132,9 @@ mod tests {
             ("DELETE", "raft/peer?id=a", 500, "there is one server"),
             ("POST", "raft/transfer-leader", 500, "no other server"),
             ("GET", "keyring", 500, "gossip encryption is not in use"),
-            ("GET", "autopilot/configuration", 404, "not a recognized HTTP API endpoint"),
+            ("GET", "autopilot/configuration", 200, r#""CleanupDeadServers":true"#),
+            ("PUT", "autopilot/configuration", 500, "nothing to decide"),
+            ("GET", "autopilot/state", 404, "not a recognized HTTP API endpoint"),
         ];
         for (method, path, status, part) in cases {
             let answer = ask(&state, method, &format!("/v1/operator/{path}"), "", "").await;

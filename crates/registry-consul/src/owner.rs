@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
-    ExternalNode, ExternalNodeSpec, Health, HealthCheck, HealthCheckStatus, Object, ServiceInstance, record_check,
+    Checked, ExternalNode, ExternalNodeSpec, Health, HealthCheck, HealthCheckStatus, Object, ServiceInstance,
+    record_check,
 };
 use portolan_client::{DeleteOptions, Key};
 use portolan_registrar::object_name;
@@ -142,6 +143,11 @@ impl State {
             match written {
                 Ok(written) => {
                     self.settle_machine(node, Some(&written)).await;
+                    self.registrar.machine_written(&Key::new("", machine_object(node)), Some(&written));
+                    // What was found by checks that left goes with them.
+                    if written.results().iter().any(|found| written.check(&found.id).is_none()) {
+                        self.change_machine_status(node, |_| {}).await?;
+                    }
                     return Ok(written);
                 }
                 Err(error) if error.is_conflict() || error.is_already_exists() => last = Some(error),
@@ -184,6 +190,7 @@ impl State {
         match self.client.delete::<ExternalNode>("", &machine_object(node), &DeleteOptions::default()).await {
             Ok(()) => {
                 self.settle_machine(node, None).await;
+                self.registrar.machine_written(&Key::new("", machine_object(node)), None);
                 Ok(())
             }
             Err(error) if error.is_not_found() => Ok(()),

@@ -40,6 +40,7 @@ impl Consul {
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
+        state.refuse_tenancy(request, &Parameters::of(request))?;
         let sight = gate::pass(state, request, area, rest).await?;
         let _waiting = waits(request).then(|| state.limiter.wait(&request.client())).transpose()?;
         let routed = match *area {

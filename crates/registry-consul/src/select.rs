@@ -6,8 +6,8 @@ use http::Method;
 use portolan_api::typed::ServiceInstance;
 use portolan_catalog::{
     Health, Instance, InstancePort, Key, Locality, Origin, Protocol, Registration, Snapshot, Status, Weights,
+    find_service, find_service_in_any_case,
 };
-use portolan_registrar::find_service;
 use portolan_registrar::http::Request;
 use serde_json::Value;
 
@@ -54,12 +54,6 @@ impl Question {
         }
         let parameters = Parameters::of(request);
         let options = ReadOptions::of(state, request, &parameters)?;
-        if let Some(namespace) = parameters.text("ns")
-            && namespace != "default"
-        {
-            let text = "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature";
-            return Err(Error::BadRequest(text.into()));
-        }
         let node_meta = parameters.all("node-meta").filter(|text| !text.is_empty());
         let node_meta = node_meta.map(|text| {
             let (key, value) = text.split_once(':').unwrap_or((text, ""));
@@ -110,9 +104,9 @@ impl Question {
         if self.elsewhere {
             return Vec::new();
         }
-        let instances = match find_service(snapshot, service) {
+        let instances = match find_service_in_any_case(snapshot, service) {
             Some(key) => snapshot.instances_of(&key.namespace, &key.name).cloned(),
-            None if service == OWN_SERVICE => Some(Arc::from([own_instance(state)])),
+            None if service.eq_ignore_ascii_case(OWN_SERVICE) => Some(Arc::from([own_instance(state)])),
             None => None,
         };
         let instances = instances.iter().flat_map(|list| list.iter().cloned());
@@ -180,7 +174,7 @@ fn text_of(request: &Request, parameters: &Parameters) -> String {
 
 /// What an answer about one service depends on.
 pub(crate) fn scope_of(snapshot: &Snapshot, service: &str) -> Scope {
-    match find_service(snapshot, service) {
+    match find_service_in_any_case(snapshot, service) {
         Some(key) => Scope::Service(Key::new(key.namespace, key.name)),
         // It may appear in any namespace.
         None => Scope::All,

@@ -58,7 +58,6 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
 }
 
 async fn create(state: &State, request: &Request, parameters: &Parameters) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     state.check_datacenter(parameters)?;
     let session = Session::parse(&request.body, Uuid::new_v4().to_string(), &state.identity.node)?;
     state.authorizer(request, parameters).await?.require(Access::SessionWrite, &session.node)?;
@@ -76,7 +75,6 @@ async fn create(state: &State, request: &Request, parameters: &Parameters) -> Re
 }
 
 async fn destroy(state: &State, request: &Request, parameters: &Parameters, id: &str) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     state.check_datacenter(parameters)?;
     let authorizer = state.authorizer(request, parameters).await?;
     if let Some(known) = Keeper::get(&state.space, id).await? {
@@ -87,7 +85,6 @@ async fn destroy(state: &State, request: &Request, parameters: &Parameters, id: 
 }
 
 async fn renew(state: &State, request: &Request, parameters: &Parameters, id: &str) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     state.check_datacenter(parameters)?;
     let authorizer = state.authorizer(request, parameters).await?;
     let unknown = || Error::NotFound(format!("Session id '{id}' not found"));
@@ -109,7 +106,6 @@ async fn read(
     parameters: &Parameters,
     question: Question<'_>,
 ) -> Result<Response<Body>, Error> {
-    state.refuse_namespace(request, parameters)?;
     let options = ReadOptions::of(state, request, parameters)?;
     let authorizer = state.authorizer(request, parameters).await?;
     let space = &state.space;
@@ -140,7 +136,7 @@ async fn read(
     };
     let (mut known, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
     if let Question::Node(node) = question {
-        known.retain(|known| known.session.node == node);
+        known.retain(|known| known.session.node.eq_ignore_ascii_case(node));
     }
     let before = known.len();
     known.retain(|known| authorizer.allows(Access::SessionRead, &known.session.node));

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use portolan_api::typed::{CheckType, HealthCheck};
 use portolan_base::{Clock, Shutdown};
 use portolan_catalog::Snapshot;
 use portolan_client::Client;
@@ -23,7 +24,7 @@ use crate::requests::Requests;
 use crate::session::keeper::Keeper;
 use crate::space::Space;
 use crate::view::Views;
-use crate::{Error, txn};
+use crate::{Error, ScriptChecks, txn};
 
 /// Who this agent is.
 pub(crate) struct Identity {
@@ -66,6 +67,7 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     /// The log of this process.
     pub(crate) log: Option<Log>,
+    scripts: ScriptChecks,
     machines: Mutex<Option<Arc<Machines>>>,
 }
 
@@ -99,6 +101,7 @@ impl State {
             transactions: txn::Queue::default(),
             requests: Requests::default(),
             log: None,
+            scripts: ScriptChecks::Refused,
             machines: Mutex::default(),
         }
     }
@@ -107,6 +110,23 @@ impl State {
     pub(crate) fn with_log(mut self, log: Option<Log>) -> Self {
         self.log = log;
         self
+    }
+
+    /// Takes checks that run commands, or not.
+    pub(crate) fn with_scripts(mut self, scripts: ScriptChecks) -> Self {
+        self.scripts = scripts;
+        self
+    }
+
+    /// Refuses checks that the node of this agent would not run.
+    pub(crate) fn refuse_scripts<'a>(&self, checks: impl IntoIterator<Item = &'a HealthCheck>) -> Result<(), Error> {
+        let runs = |check: &HealthCheck| check.r#type == CheckType::Script;
+        if self.scripts == ScriptChecks::Refused && checks.into_iter().any(runs) {
+            let words = "Scripts are disabled on this agent from remote calls; to enable, configure \
+                'enable_script_checks' to true";
+            return Err(Error::Internal(words.into()));
+        }
+        Ok(())
     }
 
     /// The machines of a snapshot; made anew only when one of them changed.
@@ -158,15 +178,19 @@ impl State {
         self.acl.authorizer(&self.space, request, parameters).await
     }
 
-    /// Refuses namespaces other than the one that everything is in.
-    pub(crate) fn refuse_namespace(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
-        let header = request.headers.get("x-consul-namespace").and_then(|value| value.to_str().ok());
-        match parameters.text("ns").or(header) {
-            None | Some("" | "default") => Ok(()),
-            Some(_) => Err(Error::BadRequest(
-                "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature".into(),
-            )),
+    /// Refuses namespaces and partitions other than the one that everything is in.
+    pub(crate) fn refuse_tenancy(&self, request: &Request, parameters: &Parameters) -> Result<(), Error> {
+        let tenancy = [("ns", "X-Consul-Namespace", "Namespaces"), ("partition", "X-Consul-Partition", "Partitions")];
+        for (parameter, header, what) in tenancy {
+            let said = request.headers.get(header).and_then(|value| value.to_str().ok());
+            let place = match (parameters.text(parameter), said) {
+                (None | Some("default"), None | Some("" | "default")) => continue,
+                (None | Some("default"), Some(_)) => format!("header: {header:?}"),
+                (Some(_), _) => format!("query parameter: {parameter:?}"),
+            };
+            return Err(Error::BadRequest(format!("Invalid {place} - {what} are a Consul Enterprise feature")));
         }
+        Ok(())
     }
 
     /// Refuses what is meant for another datacenter.
@@ -177,6 +201,11 @@ impl State {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The name of a machine as it is written there, whose case does not count.
+    pub(crate) fn node_name(&self, name: &str) -> String {
+        self.machines(&self.snapshot()).get(name).map_or_else(|| name.to_owned(), |machine| machine.name.to_string())
     }
 
     /// Address of this machine as other machines reach it: that of its node, else where it listens.

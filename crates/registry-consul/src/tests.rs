@@ -1,9 +1,13 @@
 //! Requests and answers over a fake API server, with the catalog's real feed.
 
 mod blocking;
+mod checks;
 mod dialect;
 mod malformed;
 mod manners;
+mod names;
+mod registration;
+mod rights;
 mod transactions;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,11 +30,11 @@ use portolan_store::embedded::{Embedded, Options};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::AclConfig;
 use crate::acl::Acl;
 use crate::route::Consul;
 use crate::space::Space;
 use crate::state::{Identity, State};
+use crate::{AclConfig, ScriptChecks};
 
 /// An answer as the client reads it.
 struct Answer {
@@ -70,6 +74,10 @@ impl World {
     }
 
     async fn with_acl(acl: AclConfig) -> Self {
+        Self::with(acl, ScriptChecks::Refused).await
+    }
+
+    async fn with(acl: AclConfig, scripts: ScriptChecks) -> Self {
         let (shutdown, mut tasks) = (Shutdown::default(), TaskGroup::default());
         let folder = tempfile::tempdir().expect("a folder");
         let store = Embedded::open(Options::new(folder.path())).expect("a store");
@@ -101,7 +109,7 @@ impl World {
         let state = State::new(registrar, changes, api.client(), kept, clock, identity, limiter, shutdown.clone());
         state.acl.prepare(&state.space).await.expect("the store takes it");
         let log = crate::Log::new(16);
-        let state = Arc::new(state.with_log(Some(log.clone())));
+        let state = Arc::new(state.with_log(Some(log.clone())).with_scripts(scripts));
         let following = state.clone();
         tasks.spawn("key space", async move { following.space.run(following.shutdown.clone()).await });
         let following = state.clone();

@@ -68,6 +68,11 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
         };
         return Err(Error::BadRequest(format!("Invalid Weights: {words}")));
     }
+    let metadata = fields.text_map("Meta")?;
+    if via == Via::Agent {
+        check_metadata(&fields.text("Kind")?, &metadata)
+            .map_err(|error| Error::BadRequest(format!("Invalid Service Meta: {error}")))?;
+    }
     let address = if own_address.is_empty() { node_address.to_owned() } else { own_address.clone() };
     let mut extension = extension(fields, via)?;
     if own_address.is_empty() {
@@ -86,7 +91,7 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
             .into_iter()
             .collect(),
         tags: fields.texts("Tags")?,
-        metadata: fields.text_map("Meta")?,
+        metadata,
         weights: Some(weights),
         locality: locality(fields)?,
         lease: Some(InstanceLease::default()),
@@ -98,6 +103,37 @@ pub(crate) fn service(fields: &Fields, via: Via, node: &str, node_address: &str)
         ..ServiceInstanceSpec::default()
     };
     Ok(Service { id, name, spec })
+}
+
+/// What an agent takes as metadata, in Consul's words.
+fn check_metadata(kind: &str, metadata: &BTreeMap<String, String>) -> Result<(), String> {
+    const MOST: usize = 64;
+    const LONGEST_KEY: usize = 128;
+    const LONGEST_VALUE: usize = 512;
+    /// What a gateway between datacenters says of itself.
+    const FEDERATION: &str = "consul-wan-federation";
+    if metadata.len() > MOST {
+        return Err(format!("Node metadata cannot contain more than {MOST} key/value pairs"));
+    }
+    let is_known = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    for (key, value) in metadata {
+        let of_gateway = kind == "mesh-gateway" && key == FEDERATION;
+        let problem = if key.is_empty() {
+            "Key cannot be blank".to_owned()
+        } else if !key.chars().all(is_known) {
+            "Key contains invalid characters".to_owned()
+        } else if key.len() > LONGEST_KEY {
+            format!("Key is too long (limit: {LONGEST_KEY} characters)")
+        } else if key.starts_with("consul-") && !of_gateway {
+            "Key prefix 'consul-' is reserved for internal use".to_owned()
+        } else if value.len() > LONGEST_VALUE {
+            format!("Value is too long (limit: {LONGEST_VALUE} characters)")
+        } else {
+            continue;
+        };
+        return Err(format!("Couldn't load metadata pair ('{key}', '{value}'): {problem}"));
+    }
+    Ok(())
 }
 
 /// Consul takes any name and warns of those that DNS cannot ask for; so does this, but for what no path could name.

@@ -29,6 +29,7 @@ use crate::state::State;
 use crate::{Error, answer, fold};
 
 pub(crate) use self::queue::Queue;
+pub(crate) use objects::Journal;
 
 /// Steps of one transaction.
 const MOST_STEPS: usize = 128;
@@ -170,7 +171,6 @@ fn decode(value: &str) -> Option<Bytes> {
 
 async fn commit(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let parameters = Parameters::of(request);
-    state.refuse_namespace(request, &parameters)?;
     state.check_datacenter(&parameters)?;
     let steps = Arc::new(read(state, request)?);
     let pretty = parameters.has("pretty");

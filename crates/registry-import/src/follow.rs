@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::http::{Error, Remote};
 use crate::machines;
-use crate::plan::{Action, FROM_LABEL, IMPORT_LABEL, Owner, plan};
+use crate::plan::{Action, FROM_LABEL, IMPORT_LABEL, Owner, doubles, plan};
 use crate::source::{Dialect, Found, Machine, Source};
 
 /// Waits after failures of the source.
@@ -63,6 +63,11 @@ pub struct Totals {
 pub enum Progress {
     /// What is here is as it was there a moment ago.
     Synced(Totals),
+    /// The source has several instances under one id where an id must be unique; only the first is imported.
+    Doubled {
+        /// Each one that is left out: its service, id, and the machine or application whose id it is.
+        left_out: Vec<String>,
+    },
     /// The source is away; what was imported stays as it is.
     Held {
         /// Why.
@@ -93,12 +98,20 @@ pub async fn run(config: Config, shutdown: Shutdown, report: &mut Report) -> Res
         import: config.name.unwrap_or_else(|| config.remote.label()),
         url: config.remote.url().to_owned(),
     };
-    let mut import = Import { client: config.client, owner, clock: config.clock, instances: 0, empty_since: None };
+    let mut import = Import {
+        client: config.client,
+        owner,
+        clock: config.clock,
+        instances: 0,
+        empty_since: None,
+        doubled: Vec::new(),
+    };
     let mut source = Source::new(config.dialect, config.remote, config.interval);
     if config.once {
         let found = source.next().await?;
         import.write_machines(source.machines()).await?;
-        report(Progress::Synced(import.write(&found).await?));
+        let totals = import.write(&found, report).await?;
+        report(Progress::Synced(totals));
         return Ok(());
     }
     let (mut backoff, mut away) = (Backoff::new(FIRST_RETRY, LONGEST_RETRY), None);
@@ -142,6 +155,8 @@ struct Import {
     /// How many objects there are by now.
     instances: usize,
     empty_since: Option<Instant>,
+    /// What was told to be left out.
+    doubled: Vec<String>,
 }
 
 impl Import {
@@ -170,12 +185,25 @@ impl Import {
         self.empty_since = None;
         // First the machines: the address of an instance may be that of its machine.
         self.write_machines(machines).await?;
-        let totals = self.write(found).await?;
+        let totals = self.write(found, report).await?;
         report(Progress::Synced(totals));
         Ok(())
     }
 
-    async fn write(&mut self, found: &[Found]) -> Result<Totals, Error> {
+    /// Tells what is left out, when that changes.
+    fn tell_doubles(&mut self, found: &[Found], report: &mut Report) {
+        let words = |found: &Found| format!("{} {:?} of {:?}", found.service, found.id, found.scope);
+        let left_out: Vec<String> = doubles(found).into_iter().map(words).collect();
+        if left_out != self.doubled {
+            self.doubled.clone_from(&left_out);
+            if !left_out.is_empty() {
+                report(Progress::Doubled { left_out });
+            }
+        }
+    }
+
+    async fn write(&mut self, found: &[Found], report: &mut Report) -> Result<Totals, Error> {
+        self.tell_doubles(found, report);
         let selector = format!("{FROM_LABEL}={},{IMPORT_LABEL}={}", self.owner.from, self.owner.import);
         let present = self
             .client

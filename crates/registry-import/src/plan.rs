@@ -59,6 +59,7 @@ pub(crate) fn plan(owner: &Owner, present: &[ServiceInstance], found: &[Found], 
     for found in found {
         let mut object = object(owner, found, now);
         if !wanted.insert(object.name().to_owned()) {
+            // [`doubles`] tells of it.
             continue;
         }
         let Some(before) = present.get(object.name()) else {
@@ -80,6 +81,12 @@ pub(crate) fn plan(owner: &Owner, present: &[ServiceInstance], found: &[Found], 
         gone.map(|(name, object)| Action::Delete { name: (*name).to_owned(), uid: object.uid().to_owned() }).collect();
     actions.extend(writes);
     actions
+}
+
+/// What the source lists under an id that it gave to something else already: only the first of them is imported.
+pub(crate) fn doubles(found: &[Found]) -> Vec<&Found> {
+    let mut known = BTreeSet::new();
+    found.iter().filter(|found| !known.insert((&found.scope, &found.id))).collect()
 }
 
 /// An override that an administrator set here is not the source's to undo.

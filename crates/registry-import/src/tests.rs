@@ -110,6 +110,7 @@ fn entries_of_consul_become_instances() {
 #[derive(Debug, PartialEq)]
 enum Said {
     Synced(Totals),
+    Doubled(Vec<String>),
     Held(usize),
     HeldEmpty(usize),
     Back,
@@ -141,6 +142,7 @@ fn import(
                 Progress::Synced(totals) => Said::Synced(totals),
                 Progress::Held { instances, .. } => Said::Held(instances),
                 Progress::HeldEmpty { instances } => Said::HeldEmpty(instances),
+                Progress::Doubled { left_out } => Said::Doubled(left_out),
                 Progress::Back { .. } => Said::Back,
             };
             // The test may have heard enough.
@@ -316,9 +318,12 @@ async fn a_consul_server_is_followed_by_blocking_queries() {
     let mut said = import(&new, Dialect::Consul, &url, &mut tasks, &shutdown);
     hear(&mut said, |said| matches!(said, Said::Synced(Totals { created: 2, .. }))).await;
     let asked = server.asked.lock().len();
-    server.state.send_replace((8, json!([web("w2", "passing"), web("w3", "passing")])));
+    let listed = json!([web("w2", "passing"), web("w3", "passing"), web("w3", "critical")]);
+    server.state.send_replace((8, listed));
+    let doubled = hear(&mut said, |said| !matches!(said, Said::Back)).await;
+    assert_eq!(doubled, Said::Doubled(vec![r#"web "w3" of "n1""#.to_owned()]));
     let totals = hear(&mut said, |said| matches!(said, Said::Synced(_))).await;
-    assert_eq!(totals, Said::Synced(Totals { instances: 2, created: 1, changed: 1, removed: 1 }));
+    assert_eq!(totals, Said::Synced(Totals { instances: 3, created: 1, changed: 1, removed: 1 }));
     let expected = [("w2".to_owned(), Health::Passing), ("w3".to_owned(), Health::Passing)];
     assert_eq!(imported(&new), expected);
     let machines: Vec<_> =

@@ -87,6 +87,11 @@ fn report(progress: Progress) {
             "{} instances: {} created, {} changed, {} removed",
             totals.instances, totals.created, totals.changed, totals.removed
         ),
+        Progress::Doubled { left_out } => eprintln!(
+            "{} instances are left out, because the source has others under the same ids: {}",
+            left_out.len(),
+            left_out.join(", ")
+        ),
         Progress::Held { reason, instances } => {
             eprintln!("the source is away, {instances} imported instances stay as they are: {reason}");
         }

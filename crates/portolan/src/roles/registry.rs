@@ -16,7 +16,7 @@ use portolan_registrar::access::{Gate, Pod};
 use portolan_registrar::http::{Listener, Peer, Peers, Security};
 use portolan_registrar::limits::Limiter;
 use portolan_registrar::{Changes, Registrar};
-use portolan_registry_consul::{AclConfig, Log};
+use portolan_registry_consul::{AclConfig, Log, ScriptChecks};
 use portolan_store::Store;
 use tokio::net::TcpListener;
 
@@ -51,6 +51,7 @@ pub(crate) struct Registry {
     node: String,
     limiter: Arc<Limiter>,
     consul_acl: AclConfig,
+    scripts: ScriptChecks,
     datacenter: String,
     dialects: Vec<Bound>,
     /// What this machine asks from when it asks where pods do.
@@ -117,6 +118,7 @@ impl Registry {
             node: options.node.node_name()?,
             limiter,
             consul_acl: options.consul_acl()?,
+            scripts: if options.node.enable_script_checks { ScriptChecks::Allowed } else { ScriptChecks::Refused },
             datacenter: options.node.consul.consul_datacenter.clone(),
             dialects,
             gateway: None,
@@ -161,7 +163,7 @@ impl Registry {
 
     /// Serves this machine and the pods, and other machines where that is wanted, until shutdown.
     pub(crate) fn start(self, pods: Option<portolan_network::Cidr>, tasks: &mut TaskGroup, shutdown: &Shutdown) {
-        let Self { parts, node, limiter, consul_acl, datacenter, dialects, gateway, log } = self;
+        let Self { parts, node, limiter, consul_acl, scripts, datacenter, dialects, gateway, log } = self;
         let gate = Arc::new(Gate::new(parts.client.clone()));
         let peers = peers(pods, gateway, &parts, &gate);
         let secured = Security::Tls { config: parts.tls.clone(), gate };
@@ -214,6 +216,7 @@ impl Registry {
                         datacenter: datacenter.clone(),
                         version: CONSUL_VERSION.to_owned(),
                         acl: consul_acl.clone(),
+                        scripts,
                         listeners,
                         limiter,
                         log: log.clone(),

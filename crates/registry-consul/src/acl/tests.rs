@@ -73,6 +73,24 @@ async fn roles_identities_and_times_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_end_live_for_a_minute_to_a_day() {
+    let state = state(config()).await;
+    let cases = [
+        ("1m", 200, "AccessorID"),
+        ("24h", 200, "AccessorID"),
+        ("59s", 400, "ExpirationTime cannot be less than 1m0s in the future (was 59s)"),
+        ("25h", 400, "ExpirationTime cannot be more than 24h0m0s in the future (was 25h0m0s)"),
+    ];
+    for (ttl, status, words) in cases {
+        let answer = ask(&state, "PUT", "/v1/acl/token", ROOT, json!({"ExpirationTTL": ttl}).to_string()).await;
+        assert_eq!(answer.status, status, "{ttl}: {}", answer.text);
+        assert!(answer.text.contains(words), "{ttl}: {}", answer.text);
+    }
+    let replication = ask(&state, "GET", "/v1/acl/replication", ROOT, "").await;
+    assert!(replication.text.contains(r#""Enabled":false"#), "{}", replication.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_token_is_made_once_and_only_its_hash_is_stored() {
     let state = state(AclConfig { initial_management: None, ..config() }).await;
     let first = ask(&state, "PUT", "/v1/acl/bootstrap", "", "").await.json();

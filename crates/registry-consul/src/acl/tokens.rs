@@ -1,5 +1,7 @@
 //! Tokens.
 
+use std::time::Duration;
+
 use http::Response;
 use portolan_base::Timestamp;
 use portolan_registrar::http::Body;
@@ -154,6 +156,10 @@ async fn resolve(call: &Call<'_>, grants: &mut Grants, links: &mut Vec<Link>) ->
     Ok(())
 }
 
+/// Tokens that end live neither shorter nor longer, as in Consul.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// When a token ends, as its maker says it.
 fn expiration(call: &Call<'_>, wanted: &Wanted) -> Result<Option<Timestamp>, Error> {
     let now = call.state.space.now();
@@ -171,7 +177,20 @@ fn expiration(call: &Call<'_>, wanted: &Wanted) -> Result<Option<Timestamp>, Err
     if end <= now {
         return Err(Error::BadRequest("ExpirationTime cannot be before CreateTime".into()));
     }
-    Ok(Some(end))
+    let lives = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    let bound = if lives > LONGEST_LIFE {
+        Some(("more", LONGEST_LIFE))
+    } else {
+        (lives < SHORTEST_LIFE).then_some(("less", SHORTEST_LIFE))
+    };
+    match bound {
+        None => Ok(Some(end)),
+        Some((word, bound)) => Err(Error::BadRequest(format!(
+            "ExpirationTime cannot be {word} than {} in the future (was {})",
+            duration::format(bound),
+            duration::format(lives)
+        ))),
+    }
 }
 
 pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Error> {

@@ -1,20 +1,23 @@
 //! The agent itself.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::{Method, Response, StatusCode};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{CheckType, Health, HealthCheck};
-use portolan_catalog::Status;
+use portolan_catalog::{Origin, Status};
 use portolan_registrar::http::{Body, Request};
 use serde_json::{Value, json};
 
 use super::service::maintenance_wanted;
+use crate::bexpr::{Filter, MEMBER};
 use crate::entry::NODE_MAINTENANCE_REASON;
 use crate::machine::{Machine, NODE_MAINTENANCE};
 use crate::owner::record;
 use crate::parameters::Parameters;
 use crate::route::Routed;
+use crate::sight::Sight;
 use crate::state::{SERVER_PORT, State};
 use crate::{Error, answer, coordinate, monitor};
 
@@ -22,13 +25,13 @@ use crate::{Error, answer, coordinate, monitor};
 const GOSSIP_PORT: u16 = 8301;
 
 /// Answers what is about the agent itself.
-pub(super) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+pub(super) async fn route(state: &State, request: &Request, sight: &Sight, segments: &[&str]) -> Routed {
     let pretty = Parameters::of(request).has("pretty");
     let get = || if request.method == Method::GET { Ok(()) } else { Err(Error::method(&request.method, "GET")) };
     let put = || if request.method == Method::PUT { Ok(()) } else { Err(Error::method(&request.method, "PUT")) };
     Some(match segments {
         ["self"] => get().and_then(|()| answer::json(&own(state), pretty)),
-        ["members"] => get().and_then(|()| answer::json(&members(state, request), pretty)),
+        ["members"] => get().and_then(|()| members(state, request, sight)),
         ["version"] => get().and_then(|()| answer::json(&version(state), pretty)),
         ["host"] => get().and_then(|()| answer::json(&host(state), pretty)),
         ["metrics"] => get().and_then(|()| metrics(state, request)),
@@ -88,23 +91,27 @@ fn member(state: &State, machine: &Machine) -> Value {
     })
 }
 
-/// Machines of the cluster; those outside of it are no members.
-fn members(state: &State, request: &Request) -> Value {
+/// Machines of the cluster that the caller may see; those outside of it are no members.
+fn members(state: &State, request: &Request, sight: &Sight) -> Result<Response<Body>, Error> {
+    let parameters = Parameters::of(request);
+    let filter = Filter::parse(parameters.get("filter").unwrap_or_default(), &MEMBER)?;
     let machines = state.machines(&state.snapshot());
-    let is_member = |machine: &&std::sync::Arc<Machine>| machine.origin == portolan_catalog::Origin::Orchestrator;
-    if !Parameters::of(request).has("wan") {
-        return machines.all().filter(is_member).map(|machine| member(state, machine)).collect();
-    }
     // Only servers are members between datacenters.
-    let own = machines.get(&state.identity.node);
-    own.into_iter()
-        .map(|machine| {
-            let mut member = member(state, machine);
+    let between = parameters.has("wan");
+    let is_member = |machine: &&Arc<Machine>| {
+        machine.origin == Origin::Orchestrator && (!between || machine.name == state.identity.node)
+    };
+    let seen = machines.all().filter(is_member).filter(|machine| sight.takes_in_machine(machine));
+    let members = seen.map(|machine| {
+        let mut member = member(state, machine);
+        if between {
             member["Name"] = format!("{}.{}", machine.name, state.identity.datacenter).into();
             member["Port"] = (GOSSIP_PORT + 1).into();
-            member
-        })
-        .collect()
+        }
+        member
+    });
+    let members: Value = members.filter(|member| filter.lets(member)).collect();
+    Ok(crate::acl::marked(answer::json(&members, parameters.has("pretty"))?, sight.take_hid()))
 }
 
 fn own(state: &State) -> Value {

@@ -82,6 +82,7 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         return Err(Error::BadRequest("Missing check name".into()));
     }
     let (mut check, status) = translate::check(&fields)?;
+    state.refuse_scripts([&check])?;
     if check.id.is_empty() {
         check.id.clone_from(&check.name);
     }

@@ -18,7 +18,7 @@ pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segme
         ["service", "register"] => service::register(state, request).await,
         ["service", "deregister", id @ ..] => service::deregister(state, request, &id.join("/")).await,
         ["service", "maintenance", id @ ..] => service::maintenance(state, request, &id.join("/")).await,
-        ["service", id] => service::one(state, request, id).await,
+        ["service", id @ ..] if !id.is_empty() => service::one(state, request, &id.join("/")).await,
         ["checks"] => check::list(state, request, sight),
         ["check", "register"] => check::register(state, request).await,
         ["check", "deregister", id @ ..] => check::deregister(state, request, &id.join("/")).await,
@@ -28,6 +28,6 @@ pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segme
         ["check", "update", id @ ..] => check::update(state, request, &id.join("/")).await,
         ["health", "service", "id", id @ ..] => health::by_id(state, request, &id.join("/")),
         ["health", "service", "name", name @ ..] => health::by_name(state, request, &name.join("/")),
-        other => return about::route(state, request, other).await,
+        other => return about::route(state, request, sight, other).await,
     })
 }

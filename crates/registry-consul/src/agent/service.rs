@@ -119,6 +119,8 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         Some(sidecar) => Some(sidecar_of(state, &sidecar, &service, &node, &address)?),
         None => None,
     };
+    let beside = sidecar.iter().flat_map(|(_, checks)| checks);
+    state.refuse_scripts(checks.iter().chain(beside).map(|(check, _)| check))?;
     write(state, &request.client(), &service, &checks, replaces).await?;
     if let Some((sidecar, checks)) = sidecar {
         write(state, &request.client(), &sidecar, &checks, true).await?;

@@ -14,7 +14,7 @@ mod tests;
 use serde_json::Value;
 
 pub(crate) use schema::Kind;
-pub(crate) use schema::{AGENT_SERVICE, CHECK, NODE, NODE_SERVICE, SERVICE_NODE, SERVICE_WITH_CHECKS};
+pub(crate) use schema::{AGENT_SERVICE, CHECK, MEMBER, NODE, NODE_SERVICE, SERVICE_NODE, SERVICE_WITH_CHECKS};
 
 use crate::Error;
 

@@ -103,6 +103,20 @@ pub(crate) static NODE_SERVICE: Kind = SERVICE_FIELDS;
 pub(crate) static AGENT_SERVICE: Kind = SERVICE_FIELDS;
 /// A check.
 pub(crate) static CHECK: Kind = CHECK_FIELDS;
+/// A member.
+pub(crate) static MEMBER: Kind = Fields(&[
+    ("Addr", Text),
+    ("DelegateCur", Number),
+    ("DelegateMax", Number),
+    ("DelegateMin", Number),
+    ("Name", Text),
+    ("Port", Number),
+    ("ProtocolCur", Number),
+    ("ProtocolMax", Number),
+    ("ProtocolMin", Number),
+    ("Status", Number),
+    ("Tags", TEXT_MAP),
+]);
 /// An entry of `/v1/catalog/service`.
 pub(crate) static SERVICE_NODE: Kind = Fields(&[
     ("Address", Text),

@@ -149,14 +149,10 @@ async fn node(
         let services: Value = if listed {
             entries.map(|(_, entry)| entry).collect()
         } else {
-            let mut services = Map::new();
-            for (instance, entry) in entries {
-                // A pod has one id in all its services.
-                let known = services.contains_key(&*instance.id);
-                let key = if known { format!("{}-{}", instance.id, instance.service) } else { instance.id.to_string() };
-                services.insert(key, entry);
-            }
-            services.into()
+            entries
+                .map(|(instance, entry)| (entry::service_id(instance).into_owned(), entry))
+                .collect::<Map<_, _>>()
+                .into()
         };
         Ok(Found::Value(json!({"Node": entry::node(machine, &state.identity.datacenter), "Services": services})))
     };

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use http::{Method, Response};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{ExternalNodeSpec, HealthCheckStatus, ServiceInstance, ServiceInstanceStatus};
+use portolan_catalog::Origin;
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
 use portolan_registrar::limits::Client;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::body::Fields;
 use crate::entry::{AGENT_TAGS, EXTENSION};
+use crate::machine::Machine;
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
 use crate::translate::{self, ExternalCheck, Service, Via};
+use crate::txn::Journal;
 use crate::{Error, answer, entry};
 
 /// Reads the body of a write that must be meant for this datacenter.
@@ -36,9 +40,15 @@ fn read(state: &State, request: &Request) -> Result<Fields, Error> {
 pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let fields = read(state, request)?;
     let (node, address) = (fields.text("Node")?, fields.text("Address")?);
+    let known = || state.machines(&state.snapshot()).get(&node).map(|machine| machine.address.clone());
+    let address = match known().filter(|_| address.is_empty() && fields.bool("SkipNodeUpdate").unwrap_or(false)) {
+        Some(known) => known,
+        None => address,
+    };
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
+    let node = state.node_name(&node);
     // All is read before anything is written.
     let service_fields = fields.fields("Service")?;
     let service =
@@ -48,30 +58,111 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     let checks = listed.iter().map(translate::external_check).collect::<Result<Vec<_>, _>>()?;
     let (of_services, of_node): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| !check.service_id.is_empty());
 
+    for fields in &listed {
+        let named = fields.text("Node")?;
+        if !named.is_empty() && !named.eq_ignore_ascii_case(&node) {
+            let id = fields.first_text(&["CheckID", "ID", "Name"])?;
+            let words = format!("Node '{named}' for check '{id}' doesn't match register request node '{node}'");
+            return Err(Error::Internal(words));
+        }
+    }
+    let is_made = |id: &str| service.as_ref().is_some_and(|service| service.id == id);
+    let unknown =
+        |check: &&ExternalCheck| !is_made(&check.service_id) && find(state, &node, &check.service_id).is_none();
+    if let Some(check) = of_services.iter().find(unknown) {
+        let (service, check) = (&check.service_id, &check.check.id);
+        return Err(Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'")));
+    }
     let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
     let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
-    register_node(state, &node, wanted, &of_node).await?;
-    if let Some(service) = service {
-        let own = of_services.iter().filter(|check| check.service_id == service.id);
-        register_service(state, &request.client(), &node, &service, &own.collect::<Vec<_>>()).await?;
-        let others = of_services.iter().filter(|check| check.service_id != service.id);
-        add_checks(state, &node, others).await?;
-    } else {
-        add_checks(state, &node, of_services.iter()).await?;
+
+    let former = former_name(state, &node, wanted.as_ref())?;
+    let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
+    let mut journal = Journal::default();
+    if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
+        journal.put_back(state).await;
+        return Err(error);
     }
     answer::json(&true, Parameters::of(request).has("pretty"))
 }
 
+/// What one request registers: all of it or nothing.
+struct Registration<'a> {
+    node: &'a str,
+    /// The name that the machine had: under that it goes, with all that is on it.
+    former: Option<String>,
+    /// What is said of the machine; nothing if it stays as it is.
+    wanted: Option<ExternalNodeSpec>,
+    of_node: Vec<ExternalCheck>,
+    service: Option<Service>,
+    of_services: Vec<ExternalCheck>,
+}
+
+impl Registration<'_> {
+    async fn write(self, state: &State, client: &Client, journal: &mut Journal) -> Result<(), Error> {
+        let Self { node, former, wanted, of_node, service, of_services } = self;
+        if let Some(former) = former {
+            on_node(state, &former).iter().for_each(|object| journal.instance(state, Key::of(&**object)));
+            journal.machine(state, &former).await?;
+            remove_node(state, &former).await?;
+        }
+        if wanted.is_some() || !of_node.is_empty() {
+            journal.machine(state, node).await?;
+        }
+        register_node(state, node, wanted, &of_node).await?;
+        let (own, others): (Vec<_>, Vec<_>) = of_services
+            .iter()
+            .partition(|check| service.as_ref().is_some_and(|service| service.id == check.service_id));
+        if let Some(service) = &service {
+            journal.instance(state, state.key(node, &service.id));
+            register_service(state, client, node, service, &own).await?;
+        }
+        for check in &others {
+            if let Some(object) = find(state, node, &check.service_id) {
+                journal.instance(state, Key::of(&*object));
+            }
+        }
+        add_checks(state, node, others.into_iter()).await
+    }
+}
+
 /// What is said of a machine; its metadata stands in the field `metadata`.
 pub(crate) fn machine(fields: &Fields, metadata: &str) -> Result<ExternalNodeSpec, Error> {
+    let node_id = fields.text("ID")?;
+    if let Some(problem) = not_a_uuid(&node_id).filter(|_| !node_id.is_empty()) {
+        return Err(Error::Internal(format!("Bad node ID: {problem}")));
+    }
     Ok(ExternalNodeSpec {
-        node_id: fields.text("ID")?,
+        node_id,
         address: fields.text("Address")?,
         tagged_addresses: fields.text_map("TaggedAddresses")?,
         metadata: fields.text_map(metadata)?,
         locality: translate::locality(fields)?,
         ..ExternalNodeSpec::default()
     })
+}
+
+/// Why this is no UUID as Consul writes it.
+fn not_a_uuid(text: &str) -> Option<&'static str> {
+    const LENGTH: usize = 36;
+    if text.len() != LENGTH {
+        return Some("uuid string is wrong length");
+    }
+    Uuid::try_parse(text).is_err().then_some("uuid is improperly formatted")
+}
+
+/// The machine that has the id of a `wanted` one under another name, which is to be its new one.
+fn former_name(state: &State, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.node_id.is_empty()) else { return Ok(None) };
+    let machines = state.machines(&state.snapshot());
+    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(&wanted.node_id);
+    match machines.all().find(has_it) {
+        Some(machine) if machine.origin == Origin::Orchestrator => Err(Error::Internal(format!(
+            "failed inserting node: Error while renaming Node ID: {:?} ({}): it is that of {}, a node of the cluster",
+            wanted.node_id, wanted.address, machine.name
+        ))),
+        found => Ok(found.map(|machine| machine.name.to_string())),
+    }
 }
 
 /// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it.
@@ -209,6 +300,7 @@ pub(crate) async fn add_checks<'a>(
     let now = Time(state.clock.now());
     for new in checks {
         let Some(present) = find(state, node, &new.service_id) else {
+            // It was there a moment ago.
             return Err(Error::Internal(format!("failed inserting check: Missing service {:?}", new.service_id)));
         };
         let key = Key::of(&*present);
@@ -251,6 +343,7 @@ pub(super) async fn deregister(state: &State, request: &Request) -> Result<Respo
     if node.is_empty() {
         return Err(Error::BadRequest("Must provide node".into()));
     }
+    let node = state.node_name(&node);
     let (service, check) = (fields.text("ServiceID")?, fields.text("CheckID")?);
     if !service.is_empty() {
         if let Some(object) = find(state, &node, &service) {

@@ -158,11 +158,42 @@ async fn pods_behind_services_appear_like_everything_else() {
         let newer = world.get(&format!("/v1/health/service/cart-shop?index={index}&wait=10s")).await;
         (answer, index) = (newer.json(), newer.index());
     }
-    assert_eq!(answer[0]["Service"]["ID"], "cart-abc");
+    assert_eq!(answer[0]["Service"]["ID"], "cart-abc-cart-shop");
     assert_eq!(answer[0]["Service"]["Address"], "10.1.0.5");
     assert_eq!(answer[0]["Service"]["Port"], 8080);
     assert_eq!(answer[0]["Service"]["Meta"]["external-source"], "kubernetes");
     assert_eq!(answer[0]["Checks"][1]["CheckID"], "kubernetes-readiness-check");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_of_several_services_has_an_id_in_each_that_is_the_same_everywhere() {
+    let world = World::start().await;
+    for name in ["a", "b"] {
+        let service = json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"ports": [{"port": 80}]}});
+        let service: Service = serde_json::from_value(service).expect("a service");
+        world.api.client().create(&service).await.expect("created");
+        let slice: EndpointSlice = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "ports": [{"port": 80}],
+            "endpoints": [{"addresses": ["192.0.2.2"], "nodeName": "agent", "conditions": {"ready": true}}],
+        }))
+        .expect("a slice");
+        let before = world.get(&format!("/v1/health/service/{name}")).await.index();
+        world.api.client().create(&slice).await.expect("created");
+        while world.get(&format!("/v1/health/service/{name}?index={before}&wait=10s")).await.json() == json!([]) {}
+    }
+    for (name, id) in [("a", "192.0.2.2-a"), ("b", "192.0.2.2-b")] {
+        let health = &world.get(&format!("/v1/health/service/{name}")).await.json()[0];
+        assert_eq!(health["Service"]["ID"], id);
+        let checks = health["Checks"].as_array().expect("a list").iter();
+        assert!(checks.filter(|check| check["ServiceName"] == name).all(|check| check["ServiceID"] == id), "{health}");
+        assert_eq!(world.get(&format!("/v1/catalog/service/{name}")).await.json()[0]["ServiceID"], id);
+        assert_eq!(world.get("/v1/catalog/node/agent").await.json()["Services"][id]["Service"], name);
+        let listed = world.get("/v1/catalog/node-services/agent").await.json()["Services"].clone();
+        let ids = listed.as_array().expect("a list").iter().filter(|service| service["ID"] == id);
+        assert_eq!(ids.count(), 1, "{listed}");
+    }
     world.stop().await;
 }
 
@@ -184,7 +215,33 @@ async fn refusals_are_worded_as_consul_words_them() {
         (&get, "/v1/health/service/", "", 400, "Missing service name"),
         (&get, "/v1/catalog/nodes?dc=dc2", "", 500, "No path to datacenter"),
         (&get, "/v1/catalog/nodes?filter=Nope==1", "", 400, "Selector \"Nope\" is not valid"),
-        (&get, "/v1/catalog/nodes?ns=team", "", 400, "Consul Enterprise feature"),
+        (&get, "/v1/catalog/nodes?ns=team", "", 400, "\"ns\" - Namespaces are a Consul Enterprise feature"),
+        (&get, "/v1/agent/services?ns=team", "", 400, "Namespaces are a Consul Enterprise feature"),
+        (&get, "/v1/catalog/nodes?partition=a", "", 400, "\"partition\" - Partitions are a Consul Enterprise feature"),
+        (&put, "/v1/kv/a?partition=a", "", 400, "Partitions are a Consul Enterprise feature"),
+        (
+            &put,
+            "/v1/agent/service/register",
+            r#"{"Name": "a", "Meta": {"a b": "x"}}"#,
+            400,
+            "pair ('a b', 'x'): Key contains invalid characters",
+        ),
+        (
+            &put,
+            "/v1/agent/service/register",
+            r#"{"Name": "a", "Meta": {"consul-x": "x"}}"#,
+            400,
+            "reserved for internal use",
+        ),
+        (
+            &put,
+            "/v1/catalog/register",
+            r#"{"Node": "a", "Address": "192.0.2.1", "ID": "1"}"#,
+            500,
+            "Bad node ID: uuid string is wrong length",
+        ),
+        (&get, "/v1/agent/service/a/b/c", "", 404, "unknown service ID: a/b/c"),
+        (&get, "/v1/acl/replication", "", 401, "ACL support disabled"),
         (&get, "/v1/agent/service/none", "", 404, "unknown service ID: none"),
         (&get, "/v1/agent/service/register", "", 405, "method GET not allowed"),
         (&put, "/v1/catalog/nodes", "", 405, "method PUT not allowed"),
@@ -262,7 +319,6 @@ async fn without_a_token_that_allows_it_nothing_is_done_or_told() {
         (&put, "/v1/event/fire/a", ""),
         (&put, "/v1/coordinate/update", r#"{"Node": "agent"}"#),
         (&get, "/v1/agent/self", ""),
-        (&get, "/v1/event/list", ""),
     ];
     for (method, path, body) in cases {
         let answer = world.ask(method.clone(), path, body).await;

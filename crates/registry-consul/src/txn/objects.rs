@@ -437,20 +437,22 @@ pub(super) async fn apply(
 
 /// What was there before the first write.
 #[derive(Default)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     machines: Vec<(String, Option<ExternalNode>)>,
     instances: Vec<(Key, Option<ServiceInstance>)>,
 }
 
 impl Journal {
-    async fn machine(&mut self, state: &State, node: &str) -> Result<(), Error> {
+    /// Notes a machine as it is.
+    pub(crate) async fn machine(&mut self, state: &State, node: &str) -> Result<(), Error> {
         if !self.machines.iter().any(|(known, _)| known == node) {
             self.machines.push((node.to_owned(), state.machine(node).await?));
         }
         Ok(())
     }
 
-    fn instance(&mut self, state: &State, key: Key) {
+    /// Notes an instance as it is.
+    pub(crate) fn instance(&mut self, state: &State, key: Key) {
         if !self.instances.iter().any(|(known, _)| *known == key) {
             let before = state.registrar.instance(&key).map(Arc::unwrap_or_clone);
             self.instances.push((key, before));
@@ -459,7 +461,7 @@ impl Journal {
 
     /// Puts everything back. What cannot be is logged: the caller has been refused for another reason already, and
     /// the rest is put back all the same.
-    pub(super) async fn put_back(&mut self, state: &State) {
+    pub(crate) async fn put_back(&mut self, state: &State) {
         let failed = |what: &str, error: Error| {
             tracing::error!(what, %error, "a transaction that failed left something behind; register it anew");
         };
