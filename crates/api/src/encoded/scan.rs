@@ -123,7 +123,8 @@ pub(super) fn value_length(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
         b'"' => string_length(bytes),
         b'{' | b'[' => container_length(bytes),
-        _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']')),
+        // A value has at least a byte: whoever goes on behind it comes to an end.
+        _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).filter(|length| *length > 0),
     }
 }
 

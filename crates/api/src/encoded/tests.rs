@@ -107,3 +107,10 @@ proptest! {
         let _ = Header::scan(&object);
     }
 }
+
+#[test]
+fn malformed_lists_come_to_an_end() {
+    for (list, items) in [("[1,{},\"a\"]", 3), ("[,,]", 0), ("[1,,2]", 1), ("[}", 0), ("[{},}", 1), ("[1", 0)] {
+        assert_eq!(super::items(list.as_bytes()).take(9).count(), items, "{list}");
+    }
+}
