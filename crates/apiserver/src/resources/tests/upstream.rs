@@ -105,7 +105,9 @@ fn strategies_of_workloads() {
     check_all(
         "apps/daemonsets",
         &[with("updateStrategy: {type: Foo}")],
-        expect![[r#"spec.updateStrategy: Unsupported value: {"Type":"Foo","RollingUpdate":null}: supported values: "RollingUpdate", "OnDelete""#]],
+        expect![[
+            r#"spec.updateStrategy: Unsupported value: {"Type":"Foo","RollingUpdate":null}: supported values: "RollingUpdate", "OnDelete""#
+        ]],
     );
     let named = |name: &str| format!("volumeClaimTemplates: [{{{name}{CLAIM}}}]");
     check_all(
