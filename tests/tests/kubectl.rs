@@ -217,7 +217,7 @@ const PODS_THEMSELVES: Steps = &[
     ("kubectl wait pod/full --for=condition=Ready --timeout=60s", &["condition met"]),
     ("kubectl wait pod/fails --for=jsonpath='{.status.phase}'=Failed --timeout=60s", &["condition met"]),
     ("kubectl get pods", &["full", "2/2", "Running", "fails", "Error", "large", "Pending"]),
-    ("kubectl describe pod full", &["Started container", "Successfully assigned default/full to test-node"]),
+    ("kubectl describe pod full", &["Container started", "Successfully assigned default/full to test-node"]),
     ("kubectl describe pod large", &["0/1 nodes are available: 1 Insufficient cpu."]),
     ("! kubectl get pod full -o jsonpath='{.status.conditions}' | grep ContainersNotReady", &[]),
     ("kubectl logs full -c first", &["first-was-here"]),

@@ -64,6 +64,10 @@ pub enum ErrorType {
     TypeInvalid,
     /// Malformed or out of bounds, and too large to be shown.
     InvalidAsWhole,
+    /// Not one of those known; the detail begins with the value in a form that JSON cannot keep.
+    NotSupportedAsWhole,
+    /// Appears twice; the detail begins with the value in a form that JSON cannot keep.
+    DuplicateAsWhole,
     /// A failure of the server itself.
     Internal,
 }
@@ -74,8 +78,8 @@ impl ErrorType {
         match self {
             Self::Required => "FieldValueRequired",
             Self::Invalid | Self::InvalidAsWhole => "FieldValueInvalid",
-            Self::NotSupported => "FieldValueNotSupported",
-            Self::Duplicate => "FieldValueDuplicate",
+            Self::NotSupported | Self::NotSupportedAsWhole => "FieldValueNotSupported",
+            Self::Duplicate | Self::DuplicateAsWhole => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
             Self::NotFound => "FieldValueNotFound",
             Self::TooLong => "FieldValueTooLong",
@@ -89,8 +93,8 @@ impl ErrorType {
         match self {
             Self::Required => "Required value",
             Self::Invalid | Self::InvalidAsWhole => "Invalid value",
-            Self::NotSupported => "Unsupported value",
-            Self::Duplicate => "Duplicate value",
+            Self::NotSupported | Self::NotSupportedAsWhole => "Unsupported value",
+            Self::Duplicate | Self::DuplicateAsWhole => "Duplicate value",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::TooLong => "Too long",
@@ -127,8 +131,14 @@ impl Error {
 
     /// A field's value is not one of those known.
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
-        let mut names: Vec<String> = supported.iter().map(|name| format!("\"{name}\"")).collect();
-        names.sort();
+        let mut sorted = supported.to_vec();
+        sorted.sort_unstable();
+        Self::not_supported_as_listed(path, value, &sorted)
+    }
+
+    /// The same with the values in the given order.
+    pub fn not_supported_as_listed(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+        let names: Vec<String> = supported.iter().map(|name| format!("\"{name}\"")).collect();
         let detail = format!("supported values: {}", names.join(", "));
         Self { error_type: ErrorType::NotSupported, path: path.clone(), value: value.into(), detail }
     }
@@ -163,6 +173,8 @@ impl Error {
                 | ErrorType::Forbidden
                 | ErrorType::TooLong
                 | ErrorType::InvalidAsWhole
+                | ErrorType::NotSupportedAsWhole
+                | ErrorType::DuplicateAsWhole
                 | ErrorType::Internal
         );
         let mut text = if shows_value { format!("{words}: {}", self.value) } else { words.to_owned() };

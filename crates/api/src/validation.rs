@@ -140,7 +140,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
         }
         _ => {
             return vec![format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                 regex(QUALIFIED_TEXT, QUALIFIED, &examples)
             )];
         }
@@ -236,8 +236,7 @@ pub fn labels(labels: &Value, path: &Path) -> Vec<Error> {
     for (key, value) in labels.as_object().into_iter().flatten() {
         errors.extend(is_qualified_name(key).into_iter().map(|text| Error::invalid(path, key.as_str(), text)));
         let value = value.as_str().unwrap_or_default();
-        let path = path.key(key);
-        errors.extend(is_valid_label_value(value).into_iter().map(|text| Error::invalid(&path, value, text)));
+        errors.extend(is_valid_label_value(value).into_iter().map(|text| Error::invalid(path, value, text)));
     }
     errors
 }

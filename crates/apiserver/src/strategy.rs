@@ -162,9 +162,9 @@ pub trait Strategy: Send + Sync {
         self.selectable_fields().contains(&name)
     }
 
-    /// Whether objects count generations, if that is not as for most kinds: those with a status do.
-    fn counts_generations(&self) -> Option<bool> {
-        None
+    /// Whether objects count the changes of what is wanted of them.
+    fn generations(&self) -> Generations {
+        Generations::None
     }
 
     /// Whether what is wanted of an object changed.
@@ -200,6 +200,17 @@ fn description(column: &str) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// From when on objects of a kind have a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generations {
+    /// They have none.
+    None,
+    /// New objects are of the first.
+    FromCreation,
+    /// The first change of a new object makes the first.
+    FromFirstChange,
 }
 
 /// How the names of a kind's objects are checked.

@@ -34,7 +34,7 @@ pub use informer::{Encoded, Informer, Informers, MetadataInformer, PartialKind};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};
 pub use queue::{Key, KeyFeed, WorkQueue};
-pub use selector::selects;
+pub use selector::{is_empty, selects};
 pub use toleration::tolerates;
 pub use transport::{Body, BoxError, SharedFrames, Transport, body_of};
 pub use watch::{WatchEvent, WatchStream};

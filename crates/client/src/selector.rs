@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+/// Whether a selector has no terms. Owners of pods must not act on such a one: it would give them all pods.
+pub fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
 /// Whether a selector selects an object with these labels.
 ///
 /// An empty selector selects everything. An unknown operator selects nothing: the API server does not

@@ -380,6 +380,27 @@ async fn a_replication_controller_keeps_its_pods_and_adopts_what_it_selects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn owners_without_a_selector_take_nothing() {
+    with_world(|world| async move {
+        let pod = json!({"metadata": {"name": "alone", "namespace": "n", "labels": {"app": "shop"}}, "spec": {"containers": [{"name": "c", "image": "one"}]}});
+        world.create::<Pod>(pod).await;
+        for (name, selector) in [("first", json!({})), ("second", json!({"matchLabels": {}}))] {
+            let mut all = deployment(0, "one");
+            all["spec"]["selector"] = selector;
+            all["metadata"]["name"] = name.into();
+            world.create::<Deployment>(all.clone()).await;
+            world.create::<ReplicaSet>(all).await;
+            world.pass(Duration::from_secs(30)).await;
+            let pods = world.server.objects::<Pod>();
+            assert!(pods.len() == 1 && pods[0].metadata.owner_references.is_none(), "{pods:?}");
+            let mut sets = world.server.objects::<ReplicaSet>().into_iter();
+            assert!(sets.all(|set| ["first", "second"].contains(&set.name())));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn endpoints_written_by_hand_become_slices() {
     with_world(|world| async move {
         let metadata = json!({"name": "db", "namespace": "n"});

@@ -142,8 +142,8 @@ fn values_are_refused_in_upstreams_words() {
     check(
         "{inner: {kind: Pod, metadata: {labels: {a: '!'}}}}",
         expect![[r#"
-        spec.inner.apiVersion: Required value
-        spec.inner.metadata.labels[a]: Invalid value: "!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#]],
+            spec.inner.apiVersion: Required value
+            spec.inner.metadata.labels: Invalid value: "!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#]],
     );
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/util/strategicpatch`. The rules of a field stand in the schema:
 //! its patch strategy (merge, replace, retainKeys) and the key that tells the items of a list
-//! apart. A patch can say more by directives: `$patch: replace|delete|merge`, `$retainKeys`,
+//! apart. A patch can say more by directives: `$patch: replace|delete`, `$retainKeys`,
 //! `$deleteFromPrimitiveList/<field>` and `$setElementOrder/<field>`.
 
 use serde_json::{Map, Value};
@@ -55,7 +55,7 @@ fn merge_object(
     schema: Option<Schema<'_>>,
 ) -> Result<(), Error> {
     match changes.get(PATCH).map(Value::as_str) {
-        None | Some(Some("merge")) => {}
+        None => {}
         Some(Some("replace")) => {
             *fields = changes.clone();
             fields.remove(PATCH);
@@ -97,6 +97,10 @@ fn merge_object(
             }
             (Some(Value::Array(items)), Value::Array(changes)) if rules.strategy.merge => {
                 Some(Value::Array(list::merge(items, changes, order, rules)?))
+            }
+            // What replaces another of its kind is taken as it is, directives included.
+            (Some(Value::Object(_)), Value::Object(_)) | (Some(Value::Array(_)), Value::Array(_)) => {
+                Some(change.clone())
             }
             (_, change) => without_directives(change),
         };

@@ -158,8 +158,12 @@ fn scalar_problem(
             return Quantity::parse(&number.to_string()).err().map(|error| error.to_string());
         }
         (Type::Time | Type::MicroTime, Value::String(text)) => {
-            let layout = "2006-01-02T15:04:05Z07:00";
-            return (!text.is_empty() && crate::time::parse(text).is_none())
+            let layout = match r#type {
+                Type::MicroTime => "2006-01-02T15:04:05.000000Z07:00",
+                _ => "2006-01-02T15:04:05Z07:00",
+            };
+            return crate::time::parse(text)
+                .is_none()
                 .then(|| format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""));
         }
         (Type::Bytes, Value::String(text)) => {

@@ -46,7 +46,7 @@ impl Requirement {
     /// # Errors
     /// The key or a value is not one, or the number of values does not fit the operator.
     pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, Error> {
-        check_key(key)?;
+        check_key(key, "key")?;
         let problem = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 Some("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".to_owned())
@@ -67,7 +67,7 @@ impl Requirement {
             return Err(Error(problem));
         }
         for (index, value) in values.iter().enumerate() {
-            if let Some(text) = validation::is_valid_label_value(value).first() {
+            if let Some(text) = joined(&validation::is_valid_label_value(value)) {
                 return Err(Error(format!("values[{index}][{key}]: Invalid value: {value:?}: {text}")));
             }
         }
@@ -206,11 +206,16 @@ impl fmt::Display for LabelSelector {
     }
 }
 
-fn check_key(key: &str) -> Result<(), Error> {
-    match validation::is_qualified_name(key).first() {
-        Some(text) => Err(Error(format!("key: Invalid value: {key:?}: {text}"))),
+fn check_key(key: &str, place: &str) -> Result<(), Error> {
+    match joined(&validation::is_qualified_name(key)) {
+        Some(text) => Err(Error(format!("{place}: Invalid value: {key:?}: {text}"))),
         None => Ok(()),
     }
+}
+
+/// All that is wrong with a text.
+fn joined(problems: &[String]) -> Option<String> {
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
 /// What the text form is made of.
@@ -293,7 +298,8 @@ impl<'a> Parser<'a> {
         let Token::Word(key) = token else {
             return Err(Error(format!("found '{}', expected: identifier", token.text())));
         };
-        check_key(key)?;
+        // The text form's reader upstream does not know where it is.
+        check_key(key, "<nil>")?;
         if absent {
             return Requirement::new(key, Operator::DoesNotExist, Vec::new());
         }
@@ -331,7 +337,7 @@ impl<'a> Parser<'a> {
         let mut values = Vec::new();
         if self.peek() == Token::Symbol(")") {
             self.next();
-            return Ok(values);
+            return Ok(vec![String::new()]);
         }
         loop {
             match self.peek() {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::present::{Presenter, partial};
-use super::select::{ReadAt, Selection, list_options};
+use super::select::{ReadAt, Selection, parse_integer};
 use crate::body::{Body, BoxError};
 use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
@@ -113,9 +113,10 @@ impl Call<'_> {
 
     /// Selects the entries of one page.
     pub(super) async fn page(&self) -> Result<Page, Status> {
+        let limit = self.limit()?;
+        parse_integer(self.query, "timeoutSeconds")?;
         self.check_list_options()?;
         let (selection, range) = self.selection()?;
-        let limit = self.limit()?;
         let token = self.query.get("continue");
         let (revision, start) = if token.is_empty() {
             let revision = match self.read_at(limit > 0)? {
@@ -144,12 +145,9 @@ impl Call<'_> {
     }
 
     fn limit(&self) -> Result<usize, Status> {
-        match self.query.get("limit") {
-            "" => Ok(0),
-            text => text.parse().map_err(|_| {
-                list_options(&format!("limit: Invalid value: \"{text}\": must be greater than or equal to 0"))
-            }),
-        }
+        // A negative one limits nothing.
+        let limit = parse_integer(self.query, "limit")?.unwrap_or_default();
+        Ok(usize::try_from(limit).unwrap_or_default())
     }
 
     async fn collect(

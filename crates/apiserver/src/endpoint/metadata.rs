@@ -8,13 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{Call, names};
 use crate::status::Status;
+use crate::strategy::Generations;
 
 /// Fields that only the server sets.
 const OF_THE_SERVER: [&str; 4] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
-
-/// Kinds with a status whose objects do not count generations.
-const WITHOUT_GENERATION: [&str; 6] =
-    ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "resourcequotas", "services"];
 
 /// The metadata of an object, made if missing.
 pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
@@ -36,7 +33,7 @@ impl Call<'_> {
     /// Gives a new object its identity.
     pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
         let namespace = self.namespace().to_owned();
-        let counts = self.counts_generations();
+        let counts = self.strategy.generations() == Generations::FromCreation;
         let now = time::format(self.now);
         let metadata = of(object);
         match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
@@ -76,12 +73,6 @@ impl Call<'_> {
             metadata.insert("generation".into(), 1.into());
         }
         Ok(())
-    }
-
-    fn counts_generations(&self) -> bool {
-        self.strategy.counts_generations().unwrap_or_else(|| {
-            self.resource.subresource("status").is_some() && !WITHOUT_GENERATION.contains(&&*self.resource.name)
-        })
     }
 
     /// Keeps what an update may not touch. Fails if it names another object.
@@ -129,7 +120,10 @@ impl Call<'_> {
         if !self.info.subresource.is_empty() && self.info.subresource == "status" {
             return;
         }
-        let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
+        if self.strategy.generations() == Generations::None {
+            return;
+        }
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
         if self.strategy.is_new_generation(new, old) {
             of(new).insert("generation".into(), (generation + 1).into());
         }

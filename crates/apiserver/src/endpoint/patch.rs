@@ -290,9 +290,9 @@ impl Call<'_> {
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
             patch::Error::Unexpected(text) => unnamed(text),
             patch::Error::Failed(text) => {
-                let message = format!("the server rejected our request due to an error in our request: {text}");
-                // Without details: clients would print those and leave the text out.
-                Status::new(422, "Invalid", message)
+                // Upstream's answer does not say which operation it was.
+                tracing::debug!(text, "a patch does not fit");
+                Status::new(422, "Invalid", "the server rejected our request due to an error in our request".to_owned())
             }
         }
     }

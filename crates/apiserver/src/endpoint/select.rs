@@ -1,11 +1,14 @@
 //! Which objects of a collection are meant, and at which revision.
 
+use std::num::IntErrorKind;
+
 use portolan_api::encoded::{self, Header};
 use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_store::{Entry, KeyRange, Revision};
 
 use super::Call;
 use crate::extensions::StrategyOf;
+use crate::request::Query;
 use crate::status::Status;
 use crate::storage;
 
@@ -73,7 +76,7 @@ impl Call<'_> {
     /// The selectors of the request, and the keys among which they choose.
     pub(super) fn selection(&self) -> Result<(Selection, KeyRange), Status> {
         let labels = LabelSelector::parse(self.query.get("labelSelector"))
-            .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?;
+            .map_err(|error| Status::bad_request(error.to_string()))?;
         let mut fields = FieldSelector::parse(self.query.get("fieldSelector"))
             .map_err(|error| Status::bad_request(error.to_string()))?;
         for term in &fields.terms {
@@ -166,6 +169,22 @@ impl Call<'_> {
 /// 422 for the options of a list or watch.
 pub(super) fn list_options(text: &str) -> Status {
     Status::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+}
+
+/// Reads a whole number of the query as upstream does; none if it is not there.
+pub(super) fn parse_integer(query: &Query, name: &str) -> Result<Option<i64>, Status> {
+    let text = query.get(name);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse().map_err(|error: std::num::ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Status::bad_request(format!("strconv.ParseInt: parsing \"{text}\": {why}"))
+    })?;
+    Ok(Some(number))
 }
 
 /// Reads a resource version; the empty text is none.

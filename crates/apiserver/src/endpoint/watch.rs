@@ -21,7 +21,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::present::{self, Columns, Presenter};
 use super::protobuf_list::{unwritable, whole_or_partial};
-use super::select::{Selection, list_options};
+use super::select::{Selection, list_options, parse_integer};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
 use crate::extensions::convert::{self, Reader};
@@ -93,7 +93,7 @@ impl Call<'_> {
                     }
                     pending.extend(source.frame("ADDED", &entry.value, entry.mod_revision)?);
                 }
-                if initial {
+                if initial && bookmarks {
                     pending.push_back(source.bookmark(state.revision, true)?);
                 }
                 state.revision
@@ -117,7 +117,6 @@ impl Call<'_> {
     /// Whether the watch begins with the state of the collection and says where that ends.
     fn initial_events(&self) -> Result<bool, Status> {
         let how = self.query.get("resourceVersionMatch");
-        let version = self.query.get("resourceVersion");
         let forbidden = |field: &str, why: &str| Err(list_options(&format!("{field}: Forbidden: {why}")));
         if !self.query.has("sendInitialEvents") {
             return match how {
@@ -134,25 +133,19 @@ impl Call<'_> {
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             );
         }
-        let wanted = self.query.is_true("sendInitialEvents");
-        if wanted && !self.query.is_true("allowWatchBookmarks") && version.is_empty() {
-            // Upstream lets this through too: the client then gets the state, and its end as a bookmark.
-            tracing::debug!("a watch-list without allowWatchBookmarks");
-        }
-        Ok(wanted)
+        Ok(self.query.is_true("sendInitialEvents"))
     }
 
     fn watch_timeout(&self) -> Result<Duration, Status> {
-        match self.query.get("timeoutSeconds") {
-            "" | "0" => {
+        parse_integer(self.query, "limit")?;
+        let seconds = parse_integer(self.query, "timeoutSeconds")?.unwrap_or_default();
+        Ok(match u64::try_from(seconds) {
+            Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            _ => {
                 let spread = uuid::Uuid::new_v4().as_u128() % LIFETIME.as_millis();
-                Ok(LIFETIME + Duration::from_millis(u64::try_from(spread).unwrap_or_default()))
+                LIFETIME + Duration::from_millis(u64::try_from(spread).unwrap_or_default())
             }
-            text => text
-                .parse()
-                .map(Duration::from_secs)
-                .map_err(|_| Status::bad_request(format!("timeoutSeconds: Invalid value: \"{text}\": not a number"))),
-        }
+        })
     }
 }
 
@@ -289,7 +282,7 @@ impl WatchBody {
     }
 
     fn bookmark(&mut self, revision: Revision, ends_initial_events: bool) -> Result<Bytes, Status> {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if ends_initial_events {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::rules::Rules;
 use crate::resources::{self, print};
-use crate::strategy::{Context, Strategy};
+use crate::strategy::{Context, Generations, Strategy};
 
 /// The strategy of a resource.
 pub(crate) fn strategy_of(resource: &Resource) -> &dyn Strategy {
@@ -148,8 +148,8 @@ impl Strategy for custom::Version {
         self.selectable().iter().any(|(known, _)| known == name)
     }
 
-    fn counts_generations(&self) -> Option<bool> {
-        Some(true)
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
     }
 
     fn is_new_generation(&self, new: &Value, old: &Value) -> bool {

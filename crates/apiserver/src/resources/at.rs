@@ -61,6 +61,11 @@ impl Errors {
         self.0.push(Error::not_supported(&at.path(), value, supported));
     }
 
+    /// The same with the values in the given order.
+    pub(crate) fn not_supported_as_listed(&mut self, at: &At<'_>, value: impl Into<Value>, supported: &[&str]) {
+        self.0.push(Error::not_supported_as_listed(&at.path(), value, supported));
+    }
+
     pub(crate) fn duplicate(&mut self, at: &At<'_>, value: impl Into<Value>) {
         self.0.push(Error::duplicate(&at.path(), value));
     }
@@ -84,6 +89,18 @@ impl Errors {
     pub(crate) fn invalid_as_whole(&mut self, at: &At<'_>, detail: impl Into<String>) {
         let (path, detail) = (at.path(), detail.into());
         self.0.push(Error { error_type: ErrorType::InvalidAsWhole, path, value: Value::Null, detail });
+    }
+
+    /// Something is wrong with a structure that upstream shows by the names and in the order of its own fields.
+    pub(crate) fn as_shown(&mut self, at: &At<'_>, error_type: ErrorType, shown: &str, detail: &str) {
+        let detail = format!("{shown}: {detail}");
+        self.0.push(Error { error_type, path: at.path(), value: Value::Null, detail });
+    }
+
+    /// A structure that appears twice and is shown likewise.
+    pub(crate) fn duplicate_as_shown(&mut self, at: &At<'_>, shown: &str) {
+        let (path, detail) = (at.path(), shown.to_owned());
+        self.0.push(Error { error_type: ErrorType::DuplicateAsWhole, path, value: Value::Null, detail });
     }
 
     pub(crate) fn too_long(&mut self, at: &At<'_>, limit: usize) {

@@ -86,6 +86,25 @@ impl Errors {
         }
     }
 
+    /// The same where even the empty text is a value.
+    pub(crate) fn one_of_if_present(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
+        if !value.is_null() && !supported.contains(&text(value)) {
+            self.not_supported(at, value.clone(), supported);
+        }
+    }
+
+    /// The same where upstream lists what is supported in an order of its own.
+    pub(crate) fn one_of_as_listed(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
+        if is_set(value) && !supported.contains(&text(value)) {
+            self.not_supported_as_listed(at, value.clone(), supported);
+        }
+    }
+
+    /// A value out of a set, which must be there and is listed in an order of its own.
+    pub(crate) fn required_one_of_as_listed(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
+        if is_set(value) { self.one_of_as_listed(at, value, supported) } else { self.required(at, "") }
+    }
+
     /// A value out of a set, which must be there.
     pub(crate) fn required_one_of(&mut self, at: &At<'_>, value: &Value, supported: &[&str]) {
         if is_set(value) { self.one_of(at, value, supported) } else { self.required(at, "") }
@@ -95,7 +114,7 @@ impl Errors {
     pub(crate) fn labels(&mut self, at: &At<'_>, labels: &Value) {
         for (key, value) in entries(labels) {
             self.obeys(at, key, validation::is_qualified_name);
-            self.obeys(&at.key(key), text(value), validation::is_valid_label_value);
+            self.obeys(at, text(value), validation::is_valid_label_value);
         }
     }
 
@@ -124,29 +143,41 @@ impl Errors {
         }
     }
 
-    /// The selector of a workload and the labels of its template.
-    pub(crate) fn selector_of_template(&mut self, at: &At<'_>, spec: &Value) {
-        let selector = at.child("selector");
-        if spec["selector"].is_null() {
+    /// The selector of a workload, and whether it selects its template's labels. `false` for a selector that cannot
+    /// be read, which `broken` says once more of it as a whole.
+    pub(crate) fn selector_of_template(&mut self, at: &At<'_>, spec: &Value, kind: &str, broken: &str) -> bool {
+        let (selector, given) = (at.child("selector"), &spec["selector"]);
+        if given.is_null() {
             self.required(&selector, "");
-            return;
+        } else if !self.strict_selector(&selector, given, broken) {
+            return false;
         }
-        let before = self.0.len();
-        self.label_selector(&selector, &spec["selector"]);
-        if self.0.len() > before {
-            return;
-        }
-        if is_set(&spec["selector"]) {
-            let labels = &spec["template"]["metadata"]["labels"];
-            if !selects(&spec["selector"], labels) {
-                let template = at.child("template");
-                let metadata = template.child("metadata");
-                let shown = if labels.is_null() { Value::Object(Default::default()) } else { labels.clone() };
-                self.invalid(&metadata.child("labels"), shown, "`selector` does not match template `labels`");
-            }
+        if is_empty_selector(given) {
+            self.invalid(&selector, shown_selector(given), format!("empty selector is invalid for {kind}"));
         } else {
-            let shown = spec["selector"].clone();
-            self.invalid(&selector, shown, "empty selector is invalid for workloads");
+            self.selects_template(at, spec);
+        }
+        true
+    }
+
+    /// A label selector that must be readable.
+    fn strict_selector(&mut self, at: &At<'_>, selector: &Value, broken: &str) -> bool {
+        let before = self.0.len();
+        self.label_selector(at, selector);
+        let is_valid = self.0.len() == before;
+        if !is_valid {
+            self.invalid(at, shown_selector(selector), broken);
+        }
+        is_valid
+    }
+
+    /// The labels of a workload's template must be selected by its selector; none selects nothing.
+    pub(crate) fn selects_template(&mut self, at: &At<'_>, spec: &Value) {
+        let labels = &spec["template"]["metadata"]["labels"];
+        if spec["selector"].is_null() || !selects(&spec["selector"], labels) {
+            let template = at.child("template");
+            let metadata = template.child("metadata");
+            self.invalid(&metadata.child("labels"), labels.clone(), "`selector` does not match template `labels`");
         }
     }
 
@@ -196,6 +227,20 @@ impl Errors {
             }
         }
     }
+}
+
+/// Whether a label selector is there that says nothing.
+pub(crate) fn is_empty_selector(selector: &Value) -> bool {
+    !selector.is_null() && !is_set(&selector["matchLabels"]) && !is_set(&selector["matchExpressions"])
+}
+
+/// A label selector without the fields that say nothing.
+pub(crate) fn shown_selector(selector: &Value) -> Value {
+    let mut shown = selector.clone();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.retain(|_, value| is_set(value));
+    }
+    shown
 }
 
 /// Whether a label selector, whose form is valid, selects these labels.

@@ -6,23 +6,24 @@ use serde_json::Value;
 use super::at::{At, Errors};
 use super::checks::NOT_NEGATIVE;
 use super::core::pod_template::{template_warnings, validate_template, workload_name_warning};
-use super::json::{is_set, text};
+use super::json::text;
 use super::print;
 
 const ALWAYS: &[&str] = &["Always"];
 
 impl Errors {
-    /// The template of a workload whose pods run until they are told to stop.
-    pub(crate) fn lasting_template(&mut self, at: &At<'_>, spec: &Value) {
+    /// The template of a workload whose pods run until they are told to stop; `kind` has the name that upstream's
+    /// text uses.
+    pub(crate) fn lasting_template(&mut self, at: &At<'_>, template: &Value, kind: &str) {
         let at = at.child("template");
-        validate_template(&spec["template"], &at, self);
-        let pod = at.child("spec");
-        let policy = text(&spec["template"]["spec"]["restartPolicy"]);
-        if matches!(policy, "Never" | "OnFailure") {
-            self.not_supported(&pod.child("restartPolicy"), policy, ALWAYS);
+        validate_template(template, &at, self);
+        let (pod, spec) = (at.child("spec"), &template["spec"]);
+        if spec["restartPolicy"] != "Always" {
+            self.not_supported(&pod.child("restartPolicy"), text(&spec["restartPolicy"]), ALWAYS);
         }
-        if is_set(&spec["template"]["spec"]["activeDeadlineSeconds"]) {
-            self.forbidden(&pod.child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported");
+        if !spec["activeDeadlineSeconds"].is_null() {
+            let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
+            self.forbidden(&pod.child("activeDeadlineSeconds"), detail);
         }
     }
 

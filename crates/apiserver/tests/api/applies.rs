@@ -219,7 +219,7 @@ async fn malformed_patches_are_refused_in_upstreams_words() {
             "",
             json_patch,
             r#"[{"op": "test", "path": "/spec/replicas", "value": 2}]"#.into(),
-            "422 the server rejected our request due to an error in our request: operation '/0' failed at path '/spec/replicas': value did not match",
+            "422 the server rejected our request due to an error in our request",
         ),
         (
             "",

@@ -1,8 +1,9 @@
 //! Lists: pages, selectors, revisions.
 
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Cluster, cluster};
+use crate::support::{Answer, Cluster, admin, cluster, request};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -71,6 +72,46 @@ async fn selectors_choose_also_across_pages() {
     let token = page.body["metadata"]["continue"].as_str().expect("a token");
     let rest = cluster.get(&format!("{CONFIG_MAPS}?labelSelector=even%3Dtrue&limit=3&continue={token}")).await;
     assert_eq!((names(&rest), rest.body["metadata"].get("continue")), (vec!["c6", "c8"], None));
+}
+
+#[tokio::test]
+async fn options_are_read_as_upstream_reads_them() {
+    let cluster = ten().await;
+    let cases = [
+        ("limit=-1", "10"),
+        ("limit=abc", "400 strconv.ParseInt: parsing \"abc\": invalid syntax"),
+        ("timeoutSeconds=abc", "400 strconv.ParseInt: parsing \"abc\": invalid syntax"),
+        ("watch=true&timeoutSeconds=abc", "400 strconv.ParseInt: parsing \"abc\": invalid syntax"),
+        ("limit=99999999999999999999", "400 strconv.ParseInt: parsing \"99999999999999999999\": value out of range"),
+        ("labelSelector=a+in+()", "0"),
+        (
+            "labelSelector=a+foo+b",
+            "400 unable to parse requirement: found 'foo', expected: in, notin, =, ==, !=, gt, lt",
+        ),
+        ("labelSelector=x%3Da+b", "400 found 'b', expected: ',' or 'end of string'"),
+    ];
+    for (query, expected) in cases {
+        let answer = cluster.get(&format!("{CONFIG_MAPS}?{query}")).await;
+        let found = if answer.code == 200 { names(&answer).len().to_string() } else { answer.text() };
+        assert_eq!(found, expected, "{query}");
+    }
+    let watch = request("GET", &format!("{CONFIG_MAPS}?watch=foo&timeoutSeconds=1"), "", "");
+    let bytes = cluster.raw(admin(), watch).await.into_body().collect().await.expect("a body").to_bytes();
+    assert!(bytes.starts_with(b"{\"type\":\"ADDED\""));
+}
+
+#[tokio::test]
+async fn the_end_of_the_state_is_told_to_those_who_take_bookmarks() {
+    let cluster = ten().await;
+    for (bookmarks, expected) in [("", 0), ("&allowWatchBookmarks=true", 1)] {
+        let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
+        let watch = request("GET", &format!("{CONFIG_MAPS}?{query}{bookmarks}"), "", "");
+        let bytes = cluster.raw(admin(), watch).await.into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        let ends: Vec<&str> = text.lines().filter(|line| line.contains("BOOKMARK")).collect();
+        assert_eq!(ends.len(), expected, "{text}");
+        assert!(ends.iter().all(|end| !end.contains("creationTimestamp")), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -462,7 +462,7 @@ async fn a_hook_hears_of_other_versions_in_its_own() {
     let made = cluster.create("/api/v1/namespaces/default/events", event).await;
     assert_eq!((made.text().as_str(), &made.body["message"]), ("201", &json!("m!")), "{made:?}");
     let scaler = json!({"metadata": {"name": "a"}, "spec": {
-        "maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "d"}}});
+        "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}});
     let made = cluster.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", scaler).await;
     let target = made.body.pointer("/spec/metrics/0/resource/target/averageUtilization");
     assert_eq!((made.text().as_str(), target), ("201", Some(&json!(70))), "{made:?}");

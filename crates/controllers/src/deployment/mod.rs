@@ -15,7 +15,8 @@ use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Shutdown;
 use portolan_client::{
-    DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, Propagation, WorkQueue, reference, selects,
+    DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, Propagation, WorkQueue, is_empty, reference,
+    selects,
 };
 use serde_json::json;
 
@@ -67,7 +68,10 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
 }
 
 fn matches(deployment: &Deployment, set: &ReplicaSet) -> bool {
-    deployment.spec.as_ref().is_some_and(|spec| selects(&spec.selector, set.metadata.labels.as_ref()))
+    deployment
+        .spec
+        .as_ref()
+        .is_some_and(|spec| !is_empty(&spec.selector) && selects(&spec.selector, set.metadata.labels.as_ref()))
 }
 
 fn is_recreate(deployment: &Deployment) -> bool {
@@ -83,6 +87,11 @@ impl Reconciler for Controller {
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(deployment) = self.deployments.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
+        if deployment.spec.as_ref().is_some_and(|spec| is_empty(&spec.selector)) {
+            let note = "This deployment is selecting all pods. A non-empty selector is required.";
+            self.events.event(&reference(&*deployment), EventType::Warning, "SelectingAll", note);
+            return Ok(Next::OnChange);
+        }
         let sets = self.claim(&deployment).await?;
         let old_pods = self.old_pods(&deployment, &sets);
         let view = View { deployment: &deployment, sets: &sets, old_pods };

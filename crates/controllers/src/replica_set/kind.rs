@@ -8,7 +8,7 @@ use portolan_api::typed::kinds::apps::v1::{ReplicaSet, ReplicaSetCondition, Repl
 use portolan_api::typed::kinds::core::v1::{
     PodTemplateSpec, ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
 };
-use portolan_client::selects;
+use portolan_client::{is_empty, selects};
 
 /// A kind that asks for a number of pods like each other.
 pub(crate) trait PodSet: Object {
@@ -19,6 +19,8 @@ pub(crate) trait PodSet: Object {
     /// Whether its status tells how many pods are on their way out.
     const COUNTS_TERMINATING: bool;
 
+    /// Whether its selector has no terms, which the server refuses.
+    fn selects_all(&self) -> bool;
     /// Whether pods with these labels are its own.
     fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool;
     /// How many pods it asks for.
@@ -38,8 +40,12 @@ impl PodSet for ReplicaSet {
     const COMPONENT: &'static str = "replicaset-controller";
     const COUNTS_TERMINATING: bool = true;
 
+    fn selects_all(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| is_empty(&spec.selector))
+    }
+
     fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        self.spec.as_ref().is_some_and(|spec| selects(&spec.selector, labels))
+        self.spec.as_ref().is_some_and(|spec| !is_empty(&spec.selector) && selects(&spec.selector, labels))
     }
 
     fn replicas(&self) -> i32 {
@@ -67,6 +73,11 @@ impl PodSet for ReplicationController {
     const CONTROLLER: &'static str = "replicationcontroller";
     const COMPONENT: &'static str = "replication-controller";
     const COUNTS_TERMINATING: bool = false;
+
+    fn selects_all(&self) -> bool {
+        let selector = self.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        selector.is_none_or(BTreeMap::is_empty)
+    }
 
     fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         let selector = self.spec.as_ref().and_then(|spec| spec.selector.as_ref());

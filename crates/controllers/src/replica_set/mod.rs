@@ -73,6 +73,11 @@ impl<S: PodSet> Reconciler for Controller<S> {
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(set) = self.sets.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
+        if set.selects_all() {
+            // It would take every pod of the namespace for its own.
+            tracing::warn!(set = %key, "ignored: it has no selector");
+            return Ok(Next::OnChange);
+        }
         let pods = self.claim(&set).await?;
         let now = self.context.clock.now();
         let (pods, check_again) = self.pending.correct(set.uid(), pods, now);

@@ -30,10 +30,8 @@ pub(super) fn running(
     let status = runtime.latest(container).ok_or_else(missing)?;
     match status.state {
         ContainerState::Running { .. } => Ok((pod, status.id.clone())),
-        _ => {
-            let text = format!("cannot exec in a stopped container: container \"{container}\" is not running");
-            Err(Refusal::new(StatusCode::BAD_REQUEST, text))
-        }
+        // As if it had never been.
+        _ => Err(missing()),
     }
 }
 

@@ -90,23 +90,29 @@ pub(super) fn check_order(changes: &[Value], order: &[Value], key: Option<&str>)
         Some(key) => item.get(key).cloned().ok_or_else(|| no_key(item, key)),
         None => Ok(item.clone()),
     };
-    let mut order_left = order.iter();
-    for change in changes.iter().filter(|change| change.get(PATCH).is_none()) {
-        let change = id(change)?;
-        loop {
-            let Some(next) = order_left.next() else {
-                return Err(Error::Unexpected(format!(
-                    "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
-                    go_text(&Value::Array(changes.to_vec())),
-                    go_text(&Value::Array(order.to_vec())),
-                )));
-            };
-            if id(next)? == change {
-                break;
-            }
+    let is_deletion =
+        |change: &&Value| key.is_some() && change.get(PATCH).is_some_and(|directive| directive == "delete");
+    let (mut changes_left, mut order_left) =
+        (changes.iter().filter(|change| !is_deletion(change)).peekable(), order.iter().peekable());
+    while let (Some(change), Some(next)) = (changes_left.peek(), order_left.peek()) {
+        // Other directives stand anywhere but behind all that is named.
+        if change.get(PATCH).is_some() {
+            changes_left.next();
+            continue;
         }
+        if id(change)? == id(next)? {
+            changes_left.next();
+        }
+        order_left.next();
     }
-    Ok(())
+    if changes_left.peek().is_none() {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!(
+        "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+        go_text(&Value::Array(changes.to_vec())),
+        go_text(&Value::Array(order.to_vec())),
+    )))
 }
 
 /// An item that the list did not have.

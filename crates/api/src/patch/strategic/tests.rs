@@ -84,6 +84,13 @@ fn replaces_lists_that_are_not_merged() {
     check(
         "v1",
         "Pod",
+        json!({"spec": {"tolerations": [{"key": "a"}]}}),
+        json!({"spec": {"tolerations": [{"$patch": "delete", "key": "a"}, {"$patch": "replace"}]}}),
+        json!({"spec": {"tolerations": [{"$patch": "delete", "key": "a"}, {"$patch": "replace"}]}}),
+    );
+    check(
+        "v1",
+        "Pod",
         pod(json!([{"name": "a", "args": ["x"]}])),
         pod(json!([{"name": "a", "args": ["y", "z"]}])),
         pod(json!([{"name": "a", "args": ["y", "z"]}])),
@@ -173,6 +180,13 @@ fn refuses_malformed_patches_and_leaves_the_document() {
             unexpected("unknown patch type: twist in map: map[$patch:twist name:a]"),
         ),
         (json!({"spec": {"$patch": "twist"}}), unexpected("unknown patch type: twist in map: map[$patch:twist]")),
+        (json!({"spec": {"$patch": "merge"}}), unexpected("unknown patch type: merge in map: map[$patch:merge]")),
+        (
+            json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "a"}, {"$patch": "replace"}]}}),
+            unexpected(
+                "The order in patch list:\n[map[name:a] map[$patch:replace]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
+            ),
+        ),
         (
             pod(json!([{"name": "a", "$patch": "merge"}])),
             unexpected("merging lists cannot yet be specified in the patch"),

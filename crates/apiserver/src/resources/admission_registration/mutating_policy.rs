@@ -10,7 +10,7 @@ use crate::admission::policy::{object_types, patch_types};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, object_or_new, set, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of mutating admission policies.
 pub(crate) struct MutatingPolicy;
@@ -18,6 +18,10 @@ pub(crate) struct MutatingPolicy;
 const COLUMNS: &[Column] = &[NAME, Column::integer("Mutations"), Column::string("ParamKind"), AGE];
 
 impl Strategy for MutatingPolicy {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "failurePolicy", "Fail");

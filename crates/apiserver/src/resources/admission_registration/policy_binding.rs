@@ -10,7 +10,7 @@ use super::match_resources;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object_or_new, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of the bindings of both kinds of policy.
 pub(crate) struct PolicyBinding {
@@ -22,6 +22,10 @@ const COLUMNS: &[Column] = &[NAME, Column::string("PolicyName"), Column::string(
 const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
 
 impl Strategy for PolicyBinding {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         if spec.get("matchResources").is_some_and(Value::is_object)

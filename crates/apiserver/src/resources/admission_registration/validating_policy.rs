@@ -14,7 +14,7 @@ use crate::admission::policy::type_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object_or_new, set, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of validating admission policies.
 pub(crate) struct ValidatingPolicy;
@@ -24,6 +24,10 @@ const REASONS: [&str; 4] = ["Unauthorized", "Forbidden", "Invalid", "RequestEnti
 const MOST_ANNOTATIONS: usize = 20;
 
 impl Strategy for ValidatingPolicy {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "failurePolicy", "Fail");

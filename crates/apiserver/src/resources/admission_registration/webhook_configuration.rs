@@ -10,7 +10,7 @@ use crate::admission::policy::hook::ENVIRONMENT;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object, object_or_new, objects, set, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of both kinds of configuration.
 pub(crate) struct WebhookConfiguration {
@@ -22,6 +22,14 @@ const COLUMNS: &[Column] = &[NAME, Column::integer("Webhooks"), AGE];
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 impl Strategy for WebhookConfiguration {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        new.get("webhooks") != old.get("webhooks")
+    }
+
     fn default(&self, configuration: &mut Value) {
         let Some(fields) = configuration.as_object_mut() else { return };
         for hook in objects(fields, "webhooks") {

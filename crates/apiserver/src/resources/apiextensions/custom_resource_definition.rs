@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::validation;
 use crate::resources::print;
-use crate::strategy::{Column, Context, NAME, Strategy, keep_other_half};
+use crate::strategy::{Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of definitions.
 pub(crate) struct CustomResourceDefinition;
@@ -15,6 +15,10 @@ pub(crate) struct CustomResourceDefinition;
 const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
 
 impl Strategy for CustomResourceDefinition {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = &mut object["spec"];
         if !spec.is_object() {

@@ -1,15 +1,18 @@
 //! Daemon sets.
 
+use portolan_api::field::ErrorType;
 use portolan_api::{field, int_or_string};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use super::deployment::internal_strategy;
 use crate::resources::at::{At, Errors};
+use crate::resources::checks::{is_empty_selector, shown_selector};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{of_template_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of daemon sets.
 pub(crate) struct DaemonSet;
@@ -28,7 +31,25 @@ const COLUMNS: &[Column] = &[
     Column::string("Selector").wide(),
 ];
 
+/// Counts the changes of the template; no client may write it.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn template_generation(object: &Value) -> i64 {
+    text(&object["metadata"]["annotations"][TEMPLATE_GENERATION]).parse().unwrap_or_default()
+}
+
+fn set_template_generation(object: &mut Value, generation: i64) {
+    let metadata = object.as_object_mut().and_then(|fields| object_or_new(fields, "metadata"));
+    if let Some(annotations) = metadata.and_then(|metadata| object_or_new(metadata, "annotations")) {
+        annotations.insert(TEMPLATE_GENERATION.to_owned(), generation.to_string().into());
+    }
+}
+
 impl Strategy for DaemonSet {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "revisionHistoryLimit", 10);
@@ -44,10 +65,32 @@ impl Strategy for DaemonSet {
         default_template(spec);
     }
 
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+        let generation = template_generation(object).max(1);
+        set_template_generation(object, generation);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        let changed = new["spec"]["template"] != old["spec"]["template"];
+        set_template_generation(new, template_generation(old) + i64::from(changed));
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        errors.selector_of_template(&at, spec);
-        errors.lasting_template(&at, spec);
+        let before = errors.0.len();
+        errors.label_selector(&at.child("selector"), &spec["selector"]);
+        if errors.0.len() == before {
+            errors.selects_template(&at, spec);
+        }
+        if is_empty_selector(&spec["selector"]) {
+            let shown = shown_selector(&spec["selector"]);
+            errors.invalid(&at.child("selector"), shown, "empty selector is invalid for daemonset");
+        }
+        errors.lasting_template(&at, &spec["template"], "DaemonSet");
         errors.none_negative(&at, spec, &["minReadySeconds", "revisionHistoryLimit"]);
         let strategy = at.child("updateStrategy");
         match text(&spec["updateStrategy"]["type"]) {
@@ -73,7 +116,11 @@ impl Strategy for DaemonSet {
                     _ => {}
                 }
             }
-            other => errors.not_supported(&strategy.child("type"), other, &["OnDelete", "RollingUpdate"]),
+            other => {
+                let whole = internal_strategy(other, &spec["updateStrategy"]["rollingUpdate"]);
+                let detail = "supported values: \"RollingUpdate\", \"OnDelete\"";
+                errors.as_shown(&strategy, ErrorType::NotSupportedAsWhole, &whole, detail);
+            }
         }
         errors.0
     }

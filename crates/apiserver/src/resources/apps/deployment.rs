@@ -1,6 +1,6 @@
 //! Deployments.
 
-use portolan_api::field;
+use portolan_api::field::{self, ErrorType};
 use portolan_api::int_or_string::percent;
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of deployments.
 pub(crate) struct Deployment;
@@ -27,6 +27,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Strategy for Deployment {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "replicas", 1);
@@ -51,8 +55,9 @@ impl Strategy for Deployment {
             spec,
             &["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"],
         );
-        errors.selector_of_template(&at, spec);
-        errors.lasting_template(&at, spec);
+        if errors.selector_of_template(&at, spec, "deployment", "invalid label selector") {
+            errors.lasting_template(&at, &spec["template"], "ReplicaSet");
+        }
         validate_strategy(&spec["strategy"], &at.child("strategy"), &mut errors);
         if let Some(deadline) = spec["progressDeadlineSeconds"].as_i64()
             && deadline >= 0
@@ -130,8 +135,24 @@ fn validate_strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
             }
             errors.at_most_100_percent(&inner.child("maxUnavailable"), unavailable);
         }
-        other => errors.not_supported(&at.child("type"), other, &["Recreate", "RollingUpdate"]),
+        other => {
+            let detail = "supported values: \"Recreate\", \"RollingUpdate\"";
+            errors.as_shown(at, ErrorType::NotSupportedAsWhole, &internal_strategy(other, rolling), detail);
+        }
     }
+}
+
+/// The strategy as upstream shows it as a whole: by the names of its own structures.
+pub(super) fn internal_strategy(kind: &str, rolling: &Value) -> String {
+    let or_zero = |value: &Value| if value.is_null() { Value::from(0) } else { value.clone() };
+    let rolling = match rolling {
+        Value::Null => "null".to_owned(),
+        rolling => {
+            let (unavailable, surge) = (or_zero(&rolling["maxUnavailable"]), or_zero(&rolling["maxSurge"]));
+            format!(r#"{{"MaxUnavailable":{unavailable},"MaxSurge":{surge}}}"#)
+        }
+    };
+    format!(r#"{{"Type":{},"RollingUpdate":{rolling}}}"#, Value::from(kind))
 }
 
 fn is_zero(value: &Value) -> bool {

@@ -9,7 +9,7 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{set, spec};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of replica sets.
 pub(crate) struct ReplicaSet;
@@ -35,6 +35,10 @@ const BOUNDS: [(&str, &str); 4] = [
 ];
 
 impl Strategy for ReplicaSet {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "replicas", 1);
@@ -44,8 +48,10 @@ impl Strategy for ReplicaSet {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
-        errors.selector_of_template(&at, spec);
-        errors.lasting_template(&at, spec);
+        // Upstream shares the text with deployments.
+        if errors.selector_of_template(&at, spec, "deployment", "invalid label selector") {
+            errors.lasting_template(&at, &spec["template"], "ReplicaSet");
+        }
         errors.0
     }
 

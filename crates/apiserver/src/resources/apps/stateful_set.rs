@@ -1,17 +1,17 @@
 //! Stateful sets.
 
-use portolan_api::field::Path;
+use portolan_api::field::{ErrorType, Path};
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
 use crate::resources::core::persistent_volume_claim;
-use crate::resources::core::pod_template::{claim_warnings, default_template};
-use crate::resources::json::{entries, items, object_or_new, objects, same, set, set_zero, spec, text};
+use crate::resources::core::pod_template::{claim_warnings, default_template, validate_template_metadata};
+use crate::resources::json::{self, entries, is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::of_template_warnings;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of stateful sets.
 pub(crate) struct StatefulSet;
@@ -34,18 +34,28 @@ const KEEPS_ALL: &str =
 const UPDATE_FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
 impl Strategy for StatefulSet {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set_zero(spec, "podManagementPolicy", "OrderedReady");
         set(spec, "replicas", 1);
         set(spec, "revisionHistoryLimit", 10);
         if let Some(strategy) = object_or_new(spec, "updateStrategy") {
-            set_zero(strategy, "type", "RollingUpdate");
+            if !strategy.get("type").is_some_and(is_set) {
+                strategy.insert("type".to_owned(), "RollingUpdate".into());
+                object_or_new(strategy, "rollingUpdate");
+            }
             if strategy["type"] == "RollingUpdate"
-                && let Some(rolling) = object_or_new(strategy, "rollingUpdate")
+                && let Some(rolling) = json::object(strategy, "rollingUpdate")
             {
                 set(rolling, "partition", 0);
             }
+        }
+        if let Some(ordinals) = json::object(spec, "ordinals") {
+            set(ordinals, "start", 0);
         }
         if let Some(policy) = object_or_new(spec, "persistentVolumeClaimRetentionPolicy") {
             set_zero(policy, "whenDeleted", "Retain");
@@ -53,8 +63,8 @@ impl Strategy for StatefulSet {
         }
         default_template(spec);
         for claim in objects(spec, "volumeClaimTemplates") {
-            set_zero(claim, "apiVersion", "v1");
-            set_zero(claim, "kind", "PersistentVolumeClaim");
+            claim.insert("apiVersion".to_owned(), "v1".into());
+            claim.insert("kind".to_owned(), "PersistentVolumeClaim".into());
             if let Some(spec) = object_or_new(claim, "spec") {
                 persistent_volume_claim::default_spec(spec);
             }
@@ -66,11 +76,10 @@ impl Strategy for StatefulSet {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        errors.required_one_of(
-            &at.child("podManagementPolicy"),
-            &spec["podManagementPolicy"],
-            &["OrderedReady", "Parallel"],
-        );
+        let policy = text(&spec["podManagementPolicy"]);
+        if !matches!(policy, "OrderedReady" | "Parallel") {
+            errors.invalid(&at.child("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'");
+        }
         let (strategy, at_strategy) = (&spec["updateStrategy"], at.child("updateStrategy"));
         match text(&strategy["type"]) {
             "OnDelete" if !strategy["rollingUpdate"].is_null() => errors.invalid(
@@ -84,7 +93,11 @@ impl Strategy for StatefulSet {
                 errors.not_negative(&at.child("partition"), &strategy["rollingUpdate"]["partition"]);
                 errors.int_or_percent(&at.child("maxUnavailable"), &strategy["rollingUpdate"]["maxUnavailable"]);
             }
-            other => errors.invalid(&at_strategy, other, "must be 'RollingUpdate' or 'OnDelete'"),
+            other => {
+                let shown = internal_strategy(other, &strategy["rollingUpdate"]);
+                let detail = "must be 'RollingUpdate' or 'OnDelete'";
+                errors.as_shown(&at_strategy, ErrorType::InvalidAsWhole, &shown, detail);
+            }
         }
         errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
         errors.not_negative(&at.child("ordinals.start"), &spec["ordinals"]["start"]);
@@ -98,8 +111,12 @@ impl Strategy for StatefulSet {
             persistent_volume_claim::validate_spec(&claim["spec"], &list.index(index).child("spec"), &mut errors);
         }
         errors.obeys_if_set(&at.child("serviceName"), &spec["serviceName"], validation::is_dns1123_label);
-        errors.selector_of_template(&at, spec);
-        errors.lasting_template_with_claims(&at, spec);
+        if errors.selector_of_template(&at, spec, "statefulset", "") {
+            let template = template_of_pods(spec);
+            errors.lasting_template(&at, &template, "StatefulSet");
+            // Upstream says it twice.
+            validate_template_metadata(&template, &at.child("template"), &mut errors);
+        }
         errors.0
     }
 
@@ -154,17 +171,34 @@ impl Strategy for StatefulSet {
     }
 }
 
-impl Errors {
-    /// Volume mounts of a stateful set may name a claim template instead of a volume.
-    fn lasting_template_with_claims(&mut self, at: &At<'_>, spec: &Value) {
-        let first = self.0.len();
-        self.lasting_template(at, spec);
-        let claims = items(&spec["volumeClaimTemplates"]);
-        let is_claim = |name: &Value| claims.iter().any(|claim| &claim["metadata"]["name"] == name);
-        let mut index = 0;
-        self.0.retain(|error| {
-            index += 1;
-            index <= first || error.error_type != field::ErrorType::NotFound || !is_claim(&error.value)
-        });
+/// The template with the volumes that its pods get for the claims, and without what its pods get otherwise.
+fn template_of_pods(spec: &Value) -> Value {
+    let mut template = spec["template"].clone();
+    let Some(pod) = template.get_mut("spec").and_then(Value::as_object_mut) else { return template };
+    pod.remove("hostname");
+    pod.remove("subdomain");
+    let mut volumes: Vec<Value> = Vec::new();
+    for claim in items(&spec["volumeClaimTemplates"]) {
+        let name = text(&claim["metadata"]["name"]);
+        volumes.retain(|volume| volume["name"] != name);
+        volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
     }
+    let is_claim = |volume: &Value| volumes.iter().any(|claim| text(&claim["name"]) == text(&volume["name"]));
+    let others = items(pod.get("volumes").unwrap_or(&Value::Null)).iter().filter(|volume| !is_claim(volume));
+    let others: Vec<Value> = others.cloned().collect();
+    volumes.extend(others);
+    pod.insert("volumes".to_owned(), volumes.into());
+    template
+}
+
+/// The strategy as upstream shows it as a whole: by the names of its own structures.
+fn internal_strategy(kind: &str, rolling: &Value) -> String {
+    let rolling = match rolling {
+        Value::Null => "null".to_owned(),
+        rolling => {
+            let (partition, unavailable) = (integer(&rolling["partition"]), &rolling["maxUnavailable"]);
+            format!(r#"{{"Partition":{partition},"MaxUnavailable":{unavailable}}}"#)
+        }
+    };
+    format!(r#"{{"Type":{},"RollingUpdate":{rolling}}}"#, Value::from(kind))
 }

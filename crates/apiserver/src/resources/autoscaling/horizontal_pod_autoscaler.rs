@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use portolan_api::conversion::{self, Conversion, drop_annotations};
-use portolan_api::{field, validation};
+use portolan_api::{field, quantity::Quantity, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
-use crate::resources::json::{is_set, items, object, object_or_new, set, set_zero, spec, text};
+use crate::resources::core::resource_name::{is_standard, is_standard_for_containers};
+use crate::resources::json::{self, is_set, items, object, object_or_new, set, spec, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -34,6 +35,8 @@ const METRICS: [(&str, &str); 5] = [
     ("Pods", "pods"),
     ("Resource", "resource"),
 ];
+/// The fields in the order in which they are looked at: the first that is there is held to its rules.
+const SOURCES: [&str; 5] = ["object", "external", "pods", "resource", "containerResource"];
 /// Longest time, in seconds, that earlier wishes are looked back at.
 const LONGEST_WINDOW: i64 = 3600;
 /// Longest time, in seconds, over which a policy limits changes.
@@ -65,36 +68,19 @@ impl Strategy for HorizontalPodAutoscaler {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &as_second(object)["spec"]);
-        let (least, most) = (&spec["minReplicas"], integer(&spec["maxReplicas"]));
-        if let Some(least) = least.as_i64().filter(|least| *least < 1) {
-            errors.invalid(&at.child("minReplicas"), least, "must be greater than or equal to 1");
+        validate(object, false)
+    }
+
+    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        if context.subresource == "status" {
+            let mut errors = Errors::default();
+            errors.status_counts(&new["status"], &["currentReplicas", "desiredReplicas"], &[]);
+            return errors.0;
         }
-        if most == 0 {
-            errors.required(&at.child("maxReplicas"), "must be set and greater than 0");
-        } else if most < 0 {
-            errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to 1");
-        }
-        if least.as_i64().is_some_and(|least| most < least) {
-            errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to `minReplicas`");
-        }
-        let target = at.child("scaleTargetRef");
-        for field in ["kind", "name"] {
-            let (at, value) = (target.child(field), &spec["scaleTargetRef"][field]);
-            errors.required_name(&at, value, validation::is_path_segment_name);
-        }
-        let list = at.child("metrics");
-        for (index, metric) in items(&spec["metrics"]).iter().enumerate() {
-            validate_metric(metric, &list.index(index), &mut errors);
-        }
-        let behavior = at.child("behavior");
-        for direction in ["scaleUp", "scaleDown"] {
-            let rules = &spec["behavior"][direction];
-            if !rules.is_null() {
-                validate_scaling(rules, &behavior.child(direction), &mut errors);
-            }
-        }
-        errors.0
+        // What was scaled before may be, however it is named.
+        let target = |object: &Value| as_second(object)["spec"]["scaleTargetRef"].clone();
+        let (after, before) = (target(new), target(old));
+        validate(new, ["apiVersion", "kind"].iter().all(|field| json::same(&after[*field], &before[*field])))
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -118,6 +104,40 @@ impl Strategy for HorizontalPodAutoscaler {
     }
 }
 
+/// What is wrong with an autoscaler; `is_kept` says that it scales what it did before.
+fn validate(object: &Value, is_kept: bool) -> Vec<field::Error> {
+    let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &as_second(object)["spec"]);
+    let (least, most) = (&spec["minReplicas"], integer(&spec["maxReplicas"]));
+    if let Some(least) = least.as_i64().filter(|least| *least < 1) {
+        errors.invalid(&at.child("minReplicas"), least, "must be greater than or equal to 1");
+    }
+    if most == 0 {
+        errors.required(&at.child("maxReplicas"), "must be set and greater than 0");
+    } else if most < 0 {
+        errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to 1");
+    }
+    if least.as_i64().is_some_and(|least| most < least) {
+        errors.invalid(&at.child("maxReplicas"), most, "must be greater than or equal to `minReplicas`");
+    }
+    let target = at.child("scaleTargetRef");
+    // The only kind of the core group that has a scale.
+    let is_core = spec["scaleTargetRef"]["kind"] == "ReplicationController";
+    let group = if is_core || is_kept { Group::Optional } else { Group::Needed };
+    validate_reference(&spec["scaleTargetRef"], &target, group, &mut errors);
+    let list = at.child("metrics");
+    for (index, metric) in items(&spec["metrics"]).iter().enumerate() {
+        validate_metric(metric, &list.index(index), &mut errors);
+    }
+    let behavior = at.child("behavior");
+    for direction in ["scaleUp", "scaleDown"] {
+        let rules = &spec["behavior"][direction];
+        if !rules.is_null() {
+            validate_scaling(rules, &behavior.child(direction), &mut errors);
+        }
+    }
+    errors.0
+}
+
 fn conversion() -> Option<&'static Conversion> {
     conversion::of("autoscaling", "horizontalpodautoscalers")
 }
@@ -138,16 +158,16 @@ fn default_behavior(spec: &mut serde_json::Map<String, Value>) {
     let Some(behavior) = object(spec, "behavior") else { return };
     if let Some(up) = object_or_new(behavior, "scaleUp") {
         set(up, "stabilizationWindowSeconds", 0);
-        set_zero(up, "selectPolicy", "Max");
+        set(up, "selectPolicy", "Max");
         let (pods, percent) = (
             json!({"type": "Pods", "value": 4, "periodSeconds": 15}),
             json!({"type": "Percent", "value": 100, "periodSeconds": 15}),
         );
-        set_zero(up, "policies", vec![pods, percent]);
+        set(up, "policies", vec![pods, percent]);
     }
     if let Some(down) = object_or_new(behavior, "scaleDown") {
-        set_zero(down, "selectPolicy", "Max");
-        set_zero(down, "policies", vec![json!({"type": "Percent", "value": 100, "periodSeconds": 15})]);
+        set(down, "selectPolicy", "Max");
+        set(down, "policies", vec![json!({"type": "Percent", "value": 100, "periodSeconds": 15})]);
     }
 }
 
@@ -160,7 +180,7 @@ fn validate_scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
         }
         _ => {}
     }
-    errors.one_of(&at.child("selectPolicy"), &rules["selectPolicy"], &["Disabled", "Max", "Min"]);
+    errors.one_of_if_present(&at.child("selectPolicy"), &rules["selectPolicy"], &["Disabled", "Max", "Min"]);
     let list = at.child("policies");
     if items(&rules["policies"]).is_empty() {
         errors.required(&list, "must specify at least one Policy");
@@ -180,34 +200,146 @@ fn validate_scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.invalid(&at.child("periodSeconds"), policy["periodSeconds"].clone(), detail);
         }
     }
+    if !rules["tolerance"].is_null() {
+        errors.quantity(&at.child("tolerance"), &rules["tolerance"]);
+    }
+}
+
+/// What is scaled or described.
+fn validate_reference(reference: &Value, at: &At<'_>, group: Group, errors: &mut Errors) {
+    for field in ["kind", "name"] {
+        errors.required_name(&at.child(field), &reference[field], validation::is_path_segment_name);
+    }
+    let version = text(&reference["apiVersion"]);
+    let problem = match version.matches('/').count() {
+        0 | 1 if group == Group::Optional || version.find('/').is_some_and(|length| length > 0) => return,
+        0 | 1 => "apiVersion must specify API group".to_owned(),
+        _ => format!("unexpected GroupVersion string: {version}"),
+    };
+    errors.invalid(&at.child("apiVersion"), version, problem);
+}
+
+/// Whether the version of what is referred to must be of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Needed,
+    Optional,
 }
 
 fn validate_metric(metric: &Value, at: &At<'_>, errors: &mut Errors) {
     let kind = text(&metric["type"]);
+    let names = METRICS.map(|(name, _)| name);
     if kind.is_empty() {
         errors.required(&at.child("type"), "must specify a metric source type");
-        return;
     }
-    let Some((_, field)) = METRICS.iter().find(|(name, _)| *name == kind) else {
-        errors.not_supported(&at.child("type"), kind, &METRICS.map(|(name, _)| name));
-        return;
-    };
-    let source = &metric[*field];
-    if source.is_null() {
-        errors.required(&at.child(field), "must populate information for the given metric source");
-        return;
+    let field = METRICS.iter().find(|(name, _)| *name == kind).map(|(_, field)| *field);
+    if field.is_none() {
+        errors.not_supported(&at.child("type"), kind, &names);
     }
-    let at = at.child(field);
-    if kind == "Resource" || kind == "ContainerResource" {
-        if !is_set(&source["name"]) {
-            errors.required(&at.child("name"), "must specify a resource name");
+    let present: Vec<&str> = SOURCES.into_iter().filter(|source| !metric[*source].is_null()).collect();
+    if let Some(first) = present.first() {
+        validate_source(first, &metric[*first], &at.child(first), errors);
+    }
+    match field {
+        None => errors.not_supported(&at.child("type"), kind, &names),
+        Some(field) if metric[field].is_null() => {
+            errors.required(&at.child(field), "must populate information for the given metric source");
         }
-    } else if !is_set(&source["metric"]["name"]) {
-        let metric = at.child("metric");
-        errors.required(&metric.child("name"), "must specify a metric name");
+        Some(_) => {}
     }
-    let (target, at) = (&source["target"], at.child("target"));
-    errors.required_one_of(&at.child("type"), &target["type"], &["AverageValue", "Utilization", "Value"]);
+    if present.len() > 1 {
+        for other in present.into_iter().filter(|source| Some(*source) != field) {
+            errors.forbidden(&at.child(other), "must populate the given metric source only");
+        }
+    }
+}
+
+fn validate_source(kind: &str, source: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (target, at_target) = (&source["target"], at.child("target"));
+    match kind {
+        "resource" => {
+            if !is_set(&source["name"]) {
+                errors.required(&at.child("name"), "must specify a resource name");
+            }
+        }
+        "containerResource" => validate_container_resource(source, at, errors),
+        _ => {
+            if kind == "object" {
+                let at = at.child("describedObject");
+                validate_reference(&source["describedObject"], &at, Group::Optional, errors);
+            }
+            let metric = at.child("metric");
+            let (name, at) = (&source["metric"]["name"], metric.child("name"));
+            if is_set(name) {
+                errors.obeys(&at, text(name), validation::is_path_segment_name);
+            } else {
+                errors.required(&at, "must specify a metric name");
+            }
+        }
+    }
+    validate_target(target, &at_target, errors);
+    let has = |field: &str| !target[field].is_null();
+    let average = at_target.child("averageValue");
+    match kind {
+        "resource" | "containerResource" => {
+            if !has("averageUtilization") && !has("averageValue") {
+                let detail = "must set either a target raw value or a target utilization";
+                errors.required(&at_target.child("averageUtilization"), detail);
+            } else if has("averageUtilization") && has("averageValue") {
+                errors.forbidden(&average, "may not set both a target raw value and a target utilization");
+            }
+        }
+        "pods" if !has("averageValue") => errors.required(&average, "must specify a positive target averageValue"),
+        "object" if !has("value") && !has("averageValue") => {
+            errors.required(&average, "must set either a target value or averageValue");
+        }
+        "external" if !has("value") && !has("averageValue") => {
+            errors.required(&average, "must set either a target value for metric or a per-pod target");
+        }
+        "external" if has("value") && has("averageValue") => {
+            let detail = "may not set both a target value for metric and a per-pod target";
+            errors.forbidden(&at_target.child("value"), detail);
+        }
+        _ => {}
+    }
+}
+
+fn validate_container_resource(source: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (at_name, name) = (at.child("name"), text(&source["name"]));
+    if name.is_empty() {
+        errors.required(&at_name, "must specify a resource name");
+    } else {
+        let before = errors.0.len();
+        errors.obeys(&at_name, name, validation::is_qualified_name);
+        if errors.0.len() == before && !name.contains('/') && !is_standard(name) {
+            errors.invalid(&at_name, name, "must be a standard resource type or fully qualified");
+        }
+        if !name.contains('/') && !is_standard_for_containers(name) {
+            errors.invalid(&at_name, name, "must be a standard resource for containers");
+        }
+    }
+    let container = &source["container"];
+    if is_set(container) {
+        errors.obeys(&at.child("container"), text(container), validation::is_dns1123_label);
+    } else {
+        errors.required(&at.child("container"), "must specify a container");
+    }
+}
+
+fn validate_target(target: &Value, at: &At<'_>, errors: &mut Errors) {
+    let kind = text(&target["type"]);
+    if kind.is_empty() {
+        errors.required(&at.child("type"), "must specify a metric target type");
+    }
+    if !matches!(kind, "AverageValue" | "Utilization" | "Value") {
+        errors.invalid(&at.child("type"), kind, "must be either Utilization, Value, or AverageValue");
+    }
+    for field in ["value", "averageValue"] {
+        let amount = target[field].as_str().and_then(|amount| Quantity::parse(amount).ok());
+        if amount.is_some_and(|amount| amount.is_zero() || amount.is_negative()) {
+            errors.invalid(&at.child(field), target[field].clone(), "must be positive");
+        }
+    }
     if let Some(share) = target["averageUtilization"].as_i64().filter(|share| *share < 1) {
         errors.invalid(&at.child("averageUtilization"), share, POSITIVE);
     }

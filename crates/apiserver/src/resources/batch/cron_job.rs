@@ -10,7 +10,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::workload_name_warning;
 use crate::resources::json::{is_set, items, object_or_new, set, set_zero, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of cron jobs.
 pub(crate) struct CronJob;
@@ -35,13 +35,20 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Strategy for CronJob {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set_zero(spec, "concurrencyPolicy", "Allow");
         set(spec, "suspend", false);
         set(spec, "successfulJobsHistoryLimit", 3);
         set(spec, "failedJobsHistoryLimit", 1);
-        let template = object_or_new(spec, "jobTemplate");
+        let mut template = object_or_new(spec, "jobTemplate");
+        if let Some(template) = &mut template {
+            object_or_new(template, "metadata");
+        }
         if let Some(job) = template.and_then(|template| object_or_new(template, "spec")) {
             // A template keeps its fields open until a job is made of it, but for its pods.
             crate::resources::core::pod_template::default_template(job);

@@ -13,7 +13,7 @@ use crate::resources::core::pod_template::{default_template, workload_name_warni
 use crate::resources::json::{is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::wide_cells;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of jobs.
 pub(crate) struct Job;
@@ -63,6 +63,10 @@ pub(crate) fn default_spec(spec: &mut Map<String, Value>) {
 }
 
 impl Strategy for Job {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(spec) = spec(object) {
             default_spec(spec);
@@ -87,7 +91,14 @@ impl Strategy for Job {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         validate_generated_selector(object, &mut errors);
-        errors.selector_of_template(&at, spec);
+        let before = errors.0.len();
+        errors.label_selector(&at.child("selector"), &spec["selector"]);
+        if errors.0.len() == before {
+            errors.selects_template(&at, spec);
+        }
+        if spec["selector"].is_null() {
+            errors.required(&at.child("selector"), "");
+        }
         validate_spec(spec, &at, &mut errors);
         validate_host_names(object, &mut errors);
         errors.0

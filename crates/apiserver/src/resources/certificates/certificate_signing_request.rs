@@ -82,7 +82,11 @@ impl Strategy for CertificateSigningRequest {
         if is_set(&spec["request"]) {
             let pem = BASE64_STANDARD.decode(text(&spec["request"])).unwrap_or_default();
             if let Err(error) = CertificateRequest::from_pem(&pem) {
-                errors.invalid(&at.child("request"), spec["request"].clone(), error.to_string());
+                let detail = match error {
+                    portolan_identity::Error::CertificateRequest(detail) => detail,
+                    error => error.to_string(),
+                };
+                errors.invalid(&at.child("request"), spec["request"].clone(), detail);
             }
         }
         if !is_set(&spec["usages"]) {

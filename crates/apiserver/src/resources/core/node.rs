@@ -1,9 +1,11 @@
 //! Nodes.
 
+use portolan_api::field::ErrorType;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
+use super::pod_template::EFFECTS;
 use crate::resources::addresses::cidr_warning;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{canonical_quantities, entries, is_set, items, same, set_zero, text};
@@ -28,7 +30,6 @@ const COLUMNS: &[Column] = &[
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE_LABEL: &str = "kubernetes.io/role";
-const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
 
 impl Strategy for Node {
     fn default(&self, object: &mut Value) {
@@ -52,16 +53,27 @@ impl Strategy for Node {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        let list = at.child("taints");
+        // Upstream's path.
+        let metadata = At::root("metadata");
+        let list = metadata.child("taints");
         let taints = items(&spec["taints"]);
         for (index, taint) in taints.iter().enumerate() {
             let at = list.index(index);
-            errors.required_name(&at.child("key"), &taint["key"], validation::is_qualified_name);
+            errors.obeys(&at.child("key"), text(&taint["key"]), validation::is_qualified_name);
             errors.obeys(&at.child("value"), text(&taint["value"]), validation::is_valid_label_value);
-            errors.required_one_of(&at.child("effect"), &taint["effect"], &EFFECTS);
+            errors.required_one_of_as_listed(&at.child("effect"), &taint["effect"], &EFFECTS);
             if taints[..index].iter().any(|before| before["key"] == taint["key"] && before["effect"] == taint["effect"])
             {
-                errors.duplicate(&at, taint.clone());
+                let part = |name: &str| Value::from(text(&taint[name]));
+                let shown = format!(
+                    r#"{{"Key":{},"Value":{},"Effect":{},"TimeAdded":{}}}"#,
+                    part("key"),
+                    part("value"),
+                    part("effect"),
+                    taint["timeAdded"]
+                );
+                let detail = "taints must be unique by key and effect pair";
+                errors.as_shown(&at, ErrorType::DuplicateAsWhole, &shown, detail);
             }
         }
         let list = at.child("podCIDRs");

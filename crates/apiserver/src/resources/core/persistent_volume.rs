@@ -6,7 +6,9 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::persistent_volume_claim::{CLASS_ANNOTATION, CLASS_DEPRECATED, access_modes, quantity, validate_modes};
-use super::pod_template::{DEPRECATED_VOLUMES, node_term_warnings, validate_node_selector};
+use super::pod_template::{
+    DEPRECATED_VOLUMES, node_term_warnings, validate_driver_name, validate_node_selector, validate_volume_kind,
+};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{self, entries, is_set, items, set, set_zero, spec, text};
 use crate::resources::print;
@@ -45,6 +47,40 @@ const OTHER: [&str; 9] = [
     "volumeAttributesClassName",
     "volumeMode",
 ];
+
+/// The one source of storage.
+fn validate_source(kind: &str, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (source, place) = (&spec[kind], at.child(kind));
+    match kind {
+        "csi" => validate_csi(source, &place, errors),
+        "local" => {
+            let (path, at_path) = (text(&source["path"]), place.child("path"));
+            if path.is_empty() {
+                errors.required(&at_path, "");
+            } else if path.split('/').any(|part| part == "..") {
+                errors.invalid(&at_path, path, "must not contain '..'");
+            }
+            if spec["nodeAffinity"]["required"].is_null() {
+                errors.required(&at.child("nodeAffinity"), "Local volume requires node affinity");
+            }
+        }
+        _ => validate_volume_kind(kind, source, &place, errors),
+    }
+}
+
+fn validate_csi(source: &Value, at: &At<'_>, errors: &mut Errors) {
+    validate_driver_name(&source["driver"], &at.child("driver"), errors);
+    errors.present(&at.child("volumeHandle"), &source["volumeHandle"]);
+    for field in
+        ["controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"]
+    {
+        if !source[field].is_null() {
+            let (at, secret) = (at.child(field), &source[field]);
+            errors.required_name(&at.child("name"), &secret["name"], validation::is_dns1123_subdomain);
+            errors.required_name(&at.child("namespace"), &secret["namespace"], validation::is_dns1123_label);
+        }
+    }
+}
 
 impl Strategy for PersistentVolume {
     fn default(&self, object: &mut Value) {
@@ -101,17 +137,23 @@ impl Strategy for PersistentVolume {
             .collect();
         match sources.as_slice() {
             [] => errors.required(&at, "must specify a volume type"),
-            [_] => {}
+            [kind] => validate_source(kind, spec, &at, &mut errors),
             [_, rest @ ..] => {
                 for name in rest {
                     errors.forbidden(&at.child(name), "may not specify more than 1 volume type");
                 }
             }
         }
+        let path = text(&spec["hostPath"]["path"]);
+        let is_root = path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."));
+        if is_root && spec["persistentVolumeReclaimPolicy"] == "Recycle" {
+            let detail = "may not be 'recycle' for a hostPath mount of '/'";
+            errors.forbidden(&at.child("persistentVolumeReclaimPolicy"), detail);
+        }
         for field in ["storageClassName", "volumeAttributesClassName"] {
             errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
         }
-        errors.one_of(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
+        errors.one_of_if_present(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
         errors.0
     }
 

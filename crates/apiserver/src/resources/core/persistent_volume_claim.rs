@@ -60,7 +60,7 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     for field in ["storageClassName", "volumeAttributesClassName"] {
         errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
     }
-    errors.one_of(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
+    errors.one_of_if_present(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
     for field in ["dataSource", "dataSourceRef"] {
         if !spec[field].is_null() {
             validate_data_source(&spec[field], &at.child(field), errors);
@@ -72,7 +72,7 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 pub(crate) fn validate_modes(modes: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = at.child("accessModes");
     for mode in items(modes) {
-        errors.one_of(&at, mode, &MODES);
+        errors.one_of_if_present(&at, mode, &MODES);
     }
     let alone = |mode: &Value| mode == "ReadWriteOncePod";
     let others = items(modes).iter().any(|mode| !alone(mode) && MODES.contains(&text(mode)));

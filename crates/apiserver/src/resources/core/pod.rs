@@ -11,7 +11,7 @@ use super::pod_template::{
 use super::pod_update;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set, spec, text};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of pods.
 pub(crate) struct Pod;
@@ -40,6 +40,10 @@ const SELECTABLE: &[&str] = &[
 ];
 
 impl Strategy for Pod {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "enableServiceLinks", true);

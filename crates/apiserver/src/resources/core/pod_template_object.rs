@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::pod_template::{default_template, template_warnings, validate_template};
 use crate::resources::at::{At, Errors};
 use crate::resources::print;
-use crate::strategy::{Column, Context, NAME, Strategy};
+use crate::strategy::{Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of pod templates.
 pub(crate) struct PodTemplate;
@@ -16,6 +16,14 @@ const COLUMNS: &[Column] =
     &[NAME, Column::string("Containers"), Column::string("Images"), Column::string("Pod Labels")];
 
 impl Strategy for PodTemplate {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        new.get("template") != old.get("template")
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(fields) = object.as_object_mut() {
             default_template(fields);

@@ -1,6 +1,6 @@
 //! What may change in a pod after it was created.
 
-use portolan_api::field;
+use portolan_api::field::{self, ErrorType};
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
@@ -185,7 +185,11 @@ fn validate_spec(new: &Value, old: &Value) -> Vec<field::Error> {
     }
     validate_deadline(new, old, &at, &mut errors);
     validate_tolerations(new, old, &at, &mut errors);
-    let changed = changed_fields(new, old);
+    let is_gated = is_set(&old["schedulingGates"]);
+    if is_gated {
+        validate_gated(new, old, &at, &mut errors);
+    }
+    let changed = changed_fields(new, old, is_gated);
     if !changed.is_empty() {
         errors.forbidden(&at, format!("{ALLOWED}\nchanged: {}", changed.join(", ")));
     }
@@ -219,8 +223,75 @@ fn validate_tolerations(new: &Value, old: &Value, at: &At<'_>, errors: &mut Erro
     }
 }
 
+/// Where a pod may run can be narrowed as long as gates hold it back.
+fn validate_gated(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (after, before) = (&new["nodeSelector"], &old["nodeSelector"]);
+    if entries(before).any(|(key, value)| after[key] != *value) {
+        let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.invalid(&at.child("nodeSelector"), after.clone(), detail);
+    }
+    let terms = |spec: &Value| {
+        spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"].clone()
+    };
+    let (after, before) = (terms(new), terms(old));
+    let (affinity, field) = (at.child("affinity"), "requiredDuringSchedulingIgnoredDuringExecution");
+    let (node, list) = (affinity.child("nodeAffinity"), "nodeSelectorTerms");
+    let required = node.child(field);
+    let at = required.child(list);
+    if is_set(&before) && items(&before).len() != items(&after).len() {
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        errors.as_shown(&at, ErrorType::InvalidAsWhole, &internal_terms(&after), detail);
+        return;
+    }
+    for (index, (after, before)) in items(&after).iter().zip(items(&before)).enumerate() {
+        if !only_adds(after, before) {
+            let detail = "only additions are allowed (no mutations or deletions)";
+            errors.as_shown(&at.index(index), ErrorType::InvalidAsWhole, &internal_term(after), detail);
+        }
+    }
+}
+
+const PARTS: [&str; 2] = ["matchExpressions", "matchFields"];
+
+/// Whether a term of a node selector still demands what it did, first and in the same order.
+fn only_adds(after: &Value, before: &Value) -> bool {
+    if PARTS.iter().all(|part| !is_set(&before[*part])) {
+        return PARTS.iter().all(|part| !is_set(&after[*part]));
+    }
+    PARTS.iter().all(|part| items(&after[*part]).starts_with(items(&before[*part])))
+}
+
+/// Terms as upstream shows them as a whole: by the names of its own structures.
+fn internal_terms(terms: &Value) -> String {
+    match terms {
+        Value::Null => "null".to_owned(),
+        terms => format!("[{}]", items(terms).iter().map(internal_term).collect::<Vec<_>>().join(",")),
+    }
+}
+
+fn internal_term(term: &Value) -> String {
+    let internal = |expression: &Value| {
+        let (key, operator, values) = (&expression["key"], &expression["operator"], &expression["values"]);
+        format!(r#"{{"Key":{key},"Operator":{operator},"Values":{values}}}"#)
+    };
+    let list = |part: &str| match &term[part] {
+        Value::Null => "null".to_owned(),
+        expressions => format!("[{}]", items(expressions).iter().map(internal).collect::<Vec<_>>().join(",")),
+    };
+    format!(r#"{{"MatchExpressions":{},"MatchFields":{}}}"#, list("matchExpressions"), list("matchFields"))
+}
+
+/// What an affinity says besides of nodes.
+fn without_nodes(affinity: &Value) -> Value {
+    let mut rest = affinity.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.retain(|name, value| name != "nodeAffinity" && is_set(value));
+    }
+    if is_set(&rest) { rest } else { Value::Null }
+}
+
 /// Paths of the fields that differ and may not.
-fn changed_fields(new: &Value, old: &Value) -> Vec<String> {
+fn changed_fields(new: &Value, old: &Value, is_gated: bool) -> Vec<String> {
     let mut changed = Vec::new();
     for name in names(new, old) {
         let (after, before) = (&new[name], &old[name]);
@@ -229,6 +300,8 @@ fn changed_fields(new: &Value, old: &Value) -> Vec<String> {
         }
         match name {
             "activeDeadlineSeconds" | "tolerations" => {}
+            "nodeSelector" if is_gated => {}
+            "affinity" if is_gated && without_nodes(after) == without_nodes(before) => {}
             "schedulingGates" if items(after).iter().all(|gate| items(before).contains(gate)) => {}
             "terminationGracePeriodSeconds"
                 if before.as_i64().is_some_and(|seconds| seconds < 0) && after.as_i64() == Some(1) => {}

@@ -2,7 +2,7 @@
 
 use portolan_api::field;
 use portolan_base::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::resources::apps::replica_set;
 use crate::resources::at::{At, Errors};
@@ -10,12 +10,16 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::named_warnings;
-use crate::strategy::{Column, Context, Strategy};
+use crate::strategy::{Column, Context, Generations, Strategy};
 
 /// The strategy of replication controllers.
 pub(crate) struct ReplicationController;
 
 impl Strategy for ReplicationController {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let labels = object["spec"]["template"]["metadata"]["labels"].clone();
         if is_set(&labels) {
@@ -41,10 +45,9 @@ impl Strategy for ReplicationController {
         if !entries(&spec["selector"]).all(|(key, value)| text(&labels[key]) == text(value)) {
             let template = at.child("template");
             let metadata = template.child("metadata");
-            let shown = if labels.is_null() { json!({}) } else { labels.clone() };
-            errors.invalid(&metadata.child("labels"), shown, "`selector` does not match template `labels`");
+            errors.invalid(&metadata.child("labels"), labels.clone(), "`selector` does not match template `labels`");
         }
-        errors.lasting_template(&at, spec);
+        errors.lasting_template(&at, &spec["template"], "ReplicationController");
         errors.0
     }
 

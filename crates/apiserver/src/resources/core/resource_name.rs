@@ -23,6 +23,11 @@ const QUOTA: [&str; 19] = [
     "services.nodeports",
 ];
 
+/// Whether a resource has its name without a domain.
+pub(crate) fn is_standard(name: &str) -> bool {
+    is_standard_for_quota(name) || name == "storage"
+}
+
 /// Whether containers ask for a resource by this name alone.
 pub(crate) fn is_standard_for_containers(name: &str) -> bool {
     matches!(name, "cpu" | "ephemeral-storage" | "memory") || name.starts_with("hugepages-")

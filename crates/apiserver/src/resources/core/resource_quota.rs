@@ -1,5 +1,6 @@
 //! Resource quotas.
 
+use portolan_api::field::ErrorType;
 use portolan_api::quantity::Quantity;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::resource_name::{is_counted, is_standard_for_quota};
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::IMMUTABLE;
-use crate::resources::json::{canonical_quantities, entries, is_set, items, object, same, spec, text};
+use crate::resources::json::{canonical_quantities, entries, is_set, items, object, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -66,10 +67,6 @@ impl Strategy for ResourceQuota {
         };
         if sorted(new) != sorted(old) {
             errors.invalid(&At::root("spec").child("scopes"), new["spec"]["scopes"].clone(), IMMUTABLE);
-        }
-        if !same(&new["spec"]["scopeSelector"], &old["spec"]["scopeSelector"]) {
-            let at = At::root("spec");
-            errors.invalid(&at.child("scopeSelector"), new["spec"]["scopeSelector"].clone(), IMMUTABLE);
         }
         errors.0
     }
@@ -156,24 +153,35 @@ fn validate_scopes(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             }
         }
     }
-    if OPPOSITES.iter().any(|pair| pair.iter().all(|scope| scopes.contains(scope))) {
+    for _ in OPPOSITES.iter().filter(|pair| pair.iter().all(|scope| scopes.contains(scope))) {
         errors.invalid(&at, shown.clone(), "conflicting scopes");
     }
 }
 
+/// Upstream's paths leave out which expression it is.
 fn validate_scope_selector(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let (selector, list) = (at.child("scopeSelector"), "matchExpressions");
-    let list = selector.child(list);
-    for (index, expression) in items(&spec["scopeSelector"]["matchExpressions"]).iter().enumerate() {
-        let at = list.index(index);
+    let (at, expressions) = (selector.child(list), items(&spec["scopeSelector"][list]));
+    for expression in expressions {
         let (scope, operator) = (text(&expression["scopeName"]), text(&expression["operator"]));
         if !SCOPES.contains(&scope) {
             errors.invalid(&at.child("scopeName"), scope, "unsupported scope");
         }
         for (resource, _) in entries(&spec["hard"]).filter(|(name, _)| is_standard_for_quota(name)) {
             if !fits(scope, resource) {
-                errors.invalid(&at, expression.clone(), "unsupported scope applied to resource");
+                let detail = "unsupported scope applied to resource";
+                errors.as_shown(&at, ErrorType::InvalidAsWhole, &internal_selector(expressions), detail);
             }
+        }
+        let needs_exists = matches!(
+            scope,
+            "BestEffort" | "CrossNamespacePodAffinity" | "NotBestEffort" | "NotTerminating" | "Terminating"
+        );
+        if needs_exists && operator != "Exists" {
+            let detail = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, \
+                          ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
+                          ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+            errors.invalid(&at.child("operator"), operator, detail);
         }
         let has_values = is_set(&expression["values"]);
         match operator {
@@ -186,22 +194,27 @@ fn validate_scope_selector(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             "Exists" | "DoesNotExist" if has_values => errors.invalid(
                 &at.child("values"),
                 expression["values"].clone(),
-                "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
+                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
             ),
             operator if !OPERATORS.contains(&operator) => {
                 errors.invalid(&at.child("operator"), operator, "not a valid selector operator");
             }
             _ => {}
         }
-        let needs_exists = matches!(
-            scope,
-            "BestEffort" | "CrossNamespacePodAffinity" | "NotBestEffort" | "NotTerminating" | "Terminating"
-        );
-        if needs_exists && operator != "Exists" {
-            let detail = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, \
-                          ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
-                          ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
-            errors.invalid(&at.child("operator"), operator, detail);
-        }
     }
+    let has = |scope: &&str| expressions.iter().any(|expression| text(&expression["scopeName"]) == *scope);
+    for _ in OPPOSITES.iter().filter(|pair| pair.iter().all(has)) {
+        errors.invalid(&at, spec["scopes"].clone(), "conflicting scopes");
+    }
+}
+
+/// A selector of scopes as upstream shows it as a whole: by the names of its own structures.
+fn internal_selector(expressions: &[Value]) -> String {
+    let internal = |expression: &Value| {
+        let part = |name: &str| Value::from(text(&expression[name]));
+        let (scope, operator) = (part("scopeName"), part("operator"));
+        format!(r#"{{"ScopeName":{scope},"Operator":{operator},"Values":{}}}"#, expression["values"])
+    };
+    let expressions: Vec<String> = expressions.iter().map(internal).collect();
+    format!(r#"{{"MatchExpressions":[{}]}}"#, expressions.join(","))
 }

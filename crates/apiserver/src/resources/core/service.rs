@@ -168,7 +168,7 @@ fn keep_allocations(new: &mut Value, old: &Value) {
                 continue;
             }
             let same = items(&old["ports"]).iter().find(|candidate| {
-                candidate["port"] == port["port"]
+                Some(&candidate["port"]) == port.get("port")
                     && text(&candidate["protocol"]) == port.get("protocol").map(text).unwrap_or_default()
             });
             if let Some(number) = same.map(|port| &port["nodePort"]).filter(|number| number.is_u64()) {

@@ -97,10 +97,22 @@ fn validate_ports(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             }
         }
         if earlier.iter().any(|before| before["port"] == port["port"] && before["protocol"] == port["protocol"]) {
-            let shown = serde_json::json!({"port": port["port"], "protocol": port["protocol"]});
-            errors.duplicate(&at, shown);
+            errors.duplicate_as_shown(&at, &internal_port(port));
         }
     }
+}
+
+/// A port as upstream shows it as a whole: by the names of its own structures.
+fn internal_port(port: &Value) -> String {
+    let or_zero = |name: &str| if port[name].is_null() { Value::from(0) } else { port[name].clone() };
+    let (name, protocol) = (Value::from(text(&port["name"])), Value::from(text(&port["protocol"])));
+    format!(
+        r#"{{"Name":{name},"Protocol":{protocol},"AppProtocol":{},"Port":{},"TargetPort":{},"NodePort":{}}}"#,
+        port["appProtocol"],
+        or_zero("port"),
+        or_zero("targetPort"),
+        or_zero("nodePort")
+    )
 }
 
 fn validate_affinity(spec: &Value, at: &At<'_>, errors: &mut Errors) {

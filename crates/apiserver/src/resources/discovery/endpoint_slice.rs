@@ -9,7 +9,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::Rule;
 use crate::resources::json::{entries, is_set, items, objects, set, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of endpoint slices.
 pub(crate) struct EndpointSlice;
@@ -25,6 +25,19 @@ const MOST_TOPOLOGY_LABELS: usize = 16;
 const MOST_HINTS: usize = 8;
 
 impl Strategy for EndpointSlice {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        let content = |object: &Value| {
+            let mut content = object.clone();
+            content["metadata"] = object["metadata"]["labels"].clone();
+            content
+        };
+        content(new) != content(old)
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(slice) = object.as_object_mut() else { return };
         for port in objects(slice, "ports") {
@@ -61,9 +74,10 @@ impl Strategy for EndpointSlice {
             if ports[..index].iter().any(|before| text(&before["name"]) == name) {
                 errors.duplicate(&at.child("name"), name);
             }
-            errors.port(&at.child("port"), &port["port"]);
             errors.required_one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
-            errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
+            if let Some(protocol) = port["appProtocol"].as_str() {
+                errors.obeys(&at.child("appProtocol"), protocol, validation::is_qualified_name);
+            }
         }
         errors.0
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of flow schemas.
 pub(crate) struct FlowSchema;
@@ -27,6 +27,10 @@ const SUBJECTS: [&str; 3] = ["Group", "ServiceAccount", "User"];
 const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
 impl Strategy for FlowSchema {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(spec) = spec(object) {
             set_zero(spec, "matchingPrecedence", 1000);

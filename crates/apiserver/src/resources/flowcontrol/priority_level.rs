@@ -8,7 +8,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{object, object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of priority levels.
 pub(crate) struct PriorityLevelConfiguration;
@@ -25,6 +25,10 @@ const COLUMNS: &[Column] = &[
 const MOST_QUEUES: i64 = 10_000_000;
 
 impl Strategy for PriorityLevelConfiguration {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         if let Some(exempt) = self::object(spec, "exempt") {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of ingresses.
 pub(crate) struct Ingress;
@@ -23,6 +23,10 @@ const BAD_AT_END: [&str; 2] = ["/..", "/."];
 const SHOWN: usize = 3;
 
 impl Strategy for Ingress {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         let rules = items(&spec["rules"]);
@@ -32,7 +36,9 @@ impl Strategy for Ingress {
         if !spec["defaultBackend"].is_null() {
             validate_backend(&spec["defaultBackend"], &at.child("defaultBackend"), &mut errors);
         }
-        errors.obeys_if_set(&at.child("ingressClassName"), &spec["ingressClassName"], validation::is_dns1123_subdomain);
+        if let Some(class) = spec["ingressClassName"].as_str() {
+            errors.obeys(&at.child("ingressClassName"), class, validation::is_dns1123_subdomain);
+        }
         let list = at.child("tls");
         for (index, tls) in items(&spec["tls"]).iter().enumerate() {
             let at = list.index(index);

@@ -1,13 +1,13 @@
 //! Ingress classes.
 
-use portolan_api::field;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, set, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of ingress classes.
 pub(crate) struct IngressClass;
@@ -15,7 +15,15 @@ pub(crate) struct IngressClass;
 const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Parameters"), AGE];
 const LONGEST: usize = 250;
 
+/// What a path may contain besides letters and digits.
+const IN_PATHS: &[u8] = b"/-._~%!$&'()*+,;=:";
+const NOT_A_PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+
 impl Strategy for IngressClass {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(parameters) = object.pointer_mut("/spec/parameters").and_then(Value::as_object_mut) {
             set(parameters, "scope", "Cluster");
@@ -26,16 +34,21 @@ impl Strategy for IngressClass {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         let controller = at.child("controller");
         let name = text(&spec["controller"]);
+        if name.len() > LONGEST {
+            errors.too_long(&controller, LONGEST);
+        }
         match name.split_once('/') {
-            _ if name.len() > LONGEST => errors.too_long(&controller, LONGEST),
-            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {}
+            _ if name.is_empty() => errors.required(&controller, ""),
+            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
+                errors.obeys(&controller, domain, validation::is_dns1123_subdomain);
+                if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || IN_PATHS.contains(&byte)) {
+                    errors.invalid(&controller, path, NOT_A_PATH);
+                }
+            }
             _ => errors.invalid(&controller, name, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
         }
         if !spec["parameters"].is_null() {
-            let at = at.child("parameters");
-            errors.present(&at.child("kind"), &spec["parameters"]["kind"]);
-            errors.present(&at.child("name"), &spec["parameters"]["name"]);
-            errors.one_of(&at.child("scope"), &spec["parameters"]["scope"], &["Cluster", "Namespace"]);
+            validate_parameters(&spec["parameters"], &at.child("parameters"), &mut errors);
         }
         errors.0
     }
@@ -66,5 +79,23 @@ impl Strategy for IngressClass {
             parameters.into(),
             print::age(object, now),
         ]
+    }
+}
+
+/// The object that configures the controller.
+fn validate_parameters(parameters: &Value, at: &At<'_>, errors: &mut Errors) {
+    if let Some(group) = parameters["apiGroup"].as_str() {
+        errors.obeys(&at.child("apiGroup"), group, validation::is_dns1123_subdomain);
+    }
+    for field in ["kind", "name"] {
+        errors.required_name(&at.child(field), &parameters[field], validation::is_path_segment_name);
+    }
+    let (scope, namespace, place) = (&parameters["scope"], &parameters["namespace"], at.child("namespace"));
+    errors.one_of_if_present(&at.child("scope"), scope, &["Cluster", "Namespace"]);
+    match (text(scope), namespace.as_str()) {
+        ("Namespace", None) => errors.required(&place, "`parameters.scope` is set to 'Namespace'"),
+        ("Namespace", Some(name)) => errors.obeys(&place, name, validation::is_dns1123_label),
+        ("Cluster", Some(_)) => errors.forbidden(&place, "`parameters.scope` is set to 'Cluster'"),
+        _ => {}
     }
 }

@@ -8,7 +8,7 @@ use crate::resources::addresses::{cidr_warning, masked, parse_cidr_sloppy};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, objects, set, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of network policies.
 pub(crate) struct NetworkPolicy;
@@ -16,6 +16,10 @@ pub(crate) struct NetworkPolicy;
 const COLUMNS: &[Column] = &[NAME, Column::string("Pod-Selector"), AGE];
 
 impl Strategy for NetworkPolicy {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         if !spec.get("policyTypes").is_some_and(is_set) {

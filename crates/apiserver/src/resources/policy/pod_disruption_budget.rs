@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of pod disruption budgets.
 pub(crate) struct PodDisruptionBudget;
@@ -20,6 +20,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Strategy for PodDisruptionBudget {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         let (least, most) = (&spec["minAvailable"], &spec["maxUnavailable"]);
@@ -31,7 +35,7 @@ impl Strategy for PodDisruptionBudget {
             errors.at_most_100_percent(&at.child(field), &spec[field]);
         }
         errors.label_selector(&at.child("selector"), &spec["selector"]);
-        errors.one_of(
+        errors.one_of_if_present(
             &at.child("unhealthyPodEvictionPolicy"),
             &spec["unhealthyPodEvictionPolicy"],
             &["AlwaysAllow", "IfHealthyBudget"],

@@ -8,7 +8,7 @@ use super::health_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of external nodes.
 pub(crate) struct ExternalNode;
@@ -23,6 +23,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Strategy for ExternalNode {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(spec) = spec(object) {
             health_check::default(spec);

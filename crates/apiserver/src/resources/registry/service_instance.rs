@@ -9,7 +9,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, object_or_new, objects, set, set_zero, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of service instances.
 pub(crate) struct ServiceInstance;
@@ -32,6 +32,10 @@ const OVERRIDES: [&str; 4] = ["down", "maintenance", "outOfService", "up"];
 const LONGEST_TTL_SECONDS: i64 = 24 * 60 * 60;
 
 impl Strategy for ServiceInstance {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn default(&self, object: &mut Value) {
         let name = object["metadata"]["name"].clone();
         let Some(spec) = spec(object) else { return };

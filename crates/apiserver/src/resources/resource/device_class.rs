@@ -8,7 +8,7 @@ use super::device_claim::{validate_configuration, validate_selectors};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::items;
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of device classes.
 pub(crate) struct DeviceClass;
@@ -16,6 +16,10 @@ pub(crate) struct DeviceClass;
 const COLUMNS: &[Column] = &[NAME, AGE];
 
 impl Strategy for DeviceClass {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);

@@ -8,7 +8,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, text};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of resource slices.
 pub(crate) struct ResourceSlice;
@@ -20,6 +20,10 @@ const PLACES: [&str; 4] = ["nodeName", "nodeSelector", "allNodes", "perDeviceNod
 const MOST: usize = 128;
 
 impl Strategy for ResourceSlice {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{set, text};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of priority classes.
 pub(crate) struct PriorityClass;
@@ -18,6 +18,14 @@ const COLUMNS: &[Column] =
 const HIGHEST: i64 = 1_000_000_000;
 
 impl Strategy for PriorityClass {
+    fn generations(&self) -> Generations {
+        Generations::FromCreation
+    }
+
+    fn is_new_generation(&self, _new: &Value, _old: &Value) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(class) = object.as_object_mut() {
             set(class, "preemptionPolicy", "PreemptLowerPriority");
@@ -40,7 +48,11 @@ impl Strategy for PriorityClass {
                 format!("maximum allowed value of a user defined priority is {HIGHEST}"),
             );
         }
-        errors.one_of(&At::root("preemptionPolicy"), &object["preemptionPolicy"], &["Never", "PreemptLowerPriority"]);
+        errors.required_one_of_as_listed(
+            &At::root("preemptionPolicy"),
+            &object["preemptionPolicy"],
+            &["PreemptLowerPriority", "Never"],
+        );
         errors.0
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set, set_zero, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of CSI drivers.
 pub(crate) struct CsiDriver;
@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
     AGE,
 ];
 const GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
-const LIFE_CYCLES: [&str; 2] = ["Ephemeral", "Persistent"];
+const LIFE_CYCLES: [&str; 2] = ["Persistent", "Ephemeral"];
 /// Longest name of a driver.
 const NAME_LENGTH: usize = 63;
 /// Bounds of the lifetime of a token.
@@ -43,6 +43,10 @@ pub(super) fn validate_name(name: &str, at: &At<'_>, errors: &mut Errors) {
 }
 
 impl Strategy for CsiDriver {
+    fn generations(&self) -> Generations {
+        Generations::FromFirstChange
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
         set(spec, "attachRequired", true);
@@ -59,9 +63,11 @@ impl Strategy for CsiDriver {
         let metadata = At::root("metadata");
         validate_name(text(&object["metadata"]["name"]), &metadata.child("name"), &mut errors);
         let (at, spec) = (At::root("spec"), &object["spec"]);
-        errors.one_of(&at.child("fsGroupPolicy"), &spec["fsGroupPolicy"], &GROUP_POLICIES);
+        errors.one_of_if_present(&at.child("fsGroupPolicy"), &spec["fsGroupPolicy"], &GROUP_POLICIES);
         for mode in items(&spec["volumeLifecycleModes"]) {
-            errors.required_one_of(&at.child("volumeLifecycleModes"), mode, &LIFE_CYCLES);
+            if !LIFE_CYCLES.contains(&text(mode)) {
+                errors.not_supported_as_listed(&at.child("volumeLifecycleModes"), mode.clone(), &LIFE_CYCLES);
+            }
         }
         let list = at.child("tokenRequests");
         let requests = items(&spec["tokenRequests"]);

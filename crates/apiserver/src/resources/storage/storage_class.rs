@@ -1,12 +1,14 @@
 //! Storage classes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::label_warning;
-use crate::resources::json::{entries, is_set, items, set, text};
+use crate::resources::json::{entries, items, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -44,7 +46,7 @@ impl Strategy for StorageClass {
         }
         validate_parameters(&object["parameters"], &At::root("parameters"), &mut errors);
         errors.one_of(&At::root("reclaimPolicy"), &object["reclaimPolicy"], &["Delete", "Retain"]);
-        errors.one_of(
+        errors.one_of_if_present(
             &At::root("volumeBindingMode"),
             &object["volumeBindingMode"],
             &["Immediate", "WaitForFirstConsumer"],
@@ -113,6 +115,15 @@ fn validate_parameters(parameters: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
+/// The values that a term allows for each label.
+fn values_of(term: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for expression in items(&term["matchLabelExpressions"]) {
+        values.insert(text(&expression["key"]), items(&expression["values"]).iter().map(text).collect());
+    }
+    values
+}
+
 /// Where volumes of the class may be.
 fn validate_topologies(terms: &[Value], at: &At<'_>, errors: &mut Errors) {
     for (index, term) in terms.iter().enumerate() {
@@ -133,7 +144,11 @@ fn validate_topologies(terms: &[Value], at: &At<'_>, errors: &mut Errors) {
                 errors.duplicate(&at.child("key"), key);
             }
         }
-        if terms[..index].contains(term) && is_set(term) {
+        // Upstream compares with as many empty terms as there are terms, too.
+        let mine = values_of(term);
+        let empty = if mine.is_empty() { terms.len() } else { 0 };
+        let same = terms[..index].iter().filter(|before| values_of(before) == mine).count();
+        for _ in 0..empty + same {
             errors.duplicate(&list, "");
         }
     }

@@ -309,8 +309,8 @@ fn image_tags_decide_the_pull_policy() {
         ("nginx:1.27", "IfNotPresent"),
         ("localhost:5000/nginx", "Always"),
         ("localhost:5000/nginx:1", "IfNotPresent"),
-        ("nginx@sha256:00", "IfNotPresent"),
-        ("nginx:latest@sha256:00", "Always"),
+        ("nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000", "IfNotPresent"),
+        ("nginx:latest@sha256:0000000000000000000000000000000000000000000000000000000000000000", "Always"),
     ] {
         let mut pod = yaml(&format!("{{spec: {{containers: [{{name: a, image: '{image}'}}]}}}}"));
         of("pods").default(&mut pod);

@@ -7,6 +7,7 @@ mod pod_rows;
 mod refusals;
 mod rows;
 mod updates;
+mod upstream;
 mod validation;
 mod warnings;
 

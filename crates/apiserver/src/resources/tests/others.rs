@@ -64,10 +64,10 @@ fn resource_quotas() {
             spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Other"]: unsupported scope applied to resource
             spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Other"]: unsupported scope
             spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Other"]: conflicting scopes
-            spec.scopeSelector.matchExpressions[0].values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector
-            spec.scopeSelector.matchExpressions[1].operator: Invalid value: "In": must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity
-            spec.scopeSelector.matchExpressions[2].scopeName: Invalid value: "x": unsupported scope
-            spec.scopeSelector.matchExpressions[2].operator: Invalid value: "y": not a valid selector operator"#]],
+            spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "In": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity
+            spec.scopeSelector.matchExpressions.scopeName: Invalid value: "x": unsupported scope
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "y": not a valid selector operator"#]],
     );
     check_update(
         "resourcequotas",
@@ -162,7 +162,7 @@ fn storage() {
         expect![[r#"
             metadata.name: Invalid value: "a_b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
             spec.fsGroupPolicy: Unsupported value: "x": supported values: "File", "None", "ReadWriteOnceWithFSType"
-            spec.volumeLifecycleModes: Unsupported value: "y": supported values: "Ephemeral", "Persistent"
+            spec.volumeLifecycleModes: Unsupported value: "y": supported values: "Persistent", "Ephemeral"
             spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes
             spec.tokenRequests[1].audience: Duplicate value: "a""#]],
     );

@@ -360,11 +360,13 @@ fn others() {
         "autoscaling/horizontalpodautoscalers",
         &[scaler(1), scaler(0), scaler(-1)],
         expect![[r#"
-        ok
-        spec.maxReplicas: Required value: must be set and greater than 0
-        spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`
-        spec.maxReplicas: Invalid value: -1: must be greater than or equal to 1
-        spec.maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`"#]],
+            spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group
+            spec.maxReplicas: Required value: must be set and greater than 0
+            spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`
+            spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group
+            spec.maxReplicas: Invalid value: -1: must be greater than or equal to 1
+            spec.maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`
+            spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group"#]],
     );
     check_update_of(
         "policy/poddisruptionbudgets",

@@ -50,7 +50,7 @@ fn pods() {
             spec.containers[1].image: Invalid value: " x": must not have leading or trailing whitespace
             spec.containers[2].name: Duplicate value: "a"
             spec.containers[0].imagePullPolicy: Unsupported value: "Later": supported values: "Always", "IfNotPresent", "Never"
-            spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"
+            spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"
             spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None
             spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive
             spec.containers[0].ports[1].name: Invalid value: "a_b": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
@@ -84,7 +84,7 @@ fn pods() {
             spec.initContainers[0].name: Duplicate value: "a"
             spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without restartPolicy=Always
             spec.nodeSelector: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
-            spec.nodeSelector[a b]: Invalid value: "c d": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')
+            spec.nodeSelector: Invalid value: "c d": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')
             spec.tolerations[0].operator: Invalid value: "": operator must be Exists when `key` is empty, which means "match all values and all keys"
             spec.tolerations[1].operator: Invalid value: "v": value must be empty when `operator` is 'Exists'
             spec.containers[0].securityContext: Invalid value: {"allowPrivilegeEscalation":false,"privileged":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true
@@ -155,15 +155,17 @@ fn deployments() {
             ok
             spec.template.metadata.labels: Invalid value: {"app":"b"}: `selector` does not match template `labels`
             spec.selector: Required value
+            spec.template.metadata.labels: Invalid value: {"app":"b"}: `selector` does not match template `labels`
             spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"
             spec.replicas: Invalid value: -1: must be greater than or equal to 0
-            spec.selector: Invalid value: {}: empty selector is invalid for workloads
+            spec.selector: Invalid value: {}: empty selector is invalid for deployment
             spec.template.spec.containers[0].image: Required value
             spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0
             spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'
-            spec.strategy.type: Unsupported value: "Now": supported values: "Recreate", "RollingUpdate"
+            spec.strategy: Unsupported value: {"Type":"Now","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"
             spec.progressDeadlineSeconds: Invalid value: 5: must be greater than minReadySeconds
             spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'
+            spec.selector: Invalid value: {"matchExpressions":[{"key":"app","operator":"In"}]}: invalid label selector
             spec.strategy.rollingUpdate.maxSurge: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')
             spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%"#]],
     );
@@ -199,7 +201,7 @@ fn services() {
             spec.ports[1].port: Invalid value: 70000: must be between 1 and 65535, inclusive
             spec.ports[1].targetPort: Invalid value: "Not_A_Name": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
             spec.ports[1].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'
-            spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}
+            spec.ports[1]: Duplicate value: {"Name":"b","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":80,"NodePort":30000}
             spec.externalName: Required value
             spec.type: Unsupported value: "Anything": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"
             spec.ports[0].protocol: Unsupported value: "HTTP": supported values: "SCTP", "TCP", "UDP"
@@ -332,7 +334,6 @@ fn network() {
             ok
             endpoints[0].addresses[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
             endpoints[1].addresses: Required value: must contain at least 1 address
-            ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
             ports[1].name: Duplicate value: ""
             addressType: Required value"#]],
     );
@@ -402,10 +403,11 @@ fn the_rest() {
             "{spec: {minReplicas: 3, maxReplicas: 2, scaleTargetRef: {kind: Deployment}, metrics: [{type: Resource}]}}",
         ],
         expect![[r#"
-        ok
-        spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`
-        spec.scaleTargetRef.name: Required value
-        spec.metrics[0].resource: Required value: must populate information for the given metric source"#]],
+            spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group
+            spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`
+            spec.scaleTargetRef.name: Required value
+            spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group
+            spec.metrics[0].resource: Required value: must populate information for the given metric source"#]],
     );
     check_create(
         "apps/statefulsets",
@@ -422,10 +424,11 @@ fn the_rest() {
             "{spec: {taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}, {effect: Never}], podCIDRs: [x]}}",
         ],
         expect![[r#"
-        spec.taints[1]: Duplicate value: {"effect":"NoSchedule","key":"a"}
-        spec.taints[2].key: Required value
-        spec.taints[2].effect: Unsupported value: "Never": supported values: "NoExecute", "NoSchedule", "PreferNoSchedule"
-        spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"#]],
+            metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints must be unique by key and effect pair
+            metadata.taints[2].key: Invalid value: "": name part must be non-empty
+            metadata.taints[2].key: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            metadata.taints[2].effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"
+            spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"#]],
     );
     check_create(
         "namespaces",

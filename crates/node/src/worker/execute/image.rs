@@ -49,7 +49,8 @@ async fn find_or_pull(
     match &present {
         // Nobody can answer for an image that was made here; asking would only fail.
         Some(image) if policy != "Always" || image.local => {
-            let text = format!("Container image \"{reference}\" already present on machine");
+            let text =
+                format!("Container image \"{reference}\" already present on machine and can be accessed by the pod");
             context.container_event(&job.pod, name, EventType::Normal, "Pulled", text);
             return Ok(image.id.clone());
         }

@@ -41,12 +41,12 @@ async fn try_start(job: &Job, name: &str, attempt: u32, crash_delay: Duration) -
 
     let create_error = |error: portolan_runtime::Error| ("CreateContainerError".to_owned(), chain(&error).to_string());
     let id = runtime.create_container(&sandbox.id, &config, &sandbox_config).await.map_err(create_error)?;
-    context.container_event(&job.pod, name, EventType::Normal, "Created", format!("Created container: {name}"));
+    context.container_event(&job.pod, name, EventType::Normal, "Created", "Container created");
     if let Err(error) = runtime.start_container(&id).await {
         // The runtime keeps it as ended (`StartError`, code 128): the crash back-off decides on the next start.
         return Err((RUN_ERROR.to_owned(), chain(&error).to_string()));
     }
-    context.container_event(&job.pod, name, EventType::Normal, "Started", format!("Started container {name}"));
+    context.container_event(&job.pod, name, EventType::Normal, "Started", "Container started");
 
     let hook = specification.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
     if let Some(hook) = hook

@@ -10,7 +10,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, text};
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
-const TERMINATION_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
+const TERMINATION_POLICIES: [&str; 2] = ["File", "FallbackToLogsOnError"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const ONE_SOURCE: &str = "may not have more than one field specified at a time";
 /// Fields of a pod that the downward API knows.
@@ -82,7 +82,7 @@ pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, e
         errors.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
     }
     errors.required_one_of(&at.child("imagePullPolicy"), &container["imagePullPolicy"], &PULL_POLICIES);
-    errors.required_one_of(
+    errors.required_one_of_as_listed(
         &at.child("terminationMessagePolicy"),
         &container["terminationMessagePolicy"],
         &TERMINATION_POLICIES,

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::image::pull_policy;
 use crate::resources::json::{
     canonical_quantities, canonical_quantity, is_set, object, object_or_new, objects, set, set_zero, text,
 };
@@ -16,6 +17,7 @@ const TOKEN_SECONDS: i64 = 3600;
 /// Fills in the pod template in `spec.template` of a workload's spec.
 pub(crate) fn default_template(workload_spec: &mut Map<String, Value>) {
     let Some(template) = object_or_new(workload_spec, "template") else { return };
+    object_or_new(template, "metadata");
     if let Some(spec) = object_or_new(template, "spec") {
         default_pod_spec(spec);
     }
@@ -91,20 +93,6 @@ fn default_container(container: &mut Map<String, Value>) {
     }
 }
 
-/// `Always` for images whose tag is `latest`, spelled out or implied; a digest implies no tag.
-fn pull_policy(image: &str) -> &'static str {
-    let (name, digest) = match image.split_once('@') {
-        Some((name, digest)) => (name, Some(digest)),
-        None => (image, None),
-    };
-    let last = name.rsplit('/').next().unwrap_or_default();
-    match last.split_once(':') {
-        Some((_, "latest")) => "Always",
-        None if digest.is_none() => "Always",
-        _ => "IfNotPresent",
-    }
-}
-
 fn default_probe(probe: &mut Map<String, Value>) {
     set_zero(probe, "timeoutSeconds", 1);
     set_zero(probe, "periodSeconds", 10);
@@ -158,8 +146,11 @@ fn default_volume(volume: &mut Map<String, Value>) {
         }
     }
     let claim = object(volume, "ephemeral").and_then(|source| object(source, "volumeClaimTemplate"));
-    if let Some(spec) = claim.and_then(|claim| object(claim, "spec")) {
-        set(spec, "volumeMode", "Filesystem");
+    if let Some(claim) = claim {
+        object_or_new(claim, "metadata");
+        if let Some(spec) = object(claim, "spec") {
+            set(spec, "volumeMode", "Filesystem");
+        }
     }
     if let Some(source) = object(volume, "image")
         && !source.get("pullPolicy").is_some_and(is_set)

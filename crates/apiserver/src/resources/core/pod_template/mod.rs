@@ -3,6 +3,7 @@
 mod container;
 mod defaults;
 mod gates;
+mod image;
 mod pod_level;
 mod probe;
 mod resources;
@@ -16,9 +17,11 @@ mod warnings;
 
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
 pub(crate) use pod_level::default_pod_level_requests;
-pub(crate) use scheduling::{validate_node_selector, validate_tolerations};
-pub(crate) use spec::{validate_pod_spec, validate_template};
+pub(crate) use scheduling::{EFFECTS, validate_node_selector, validate_tolerations};
+pub(crate) use spec::{validate_pod_spec, validate_template, validate_template_metadata};
 
+pub(crate) use volume::validate_kind as validate_volume_kind;
+pub(crate) use volume_source::validate_driver_name;
 pub(crate) use volume_warnings::DEPRECATED as DEPRECATED_VOLUMES;
 pub(crate) use warnings::{
     claim_warnings, label_warning, node_term_warnings, pod_warnings, template_warnings, workload_name_warning,

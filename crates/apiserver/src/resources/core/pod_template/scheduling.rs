@@ -7,7 +7,8 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, text};
 
-const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+/// What a taint does to pods that do not tolerate it, in upstream's order.
+pub(crate) const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const NODE_OPERATORS: [&str; 6] = ["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"];
 
 pub(super) fn validate_scheduling(spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -66,9 +67,12 @@ fn validate_toleration(toleration: &Value, at: &At<'_>, errors: &mut Errors) {
             );
         }
         "Exists" => {}
+        other @ ("Gt" | "Lt") => {
+            errors.not_supported_as_listed(&at.child("operator"), other, &["Equal", "Exists", "Lt", "Gt"]);
+        }
         other => errors.not_supported(&at.child("operator"), other, &["Equal", "Exists"]),
     }
-    errors.one_of(&at.child("effect"), &toleration["effect"], &EFFECTS);
+    errors.one_of_as_listed(&at.child("effect"), &toleration["effect"], &EFFECTS);
 }
 
 fn validate_affinity(affinity: &Value, at: &At<'_>, errors: &mut Errors) {

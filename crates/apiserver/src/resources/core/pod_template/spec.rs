@@ -14,8 +14,8 @@ use super::volume::validate_volumes;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, text};
 
-const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
-const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const SYSTEMS: [&str; 2] = ["linux", "windows"];
 /// The longest name that Linux takes for a machine.
 const HOST_NAME_LENGTH: usize = 64;
@@ -27,16 +27,21 @@ const SEARCHES_LENGTH: usize = 2048;
 
 /// What is wrong with the pod template of a workload; `at` is the path of the template.
 pub(crate) fn validate_template(template: &Value, at: &At<'_>, errors: &mut Errors) {
+    validate_template_metadata(template, at, errors);
+    let spec = at.child("spec");
+    validate_pod_spec(&template["spec"], &spec, errors);
+    if is_set(&template["spec"]["ephemeralContainers"]) {
+        errors.forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+    }
+}
+
+/// What is wrong with the labels and annotations of a template.
+pub(crate) fn validate_template_metadata(template: &Value, at: &At<'_>, errors: &mut Errors) {
     // Upstream leaves the metadata out of these paths.
     errors.labels(&at.child("labels"), &template["metadata"]["labels"]);
     let annotations = &template["metadata"]["annotations"];
     if !annotations.is_null() {
         errors.0.extend(validation::annotations(annotations, &at.child("annotations").path()));
-    }
-    let spec = at.child("spec");
-    validate_pod_spec(&template["spec"], &spec, errors);
-    if is_set(&template["spec"]["ephemeralContainers"]) {
-        errors.forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }
 }
 
@@ -45,7 +50,7 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
     validate_volumes(spec, at, errors);
     validate_containers(spec, at, errors);
     validate_pod_level(spec, at, errors);
-    errors.required_one_of(&at.child("restartPolicy"), &spec["restartPolicy"], &RESTART_POLICIES);
+    errors.required_one_of_as_listed(&at.child("restartPolicy"), &spec["restartPolicy"], &RESTART_POLICIES);
     validate_dns(spec, at, errors);
     validate_scheduling(spec, at, errors);
     validate_pod_security(spec, at, errors);
@@ -58,7 +63,13 @@ pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) 
     errors.obeys_if_set(&at.child("runtimeClassName"), &spec["runtimeClassName"], subdomain);
     errors.obeys_if_set(&at.child("hostname"), &spec["hostname"], validation::is_dns1123_label);
     errors.obeys_if_set(&at.child("subdomain"), &spec["subdomain"], validation::is_dns1123_label);
-    errors.one_of(&at.child("preemptionPolicy"), &spec["preemptionPolicy"], &["Never", "PreemptLowerPriority"]);
+    if !spec["preemptionPolicy"].is_null() {
+        errors.required_one_of_as_listed(
+            &at.child("preemptionPolicy"),
+            &spec["preemptionPolicy"],
+            &["PreemptLowerPriority", "Never"],
+        );
+    }
     validate_system(spec, at, errors);
     let list = at.child("hostAliases");
     for (index, alias) in items(&spec["hostAliases"]).iter().enumerate() {
@@ -96,7 +107,7 @@ fn validate_system(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 }
 
 fn validate_dns(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    errors.required_one_of(&at.child("dnsPolicy"), &spec["dnsPolicy"], &DNS_POLICIES);
+    errors.required_one_of_as_listed(&at.child("dnsPolicy"), &spec["dnsPolicy"], &DNS_POLICIES);
     let (config, at) = (&spec["dnsConfig"], at.child("dnsConfig"));
     let servers = items(&config["nameservers"]);
     if text(&spec["dnsPolicy"]) == "None" {

@@ -43,36 +43,41 @@ fn validate_source(volume: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.forbidden(&at, "may not specify more than 1 volume type");
             continue;
         }
-        match kind {
-            "emptyDir" if !source["sizeLimit"].is_null() => {
-                errors.quantity(&at.child("sizeLimit"), &source["sizeLimit"]);
-            }
-            "emptyDir" => {}
-            "hostPath" => {
-                errors.present(&at.child("path"), &source["path"]);
-                validate_no_step_up(text(&source["path"]), &at.child("path"), errors);
-                errors.one_of(&at.child("type"), &source["type"], &HOST_PATH_TYPES);
-            }
-            "secret" => validate_files(source, "secretName", &at, errors),
-            "configMap" => validate_files(source, "name", &at, errors),
-            "persistentVolumeClaim" => errors.present(&at.child("claimName"), &source["claimName"]),
-            "nfs" => {
-                errors.present(&at.child("server"), &source["server"]);
-                errors.present(&at.child("path"), &source["path"]);
-                if !text(&source["path"]).starts_with('/') {
-                    errors.invalid(&at.child("path"), text(&source["path"]), "must be an absolute path");
-                }
-            }
-            "downwardAPI" => {
-                validate_mode(source, "defaultMode", &at, errors);
-                validate_downward_files(source, &at, errors);
-            }
-            "projected" => validate_projected(source, &at, errors),
-            kind => validate_outside(kind, source, &at, errors),
-        }
+        validate_kind(kind, source, &at, errors);
     }
     if found == 0 {
         errors.required(at, "must specify a volume type");
+    }
+}
+
+/// One source of a volume; `kind` is its field.
+pub(crate) fn validate_kind(kind: &str, source: &Value, at: &At<'_>, errors: &mut Errors) {
+    match kind {
+        "emptyDir" if !source["sizeLimit"].is_null() => {
+            errors.quantity(&at.child("sizeLimit"), &source["sizeLimit"]);
+        }
+        "emptyDir" => {}
+        "hostPath" => {
+            errors.present(&at.child("path"), &source["path"]);
+            validate_no_step_up(text(&source["path"]), &at.child("path"), errors);
+            errors.one_of(&at.child("type"), &source["type"], &HOST_PATH_TYPES);
+        }
+        "secret" => validate_files(source, "secretName", at, errors),
+        "configMap" => validate_files(source, "name", at, errors),
+        "persistentVolumeClaim" => errors.present(&at.child("claimName"), &source["claimName"]),
+        "nfs" => {
+            errors.present(&at.child("server"), &source["server"]);
+            errors.present(&at.child("path"), &source["path"]);
+            if !text(&source["path"]).starts_with('/') {
+                errors.invalid(&at.child("path"), text(&source["path"]), "must be an absolute path");
+            }
+        }
+        "downwardAPI" => {
+            validate_mode(source, "defaultMode", at, errors);
+            validate_downward_files(source, at, errors);
+        }
+        "projected" => validate_projected(source, at, errors),
+        kind => validate_outside(kind, source, at, errors),
     }
 }
 
@@ -146,9 +151,6 @@ fn validate_projected(source: &Value, at: &At<'_>, errors: &mut Errors) {
                 "serviceAccountToken" => validate_token(part, &at, errors),
                 _ => {}
             }
-        }
-        if found == 0 {
-            errors.required(&at, "must specify a volume type");
         }
     }
 }

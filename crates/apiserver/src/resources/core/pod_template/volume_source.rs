@@ -133,7 +133,7 @@ fn validate_driver(source: &Value, at: &At<'_>, errors: &mut Errors) {
 }
 
 /// The name of a storage driver.
-fn validate_driver_name(name: &Value, at: &At<'_>, errors: &mut Errors) {
+pub(crate) fn validate_driver_name(name: &Value, at: &At<'_>, errors: &mut Errors) {
     let name = text(name);
     if name.is_empty() {
         errors.required(at, "");
