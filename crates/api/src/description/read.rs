@@ -7,6 +7,7 @@ use super::{
     Definition, Description, Field, Fields, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource,
     Table, Type, Version, names,
 };
+use crate::protobuf;
 use crate::typed::Scope;
 
 /// The description that the two tables give.
@@ -31,6 +32,12 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
         let fields: Vec<Field> = of_fields.map(|line| field(line.trim_start(), &by_name, &simple)).collect();
         definition.fields = fields.into();
         definitions.push(definition);
+    }
+    for (name, field) in protobuf::left_out_if_empty() {
+        let definition = by_name.get(name).map(|index| &mut definitions[*index]);
+        if let Some(field) = definition.and_then(|definition| definition.fields.get_mut(field)) {
+            field.leaves_out_empty = true;
+        }
     }
     let groups = groups(resources);
     let with_status: HashSet<GroupVersionKind<'_>> = groups
@@ -87,6 +94,8 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>, simple: &Ha
         atomic: false,
         patch: PatchStrategy::default(),
         patch_merge_key: None,
+        leaves_out_empty: false,
+        default: None,
     };
     for word in words {
         match word.split_once('=') {
