@@ -88,3 +88,34 @@ fn unbounded_rules_exceed_their_budget() {
     );
     assert_eq!(Estimate::exactly(10_000_000).excess("estimated rule cost", RULE_ESTIMATE_LIMIT), None);
 }
+
+/// Factors are those of the published API server, for rules of an object.
+#[test]
+fn estimates_are_upstreams() {
+    let text = |max: u64| serde_json::json!({"type": "string", "maxLength": max});
+    let whole = serde_json::json!({"type": "object", "properties": {
+        "s": {"type": "string"}, "sl": text(20), "l": {"type": "array", "items": {"type": "string"}},
+        "lb": {"type": "array", "maxItems": 10, "items": text(10)},
+        "ll": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+    }});
+    let schema = crate::Schema::of_structural(&whole, crate::Root::No).expect("structural");
+    let environment = crate::Environment::new().with("self", schema);
+    let cases = [
+        ("[[1]].flatten() == [1]", ""),
+        ("self.ll.flatten().size() == 1", ""),
+        ("lists.range(3).size() == 3", ""),
+        ("self.lb.join(',') == self.s", ""),
+        ("url(self.s).getQuery()['a'].all(x, x == 'a')", ""),
+        ("(self.l + self.l).all(x, x == 'a')", ""),
+        ("self.lb.all(x, self.s.contains(x))", "1.258298x"),
+        ("self.s.split(',').all(x, x == 'a')", "1.321205x"),
+        ("self.l.all(x, self.l.all(y, x == y))", "more than 100x"),
+        ("self.l.distinct().size() == 1", "more than 100x"),
+        ("self.lb.sort() == self.lb", ""),
+    ];
+    for (text, factor) in cases {
+        let estimate = environment.compile(text).expect(text).estimate(&environment);
+        let excess = estimate.excess("", RULE_ESTIMATE_LIMIT).unwrap_or_default();
+        assert_eq!(excess.trim_start_matches(" exceeds budget by factor of "), factor, "{text}");
+    }
+}
