@@ -166,6 +166,11 @@ async fn a_validating_hook_refuses_warns_and_sees_who_asks_for_what() {
         ]
     );
     assert!(seen[3]["object"]["metadata"]["resourceVersion"].is_string());
+    // Who owns what is known before anybody is asked.
+    for request in &seen[..4] {
+        assert!(request["object"]["metadata"]["managedFields"][0]["fieldsV1"]["f:data"].is_object(), "{request}");
+    }
+    assert_eq!(cluster.get(&fine).await.body["metadata"]["managedFields"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
