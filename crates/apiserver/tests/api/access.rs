@@ -99,7 +99,7 @@ async fn certificates_and_tokens_prove_who_one_is() {
         .authority
         .issue(&CertificateRequest {
             common_name: "operator".into(),
-            organization: Some("system:masters".into()),
+            organizations: [Some("system:masters".into()), None],
             dns_names: Vec::new(),
             addresses: Vec::new(),
             usage: Usage::Client,
