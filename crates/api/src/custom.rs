@@ -13,6 +13,7 @@ mod names;
 mod node;
 mod prune;
 mod structural;
+mod structure;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,5 +26,5 @@ pub use json_path::JsonPath;
 pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::prune;
-pub use structural::problems as structural_problems;
+pub use structure::{Compilable, Structure};
 pub use validate::{Options, counterpart, validate};

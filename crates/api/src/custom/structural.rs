@@ -2,11 +2,10 @@
 //!
 //! Source: `apiextensions-apiserver/pkg/apis/apiextensions/validation` and `pkg/apiserver/schema/validation.go`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::node::Node;
-use super::validate::validate_value;
-use super::{default, prune};
 use crate::field::{Error, Path};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -14,18 +13,20 @@ const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "st
 /// Reasons that a rule may give.
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
-/// What is wrong with a schema; `path` is where it stands.
-pub fn problems(schema: &Value, path: &Path) -> Vec<Error> {
-    let mut checker = Checker { errors: Vec::new() };
-    checker.standard(schema, path, Place { is_root: true, in_meta: false, no_default: None });
+/// That every place has one type of its own; sorted, as upstream does it.
+pub(super) fn structural(schema: &Value, path: &Path) -> Vec<Error> {
+    let mut checker = Checker::default();
     checker.invariants(schema, Level::Root, path);
-    if checker.errors.is_empty() {
-        checker.complete(schema, schema, path, &["allOf", "anyOf", "oneOf"]);
-    }
-    if checker.errors.is_empty() {
-        checker.defaults(schema, path, true);
-    }
+    checker.complete(schema, schema, path, &["allOf", "anyOf", "oneOf"]);
+    checker.errors.sort_by_cached_key(ToString::to_string);
     checker.errors
+}
+
+/// What no schema may say, and the places where it says that, or some place below does.
+pub(super) fn standard(schema: &Value, path: &Path) -> (Vec<Error>, BTreeSet<Path>) {
+    let mut checker = Checker::default();
+    checker.standard(schema, path, Place { is_root: true, in_meta: false, no_default: None });
+    (checker.errors, checker.wrong)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +44,11 @@ struct Place<'a> {
     no_default: Option<&'a str>,
 }
 
+#[derive(Default)]
 struct Checker {
     errors: Vec<Error>,
+    /// Places that say, or have below them, what no schema may say.
+    wrong: BTreeSet<Path>,
 }
 
 fn members<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
@@ -81,6 +85,14 @@ impl Checker {
         if !schema.is_object() {
             return;
         }
+        let before = self.errors.len();
+        self.place(schema, path, place);
+        if self.errors.len() > before {
+            self.wrong.insert(path.clone());
+        }
+    }
+
+    fn place(&mut self, schema: &Value, path: &Path, place: Place<'_>) {
         self.unsupported(schema, path, place);
         if is(schema, "uniqueItems") {
             let text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -473,37 +485,6 @@ impl Checker {
         }
         if part["not"].is_object() {
             self.is_known(schema, &part["not"], &path.child("not"), outside);
-        }
-    }
-
-    /// That defaults are themselves what the schema asks for.
-    fn defaults(&mut self, schema: &Value, path: &Path, is_root: bool) {
-        if !is_root && !schema["default"].is_null() {
-            let given = &schema["default"];
-            let node = Node::read(schema);
-            let place = path.child("default");
-            let mut whole = json!({ "value": given });
-            let outer = Node { properties: [("value".to_owned(), node.clone())].into(), ..Node::default() };
-            let unknown = prune(&mut whole, &outer);
-            if !unknown.is_empty() {
-                self.invalid(&place, given.clone(), "must not have unknown fields");
-            } else {
-                let mut filled = given.clone();
-                default(&mut filled, &node);
-                for error in validate_value(&filled, &node) {
-                    let inner = error.path.to_string();
-                    let path = if inner == "<nil>" { place.clone() } else { place.child(&inner) };
-                    self.errors.push(Error { path, ..error });
-                }
-            }
-        }
-        for (name, property) in members(schema, "properties") {
-            self.defaults(property, &path.child("properties").key(name), false);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                self.defaults(&schema[name], &path.child(name), false);
-            }
         }
     }
 }

@@ -238,7 +238,7 @@ fn defaults_fill_gaps_and_misplaced_nulls() {
 #[test]
 fn schemas_that_leave_room_for_doubt_are_refused() {
     let check = |schema: &str, expected: Expect| {
-        expected.assert_eq(&lines(&structural_problems(&yaml(schema), &Path::new("s"))));
+        expected.assert_eq(&lines(&Structure::of(&yaml(schema), &Path::new("s")).errors));
     };
     check("{type: object, properties: {a: {type: string}}}", expect![""]);
     check("{}", expect!["s.type: Required value: must not be empty at the root"]);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_api::custom::{self, Additional, Node, Rule};
+use portolan_api::custom::{self, Additional, Compilable, Node, Rule};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_cel::{
     Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, RESOURCE_ESTIMATE_LIMIT,
@@ -107,26 +107,31 @@ impl Place {
     }
 }
 
-/// What is wrong with the rules of a schema: they do not compile, or speak of old values that nobody can find.
-pub(crate) fn problems(schema: &Value, path: &Path) -> Vec<Error> {
+/// What is wrong with the rules of a schema, where they can be looked at: they do not compile, cost too much, or speak
+/// of old values that nobody can find.
+pub(crate) fn problems(schema: &Value, path: &Path, compilable: &Compilable) -> Vec<Error> {
     let node = Node::read(schema);
     let mut errors = Vec::new();
-    let Some(place) = Place::new(schema, &node, Root::Yes) else { return errors };
-    check(&place, &node, path, None, &mut errors);
     let mut costs = Vec::new();
-    estimate(&place, &node, schema, path, Some(1), &mut costs);
-    let total = costs.iter().fold(0_u64, |total, (_, cost)| total.saturating_add(*cost));
-    for (place, cost) in &costs {
-        if *cost > RULE_ESTIMATE_LIMIT {
-            let what = if place.to_string().ends_with("rule") { "rule" } else { "messageExpression" };
-            errors.push(Error::forbidden(place, over(&format!("estimated {what} cost"), *cost, RULE_ESTIMATE_LIMIT)));
+    if *compilable != Compilable::Nowhere {
+        unreachable_rules(schema, &node, path, compilable, &mut errors);
+        if let Some(place) = Place::new(schema, &node, Root::Yes) {
+            check(&place, &node, path, None, compilable, &mut errors);
+            estimate(&place, &node, schema, path, Some(1), &mut costs);
+            costs.retain(|cost| compilable.contains(&cost.of));
+        }
+    }
+    let total = costs.iter().fold(0_u64, |total, cost| total.saturating_add(cost.most));
+    for Cost { path, what, most, .. } in &costs {
+        if *most > RULE_ESTIMATE_LIMIT {
+            errors.push(Error::forbidden(path, over(&format!("estimated {what} cost"), *most, RULE_ESTIMATE_LIMIT)));
         }
     }
     if total > RESOURCE_ESTIMATE_LIMIT {
-        costs.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
-        for (place, _) in costs.iter().take(4) {
+        costs.sort_by_key(|cost| std::cmp::Reverse(cost.most));
+        for cost in costs.iter().take(4) {
             let text = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
-            errors.push(Error::forbidden(place, text));
+            errors.push(Error::forbidden(&cost.path, text));
         }
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
         errors.push(Error::forbidden(path, over(what, total, RESOURCE_ESTIMATE_LIMIT)));
@@ -149,8 +154,41 @@ fn over(what: &str, cost: u64, limit: u64) -> String {
     )
 }
 
+/// Rules in places whose values expressions cannot reach, for example because their type is not said.
+fn unreachable_rules(schema: &Value, node: &Node, path: &Path, compilable: &Compilable, errors: &mut Vec<Error>) {
+    if !node.has_rules() {
+        return;
+    }
+    if !node.rules.is_empty() && compilable.contains(path) && Schema::of_structural(schema, Root::No).is_none() {
+        let text = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to \
+                    convert structural schema to CEL declarations";
+        errors.push(Error::internal(&path.child("x-kubernetes-validations"), text));
+    }
+    for (name, inner) in &node.properties {
+        let path = path.child("properties").key(name);
+        unreachable_rules(&schema["properties"][name], inner, &path, compilable, errors);
+    }
+    if let Some(items) = &node.items {
+        unreachable_rules(&schema["items"], items, &path.child("items"), compilable, errors);
+    }
+    if let Some(Additional::Schema(values)) = &node.additional {
+        let path = path.child("additionalProperties");
+        unreachable_rules(&schema["additionalProperties"], values, &path, compilable, errors);
+    }
+}
+
+/// What an expression costs.
+struct Cost {
+    /// The place whose rule it is.
+    of: Path,
+    /// The expression.
+    path: Path,
+    what: &'static str,
+    most: u64,
+}
+
 /// What rules cost at most, each as often as its place can be there: `times`, or nobody knows how often.
-fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Option<u64>, costs: &mut Vec<(Path, u64)>) {
+fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Option<u64>, costs: &mut Vec<Cost>) {
     // As often as its smallest values fit into the largest request.
     let times_here = times.unwrap_or_else(|| {
         let list = serde_json::json!({"type": "array", "items": source});
@@ -159,9 +197,10 @@ fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Opti
     for (index, compiled) in place.rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
         let (rule, message) = compiled.cost;
-        costs.push((here.child("rule"), rule.saturating_mul(times_here)));
+        let mut cost = |what, most| costs.push(Cost { of: path.clone(), path: here.child(what), what, most });
+        cost("rule", rule.saturating_mul(times_here));
         if compiled.message.is_some() {
-            costs.push((here.child("messageExpression"), message));
+            cost("messageExpression", message);
         }
     }
     for (name, inner) in &place.properties {
@@ -183,8 +222,16 @@ fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Opti
     }
 }
 
-fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &mut Vec<Error>) {
-    for (index, compiled) in place.rules.iter().enumerate() {
+fn check(
+    place: &Place,
+    node: &Node,
+    path: &Path,
+    lost: Option<&Path>,
+    compilable: &Compilable,
+    errors: &mut Vec<Error>,
+) {
+    let rules = if compilable.contains(path) { &place.rules[..] } else { &[] };
+    for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
         let shown = || serde_json::json!({"rule": compiled.rule.rule, "message": compiled.rule.message});
         if let Err(problem) = &compiled.program {
@@ -199,7 +246,7 @@ fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &
                     format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {lost}");
                 errors.push(Error::invalid(&here.child("rule"), compiled.rule.rule.as_str(), detail));
             }
-            _ if compiled.rule.optional_old_self && !compiled.uses_old && compiled.program.is_ok() => {
+            _ if compiled.rule.optional_old_self && !compiled.uses_old => {
                 let detail = "may not be set if oldSelf is not used in rule";
                 errors.push(Error::invalid(&here.child("optionalOldSelf"), true, detail));
             }
@@ -209,14 +256,15 @@ fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &
     let inside = if node.map_type == "atomic" { lost.or(Some(path)) } else { lost };
     for (name, inner) in &place.properties {
         if let Some(node) = node.properties.get(name) {
-            check(inner, node, &path.child("properties").key(name), inside, errors);
+            check(inner, node, &path.child("properties").key(name), inside, compilable, errors);
         }
     }
     if let (Some(inner), Some(items)) = (&place.items, &node.items) {
-        check(inner, items, &path.child("items"), lost.or((node.list_type != "map").then_some(path)), errors);
+        let lost = lost.or((node.list_type != "map").then_some(path));
+        check(inner, items, &path.child("items"), lost, compilable, errors);
     }
     if let (Some(inner), Some(Additional::Schema(node))) = (&place.values, &node.additional) {
-        check(inner, node, &path.child("additionalProperties"), lost, errors);
+        check(inner, node, &path.child("additionalProperties"), lost, compilable, errors);
     }
 }
 

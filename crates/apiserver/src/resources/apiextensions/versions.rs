@@ -1,11 +1,12 @@
 //! What is wrong with the versions of a definition.
 
-use portolan_api::custom::{self, JsonPath};
+use portolan_api::custom::{JsonPath, Structure};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_api::validation as names;
 use serde_json::Value;
 
 use super::validation::{list, text};
+use crate::extensions::rules;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
@@ -45,10 +46,13 @@ fn one(version: &Value, path: &Path) -> Vec<Error> {
     let mut errors = deprecation(version, path);
     let (schema, schema_path) = (&version["schema"]["openAPIV3Schema"], path.child("schema").child("openAPIV3Schema"));
     if !schema.is_null() {
-        errors.extend(custom::structural_problems(schema, &schema_path));
-        if errors.is_empty() {
-            errors.extend(crate::extensions::rules::problems(schema, &schema_path));
+        if schema["nullable"] == true {
+            let place = path.child("schema").child("openAPIV3Schema.nullable");
+            errors.push(Error::forbidden(&place, "nullable cannot be true at the root"));
         }
+        let Structure { errors: wrong, compilable } = Structure::of(schema, &schema_path);
+        errors.extend(wrong);
+        errors.extend(rules::problems(schema, &schema_path, &compilable));
     }
     errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
     for (index, column) in list(&version["additionalPrinterColumns"]) {
