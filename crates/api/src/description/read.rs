@@ -10,6 +10,8 @@ use super::{
 use crate::protobuf;
 use crate::typed::Scope;
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 /// The description that the two tables give.
 ///
 /// They are compiled in and every line of them is read by the tests, so a malformed line is a bug
@@ -33,7 +35,9 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
         definition.fields = fields.into();
         definitions.push(definition);
     }
-    for (name, field) in protobuf::left_out_if_empty() {
+    // An empty list of managers is something: it says that all are to be forgotten.
+    let is_kept = |(name, field): &(&str, &str)| (*name, *field) == (OBJECT_META, "managedFields");
+    for (name, field) in protobuf::left_out_if_empty().filter(|it| !is_kept(it)) {
         let definition = by_name.get(name).map(|index| &mut definitions[*index]);
         if let Some(field) = definition.and_then(|definition| definition.fields.get_mut(field)) {
             field.leaves_out_empty = true;
