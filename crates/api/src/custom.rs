@@ -7,6 +7,7 @@
 mod columns;
 mod default;
 mod definition;
+mod field_path;
 mod format;
 mod json_path;
 mod names;
@@ -22,6 +23,7 @@ mod validate;
 pub use columns::{Column, cell};
 pub use default::default;
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
+pub use field_path::{NoField, field_path};
 pub use json_path::JsonPath;
 pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};

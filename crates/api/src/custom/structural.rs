@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::field_path::field_path;
 use crate::field::{Error, Path};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -288,6 +289,16 @@ impl Checker {
             if let Some(reason) = rule["reason"].as_str().filter(|reason| !REASONS.contains(reason)) {
                 self.errors.push(Error::not_supported(&place.child("reason"), reason, &REASONS));
             }
+            let (given, place) = (text(rule, "fieldPath"), place.child("fieldPath"));
+            if !given.is_empty() && given.trim().is_empty() {
+                self.invalid(&place, given, "must be non-empty if specified");
+            }
+            if has_breaks(given) {
+                self.invalid(&place, given, "must not contain line breaks");
+            }
+            if !given.is_empty() && field_path(given, schema).is_err() {
+                self.invalid(&place, given, "must be a valid path");
+            }
         }
     }
 
@@ -439,7 +450,8 @@ impl Checker {
         }
     }
 
-    /// That a junctor speaks only of places that the schema has outside of it.
+    /// That a junctor of the whole speaks only of places that the schema has outside of it. As upstream, junctors
+    /// further down are not looked at.
     fn complete(&mut self, schema: &Value, part: &Value, path: &Path, junctors: &[&str]) {
         for junctor in junctors {
             for (index, inner) in items(part, junctor) {
@@ -449,20 +461,11 @@ impl Checker {
         if part["not"].is_object() {
             self.is_known(schema, &part["not"], &path.child("not"), path);
         }
-        for (name, property) in members(schema, "properties") {
-            self.complete(property, property, &path.child("properties").key(name), junctors);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                self.complete(&schema[name], &schema[name], &path.child(name), junctors);
-            }
-        }
     }
 
     fn is_known(&mut self, schema: &Value, part: &Value, path: &Path, outside: &Path) {
         for (name, inner) in members(part, "properties") {
-            let property = &schema["properties"][name];
-            let known = if property.is_null() { &schema["additionalProperties"] } else { property };
+            let known = &schema["properties"][name];
             if !known.is_object() {
                 let place = outside.child("properties").key(name);
                 self.required(&place, &format!("because it is defined in {}", path.child("properties").key(name)));

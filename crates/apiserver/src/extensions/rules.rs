@@ -38,6 +38,8 @@ struct Compiled {
     program: Result<Program, String>,
     message: Option<Result<Program, String>>,
     uses_old: bool,
+    /// The field that errors name, below the place of the rule; empty for the place itself.
+    field: String,
     /// What evaluating the rule, and its message, costs at most.
     cost: (u64, u64),
 }
@@ -47,7 +49,7 @@ fn of_type(found: &Type, wanted: &Type, what: &str) -> Result<(), String> {
 }
 
 impl Compiled {
-    fn new(rule: &Rule, schema: &Arc<Schema>) -> Self {
+    fn new(rule: &Rule, schema: &Arc<Schema>, source: &Value) -> Self {
         let plain = Environment::new().with("self", schema.clone());
         let old = match rule.optional_old_self {
             true => plain.clone().with_type("oldSelf", Type::Optional(Arc::new(schema.ty()))),
@@ -73,7 +75,9 @@ impl Compiled {
             program.as_ref().map_or(0, most),
             message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, most),
         );
-        Self { rule: rule.clone(), program, message, uses_old, cost }
+        // A path that leads nowhere is refused with the definition.
+        let field = custom::field_path(&rule.field_path, source).unwrap_or_default();
+        Self { rule: rule.clone(), program, message, uses_old, field, cost }
     }
 
     /// How the rule is named in errors.
@@ -95,7 +99,7 @@ impl Place {
             .iter()
             .filter_map(|(name, inner)| Some((name.clone(), Self::new(&source["properties"][name], inner, Root::No)?)));
         Some(Self {
-            rules: node.rules.iter().map(|rule| Compiled::new(rule, &schema)).collect(),
+            rules: node.rules.iter().map(|rule| Compiled::new(rule, &schema, source)).collect(),
             properties: properties.collect(),
             items: node.items.as_deref().and_then(|inner| below("items", inner)),
             values: match &node.additional {
@@ -128,6 +132,8 @@ pub(crate) fn problems(schema: &Value, path: &Path, compilable: &Compilable) -> 
         }
     }
     if total > RESOURCE_ESTIMATE_LIMIT {
+        // What is less than a hundredth of the limit is not worth a word.
+        costs.retain(|cost| cost.most >= RESOURCE_ESTIMATE_LIMIT / 100);
         costs.sort_by_key(|cost| std::cmp::Reverse(cost.most));
         for cost in costs.iter().take(4) {
             let text = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
@@ -137,6 +143,35 @@ pub(crate) fn problems(schema: &Value, path: &Path, compilable: &Compilable) -> 
         errors.push(Error::forbidden(path, over(what, total, RESOURCE_ESTIMATE_LIMIT)));
     }
     errors
+}
+
+/// Which defaults break the rules that stand with them or below: as values that stay, and as new ones.
+pub(crate) fn problems_of_defaults(schema: &Value, path: &Path) -> Vec<Error> {
+    let mut run = Run::new(Ratcheting::Off);
+    // What ends it early is among the errors.
+    let _ = defaults(schema, path, Root::Yes, &mut run);
+    run.errors
+}
+
+fn defaults(schema: &Value, path: &Path, root: Root, run: &mut Run) -> Result<(), Stop> {
+    let default = &schema["default"];
+    if root == Root::No && !default.is_null() {
+        let node = Node::read(schema);
+        if let Some(place) = Place::new(schema, &node, Root::No) {
+            let (path, before) = (path.child("default"), run.errors.len());
+            run.place(&place, &node, &path, default, Some(default), Ratchet::Changed)?;
+            if run.errors.len() == before {
+                run.place(&place, &node, &path, default, None, Ratchet::Changed)?;
+            }
+        }
+    }
+    if schema["items"].is_object() {
+        defaults(&schema["items"], &path.child("items"), Root::No, run)?;
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        defaults(property, &path.child("properties").key(name), Root::No, run)?;
+    }
+    Ok(())
 }
 
 /// By how much an estimate is too high, in upstream's words.
@@ -233,12 +268,16 @@ fn check(
     let rules = if compilable.contains(path) { &place.rules[..] } else { &[] };
     for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
-        let shown = || serde_json::json!({"rule": compiled.rule.rule, "message": compiled.rule.message});
+        let wrong = |name: &str, problem: &str| {
+            let detail = format!("{}: {problem}", shown(&compiled.rule));
+            let error = Error::invalid(&here.child(name), Value::Null, detail);
+            Error { error_type: ErrorType::InvalidAsWhole, ..error }
+        };
         if let Err(problem) = &compiled.program {
-            errors.push(Error::invalid(&here.child("rule"), shown(), problem.as_str()));
+            errors.push(wrong("rule", problem));
         }
         if let Some(Err(problem)) = &compiled.message {
-            errors.push(Error::invalid(&here.child("messageExpression"), shown(), problem.as_str()));
+            errors.push(wrong("messageExpression", problem));
         }
         match lost {
             Some(lost) if compiled.uses_old => {
@@ -268,6 +307,20 @@ fn check(
     }
 }
 
+/// A rule as upstream shows it in errors.
+fn shown(rule: &Rule) -> String {
+    let quoted = |text: &str| Value::from(text).to_string();
+    let reason = if rule.reason.is_empty() { Value::Null } else { rule.reason.as_str().into() };
+    let optional = if rule.optional_old_self { Value::Bool(true) } else { Value::Null };
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{reason},\"FieldPath\":{},\"OptionalOldSelf\":{optional}}}",
+        quoted(&rule.rule),
+        quoted(&rule.message),
+        quoted(&rule.message_expression),
+        quoted(&rule.field_path),
+    )
+}
+
 impl Rules {
     /// The rules of a version, compiled at the first call.
     pub(crate) fn of(version: &custom::Version) -> &Self {
@@ -278,16 +331,37 @@ impl Rules {
     }
 
     /// Which rules an object breaks.
-    pub(crate) fn broken(&self, node: &Node, object: &Value, old: Option<&Value>) -> Vec<Error> {
-        let Some(place) = &self.0 else { return Vec::new() };
-        let mut run = Run { errors: Vec::new(), budget: Budget::new(OBJECT_LIMIT) };
-        // What ends it early is among the errors.
-        let _ = run.place(place, node, &Path::default(), object, old, Ratchet::of(object, old));
-        run.errors
+    pub(crate) fn broken(&self, node: &Node, object: &Value, old: Option<&Value>) -> Broken {
+        let mut run = Run::new(Ratcheting::On);
+        if let Some(place) = &self.0 {
+            // What ends it early is among the errors.
+            let _ = run.place(place, node, &Path::default(), object, old, Ratchet::of(object, old));
+        }
+        Broken { errors: run.errors, warnings: run.warnings }
+    }
+
+    /// Whether there are rules at all.
+    pub(crate) fn are_there(&self) -> bool {
+        self.0.is_some()
     }
 }
 
+/// What a look at all rules brought.
+pub(crate) struct Broken {
+    /// What the write is refused for.
+    pub(crate) errors: Vec<Error>,
+    /// What was wrong before and may stay.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Whether what was there before and broke the same rule is let be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ratcheting {
+    On,
+    Off,
+}
+
+/// Whether a value was there before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ratchet {
     Unchanged,
@@ -314,10 +388,16 @@ impl<'a> Bindings<'a> for Bound<'_, 'a> {
 
 struct Run {
     errors: Vec<Error>,
+    warnings: Vec<String>,
     budget: Budget,
+    ratcheting: Ratcheting,
 }
 
 impl Run {
+    fn new(ratcheting: Ratcheting) -> Self {
+        Self { errors: Vec::new(), warnings: Vec::new(), budget: Budget::new(OBJECT_LIMIT), ratcheting }
+    }
+
     fn place(
         &mut self,
         place: &Place,
@@ -426,9 +506,6 @@ impl Run {
                 return Ok(());
             }
         }
-        if ratchet == Ratchet::Unchanged && !compiled.uses_old {
-            return Ok(());
-        }
         let made = match &compiled.message {
             Some(Ok(program)) => self.message(program, &bindings),
             _ => None,
@@ -437,7 +514,12 @@ impl Run {
             true => format!("failed rule: {}", compiled.name()),
             false => compiled.name().to_owned(),
         });
-        self.errors.push(broken(compiled, path, value, detail));
+        let error = broken(compiled, path, value, detail);
+        if self.ratcheting == Ratcheting::On && ratchet == Ratchet::Unchanged && !compiled.uses_old {
+            self.warnings.push(error.to_string());
+        } else {
+            self.errors.push(error);
+        }
         Ok(())
     }
 
@@ -449,8 +531,7 @@ impl Run {
 }
 
 fn broken(compiled: &Compiled, path: &Path, value: &Value, detail: String) -> Error {
-    let field = compiled.rule.field_path.trim_start_matches('.');
-    let path = if field.is_empty() { path.clone() } else { path.child(field) };
+    let path = if compiled.field.is_empty() { path.clone() } else { path.child(&compiled.field) };
     match compiled.rule.reason.as_str() {
         "FieldValueForbidden" => Error::forbidden(&path, detail),
         "FieldValueRequired" => Error::required(&path, detail),

@@ -12,7 +12,7 @@ fn check(schema: &str, expected: Expect) {
          {schema}}}}}]}}}}"
     );
     let errors = create("apiextensions.k8s.io/customresourcedefinitions", &definition);
-    expected.assert_eq(&errors.replace("spec.versions[0].schema.openAPIV3Schema", "s"));
+    expected.assert_eq(&errors.replace("spec.validation.openAPIV3Schema", "s"));
 }
 
 /// A rule that does not compile.
@@ -24,9 +24,9 @@ fn rules_are_looked_at_wherever_the_schema_is_right_at_and_below_their_place() {
     check(
         &one(&format!("{{type: integer, {WRONG}}}")),
         expect![[r#"
-        s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"message":"","rule":"self == five"}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
-         | self == five
-         | ........^"#]],
+            s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self == five","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
+             | self == five
+             | ........^"#]],
     );
     // Beside a place that says what no schema may say, but not above it.
     check(
@@ -36,10 +36,10 @@ fn rules_are_looked_at_wherever_the_schema_is_right_at_and_below_their_place() {
         ),
         expect![[r#"
             s.properties[b].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic
-            s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"message":"","rule":"self == five"}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
+            s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self == five","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
              | self == five
              | ........^
-            s.properties[b].items.x-kubernetes-validations[0].rule: Invalid value: {"message":"","rule":"self == five"}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
+            s.properties[b].items.x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self == five","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
              | self == five
              | ........^"#]],
     );
@@ -92,7 +92,7 @@ fn rules_need_something_to_speak_about() {
         "{type: object, properties: {a: {type: integer, x-kubernetes-validations: [{rule: 'self == five', \
          optionalOldSelf: true}]}}}",
         expect![[r#"
-            s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"message":"","rule":"self == five"}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
+            s.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self == five","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":true}: compilation failed: ERROR: <input>:1:9: undeclared reference to 'five' (in container '')
              | self == five
              | ........^
             s.properties[a].x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"#]],
