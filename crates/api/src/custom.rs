@@ -7,12 +7,14 @@
 mod columns;
 mod default;
 mod definition;
+mod field_path;
 mod format;
 mod json_path;
 mod names;
 mod node;
 mod prune;
 mod structural;
+mod structure;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,9 +23,10 @@ mod validate;
 pub use columns::{Column, cell};
 pub use default::default;
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
+pub use field_path::{NoField, field_path};
 pub use json_path::JsonPath;
 pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::prune;
-pub use structural::problems as structural_problems;
+pub use structure::{Compilable, Structure};
 pub use validate::{Options, counterpart, validate};

@@ -164,6 +164,11 @@ impl Error {
         Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
     }
 
+    /// The server itself could not tell.
+    pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
+        Self { error_type: ErrorType::Internal, path: path.clone(), value: Value::Null, detail: detail.into() }
+    }
+
     /// The text behind the field's name.
     pub fn body(&self) -> String {
         let words = self.error_type.words();

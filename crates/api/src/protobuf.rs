@@ -108,6 +108,11 @@ pub fn knows(kind: GroupVersionKind<'_>) -> bool {
     message_of(kind).is_some()
 }
 
+/// Definitions and those of their fields that upstream's JSON leaves out if there is nothing in them.
+pub(crate) fn left_out_if_empty() -> impl Iterator<Item = (&'static str, &'static str)> {
+    table::builtin().left_out_if_empty()
+}
+
 /// The message of a kind.
 fn message_of(kind: GroupVersionKind<'_>) -> Option<&'static table::Message> {
     let table = table::builtin();

@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let issue = |name: &str, group: Option<&str>, usage| {
         authority.issue(&Request {
             common_name: name.into(),
-            organization: group.map(str::to_owned),
+            organizations: [group.map(str::to_owned), None],
             dns_names: vec!["localhost".into(), "kubernetes.default.svc".into()],
             addresses: vec![address.ip()],
             usage,

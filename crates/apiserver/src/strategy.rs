@@ -99,6 +99,17 @@ pub trait Strategy: Send + Sync {
         errors
     }
 
+    /// The same, with warnings of what was wrong before and may stay.
+    fn validate_changed_aloud(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        self.validate_changed(new, old, context)
+    }
+
     /// Texts for the client's `Warning` headers.
     fn warnings(&self, _object: &Value) -> Vec<String> {
         Vec::new()

@@ -121,8 +121,17 @@ impl Cost {
             },
             Self::Selector => selector(length(1)),
             Self::Second => length(1),
-            Self::Elements => LIST.saturating_add(result.map_or(0, size)),
-            Self::Square => LIST.saturating_add(length(0).saturating_mul(length(0))),
+            Self::Elements => (LIST + 1).saturating_add(elements(arguments, result)),
+            Self::Square => {
+                let items = match arguments.first() {
+                    Some(Value::List(list)) => list,
+                    _ => return LIST + 1,
+                };
+                let is_text =
+                    items.iter().next().is_some_and(|item| matches!(item, Value::String(_) | Value::Bytes(_)));
+                let factor = if is_text { 2.0 + PER_CHARACTER } else { 2.0 };
+                (LIST + 1).saturating_add((length(0).saturating_mul(length(0)) as f64 * factor) as u64)
+            }
             Self::Pairs(factor) => length(0).saturating_mul(length(1)).saturating_mul(factor),
             Self::Network { text, masks } => {
                 let mut cost = scaled(2 * length(0), PER_CHARACTER);
@@ -132,6 +141,18 @@ impl Cost {
                 if text { cost + scaled(length(1), PER_CHARACTER) } else { cost }
             }
         }
+    }
+}
+
+/// Elements of a list that a call makes; for `flatten`, those of the outer list, once for each level.
+fn elements(arguments: &[Value<'_>], result: Option<&Value<'_>>) -> u64 {
+    match arguments {
+        // `flatten`, or `reverse`, which keeps the number.
+        [Value::List(list)] if matches!(list.iter().next(), Some(Value::List(_))) => list.len() as u64,
+        [Value::List(list), Value::Int(depth)] => {
+            (list.len() as u64).saturating_mul(u64::try_from(*depth).unwrap_or(0))
+        }
+        _ => result.map_or(0, size),
     }
 }
 

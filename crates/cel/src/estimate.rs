@@ -77,7 +77,8 @@ impl Estimate {
 }
 
 pub(crate) fn estimate(root: &Node, environment: &Environment) -> Estimate {
-    Estimator { environment, locals: Vec::new() }.node(root).cost
+    let whole = environment.variables.get("self").and_then(|(_, schema)| schema.clone());
+    Estimator { environment, whole, locals: Vec::new() }.node(root).cost
 }
 
 /// What is known of an expression.
@@ -86,13 +87,27 @@ struct Known {
     cost: Estimate,
     /// Characters, elements or entries of its value.
     size: Option<Estimate>,
+    /// Characters, elements or entries of each of its elements or values, if they are written out.
+    parts: Option<Estimate>,
     /// What its value is, if it is a part of a variable.
-    schema: Option<Arc<Schema>>,
+    place: Place,
+}
+
+/// Where in the schemas of variables a value stands.
+#[derive(Debug, Clone, Default)]
+enum Place {
+    /// It is no part of a variable.
+    #[default]
+    Nowhere,
+    /// It should be a part of one, but the schema does not know it.
+    Lost,
+    /// There.
+    At(Arc<Schema>),
 }
 
 impl Known {
     fn costing(cost: Estimate) -> Self {
-        Self { cost, size: None, schema: None }
+        Self { cost, size: None, parts: None, place: Place::Nowhere }
     }
 
     /// How large the value is.
@@ -100,7 +115,9 @@ impl Known {
         if let Some(size) = self.size {
             return size;
         }
-        if let Some(max) = self.schema.as_ref().and_then(|schema| schema.max_length) {
+        if let Place::At(schema) = &self.place
+            && let Some(max) = schema.most()
+        {
             return Estimate { min: 0, max };
         }
         match ty {
@@ -114,8 +131,10 @@ impl Known {
 
 struct Estimator<'e> {
     environment: &'e Environment,
+    /// What all is about.
+    whole: Option<Arc<Schema>>,
     /// What the variables of macros stand for.
-    locals: Vec<Option<Arc<Schema>>>,
+    locals: Vec<Place>,
 }
 
 impl Estimator<'_> {
@@ -125,16 +144,22 @@ impl Estimator<'_> {
             Op::Constant(value) => constant(value),
             Op::Variable(name) => {
                 let schema = self.environment.variables.get(&**name).and_then(|(_, schema)| schema.clone());
-                Known { cost: one, size: None, schema }
+                let place = schema.map_or_else(|| self.part(&Place::Nowhere, None), Place::At);
+                Known { place, ..Known::costing(one) }
             }
-            Op::Local(index) => Known { cost: one, size: None, schema: self.locals.get(*index).cloned().flatten() },
+            Op::Local(index) => {
+                Known { place: self.locals.get(*index).cloned().unwrap_or_default(), ..Known::costing(one) }
+            }
             Op::Select { operand, field, access } => {
                 let holder = self.node(operand);
-                let schema = holder.schema.as_ref().and_then(|schema| part(schema, Some(field)));
+                let place = match access {
+                    Access::Optional => Place::Nowhere,
+                    _ => self.part(&holder.place, Some(field)),
+                };
                 let pays = *access != Access::Presence
                     && matches!(operand.ty, Type::Map(_) | Type::Object(_) | Type::Struct(_) | Type::Optional(_));
                 let cost = if pays { holder.cost.plus(one) } else { holder.cost };
-                Known { cost, size: None, schema }
+                Known { place, ..Known::costing(cost) }
             }
             Op::And(terms) | Op::Or(terms) => {
                 let costs: Vec<Estimate> = terms.iter().map(|term| self.node(term).cost).collect();
@@ -146,43 +171,78 @@ impl Estimator<'_> {
                 let condition = self.node(&parts[0]);
                 let (then, otherwise) = (self.node(&parts[1]), self.node(&parts[2]));
                 let size = then.size(&parts[1].ty).either(otherwise.size(&parts[2].ty));
-                Known { cost: condition.cost.plus(then.cost.either(otherwise.cost)), size: Some(size), schema: None }
+                let parts = then.parts.zip(otherwise.parts).map(|(then, otherwise)| then.either(otherwise));
+                let cost = condition.cost.plus(then.cost.either(otherwise.cost));
+                Known { size: Some(size), parts, ..Known::costing(cost) }
             }
             Op::Otherwise { first, second, .. } => {
                 let (one, other) = (self.node(first), self.node(second));
                 Known {
-                    cost: Estimate { min: one.cost.min, max: one.cost.plus(other.cost).max },
                     size: Some(one.size(&node.ty).either(other.size(&second.ty))),
-                    schema: None,
+                    ..Known::costing(Estimate { min: one.cost.min, max: one.cost.plus(other.cost).max })
                 }
             }
             Op::Call(call) => self.call(call),
             Op::List(items) => {
-                let parts = items.iter().map(|(item, _)| item);
-                Known { size: Some(Estimate::exactly(items.len() as u64)), ..self.made(cost::LIST, parts) }
+                let of_list = items.iter().map(|(item, _)| (item, true));
+                Known { size: Some(Estimate::exactly(items.len() as u64)), ..self.made(cost::LIST, of_list) }
             }
             Op::Map(entries) => {
-                let parts = entries.iter().flat_map(|(key, value, _)| [key, value]);
-                Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, parts) }
+                let of_map = entries.iter().flat_map(|(key, value, _)| [(key, false), (value, true)]);
+                Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, of_map) }
             }
-            Op::Struct { fields, .. } => self.made(cost::STRUCT, fields.iter().map(|(_, value, _)| value)),
+            Op::Struct { fields, .. } => self.made(cost::STRUCT, fields.iter().map(|(_, value, _)| (value, false))),
             Op::Fold(fold) => self.fold(fold),
         }
     }
 
-    fn made<'n>(&mut self, base: u64, parts: impl Iterator<Item = &'n Node>) -> Known {
-        Known::costing(parts.fold(Estimate::exactly(base), |sum, part| sum.plus(self.node(part).cost)))
+    /// Something written out of nodes, of which it is said whether they are elements or values.
+    fn made<'n>(&mut self, base: u64, nodes: impl Iterator<Item = (&'n Node, bool)>) -> Known {
+        let mut made = Known::costing(Estimate::exactly(base));
+        for (node, is_part) in nodes {
+            let known = self.node(node);
+            made.cost = made.cost.plus(known.cost);
+            if is_part {
+                let size = known.size(&node.ty);
+                made.parts = Some(made.parts.map_or(size, |parts| parts.either(size)));
+            }
+        }
+        made
+    }
+
+    /// The place of a field (its name), or of the elements or values of something.
+    ///
+    /// As upstream: what is no part of a variable counts as what all is about.
+    fn part(&self, place: &Place, field: Option<&str>) -> Place {
+        let found = match place {
+            Place::Nowhere => self.whole.clone(),
+            Place::Lost => None,
+            Place::At(schema) => part(schema, field),
+        };
+        found.map_or(Place::Lost, Place::At)
+    }
+
+    /// The place of the keys of a map.
+    fn keys(&self, place: &Place) -> Place {
+        match place {
+            Place::At(schema) if matches!(schema.kind, Kind::Map(_)) => {
+                Place::At(Arc::new(Schema { max_length: Some(0), ..Schema::new(Kind::String) }))
+            }
+            Place::Nowhere => self.part(place, None),
+            _ => Place::Lost,
+        }
     }
 
     fn fold(&mut self, fold: &FoldNode) -> Known {
         let range = self.node(&fold.range);
-        let inner = range.schema.as_ref().and_then(|schema| part(schema, None));
+        let inner = self.part(&range.place, None);
         let depth = self.locals.len();
         let is_map = matches!(fold.range.ty, Type::Map(_));
+        let keys = if is_map { self.keys(&range.place) } else { Place::Lost };
         match fold.variables {
-            2 => self.locals.extend([None, inner]),
+            2 => self.locals.extend([keys, inner]),
             // A map is gone through by its keys.
-            _ => self.locals.push(if is_map { None } else { inner }),
+            _ => self.locals.push(if is_map { keys } else { inner }),
         }
         let filter = fold.filter.as_ref().map_or(Estimate::exactly(0), |filter| self.node(filter).cost);
         let body = self.node(&fold.body).cost;
@@ -216,7 +276,7 @@ impl Estimator<'_> {
             None => size,
         };
         let is_collection = !matches!(fold.how, How::All | How::Exists | How::ExistsOne);
-        Known { cost, size: is_collection.then_some(made), schema: None }
+        Known { size: is_collection.then_some(made), ..Known::costing(cost) }
     }
 }
 
@@ -236,5 +296,11 @@ fn constant(value: &Value<'_>) -> Known {
         Value::Map(_) => cost::MAP,
         _ => 0,
     };
-    Known { cost: Estimate::exactly(cost), size: Some(Estimate::exactly(cost::size(value))), schema: None }
+    let sizes: Vec<u64> = match value {
+        Value::List(list) => list.iter().map(|item| cost::size(&item)).collect(),
+        Value::Map(map) => map.entries().iter().map(|(_, value)| cost::size(value)).collect(),
+        _ => Vec::new(),
+    };
+    let parts = sizes.into_iter().map(Estimate::exactly).reduce(Estimate::either);
+    Known { size: Some(Estimate::exactly(cost::size(value))), parts, ..Known::costing(Estimate::exactly(cost)) }
 }

@@ -117,7 +117,7 @@ impl Schema {
     pub fn of_structural(schema: &Json, root: Root) -> Option<Arc<Self>> {
         let max = |field: &str| schema[field].as_u64();
         if schema["x-kubernetes-int-or-string"] == true {
-            let max_length = max("maxLength").or(Some(MAX_REQUEST_BYTES - 2));
+            let max_length = max("maxLength").map(bytes).or(Some(MAX_REQUEST_BYTES - 2));
             return Some(Arc::new(Self { max_length, ..Self::new(Kind::IntOrString) }));
         }
         let (kind, max_length) = match schema["type"].as_str().unwrap_or_default() {
@@ -148,6 +148,15 @@ impl Schema {
         let mut made = Self { max_length, ..Self::new(kind) };
         made.min_bytes = if has_default { 0 } else { made.min_bytes.min(nullable_bytes) };
         Some(Arc::new(made))
+    }
+
+    /// Most characters, elements or entries of a value; what is no text, list or map has none. `None` if
+    /// nobody knows.
+    pub(crate) fn most(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Bool | Kind::Int | Kind::Double | Kind::Object(_) => Some(0),
+            _ => self.max_length,
+        }
     }
 
     /// Its type in expressions.
@@ -216,6 +225,11 @@ fn object(schema: &Json, root: Root) -> Object {
     Object { name: "object".to_owned(), fields }
 }
 
+/// Most bytes of so many characters.
+fn bytes(characters: u64) -> u64 {
+    characters.saturating_mul(4)
+}
+
 fn text(schema: &Json) -> (Kind, Option<u64>) {
     match schema["format"].as_str().unwrap_or_default() {
         "duration" => return (Kind::Duration, Some(32)),
@@ -235,7 +249,6 @@ fn text(schema: &Json) -> (Kind, Option<u64>) {
             .into_iter()
             .max()
     });
-    // Every character takes at least a byte.
-    let max = schema["maxLength"].as_u64().or(longest).unwrap_or(MAX_REQUEST_BYTES - 2);
+    let max = schema["maxLength"].as_u64().map(bytes).or(longest).unwrap_or(MAX_REQUEST_BYTES - 2);
     (Kind::String, Some(max))
 }

@@ -44,13 +44,16 @@ pub enum Usage {
     ServerAndClient,
 }
 
+/// The number of `O`.
+const ORGANIZATION: [u64; 4] = [2, 5, 4, 10];
+
 /// What a certificate shall say.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Name of the user or server (`CN`).
     pub common_name: String,
-    /// Group of the user (`O`).
-    pub organization: Option<String>,
+    /// Groups of the user (`O`).
+    pub organizations: [Option<String>; 2],
     /// DNS names of the server.
     pub dns_names: Vec<String>,
     /// Addresses of the server.
@@ -136,8 +139,12 @@ impl Authority {
         params.subject_alt_names.extend(request.addresses.iter().copied().map(SanType::IpAddress));
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, request.common_name.as_str());
-        if let Some(organization) = &request.organization {
-            params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
+        // The library holds one value for each of its types, so that the second one goes by its number.
+        let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())];
+        for (r#type, organization) in types.into_iter().zip(&request.organizations) {
+            if let Some(organization) = organization {
+                params.distinguished_name.push(r#type, organization.as_str());
+            }
         }
         (params.not_before, params.not_after) = validity(request.valid_for);
         params.use_authority_key_identifier_extension = true;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn request(common_name: &str, organization: Option<&str>, usage: Usage) -> Request {
     Request {
         common_name: common_name.into(),
-        organization: organization.map(str::to_owned),
+        organizations: [organization.map(str::to_owned), None],
         dns_names: vec!["localhost".into()],
         addresses: vec!["127.0.0.1".parse().expect("an address")],
         usage,
@@ -42,7 +42,9 @@ async fn a_client_certificate_names_user_and_group_across_restarts() {
     let server = first.issue(&request("server", None, Usage::Server)).expect("issued");
     let again = Authority::load_or_create(folder.path(), "portolan-ca").expect("loaded");
     assert_eq!(first.certificate_pem(), again.certificate_pem());
-    let client = again.issue(&request("admin", Some("system:masters"), Usage::Client)).expect("issued");
+    let mut wanted = request("admin", Some("system:masters"), Usage::Client);
+    wanted.organizations[1] = Some("others".into());
+    let client = again.issue(&wanted).expect("issued");
 
     let acceptor = tokio_rustls::TlsAcceptor::from(server_tls(&server, again.certificate_pem()).expect("server TLS"));
     let connector =
@@ -60,7 +62,7 @@ async fn a_client_certificate_names_user_and_group_across_restarts() {
     stream.read_u8().await.expect("one byte");
     let user = user_of_certificate(&serving.await.expect("served")).expect("a user");
     assert_eq!(user.name, "admin");
-    assert_eq!(user.groups, ["system:masters", "system:authenticated"]);
+    assert_eq!(user.groups, ["system:masters", "others", "system:authenticated"]);
 }
 
 #[tokio::test]

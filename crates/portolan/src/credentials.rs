@@ -42,7 +42,7 @@ impl Credentials {
         }
         let api_server = authority.issue(&Request {
             common_name: "kube-apiserver".into(),
-            organization: None,
+            organizations: [None, None],
             dns_names,
             addresses,
             usage: Usage::Server,
@@ -112,7 +112,7 @@ pub(crate) fn kubeconfig(server: &str, authority_pem: &str, user: &str, identity
 pub(crate) fn node_certificate(authority: &Authority, node: &str, address: IpAddr) -> anyhow::Result<KeyPairPem> {
     Ok(authority.issue(&Request {
         common_name: format!("system:node:{node}"),
-        organization: Some(bootstrap::NODES.into()),
+        organizations: [Some(bootstrap::NODES.into()), Some(bootstrap::AGENTS.into())],
         dns_names: vec![node.to_owned()],
         addresses: vec![address],
         usage: Usage::ServerAndClient,
@@ -138,7 +138,7 @@ fn registry_server(options: &ServerOptions) -> anyhow::Result<Request> {
     }
     Ok(Request {
         common_name: "portolan-registry".into(),
-        organization: None,
+        organizations: [None, None],
         dns_names,
         addresses,
         usage: Usage::Server,
@@ -149,7 +149,7 @@ fn registry_server(options: &ServerOptions) -> anyhow::Result<Request> {
 fn client(common_name: &str, organization: Option<&str>) -> Request {
     Request {
         common_name: common_name.into(),
-        organization: organization.map(str::to_owned),
+        organizations: [organization.map(str::to_owned), None],
         dns_names: Vec::new(),
         addresses: Vec::new(),
         usage: Usage::Client,
@@ -174,5 +174,5 @@ pub(crate) fn registry() -> User {
 
 /// The identity of a node's agent.
 pub(crate) fn node(name: &str) -> User {
-    User::new(format!("system:node:{name}"), [bootstrap::NODES])
+    User::new(format!("system:node:{name}"), [bootstrap::NODES, bootstrap::AGENTS])
 }

@@ -119,9 +119,13 @@ fn set_element(item: &Value) -> Result<String, String> {
     }
 }
 
-/// The value of a key that an item may leave out. The published document lacks these defaults.
+/// The value of a key that an item may leave out. The published document lacks these defaults of built-in kinds.
 fn default_of(item: Place<'_>, key: &str) -> Option<Value> {
-    let name = &*item?.definition()?.name;
+    let item = item?;
+    if let Some(default) = item.field(key).and_then(Schema::default) {
+        return Some(default.clone());
+    }
+    let name = &*item.definition()?.name;
     let has_protocol = matches!(name, "io.k8s.api.core.v1.ContainerPort" | "io.k8s.api.core.v1.ServicePort");
     (has_protocol && key == "protocol").then(|| Value::from("TCP"))
 }

@@ -2,11 +2,11 @@
 //!
 //! Source: `apiextensions-apiserver/pkg/apis/apiextensions/validation` and `pkg/apiserver/schema/validation.go`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::node::Node;
-use super::validate::validate_value;
-use super::{default, prune};
+use super::field_path::field_path;
 use crate::field::{Error, Path};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -14,18 +14,20 @@ const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "st
 /// Reasons that a rule may give.
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
-/// What is wrong with a schema; `path` is where it stands.
-pub fn problems(schema: &Value, path: &Path) -> Vec<Error> {
-    let mut checker = Checker { errors: Vec::new() };
-    checker.standard(schema, path, Place { is_root: true, in_meta: false, no_default: None });
+/// That every place has one type of its own; sorted, as upstream does it.
+pub(super) fn structural(schema: &Value, path: &Path) -> Vec<Error> {
+    let mut checker = Checker::default();
     checker.invariants(schema, Level::Root, path);
-    if checker.errors.is_empty() {
-        checker.complete(schema, schema, path, &["allOf", "anyOf", "oneOf"]);
-    }
-    if checker.errors.is_empty() {
-        checker.defaults(schema, path, true);
-    }
+    checker.complete(schema, schema, path, &["allOf", "anyOf", "oneOf"]);
+    checker.errors.sort_by_cached_key(ToString::to_string);
     checker.errors
+}
+
+/// What no schema may say, and the places where it says that, or some place below does.
+pub(super) fn standard(schema: &Value, path: &Path) -> (Vec<Error>, BTreeSet<Path>) {
+    let mut checker = Checker::default();
+    checker.standard(schema, path, Place { is_root: true, in_meta: false, no_default: None });
+    (checker.errors, checker.wrong)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +45,11 @@ struct Place<'a> {
     no_default: Option<&'a str>,
 }
 
+#[derive(Default)]
 struct Checker {
     errors: Vec<Error>,
+    /// Places that say, or have below them, what no schema may say.
+    wrong: BTreeSet<Path>,
 }
 
 fn members<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
@@ -81,6 +86,14 @@ impl Checker {
         if !schema.is_object() {
             return;
         }
+        let before = self.errors.len();
+        self.place(schema, path, place);
+        if self.errors.len() > before {
+            self.wrong.insert(path.clone());
+        }
+    }
+
+    fn place(&mut self, schema: &Value, path: &Path, place: Place<'_>) {
         self.unsupported(schema, path, place);
         if is(schema, "uniqueItems") {
             let text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -276,6 +289,16 @@ impl Checker {
             if let Some(reason) = rule["reason"].as_str().filter(|reason| !REASONS.contains(reason)) {
                 self.errors.push(Error::not_supported(&place.child("reason"), reason, &REASONS));
             }
+            let (given, place) = (text(rule, "fieldPath"), place.child("fieldPath"));
+            if !given.is_empty() && given.trim().is_empty() {
+                self.invalid(&place, given, "must be non-empty if specified");
+            }
+            if has_breaks(given) {
+                self.invalid(&place, given, "must not contain line breaks");
+            }
+            if !given.is_empty() && field_path(given, schema).is_err() {
+                self.invalid(&place, given, "must be a valid path");
+            }
         }
     }
 
@@ -427,7 +450,8 @@ impl Checker {
         }
     }
 
-    /// That a junctor speaks only of places that the schema has outside of it.
+    /// That a junctor of the whole speaks only of places that the schema has outside of it. As upstream, junctors
+    /// further down are not looked at.
     fn complete(&mut self, schema: &Value, part: &Value, path: &Path, junctors: &[&str]) {
         for junctor in junctors {
             for (index, inner) in items(part, junctor) {
@@ -437,20 +461,11 @@ impl Checker {
         if part["not"].is_object() {
             self.is_known(schema, &part["not"], &path.child("not"), path);
         }
-        for (name, property) in members(schema, "properties") {
-            self.complete(property, property, &path.child("properties").key(name), junctors);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                self.complete(&schema[name], &schema[name], &path.child(name), junctors);
-            }
-        }
     }
 
     fn is_known(&mut self, schema: &Value, part: &Value, path: &Path, outside: &Path) {
         for (name, inner) in members(part, "properties") {
-            let property = &schema["properties"][name];
-            let known = if property.is_null() { &schema["additionalProperties"] } else { property };
+            let known = &schema["properties"][name];
             if !known.is_object() {
                 let place = outside.child("properties").key(name);
                 self.required(&place, &format!("because it is defined in {}", path.child("properties").key(name)));
@@ -473,37 +488,6 @@ impl Checker {
         }
         if part["not"].is_object() {
             self.is_known(schema, &part["not"], &path.child("not"), outside);
-        }
-    }
-
-    /// That defaults are themselves what the schema asks for.
-    fn defaults(&mut self, schema: &Value, path: &Path, is_root: bool) {
-        if !is_root && !schema["default"].is_null() {
-            let given = &schema["default"];
-            let node = Node::read(schema);
-            let place = path.child("default");
-            let mut whole = json!({ "value": given });
-            let outer = Node { properties: [("value".to_owned(), node.clone())].into(), ..Node::default() };
-            let unknown = prune(&mut whole, &outer);
-            if !unknown.is_empty() {
-                self.invalid(&place, given.clone(), "must not have unknown fields");
-            } else {
-                let mut filled = given.clone();
-                default(&mut filled, &node);
-                for error in validate_value(&filled, &node) {
-                    let inner = error.path.to_string();
-                    let path = if inner == "<nil>" { place.clone() } else { place.child(&inner) };
-                    self.errors.push(Error { path, ..error });
-                }
-            }
-        }
-        for (name, property) in members(schema, "properties") {
-            self.defaults(property, &path.child("properties").key(name), false);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                self.defaults(&schema[name], &path.child(name), false);
-            }
         }
     }
 }

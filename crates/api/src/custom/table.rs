@@ -69,6 +69,8 @@ impl Builder {
                 atomic: property.map_type == "atomic",
                 patch: PatchStrategy::default(),
                 patch_merge_key: None,
+                leaves_out_empty: false,
+                default: property.default.clone(),
             });
         }
         self.definitions[index].fields = fields.into();
@@ -111,6 +113,8 @@ fn simple(name: &'static str, r#type: Type) -> Field {
         atomic: false,
         patch: PatchStrategy::default(),
         patch_merge_key: None,
+        leaves_out_empty: false,
+        default: None,
     }
 }
 

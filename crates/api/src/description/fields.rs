@@ -24,6 +24,14 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// A field by its name, to say more of it.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Field> {
+        let place = self.all.binary_search_by(|field| (*field.name).cmp(name)).ok()?;
+        Some(&mut self.all[place])
+    }
+}
+
 impl From<Vec<Field>> for Fields {
     fn from(mut all: Vec<Field>) -> Self {
         all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,7 +7,10 @@ use super::{
     Definition, Description, Field, Fields, Group, GroupVersionKind, ListType, PatchStrategy, Resource, Subresource,
     Table, Type, Version, names,
 };
+use crate::protobuf;
 use crate::typed::Scope;
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The description that the two tables give.
 ///
@@ -31,6 +34,14 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
         let fields: Vec<Field> = of_fields.map(|line| field(line.trim_start(), &by_name, &simple)).collect();
         definition.fields = fields.into();
         definitions.push(definition);
+    }
+    // An empty list of managers is something: it says that all are to be forgotten.
+    let is_kept = |(name, field): &(&str, &str)| (*name, *field) == (OBJECT_META, "managedFields");
+    for (name, field) in protobuf::left_out_if_empty().filter(|it| !is_kept(it)) {
+        let definition = by_name.get(name).map(|index| &mut definitions[*index]);
+        if let Some(field) = definition.and_then(|definition| definition.fields.get_mut(field)) {
+            field.leaves_out_empty = true;
+        }
     }
     let groups = groups(resources);
     let with_status: HashSet<GroupVersionKind<'_>> = groups
@@ -87,6 +98,8 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>, simple: &Ha
         atomic: false,
         patch: PatchStrategy::default(),
         patch_merge_key: None,
+        leaves_out_empty: false,
+        default: None,
     };
     for word in words {
         match word.split_once('=') {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::fields::Fields;
 use super::{GroupVersionKind, Name, OwnedKind, builtin};
 
@@ -120,6 +122,10 @@ pub struct Field {
     pub patch: PatchStrategy,
     /// Which field tells the items of a list apart in a strategic merge patch.
     pub patch_merge_key: Option<Name>,
+    /// Whether a value with nothing in it is as good as none: upstream's types cannot tell the two apart.
+    pub(crate) leaves_out_empty: bool,
+    /// What an item that lacks this field has there, for fields that tell items apart.
+    pub(crate) default: Option<Value>,
 }
 
 /// The type of a value.
@@ -262,6 +268,26 @@ impl<'a> Schema<'a> {
             Type::Map(values) => Some(Self::of_type(self.table, values, None)),
             _ => None,
         }
+    }
+
+    /// Whether a value here is as good as none: a zero, or an empty text, list or map of a field that upstream
+    /// leaves out then.
+    #[inline]
+    pub(crate) fn leaves_out(self, value: &Value) -> bool {
+        self.field.is_some_and(|field| field.leaves_out_empty)
+            && match value {
+                Value::Null => true,
+                Value::Bool(value) => !value,
+                Value::Number(number) => number.as_f64() == Some(0.0),
+                Value::String(text) => text.is_empty(),
+                Value::Array(items) => items.is_empty(),
+                Value::Object(fields) => fields.is_empty(),
+            }
+    }
+
+    /// What an object that lacks this field has there, as far as its schema says.
+    pub(crate) fn default(self) -> Option<&'a Value> {
+        self.field?.default.as_ref()
     }
 
     /// How server-side apply treats the list here.

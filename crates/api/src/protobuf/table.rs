@@ -40,6 +40,8 @@ pub(super) struct Name {
     pub(super) place: usize,
     pub(super) label: Label,
     pub(super) kind: Kind,
+    /// Whether JSON leaves it out if there is nothing in it.
+    pub(super) leaves_out_empty: bool,
 }
 
 /// A field of a message.
@@ -58,6 +60,16 @@ pub(super) struct Field {
     pub(super) place: usize,
     /// What is written where the object says nothing.
     pub(super) zero: Box<[u8]>,
+}
+
+impl Field {
+    /// Whether JSON leaves it out if it is a zero, an empty text or an empty list or map. Objects and what has
+    /// a form of its own, such as a quantity, are always something.
+    fn leaves_out_empty(&self) -> bool {
+        use Kind::{Bool, Bytes, Double, Int32, Int64, String};
+        !self.keeps_zero
+            && (self.label != Label::Once || matches!(self.kind, Bool | Bytes | Double | Int32 | Int64 | String))
+    }
 }
 
 /// How often a field appears.
@@ -178,6 +190,16 @@ impl Table {
         &self.messages[self.schema]
     }
 
+    /// The fields of each message that JSON leaves out if there is nothing in them.
+    pub(super) fn left_out_if_empty(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of_message = |message: &Message| {
+            let fields = message.names.iter().filter(|field| field.leaves_out_empty);
+            let name = message.name;
+            fields.map(move |field| (name, field.text)).collect::<Vec<_>>()
+        };
+        self.messages.iter().flat_map(of_message)
+    }
+
     /// A message that a field refers to.
     pub(super) fn at(&self, index: usize) -> &Message {
         &self.messages[index]
@@ -275,10 +297,11 @@ fn give_places(messages: &mut [Message], index: usize) {
     let (mut places, mut names) = (0, Vec::new());
     for field in 0..messages[index].fields.len() {
         messages[index].fields[field].place = places;
+        let leaves_out_empty = messages[index].fields[field].leaves_out_empty();
         let &Field { name, label, kind, .. } = &messages[index].fields[field];
         match (name, kind) {
             (Some(text), _) => {
-                names.push(Name { text, place: places, label, kind });
+                names.push(Name { text, place: places, label, kind, leaves_out_empty });
                 places += 1;
             }
             (None, Kind::Message(inner)) => {

@@ -108,7 +108,10 @@ impl Checker {
                 for (name, value) in fields {
                     let place = Place::Field(place, name);
                     match schema.field(name) {
-                        Some(schema) => self.value(value, schema, &place, structure),
+                        Some(schema) => {
+                            self.findings.to_prune |= schema.leaves_out(value);
+                            self.value(value, schema, &place, structure);
+                        }
                         None => {
                             self.findings.to_prune = true;
                             self.findings.unknown.push(format!("unknown field \"{place}\""));

@@ -6,14 +6,18 @@ use crate::description::{Schema, Type};
 use crate::quantity::Quantity;
 use crate::time;
 
-/// Drops unknown fields and nulls, and writes quantities and times in canonical form.
+/// Drops unknown fields, nulls, and what upstream's types cannot tell from nothing, and writes quantities and
+/// times in canonical form.
+///
+/// An empty list, an empty map, false, 0 and an empty text are nothing in fields that upstream neither points
+/// to nor always shows: whoever writes an object back as he read it changes nothing then.
 ///
 /// The object should have passed [`super::check()`]: values of a wrong type are left alone.
 pub fn prune(value: &mut Value, schema: Schema<'_>) {
     match (schema.r#type(), value) {
         (Type::Struct(_), Value::Object(fields)) => fields.retain(|name, value| {
             let Some(schema) = schema.field(name) else { return false };
-            if value.is_null() {
+            if value.is_null() || schema.leaves_out(value) {
                 return false;
             }
             prune(value, schema);

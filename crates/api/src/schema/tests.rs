@@ -137,6 +137,77 @@ fn knows_when_there_is_nothing_to_prune() {
     }
 }
 
+#[test]
+fn drops_what_upstreams_types_cannot_tell_from_nothing() {
+    let container = json!({"name": "a", "args": [], "command": ["", "x"], "env": [{"name": "A", "value": ""}], "envFrom": [],
+        "tty": false, "stdin": false, "resources": {}, "workingDir": "", "securityContext": {"privileged": false},
+        "ports": [{"containerPort": 80, "hostPort": 0, "name": ""}], "volumeMounts": [], "livenessProbe": {"periodSeconds": 0}});
+    let cases = [
+        (
+            "apps/v1",
+            "Deployment",
+            json!({"metadata": {"name": "a", "labels": {}, "annotations": {"a": ""}, "ownerReferences": [], "finalizers": []},
+                "spec": {"replicas": 0, "minReadySeconds": 0, "paused": false, "revisionHistoryLimit": 0, "selector": {"matchLabels": {}},
+                    "strategy": {}, "template": {"metadata": {"annotations": {}}, "spec": {
+                        "affinity": {}, "containers": [container], "enableServiceLinks": false, "hostNetwork": false,
+                        "imagePullSecrets": [], "initContainers": [], "nodeSelector": {}, "securityContext": {}, "tolerations": [],
+                        "volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {"name": "", "items": []}}]}}},
+                "status": {"replicas": 0, "conditions": []}}),
+            json!({"metadata": {"name": "a", "annotations": {"a": ""}},
+                "spec": {"replicas": 0, "revisionHistoryLimit": 0, "selector": {}, "strategy": {},
+                    "template": {"metadata": {}, "spec": {
+                        "affinity": {}, "containers": [{"name": "a", "command": ["", "x"], "env": [{"name": "A"}], "resources": {},
+                            "securityContext": {"privileged": false}, "ports": [{"containerPort": 80}], "livenessProbe": {}}],
+                        "enableServiceLinks": false, "securityContext": {},
+                        "volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {}}]}}},
+                "status": {}}),
+        ),
+        (
+            "v1",
+            "Service",
+            json!({"spec": {"externalIPs": [], "externalName": "", "publishNotReadyAddresses": false, "selector": {},
+                "allocateLoadBalancerNodePorts": false, "ports": [{"port": 80, "nodePort": 0}], "ipFamilies": []},
+                "status": {"loadBalancer": {"ingress": []}}}),
+            json!({"spec": {"allocateLoadBalancerNodePorts": false, "ports": [{"port": 80}]}, "status": {"loadBalancer": {}}}),
+        ),
+        ("v1", "ConfigMap", json!({"data": {}, "binaryData": {}, "immutable": false}), json!({"immutable": false})),
+        (
+            "v1",
+            "ConfigMap",
+            json!({"data": {"a": ""}, "binaryData": {"b": ""}}),
+            json!({"data": {"a": ""}, "binaryData": {"b": ""}}),
+        ),
+        // Always shown, whatever is in it.
+        ("rbac.authorization.k8s.io/v1", "Role", json!({"rules": []}), json!({"rules": []})),
+        (
+            "apps/v1",
+            "ReplicaSet",
+            json!({"status": {"replicas": 0, "readyReplicas": 0}}),
+            json!({"status": {"replicas": 0}}),
+        ),
+        (
+            "policy/v1",
+            "PodDisruptionBudget",
+            json!({"spec": {"selector": {}, "minAvailable": 0}, "status": {"currentHealthy": 0, "observedGeneration": 0}}),
+            json!({"spec": {"selector": {}, "minAvailable": 0}, "status": {"currentHealthy": 0}}),
+        ),
+        (
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            json!({"spec": {"podSelector": {}, "ingress": [], "policyTypes": []}}),
+            json!({"spec": {"podSelector": {}}}),
+        ),
+    ];
+    for (api_version, kind, given, expected) in cases {
+        let place = builtin().schema(GroupVersionKind::from_api_version(api_version, kind)).expect("known");
+        let mut pruned = given.clone();
+        assert_eq!(check_at(&given, place).to_prune, given != expected, "{kind}");
+        prune(&mut pruned, place);
+        assert_eq!(pruned, expected, "{kind}");
+        assert!(!check_at(&pruned, place).to_prune, "{kind}");
+    }
+}
+
 /// The published example of every served kind fits its schema and survives pruning.
 #[test]
 fn published_examples_have_no_findings() {

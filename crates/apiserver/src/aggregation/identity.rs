@@ -42,7 +42,7 @@ pub(crate) fn prepare(aggregation: &Aggregation, secret: &Value) -> Result<Strin
         Authority::from_key_pair(KeyPairPem { certificate_pem: field("tls.crt")?, key_pem: field("tls.key")? })?;
     let client = authority.issue(&Request {
         common_name: CLIENT_NAME.into(),
-        organization: None,
+        organizations: [None, None],
         dns_names: Vec::new(),
         addresses: Vec::new(),
         usage: Usage::Client,

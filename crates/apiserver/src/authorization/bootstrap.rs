@@ -15,6 +15,8 @@ pub const REGISTRY: &str = "system:portolan:registry";
 pub const SCHEDULER: &str = "system:kube-scheduler";
 /// Group of all nodes; a node's user is `system:node:NAME`.
 pub const NODES: &str = "system:nodes";
+/// Group of the nodes whose agent is this program: they also lead names and packets through the cluster.
+pub const AGENTS: &str = "portolan:agents";
 /// Group of those who may do everything.
 pub const MASTERS: &str = "system:masters";
 /// Group of everybody who has proved who they are.
@@ -157,6 +159,18 @@ const ROLES: &[(&str, &[Rule])] = &[
         ],
     ),
     (
+        AGENTS,
+        &[
+            allow("-", "endpoints namespaces nodes pods services", READ),
+            allow("discovery.k8s.io", "endpointslices", READ),
+            allow("networking.k8s.io", "networkpolicies", READ),
+            allow("storage.k8s.io", "storageclasses", READ),
+            allow("registry.portolan.dev", "externalnodes preparedqueries", READ),
+            allow("registry.portolan.dev", "serviceinstances", "create delete get list patch update watch"),
+            allow("registry.portolan.dev", "externalnodes/status serviceinstances/status", "get patch update"),
+        ],
+    ),
+    (
         "system:node-proxier",
         &[
             allow("-", "endpoints nodes services", READ),
@@ -237,6 +251,7 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
     // Nodes are not bound to the role: what they may do depends on their pods, see `node`.
     ("system:node", "system:node", "Group", &[]),
     ("system:node-proxier", "system:node-proxier", "User", &["system:kube-proxy"]),
+    (AGENTS, AGENTS, "Group", &[AGENTS]),
     (CONTROLLERS, CONTROLLERS, "User", &[CONTROLLERS]),
     (REGISTRY, REGISTRY, "User", &[REGISTRY]),
     ("portolan:node-bootstrapper", "system:node-bootstrapper", "Group", &["system:bootstrappers"]),

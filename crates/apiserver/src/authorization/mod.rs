@@ -1,6 +1,7 @@
 //! Who may do what.
 
 pub mod bootstrap;
+mod bound;
 pub(crate) mod escalation;
 pub(crate) mod followed;
 mod node;

@@ -7,6 +7,7 @@ use portolan_identity::User;
 use portolan_store::{Entry, EventKind, Revision, Store};
 use serde::Deserialize;
 
+use super::bound::{ATTACHMENTS, OfNodes, SLICES, VOLUMES, Volumes};
 use super::followed::{Followed, View};
 use super::reach::{self, Kind, Reach};
 use super::{Action, Decision, Rule, node};
@@ -19,6 +20,9 @@ const PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 pub(crate) struct Authorizer {
     policy: Followed<Policy>,
     reach: Followed<Reach>,
+    volumes: Followed<Volumes>,
+    attachments: Followed<OfNodes>,
+    slices: Followed<OfNodes>,
 }
 
 /// Namespace and name; no namespace for what is valid everywhere.
@@ -76,7 +80,13 @@ impl Subject {
 
 impl Authorizer {
     pub(super) fn over(store: Arc<dyn Store>) -> Self {
-        Self { policy: Followed::new(store.clone(), PREFIX), reach: Followed::new(store, reach::PREFIX) }
+        Self {
+            policy: Followed::new(store.clone(), PREFIX),
+            reach: Followed::new(store.clone(), reach::PREFIX),
+            volumes: Followed::new(store.clone(), VOLUMES),
+            attachments: Followed::new(store.clone(), ATTACHMENTS),
+            slices: Followed::new(store, SLICES),
+        }
     }
 
     /// Says that a role or binding was written at `revision`.
@@ -84,10 +94,27 @@ impl Authorizer {
         self.policy.expect(revision);
     }
 
-    /// Says that a pod was written at `revision`.
-    pub(crate) fn expect_pod(&self, revision: Revision) {
-        self.reach.expect(revision);
-        self.reach.drain();
+    /// Says that an object was written at `revision` that may lead from a node to others.
+    pub(crate) fn expect_link(&self, group: &str, resource: &str, revision: Revision) {
+        match Kind::of_resource(group, resource) {
+            Some(Kind::Pod) => {
+                self.reach.expect(revision);
+                self.reach.drain();
+            }
+            Some(Kind::Volume) => {
+                self.volumes.expect(revision);
+                self.volumes.drain();
+            }
+            Some(Kind::Attachment) => {
+                self.attachments.expect(revision);
+                self.attachments.drain();
+            }
+            Some(Kind::Slice) => {
+                self.slices.expect(revision);
+                self.slices.drain();
+            }
+            _ => {}
+        }
     }
 
     /// Takes over what changed since the last request.
@@ -95,14 +122,34 @@ impl Authorizer {
         self.policy.refresh().await
     }
 
-    /// Takes over what changed in pods, if that decides about what a user asks for.
+    /// Takes over what changed in pods and what they lead to, if that decides about what a user asks for.
     pub(crate) async fn refresh_reach(&self, user: &User, info: &Info) -> Result<(), Status> {
-        if node::depends_on_pods(user, info) { self.reach.refresh().await } else { Ok(()) }
+        if !node::depends_on_objects(user, info) {
+            return Ok(());
+        }
+        match Kind::of_resource(&info.group, &info.resource) {
+            Some(Kind::Attachment) => return self.attachments.refresh().await,
+            Some(Kind::Slice) => return self.slices.refresh().await,
+            Some(Kind::Volume | Kind::Secret) => self.volumes.refresh().await?,
+            _ => {}
+        }
+        self.reach.refresh().await
     }
 
-    /// Whether a node needs an object for one of its pods.
+    /// Whether a node needs an object for one of its pods, or is named by it.
     pub(super) fn needs(&self, node: &str, kind: Kind, namespace: &str, name: &str) -> bool {
-        self.reach.view().needs(node, kind, namespace, name)
+        let reach = self.reach.view();
+        let claim = |(namespace, name): &(String, String)| reach.needs(node, Kind::Claim, namespace, name);
+        match kind {
+            Kind::Attachment => self.attachments.view().has(ATTACHMENTS, name, node),
+            Kind::Slice => self.slices.view().has(SLICES, name, node),
+            Kind::Volume => self.volumes.view().claim_of(name).is_some_and(claim),
+            Kind::Secret => {
+                reach.needs(node, kind, namespace, name)
+                    || self.volumes.view().claims_with_secret(namespace, name).any(claim)
+            }
+            kind => reach.needs(node, kind, namespace, name),
+        }
     }
 
     pub(super) fn decide(&self, user: &User, action: Action<'_>) -> Decision {

@@ -1,4 +1,4 @@
-//! What the pods of a node refer to: the only secrets, ConfigMaps and service accounts that it may read.
+//! What the pods of a node refer to: the only secrets, ConfigMaps, claims and so on that it may read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -21,15 +21,31 @@ pub(super) enum Kind {
     Secret,
     ConfigMap,
     ServiceAccount,
+    Pod,
+    /// A PersistentVolumeClaim.
+    Claim,
+    ResourceClaim,
+    /// A PersistentVolume, which leads to a claim.
+    Volume,
+    /// A VolumeAttachment, which names its node.
+    Attachment,
+    /// A ResourceSlice, which names its node.
+    Slice,
 }
 
 impl Kind {
     /// The kind with this name in a path.
-    pub(super) fn of_resource(resource: &str) -> Option<Self> {
-        match resource {
-            "secrets" => Some(Self::Secret),
-            "configmaps" => Some(Self::ConfigMap),
-            "serviceaccounts" => Some(Self::ServiceAccount),
+    pub(super) fn of_resource(group: &str, resource: &str) -> Option<Self> {
+        match (group, resource) {
+            ("", "secrets") => Some(Self::Secret),
+            ("", "configmaps") => Some(Self::ConfigMap),
+            ("", "serviceaccounts") => Some(Self::ServiceAccount),
+            ("", "pods") => Some(Self::Pod),
+            ("", "persistentvolumeclaims") => Some(Self::Claim),
+            ("", "persistentvolumes") => Some(Self::Volume),
+            ("resource.k8s.io", "resourceclaims") => Some(Self::ResourceClaim),
+            ("resource.k8s.io", "resourceslices") => Some(Self::Slice),
+            ("storage.k8s.io", "volumeattachments") => Some(Self::Attachment),
             _ => None,
         }
     }
@@ -63,13 +79,23 @@ struct Bound {
 struct Pod {
     metadata: Metadata,
     spec: Spec,
+    status: Status,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Metadata {
+    annotations: HashMap<String, String>,
+    name: String,
     namespace: String,
     uid: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    resource_claim_statuses: Vec<Value>,
+    extended_resource_claim_status: Value,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +105,7 @@ struct Spec {
     service_account_name: String,
     image_pull_secrets: Vec<Value>,
     volumes: Vec<Value>,
+    resource_claims: Vec<Value>,
     containers: Vec<Value>,
     init_containers: Vec<Value>,
     ephemeral_containers: Vec<Value>,
@@ -93,7 +120,7 @@ impl Reach {
 
     fn add(&mut self, key: Bytes, pod: &Pod) {
         let mut needs = Vec::new();
-        pod.spec.references(&mut |kind, name| {
+        pod.references(&mut |kind, name| {
             let (node, namespace) = (pod.spec.node_name.clone(), pod.metadata.namespace.clone());
             let need = Arc::new(Need { node, kind, namespace, name: name.to_owned() });
             if !needs.contains(&need) {
@@ -131,9 +158,10 @@ impl View for Reach {
             return self.remove(&entry.key);
         }
         if let Some(bound) = self.pods.get(&entry.key) {
-            // What a bound pod refers to changes only with its ephemeral containers.
+            // What a bound pod refers to changes only with its ephemeral containers and the claims made for it.
             let same = string_at(&entry.value, &["metadata", "uid"]).as_deref() == Some(&bound.uid);
-            if same && !contains(&entry.value, b"\"ephemeralContainers\":") {
+            let changing = ["\"ephemeralContainers\":", "ClaimStatus"];
+            if same && !changing.iter().any(|part| contains(&entry.value, part.as_bytes())) {
                 return;
             }
             self.remove(&entry.key);
@@ -153,8 +181,36 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// Says of a pod that its node made it.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+impl Pod {
+    /// Shows the pod itself and everything that it refers to.
+    fn references(&self, visit: &mut impl FnMut(Kind, &str)) {
+        visit(Kind::Pod, &self.metadata.name);
+        // What a node makes must not give it rights.
+        if self.metadata.annotations.contains_key(MIRROR) {
+            return;
+        }
+        self.spec.references(visit);
+        for volume in &self.spec.volumes {
+            if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
+                visit(Kind::Claim, claim);
+            } else if volume["ephemeral"].is_object() {
+                visit(Kind::Claim, &format!("{}-{}", self.metadata.name, volume["name"].as_str().unwrap_or_default()));
+            }
+        }
+        let made = self.status.resource_claim_statuses.iter().chain([&self.status.extended_resource_claim_status]);
+        for claim in self.spec.resource_claims.iter().chain(made) {
+            if let Some(name) = claim["resourceClaimName"].as_str() {
+                visit(Kind::ResourceClaim, name);
+            }
+        }
+    }
+}
+
 impl Spec {
-    /// Shows everything that a pod refers to.
+    /// Shows the service account, secrets and ConfigMaps that a pod refers to.
     fn references(&self, visit: &mut impl FnMut(Kind, &str)) {
         let mut show = |kind: Kind, name: &Value| {
             if let Some(name) = name.as_str().filter(|name| !name.is_empty()) {
@@ -204,8 +260,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, uid: &str, spec: &Value) -> Entry {
-        let pod =
-            json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"namespace": "shop", "uid": uid}, "spec": spec});
+        let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "namespace": "shop", "uid": uid}, "spec": spec});
         Entry {
             key: format!("{PREFIX}shop/{name}").into(),
             value: pod.to_string().into(),
@@ -220,6 +275,7 @@ mod tests {
         let mut lines: Vec<String> = reach
             .needs
             .iter()
+            .filter(|(need, _)| need.kind != Kind::Pod)
             .map(|(need, count)| format!("{} {:?} {}/{} x{count}", need.node, need.kind, need.namespace, need.name))
             .collect();
         lines.sort();
@@ -251,6 +307,12 @@ mod tests {
                 "n1 ConfigMap shop/a x1",
             ),
             (json!({"volumes": [{"name": "v", "emptyDir": {}}]}), ""),
+            (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "a"}}]}), "n1 Claim shop/a x1"),
+            (json!({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]}), "n1 Claim shop/p-v x1"),
+            (
+                json!({"resourceClaims": [{"name": "r", "resourceClaimName": "a"}, {"name": "s", "resourceClaimTemplateName": "t"}]}),
+                "n1 ResourceClaim shop/a x1",
+            ),
         ];
         for (spec, expected) in cases {
             let mut reach = Reach::default();

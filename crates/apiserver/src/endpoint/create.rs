@@ -64,6 +64,11 @@ impl Call<'_> {
         self.strategy.default(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
         let managers = match owner {
+            // Who is asked about the object sees who owns what.
+            Owner::Unrecorded if self.server.admission.asks_anyone().await? => {
+                self.track(None, &mut object)?;
+                None
+            }
             Owner::Unrecorded => self.track_new(&mut object)?,
             Owner::Recorded => None,
         };

@@ -233,7 +233,7 @@ impl<'a> Call<'a> {
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
-        errors.extend(self.new_problems(new, old, &context));
+        errors.extend(self.new_problems(new, old, &context, warnings));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
@@ -251,8 +251,14 @@ impl<'a> Call<'a> {
 
     /// What is wrong with a changed object, but for what was wrong with the stored one already: checks that
     /// came later must not keep anybody from writing a status or from letting go of a finalizer.
-    fn new_problems(&self, new: &Value, old: &Value, context: &Context) -> Vec<portolan_api::field::Error> {
-        let mut errors = self.strategy.validate_changed(new, old, context);
+    fn new_problems(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        warnings: &mut Vec<String>,
+    ) -> Vec<portolan_api::field::Error> {
+        let mut errors = self.strategy.validate_changed_aloud(new, old, context, warnings);
         if !errors.is_empty() && self.resource.custom.is_none() {
             let known = self.strategy.validate(old, context);
             errors.retain(|error| !known.contains(error));

@@ -203,8 +203,8 @@ impl<'a> Call<'a> {
     /// Tells whoever follows objects of this kind in memory that one was written at `revision`.
     fn expect(&self, revision: Revision) {
         let (server, resource) = (self.server, &*self.resource.name);
+        server.authorizer.expect_link(&self.resource.group, resource, revision);
         match &*self.resource.group {
-            "" if resource == "pods" => server.authorizer.expect_pod(revision),
             extensions::GROUP => server.extensions.expect(revision),
             service_addresses::GROUP => server.service_ranges.expect_of(resource, revision),
             aggregation::GROUP => server.aggregation.expect(revision),

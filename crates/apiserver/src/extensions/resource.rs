@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portolan_api::custom::{self, Options};
 use portolan_api::description::Resource;
-use portolan_api::field::{self, Path};
+use portolan_api::field::{self, ErrorType, Path};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
@@ -80,11 +80,21 @@ impl Strategy for custom::Version {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        self.problems(object, None)
+        self.problems(object, None, &mut Vec::new())
     }
 
     fn validate_changed(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        self.problems(new, Some(old))
+        self.problems(new, Some(old), &mut Vec::new())
+    }
+
+    fn validate_changed_aloud(
+        &self,
+        new: &Value,
+        old: &Value,
+        _context: &Context,
+        warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        self.problems(new, Some(old), warnings)
     }
 
     fn warnings(&self, _object: &Value) -> Vec<String> {
@@ -162,19 +172,34 @@ impl Strategy for custom::Version {
     }
 }
 
+/// Errors that keep rules from being looked at.
+const BLOCKING: [ErrorType; 5] =
+    [ErrorType::NotSupported, ErrorType::Required, ErrorType::TooLong, ErrorType::TooMany, ErrorType::TypeInvalid];
+
 /// What only a definition's version is asked.
 trait Checked {
-    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error>;
+    /// What was wrong before and may stay is warned of.
+    fn problems(&self, new: &Value, old: Option<&Value>, warnings: &mut Vec<String>) -> Vec<field::Error>;
     fn scale_problems(&self, object: &Value) -> Vec<field::Error>;
 }
 
 impl Checked for custom::Version {
-    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<field::Error> {
+    fn problems(&self, new: &Value, old: Option<&Value>, warnings: &mut Vec<String>) -> Vec<field::Error> {
         let mut errors = custom::validate(new, self.root(), Options { old });
         errors.extend(self.scale_problems(new));
+        let rules = Rules::of(self);
+        if !rules.are_there() {
+            return errors;
+        }
         // Rules are written against what the schema promises.
-        if errors.is_empty() {
-            errors.extend(Rules::of(self).broken(self.root(), new, old));
+        if errors.iter().any(|error| BLOCKING.contains(&error.error_type)) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                          errors to complete validation";
+            errors.push(field::Error::invalid(&Path::default(), Value::Null, detail));
+        } else {
+            let mut broken = rules.broken(self.root(), new, old);
+            errors.append(&mut broken.errors);
+            warnings.append(&mut broken.warnings);
         }
         errors
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use portolan_api::custom::WebhookClient;
+use portolan_api::decode::{self, Limits};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -64,31 +65,42 @@ pub(super) async fn convert(
     let kind = objects.first().and_then(|object| object["kind"].as_str()).unwrap_or_default();
     let endpoint = server.converters.endpoint(format!("{group}/{kind}"), &webhook.config);
     let answer = endpoint.post(server, Bytes::from(body.to_string()), TIMEOUT).await.map_err(|why| failed(&why))?;
-    let mut answer: Value = serde_json::from_slice(&answer).map_err(|error| failed(&error.to_string()))?;
+    let answer = decode::json(&answer, &Limits { bytes: usize::MAX, ..Limits::default() });
+    let mut answer =
+        answer.map_err(|error| failed(&format!("couldn't get version/kind; json parse error: {error}")))?.value;
     let mut response = answer["response"].take();
-    if answer["kind"] != "ConversionReview" || answer["apiVersion"] != api_version.as_str() {
-        let found = described(&answer);
-        let wanted = format!("{api_version}, Kind=ConversionReview");
-        return Err(failed(&format!("invalid response: expected {wanted}, got {found}")));
+    // The first version of reviews asks for no kind and uid in the answer.
+    let is_first = api_version.ends_with("/v1beta1");
+    let (found, expected) = (described(&answer), format!("{api_version}, Kind=ConversionReview"));
+    if !is_first && found != expected {
+        return Err(failed(&format!("expected webhook response of {expected}, got {found}")));
     }
-    if response["uid"] != uid.as_str() {
-        return Err(failed(&format!("expected response.uid=\"{uid}\", got {}", response["uid"])));
+    if !response.is_object() {
+        return Err(failed("no response provided"));
     }
-    if response["result"]["status"] != "Success" {
-        let why = response["result"]["message"].as_str().filter(|why| !why.is_empty());
-        return Err(failed(why.unwrap_or("response.result.status was not Success")));
+    let given = response["uid"].as_str().unwrap_or_default();
+    if !is_first && given != uid {
+        return Err(failed(&format!("expected response.uid={uid:?}, got {given:?}")));
     }
-    let Value::Array(converted) = response["convertedObjects"].take() else {
-        return Err(failed("response has no convertedObjects"));
+    let result = &response["result"];
+    let status = result["status"].as_str().unwrap_or_default();
+    if status != "Success" {
+        let why = result["message"].as_str().filter(|why| !why.is_empty()).map(str::to_owned);
+        let why = why.unwrap_or_else(|| format!("response.result.status was '{status}', not 'Success'"));
+        return Err(failed(&why));
+    }
+    let converted = match response["convertedObjects"].take() {
+        Value::Array(converted) => converted,
+        _ => Vec::new(),
     };
     if converted.len() != objects.len() {
-        let text = format!("expected {} converted objects, got {}", objects.len(), converted.len());
+        let text = format!("{} objects, expected {}", converted.len(), objects.len());
         return Err(Status::internal(format!("conversion webhook for {first} returned {text}")));
     }
     let restored = objects.iter().zip(converted).map(|(original, converted)| restore(original, converted, wanted));
-    restored.collect::<Result<_, _>>().map_err(|why| {
-        Status::internal(format!("conversion webhook for {first} returned invalid converted object: {why}"))
-    })
+    restored
+        .collect::<Result<_, _>>()
+        .map_err(|why| Status::internal(format!("conversion webhook for {first} returned {why}")))
 }
 
 fn described(object: &Value) -> String {
@@ -98,31 +110,60 @@ fn described(object: &Value) -> String {
 
 /// A webhook changes labels, annotations and content, but never what an object is.
 fn restore(original: &Value, mut converted: Value, wanted: &str) -> Result<Value, String> {
-    if converted["apiVersion"] != wanted {
-        return Err(format!("invalid groupVersion (expected {wanted}, received {})", converted["apiVersion"]));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&converted["apiVersion"]);
+    if version != wanted {
+        return Err(format!("invalid object at index 0: invalid groupVersion (expected {wanted}, received {version})"));
     }
-    if converted["kind"] != original["kind"] {
-        return Err(format!("invalid kind (expected {}, received {})", original["kind"], converted["kind"]));
+    let (before, after) = (text(&original["kind"]), text(&converted["kind"]));
+    if before != after {
+        return Err(format!("invalid object at index 0: invalid kind (expected {before}, received {after})"));
     }
     let given = converted["metadata"].take();
-    if !given.is_object() {
-        return Err("invalid metadata of type null in input object".to_owned());
-    }
-    for name in ["name", "namespace", "uid"] {
-        let (before, after) = (&original["metadata"][name], &given[name]);
+    for (name, shown) in [("name", "name"), ("namespace", "namespace"), ("uid", "UID")] {
+        let (before, after) = (text(&original["metadata"][name]), text(&given[name]));
         if before != after {
-            return Err(format!("expected the same {name} ({before}), got {after}"));
+            return Err(format!("invalid object: must have the same {shown}: {before} != {after}"));
         }
     }
+    let invalid = |why: String| format!("invalid metadata: {why}");
+    let Value::Object(given) = given else {
+        return Err(invalid(format!("invalid metadata of type {} in converted object", go_type(&given))));
+    };
     let mut metadata = original["metadata"].clone();
     if let Some(metadata) = metadata.as_object_mut() {
         for name in ["labels", "annotations"] {
-            match given.get(name).filter(|value| !value.is_null()) {
-                Some(value) => metadata.insert(name.to_owned(), value.clone()),
-                None => metadata.remove(name),
-            };
+            match given.get(name) {
+                None | Some(Value::Null) => drop(metadata.remove(name)),
+                Some(Value::Object(values)) => {
+                    if let Some((key, value)) = values.iter().find(|(_, value)| !value.is_string()) {
+                        let found = go_type(value);
+                        let why =
+                            format!("metadata.{name}[{key}] must be a string, but is {found} in converted object");
+                        return Err(invalid(why));
+                    }
+                    metadata.insert(name.to_owned(), Value::Object(values.clone()));
+                }
+                Some(other) => {
+                    let found = go_type(other);
+                    return Err(invalid(format!("invalid metadata.{name} of type {found} in converted object")));
+                }
+            }
         }
     }
     converted["metadata"] = metadata;
     Ok(converted)
+}
+
+/// What upstream's decoder makes of a value.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_api::custom::{self, Additional, Node, Rule};
+use portolan_api::custom::{self, Additional, Compilable, Node, Rule};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_cel::{
     Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, RESOURCE_ESTIMATE_LIMIT,
@@ -38,6 +38,8 @@ struct Compiled {
     program: Result<Program, String>,
     message: Option<Result<Program, String>>,
     uses_old: bool,
+    /// The field that errors name, below the place of the rule; empty for the place itself.
+    field: String,
     /// What evaluating the rule, and its message, costs at most.
     cost: (u64, u64),
 }
@@ -47,7 +49,7 @@ fn of_type(found: &Type, wanted: &Type, what: &str) -> Result<(), String> {
 }
 
 impl Compiled {
-    fn new(rule: &Rule, schema: &Arc<Schema>) -> Self {
+    fn new(rule: &Rule, schema: &Arc<Schema>, source: &Value) -> Self {
         let plain = Environment::new().with("self", schema.clone());
         let old = match rule.optional_old_self {
             true => plain.clone().with_type("oldSelf", Type::Optional(Arc::new(schema.ty()))),
@@ -73,7 +75,9 @@ impl Compiled {
             program.as_ref().map_or(0, most),
             message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, most),
         );
-        Self { rule: rule.clone(), program, message, uses_old, cost }
+        // A path that leads nowhere is refused with the definition.
+        let field = custom::field_path(&rule.field_path, source).unwrap_or_default();
+        Self { rule: rule.clone(), program, message, uses_old, field, cost }
     }
 
     /// How the rule is named in errors.
@@ -95,7 +99,7 @@ impl Place {
             .iter()
             .filter_map(|(name, inner)| Some((name.clone(), Self::new(&source["properties"][name], inner, Root::No)?)));
         Some(Self {
-            rules: node.rules.iter().map(|rule| Compiled::new(rule, &schema)).collect(),
+            rules: node.rules.iter().map(|rule| Compiled::new(rule, &schema, source)).collect(),
             properties: properties.collect(),
             items: node.items.as_deref().and_then(|inner| below("items", inner)),
             values: match &node.additional {
@@ -107,31 +111,67 @@ impl Place {
     }
 }
 
-/// What is wrong with the rules of a schema: they do not compile, or speak of old values that nobody can find.
-pub(crate) fn problems(schema: &Value, path: &Path) -> Vec<Error> {
+/// What is wrong with the rules of a schema, where they can be looked at: they do not compile, cost too much, or speak
+/// of old values that nobody can find.
+pub(crate) fn problems(schema: &Value, path: &Path, compilable: &Compilable) -> Vec<Error> {
     let node = Node::read(schema);
     let mut errors = Vec::new();
-    let Some(place) = Place::new(schema, &node, Root::Yes) else { return errors };
-    check(&place, &node, path, None, &mut errors);
     let mut costs = Vec::new();
-    estimate(&place, &node, schema, path, Some(1), &mut costs);
-    let total = costs.iter().fold(0_u64, |total, (_, cost)| total.saturating_add(*cost));
-    for (place, cost) in &costs {
-        if *cost > RULE_ESTIMATE_LIMIT {
-            let what = if place.to_string().ends_with("rule") { "rule" } else { "messageExpression" };
-            errors.push(Error::forbidden(place, over(&format!("estimated {what} cost"), *cost, RULE_ESTIMATE_LIMIT)));
+    if *compilable != Compilable::Nowhere {
+        unreachable_rules(schema, &node, path, compilable, &mut errors);
+        if let Some(place) = Place::new(schema, &node, Root::Yes) {
+            check(&place, &node, path, None, compilable, &mut errors);
+            estimate(&place, &node, schema, path, Some(1), &mut costs);
+            costs.retain(|cost| compilable.contains(&cost.of));
+        }
+    }
+    let total = costs.iter().fold(0_u64, |total, cost| total.saturating_add(cost.most));
+    for Cost { path, what, most, .. } in &costs {
+        if *most > RULE_ESTIMATE_LIMIT {
+            errors.push(Error::forbidden(path, over(&format!("estimated {what} cost"), *most, RULE_ESTIMATE_LIMIT)));
         }
     }
     if total > RESOURCE_ESTIMATE_LIMIT {
-        costs.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
-        for (place, _) in costs.iter().take(4) {
+        // What is less than a hundredth of the limit is not worth a word.
+        costs.retain(|cost| cost.most >= RESOURCE_ESTIMATE_LIMIT / 100);
+        costs.sort_by_key(|cost| std::cmp::Reverse(cost.most));
+        for cost in costs.iter().take(4) {
             let text = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
-            errors.push(Error::forbidden(place, text));
+            errors.push(Error::forbidden(&cost.path, text));
         }
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
         errors.push(Error::forbidden(path, over(what, total, RESOURCE_ESTIMATE_LIMIT)));
     }
     errors
+}
+
+/// Which defaults break the rules that stand with them or below: as values that stay, and as new ones.
+pub(crate) fn problems_of_defaults(schema: &Value, path: &Path) -> Vec<Error> {
+    let mut run = Run::new(Ratcheting::Off);
+    // What ends it early is among the errors.
+    let _ = defaults(schema, path, Root::Yes, &mut run);
+    run.errors
+}
+
+fn defaults(schema: &Value, path: &Path, root: Root, run: &mut Run) -> Result<(), Stop> {
+    let default = &schema["default"];
+    if root == Root::No && !default.is_null() {
+        let node = Node::read(schema);
+        if let Some(place) = Place::new(schema, &node, Root::No) {
+            let (path, before) = (path.child("default"), run.errors.len());
+            run.place(&place, &node, &path, default, Some(default), Ratchet::Changed)?;
+            if run.errors.len() == before {
+                run.place(&place, &node, &path, default, None, Ratchet::Changed)?;
+            }
+        }
+    }
+    if schema["items"].is_object() {
+        defaults(&schema["items"], &path.child("items"), Root::No, run)?;
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        defaults(property, &path.child("properties").key(name), Root::No, run)?;
+    }
+    Ok(())
 }
 
 /// By how much an estimate is too high, in upstream's words.
@@ -149,8 +189,41 @@ fn over(what: &str, cost: u64, limit: u64) -> String {
     )
 }
 
+/// Rules in places whose values expressions cannot reach, for example because their type is not said.
+fn unreachable_rules(schema: &Value, node: &Node, path: &Path, compilable: &Compilable, errors: &mut Vec<Error>) {
+    if !node.has_rules() {
+        return;
+    }
+    if !node.rules.is_empty() && compilable.contains(path) && Schema::of_structural(schema, Root::No).is_none() {
+        let text = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to \
+                    convert structural schema to CEL declarations";
+        errors.push(Error::internal(&path.child("x-kubernetes-validations"), text));
+    }
+    for (name, inner) in &node.properties {
+        let path = path.child("properties").key(name);
+        unreachable_rules(&schema["properties"][name], inner, &path, compilable, errors);
+    }
+    if let Some(items) = &node.items {
+        unreachable_rules(&schema["items"], items, &path.child("items"), compilable, errors);
+    }
+    if let Some(Additional::Schema(values)) = &node.additional {
+        let path = path.child("additionalProperties");
+        unreachable_rules(&schema["additionalProperties"], values, &path, compilable, errors);
+    }
+}
+
+/// What an expression costs.
+struct Cost {
+    /// The place whose rule it is.
+    of: Path,
+    /// The expression.
+    path: Path,
+    what: &'static str,
+    most: u64,
+}
+
 /// What rules cost at most, each as often as its place can be there: `times`, or nobody knows how often.
-fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Option<u64>, costs: &mut Vec<(Path, u64)>) {
+fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Option<u64>, costs: &mut Vec<Cost>) {
     // As often as its smallest values fit into the largest request.
     let times_here = times.unwrap_or_else(|| {
         let list = serde_json::json!({"type": "array", "items": source});
@@ -159,9 +232,10 @@ fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Opti
     for (index, compiled) in place.rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
         let (rule, message) = compiled.cost;
-        costs.push((here.child("rule"), rule.saturating_mul(times_here)));
+        let mut cost = |what, most| costs.push(Cost { of: path.clone(), path: here.child(what), what, most });
+        cost("rule", rule.saturating_mul(times_here));
         if compiled.message.is_some() {
-            costs.push((here.child("messageExpression"), message));
+            cost("messageExpression", message);
         }
     }
     for (name, inner) in &place.properties {
@@ -183,15 +257,27 @@ fn estimate(place: &Place, node: &Node, source: &Value, path: &Path, times: Opti
     }
 }
 
-fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &mut Vec<Error>) {
-    for (index, compiled) in place.rules.iter().enumerate() {
+fn check(
+    place: &Place,
+    node: &Node,
+    path: &Path,
+    lost: Option<&Path>,
+    compilable: &Compilable,
+    errors: &mut Vec<Error>,
+) {
+    let rules = if compilable.contains(path) { &place.rules[..] } else { &[] };
+    for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
-        let shown = || serde_json::json!({"rule": compiled.rule.rule, "message": compiled.rule.message});
+        let wrong = |name: &str, problem: &str| {
+            let detail = format!("{}: {problem}", shown(&compiled.rule));
+            let error = Error::invalid(&here.child(name), Value::Null, detail);
+            Error { error_type: ErrorType::InvalidAsWhole, ..error }
+        };
         if let Err(problem) = &compiled.program {
-            errors.push(Error::invalid(&here.child("rule"), shown(), problem.as_str()));
+            errors.push(wrong("rule", problem));
         }
         if let Some(Err(problem)) = &compiled.message {
-            errors.push(Error::invalid(&here.child("messageExpression"), shown(), problem.as_str()));
+            errors.push(wrong("messageExpression", problem));
         }
         match lost {
             Some(lost) if compiled.uses_old => {
@@ -199,7 +285,7 @@ fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &
                     format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {lost}");
                 errors.push(Error::invalid(&here.child("rule"), compiled.rule.rule.as_str(), detail));
             }
-            _ if compiled.rule.optional_old_self && !compiled.uses_old && compiled.program.is_ok() => {
+            _ if compiled.rule.optional_old_self && !compiled.uses_old => {
                 let detail = "may not be set if oldSelf is not used in rule";
                 errors.push(Error::invalid(&here.child("optionalOldSelf"), true, detail));
             }
@@ -209,15 +295,30 @@ fn check(place: &Place, node: &Node, path: &Path, lost: Option<&Path>, errors: &
     let inside = if node.map_type == "atomic" { lost.or(Some(path)) } else { lost };
     for (name, inner) in &place.properties {
         if let Some(node) = node.properties.get(name) {
-            check(inner, node, &path.child("properties").key(name), inside, errors);
+            check(inner, node, &path.child("properties").key(name), inside, compilable, errors);
         }
     }
     if let (Some(inner), Some(items)) = (&place.items, &node.items) {
-        check(inner, items, &path.child("items"), lost.or((node.list_type != "map").then_some(path)), errors);
+        let lost = lost.or((node.list_type != "map").then_some(path));
+        check(inner, items, &path.child("items"), lost, compilable, errors);
     }
     if let (Some(inner), Some(Additional::Schema(node))) = (&place.values, &node.additional) {
-        check(inner, node, &path.child("additionalProperties"), lost, errors);
+        check(inner, node, &path.child("additionalProperties"), lost, compilable, errors);
     }
+}
+
+/// A rule as upstream shows it in errors.
+fn shown(rule: &Rule) -> String {
+    let quoted = |text: &str| Value::from(text).to_string();
+    let reason = if rule.reason.is_empty() { Value::Null } else { rule.reason.as_str().into() };
+    let optional = if rule.optional_old_self { Value::Bool(true) } else { Value::Null };
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{reason},\"FieldPath\":{},\"OptionalOldSelf\":{optional}}}",
+        quoted(&rule.rule),
+        quoted(&rule.message),
+        quoted(&rule.message_expression),
+        quoted(&rule.field_path),
+    )
 }
 
 impl Rules {
@@ -230,16 +331,37 @@ impl Rules {
     }
 
     /// Which rules an object breaks.
-    pub(crate) fn broken(&self, node: &Node, object: &Value, old: Option<&Value>) -> Vec<Error> {
-        let Some(place) = &self.0 else { return Vec::new() };
-        let mut run = Run { errors: Vec::new(), budget: Budget::new(OBJECT_LIMIT) };
-        // What ends it early is among the errors.
-        let _ = run.place(place, node, &Path::default(), object, old, Ratchet::of(object, old));
-        run.errors
+    pub(crate) fn broken(&self, node: &Node, object: &Value, old: Option<&Value>) -> Broken {
+        let mut run = Run::new(Ratcheting::On);
+        if let Some(place) = &self.0 {
+            // What ends it early is among the errors.
+            let _ = run.place(place, node, &Path::default(), object, old, Ratchet::of(object, old));
+        }
+        Broken { errors: run.errors, warnings: run.warnings }
+    }
+
+    /// Whether there are rules at all.
+    pub(crate) fn are_there(&self) -> bool {
+        self.0.is_some()
     }
 }
 
+/// What a look at all rules brought.
+pub(crate) struct Broken {
+    /// What the write is refused for.
+    pub(crate) errors: Vec<Error>,
+    /// What was wrong before and may stay.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Whether what was there before and broke the same rule is let be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ratcheting {
+    On,
+    Off,
+}
+
+/// Whether a value was there before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ratchet {
     Unchanged,
@@ -266,10 +388,16 @@ impl<'a> Bindings<'a> for Bound<'_, 'a> {
 
 struct Run {
     errors: Vec<Error>,
+    warnings: Vec<String>,
     budget: Budget,
+    ratcheting: Ratcheting,
 }
 
 impl Run {
+    fn new(ratcheting: Ratcheting) -> Self {
+        Self { errors: Vec::new(), warnings: Vec::new(), budget: Budget::new(OBJECT_LIMIT), ratcheting }
+    }
+
     fn place(
         &mut self,
         place: &Place,
@@ -378,9 +506,6 @@ impl Run {
                 return Ok(());
             }
         }
-        if ratchet == Ratchet::Unchanged && !compiled.uses_old {
-            return Ok(());
-        }
         let made = match &compiled.message {
             Some(Ok(program)) => self.message(program, &bindings),
             _ => None,
@@ -389,7 +514,12 @@ impl Run {
             true => format!("failed rule: {}", compiled.name()),
             false => compiled.name().to_owned(),
         });
-        self.errors.push(broken(compiled, path, value, detail));
+        let error = broken(compiled, path, value, detail);
+        if self.ratcheting == Ratcheting::On && ratchet == Ratchet::Unchanged && !compiled.uses_old {
+            self.warnings.push(error.to_string());
+        } else {
+            self.errors.push(error);
+        }
         Ok(())
     }
 
@@ -401,8 +531,7 @@ impl Run {
 }
 
 fn broken(compiled: &Compiled, path: &Path, value: &Value, detail: String) -> Error {
-    let field = compiled.rule.field_path.trim_start_matches('.');
-    let path = if field.is_empty() { path.clone() } else { path.child(field) };
+    let path = if compiled.field.is_empty() { path.clone() } else { path.child(&compiled.field) };
     match compiled.rule.reason.as_str() {
         "FieldValueForbidden" => Error::forbidden(&path, detail),
         "FieldValueRequired" => Error::required(&path, detail),

@@ -264,3 +264,94 @@ async fn malformed_patches_are_refused_in_upstreams_words() {
     }
     assert_eq!(cluster.get(&path).await.body, made.body);
 }
+
+/// As charts render it.
+fn rendered() -> Value {
+    let mut object = whole(1);
+    object["metadata"]["labels"] = json!({});
+    let pod = &mut object["spec"]["template"]["spec"];
+    for (name, value) in [
+        ("nodeSelector", json!({})),
+        ("tolerations", json!([])),
+        ("imagePullSecrets", json!([])),
+        ("volumes", json!([])),
+        ("hostNetwork", json!(false)),
+        ("affinity", json!({})),
+        ("enableServiceLinks", json!(false)),
+    ] {
+        pod[name] = value;
+    }
+    pod["containers"][0]["env"] = json!([]);
+    pod["containers"][0]["args"] = json!([]);
+    pod["containers"][0]["tty"] = json!(false);
+    object
+}
+
+#[tokio::test]
+async fn what_go_clients_would_leave_out_is_not_there() {
+    let cluster = cluster().await;
+    let made = cluster.create(DEPLOYMENTS, rendered()).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let shown = |answer: &Answer| {
+        let pod = &answer.body["spec"]["template"]["spec"];
+        let names =
+            |value: &Value| value.as_object().map(|it| it.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        assert_eq!(answer.body["metadata"]["labels"], Value::Null);
+        [names(pod), names(&pod["containers"][0])].map(|names| names.join(" ")).join("; ")
+    };
+    let expected = "affinity containers dnsPolicy enableServiceLinks restartPolicy schedulerName securityContext \
+                    terminationGracePeriodSeconds; image imagePullPolicy name resources terminationMessagePath \
+                    terminationMessagePolicy";
+    assert_eq!(shown(&made), expected);
+    let path = format!("{DEPLOYMENTS}/web");
+    // Reading and writing back changes nothing, whether with or without them.
+    for body in [made.body.clone(), rendered()] {
+        let same = cluster.update(&path, &body).await;
+        assert_eq!((same.code.as_u16(), &same.body["metadata"]["generation"]), (200, &json!(1)), "{same:?}");
+    }
+    for (kind, patch) in [
+        (MERGE, json!({"spec": {"template": {"spec": {"nodeSelector": {}, "hostPID": false}}}})),
+        ("application/strategic-merge-patch+json", json!({"spec": {"template": {"spec": {"tolerations": []}}}})),
+        ("application/json-patch+json", json!([{"op": "add", "path": "/spec/template/spec/volumes", "value": []}])),
+    ] {
+        let patched = cluster.ask("PATCH", &path, kind, &patch.to_string()).await;
+        assert_eq!((patched.code.as_u16(), &patched.body["metadata"]["generation"]), (200, &json!(1)), "{patched:?}");
+        assert_eq!(shown(&patched), expected);
+    }
+    // Who applies them owns them as he wrote them, and yet they are not there.
+    let applied = apply(&cluster, "me", &format!("{path}?force=true"), &rendered()).await;
+    assert_eq!((applied.code.as_u16(), &applied.body["metadata"]["generation"]), (200, &json!(1)), "{applied:?}");
+    assert_eq!(shown(&applied), expected);
+    let mine = owners(&applied).into_iter().find(|line| line.starts_with("me Apply")).expect("an owner");
+    assert!(mine.contains("\"f:nodeSelector\":{}") && mine.contains("\"f:hostNetwork\":{}"), "{mine}");
+    let again = apply(&cluster, "me", &path, &rendered()).await;
+    assert_eq!(again.body["metadata"]["resourceVersion"], applied.body["metadata"]["resourceVersion"]);
+    let scaled = cluster.ask("PATCH", &format!("{path}/scale"), MERGE, r#"{"spec":{"replicas":0}}"#).await;
+    assert_eq!(scaled.code, 200, "{scaled:?}");
+    assert_eq!(cluster.get(&path).await.body["spec"]["replicas"], 0);
+}
+
+#[tokio::test]
+async fn a_default_is_part_of_the_key_of_an_item() {
+    let cluster = cluster().await;
+    let item = json!({"type": "object", "required": ["name"], "properties": {
+        "name": {"type": "string"}, "proto": {"type": "string", "default": "TCP"}, "port": {"type": "integer"}}});
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"items": {
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "proto"], "items": item}}}}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gates.a.io"},
+        "spec": {"group": "a.io", "scope": "Namespaced", "names": {"plural": "gates", "kind": "Gate"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}});
+    let made = cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let path = "/apis/a.io/v1/namespaces/default/gates/g";
+    let gate = |port: i64| json!({"apiVersion": "a.io/v1", "kind": "Gate", "metadata": {"name": "g"}, "spec": {"items": [{"name": "x", "port": port}]}});
+    for port in [1, 1, 2] {
+        let applied = apply(&cluster, "me", path, &gate(port)).await;
+        assert!(applied.code.is_success(), "{applied:?}");
+        assert_eq!(applied.body["spec"]["items"], json!([{"name": "x", "port": port, "proto": "TCP"}]));
+        let expected = r#"me Apply - a.io/v1 {"f:spec":{"f:items":{"k:{\"name\":\"x\",\"proto\":\"TCP\"}":{".":{},"f:name":{},"f:port":{}}}}}"#;
+        assert_eq!(owners(&applied), [expected]);
+    }
+}

@@ -217,7 +217,7 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
     let certificate = |authority: &Authority, name: &str| {
         let wanted = CertificateRequest {
             common_name: name.into(),
-            organization: None,
+            organizations: [None, None],
             dns_names: Vec::new(),
             addresses: Vec::new(),
             usage: Usage::Client,

@@ -70,6 +70,10 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, decide: Arc<Decide>, see
                     if response == "hang" {
                         std::future::pending::<()>().await;
                     }
+                    if let Some(page) = response.as_str().filter(|text| text.starts_with('<')) {
+                        let answer = Response::builder().header("content-type", "text/html; charset=utf-8");
+                        return Ok(answer.body(Full::new(Bytes::from(page.to_owned()))).expect("an answer"));
+                    }
                     if response["uid"].is_null() {
                         response["uid"] = review["request"]["uid"].clone();
                     }
@@ -166,6 +170,11 @@ async fn a_validating_hook_refuses_warns_and_sees_who_asks_for_what() {
         ]
     );
     assert!(seen[3]["object"]["metadata"]["resourceVersion"].is_string());
+    // Who owns what is known before anybody is asked.
+    for request in &seen[..4] {
+        assert!(request["object"]["metadata"]["managedFields"][0]["fieldsV1"]["f:data"].is_object(), "{request}");
+    }
+    assert_eq!(cluster.get(&fine).await.body["metadata"]["managedFields"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
@@ -224,6 +233,7 @@ async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
     let server = Hook::start(&cluster, |path, _| match path {
         "hang" => json!("hang"),
         "uid" => json!({"allowed": true, "uid": "other"}),
+        "page" => json!("<html></html>"),
         _ => json!({"allowed": true}),
     })
     .await;
@@ -257,6 +267,7 @@ async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
                 server.port
             ),
         ),
+        (server.url("page"), "failed to call webhook: serializer for text/html; charset=utf-8 doesn't exist".into()),
     ];
     for (index, (client, why)) in cases.into_iter().enumerate() {
         for path in [VALIDATING, MUTATING] {

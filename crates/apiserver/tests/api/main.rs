@@ -8,6 +8,7 @@ mod audit;
 mod authentication;
 mod certificates;
 mod collections;
+mod definitions;
 mod encryption;
 mod escalation;
 mod evictions;

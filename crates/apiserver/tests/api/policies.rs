@@ -108,8 +108,17 @@ async fn errors_follow_the_failure_policy_and_warnings_warn() {
     let refused = create_map(&cluster, "m", json!({})).await;
     assert_eq!(
         refused.text(),
-        "422 configmaps \"m\" is forbidden: ValidatingAdmissionPolicy 'strict' with binding 'strict' denied request: expression 'object.data.a == 'b'' resulted in error: no such key: a"
+        "422 configmaps \"m\" is forbidden: ValidatingAdmissionPolicy 'strict' with binding 'strict' denied request: expression 'object.data.a == 'b'' resulted in error: no such key: data"
     );
+    let variable = json!({"variables": [{"name": "a", "expression": "object.data.a"}], "validations": [{"expression": "variables.a == 'b'"}]});
+    made(&cluster, POLICIES, policy("by-variable", variable)).await;
+    cluster.delete(&format!("{BINDINGS}/strict"), json!({})).await;
+    made(&cluster, BINDINGS, binding("by-variable", "by-variable", &["Deny"])).await;
+    let refused = create_map(&cluster, "m", json!({})).await;
+    let why = "expression 'variables.a == 'b'' resulted in error: composited variable \"a\" fails to evaluate: no such key: data";
+    assert!(refused.text().ends_with(why), "{}", refused.text());
+    cluster.delete(&format!("{BINDINGS}/by-variable"), json!({})).await;
+    made(&cluster, BINDINGS, binding("strict", "strict", &["Deny"])).await;
     let refused = create_map(&cluster, "m", json!({"a": "c"})).await;
     assert!(refused.text().ends_with("denied request: failed expression: object.data.a == 'b'"), "{refused:?}");
     cluster.delete(&format!("{BINDINGS}/strict"), json!({})).await;

@@ -79,7 +79,7 @@ async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: 
     let node_client = authority
         .issue(&CertificateRequest {
             common_name: "system:apiserver".into(),
-            organization: None,
+            organizations: [None, None],
             dns_names: Vec::new(),
             addresses: Vec::new(),
             usage: Usage::Client,
@@ -137,7 +137,7 @@ impl Cluster {
     pub(crate) fn server_certificate(&self, common_name: &str, dns_names: &[&str]) -> KeyPairPem {
         let request = CertificateRequest {
             common_name: common_name.to_owned(),
-            organization: None,
+            organizations: [None, None],
             dns_names: dns_names.iter().map(|name| (*name).to_owned()).collect(),
             addresses: vec![[127, 0, 0, 1].into()],
             usage: Usage::Server,

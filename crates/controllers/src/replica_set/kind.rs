@@ -110,13 +110,11 @@ impl PodSet for ReplicationController {
             };
             all.iter().map(in_common).collect()
         });
-        // Zeroes are left out of this kind's form on the wire.
-        let count = |count: Option<i32>| Some(count.unwrap_or_default());
         Some(Cow::Owned(ReplicaSetStatus {
             replicas: status.replicas,
-            fully_labeled_replicas: count(status.fully_labeled_replicas),
-            ready_replicas: count(status.ready_replicas),
-            available_replicas: count(status.available_replicas),
+            fully_labeled_replicas: status.fully_labeled_replicas,
+            ready_replicas: status.ready_replicas,
+            available_replicas: status.available_replicas,
             terminating_replicas: None,
             observed_generation: status.observed_generation,
             conditions,

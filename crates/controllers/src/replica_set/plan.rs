@@ -76,14 +76,19 @@ fn status<S: PodSet>(
     let terminating = pods.iter().filter(|pod| is_deleting(&***pod)).count();
     let status = ReplicaSetStatus {
         replicas: count(active.len()),
-        fully_labeled_replicas: Some(count(active.iter().filter(fully_labeled).count())),
-        ready_replicas: Some(ready),
-        available_replicas: Some(available),
+        // What is stored has no zeros here: with them the status would differ from it for ever.
+        fully_labeled_replicas: positive(count(active.iter().filter(fully_labeled).count())),
+        ready_replicas: positive(ready),
+        available_replicas: positive(available),
         terminating_replicas: S::COUNTS_TERMINATING.then(|| count(terminating)),
         observed_generation: set.metadata().generation,
         conditions: old.and_then(|status| status.into_owned().conditions),
     };
     (status, requeue_at)
+}
+
+fn positive(count: i32) -> Option<i32> {
+    (count > 0).then_some(count)
 }
 
 fn count(number: usize) -> i32 {

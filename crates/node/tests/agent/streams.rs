@@ -125,7 +125,7 @@ const API_SERVER: &str = "kube-apiserver-kubelet-client";
 fn issue(authority: &Authority, name: &str, usage: Usage) -> portolan_identity::KeyPairPem {
     let request = portolan_identity::Request {
         common_name: name.into(),
-        organization: None,
+        organizations: [None, None],
         dns_names: vec!["localhost".into()],
         addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         usage,

@@ -67,11 +67,18 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         if let Some(known) = self.known.borrow().get(&index) {
             return known.clone();
         }
-        let value = match &self.variables[index].expression.program {
-            Ok(program) => self.run(program),
-            Err(why) => Err(EvaluationError::Other(
-                format!("composited variable {:?} fails to compile: {why}", self.variables[index].name).into(),
-            )),
+        let variable = &self.variables[index];
+        let failed = |what: &str| {
+            let name = variable.name.trim_start_matches("variables.");
+            EvaluationError::Other(format!("composited variable {name:?} fails to {what}").into())
+        };
+        let value = match &variable.expression.program {
+            Ok(program) => self.run(program).map_err(|error| match error {
+                // Too expensive is too expensive, wherever.
+                EvaluationError::CostExceeded => error,
+                error => failed(&format!("evaluate: {error}")),
+            }),
+            Err(why) => Err(failed(&format!("compile: {why}"))),
         };
         self.known.borrow_mut().insert(index, value.clone());
         value

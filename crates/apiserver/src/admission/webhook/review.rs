@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, Resource};
 use serde_json::{Map, Value, json};
 
@@ -74,8 +75,11 @@ pub(super) fn question(
 pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> Result<Answer, Failure> {
     let invalid =
         |why: String| Failure::Unanswered(hook.failed_calling(format!("received invalid webhook response: {why}")));
-    let review: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Failure::Unanswered(hook.failed_calling(format!("failed to call webhook: {error}"))))?;
+    let review = decode::json(bytes, &Limits { bytes: usize::MAX, ..Limits::default() }).map_err(|error| {
+        let why = format!("failed to call webhook: couldn't get version/kind; json parse error: {error}");
+        Failure::Unanswered(hook.failed_calling(why))
+    })?;
+    let review = review.value;
     let response = &review["response"];
     if !response.is_object() {
         return Err(invalid("webhook response was absent".into()));

@@ -59,9 +59,13 @@ impl Errors {
             }
             return;
         }
-        let Some(segments) = path.strip_prefix('/') else {
-            return self.invalid(&at, path, "must start with a '/'");
-        };
+        if !path.starts_with('/') {
+            self.invalid(&at, path, "must start with a '/'");
+        }
+        // As upstream, the first character is left out whatever it is.
+        let mut segments = path.chars();
+        segments.next();
+        let segments = segments.as_str();
         let segments = segments.strip_suffix('/').unwrap_or(segments);
         for (index, segment) in segments.split('/').enumerate() {
             if segment.is_empty() {

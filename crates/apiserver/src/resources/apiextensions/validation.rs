@@ -7,6 +7,7 @@ use portolan_api::validation as names;
 use serde_json::Value;
 
 use super::versions;
+use crate::resources::at::{At, Errors};
 
 const APPROVAL: &str = "api-approved.kubernetes.io";
 
@@ -46,9 +47,15 @@ pub(super) fn definition(object: &Value) -> Vec<Error> {
             errors.push(Error::required(&names_path.child(name), ""));
         }
     }
-    errors.extend(all_names(&spec["names"], &names_path));
+    let wrong_names = all_names(&spec["names"], &names_path);
+    // The names that are accepted are those that are wanted: what is wrong with them is told once.
+    let tells_of_names = !wrong_names.is_empty();
+    errors.extend(wrong_names);
+    errors.extend(versions::shared(spec, &path));
     errors.extend(conversion(&spec["conversion"], &path.child("conversion")));
-    errors.extend(all_names(&object["status"]["acceptedNames"], &Path::new("status").child("acceptedNames")));
+    if !tells_of_names {
+        errors.extend(all_names(&object["status"]["acceptedNames"], &Path::new("status").child("acceptedNames")));
+    }
     errors.extend(approval(object, group));
     if spec["preserveUnknownFields"] == true {
         let detail =
@@ -101,7 +108,10 @@ fn conversion(conversion: &Value, path: &Path) -> Vec<Error> {
     if text(conversion, "strategy") != "Webhook" {
         if !webhook.is_null() {
             let detail = "should not be set when strategy is not set to Webhook";
-            errors.push(Error::forbidden(&path.child("webhook"), detail));
+            errors.push(Error::forbidden(&path.child("webhookClientConfig"), detail));
+            if list(&webhook["conversionReviewVersions"]).next().is_some() {
+                errors.push(Error::forbidden(&path.child("conversionReviewVersions"), detail));
+            }
         }
         return errors;
     }
@@ -111,24 +121,10 @@ fn conversion(conversion: &Value, path: &Path) -> Vec<Error> {
         errors.push(Error::required(&config_path, "required when strategy is set to Webhook"));
     } else if url.is_null() == service.is_null() {
         errors.push(Error::required(&config_path, "exactly one of url or service is required"));
-    } else if let Some(url) = url.as_str() {
-        if !url.starts_with("https://") {
-            let detail = "'https' is the only allowed URL scheme; desired format: https://host[/path]";
-            errors.push(Error::invalid(&config_path.child("url"), url, detail));
-        }
     } else {
-        let service_path = config_path.child("service");
-        for name in ["name", "namespace"] {
-            if text(service, name).is_empty() {
-                errors.push(Error::required(&service_path.child(name), format!("service {name} is required")));
-            }
-        }
-        if let Some(port) = service["port"].as_i64() {
-            for problem in names::is_valid_port_number(port) {
-                let detail = format!("port is not valid: {problem}");
-                errors.push(Error::invalid(&service_path.child("port"), port, detail));
-            }
-        }
+        let (spec, mut found) = (At::root("spec"), Errors::default());
+        found.client_config(&spec.child("conversion").child("webhookClientConfig"), config);
+        errors.extend(found.0);
     }
     let (reviews, reviews_path) = (&webhook["conversionReviewVersions"], path.child("conversionReviewVersions"));
     let given: Vec<&str> = list(reviews).filter_map(|(_, version)| version.as_str()).collect();

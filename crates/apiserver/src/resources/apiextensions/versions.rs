@@ -1,20 +1,44 @@
 //! What is wrong with the versions of a definition.
 
-use portolan_api::custom::{self, JsonPath};
+use portolan_api::custom::{Compilable, JsonPath, Structure};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_api::validation as names;
 use serde_json::Value;
 
 use super::validation::{list, text};
+use crate::extensions::rules;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const MOST_SELECTABLE_FIELDS: usize = 8;
 
+/// What of the versions is the same in all of them: that is told once, as of the definition itself.
+///
+/// Source: the conversion of `v1`, which moves it there.
+struct Shared {
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    selectable: bool,
+}
+
+impl Shared {
+    fn of(versions: &Value) -> Self {
+        let same = |field: &str| list(versions).all(|(_, version)| version[field] == versions[0][field]);
+        Self {
+            schema: same("schema"),
+            subresources: same("subresources"),
+            columns: same("additionalPrinterColumns"),
+            selectable: same("selectableFields"),
+        }
+    }
+}
+
 /// What is wrong with them, one by one and together.
 pub(super) fn all(spec: &Value, path: &Path) -> Vec<Error> {
     let place = path.child("versions");
     let versions = list(&spec["versions"]);
+    let shared = Shared::of(&spec["versions"]);
     let mut errors = Vec::new();
     for (index, version) in versions.clone() {
         if version["schema"]["openAPIV3Schema"].is_null() {
@@ -28,7 +52,7 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<Error> {
         if !problems.is_empty() {
             errors.push(Error::invalid(&path.child("name"), name, problems.join(",")));
         }
-        errors.extend(one(version, &path));
+        errors.extend(one(version, &path, &shared));
     }
     let all_names: Vec<&str> = versions.clone().map(|(_, version)| text(version, "name")).collect();
     if all_names.iter().enumerate().any(|(index, name)| all_names[..index].contains(name)) {
@@ -41,21 +65,79 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<Error> {
     errors
 }
 
-fn one(version: &Value, path: &Path) -> Vec<Error> {
-    let mut errors = deprecation(version, path);
-    let (schema, schema_path) = (&version["schema"]["openAPIV3Schema"], path.child("schema").child("openAPIV3Schema"));
-    if !schema.is_null() {
-        errors.extend(custom::structural_problems(schema, &schema_path));
-        if errors.is_empty() {
-            errors.extend(crate::extensions::rules::problems(schema, &schema_path));
+/// What is wrong with what all versions share.
+pub(super) fn shared(spec: &Value, path: &Path) -> Vec<Error> {
+    let (shared, first) = (Shared::of(&spec["versions"]), &spec["versions"][0]);
+    let mut errors = Vec::new();
+    if shared.schema {
+        errors.extend(of_schema(&first["schema"]["openAPIV3Schema"], &path.child("validation")));
+    }
+    if shared.subresources {
+        errors.extend(scale(&first["subresources"]["scale"], &path.child("subresources")));
+    }
+    if shared.columns {
+        errors.extend(columns(first, path));
+    }
+    if shared.selectable && list(&first["selectableFields"]).next().is_some() {
+        if shared.schema {
+            errors.extend(selectable(first, &path.child("selectableFields")));
+        } else {
+            let detail = "may only be set when validations.schema is included";
+            errors.push(Error::invalid(&path.child("selectableFields"), "", detail));
         }
     }
-    errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
-    for (index, column) in list(&version["additionalPrinterColumns"]) {
-        errors.extend(printer_column(column, &path.child("additionalPrinterColumns").index(index)));
-    }
-    errors.extend(selectable(version, &path.child("selectableFields")));
     errors
+}
+
+fn one(version: &Value, path: &Path, shared: &Shared) -> Vec<Error> {
+    let mut errors = deprecation(version, path);
+    if !shared.schema {
+        errors.extend(of_schema(&version["schema"]["openAPIV3Schema"], &path.child("schema")));
+    }
+    if !shared.subresources {
+        errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
+    }
+    if !shared.columns {
+        errors.extend(columns(version, path));
+    }
+    if !shared.selectable && list(&version["selectableFields"]).next().is_some() {
+        if shared.schema {
+            let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
+            errors.push(Error::invalid(&path.child("selectableFields"), "", detail));
+        } else {
+            errors.extend(selectable(version, &path.child("selectableFields")));
+        }
+    }
+    errors
+}
+
+/// What is wrong with a schema; `path` is that of what holds it.
+fn of_schema(schema: &Value, path: &Path) -> Vec<Error> {
+    if schema.is_null() {
+        return Vec::new();
+    }
+    let mut errors = Vec::new();
+    if schema["nullable"] == true {
+        errors.push(Error::forbidden(&path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root"));
+    }
+    let path = path.child("openAPIV3Schema");
+    let Structure { errors: wrong, mut compilable } = Structure::of(schema, &path);
+    if compilable != Compilable::Nowhere {
+        let broken = rules::problems_of_defaults(schema, &path);
+        if !broken.is_empty() {
+            compilable = Compilable::Nowhere;
+        }
+        errors.extend(broken);
+    }
+    errors.extend(wrong);
+    errors.extend(rules::problems(schema, &path, &compilable));
+    errors
+}
+
+fn columns(version: &Value, path: &Path) -> Vec<Error> {
+    let place = path.child("additionalPrinterColumns");
+    let columns = list(&version["additionalPrinterColumns"]);
+    columns.flat_map(|(index, column)| printer_column(column, &place.index(index))).collect()
 }
 
 fn deprecation(version: &Value, path: &Path) -> Vec<Error> {
@@ -86,7 +168,7 @@ fn simple_path(given: &str, path: &Path) -> Option<Error> {
         given if !given.starts_with('.') => {
             Some(Error::invalid(path, given, "must be a simple json path starting with ."))
         }
-        given => JsonPath::parse(given).err().map(|problem| Error::invalid(path, given, problem)),
+        _ => None,
     }
 }
 
@@ -164,7 +246,7 @@ fn selectable(version: &Value, path: &Path) -> Vec<Error> {
         let is_metadata = names.as_ref().and_then(|names| names.first()).is_some_and(|name| name == "metadata");
         match schema {
             None if !is_metadata => {
-                let detail = format!("is an invalid path: does not refer to a valid field: {given}");
+                let detail = "is an invalid path: does not refer to a valid field";
                 errors.push(Error::invalid(&place, given, detail));
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Tables of cases for all kinds: YAML in, errors, defaults or a row out.
 
 mod defaults;
+mod definitions;
 mod jobs;
 mod others;
 mod pod_rows;

@@ -1,0 +1,161 @@
+//! Definitions that are refused, in the words of the published API server, and objects that break rules.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Cluster, cluster};
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const KNOBS: &str = "/apis/a.io/v1/namespaces/default/knobs";
+
+fn definition(spec: &Value) -> Value {
+    let schema = json!({"type": "object", "properties": {"spec": spec}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "knobs.a.io"},
+        "spec": {"group": "a.io", "scope": "Namespaced", "names": {"plural": "knobs", "kind": "Knob"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}})
+}
+
+/// What is wrong with an object, one line for each error.
+fn wrong(answer: &Answer) -> Vec<String> {
+    let causes = answer.body["details"]["causes"].as_array().into_iter().flatten();
+    let text = |cause: &Value, name: &str| cause[name].as_str().unwrap_or_default().to_owned();
+    causes.map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message"))).collect()
+}
+
+#[tokio::test]
+async fn definitions_are_refused_as_upstream_does() {
+    let cluster = cluster().await;
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut definition = definition(&json!({"type": "object", "properties": {"a": {"type": "string"}}}));
+        change(&mut definition);
+        definition
+    };
+    let text = |more: Value| {
+        let mut schema = json!({"type": "string"});
+        schema.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        definition(&json!({"type": "object", "properties": {"a": schema}}))
+    };
+    let service = json!({"name": "a", "namespace": "b", "port": 70000, "path": "x//y"});
+    let at = "spec.validation.openAPIV3Schema.properties[spec].properties[a]";
+    let cases = [
+        (
+            text(json!({"default": "b", "x-kubernetes-validations": [{"rule": "self=='a'"}]})),
+            vec![format!("{at}.default: Invalid value: \"b\": failed rule: self=='a'")],
+        ),
+        (
+            text(json!({"default": "b", "x-kubernetes-validations": [{"rule": "self=='b'"}]})),
+            vec![],
+        ),
+        (
+            text(json!({"x-kubernetes-validations": [{"rule": "true", "fieldPath": ".x"}]})),
+            vec![format!("{at}.x-kubernetes-validations[0].fieldPath: Invalid value: \".x\": must be a valid path")],
+        ),
+        (
+            text(json!({"x-kubernetes-validations": [{"rule": "1", "message": "m", "reason": "FieldValueForbidden"}]})),
+            vec![format!(
+                "{at}.x-kubernetes-validations[0].rule: Invalid value: \
+                 {{\"Rule\":\"1\",\"Message\":\"m\",\"MessageExpression\":\"\",\"Reason\":\"FieldValueForbidden\",\
+                 \"FieldPath\":\"\",\"OptionalOldSelf\":null}}: cel expression must evaluate to a bool"
+            )],
+        ),
+        // Only junctors of the whole must be complete.
+        (definition(&json!({"type": "object", "allOf": [{"properties": {"q": {"minLength": 1}}}]})), vec![]),
+        (
+            with(&|it| it["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "b", "type": "integer", "jsonPath": ".a["}])),
+            vec![],
+        ),
+        (
+            with(&|it| {
+                it["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "b", "type": "x", "jsonPath": "a"}]);
+                it["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".r", "statusReplicasPath": ".status.r"}});
+                it["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.z"}]);
+            }),
+            vec![
+                "spec.subresources.scale.specReplicasPath: Invalid value: \".r\": should be a json path under .spec".into(),
+                "spec.additionalPrinterColumns[0].type: Invalid value: \"x\": must be one of boolean,date,integer,number,string".into(),
+                "spec.additionalPrinterColumns[0].JSONPath: Invalid value: \"a\": must be a simple json path starting with .".into(),
+                "spec.selectableFields[0].jsonPath: Invalid value: \".spec.z\": is an invalid path: does not refer to a valid field".into(),
+            ],
+        ),
+        (
+            with(&|it| {
+                let mut second = it["spec"]["versions"][0].clone();
+                second["name"] = "v2".into();
+                second["storage"] = false.into();
+                second["schema"]["openAPIV3Schema"]["properties"]["spec"] = json!({});
+                it["spec"]["versions"].as_array_mut().expect("a list").push(second);
+            }),
+            vec!["spec.versions[1].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields".into()],
+        ),
+        (
+            with(&|it| it["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"clientConfig": {"service": service}, "conversionReviewVersions": ["v1"]}})),
+            vec![
+                "spec.conversion.webhookClientConfig.service.port: Invalid value: 70000: port is not valid: must be between 1 and 65535, inclusive".into(),
+                "spec.conversion.webhookClientConfig.service.path: Invalid value: \"x//y\": must start with a '/'".into(),
+                "spec.conversion.webhookClientConfig.service.path: Invalid value: \"x//y\": segment[0] may not be empty".into(),
+                "spec.conversion.webhookClientConfig.service.path: Invalid value: \"x//y\": segment[1] may not be empty".into(),
+            ],
+        ),
+        (
+            with(&|it| it["spec"]["conversion"] = json!({"strategy": "None", "webhook": {"clientConfig": {"url": "https://a"}, "conversionReviewVersions": ["v1"]}})),
+            vec![
+                "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook".into(),
+                "spec.conversion.conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook".into(),
+            ],
+        ),
+        (
+            with(&|it| it["spec"]["names"]["shortNames"] = json!(["A"])),
+            vec!["spec.names.shortNames[0]: Invalid value: \"A\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')".into()],
+        ),
+    ];
+    for (definition, expected) in cases {
+        let answer = cluster.create(&format!("{DEFINITIONS}?dryRun=All"), definition).await;
+        assert_eq!(wrong(&answer), expected, "{answer:?}");
+        assert_eq!(answer.code.as_u16(), if expected.is_empty() { 201 } else { 422 });
+    }
+}
+
+async fn with_rules(cluster: &Cluster, rules: &Value) {
+    let properties =
+        json!({"a": {"type": "string", "maxLength": 3}, "n": {"type": "integer"}, "y-z": {"type": "string"}});
+    let spec = json!({"type": "object", "properties": properties, "x-kubernetes-validations": rules});
+    let made = cluster.create(DEFINITIONS, definition(&spec)).await;
+    assert_eq!(made.code, 201, "{made:?}");
+}
+
+fn knob(spec: &Value) -> Value {
+    json!({"apiVersion": "a.io/v1", "kind": "Knob", "metadata": {"name": "k"}, "spec": spec})
+}
+
+#[tokio::test]
+async fn rules_wait_until_the_schema_is_obeyed() {
+    let cluster = cluster().await;
+    with_rules(&cluster, &json!([{"rule": "self.n < 5", "fieldPath": "['y-z']"}])).await;
+    let refused = cluster.create(KNOBS, knob(&json!({"a": "long", "n": 7}))).await;
+    let unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
+                     correct the existing errors to complete validation";
+    assert_eq!(wrong(&refused), ["spec.a: Too long: may not be more than 3 bytes", unchecked]);
+    let refused = cluster.create(KNOBS, knob(&json!({"a": "ok", "n": 7}))).await;
+    assert_eq!(wrong(&refused), ["spec.y-z: Invalid value: failed rule: self.n < 5"]);
+}
+
+#[tokio::test]
+async fn what_broke_a_rule_before_is_warned_of() {
+    let cluster = cluster().await;
+    with_rules(&cluster, &json!([])).await;
+    let made = cluster.create(KNOBS, knob(&json!({"n": 7}))).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let rules = json!([{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations",
+        "value": [{"rule": "self.n < 5"}]}]);
+    let path = format!("{DEFINITIONS}/knobs.a.io");
+    let changed = cluster.ask("PATCH", &path, "application/json-patch+json", &rules.to_string()).await;
+    assert_eq!(changed.code, 200, "{changed:?}");
+    let knob = format!("{KNOBS}/k");
+    let labelled =
+        cluster.ask("PATCH", &knob, "application/merge-patch+json", r#"{"metadata":{"labels":{"a":"b"}}}"#).await;
+    assert_eq!(labelled.code, 200, "{labelled:?}");
+    let warning = labelled.headers["warning"].to_str().expect("text").to_owned();
+    assert_eq!(warning, "299 - \"spec: Invalid value: failed rule: self.n < 5\"");
+    let refused = cluster.ask("PATCH", &knob, "application/merge-patch+json", r#"{"spec":{"n":8}}"#).await;
+    assert_eq!(wrong(&refused), ["spec: Invalid value: failed rule: self.n < 5"]);
+}
