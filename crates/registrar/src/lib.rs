@@ -12,6 +12,7 @@ mod counters;
 mod error;
 mod holders;
 pub mod http;
+mod ids;
 mod kept;
 mod lease;
 pub mod limits;
