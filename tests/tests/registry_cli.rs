@@ -104,3 +104,25 @@ fn keys_services_and_names_from_the_command_line_and_an_import() {
     };
     life().expect("a life at the command line");
 }
+
+#[test]
+fn a_server_without_containers_answers_names() {
+    let cluster = Cluster::prepare(&["--no-agent", "--dns-listen", "127.0.0.1:0"]).expect("prepared");
+    let life = || -> anyhow::Result<()> {
+        cluster.up()?;
+        cluster.portolan(&["registry", "register", "billing", "--address", "192.0.2.7", "--port", "8080", "--once"])?;
+        for name in ["billing.service.consul", "billing.default.svc.cluster.local"] {
+            eventually("the name is answered", || {
+                let answer = cluster.portolan(&["dns", "query", name])?;
+                ensure!(answer.contains("192.0.2.7"), "{answer}");
+                Ok(())
+            });
+        }
+        let server = cluster.portolan(&["dns", "query", "ns.consul"])?;
+        ensure!(server.contains("127.0.0.1"), "{server}");
+        Ok(())
+    };
+    let lived = life();
+    cluster.down().expect("stopped");
+    lived.expect("names without a node");
+}

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::description::{Description, Version, builtin};
 
+mod about;
 mod custom;
 mod operations;
 mod protobuf;
@@ -136,6 +137,7 @@ fn hash() -> String {
     let tables = [
         include_str!("generated/resources.txt"),
         include_str!("generated/schemas.txt"),
+        include_str!("openapi/about.rs"),
         include_str!("openapi/custom.rs"),
         include_str!("openapi/operations.rs"),
         include_str!("openapi/protobuf.rs"),

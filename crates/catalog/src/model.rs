@@ -481,6 +481,8 @@ pub struct Published {
     pub service: Arc<str>,
     /// Port to show; none if the pod names none.
     pub port: Option<InstancePort>,
+    /// Why the port that the pod asks for is none; it takes no requests there until that is mended.
+    pub complaint: Option<Arc<str>>,
     /// Tags.
     pub tags: Vec<String>,
 }

@@ -60,7 +60,13 @@ fn published(object: &core::Pod) -> Option<Published> {
     };
     let tags = annotations.get(PUBLISHED_TAGS).map(String::as_str).unwrap_or_default().split(',');
     let tags = tags.map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-    Some(Published { service: service.into(), port: port.filter(|port| port.port != 0), tags })
+    let port = port.filter(|port| port.port != 0);
+    let complaint = wanted.filter(|_| port.is_none()).map(|wanted| {
+        let number = !wanted.is_empty() && wanted.bytes().all(|digit| digit.is_ascii_digit());
+        let why = if number { "is no port: it must be between 1 and 65535" } else { "names no port of a container" };
+        format!("annotation {PUBLISHED_PORT}: {wanted:?} {why}").into()
+    });
+    Some(Published { service: service.into(), port, complaint, tags })
 }
 
 fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {

@@ -302,3 +302,51 @@ fn a_snapshot_of_nothing_has_an_index_once_it_is_known_to_be_nothing() {
     catalog.seen(7);
     assert_eq!((catalog.snapshot().index(), catalog.snapshot().service_index("default", "web")), (7, 7));
 }
+
+#[test]
+fn a_pod_that_asks_for_a_port_that_is_none_is_listed_and_takes_no_requests() {
+    // The annotation, the ports of its container, and how it is listed.
+    let cases = [
+        (Some("web"), json!([{"name": "web", "containerPort": 8080}]), "passing 8080"),
+        (Some("8081"), json!([{"name": "web", "containerPort": 8080}]), "passing 8081"),
+        (None, json!([{"name": "web", "containerPort": 8080}]), "passing 8080"),
+        (None, json!([]), "passing"),
+        (
+            Some("nosuch"),
+            json!([{"name": "web", "containerPort": 8080}]),
+            "critical: annotation registry.portolan.dev/port: \"nosuch\" names no port of a container",
+        ),
+        (
+            Some("70000"),
+            json!([{"name": "web", "containerPort": 8080}]),
+            "critical: annotation registry.portolan.dev/port: \"70000\" is no port: it must be between 1 and 65535",
+        ),
+        (
+            Some("0"),
+            json!([]),
+            "critical: annotation registry.portolan.dev/port: \"0\" is no port: it must be between 1 and 65535",
+        ),
+    ];
+    for (port, ports, expected) in cases {
+        let mut annotations = json!({"registry.portolan.dev/name": "cart"});
+        if let Some(port) = port {
+            annotations["registry.portolan.dev/port"] = port.into();
+        }
+        let mut catalog = Catalog::new();
+        catalog.put(Input::Pod(decode::<core::Pod>(&json!({
+            "metadata": {"namespace": "default", "name": "a", "annotations": annotations},
+            "spec": {"containers": [{"name": "main", "ports": ports}]},
+            "status": {"phase": "Running", "podIP": "10.42.0.7", "conditions": [{"type": "Ready", "status": "True"}]}
+        }))));
+        let snapshot = catalog.snapshot();
+        let [instance] = &snapshot.instances_of("default", "cart").expect("published")[..] else { panic!("one") };
+        let ports: String = instance.ports.iter().map(|port| format!(" {}", port.port)).collect();
+        let shown = match instance.health.status {
+            Status::Passing => format!("passing{ports}"),
+            other => format!("{}{ports}: {}", other.as_str(), instance.health.reason),
+        };
+        assert_eq!(shown, expected);
+        let worst = instance.checks.iter().map(|check| check.status).max();
+        assert_eq!(worst, Some(instance.health.status), "clients that look at checks see the same");
+    }
+}

@@ -48,6 +48,13 @@ pub fn document(value: &Value, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints `kind/name` of each of a list.
+pub(crate) fn names(kind: &str, list: &Value) {
+    for item in list.as_array().into_iter().flatten() {
+        print_line(&format!("{kind}/{}", cell(&item["name"])));
+    }
+}
+
 /// Prints a line; a reader that went away (`| head`) is not an error.
 pub(crate) fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

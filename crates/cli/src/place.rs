@@ -77,7 +77,7 @@ impl Place {
         self.dialects.insert("dns".to_owned(), format!("{DNS}{address}"));
     }
 
-    /// Where names are answered; `None` where there is no node.
+    /// Where names are answered; `None` if that is nowhere.
     pub fn names(&self) -> Option<SocketAddr> {
         self.dialects.get("dns")?.strip_prefix(DNS)?.parse().ok()
     }

@@ -1,6 +1,5 @@
 //! The process: follows the API, answers names, keeps the rules.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -11,8 +10,7 @@ use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, TaskGroup, error};
 use portolan_catalog::{Catalog, Input, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_dns::{ConsulZone, Forwarder, Listener, NamesOf, Recursion, Sockets, Upstreams, Zone};
-use portolan_network::Cidr;
+use portolan_dns::Sockets;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,7 +19,7 @@ use crate::error::file_error;
 use crate::feed::feed_from;
 use crate::layout::{Layout, STOP_GRACE};
 use crate::report::Reporter;
-use crate::{Error, control, last_known, sockets};
+use crate::{Error, Names, control, last_known, sockets};
 
 /// The file of what is known is not written more often.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,22 +30,6 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Somebody else's claim gives no notice of its end.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Where Consul's clients look for names.
-const CONSUL_DOMAIN: &str = "consul";
-
-/// What names in Consul's zone are like.
-#[derive(Debug, Clone)]
-pub struct ConsulNames {
-    /// The datacenter that Consul's clients are told, in names as over HTTP.
-    pub datacenter: String,
-    /// Seconds for which answers about services may be kept.
-    pub service_ttl: u32,
-    /// Seconds for which answers about machines and addresses may be kept.
-    pub node_ttl: u32,
-    /// Seconds for which the absence of a name may be kept.
-    pub negative_ttl: u32,
-}
-
 /// What the process is given.
 #[derive(Debug)]
 pub struct Process {
@@ -55,12 +37,8 @@ pub struct Process {
     pub layout: Layout,
     /// The network of this node.
     pub network: portolan_network::Config,
-    /// Networks for whose clients names elsewhere are asked, besides this machine and its pods.
-    pub recursion_from: Vec<Cidr>,
-    /// Domain of the cluster.
-    pub cluster_domain: String,
-    /// Names for Consul's clients.
-    pub consul: ConsulNames,
+    /// What names are like.
+    pub names: Names,
     /// What it was started with; its owner compares.
     pub arguments: Vec<String>,
 }
@@ -90,7 +68,7 @@ impl Process {
         // Who knows nothing by then at least answers for names elsewhere.
         let _ = shutdown.run(tokio::time::timeout(CATCH_UP, known)).await;
         let (mut answering, stop_answering) = (TaskGroup::default(), Shutdown::default());
-        let (config, listeners) = self.names(names)?;
+        let (config, listeners) = self.names.served(&self.network, names)?;
         let names = portolan_dns::serve(config, listeners, shared.snapshots.clone(), stop_answering.clone());
         answering.spawn("dns", names);
         let claim = shutdown.run(succeed(&self.layout)).await.transpose()?;
@@ -162,49 +140,6 @@ impl Process {
         Ok(())
     }
 
-    /// The zone, and where it is asked for.
-    fn names(&self, names: Vec<Sockets>) -> Result<(portolan_dns::Config, Vec<Listener>), Error> {
-        let listener = |sockets| Listener::new(sockets).and_then(|listener| self.for_its_clients(listener));
-        let listeners = names.into_iter().map(listener).collect::<Result<Vec<_>, _>>().map_err(Error::Sockets)?;
-        let own: Result<Vec<SocketAddr>, _> = listeners.iter().map(Listener::address).collect();
-        let zone = Zone::new(&self.cluster_domain).ok_or_else(|| Error::Domain(self.cluster_domain.clone()));
-        let mut zone = zone?;
-        // Names of the cluster's own addresses are nobody else's business, whether there is one or not.
-        let networks = [self.network.cluster_cidr, self.network.service_cidr];
-        zone.reverse = networks.map(|cidr| (cidr.network(), cidr.prefix())).into();
-        zone.node = self.network.node.clone();
-        zone.consul = Some(self.consul_zone()?);
-        let forwarder = Forwarder::new(Upstreams::File("/etc/resolv.conf".into()), own.map_err(Error::Sockets)?);
-        let config = portolan_dns::Config { zone, forwarder: Arc::new(forwarder), recursion: self.recursion() };
-        Ok((config, listeners))
-    }
-
-    fn consul_zone(&self) -> Result<ConsulZone, Error> {
-        let ConsulNames { datacenter, service_ttl, node_ttl, negative_ttl } = &self.consul;
-        let zone = ConsulZone::new(CONSUL_DOMAIN, datacenter, self.network.node.clone());
-        let mut zone = zone.ok_or_else(|| Error::Domain(format!("{datacenter}.{CONSUL_DOMAIN}")))?;
-        (zone.ttl, zone.node_ttl, zone.negative_ttl) = (*service_ttl, *node_ttl, *negative_ttl);
-        Ok(zone)
-    }
-
-    /// Pods know an address by the cluster's names; whoever asks elsewhere is a client of Consul, or a person.
-    fn for_its_clients(&self, listener: Listener) -> std::io::Result<Listener> {
-        let is_for_pods = match listener.address()?.ip() {
-            IpAddr::V4(own) => own == self.network.pod_cidr.gateway() || self.network.local_addresses.contains(&own),
-            IpAddr::V6(_) => false,
-        };
-        Ok(listener.with_names_of(if is_for_pods { NamesOf::Cluster } else { NamesOf::Consul }))
-    }
-
-    /// Names elsewhere are asked for this machine, for pods, and for whom the operator names.
-    fn recursion(&self) -> Recursion {
-        let networks = [&[self.network.cluster_cidr], &*self.recursion_from].concat();
-        Arc::new(move |peer| match peer {
-            IpAddr::V4(peer) if networks.iter().any(|network| network.contains(peer)) => true,
-            peer => peer.is_loopback() || is_own(peer),
-        })
-    }
-
     /// Starts what only one process at a time may do.
     fn write(&self, shared: &Shared, tasks: &mut TaskGroup, shutdown: &Shutdown) {
         let Shared { informers, snapshots, readiness } = shared;
@@ -214,22 +149,6 @@ impl Process {
         let saved = save(self.layout.clone(), informers.clone(), snapshots.clone(), shutdown.clone());
         tasks.spawn("last known state", saved);
     }
-}
-
-/// Whether an address is one of this machine's.
-fn is_own(address: IpAddr) -> bool {
-    let interfaces = match nix::ifaddrs::getifaddrs() {
-        Ok(interfaces) => interfaces,
-        Err(error) => {
-            tracing::warn!(%error, "the addresses of this machine cannot be listed");
-            return false;
-        }
-    };
-    let addresses = interfaces.filter_map(|interface| interface.address);
-    addresses.into_iter().any(|own| {
-        let v4 = own.as_sockaddr_in().map(|own| IpAddr::V4(own.ip()));
-        v4.or_else(|| own.as_sockaddr_in6().map(|own| IpAddr::V6(own.ip()))) == Some(address)
-    })
 }
 
 /// Takes the control socket and the sockets of names from standard input, where the owner put them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portolan_catalog::{Instance, Locality, Node, Snapshot, Status, balance};
 
 use crate::encoded::Source;
-use crate::wire::{Name, Question, record};
+use crate::wire::{Name, Question, Writer, record};
 
 /// What became of a question.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack of one call; a box would be an allocation")]
@@ -91,6 +91,14 @@ pub(crate) fn wants_address(question: &Question, address: IpAddr) -> bool {
 /// Whether an alias answers the question.
 pub(crate) fn may_be_alias(question: &Question) -> bool {
     matches!(question.kind, record::A | record::AAAA | record::CNAME | record::ANY)
+}
+
+/// Whether the first host name of instances answers the question. An alias may only stand alone (RFC 1034, section
+/// 3.6.2), so addresses go first, and of several names one is told. Who asks for addresses of a family that no instance
+/// has gets the name, as from Consul: behind it there may be one.
+pub(crate) fn leads_on(question: &Question, no_addresses: bool, writer: &Writer<'_>) -> bool {
+    let none_of_the_kind = matches!(question.kind, record::A | record::AAAA) && !writer.has_answer();
+    none_of_the_kind || (no_addresses && may_be_alias(question))
 }
 
 /// Where the clients of this server are, if that is known: on its machine.

@@ -51,7 +51,7 @@ impl Zone {
             writer.finish(Rcode::ServFail, false);
             return Outcome::Answered;
         }
-        self.finish(writer, known, &question);
+        self.finish(writer, known, &question, snapshot);
         Outcome::Answered
     }
 

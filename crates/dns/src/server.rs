@@ -170,7 +170,9 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     for Listener { udp, tcp, names_of_addresses } in listeners {
         let names_of_addresses = names_of_addresses.unwrap_or(config.zone.names_of_addresses);
-        let zone = Arc::new(Zone { names_of_addresses, ..config.zone.clone() });
+        let own = udp.local_addr().ok().map(|address| address.ip()).filter(|own| !own.is_unspecified());
+        let addresses = own.map_or_else(|| config.zone.addresses.clone(), |own| vec![own]);
+        let zone = Arc::new(Zone { names_of_addresses, addresses, ..config.zone.clone() });
         tasks.spawn(serve_udp(shared.clone(), zone.clone(), Arc::new(udp), shutdown.clone()));
         tasks.spawn(serve_tcp(shared.clone(), zone, tcp, shutdown.clone()));
     }

@@ -65,6 +65,7 @@ fn cluster(endpoints: usize) -> Arc<Snapshot> {
 fn zone() -> Zone {
     let mut zone = Zone::new("cluster.local").expect("a domain");
     zone.consul = ConsulZone::new("consul", "dc1", "".into());
+    zone.addresses = ["192.0.2.53", "2001:db8::53"].map(|address| address.parse().expect("an address")).into();
     zone.reverse = vec![([10, 42, 0, 0].into(), 16), ([10, 43, 0, 0].into(), 16)];
     zone
 }
@@ -170,6 +171,10 @@ fn names_of_the_cluster() {
         ("dns-version.cluster.local", record::TXT, "NOERROR; TXT 1.1.0"),
         ("cluster.local", record::SOA, "NOERROR; SOA ns.dns.cluster.local."),
         ("cluster.local", record::NS, "NOERROR; NS ns.dns.cluster.local."),
+        ("ns.dns.cluster.local", record::A, "NOERROR; A 192.0.2.53"),
+        ("ns.dns.cluster.local", record::AAAA, "NOERROR; AAAA 2001:db8::53"),
+        ("ns.dns.cluster.local", record::TXT, "NOERROR"),
+        ("dns.cluster.local", record::A, "NOERROR"),
         ("svc.cluster.local", record::A, "NOERROR"),
         // Backwards.
         ("20.0.43.10.in-addr.arpa", record::PTR, "NOERROR; PTR web.shop.svc.cluster.local."),
@@ -189,6 +194,44 @@ fn names_of_the_cluster() {
         let outcome = zone().answer(&query(name, record::A, None), &snapshot, None, &mut out);
         assert!(matches!(outcome, Outcome::Forward(_)), "{name}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_zone_says_where_its_server_is() {
+    let (snapshot, mut out) = (cluster(1), Vec::new());
+    for domain in ["cluster.local", "consul"] {
+        zone().answer(&query(domain, record::NS, None), &snapshot, None, &mut out);
+        let glue = [[192, 0, 2, 53].as_slice(), &std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x53).octets()];
+        assert_eq!(out[10..12], [0, 2], "{domain}");
+        assert!(glue.iter().all(|address| out.windows(address.len()).any(|found| found == *address)), "{domain}");
+    }
+    // Nobody said: the machine's own address is.
+    let mut catalog = Catalog::new();
+    let addresses = json!([{"type": "InternalIP", "address": "203.0.113.5"}]);
+    let node = json!({"metadata": {"name": "here"}, "status": {"addresses": addresses}});
+    catalog.put(Input::Node(decode(&node)));
+    let zone = Zone { addresses: Vec::new(), node: "here".into(), ..zone() };
+    zone.answer(&query("ns.dns.cluster.local", record::A, None), &catalog.snapshot(), None, &mut out);
+    assert_eq!(shown(&out), "NOERROR; A 203.0.113.5");
+}
+
+#[test]
+fn what_is_not_understood_is_refused_in_its_own_words() {
+    let (snapshot, mut out) = (cluster(1), Vec::new());
+    // RFC 1035, section 4.1.1: NOTIFY, UPDATE and others come back as they were asked, with the wish for recursion.
+    for operation in [1_u8, 2, 4, 5, 15] {
+        let mut packet = query("web.shop.svc.cluster.local", record::A, None);
+        packet[2] |= operation << 3;
+        zone().answer(&packet, &snapshot, None, &mut out);
+        assert_eq!((out[2], shown(&out).as_str()), (0x80 | operation << 3 | 1, "NOTIMP"), "{operation}");
+    }
+    // RFC 6891, section 6.1.3: the code 16 has its upper bits in the OPT record, with the version that is spoken here.
+    let mut packet = query("web.shop.svc.cluster.local", record::A, Some(1232));
+    let version = packet.len() - 5;
+    packet[version] = 1;
+    zone().answer(&packet, &snapshot, None, &mut out);
+    assert_eq!((out[3] & 0x0f, &out[6..12]), (0, &[0, 0, 0, 0, 0, 1][..]));
+    assert_eq!(out[out.len() - 11..], [0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub enum Rcode {
     NotImp = 4,
     /// We do not do this.
     Refused = 5,
+    /// We do not speak this version of EDNS; its upper bits go into the OPT record.
+    BadVers = 16,
 }
 
 /// A name in lower case, in wire format without the final zero.
@@ -145,6 +147,8 @@ pub struct Question {
     pub(crate) end: usize,
     /// Size of UDP payload the client takes, if it speaks EDNS.
     pub(crate) edns: Option<u16>,
+    /// The version of EDNS that it speaks.
+    pub(crate) edns_version: u8,
 }
 
 /// Why a packet gets no answer or an error.
@@ -175,20 +179,22 @@ impl Question {
         let (name, at) = Name::read(packet, HEADER).ok_or(malformed)?;
         let tail: [u8; 4] = packet.get(at..at + 4).and_then(|tail| tail.try_into().ok()).ok_or(malformed)?;
         let (kind, class) = (u16::from_be_bytes([tail[0], tail[1]]), u16::from_be_bytes([tail[2], tail[3]]));
-        let mut edns = None;
+        let (mut edns, mut edns_version) = (None, 0);
         let mut next = at + 4;
         // Nothing is expected before the additional records of a query, but it is skipped all the same.
         let records = usize::from(word(6)) + usize::from(word(8)) + usize::from(word(10));
         for _ in 0..records.min(16) {
             let record = Record::read(packet, next).ok_or(malformed)?;
             if record.kind == record::OPT {
+                // RFC 6891, section 6.1.3: extended code, version, flags.
+                [_, edns_version, ..] = record.ttl.to_be_bytes();
                 edns = Some(record.class);
             }
             next = record.end;
         }
         let recursion_desired = flags & 0x0100 != 0;
         let id = word(0);
-        Ok(Self { id, recursion_desired, name, kind, class, end: at + 4, edns })
+        Ok(Self { id, recursion_desired, name, kind, class, end: at + 4, edns, edns_version })
     }
 
     pub(crate) fn is_internet(&self) -> bool {
@@ -333,11 +339,11 @@ impl<'a> Writer<'a> {
             self.out.push(0);
             self.out.extend_from_slice(&record::OPT.to_be_bytes());
             self.out.extend_from_slice(&OWN_UDP_SIZE.to_be_bytes());
-            self.out.extend_from_slice(&[0; 6]);
+            self.out.extend_from_slice(&[rcode as u8 >> 4, 0, 0, 0, 0, 0]);
             additional += 1;
         }
         self.out[2] |= if authoritative { 0x04 } else { 0 } | if self.truncated { 0x02 } else { 0 };
-        self.out[3] |= rcode as u8;
+        self.out[3] |= rcode as u8 & 0x0f;
         for (at, count) in [(6, self.counts[0]), (8, self.counts[1]), (10, additional)] {
             self.out[at..at + 2].copy_from_slice(&count.to_be_bytes());
         }
@@ -354,7 +360,9 @@ pub(crate) fn write_error(out: &mut Vec<u8>, packet: &[u8], rcode: Rcode) {
     out.clear();
     let id = packet.get(..2).unwrap_or(&[0, 0]);
     out.extend_from_slice(id);
-    out.extend_from_slice(&[0x80, 0x80 | rcode as u8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // RFC 1035, section 4.1.1: the operation and the wish for recursion are copied.
+    let copied = packet.get(2).map_or(0, |flags| flags & 0x79);
+    out.extend_from_slice(&[0x80 | copied, 0x80 | rcode as u8, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
 /// Builds a name from labels; `None` if it gets too long.

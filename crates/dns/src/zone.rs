@@ -9,7 +9,7 @@ use std::sync::Arc;
 use portolan_catalog::{AddressOwner, Instance, Key, Service, ServicePort, ServiceType, Snapshot, find_in_any_case};
 
 use self::endpoints::Host;
-use crate::authority::Authority;
+use crate::authority::{Authority, Machine};
 use crate::consul::ConsulZone;
 use crate::encoded::{Also, Source};
 use crate::place::{Made, Verdict, distances, here, wants_address};
@@ -24,6 +24,8 @@ pub struct Zone {
     pub(crate) domain: Name,
     /// The machine whose clients are served: they get what is near to it first.
     pub node: Arc<str>,
+    /// Addresses of the name server itself; if there are none, those of `node`. A listener on an address has that one.
+    pub addresses: Vec<IpAddr>,
     /// Seconds that answers may be kept.
     pub ttl: u32,
     /// Seconds that the absence of a name may be kept.
@@ -99,6 +101,7 @@ impl Zone {
         Some(Self {
             domain,
             node: "".into(),
+            addresses: Vec::new(),
             ttl: 5,
             negative_ttl: 5,
             reverse: Vec::new(),
@@ -121,6 +124,10 @@ impl Zone {
         };
         let limit = limit.unwrap_or_else(|| question.udp_limit());
         let mut writer = Writer::new(out, packet, &question, limit);
+        if question.edns_version > 0 {
+            writer.finish(Rcode::BadVers, false);
+            return Outcome::Answered;
+        }
         if !question.is_internet() || (251..=254).contains(&question.kind) {
             writer.finish(Rcode::Refused, false);
             return Outcome::Answered;
@@ -136,7 +143,7 @@ impl Zone {
             return Outcome::Answered;
         }
         if let Some(consul) = consul {
-            return consul.answer(question, snapshot, writer);
+            return consul.answer(question, snapshot, &self.addresses, writer);
         }
         let found = find(snapshot, &question.name, below.unwrap_or(0));
         match self.write(&found, snapshot, &question, &mut writer) {
@@ -146,7 +153,7 @@ impl Zone {
                 Outcome::Alias(question, Alias { target, ttl: self.ttl })
             }
             verdict => {
-                self.finish(writer, matches!(verdict, Verdict::Exists), &question);
+                self.finish(writer, matches!(verdict, Verdict::Exists), &question, snapshot);
                 Outcome::Answered
             }
         }
@@ -286,10 +293,11 @@ impl Zone {
         }
     }
 
-    pub(crate) fn finish(&self, writer: Writer<'_>, exists: bool, question: &Question) {
+    pub(crate) fn finish(&self, writer: Writer<'_>, exists: bool, question: &Question, snapshot: &Snapshot) {
         let server: &[&[u8]] = &[b"ns", b"dns"];
+        let machine = Machine { addresses: &self.addresses, node: &self.node, snapshot };
         let (ttl, negative_ttl) = (self.ttl, self.negative_ttl);
-        Authority { domain: &self.domain, server, ttl, negative_ttl }.finish(writer, exists, question);
+        Authority { domain: &self.domain, server, machine, ttl, negative_ttl }.finish(writer, exists, question);
     }
 
     pub(crate) fn service_labels<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a [u8]> {
@@ -314,7 +322,8 @@ fn find<'a>(snapshot: &'a Snapshot, name: &'a Name, below: usize) -> Found<'a> {
     let instances = |namespace, service| registered(snapshot, text(namespace), text(service));
     match &labels[..below] {
         [] => Found::Empty,
-        [b"svc" | b"pod"] => Found::Empty,
+        // The name server's own name is below the latter.
+        [b"svc" | b"pod" | b"dns"] => Found::Empty,
         [b"dns-version"] => Found::Version,
         [address, namespace, b"pod"] => find_pod(snapshot, text(address), text(namespace)),
         [service, namespace, b"svc"] => match snapshot.service(text(namespace), text(service)) {

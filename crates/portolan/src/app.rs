@@ -21,6 +21,7 @@ use crate::progress;
 use crate::roles::control_plane::ControlPlane;
 use crate::roles::health_checks;
 use crate::roles::local_node::{self, Access};
+use crate::roles::names;
 use crate::roles::registry::Registry;
 
 /// How long requests and loops get to finish after a stop was asked for.
@@ -136,7 +137,10 @@ async fn start_node(
     place.dialects = registry.urls()?;
     place.registry_url = format!("{}/registry", place.dialects["registry"]);
     if options.no_agent {
-        // Without a bridge there are no pods here: the registry serves this machine, and others over TLS.
+        // Without a bridge there are no pods here: the registry and its names serve this machine, and others where they are opened.
+        if let Some(names) = names::start(&options.node, &registry, readiness, tasks, shutdown)? {
+            place.answers_names(names);
+        }
         registry.start(None, tasks, shutdown);
         readiness.set("registry", State::Ready);
     } else {

@@ -286,9 +286,15 @@ impl DataplaneOptions {
             .collect()
     }
 
-    /// The networks for whose machines names elsewhere are asked.
-    pub(crate) fn recursion_from(&self) -> anyhow::Result<Vec<portolan_network::Cidr>> {
-        self.dns_recursion_from.iter().map(|network| network.parse().context("--dns-recursion-from")).collect()
+    /// What names are like.
+    pub(crate) fn names(&self) -> anyhow::Result<portolan_dataplane::Names> {
+        let networks = self.dns_recursion_from.iter().map(|network| network.parse().context("--dns-recursion-from"));
+        Ok(portolan_dataplane::Names {
+            recursion_from: networks.collect::<anyhow::Result<_>>()?,
+            cluster_domain: self.cluster_domain.clone(),
+            consul: self.consul.names(),
+            advertised: None,
+        })
     }
 
     /// Settings of the node's network.
@@ -350,7 +356,7 @@ pub(crate) struct ServerOptions {
     /// service or of the registry; kept for so long at most) what is to be different.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "POLICY")]
     pub(crate) registry_partition_policy: String,
-    /// Run the control plane only, no containers on this machine.
+    /// Run the control plane and the registry only, no containers on this machine; names are answered at --dns-listen.
     #[arg(long)]
     pub(crate) no_agent: bool,
     #[command(flatten)]

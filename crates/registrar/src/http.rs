@@ -22,11 +22,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access::{Caller, Denied, Gate, Pod, authorization};
+use crate::half_closed::{Asked, Lingering};
 use crate::limits::Client;
+use crate::refusals::Refusals;
 
 /// A client that has not sent its request's head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -187,11 +190,22 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).keep_alive_interval(PING);
     let (graceful, places) = (GracefulShutdown::new(), Arc::new(Places::default()));
-    let mut connections = JoinSet::new();
+    let (mut connections, mut refusals) = (JoinSet::new(), Refusals::default());
     loop {
+        if let Some(count) = refusals.take(Instant::now()) {
+            tracing::warn!(count, "too many connections to the registry; refused some");
+        }
+        let due = refusals.due();
+        let tell = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             Some(_) = connections.join_next() => continue,
+            () = tell => continue,
             () = shutdown.requested() => break,
         };
         let (stream, peer) = match accepted {
@@ -213,7 +227,8 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             tracing::debug!(%peer, %error, "cannot tell whether a client is there");
         }
         let Some(place) = places.take(peer.ip()) else {
-            tracing::warn!(%peer, "too many connections to the registry; refused one");
+            tracing::debug!(%peer, "too many connections to the registry; refused one");
+            refusals.note();
             continue;
         };
         let (server, handler, watcher) = (server.clone(), handler.clone(), graceful.watcher());
@@ -291,12 +306,15 @@ async fn connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'stat
     peer: SocketAddr,
     watcher: Watcher,
 ) -> Result<(), String> {
-    let (patience, door) = (Patience::default(), Arc::new(door));
-    let watched = patience.clone();
+    let (patience, door, asked) = (Patience::default(), Arc::new(door), Asked::default());
+    let (watched, stream) = (patience.clone(), Lingering::new(stream, asked.clone()));
     let service = hyper::service::service_fn(move |request| {
         patience.asked();
-        let (handler, door) = (handler.clone(), door.clone());
-        async move { Ok::<_, Infallible>(respond(&*handler, &door, peer.ip(), request).await) }
+        let (handler, door, open) = (handler.clone(), door.clone(), asked.one());
+        async move {
+            let answer = respond(&*handler, &door, peer.ip(), request).await;
+            Ok::<_, Infallible>(open.until_written(answer))
+        }
     });
     let connection = watcher.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::select! {

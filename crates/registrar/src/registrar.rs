@@ -15,6 +15,7 @@ use crate::Error;
 use crate::alias::Target;
 use crate::checks::{Checks, Owner};
 use crate::counters::Counters;
+use crate::ids::Ids;
 use crate::kept::{Kept, Part};
 use crate::lease::{Holder, Leases};
 use crate::policy::PartitionPolicy;
@@ -44,6 +45,7 @@ pub struct Registrar {
     pub(crate) table: Mutex<Table>,
     pub(crate) checks: Mutex<Checks>,
     pub(crate) aliases: Mutex<Aliases>,
+    pub(crate) ids: Mutex<Ids>,
     pub(crate) todo: Mutex<VecDeque<Job>>,
     /// Something is to be done, or a time was added that may end before the one that is waited for.
     pub(crate) woken: Notify,
@@ -81,6 +83,7 @@ impl Registrar {
             table: Mutex::default(),
             checks: Mutex::default(),
             aliases: Mutex::default(),
+            ids: Mutex::default(),
             todo: Mutex::default(),
             woken: Notify::new(),
             counters: Counters::default(),
@@ -156,7 +159,7 @@ impl Registrar {
     ) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
         wanted.spec.fill_defaults(&key.name);
         let is_ending = self.table.lock().ending.contains(key);
-        Ok(match self.instances.get(key) {
+        let (outcome, written) = match self.instances.get(key) {
             Some(present) if is_ending => {
                 // Its deletion is under way and asks for its UID; a new object is not meant by it.
                 self.instances.delete(key, portolan_api::typed::Object::uid(&*present)).await?;
@@ -165,7 +168,11 @@ impl Registrar {
             Some(present) if present.spec == wanted.spec => (Outcome::Unchanged, present),
             Some(_) => (Outcome::Changed, self.replace(key, wanted).await?),
             None => self.create(key, wanted).await?,
-        })
+        };
+        if outcome != Outcome::Unchanged {
+            self.ids.lock().follow(key, Some(&written));
+        }
+        Ok((outcome, written))
     }
 
     async fn create(&self, key: &Key, wanted: ServiceInstance) -> Result<(Outcome, Arc<ServiceInstance>), Error> {
@@ -263,6 +270,20 @@ impl Registrar {
     /// A registration, what was written through this registrar a moment ago included.
     pub fn instance(&self, key: &Key) -> Option<Arc<ServiceInstance>> {
         self.instances.get(key)
+    }
+
+    /// The registrations that a client means by `id`: the object of this name, or those whose instances have this
+    /// id, which may be several of different services or machines.
+    pub fn find(&self, namespace: &str, id: &str) -> Vec<Key> {
+        let named = Key::new(namespace, id);
+        if self.instances.get(&named).is_some() {
+            return vec![named];
+        }
+        let candidates = self.ids.lock().candidates(namespace, id).to_vec();
+        let has_id = |key: &Key| self.instances.get(key).is_some_and(|object| object.spec.instance_id == id);
+        let mut found: Vec<Key> = candidates.iter().filter(|key| has_id(key)).map(|key| Key::clone(key)).collect();
+        found.sort();
+        found
     }
 
     /// All registrations as the API has them.

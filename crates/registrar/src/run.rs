@@ -109,6 +109,7 @@ impl Registrar {
             self.instances.heard_of(&key);
             let instance = self.instances.get(&key);
             let instance = instance.as_deref();
+            self.ids.lock().follow(&key, instance);
             self.keep_lease(&mut self.table.lock(), &key, instance, now);
             let owner = Owner::Instance(key);
             {

@@ -221,6 +221,23 @@ async fn pods_are_instances_of_applications() {
     let (status, text) = world.ask(Method::PUT, "apps/CART-SHOP/cart-0/status?value=OUT_OF_SERVICE", "").await;
     assert_eq!((status, text.contains("is a pod")), (403, true), "{text}");
     assert_eq!(world.ask(Method::PUT, "apps/CART-SHOP/cart-0", "").await.0, 404);
+    let (status, text) = world.ask(Method::DELETE, "apps/CART-SHOP/cart-0", "").await;
+    assert_eq!((status, text.contains("is a pod")), (403, true), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_dialect_registered_is_cancelled_as_it_is_listed() {
+    let world = World::start().await;
+    let object = json!({"metadata": {"namespace": "default", "name": "web2"},
+        "spec": {"service": "web", "instanceId": "web2", "address": "192.0.2.7", "ports": [{"port": 80}]}});
+    let object: ServiceInstance = serde_json::from_value(object).expect("an instance");
+    world.api.client().create(&object).await.expect("a new name");
+    world.hash("UP_2_").await;
+    assert_eq!(world.get("apps/WEB/web2").await["instance"]["ipAddr"], "192.0.2.7");
+    assert_eq!(world.ask(Method::DELETE, "apps/WEB/web2", "").await.0, 200);
+    assert_eq!(world.ask(Method::DELETE, "apps/WEB/web2", "").await.0, 404);
+    world.hash("UP_1_").await;
     world.stop().await;
 }
 

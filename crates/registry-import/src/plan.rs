@@ -102,11 +102,10 @@ fn keep_decisions(spec: &mut ServiceInstanceSpec, before: &ServiceInstanceSpec) 
 fn object(owner: &Owner, found: &Found, now: Timestamp) -> ServiceInstance {
     let mut ports = found.ports.clone();
     for port in &mut ports {
-        // As the API stores it, so that what did not change is seen to be the same.
         port.protocol = "TCP".into();
     }
     let scope = format!("import/{}/{}/{}", owner.from, owner.import, found.scope);
-    ServiceInstance {
+    let mut object = ServiceInstance {
         metadata: ObjectMeta {
             name: Some(object_name(&scope, &found.id)),
             namespace: Some(owner.namespace.clone()),
@@ -137,7 +136,11 @@ fn object(owner: &Owner, found: &Found, now: Timestamp) -> ServiceInstance {
             since: Some(Time(now)),
             ..ServiceInstanceStatus::default()
         }),
-    }
+    };
+    // As the API stores it, so that what did not change is seen to be the same.
+    let name = object.name().to_owned();
+    object.spec.fill_defaults(&name);
+    object
 }
 
 fn owned((key, value): (&str, &str)) -> (String, String) {

@@ -66,6 +66,19 @@ fn created(found: &[Found]) -> Vec<ServiceInstance> {
 }
 
 #[test]
+fn what_the_api_fills_in_is_no_change() {
+    // What a source does not say: ids, protocols, weights and leases have defaults.
+    let found = [Found { id: String::new(), ..one("", Health::Passing) }, one("b", Health::Warning)];
+    let mut present = created(&found);
+    for object in &mut present {
+        let name = object.name().to_owned();
+        object.spec.fill_defaults(&name);
+        object.spec.weights = Some(portolan_api::typed::InstanceWeights { passing: 1, warning: 1 });
+    }
+    assert_eq!(words(&plan(&owner(), &present, &found, Timestamp::UNIX_EPOCH)), [] as [&str; 0]);
+}
+
+#[test]
 fn only_what_differs_is_written_and_only_what_is_imported_is_removed() {
     let before = [one("a", Health::Passing), one("b", Health::Passing), one("c", Health::Passing)];
     let mut present = created(&before);

@@ -155,16 +155,41 @@ impl Writer<'_> {
     /// Ends a registration.
     pub(crate) async fn deregister(&self, key: &Key) -> Result<(StatusCode, Value), Error> {
         self.caller().require(Verb::Delete, Resource::Instances, &key.namespace).await?;
-        self.registrar.deregister(key).await?;
+        self.registrar.deregister(&meant(self.registrar, key)?).await?;
         Ok((StatusCode::OK, json!({"namespace": key.namespace, "id": key.name, "outcome": "deregistered"})))
     }
 
     /// Renews a lease.
     pub(crate) async fn renew(&self, key: &Key) -> Result<(StatusCode, Value), Error> {
         self.caller().require(Verb::Update, Resource::Instances, &key.namespace).await?;
-        let ttl = self.registrar.renew(key)?;
+        let ttl = match self.registrar.renew(key) {
+            // Most are renewed by their own names; others are looked up.
+            Err(portolan_registrar::Error::NotFound(_)) => self.registrar.renew(&meant(self.registrar, key)?)?,
+            renewed => renewed?,
+        };
         Ok((StatusCode::OK, json!({"ttlSeconds": ttl.as_secs()})))
     }
+}
+
+/// The object that a client means by a namespace and an id: the one of this name, or the only one whose instance has
+/// this id; what is not there is meant literally.
+pub(crate) fn meant(registrar: &Registrar, named: &Key) -> Result<Key, Error> {
+    let mut found = registrar.find(&named.namespace, &named.name);
+    match found.len() {
+        0 => Ok(named.clone()),
+        1 => Ok(found.remove(0)),
+        _ => Err(Error::Ambiguous(ambiguous(registrar, named, &found))),
+    }
+}
+
+fn ambiguous(registrar: &Registrar, named: &Key, found: &[Key]) -> String {
+    let one = |key: &Key| match registrar.instance(key) {
+        Some(object) if object.spec.node.is_empty() => format!("{} (of {})", key.name, object.spec.service),
+        Some(object) => format!("{} (of {} on {})", key.name, object.spec.service, object.spec.node),
+        None => key.name.clone(),
+    };
+    let names: Vec<String> = found.iter().map(one).collect();
+    format!("{} instances have the id {named}; name one of their objects: {}", found.len(), names.join(", "))
 }
 
 /// Status and body of the answer to a registration.

@@ -16,6 +16,9 @@ pub enum Error {
     /// There is no such path, service or instance.
     #[error("{0}")]
     NotFound(String),
+    /// Several registrations have the id that was named.
+    #[error("{0}")]
+    Ambiguous(String),
     /// The path is there, the method is not.
     #[error("{method} is not possible here; allowed: {allowed}")]
     MethodNotAllowed {
@@ -91,6 +94,7 @@ impl Error {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Ambiguous(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -107,6 +111,7 @@ impl Error {
         match self {
             Self::BadRequest(_) => "BadRequest",
             Self::NotFound(_) => "NotFound",
+            Self::Ambiguous(_) => "Ambiguous",
             Self::MethodNotAllowed { .. } => "MethodNotAllowed",
             Self::TooLarge { .. } => "TooLarge",
             Self::TooMany(_) => "TooManyRequests",

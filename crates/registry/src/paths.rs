@@ -112,7 +112,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Method::POST,
         "/registry/instances",
         Route::Register,
-        "register {service, namespace, id, address, port, ports, tags, metadata, version, weights, locality, ttlSeconds, session}",
+        "register {service, namespace, id, address, port, ports, tags, metadata, version, weights, locality, ttlSeconds, session, checks}",
         REGISTER,
     ),
     operation(Method::GET, "/registry/instances/{namespace}/{id}", Route::Show, "one that registered itself", &[]),

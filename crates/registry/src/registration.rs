@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use portolan_api::typed::{
-    InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance, ServiceInstanceSpec,
+    HealthCheck, InstanceLease, InstanceLocality, InstancePort, InstanceWeights, LeaseKind, ServiceInstance,
+    ServiceInstanceSpec,
 };
 use serde::Deserialize;
 
@@ -36,6 +37,9 @@ pub(crate) struct Registration {
     weights: Option<InstanceWeights>,
     locality: Option<InstanceLocality>,
     ttl_seconds: Option<u32>,
+    /// How to find out how it does, as in the object.
+    #[serde(default)]
+    checks: Vec<HealthCheck>,
     /// The session of Consul that it lives by.
     session: Option<String>,
     /// Whether it lives by the connection that it came over.
@@ -102,6 +106,9 @@ impl Registration {
     /// The object that it becomes. An absent address is that of the `peer`.
     pub(crate) fn into_object(self, peer: std::net::IpAddr) -> Result<ServiceInstance, Error> {
         let service = required(&self.service, "service")?;
+        for check in &self.checks {
+            required(&check.id, "checks: id")?;
+        }
         let lease = self.lease()?;
         let mut ports: Vec<InstancePort> = self
             .ports
@@ -135,6 +142,7 @@ impl Registration {
                 weights: self.weights,
                 locality: self.locality,
                 lease: Some(lease),
+                checks: self.checks,
                 origin: "http".into(),
                 ..ServiceInstanceSpec::default()
             },
@@ -190,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_brings_its_checks() {
+        let check =
+            r#"{"id": "alive", "type": "http", "url": "http://192.0.2.9/health", "intervalMilliseconds": 10000}"#;
+        let instance = object(&format!(r#"{{"service": "billing", "port": 8080, "checks": [{check}]}}"#));
+        let checks = instance.expect("accepted").spec.checks;
+        assert_eq!(checks, [serde_json::from_str::<HealthCheck>(check).expect("a check")]);
+    }
+
+    #[test]
     fn what_cannot_be_registered_is_refused_by_field() {
         let cases = [
             ("{", "the body is not a registration"),
@@ -201,6 +218,8 @@ mod tests {
             (r#"{"service": "a", "session": "s", "ttlSeconds": 5}"#, "session: what lives by a session"),
             (r#"{"service": "a", "session": ""}"#, "session: must not be empty"),
             (r#"{"service": "a", "isConnected": true}"#, "unknown field `isConnected`"),
+            (r#"{"service": "a", "checks": [{"type": "http"}]}"#, "checks: id: must not be empty"),
+            (r#"{"service": "a", "checks": [{"id": "c", "type": "telnet"}]}"#, "unknown variant `telnet`"),
             (r#"{"service": "a", "prot": 1}"#, "unknown field `prot`"),
         ];
         for (body, complaint) in cases {

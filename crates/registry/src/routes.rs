@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use portolan_catalog::Snapshot;
+use portolan_catalog::{Instance, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::access::{Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
@@ -202,13 +202,20 @@ impl Registry {
         Ok(Answer::of(StatusCode::OK, batch.run(self.writer(request)).await))
     }
 
-    fn show(&self, key: &Key) -> Result<Answer, Error> {
+    fn show(&self, named: &Key) -> Result<Answer, Error> {
+        let (key, snapshot) = (&batch::meant(&self.registrar, named)?, self.changes.current());
         let Some(instance) = self.registrar.instance(key) else {
-            return Err(Error::NotFound(format!("{key} is not registered")));
+            return Err(Error::NotFound(match snapshot.pod(&key.namespace, &key.name) {
+                Some(_) => format!("{key} is a pod, which registers nothing: services that select it list it"),
+                None => format!("{key} is not registered"),
+            }));
         };
-        let snapshot = self.changes.current();
+        let is_meant = |seen: &Instance| seen.registration.as_ref().is_some_and(|it| it.name() == key.name);
         let seen = snapshot.instances_of(&key.namespace, &instance.spec.service);
-        match seen.into_iter().flat_map(|list| list.iter()).find(|seen| *seen.name == *key.name) {
+        let mut listed = seen.into_iter().flat_map(|list| list.iter());
+        // What registered several times, in several dialects, is listed once.
+        let is_same = |seen: &Instance| *seen.id == instance.spec.instance_id && *seen.address == instance.spec.address;
+        match listed.clone().find(|seen| is_meant(seen)).or_else(|| listed.find(|seen| is_same(seen))) {
             Some(seen) => {
                 let mut answer = view::instance(seen);
                 let left = self.registrar.lease_remaining(key);

@@ -24,6 +24,7 @@ use crate::routes::Registry;
 
 mod dialect;
 mod held;
+mod ids;
 mod malformed;
 mod pick;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
+use super::about::about;
 use crate::description::{Definition, Field, GroupVersionKind, ListType, Type, Version, builtin};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -75,6 +76,9 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
         }
         ref simple => simple_type(simple, dialect),
     };
+    if let Some(about) = about(&definition.name, "") {
+        schema["description"] = about.into();
+    }
     if definition.atomic {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
@@ -91,6 +95,9 @@ fn described(definition: &Definition, of: &Field, dialect: Dialect) -> Value {
         && let Some((_, about)) = ABOUT_METADATA.iter().find(|(name, _)| *name == &*of.name)
     {
         schema["description"] = (*about).into();
+    }
+    if let Some(about) = about(&definition.name, &of.name) {
+        schema["description"] = about.into();
     }
     schema
 }

@@ -101,7 +101,13 @@ impl Catalog {
             let tags = pool.tags.share(Own(published.tags.clone()));
             match known.get(&(pod.key.name.clone(), endpoint.address.to_string().into())) {
                 Some(at) => Arc::make_mut(&mut instances[*at]).tags = tags,
-                None => instances.push(Arc::new(Instance { tags, ..self.instance(key, &endpoint, pool) })),
+                None => {
+                    let mut instance = Instance { tags, ..self.instance(key, &endpoint, pool) };
+                    if let Some(reason) = &published.complaint {
+                        complain(&mut instance, reason, pool);
+                    }
+                    instances.push(Arc::new(instance));
+                }
             }
         }
     }
@@ -175,6 +181,21 @@ fn published_endpoint(pod: &Pod) -> Option<(&Published, Endpoint)> {
         pod: Some(pod.key.clone()),
     };
     (!pod.has_ended).then_some((published, endpoint))
+}
+
+/// Lists an instance as one that takes no requests: it is seen so, and nobody is sent to a port that is none.
+fn complain(instance: &mut Instance, reason: &Arc<str>, pool: &mut Pool) {
+    let check = Check {
+        id: pool.texts.share("published-port"),
+        name: pool.texts.share("Published Port"),
+        check_type: "",
+        status: Status::Critical,
+        output: reason.to_string(),
+        notes: String::new(),
+        since: None,
+    };
+    instance.checks = instance.checks.iter().cloned().chain([check]).collect();
+    instance.health = Health { status: Status::Critical, reason: reason.clone(), since: None };
 }
 
 /// Readiness decides, the pod says why.

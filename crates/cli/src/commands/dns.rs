@@ -37,6 +37,7 @@ pub struct Arguments {
     /// The name, or an address to ask for its name.
     name: String,
     /// Type of the records: A, AAAA, SRV, PTR, TXT, CNAME, NS, SOA, ANY [default: A, of an address PTR].
+    #[arg(ignore_case = true)]
     r#type: Option<Kind>,
     /// Address and port of the name server [default: that of the cluster on this machine].
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -52,9 +53,9 @@ pub struct Arguments {
 pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
     let server = match arguments.server {
         Some(server) => server,
-        None => Place::required(&common.data_dir)?
-            .names()
-            .context("the cluster on this machine answers no names (it runs no containers here); give --server")?,
+        None => Place::required(&common.data_dir)?.names().context(
+            "the cluster on this machine answers no names outside of pods (--dns-listen off); give --server",
+        )?,
     };
     let (name, kind) = match arguments.name.parse() {
         Ok(address) => (wire::reverse(address), arguments.r#type.unwrap_or(Kind::PTR)),
@@ -113,6 +114,12 @@ fn show(name: &str, kind: Kind, answer: &Answer, format: Option<Format>) -> anyh
         return output::document(&document, format);
     }
     match answer.status.as_str() {
+        "NOERROR" if format == Some(Format::Name) => {
+            for record in &answer.answers {
+                print_line(&format!("{}/{}", record.kind.to_lowercase(), record.data));
+            }
+            Ok(())
+        }
         "NOERROR" if answer.answers.is_empty() => {
             print_line(&format!("{name} has no {kind} record"));
             Ok(())

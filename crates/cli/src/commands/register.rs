@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::registry_http::Registry;
+use super::registry_http::{Registry, instance_path};
 use crate::Common;
 use crate::output::print_line;
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     if arguments.once {
         return Ok(());
     }
-    let path = format!("/instances/{namespace}/{id}");
+    let path = instance_path(namespace, &id);
     // Three renewals per lease: one may get lost without the instance going away.
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(arguments.ttl as f64 / 3.0));
     let mut stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

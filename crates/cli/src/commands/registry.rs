@@ -139,12 +139,11 @@ async fn list(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
     }
     let instances = registry.json(Method::GET, &format!("/instances?{}", query.finish()), None).await?;
     match arguments.output {
-        Some(Format::Json | Format::Yaml) => output::document(&instances, arguments.output.unwrap_or(Format::Json)),
-        _ => {
-            print(&instances);
-            Ok(())
-        }
+        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&instances, format),
+        Some(Format::Name) => output::names("instance", &instances),
+        Some(Format::Wide) | None => print(&instances),
     }
+    Ok(())
 }
 
 fn print(instances: &Value) {

@@ -88,9 +88,32 @@ impl Registry {
     }
 }
 
+/// The path of an instance, whatever signs its id has.
+pub(crate) fn instance_path(namespace: &str, id: &str) -> String {
+    let mut path = String::from("/instances");
+    for part in [namespace, id] {
+        path.push('/');
+        for byte in part.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => path.push(byte.into()),
+                // RFC 3986, section 2.1.
+                other => path.push_str(&format!("%{other:02X}")),
+            }
+        }
+    }
+    path
+}
+
 /// An answer that says no.
 #[derive(Debug)]
 pub(crate) struct Refused(StatusCode, String);
+
+impl Refused {
+    /// Whether what was asked for is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.0 == StatusCode::NOT_FOUND
+    }
+}
 
 impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,4 +130,17 @@ async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incom
     let status = response.status();
     let text = response.into_body().collect().await?.to_bytes();
     Err(Refused(status, String::from_utf8_lossy(&text).trim().to_owned()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_any_kind_have_a_path() {
+        let cases = [("orders:8080", "/instances/shop/orders:8080"), ("a/b c%", "/instances/shop/a%2Fb%20c%25")];
+        for (id, path) in cases {
+            assert_eq!(instance_path("shop", id), path);
+        }
+    }
 }

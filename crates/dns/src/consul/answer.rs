@@ -9,7 +9,7 @@ use portolan_catalog::{
 };
 
 use super::{ConsulZone, name};
-use crate::place::{Place, Verdict, answers, main_addresses, may_be_alias, wants_address};
+use crate::place::{Place, Verdict, answers, leads_on, main_addresses, may_be_alias, wants_address};
 use crate::wire::{Name, Question, Section, Writer, record, write_name};
 
 /// Metadata of a machine whose names begin so are TXT records as they are (RFC 1035, section 3.3.14).
@@ -147,9 +147,7 @@ impl ConsulZone {
             }
         }
         match host {
-            // An alias may only stand alone (RFC 1034, section 3.6.2), so addresses go first, and of
-            // several names one is told.
-            Some(target) if told.is_empty() && may_be_alias(question) => Verdict::Alias(target),
+            Some(target) if leads_on(question, told.is_empty(), writer) => Verdict::Alias(target),
             _ => Verdict::Exists,
         }
     }

@@ -10,13 +10,14 @@ mod name;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_catalog::{Snapshot, balance, find_service_in_any_case};
 
 use self::answer::servers;
 use self::name::Asked;
-use crate::authority::Authority;
+use crate::authority::{Authority, Machine};
 use crate::encoded::{Also, Source};
 use crate::place::{Made, Verdict, answers, distances, here};
 use crate::wire::{Name, Question, Rcode, Section, Writer, name_of, record, write_name};
@@ -53,8 +54,14 @@ impl ConsulZone {
         name.labels_below(&self.domain).is_some()
     }
 
-    /// Answers a question whose name is in the zone.
-    pub(crate) fn answer(&self, question: Question, snapshot: &Snapshot, mut writer: Writer<'_>) -> Outcome {
+    /// Answers a question whose name is in the zone; `addresses` are those of the name server itself.
+    pub(crate) fn answer(
+        &self,
+        question: Question,
+        snapshot: &Snapshot,
+        addresses: &[IpAddr],
+        mut writer: Writer<'_>,
+    ) -> Outcome {
         let mut ttl = self.ttl;
         let asked = self.asked(&question.name);
         if matches!(asked, Asked::Node(_)) {
@@ -88,8 +95,9 @@ impl ConsulZone {
             writer.finish(Rcode::NoError, true);
             return Outcome::Alias(question, Alias { target, ttl });
         }
-        let authority =
-            Authority { domain: &self.domain, server: &[b"ns"], ttl: self.ttl, negative_ttl: self.negative_ttl };
+        let machine = Machine { addresses, node: &self.node, snapshot };
+        let (ttl, negative_ttl) = (self.ttl, self.negative_ttl);
+        let authority = Authority { domain: &self.domain, server: &[b"ns"], machine, ttl, negative_ttl };
         authority.finish(writer, matches!(verdict, Verdict::Exists), &question);
         Outcome::Answered
     }

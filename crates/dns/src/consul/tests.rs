@@ -15,6 +15,7 @@ use crate::{Outcome, Zone};
 fn zone() -> Zone {
     let mut zone = Zone::new("cluster.local").expect("a domain");
     zone.consul = ConsulZone::new("consul", "DC1", "here".into());
+    zone.addresses = vec![[192, 0, 2, 53].into()];
     zone
 }
 
@@ -117,7 +118,9 @@ fn names_of_the_datacenter() {
         ("alias.service.consul", record::SRV, "NOERROR; SRV 80 example.org."),
         ("alias.service.consul", record::TXT, "NOERROR"),
         ("mixed.service.consul", record::A, "NOERROR; A 192.0.2.8"),
-        ("mixed.service.consul", record::AAAA, "NOERROR"),
+        // Behind the name there may be an address of the other kind.
+        ("mixed.service.consul", record::AAAA, "NOERROR; CNAME example.org."),
+        ("mixed.service.consul", record::TXT, "NOERROR"),
         // An instance without an address has its machine's.
         ("placed.service.consul", record::A, "NOERROR; A 203.0.113.1"),
         ("placed.service.consul", record::SRV, "NOERROR; SRV 80 north.node.dc1.consul."),
@@ -144,6 +147,8 @@ fn names_of_the_datacenter() {
         ("consul", record::A, "NOERROR"),
         ("consul", record::SOA, "NOERROR; SOA ns.consul."),
         ("consul", record::NS, "NOERROR; NS ns.consul."),
+        ("ns.consul", record::A, "NOERROR; A 192.0.2.53"),
+        ("ns.consul", record::AAAA, "NOERROR"),
         ("web.consul", record::A, "NXDOMAIN"),
         ("web.service.consul", 252, "REFUSED"),
     ];

@@ -109,7 +109,7 @@ fn names_of_what_registered_itself() {
         ("_http._tcp.host", record::SRV, "NOERROR; SRV 8081 one.example.org.; SRV 8081 two.example.org."),
         // Addresses go before aliases, and each is told once.
         ("mixed", record::A, "NOERROR; A 192.0.2.8"),
-        ("mixed", record::AAAA, "NOERROR"),
+        ("mixed", record::AAAA, "NOERROR; CNAME one.example.org."),
         ("x1.mixed", record::A, "NOERROR; CNAME one.example.org."),
         // IPv6.
         ("six", record::AAAA, "NOERROR; AAAA 2001:db8::1"),

@@ -8,7 +8,7 @@ use portolan_catalog::{Instance, Snapshot, balance};
 
 use super::Zone;
 use super::endpoints::{Host, LONGEST_ADDRESS, write_dashed};
-use crate::place::{Place, Verdict, answers, here, in_turn, may_be_alias};
+use crate::place::{Place, Verdict, answers, here, in_turn, leads_on};
 use crate::wire::{Name, Question, Writer, name_of, record};
 
 /// Whether an instance has this name below its service: its id, or its address with hyphens.
@@ -66,9 +66,7 @@ impl Zone {
             }
         }
         match alias {
-            // An alias may only stand alone (RFC 1034, section 3.6.2), so addresses go first, and of
-            // several names one is told.
-            Some(target) if told.is_empty() && may_be_alias(question) => Verdict::Alias(target),
+            Some(target) if leads_on(question, told.is_empty(), writer) => Verdict::Alias(target),
             _ => Verdict::Exists,
         }
     }

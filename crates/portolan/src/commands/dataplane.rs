@@ -18,9 +18,7 @@ pub(crate) fn run(options: &DataplaneOptions) -> anyhow::Result<()> {
     let process = Process {
         layout,
         network: options.network()?,
-        recursion_from: options.recursion_from()?,
-        cluster_domain: options.cluster_domain.clone(),
-        consul: options.consul.names(),
+        names: options.names()?,
         arguments: std::env::args().skip(1).collect(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;

@@ -55,7 +55,7 @@ pub(crate) async fn start(
 }
 
 /// Where a program on this machine reaches what listens on an address.
-fn local(address: SocketAddr) -> SocketAddr {
+pub(crate) fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -76,7 +76,8 @@ pub(crate) async fn ready(readiness: &Readiness) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn explain(error: Error) -> anyhow::Error {
+/// Says who has the port of names.
+pub(crate) fn explain(error: Error) -> anyhow::Error {
     let Error::Names(portolan_dns::Error::Bind { address, source }) = &error else { return error.into() };
     if source.kind() != std::io::ErrorKind::AddrInUse {
         return error.into();

@@ -19,6 +19,7 @@ use portolan_registrar::{Changes, Registrar};
 use portolan_registry_consul::{AclConfig, Log, ScriptChecks};
 use portolan_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::{DialectAddress, ServerOptions};
 use crate::ports;
@@ -154,6 +155,11 @@ impl Registry {
             }
         }
         Ok(urls)
+    }
+
+    /// The catalog, as it is and will be.
+    pub(crate) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.parts.changes.snapshots()
     }
 
     /// The copies of objects that this process has.

@@ -82,9 +82,9 @@ impl Eureka {
         }
     }
 
-    /// Ends a registration.
+    /// Ends a registration, whichever dialect it came by.
     pub(crate) async fn cancel(&self, app: &str, id: &str) -> Result<(), Error> {
-        self.registrar.deregister(&own_key(app, id)).await?;
+        self.registrar.deregister(&self.registered(app, id)?).await?;
         self.shown(app, id, |seen| seen.is_none()).await;
         Ok(())
     }

@@ -5,11 +5,23 @@ use http::Method;
 use serde_json::Value;
 
 use super::Registry;
+use crate::commands::registry_http::{Refused, instance_path};
 use crate::output::print_line;
 
-/// Explains the instance `NAMESPACE/ID`, or `ID` in the namespace of the command line.
+/// Explains the instance `NAMESPACE/ID`, or `ID` in the namespace of the command line: by the id that it registered with,
+/// or by the name of its object.
 pub(super) async fn run(registry: &Registry, namespace: Option<&str>, id: &str) -> anyhow::Result<()> {
     let (namespace, id) = id.split_once('/').unwrap_or((namespace.unwrap_or("default"), id));
+    // Only the registry that keeps the lease knows what is left of it.
+    match registry.json(Method::GET, &instance_path(namespace, id), None).await {
+        Ok(own) => {
+            sentences(&own).iter().for_each(|line| print_line(line));
+            return Ok(());
+        }
+        // What registered nothing is a pod, perhaps.
+        Err(error) if error.downcast_ref::<Refused>().is_some_and(Refused::is_not_found) => {}
+        Err(error) => return Err(error),
+    }
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("namespace", namespace).finish();
     let list = registry.json(Method::GET, &format!("/instances?{query}"), None).await?;
     let named = |instance: &&Value| instance["name"] == id || instance["id"] == id;
@@ -20,17 +32,7 @@ pub(super) async fn run(registry: &Registry, namespace: Option<&str>, id: &str) 
         );
     }
     for instance in found {
-        let mut instance = instance.clone();
-        if instance["origin"] == "registry" {
-            // Only the registry that keeps the lease knows what is left of it.
-            let own = registry.json(Method::GET, &format!("/instances/{namespace}/{id}"), None).await;
-            if let Ok(own) = own {
-                for field in ["leaseSecondsLeft", "explanation"] {
-                    instance[field] = own[field].clone();
-                }
-            }
-        }
-        sentences(&instance).iter().for_each(|line| print_line(line));
+        sentences(instance).iter().for_each(|line| print_line(line));
     }
     Ok(())
 }

@@ -5,18 +5,23 @@
 //! the API says; this file asks.
 
 mod instance;
+mod mirror;
 mod placement;
 mod pod;
 mod service;
 mod status;
 mod workload;
 
+use anyhow::Context as _;
+use http::Method;
+use portolan_api::typed::ServiceInstance;
 use serde_json::Value;
 
+use self::mirror::Mirror;
 use super::target::{self, Target};
 use super::{describe, registry_http::Registry};
 use crate::output::print_line;
-use crate::{Api, Scoped};
+use crate::{Api, Common, Scoped};
 
 pub use placement::{ExplainPlacement, NodeVerdict};
 
@@ -47,18 +52,24 @@ pub(crate) async fn run(scoped: Scoped<Arguments>, explain_placement: ExplainPla
     }
     let api = scoped.api()?;
     for target in target::parse(&api, &scoped.arguments.what).await? {
-        explain(&api, &target, explain_placement).await?;
+        explain(&api, &target, &scoped.common, explain_placement).await?;
     }
     Ok(())
 }
 
-async fn explain(api: &Api, target: &Target<'_>, explain_placement: ExplainPlacement) -> anyhow::Result<()> {
+async fn explain(
+    api: &Api,
+    target: &Target<'_>,
+    common: &Common,
+    explain_placement: ExplainPlacement,
+) -> anyhow::Result<()> {
     let object = api.get(&target.path(api), "application/json").await?;
     print_line(&format!("{}: {}", target.display(), status::summary(&object)));
     let mut reasons = status::reasons(&object);
     match target.resource.kind.as_str() {
         "Pod" => {
             reasons.extend(pod::hints(&object));
+            reasons.extend(published(common, &object).await);
             if pod::is_unscheduled(&object) {
                 reasons.extend(placement::reasons(api, &object, explain_placement).await?);
             }
@@ -68,7 +79,12 @@ async fn explain(api: &Api, target: &Target<'_>, explain_placement: ExplainPlace
                 Some(selector) => pods(api, &selector).await?,
                 None => Vec::new(),
             };
-            reasons.extend(service::reasons(&object, &pods));
+            let mirrored = mirrored(api, &object).await?;
+            // What follows a registered service says more than that it selects nothing.
+            if mirrored.is_empty() || service::selector(&object).is_some() {
+                reasons.extend(service::reasons(&object, &pods));
+            }
+            reasons.extend(mirrored);
         }
         _ => {
             if let Some(selector) = workload::selector(&object) {
@@ -89,6 +105,36 @@ async fn explain(api: &Api, target: &Target<'_>, explain_placement: ExplainPlace
 
 async fn pods(api: &Api, selector: &str) -> anyhow::Result<Vec<Value>> {
     selected(api, "pods", selector).await
+}
+
+/// What a Service follows in the registry, if it does.
+async fn mirrored(api: &Api, service: &Value) -> anyhow::Result<Vec<String>> {
+    let (namespace, name) = match mirror::mirror(service) {
+        None => return Ok(Vec::new()),
+        Some(Mirror::Refused(why)) => return Ok(vec![why]),
+        Some(Mirror::Of(namespace, name)) => (namespace, name),
+    };
+    let path = api.resource("serviceinstances").await?.path(&namespace, None);
+    let list = api.get(&path, "application/json").await?;
+    let items = list["items"].as_array().into_iter().flatten();
+    let instances = items.map(ServiceInstance::decode_value).collect::<Result<Vec<_>, _>>();
+    Ok(mirror::reasons(service, &namespace, &name, &instances.context("read the registered instances")?))
+}
+
+/// What became of a pod's wish to be in the registry, if it has one.
+async fn published(common: &Common, pod: &Value) -> Vec<String> {
+    let Some(service) = pod::published_as(pod) else { return Vec::new() };
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default");
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("namespace", namespace).append_pair("service", service);
+    let listed = match Registry::connect(common, None) {
+        Ok(registry) => registry.json(Method::GET, &format!("/instances?{}", query.finish()), None).await,
+        Err(error) => Err(error),
+    };
+    match listed {
+        Ok(listed) => vec![pod::published(pod, service, &listed)],
+        Err(error) => vec![format!("it is to be in the registry as {service}, which could not be asked: {error:#}")],
+    }
 }
 
 /// Objects of the namespace with these labels.

@@ -70,6 +70,32 @@ pub(super) fn hints(pod: &Value) -> Vec<String> {
     hints
 }
 
+/// The name under which a pod asks to be in the registry.
+pub(super) fn published_as(pod: &Value) -> Option<&str> {
+    pod["metadata"]["annotations"]["registry.portolan.dev/name"].as_str().map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// What became of that; `listed` are the instances of that name.
+pub(super) fn published(pod: &Value, service: &str, listed: &Value) -> String {
+    let found = list(listed).iter().find(|instance| instance["name"] == pod["metadata"]["name"]);
+    let Some(found) = found else {
+        return format!("it is to be in the registry as {service}, and is not listed: it has no address, or has ended");
+    };
+    let text = |field: &str| found[field].as_str().unwrap_or_default();
+    let place = match found["port"].as_u64() {
+        Some(port) => format!("at {}:{port}", text("address")),
+        None => format!(
+            "at {} without a port: no container names one, nor does a valid annotation registry.portolan.dev/port",
+            text("address")
+        ),
+    };
+    let because = match text("reason") {
+        "" => String::new(),
+        reason => format!(" because {reason}"),
+    };
+    format!("it is in the registry as {service} {place}, {}{because}", text("health"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -96,6 +122,27 @@ mod tests {
         ];
         for (status, expected) in cases {
             assert_eq!(unready(&pod(status.clone())).as_deref(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_published_pod_says_how_it_is_listed() {
+        let pod = json!({"metadata": {"name": "a", "annotations": {"registry.portolan.dev/name": " cart "}}});
+        assert_eq!(published_as(&pod), Some("cart"));
+        let listed = |fields: Value| {
+            let mut instance = json!({"name": "a", "address": "10.42.0.7", "health": "passing"});
+            instance.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+            json!([{"name": "b"}, instance])
+        };
+        let cases = [
+            (json!([]), "is not listed"),
+            (listed(json!({"port": 80})), "as cart at 10.42.0.7:80, passing"),
+            (listed(json!({})), "without a port"),
+            (listed(json!({"health": "critical", "reason": "no such port"})), "critical because no such port"),
+        ];
+        for (listed, words) in cases {
+            let said = published(&pod, "cart", &listed);
+            assert!(said.contains(words), "{said}");
         }
     }
 

@@ -25,8 +25,13 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("namespace", namespace).append_pair("service", &arguments.service);
     let instances = registry.json(Method::GET, &format!("/instances?{}", query.finish()), None).await?;
-    if let Some(format @ (Format::Json | Format::Yaml)) = arguments.output {
-        return output::document(&instances, format);
+    match arguments.output {
+        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&instances, format),
+        Some(Format::Name) => {
+            output::names("instance", &instances);
+            return Ok(());
+        }
+        Some(Format::Wide) | None => {}
     }
     let fields = ["name", "address", "port", "health", "since", "reason"];
     let rows: Vec<Vec<String>> = instances

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::Common;
-use crate::commands::registry_http::Registry;
+use crate::commands::registry_http::{Registry, instance_path};
 use crate::output::{self, Format, cell, print_line, table};
 
 /// Arguments of `registry services`.
@@ -21,7 +21,7 @@ pub struct Arguments {
 /// Arguments of `registry deregister`.
 #[derive(Debug, clap::Args)]
 pub struct DeregisterArguments {
-    /// Name of the instance.
+    /// Id of the instance, or the name of its object.
     id: String,
     /// URL of another registry [default: the one on this machine].
     #[arg(long)]
@@ -37,8 +37,13 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     let path = |what: &str, query: &str| format!("/{what}?{query}");
     let query = query.finish();
     let services = registry.json(Method::GET, &path("services", &query), None).await?;
-    if let Some(format @ (Format::Json | Format::Yaml)) = arguments.output {
-        return output::document(&services, format);
+    match arguments.output {
+        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&services, format),
+        Some(Format::Name) => {
+            output::names("service", &services);
+            return Ok(());
+        }
+        Some(Format::Wide) | None => {}
     }
     let instances = registry.json(Method::GET, &path("instances", &query), None).await?;
     table(["namespace", "name", "type", "passing", "warning", "critical"], rows(&services, &instances));
@@ -66,7 +71,7 @@ fn rows(services: &Value, instances: &Value) -> Vec<Vec<String>> {
 pub(crate) async fn deregister(common: &Common, arguments: DeregisterArguments) -> anyhow::Result<()> {
     let registry = Registry::connect(common, arguments.url)?;
     let (namespace, id) = (common.namespace.as_deref().unwrap_or("default"), arguments.id);
-    registry.json(Method::DELETE, &format!("/instances/{namespace}/{id}"), None).await?;
+    registry.json(Method::DELETE, &instance_path(namespace, &id), None).await?;
     print_line(&format!("{namespace}/{id} deregistered"));
     Ok(())
 }
