@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use portolan_base::{Patience, Shutdown};
-use portolan_identity::{User, user_of_certificate};
+use portolan_identity::{User, end_of_certificate, user_of_certificate};
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -78,15 +78,22 @@ pub enum Peer {
 impl Peer {
     /// A client over the network. Its certificate is read once, here, for all of its requests.
     pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
-        let certificate =
-            certificate.map(|certificate| Certified(user_of_certificate(certificate).map(Arc::new).map_err(Arc::new)));
+        let certificate = certificate.map(|certificate| Certified {
+            user: user_of_certificate(certificate).map(Arc::new).map_err(Arc::new),
+            end: end_of_certificate(certificate),
+        });
         Self::Tls { certificate, is_proxy: false, address }
     }
 }
 
-/// The user that a client certificate names, or why it names none.
+/// What a client certificate says.
 #[derive(Debug, Clone)]
-pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>);
+pub struct Certified {
+    /// The user that it names, or why it names none.
+    pub(crate) user: Result<Arc<User>, Arc<portolan_identity::Error>>,
+    /// The last second in which it holds, counted from the epoch.
+    pub(crate) end: Option<i64>,
+}
 
 /// The API server.
 pub struct Server {
