@@ -32,7 +32,7 @@ use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error};
 use crate::cork::Cork;
-use crate::encryption::EncryptedStore;
+use crate::encryption::{self, EncryptedStore};
 use crate::event_leases::EventLeases;
 use crate::extensions::{Converters, Extensions};
 use crate::fairness::Fairness;
@@ -155,6 +155,7 @@ impl Server {
         if audiences.is_empty() {
             audiences.extend_from_slice(config.tokens.issuers());
         }
+        let event_leases = EventLeases::new(config.access.event_ttl);
         let extensions = Extensions::new(config.store.clone());
         let aggregation = Aggregation::new(config.store.clone());
         let allocator = Allocator::new(config.networks.node_ports.clone());
@@ -168,6 +169,7 @@ impl Server {
             converters: Converters::default(),
             authenticator,
             audiences,
+            event_leases,
             authorizer,
             ways,
             auditor,
@@ -175,7 +177,6 @@ impl Server {
             encrypted,
             extensions,
             aggregation,
-            event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -202,6 +203,14 @@ impl Server {
     /// again and again.
     pub async fn check_extension_servers(&self) {
         aggregation::check(self).await;
+    }
+
+    /// Takes over new keys by which objects are encrypted, if their file is followed and says others;
+    /// [`Self::serve`] does it again and again.
+    pub async fn reload_encryption(&self) {
+        if let Some(encrypted) = &self.encrypted {
+            encrypted.reload(self.config.clock.now()).await;
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -244,6 +253,7 @@ impl Server {
         let stop = CancellationToken::new();
         connections.spawn(aggregation::run(self.clone(), stop.clone()));
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
+        connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
