@@ -25,6 +25,8 @@ pub struct Access {
     pub most_requests: Option<usize>,
     /// How long a request may take that is not meant to go on.
     pub request_timeout: Duration,
+    /// How long events are kept; zero: for ever.
+    pub event_ttl: Duration,
     /// Tokens of service accounts.
     pub service_accounts: ServiceAccounts,
 }
@@ -47,6 +49,7 @@ impl Default for Access {
             encryption: None,
             most_requests: Some(fairness::REQUESTS),
             request_timeout: Duration::from_secs(60),
+            event_ttl: Duration::from_secs(3600),
             service_accounts: ServiceAccounts::default(),
         }
     }

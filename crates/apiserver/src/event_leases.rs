@@ -1,6 +1,6 @@
-//! Events go by themselves after an hour: each is written with a lease of the store.
+//! Events go by themselves after a while: each is written with a lease of the store.
 //!
-//! A lease is shared by the events of one minute, so that there are few of them.
+//! A lease is shared by the events of a minute at most, so that there are few of them.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,20 @@ use portolan_store::{LeaseId, Store};
 
 use crate::status::Status;
 
-/// How long events are kept, as upstream.
-const KEPT_FOR: Duration = Duration::from_secs(3600);
-
-/// For how long events get the same lease.
+/// For how long events get the same lease at most; the part of their time that it is else. As upstream.
 const SHARED_FOR: Duration = Duration::from_secs(60);
+const SHARED_PART: u32 = 20;
 
 /// Most events with the same lease: they are deleted in one transaction.
 const SHARED_BY: u32 = 1000;
 
 /// The lease that new events get.
-#[derive(Debug, Default)]
-pub(crate) struct EventLeases(Mutex<Option<Current>>);
+#[derive(Debug)]
+pub(crate) struct EventLeases {
+    /// How long events are kept; zero: for ever.
+    kept_for: Duration,
+    current: Mutex<Option<Current>>,
+}
 
 #[derive(Debug)]
 struct Current {
@@ -30,17 +32,25 @@ struct Current {
 }
 
 impl EventLeases {
-    /// A lease that lasts at least as long as events are kept.
-    pub(crate) async fn lease(&self, store: &dyn Store) -> Result<LeaseId, Status> {
-        if let Some(current) = self.0.lock().as_mut()
-            && current.since.elapsed() < SHARED_FOR
+    pub(crate) fn new(kept_for: Duration) -> Self {
+        Self { kept_for, current: Mutex::default() }
+    }
+
+    /// A lease that lasts at least as long as events are kept; nothing if they are kept for ever.
+    pub(crate) async fn lease(&self, store: &dyn Store) -> Result<Option<LeaseId>, Status> {
+        if self.kept_for.is_zero() {
+            return Ok(None);
+        }
+        let shared_for = SHARED_FOR.min(self.kept_for / SHARED_PART);
+        if let Some(current) = self.current.lock().as_mut()
+            && current.since.elapsed() < shared_for
             && current.uses < SHARED_BY
         {
             current.uses += 1;
-            return Ok(current.id);
+            return Ok(Some(current.id));
         }
-        let id = store.grant_lease(KEPT_FOR + SHARED_FOR).await?;
-        *self.0.lock() = Some(Current { id, since: Instant::now(), uses: 1 });
-        Ok(id)
+        let id = store.grant_lease(self.kept_for + shared_for).await?;
+        *self.current.lock() = Some(Current { id, since: Instant::now(), uses: 1 });
+        Ok(Some(id))
     }
 }

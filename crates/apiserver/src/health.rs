@@ -60,6 +60,9 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
     // Keys are counted: nothing has to be decrypted for that.
     let store = server.encrypted.as_ref().map_or(server.store(), |encrypted| encrypted.below());
     let mut body = server.metrics.all(store).await;
+    if let Some(encrypted) = &server.encrypted {
+        encrypted.metrics(&server.config.advertise.to_string(), &mut body);
+    }
     if let Some(auditor) = &server.auditor {
         auditor.metrics(&mut body);
     }

@@ -1,9 +1,12 @@
 //! What the server counts about itself, as Prometheus text.
 
+mod admission;
+mod certificates;
 mod histogram;
 mod long_running;
 mod objects;
 mod process;
+mod watches;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -17,9 +20,13 @@ use portolan_api::description::{Description, Name};
 
 use crate::discovery;
 use crate::request::Info;
+pub(crate) use admission::{Admissions, Controller, Step, Timed};
+use certificates::Certificates;
 use histogram::Histogram;
 use long_running::LongRunning;
 use objects::Objects;
+pub(crate) use watches::Events;
+use watches::Watches;
 pub(crate) use webhooks::{Asked, Outcome, Webhooks};
 
 /// Upper ends of the duration histogram's buckets in seconds.
@@ -112,6 +119,9 @@ pub(crate) struct Metrics {
     writing: AtomicUsize,
     pub(crate) long_running: LongRunning,
     pub(crate) webhooks: Webhooks,
+    pub(crate) admissions: Admissions,
+    pub(crate) watches: Watches,
+    pub(crate) certificates: Certificates,
     objects: Objects,
 }
 
@@ -151,6 +161,9 @@ impl Metrics {
         // Writing to a `String` cannot fail.
         let _ = self.long_running.write(&mut text);
         let _ = self.webhooks.write(&mut text);
+        let _ = self.admissions.write(&mut text);
+        let _ = self.watches.write(&mut text);
+        let _ = self.certificates.write(&mut text);
         let _ = self.objects.write(store, &mut text).await;
         process::write(&mut text);
         let version = discovery::VERSION;

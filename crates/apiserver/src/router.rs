@@ -261,9 +261,10 @@ async fn plain(
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "version" if path == "/version" => Ok(discovery::version()),
         "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server, query).await,
-        "debug" if path == fairness::LEVELS_PATH => match &server.fairness {
-            Some(fairness) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
-            None => Err(Status::no_such_path()),
+        "debug" => match (&server.fairness, path) {
+            (Some(fairness), fairness::LEVELS_PATH) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
+            (Some(fairness), fairness::QUEUES_PATH) => Ok(crate::server::text(200, fairness.dump_queues().await?)),
+            _ => Err(Status::no_such_path()),
         },
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         "apis" | "openapi" => match aggregation::documented(server, path) {

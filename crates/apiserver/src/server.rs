@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use portolan_base::{Patience, Shutdown};
-use portolan_identity::{User, user_of_certificate};
+use portolan_identity::{User, end_of_certificate, user_of_certificate};
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,7 +32,7 @@ use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error};
 use crate::cork::Cork;
-use crate::encryption::EncryptedStore;
+use crate::encryption::{self, EncryptedStore};
 use crate::event_leases::EventLeases;
 use crate::extensions::{Converters, Extensions};
 use crate::fairness::Fairness;
@@ -78,15 +78,22 @@ pub enum Peer {
 impl Peer {
     /// A client over the network. Its certificate is read once, here, for all of its requests.
     pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
-        let certificate =
-            certificate.map(|certificate| Certified(user_of_certificate(certificate).map(Arc::new).map_err(Arc::new)));
+        let certificate = certificate.map(|certificate| Certified {
+            user: user_of_certificate(certificate).map(Arc::new).map_err(Arc::new),
+            end: end_of_certificate(certificate),
+        });
         Self::Tls { certificate, is_proxy: false, address }
     }
 }
 
-/// The user that a client certificate names, or why it names none.
+/// What a client certificate says.
 #[derive(Debug, Clone)]
-pub struct Certified(pub(crate) Result<Arc<User>, Arc<portolan_identity::Error>>);
+pub struct Certified {
+    /// The user that it names, or why it names none.
+    pub(crate) user: Result<Arc<User>, Arc<portolan_identity::Error>>,
+    /// The last second in which it holds, counted from the epoch.
+    pub(crate) end: Option<i64>,
+}
 
 /// The API server.
 pub struct Server {
@@ -148,6 +155,7 @@ impl Server {
         if audiences.is_empty() {
             audiences.extend_from_slice(config.tokens.issuers());
         }
+        let event_leases = EventLeases::new(config.access.event_ttl);
         let extensions = Extensions::new(config.store.clone());
         let aggregation = Aggregation::new(config.store.clone());
         let allocator = Allocator::new(config.networks.node_ports.clone());
@@ -161,6 +169,7 @@ impl Server {
             converters: Converters::default(),
             authenticator,
             audiences,
+            event_leases,
             authorizer,
             ways,
             auditor,
@@ -168,7 +177,6 @@ impl Server {
             encrypted,
             extensions,
             aggregation,
-            event_leases: EventLeases::default(),
             heartbeats: Heartbeats::default(),
             metrics: Metrics::default(),
             nodes,
@@ -195,6 +203,14 @@ impl Server {
     /// again and again.
     pub async fn check_extension_servers(&self) {
         aggregation::check(self).await;
+    }
+
+    /// Takes over new keys by which objects are encrypted, if their file is followed and says others;
+    /// [`Self::serve`] does it again and again.
+    pub async fn reload_encryption(&self) {
+        if let Some(encrypted) = &self.encrypted {
+            encrypted.reload(self.config.clock.now()).await;
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -237,6 +253,7 @@ impl Server {
         let stop = CancellationToken::new();
         connections.spawn(aggregation::run(self.clone(), stop.clone()));
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
+        connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {

@@ -12,7 +12,7 @@ use portolan_apiserver::authentication::{
     TokenWebhook,
 };
 use portolan_apiserver::authorization::{AccessWebhook, Authorization, Mode, OnFailure};
-use portolan_apiserver::{Access, Endpoint};
+use portolan_apiserver::{Access, Encryption, Endpoint};
 use portolan_client::Kubeconfig;
 use portolan_identity::KeyPairPem;
 
@@ -128,6 +128,9 @@ pub(crate) struct AccessOptions {
     /// made at the first start].
     #[arg(long, value_name = "FILE")]
     pub(crate) encryption_provider_config: Option<PathBuf>,
+    /// Whether changes of that file are taken over while the server runs.
+    #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) encryption_provider_config_automatic_reload: bool,
     /// Requests that read and run at a time, over the network; with those that write, what priority levels share.
     #[arg(long, value_name = "COUNT", default_value_t = 400)]
     pub(crate) max_requests_inflight: usize,
@@ -137,6 +140,9 @@ pub(crate) struct AccessOptions {
     /// Whether requests wait for their turn, by priority levels.
     #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) enable_priority_and_fairness: bool,
+    /// How long events are kept; 0s: for ever.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub(crate) event_ttl: Duration,
     /// How long a request may take that is not meant to go on.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
     pub(crate) request_timeout: Duration,
@@ -191,11 +197,24 @@ impl AccessOptions {
             authentication: self.authentication()?,
             authorization: self.authorization()?,
             audit: self.audit()?,
-            encryption: Some(encryption::load(identity, self.encryption_provider_config.as_deref())?),
+            encryption: Some(self.encryption(identity)?),
             most_requests: (self.enable_priority_and_fairness && total > 0).then_some(total),
             request_timeout: self.request_timeout,
+            event_ttl: self.event_ttl,
             ..Access::default()
         })
+    }
+
+    fn encryption(&self, identity: &Path) -> anyhow::Result<Encryption> {
+        let configured = self.encryption_provider_config.as_deref();
+        let changes = match self.encryption_provider_config_automatic_reload {
+            true if configured.is_none() => {
+                bail!("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")
+            }
+            true => encryption::Changes::Followed,
+            false => encryption::Changes::Left,
+        };
+        encryption::load(identity, configured, changes)
     }
 
     /// The authorities of everybody who may show a certificate, besides the cluster's own.
@@ -387,6 +406,10 @@ impl AccessOptions {
             ("--max-requests-inflight", self.max_requests_inflight.to_string()),
             ("--max-mutating-requests-inflight", self.max_mutating_requests_inflight.to_string()),
             ("--anonymous-auth", self.anonymous_auth.to_string()),
+            (
+                "--encryption-provider-config-automatic-reload",
+                self.encryption_provider_config_automatic_reload.to_string(),
+            ),
             ("--enable-bootstrap-token-auth", self.enable_bootstrap_token_auth.to_string()),
             ("--enable-priority-and-fairness", self.enable_priority_and_fairness.to_string()),
         ] {
@@ -397,6 +420,7 @@ impl AccessOptions {
             ("--authorization-webhook-cache-authorized-ttl", self.authorization_webhook_cache_authorized_ttl),
             ("--authorization-webhook-cache-unauthorized-ttl", self.authorization_webhook_cache_unauthorized_ttl),
             ("--request-timeout", self.request_timeout),
+            ("--event-ttl", self.event_ttl),
         ] {
             add(flag, format!("{}s", time.as_secs()).into());
         }
@@ -426,9 +450,12 @@ mod tests {
             "--oidc-client-id=us",
             "--oidc-username-prefix=-",
             "--anonymous-auth=false",
+            "--encryption-provider-config=/e",
+            "--encryption-provider-config-automatic-reload",
             "--authorization-mode=Node,RBAC",
             "--requestheader-allowed-names=a,b",
             "--request-timeout=1m30s",
+            "--event-ttl=1h0m0s",
             "--audit-policy-file=/p",
             "--audit-log-path=-",
             "--oidc-groups-prefix=g:",
@@ -448,6 +475,7 @@ mod tests {
             (&["--authorization-mode=ABAC"], "ABAC"),
             (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "https://"),
             (&["--token-auth-file=/nowhere"], "/nowhere"),
+            (&["--encryption-provider-config-automatic-reload"], "--encryption-provider-config"),
         ] {
             let folder = tempfile::tempdir().expect("a folder");
             let refused = parse(arguments).expect("understood").access(folder.path()).expect_err("refused");

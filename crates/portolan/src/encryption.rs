@@ -7,17 +7,26 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portolan_apiserver::Encryption;
 
-use crate::access_options::read;
+use crate::access_options::{absolute, read};
 
 /// The cluster's own EncryptionConfiguration, in its folder of keys.
 pub(crate) fn own_file(identity: &Path) -> PathBuf {
     identity.join("encryption-provider-config.yaml")
 }
 
+/// What is done when the operator's file changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// The next start reads it.
+    Left,
+    /// It is taken over.
+    Followed,
+}
+
 /// What is encrypted, by a file of the operator's or by the cluster's own.
 ///
 /// With a file of the operator's the cluster's own keys, if it ever made some, still decrypt.
-pub(crate) fn load(identity: &Path, configured: Option<&Path>) -> anyhow::Result<Encryption> {
+pub(crate) fn load(identity: &Path, configured: Option<&Path>, changes: Changes) -> anyhow::Result<Encryption> {
     let path = own_file(identity);
     let own = read_if_there(&path)?;
     let parse = |text: &str| Encryption::parse(text).with_context(|| path.display().to_string());
@@ -33,11 +42,16 @@ pub(crate) fn load(identity: &Path, configured: Option<&Path>) -> anyhow::Result
         return Ok(parse(&text)?.backed_up(path));
     };
     let flag = "--encryption-provider-config";
-    let encryption = Encryption::parse(&read(configured, flag)?).context(flag)?;
-    Ok(match own {
-        Some(own) => encryption.reading(parse(&own)?).backed_up(path),
-        None => encryption,
-    })
+    let text = read(configured, flag)?;
+    let mut encryption = Encryption::parse(&text).context(flag)?;
+    let own = own.map(|own| parse(&own)).transpose()?;
+    if let Some(own) = own.clone() {
+        encryption = encryption.reading(own).backed_up(path);
+    }
+    if changes == Changes::Followed {
+        encryption = encryption.followed(absolute(configured).into(), &text, own);
+    }
+    Ok(encryption)
 }
 
 fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
@@ -111,12 +125,12 @@ resources:
     #[test]
     fn a_key_is_made_once_and_kept() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        load(folder.path(), None)?;
+        load(folder.path(), None, Changes::Left)?;
         let made = std::fs::read_to_string(own_file(folder.path()))?;
-        load(folder.path(), None)?;
+        load(folder.path(), None, Changes::Left)?;
         assert_eq!(std::fs::read_to_string(own_file(folder.path()))?, made);
         std::fs::write(own_file(folder.path()), "nonsense")?;
-        let refused = load(folder.path(), None).expect_err("damaged");
+        let refused = load(folder.path(), None, Changes::Left).expect_err("damaged");
         assert!(format!("{refused:#}").contains("encryption-provider-config.yaml"), "{refused:#}");
         Ok(())
     }
@@ -126,7 +140,7 @@ resources:
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("mine.yaml");
         std::fs::write(&file, OF_THE_OPERATOR)?;
-        load(folder.path(), Some(&file))?;
+        load(folder.path(), Some(&file), Changes::Followed)?;
         assert!(!own_file(folder.path()).exists());
         Ok(())
     }
@@ -134,8 +148,8 @@ resources:
     #[test]
     fn restored_keys_replace_those_that_are_there() -> anyhow::Result<()> {
         let (there, here) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        load(there.path(), None)?;
-        load(here.path(), None)?;
+        load(there.path(), None, Changes::Left)?;
+        load(here.path(), None, Changes::Left)?;
         let saved = own_file(there.path());
         let restore = || Restored::read(here.path(), &saved).and_then(Restored::write);
         restore()?;

@@ -1,20 +1,39 @@
 //! Who decides, and in which order.
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Operation};
 use super::{plugins, policy, quota, webhook};
+use crate::metrics::{Controller, Step, Timed};
 use crate::status::Status;
+
+const EVERYTHING: &[Operation] = &[Operation::Connect, Operation::Create, Operation::Delete, Operation::Update];
+
+const MUTATING_POLICY: Controller = Controller {
+    name: "MutatingAdmissionPolicy",
+    handles: &[Operation::Connect, Operation::Create, Operation::Update],
+};
+const MUTATING_WEBHOOK: Controller = Controller { name: "MutatingAdmissionWebhook", handles: EVERYTHING };
+const VALIDATING_POLICY: Controller = Controller { name: "ValidatingAdmissionPolicy", handles: EVERYTHING };
+const VALIDATING_WEBHOOK: Controller = Controller { name: "ValidatingAdmissionWebhook", handles: EVERYTHING };
+const RESOURCE_QUOTA: Controller =
+    Controller { name: "ResourceQuota", handles: &[Operation::Create, Operation::Update] };
 
 /// Lets everyone look at a write who may change it.
 ///
 /// If a policy or webhook changed the object, all that is built in looks at it once more, and so do the policies
 /// and webhooks before that one which ask for it.
 pub(crate) async fn mutate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    let mut timed = attributes.call.server.metrics.admissions.begin(Step::Admit, attributes.operation);
+    let outcome = mutate_in_rounds(attributes, &mut timed).await;
+    timed.end(outcome)
+}
+
+async fn mutate_in_rounds(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
     let mut rounds = webhook::Rounds::default();
     let mut policies = policy::Rounds::default();
-    mutate_once(attributes, &mut policies, &mut rounds).await?;
+    mutate_once(attributes, &mut policies, &mut rounds, timed).await?;
     if rounds.again {
         rounds.round = 1;
-        mutate_once(attributes, &mut policies, &mut rounds).await?;
+        mutate_once(attributes, &mut policies, &mut rounds, timed).await?;
     }
     Ok(())
 }
@@ -23,16 +42,24 @@ async fn mutate_once(
     attributes: &mut Attributes<'_>,
     policies: &mut policy::Rounds,
     rounds: &mut webhook::Rounds,
+    timed: &mut Timed<'_>,
 ) -> Result<(), Status> {
-    plugins::mutate(attributes).await?;
-    rounds.again |= policy::mutate(attributes, policies, rounds.round > 0).await?;
-    webhook::mutate(attributes, rounds).await
+    plugins::mutate(attributes, timed).await?;
+    let changed = policy::mutate(attributes, policies, rounds.round > 0).await;
+    rounds.again |= timed.of(&MUTATING_POLICY, changed)?;
+    timed.of(&MUTATING_WEBHOOK, webhook::mutate(attributes, rounds).await)
 }
 
 /// Lets everyone look at a write who may refuse it. `new` is what will be written.
 pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
-    plugins::validate(attributes).await?;
-    policy::validate(attributes).await?;
-    webhook::validate(attributes).await?;
-    quota::validate(attributes).await
+    let mut timed = attributes.call.server.metrics.admissions.begin(Step::Validate, attributes.operation);
+    let outcome = validate_in_order(attributes, &mut timed).await;
+    timed.end(outcome)
+}
+
+async fn validate_in_order(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
+    plugins::validate(attributes, timed).await?;
+    timed.of(&VALIDATING_POLICY, policy::validate(attributes).await)?;
+    timed.of(&VALIDATING_WEBHOOK, webhook::validate(attributes).await)?;
+    timed.of(&RESOURCE_QUOTA, quota::validate(attributes).await)
 }

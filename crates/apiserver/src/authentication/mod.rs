@@ -147,13 +147,16 @@ async fn proven(
     certificate: Option<&Certified>,
     now: Timestamp,
 ) -> Result<Arc<User>, Status> {
-    let refused = match (certificate, bearer(headers)) {
-        (Some(Certified(Ok(named))), _) => return Ok(named.clone()),
+    if let Some(end) = certificate.and_then(|certificate| certificate.end) {
+        server.metrics.certificates.used(end - now.as_second());
+    }
+    let refused = match (certificate.map(|certificate| &certificate.user), bearer(headers)) {
+        (Some(Ok(named)), _) => return Ok(named.clone()),
         (_, Some(token)) => match token_user(server, token, server.api_audiences(), now).await {
             Ok(proven) => return Ok(Arc::new(proven.user)),
             Err(why) => why,
         },
-        (Some(Certified(Err(error))), None) => error.to_string(),
+        (Some(Err(error)), None) => error.to_string(),
         (None, None) => {
             return match &server.authenticator.settings.anonymous {
                 Anonymous::Allowed => Ok(Arc::new(User::anonymous())),

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::cipher::Key;
+use super::reload::Source;
 use super::rule::{Provider, Resources, Rule};
 use crate::configuration::{self, Invalid};
 
@@ -16,6 +17,8 @@ pub struct Encryption {
     pub(super) rules: Vec<Rule>,
     /// The file that goes with a backup.
     pub(crate) backed_up: Option<PathBuf>,
+    /// The file that is followed.
+    pub(super) source: Option<Source>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +76,7 @@ impl Encryption {
             .into_iter()
             .enumerate()
             .map(|(index, entry)| rule(entry).map_err(|why| Invalid(format!("resources[{index}].{why}"))));
-        Ok(Self { rules: rules.collect::<Result<_, _>>()?, backed_up: None })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, backed_up: None, source: None })
     }
 
     /// The same, but what was encrypted by other settings stays readable.

@@ -6,6 +6,7 @@
 
 mod cipher;
 mod configuration;
+pub(crate) mod reload;
 mod rule;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use portolan_store::{
     Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
     RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
@@ -21,18 +23,37 @@ use portolan_store::{
 pub use configuration::Encryption;
 
 use cipher::Failed;
+use reload::Reload;
 use rule::Rule;
 
 /// The store, with some of its values encrypted.
 #[derive(Debug)]
 pub(crate) struct EncryptedStore {
     inner: Arc<dyn Store>,
-    rules: Arc<Vec<Rule>>,
+    rules: Arc<Rules>,
+    /// Where new rules come from while it is in use.
+    reload: Option<Reload>,
+}
+
+/// The rules, which may be replaced.
+#[derive(Debug)]
+struct Rules(RwLock<Arc<Vec<Rule>>>);
+
+impl Rules {
+    /// Those that count now.
+    fn now(&self) -> Arc<Vec<Rule>> {
+        self.0.read().clone()
+    }
+
+    fn replace(&self, rules: Vec<Rule>) {
+        *self.0.write() = Arc::new(rules);
+    }
 }
 
 impl EncryptedStore {
     pub(crate) fn new(inner: Arc<dyn Store>, settings: Encryption) -> Self {
-        Self { inner, rules: Arc::new(settings.rules) }
+        let rules = Arc::new(Rules(RwLock::new(Arc::new(settings.rules))));
+        Self { inner, rules, reload: settings.source.map(Reload::new) }
     }
 
     /// What is stored, as it is stored: for who looks at keys alone.
@@ -43,7 +64,8 @@ impl EncryptedStore {
     /// Whether the newest version of a key is stored otherwise than it would be now: writing it
     /// again, even unchanged, is worth the while.
     pub(crate) async fn is_stale(&self, key: &Bytes) -> bool {
-        let Some(rule) = find(&self.rules, key) else { return false };
+        let rules = self.rules.now();
+        let Some(rule) = find(&rules, key) else { return false };
         let request = RangeRequest { range: KeyRange::key(key.clone()), revision: None, limit: 1 };
         let stored = self.inner.range(request).await;
         stored.is_ok_and(|answer| answer.entries.first().is_some_and(|entry| !rule.is_current(key, &entry.value)))
@@ -99,26 +121,29 @@ fn readable(rules: &[Rule], item: WatchItem) -> WatchItem {
 impl Store for EncryptedStore {
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         let answer = self.inner.range(request).await?;
-        Ok(RangeResponse { entries: all(&self.rules, answer.entries)?, ..answer })
+        Ok(RangeResponse { entries: all(&self.rules.now(), answer.entries)?, ..answer })
     }
 
     async fn txn(&self, mut txn: Txn) -> Result<TxnResponse, Error> {
+        let rules = self.rules.now();
         for operation in txn.success.iter_mut().chain(&mut txn.failure) {
             if let Operation::Put { key, value, .. } = operation
-                && let Some(rule) = find(&self.rules, key)
+                && let Some(rule) = find(&rules, key)
             {
                 let sealed = rule.encrypt(key, std::mem::take(value));
                 *value = sealed.map_err(|why| failed("encrypt", key, why))?;
             }
         }
         let mut answer = self.inner.txn(txn).await?;
+        // They may have been replaced meanwhile, and what is read be newer than those above.
+        let rules = self.rules.now();
         for result in &mut answer.results {
             match result {
                 OperationResult::Put { previous } => {
-                    *previous = previous.take().map(|entry| decrypted(&self.rules, entry)).transpose()?;
+                    *previous = previous.take().map(|entry| decrypted(&rules, entry)).transpose()?;
                 }
                 OperationResult::Delete { previous: entries } | OperationResult::Range { entries } => {
-                    *entries = all(&self.rules, std::mem::take(entries))?;
+                    *entries = all(&rules, std::mem::take(entries))?;
                 }
             }
         }
@@ -127,7 +152,7 @@ impl Store for EncryptedStore {
 
     async fn watch(&self, request: WatchRequest) -> Result<Watch, Error> {
         let rules = self.rules.clone();
-        Ok(self.inner.watch(request).await?.mapped(Arc::new(move |item| readable(&rules, item))))
+        Ok(self.inner.watch(request).await?.mapped(Arc::new(move |item| readable(&rules.now(), item))))
     }
 
     async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, Error> {

@@ -1,6 +1,7 @@
 //! Following a collection. The frame of an event is encoded by the first watcher that needs it and
 //! shared by all others.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -25,6 +26,7 @@ use super::select::{Selection, list_options, parse_integer};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
 use crate::extensions::convert::{self, Reader};
+use crate::metrics::Events;
 use crate::negotiate::{Accepted, Format, View};
 use crate::respond;
 use crate::server::Server;
@@ -54,7 +56,6 @@ impl Call<'_> {
         let initial = self.initial_events()?;
         let requested = self.resource_version()?.filter(|revision| revision.0 > 0);
         let timeout = self.watch_timeout()?;
-        let mut pending = VecDeque::new();
         let mut source = WatchBody {
             kind: self.resource.kind.clone().into_owned(),
             api_version: self.kind().api_version(),
@@ -78,6 +79,7 @@ impl Call<'_> {
             reader: self.reader(),
             converting: None,
             server: self.server.this.clone(),
+            sent: self.server.metrics.watches.of(self.resource),
         };
         let after = match (initial, requested) {
             (false, Some(revision)) => revision,
@@ -91,10 +93,12 @@ impl Call<'_> {
                     if !source.selection.selects(entry) {
                         continue;
                     }
-                    pending.extend(source.frame("ADDED", &entry.value, entry.mod_revision)?);
+                    let frames = source.frame("ADDED", &entry.value, entry.mod_revision)?;
+                    source.send(frames);
                 }
                 if initial && bookmarks {
-                    pending.push_back(source.bookmark(state.revision, true)?);
+                    let bookmark = source.bookmark(state.revision, true)?;
+                    source.send(bookmark.into());
                 }
                 state.revision
             }
@@ -105,11 +109,11 @@ impl Call<'_> {
             Ok(watch) => source.watch = Some(watch),
             Err(Error::Compacted { requested, compacted }) => {
                 let gone = Status::expired(format!("too old resource version: {requested} ({compacted})"));
-                pending.push_back(source.framed("ERROR", &gone.to_value())?);
+                let frame = source.framed("ERROR", &gone.to_value())?;
+                source.send(frame.into());
             }
             Err(error) => return Err(error.into()),
         }
-        source.pending = pending;
         let content_type = if format == Format::Protobuf { IN_PROTOBUF } else { respond::JSON };
         Ok(respond::with_body(200, content_type, source.boxed_unsync()))
     }
@@ -172,6 +176,7 @@ struct WatchBody {
     /// Events that are being brought into the version that is watched; what comes after them waits.
     converting: Option<BoxFuture<'static, Result<Vec<Event>, Status>>>,
     server: Weak<Server>,
+    sent: Arc<Events>,
 }
 
 impl WatchBody {
@@ -183,16 +188,13 @@ impl WatchBody {
                     self.converting = Some(Box::pin(convert::events(self.server.clone(), reader.clone(), events)));
                     return Ok(true);
                 }
-                for event in &events {
-                    let frames = self.event(event)?;
-                    self.pending.extend(frames.into_iter().flatten());
-                }
+                self.send_all(&events)?;
                 Ok(true)
             }
             WatchItem::Progress(revision) => {
                 if self.bookmarks {
                     let frame = self.bookmark(revision, false)?;
-                    self.pending.push_back(frame);
+                    self.send(frame.into());
                 }
                 Ok(true)
             }
@@ -200,19 +202,28 @@ impl WatchBody {
                 // Clients begin anew when they are told that their place in history is gone.
                 let gone = Status::expired("the watch did not keep up with the changes: list again");
                 let frame = self.framed("ERROR", &gone.to_value())?;
-                self.pending.push_back(frame);
+                self.send(frame.into());
                 Ok(false)
             }
             WatchItem::Closed => Ok(false),
         }
     }
 
-    fn converted(&mut self, events: &[Event]) -> Result<(), Status> {
+    fn send_all<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<(), Status> {
         for event in events {
-            let frames = self.event(event)?;
-            self.pending.extend(frames.into_iter().flatten());
+            if let Some(frames) = self.event(event.borrow())? {
+                self.send(frames);
+            }
         }
         Ok(())
+    }
+
+    /// Sends an event, and counts it.
+    fn send(&mut self, frames: Frames) {
+        // The length that comes before an event in protobuf is none of its bytes.
+        let head = if self.format == Format::Protobuf { 4 } else { 0 };
+        self.sent.sent(frames.size().saturating_sub(head));
+        self.pending.extend(frames);
     }
 
     /// The frames of an event, if the watcher is to see it.
@@ -350,6 +361,12 @@ impl From<Bytes> for Frames {
     }
 }
 
+impl Frames {
+    fn size(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+}
+
 impl IntoIterator for Frames {
     type Item = Bytes;
     type IntoIter = std::iter::Filter<std::array::IntoIter<Bytes, 3>, fn(&Bytes) -> bool>;
@@ -416,12 +433,13 @@ impl http_body::Body for WatchBody {
             if let Some(converting) = &mut this.converting {
                 let Poll::Ready(converted) = converting.as_mut().poll(context) else { return Poll::Pending };
                 this.converting = None;
-                match converted.and_then(|events| this.converted(&events)) {
+                match converted.and_then(|events| this.send_all(&events)) {
                     Ok(()) => continue,
                     Err(status) => {
                         this.watch = None;
-                        let frame = this.framed("ERROR", &status.to_value());
-                        this.pending.extend(frame.ok());
+                        if let Ok(frame) = this.framed("ERROR", &status.to_value()) {
+                            this.send(frame.into());
+                        }
                         continue;
                     }
                 }

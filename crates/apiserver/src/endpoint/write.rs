@@ -109,7 +109,7 @@ impl<'a> Call<'a> {
         let key = self.key(name);
         let stored = self.in_storage_version(stored).await?;
         let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
-            ("" | "events.k8s.io", "events") => Some(self.server.event_leases.lease(self.server.store()).await?),
+            ("" | "events.k8s.io", "events") => self.server.event_leases.lease(self.server.store()).await?,
             _ => None,
         };
         let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };

@@ -33,13 +33,19 @@ struct State {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<oneshot::Sender<Seat>>,
+    /// Requests that waited here and run now.
+    running: usize,
     /// How much service it had, counted from the level's virtual time when it was last empty.
     start: u64,
 }
 
 /// The right to run; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<Level>);
+pub(crate) struct Seat {
+    level: Arc<Level>,
+    /// The queue from which the request came; none if it did not wait.
+    queue: Option<usize>,
+}
 
 /// Whether a request may run.
 #[derive(Debug)]
@@ -84,6 +90,16 @@ pub(super) struct Figures {
     pub(super) past: Past,
 }
 
+/// Figures of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueueFigures {
+    pub(super) waiting: usize,
+    /// Of those who waited here.
+    pub(super) running: usize,
+    /// When the next of it starts, in the level's virtual time: in requests.
+    pub(super) start: u64,
+}
+
 impl Level {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { state: Mutex::default() })
@@ -111,7 +127,7 @@ impl Level {
         if state.running < state.limit && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
             state.running += 1;
             state.past.dispatched += 1;
-            return Admission::Now(Seat(self.clone()));
+            return Admission::Now(Seat { level: self.clone(), queue: None });
         }
         let Some(queuing) = state.queuing else {
             state.past.rejected += 1;
@@ -147,6 +163,13 @@ impl Level {
         Figures { limit: state.limit, running: state.running, waiting, active_queues, past: state.past }
     }
 
+    /// Figures of its queues.
+    pub(super) fn queues(&self) -> Vec<QueueFigures> {
+        let figures =
+            |queue: &Queue| QueueFigures { waiting: queue.waiting.len(), running: queue.running, start: queue.start };
+        self.state.lock().queues.iter().map(figures).collect()
+    }
+
     /// Notes how a request that was to wait ended.
     pub(super) fn ended(&self, end: End) {
         let mut state = self.state.lock();
@@ -162,15 +185,15 @@ impl Level {
     fn dispatch(self: &Arc<Self>) {
         loop {
             let next = self.state.lock().next();
-            let Some(next) = next else { return };
+            let Some((queue, next)) = next else { return };
             // One who has gone gives the seat back at once.
-            drop(next.send(Seat(self.clone())));
+            drop(next.send(Seat { level: self.clone(), queue: Some(queue) }));
         }
     }
 }
 
 impl State {
-    fn next(&mut self) -> Option<oneshot::Sender<Seat>> {
+    fn next(&mut self) -> Option<(usize, oneshot::Sender<Seat>)> {
         if self.running >= self.limit {
             return None;
         }
@@ -180,15 +203,22 @@ impl State {
         let next = queue.waiting.pop_front()?;
         self.virtual_time = self.virtual_time.max(queue.start);
         queue.start += 1;
+        queue.running += 1;
         self.running += 1;
-        Some(next)
+        Some((index, next))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.state.lock().running -= 1;
-        self.0.dispatch();
+        let mut state = self.level.state.lock();
+        state.running -= 1;
+        // There may be fewer queues by now.
+        if let Some(queue) = self.queue.and_then(|queue| state.queues.get_mut(queue)) {
+            queue.running = queue.running.saturating_sub(1);
+        }
+        drop(state);
+        self.level.dispatch();
     }
 }
 
@@ -257,10 +287,19 @@ mod tests {
         assert!(matches!(level.admit(&("schema", "a")), Admission::Full));
         let past = Past { dispatched: 2, rejected: 1, ..Past::default() };
         assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4, active_queues: 4, past });
+        let hand = |figures: fn(&QueueFigures) -> usize| level.queues().iter().map(figures).sum::<usize>();
+        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (4, 0));
+        // Who waited counts for its queue while it runs.
+        drop(first);
+        let mut waiting = waiting;
+        let third = waiting.iter_mut().find_map(|waiting| waiting.try_recv().ok()).expect("one is let in");
+        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (3, 1));
+        drop(third);
+        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (2, 1));
         // Those who no longer wait give way.
         drop(waiting);
-        drop(first);
         drop(second);
+        assert_eq!(hand(|queue| queue.running), 0);
         assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0, active_queues: 0, past });
         assert!(matches!(level.admit(&("schema", "a")), Admission::Now(_)));
     }

@@ -32,6 +32,9 @@ pub(crate) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 /// Where the levels are shown.
 pub(crate) const LEVELS_PATH: &str = "/debug/api_priority_and_fairness/dump_priority_levels";
 
+/// Where their queues are shown.
+pub(crate) const QUEUES_PATH: &str = "/debug/api_priority_and_fairness/dump_queues";
+
 /// How long a request waits for its turn, as upstream: a quarter of the time it has.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -60,6 +63,20 @@ const LEVEL_COLUMNS: [&str; 10] = [
     "TimedoutRequests",
     "CancelledRequests",
 ];
+
+/// Columns of [`Fairness::dump_queues`].
+const QUEUE_COLUMNS: [&str; 9] = [
+    "PriorityLevelName",
+    "Index",
+    "PendingRequests",
+    "ExecutingRequests",
+    "SeatsInUse",
+    "NextDispatchR",
+    "InitialSeatsSum",
+    "MaxSeatsSum",
+    "TotalWorkSum",
+];
+
 /// The narrowest column.
 const NARROWEST: usize = 8;
 
@@ -197,6 +214,38 @@ impl Fairness {
                 past.timed_out.to_string(),
                 past.cancelled.to_string(),
             ]);
+        }
+        Ok(aligned(&rows))
+    }
+
+    /// All queues of all levels, as the CSV of upstream's `/debug/api_priority_and_fairness`.
+    ///
+    /// A request takes one seat and is charged one unit of its level's time. What runs without having waited belongs
+    /// to no queue.
+    pub(crate) async fn dump_queues(&self) -> Result<String, Status> {
+        self.flows.refresh().await?;
+        let view = self.flows.view();
+        // Only a question about one of them sets them up.
+        let _ = self.level(&view, "");
+        let levels = self.levels.lock();
+        let mut names: Vec<&String> = levels.by_name.keys().collect();
+        names.sort_unstable();
+        let mut rows = vec![QUEUE_COLUMNS.map(str::to_owned)];
+        for name in names {
+            for (index, queue) in levels.by_name[name].queues().into_iter().enumerate() {
+                let (waiting, running) = (queue.waiting.to_string(), queue.running.to_string());
+                rows.push([
+                    name.clone(),
+                    index.to_string(),
+                    waiting.clone(),
+                    running.clone(),
+                    running,
+                    format!("{}.00000000ss", queue.start),
+                    waiting.clone(),
+                    waiting.clone(),
+                    format!("{waiting}.00000000ss"),
+                ]);
+            }
         }
         Ok(aligned(&rows))
     }

@@ -190,6 +190,9 @@ async fn figures_have_upstreams_names() {
         "\n# TYPE apiserver_longrunning_requests gauge\n",
         "\napiserver_resource_objects{group=\"\",resource=\"namespaces\"} ",
         "\napiserver_storage_objects{resource=\"clusterroles.rbac.authorization.k8s.io\"} ",
+        "\napiserver_admission_step_admission_duration_seconds_count{operation=\"CREATE\",rejected=\"false\",type=\"admit\"} ",
+        "\napiserver_admission_controller_admission_duration_seconds_count{name=\"NamespaceLifecycle\",operation=\"CREATE\",rejected=\"false\",type=\"admit\"} ",
+        "\napiserver_client_certificate_expiration_seconds_count 0\n",
         "\nprocess_resident_memory_bytes ",
         "\nprocess_start_time_seconds ",
     ] {

@@ -6,6 +6,7 @@ use portolan_store::{KeyRange, RangeRequest, Store};
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, admin, again_with, cluster_with, request};
+use crate::watches::Watch;
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 
@@ -96,6 +97,60 @@ async fn keys_are_rotated_by_writing_everything_again() {
     let fifth = again_with(fourth, access(&format!("{{identity: {{}}}}, {two}"))).await;
     rewrite(&fifth).await;
     assert!(stored(&fifth, "s").await.contains("password"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_followed_is_taken_over_unless_it_is_broken() {
+    let text = |providers: &str| {
+        format!(
+            "{{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, \
+             resources: [{{resources: [secrets], providers: [{providers}]}}]}}"
+        )
+    };
+    let (one, two) = (keyed("aesgcm", "one", ONE), keyed("secretbox", "two", TWO));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.yaml");
+    let say = |text: &str| std::fs::write(&file, text).expect("is written");
+    let first = text(&one);
+    say(&first);
+    let encryption = Encryption::parse(&first).expect("reads").followed(file.clone(), &first, None);
+    let cluster = cluster_with(Access { encryption: Some(encryption), ..Access::default() }).await;
+    let mut watch = Watch::of(&cluster, &format!("{SECRETS}?watch=true")).await;
+    let counts = async || {
+        let metrics = cluster.get("/metrics").await.body;
+        let lines = metrics.as_str().unwrap_or_default().lines().map(str::to_owned);
+        let lines = lines.filter(|line| line.starts_with("apiserver_encryption_config_controller_automatic_reloads"));
+        let short = |line: String| line.split("status=").nth(1).unwrap_or_default().to_owned();
+        lines.map(short).collect::<Vec<_>>().join(", ")
+    };
+    let made = async |name: &str, expected: &str| {
+        assert_eq!(cluster.create(SECRETS, secret(name)).await.code, 201);
+        let bytes = stored(&cluster, name).await;
+        assert!(bytes.starts_with(expected), "{bytes}");
+    };
+    made("a", "k8s:enc:aesgcm:v1:one:").await;
+    // What did not change is left alone; what is broken changes nothing.
+    cluster.server.reload_encryption().await;
+    assert_eq!(counts().await, "");
+    for broken in ["", "{", &text("{aesgcm: {keys: []}}")] {
+        say(broken);
+        cluster.server.reload_encryption().await;
+    }
+    std::fs::remove_file(&file).expect("was there");
+    cluster.server.reload_encryption().await;
+    assert_eq!(counts().await, "\"failure\"} 4");
+    made("b", "k8s:enc:aesgcm:v1:one:").await;
+    // New keys are used at once, also by a watch that began before.
+    say(&text(&format!("{two}, {one}")));
+    cluster.server.reload_encryption().await;
+    cluster.server.reload_encryption().await;
+    assert_eq!(counts().await, "\"failure\"} 4, \"success\"} 1");
+    made("c", "k8s:enc:secretbox:v1:two:").await;
+    for name in ["a", "b", "c"] {
+        assert_eq!(password(&cluster, name).await, "aHVudGVyMg==");
+        let event = watch.next().await.expect("an event");
+        assert_eq!(event["object"]["data"]["password"], "aHVudGVyMg==", "{event}");
+    }
 }
 
 #[test]

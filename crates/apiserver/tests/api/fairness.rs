@@ -73,6 +73,13 @@ async fn a_greedy_client_waits_for_itself() {
     assert_eq!(words[0][..3], ["PriorityLevelName", "ActiveQueues", "IsIdle"]);
     let own = words.iter().find(|line| line[0] == "global-default").expect("a line");
     assert_eq!(own[2..], ["false", "false", "38", "2", "2", "0", "0", "0"], "{levels}");
+    let queues = cluster.get("/debug/api_priority_and_fairness/dump_queues").await;
+    let queues = queues.body.as_str().unwrap_or_default().to_owned();
+    let rows: Vec<Vec<&str>> = queues.lines().map(|line| line.split(',').map(str::trim).collect()).collect();
+    assert_eq!(rows[0][..3], ["PriorityLevelName", "Index", "PendingRequests"]);
+    let own = rows.iter().filter(|row| row[0] == "global-default");
+    assert_eq!(own.clone().map(|row| row[2].parse::<usize>().expect("a number")).sum::<usize>(), 38, "{queues}");
+    assert!(own.clone().all(|row| row.len() == 9 && row[8] == format!("{}.00000000ss", row[2])), "{queues}");
     let get = |user: &str| as_user(user, request("GET", "/api/v1/namespaces/default/pods", "", ""));
     // Administrators are exempt.
     let exempt = cluster.server.handle(get("admin"), network()).await;

@@ -1,9 +1,12 @@
 //! One object: from its creation to its end.
 
+use std::time::Duration;
+
+use portolan_apiserver::Access;
 use portolan_store::Store;
 use serde_json::{Value, json};
 
-use crate::support::{cluster, pod, request};
+use crate::support::{cluster, cluster_with, pod, request};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -39,6 +42,23 @@ async fn events_go_by_themselves_after_an_hour() {
     assert!(left.ttl.as_secs() >= 3600, "{left:?}");
     cluster.config_map("m", json!({})).await;
     assert_eq!(cluster.lease("/registry/core/configmaps/default/m").await, None);
+}
+
+#[tokio::test]
+async fn events_are_kept_as_long_as_the_server_is_told() {
+    for (seconds, expected) in [(0, None), (100, Some(105)), (7200, Some(7260))] {
+        let access = Access { event_ttl: Duration::from_secs(seconds), ..Access::default() };
+        let cluster = cluster_with(access).await;
+        let involved = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+        let event = json!({"metadata": {"name": "a"}, "involvedObject": involved});
+        assert_eq!(cluster.create("/api/v1/namespaces/default/events", event).await.code, 201);
+        let lease = cluster.lease("/registry/core/events/default/a").await;
+        let granted = match lease {
+            Some(lease) => Some(cluster.store.lease(lease).await.expect("is there").ttl.as_secs()),
+            None => None,
+        };
+        assert_eq!(granted, expected);
+    }
 }
 
 #[tokio::test]

@@ -129,3 +129,23 @@ async fn a_watch_ends_after_its_timeout() {
     let mut watch = Watch::start(&cluster, "timeoutSeconds=1").await;
     assert_eq!(watch.next().await, None);
 }
+
+#[tokio::test]
+async fn events_are_counted_with_their_sizes() {
+    let cluster = cluster().await;
+    let mut watch = Watch::start(&cluster, "").await;
+    for name in ["a", "b"] {
+        cluster.config_map(name, json!({})).await;
+        assert_eq!(watch.line().await, format!("ADDED {name}"));
+    }
+    let metrics = cluster.get("/metrics").await.body;
+    let text = metrics.as_str().expect("a text");
+    let labels = "group=\"\",resource=\"configmaps\",version=\"v1\"";
+    for line in [
+        format!("\napiserver_watch_events_total{{{labels}}} 2\n"),
+        format!("\napiserver_watch_events_sizes_bucket{{{labels},le=\"131072\"}} 2\n"),
+        format!("\napiserver_watch_events_sizes_count{{{labels}}} 2\n"),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+}

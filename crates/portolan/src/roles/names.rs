@@ -27,7 +27,7 @@ pub(crate) fn start(
     let sockets = Sockets::bind(address).map_err(|error| explain(Error::Names(error)))?;
     let bound = local(sockets.address()?);
     let settings = DataplaneOptions::of(options)?;
-    let names = portolan_dataplane::Names { advertised: Some(options.advertised()), ..settings.names()? };
+    let names = portolan_dataplane::Names { advertised: Some(options.advertised()?), ..settings.names()? };
     let (config, listeners) = names.served(&settings.network()?, vec![sockets])?;
     let (mut snapshots, board, stopping) = (registry.snapshots(), readiness.clone(), shutdown.clone());
     readiness.set("dns", State::Starting("no service is known yet".into()));

@@ -13,24 +13,33 @@ const RESOURCE: &str = "certificatesigningrequests";
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 const MASTERS: &str = "system:masters";
 
-pub(super) async fn validate(attributes: &Attributes<'_>) -> Result<(), Status> {
-    if !attributes.is(GROUP, RESOURCE) {
+/// Whether it is about a request for a certificate, or this part of it.
+fn is_of(attributes: &Attributes<'_>, operation: Operation, subresource: &str) -> bool {
+    attributes.is(GROUP, RESOURCE) && attributes.operation == operation && attributes.subresource() == subresource
+}
+
+/// CertificateApproval
+pub(super) async fn validate_approval(attributes: &Attributes<'_>) -> Result<(), Status> {
+    if is_of(attributes, Operation::Update, "approval") { must_be_allowed(attributes, "approve").await } else { Ok(()) }
+}
+
+/// CertificateSigning
+pub(super) async fn validate_signing(attributes: &Attributes<'_>) -> Result<(), Status> {
+    if !is_of(attributes, Operation::Update, "status") {
         return Ok(());
     }
-    match (attributes.operation, attributes.subresource()) {
-        (Operation::Create, "") => no_masters(attributes),
-        (Operation::Update, "approval") => must_be_allowed(attributes, "approve").await,
-        (Operation::Update, "status") => {
-            let (new, old) = (&attributes.new, attributes.old);
-            let signs = new["status"]["certificate"] != old["status"]["certificate"];
-            let fails = |object: &serde_json::Value| {
-                let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-                conditions.filter(|condition| condition["type"] == "Failed").count()
-            };
-            if signs || fails(new) != fails(old) { must_be_allowed(attributes, "sign").await } else { Ok(()) }
-        }
-        _ => Ok(()),
-    }
+    let (new, old) = (&attributes.new, attributes.old);
+    let signs = new["status"]["certificate"] != old["status"]["certificate"];
+    let fails = |object: &serde_json::Value| {
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|condition| condition["type"] == "Failed").count()
+    };
+    if signs || fails(new) != fails(old) { must_be_allowed(attributes, "sign").await } else { Ok(()) }
+}
+
+/// CertificateSubjectRestriction
+pub(super) fn validate_subject(attributes: &Attributes<'_>) -> Result<(), Status> {
+    if is_of(attributes, Operation::Create, "") { no_masters(attributes) } else { Ok(()) }
 }
 
 /// Nobody becomes a master by a certificate.

@@ -16,11 +16,9 @@ const INGRESS: [&str; 1] = ["ingressclass.kubernetes.io/is-default-class"];
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const OLD_INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 
-pub(super) async fn admit(attributes: &mut Attributes<'_>) -> Result<(), Status> {
-    if attributes.operation != Operation::Create {
-        return Ok(());
-    }
-    if attributes.is_main("", "persistentvolumeclaims") {
+/// A claim of storage gets the default class.
+pub(super) async fn admit_claim(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    if attributes.operation == Operation::Create && attributes.is_main("", "persistentvolumeclaims") {
         let claim = &attributes.new;
         let has_class =
             claim["spec"]["storageClassName"].is_string() || claim["metadata"]["annotations"].get(BETA_CLASS).is_some();
@@ -30,7 +28,13 @@ pub(super) async fn admit(attributes: &mut Attributes<'_>) -> Result<(), Status>
                 attributes.new["spec"]["storageClassName"] = class.into();
             }
         }
-    } else if attributes.is_main("networking.k8s.io", "ingresses") {
+    }
+    Ok(())
+}
+
+/// An ingress gets the default class.
+pub(super) async fn admit_ingress(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    if attributes.operation == Operation::Create && attributes.is_main("networking.k8s.io", "ingresses") {
         let ingress = &attributes.new;
         let has_class = ingress["spec"]["ingressClassName"].is_string()
             || ingress["metadata"]["annotations"].get(OLD_INGRESS_CLASS).is_some();
