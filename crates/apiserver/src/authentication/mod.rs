@@ -6,6 +6,7 @@
 
 mod bootstrap_token;
 mod configuration;
+mod expressions;
 mod front_proxy;
 mod impersonation;
 mod oidc;
@@ -20,6 +21,7 @@ use portolan_base::Timestamp;
 use portolan_identity::{User, claimed_issuer};
 
 pub use configuration::AuthenticationConfiguration;
+pub use expressions::Expressions;
 pub use front_proxy::FrontProxy;
 pub use oidc::{ClaimMapping, JwtIssuer};
 pub use token_file::StaticTokens;
