@@ -141,7 +141,7 @@ async fn answer(
     };
     let turn = match turn(server, &parts, asked, peer, requester.user()).await {
         Ok(turn) => turn,
-        Err(status) => return respond::status(&status),
+        Err(refused) => return *refused,
     };
     let is_long = asked.lasts();
     let work = routed(server, parts, body, asked, peer, &requester, record);
@@ -160,7 +160,13 @@ async fn answer(
     response
 }
 
-async fn turn(server: &Server, parts: &Parts, asked: &Asked, peer: &Peer, user: &User) -> Result<Option<Turn>, Status> {
+async fn turn(
+    server: &Server,
+    parts: &Parts,
+    asked: &Asked,
+    peer: &Peer,
+    user: &User,
+) -> Result<Option<Turn>, Box<Response<Body>>> {
     let Some(fairness) = server.fairness.as_ref().filter(|_| matches!(peer, Peer::Tls { .. })) else { return Ok(None) };
     let info = asked.info.as_ref();
     // What is only passed on holds nothing here.

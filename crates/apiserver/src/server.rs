@@ -35,7 +35,7 @@ use crate::cork::Cork;
 use crate::encryption::EncryptedStore;
 use crate::event_leases::EventLeases;
 use crate::extensions::{Converters, Extensions};
-use crate::fairness::Fairness;
+use crate::fairness::{self, Fairness};
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -237,6 +237,7 @@ impl Server {
         let stop = CancellationToken::new();
         connections.spawn(aggregation::run(self.clone(), stop.clone()));
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
+        connections.spawn(fairness::keep(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
