@@ -36,7 +36,7 @@ fn as_user(user: &str, mut request: http::Request<Body>) -> http::Request<Body> 
 }
 
 fn network() -> Peer {
-    Peer::tls(None, ([127, 0, 0, 1], 50000).into())
+    Peer::tls(&[], ([127, 0, 0, 1], 50000).into())
 }
 
 /// A request that writes, and ends once it runs and gets a permit.
@@ -208,6 +208,21 @@ async fn mandatory_flows_and_levels_stay_as_they_are() {
         if expected != "200" {
             assert!(text.ends_with("must equal the fixed value"), "{text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_that_cannot_be_read_is_refused() {
+    let cluster = busy(600).await;
+    for (timeout, expected) in [
+        ("abc", "400 invalid timeout specified in the request URL - time: invalid duration \"abc\""),
+        ("5", "400 invalid timeout specified in the request URL - time: missing unit in duration \"5\""),
+        ("5x", "400 invalid timeout specified in the request URL - time: unknown unit \"x\" in duration \"5x\""),
+        ("0", "200"),
+        ("-3s", "200"),
+        ("1h2m3s4ms5us", "200"),
+    ] {
+        assert_eq!(cluster.get(&format!("/api/v1/pods?timeout={timeout}")).await.text(), expected, "{timeout}");
     }
 }
 
