@@ -1,5 +1,6 @@
 //! From a path to its handler.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -23,6 +24,15 @@ use crate::{aggregation, authentication, authorization, backup, discovery, exten
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
 const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+
+/// Where a request came from, for those that it is passed on to.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The client; nothing for parts of this process.
+    pub(crate) address: Option<IpAddr>,
+    /// The request's name in the audit log, if it has one.
+    pub(crate) audit_id: String,
+}
 
 /// What a request asks for, as far as its first line tells.
 pub(crate) struct Asked {
@@ -99,7 +109,7 @@ fn go_duration(text: &str) -> Result<Duration, String> {
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
     let wanted = Wanted::of(request.headers(), &asked.query);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let now = server.config.clock.now();
     let requester = match asked.allotted(server.config.access.request_timeout) {
         Ok(allotted) => admit(server, &parts, &peer, now).await.map(|requester| (requester, allotted)),
@@ -114,6 +124,11 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     let is_asked_for = matches!(peer, Peer::Tls { .. }) || parts.headers.contains_key("audit-id");
     let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
     let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
+    let address = match &peer {
+        Peer::Tls { address, .. } => Some(address.ip().to_canonical()),
+        Peer::Trusted(_) => None,
+    };
+    parts.extensions.insert(Origin { address, audit_id: id.clone() });
     let response = match (record, requester) {
         (None, requester) => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
         (Some(record), Err(Refused { status, real: None })) => {
