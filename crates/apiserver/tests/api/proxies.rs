@@ -72,6 +72,26 @@ async fn what_is_passed_on_says_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn options_of_logs_are_checked_before_the_pod_is_looked_for() {
+    let cluster = cluster().await;
+    let invalid = "422 PodLogOptions \"p\" is invalid: ";
+    for (query, expected) in [
+        ("tailLines=-1", format!("{invalid}tailLines: Invalid value: -1: must be greater than or equal to 0")),
+        ("limitBytes=0", format!("{invalid}limitBytes: Invalid value: 0: must be greater than 0")),
+        ("sinceSeconds=0", format!("{invalid}sinceSeconds: Invalid value: 0: must be greater than 0")),
+        (
+            "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z",
+            format!("{invalid}[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
+        ),
+        ("stream=Stdout", format!("{invalid}stream: Forbidden: may not be specified")),
+        ("tailLines=many", "400 strconv.ParseInt: parsing \"many\": invalid syntax".to_owned()),
+        ("tailLines=0", "404 pods \"p\" not found".to_owned()),
+    ] {
+        assert_eq!(cluster.get(&format!("{PODS}/p/log?{query}")).await.text(), expected, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_but_pods_of_the_namespace_is_reached_through_a_service() {
     let cluster = cluster().await;
     let (port, task) = listen().await;
