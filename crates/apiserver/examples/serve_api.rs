@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use portolan_apiserver::{Access, Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock};
-use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, server_tls};
+use portolan_identity::{Authority, KeyPairPem, Request, TokenIssuer, Usage, server_tls_for_any_certificate};
 use portolan_store::embedded::{Embedded, Options};
 use tokio::net::TcpListener;
 
@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
         readiness: Readiness::default(),
         scratch: directory.to_path_buf(),
     };
-    let tls = server_tls(&issue("apiserver", None, Usage::Server)?, authority.certificate_pem())?;
+    let tls = server_tls_for_any_certificate(&issue("apiserver", None, Usage::Server)?, authority.certificate_pem())?;
     let server = Server::start(config).await?;
     let admin = issue("admin", Some("system:masters"), Usage::Client)?;
     let kubeconfig = directory.join("admin.kubeconfig");

@@ -36,11 +36,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         ensure(server, object, move |old| reconciled(old, &wanted))
     });
     try_join_all(policies).await?;
-    let flows = fairness::objects().into_iter().map(|object| {
-        let wanted = object["spec"].clone();
-        ensure(server, object, move |old| as_wanted(old, &wanted))
-    });
-    try_join_all(flows).await?;
+    flows(server).await?;
     let services = local_services().into_iter().map(|object| ensure(server, object, |_| None));
     try_join_all(services).await?;
     for (name, value, description) in [
@@ -64,6 +60,15 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     published_authorities(server).await?;
     own_range(server).await?;
     own_service::write(server).await
+}
+
+/// Writes flows and levels that are missing or are not as they should be.
+pub(crate) async fn flows(server: &Server) -> Result<(), Error> {
+    let flows = fairness::objects().into_iter().map(|object| {
+        let wanted = object.clone();
+        ensure(server, object, move |old| fairness::revised(old, &wanted))
+    });
+    try_join_all(flows).await.map(drop)
 }
 
 /// The certificate of the authority that vouches for this server towards extension servers. Nothing if it cannot
@@ -185,18 +190,6 @@ fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
                 }
             }
         }
-    }
-    (new != *old).then_some(new)
-}
-
-/// A flow or level as it should be, unless its owner keeps it as it is.
-fn as_wanted(old: &Value, wanted: &Value) -> Option<Value> {
-    if old["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] != "true" {
-        return None;
-    }
-    let mut new = old.clone();
-    for (name, value) in wanted.as_object().into_iter().flatten() {
-        new["spec"][name.as_str()] = value.clone();
     }
     (new != *old).then_some(new)
 }

@@ -52,5 +52,5 @@ pub use config::{Config, Error, Network, Networks, NotANetwork};
 pub use configuration::Invalid;
 pub use encryption::Encryption;
 pub use outgoing::{Endpoint, Unusable};
-pub use server::{Certified, Peer, Server};
+pub use server::{Peer, Server};
 pub use status::Status;

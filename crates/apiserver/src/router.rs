@@ -1,5 +1,6 @@
 //! From a path to its handler.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -9,7 +10,7 @@ use portolan_base::Timestamp;
 use portolan_identity::User;
 
 use crate::audit::{self, Notes, Record};
-use crate::authentication::Requester;
+use crate::authentication::{Refused, Requester};
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
 use crate::fairness::Turn;
@@ -23,6 +24,15 @@ use crate::{aggregation, authentication, authorization, backup, discovery, exten
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
 const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+
+/// Where a request came from, for those that it is passed on to.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The client; nothing for parts of this process.
+    pub(crate) address: Option<IpAddr>,
+    /// The request's name in the audit log, if it has one.
+    pub(crate) audit_id: String,
+}
 
 /// What a request asks for, as far as its first line tells.
 pub(crate) struct Asked {
@@ -38,9 +48,16 @@ impl Asked {
     }
 
     /// How long the request may take: as long as the server lets it, or less if the client says so.
-    fn allotted(&self, most: Duration) -> Duration {
-        let wanted = parse_duration(self.query.get("timeout")).filter(|wanted| !wanted.is_zero());
-        wanted.map_or(most, |wanted| wanted.min(most))
+    fn allotted(&self, most: Duration) -> Result<Duration, Status> {
+        let text = self.query.get("timeout");
+        if text.is_empty() || self.lasts() {
+            return Ok(most);
+        }
+        match go_duration(text) {
+            Ok(wanted) if wanted.is_zero() => Ok(most),
+            Ok(wanted) => Ok(wanted.min(most)),
+            Err(why) => Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}"))),
+        }
     }
 
     /// Whether the answer goes on until somebody ends it.
@@ -54,48 +71,82 @@ impl Asked {
     }
 }
 
-/// A time as clients write it: `30s`, `1m30s`, `500ms`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut sum) = (text, Duration::ZERO);
+/// A time as Go's `time.ParseDuration` reads it: `30s`, `1m30s`, `500ms`. What is below zero counts as zero.
+fn go_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("invalid duration {text:?}");
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if unsigned.is_empty() {
+        return Err(invalid());
+    }
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let (mut rest, mut sum) = (unsigned, Duration::ZERO);
     while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        let seconds = match &rest[digits..unit] {
+        let digits = rest.find(|letter| !is_number(letter)).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
+        let seconds = match unit {
             "h" => 3600.0,
             "m" => 60.0,
             "s" => 1.0,
-            "ms" => 0.001,
-            _ => return None,
+            "ms" => 1e-3,
+            "us" | "µs" | "μs" => 1e-6,
+            "ns" => 1e-9,
+            "" => return Err(format!("missing unit in duration {text:?}")),
+            _ => return Err(format!("unknown unit {unit:?} in duration {text:?}")),
         };
-        sum += Duration::try_from_secs_f64(number * seconds).ok()?;
-        rest = &rest[unit..];
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| invalid())?;
+        sum = sum.checked_add(part).ok_or_else(invalid)?;
+        rest = after;
     }
-    (!text.is_empty()).then_some(sum)
+    Ok(if text.starts_with('-') { Duration::ZERO } else { sum })
 }
 
 /// Answers a request.
 pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked, peer: Peer) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
     let wanted = Wanted::of(request.headers(), &asked.query);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let now = server.config.clock.now();
-    let requester = admit(server, &parts, &peer, now).await;
-    let user = requester.as_ref().ok().map(|requester| &requester.real);
+    let requester = match asked.allotted(server.config.access.request_timeout) {
+        Ok(allotted) => admit(server, &parts, &peer, now).await.map(|requester| (requester, allotted)),
+        Err(status) => Err(status.into()),
+    };
+    let user = match &requester {
+        Ok((requester, _)) => Some(&requester.real),
+        Err(refused) => refused.real.as_ref(),
+    };
     let auditor = server.auditor.as_ref();
     // Parts of this process do not look at it.
     let is_asked_for = matches!(peer, Peer::Tls { .. }) || parts.headers.contains_key("audit-id");
     let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
     let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
-    let response = match record {
-        None => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
-        Some(mut record) => {
+    let address = match &peer {
+        Peer::Tls { address, .. } => Some(address.ip().to_canonical()),
+        Peer::Trusted(_) => None,
+    };
+    parts.extensions.insert(Origin { address, audit_id: id.clone() });
+    let response = match (record, requester) {
+        (None, requester) => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
+        (Some(record), Err(Refused { status, real: None })) => {
+            let response = respond::status(&status);
+            let why = match status.code() {
+                401 => authentication::attempted(&parts, &asked.query, &peer),
+                _ => status.message().to_owned(),
+            };
+            record.unknown(&response, &why);
+            response
+        }
+        (Some(mut record), requester) => {
             record.received();
             let body = match record.sent(&parts, body).await {
                 Ok(body) => body,
                 Err(status) => return named(record.answered(respond::status(&status)).await, &id),
             };
-            if let Ok(Requester { impersonated: Some(user), .. }) = &requester {
+            if let Ok((Requester { impersonated: Some(user), .. }, _)) = &requester {
                 record.impersonated(user);
             }
             let mut record = Some(record);
@@ -118,7 +169,7 @@ fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
 }
 
 /// Finds out who asks.
-async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Status> {
+async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Refused> {
     server.authorizer.refresh().await?;
     server.extensions.refresh().await?;
     server.aggregation.refresh().await?;
@@ -132,16 +183,16 @@ async fn answer(
     body: Body,
     asked: &Asked,
     peer: &Peer,
-    requester: Result<Requester, Status>,
+    requester: Result<(Requester, Duration), Refused>,
     record: &mut Option<Record>,
 ) -> Response<Body> {
-    let requester = match requester {
+    let (requester, allotted) = match requester {
         Ok(requester) => requester,
-        Err(status) => return respond::status(&status),
+        Err(refused) => return respond::status(&refused.status),
     };
     let turn = match turn(server, &parts, asked, peer, requester.user()).await {
         Ok(turn) => turn,
-        Err(status) => return respond::status(&status),
+        Err(refused) => return *refused,
     };
     let is_long = asked.lasts();
     let work = routed(server, parts, body, asked, peer, &requester, record);
@@ -149,7 +200,7 @@ async fn answer(
     let outcome = if is_long || matches!(peer, Peer::Trusted(_)) {
         work.await
     } else {
-        let outcome = tokio::time::timeout(asked.allotted(server.config.access.request_timeout), work).await;
+        let outcome = tokio::time::timeout(allotted, work).await;
         outcome
             .unwrap_or_else(|_| Err(Status::timeout("Timeout: request did not complete within the allotted timeout")))
     };
@@ -160,7 +211,13 @@ async fn answer(
     response
 }
 
-async fn turn(server: &Server, parts: &Parts, asked: &Asked, peer: &Peer, user: &User) -> Result<Option<Turn>, Status> {
+async fn turn(
+    server: &Server,
+    parts: &Parts,
+    asked: &Asked,
+    peer: &Peer,
+    user: &User,
+) -> Result<Option<Turn>, Box<Response<Body>>> {
     let Some(fairness) = server.fairness.as_ref().filter(|_| matches!(peer, Peer::Tls { .. })) else { return Ok(None) };
     let info = asked.info.as_ref();
     // What is only passed on holds nothing here.

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use portolan_base::{Patience, Shutdown};
-use portolan_identity::{User, end_of_certificate, user_of_certificate};
+use portolan_identity::User;
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::aggregation::{self, Aggregation};
 use crate::audit::Auditor;
-use crate::authentication::Authenticator;
+use crate::authentication::{Authenticator, Shown};
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
 use crate::config::{Config, Error};
@@ -35,7 +35,7 @@ use crate::cork::Cork;
 use crate::encryption::{self, EncryptedStore};
 use crate::event_leases::EventLeases;
 use crate::extensions::{Converters, Extensions};
-use crate::fairness::Fairness;
+use crate::fairness::{self, Fairness};
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
@@ -66,33 +66,19 @@ pub enum Peer {
     Trusted(Arc<User>),
     /// Over the network.
     Tls {
-        /// Whom the certificate names that the client proved to hold, if any.
-        certificate: Option<Certified>,
-        /// Whether the certificate is one of a proxy that says for whom it asks.
-        is_proxy: bool,
+        /// The certificates that the client showed, if any.
+        shown: Option<Arc<Shown>>,
         /// Where the client is.
         address: SocketAddr,
     },
 }
 
 impl Peer {
-    /// A client over the network. Its certificate is read once, here, for all of its requests.
-    pub fn tls(certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> Self {
-        let certificate = certificate.map(|certificate| Certified {
-            user: user_of_certificate(certificate).map(Arc::new).map_err(Arc::new),
-            end: end_of_certificate(certificate),
-        });
-        Self::Tls { certificate, is_proxy: false, address }
+    /// A client over the network that proved to hold the first of these certificates, if there are any. Who vouches
+    /// for them is checked with each request.
+    pub fn tls(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
+        Self::Tls { shown: Shown::of(chain).map(Arc::new), address }
     }
-}
-
-/// What a client certificate says.
-#[derive(Debug, Clone)]
-pub struct Certified {
-    /// The user that it names, or why it names none.
-    pub(crate) user: Result<Arc<User>, Arc<portolan_identity::Error>>,
-    /// The last second in which it holds, counted from the epoch.
-    pub(crate) end: Option<i64>,
 }
 
 /// The API server.
@@ -186,19 +172,6 @@ impl Server {
         Ok(server)
     }
 
-    /// A client over the network that proved to hold the first of these certificates.
-    pub fn peer(&self, chain: &[CertificateDer<'_>], address: SocketAddr) -> Peer {
-        let Some(proxies) = &self.authenticator.proxies else { return Peer::tls(chain.first(), address) };
-        let now = self.config.clock.now();
-        let own = chain.first().filter(|_| proxies.is_client(chain, now));
-        match Peer::tls(own, address) {
-            Peer::Tls { certificate, address, .. } => {
-                Peer::Tls { certificate, is_proxy: proxies.is_proxy(chain, now), address }
-            }
-            peer => peer,
-        }
-    }
-
     /// Asks the servers of API extensions whether they are there, and what they serve; [`Self::serve`] does it
     /// again and again.
     pub async fn check_extension_servers(&self) {
@@ -247,6 +220,9 @@ impl Server {
     }
 
     /// Serves clients until `shutdown`, then lets open requests finish. Watches are ended.
+    ///
+    /// `tls` may let clients show any certificate: whom they name is believed only if they are of an authority that
+    /// [`Config`] names.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Arc<rustls::ServerConfig>, shutdown: Shutdown) {
         let connections = TaskTracker::new();
         let acceptor = TlsAcceptor::from(tls);
@@ -254,6 +230,7 @@ impl Server {
         connections.spawn(aggregation::run(self.clone(), stop.clone()));
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
         connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
+        connections.spawn(fairness::keep(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
@@ -306,7 +283,7 @@ impl Connection {
         };
         // What a connection in HTTP/1 is upgraded to has another driver.
         let socket = Some(socket).filter(|_| stream.get_ref().1.alpn_protocol() == Some(b"h2"));
-        let peer = self.server.peer(stream.get_ref().1.peer_certificates().unwrap_or_default(), self.address);
+        let peer = Peer::tls(stream.get_ref().1.peer_certificates().unwrap_or_default(), self.address);
         let server = self.server.clone();
         let streams = Streams::new(self.tasks.clone());
         let patience = Patience::default();

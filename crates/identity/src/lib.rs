@@ -21,7 +21,7 @@ pub use files::write_private;
 pub use jwt::{PublicKeys, Unaccepted, check_public_key, claimed_issuer, verify_with_pem};
 pub use signing::CertificateRequest;
 pub use signing_request::organizations_of_request;
-pub use tls::{client_tls, client_verifier, server_tls};
+pub use tls::{client_tls, client_verifier, server_tls, server_tls_for_any_certificate};
 pub use token::{BoundObject, Claims, LegacyClaims, TokenIssuer};
 pub use token_keys::TokenSettings;
 pub use user::{PODS_GROUP, User, end_of_certificate, user_of_certificate};

@@ -6,8 +6,12 @@ use std::time::Duration;
 use portolan_base::Timestamp;
 use portolan_identity::{
     Authority, BoundObject, Claims, Request, TokenIssuer, TokenSettings, Usage, client_tls, server_tls,
-    user_of_certificate,
+    server_tls_for_any_certificate, user_of_certificate,
 };
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn request(common_name: &str, organization: Option<&str>, usage: Usage) -> Request {
@@ -79,6 +83,50 @@ async fn a_certificate_of_another_authority_is_refused() {
     let serving = tokio::spawn(async move { acceptor.accept(far).await.map(|_| ()) });
     let _ = connector.connect("localhost".try_into().expect("a name"), near).await;
     assert!(serving.await.expect("no panic").is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_takes_any_certificate_wants_its_key() {
+    let (ours, theirs) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let ours = Authority::load_or_create(ours.path(), "ours").expect("made");
+    let theirs = Authority::load_or_create(theirs.path(), "theirs").expect("made");
+    let server = ours.issue(&request("server", None, Usage::Server)).expect("issued");
+    let tls = server_tls_for_any_certificate(&server, ours.certificate_pem()).expect("server TLS");
+    let foreign = theirs.issue(&request("admin", Some("system:masters"), Usage::Client)).expect("issued");
+    let stolen = ours.issue(&request("admin", Some("system:masters"), Usage::Client)).expect("issued");
+    for (certificate, key, expected) in [(&foreign, &foreign, Some("admin")), (&stolen, &foreign, None)] {
+        let chain = vec![CertificateDer::from_pem_slice(certificate.certificate_pem.as_bytes()).expect("PEM")];
+        let key = PrivateKeyDer::from_pem_slice(key.key_pem.as_bytes()).expect("PEM");
+        let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
+        let shown = Arc::new(Shows(Arc::new(CertifiedKey::new(chain, signer))));
+        let mut client = (*client_tls(ours.certificate_pem(), None).expect("client TLS")).clone();
+        client.client_auth_cert_resolver = shown;
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let serving = tokio::spawn(async move {
+            let stream = acceptor.accept(far).await.ok()?;
+            let chain = stream.get_ref().1.peer_certificates()?;
+            user_of_certificate(chain.first()?).ok().map(|user| user.name)
+        });
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+        let stream = connector.connect("localhost".try_into().expect("a name"), near).await;
+        assert_eq!(serving.await.expect("no panic").as_deref(), expected);
+        drop(stream);
+    }
+}
+
+/// Shows a certificate, whether it has its key or not.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 #[test]

@@ -308,6 +308,7 @@ impl AccessOptions {
             groups: groups.map(|claim| ClaimMapping { claim, prefix: self.oidc_groups_prefix.clone() }),
             uid_claim: None,
             required_claims: required.collect::<anyhow::Result<_>>()?,
+            expressions: Default::default(),
         }))
     }
 

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::registered::Service;
 use crate::body::{Body, empty};
+use crate::router::Origin;
 use crate::server::{self, Server};
 use crate::subresource::{Anyone, upgrade};
 use crate::webhook_client::{self, tls};
@@ -61,6 +62,7 @@ pub(crate) async fn describe(
     *request.method_mut() = parts.method.clone();
     request.uri_mut().clone_from(&parts.uri);
     request.headers_mut().clone_from(&parts.headers);
+    *request.extensions_mut() = parts.extensions.clone();
     pass_on(server, service, user, request).await
 }
 
@@ -84,6 +86,23 @@ pub(crate) async fn pass_on(
     *onward.method_mut() = parts.method;
     *onward.uri_mut() = parts.uri;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
+    let origin = parts.extensions.get::<Origin>();
+    upgrade::forwarded_for(onward.headers_mut(), origin);
+    if !upgrades {
+        let backend = &service.backend;
+        let host = format!("{}.{}.svc:{}", backend.name, backend.namespace, backend.port);
+        if let Ok(host) = HeaderValue::from_str(&host) {
+            onward.headers_mut().insert("x-forwarded-host", host);
+        }
+        onward.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        let path = onward.uri().path().to_owned();
+        upgrade::forwarded_uri(onward.headers_mut(), &path);
+    }
+    // Its own audit log calls the request the same.
+    if let Some(id) = origin.and_then(|origin| HeaderValue::from_str(&origin.audit_id).ok()).filter(|id| !id.is_empty())
+    {
+        onward.headers_mut().insert("audit-id", id);
+    }
     match send(server, service, user, onward).await {
         Ok(response) => upgrade::answer(response, client, &server.nodes.tasks, &server.draining),
         Err(why) => refused(&format!("error trying to reach service: {why}")),

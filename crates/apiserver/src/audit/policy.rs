@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/audit/policy`, `checker.go`.
 
+use portolan_api::field::{Error, Path};
+use portolan_api::validation;
 use portolan_identity::User;
 use serde::Deserialize;
 
@@ -128,14 +130,16 @@ impl Policy {
     /// It is not such a file.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let policy: Self = configuration::read(text, &["audit.k8s.io/v1"], "Policy")?;
-        for (index, rule) in policy.rules.iter().enumerate() {
-            let resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
-            if resources && !rule.non_resource_urls.is_empty() {
-                let why = "rules cannot apply to both regular resources and non-resource URLs";
-                return Err(Invalid(format!("rules[{index}].nonResourceURLs: Invalid value: {why}")));
-            }
+        if policy.rules.is_empty() {
+            return Err(Invalid("loaded illegal policy with 0 rules".into()));
         }
-        Ok(policy)
+        let rules = Path::new("rules");
+        let errors: Vec<Error> =
+            policy.rules.iter().enumerate().flat_map(|(index, rule)| rule.problems(&rules.index(index))).collect();
+        match errors.as_slice() {
+            [] => Ok(policy),
+            errors => Err(Invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
+        }
     }
 
     /// What is recorded of a request; nothing if no rule fits.
@@ -152,6 +156,43 @@ impl Policy {
 }
 
 impl Rule {
+    /// What upstream refuses (`k8s.io/apiserver/pkg/apis/audit/validation`).
+    fn problems(&self, at: &Path) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let urls = at.child("nonResourceURLs");
+        for (index, url) in self.non_resource_urls.iter().enumerate().filter(|(_, url)| *url != "*") {
+            if !url.starts_with('/') {
+                let why = "non-resource URL rules must begin with a '/' character";
+                errors.push(Error::invalid(&urls.index(index), url.as_str(), why));
+            }
+            if url.find('*').is_some_and(|star| star + 1 < url.len()) {
+                let why = "non-resource URL wildcards '*' must be the final character of the rule";
+                errors.push(Error::invalid(&urls.index(index), url.as_str(), why));
+            }
+        }
+        let resources = at.child("resources");
+        for group in &self.resources {
+            if !matches!(group.group.as_str(), "" | "*") {
+                let problems = validation::is_dns1123_subdomain(&group.group);
+                if !problems.is_empty() {
+                    let why = problems.join(",");
+                    errors.push(Error::invalid(&resources.child("group"), group.group.as_str(), why));
+                }
+            }
+            if !group.resource_names.is_empty() && group.resources.is_empty() {
+                let why = "using resourceNames requires at least one resource";
+                let names = group.resource_names.clone();
+                errors.push(Error::invalid(&resources.child("resourceNames"), names, why));
+            }
+        }
+        let of_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if of_resources && !self.non_resource_urls.is_empty() {
+            let why = "rules cannot apply to both regular resources and non-resource URLs";
+            errors.push(Error::invalid(&urls, self.non_resource_urls.clone(), why));
+        }
+        errors
+    }
+
     fn fits(&self, user: Option<&User>, verb: &str, path: &str, info: Option<&Info>) -> bool {
         let any = |list: &[String], fits: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|item| fits(item));
         let by_user = any(&self.users, &|name| user.is_some_and(|user| user.name == name))
@@ -238,8 +279,35 @@ rules:
         let last = policy.extent(Some(&User::new("a", ["dev"])), "get", "/version", None);
         assert!(!last.includes(Stage::RequestReceived) && !last.includes(Stage::ResponseStarted));
         assert!(last.includes(Stage::ResponseComplete));
-        for bad in ["apiVersion: v1\nkind: Policy", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: All}]"]
-        {
+        for (rule, expected) in [
+            (
+                "{level: None, nonResourceURLs: [healthz]}",
+                "rules[0].nonResourceURLs[0]: Invalid value: \"healthz\": non-resource URL rules must begin with a '/' \
+                 character",
+            ),
+            (
+                "{level: None, nonResourceURLs: ['/a*b', '*', '/c*']}",
+                "rules[0].nonResourceURLs[0]: Invalid value: \"/a*b\"",
+            ),
+            (
+                "{level: None, resources: [{group: apps/v1}]}",
+                "rules[0].resources.group: Invalid value: \"apps/v1\": a lowercase RFC 1123 subdomain must consist",
+            ),
+            (
+                "{level: None, resources: [{group: '', resourceNames: [a]}]}",
+                "using resourceNames requires at least one",
+            ),
+            ("{level: None, namespaces: [a], nonResourceURLs: [/a]}", "rules cannot apply to both"),
+        ] {
+            let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{rule}]");
+            let error = Policy::parse(&text).expect_err(rule).to_string();
+            assert!(error.contains(expected), "{rule}: {error}");
+        }
+        for bad in [
+            "apiVersion: v1\nkind: Policy",
+            "apiVersion: audit.k8s.io/v1\nkind: Policy",
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: All}]",
+        ] {
             assert!(Policy::parse(bad).is_err(), "{bad}");
         }
     }

@@ -117,6 +117,12 @@ impl Record {
         Ok(full(bytes))
     }
 
+    /// Writes the record of a request that was answered before anybody knew who asks. `why` is for the log alone.
+    pub(crate) fn unknown(mut self, response: &Response<Body>, why: &str) {
+        self.event["responseStatus"] = json!({"metadata": {}, "message": why, "code": response.status().as_u16()});
+        self.emit(Stage::ResponseStarted);
+    }
+
     /// Takes over the answer and writes the record, at once or when the answer has ended.
     pub(crate) async fn answered(mut self, response: Response<Body>) -> Response<Body> {
         let (parts, answer) = response.into_parts();

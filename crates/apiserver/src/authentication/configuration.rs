@@ -1,7 +1,11 @@
 //! The file of `--authentication-config`: `AuthenticationConfiguration` of `apiserver.config.k8s.io`.
 
+use std::sync::Arc;
+
+use portolan_api::validation;
 use serde::Deserialize;
 
+use super::expressions::{Expression, Expressions, Rule};
 use super::{Anonymous, ClaimMapping, JwtIssuer};
 use crate::configuration::{self, Invalid};
 
@@ -34,7 +38,7 @@ struct Jwt {
     claim_validation_rules: Vec<ClaimRule>,
     claim_mappings: Mappings,
     #[serde(default)]
-    user_validation_rules: Vec<serde_json::Value>,
+    user_validation_rules: Vec<UserRule>,
 }
 
 #[derive(Deserialize)]
@@ -55,9 +59,28 @@ struct ClaimRule {
     claim: String,
     #[serde(default)]
     required_value: String,
-    expression: Option<String>,
-    #[serde(rename = "message")]
-    _message: Option<String>,
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserRule {
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Extra {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    value_expression: String,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +90,7 @@ struct Mappings {
     groups: Option<Mapping>,
     uid: Option<Mapping>,
     #[serde(default)]
-    extra: Vec<serde_json::Value>,
+    extra: Vec<Extra>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +99,8 @@ struct Mapping {
     #[serde(default)]
     claim: String,
     prefix: Option<String>,
-    expression: Option<String>,
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +124,7 @@ impl AuthenticationConfiguration {
     /// Reads the text of a file, YAML or JSON.
     ///
     /// # Errors
-    /// It is not such a file, or asks for something that is not supported: CEL expressions.
+    /// It is not such a file, or holds an expression that does not compile.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let versions =
             ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
@@ -126,7 +150,6 @@ impl AuthenticationConfiguration {
 }
 
 fn issuer(jwt: Jwt) -> Result<JwtIssuer, String> {
-    let no_expressions = |place: &str| format!("{place}: CEL expressions are not supported; name a claim instead");
     if !jwt.issuer.url.starts_with("https://") {
         return Err("issuer.url: Invalid value: URL scheme must be https".into());
     }
@@ -136,47 +159,177 @@ fn issuer(jwt: Jwt) -> Result<JwtIssuer, String> {
     if jwt.issuer.audiences.len() > 1 && jwt.issuer.audience_match_policy.as_deref() != Some("MatchAny") {
         return Err("issuer.audienceMatchPolicy: Invalid value: must be MatchAny for multiple audiences".into());
     }
-    if !jwt.user_validation_rules.is_empty() {
-        return Err(no_expressions("userValidationRules"));
-    }
-    if !jwt.claim_mappings.extra.is_empty() {
-        return Err(no_expressions("claimMappings.extra"));
-    }
-    let mapping = |place: &str, mapping: Mapping| {
-        if mapping.expression.is_some() {
-            return Err(no_expressions(place));
-        }
-        if mapping.claim.is_empty() {
-            return Err(format!("{place}: Required value: claim or expression is required"));
-        }
-        Ok(mapping)
+    let mut expressions = Expressions::default();
+    let required_claims = claim_rules(&jwt.claim_validation_rules, &mut expressions)?;
+    let (username, expression) = prefixed("claimMappings.username", jwt.claim_mappings.username)?;
+    let username = match (&username, &expression) {
+        (None, None) => return Err("claimMappings.username: Required value: claim or expression is required".into()),
+        _ => username.unwrap_or_default(),
     };
-    let with_prefix = |place: &str, given: Mapping| {
-        let given = mapping(place, given)?;
-        let prefix = given.prefix.ok_or_else(|| {
-            format!("{place}.prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing")
-        })?;
-        Ok::<_, String>(ClaimMapping { claim: given.claim, prefix })
-    };
-    let mut required_claims = Vec::new();
-    for rule in jwt.claim_validation_rules {
-        if rule.expression.is_some() {
-            return Err(no_expressions("claimValidationRules"));
+    expressions.username = expression;
+    let groups = jwt.claim_mappings.groups.map(|groups| prefixed("claimMappings.groups", groups)).transpose()?;
+    let (groups, expression) = groups.unwrap_or_default();
+    expressions.groups = expression;
+    let uid_claim = match jwt.claim_mappings.uid {
+        None => None,
+        Some(uid) => {
+            let (claim, expression) = either("claimMappings.uid", &uid)?;
+            expressions.uid = expression;
+            claim
         }
-        required_claims.push((rule.claim, rule.required_value));
+    };
+    for (index, extra) in jwt.claim_mappings.extra.into_iter().enumerate() {
+        let place = format!("claimMappings.extra[{index}]");
+        check_key(&format!("{place}.key"), &extra.key)?;
+        if expressions.extra.iter().any(|(key, _)| *key == extra.key) {
+            return Err(format!("{place}.key: Duplicate value: {:?}", extra.key));
+        }
+        let place = format!("{place}.valueExpression");
+        if extra.value_expression.is_empty() {
+            return Err(format!("{place}: Required value"));
+        }
+        let expression = Expression::of_claims(&extra.value_expression);
+        let expression = expression.map_err(|why| invalid(&place, &extra.value_expression, &why))?;
+        expressions.extra.push((extra.key, expression));
     }
-    let uid = jwt.claim_mappings.uid.map(|uid| mapping("claimMappings.uid", uid)).transpose()?;
+    check_email(&expressions)?;
+    user_rules(&jwt.user_validation_rules, &mut expressions)?;
     Ok(JwtIssuer {
         url: jwt.issuer.url,
         discovery_url: jwt.issuer.discovery_url,
         authority_pem: jwt.issuer.certificate_authority,
         audiences: jwt.issuer.audiences,
         algorithms: ALGORITHMS.map(str::to_owned).into(),
-        username: with_prefix("claimMappings.username", jwt.claim_mappings.username)?,
-        groups: jwt.claim_mappings.groups.map(|groups| with_prefix("claimMappings.groups", groups)).transpose()?,
-        uid_claim: uid.map(|uid| uid.claim),
+        username,
+        groups,
+        uid_claim,
         required_claims,
+        expressions: Arc::new(expressions),
     })
+}
+
+fn invalid(place: &str, value: &str, why: &str) -> String {
+    format!("{place}: Invalid value: {value:?}: {why}")
+}
+
+/// The claims that must have a value; rules in CEL are added to the expressions.
+fn claim_rules(rules: &[ClaimRule], expressions: &mut Expressions) -> Result<Vec<(String, String)>, String> {
+    let mut required = Vec::<(String, String)>::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let place = format!("claimValidationRules[{index}]");
+        match (rule.claim.as_str(), rule.expression.as_str()) {
+            ("", "") => return Err(format!("{place}: Required value: claim or expression is required")),
+            (claim, "") => {
+                if !rule.message.is_empty() {
+                    let why = "may not be specified when claim is set";
+                    return Err(invalid(&format!("{place}.message"), &rule.message, why));
+                }
+                if required.iter().any(|(known, _)| known == claim) {
+                    return Err(format!("{place}.claim: Duplicate value: {claim:?}"));
+                }
+                required.push((claim.to_owned(), rule.required_value.clone()));
+            }
+            ("", expression) => {
+                if !rule.required_value.is_empty() {
+                    let why = "may not be specified when expression is set";
+                    return Err(invalid(&format!("{place}.requiredValue"), &rule.required_value, why));
+                }
+                let place = format!("{place}.expression");
+                if rules[..index].iter().any(|other| other.expression == expression) {
+                    return Err(format!("{place}: Duplicate value: {expression:?}"));
+                }
+                let compiled = Rule::of_claims(expression, &rule.message);
+                expressions.claim_rules.push(compiled.map_err(|why| invalid(&place, expression, &why))?);
+            }
+            (claim, _) => return Err(invalid(&place, claim, "claim and expression can't both be set")),
+        }
+    }
+    Ok(required)
+}
+
+fn user_rules(rules: &[UserRule], expressions: &mut Expressions) -> Result<(), String> {
+    for (index, rule) in rules.iter().enumerate() {
+        let place = format!("userValidationRules[{index}].expression");
+        if rule.expression.is_empty() {
+            return Err(format!("{place}: Required value"));
+        }
+        if rules[..index].iter().any(|other| other.expression == rule.expression) {
+            return Err(format!("{place}: Duplicate value: {:?}", rule.expression));
+        }
+        let compiled = Rule::of_user(&rule.expression, &rule.message);
+        expressions.user_rules.push(compiled.map_err(|why| invalid(&place, &rule.expression, &why))?);
+    }
+    Ok(())
+}
+
+/// The claim that a mapping names, or its expression.
+fn either(place: &str, mapping: &Mapping) -> Result<(Option<String>, Option<Expression>), String> {
+    match (mapping.claim.as_str(), mapping.expression.as_str()) {
+        ("", "") => Ok((None, None)),
+        (claim, "") => Ok((Some(claim.to_owned()), None)),
+        ("", text) => {
+            let expression = Expression::of_claims(text);
+            Ok((None, Some(expression.map_err(|why| invalid(&format!("{place}.expression"), text, &why))?)))
+        }
+        _ => Err(invalid(place, "", "claim and expression can't both be set")),
+    }
+}
+
+/// The same where a claim has a prefix.
+fn prefixed(place: &str, mapping: Mapping) -> Result<(Option<ClaimMapping>, Option<Expression>), String> {
+    match (either(place, &mapping)?, mapping.prefix) {
+        ((None, Some(_)), Some(prefix)) => {
+            Err(invalid(&format!("{place}.prefix"), &prefix, "may not be specified when expression is set"))
+        }
+        ((Some(claim), _), Some(prefix)) => Ok((Some(ClaimMapping { claim, prefix }), None)),
+        ((Some(_), _), None) => Err(format!(
+            "{place}.prefix: Required value: prefix is required when claim is set. It can be set to an empty string \
+             to disable prefixing"
+        )),
+        ((None, expression), _) => Ok((None, expression)),
+    }
+}
+
+/// An address that the issuer has not checked is anybody's: whoever makes names of addresses looks at that.
+fn check_email(expressions: &Expressions) -> Result<(), String> {
+    let uses_email = expressions.username.as_ref().is_some_and(|expression| expression.reads("email"));
+    let verified = "email_verified";
+    let looks = expressions.username.iter().chain(expressions.extra.iter().map(|(_, value)| value));
+    let looks = looks.map(|expression| expression.reads(verified));
+    let mut looks = looks.chain(expressions.claim_rules.iter().map(|rule| rule.reads(verified)));
+    if !uses_email || looks.any(|it| it) {
+        return Ok(());
+    }
+    Err("claimMappings.username.expression: Invalid value: claims.email_verified must be used in \
+         claimMappings.username.expression or claimMappings.extra[*].valueExpression or \
+         claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression"
+        .into())
+}
+
+/// Keys of extra facts belong to somebody: `example.com/team`.
+fn check_key(place: &str, key: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err(format!("{place}: Required value"));
+    }
+    let parts = key.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty());
+    let Some((domain, path)) = parts else {
+        return Err(invalid(place, key, "must be a domain-prefixed path (such as \"acme.io/foo\")"));
+    };
+    if let Some(why) = validation::is_dns1123_subdomain(domain).into_iter().next() {
+        return Err(invalid(place, domain, &why));
+    }
+    if !path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(letter)) {
+        return Err(invalid(place, path, "Invalid path"));
+    }
+    if key.chars().any(char::is_uppercase) {
+        return Err(invalid(place, key, "must be lowercase"));
+    }
+    let is_kubernetes = |own: &str| domain == own || domain.ends_with(&format!(".{own}"));
+    if ["kubernetes.io", "k8s.io"].into_iter().any(is_kubernetes) {
+        let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
+        return Err(invalid(place, key, why));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -206,7 +359,20 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
         for (from, to, expected) in [
             ("https://issuer", "http://issuer", "URL scheme must be https"),
             (", audienceMatchPolicy: MatchAny", "", "must be MatchAny"),
-            ("prefix: 'x:'", "expression: claims.sub", "not supported"),
+            ("prefix: 'x:'", "expression: claims.sub", "can't both be set"),
+            ("claim: sub, ", "expression: claims.sub, ", "may not be specified when expression is set"),
+            ("claim: sub, prefix: 'x:'", "expression: claims.", "jwt[0].claimMappings.username.expression: Invalid"),
+            ("claim: sub, prefix: 'x:'", "expression: claims.email", "claims.email_verified must be used"),
+            ("claim: sub, prefix: 'x:'", "prefix: ''", "claim or expression is required"),
+            ("claim: hd, requiredValue: example.com", "expression: claims.hd", "must evaluate to bool"),
+            ("claim: hd, requiredValue: example.com", "expression: user.name", "undeclared reference to 'user'"),
+            ("    uid:", "    extra: [{key: team, valueExpression: claims.team}]\n    uid:", "domain-prefixed path"),
+            ("    uid:", "    extra: [{key: x.k8s.io/a, valueExpression: claims.a}]\n    uid:", "are reserved"),
+            (
+                "  claimMappings:",
+                "  userValidationRules: [{expression: user.nothing}]\n  claimMappings:",
+                "undefined field",
+            ),
             (", prefix: 'x:'", "", "prefix is required when claim is set"),
             ("jwt:", "jwts:", "unknown field"),
             ("k8s.io/v1", "k8s.io/v9", "apiserver.config.k8s.io/v9"),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use portolan_base::Timestamp;
-use portolan_identity::{Error, User, client_verifier, user_of_certificate};
+use portolan_identity::{Error, User, client_verifier};
 use rustls::server::danger::ClientCertVerifier;
-use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::certificates::{Shown, verify};
 use super::percent_decoded;
 
 /// Which proxies are believed, and the headers they use (`--requestheader-*`).
@@ -30,32 +30,26 @@ pub struct FrontProxy {
 
 /// Recognizes proxies and reads what they say.
 #[derive(Debug)]
-pub(crate) struct Recognizer {
+pub(super) struct Recognizer {
     settings: FrontProxy,
     proxies: Arc<dyn ClientCertVerifier>,
-    clients: Arc<dyn ClientCertVerifier>,
 }
 
 impl Recognizer {
-    /// `client_ca_pem`: the authorities of clients that speak for themselves.
-    pub(crate) fn new(settings: FrontProxy, client_ca_pem: &str) -> Result<Self, Error> {
-        Ok(Self {
-            proxies: client_verifier(&settings.authority_pem)?,
-            clients: client_verifier(client_ca_pem)?,
-            settings,
-        })
+    pub(super) fn new(settings: FrontProxy) -> Result<Self, Error> {
+        Ok(Self { proxies: client_verifier(&settings.authority_pem)?, settings })
     }
 
-    /// Whether a certificate is a proxy's.
-    pub(crate) fn is_proxy(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-        let Some(leaf) = chain.first().filter(|_| verifies(&*self.proxies, chain, now)) else { return false };
+    /// Whether a certificate is a proxy's; the error says why not.
+    pub(super) fn recognize(&self, shown: &Shown, now: Timestamp) -> Result<(), String> {
+        verify(&*self.proxies, shown, now)?;
         let names = &self.settings.allowed_names;
-        names.is_empty() || user_of_certificate(leaf).is_ok_and(|user| names.contains(&user.name))
-    }
-
-    /// Whether a certificate speaks for its holder.
-    pub(crate) fn is_client(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-        verifies(&*self.clients, chain, now)
+        let name = shown.name().unwrap_or_default();
+        if names.is_empty() || names.iter().any(|allowed| allowed == name) {
+            Ok(())
+        } else {
+            Err(format!("x509: subject with cn={name} is not in the allowed list"))
+        }
     }
 
     /// The user that the headers name, if they do.
@@ -84,11 +78,4 @@ impl Recognizer {
         let mut keys = prefixes.filter_map(|prefix| header.as_str().strip_prefix(&*prefix.to_ascii_lowercase()));
         keys.next().map(percent_decoded)
     }
-}
-
-fn verifies(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-    let Some((leaf, rest)) = chain.split_first() else { return false };
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    verifier.verify_client_cert(leaf, rest, now).is_ok()
 }

@@ -5,7 +5,9 @@
 //! other, and the first that knows the token decides.
 
 mod bootstrap_token;
+mod certificates;
 mod configuration;
+mod expressions;
 mod front_proxy;
 mod impersonation;
 mod oidc;
@@ -15,21 +17,24 @@ mod webhook;
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
 use http::{HeaderMap, header};
 use portolan_base::Timestamp;
 use portolan_identity::{User, claimed_issuer};
 
+pub use certificates::Shown;
 pub use configuration::AuthenticationConfiguration;
+pub use expressions::Expressions;
 pub use front_proxy::FrontProxy;
 pub use oidc::{ClaimMapping, JwtIssuer};
 pub use token_file::StaticTokens;
 pub use webhook::TokenWebhook;
 
-pub(crate) use front_proxy::Recognizer;
-
 use crate::config::Error;
-use crate::request::percent_decode;
-use crate::server::{Certified, Peer, Server};
+use crate::request::{Query, percent_decode};
+use crate::server::{Peer, Server};
 use crate::status::Status;
 
 /// How users prove themselves, beyond certificates and tokens of the cluster itself.
@@ -72,7 +77,7 @@ pub(crate) struct Authenticator {
     settings: Authentication,
     issuers: Vec<oidc::Verifier>,
     webhook: Option<webhook::TokenReviewer>,
-    pub(crate) proxies: Option<Recognizer>,
+    certificates: certificates::Certificates,
 }
 
 /// A user who has proved to be one, and the audiences for which the proof holds.
@@ -91,6 +96,19 @@ pub(crate) struct Requester {
     pub(crate) impersonated: Option<Arc<User>>,
 }
 
+/// Why a request goes no further, and who had proved to ask until then.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: Status,
+    pub(crate) real: Option<Arc<User>>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, real: None }
+    }
+}
+
 impl Requester {
     /// The user whose rights count.
     pub(crate) fn user(&self) -> &Arc<User> {
@@ -105,9 +123,9 @@ impl Authenticator {
         let issuers = issuers.collect::<Result<_, _>>().map_err(unusable)?;
         let webhook = settings.webhook.clone().map(webhook::TokenReviewer::new).transpose().map_err(unusable)?;
         let clients = format!("{own_ca_pem}\n{}", settings.client_ca_pem);
-        let proxies = settings.front_proxy.clone().map(|proxy| Recognizer::new(proxy, &clients));
-        let proxies = proxies.transpose().map_err(|source| Error::NodeTls { source })?;
-        Ok(Self { settings, issuers, webhook, proxies })
+        let certificates = certificates::Certificates::new(&clients, settings.front_proxy.clone());
+        let certificates = certificates.map_err(|source| Error::NodeTls { source })?;
+        Ok(Self { settings, issuers, webhook, certificates })
     }
 }
 
@@ -125,50 +143,67 @@ pub(crate) async fn requester(
     headers: &HeaderMap,
     peer: &Peer,
     now: Timestamp,
-) -> Result<Requester, Status> {
+) -> Result<Requester, Refused> {
     let real = match peer {
         Peer::Trusted(user) => user.clone(),
-        Peer::Tls { certificate, is_proxy, .. } => {
-            let proxied = server.authenticator.proxies.as_ref().filter(|_| *is_proxy);
-            match proxied.and_then(|proxies| proxies.user(headers)) {
-                Some(user) => Arc::new(user),
-                None => proven(server, path, headers, certificate.as_ref(), now).await?,
-            }
-        }
+        Peer::Tls { shown, .. } => proven(server, path, headers, shown.as_deref(), now).await?,
     };
-    let impersonated = impersonation::asked(server, headers, &real).await?;
-    Ok(Requester { real, impersonated })
+    match impersonation::asked(server, headers, &real).await {
+        Ok(impersonated) => Ok(Requester { real, impersonated }),
+        Err(status) => Err(Refused { status, real: Some(real) }),
+    }
+}
+
+/// How a client that nobody knows tried to prove who it is, as the audit log says it.
+pub(crate) fn attempted(parts: &Parts, query: &Query, peer: &Peer) -> String {
+    let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (scheme, rest) = given.trim().split_once(' ').unwrap_or_default();
+    let is_basic = || STANDARD.decode(rest).is_ok_and(|pair| pair.contains(&b':'));
+    let ways = [
+        ("basic", scheme.eq_ignore_ascii_case("basic") && is_basic()),
+        ("bearer", scheme.eq_ignore_ascii_case("bearer")),
+        ("access_token", !query.get("access_token").trim().is_empty()),
+        ("x509", matches!(peer, Peer::Tls { shown: Some(_), .. })),
+    ];
+    let ways: Vec<&str> = ways.into_iter().filter_map(|(way, is_tried)| is_tried.then_some(way)).collect();
+    if ways.is_empty() {
+        return "Authentication failed, no credentials provided".into();
+    }
+    format!("Authentication failed, attempted: {}", ways.join(", "))
 }
 
 async fn proven(
     server: &Server,
     path: &str,
     headers: &HeaderMap,
-    certificate: Option<&Certified>,
+    shown: Option<&Shown>,
     now: Timestamp,
 ) -> Result<Arc<User>, Status> {
-    if let Some(end) = certificate.and_then(|certificate| certificate.end) {
+    if let Some(end) = shown.and_then(Shown::end) {
         server.metrics.certificates.used(end - now.as_second());
     }
-    let refused = match (certificate.map(|certificate| &certificate.user), bearer(headers)) {
-        (Some(Ok(named)), _) => return Ok(named.clone()),
-        (_, Some(token)) => match token_user(server, token, server.api_audiences(), now).await {
+    let mut refused = Vec::new();
+    match shown.map(|shown| server.authenticator.certificates.user(shown, headers, now)) {
+        Some(Ok(Some(user))) => return Ok(user),
+        Some(Err(why)) => refused.push(why),
+        // A certificate without a name is none.
+        Some(Ok(None)) | None => {}
+    }
+    if let Some(token) = bearer(headers) {
+        match token_user(server, token, server.api_audiences(), now).await {
             Ok(proven) => return Ok(Arc::new(proven.user)),
-            Err(why) => why,
-        },
-        (Some(Err(error)), None) => error.to_string(),
-        (None, None) => {
-            return match &server.authenticator.settings.anonymous {
-                Anonymous::Allowed => Ok(Arc::new(User::anonymous())),
-                Anonymous::AllowedAt(paths) if paths.iter().any(|allowed| allowed == path) => {
-                    Ok(Arc::new(User::anonymous()))
-                }
-                _ => Err(Status::unauthorized()),
-            };
+            Err(why) => refused.push(why),
         }
-    };
-    tracing::debug!(why = refused, "credentials were refused");
-    Err(Status::unauthorized())
+    }
+    if !refused.is_empty() {
+        tracing::debug!(why = refused.join(", "), "credentials were refused");
+        return Err(Status::unauthorized());
+    }
+    match &server.authenticator.settings.anonymous {
+        Anonymous::Allowed => Ok(Arc::new(User::anonymous())),
+        Anonymous::AllowedAt(paths) if paths.iter().any(|allowed| allowed == path) => Ok(Arc::new(User::anonymous())),
+        _ => Err(Status::unauthorized()),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -8,6 +8,7 @@ use portolan_identity::{PublicKeys, Unaccepted, User};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use super::expressions::Expressions;
 use crate::outgoing::{Client, Endpoint, Unusable};
 
 /// How often an issuer is asked for its keys at most, if tokens come that none of them signed.
@@ -34,6 +35,8 @@ pub struct JwtIssuer {
     pub uid_claim: Option<String>,
     /// Claims that must have these values.
     pub required_claims: Vec<(String, String)>,
+    /// What else claims and users must be, and is made of claims.
+    pub expressions: Arc<Expressions>,
 }
 
 /// A claim and what is put before its value.
@@ -135,19 +138,16 @@ fn described(settings: &JwtIssuer, claims: &Map<String, Value>, now: Timestamp) 
     if second("nbf").is_some_and(|start| start > now.as_second() as f64 + 300.0) {
         return Err("the token is not valid yet".into());
     }
-    for (name, value) in &settings.required_claims {
-        if claims.get(name).and_then(Value::as_str) != Some(value) {
-            return Err(format!("required claim {name} does not have the value {value}"));
-        }
+    let expressions = &*settings.expressions;
+    let seen = Expressions::claims(claims);
+    let name = match &expressions.username {
+        Some(expression) => expression.text(&seen, "username")?,
+        None => named(&settings.username, claims)?,
+    };
+    if name.is_empty() {
+        return Err("empty username via CEL expression is not allowed".into());
     }
-    let mapping = &settings.username;
-    let name = claims.get(&mapping.claim).and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| format!("the token has no claim {}", mapping.claim))?;
-    // An address that the issuer has not checked is anybody's.
-    if mapping.claim == "email" && claims.get("email_verified").is_some_and(|verified| verified != true) {
-        return Err("email not verified".into());
-    }
-    let groups = match &settings.groups {
+    let mut groups = match &settings.groups {
         None => Vec::new(),
         Some(mapping) => match claims.get(&mapping.claim) {
             None => Vec::new(),
@@ -158,15 +158,42 @@ fn described(settings: &JwtIssuer, claims: &Map<String, Value>, now: Timestamp) 
                 .collect(),
         },
     };
-    let mut user = User::new(format!("{}{name}", mapping.prefix), groups.iter().map(String::as_str));
-    if let Some(claim) = &settings.uid_claim {
-        let uid = claims.get(claim).and_then(Value::as_str);
-        user.uid = uid.ok_or_else(|| format!("the token has no claim {claim}"))?.to_owned();
+    if let Some(expression) = &expressions.groups {
+        groups = expression.texts(&seen).map_err(|why| format!("error evaluating group claim expression: {why}"))?;
     }
+    let uid = match (&settings.uid_claim, &expressions.uid) {
+        (Some(claim), _) => {
+            let uid = claims.get(claim).and_then(Value::as_str);
+            uid.ok_or_else(|| format!("the token has no claim {claim}"))?.to_owned()
+        }
+        (None, Some(expression)) => expression.text(&seen, "uid")?,
+        (None, None) => String::new(),
+    };
+    let mut extra = expressions.extra(&seen)?;
     if let Some(id) = claims.get("jti").and_then(Value::as_str) {
-        user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={id}")]);
+        extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={id}")]);
     }
+    for (name, value) in &settings.required_claims {
+        if claims.get(name).and_then(Value::as_str) != Some(value) {
+            return Err(format!("required claim {name} does not have the value {value}"));
+        }
+    }
+    expressions.check_claims(&seen)?;
+    expressions.check_user(&name, &uid, &groups, &extra)?;
+    let mut user = User::new(name, groups.iter().map(String::as_str));
+    (user.uid, user.extra) = (uid, extra);
     Ok(user)
+}
+
+/// The name that a claim says.
+fn named(mapping: &ClaimMapping, claims: &Map<String, Value>) -> Result<String, String> {
+    let name = claims.get(&mapping.claim).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| format!("the token has no claim {}", mapping.claim))?;
+    // An address that the issuer has not checked is anybody's.
+    if mapping.claim == "email" && claims.get("email_verified").is_some_and(|verified| verified != true) {
+        return Err("email not verified".into());
+    }
+    Ok(format!("{}{name}", mapping.prefix))
 }
 
 /// A claim that is a text or a list of them.
@@ -183,6 +210,63 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn expressions_make_a_user() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let text = "
+apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+jwt:
+- issuer: {url: https://issuer, audiences: [us]}
+  claimValidationRules:
+  - {expression: 'claims.?email_verified.orValue(true) == true', message: the address must be verified}
+  - {expression: 'claims.exp - claims.nbf <= 86400', message: must live for a day at most}
+  claimMappings:
+    username: {expression: '\"x:\" + claims.email'}
+    groups: {expression: 'claims.roles.map(role, \"r:\" + role)'}
+    uid: {expression: claims.sub}
+    extra:
+    - {key: example.com/team, valueExpression: 'claims.team'}
+    - {key: example.com/none, valueExpression: '[\"\"]'}
+  userValidationRules:
+  - {expression: '!user.username.startsWith(\"x:system:\")', message: that name is taken}
+  - {expression: 'user.groups.all(group, group != \"r:root\")', message: nobody is root}
+";
+        let file = super::super::AuthenticationConfiguration::parse(text).expect("reads");
+        let good = json!({
+            "iss": "https://issuer", "aud": "us", "exp": now.as_second() + 60, "nbf": now.as_second(), "email": "ann@a",
+            "sub": "7", "roles": ["dev", "ops"], "team": ["blue", ""],
+        });
+        let cases = [
+            (json!({}), "x:ann@a [r:dev r:ops system:authenticated] 7 {\"example.com/team\":[\"blue\"]}"),
+            (json!({"team": "red"}), "{\"example.com/team\":[\"red\"]}"),
+            (
+                json!({"team": 1}),
+                "error evaluating extra claim expression: claims.team: expression must return a string",
+            ),
+            (json!({"roles": []}), "x:ann@a [system:authenticated]"),
+            (
+                json!({"email_verified": false}),
+                "error evaluating claim validation expression: validation expression \
+                 'claims.?email_verified.orValue(true) == true' failed: the address must be verified",
+            ),
+            (json!({"exp": now.as_second() + 86_401}), "must live for a day at most"),
+            (json!({"email": "system:ann"}), "failed: that name is taken"),
+            (json!({"roles": ["root"]}), "failed: nobody is root"),
+            (json!({"sub": 7}), "error evaluating uid claim expression: uid claim expression must return a string"),
+            (json!({"email": null}), "error evaluating username claim expression: expression"),
+        ];
+        for (changes, expected) in cases {
+            let mut claims = good.as_object().expect("an object").clone();
+            claims.extend(changes.as_object().expect("an object").clone());
+            let text = match described(&file.issuers[0], &claims, now) {
+                Ok(user) => format!("{} [{}] {} {}", user.name, user.groups.join(" "), user.uid, json!(user.extra)),
+                Err(why) => why,
+            };
+            assert!(text.contains(expected), "{changes}: {text}");
+        }
+    }
 
     #[test]
     fn claims_make_a_user() {

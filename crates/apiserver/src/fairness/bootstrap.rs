@@ -16,7 +16,48 @@ const LIMITED: [(&str, u32, u32, u32, u32); 6] = [
     ("global-default", 20, 50, 128, 6),
 ];
 
+/// Says whether an object follows what is suggested.
+const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
+
 const ALL: &str = "system:authenticated system:unauthenticated";
+
+/// Those without which nothing works: nobody may take them away or change them.
+pub(crate) const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
+
+/// The object of this kind and name that every cluster must have.
+pub(crate) fn mandatory(kind: &str, name: &str) -> Option<Value> {
+    if !MANDATORY.contains(&name) {
+        return None;
+    }
+    objects().into_iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+}
+
+/// How a stored object must change; nothing if it is as it should be, or its owner keeps it as it is.
+///
+/// Source: `pkg/registry/flowcontrol/ensurer/strategy.go` of Kubernetes.
+pub(crate) fn revised(old: &Value, wanted: &Value) -> Option<Value> {
+    let is_mandatory = wanted["metadata"]["name"].as_str().is_some_and(|name| MANDATORY.contains(&name));
+    let said = old["metadata"]["annotations"][AUTOUPDATE].as_str().and_then(|text| match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    });
+    // Whoever has changed the spec without a word keeps it.
+    let follows = is_mandatory || said.unwrap_or(old["metadata"]["generation"] == 1);
+    let mut new = old.clone();
+    if follows {
+        let exempt = old["spec"]["exempt"].clone();
+        new["spec"].clone_from(&wanted["spec"]);
+        // How much the exempt level lends is for administrators to say.
+        if exempt.is_object() && new["spec"]["exempt"].is_object() {
+            new["spec"]["exempt"] = exempt;
+        }
+    }
+    if said != Some(follows) {
+        new["metadata"]["annotations"][AUTOUPDATE] = follows.to_string().into();
+    }
+    (new != *old).then_some(new)
+}
 
 /// All objects, levels first.
 pub(crate) fn objects() -> Vec<Value> {
@@ -97,7 +138,7 @@ pub(crate) fn objects() -> Vec<Value> {
 }
 
 fn metadata(name: &str) -> Value {
-    json!({"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": "true"}})
+    json!({"name": name, "annotations": {AUTOUPDATE: "true"}})
 }
 
 fn level(name: &str, spec: Value) -> Value {

@@ -9,6 +9,7 @@ use portolan_store::{Entry, EventKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::bootstrap;
 use crate::authorization::followed::View;
 use crate::authorization::{covers_path, has};
 use crate::request::Info;
@@ -16,8 +17,8 @@ use crate::request::Info;
 /// Keys of both kinds.
 pub(super) const PREFIX: &str = "/registry/flowcontrol.apiserver.k8s.io/";
 
-/// All flows, the first that fits first, and all levels.
-#[derive(Debug, Default)]
+/// All flows, the first that fits first, and all levels. The mandatory ones are always there.
+#[derive(Debug)]
 pub(super) struct Flows {
     schemas: Vec<Schema>,
     pub(super) levels: HashMap<String, LevelObject>,
@@ -149,6 +150,27 @@ pub(super) struct Asked<'a> {
     pub(super) info: Option<&'a Info>,
 }
 
+impl Default for Flows {
+    fn default() -> Self {
+        let mut flows = Self { schemas: Vec::new(), levels: HashMap::new(), generation: 0 };
+        for name in bootstrap::MANDATORY {
+            if let Some(schema) = mandatory("FlowSchema", name) {
+                flows.add(schema);
+            }
+            if let Some(level) = mandatory("PriorityLevelConfiguration", name) {
+                flows.levels.insert(name.to_owned(), level);
+            }
+        }
+        flows
+    }
+}
+
+/// A mandatory object, while none is stored.
+fn mandatory<T: DeserializeOwned>(kind: &str, name: &str) -> Option<T> {
+    let object = bootstrap::mandatory(kind, name)?;
+    Some(serde_json::from_value(object).expect("what is built in can be read"))
+}
+
 impl View for Flows {
     fn take(&mut self, entry: &Entry, kind: EventKind) {
         let Some(path) = std::str::from_utf8(&entry.key).ok().and_then(|key| key.strip_prefix(PREFIX)) else { return };
@@ -158,16 +180,16 @@ impl View for Flows {
         match resource {
             "flowschemas" => {
                 self.schemas.retain(|schema| schema.metadata.name != name);
-                if let Some(schema) = read::<Schema>(entry, gone) {
-                    self.schemas.push(schema);
-                    let order = |schema: &Schema| (schema.spec.matching_precedence, schema.metadata.name.clone());
-                    self.schemas.sort_by_key(order);
+                if let Some(schema) = read::<Schema>(entry, gone).or_else(|| mandatory("FlowSchema", name)) {
+                    self.add(schema);
                 }
             }
-            "prioritylevelconfigurations" => match read::<LevelObject>(entry, gone) {
-                Some(level) => drop(self.levels.insert(name.to_owned(), level)),
-                None => drop(self.levels.remove(name)),
-            },
+            "prioritylevelconfigurations" => {
+                match read::<LevelObject>(entry, gone).or_else(|| mandatory("PriorityLevelConfiguration", name)) {
+                    Some(level) => drop(self.levels.insert(name.to_owned(), level)),
+                    None => drop(self.levels.remove(name)),
+                }
+            }
             _ => {}
         }
     }
@@ -185,12 +207,22 @@ fn read<T: DeserializeOwned>(entry: &Entry, gone: bool) -> Option<T> {
 }
 
 impl Flows {
-    /// The first schema that fits, with a level that exists.
+    fn add(&mut self, schema: Schema) {
+        self.schemas.push(schema);
+        let order = |schema: &Schema| (schema.spec.matching_precedence, schema.metadata.name.clone());
+        self.schemas.sort_by_key(order);
+    }
+
+    /// The first schema that fits, with a level that exists; `catch-all` if none does.
     pub(super) fn classify(&self, asked: Asked<'_>) -> Option<(&Schema, &LevelObject)> {
-        self.schemas.iter().find_map(|schema| {
-            let level = self.levels.get(&schema.spec.priority_level_configuration.name)?;
-            schema.fits(asked).then_some((schema, level))
-        })
+        let with_level = |schema| Some((schema, self.level_of(schema)?));
+        let fitting = self.schemas.iter().filter(|schema| schema.fits(asked)).find_map(with_level);
+        let last = || self.schemas.iter().filter(|schema| schema.metadata.name == "catch-all").find_map(with_level);
+        fitting.or_else(last)
+    }
+
+    fn level_of(&self, schema: &Schema) -> Option<&LevelObject> {
+        self.levels.get(&schema.spec.priority_level_configuration.name)
     }
 }
 

@@ -12,17 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, header};
 use parking_lot::Mutex;
 use portolan_identity::User;
 use portolan_store::{Revision, Store};
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use bootstrap::objects;
+pub(crate) use bootstrap::{mandatory, objects, revised};
 
 use crate::authorization::followed::Followed;
 use crate::body::Body;
 use crate::request::Info;
+use crate::server::{self, Server};
 use crate::status::Status;
+use crate::{respond, rounds};
 use flows::{Asked, Flows};
 use level::{Admission, End, Figures, Level, Seat};
 
@@ -37,6 +40,9 @@ pub(crate) const QUEUES_PATH: &str = "/debug/api_priority_and_fairness/dump_queu
 
 /// How long a request waits for its turn, as upstream: a quarter of the time it has.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How often the flows and levels that every cluster has are looked after, as upstream.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// How many requests run at a time in all levels together: upstream's two limits
 /// (`--max-requests-inflight`, `--max-mutating-requests-inflight`) added up.
@@ -139,6 +145,27 @@ impl Turn {
     }
 }
 
+impl Turn {
+    /// The text that upstream's filter gives; no object.
+    fn refused(&self) -> Response<Body> {
+        let mut response = server::text(429, "Too many requests, please try again later.\n");
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        self.mark(&mut response);
+        response
+    }
+}
+
+/// Brings back what is missing of the flows and levels that every cluster has, again and again until `stop`.
+pub(crate) async fn keep(server: Arc<Server>, stop: CancellationToken) {
+    rounds::until(&stop, Duration::ZERO, "the flows of the cluster could not be kept", || async {
+        tokio::time::sleep(ROUND).await;
+        crate::bootstrap::flows(&server).await.map_err(|error| Status::internal(error.to_string()))
+    })
+    .await;
+}
+
 impl Fairness {
     pub(crate) fn new(store: Arc<dyn Store>, total: usize) -> Self {
         let flows = Followed::new(store, flows::PREFIX);
@@ -157,8 +184,8 @@ impl Fairness {
         verb: &str,
         path: &str,
         info: Option<&Info>,
-    ) -> Result<Option<Turn>, Status> {
-        self.flows.refresh().await?;
+    ) -> Result<Option<Turn>, Box<Response<Body>>> {
+        self.flows.refresh().await.map_err(|status| Box::new(respond::status(&status)))?;
         let (mut turn, admission, level) = {
             let flows = self.flows.view();
             let asked = Asked { user, verb, path, info };
@@ -183,7 +210,7 @@ impl Fairness {
         };
         let Some(seat) = seat else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Status::too_many_requests("Too many requests, please try again later.", 1));
+            return Err(Box::new(turn.refused()));
         };
         turn._seat = Some(seat);
         Ok(Some(turn))

@@ -5,6 +5,7 @@ mod connect;
 mod dial;
 mod evict;
 mod links;
+mod log_options;
 mod proxy;
 mod review;
 mod scale;
@@ -52,6 +53,9 @@ pub(crate) async fn stream(call: &Call<'_>, request: Request<Body>) -> Result<Re
         let mut attributes = Attributes::connect(call, options);
         admission::mutate(&mut attributes).await?;
         admission::validate(&mut attributes).await?;
+    }
+    if call.info.subresource == "log" {
+        log_options::check(call)?;
     }
     proxy::stream(call, request).await
 }

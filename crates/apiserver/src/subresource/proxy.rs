@@ -18,6 +18,7 @@ use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
 use crate::resources::addresses::is_global_unicast;
+use crate::router::Origin;
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
@@ -70,6 +71,13 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
     // Credentials are for this server; the agent knows it by its certificate.
     onward.headers_mut().remove(header::AUTHORIZATION);
+    // As upstream's proxy. It names no host and no protocol: its requests do not say them.
+    if is_proxy || upgrades {
+        upgrade::forwarded_for(onward.headers_mut(), parts.extensions.get::<Origin>());
+    }
+    if is_proxy && !upgrades {
+        upgrade::forwarded_uri(onward.headers_mut(), &format!("{prefix}{rest}"));
+    }
     if is_page {
         // Links of a page can be read only if it comes as it is.
         onward.headers_mut().remove(header::ACCEPT_ENCODING);

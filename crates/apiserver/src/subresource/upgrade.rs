@@ -1,6 +1,6 @@
 //! Connections that become something else: websocket, SPDY. The bytes pass through unchanged.
 
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -9,10 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{Body, empty};
+use crate::router::Origin;
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"];
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Marks an answer whose form is the affair of the server that made it.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +41,38 @@ pub(crate) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
         if let Some(protocol) = headers.get(header::UPGRADE) {
             passed.insert(header::UPGRADE, protocol.clone());
         }
-        passed.insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
+        passed.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     } else {
         passed.remove(header::UPGRADE);
     }
     passed
+}
+
+/// Adds the client to those that a request came from.
+pub(crate) fn forwarded_for(headers: &mut HeaderMap, origin: Option<&Origin>) {
+    let Some(address) = origin.and_then(|origin| origin.address) else { return };
+    let before: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    let client = address.to_string();
+    let all = before.into_iter().chain([client.as_str()]).collect::<Vec<_>>().join(", ");
+    if let Ok(value) = HeaderValue::from_str(&all) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+}
+
+/// Says which path the client asked for, `path` with nothing in it to be resolved.
+pub(crate) fn forwarded_uri(headers: &mut HeaderMap, path: &str) {
+    let mut clean: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(clean.pop()),
+            segment => clean.push(segment),
+        }
+    }
+    let end = if path.ends_with('/') && !clean.is_empty() { "/" } else { "" };
+    if let Ok(value) = HeaderValue::from_str(&format!("/{}{end}", clean.join("/"))) {
+        headers.insert("x-forwarded-uri", value);
+    }
 }
 
 /// Turns the backend's answer into the client's; joins the two connections if both switched.

@@ -18,7 +18,7 @@ fn somebody() -> User {
 }
 
 fn over_the_network(certificate: Option<CertificateDer<'static>>) -> Peer {
-    Peer::tls(certificate.as_ref(), ([127, 0, 0, 1], 50000).into())
+    Peer::tls(certificate.as_slice(), ([127, 0, 0, 1], 50000).into())
 }
 
 async fn code(cluster: &Cluster, peer: Peer, uri: &str, token: Option<&str>) -> u16 {
@@ -95,6 +95,7 @@ async fn roles_take_effect_at_once_and_only_where_they_are_bound() {
 #[tokio::test]
 async fn certificates_and_tokens_prove_who_one_is() {
     let cluster = cluster().await;
+    cluster.today();
     let pair = cluster
         .authority
         .issue(&CertificateRequest {

@@ -231,8 +231,12 @@ async fn a_request_arrives_with_its_user() {
     extension.register(&cluster).await;
     let ask = async |user: User| {
         let mut request = request("POST", &format!("{WIDGETS}?dryRun=All&x=a%2Fb"), "application/json", "{\"a\":1}");
-        for (name, value) in [("authorization", "Bearer secret"), ("x-remote-user", "root"), ("x-remote-group", "root")]
-        {
+        for (name, value) in [
+            ("authorization", "Bearer secret"),
+            ("x-remote-user", "root"),
+            ("x-remote-group", "root"),
+            ("audit-id", "a-1"),
+        ] {
             request.headers_mut().insert(name, header::HeaderValue::from_static(value));
         }
         cluster.send(user, request).await
@@ -251,6 +255,10 @@ async fn a_request_arrives_with_its_user() {
         ("authorization", Value::Null),
         ("content-type", json!(["application/json"])),
         ("host", json!(["demo.default.svc:443"])),
+        ("x-forwarded-host", json!(["demo.default.svc:443"])),
+        ("x-forwarded-proto", json!(["https"])),
+        ("x-forwarded-uri", json!([WIDGETS])),
+        ("audit-id", json!(["a-1"])),
     ] {
         assert_eq!(headers[name], value, "{name}");
     }

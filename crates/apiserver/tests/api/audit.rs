@@ -1,7 +1,7 @@
 //! The record of who did what.
 
-use portolan_apiserver::Access;
 use portolan_apiserver::audit::{Audit, LogFile, Policy};
+use portolan_apiserver::{Access, Peer};
 use portolan_identity::User;
 use serde_json::{Value, json};
 
@@ -67,6 +67,36 @@ async fn a_record_says_as_much_as_its_level() {
     assert_eq!((&refused["verb"], &refused["userAgent"]), (&json!("get"), &json!("kubectl/v1.36")));
     assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
     assert_eq!(refused["responseStatus"]["reason"], "Forbidden");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_recorded_as_far_as_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: RequestResponse, users: [bob]}, \
+                  {level: None, users: ['system:apiserver']}, {level: None, userGroups: ['system:masters']}, \
+                  {level: Request}]}";
+    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    let start = events(&path).len();
+    let body = r#"{"metadata": {"name": "a"}}"#;
+    let mut wrong = request("POST", "/api/v1/namespaces/default/configmaps", "application/json", body);
+    wrong.headers_mut().insert("authorization", http::HeaderValue::from_static("Bearer nonsense"));
+    let answer = cluster.server.handle(wrong, Peer::tls(&[], ([127, 0, 0, 1], 50000).into())).await;
+    assert_eq!(answer.status(), 401);
+    let mut acting = request("GET", "/api/v1/pods", "", "");
+    acting.headers_mut().insert("impersonate-user", http::HeaderValue::from_static("ann"));
+    assert_eq!(cluster.send(User::new("bob", []), acting).await.code, 403);
+    let events = events(&path).split_off(start);
+    let [unknown, received, refused] = events.as_slice() else { panic!("three records: {events:?}") };
+    assert_eq!((&unknown["stage"], &unknown["user"]), (&json!("ResponseStarted"), &json!({})));
+    let status = json!({"metadata": {}, "message": "Authentication failed, attempted: bearer", "code": 401});
+    assert_eq!(unknown["responseStatus"], status);
+    assert!(unknown.get("requestObject").is_none(), "{unknown}");
+    assert_eq!(received["stage"], "RequestReceived");
+    assert_eq!((&refused["stage"], &refused["user"]["username"]), (&json!("ResponseComplete"), &json!("bob")));
+    assert_eq!(refused["responseStatus"]["code"], 403);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ fn access(authentication: Authentication) -> Access {
 }
 
 fn network() -> Peer {
-    Peer::tls(None, ([127, 0, 0, 1], 50000).into())
+    Peer::tls(&[], ([127, 0, 0, 1], 50000).into())
 }
 
 /// `user [groups]`, or the code and text of the refusal.
@@ -210,22 +210,7 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
     };
     let settings = Authentication { front_proxy: Some(front_proxy), ..Authentication::default() };
     let cluster = cluster_with(access(settings)).await;
-    // Certificates are made for the time that it is.
-    let (now, today) =
-        (portolan_base::Clock::now(&*cluster.clock), portolan_base::Clock::now(&portolan_base::SystemClock));
-    cluster.clock.advance(Duration::try_from(today.duration_since(now)).expect("the past is behind us"));
-    let certificate = |authority: &Authority, name: &str| {
-        let wanted = CertificateRequest {
-            common_name: name.into(),
-            organizations: [None, None],
-            dns_names: Vec::new(),
-            addresses: Vec::new(),
-            usage: Usage::Client,
-            valid_for: Duration::from_secs(3600),
-        };
-        let pair = authority.issue(&wanted).expect("issues");
-        CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes()).expect("PEM")
-    };
+    cluster.today();
     let headers = [
         ("x-remote-user", "ann"),
         ("x-remote-group", "dev"),
@@ -237,13 +222,53 @@ async fn a_trusted_proxy_says_for_whom_it_asks() {
     for (chain, expected) in [
         (vec![certificate(&proxies, "front")], "ann [dev ops system:authenticated] 9 {\"scopes\":[\"a\"]}"),
         // Not one of the allowed names: a certificate of that authority says nothing else.
-        (vec![certificate(&proxies, "other")], "403 "),
+        (vec![certificate(&proxies, "other")], "401 "),
         (vec![certificate(&cluster.authority, "front")], "front [system:authenticated]"),
         (vec![], "403 "),
     ] {
-        let found = whoami(&cluster, cluster.server.peer(&chain, address), &headers).await;
+        let found = whoami(&cluster, Peer::tls(&chain, address), &headers).await;
         assert!(found.starts_with(expected), "{expected}: {found}");
     }
+    // A proxy that names nobody is nobody.
+    let silent = whoami(&cluster, Peer::tls(&[certificate(&proxies, "front")], address), &[]).await;
+    assert_eq!(silent, "401 Unauthorized");
+}
+
+/// A client's certificate for an hour.
+fn certificate(authority: &Authority, name: &str) -> CertificateDer<'static> {
+    let wanted = CertificateRequest {
+        common_name: name.into(),
+        organizations: [None, None],
+        dns_names: Vec::new(),
+        addresses: Vec::new(),
+        usage: Usage::Client,
+        valid_for: Duration::from_secs(3600),
+    };
+    let pair = authority.issue(&wanted).expect("issues");
+    CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes()).expect("PEM")
+}
+
+#[tokio::test]
+async fn certificates_count_while_they_last_and_of_known_authorities_alone() {
+    let static_tokens = StaticTokens::parse("t0ken,ann,42").expect("reads");
+    let cluster = cluster_with(access(Authentication { static_tokens, ..Authentication::default() })).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let strangers = Authority::load_or_create(folder.path(), "test").expect("an authority");
+    let peer = |certificate: CertificateDer<'static>| Peer::tls(&[certificate], ([127, 0, 0, 1], 50000).into());
+    let known = peer(certificate(&cluster.authority, "bob"));
+    let foreign = peer(certificate(&strangers, "system:admin"));
+    let token: &[(&'static str, &str)] = &[("authorization", "Bearer t0ken")];
+    let (bob, ann) = ("bob [system:authenticated]", "ann [system:authenticated] 42");
+    assert_eq!(whoami(&cluster, known.clone(), &[]).await, "401 Unauthorized", "not valid yet");
+    cluster.today();
+    assert_eq!(whoami(&cluster, known.clone(), &[]).await, bob);
+    assert_eq!(whoami(&cluster, known.clone(), token).await, bob);
+    assert_eq!(whoami(&cluster, foreign.clone(), &[]).await, "401 Unauthorized");
+    assert_eq!(whoami(&cluster, foreign, token).await, ann);
+    // Of the same connection.
+    cluster.clock.advance(Duration::from_secs(3601));
+    assert_eq!(whoami(&cluster, known.clone(), &[]).await, "401 Unauthorized");
+    assert_eq!(whoami(&cluster, known, token).await, ann);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn as_user(user: &str, mut request: http::Request<Body>) -> http::Request<Body> 
 }
 
 fn network() -> Peer {
-    Peer::tls(None, ([127, 0, 0, 1], 50000).into())
+    Peer::tls(&[], ([127, 0, 0, 1], 50000).into())
 }
 
 /// A request that writes, and ends once it runs and gets a permit.
@@ -118,7 +118,119 @@ async fn who_waits_too_long_is_told_to_come_back() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     let late = cluster.server.handle(as_user("polite", request("GET", "/version", "", "")), network()).await;
     assert_eq!(late.status(), 429);
-    assert_eq!(late.headers()["retry-after"], "1");
+    for (name, value) in [("retry-after", "1"), ("content-type", "text/plain; charset=utf-8")] {
+        assert_eq!(late.headers()[name], value);
+    }
+    for name in ["x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-prioritylevel-uid"] {
+        assert!(!late.headers()[name].is_empty(), "{name}");
+    }
+    let body = late.into_body().collect().await.expect("arrives").to_bytes();
+    assert_eq!(&body[..], b"Too many requests, please try again later.\n");
+}
+
+const FLOWS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+const LEVELS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
+
+#[tokio::test]
+async fn without_any_flow_requests_are_still_counted() {
+    let cluster = busy(1).await;
+    for path in [FLOWS, LEVELS] {
+        assert_eq!(cluster.delete(path, json!({})).await.code, 200);
+    }
+    let answer = cluster.server.handle(as_user("polite", request("GET", "/version", "", "")), network()).await;
+    assert_eq!(answer.status(), 200);
+    // It is not stored, so it has no id.
+    assert_eq!(answer.headers()["x-kubernetes-pf-flowschema-uid"], "");
+    let first = open_ended("greedy", &Arc::new(Semaphore::new(0)));
+    let server = cluster.server.clone();
+    let mut running = JoinSet::new();
+    running.spawn(async move { server.handle(first, network()).await });
+    let metrics = async || cluster.get("/metrics").await.body.as_str().unwrap_or_default().to_owned();
+    while !metrics().await.contains("current_executing_requests{priority_level=\"catch-all\"} 1") {
+        tokio::task::yield_now().await;
+    }
+    let late = cluster.server.handle(as_user("polite", request("GET", "/version", "", "")), network()).await;
+    assert_eq!(late.status(), 429);
+    let exempt = cluster.server.handle(as_user("admin", request("GET", "/version", "", "")), network()).await;
+    assert_eq!(exempt.status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_deleted_or_changed_of_the_flows_comes_back() {
+    let cluster = cluster_with(Access::default()).await;
+    let serving = cluster.serve().await;
+    let before = cluster.get(FLOWS).await.revision();
+    let patch = async |path: &str, patch: serde_json::Value| {
+        cluster.ask("PATCH", path, "application/merge-patch+json", &patch.to_string()).await.text()
+    };
+    let annotated = |value: &str| json!({"metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": value}}});
+    let spec = |precedence: u32| json!({"spec": {"matchingPrecedence": precedence}});
+    for path in [format!("{FLOWS}/catch-all"), format!("{LEVELS}/exempt"), format!("{FLOWS}/system-nodes")] {
+        assert_eq!(cluster.delete(&path, json!({})).await.code, 200);
+    }
+    assert_eq!(patch(&format!("{FLOWS}/exempt"), annotated("false")).await, "200");
+    assert_eq!(patch(&format!("{FLOWS}/service-accounts"), spec(77)).await, "200");
+    assert_eq!(patch(&format!("{FLOWS}/global-default"), annotated("false")).await, "200");
+    assert_eq!(patch(&format!("{FLOWS}/global-default"), spec(78)).await, "200");
+    tokio::time::pause();
+    let found = async |name: &str| cluster.get(&format!("{FLOWS}/{name}")).await.body;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        if found("system-nodes").await["kind"] == "FlowSchema"
+            && found("exempt").await["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] == "true"
+        {
+            break;
+        }
+    }
+    for (name, precedence) in
+        [("catch-all", 10_000), ("system-nodes", 500), ("service-accounts", 9000), ("global-default", 78)]
+    {
+        assert_eq!(found(name).await["spec"]["matchingPrecedence"], precedence, "{name}");
+    }
+    assert_eq!(cluster.get(&format!("{LEVELS}/exempt")).await.code, 200);
+    // What is as it should be is not written again.
+    let settled = cluster.get(FLOWS).await.revision();
+    assert!(settled > before);
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(cluster.get(FLOWS).await.revision(), settled);
+    tokio::time::resume();
+    serving.end().await;
+}
+
+#[tokio::test]
+async fn mandatory_flows_and_levels_stay_as_they_are() {
+    let cluster = cluster_with(Access::default()).await;
+    for (path, patch, expected) in [
+        (format!("{FLOWS}/catch-all"), json!({"spec": {"matchingPrecedence": 5}}), "422 FlowSchema"),
+        (format!("{FLOWS}/exempt"), json!({"spec": {"distinguisherMethod": {"type": "ByUser"}}}), "422 FlowSchema"),
+        (
+            format!("{LEVELS}/catch-all"),
+            json!({"spec": {"limited": {"nominalConcurrencyShares": 50}}}),
+            "422 PriorityLevelConfiguration",
+        ),
+        (format!("{LEVELS}/exempt"), json!({"spec": {"exempt": {"nominalConcurrencyShares": 7}}}), "200"),
+    ] {
+        let text = cluster.ask("PATCH", &path, "application/merge-patch+json", &patch.to_string()).await.text();
+        assert!(text.starts_with(expected), "{path}: {text}");
+        if expected != "200" {
+            assert!(text.ends_with("must equal the fixed value"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_that_cannot_be_read_is_refused() {
+    let cluster = busy(600).await;
+    for (timeout, expected) in [
+        ("abc", "400 invalid timeout specified in the request URL - time: invalid duration \"abc\""),
+        ("5", "400 invalid timeout specified in the request URL - time: missing unit in duration \"5\""),
+        ("5x", "400 invalid timeout specified in the request URL - time: unknown unit \"x\" in duration \"5x\""),
+        ("0", "200"),
+        ("-3s", "200"),
+        ("1h2m3s4ms5us", "200"),
+    ] {
+        assert_eq!(cluster.get(&format!("/api/v1/pods?timeout={timeout}")).await.text(), expected, "{timeout}");
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Where the proxies of pods and services go, and where not.
 
+use portolan_apiserver::Peer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::support::{Cluster, cluster, own_address};
+use crate::support::{Cluster, cluster, own_address, request};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -34,6 +35,60 @@ async fn said(cluster: &Cluster, uri: &str) -> String {
 
 fn pod(name: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a", "image": "x"}]}})
+}
+
+#[tokio::test]
+async fn what_is_passed_on_says_where_it_comes_from() {
+    let cluster = cluster().await;
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let told = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = vec![0; 4096];
+        let length = stream.read(&mut head).await.expect("a request");
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await.expect("arrives");
+        String::from_utf8_lossy(&head[..length]).to_lowercase()
+    });
+    assert_eq!(cluster.create(PODS, pod("a")).await.code, 201);
+    cluster.place_pod("a", &own_address().to_string()).await;
+    let binding = json!({
+        "metadata": {"name": "all"}, "subjects": [{"kind": "Group", "name": "system:unauthenticated"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    });
+    let bound = cluster.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await;
+    assert_eq!(bound.code, 201);
+    let mut request = request("GET", &format!("{PODS}/a:{port}/proxy/x//y/?q=1"), "", "");
+    request.headers_mut().insert("x-forwarded-for", http::HeaderValue::from_static("192.0.2.1"));
+    let answer = cluster.server.handle(request, Peer::tls(&[], ([198, 51, 100, 7], 50000).into())).await;
+    assert_eq!(answer.status(), 200);
+    let told = told.await.expect("no panic");
+    for expected in [
+        "x-forwarded-for: 192.0.2.1, 198.51.100.7\r\n".to_owned(),
+        format!("x-forwarded-uri: {PODS}/a:{port}/proxy/x/y/\r\n"),
+    ] {
+        assert!(told.contains(&expected), "{expected}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn options_of_logs_are_checked_before_the_pod_is_looked_for() {
+    let cluster = cluster().await;
+    let invalid = "422 PodLogOptions \"p\" is invalid: ";
+    for (query, expected) in [
+        ("tailLines=-1", format!("{invalid}tailLines: Invalid value: -1: must be greater than or equal to 0")),
+        ("limitBytes=0", format!("{invalid}limitBytes: Invalid value: 0: must be greater than 0")),
+        ("sinceSeconds=0", format!("{invalid}sinceSeconds: Invalid value: 0: must be greater than 0")),
+        (
+            "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z",
+            format!("{invalid}[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
+        ),
+        ("stream=Stdout", format!("{invalid}stream: Forbidden: may not be specified")),
+        ("tailLines=many", "400 strconv.ParseInt: parsing \"many\": invalid syntax".to_owned()),
+        ("tailLines=0", "404 pods \"p\" not found".to_owned()),
+    ] {
+        assert_eq!(cluster.get(&format!("{PODS}/p/log?{query}")).await.text(), expected, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
-use portolan_base::{ManualClock, Readiness, Shutdown};
-use portolan_identity::{Authority, KeyPairPem, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls};
+use portolan_base::{Clock, ManualClock, Readiness, Shutdown, SystemClock};
+use portolan_identity::{
+    Authority, KeyPairPem, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls_for_any_certificate,
+};
 use portolan_store::embedded::{Embedded, Options};
 use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
 use serde_json::{Value, json};
@@ -129,6 +131,12 @@ pub(crate) fn admin() -> User {
 }
 
 impl Cluster {
+    /// Lets the cluster's clock show today's time: certificates are made for that.
+    pub(crate) fn today(&self) {
+        let (now, today) = (Clock::now(&*self.clock), Clock::now(&SystemClock));
+        self.clock.advance(Duration::try_from(today.duration_since(now)).expect("the past is behind us"));
+    }
+
     pub(crate) fn scratch_is_empty(&self) -> bool {
         self.directory.path().join("scratch").read_dir().expect("a folder").next().is_none()
     }
@@ -149,7 +157,7 @@ impl Cluster {
     /// Has the server listen, as only then it looks after what nobody asks about.
     pub(crate) async fn serve(&self) -> Serving {
         let certificate = self.server_certificate("server", &["localhost"]);
-        let tls = server_tls(&certificate, self.authority.certificate_pem()).expect("settings");
+        let tls = server_tls_for_any_certificate(&certificate, self.authority.certificate_pem()).expect("settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shutdown = Shutdown::default();
         let task = tokio::spawn(self.server.clone().serve(listener, tls, shutdown.clone()));

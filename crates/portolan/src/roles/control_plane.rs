@@ -9,7 +9,7 @@ use portolan_apiserver::{Access, Config, Networks, Server};
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
-use portolan_identity::{User, server_tls};
+use portolan_identity::{User, server_tls, server_tls_for_any_certificate};
 use portolan_registrar::{Changes, PartitionPolicy, Registrar};
 use portolan_store::Store;
 use portolan_store::embedded::Embedded;
@@ -74,7 +74,7 @@ impl ControlPlane {
         .await?;
         let own = credentials.authority.certificate_pem();
         let clients = format!("{own}\n{}", options.access.client_authorities()?);
-        let tls = server_tls(&credentials.api_server, &clients)?;
+        let tls = server_tls_for_any_certificate(&credentials.api_server, &clients)?;
         tasks.spawn("api server", server.clone().serve(listener, tls, shutdown.clone()));
 
         let local = match options.listen.ip() {

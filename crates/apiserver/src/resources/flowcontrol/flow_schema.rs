@@ -4,6 +4,7 @@ use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::fairness;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set_zero, spec, text};
 use crate::resources::print::{self, integer};
@@ -70,6 +71,10 @@ impl Strategy for FlowSchema {
         let list = at.child("rules");
         for (index, rule) in items(&spec["rules"]).iter().enumerate() {
             validate_rule(rule, &list.index(index), &mut errors);
+        }
+        let name = text(&object["metadata"]["name"]);
+        if fairness::mandatory("FlowSchema", name).is_some_and(|fixed| fixed["spec"] != *spec) {
+            errors.invalid(&at, spec.clone(), format!("spec of '{name}' must equal the fixed value"));
         }
         errors.0
     }

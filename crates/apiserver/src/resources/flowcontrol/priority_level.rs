@@ -4,6 +4,7 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::fairness;
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{object, object_or_new, set, set_zero, spec, text};
@@ -51,7 +52,8 @@ impl Strategy for PriorityLevelConfiguration {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);
-        let is_exempt = text(&object["metadata"]["name"]) == "exempt";
+        let name = text(&object["metadata"]["name"]);
+        let is_exempt = name == "exempt";
         match text(&spec["type"]) {
             "Exempt" => {
                 if !spec["limited"].is_null() {
@@ -75,6 +77,17 @@ impl Strategy for PriorityLevelConfiguration {
                 }
             }
             other => errors.not_supported(&at.child("type"), other, &["Exempt", "Limited"]),
+        }
+        if let Some(fixed) = fairness::mandatory("PriorityLevelConfiguration", name) {
+            let mut compared = spec.clone();
+            let mut except = "";
+            if is_exempt && let Some(fields) = compared.as_object_mut() {
+                fields.insert("exempt".into(), fixed["spec"]["exempt"].clone());
+                except = " except the 'spec.exempt' field";
+            }
+            if compared != fixed["spec"] {
+                errors.invalid(&at, spec.clone(), format!("spec of '{name}'{except} must equal the fixed value"));
+            }
         }
         errors.0
     }
