@@ -230,7 +230,11 @@ const CHANGING: Steps = &[
     ("kubectl autoscale deployment app --min=1 --max=3 --cpu-percent=50", &["autoscaled"]),
     ("kubectl get hpa app", &["Deployment/app", "MINPODS", "3"]),
     ("kubectl describe hpa app", &["Min replicas:", "Max replicas:"]),
-    ("kubectl get deployment app -o yaml | sed 's/replicas: 1/replicas: 2/' | kubectl replace -f -", &["replaced"]),
+    // Its status may change in between, as old pods end: who replaces what he has read tries again.
+    (
+        "until kubectl get deployment app -o yaml | sed 's/replicas: 1/replicas: 2/' | kubectl replace -f -; do :; done",
+        &["replaced"],
+    ),
     ("kubectl diff -f app.yaml; test $? = 1", &["replicas: 2", "replicas: 1"]),
     ("kubectl scale --replicas=0 -f app.yaml", &["scaled"]),
     ("kubectl wait pod -l app=app --for=delete --timeout=30s", &[]),
