@@ -121,9 +121,6 @@ impl Endpoint {
     }
 }
 
-/// What an answer may be; one that does not say what it is, is JSON.
-const READABLE: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-
 /// Why there is no answer.
 enum Problem {
     /// The request did not get through.
@@ -187,15 +184,10 @@ async fn send(
 
 async fn read(response: http::Response<Incoming>) -> Result<Bytes, Problem> {
     let status = response.status();
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
     let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
     let body = body.map_err(|error| Problem::Answer(error.to_string()))?.to_bytes();
+    // Whatever it is said to be, it is read as JSON: many answer without a type, which Go calls plain text then.
     if status.is_success() {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if !media_type.is_empty() && !READABLE.contains(&media_type.as_str()) {
-            return Err(Problem::Answer(format!("serializer for {content_type} doesn't exist")));
-        }
         return Ok(body);
     }
     let text = String::from_utf8_lossy(&body[..body.len().min(REFUSAL_LIMIT)]).trim().to_owned();

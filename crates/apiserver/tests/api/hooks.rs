@@ -81,7 +81,10 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, decide: Arc<Decide>, see
                     request["path"] = path.into();
                     seen.lock().push(request);
                     review["response"] = response;
-                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(review.to_string()))))
+                    // What programs in Go say of an answer whose type they do not set.
+                    let answer = Response::builder().header("content-type", "text/plain; charset=utf-8");
+                    let answer = answer.body(Full::new(Bytes::from(review.to_string()))).expect("an answer");
+                    Ok::<_, std::convert::Infallible>(answer)
                 }
             });
             let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -267,7 +270,12 @@ async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
                 server.port
             ),
         ),
-        (server.url("page"), "failed to call webhook: serializer for text/html; charset=utf-8 doesn't exist".into()),
+        (
+            server.url("page"),
+            "failed to call webhook: couldn't get version/kind; json parse error: invalid character '<' looking for \
+             beginning of value"
+                .into(),
+        ),
     ];
     for (index, (client, why)) in cases.into_iter().enumerate() {
         for path in [VALIDATING, MUTATING] {
