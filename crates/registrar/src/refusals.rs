@@ -10,7 +10,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What of the refusals is to be told.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    told: Option<Instant>,
+    /// Not before this; at once if nothing was told yet.
+    next: Option<Instant>,
     untold: u64,
 }
 
@@ -22,17 +23,16 @@ impl Refusals {
 
     /// How many to tell of now.
     pub(crate) fn take(&mut self, now: Instant) -> Option<u64> {
-        if self.due().is_none_or(|due| now < due) {
+        if self.untold == 0 || self.next.is_some_and(|next| now < next) {
             return None;
         }
-        self.told = Some(now);
+        self.next = Some(now + EVERY);
         Some(std::mem::take(&mut self.untold))
     }
 
-    /// When there is something to tell.
+    /// When there is something more to tell than what was taken.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let now = Instant::now;
-        (self.untold > 0).then(|| self.told.map_or_else(now, |told| told + EVERY))
+        self.next.filter(|_| self.untold > 0)
     }
 }
 
@@ -40,8 +40,8 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_first_is_told_at_once_and_others_once_a_second() {
+    #[test]
+    fn the_first_is_told_at_once_and_others_once_a_second() {
         let (mut refusals, start) = (Refusals::default(), Instant::now());
         let mut told = Vec::new();
         // Refusals a millisecond apart, and then silence.
