@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -50,18 +49,16 @@ impl Drop for Open {
 
 impl Open {
     /// Counts the request until its answer is written, unless that goes on for ever.
-    pub(crate) fn until_written(self, answer: Response<Body>) -> Response<Body> {
-        match answer.body().size_hint().exact() {
-            Some(_) => answer.map(|body| Answer { body, _open: self }.boxed_unsync()),
-            None => answer,
-        }
+    pub(crate) fn until_written(self, answer: Response<Body>) -> Response<Answer> {
+        let ends = answer.body().size_hint().exact().is_some();
+        answer.map(|body| Answer { body, _open: ends.then_some(self) })
     }
 }
 
-/// A body of a known size, whose request is open as long as it is not written.
-struct Answer {
+/// A body whose request is open as long as it is not written, if it is of a known size.
+pub(crate) struct Answer {
     body: Body,
-    _open: Open,
+    _open: Option<Open>,
 }
 
 impl HttpBody for Answer {
