@@ -30,4 +30,4 @@ pub mod usage;
 pub mod validation;
 pub mod yaml;
 
-pub use go_text::go_text;
+pub use go_text::{go_text, go_type};

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::fields::{Element, FieldSet, readable};
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
+use crate::go_text::go_type;
 
 /// The paths that applying `value` claims.
 pub(super) fn field_set<'v>(value: &'v Value, place: Place<'_>) -> FieldSet<'v> {
@@ -165,18 +166,6 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         (_, value) => go_value(value),
     };
     (!fits).then(|| format!("expected {wanted}, got {got}"))
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 /// A value as upstream's messages print it.

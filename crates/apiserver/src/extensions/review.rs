@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use portolan_api::custom::WebhookClient;
 use portolan_api::decode::{self, Limits};
+use portolan_api::go_type;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -153,17 +154,4 @@ fn restore(original: &Value, mut converted: Value, wanted: &str) -> Result<Value
     }
     converted["metadata"] = metadata;
     Ok(converted)
-}
-
-/// What upstream's decoder makes of a value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
