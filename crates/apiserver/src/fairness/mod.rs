@@ -218,19 +218,12 @@ impl Fairness {
 
     /// All levels that limit anything, as the CSV of upstream's `/debug/api_priority_and_fairness`.
     pub(crate) async fn dump_levels(&self) -> Result<String, Status> {
-        self.flows.refresh().await?;
-        let view = self.flows.view();
-        // Only a question about one of them sets them up.
-        let _ = self.level(&view, "");
-        let levels = self.levels.lock();
-        let mut names: Vec<&String> = levels.by_name.keys().collect();
-        names.sort_unstable();
         let mut rows = vec![LEVEL_COLUMNS.map(str::to_owned)];
-        for name in names {
-            let Figures { running, waiting, active_queues, past, .. } = levels.by_name[name].figures();
+        for (name, level) in self.at_work().await? {
+            let Figures { running, waiting, active_queues, past, .. } = level.figures();
             let is_idle = running == 0 && waiting == 0;
             rows.push([
-                name.clone(),
+                name,
                 active_queues.to_string(),
                 is_idle.to_string(),
                 false.to_string(),
@@ -250,16 +243,9 @@ impl Fairness {
     /// A request takes one seat and is charged one unit of its level's time. What runs without having waited belongs
     /// to no queue.
     pub(crate) async fn dump_queues(&self) -> Result<String, Status> {
-        self.flows.refresh().await?;
-        let view = self.flows.view();
-        // Only a question about one of them sets them up.
-        let _ = self.level(&view, "");
-        let levels = self.levels.lock();
-        let mut names: Vec<&String> = levels.by_name.keys().collect();
-        names.sort_unstable();
         let mut rows = vec![QUEUE_COLUMNS.map(str::to_owned)];
-        for name in names {
-            for (index, queue) in levels.by_name[name].queues().into_iter().enumerate() {
+        for (name, level) in self.at_work().await? {
+            for (index, queue) in level.queues().into_iter().enumerate() {
                 let (waiting, running) = (queue.waiting.to_string(), queue.running.to_string());
                 rows.push([
                     name.clone(),
@@ -275,6 +261,17 @@ impl Fairness {
             }
         }
         Ok(aligned(&rows))
+    }
+
+    /// All levels at work, by name.
+    async fn at_work(&self) -> Result<Vec<(String, Arc<Level>)>, Status> {
+        self.flows.refresh().await?;
+        // Only a question about one of them sets them up.
+        let _ = self.level(&self.flows.view(), "");
+        let levels = self.levels.lock();
+        let mut levels: Vec<_> = levels.by_name.iter().map(|(name, level)| (name.clone(), level.clone())).collect();
+        levels.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(levels)
     }
 
     /// A level at work, set up as the objects say now.
