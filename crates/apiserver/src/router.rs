@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Request, Response, Uri};
 use portolan_api::description::Description;
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use portolan_identity::User;
 
 use crate::audit::{self, Notes, Record};
@@ -53,9 +53,10 @@ impl Asked {
         if text.is_empty() || self.lasts() {
             return Ok(most);
         }
-        match go_duration(text) {
-            Ok(wanted) if wanted.is_zero() => Ok(most),
-            Ok(wanted) => Ok(wanted.min(most)),
+        // What is not above zero is no limit of its own.
+        match go::parse_duration(text).map(u64::try_from) {
+            Ok(Ok(0) | Err(_)) => Ok(most),
+            Ok(Ok(nanoseconds)) => Ok(Duration::from_nanos(nanoseconds).min(most)),
             Err(why) => Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}"))),
         }
     }
@@ -69,40 +70,6 @@ impl Asked {
     pub(crate) fn label(&self, description: &Description) -> Label {
         Label::of(self.info.as_ref(), description).with_dry_run(self.query.all("dryRun"))
     }
-}
-
-/// A time as Go's `time.ParseDuration` reads it: `30s`, `1m30s`, `500ms`. What is below zero counts as zero.
-fn go_duration(text: &str) -> Result<Duration, String> {
-    let invalid = || format!("invalid duration {text:?}");
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if unsigned == "0" {
-        return Ok(Duration::ZERO);
-    }
-    if unsigned.is_empty() {
-        return Err(invalid());
-    }
-    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
-    let (mut rest, mut sum) = (unsigned, Duration::ZERO);
-    while !rest.is_empty() {
-        let digits = rest.find(|letter| !is_number(letter)).unwrap_or(rest.len());
-        let (number, after) = rest.split_at(digits);
-        let number: f64 = number.parse().map_err(|_| invalid())?;
-        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" | "μs" => 1e-6,
-            "ns" => 1e-9,
-            "" => return Err(format!("missing unit in duration {text:?}")),
-            _ => return Err(format!("unknown unit {unit:?} in duration {text:?}")),
-        };
-        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| invalid())?;
-        sum = sum.checked_add(part).ok_or_else(invalid)?;
-        rest = after;
-    }
-    Ok(if text.starts_with('-') { Duration::ZERO } else { sum })
 }
 
 /// Answers a request.

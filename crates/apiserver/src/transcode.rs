@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use portolan_api::{protobuf, yaml};
+use portolan_base::go;
 use serde_json::Value;
 
 use crate::body::{Body, BoxError, full};
@@ -51,7 +52,7 @@ impl Wanted {
         let (format, otherwise) = if plain { (Format::Json, Format::Json) } else { (format(true), format(false)) };
         let encodings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let gzip = encodings.flat_map(|value| value.split(',')).any(|token| token.trim() == "gzip");
-        let pretty = matches!(query.get("pretty"), "1" | "t" | "T" | "true" | "TRUE" | "True");
+        let pretty = go::parse_bool(query.get("pretty")) == Some(true);
         Self { format, otherwise, pretty, gzip }
     }
 

@@ -1,4 +1,4 @@
-//! What every other crate stands on: time, shutdown, readiness, back-off, processes and error texts.
+//! What every other crate stands on: time, shutdown, readiness, back-off, processes, error texts and forms of Go.
 //!
 //! Nothing here knows a noun of the domain. If a name from Kubernetes, a registry or a container
 //! appears in this crate, it is in the wrong place.
@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod go;
 pub mod patience;
 pub mod process;
 pub mod readiness;

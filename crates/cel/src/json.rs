@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portolan_base::go;
 use serde_json::Value as Json;
 
 use crate::library::time;
@@ -91,7 +92,7 @@ impl<'a> Value<'a> {
 fn scalar<'a>(text: &str, kind: &Kind) -> Option<Value<'a>> {
     match kind {
         Kind::Bytes => STANDARD.decode(text).ok().map(|bytes| Value::Bytes(bytes.into())),
-        Kind::Duration => time::parse_duration(text).map(Value::Duration),
+        Kind::Duration => go::parse_duration(text).ok().map(Value::Duration),
         Kind::Timestamp => time::parse_timestamp(text).map(Value::Timestamp),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portolan_base::go::parse_bool;
 use portolan_registrar::http::Request;
 
 use crate::Error;
@@ -60,15 +61,6 @@ impl Parameters {
                 parse_bool(value).ok_or_else(|| Error::BadRequest(format!("Invalid value for ?{name}: {value}")))
             }
         }
-    }
-}
-
-/// Reads a truth value as Go's `strconv.ParseBool` does.
-pub(crate) fn parse_bool(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap`.
 
+use portolan_base::go;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -37,11 +38,7 @@ pub(crate) fn mandatory(kind: &str, name: &str) -> Option<Value> {
 /// Source: `pkg/registry/flowcontrol/ensurer/strategy.go` of Kubernetes.
 pub(crate) fn revised(old: &Value, wanted: &Value) -> Option<Value> {
     let is_mandatory = wanted["metadata"]["name"].as_str().is_some_and(|name| MANDATORY.contains(&name));
-    let said = old["metadata"]["annotations"][AUTOUPDATE].as_str().and_then(|text| match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    });
+    let said = old["metadata"]["annotations"][AUTOUPDATE].as_str().and_then(go::parse_bool);
     // Whoever has changed the spec without a word keeps it.
     let follows = is_mandatory || said.unwrap_or(old["metadata"]["generation"] == 1);
     let mut new = old.clone();

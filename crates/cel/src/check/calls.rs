@@ -1,5 +1,7 @@
 //! Functions and operators.
 
+use portolan_base::go;
+
 use super::Checker;
 use crate::ast::{Expr, Kind};
 use crate::functions::{FUNCTIONS, Overload, Style};
@@ -105,7 +107,7 @@ impl<'a> Checker<'a> {
             _ => None,
         };
         let wrong = match name {
-            "duration" => literal(0).is_some_and(|text| library::time::parse_duration(&text).is_none()),
+            "duration" => literal(0).is_some_and(|text| go::parse_duration(&text).is_err()),
             "timestamp" => literal(0).is_some_and(|text| library::time::parse_rfc3339(&text).is_none()),
             "matches" => literal(1).is_some_and(|text| library::regex::compile(&text).is_err()),
             _ => false,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use portolan_base::go;
+
 use super::{fail, no_overload, time};
 use crate::error::EvaluationError;
 use crate::functions::{Outcome, Row, Style::Global};
@@ -11,10 +13,9 @@ pub(super) const ROWS: &[Row] = &[
     Row("type", Global, &["A"], "type", |values| Ok(Value::Type(Arc::from(values[0].type_name())))),
     Row("dyn", Global, &["A"], "dyn", |values| Ok(values[0].clone())),
     Row("bool", Global, &["bool"], "bool", |values| Ok(values[0].clone())),
-    Row("bool", Global, &["string"], "bool", |values| match values[0].as_str() {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true.into()),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false.into()),
-        _ => fail("type conversion error from 'string' to 'bool'"),
+    Row("bool", Global, &["string"], "bool", |values| match values[0].as_str().and_then(go::parse_bool) {
+        Some(value) => Ok(value.into()),
+        None => fail("type conversion error from 'string' to 'bool'"),
     }),
     Row("int", Global, &["int"], "int", int),
     Row("int", Global, &["uint"], "int", int),
@@ -49,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         _ => no_overload(),
     }),
     Row("duration", Global, &["string"], "duration", |values| {
-        let parsed = values[0].as_str().and_then(time::parse_duration);
+        let parsed = values[0].as_str().and_then(|text| go::parse_duration(text).ok());
         parsed
             .map(Value::Duration)
             .ok_or(EvaluationError::text("type conversion error from 'string' to 'google.protobuf.Duration'"))

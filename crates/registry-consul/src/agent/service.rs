@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
     CheckType, Health, HealthCheck, InstanceOverride, Object, OverrideMode, ServiceInstance, ServiceInstanceStatus,
 };
+use portolan_base::go::parse_bool;
 use portolan_catalog::{Instance, Key as CatalogKey, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::http::{Body, Request};
@@ -19,7 +20,7 @@ use crate::body::Fields;
 use crate::catalog::set_extension;
 use crate::entry::{AGENT_TAGS, SERVICE_MAINTENANCE_REASON};
 use crate::owner::{NAMESPACE, put_check, record};
-use crate::parameters::{Parameters, ReadOptions, parse_bool};
+use crate::parameters::{Parameters, ReadOptions};
 use crate::sight::Sight;
 use crate::state::State;
 use crate::translate::{self, FirstCheck, Service, Via};

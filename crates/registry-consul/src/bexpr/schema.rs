@@ -253,7 +253,7 @@ fn test(kind: &Kind, operator: Operator, value: String, invalid: impl Fn() -> St
     match (operator, kind) {
         (Operator::Equal, Text) => Ok(Test::Equals(Wanted::Text(value))),
         (Operator::Equal, Number) => number(value).map(Test::Equals),
-        (Operator::Equal, Bool) => match crate::parameters::parse_bool(&value) {
+        (Operator::Equal, Bool) => match portolan_base::go::parse_bool(&value) {
             Some(value) => Ok(Test::Equals(Wanted::Bool(value))),
             None => Err(format!("strconv.ParseBool: parsing {value:?}: invalid syntax")),
         },

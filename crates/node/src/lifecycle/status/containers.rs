@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
+use portolan_base::go::format_duration;
 use portolan_runtime as runtime;
 
 use super::{Phase, Surroundings};
@@ -251,15 +252,7 @@ impl Writer<'_> {
 
 /// Upstream's words for a container that waits to be started again.
 pub(crate) fn crash_loop_message(pod: &Pod, container: &str, delay: Duration) -> String {
-    format!("back-off {} restarting failed container={container} pod={}", go_duration(delay), pod::display(pod))
-}
-
-/// A duration as Go prints it: `10s`, `2m40s`, `5m0s`.
-fn go_duration(duration: Duration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
-    }
+    format!("back-off {} restarting failed container={container} pod={}", format_duration(delay), pod::display(pod))
 }
 
 /// The last state that the API knows, for a container whose earlier starts the runtime has forgotten.

@@ -1,0 +1,147 @@
+//! Durations and truth values as Go's standard library reads and writes them: clients, flags and
+//! configuration files of programs written in Go have them in these forms.
+
+use std::time::Duration;
+
+/// Units of durations in nanoseconds.
+const UNITS: [(&str, i128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// Reads a duration as `time.ParseDuration` does, in nanoseconds: `1h2m3.5s`, `100ms`, `-1.5h`.
+///
+/// # Errors
+/// It is none, or more than 64 bits hold; in Go's words without the `time: ` before them.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    let invalid = || format!("invalid duration {text:?}");
+    let is_negative = text.starts_with('-');
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let mut nanoseconds: i128 = 0;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|letter| !is_number(letter)).unwrap_or(rest.len()));
+        if number.is_empty() || number == "." {
+            return Err(invalid());
+        }
+        let (unit, tail) = tail.split_at(tail.find(is_number).unwrap_or(tail.len()));
+        if unit.is_empty() {
+            return Err(format!("missing unit in duration {text:?}"));
+        }
+        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(format!("unknown unit {unit:?} in duration {text:?}"));
+        };
+        nanoseconds = nanoseconds.checked_add(scaled(number, *scale).ok_or_else(invalid)?).ok_or_else(invalid)?;
+        rest = tail;
+    }
+    i64::try_from(if is_negative { -nanoseconds } else { nanoseconds }).map_err(|_| invalid())
+}
+
+/// A decimal number of units; what is below a nanosecond is cut off.
+fn scaled(number: &str, scale: i128) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut total = whole.checked_mul(scale)?;
+    // The exact rest of a unit, as units of minutes and hours are no powers of ten.
+    let (mut digits, mut places) = (0_i128, 1_i128);
+    for digit in fraction.chars() {
+        let digit = i128::from(digit.to_digit(10)?);
+        if places < 1_000_000_000_000_000_000 {
+            (digits, places) = (digits * 10 + digit, places * 10);
+        }
+    }
+    total += digits * scale / places;
+    Some(total)
+}
+
+/// Writes a duration as Go's `Duration.String` does: `1h2m3.5s`, `5m0s`, `100ms`.
+pub fn format_duration(duration: Duration) -> String {
+    let nanoseconds = duration.as_nanos();
+    let decimal = |value: u128, scale: u128| {
+        let (whole, part) = (value / scale, value % scale);
+        if part == 0 {
+            return whole.to_string();
+        }
+        let width = scale.ilog10() as usize;
+        format!("{whole}.{}", format!("{part:0width$}").trim_end_matches('0'))
+    };
+    match nanoseconds {
+        0 => "0s".into(),
+        1..1_000 => format!("{nanoseconds}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanoseconds, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanoseconds, 1_000_000)),
+        _ => {
+            let (minutes, rest) = (nanoseconds / 60_000_000_000, nanoseconds % 60_000_000_000);
+            let seconds = decimal(rest, 1_000_000_000);
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
+/// Reads a truth value as `strconv.ParseBool` does; `None` if it is none.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_written_as_go_does() {
+        let cases = [
+            ("10s", 10_000, "10s"),
+            ("100ms", 100, "100ms"),
+            ("1h2m3.5s", 3_723_500, "1h2m3.5s"),
+            ("90s", 90_000, "1m30s"),
+            ("1.5h", 5_400_000, "1h30m0s"),
+            ("0.1m", 6_000, "6s"),
+            ("0", 0, "0s"),
+            ("+5m", 300_000, "5m0s"),
+            (".5s", 500, "500ms"),
+        ];
+        for (text, milliseconds, written) in cases {
+            assert_eq!(parse_duration(text), Ok(milliseconds * 1_000_000), "{text}");
+            assert_eq!(format_duration(Duration::from_millis(milliseconds.unsigned_abs())), written);
+        }
+        assert_eq!(parse_duration("-1.5s"), Ok(-1_500_000_000));
+        assert_eq!(parse_duration("0.0000000015s"), Ok(1), "less than a nanosecond is cut off");
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_in_gos_words() {
+        let cases = [
+            ("", "invalid duration \"\""),
+            ("-", "invalid duration \"-\""),
+            ("10", "missing unit in duration \"10\""),
+            ("10x", "unknown unit \"x\" in duration \"10x\""),
+            ("s", "invalid duration \"s\""),
+            ("--1s", "invalid duration \"--1s\""),
+            ("99999999999h", "invalid duration \"99999999999h\""),
+            ("1.2.3s", "invalid duration \"1.2.3s\""),
+        ];
+        for (text, words) in cases {
+            assert_eq!(parse_duration(text), Err(words.to_owned()));
+        }
+    }
+}
