@@ -24,7 +24,7 @@ pub use signing_request::organizations_of_request;
 pub use tls::{client_tls, client_verifier, server_tls, server_tls_for_any_certificate};
 pub use token::{BoundObject, Claims, LegacyClaims, TokenIssuer};
 pub use token_keys::TokenSettings;
-pub use user::{PODS_GROUP, User, end_of_certificate, user_of_certificate};
+pub use user::{PODS_GROUP, User, user_of_certificate, validity_of_certificate};
 
 /// The SHA-256 digest of some bytes: recognizes a secret without keeping it.
 pub fn digest(bytes: &[u8]) -> Vec<u8> {

@@ -43,10 +43,11 @@ impl User {
     }
 }
 
-/// The last second in which a certificate holds, counted from the epoch; `None` if it cannot be read.
-pub fn end_of_certificate(der: &[u8]) -> Option<i64> {
+/// The first and the last second in which a certificate holds, counted from the epoch; `None` if it cannot be read.
+pub fn validity_of_certificate(der: &[u8]) -> Option<(i64, i64)> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(certificate.validity().not_after.timestamp())
+    let validity = certificate.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 /// The user that a verified client certificate names: `CN` is the name, each `O` a group.

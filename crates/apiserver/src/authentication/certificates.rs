@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use portolan_base::Timestamp;
-use portolan_identity::{Error, User, client_verifier, end_of_certificate, user_of_certificate};
+use portolan_identity::{Error, User, client_verifier, user_of_certificate, validity_of_certificate};
 use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -24,8 +24,10 @@ pub struct Shown {
     named: Result<Arc<User>, Error>,
     /// The last second in which the first one holds, counted from the epoch.
     end: Option<i64>,
-    /// In which second they were judged last, and how.
-    judged: Mutex<Option<(i64, Arc<Judged>)>>,
+    /// The seconds from which on another judgement may come of them, as one begins or no longer holds; in order.
+    edges: Vec<i64>,
+    /// Behind how many edges they were judged last, and how.
+    judged: Mutex<Option<(usize, Arc<Judged>)>>,
 }
 
 /// What certificates are good for.
@@ -41,9 +43,13 @@ impl Shown {
     /// The certificate is read once, here, for all requests of a connection.
     pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let first = chain.first()?;
-        let (named, end) = (user_of_certificate(first).map(Arc::new), end_of_certificate(first));
+        let named = user_of_certificate(first).map(Arc::new);
+        let end = validity_of_certificate(first).map(|(_, end)| end);
+        let validities = chain.iter().filter_map(|certificate| validity_of_certificate(certificate));
+        let mut edges: Vec<i64> = validities.flat_map(|(begin, end)| [begin, end.saturating_add(1)]).collect();
+        edges.sort_unstable();
         let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
-        Some(Self { chain, named, end, judged: Mutex::default() })
+        Some(Self { chain, named, end, edges, judged: Mutex::default() })
     }
 
     /// The last second in which the first one holds, counted from the epoch.
@@ -86,11 +92,12 @@ impl Certificates {
         }
     }
 
-    /// Times in certificates are seconds: within one, the answer stays the same.
+    /// The answer stays the same until one of the certificates begins or ceases to hold.
     fn judge(&self, shown: &Shown, now: Timestamp) -> Arc<Judged> {
+        let behind = shown.edges.partition_point(|edge| *edge <= now.as_second());
         let mut last = shown.judged.lock();
-        if let Some((second, judged)) = &*last
-            && *second == now.as_second()
+        if let Some((known, judged)) = &*last
+            && *known == behind
         {
             return judged.clone();
         }
@@ -98,7 +105,7 @@ impl Certificates {
             client: verify(&*self.clients, shown, now),
             proxy: self.proxies.as_ref().map(|proxies| proxies.recognize(shown, now)),
         });
-        *last = Some((now.as_second(), judged.clone()));
+        *last = Some((behind, judged.clone()));
         judged
     }
 }
