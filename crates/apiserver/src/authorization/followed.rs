@@ -54,6 +54,12 @@ impl<V: View> Followed<V> {
         self.written.fetch_max(revision.0, Ordering::AcqRel);
     }
 
+    /// The same, and takes over what was delivered until now.
+    pub(crate) fn wrote(&self, revision: Revision) {
+        self.expect(revision);
+        self.drain();
+    }
+
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, V> {
         self.view.read()
     }

@@ -36,9 +36,19 @@ pub(crate) fn name(user: &User) -> Option<&str> {
     if user.is_in(NODES) { user.name.strip_prefix("system:node:") } else { None }
 }
 
-/// Whether what is bound to a node decides about what a user asks for.
+/// Whether what is bound to a node decides about what a user asks for: of most things it needs single objects only.
 pub(super) fn depends_on_objects(user: &User, info: &Info) -> bool {
-    Kind::of_resource(&info.group, &info.resource).is_some() && name(user).is_some()
+    if info.authorized_name().is_empty() {
+        return false;
+    }
+    let (is_whole, verb) = (info.subresource.is_empty(), info.authorized_verb());
+    let asks = match Kind::of_resource(&info.group, &info.resource) {
+        None => false,
+        Some(Kind::Pod) => is_whole && READ.contains(&verb),
+        Some(Kind::Slice) => is_whole && verb != "create",
+        Some(_) => true,
+    };
+    asks && name(user).is_some()
 }
 
 /// Whether a user is a node and what it asks for is a node's business.

@@ -97,22 +97,10 @@ impl Authorizer {
     /// Says that an object was written at `revision` that may lead from a node to others.
     pub(crate) fn expect_link(&self, group: &str, resource: &str, revision: Revision) {
         match Kind::of_resource(group, resource) {
-            Some(Kind::Pod) => {
-                self.reach.expect(revision);
-                self.reach.drain();
-            }
-            Some(Kind::Volume) => {
-                self.volumes.expect(revision);
-                self.volumes.drain();
-            }
-            Some(Kind::Attachment) => {
-                self.attachments.expect(revision);
-                self.attachments.drain();
-            }
-            Some(Kind::Slice) => {
-                self.slices.expect(revision);
-                self.slices.drain();
-            }
+            Some(Kind::Pod) => self.reach.wrote(revision),
+            Some(Kind::Volume) => self.volumes.wrote(revision),
+            Some(Kind::Attachment) => self.attachments.wrote(revision),
+            Some(Kind::Slice) => self.slices.wrote(revision),
             _ => {}
         }
     }

@@ -68,9 +68,11 @@ pub(super) struct Reach {
     needs: HashMap<Arc<Need>, usize>,
 }
 
+/// A pod that has a node.
 #[derive(Debug)]
 struct Bound {
     uid: String,
+    node: String,
     needs: Vec<Arc<Need>>,
 }
 
@@ -114,6 +116,10 @@ struct Spec {
 impl Reach {
     /// Whether a node needs an object.
     pub(super) fn needs(&self, node: &str, kind: Kind, namespace: &str, name: &str) -> bool {
+        if kind == Kind::Pod {
+            let key = format!("{PREFIX}{namespace}/{name}");
+            return self.pods.get(key.as_bytes()).is_some_and(|bound| bound.node == node);
+        }
         let need = Need { node: node.to_owned(), kind, namespace: namespace.to_owned(), name: name.to_owned() };
         self.needs.contains_key(&need)
     }
@@ -137,7 +143,7 @@ impl Reach {
                 hash_map::Entry::Vacant(new) => drop(new.insert(1)),
             }
         }
-        self.pods.insert(key, Bound { uid: pod.metadata.uid.clone(), needs });
+        self.pods.insert(key, Bound { uid: pod.metadata.uid.clone(), node: pod.spec.node_name.clone(), needs });
     }
 
     fn remove(&mut self, key: &Bytes) {
@@ -185,9 +191,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 impl Pod {
-    /// Shows the pod itself and everything that it refers to.
+    /// Shows everything that a pod refers to.
     fn references(&self, visit: &mut impl FnMut(Kind, &str)) {
-        visit(Kind::Pod, &self.metadata.name);
         // What a node makes must not give it rights.
         if self.metadata.annotations.contains_key(MIRROR) {
             return;
@@ -275,7 +280,6 @@ mod tests {
         let mut lines: Vec<String> = reach
             .needs
             .iter()
-            .filter(|(need, _)| need.kind != Kind::Pod)
             .map(|(need, count)| format!("{} {:?} {}/{} x{count}", need.node, need.kind, need.namespace, need.name))
             .collect();
         lines.sort();
