@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -12,6 +12,9 @@ use crate::admission::Operation;
 
 /// Upper ends of the buckets in seconds, as upstream.
 const BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
+/// Room for those that look at one object in one step.
+const CONTROLLERS: usize = 24;
 
 type Durations = Histogram<{ BUCKETS.len() }>;
 
@@ -68,12 +71,14 @@ pub(crate) struct Timed<'a> {
     began: Instant,
     /// When the last controller was done.
     last: Instant,
+    /// What controllers said, and how long it took them.
+    said: Vec<(&'static str, Decided, Duration)>,
 }
 
 impl Admissions {
     pub(crate) fn begin(&self, step: Step, operation: Operation) -> Timed<'_> {
         let now = Instant::now();
-        Timed { admissions: self, step, operation, began: now, last: now }
+        Timed { admissions: self, step, operation, began: now, last: now, said: Vec::with_capacity(CONTROLLERS) }
     }
 
     pub(super) fn write(&self, text: &mut String) -> fmt::Result {
@@ -108,10 +113,7 @@ impl Timed<'_> {
     pub(crate) fn of<T, E>(&mut self, controller: &Controller, outcome: Result<T, E>) -> Result<T, E> {
         if controller.handles.contains(&self.operation) {
             let now = Instant::now();
-            let decided = self.decided(outcome.is_err());
-            let mut counters = self.admissions.0.lock();
-            let durations = counters.controllers.entry((controller.name, decided));
-            durations.or_insert_with(|| Histogram::new(&BUCKETS)).record(now - self.last);
+            self.said.push((controller.name, self.decided(outcome.is_err()), now - self.last));
             self.last = now;
         }
         outcome
@@ -122,12 +124,15 @@ impl Timed<'_> {
         let Ok(()) = self.of(controller, Ok::<_, Infallible>(()));
     }
 
-    /// What comes of the step.
+    /// What comes of the step. All that its controllers said is counted here, under one lock.
     pub(crate) fn end<T, E>(self, outcome: Result<T, E>) -> Result<T, E> {
         let decided = self.decided(outcome.is_err());
+        let new = || Histogram::new(&BUCKETS);
         let mut counters = self.admissions.0.lock();
-        let durations = counters.steps.entry(decided).or_insert_with(|| Histogram::new(&BUCKETS));
-        durations.record(self.began.elapsed());
+        for (name, decided, took) in self.said {
+            counters.controllers.entry((name, decided)).or_insert_with(new).record(took);
+        }
+        counters.steps.entry(decided).or_insert_with(new).record(self.began.elapsed());
         outcome
     }
 }

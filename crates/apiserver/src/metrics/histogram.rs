@@ -17,6 +17,13 @@ impl<const BUCKETS: usize> Histogram<BUCKETS> {
         Self { ends, counts: [0; BUCKETS], count: 0, sum: 0.0 }
     }
 
+    /// What was counted elsewhere: how many each bucket took, and behind them those above all.
+    pub(super) fn of(ends: &'static [f64; BUCKETS], taken: &[u64], sum: f64) -> Self {
+        let mut counts = [0; BUCKETS];
+        counts.iter_mut().zip(taken).for_each(|(count, taken)| *count = *taken);
+        Self { ends, counts, count: taken.iter().sum(), sum }
+    }
+
     pub(super) fn record(&mut self, took: Duration) {
         self.observe(took.as_secs_f64());
     }
