@@ -92,22 +92,17 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
-    /// All that is wrong with an update. Kinds that forgive what was there before override this.
-    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
-        let mut errors = self.validate(new, context);
-        errors.extend(self.validate_update(new, old, context));
-        errors
-    }
-
-    /// The same, with warnings of what was wrong before and may stay.
-    fn validate_changed_aloud(
+    /// All that is wrong with an update. Kinds that forgive what was there before override this, and may warn of it.
+    fn validate_changed(
         &self,
         new: &Value,
         old: &Value,
         context: &Context,
         _warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        self.validate_changed(new, old, context)
+        let mut errors = self.validate(new, context);
+        errors.extend(self.validate_update(new, old, context));
+        errors
     }
 
     /// Texts for the client's `Warning` headers.

@@ -258,7 +258,7 @@ impl<'a> Call<'a> {
         context: &Context,
         warnings: &mut Vec<String>,
     ) -> Vec<portolan_api::field::Error> {
-        let mut errors = self.strategy.validate_changed_aloud(new, old, context, warnings);
+        let mut errors = self.strategy.validate_changed(new, old, context, warnings);
         if !errors.is_empty() && self.resource.custom.is_none() {
             let known = self.strategy.validate(old, context);
             errors.retain(|error| !known.contains(error));

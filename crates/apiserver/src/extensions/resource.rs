@@ -83,11 +83,7 @@ impl Strategy for custom::Version {
         self.problems(object, None, &mut Vec::new())
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        self.problems(new, Some(old), &mut Vec::new())
-    }
-
-    fn validate_changed_aloud(
+    fn validate_changed(
         &self,
         new: &Value,
         old: &Value,

@@ -62,7 +62,13 @@ impl Strategy for CustomResourceDefinition {
         errors
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
         let mut errors = if context.subresource.is_empty() { validation::definition(new) } else { Vec::new() };
         errors.extend(validation::stored_versions(new));
         if context.subresource.is_empty() {

@@ -71,7 +71,13 @@ impl Strategy for HorizontalPodAutoscaler {
         validate(object, false)
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
         if context.subresource == "status" {
             let mut errors = Errors::default();
             errors.status_counts(&new["status"], &["currentReplicas", "desiredReplicas"], &[]);

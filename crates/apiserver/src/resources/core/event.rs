@@ -107,7 +107,13 @@ impl Strategy for Event {
         errors.0
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let (new, old) = (&*as_core(new), &*as_core(old));
         validate_any(new, self.group, context, &mut errors);
