@@ -5,6 +5,7 @@ use portolan_store::Revision;
 use serde_json::Value;
 
 use super::metadata;
+use super::update::Managers;
 use super::write::{Moved, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes};
@@ -64,12 +65,11 @@ impl Call<'_> {
         self.strategy.default(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
         let managers = match owner {
-            // Who is asked about the object sees who owns what.
-            Owner::Unrecorded if self.server.admission.asks_anyone().await? => {
-                self.track(None, &mut object)?;
-                None
+            Owner::Unrecorded => {
+                // Who is asked about the object sees who owns what.
+                let asks = self.server.admission.asks_anyone().await?;
+                self.track_new(&mut object, if asks { Managers::Inside } else { Managers::Apart })?
             }
-            Owner::Unrecorded => self.track_new(&mut object)?,
             Owner::Recorded => None,
         };
         self.record_requester(&mut object);

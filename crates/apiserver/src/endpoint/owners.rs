@@ -6,10 +6,11 @@ use portolan_api::apply::{self, Versioned};
 use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Call;
 use super::update::{Managers, Old};
+use crate::resources::json;
 use crate::status::Status;
 
 /// Longest name of a field manager, as upstream.
@@ -112,13 +113,13 @@ impl Call<'_> {
         Ok(tracked.unwrap_or_else(|| Some(old.managers.to_vec()).filter(|managers| !managers.is_empty())))
     }
 
-    /// Records who writes a new object: in its `managedFields` if it names managers itself, else
-    /// the list is returned encoded, to be stored with it.
-    pub(super) fn track_new(&self, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
+    /// Records who writes a new object: in its `managedFields` if they stand inside, or if it names managers itself;
+    /// else the list is returned encoded, to be stored with it.
+    pub(super) fn track_new(&self, new: &mut Value, stand: Managers) -> Result<Option<Vec<u8>>, Status> {
         let names_managers = new.pointer("/metadata/managedFields").is_some_and(|given| !given.is_null());
         let name = self.manager()?;
         let managers = self.with_owners(&name, |kind, manager| {
-            if !names_managers {
+            if stand == Managers::Apart && !names_managers {
                 return apply::managers_of_new(new, kind, manager);
             }
             apply::track_update(None, new, kind, manager);
@@ -204,17 +205,14 @@ fn manager_problems(name: &str) -> Vec<field::Error> {
 
 /// Whether two objects are the same but for the times of their managers.
 pub(super) fn is_same_but_times(new: &Value, old: &Value) -> bool {
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
-    if new.len() != old.len() || !are_same_but(&["metadata"], new, old) {
-        return false;
-    }
-    match (new.get("metadata"), old.get("metadata")) {
-        (Some(Value::Object(new)), Some(Value::Object(old))) => {
-            are_same_but(&["resourceVersion", "managedFields"], new, old)
-                && are_same_managers(new.get("managedFields"), old.get("managedFields"))
+    json::are_same_but(new, old, &["metadata"], |_, new, old| new == old)
+        && match (new.get("metadata"), old.get("metadata")) {
+            (Some(new), Some(old)) => {
+                json::are_same_but(new, old, &["resourceVersion", "managedFields"], |_, new, old| new == old)
+                    && are_same_managers(new.get("managedFields"), old.get("managedFields"))
+            }
+            (new, old) => new == old,
         }
-        (new, old) => new == old,
-    }
 }
 
 /// The same for lists that are encoded; empty ones are none.
@@ -229,19 +227,9 @@ pub(super) fn are_same_encoded(new: &[u8], old: &[u8]) -> bool {
     }
 }
 
-/// Whether two objects have the same fields, these left out.
-fn are_same_but(left_out: &[&str], new: &Map<String, Value>, old: &Map<String, Value>) -> bool {
-    let compared = |name: &&String| !left_out.contains(&name.as_str());
-    new.keys().filter(compared).count() == old.keys().filter(compared).count()
-        && new.iter().filter(|(name, _)| compared(name)).all(|(name, value)| old.get(name) == Some(value))
-}
-
 /// Whether two lists of managers are the same but for their times.
 fn are_same_managers(new: Option<&Value>, old: Option<&Value>) -> bool {
     let (Some(Value::Array(new)), Some(Value::Array(old))) = (new, old) else { return new == old };
-    let is_same = |(new, old): (&Value, &Value)| {
-        let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
-        are_same_but(&["time"], new, old)
-    };
+    let is_same = |(new, old)| json::are_same_but(new, old, &["time"], |_, new, old| new == old);
     new.len() == old.len() && new.iter().zip(old).all(is_same)
 }

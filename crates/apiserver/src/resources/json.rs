@@ -3,6 +3,22 @@
 use portolan_api::quantity::Quantity;
 use serde_json::{Map, Value, map::Entry};
 
+/// Whether two objects have the same fields, apart from some; `is_same` compares their values.
+pub(crate) fn are_same_but(
+    new: &Value,
+    old: &Value,
+    but: &[&str],
+    is_same: impl Fn(&str, &Value, &Value) -> bool,
+) -> bool {
+    let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
+    let matters = |name: &&String| !but.contains(&name.as_str());
+    new.keys().filter(matters).count() == old.keys().filter(matters).count()
+        && new
+            .iter()
+            .filter(|(name, _)| matters(name))
+            .all(|(name, value)| old.get(name).is_some_and(|old| is_same(name, value, old)))
+}
+
 /// The items of a list; none if the value is absent.
 pub(crate) fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()

@@ -14,7 +14,7 @@ mod coordination;
 pub mod core;
 mod discovery;
 mod flowcontrol;
-mod json;
+pub(crate) mod json;
 mod metrics;
 mod networking;
 mod node;

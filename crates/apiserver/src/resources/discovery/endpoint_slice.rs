@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::addresses::ip_warning;
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::Rule;
-use crate::resources::json::{entries, is_set, items, objects, set, text};
+use crate::resources::json::{are_same_but, entries, is_set, items, objects, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -30,12 +30,8 @@ impl Strategy for EndpointSlice {
     }
 
     fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
-        let content = |object: &Value| {
-            let mut content = object.clone();
-            content["metadata"] = object["metadata"]["labels"].clone();
-            content
-        };
-        content(new) != content(old)
+        !are_same_but(new, old, &["metadata"], |_, new, old| new == old)
+            || new["metadata"]["labels"] != old["metadata"]["labels"]
     }
 
     fn default(&self, object: &mut Value) {

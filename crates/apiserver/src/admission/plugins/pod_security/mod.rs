@@ -15,6 +15,7 @@ use portolan_store::{KeyRange, RangeRequest};
 use serde_json::Value;
 
 use crate::admission::{Attributes, Operation};
+use crate::resources::json::are_same_but;
 use crate::status::Status;
 use crate::storage;
 use pod::Pod;
@@ -85,17 +86,6 @@ fn are_same_specs(new: &Value, old: &Value) -> bool {
         }
         _ => new == old,
     })
-}
-
-/// Whether two objects have the same fields, apart from some; `is_same` compares their values.
-fn are_same_but(new: &Value, old: &Value, but: &[&str], is_same: impl Fn(&str, &Value, &Value) -> bool) -> bool {
-    let (Value::Object(new), Value::Object(old)) = (new, old) else { return new == old };
-    let matters = |name: &&String| !but.contains(&name.as_str());
-    new.keys().filter(matters).count() == old.keys().filter(matters).count()
-        && new
-            .iter()
-            .filter(|(name, _)| matters(name))
-            .all(|(name, value)| old.get(name).is_some_and(|old| is_same(name, value, old)))
 }
 
 async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
