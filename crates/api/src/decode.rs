@@ -19,6 +19,13 @@ pub struct Limits {
     pub depth: usize,
 }
 
+impl Limits {
+    /// For what is not a client's: of any size.
+    pub fn of_any_size() -> Self {
+        Self { bytes: usize::MAX, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 3 * 1024 * 1024, depth: 100 }

@@ -3,9 +3,12 @@
 //! Source: `k8s.io/apiserver/pkg/endpoints/request`, `RequestInfo`.
 
 use std::borrow::Cow;
+use std::num::{IntErrorKind, ParseIntError};
 
 use http::Method;
 use portolan_api::selector::{FieldSelector, LabelSelector, Operator};
+
+use crate::status::Status;
 
 /// Names a resource without its objects: for error texts.
 #[derive(Debug, Clone, Copy)]
@@ -211,6 +214,17 @@ pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
         index += 1;
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// A whole number of a query as Go's `strconv.ParseInt` reads it; 400 in its words.
+pub(crate) fn go_integer(text: &str) -> Result<i64, Status> {
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
 }
 
 /// The query of a request.

@@ -166,7 +166,7 @@ impl Record {
 
     /// An object as the record holds it.
     fn object(&self, bytes: &[u8], media: &str) -> Option<Value> {
-        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
+        let limits = Limits::of_any_size();
         let mut object = if media.contains("protobuf") {
             protobuf::decode(bytes, None, &limits).ok()?
         } else if media.contains("yaml") {

@@ -1,14 +1,12 @@
 //! Which objects of a collection are meant, and at which revision.
 
-use std::num::IntErrorKind;
-
 use portolan_api::encoded::{self, Header};
 use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_store::{Entry, KeyRange, Revision};
 
 use super::Call;
 use crate::extensions::StrategyOf;
-use crate::request::Query;
+use crate::request::{Query, go_integer};
 use crate::status::Status;
 use crate::storage;
 
@@ -173,18 +171,7 @@ pub(super) fn list_options(text: &str) -> Status {
 
 /// Reads a whole number of the query as upstream does; none if it is not there.
 pub(super) fn parse_integer(query: &Query, name: &str) -> Result<Option<i64>, Status> {
-    let text = query.get(name);
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let number = text.parse().map_err(|error: std::num::ParseIntError| {
-        let why = match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        Status::bad_request(format!("strconv.ParseInt: parsing \"{text}\": {why}"))
-    })?;
-    Ok(Some(number))
+    Some(query.get(name)).filter(|text| !text.is_empty()).map(go_integer).transpose()
 }
 
 /// Reads a resource version; the empty text is none.

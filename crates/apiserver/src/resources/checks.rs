@@ -18,6 +18,9 @@ pub(crate) const POSITIVE: &str = "must be greater than 0";
 /// A rule for a string: what is wrong with it.
 pub(crate) type Rule = fn(&str) -> Vec<String>;
 
+/// What a domain-prefixed path may contain behind the domain, besides letters and digits.
+const IN_PATHS: &[u8] = b"/-._~%!$&'()*+,;=:";
+
 impl Errors {
     /// A string that obeys a rule.
     pub(crate) fn obeys(&mut self, at: &At<'_>, value: &str, rule: Rule) {
@@ -30,6 +33,24 @@ impl Errors {
     pub(crate) fn obeys_if_set(&mut self, at: &At<'_>, value: &Value, rule: Rule) {
         if is_set(value) {
             self.obeys(at, text(value), rule);
+        }
+    }
+
+    /// A name that belongs to somebody: a domain, a slash and a path, `acme.io/foo`.
+    ///
+    /// Source: `IsDomainPrefixedPath` of `k8s.io/apimachinery/pkg/util/validation`.
+    pub(crate) fn domain_prefixed_path(&mut self, at: &At<'_>, value: &str) {
+        let is_path = |path: &str| path.bytes().all(|it| it.is_ascii_alphanumeric() || IN_PATHS.contains(&it));
+        match value.split_once('/') {
+            _ if value.is_empty() => self.required(at, ""),
+            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
+                self.obeys(at, domain, validation::is_dns1123_subdomain);
+                if !is_path(path) {
+                    let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+                    self.invalid(at, path, detail);
+                }
+            }
+            _ => self.invalid(at, value, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
         }
     }
 
@@ -118,8 +139,9 @@ impl Errors {
         }
     }
 
-    /// A label selector with `matchLabels` and `matchExpressions`.
-    pub(crate) fn label_selector(&mut self, at: &At<'_>, selector: &Value) {
+    /// A label selector with `matchLabels` and `matchExpressions`. Returns whether nothing is wrong with it.
+    pub(crate) fn label_selector(&mut self, at: &At<'_>, selector: &Value) -> bool {
+        let before = self.0.len();
         self.labels(&at.child("matchLabels"), &selector["matchLabels"]);
         let list = at.child("matchExpressions");
         for (index, expression) in items(&selector["matchExpressions"]).iter().enumerate() {
@@ -141,6 +163,7 @@ impl Errors {
                 self.obeys(&values.index(index), text(value), validation::is_valid_label_value);
             }
         }
+        self.0.len() == before
     }
 
     /// The selector of a workload, and whether it selects its template's labels. `false` for a selector that cannot
@@ -149,7 +172,8 @@ impl Errors {
         let (selector, given) = (at.child("selector"), &spec["selector"]);
         if given.is_null() {
             self.required(&selector, "");
-        } else if !self.strict_selector(&selector, given, broken) {
+        } else if !self.label_selector(&selector, given) {
+            self.invalid(&selector, shown_selector(given), broken);
             return false;
         }
         if is_empty_selector(given) {
@@ -158,17 +182,6 @@ impl Errors {
             self.selects_template(at, spec);
         }
         true
-    }
-
-    /// A label selector that must be readable.
-    fn strict_selector(&mut self, at: &At<'_>, selector: &Value, broken: &str) -> bool {
-        let before = self.0.len();
-        self.label_selector(at, selector);
-        let is_valid = self.0.len() == before;
-        if !is_valid {
-            self.invalid(at, shown_selector(selector), broken);
-        }
-        is_valid
     }
 
     /// The labels of a workload's template must be selected by its selector; none selects nothing.

@@ -5,13 +5,14 @@
 use portolan_api::field::{self, Path};
 
 use crate::endpoint::Call;
+use crate::request::go_integer;
 use crate::status::Status;
 
 const POSITIVE: &str = "must be greater than 0";
 
 /// Refuses options that make no sense, before anybody looks for the pod.
 pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
-    let number = |name: &str| number(call.query.all(name).next());
+    let number = |name: &str| call.query.all(name).next().map(go_integer).transpose();
     let options = Options {
         tail_lines: number("tailLines")?,
         limit_bytes: number("limitBytes")?,
@@ -31,18 +32,6 @@ struct Options {
     since_seconds: Option<i64>,
     has_since_time: bool,
     has_stream: bool,
-}
-
-/// Words and numbers that are too big are told apart as Go does it.
-fn number(text: Option<&str>) -> Result<Option<i64>, Status> {
-    let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: std::num::ParseIntError| {
-        let why = match error.kind() {
-            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
-    })
 }
 
 fn problems(options: &Options) -> Vec<field::Error> {

@@ -75,7 +75,7 @@ pub(super) fn question(
 pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> Result<Answer, Failure> {
     let invalid =
         |why: String| Failure::Unanswered(hook.failed_calling(format!("received invalid webhook response: {why}")));
-    let review = decode::json(bytes, &Limits { bytes: usize::MAX, ..Limits::default() }).map_err(|error| {
+    let review = decode::json(bytes, &Limits::of_any_size()).map_err(|error| {
         let why = format!("failed to call webhook: couldn't get version/kind; json parse error: {error}");
         Failure::Unanswered(hook.failed_calling(why))
     })?;

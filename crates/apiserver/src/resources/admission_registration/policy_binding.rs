@@ -79,7 +79,9 @@ fn param_ref(errors: &mut Errors, at: &At<'_>, reference: &Value) {
             errors.forbidden(&at.child("selector"), "name and selector are mutually exclusive");
         }
         (true, false) => errors.obeys(&at.child("name"), text(&reference["name"]), validation::is_path_segment_name),
-        (false, true) => errors.label_selector(&at.child("selector"), &reference["selector"]),
+        (false, true) => {
+            errors.label_selector(&at.child("selector"), &reference["selector"]);
+        }
         (false, false) => errors.required(at, "one of name or selector must be specified"),
     }
     let action = &reference["parameterNotFoundAction"];

@@ -81,9 +81,7 @@ impl Strategy for DaemonSet {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        let before = errors.0.len();
-        errors.label_selector(&at.child("selector"), &spec["selector"]);
-        if errors.0.len() == before {
+        if errors.label_selector(&at.child("selector"), &spec["selector"]) {
             errors.selects_template(&at, spec);
         }
         if is_empty_selector(&spec["selector"]) {

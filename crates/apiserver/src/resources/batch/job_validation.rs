@@ -44,7 +44,11 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.required(&at.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
     }
     if let Some(manager) = spec["managedBy"].as_str() {
-        validate_manager(manager, &at.child("managedBy"), errors);
+        let at = at.child("managedBy");
+        errors.domain_prefixed_path(&at, manager);
+        if manager.len() > MANAGER_LENGTH {
+            errors.too_long(&at, MANAGER_LENGTH);
+        }
     }
     errors.one_of(&at.child("completionMode"), &spec["completionMode"], &[INDEXED, "NonIndexed"]);
     match text(&spec["completionMode"]) {
@@ -86,28 +90,6 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         }
         _ => {}
     }
-}
-
-/// The name of a controller: a domain, a slash and a path.
-fn validate_manager(manager: &str, at: &At<'_>, errors: &mut Errors) {
-    match manager.split_once('/') {
-        _ if manager.is_empty() => errors.required(at, ""),
-        Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-            errors.obeys(at, domain, validation::is_dns1123_subdomain);
-            if !is_path(path) {
-                let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-                errors.invalid(at, path, detail);
-            }
-        }
-        _ => errors.invalid(at, manager, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-    }
-    if manager.len() > MANAGER_LENGTH {
-        errors.too_long(at, MANAGER_LENGTH);
-    }
-}
-
-fn is_path(path: &str) -> bool {
-    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte))
 }
 
 fn validate_indexed(spec: &Value, at: &At<'_>, errors: &mut Errors) {

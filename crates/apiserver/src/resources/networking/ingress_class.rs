@@ -15,10 +15,6 @@ pub(crate) struct IngressClass;
 const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Parameters"), AGE];
 const LONGEST: usize = 250;
 
-/// What a path may contain besides letters and digits.
-const IN_PATHS: &[u8] = b"/-._~%!$&'()*+,;=:";
-const NOT_A_PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-
 impl Strategy for IngressClass {
     fn generations(&self) -> Generations {
         Generations::FromCreation
@@ -37,16 +33,7 @@ impl Strategy for IngressClass {
         if name.len() > LONGEST {
             errors.too_long(&controller, LONGEST);
         }
-        match name.split_once('/') {
-            _ if name.is_empty() => errors.required(&controller, ""),
-            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-                errors.obeys(&controller, domain, validation::is_dns1123_subdomain);
-                if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || IN_PATHS.contains(&byte)) {
-                    errors.invalid(&controller, path, NOT_A_PATH);
-                }
-            }
-            _ => errors.invalid(&controller, name, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-        }
+        errors.domain_prefixed_path(&controller, name);
         if !spec["parameters"].is_null() {
             validate_parameters(&spec["parameters"], &at.child("parameters"), &mut errors);
         }
