@@ -145,7 +145,7 @@ impl Registrar {
             }
         };
         if was_held {
-            self.todo.lock().push_back(Job::Release(key));
+            self.release_later(&key);
         }
         self.woken.notify_one();
         Ok((outcome, instance))
@@ -246,8 +246,7 @@ impl Registrar {
             renewal
         };
         if renewal.was_held {
-            self.todo.lock().push_back(Job::Release(key.clone()));
-            self.woken.notify_one();
+            self.release_later(key);
         }
         Ok(renewal.ttl)
     }
