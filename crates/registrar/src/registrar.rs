@@ -203,7 +203,7 @@ impl Registrar {
             object.spec != before
         };
         let written = self.instances.change(key, Part::Specification, edit).await?;
-        self.tidy(&self.instances, &Owner::Instance(key.clone()), written).await
+        self.tidy(key, written).await
     }
 
     /// Changes the status of an instance by `edit`; nothing is written if that changes nothing.
