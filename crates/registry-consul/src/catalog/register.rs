@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::body::Fields;
 use crate::entry::{AGENT_TAGS, EXTENSION};
-use crate::machine::Machine;
+use crate::machine::{Machine, Machines};
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -73,10 +73,10 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         let (service, check) = (&check.service_id, &check.check.id);
         return Err(Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'")));
     }
-    let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
-    let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
+    let machines = state.machines(&state.snapshot());
+    let wanted = (!skips(&fields, machines.get(&node))?).then(|| machine(&fields, "NodeMeta")).transpose()?;
 
-    let former = former_name(state, &node, wanted.as_ref())?;
+    let former = former_name(&machines, &node, wanted.as_ref())?;
     let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
     let mut journal = Journal::default();
     if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
@@ -151,12 +151,21 @@ fn not_a_uuid(text: &str) -> Option<&'static str> {
     Uuid::try_parse(text).is_err().then_some("uuid is improperly formatted")
 }
 
-/// The machine that has the id of a `wanted` one under another name, which is to be its new one.
-fn former_name(state: &State, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.node_id.is_empty()) else { return Ok(None) };
-    let machines = state.machines(&state.snapshot());
-    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(&wanted.node_id);
-    match machines.all().find(has_it) {
+/// Whether a registration leaves its machine as it is, if that is known.
+pub(crate) fn skips(fields: &Fields, known: Option<&Arc<Machine>>) -> Result<bool, Error> {
+    Ok(fields.bool("SkipNodeUpdate")? && known.is_some())
+}
+
+/// The machine that has this id under another name: under that it goes if `node` is registered with the id.
+pub(crate) fn former<'a>(machines: &'a Machines, node: &str, id: &str) -> Option<&'a Arc<Machine>> {
+    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(id);
+    machines.all().find(has_it).filter(|_| !id.is_empty())
+}
+
+/// The name that a `wanted` machine had before. That of a node of the cluster is refused.
+fn former_name(machines: &Machines, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    match former(machines, node, &wanted.node_id) {
         Some(machine) if machine.origin == Origin::Orchestrator => Err(Error::Internal(format!(
             "failed inserting node: Error while renaming Node ID: {:?} ({}): it is that of {}, a node of the cluster",
             wanted.node_id, wanted.address, machine.name

@@ -1,9 +1,10 @@
 //! What tokens may do with the catalog, the agent and events.
 
+use portolan_registrar::access::{Resource, Verb};
 use serde_json::json;
 
 use super::*;
-use crate::DefaultPolicy;
+use crate::{DefaultPolicy, gate};
 
 const ROOT: &str = "8fc9e787-0000-0000-0000-000000000001";
 
@@ -115,5 +116,35 @@ async fn events_and_members_leave_out_what_a_token_may_not_see() {
     }
     let refused = world.get(&format!("/v1/agent/members?filter=None==1&token={ROOT}")).await;
     assert_eq!(refused.status, 400, "{}", refused.text());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn taking_the_id_of_another_machine_needs_the_right_to_remove_that() {
+    let world = World::start().await;
+    let id = "40e4a748-2192-161a-0510-9bf59fe950b5";
+    world.put("/v1/catalog/register", &json!({"Node": "old", "Address": "192.0.2.1", "ID": id}).to_string()).await;
+    let write = vec![(Verb::Update, Resource::Machines)];
+    let remove = vec![
+        (Verb::Update, Resource::Machines),
+        (Verb::Delete, Resource::Instances),
+        (Verb::Delete, Resource::Machines),
+    ];
+    let cases = [
+        (json!({"Node": "old", "ID": id}), &write),
+        (json!({"Node": "OLD", "ID": id}), &write),
+        (json!({"Node": "new"}), &write),
+        (json!({"Node": "new", "ID": "9f9e5c3a-0000-0000-0000-000000000001"}), &write),
+        (json!({"Node": "new", "ID": id}), &remove),
+        (json!({"Node": "new", "ID": id.to_uppercase()}), &remove),
+        // Only a machine that is known can be left as it is.
+        (json!({"Node": "new", "ID": id, "SkipNodeUpdate": true}), &remove),
+        (json!({"Node": "agent", "ID": id, "SkipNodeUpdate": true}), &write),
+    ];
+    for (body, needed) in cases {
+        let request = request(Method::PUT, "/v1/catalog/register", &body.to_string());
+        let found = gate::rules(&world.state, &request, "catalog", &["register"]).expect("a body that can be read");
+        assert_eq!(found, *needed, "{body}");
+    }
     world.stop().await;
 }
