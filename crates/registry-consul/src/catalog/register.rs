@@ -40,15 +40,17 @@ fn read(state: &State, request: &Request) -> Result<Fields, Error> {
 pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let fields = read(state, request)?;
     let (node, address) = (fields.text("Node")?, fields.text("Address")?);
-    let known = || state.machines(&state.snapshot()).get(&node).map(|machine| machine.address.clone());
-    let address = match known().filter(|_| address.is_empty() && fields.bool("SkipNodeUpdate").unwrap_or(false)) {
-        Some(known) => known,
-        None => address,
+    let machines = state.machines(&state.snapshot());
+    let known = machines.get(&node);
+    let skips = skips(&fields, known)?;
+    let address = match known {
+        Some(known) if skips && address.is_empty() => known.address.clone(),
+        _ => address,
     };
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
-    let node = state.node_name(&node);
+    let node = known.map_or(node, |machine| machine.name.to_string());
     // All is read before anything is written.
     let service_fields = fields.fields("Service")?;
     let service =
@@ -67,14 +69,10 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         }
     }
     let is_made = |id: &str| service.as_ref().is_some_and(|service| service.id == id);
-    let unknown =
-        |check: &&ExternalCheck| !is_made(&check.service_id) && find(state, &node, &check.service_id).is_none();
-    if let Some(check) = of_services.iter().find(unknown) {
-        let (service, check) = (&check.service_id, &check.check.id);
-        return Err(Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'")));
+    for check in of_services.iter().filter(|check| !is_made(&check.service_id)) {
+        owner_of(state, &node, &check.service_id, &check.check.id)?;
     }
-    let machines = state.machines(&state.snapshot());
-    let wanted = (!skips(&fields, machines.get(&node))?).then(|| machine(&fields, "NodeMeta")).transpose()?;
+    let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
 
     let former = former_name(&machines, &node, wanted.as_ref())?;
     let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
@@ -336,6 +334,12 @@ pub(crate) async fn add_checks<'a>(
 pub(crate) fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
     let by_key = state.registrar.instance(&state.key(node, id)).filter(|object| object.spec.instance_id == id);
     by_key.or_else(|| on_node(state, node).into_iter().find(|object| object.spec.instance_id == id))
+}
+
+/// The instance on a machine that a check is to be of.
+pub(crate) fn owner_of(state: &State, node: &str, service: &str, check: &str) -> Result<Arc<ServiceInstance>, Error> {
+    let unknown = || Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'"));
+    find(state, node, service).ok_or_else(unknown)
 }
 
 pub(crate) fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
