@@ -104,10 +104,7 @@ impl Registration<'_> {
             journal.machine(state, &former).await?;
             remove_node(state, &former).await?;
         }
-        if wanted.is_some() || !of_node.is_empty() {
-            journal.machine(state, node).await?;
-        }
-        register_node(state, node, wanted, &of_node).await?;
+        register_node(state, journal, node, wanted, &of_node).await?;
         let (own, others): (Vec<_>, Vec<_>) = of_services
             .iter()
             .partition(|check| service.as_ref().is_some_and(|service| service.id == check.service_id));
@@ -172,9 +169,11 @@ fn former_name(machines: &Machines, node: &str, wanted: Option<&ExternalNodeSpec
     }
 }
 
-/// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it.
+/// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it. What was there before is
+/// noted in the journal.
 pub(crate) async fn register_node(
     state: &State,
+    journal: &mut Journal,
     node: &str,
     wanted: Option<ExternalNodeSpec>,
     checks: &[ExternalCheck],
@@ -185,6 +184,7 @@ pub(crate) async fn register_node(
     if wanted.is_none() && checks.is_empty() {
         return Ok(());
     }
+    journal.machine(state, node).await?;
     state
         .change_machine(node, |spec| {
             if let Some(wanted) = &wanted {
