@@ -278,11 +278,17 @@ impl Registrar {
         if self.instances.get(&named).is_some() {
             return vec![named];
         }
-        let candidates = self.ids.lock().candidates(namespace, id).to_vec();
-        let has_id = |key: &Key| self.instances.get(key).is_some_and(|object| object.spec.instance_id == id);
-        let mut found: Vec<Key> = candidates.iter().filter(|key| has_id(key)).map(|key| Key::clone(key)).collect();
-        found.sort();
-        found
+        self.with_id(namespace, id).iter().map(|object| Key::of(&**object)).collect()
+    }
+
+    /// The registrations of a namespace whose instances have this id, by name: there may be several, of different
+    /// services or machines.
+    pub fn with_id(&self, namespace: &str, id: &str) -> Vec<Arc<ServiceInstance>> {
+        let mut keys = self.ids.lock().candidates(namespace, id).to_vec();
+        keys.push(Arc::new(Key::new(namespace, id)));
+        keys.sort();
+        let found = keys.iter().filter_map(|key| self.instances.get(key));
+        found.filter(|object| object.spec.instance_id == id).collect()
     }
 
     /// All registrations as the API has them.

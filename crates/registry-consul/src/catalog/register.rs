@@ -333,7 +333,9 @@ pub(crate) async fn add_checks<'a>(
 /// A registration by its machine and id, whichever dialect it came through.
 pub(crate) fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
     let by_key = state.registrar.instance(&state.key(node, id)).filter(|object| object.spec.instance_id == id);
-    by_key.or_else(|| on_node(state, node).into_iter().find(|object| object.spec.instance_id == id))
+    let of_other_names =
+        || state.registrar.with_id(NAMESPACE, id).into_iter().find(|object| is_on(state, node, object));
+    by_key.or_else(of_other_names)
 }
 
 /// The instance on a machine that a check is to be of.
@@ -342,11 +344,16 @@ pub(crate) fn owner_of(state: &State, node: &str, service: &str, check: &str) ->
     find(state, node, service).ok_or_else(unknown)
 }
 
+/// All registrations of a machine.
 pub(crate) fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
-    let here = node == &*state.identity.node;
     let mut objects = state.registrar.informer().in_namespace(NAMESPACE);
-    objects.retain(|object| object.spec.node == node || (here && object.spec.node.is_empty()));
+    objects.retain(|object| is_on(state, node, object));
     objects
+}
+
+/// Whether an instance is on a machine; one that is not said is the agent's.
+fn is_on(state: &State, node: &str, object: &ServiceInstance) -> bool {
+    object.spec.node == node || (object.spec.node.is_empty() && node == &*state.identity.node)
 }
 
 /// `PUT /v1/catalog/deregister`: an instance, a check, or a machine with all that is on it.
