@@ -263,9 +263,11 @@ async fn needed(
         ("catalog" | "health", _) => Vec::new(),
         ("event", ["fire", name]) => vec![of(EventWrite, name)],
         ("event", _) => vec![all(EventRead)],
-        ("coordinate", ["update"]) => vec![(NodeWrite, Fields::parse(&request.body)?.text("Node")?)],
+        ("coordinate", ["update"]) => {
+            vec![(NodeWrite, state.node_name(&Fields::parse(&request.body)?.text("Node")?))]
+        }
         ("coordinate", ["datacenters"]) => Vec::new(),
-        ("coordinate", ["node", name]) => vec![of(NodeRead, name)],
+        ("coordinate", ["node", name]) => vec![(NodeRead, state.node_name(name))],
         ("operator", _) if reads(&request.method) => vec![all(OperatorRead)],
         ("operator", _) => vec![all(OperatorWrite)],
         _ => vec![all(ServiceRead), all(NodeRead)],

@@ -88,6 +88,25 @@ async fn whoever_may_write_the_machine_may_take_what_is_on_it_away() {
 }
 
 #[tokio::test]
+async fn coordinates_need_the_right_to_the_machine_however_it_is_written() {
+    let (world, secret) = world(r#"node "vm" { policy = "write" } node "OTHER" { policy = "write" }"#).await;
+    for node in ["vm", "other"] {
+        let body = json!({"Node": node, "Address": "192.0.2.1"}).to_string();
+        world.put(&format!("/v1/catalog/register?token={ROOT}"), &body).await;
+    }
+    let update = |node: &str| json!({"Node": node, "Coord": {"Vec": [0, 0, 0, 0, 0, 0, 0, 0]}}).to_string();
+    // Name as it is written in the request; statuses of writing and reading.
+    for (node, status) in [("vm", 200), ("VM", 200), ("other", 403), ("OTHER", 403)] {
+        let path = format!("/v1/coordinate/update?token={secret}");
+        let answer = world.ask(Method::PUT, &path, &update(node)).await;
+        assert_eq!(answer.status, status, "{node}: {}", answer.text());
+        let answer = world.get(&format!("/v1/coordinate/node/{node}?token={secret}")).await;
+        assert_eq!(answer.status, status, "{node}: {}", answer.text());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn events_and_members_leave_out_what_a_token_may_not_see() {
     let (world, secret) = world(r#"event "deploy" { policy = "read" } node "other" { policy = "read" }"#).await;
     for name in ["deploy", "secret"] {
