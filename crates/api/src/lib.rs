@@ -6,6 +6,7 @@
 //! Everything generic comes from one [`description`] of the API: [`discovery`] and [`openapi`]
 //! publish it, [`schema`] holds objects against it, [`patch`] and [`mod@apply`] merge by it.
 
+pub mod annotations;
 pub mod apply;
 pub mod conversion;
 pub mod custom;

@@ -15,7 +15,9 @@ pub use k8s_openapi::api as kinds;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
-pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
+pub use health_check::{
+    CheckType, Checked, Health, HealthCheck, HealthCheckStatus, drop_leftovers, has_leftovers, record_check,
+};
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portolan_api::annotations::{PUBLISHED_NAME, PUBLISHED_PORT, PUBLISHED_TAGS};
 use portolan_api::typed::Object as _;
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_base::Timestamp;
@@ -30,13 +31,6 @@ pub(crate) fn pod(object: &core::Pod) -> Pod {
         published: published(object),
     }
 }
-
-/// Puts a pod under this name into the registry.
-const PUBLISHED_NAME: &str = "registry.portolan.dev/name";
-/// The port that it shows there: a number, or the name of a container's port.
-const PUBLISHED_PORT: &str = "registry.portolan.dev/port";
-/// Its tags there, separated by commas.
-const PUBLISHED_TAGS: &str = "registry.portolan.dev/tags";
 
 /// What the annotations say about the pod's place in the registry.
 fn published(object: &core::Pod) -> Option<Published> {

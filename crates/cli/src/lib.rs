@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 
 pub use api::Api;
 pub use commands::backup::keys_of as keys_of_backup;
-pub use commands::explain::{ExplainPlacement, NodeVerdict};
+pub use commands::explain::{ExplainMirror, ExplainPlacement, Judgements, MirrorTarget, NodeVerdict};
 pub use commands::registry::{Import, ImportArguments};
 pub use output::{Format, document, table};
 pub use place::{Claim, Place};
@@ -94,11 +94,11 @@ impl Command {
 
     /// Runs the command; its output goes to standard output. Returns the exit code of the process.
     ///
-    /// `explain_placement` is the scheduler's own judgement, for `explain`.
+    /// `judgements` are those of other parts of the cluster, for `explain`.
     ///
     /// # Errors
     /// What went wrong, in words for the person at the terminal.
-    pub async fn run(self, explain_placement: ExplainPlacement) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, judgements: Judgements) -> anyhow::Result<ExitCode> {
         match self {
             Self::Exec(scoped) => return commands::exec::run(&scoped.api()?, scoped.arguments).await,
             Self::Backup(scoped) => commands::backup::run(&scoped.api()?, scoped.arguments).await,
@@ -107,7 +107,7 @@ impl Command {
             Self::Apply(scoped) => commands::apply::run(&scoped.api()?, scoped.arguments).await,
             Self::Get(scoped) => commands::get::run(&scoped.api()?, scoped.arguments).await,
             Self::Describe(scoped) => commands::describe::run(&scoped.api()?, scoped.arguments).await,
-            Self::Explain(scoped) => commands::explain::run(scoped, explain_placement).await,
+            Self::Explain(scoped) => commands::explain::run(scoped, judgements).await,
             Self::Logs(scoped) => commands::logs::run(&scoped.api()?, scoped.arguments).await,
             Self::Scale(scoped) => commands::scale::run(&scoped.api()?, scoped.arguments).await,
             Self::Top(scoped) => commands::top::run(&scoped.api()?, scoped.arguments).await,

@@ -48,11 +48,21 @@ pub fn document(value: &Value, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints `kind/name` of each of a list.
-pub(crate) fn names(kind: &str, list: &Value) {
-    for item in list.as_array().into_iter().flatten() {
-        print_line(&format!("{kind}/{}", cell(&item["name"])));
+/// Prints a list of this kind in a format that is not a table; returns whether it was asked for one.
+///
+/// # Errors
+/// The list has no form in the format.
+pub(crate) fn listed(kind: &str, list: &Value, format: Option<Format>) -> anyhow::Result<bool> {
+    match format {
+        Some(format @ (Format::Json | Format::Yaml)) => document(list, format)?,
+        Some(Format::Name) => {
+            for item in list.as_array().into_iter().flatten() {
+                print_line(&format!("{kind}/{}", cell(&item["name"])));
+            }
+        }
+        Some(Format::Wide) | None => return Ok(false),
     }
+    Ok(true)
 }
 
 /// Prints a line; a reader that went away (`| head`) is not an error.

@@ -32,7 +32,7 @@ pub use events::{EventRecorder, EventType, ObjectReference, reference};
 pub use https::{Endpoint, HttpsTransport, Upgrade};
 pub use informer::{Encoded, Informer, Informers, MetadataInformer, PartialKind};
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
-pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams};
+pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams, percent_encode};
 pub use queue::{Key, KeyFeed, WorkQueue};
 pub use selector::{is_empty, selects};
 pub use toleration::tolerates;

@@ -45,7 +45,7 @@ impl ResourcePath {
         };
         if self.scope == Scope::Namespaced && !namespace.is_empty() {
             path.push_str("/namespaces/");
-            path.push_str(&encode(namespace));
+            path.push_str(&percent_encode(namespace));
         }
         path.push('/');
         path.push_str(&self.resource);
@@ -56,7 +56,7 @@ impl ResourcePath {
     pub fn object(&self, namespace: &str, name: &str, subresource: &str) -> String {
         let mut path = self.collection(namespace);
         path.push('/');
-        path.push_str(&encode(name));
+        path.push_str(&percent_encode(name));
         if !subresource.is_empty() {
             path.push('/');
             path.push_str(subresource);
@@ -65,12 +65,13 @@ impl ResourcePath {
     }
 }
 
-/// Percent-encodes a path segment or query value.
-pub(crate) fn encode(text: &str) -> String {
+/// Percent-encodes a path segment or query value: all but what RFC 3986, section 2.3 calls unreserved, and the
+/// colon, which names have and which may stand in both.
+pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte as char),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => encoded.push(byte as char),
             _ => {
                 // Writing to a String cannot fail.
                 let _ = write!(encoded, "%{byte:02X}");
@@ -90,7 +91,7 @@ impl Query {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
             self.0.push_str(name);
             self.0.push('=');
-            self.0.push_str(&encode(value));
+            self.0.push_str(&percent_encode(value));
         }
     }
 
@@ -298,6 +299,14 @@ mod tests {
         assert_eq!(ResourcePath::of::<Pod>().object("a", "b", "status"), "/api/v1/namespaces/a/pods/b/status");
         assert_eq!(ResourcePath::of::<Node>().object("", "n", ""), "/api/v1/nodes/n");
         assert_eq!(ResourcePath::of::<Deployment>().collection("x"), "/apis/apps/v1/namespaces/x/deployments");
+    }
+
+    #[test]
+    fn what_means_something_in_a_url_is_encoded() {
+        let cases = [("system:node", "system:node"), ("a/b c%", "a%2Fb%20c%25"), ("ü?*", "%C3%BC%3F%2A"), ("", "")];
+        for (text, encoded) in cases {
+            assert_eq!(percent_encode(text), encoded);
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod slice_mirror;
 mod volume_protection;
 
 pub use context::{Config, Keys, NodeTimes};
+pub use registry_mirror::{explain_mirror, mirror_target};
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! What a zone says of itself, and how its answers end.
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 
 use portolan_catalog::Snapshot;
@@ -43,31 +44,32 @@ impl Authority<'_> {
     /// there is nothing else to say.
     pub(crate) fn finish(&self, mut writer: Writer<'_>, exists: bool, question: &Question) {
         let apex = question.name == *self.domain;
-        let is_server = !writer.has_answer() && question.name == self.below(self.server);
+        // Most answers do not need it.
+        let server = LazyCell::new(|| self.below(self.server));
+        let is_server = !writer.has_answer() && question.name == *server;
         if is_server {
             for address in self.machine.addresses().into_iter().filter(|address| wants_address(question, *address)) {
                 writer.address(Section::Answer, None, self.ttl, address);
             }
         }
         if apex && matches!(question.kind, record::SOA | record::ANY) {
-            self.soa(&mut writer, Section::Answer);
+            self.soa(&mut writer, Section::Answer, &server);
         } else if apex && question.kind == record::NS {
-            let server = self.below(self.server);
             writer.record(Section::Answer, None, record::NS, self.ttl, |out| write_name(out, &server));
             for address in self.machine.addresses() {
                 writer.address(Section::Additional, Some(&server), self.ttl, address);
             }
         } else if !writer.has_answer() {
             // The negative answer of RFC 2308: whose zone, and for how long.
-            self.soa(&mut writer, Section::Authority);
+            self.soa(&mut writer, Section::Authority, &server);
         }
         writer.finish(if exists || is_server { Rcode::NoError } else { Rcode::NxDomain }, true);
     }
 
-    fn soa(&self, writer: &mut Writer<'_>, section: Section) {
-        let (server, contact) = (self.below(self.server), self.below(&[b"hostmaster"]));
+    fn soa(&self, writer: &mut Writer<'_>, section: Section, server: &Name) {
+        let contact = self.below(&[b"hostmaster"]);
         writer.record(section, Some(self.domain), record::SOA, self.negative_ttl, |out| {
-            write_name(out, &server);
+            write_name(out, server);
             write_name(out, &contact);
             for number in [1_u32, 7200, 1800, 86_400, self.negative_ttl] {
                 out.extend_from_slice(&number.to_be_bytes());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
-use portolan_cli::NodeVerdict;
+use portolan_cli::{Judgements, NodeVerdict};
 
 use crate::commands::{agent, backup, dataplane, down, image, import, server, store, up};
 use crate::config::{AgentOptions, DataplaneOptions, Folders, ServerOptions};
@@ -123,12 +123,19 @@ impl Arguments {
             }
             Command::Client(command) => match command.into_import() {
                 Ok(import) => runtime()?.block_on(import::run(import)),
-                Err(command) => return runtime()?.block_on(command.run(explain_placement)),
+                Err(command) => return runtime()?.block_on(command.run(JUDGEMENTS)),
             },
         }?;
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// How parts of the cluster judge what a person asks about.
+const JUDGEMENTS: Judgements = Judgements {
+    placement: explain_placement,
+    mirror_target: portolan_controllers::mirror_target,
+    mirror: portolan_controllers::explain_mirror,
+};
 
 /// The scheduler's judgement of each node for a pod.
 fn explain_placement(pod: &Pod, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Vec<NodeVerdict> {

@@ -189,21 +189,6 @@ pub(crate) fn critical_left(instance: &ServiceInstance, now: Timestamp) -> Optio
     left.min()
 }
 
-/// Drops results of checks that their owner no longer has. Returns whether there were any.
-pub(crate) fn drop_leftovers(object: &mut impl Checked) -> bool {
-    let has_any = has_leftovers(object);
-    if has_any {
-        let known: Vec<String> = object.checks().iter().map(|check| check.id.clone()).collect();
-        object.results_mut().retain(|result| known.contains(&result.id));
-    }
-    has_any
-}
-
-/// Whether there are results of checks that their owner does not have.
-pub(crate) fn has_leftovers(object: &impl Checked) -> bool {
-    object.results().iter().any(|result| object.check(&result.id).is_none())
-}
-
 /// The words of a check that was not reported in time, as in Consul.
 pub(crate) fn expired_output(last: &str) -> String {
     const WORDS: &str = "TTL expired";

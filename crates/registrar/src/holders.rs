@@ -190,8 +190,13 @@ impl Registrar {
 
     fn hold_by(&self, table: &mut Table, key: &Key, service: &str, holder: Holder, grace: Duration, now: Instant) {
         if table.leases.hold_by(key, service, holder, grace, now) {
-            self.todo.lock().push_back(Job::Release(key.clone()));
-            self.woken.notify_one();
+            self.release_later(key);
         }
+    }
+
+    /// Notes that a lease which was held is held no more, and that its object is to say so.
+    pub(crate) fn release_later(&self, key: &Key) {
+        self.todo.lock().push_back(Job::Release(key.clone()));
+        self.woken.notify_one();
     }
 }

@@ -38,6 +38,6 @@ pub use error::Error;
 pub use holders::Connected;
 pub use names::object_name;
 pub use policy::{Decision, PartitionPolicy, Stage, Standing};
-pub use portolan_catalog::{find_service, published_name};
+pub use portolan_catalog::published_name;
 pub use registrar::{Outcome, Registrar};
 pub use segment::{SegmentError, decode_segment};

@@ -145,7 +145,7 @@ impl Registrar {
             }
         };
         if was_held {
-            self.todo.lock().push_back(Job::Release(key));
+            self.release_later(&key);
         }
         self.woken.notify_one();
         Ok((outcome, instance))
@@ -203,7 +203,7 @@ impl Registrar {
             object.spec != before
         };
         let written = self.instances.change(key, Part::Specification, edit).await?;
-        self.tidy(&self.instances, &Owner::Instance(key.clone()), written).await
+        self.tidy(key, written).await
     }
 
     /// Changes the status of an instance by `edit`; nothing is written if that changes nothing.
@@ -246,8 +246,7 @@ impl Registrar {
             renewal
         };
         if renewal.was_held {
-            self.todo.lock().push_back(Job::Release(key.clone()));
-            self.woken.notify_one();
+            self.release_later(key);
         }
         Ok(renewal.ttl)
     }
@@ -279,11 +278,17 @@ impl Registrar {
         if self.instances.get(&named).is_some() {
             return vec![named];
         }
-        let candidates = self.ids.lock().candidates(namespace, id).to_vec();
-        let has_id = |key: &Key| self.instances.get(key).is_some_and(|object| object.spec.instance_id == id);
-        let mut found: Vec<Key> = candidates.iter().filter(|key| has_id(key)).map(|key| Key::clone(key)).collect();
-        found.sort();
-        found
+        self.with_id(namespace, id).iter().map(|object| Key::of(&**object)).collect()
+    }
+
+    /// The registrations of a namespace whose instances have this id, by name: there may be several, of different
+    /// services or machines.
+    pub fn with_id(&self, namespace: &str, id: &str) -> Vec<Arc<ServiceInstance>> {
+        let mut keys = self.ids.lock().candidates(namespace, id).to_vec();
+        keys.push(Arc::new(Key::new(namespace, id)));
+        keys.sort();
+        let found = keys.iter().filter_map(|key| self.instances.get(key));
+        found.filter(|object| object.spec.instance_id == id).collect()
     }
 
     /// All registrations as the API has them.

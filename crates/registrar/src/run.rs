@@ -8,14 +8,15 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use portolan_api::typed::{
-    CheckType, Checked, Health, HealthCheck, HealthCheckStatus, Object as _, ServiceInstance, Time, record_check,
+    CheckType, Checked, Health, HealthCheck, HealthCheckStatus, Object as _, ServiceInstance, Time, has_leftovers,
+    record_check,
 };
 use portolan_base::error::chain;
 use portolan_client::{Key, KeyFeed};
 use tokio::time::Instant;
 
 use crate::alias::{Target, targets, verdict};
-use crate::checks::{CheckKey, Owner, critical_left, expired_output, has_leftovers};
+use crate::checks::{CheckKey, Owner, critical_left, expired_output};
 use crate::kept::{Kept, Part};
 use crate::policy::Decision;
 use crate::{Error, Registrar};

@@ -119,6 +119,36 @@ async fn a_ttl_check_lives_by_its_reports() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn registrations_are_found_by_their_ids_whatever_their_objects_are_named() {
+    let world = World::start(fake()).await;
+    let registrar = &world.registrar;
+    for (name, id) in [("b-1", "b"), ("b", "b"), ("a-2", "a"), ("a", "other"), ("a-1", "a"), ("plain", "")] {
+        let mut wanted = instance(name, None, Vec::new());
+        wanted.spec.instance_id = id.to_owned();
+        registrar.register(wanted).await.expect("registered");
+    }
+    // Id; the objects of instances that have it; what a client means by it.
+    let cases = [
+        ("a", "a-1 a-2", "a"),
+        ("b", "b b-1", "b"),
+        ("other", "a", "a"),
+        ("plain", "plain", "plain"),
+        ("none", "", ""),
+    ];
+    for (id, of_id, meant) in cases {
+        let found = registrar.with_id("default", id);
+        let names: Vec<&str> = found.iter().filter_map(|object| object.metadata.name.as_deref()).collect();
+        assert_eq!(names.join(" "), of_id, "{id}");
+        let keys: Vec<String> = registrar.find("default", id).into_iter().map(|key| key.name).collect();
+        assert_eq!(keys.join(" "), meant, "{id}");
+    }
+    assert!(registrar.with_id("elsewhere", "a").is_empty());
+    registrar.deregister(&key("a-1")).await.expect("deregistered");
+    assert_eq!(registrar.with_id("default", "a").len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn words_alone_are_written_every_five_minutes_and_known_at_once() {
     let world = World::start(fake()).await;
     let registrar = &world.registrar;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use portolan_api::typed::{Checked, ExternalNode};
+use portolan_api::typed::{ExternalNode, ServiceInstance, drop_leftovers, has_leftovers};
 use portolan_client::Key;
 use tokio::time::Instant;
 
-use crate::checks::{Owner, drop_leftovers, has_leftovers};
-use crate::kept::{Kept, Part};
+use crate::checks::Owner;
+use crate::kept::Part;
 use crate::{Error, Registrar};
 
 impl Registrar {
@@ -23,19 +23,14 @@ impl Registrar {
         self.checks.lock().forget(&Owner::Instance(key.clone()), Instant::now());
     }
 
-    /// Drops the results of checks that an owner, which was just written, no longer has.
-    pub(crate) async fn tidy<K: Checked>(
-        &self,
-        kept: &Kept<K>,
-        owner: &Owner,
-        written: Arc<K>,
-    ) -> Result<Arc<K>, Error> {
-        self.checks.lock().follow(owner, Some(&*written), Instant::now());
+    /// Drops the results of checks that an instance, which was just written, no longer has.
+    pub(crate) async fn tidy(&self, key: &Key, written: Arc<ServiceInstance>) -> Result<Arc<ServiceInstance>, Error> {
+        self.checks.lock().follow(&Owner::Instance(key.clone()), Some(&*written), Instant::now());
         self.woken.notify_one();
         if !has_leftovers(&*written) {
             return Ok(written);
         }
-        kept.change(owner.key(), Part::Status, drop_leftovers).await
+        self.instances.change(key, Part::Status, drop_leftovers).await
     }
 
     /// The same, whoever took the checks away.

@@ -18,6 +18,7 @@ use crate::acl::Access::{
 };
 use crate::acl::Authorizer;
 use crate::body::Fields;
+use crate::catalog::register;
 use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
 use crate::sight::Sight;
@@ -137,14 +138,19 @@ fn reads(method: &Method) -> bool {
 }
 
 /// What the cluster's rules must allow for everything but reading the catalog.
-fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(Verb, Resource)>, Error> {
+pub(crate) fn rules(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+) -> Result<Vec<(Verb, Resource)>, Error> {
     let by_method = match request.method {
         _ if reads(&request.method) && Parameters::of(request).has("recurse") => Verb::List,
         _ if reads(&request.method) => Verb::Get,
         Method::DELETE => Verb::Delete,
         _ => Verb::Update,
     };
-    let register = |(_, key): &(String, Key)| match state.registrar.instance(key) {
+    let of_instance = |(_, key): &(String, Key)| match state.registrar.instance(key) {
         Some(_) => (Verb::Update, Resource::Instances),
         None => (Verb::Create, Resource::Instances),
     };
@@ -152,7 +158,7 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         ("txn", _) => txn::rights(state, request)?,
         ("kv" | "session" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
         ("acl", _) => vec![(by_method, Resource::Tokens)],
-        ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(register).collect(),
+        ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(of_instance).collect(),
         ("agent", ["service", "deregister", ..]) => vec![(Verb::Delete, Resource::Instances)],
         ("agent", ["service", "maintenance", ..]) => vec![(Verb::Update, Resource::Instances)],
         ("agent", ["check", "register"]) if Fields::parse(&request.body)?.text("ServiceID")?.is_empty() => {
@@ -165,8 +171,9 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
         ("catalog", ["register"]) => {
             let fields = Fields::parse(&request.body)?;
             let node = state.node_name(&fields.text("Node")?);
+            let machines = state.machines(&state.snapshot());
             let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
-            let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(register).collect();
+            let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(of_instance).collect();
             let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
             let owners = checks.iter().map(|check| check.text("ServiceID")).collect::<Result<Vec<_>, _>>()?;
             // What is said of a node of the cluster is not taken; checks of it are.
@@ -175,6 +182,11 @@ fn rules(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<
             }
             if owners.iter().any(|owner| !owner.is_empty()) {
                 needed.push((Verb::Update, Resource::Instances));
+            }
+            // A machine that gets another name goes under the one that it had, with all that is on it.
+            let renames = register::former(&machines, &node, &fields.text("ID")?).is_some();
+            if renames && !register::skips(&fields, machines.get(&node))? {
+                needed.extend([(Verb::Delete, Resource::Instances), (Verb::Delete, Resource::Machines)]);
             }
             needed
         }
@@ -251,9 +263,11 @@ async fn needed(
         ("catalog" | "health", _) => Vec::new(),
         ("event", ["fire", name]) => vec![of(EventWrite, name)],
         ("event", _) => vec![all(EventRead)],
-        ("coordinate", ["update"]) => vec![(NodeWrite, Fields::parse(&request.body)?.text("Node")?)],
+        ("coordinate", ["update"]) => {
+            vec![(NodeWrite, state.node_name(&Fields::parse(&request.body)?.text("Node")?))]
+        }
         ("coordinate", ["datacenters"]) => Vec::new(),
-        ("coordinate", ["node", name]) => vec![of(NodeRead, name)],
+        ("coordinate", ["node", name]) => vec![(NodeRead, state.node_name(name))],
         ("operator", _) if reads(&request.method) => vec![all(OperatorRead)],
         ("operator", _) => vec![all(OperatorWrite)],
         _ => vec![all(ServiceRead), all(NodeRead)],

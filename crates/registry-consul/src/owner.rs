@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::{
     Checked, ExternalNode, ExternalNodeSpec, Health, HealthCheck, HealthCheckStatus, Object, ServiceInstance,
-    record_check,
+    drop_leftovers, has_leftovers, record_check,
 };
 use portolan_client::{DeleteOptions, Key};
 use portolan_registrar::object_name;
@@ -145,7 +145,7 @@ impl State {
                     self.settle_machine(node, Some(&written)).await;
                     self.registrar.machine_written(&Key::new("", machine_object(node)), Some(&written));
                     // What was found by checks that left goes with them.
-                    if written.results().iter().any(|found| written.check(&found.id).is_none()) {
+                    if has_leftovers(&written) {
                         self.change_machine_status(node, |_| {}).await?;
                     }
                     return Ok(written);
@@ -165,15 +165,14 @@ impl State {
     ) -> Result<(), Error> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let Some(mut object) = self.machine(node).await? else { return Ok(()) };
-            let mut status = object.status.clone().unwrap_or_default();
-            edit(&mut status.checks);
-            status.checks.retain(|found| object.spec.checks.iter().any(|check| check.id == found.id));
-            if object.status.as_ref() == Some(&status) {
+            let Some(present) = self.machine(node).await? else { return Ok(()) };
+            let mut changed = present.clone();
+            edit(changed.results_mut());
+            drop_leftovers(&mut changed);
+            if changed.status == present.status {
                 return Ok(());
             }
-            object.status = Some(status);
-            match self.client.update_status(&object).await {
+            match self.client.update_status(&changed).await {
                 Ok(written) => {
                     self.settle_machine(node, Some(&written)).await;
                     return Ok(());

@@ -61,6 +61,7 @@ impl Answer {
 struct World {
     api: FakeServer,
     consul: Arc<Consul>,
+    state: Arc<State>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     log: crate::Log,
     tasks: TaskGroup,
@@ -116,7 +117,8 @@ impl World {
         tasks.spawn("machines", async move { following.follow_machines().await });
         let writing = state.clone();
         tasks.spawn("transactions", async move { crate::txn::Queue::run(&writing).await });
-        Self { api, consul: Arc::new(Consul::new(state)), snapshots, log, tasks, shutdown, _folder: folder }
+        let consul = Arc::new(Consul::new(state.clone()));
+        Self { api, consul, state, snapshots, log, tasks, shutdown, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, body: &str) -> Answer {
@@ -139,16 +141,19 @@ impl World {
     }
 }
 
-async fn ask(consul: &Consul, method: Method, path: &str, body: &str) -> Answer {
-    let request = Request {
+fn request(method: Method, path: &str, body: &str) -> Request {
+    Request {
         method,
         uri: path.parse().expect("a path"),
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         caller: Caller::Trusted,
-    };
-    let (head, body) = consul.answer(request).await.into_parts();
+    }
+}
+
+async fn ask(consul: &Consul, method: Method, path: &str, body: &str) -> Answer {
+    let (head, body) = consul.answer(request(method, path, body)).await.into_parts();
     let body = body.collect().await.expect("the body cannot fail").to_bytes();
     Answer { status: head.status.as_u16(), headers: head.headers, body }
 }

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::acl::{Access, Authorizer};
 use crate::body::Fields;
-use crate::catalog::register::{find, machine, on_node};
+use crate::catalog::register::{find, machine, on_node, owner_of};
 use crate::machine::Machine;
 use crate::state::State;
 
@@ -40,10 +40,8 @@ pub(crate) fn registration(state: &State, fields: &Fields) -> Result<Needed, Err
         if service.is_empty() {
             needed.push(write());
         } else if Some(&service) != made.as_ref() {
-            let present = find(state, &node, &service);
             let id = check.first_text(&["CheckID", "ID", "Name"])?;
-            let unknown = || Error::Internal(format!("Unknown service ID '{service}' for check ID '{id}'"));
-            let known = present.ok_or_else(unknown)?;
+            let known = owner_of(state, &node, &service, &id)?;
             needed.push((Access::ServiceWrite, known.spec.service.clone()));
         }
     }

@@ -100,10 +100,6 @@ fn keep_decisions(spec: &mut ServiceInstanceSpec, before: &ServiceInstanceSpec) 
 }
 
 fn object(owner: &Owner, found: &Found, now: Timestamp) -> ServiceInstance {
-    let mut ports = found.ports.clone();
-    for port in &mut ports {
-        port.protocol = "TCP".into();
-    }
     let scope = format!("import/{}/{}/{}", owner.from, owner.import, found.scope);
     let mut object = ServiceInstance {
         metadata: ObjectMeta {
@@ -118,7 +114,7 @@ fn object(owner: &Owner, found: &Found, now: Timestamp) -> ServiceInstance {
             instance_id: found.id.clone(),
             address: found.address.clone(),
             node: found.node.clone(),
-            ports,
+            ports: found.ports.clone(),
             tags: found.tags.clone(),
             metadata: found.metadata.clone(),
             version: found.metadata.get("version").cloned().unwrap_or_default(),

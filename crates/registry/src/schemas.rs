@@ -25,19 +25,6 @@ pub(crate) fn schemas() -> Value {
         properties[name] = schema;
         json!({"type": "object", "properties": properties})
     };
-    // As in the objects of the API.
-    let check = || {
-        json!({
-            "id": text(), "name": text(), "notes": text(), "initialHealth": {"enum": ["passing", "warning", "critical"]},
-            "type": {"enum": ["ttl", "http", "tcp", "udp", "grpc", "h2ping", "script", "alias", "external"]},
-            "url": text(), "method": text(), "body": text(), "disableRedirects": {"type": "boolean"},
-            "headers": {"type": "object", "additionalProperties": texts()}, "address": text(), "command": texts(),
-            "aliasNode": text(), "aliasService": text(), "tls": {"type": "boolean"}, "tlsServerName": text(),
-            "tlsSkipVerify": {"type": "boolean"}, "intervalMilliseconds": number(), "timeoutMilliseconds": number(),
-            "ttlMilliseconds": number(), "successBeforePassing": number(), "failuresBeforeWarning": number(),
-            "failuresBeforeCritical": number(), "deregisterCriticalAfterSeconds": number(), "outputMaxBytes": number(),
-        })
-    };
     json!({
         "Instance": {"type": "object", "properties": {
             "name": text(), "service": text(), "namespace": text(), "id": text(), "address": text(),
@@ -64,7 +51,17 @@ pub(crate) fn schemas() -> Value {
             "metadata": map(), "version": text(), "weights": of("Weights"), "locality": of("Locality"),
             "ttlSeconds": {"type": "integer", "minimum": 1, "maximum": 86400}, "session": text(), "checks": list("Check"),
         }},
-        "Check": {"type": "object", "required": ["id", "type"], "properties": check()},
+        // As in the objects of the API.
+        "Check": {"type": "object", "required": ["id", "type"], "properties": {
+            "id": text(), "name": text(), "notes": text(), "initialHealth": {"enum": ["passing", "warning", "critical"]},
+            "type": {"enum": ["ttl", "http", "tcp", "udp", "grpc", "h2ping", "script", "alias", "external"]},
+            "url": text(), "method": text(), "body": text(), "disableRedirects": {"type": "boolean"},
+            "headers": {"type": "object", "additionalProperties": texts()}, "address": text(), "command": texts(),
+            "aliasNode": text(), "aliasService": text(), "tls": {"type": "boolean"}, "tlsServerName": text(),
+            "tlsSkipVerify": {"type": "boolean"}, "intervalMilliseconds": number(), "timeoutMilliseconds": number(),
+            "ttlMilliseconds": number(), "successBeforePassing": number(), "failuresBeforeWarning": number(),
+            "failuresBeforeCritical": number(), "deregisterCriticalAfterSeconds": number(), "outputMaxBytes": number(),
+        }},
         "Reference": {"type": "object", "required": ["id"], "additionalProperties": false, "properties": {
             "namespace": text(), "id": text(),
         }},

@@ -281,6 +281,21 @@ pub fn record_check(
     true
 }
 
+/// Whether there are results of checks that their owner does not have.
+pub fn has_leftovers(object: &impl Checked) -> bool {
+    object.results().iter().any(|result| object.check(&result.id).is_none())
+}
+
+/// Drops results of checks that their owner no longer has. Returns whether there were any.
+pub fn drop_leftovers(object: &mut impl Checked) -> bool {
+    let has_any = has_leftovers(object);
+    if has_any {
+        let known: Vec<String> = object.checks().iter().map(|check| check.id.clone()).collect();
+        object.results_mut().retain(|result| known.contains(&result.id));
+    }
+    has_any
+}
+
 fn milliseconds(value: Option<i64>) -> Option<Duration> {
     let value = u64::try_from(value?).ok()?;
     (value > 0).then(|| Duration::from_millis(value))

@@ -138,10 +138,8 @@ async fn list(common: &Common, arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     let instances = registry.json(Method::GET, &format!("/instances?{}", query.finish()), None).await?;
-    match arguments.output {
-        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&instances, format),
-        Some(Format::Name) => output::names("instance", &instances),
-        Some(Format::Wide) | None => print(&instances),
+    if !output::listed("instance", &instances, arguments.output)? {
+        print(&instances);
     }
     Ok(())
 }

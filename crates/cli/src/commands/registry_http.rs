@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use portolan_client::percent_encode;
 use serde_json::Value;
 
 use crate::{Common, Place};
@@ -90,18 +91,7 @@ impl Registry {
 
 /// The path of an instance, whatever signs its id has.
 pub(crate) fn instance_path(namespace: &str, id: &str) -> String {
-    let mut path = String::from("/instances");
-    for part in [namespace, id] {
-        path.push('/');
-        for byte in part.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => path.push(byte.into()),
-                // RFC 3986, section 2.1.
-                other => path.push_str(&format!("%{other:02X}")),
-            }
-        }
-    }
-    path
+    format!("/instances/{}/{}", percent_encode(namespace), percent_encode(id))
 }
 
 /// An answer that says no.

@@ -1,6 +1,7 @@
 //! Puts registered instances behind Services that name them, so that a pod reaches what runs outside of the
 //! cluster by a cluster address and a name.
 
+mod explain;
 mod plan;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,9 +18,12 @@ use portolan_client::{Error, EventRecorder, EventType, Informer, Key, WorkQueue,
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::endpoints::plan::{MANAGED_BY_LABEL, SERVICE_LABEL, plan_slices};
-use crate::endpoints::{selector, write};
+use crate::endpoints::write;
 use crate::meta::is_deleting;
-use plan::{behind, target};
+use plan::{behind, by_name};
+
+pub use explain::explain_mirror;
+pub use plan::mirror_target;
 
 /// Who manages the slices that are made here.
 const MANAGED_BY: &str = "registry-mirror.portolan.dev";
@@ -62,10 +66,12 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let mirrors = controller.mirrors.clone();
     controller.services.feed(&queue, move |service| {
         let key = Key::of(service);
-        let Some(target) = target(service) else { return vec![] };
-        // The old version of a changed Service comes by here, too: entries that are not true any more are dropped
-        // when they are looked at.
-        mirrors.lock().entry(target).or_default().insert(key.clone());
+        let Some(target) = mirror_target(service) else { return vec![] };
+        if let Ok(target) = target {
+            // The old version of a changed Service comes by here, too: entries that are not true any more are
+            // dropped when they are looked at.
+            mirrors.lock().entry(target).or_default().insert(key.clone());
+        }
         vec![key]
     });
     let mirrors = controller.mirrors.clone();
@@ -99,8 +105,8 @@ impl Reconciler for Controller {
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let service = self.services.get(&key.namespace, &key.name);
-        let target = service.as_deref().and_then(target);
-        self.forget_others(key, target.as_ref());
+        let target = service.as_deref().and_then(mirror_target);
+        self.forget_others(key, target.as_ref().and_then(|target| target.as_ref().ok()));
         // Slices of a Service that is gone go with it.
         if let Some(service) = service.filter(|service| !is_deleting(&**service)) {
             self.publish(&service, target).await?;
@@ -120,27 +126,22 @@ impl Controller {
         });
     }
 
-    async fn publish(&self, service: &Service, target: Option<Key>) -> Result<(), Error> {
+    async fn publish(&self, service: &Service, target: Option<Result<Key, String>>) -> Result<(), Error> {
         let client = &self.context.client;
         let mut slices = self.slices.controlled_by(service.uid());
         slices.retain(|slice| is_ours(slice) && !is_deleting(&**slice));
-        let is_alias = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName"));
-        let refused = target.is_some() && (selector(service).is_some() || is_alias);
-        if refused {
-            let message =
-                "annotation registry.portolan.dev/service is ignored: the Service has a selector or is an alias";
-            self.events.event(&reference(service), EventType::Warning, "NotMirrored", message.to_owned());
+        if let Some(Err(why)) = &target {
+            self.events.event(&reference(service), EventType::Warning, "NotMirrored", why.clone());
         }
-        let Some(target) = target.filter(|_| !refused) else {
+        let Some(Ok(target)) = target else {
             let names = slices.iter().map(|slice| slice.name().to_owned()).collect();
             let plan = crate::endpoints::plan::Plan { delete: names, ..Default::default() };
             return write(client, service.namespace(), &plan).await;
         };
         let mut instances = self.instances.in_namespace(&target.namespace);
-        instances.retain(|instance| *instance.spec.service == *target.name && !is_deleting(&**instance));
+        instances.retain(|instance| *instance.spec.service == *target.name);
         let machines = self.machines.list();
-        let machines: HashMap<&str, &ExternalNode> =
-            machines.iter().map(|machine| (machine.spec.node.as_str(), &**machine)).collect();
+        let machines = by_name(machines.iter().map(|machine| &**machine));
         let machine_of = |instance: &ServiceInstance| machines.get(instance.spec.node.as_str()).copied();
         let found = behind(service, instances.iter().map(|instance| (&**instance, machine_of(instance))));
         if let Some(first) = found.unreachable.first() {

@@ -1,24 +1,38 @@
 //! Which registered instances stand behind a service, and on which ports.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use portolan_api::typed::kinds::core::v1::{ObjectReference, Service, ServicePort};
+use portolan_api::annotations::MIRRORED_SERVICE;
+use portolan_api::typed::kinds::core::v1::{ObjectReference, Service, ServicePort, ServiceSpec};
 use portolan_api::typed::{Checked, ExternalNode, Health, InstancePort, Object, ServiceInstance};
 use portolan_client::Key;
 
 use crate::endpoints::addresses::{Address, Group, Port, is_reached_by_others};
 use crate::endpoints::plan::Groups;
+use crate::endpoints::selector;
+use crate::meta::is_deleting;
 
-/// Names the service of the registry whose instances stand behind a Service without selector: `NAME`, or
-/// `NAMESPACE/NAME` of another namespace.
-pub(super) const ANNOTATION: &str = "registry.portolan.dev/service";
-
-/// The service of the registry that a Service mirrors, if it does.
-pub(super) fn target(service: &Service) -> Option<Key> {
-    let name = service.metadata.annotations.as_ref()?.get(ANNOTATION)?.trim();
-    let (namespace, name) = name.split_once('/').unwrap_or((service.namespace(), name));
-    (!namespace.is_empty() && !name.is_empty()).then(|| Key::new(namespace, name))
+/// The service of the registry that a Service mirrors, or why it mirrors none; `None` if it says nothing of that.
+pub fn mirror_target(service: &Service) -> Option<Result<Key, String>> {
+    let text = service.metadata.annotations.as_ref()?.get(MIRRORED_SERVICE)?.trim();
+    let is_alias = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName"));
+    if selector(service).is_some() || is_alias {
+        return Some(Err(format!(
+            "annotation {MIRRORED_SERVICE} is ignored: the Service has a selector or is an alias"
+        )));
+    }
+    let (namespace, name) = text.split_once('/').unwrap_or((service.namespace(), text));
+    let is_name = |text: &str| !text.is_empty() && !text.contains(|sign: char| sign == '/' || sign.is_whitespace());
+    Some(if is_name(namespace) && is_name(name) {
+        Ok(Key::new(namespace, name))
+    } else {
+        Err(format!(
+            "no endpoints: annotation {MIRRORED_SERVICE}: {text:?} is neither NAME nor NAMESPACE/NAME of a registered \
+             service"
+        ))
+    })
 }
 
 /// What stands behind a Service.
@@ -38,53 +52,86 @@ pub(super) fn behind<'a>(
 ) -> Behind {
     let mut behind = Behind::default();
     let Some(spec) = &service.spec else { return behind };
-    let publish_unready = spec.publish_not_ready_addresses == Some(true);
     for (instance, machine) in instances {
-        let address = instance.spec.address.parse::<IpAddr>().ok().filter(|address| is_reached_by_others(*address));
-        let Some(address) = address else {
-            behind.unreachable.push(instance.name().to_owned());
-            continue;
-        };
-        let of_service = spec.ports.as_deref().unwrap_or_default();
-        let ports: Vec<Port> = of_service.iter().filter_map(|port| resolve(port, &instance.spec.ports)).collect();
-        if ports.is_empty() && !of_service.is_empty() {
-            continue;
+        match place(spec, instance, machine) {
+            Ok((group, address)) => {
+                behind.groups.entry(group).or_default().insert(instance.uid().to_owned(), address);
+            }
+            Err(Unplaced::NoAddress) => behind.unreachable.push(instance.name().to_owned()),
+            Err(Unplaced::Leaving | Unplaced::NoPort(_)) => {}
         }
-        let serving = health(instance, machine) != Health::Critical;
-        let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
-        let found = Address {
-            ip: address.to_string(),
-            pod: ObjectReference {
-                kind: Some(ServiceInstance::KIND.to_owned()),
-                namespace: Some(instance.namespace().to_owned()),
-                name: Some(instance.name().to_owned()),
-                uid: Some(instance.uid().to_owned()),
-                ..ObjectReference::default()
-            },
-            node: None,
-            hostname: None,
-            ready: serving || publish_unready,
-            serving,
-            terminating: false,
-        };
-        behind.groups.entry(Group { family, ports }).or_default().insert(instance.uid().to_owned(), found);
     }
     behind
 }
 
-/// As the instance is, or as its machine is if that is worse; an administrator's decision stands above.
-fn health(instance: &ServiceInstance, machine: Option<&ExternalNode>) -> Health {
-    let (own, _) = instance.effective_health();
-    if instance.spec.administrative.is_some() {
-        return own;
+/// Why an instance does not stand behind a service.
+pub(super) enum Unplaced<'a> {
+    /// It is being deleted.
+    Leaving,
+    /// No other machine reaches it by what it registered with.
+    NoAddress,
+    /// It has none of the ports that the service leads to, of which this is the first.
+    NoPort(&'a ServicePort),
+}
+
+/// Where an instance stands behind a service.
+pub(super) fn place<'a>(
+    spec: &'a ServiceSpec,
+    instance: &ServiceInstance,
+    machine: Option<&ExternalNode>,
+) -> Result<(Group, Address), Unplaced<'a>> {
+    if is_deleting(instance) {
+        return Err(Unplaced::Leaving);
     }
-    let found = |machine: &ExternalNode, id: &str| {
-        machine.results().iter().find(|found| found.id == id).map(|found| found.health)
+    let address = instance.spec.address.parse::<IpAddr>().ok().filter(|address| is_reached_by_others(*address));
+    let address = address.ok_or(Unplaced::NoAddress)?;
+    let of_service = spec.ports.as_deref().unwrap_or_default();
+    let ports: Vec<Port> = of_service.iter().filter_map(|port| resolve(port, &instance.spec.ports)).collect();
+    if let Some(first) = of_service.first().filter(|_| ports.is_empty()) {
+        return Err(Unplaced::NoPort(first));
+    }
+    let serving = health(instance, machine).0 != Health::Critical;
+    let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+    let found = Address {
+        ip: address.to_string(),
+        pod: ObjectReference {
+            kind: Some(ServiceInstance::KIND.to_owned()),
+            namespace: Some(instance.namespace().to_owned()),
+            name: Some(instance.name().to_owned()),
+            uid: Some(instance.uid().to_owned()),
+            ..ObjectReference::default()
+        },
+        node: None,
+        hostname: None,
+        ready: serving || spec.publish_not_ready_addresses == Some(true),
+        serving,
+        terminating: false,
     };
-    let checks = machine.into_iter().flat_map(|machine| {
-        machine.checks().iter().map(|check| found(machine, &check.id).unwrap_or_else(|| check.initial()))
+    Ok((Group { family, ports }, found))
+}
+
+/// Machines by the names that instances know them by.
+pub(super) fn by_name<'a>(machines: impl IntoIterator<Item = &'a ExternalNode>) -> HashMap<&'a str, &'a ExternalNode> {
+    machines.into_iter().map(|machine| (machine.spec.node.as_str(), machine)).collect()
+}
+
+/// As the instance is, or as its machine is if that is worse; an administrator's decision stands above. With the
+/// reason.
+pub(super) fn health(instance: &ServiceInstance, machine: Option<&ExternalNode>) -> (Health, String) {
+    let own = instance.effective_health();
+    let Some(machine) = machine.filter(|_| instance.spec.administrative.is_none()) else { return own };
+    let found = machine.checks().iter().map(|check| {
+        let result = machine.result(&check.id);
+        (result.map_or_else(|| check.initial(), |result| result.health), check, result)
     });
-    checks.fold(own, Health::max)
+    match found.max_by_key(|(health, ..)| *health) {
+        Some((health, check, result)) if health > own.0 => {
+            let output = result.map(|result| result.output.trim()).filter(|output| !output.is_empty());
+            let output = output.map(|output| format!(": {output}")).unwrap_or_default();
+            (health, format!("check {} of machine {}{output}", check.display_name(), machine.spec.node))
+        }
+        _ => own,
+    }
 }
 
 /// The port of an instance that a service's port leads to: the one of its name; else the only one that the
@@ -116,7 +163,7 @@ mod tests {
     use super::*;
 
     fn service(ports: Value) -> Service {
-        let metadata = json!({"name": "db", "namespace": "n", "annotations": {ANNOTATION: "default/postgres"}});
+        let metadata = json!({"name": "db", "namespace": "n", "annotations": {MIRRORED_SERVICE: "default/postgres"}});
         serde_json::from_value(json!({"metadata": metadata, "spec": {"ports": ports}})).expect("a service")
     }
 
@@ -141,15 +188,23 @@ mod tests {
 
     #[test]
     fn a_service_names_what_it_mirrors() {
-        assert_eq!(target(&service(json!([]))), Some(Key::new("default", "postgres")));
-        let mut own = service(json!([]));
-        own.metadata.annotations = Some([(ANNOTATION.to_owned(), " postgres ".to_owned())].into());
-        assert_eq!(target(&own), Some(Key::new("n", "postgres")));
-        for nothing in ["", "/", "a/", "/a"] {
-            own.metadata.annotations = Some([(ANNOTATION.to_owned(), nothing.to_owned())].into());
-            assert_eq!(target(&own), None, "{nothing}");
+        let with = |annotation: &str, spec: Value| {
+            let mut own = service(json!([]));
+            own.spec = Some(serde_json::from_value(spec).expect("a specification"));
+            own.metadata.annotations = Some([(MIRRORED_SERVICE.to_owned(), annotation.to_owned())].into());
+            mirror_target(&own)
+        };
+        assert_eq!(mirror_target(&service(json!([]))), Some(Ok(Key::new("default", "postgres"))));
+        assert_eq!(with(" postgres ", json!({})), Some(Ok(Key::new("n", "postgres"))));
+        assert_eq!(mirror_target(&Service::default()), None);
+        for nothing in ["", "/", "a/", "/a", "a/b/c", "Bad Name/x", "Bad Name"] {
+            let Some(Err(why)) = with(nothing, json!({})) else { panic!("{nothing} is a name") };
+            assert!(why.contains("neither NAME nor NAMESPACE/NAME"), "{why}");
         }
-        assert_eq!(target(&Service::default()), None);
+        for other in [json!({"selector": {"app": "a"}}), json!({"type": "ExternalName", "externalName": "a.example"})] {
+            let Some(Err(why)) = with("postgres", other.clone()) else { panic!("{other} mirrors") };
+            assert!(why.contains("is ignored"), "{why}");
+        }
     }
 
     #[test]
@@ -199,7 +254,8 @@ mod tests {
             "status": {"checks": [{"id": "c", "health": "critical", "output": ""}]},
         });
         let machine: ExternalNode = serde_json::from_value(machine).expect("a machine");
-        assert_eq!(health(&instance, Some(&machine)), Health::Critical);
-        assert_eq!(health(&instance, None), Health::Passing);
+        let because = "check c of machine vm".to_owned();
+        assert_eq!(health(&instance, Some(&machine)), (Health::Critical, because));
+        assert_eq!(health(&instance, None).0, Health::Passing);
     }
 }

@@ -45,7 +45,7 @@ impl PodSet for ReplicaSet {
     }
 
     fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        self.spec.as_ref().is_some_and(|spec| !is_empty(&spec.selector) && selects(&spec.selector, labels))
+        self.spec.as_ref().is_some_and(|spec| !self.selects_all() && selects(&spec.selector, labels))
     }
 
     fn replicas(&self) -> i32 {

@@ -117,10 +117,15 @@ pub(crate) fn reported_status<'a>(pod: &'a Pod, name: &str) -> Option<&'a Contai
     lists.into_iter().flatten().flatten().find(|status| status.name == name)
 }
 
+/// Whether a container had an id when the API last heard of it: it was started, and was not between two starts.
+pub(crate) fn has_id(reported: &ContainerStatus) -> bool {
+    reported.container_id.as_deref().is_some_and(|id| !id.is_empty())
+}
+
 /// Whether a container ran by what the API last heard of it. Between two starts it has no id, and the last state tells.
 pub(crate) fn has_run(reported: &ContainerStatus) -> bool {
     let has_ended = |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
-    reported.container_id.as_deref().is_some_and(|id| !id.is_empty()) || has_ended(&reported.last_state)
+    has_id(reported) || has_ended(&reported.last_state)
 }
 
 /// How long containers get between the stop signal and the kill signal.

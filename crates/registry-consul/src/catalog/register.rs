@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::body::Fields;
 use crate::entry::{AGENT_TAGS, EXTENSION};
-use crate::machine::Machine;
+use crate::machine::{Machine, Machines};
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -40,15 +40,17 @@ fn read(state: &State, request: &Request) -> Result<Fields, Error> {
 pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
     let fields = read(state, request)?;
     let (node, address) = (fields.text("Node")?, fields.text("Address")?);
-    let known = || state.machines(&state.snapshot()).get(&node).map(|machine| machine.address.clone());
-    let address = match known().filter(|_| address.is_empty() && fields.bool("SkipNodeUpdate").unwrap_or(false)) {
-        Some(known) => known,
-        None => address,
+    let machines = state.machines(&state.snapshot());
+    let known = machines.get(&node);
+    let skips = skips(&fields, known)?;
+    let address = match known {
+        Some(known) if skips && address.is_empty() => known.address.clone(),
+        _ => address,
     };
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
-    let node = state.node_name(&node);
+    let node = known.map_or(node, |machine| machine.name.to_string());
     // All is read before anything is written.
     let service_fields = fields.fields("Service")?;
     let service =
@@ -67,16 +69,12 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
         }
     }
     let is_made = |id: &str| service.as_ref().is_some_and(|service| service.id == id);
-    let unknown =
-        |check: &&ExternalCheck| !is_made(&check.service_id) && find(state, &node, &check.service_id).is_none();
-    if let Some(check) = of_services.iter().find(unknown) {
-        let (service, check) = (&check.service_id, &check.check.id);
-        return Err(Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'")));
+    for check in of_services.iter().filter(|check| !is_made(&check.service_id)) {
+        owner_of(state, &node, &check.service_id, &check.check.id)?;
     }
-    let skips = fields.bool("SkipNodeUpdate")? && state.machines(&state.snapshot()).get(&node).is_some();
     let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
 
-    let former = former_name(state, &node, wanted.as_ref())?;
+    let former = former_name(&machines, &node, wanted.as_ref())?;
     let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
     let mut journal = Journal::default();
     if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
@@ -106,10 +104,7 @@ impl Registration<'_> {
             journal.machine(state, &former).await?;
             remove_node(state, &former).await?;
         }
-        if wanted.is_some() || !of_node.is_empty() {
-            journal.machine(state, node).await?;
-        }
-        register_node(state, node, wanted, &of_node).await?;
+        register_node(state, journal, node, wanted, &of_node).await?;
         let (own, others): (Vec<_>, Vec<_>) = of_services
             .iter()
             .partition(|check| service.as_ref().is_some_and(|service| service.id == check.service_id));
@@ -151,12 +146,21 @@ fn not_a_uuid(text: &str) -> Option<&'static str> {
     Uuid::try_parse(text).is_err().then_some("uuid is improperly formatted")
 }
 
-/// The machine that has the id of a `wanted` one under another name, which is to be its new one.
-fn former_name(state: &State, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.node_id.is_empty()) else { return Ok(None) };
-    let machines = state.machines(&state.snapshot());
-    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(&wanted.node_id);
-    match machines.all().find(has_it) {
+/// Whether a registration leaves its machine as it is, if that is known.
+pub(crate) fn skips(fields: &Fields, known: Option<&Arc<Machine>>) -> Result<bool, Error> {
+    Ok(fields.bool("SkipNodeUpdate")? && known.is_some())
+}
+
+/// The machine that has this id under another name: under that it goes if `node` is registered with the id.
+pub(crate) fn former<'a>(machines: &'a Machines, node: &str, id: &str) -> Option<&'a Arc<Machine>> {
+    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(id);
+    machines.all().find(has_it).filter(|_| !id.is_empty())
+}
+
+/// The name that a `wanted` machine had before. That of a node of the cluster is refused.
+fn former_name(machines: &Machines, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    match former(machines, node, &wanted.node_id) {
         Some(machine) if machine.origin == Origin::Orchestrator => Err(Error::Internal(format!(
             "failed inserting node: Error while renaming Node ID: {:?} ({}): it is that of {}, a node of the cluster",
             wanted.node_id, wanted.address, machine.name
@@ -165,9 +169,11 @@ fn former_name(state: &State, node: &str, wanted: Option<&ExternalNodeSpec>) -> 
     }
 }
 
-/// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it.
+/// Registers a machine as it is `wanted`, or leaves it as it is, and adds checks to it. What was there before is
+/// noted in the journal.
 pub(crate) async fn register_node(
     state: &State,
+    journal: &mut Journal,
     node: &str,
     wanted: Option<ExternalNodeSpec>,
     checks: &[ExternalCheck],
@@ -178,6 +184,7 @@ pub(crate) async fn register_node(
     if wanted.is_none() && checks.is_empty() {
         return Ok(());
     }
+    journal.machine(state, node).await?;
     state
         .change_machine(node, |spec| {
             if let Some(wanted) = &wanted {
@@ -326,14 +333,27 @@ pub(crate) async fn add_checks<'a>(
 /// A registration by its machine and id, whichever dialect it came through.
 pub(crate) fn find(state: &State, node: &str, id: &str) -> Option<Arc<ServiceInstance>> {
     let by_key = state.registrar.instance(&state.key(node, id)).filter(|object| object.spec.instance_id == id);
-    by_key.or_else(|| on_node(state, node).into_iter().find(|object| object.spec.instance_id == id))
+    let of_other_names =
+        || state.registrar.with_id(NAMESPACE, id).into_iter().find(|object| is_on(state, node, object));
+    by_key.or_else(of_other_names)
 }
 
+/// The instance on a machine that a check is to be of.
+pub(crate) fn owner_of(state: &State, node: &str, service: &str, check: &str) -> Result<Arc<ServiceInstance>, Error> {
+    let unknown = || Error::Internal(format!("Unknown service ID '{service}' for check ID '{check}'"));
+    find(state, node, service).ok_or_else(unknown)
+}
+
+/// All registrations of a machine.
 pub(crate) fn on_node(state: &State, node: &str) -> Vec<Arc<ServiceInstance>> {
-    let here = node == &*state.identity.node;
     let mut objects = state.registrar.informer().in_namespace(NAMESPACE);
-    objects.retain(|object| object.spec.node == node || (here && object.spec.node.is_empty()));
+    objects.retain(|object| is_on(state, node, object));
     objects
+}
+
+/// Whether an instance is on a machine; one that is not said is the agent's.
+fn is_on(state: &State, node: &str, object: &ServiceInstance) -> bool {
+    object.spec.node == node || (object.spec.node.is_empty() && node == &*state.identity.node)
 }
 
 /// `PUT /v1/catalog/deregister`: an instance, a check, or a machine with all that is on it.

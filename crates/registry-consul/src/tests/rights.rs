@@ -1,9 +1,10 @@
 //! What tokens may do with the catalog, the agent and events.
 
+use portolan_registrar::access::{Resource, Verb};
 use serde_json::json;
 
 use super::*;
-use crate::DefaultPolicy;
+use crate::{DefaultPolicy, gate};
 
 const ROOT: &str = "8fc9e787-0000-0000-0000-000000000001";
 
@@ -87,6 +88,25 @@ async fn whoever_may_write_the_machine_may_take_what_is_on_it_away() {
 }
 
 #[tokio::test]
+async fn coordinates_need_the_right_to_the_machine_however_it_is_written() {
+    let (world, secret) = world(r#"node "vm" { policy = "write" } node "OTHER" { policy = "write" }"#).await;
+    for node in ["vm", "other"] {
+        let body = json!({"Node": node, "Address": "192.0.2.1"}).to_string();
+        world.put(&format!("/v1/catalog/register?token={ROOT}"), &body).await;
+    }
+    let update = |node: &str| json!({"Node": node, "Coord": {"Vec": [0, 0, 0, 0, 0, 0, 0, 0]}}).to_string();
+    // Name as it is written in the request; statuses of writing and reading.
+    for (node, status) in [("vm", 200), ("VM", 200), ("other", 403), ("OTHER", 403)] {
+        let path = format!("/v1/coordinate/update?token={secret}");
+        let answer = world.ask(Method::PUT, &path, &update(node)).await;
+        assert_eq!(answer.status, status, "{node}: {}", answer.text());
+        let answer = world.get(&format!("/v1/coordinate/node/{node}?token={secret}")).await;
+        assert_eq!(answer.status, status, "{node}: {}", answer.text());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn events_and_members_leave_out_what_a_token_may_not_see() {
     let (world, secret) = world(r#"event "deploy" { policy = "read" } node "other" { policy = "read" }"#).await;
     for name in ["deploy", "secret"] {
@@ -115,5 +135,35 @@ async fn events_and_members_leave_out_what_a_token_may_not_see() {
     }
     let refused = world.get(&format!("/v1/agent/members?filter=None==1&token={ROOT}")).await;
     assert_eq!(refused.status, 400, "{}", refused.text());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn taking_the_id_of_another_machine_needs_the_right_to_remove_that() {
+    let world = World::start().await;
+    let id = "40e4a748-2192-161a-0510-9bf59fe950b5";
+    world.put("/v1/catalog/register", &json!({"Node": "old", "Address": "192.0.2.1", "ID": id}).to_string()).await;
+    let write = vec![(Verb::Update, Resource::Machines)];
+    let remove = vec![
+        (Verb::Update, Resource::Machines),
+        (Verb::Delete, Resource::Instances),
+        (Verb::Delete, Resource::Machines),
+    ];
+    let cases = [
+        (json!({"Node": "old", "ID": id}), &write),
+        (json!({"Node": "OLD", "ID": id}), &write),
+        (json!({"Node": "new"}), &write),
+        (json!({"Node": "new", "ID": "9f9e5c3a-0000-0000-0000-000000000001"}), &write),
+        (json!({"Node": "new", "ID": id}), &remove),
+        (json!({"Node": "new", "ID": id.to_uppercase()}), &remove),
+        // Only a machine that is known can be left as it is.
+        (json!({"Node": "new", "ID": id, "SkipNodeUpdate": true}), &remove),
+        (json!({"Node": "agent", "ID": id, "SkipNodeUpdate": true}), &write),
+    ];
+    for (body, needed) in cases {
+        let request = request(Method::PUT, "/v1/catalog/register", &body.to_string());
+        let found = gate::rules(&world.state, &request, "catalog", &["register"]).expect("a body that can be read");
+        assert_eq!(found, *needed, "{body}");
+    }
     world.stop().await;
 }

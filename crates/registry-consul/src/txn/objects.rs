@@ -264,16 +264,14 @@ impl Step {
         match (&self.target, self.verb) {
             (_, Verb::Get) => Ok(()),
             (Target::Node(wanted), _) => {
-                journal.machine(state, node).await?;
-                register::register_node(state, node, Some((**wanted).clone()), &[]).await
+                register::register_node(state, journal, node, Some((**wanted).clone()), &[]).await
             }
             (Target::Service(service), _) => {
                 journal.instance(state, state.key(node, id));
                 register::register_service(state, client, node, service, &[]).await
             }
             (Target::Check(check), _) if check.service_id.is_empty() => {
-                journal.machine(state, node).await?;
-                register::register_node(state, node, None, std::slice::from_ref(check)).await
+                register::register_node(state, journal, node, None, std::slice::from_ref(check)).await
             }
             (Target::Check(check), _) => {
                 if let Some(object) = register::find(state, node, &check.service_id) {

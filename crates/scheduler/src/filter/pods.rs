@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use portolan_api::typed::kinds::core::v1::PodAffinityTerm;
-use portolan_client::selects;
+use portolan_client::{is_empty, selects};
 
 use super::Reason;
 use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
@@ -76,10 +76,7 @@ fn places<'a>(term: &'a PodAffinityTerm, info: &'a PodInfo, snapshot: &'a Snapsh
 pub(crate) fn matches(term: &PodAffinityTerm, holder: &PodInfo, other: &PodInfo) -> bool {
     let listed = term.namespaces.as_deref().unwrap_or_default();
     let namespace = &other.namespace;
-    let everywhere = term.namespace_selector.as_ref().is_some_and(|selector| {
-        selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
-            && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
-    });
+    let everywhere = term.namespace_selector.as_ref().is_some_and(is_empty);
     let in_namespace = everywhere
         || listed.contains(namespace)
         || (listed.is_empty() && term.namespace_selector.is_none() && *namespace == holder.namespace);

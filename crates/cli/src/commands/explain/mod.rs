@@ -12,18 +12,27 @@ mod service;
 mod status;
 mod workload;
 
-use anyhow::Context as _;
 use http::Method;
-use portolan_api::typed::ServiceInstance;
 use serde_json::Value;
 
-use self::mirror::Mirror;
 use super::target::{self, Target};
 use super::{describe, registry_http::Registry};
 use crate::output::print_line;
 use crate::{Api, Common, Scoped};
 
+pub use mirror::{ExplainMirror, MirrorTarget};
 pub use placement::{ExplainPlacement, NodeVerdict};
+
+/// How other parts of the cluster judge, so that what is explained is what they do: the wiring passes it in.
+#[derive(Debug, Clone, Copy)]
+pub struct Judgements {
+    /// The scheduler's, of the nodes for a pod.
+    pub placement: ExplainPlacement,
+    /// That of the controller that mirrors the registry, of what a Service follows.
+    pub mirror_target: MirrorTarget,
+    /// The same controller's, of the instances of that.
+    pub mirror: ExplainMirror,
+}
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +48,7 @@ pub struct Arguments {
     what: Vec<String>,
 }
 
-pub(crate) async fn run(scoped: Scoped<Arguments>, explain_placement: ExplainPlacement) -> anyhow::Result<()> {
+pub(crate) async fn run(scoped: Scoped<Arguments>, judgements: Judgements) -> anyhow::Result<()> {
     if let [first, ids @ ..] = &scoped.arguments.what[..]
         && matches!(first.as_str(), "instance" | "instances")
         && !ids.is_empty()
@@ -52,17 +61,12 @@ pub(crate) async fn run(scoped: Scoped<Arguments>, explain_placement: ExplainPla
     }
     let api = scoped.api()?;
     for target in target::parse(&api, &scoped.arguments.what).await? {
-        explain(&api, &target, &scoped.common, explain_placement).await?;
+        explain(&api, &target, &scoped.common, &judgements).await?;
     }
     Ok(())
 }
 
-async fn explain(
-    api: &Api,
-    target: &Target<'_>,
-    common: &Common,
-    explain_placement: ExplainPlacement,
-) -> anyhow::Result<()> {
+async fn explain(api: &Api, target: &Target<'_>, common: &Common, judgements: &Judgements) -> anyhow::Result<()> {
     let object = api.get(&target.path(api), "application/json").await?;
     print_line(&format!("{}: {}", target.display(), status::summary(&object)));
     let mut reasons = status::reasons(&object);
@@ -71,7 +75,7 @@ async fn explain(
             reasons.extend(pod::hints(&object));
             reasons.extend(published(common, &object).await);
             if pod::is_unscheduled(&object) {
-                reasons.extend(placement::reasons(api, &object, explain_placement).await?);
+                reasons.extend(placement::reasons(api, &object, judgements.placement).await?);
             }
         }
         "Service" => {
@@ -79,7 +83,7 @@ async fn explain(
                 Some(selector) => pods(api, &selector).await?,
                 None => Vec::new(),
             };
-            let mirrored = mirrored(api, &object).await?;
+            let mirrored = mirror::reasons(api, &object, judgements).await?;
             // What follows a registered service says more than that it selects nothing.
             if mirrored.is_empty() || service::selector(&object).is_some() {
                 reasons.extend(service::reasons(&object, &pods));
@@ -105,20 +109,6 @@ async fn explain(
 
 async fn pods(api: &Api, selector: &str) -> anyhow::Result<Vec<Value>> {
     selected(api, "pods", selector).await
-}
-
-/// What a Service follows in the registry, if it does.
-async fn mirrored(api: &Api, service: &Value) -> anyhow::Result<Vec<String>> {
-    let (namespace, name) = match mirror::mirror(service) {
-        None => return Ok(Vec::new()),
-        Some(Mirror::Refused(why)) => return Ok(vec![why]),
-        Some(Mirror::Of(namespace, name)) => (namespace, name),
-    };
-    let path = api.resource("serviceinstances").await?.path(&namespace, None);
-    let list = api.get(&path, "application/json").await?;
-    let items = list["items"].as_array().into_iter().flatten();
-    let instances = items.map(ServiceInstance::decode_value).collect::<Result<Vec<_>, _>>();
-    Ok(mirror::reasons(service, &namespace, &name, &instances.context("read the registered instances")?))
 }
 
 /// What became of a pod's wish to be in the registry, if it has one.

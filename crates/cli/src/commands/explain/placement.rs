@@ -18,8 +18,7 @@ pub struct NodeVerdict {
     pub reasons: Vec<String>,
 }
 
-/// The scheduler's judgement of a pod in a cluster of these nodes and pods. The wiring passes it
-/// in, so that there is one judgement only.
+/// The scheduler's judgement of a pod in a cluster of these nodes and pods.
 pub type ExplainPlacement = fn(&Pod, &[Arc<Node>], &[Arc<Pod>]) -> Vec<NodeVerdict>;
 
 /// Asks for the nodes and pods of now, and judges.

@@ -1,5 +1,6 @@
 //! What a pod's state means for the person who looks at it. Pure.
 
+use portolan_api::annotations::{PUBLISHED_NAME, PUBLISHED_PORT};
 use serde_json::Value;
 
 use super::status::{self, list};
@@ -72,7 +73,7 @@ pub(super) fn hints(pod: &Value) -> Vec<String> {
 
 /// The name under which a pod asks to be in the registry.
 pub(super) fn published_as(pod: &Value) -> Option<&str> {
-    pod["metadata"]["annotations"]["registry.portolan.dev/name"].as_str().map(str::trim).filter(|name| !name.is_empty())
+    pod["metadata"]["annotations"][PUBLISHED_NAME].as_str().map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// What became of that; `listed` are the instances of that name.
@@ -85,7 +86,7 @@ pub(super) fn published(pod: &Value, service: &str, listed: &Value) -> String {
     let place = match found["port"].as_u64() {
         Some(port) => format!("at {}:{port}", text("address")),
         None => format!(
-            "at {} without a port: no container names one, nor does a valid annotation registry.portolan.dev/port",
+            "at {} without a port: no container names one, nor does a valid annotation {PUBLISHED_PORT}",
             text("address")
         ),
     };
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_published_pod_says_how_it_is_listed() {
-        let pod = json!({"metadata": {"name": "a", "annotations": {"registry.portolan.dev/name": " cart "}}});
+        let pod = json!({"metadata": {"name": "a", "annotations": {PUBLISHED_NAME: " cart "}}});
         assert_eq!(published_as(&pod), Some("cart"));
         let listed = |fields: Value| {
             let mut instance = json!({"name": "a", "address": "10.42.0.7", "health": "passing"});

@@ -25,13 +25,8 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("namespace", namespace).append_pair("service", &arguments.service);
     let instances = registry.json(Method::GET, &format!("/instances?{}", query.finish()), None).await?;
-    match arguments.output {
-        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&instances, format),
-        Some(Format::Name) => {
-            output::names("instance", &instances);
-            return Ok(());
-        }
-        Some(Format::Wide) | None => {}
+    if output::listed("instance", &instances, arguments.output)? {
+        return Ok(());
     }
     let fields = ["name", "address", "port", "health", "since", "reason"];
     let rows: Vec<Vec<String>> = instances

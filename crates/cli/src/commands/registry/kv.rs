@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use portolan_client::percent_encode;
 use serde_json::Value;
 
 use crate::Scoped;
@@ -153,12 +154,8 @@ fn connect(common: &crate::Common, place: Where) -> anyhow::Result<Registry> {
 
 /// The path of a key: slashes stay, all else that means something in a URL is escaped.
 fn path(key: &str) -> String {
-    let segments: Vec<String> = key.split('/').map(escaped).collect();
+    let segments: Vec<String> = key.split('/').map(percent_encode).collect();
     format!("/v1/kv/{}", segments.join("/"))
-}
-
-fn escaped(segment: &str) -> String {
-    url::form_urlencoded::byte_serialize(segment.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// The body of a good answer; `None` if there is no such key.

@@ -37,13 +37,8 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
     let path = |what: &str, query: &str| format!("/{what}?{query}");
     let query = query.finish();
     let services = registry.json(Method::GET, &path("services", &query), None).await?;
-    match arguments.output {
-        Some(format @ (Format::Json | Format::Yaml)) => return output::document(&services, format),
-        Some(Format::Name) => {
-            output::names("service", &services);
-            return Ok(());
-        }
-        Some(Format::Wide) | None => {}
+    if output::listed("service", &services, arguments.output)? {
+        return Ok(());
     }
     let instances = registry.json(Method::GET, &path("instances", &query), None).await?;
     table(["namespace", "name", "type", "passing", "warning", "critical"], rows(&services, &instances));

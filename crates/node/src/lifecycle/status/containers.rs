@@ -119,7 +119,7 @@ impl Writer<'_> {
             ..ContainerStatus::default()
         };
         let Some(reported) = reported else { return status };
-        let ran = reported.container_id.as_deref().is_some_and(|id| !id.is_empty());
+        let ran = pod::has_id(reported);
         let is_over = self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some();
         if is_over || role == Role::Ephemeral && ran {
             let ended = reported.state.as_ref().is_some_and(|state| state.terminated.is_some());
