@@ -22,17 +22,22 @@ mod fields;
 mod last_applied;
 mod managers;
 mod merge;
+mod paths;
 mod reconcile;
+mod recorded;
 mod scale;
 mod shape;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
 use fields::FieldSet;
 use managers::{Entry, Managers, Operation, Versions};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
+pub use unchanged::{Unchanged, apply_unchanged};
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,13 @@ pub struct Manager<'a> {
     pub subresource: &'a str,
     /// The time of the request.
     pub now: Timestamp,
+}
+
+impl<'a> Manager<'a> {
+    /// The name as it is written down.
+    fn recorded_name(&self) -> &'a str {
+        if self.name.is_empty() { "unknown" } else { self.name }
+    }
 }
 
 /// An object as a version has it, with the schema of that version.

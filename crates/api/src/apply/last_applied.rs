@@ -8,7 +8,7 @@ use super::conflict::Conflicts;
 use crate::description::Schema;
 
 /// The annotation of client-side apply.
-const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(super) const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The manager that takes over from client-side apply.
 pub(super) const KUBECTL: &str = "kubectl";

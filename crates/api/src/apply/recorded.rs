@@ -1,0 +1,204 @@
+//! The managers of a stored object as they stand there: who they are is read, what they own stays bytes.
+
+use std::cmp::Ordering;
+
+use super::Manager;
+use super::encoded::text;
+use super::managers::{Operation, seconds};
+use super::shape::{self, Place};
+use super::stored::{Cursor, Text};
+use crate::description::{Schema, Type};
+
+/// A manager, and the encoded set of what it owns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recorded<'a> {
+    manager: &'a str,
+    operation: Operation,
+    subresource: &'a str,
+    time: Option<&'a str>,
+    /// Without the braces around it.
+    pub(super) fields: &'a [u8],
+}
+
+/// Reads the list of managers at the cursor, if it is written as this server writes it, all of it in the version
+/// `api_version`, whose schema it fits. To write it again would then give the same bytes.
+pub(super) fn read<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Vec<Recorded<'a>>> {
+    let mut list: Vec<Recorded<'a>> = Vec::with_capacity(4);
+    cursor.expect(b'[')?;
+    let mut is_first = true;
+    while cursor.follows(b']', &mut is_first)? {
+        let entry = entry(cursor, api_version, schema)?;
+        // Entries of one manager count as one.
+        if list.iter().any(|known| known.identity() == entry.identity()) {
+            return None;
+        }
+        list.push(entry);
+    }
+    Some(list)
+}
+
+fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Recorded<'a>> {
+    let found = |is_found: bool| is_found.then_some(());
+    found(cursor.passes(b"{\"apiVersion\":"))?;
+    found(cursor.text()?.plain()? == api_version)?;
+    found(cursor.passes(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":"))?;
+    let start = cursor.at + 1;
+    let is_empty = !set(cursor, Some(schema), Level::Top)?;
+    found(!is_empty)?;
+    let fields = &cursor.bytes[start..cursor.at - 1];
+    found(cursor.passes(b",\"manager\":"))?;
+    let manager = cursor.text()?.plain()?;
+    found(cursor.passes(b",\"operation\":"))?;
+    let operation = Operation::of(cursor.text()?.plain()?)?;
+    let mut subresource = "";
+    if cursor.passes(b",\"subresource\":") {
+        subresource = cursor.text()?.plain().filter(|it| !it.is_empty())?;
+    }
+    let mut time = None;
+    if cursor.passes(b",\"time\":") {
+        time = Some(cursor.text()?.plain()?);
+    }
+    cursor.expect(b'}')?;
+    Some(Recorded { manager, operation, subresource, time, fields })
+}
+
+/// How deep in a set the walk is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Top,
+    Inside,
+}
+
+/// Passes a set of paths, and tells whether there are any in it.
+fn set(cursor: &mut Cursor<'_>, place: Place<'_>, level: Level) -> Option<bool> {
+    cursor.expect(b'{')?;
+    let mut is_first = true;
+    // A path that ends here and goes on: the set says both.
+    let ends_here = level == Level::Inside && cursor.passes(b"\".\":{}");
+    if ends_here {
+        is_first = false;
+        (cursor.peek()? == b',').then_some(())?;
+    }
+    let mut before: Option<Text<'_>> = None;
+    while cursor.follows(b'}', &mut is_first)? {
+        let key = cursor.key()?;
+        if !is_element(key) || before.is_some_and(|before| !is_before(before, key)) {
+            return None;
+        }
+        before = Some(key);
+        if !cursor.passes(b"{}") {
+            set(cursor, inside(place, key)?, Level::Inside)?;
+        }
+    }
+    Some(before.is_some())
+}
+
+/// The place behind an element. `None` if what is behind it has one owner by now.
+fn inside<'s>(place: Place<'s>, element: Text<'_>) -> Option<Place<'s>> {
+    let inner = match element.raw.strip_prefix(b"f:") {
+        Some(name) => shape::field(place, std::str::from_utf8(name).ok()?),
+        None => shape::items(place),
+    };
+    let has_one_owner =
+        |it: &Schema<'_>| matches!(it.r#type(), Type::Struct(_) | Type::Map(_) | Type::List(_)) && it.is_atomic();
+    if inner.as_ref().is_some_and(has_one_owner) { None } else { Some(inner) }
+}
+
+/// Whether a text is an element in the one way in which it is written.
+fn is_element(key: Text<'_>) -> bool {
+    let is_plain = |raw: &[u8]| raw.iter().all(|byte| *byte >= 0x20);
+    match key.raw {
+        [b'f', b':', ..] => !key.escaped && is_plain(key.raw),
+        [b'k', b':', b'{', .., b'}'] => is_plain(key.raw) && has_short_escapes(key),
+        [b'v', b':', _, ..] => is_plain(key.raw) && has_short_escapes(key),
+        _ => false,
+    }
+}
+
+/// Whether all that is escaped is quotes and backslashes.
+fn has_short_escapes(key: Text<'_>) -> bool {
+    let mut bytes = key.raw.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\\' && !matches!(bytes.next(), Some(b'"' | b'\\')) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether an element stands before another in a set.
+fn is_before(one: Text<'_>, other: Text<'_>) -> bool {
+    if !one.escaped && !other.escaped {
+        return one.raw < other.raw;
+    }
+    // The order is that of what they mean. Where they differ is told apart without a copy unless that is an escape.
+    if let Some(place) = one.raw.iter().zip(other.raw).position(|(one, other)| one != other)
+        && ![one.raw[place.saturating_sub(1)], one.raw[place], other.raw[place]].contains(&b'\\')
+    {
+        return one.raw[place] < other.raw[place];
+    }
+    let unescaped = |text: Text<'_>| serde_json::from_slice::<String>(&[b"\"", text.raw, b"\""].concat()).ok();
+    match (unescaped(one), unescaped(other)) {
+        (Some(one), Some(other)) => one < other,
+        _ => false,
+    }
+}
+
+impl<'a> Recorded<'a> {
+    /// Who applies what is there already: it gets no time of its own.
+    pub(super) fn agreeing(manager: &Manager<'a>, fields: &'a [u8]) -> Self {
+        Self {
+            manager: manager.recorded_name(),
+            operation: Operation::Apply,
+            subresource: manager.subresource,
+            time: None,
+            fields,
+        }
+    }
+
+    fn identity(&self) -> (&str, Operation, &str) {
+        (self.manager, self.operation, self.subresource)
+    }
+
+    /// Whether this is who applies.
+    pub(super) fn applies_as(&self, manager: &Manager<'_>) -> bool {
+        self.identity() == (manager.recorded_name(), Operation::Apply, manager.subresource)
+    }
+
+    /// How entries of one version stand in the list.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        let by_time = || match self.time == other.time {
+            true => Ordering::Equal,
+            false => self.time.map_or(0, seconds).cmp(&other.time.map_or(0, seconds)),
+        };
+        let by_name = || (self.manager, self.subresource).cmp(&(other.manager, other.subresource));
+        self.operation.cmp(&other.operation).then_with(by_time).then_with(by_name)
+    }
+}
+
+/// Writes a list of managers of one version.
+pub(super) fn write(list: &[Recorded<'_>], api_version: &str) -> Vec<u8> {
+    let size: usize = list.iter().map(|entry| entry.fields.len() + entry.manager.len() + 256).sum();
+    let mut bytes = Vec::with_capacity(size);
+    for (index, entry) in list.iter().enumerate() {
+        bytes.extend_from_slice(if index == 0 { b"[{\"apiVersion\":" } else { b",{\"apiVersion\":" });
+        text(api_version, &mut bytes);
+        bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{");
+        bytes.extend_from_slice(entry.fields);
+        bytes.extend_from_slice(b"},\"manager\":");
+        text(entry.manager, &mut bytes);
+        bytes.extend_from_slice(b",\"operation\":");
+        text(entry.operation.name(), &mut bytes);
+        if !entry.subresource.is_empty() {
+            bytes.extend_from_slice(b",\"subresource\":");
+            text(entry.subresource, &mut bytes);
+        }
+        if let Some(time) = entry.time {
+            bytes.extend_from_slice(b",\"time\":");
+            text(time, &mut bytes);
+        }
+        bytes.push(b'}');
+    }
+    bytes.push(b']');
+    bytes
+}
