@@ -173,7 +173,10 @@ async fn run(verb: &str, rounds: usize) -> anyhow::Result<()> {
         size = bench.act(verb, round).await.with_context(|| format!("{verb} {round}"))?.len();
     }
     if let Ok(rounds) = u32::try_from(rounds) {
-        println!("{verb:<16} {:>9.2} us, answer of {size} bytes", (start.elapsed() / rounds.max(1)).as_secs_f64() * 1e6);
+        println!(
+            "{verb:<16} {:>9.2} us, answer of {size} bytes",
+            (start.elapsed() / rounds.max(1)).as_secs_f64() * 1e6
+        );
     }
     Ok(())
 }

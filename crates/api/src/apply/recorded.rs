@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::Manager;
 use super::encoded::text;
+use super::fields::{Element, FieldSet, Node};
 use super::managers::{Operation, seconds};
 use super::shape::{self, Place};
 use super::stored::{Cursor, Text};
@@ -11,7 +12,7 @@ use crate::description::{Schema, Type};
 
 /// A manager, and the encoded set of what it owns.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Recorded<'a> {
+pub(super) struct Owner<'a> {
     manager: &'a str,
     operation: Operation,
     subresource: &'a str,
@@ -22,8 +23,8 @@ pub(super) struct Recorded<'a> {
 
 /// Reads the list of managers at the cursor, if it is written as this server writes it, all of it in the version
 /// `api_version`, whose schema it fits. To write it again would then give the same bytes.
-pub(super) fn read<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Vec<Recorded<'a>>> {
-    let mut list: Vec<Recorded<'a>> = Vec::with_capacity(4);
+pub(super) fn read<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Vec<Owner<'a>>> {
+    let mut list: Vec<Owner<'a>> = Vec::with_capacity(4);
     cursor.expect(b'[')?;
     let mut is_first = true;
     while cursor.follows(b']', &mut is_first)? {
@@ -37,7 +38,7 @@ pub(super) fn read<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schem
     Some(list)
 }
 
-fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Recorded<'a>> {
+fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> Option<Owner<'a>> {
     let found = |is_found: bool| is_found.then_some(());
     found(cursor.passes(b"{\"apiVersion\":"))?;
     found(cursor.text()?.plain()? == api_version)?;
@@ -59,7 +60,7 @@ fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> 
         time = Some(cursor.text()?.plain()?);
     }
     cursor.expect(b'}')?;
-    Some(Recorded { manager, operation, subresource, time, fields })
+    Some(Owner { manager, operation, subresource, time, fields })
 }
 
 /// How deep in a set the walk is.
@@ -144,7 +145,7 @@ fn is_before(one: Text<'_>, other: Text<'_>) -> bool {
     }
 }
 
-impl<'a> Recorded<'a> {
+impl<'a> Owner<'a> {
     /// Who applies what is there already: it gets no time of its own.
     pub(super) fn agreeing(manager: &Manager<'a>, fields: &'a [u8]) -> Self {
         Self {
@@ -154,6 +155,17 @@ impl<'a> Recorded<'a> {
             time: None,
             fields,
         }
+    }
+
+    /// Who applies something else than there was.
+    pub(super) fn changing(manager: &Manager<'a>, time: &'a str, fields: &'a [u8]) -> Self {
+        Self { time: Some(time), ..Self::agreeing(manager, fields) }
+    }
+
+    /// Whether a path that it owns is in a set.
+    pub(super) fn owns_any(&self, set: &FieldSet<'_>) -> Option<bool> {
+        let mut cursor = Cursor::new(self.fields);
+        if set.is_empty() { Some(false) } else { touches(&mut cursor, set, true) }
     }
 
     fn identity(&self) -> (&str, Operation, &str) {
@@ -176,8 +188,47 @@ impl<'a> Recorded<'a> {
     }
 }
 
+/// Whether a path of the set at the cursor is in another one. `is_bare` if it has no braces around it.
+fn touches(cursor: &mut Cursor<'_>, set: &FieldSet<'_>, is_bare: bool) -> Option<bool> {
+    if !is_bare {
+        cursor.expect(b'{')?;
+    }
+    let mut is_first = true;
+    while cursor.at < cursor.bytes.len() && cursor.follows(b'}', &mut is_first)? {
+        let key = cursor.key()?;
+        let is_it = |node: &&Node<'_>| match (&node.element, key.raw.strip_prefix(b"f:")) {
+            (Element::Field(name), Some(raw)) => raw == name.as_bytes(),
+            (Element::Item(text), None) => key.is(text),
+            _ => false,
+        };
+        let Some(node) = set.nodes().iter().find(is_it) else {
+            cursor.value()?;
+            continue;
+        };
+        let rest = cursor.bytes.get(cursor.at..)?;
+        let ends_here = rest.starts_with(b"{}") || rest.starts_with(b"{\".\":{}");
+        if ends_here && node.is_member() {
+            return Some(true);
+        }
+        if !node.has_children() {
+            cursor.value()?;
+        } else if touches(cursor, &node.children, false)? {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// Whether all paths of a set are in another one.
+pub(super) fn is_within(one: &[u8], other: &[u8]) -> bool {
+    match (FieldSet::decoded(one), FieldSet::decoded(other)) {
+        (Some(one), Some(other)) => one.is_within(&other),
+        _ => false,
+    }
+}
+
 /// Writes a list of managers of one version.
-pub(super) fn write(list: &[Recorded<'_>], api_version: &str) -> Vec<u8> {
+pub(super) fn write(list: &[Owner<'_>], api_version: &str) -> Vec<u8> {
     let size: usize = list.iter().map(|entry| entry.fields.len() + entry.manager.len() + 256).sum();
     let mut bytes = Vec::with_capacity(size);
     for (index, entry) in list.iter().enumerate() {

@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::fields::{FieldSet, IDENTITY};
+use super::fields::IDENTITY;
 use super::paths::{Key, Member, Paths};
-use super::recorded::{self, Recorded};
+use super::recorded::{self, Owner};
 use super::stored::Cursor;
 use super::{Kind, Manager, last_applied, shape};
 use crate::description::{ListType, Schema, Type};
@@ -48,33 +48,25 @@ pub fn apply_unchanged(stored: &[u8], applied: &Value, kind: &Kind<'_>, manager:
     {
         return None;
     }
-    let mut walk = Walk { stored: Cursor::new(stored), paths: Paths::new(), managers: None };
+    let mut walk = Walk {
+        stored: Cursor::new(stored),
+        paths: Paths::new(),
+        api_version: manager.api_version,
+        managers: Vec::new(),
+        place: 0..0,
+    };
     walk.object(applied, kind.schema)?;
-    let Walk { paths, managers, .. } = walk;
-    let owned = Some(paths.bytes).filter(|owned| !owned.is_empty())?;
-    let place = managers?;
-    let mut cursor = Cursor { bytes: stored, at: place.start };
-    let mut list =
-        recorded::read(&mut cursor, manager.api_version, kind.schema).filter(|list| !list.is_empty())?;
+    let Walk { paths, managers: mut list, place, .. } = walk;
+    let owned = Some(paths.bytes).filter(|owned| !owned.is_empty() && !list.is_empty())?;
     match list.iter_mut().find(|entry| entry.applies_as(manager)) {
         // What nobody owns any more would go.
-        Some(entry) if entry.fields != owned && !is_within(entry.fields, &owned) => return None,
+        Some(entry) if entry.fields != owned && !recorded::is_within(entry.fields, &owned) => return None,
         Some(entry) => entry.fields = &owned,
-        None => list.push(Recorded::agreeing(manager, &owned)),
+        None => list.push(Owner::agreeing(manager, &owned)),
     }
-    list.sort_by(Recorded::order);
+    list.sort_by(Owner::order);
     let managers = recorded::write(&list, manager.api_version);
     Some(Unchanged { managers: Some(managers).filter(|managers| **managers != stored[place.clone()]), place })
-}
-
-/// Whether all paths of a set are in another one.
-fn is_within(one: &[u8], other: &[u8]) -> bool {
-    let (one, other) = ([b"{", one, b"}"].concat(), [b"{", other, b"}"].concat());
-    let read = |set| serde_json::from_slice::<FieldSet<'_>>(set).ok();
-    match (read(&one[..]), read(&other[..])) {
-        (Some(one), Some(other)) => one.is_within(&other),
-        _ => false,
-    }
 }
 
 /// A walk along an applied object and the stored one.
@@ -85,8 +77,11 @@ struct Walk<'a> {
     stored: Cursor<'a>,
     /// What is claimed.
     paths: Paths,
-    /// Where the managers stand.
-    managers: Option<Range<usize>>,
+    /// The version of all that is walked along.
+    api_version: &'a str,
+    managers: Vec<Owner<'a>>,
+    /// Where those stand.
+    place: Range<usize>,
 }
 
 impl Walk<'_> {
@@ -104,7 +99,7 @@ impl Walk<'_> {
                 ("metadata", Some(Value::Object(fields))) => {
                     let start = self.paths.bytes.len();
                     let open = self.paths.open(Key::Field("metadata"), Member::No);
-                    self.metadata(fields, schema.field("metadata")?)?;
+                    self.metadata(fields, schema)?;
                     self.paths.close(open);
                     segments.add(name, start, &self.paths);
                 }
@@ -123,7 +118,8 @@ impl Walk<'_> {
         (found == applied.len() && self.stored.at == self.stored.bytes.len()).then_some(())
     }
 
-    fn metadata(&mut self, applied: &Map<String, Value>, schema: Schema<'_>) -> Option<()> {
+    fn metadata(&mut self, applied: &Map<String, Value>, root: Schema<'_>) -> Option<()> {
+        let schema = root.field("metadata")?;
         let mut wanted = applied.iter().peekable();
         let mut is_first = true;
         self.stored.expect(b'{')?;
@@ -132,8 +128,8 @@ impl Walk<'_> {
             match wanted.next_if(|(name, _)| *name == key) {
                 _ if key == "managedFields" => {
                     let start = self.stored.at;
-                    self.stored.value()?;
-                    self.managers = Some(start..self.stored.at);
+                    self.managers = recorded::read(&mut self.stored, self.api_version, root)?;
+                    self.place = start..self.stored.at;
                 }
                 Some((name, value)) if IDENTITY.contains(&name.as_str()) => {
                     self.whole(value, schema.field(name)?)?;
@@ -155,7 +151,11 @@ impl Walk<'_> {
         let is_empty = value.as_object().is_some_and(Map::is_empty);
         let is_taken_apart = has_parts(value, inner);
         let open = self.paths.open(Key::Field(name), Member::from(!is_named || is_empty || !is_taken_apart));
-        if is_taken_apart { self.parts(value, inner)? } else { self.whole(value, inner)? }
+        if is_taken_apart {
+            self.parts(value, inner)?
+        } else {
+            self.whole(value, inner)?
+        }
         self.paths.close(open);
         Some(())
     }
