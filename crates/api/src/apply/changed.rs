@@ -5,7 +5,6 @@
 use serde_json::Value;
 
 use super::compare::{Comparison, compare};
-use super::fields::FieldSet;
 use super::recorded::{self, Owner};
 use super::stored::Cursor;
 use super::{Apart, Force, Kind, Manager, claim, claimed, last_applied, merge, wanted};
@@ -76,9 +75,7 @@ fn losses(list: &[Owner<'_>], comparison: &Comparison, force: Force) -> Option<V
         if force == Force::No {
             return None;
         }
-        let mut fields = FieldSet::decoded(entry.fields)?;
-        lost.into_iter().for_each(|set| fields.remove(set));
-        losses.push(Some(fields.encoded()));
+        losses.push(Some(entry.without(&lost)?));
     }
     Some(losses)
 }

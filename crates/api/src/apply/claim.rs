@@ -171,6 +171,9 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         Type::Quantity | Type::IntOrString => (value.is_string() || value.is_number(), "any scalar"),
         _ => return None,
     };
+    if fits {
+        return None;
+    }
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
@@ -178,7 +181,7 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         }
         (_, value) => go_value(value),
     };
-    (!fits).then(|| format!("expected {wanted}, got {got}"))
+    Some(format!("expected {wanted}, got {got}"))
 }
 
 /// A value as upstream's messages print it.

@@ -22,6 +22,8 @@ pub(super) enum Key<'a> {
     Field(&'a str),
     /// An item of a list, by its text.
     Item(&'a str),
+    /// One that is written already, without the quotes.
+    Written(&'a [u8]),
 }
 
 /// The encoded form of a set of paths, from the first element on: without the braces around it.
@@ -64,6 +66,7 @@ impl Paths {
             }
             Key::Field(name) => encoded::text(&["f:", name].concat(), &mut self.bytes),
             Key::Item(text) => encoded::text(text, &mut self.bytes),
+            Key::Written(raw) => [b"\"", raw, b"\""].iter().for_each(|part| self.bytes.extend_from_slice(part)),
         }
         self.bytes.extend_from_slice(b":{");
         let inside = self.bytes.len();
@@ -72,6 +75,15 @@ impl Paths {
             self.bytes.extend_from_slice(b"\".\":{}");
         }
         Open { start, inside, children: self.bytes.len(), member, was_empty }
+    }
+
+    /// Adds an element that is written already, with all that is in it.
+    pub(super) fn copy(&mut self, element: &[u8]) {
+        if !self.empty {
+            self.bytes.push(b',');
+        }
+        self.bytes.extend_from_slice(element);
+        self.empty = false;
     }
 
     /// Ends an element. Nothing of it stays if no path ends there and no longer one was written.

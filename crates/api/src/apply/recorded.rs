@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use super::Manager;
 use super::encoded::text;
-use super::fields::{Element, FieldSet, Node};
+use super::fields::{Element, FieldSet, HERE, Node};
 use super::managers::{Operation, seconds};
+use super::paths::{Key, Member, Paths};
 use super::shape::{self, Place};
-use super::stored::{Cursor, Text};
+use super::stored::{Cursor, MOST_DEPTH, Text};
 use crate::description::{Schema, Type};
 
 /// A manager, and the encoded set of what it owns.
@@ -44,7 +45,7 @@ fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> 
     found(cursor.text()?.plain()? == api_version)?;
     found(cursor.passes(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":"))?;
     let start = cursor.at + 1;
-    let is_empty = !set(cursor, Some(schema), Level::Top)?;
+    let is_empty = !set(cursor, Some(schema), 0)?;
     found(!is_empty)?;
     let fields = &cursor.bytes[start..cursor.at - 1];
     found(cursor.passes(b",\"manager\":"))?;
@@ -63,19 +64,15 @@ fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> 
     Some(Owner { manager, operation, subresource, time, fields })
 }
 
-/// How deep in a set the walk is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Top,
-    Inside,
-}
-
-/// Passes a set of paths, and tells whether there are any in it.
-fn set(cursor: &mut Cursor<'_>, place: Place<'_>, level: Level) -> Option<bool> {
+/// Passes a set of paths, which is inside so many others, and tells whether there are any in it.
+fn set(cursor: &mut Cursor<'_>, place: Place<'_>, depth: usize) -> Option<bool> {
+    if depth > MOST_DEPTH {
+        return None;
+    }
     cursor.expect(b'{')?;
     let mut is_first = true;
     // A path that ends here and goes on: the set says both.
-    let ends_here = level == Level::Inside && cursor.passes(b"\".\":{}");
+    let ends_here = depth > 0 && cursor.passes(b"\".\":{}");
     if ends_here {
         is_first = false;
         (cursor.peek()? == b',').then_some(())?;
@@ -88,7 +85,7 @@ fn set(cursor: &mut Cursor<'_>, place: Place<'_>, level: Level) -> Option<bool> 
         }
         before = Some(key);
         if !cursor.passes(b"{}") {
-            set(cursor, inside(place, key)?, Level::Inside)?;
+            set(cursor, inside(place, key)?, depth + 1)?;
         }
     }
     Some(before.is_some())
@@ -107,11 +104,9 @@ fn inside<'s>(place: Place<'s>, element: Text<'_>) -> Option<Place<'s>> {
 
 /// Whether a text is an element in the one way in which it is written.
 fn is_element(key: Text<'_>) -> bool {
-    let is_plain = |raw: &[u8]| raw.iter().all(|byte| *byte >= 0x20);
     match key.raw {
-        [b'f', b':', ..] => !key.escaped && is_plain(key.raw),
-        [b'k', b':', b'{', .., b'}'] => is_plain(key.raw) && has_short_escapes(key),
-        [b'v', b':', _, ..] => is_plain(key.raw) && has_short_escapes(key),
+        [b'f', b':', ..] => !key.escaped,
+        [b'k', b':', b'{', .., b'}'] | [b'v', b':', _, ..] => !key.escaped || has_short_escapes(key),
         _ => false,
     }
 }
@@ -168,6 +163,13 @@ impl<'a> Owner<'a> {
         if set.is_empty() { Some(false) } else { touches(&mut cursor, set, true) }
     }
 
+    /// What is left of what it owns without the paths of these sets.
+    pub(super) fn without(&self, lost: &[&FieldSet<'_>]) -> Option<Vec<u8>> {
+        let mut left = Paths::new();
+        leave(&mut Cursor::new(self.fields), lost, true, &mut left)?;
+        Some(left.bytes)
+    }
+
     fn identity(&self) -> (&str, Operation, &str) {
         (self.manager, self.operation, self.subresource)
     }
@@ -188,6 +190,21 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// What a set says of an element that is written so.
+fn node<'s, 'n>(set: &'s FieldSet<'n>, key: Text<'_>) -> Option<&'s Node<'n>> {
+    set.nodes().iter().find(|node| match (&node.element, key.raw.strip_prefix(b"f:")) {
+        (Element::Field(name), Some(raw)) => raw == name.as_bytes(),
+        (Element::Item(text), None) => key.is(text),
+        _ => false,
+    })
+}
+
+/// Whether the path that leads to the set at the cursor ends there, whatever else is in it.
+fn ends_at(cursor: &Cursor<'_>) -> Option<bool> {
+    let rest = cursor.bytes.get(cursor.at..)?;
+    Some(rest.starts_with(b"{}") || rest.starts_with(b"{\".\":{}"))
+}
+
 /// Whether a path of the set at the cursor is in another one. `is_bare` if it has no braces around it.
 fn touches(cursor: &mut Cursor<'_>, set: &FieldSet<'_>, is_bare: bool) -> Option<bool> {
     if !is_bare {
@@ -195,19 +212,11 @@ fn touches(cursor: &mut Cursor<'_>, set: &FieldSet<'_>, is_bare: bool) -> Option
     }
     let mut is_first = true;
     while cursor.at < cursor.bytes.len() && cursor.follows(b'}', &mut is_first)? {
-        let key = cursor.key()?;
-        let is_it = |node: &&Node<'_>| match (&node.element, key.raw.strip_prefix(b"f:")) {
-            (Element::Field(name), Some(raw)) => raw == name.as_bytes(),
-            (Element::Item(text), None) => key.is(text),
-            _ => false,
-        };
-        let Some(node) = set.nodes().iter().find(is_it) else {
+        let Some(node) = node(set, cursor.key()?) else {
             cursor.value()?;
             continue;
         };
-        let rest = cursor.bytes.get(cursor.at..)?;
-        let ends_here = rest.starts_with(b"{}") || rest.starts_with(b"{\".\":{}");
-        if ends_here && node.is_member() {
+        if ends_at(cursor)? && node.is_member() {
             return Some(true);
         }
         if !node.has_children() {
@@ -217,6 +226,34 @@ fn touches(cursor: &mut Cursor<'_>, set: &FieldSet<'_>, is_bare: bool) -> Option
         }
     }
     Some(false)
+}
+
+/// Writes what is left of the set at the cursor without the paths of others. `is_bare` if it has no braces around it.
+fn leave(cursor: &mut Cursor<'_>, lost: &[&FieldSet<'_>], is_bare: bool, left: &mut Paths) -> Option<()> {
+    if !is_bare {
+        cursor.expect(b'{')?;
+    }
+    let mut is_first = true;
+    while cursor.at < cursor.bytes.len() && cursor.follows(b'}', &mut is_first)? {
+        let start = cursor.at;
+        let key = cursor.key()?;
+        if key.raw == HERE.as_bytes() {
+            cursor.value()?;
+            continue;
+        }
+        let nodes: Vec<&Node<'_>> = lost.iter().filter_map(|set| node(set, key)).collect();
+        if nodes.is_empty() {
+            cursor.value()?;
+            left.copy(&cursor.bytes[start..cursor.at]);
+            continue;
+        }
+        let stays = ends_at(cursor)? && !nodes.iter().any(|node| node.is_member());
+        let children: Vec<&FieldSet<'_>> = nodes.iter().map(|node| &node.children).collect();
+        let open = left.open(Key::Written(key.raw), Member::from(stays));
+        leave(cursor, &children, false, left)?;
+        left.close(open);
+    }
+    Some(())
 }
 
 /// Whether all paths of a set are in another one.

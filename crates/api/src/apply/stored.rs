@@ -6,7 +6,7 @@
 use crate::encoded::quote_or_escape;
 
 /// Most objects and lists inside each other.
-const MOST_DEPTH: usize = 128;
+pub(super) const MOST_DEPTH: usize = 128;
 
 /// A place in stored bytes.
 #[derive(Debug, Clone, Copy)]

@@ -49,7 +49,8 @@ fn short_way(live: &Value, applied: &Value, manager: &Manager<'_>) -> Option<Opt
     Some(found.managers.map(|it| String::from_utf8(it).expect("text")))
 }
 
-/// What an apply makes of an object whose managers stand in it, apart from them. It is the same if they stand beside it.
+/// What an apply makes of an object whose managers stand in it, apart from them. It is the same if they stand beside
+/// it.
 fn whole_way(
     live: &Value,
     applied: &Value,
