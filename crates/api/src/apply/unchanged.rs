@@ -171,10 +171,9 @@ impl Walk<'_> {
 
     fn fields(&mut self, applied: &Map<String, Value>, schema: Schema<'_>) -> Option<()> {
         self.stored.expect(b'{')?;
-        let mut wanted = applied.iter();
         let mut is_first = true;
         // Both are in the order of their names.
-        while let Some((name, value)) = wanted.next() {
+        for (name, value) in applied {
             loop {
                 if !self.stored.follows(b'}', &mut is_first)? {
                     return None;
