@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::description::Schema;
 
 mod always;
+mod changed;
 mod claim;
 mod compare;
 mod conflict;
@@ -22,17 +23,22 @@ mod fields;
 mod last_applied;
 mod managers;
 mod merge;
+mod paths;
 mod reconcile;
+mod recorded;
 mod scale;
 mod shape;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
 use fields::FieldSet;
 use managers::{Entry, Managers, Operation, Versions};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
+pub use unchanged::{Unchanged, apply_unchanged};
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +51,13 @@ pub struct Manager<'a> {
     pub subresource: &'a str,
     /// The time of the request.
     pub now: Timestamp,
+}
+
+impl<'a> Manager<'a> {
+    /// The name as it is written down.
+    fn recorded_name(&self) -> &'a str {
+        if self.name.is_empty() { "unknown" } else { self.name }
+    }
 }
 
 /// An object as a version has it, with the schema of that version.
@@ -155,6 +168,9 @@ pub fn apply_apart(
     manager: &Manager<'_>,
     force: Force,
 ) -> Result<(Value, Option<Vec<u8>>), Error> {
+    if let Some(applied) = live.and_then(|live| changed::apply(live, applied, kind, manager, force)) {
+        return Ok(applied);
+    }
     let recorded = Recorded::Apart(live.map_or(b"", |live| live.managers));
     apply_to(live.map(|live| live.object), recorded, applied, kind, manager, force, |managers| managers.encode())
 }
@@ -172,11 +188,12 @@ fn apply_to<T>(
     if applied.pointer("/metadata/managedFields").is_some_and(|it| !it.is_null()) {
         return Err(Error::BadRequest("metadata.managedFields must be nil".into()));
     }
-    let problems = claim::problems(applied, kind.schema);
-    if !problems.is_empty() {
-        return Err(Error::Untyped(untyped(applied, &problems)));
+    let examined = claim::examined(applied, kind.schema);
+    if !examined.problems.is_empty() {
+        return Err(Error::Untyped(untyped(applied, &examined.problems)));
     }
-    let apply_fields = |force| apply_fields(live, recorded, applied, kind, manager, force, &finish);
+    let wanted = wanted(applied, examined.is_canonical, kind);
+    let apply_fields = |force| apply_fields(live, recorded, &wanted, kind, manager, force, &finish);
     let outcome = match apply_fields(force) {
         // What client-side apply set is not in the way of its successor.
         Err(mut conflicts) if manager.name == last_applied::KUBECTL => {
@@ -220,12 +237,7 @@ fn apply_fields<T>(
     force: Force,
     finish: impl Fn(Managers<'_>) -> Option<T>,
 ) -> Result<(Value, Option<T>), Conflicts> {
-    let mut applied = merge::canonical(applied, kind.schema);
-    ignore(&mut applied, kind.ignored);
-    let mut owned = claim::field_set(&applied, Some(kind.schema));
-    ignored(kind.ignored, &mut owned);
-    owned.strip();
-
+    let owned = claimed(applied, kind);
     let nothing = Value::Object(Map::new());
     let mut managers = recorded.managers();
     let recorded_none = managers.entries.is_empty();
@@ -236,7 +248,7 @@ fn apply_fields<T>(
     let versions = Versions { kind, version: manager.api_version };
     managers.reconcile(live, &versions);
     let mut merged = without_managers(live);
-    merge::merge(&mut merged, &applied, Some(kind.schema));
+    merge::merge(&mut merged, applied, Some(kind.schema));
     let before = managers.take(manager, Operation::Apply);
     if let Some(before) = before.as_ref().filter(|before| !before.fields.is_within(&owned)) {
         let owners = managers.owned_with(&owned);
@@ -263,6 +275,25 @@ fn apply_fields<T>(
         managers.entries.push(entry);
     }
     Ok((merged, finish(managers)))
+}
+
+/// What is wanted of an applied object: what the write can change, in the form in which it is stored.
+fn wanted<'v>(applied: &'v Value, is_canonical: bool, kind: &Kind<'_>) -> Cow<'v, Value> {
+    let is_there = |path: &&[&str]| path.iter().try_fold(applied, |value, name| value.get(*name)).is_some();
+    if is_canonical && !kind.ignored.iter().any(is_there) {
+        return Cow::Borrowed(applied);
+    }
+    let mut wanted = merge::canonical(applied, kind.schema);
+    ignore(&mut wanted, kind.ignored);
+    Cow::Owned(wanted)
+}
+
+/// The paths that are claimed with what is wanted.
+fn claimed<'v>(wanted: &'v Value, kind: &Kind<'_>) -> FieldSet<'v> {
+    let mut owned = claim::field_set(wanted, Some(kind.schema));
+    ignored(kind.ignored, &mut owned);
+    owned.strip();
+    owned
 }
 
 /// An object that does not say who owns its fields.

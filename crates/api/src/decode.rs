@@ -65,13 +65,24 @@ pub struct Decoded {
 /// The body is larger or deeper than the limits, or is not one JSON value.
 pub fn json(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     check_size(body, limits)?;
-    let duplicates = RefCell::new(Vec::new());
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read = Seed::root(limits, &duplicates).deserialize(&mut deserializer);
-    let value = read.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+    // Once for all of it is cheaper than for every text in it.
+    let decoded = match std::str::from_utf8(body) {
+        Ok(text) => read_json(serde_json::Deserializer::from_str(text), limits),
+        Err(_) => read_json(serde_json::Deserializer::from_slice(body), limits),
+    };
+    decoded.map_err(|error| {
         // What is well-formed nevertheless is too deep, out of range or not UTF-8.
         Error::Json(syntax::problem(body).unwrap_or_else(|| error.to_string()))
-    })?;
+    })
+}
+
+fn read_json<'de>(
+    mut deserializer: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+    limits: &Limits,
+) -> Result<Decoded, serde_json::Error> {
+    let duplicates = RefCell::new(Vec::new());
+    let value = Seed::root(limits, &duplicates).deserialize(&mut deserializer)?;
+    deserializer.end()?;
     Ok(Decoded { value, duplicates: duplicates.into_inner() })
 }
 

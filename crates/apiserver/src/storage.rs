@@ -179,8 +179,8 @@ pub(crate) fn decode(entry: &Entry) -> Result<Value, Status> {
 
 /// Decodes stored bytes, with a resource version.
 pub(crate) fn decode_at(stored: &[u8], revision: Revision) -> Result<Value, Status> {
-    let mut object: Value = serde_json::from_slice(stored)
-        .map_err(|error| Status::internal(format!("a stored object cannot be decoded: {error}")))?;
+    let mut object: Value =
+        parse(stored).map_err(|error| Status::internal(format!("a stored object cannot be decoded: {error}")))?;
     if revision != Revision(0)
         && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
     {
@@ -189,10 +189,18 @@ pub(crate) fn decode_at(stored: &[u8], revision: Revision) -> Result<Value, Stat
     Ok(object)
 }
 
+/// Reads stored bytes. That they are text is checked once for all of them, which is cheaper than for every text in them.
+fn parse<'a, T: serde::Deserialize<'a>>(stored: &'a [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(stored) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(stored),
+    }
+}
+
 /// Decodes an entry, with its resource version and without its `managedFields`: those are returned as they are
 /// stored, empty if there are none.
 pub(crate) fn decode_apart(entry: &Entry) -> Result<(Value, Bytes), Status> {
-    let decoded: Result<apart::Object<'_>, _> = serde_json::from_slice(&entry.value);
+    let decoded: Result<apart::Object<'_>, _> = parse(&entry.value);
     let apart::Object { mut fields, managers } = decoded.map_err(|error| {
         tracing::error!(key = %String::from_utf8_lossy(&entry.key), %error, "a stored object is damaged");
         Status::internal(format!("a stored object cannot be decoded: {error}"))

@@ -8,6 +8,7 @@ use super::fields::{Element, FieldSet, readable};
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
 use crate::go_text::go_type;
+use crate::schema::is_canonical;
 
 /// The paths that applying `value` claims.
 pub(super) fn field_set<'v>(value: &'v Value, place: Place<'_>) -> FieldSet<'v> {
@@ -58,11 +59,20 @@ fn is_leaf(value: &Value, place: Place<'_>) -> bool {
     matches!(shape::parts(value, place), Parts::Whole)
 }
 
-/// What keeps an object from being applied, in upstream's words; empty if nothing does.
-pub(super) fn problems(value: &Value, schema: Schema<'_>) -> Vec<String> {
-    let mut problems = Vec::new();
-    examine(value, Some(schema), At { parent: None, step: Step::Root }, &mut problems);
-    problems
+/// What is found of an object that is to be applied.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// What keeps it from being applied, in upstream's words; empty if nothing does.
+    pub(super) problems: Vec<String>,
+    /// Whether all of its scalars have their one form.
+    pub(super) is_canonical: bool,
+}
+
+/// Examines an object that is to be applied.
+pub(super) fn examined(value: &Value, schema: Schema<'_>) -> Examined {
+    let mut found = Examined { problems: Vec::new(), is_canonical: true };
+    examine(value, Some(schema), At { parent: None, step: Step::Root }, &mut found);
+    found
 }
 
 /// Where the examination is; written out only for a problem.
@@ -101,7 +111,7 @@ impl At<'_> {
     }
 }
 
-fn examine(value: &Value, place: Place<'_>, at: At<'_>, problems: &mut Vec<String>) {
+fn examine(value: &Value, place: Place<'_>, at: At<'_>, found: &mut Examined) {
     let Some(schema) = place else { return };
     match (schema.r#type(), value) {
         (_, Value::Null) => {}
@@ -109,27 +119,30 @@ fn examine(value: &Value, place: Place<'_>, at: At<'_>, problems: &mut Vec<Strin
             for (name, value) in fields {
                 let at = At { parent: Some(&at), step: Step::Field(name) };
                 match schema.field(name) {
-                    Some(inner) => examine(value, Some(inner), at, problems),
+                    Some(inner) => examine(value, Some(inner), at, found),
                     None => {
-                        problems.push(at.problem("field not declared in schema"));
+                        found.problems.push(at.problem("field not declared in schema"));
                         break;
                     }
                 }
             }
         }
-        (Type::List(_), Value::Array(list)) => examine_list(list, schema, at, problems),
+        (Type::List(_), Value::Array(list)) => examine_list(list, schema, at, found),
         (Type::Struct(_) | Type::Map(_), other) => {
-            problems.push(at.problem(&format!("expected map, got {}", go_value(other))));
+            found.problems.push(at.problem(&format!("expected map, got {}", go_value(other))));
         }
-        (Type::List(_), other) => problems.push(at.problem(&format!("expected list, got {}", go_value(other)))),
-        (r#type, value) => problems.extend(scalar_problem(r#type, value).map(|problem| at.problem(&problem))),
+        (Type::List(_), other) => found.problems.push(at.problem(&format!("expected list, got {}", go_value(other)))),
+        (r#type, value) => {
+            found.is_canonical &= is_canonical(r#type, value);
+            found.problems.extend(scalar_problem(r#type, value).map(|problem| at.problem(&problem)));
+        }
     }
 }
 
-fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, problems: &mut Vec<String>) {
+fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, found: &mut Examined) {
     if schema.is_atomic() {
         for (place, item) in list.iter().enumerate() {
-            examine(item, schema.items(), At { parent: Some(&at), step: Step::Place(place) }, problems);
+            examine(item, schema.items(), At { parent: Some(&at), step: Step::Place(place) }, found);
         }
         return;
     }
@@ -138,14 +151,14 @@ fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, problems: &mut V
         let element = match shape::element_of(item, Some(schema)) {
             Ok(element) => element,
             Err(problem) => {
-                problems.push(at.problem(&format!("element {place}: {problem}")));
+                found.problems.push(at.problem(&format!("element {place}: {problem}")));
                 return;
             }
         };
         if seen.contains(&element) {
-            problems.push(at.problem(&format!("duplicate entries for key {}", readable(&element))));
+            found.problems.push(at.problem(&format!("duplicate entries for key {}", readable(&element))));
         }
-        examine(item, schema.items(), At { parent: Some(&at), step: Step::Element(&element) }, problems);
+        examine(item, schema.items(), At { parent: Some(&at), step: Step::Element(&element) }, found);
         seen.insert(element);
     }
 }
@@ -158,6 +171,9 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         Type::Quantity | Type::IntOrString => (value.is_string() || value.is_number(), "any scalar"),
         _ => return None,
     };
+    if fits {
+        return None;
+    }
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
@@ -165,7 +181,7 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         }
         (_, value) => go_value(value),
     };
-    (!fits).then(|| format!("expected {wanted}, got {got}"))
+    Some(format!("expected {wanted}, got {got}"))
 }
 
 /// A value as upstream's messages print it.

@@ -98,6 +98,21 @@ pub(super) fn is_plain(text: &str) -> bool {
 }
 
 impl FieldSet<'_> {
+    /// Its encoded form without the braces around it.
+    pub(super) fn encoded(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4096);
+        self.write(&mut bytes);
+        bytes.pop();
+        bytes.remove(0);
+        bytes
+    }
+
+    /// Reads the encoded form without the braces around it; `None` if it is malformed.
+    pub(super) fn decoded(bytes: &[u8]) -> Option<FieldSet<'static>> {
+        let whole = [b"{", bytes, b"}"].concat();
+        serde_json::from_slice::<FieldSet<'_>>(&whole).ok().map(FieldSet::into_owned)
+    }
+
     fn write(&self, bytes: &mut Vec<u8>) {
         self.write_after(b"{", bytes);
         bytes.push(b'}');

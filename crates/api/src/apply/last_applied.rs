@@ -8,7 +8,7 @@ use super::conflict::Conflicts;
 use crate::description::Schema;
 
 /// The annotation of client-side apply.
-const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(super) const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The manager that takes over from client-side apply.
 pub(super) const KUBECTL: &str = "kubectl";
@@ -34,7 +34,7 @@ fn last(live: &Value, schema: Schema<'_>, api_version: &str) -> Option<Value> {
     if last.get("apiVersion").and_then(Value::as_str) != Some(api_version) {
         return None;
     }
-    claim::problems(&last, schema).is_empty().then_some(last)
+    claim::examined(&last, schema).problems.is_empty().then_some(last)
 }
 
 /// Writes what `kubectl` applied into the annotation, if the object has one.
@@ -54,7 +54,7 @@ pub(super) fn update(object: &mut Value, applied: &Value) {
     }
 }
 
-fn annotation(object: &Value) -> Option<&str> {
+pub(super) fn annotation(object: &Value) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(ANNOTATION)?.as_str().filter(|text| !text.is_empty())
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn new(manager: &Manager<'a>, operation: Operation, fields: FieldSet<'a>) -> Self {
         Self {
-            manager: if manager.name.is_empty() { "unknown" } else { manager.name }.into(),
+            manager: manager.recorded_name().into(),
             operation,
             api_version: manager.api_version.into(),
             subresource: manager.subresource.into(),
@@ -106,7 +106,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn is(&self, manager: &Manager<'_>, operation: Operation) -> bool {
-        self.manager == if manager.name.is_empty() { "unknown" } else { manager.name }
+        self.manager == manager.recorded_name()
             && self.operation == operation
             && self.subresource == manager.subresource
             // A manager applies with one version at a time.
@@ -120,12 +120,17 @@ impl<'a> Entry<'a> {
     }
 
     fn seconds(&self) -> i64 {
-        self.time.as_deref().and_then(time::parse).map_or(0, |time| time.as_second())
+        self.time.as_deref().map_or(0, seconds)
     }
 
     fn order(&self) -> (Operation, i64, &str, &str, &str) {
         (self.operation, self.seconds(), &self.manager, &self.api_version, &self.subresource)
     }
+}
+
+/// The second that a manager's time names; the epoch if it names none.
+pub(super) fn seconds(time: &str) -> i64 {
+    time::parse(time).map_or(0, |time| time.as_second())
 }
 
 /// The versions of the object that is written.

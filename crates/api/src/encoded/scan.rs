@@ -101,7 +101,7 @@ fn string_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The place of the first quote or backslash.
-fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
     // Eight at a time: the lowest high bit that is set belongs to the first byte that is zero.

@@ -49,7 +49,7 @@ pub fn prune(value: &mut Value, schema: Schema<'_>) {
 }
 
 /// Whether a value that is no object or list is in its one form already.
-pub(super) fn is_canonical(r#type: &Type, value: &Value) -> bool {
+pub(crate) fn is_canonical(r#type: &Type, value: &Value) -> bool {
     match (r#type, value) {
         (Type::Quantity, Value::String(text)) => is_plainly_canonical(text),
         (Type::Quantity, _) => false,

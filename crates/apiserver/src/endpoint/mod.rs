@@ -15,6 +15,7 @@ mod present;
 mod protobuf_list;
 mod requester;
 mod select;
+mod unchanged;
 mod update;
 mod watch;
 mod write;

@@ -160,8 +160,13 @@ impl Call<'_> {
     async fn apply_patch(&self, view: View, dry_run: bool, decoded: Decoded) -> Result<Response<Body>, Status> {
         let Decoded { value: applied, duplicates } = decoded;
         self.expect_applied(&applied)?;
-        let exists = self.find(&self.info.name).await?.is_some();
-        if !exists && self.info.subresource.is_empty() {
+        let entry = self.find(&self.info.name).await?;
+        if let Some(entry) = entry.as_ref().filter(|_| !dry_run && duplicates.is_empty())
+            && let Some(written) = self.apply_unchanged(entry, &applied).await?
+        {
+            return self.present(200, view, &written.stored, written.revision);
+        }
+        if entry.is_none() && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
             let uid = metadata::text(&applied, "uid");
             if !uid.is_empty() {

@@ -285,7 +285,7 @@ impl<'a> Call<'a> {
     }
 
     /// Whether an object is to be written again although it is the same: under another key.
-    async fn is_stale(&self, name: &str) -> bool {
+    pub(super) async fn is_stale(&self, name: &str) -> bool {
         match &self.server.encrypted {
             None => false,
             Some(store) => store.is_stale(&self.key(name)).await,

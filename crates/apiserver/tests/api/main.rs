@@ -27,5 +27,6 @@ mod proxies;
 mod refusals;
 mod service_addresses;
 mod support;
+mod unchanged;
 mod versions;
 mod watches;

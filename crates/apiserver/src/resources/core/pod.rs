@@ -95,6 +95,16 @@ impl Strategy for Pod {
         }
     }
 
+    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        // All that is checked is the specification, and what was there before is forgiven.
+        if matches!(context.subresource.as_str(), "" | "status") && new["spec"] == old["spec"] {
+            return Vec::new();
+        }
+        let mut errors = self.validate(new, context);
+        errors.extend(self.validate_update(new, old, context));
+        errors
+    }
+
     fn warnings(&self, object: &Value) -> Vec<String> {
         pod_warnings(object)
     }

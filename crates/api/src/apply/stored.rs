@@ -1,0 +1,161 @@
+//! A cursor over a stored object: compact JSON as `serde_json` writes it.
+//!
+//! Every step returns `None` at what is not that, or is there in a form that is not worth the effort: whoever
+//! walks along then decodes the object.
+
+use crate::encoded::quote_or_escape;
+
+/// Most objects and lists inside each other.
+pub(super) const MOST_DEPTH: usize = 128;
+
+/// A place in stored bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+}
+
+/// The text between two quotes, as it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text<'a> {
+    pub(super) raw: &'a [u8],
+    /// Whether there are escapes in it.
+    pub(super) escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The text, if there are no escapes in it.
+    pub(super) fn plain(self) -> Option<&'a str> {
+        if self.escaped { None } else { std::str::from_utf8(self.raw).ok() }
+    }
+
+    /// Whether it is this text.
+    pub(super) fn is(self, text: &str) -> bool {
+        if !self.escaped {
+            return self.raw == text.as_bytes();
+        }
+        let mut bytes = Vec::with_capacity(self.raw.len() + 2);
+        super::encoded::text(text, &mut bytes);
+        bytes[1..bytes.len() - 1] == *self.raw
+    }
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Passes this byte.
+    pub(super) fn expect(&mut self, byte: u8) -> Option<()> {
+        if self.peek()? != byte {
+            return None;
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Passes these bytes if they are the next ones.
+    pub(super) fn passes(&mut self, bytes: &[u8]) -> bool {
+        let passes = self.bytes[self.at..].starts_with(bytes);
+        if passes {
+            self.at += bytes.len();
+        }
+        passes
+    }
+
+    /// Passes a comma if one more follows; `false` at the end of an object or list, which is passed too.
+    pub(super) fn follows(&mut self, end: u8, is_first: &mut bool) -> Option<bool> {
+        if self.peek()? == end {
+            self.at += 1;
+            return Some(false);
+        }
+        if !std::mem::replace(is_first, false) {
+            self.expect(b',')?;
+        }
+        Some(true)
+    }
+
+    /// Passes a text.
+    pub(super) fn text(&mut self) -> Option<Text<'a>> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.at += quote_or_escape(self.bytes.get(self.at..)?)?;
+            if self.bytes[self.at] == b'"' {
+                let raw = &self.bytes[start..self.at];
+                self.at += 1;
+                return Some(Text { raw, escaped });
+            }
+            escaped = true;
+            self.at += 2;
+        }
+    }
+
+    /// Passes a key and its colon.
+    pub(super) fn key(&mut self) -> Option<Text<'a>> {
+        let key = self.text()?;
+        self.expect(b':')?;
+        Some(key)
+    }
+
+    /// Passes a number or a word.
+    pub(super) fn word(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.at..)?;
+        let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
+        self.at += length;
+        Some(&rest[..length]).filter(|word| !word.is_empty())
+    }
+
+    /// Passes a value, and returns it.
+    pub(super) fn value(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => drop(self.text()?),
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                    if depth > MOST_DEPTH {
+                        return None;
+                    }
+                    continue;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.at += 1;
+                }
+                b',' | b':' if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => drop(self.word()?),
+            }
+            if depth == 0 {
+                return Some(&self.bytes[start..self.at]);
+            }
+        }
+    }
+
+    /// Passes what is left of an object, of which a member was read.
+    pub(super) fn rest_of_object(&mut self) -> Option<()> {
+        loop {
+            match self.peek()? {
+                b'}' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                b',' => self.at += 1,
+                _ => {
+                    self.key()?;
+                    self.value()?;
+                }
+            }
+        }
+    }
+}
