@@ -3,6 +3,7 @@
 mod admission;
 mod certificates;
 mod histogram;
+mod impersonation;
 mod long_running;
 mod objects;
 mod process;
@@ -23,6 +24,7 @@ use crate::request::Info;
 pub(crate) use admission::{Admissions, Controller, Step, Timed};
 use certificates::Certificates;
 use histogram::Histogram;
+use impersonation::Impersonations;
 use long_running::LongRunning;
 use objects::Objects;
 pub(crate) use watches::Events;
@@ -121,6 +123,7 @@ pub(crate) struct Metrics {
     pub(crate) webhooks: Webhooks,
     pub(crate) admissions: Admissions,
     pub(crate) watches: Watches,
+    pub(crate) impersonations: Impersonations,
     pub(crate) certificates: Certificates,
     objects: Objects,
 }
@@ -164,6 +167,7 @@ impl Metrics {
         let _ = self.admissions.write(&mut text);
         let _ = self.watches.write(&mut text);
         let _ = self.certificates.write(&mut text);
+        let _ = self.impersonations.write(&mut text);
         let _ = self.objects.write(store, &mut text).await;
         process::write(&mut text);
         let version = discovery::VERSION;

@@ -10,7 +10,8 @@ use portolan_base::Timestamp;
 use portolan_identity::User;
 
 use crate::audit::{self, Notes, Record};
-use crate::authentication::{Refused, Requester};
+use crate::authentication::{Refused, Requester, impersonation};
+use crate::authorization::Action;
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
 use crate::fairness::Turn;
@@ -72,7 +73,7 @@ impl Asked {
 }
 
 /// A time as Go's `time.ParseDuration` reads it: `30s`, `1m30s`, `500ms`. What is below zero counts as zero.
-fn go_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn go_duration(text: &str) -> Result<Duration, String> {
     let invalid = || format!("invalid duration {text:?}");
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned == "0" {
@@ -112,9 +113,12 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     let (mut parts, body) = request.into_parts();
     let now = server.config.clock.now();
     let requester = match asked.allotted(server.config.access.request_timeout) {
-        Ok(allotted) => admit(server, &parts, &peer, now).await.map(|requester| (requester, allotted)),
+        Ok(allotted) => admit(server, &parts, &asked, &peer, now).await.map(|requester| (requester, allotted)),
         Err(status) => Err(status.into()),
     };
+    if let Ok((Requester { impersonated: Some(_), .. }, _)) = &requester {
+        impersonation::forget(&mut parts.headers);
+    }
     let user = match &requester {
         Ok((requester, _)) => Some(&requester.real),
         Err(refused) => refused.real.as_ref(),
@@ -146,8 +150,8 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
                 Ok(body) => body,
                 Err(status) => return named(record.answered(respond::status(&status)).await, &id),
             };
-            if let Ok((Requester { impersonated: Some(user), .. }, _)) = &requester {
-                record.impersonated(user);
+            if let Ok((Requester { impersonated: Some(impersonated), .. }, _)) = &requester {
+                record.impersonated(impersonated);
             }
             let mut record = Some(record);
             let response = answer(server, parts, body, &asked, &peer, requester, &mut record).await;
@@ -169,11 +173,19 @@ fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
 }
 
 /// Finds out who asks.
-async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Refused> {
+async fn admit(
+    server: &Server,
+    parts: &Parts,
+    asked: &Asked,
+    peer: &Peer,
+    now: Timestamp,
+) -> Result<Requester, Refused> {
     server.authorizer.refresh().await?;
     server.extensions.refresh().await?;
     server.aggregation.refresh().await?;
-    authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await
+    let (path, verb) = (parts.uri.path(), audit::verb_of(&parts.method));
+    let action = asked.info.as_ref().map_or(Action::Path { verb: &verb, path }, Action::Resource);
+    authentication::requester(server, path, action, &parts.headers, peer, now).await
 }
 
 /// Waits for the request's turn and answers it in time.

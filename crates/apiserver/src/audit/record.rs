@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 use super::policy::{Extent, Level, Stage};
 use super::{Auditor, Notes};
+use crate::authentication::Impersonated;
+use crate::authentication::impersonation::Mode;
 use crate::body::{self, Body, BoxError, full};
 use crate::request::Info;
 use crate::status::Status;
@@ -74,8 +76,11 @@ impl Record {
     }
 
     /// Says as whom the request is made.
-    pub(crate) fn impersonated(&mut self, user: &User) {
-        self.event["impersonatedUser"] = user_info(user);
+    pub(crate) fn impersonated(&mut self, impersonated: &Impersonated) {
+        self.event["impersonatedUser"] = user_info(&impersonated.user);
+        if impersonated.mode != Mode::Legacy {
+            self.event["authenticationMetadata"] = json!({"impersonationConstraint": impersonated.mode.verb()});
+        }
     }
 
     /// Says whether the request is allowed, and why.

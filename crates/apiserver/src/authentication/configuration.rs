@@ -308,6 +308,20 @@ fn check_email(expressions: &Expressions) -> Result<(), String> {
 
 /// Keys of extra facts belong to somebody: `example.com/team`.
 fn check_key(place: &str, key: &str) -> Result<(), String> {
+    let domain = domain_prefixed_path(place, key)?;
+    if key.chars().any(char::is_uppercase) {
+        return Err(invalid(place, key, "must be lowercase"));
+    }
+    let is_kubernetes = |own: &str| domain == own || domain.ends_with(&format!(".{own}"));
+    if ["kubernetes.io", "k8s.io"].into_iter().any(is_kubernetes) {
+        let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
+        return Err(invalid(place, key, why));
+    }
+    Ok(())
+}
+
+/// The domain of a path such as `example.com/team`.
+pub(super) fn domain_prefixed_path<'a>(place: &str, key: &'a str) -> Result<&'a str, String> {
     if key.is_empty() {
         return Err(format!("{place}: Required value"));
     }
@@ -319,17 +333,9 @@ fn check_key(place: &str, key: &str) -> Result<(), String> {
         return Err(invalid(place, domain, &why));
     }
     if !path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(letter)) {
-        return Err(invalid(place, path, "Invalid path"));
+        return Err(invalid(place, path, "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"));
     }
-    if key.chars().any(char::is_uppercase) {
-        return Err(invalid(place, key, "must be lowercase"));
-    }
-    let is_kubernetes = |own: &str| domain == own || domain.ends_with(&format!(".{own}"));
-    if ["kubernetes.io", "k8s.io"].into_iter().any(is_kubernetes) {
-        let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
-        return Err(invalid(place, key, why));
-    }
-    Ok(())
+    Ok(domain)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod certificates;
 mod configuration;
 mod expressions;
 mod front_proxy;
-mod impersonation;
+pub(crate) mod impersonation;
 mod oidc;
 mod service_account;
 mod token_file;
@@ -28,10 +28,13 @@ pub use certificates::Shown;
 pub use configuration::AuthenticationConfiguration;
 pub use expressions::Expressions;
 pub use front_proxy::FrontProxy;
+pub(crate) use impersonation::Impersonated;
 pub use oidc::{ClaimMapping, JwtIssuer};
 pub use token_file::StaticTokens;
 pub use webhook::TokenWebhook;
 
+use crate::authorization::Action;
+use crate::cache::Cache;
 use crate::config::Error;
 use crate::request::{Query, percent_decode};
 use crate::server::{Peer, Server};
@@ -78,6 +81,8 @@ pub(crate) struct Authenticator {
     issuers: Vec<oidc::Verifier>,
     webhook: Option<webhook::TokenReviewer>,
     certificates: certificates::Certificates,
+    /// How each user acted as somebody else last.
+    last_modes: Cache<String, impersonation::Mode>,
 }
 
 /// A user who has proved to be one, and the audiences for which the proof holds.
@@ -93,7 +98,7 @@ pub(crate) struct Requester {
     /// Who has proved to ask.
     pub(crate) real: Arc<User>,
     /// As whom, if that is somebody else.
-    pub(crate) impersonated: Option<Arc<User>>,
+    pub(crate) impersonated: Option<Impersonated>,
 }
 
 /// Why a request goes no further, and who had proved to ask until then.
@@ -112,7 +117,7 @@ impl From<Status> for Refused {
 impl Requester {
     /// The user whose rights count.
     pub(crate) fn user(&self) -> &Arc<User> {
-        self.impersonated.as_ref().unwrap_or(&self.real)
+        self.impersonated.as_ref().map_or(&self.real, |impersonated| &impersonated.user)
     }
 }
 
@@ -125,7 +130,7 @@ impl Authenticator {
         let clients = format!("{own_ca_pem}\n{}", settings.client_ca_pem);
         let certificates = certificates::Certificates::new(&clients, settings.front_proxy.clone());
         let certificates = certificates.map_err(|source| Error::NodeTls { source })?;
-        Ok(Self { settings, issuers, webhook, certificates })
+        Ok(Self { settings, issuers, webhook, certificates, last_modes: Cache::default() })
     }
 }
 
@@ -140,6 +145,7 @@ impl Server {
 pub(crate) async fn requester(
     server: &Server,
     path: &str,
+    action: Action<'_>,
     headers: &HeaderMap,
     peer: &Peer,
     now: Timestamp,
@@ -148,7 +154,7 @@ pub(crate) async fn requester(
         Peer::Trusted(user) => user.clone(),
         Peer::Tls { shown, .. } => proven(server, path, headers, shown.as_deref(), now).await?,
     };
-    match impersonation::asked(server, headers, &real).await {
+    match impersonation::asked(server, headers, &real, action).await {
         Ok(impersonated) => Ok(Requester { real, impersonated }),
         Err(status) => Err(Refused { status, real: Some(real) }),
     }

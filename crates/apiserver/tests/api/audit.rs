@@ -64,6 +64,7 @@ async fn a_record_says_as_much_as_its_level() {
         (&refused["user"]["username"], &refused["impersonatedUser"]["username"]),
         (&json!("admin"), &json!("ann"))
     );
+    assert_eq!(refused["authenticationMetadata"]["impersonationConstraint"], "impersonate:user-info");
     assert_eq!((&refused["verb"], &refused["userAgent"]), (&json!("get"), &json!("kubectl/v1.36")));
     assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
     assert_eq!(refused["responseStatus"]["reason"], "Forbidden");
