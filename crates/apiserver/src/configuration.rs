@@ -1,12 +1,27 @@
 //! Files with which operators set the server up, in upstream's formats.
 
 use portolan_api::decode::{self, Limits};
+use portolan_api::field::Error;
 use serde::de::DeserializeOwned;
 
 /// Why a file cannot be used. Says what is wrong where.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub(crate) String);
+
+/// Says all that is wrong, as upstream aggregates errors.
+pub(crate) fn all(errors: Vec<Error>) -> Result<(), Invalid> {
+    aggregate(errors.iter().map(ToString::to_string).collect())
+}
+
+/// The same for texts.
+pub(crate) fn aggregate(mut errors: Vec<String>) -> Result<(), Invalid> {
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(Invalid(errors.remove(0))),
+        _ => Err(Invalid(format!("[{}]", errors.join(", ")))),
+    }
+}
 
 /// Reads a file of a kind: YAML or JSON, strict about names.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {

@@ -1,6 +1,7 @@
 //! What the server counts about itself, as Prometheus text.
 
 mod admission;
+mod authorization;
 mod certificates;
 mod histogram;
 mod impersonation;
@@ -22,6 +23,7 @@ use portolan_api::description::{Description, Name};
 use crate::discovery;
 use crate::request::Info;
 pub(crate) use admission::{Admissions, Controller, Step, Timed};
+pub(crate) use authorization::{Authorizations, Decided, Matched, Reply};
 use certificates::Certificates;
 use histogram::Histogram;
 use impersonation::Impersonations;
@@ -124,6 +126,7 @@ pub(crate) struct Metrics {
     pub(crate) admissions: Admissions,
     pub(crate) watches: Watches,
     pub(crate) impersonations: Impersonations,
+    pub(crate) authorizations: Authorizations,
     pub(crate) certificates: Certificates,
     objects: Objects,
 }
@@ -168,6 +171,7 @@ impl Metrics {
         let _ = self.watches.write(&mut text);
         let _ = self.certificates.write(&mut text);
         let _ = self.impersonations.write(&mut text);
+        let _ = self.authorizations.write(&mut text);
         let _ = self.objects.write(store, &mut text).await;
         process::write(&mut text);
         let version = discovery::VERSION;

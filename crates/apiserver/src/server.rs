@@ -42,7 +42,7 @@ use crate::resources::core::service_allocation::Allocator;
 use crate::service_addresses::ServiceRanges;
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
-use crate::{bootstrap, own_service, respond, router, subresource};
+use crate::{bootstrap, followed_file, own_service, respond, router, subresource};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,7 +136,9 @@ impl Server {
         let authorizer = Authorizer::new(config.store.clone());
         let authenticator =
             Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
-        let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
+        let metrics = Metrics::default();
+        let ways = Ways::new(config.access.authorization.clone(), &metrics.authorizations);
+        let ways = ways.map_err(|source| Error::Outgoing { source })?;
         let mut audiences = config.access.authentication.api_audiences.clone();
         if audiences.is_empty() {
             audiences.extend_from_slice(config.tokens.issuers());
@@ -164,7 +166,7 @@ impl Server {
             extensions,
             aggregation,
             heartbeats: Heartbeats::default(),
-            metrics: Metrics::default(),
+            metrics,
             nodes,
             draining: CancellationToken::new(),
         });
@@ -184,6 +186,14 @@ impl Server {
         if let Some(encrypted) = &self.encrypted {
             encrypted.reload(self.config.clock.now()).await;
         }
+    }
+
+    /// Takes over what the files of authentication and authorization say now, if they are followed;
+    /// [`Self::serve`] does it again and again.
+    pub async fn reload_access(&self) {
+        let now = self.config.clock.now();
+        self.authenticator.reload(self.config.tokens.issuers(), now).await;
+        self.ways.reload(&self.metrics.authorizations, now).await;
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -231,6 +241,7 @@ impl Server {
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
         connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         connections.spawn(fairness::keep(self.clone(), stop.clone()));
+        connections.spawn(followed_file::follow(self.clone(), stop.clone()));
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {

@@ -296,7 +296,10 @@ async fn acting_as_somebody_else_needs_each_right() {
             "system:serviceaccount:a:b [x system:authenticated]",
         ),
         (&[("impersonate-user", "system:anonymous")], "403 selfsubjectreviews"),
-        (&[("impersonate-group", "dev")], "400 requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"dev\"}, "),
+        (
+            &[("impersonate-group", "dev")],
+            "400 requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"dev\"}, ",
+        ),
         (&[], "admin [system:masters system:authenticated]"),
     ];
     for (headers, expected) in cases {

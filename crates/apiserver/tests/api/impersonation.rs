@@ -42,8 +42,7 @@ async fn ask(cluster: &Cluster, user: &User, uri: &str, headers: &[(&str, &str)]
 async fn each_way_needs_its_own_two_rights() {
     let cluster = cluster().await;
     let reads = json!([rule("", &["pods", "nodes", "configmaps"], &["get", "list"])]);
-    for (name, kind) in
-        [("bob", "User"), ("system:node:n1", "User"), ("system:serviceaccount:default:default", "User")]
+    for (name, kind) in [("bob", "User"), ("system:node:n1", "User"), ("system:serviceaccount:default:default", "User")]
     {
         grant(&cluster, name, kind, reads.clone()).await;
     }
@@ -90,7 +89,10 @@ async fn each_way_needs_its_own_two_rights() {
         (
             "/api/v1/pods?fieldSelector=metadata.name%3Da",
             &[("impersonate-user", "bob"), ("impersonate-uid", "7")],
-            format!("403 uids.authentication.k8s.io \"7\" {}", refused("impersonate:user-info", "uids", GROUP, cluster_scope)),
+            format!(
+                "403 uids.authentication.k8s.io \"7\" {}",
+                refused("impersonate:user-info", "uids", GROUP, cluster_scope)
+            ),
         ),
         (list, &[("impersonate-user", "bob"), ("impersonate-extra-a.io%2fb", "c")], "200".into()),
         (

@@ -1,6 +1,7 @@
 //! The API server over a store in a temporary folder, asked in process.
 
 mod access;
+mod access_files;
 mod aggregation;
 mod answers;
 mod applies;

@@ -126,13 +126,7 @@ pub(super) async fn first(
     Err(refused.unwrap_or_else(|| Status::internal("all impersonation modes failed")))
 }
 
-async fn allowed(
-    server: &Server,
-    mode: Mode,
-    wanted: &User,
-    real: &User,
-    action: Action<'_>,
-) -> Result<User, Status> {
+async fn allowed(server: &Server, mode: Mode, wanted: &User, real: &User, action: Action<'_>) -> Result<User, Status> {
     // A rule for the nodes' agents holds on every node: the token's own facts do not count, only which there are.
     let of_any_node = (mode == Mode::AssociatedNode).then(|| {
         let keys = real.extra.keys().cloned().collect();
