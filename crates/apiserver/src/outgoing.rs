@@ -131,18 +131,28 @@ impl Client {
 
     /// The same; the error says whether it was late.
     pub(crate) async fn ask(&self, object: &Value) -> Result<Value, Failed> {
+        let (code, body) = self.post_to_own(object).await?;
+        if !code.is_success() {
+            return Err(Failed::Other(format!("{} answered {code}", self.endpoint.url)));
+        }
+        let read = serde_json::from_slice(&body);
+        read.map_err(|error| Failed::Other(format!("{} sent no JSON: {error}", self.endpoint.url)))
+    }
+
+    /// Posts an object to the service's own URL; whatever it answers is enough if it is no refusal.
+    pub(crate) async fn deliver(&self, object: &Value) -> Result<(), String> {
+        let (code, _) = self.post_to_own(object).await?;
+        if code.is_success() { Ok(()) } else { Err(format!("{} answered {code}", self.endpoint.url)) }
+    }
+
+    async fn post_to_own(&self, object: &Value) -> Result<(StatusCode, Bytes), Failed> {
         let request = Request::builder()
             .method(Method::POST)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::from(object.to_string()))
             .map_err(|error| Failed::Other(error.to_string()))?;
-        let (code, body) = self.send(&self.endpoint.url, request).await?;
-        if !code.is_success() {
-            return Err(Failed::Other(format!("{} answered {code}", self.endpoint.url)));
-        }
-        let read = serde_json::from_slice(&body);
-        read.map_err(|error| Failed::Other(format!("{} sent no JSON: {error}", self.endpoint.url)))
+        self.send(&self.endpoint.url, request).await
     }
 
     async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failed> {

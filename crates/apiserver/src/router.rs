@@ -9,7 +9,7 @@ use portolan_api::description::Description;
 use portolan_base::Timestamp;
 use portolan_identity::User;
 
-use crate::audit::{self, Notes, Record};
+use crate::audit::{self, Kept, Notes, Record};
 use crate::authentication::{Refused, Requester, impersonation};
 use crate::authorization::Action;
 use crate::body::{Body, empty};
@@ -141,11 +141,16 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
                 401 => authentication::attempted(&parts, &asked.query, &peer),
                 _ => status.message().to_owned(),
             };
-            record.unknown(&response, &why);
+            record.unknown(response.status(), &why).await;
             response
         }
         (Some(mut record), requester) => {
-            record.received();
+            if record.received().await == Kept::NotAsWanted {
+                if let Some(auditor) = auditor {
+                    auditor.reject();
+                }
+                return named(unrecorded(&parts.uri), &id);
+            }
             let body = match record.sent(&parts, body).await {
                 Ok(body) => body,
                 Err(status) => return named(record.answered(respond::status(&status)).await, &id),
@@ -162,6 +167,12 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
         }
     };
     named(if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }, &id)
+}
+
+/// The answer to a request that must be recorded, and is not; in upstream's words.
+fn unrecorded(uri: &Uri) -> Response<Body> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    crate::server::text(500, format!("Internal Server Error: {path:?}: failed to store audit event\n"))
 }
 
 /// An answer that says which request it is for, if that has a name.

@@ -20,13 +20,14 @@ use portolan_identity::User;
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::aggregation::{self, Aggregation};
-use crate::audit::Auditor;
+use crate::audit::{Auditor, deliver};
 use crate::authentication::{Authenticator, Shown};
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
@@ -126,10 +127,7 @@ impl Server {
             config.store = store.clone();
             store
         });
-        let auditor = config.access.audit.clone().map(|settings| {
-            let path = settings.log.path.clone();
-            Auditor::open(settings, config.clock.clone()).map_err(|source| Error::AuditLog { path, source })
-        });
+        let auditor = config.access.audit.clone().map(|settings| Auditor::open(settings, config.clock.clone()));
         let auditor = auditor.transpose()?;
         let fairness = config.access.most_requests.map(|total| Fairness::new(config.store.clone(), total));
         let nodes = subresource::NodeDialer::new(&config)?;
@@ -242,6 +240,11 @@ impl Server {
         connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         connections.spawn(fairness::keep(self.clone(), stop.clone()));
         connections.spawn(followed_file::follow(self.clone(), stop.clone()));
+        // It ends after all that it may have to record.
+        let (mut auditing, recorded) = (JoinSet::new(), CancellationToken::new());
+        if let Some(auditor) = &self.auditor {
+            auditing.spawn(deliver::run(auditor.clone(), recorded.clone()));
+        }
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
@@ -267,6 +270,10 @@ impl Server {
         connections.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "some requests did not end while draining");
+        }
+        recorded.cancel();
+        if tokio::time::timeout(DRAIN_TIMEOUT, auditing.join_all()).await.is_err() {
+            tracing::warn!("some records of the audit log did not get away while draining");
         }
     }
 }

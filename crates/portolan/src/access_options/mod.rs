@@ -203,6 +203,11 @@ mod tests {
             "--event-ttl=1h0m0s",
             "--audit-policy-file=/p",
             "--audit-log-path=-",
+            "--audit-log-mode=batch",
+            "--audit-log-batch-max-wait=3s",
+            "--audit-webhook-truncate-enabled",
+            "--audit-webhook-batch-throttle-qps=2.5",
+            "--audit-webhook-batch-throttle-enable=false",
             "--oidc-groups-prefix=g:",
         ];
         let options = parse(&given).expect("understood");
@@ -212,6 +217,8 @@ mod tests {
         assert_eq!(format!("{options:?}"), format!("{again:?}"));
         assert_eq!(again.serving.request_timeout, Duration::from_secs(90));
     }
+
+    const POLICY: &str = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
 
     #[test]
     fn what_does_not_go_together_is_refused() {
@@ -225,12 +232,30 @@ mod tests {
             (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "https://"),
             (&["--token-auth-file=/nowhere"], "/nowhere"),
             (&["--encryption-provider-config-automatic-reload"], "--encryption-provider-config"),
+            (&["--audit-log-mode=batch", "--audit-log-batch-buffer-size=0"], "invalid audit batch log buffer size 0"),
+            (
+                &["--audit-log-mode=batch", "--audit-log-batch-throttle-enable"],
+                "invalid audit batch log throttle QPS 0, must be a positive number",
+            ),
+            (
+                &["--audit-log-truncate-enabled", "--audit-log-truncate-max-batch-size=5"],
+                "invalid audit truncate log max batch size 5, must be greater than max event size (102400)",
+            ),
         ] {
             let folder = tempfile::tempdir().expect("a folder");
-            let refused = parse(arguments).expect("understood").access(folder.path(), &[]).expect_err("refused");
+            let policy = folder.path().join("policy");
+            std::fs::write(&policy, POLICY).expect("written");
+            let policy = format!("--audit-policy-file={}", policy.display());
+            let arguments: Vec<&str> = match arguments.iter().any(|argument| argument.contains("audit")) {
+                true => arguments.iter().copied().chain(["--audit-log-path=-", &policy]).collect(),
+                false => arguments.to_vec(),
+            };
+            let refused = parse(&arguments).expect("understood").access(folder.path(), &[]).expect_err("refused");
             assert!(format!("{refused:#}").contains(expected), "{refused:#}");
         }
         assert!(parse(&["--audit-log-path=/log"]).is_err());
+        assert!(parse(&["--audit-webhook-config-file=/hook"]).is_err());
+        assert!(parse(&["--audit-log-mode=sometimes"]).is_err());
         assert!(parse(&["--request-timeout=soon"]).is_err());
     }
 }
