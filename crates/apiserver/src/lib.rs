@@ -48,6 +48,7 @@ mod transcode;
 mod webhook_client;
 
 pub use access::{Access, ServiceAccounts};
+pub use admission::AdmissionSettings;
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
 pub use configuration::Invalid;

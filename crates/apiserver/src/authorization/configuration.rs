@@ -101,7 +101,7 @@ pub(super) fn parse(text: &str, kubeconfigs: &Kubeconfigs) -> Result<Vec<NamedMo
         match (kind.as_str(), webhook) {
             ("Webhook", None) => errors.push(Error::required(&place.child("webhook"), "required when type=Webhook")),
             ("Webhook", Some(webhook)) => match read_webhook(&place, webhook, kubeconfigs) {
-                Ok(webhook) => modes.push(NamedMode { name: name.clone(), mode: Mode::Webhook(webhook) }),
+                Ok(webhook) => modes.push(NamedMode { name: name.clone(), mode: Mode::Webhook(Box::new(webhook)) }),
                 Err(found) => errors.extend(found),
             },
             (_, Some(_)) => {

@@ -58,7 +58,7 @@ pub enum Mode {
     /// Roles and bindings.
     Rbac,
     /// Another service decides.
-    Webhook(AccessWebhook),
+    Webhook(Box<AccessWebhook>),
 }
 
 impl Mode {

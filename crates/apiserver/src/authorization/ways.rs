@@ -125,7 +125,7 @@ fn set_up(modes: Vec<NamedMode>, metrics: &Authorizations) -> Result<Arc<[Way]>,
             Mode::AlwaysDeny => Kind::AlwaysDeny,
             Mode::Node => Kind::Node,
             Mode::Rbac => Kind::Rbac,
-            Mode::Webhook(settings) => Kind::Webhook(Box::new(AccessReviewer::new(settings)?)),
+            Mode::Webhook(settings) => Kind::Webhook(Box::new(AccessReviewer::new(*settings)?)),
         };
         Ok(Way { name, kind, decided })
     });

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_files;
+mod admission_settings;
 mod aggregation;
 mod answers;
 mod applies;

@@ -73,7 +73,7 @@ impl AuthorizationOptions {
         }
         let modes = modes.into_iter().map(|mode| match (mode, Mode::built_in(mode)) {
             (_, Some(mode)) => Ok(mode),
-            ("Webhook", _) => self.webhook().map(Mode::Webhook),
+            ("Webhook", _) => self.webhook().map(|webhook| Mode::Webhook(Box::new(webhook))),
             _ => bail!("--authorization-mode {mode}: know AlwaysAllow, AlwaysDeny, Node, RBAC and Webhook"),
         });
         let mut settings = Authorization::of(modes.collect::<anyhow::Result<Vec<_>>>()?);

@@ -1,5 +1,6 @@
 //! Options about access to the API, under the names that `kube-apiserver` gives them.
 
+mod admission;
 mod audit;
 mod authentication;
 mod authorization;
@@ -15,6 +16,7 @@ use portolan_client::Kubeconfig;
 use portolan_identity::KeyPairPem;
 
 use crate::encryption;
+use admission::AdmissionOptions;
 use audit::AuditOptions;
 use authentication::AuthenticationOptions;
 use authorization::AuthorizationOptions;
@@ -26,6 +28,8 @@ pub(crate) struct AccessOptions {
     authentication: AuthenticationOptions,
     #[command(flatten)]
     authorization: AuthorizationOptions,
+    #[command(flatten)]
+    admission: AdmissionOptions,
     #[command(flatten)]
     audit: AuditOptions,
     #[command(flatten)]
@@ -115,6 +119,7 @@ impl AccessOptions {
         Ok(Access {
             authentication: self.authentication.settings(issuers)?,
             authorization: self.authorization.settings()?,
+            admission: self.admission.settings()?,
             audit: self.audit.settings()?,
             encryption: Some(serving.encryption(identity)?),
             most_requests: (serving.enable_priority_and_fairness && total > 0).then_some(total),
@@ -133,6 +138,7 @@ impl AccessOptions {
     pub(crate) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
         self.authentication.arguments(add);
         self.authorization.arguments(add);
+        self.admission.arguments(add);
         self.audit.arguments(add);
         self.serving.arguments(add);
     }
@@ -204,6 +210,9 @@ mod tests {
             "--audit-policy-file=/p",
             "--audit-log-path=-",
             "--audit-log-mode=batch",
+            "--disable-admission-plugins=PodSecurity,LimitRanger",
+            "--enable-admission-plugins=AlwaysPullImages",
+            "--admission-control-config-file=/a",
             "--audit-log-batch-max-wait=3s",
             "--audit-webhook-truncate-enabled",
             "--audit-webhook-batch-throttle-qps=2.5",
@@ -229,6 +238,8 @@ mod tests {
             (&["--authorization-config=/c", "--authorization-mode=RBAC"], "can not be specified when"),
             (&["--authorization-config=/c", "--authorization-webhook-version=v1"], "can not be specified when"),
             (&["--authorization-config=/nowhere"], "/nowhere"),
+            (&["--admission-control-config-file=/nowhere"], "/nowhere"),
+            (&["--enable-admission-plugins=Nothing"], "plugin \"Nothing\" is unknown"),
             (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "https://"),
             (&["--token-auth-file=/nowhere"], "/nowhere"),
             (&["--encryption-provider-config-automatic-reload"], "--encryption-provider-config"),
