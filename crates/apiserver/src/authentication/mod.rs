@@ -31,6 +31,7 @@ pub use expressions::Expressions;
 pub use front_proxy::FrontProxy;
 pub(crate) use impersonation::Impersonated;
 pub use oidc::{ClaimMapping, JwtIssuer};
+pub(crate) use service_account::day;
 pub use token_file::StaticTokens;
 pub use webhook::TokenWebhook;
 
