@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::AdmissionSettings;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorization::Authorization;
@@ -17,6 +18,8 @@ pub struct Access {
     pub authentication: Authentication,
     /// How it is decided what they may do.
     pub authorization: Authorization,
+    /// What is built in and decides about writes, and how.
+    pub admission: AdmissionSettings,
     /// What is recorded of requests; nothing: nothing is.
     pub audit: Option<Audit>,
     /// Which objects are encrypted where they are stored; nothing: none.
@@ -32,12 +35,20 @@ pub struct Access {
 }
 
 /// Settings of the tokens of service accounts; their keys are those of the issuer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ServiceAccounts {
     /// Where others find the public keys; nothing: at this server.
     pub keys_url: Option<String>,
     /// The longest lifetime of a token that is asked for; longer ones are cut.
     pub longest_lifetime: Option<Duration>,
+    /// Whether tokens that every pod gets hold longer than asked for, for programs that do not read them again.
+    pub extends: bool,
+}
+
+impl Default for ServiceAccounts {
+    fn default() -> Self {
+        Self { keys_url: None, longest_lifetime: None, extends: true }
+    }
 }
 
 impl Default for Access {
@@ -45,6 +56,7 @@ impl Default for Access {
         Self {
             authentication: Authentication::default(),
             authorization: Authorization::default(),
+            admission: AdmissionSettings::default(),
             audit: None,
             encryption: None,
             most_requests: Some(fairness::REQUESTS),

@@ -13,7 +13,7 @@ use crate::endpoint::{Call, Changed, Delivery};
 use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
-use crate::{aggregation, fairness, own_service, resources, service_addresses, storage};
+use crate::{aggregation, authentication, fairness, own_service, resources, service_addresses, storage};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -57,9 +57,29 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
         });
         ensure(server, class, |_| None).await?;
     }
+    legacy_tokens(server).await?;
     published_authorities(server).await?;
     own_range(server).await?;
     own_service::write(server).await
+}
+
+/// Says since when it is noted that tokens in Secrets are used.
+async fn legacy_tokens(server: &Server) -> Result<(), Error> {
+    let today = authentication::day(server.config.clock.now());
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"since": today},
+        "metadata": {"name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system"},
+    });
+    ensure(server, map, |old| {
+        let since = old["data"]["since"].as_str().unwrap_or_default();
+        if since.parse::<jiff::civil::Date>().is_ok() {
+            return None;
+        }
+        let mut new = old.clone();
+        new["data"]["since"] = today.clone().into();
+        Some(new)
+    })
+    .await
 }
 
 /// Writes flows and levels that are missing or are not as they should be.
@@ -229,6 +249,31 @@ pub(crate) async fn ensure(
     object: Value,
     update: impl Fn(&Value) -> Option<Value>,
 ) -> Result<(), Error> {
+    settle(server, object, Missing::Created, update).await
+}
+
+/// Changes an object if it is there and `update` wants that.
+pub(crate) async fn revise(
+    server: &Server,
+    object: Value,
+    update: impl Fn(&Value) -> Option<Value>,
+) -> Result<(), Error> {
+    settle(server, object, Missing::Left, update).await
+}
+
+/// What becomes of an object that is not there.
+#[derive(Clone, Copy)]
+enum Missing {
+    Created,
+    Left,
+}
+
+async fn settle(
+    server: &Server,
+    object: Value,
+    missing: Missing,
+    update: impl Fn(&Value) -> Option<Value>,
+) -> Result<(), Error> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let what = format!("{} {}", object["kind"].as_str().unwrap_or_default(), text("name"));
     let kind = GroupVersionKind::from_api_version(
@@ -264,6 +309,7 @@ pub(crate) async fn ensure(
     let mut warnings = Vec::new();
     let found = call.find(&info.name).await.map_err(|status| failed(&what, &status))?;
     let outcome = match found {
+        None if matches!(missing, Missing::Left) => return Ok(()),
         None => call.create_object(object, false, &mut warnings).await.map(drop),
         Some(entry) => {
             let is_stale = storage::decode(&entry).is_ok_and(|old| update(&old).is_some());

@@ -1,12 +1,28 @@
 //! Files with which operators set the server up, in upstream's formats.
 
 use portolan_api::decode::{self, Limits};
+use portolan_api::field::Error;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why a file cannot be used. Says what is wrong where.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub(crate) String);
+
+/// Says all that is wrong, as upstream aggregates errors.
+pub(crate) fn all(errors: Vec<Error>) -> Result<(), Invalid> {
+    aggregate(errors.iter().map(ToString::to_string).collect())
+}
+
+/// The same for texts.
+pub(crate) fn aggregate(mut errors: Vec<String>) -> Result<(), Invalid> {
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(Invalid(errors.remove(0))),
+        _ => Err(Invalid(format!("[{}]", errors.join(", ")))),
+    }
+}
 
 /// Reads a file of a kind: YAML or JSON, strict about names.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {
@@ -23,5 +39,19 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &st
     if let Some(twice) = decoded.duplicates.first() {
         return Err(Invalid(twice.clone()));
     }
-    serde_json::from_value(decoded.value).map_err(|error| Invalid(error.to_string()))
+    let mut value = decoded.value;
+    without_nulls(&mut value);
+    serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
+}
+
+/// Takes away what is null: it counts as not said.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
 }

@@ -63,6 +63,9 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
     if let Some(encrypted) = &server.encrypted {
         encrypted.metrics(&server.config.advertise.to_string(), &mut body);
     }
+    for file in [server.authenticator.file.as_ref(), server.ways.file()].into_iter().flatten() {
+        file.metrics(&server.config.advertise.to_string(), &mut body);
+    }
     if let Some(auditor) = &server.auditor {
         auditor.metrics(&mut body);
     }

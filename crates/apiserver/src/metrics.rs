@@ -1,8 +1,10 @@
 //! What the server counts about itself, as Prometheus text.
 
 mod admission;
+mod authorization;
 mod certificates;
 mod histogram;
+mod impersonation;
 mod long_running;
 mod objects;
 mod process;
@@ -21,8 +23,10 @@ use portolan_api::description::{Description, Name};
 use crate::discovery;
 use crate::request::Info;
 pub(crate) use admission::{Admissions, Controller, Step, Timed};
+pub(crate) use authorization::{Authorizations, Decided, Matched, Reply};
 use certificates::Certificates;
 use histogram::Histogram;
+use impersonation::Impersonations;
 use long_running::LongRunning;
 use objects::Objects;
 pub(crate) use watches::Events;
@@ -121,6 +125,8 @@ pub(crate) struct Metrics {
     pub(crate) webhooks: Webhooks,
     pub(crate) admissions: Admissions,
     pub(crate) watches: Watches,
+    pub(crate) impersonations: Impersonations,
+    pub(crate) authorizations: Authorizations,
     pub(crate) certificates: Certificates,
     objects: Objects,
 }
@@ -164,6 +170,8 @@ impl Metrics {
         let _ = self.admissions.write(&mut text);
         let _ = self.watches.write(&mut text);
         let _ = self.certificates.write(&mut text);
+        let _ = self.impersonations.write(&mut text);
+        let _ = self.authorizations.write(&mut text);
         let _ = self.objects.write(store, &mut text).await;
         process::write(&mut text);
         let version = discovery::VERSION;

@@ -54,6 +54,24 @@ pub struct Unusable {
 pub(crate) struct Client {
     endpoint: Endpoint,
     tls: TlsConnector,
+    timeout: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It did not come in time.
+    Late(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<Failed> for String {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Late(why) | Failed::Other(why) => why,
+        }
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -87,7 +105,12 @@ impl Client {
         } else {
             client_tls(&authorities, endpoint.certificate.as_ref()).map_err(|error| unusable(error.to_string()))?
         };
-        Ok(Self { tls: TlsConnector::from(tls), endpoint })
+        Ok(Self { tls: TlsConnector::from(tls), endpoint, timeout: TIMEOUT })
+    }
+
+    /// The same with another time that a call may take.
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// The URL it was made with.
@@ -98,28 +121,44 @@ impl Client {
     /// Asks for a document.
     pub(crate) async fn get(&self, url: &str) -> Result<(StatusCode, Bytes), String> {
         let request = Request::builder().method(Method::GET).body(Full::default());
-        self.send(url, request.map_err(|error| error.to_string())?).await
+        Ok(self.send(url, request.map_err(|error| error.to_string())?).await?)
     }
 
     /// Posts an object to the service's own URL and reads the one that comes back.
     pub(crate) async fn post(&self, object: &Value) -> Result<Value, String> {
+        Ok(self.ask(object).await?)
+    }
+
+    /// The same; the error says whether it was late.
+    pub(crate) async fn ask(&self, object: &Value) -> Result<Value, Failed> {
+        let (code, body) = self.post_to_own(object).await?;
+        if !code.is_success() {
+            return Err(Failed::Other(format!("{} answered {code}", self.endpoint.url)));
+        }
+        let read = serde_json::from_slice(&body);
+        read.map_err(|error| Failed::Other(format!("{} sent no JSON: {error}", self.endpoint.url)))
+    }
+
+    /// Posts an object to the service's own URL; whatever it answers is enough if it is no refusal.
+    pub(crate) async fn deliver(&self, object: &Value) -> Result<(), String> {
+        let (code, _) = self.post_to_own(object).await?;
+        if code.is_success() { Ok(()) } else { Err(format!("{} answered {code}", self.endpoint.url)) }
+    }
+
+    async fn post_to_own(&self, object: &Value) -> Result<(StatusCode, Bytes), Failed> {
         let request = Request::builder()
             .method(Method::POST)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::from(object.to_string()))
-            .map_err(|error| error.to_string())?;
-        let (code, body) = self.send(&self.endpoint.url, request).await?;
-        if !code.is_success() {
-            return Err(format!("{} answered {code}", self.endpoint.url));
-        }
-        serde_json::from_slice(&body).map_err(|error| format!("{} sent no JSON: {error}", self.endpoint.url))
+            .map_err(|error| Failed::Other(error.to_string()))?;
+        self.send(&self.endpoint.url, request).await
     }
 
-    async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
-        match tokio::time::timeout(TIMEOUT, self.exchange(url, request)).await {
-            Ok(outcome) => outcome.map_err(|error| format!("{url}: {error}")),
-            Err(_) => Err(format!("{url}: no answer within {} seconds", TIMEOUT.as_secs())),
+    async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failed> {
+        match tokio::time::timeout(self.timeout, self.exchange(url, request)).await {
+            Ok(outcome) => outcome.map_err(|error| Failed::Other(format!("{url}: {error}"))),
+            Err(_) => Err(Failed::Late(format!("{url}: no answer within {:?}", self.timeout))),
         }
     }
 

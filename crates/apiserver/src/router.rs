@@ -9,8 +9,9 @@ use portolan_api::description::Description;
 use portolan_base::{Timestamp, go};
 use portolan_identity::User;
 
-use crate::audit::{self, Notes, Record};
-use crate::authentication::{Refused, Requester};
+use crate::audit::{self, Kept, Notes, Record};
+use crate::authentication::{Refused, Requester, impersonation};
+use crate::authorization::Action;
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
 use crate::fairness::Turn;
@@ -79,9 +80,12 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     let (mut parts, body) = request.into_parts();
     let now = server.config.clock.now();
     let requester = match asked.allotted(server.config.access.request_timeout) {
-        Ok(allotted) => admit(server, &parts, &peer, now).await.map(|requester| (requester, allotted)),
+        Ok(allotted) => admit(server, &parts, &asked, &peer, now).await.map(|requester| (requester, allotted)),
         Err(status) => Err(status.into()),
     };
+    if let Ok((Requester { impersonated: Some(_), .. }, _)) = &requester {
+        impersonation::forget(&mut parts.headers);
+    }
     let user = match &requester {
         Ok((requester, _)) => Some(&requester.real),
         Err(refused) => refused.real.as_ref(),
@@ -104,17 +108,22 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
                 401 => authentication::attempted(&parts, &asked.query, &peer),
                 _ => status.message().to_owned(),
             };
-            record.unknown(&response, &why);
+            record.unknown(response.status(), &why).await;
             response
         }
         (Some(mut record), requester) => {
-            record.received();
+            if record.received().await == Kept::NotAsWanted {
+                if let Some(auditor) = auditor {
+                    auditor.reject();
+                }
+                return named(unrecorded(&parts.uri), &id);
+            }
             let body = match record.sent(&parts, body).await {
                 Ok(body) => body,
                 Err(status) => return named(record.answered(respond::status(&status)).await, &id),
             };
-            if let Ok((Requester { impersonated: Some(user), .. }, _)) = &requester {
-                record.impersonated(user);
+            if let Ok((Requester { impersonated: Some(impersonated), .. }, _)) = &requester {
+                record.impersonated(impersonated);
             }
             let mut record = Some(record);
             let response = answer(server, parts, body, &asked, &peer, requester, &mut record).await;
@@ -127,6 +136,12 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     named(if is_head { response.map(|_| empty()) } else { wanted.apply(response).await }, &id)
 }
 
+/// The answer to a request that must be recorded, and is not; in upstream's words.
+fn unrecorded(uri: &Uri) -> Response<Body> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    crate::server::text(500, format!("Internal Server Error: {path:?}: failed to store audit event\n"))
+}
+
 /// An answer that says which request it is for, if that has a name.
 fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
     if let Some(id) = http::HeaderValue::from_str(id).ok().filter(|id| !id.is_empty()) {
@@ -136,11 +151,19 @@ fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
 }
 
 /// Finds out who asks.
-async fn admit(server: &Server, parts: &Parts, peer: &Peer, now: Timestamp) -> Result<Requester, Refused> {
+async fn admit(
+    server: &Server,
+    parts: &Parts,
+    asked: &Asked,
+    peer: &Peer,
+    now: Timestamp,
+) -> Result<Requester, Refused> {
     server.authorizer.refresh().await?;
     server.extensions.refresh().await?;
     server.aggregation.refresh().await?;
-    authentication::requester(server, parts.uri.path(), &parts.headers, peer, now).await
+    let (path, verb) = (parts.uri.path(), audit::verb_of(&parts.method));
+    let action = asked.info.as_ref().map_or(Action::Path { verb: &verb, path }, Action::Resource);
+    authentication::requester(server, path, action, &parts.headers, peer, now).await
 }
 
 /// Waits for the request's turn and answers it in time.

@@ -20,13 +20,14 @@ use portolan_identity::User;
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::aggregation::{self, Aggregation};
-use crate::audit::Auditor;
+use crate::audit::{Auditor, deliver};
 use crate::authentication::{Authenticator, Shown};
 use crate::authorization::{Authorizer, Ways};
 use crate::body::{Body, full};
@@ -42,7 +43,7 @@ use crate::resources::core::service_allocation::Allocator;
 use crate::service_addresses::ServiceRanges;
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
-use crate::{bootstrap, own_service, respond, router, subresource};
+use crate::{bootstrap, followed_file, own_service, respond, router, subresource};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,17 +127,16 @@ impl Server {
             config.store = store.clone();
             store
         });
-        let auditor = config.access.audit.clone().map(|settings| {
-            let path = settings.log.path.clone();
-            Auditor::open(settings, config.clock.clone()).map_err(|source| Error::AuditLog { path, source })
-        });
+        let auditor = config.access.audit.clone().map(|settings| Auditor::open(settings, config.clock.clone()));
         let auditor = auditor.transpose()?;
         let fairness = config.access.most_requests.map(|total| Fairness::new(config.store.clone(), total));
         let nodes = subresource::NodeDialer::new(&config)?;
         let authorizer = Authorizer::new(config.store.clone());
         let authenticator =
             Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
-        let ways = Ways::new(config.access.authorization.clone()).map_err(|source| Error::Outgoing { source })?;
+        let metrics = Metrics::default();
+        let ways = Ways::new(config.access.authorization.clone(), &metrics.authorizations);
+        let ways = ways.map_err(|source| Error::Outgoing { source })?;
         let mut audiences = config.access.authentication.api_audiences.clone();
         if audiences.is_empty() {
             audiences.extend_from_slice(config.tokens.issuers());
@@ -164,7 +164,7 @@ impl Server {
             extensions,
             aggregation,
             heartbeats: Heartbeats::default(),
-            metrics: Metrics::default(),
+            metrics,
             nodes,
             draining: CancellationToken::new(),
         });
@@ -184,6 +184,14 @@ impl Server {
         if let Some(encrypted) = &self.encrypted {
             encrypted.reload(self.config.clock.now()).await;
         }
+    }
+
+    /// Takes over what the files of authentication and authorization say now, if they are followed;
+    /// [`Self::serve`] does it again and again.
+    pub async fn reload_access(&self) {
+        let now = self.config.clock.now();
+        self.authenticator.reload(self.config.tokens.issuers(), now).await;
+        self.ways.reload(&self.metrics.authorizations, now).await;
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -231,6 +239,12 @@ impl Server {
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
         connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         connections.spawn(fairness::keep(self.clone(), stop.clone()));
+        connections.spawn(followed_file::follow(self.clone(), stop.clone()));
+        // It ends after all that it may have to record.
+        let (mut auditing, recorded) = (JoinSet::new(), CancellationToken::new());
+        if let Some(auditor) = &self.auditor {
+            auditing.spawn(deliver::run(auditor.clone(), recorded.clone()));
+        }
         while let Some(accepted) = shutdown.run(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
@@ -256,6 +270,10 @@ impl Server {
         connections.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "some requests did not end while draining");
+        }
+        recorded.cancel();
+        if tokio::time::timeout(DRAIN_TIMEOUT, auditing.join_all()).await.is_err() {
+            tracing::warn!("some records of the audit log did not get away while draining");
         }
     }
 }

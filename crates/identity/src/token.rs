@@ -42,6 +42,8 @@ pub struct Claims {
     pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// When whoever uses it should have had another one.
+    pub warn_after: Option<Timestamp>,
     /// Names this token, in logs for example.
     pub id: String,
 }
@@ -104,6 +106,8 @@ struct WireKubernetes {
     node: Option<BoundObject>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     secret: Option<BoundObject>,
+    #[serde(rename = "warnafter", skip_serializing_if = "Option::is_none", default)]
+    warn_after: Option<i64>,
 }
 
 /// Signs service-account tokens with one key, and verifies them with that and with others that it was given.
@@ -202,6 +206,7 @@ impl TokenIssuer {
                 pod: claims.pod.clone(),
                 node: claims.node.clone(),
                 secret: claims.secret.clone(),
+                warn_after: claims.warn_after.map(Timestamp::as_second),
             },
         };
         self.encode(&wire)
@@ -229,6 +234,7 @@ impl TokenIssuer {
             audiences: wire.aud,
             issued_at: time(wire.iat)?,
             expires_at: time(wire.exp)?,
+            warn_after: wire.kubernetes.warn_after.map(time).transpose()?,
             id: wire.jti,
         })
     }

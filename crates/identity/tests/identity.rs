@@ -35,6 +35,7 @@ fn claims(issued_at: Timestamp) -> Claims {
         audiences: vec!["https://kubernetes.default.svc".into()],
         issued_at,
         expires_at: issued_at + Duration::from_secs(600),
+        warn_after: None,
         id: "t1".into(),
     }
 }

@@ -37,6 +37,10 @@ pub(crate) struct ServiceAccountOptions {
     /// The longest lifetime of a token that is asked for; longer ones are cut.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     service_account_max_token_expiration: Option<Duration>,
+    /// Whether tokens that every pod gets hold for a year, for programs that do not read them again; they are renewed
+    /// after an hour all the same.
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    service_account_extend_token_expiration: bool,
 }
 
 impl ServiceAccountOptions {
@@ -76,6 +80,7 @@ impl ServiceAccountOptions {
         Ok(ServiceAccounts {
             keys_url: self.service_account_jwks_uri.clone(),
             longest_lifetime: self.service_account_max_token_expiration,
+            extends: self.service_account_extend_token_expiration,
         })
     }
 
@@ -93,6 +98,8 @@ impl ServiceAccountOptions {
         if let Some(uri) = &self.service_account_jwks_uri {
             add("--service-account-jwks-uri", uri.into());
         }
+        let extends = self.service_account_extend_token_expiration.to_string();
+        add("--service-account-extend-token-expiration", extends.into());
         if let Some(longest) = self.service_account_max_token_expiration {
             add("--service-account-max-token-expiration", format!("{}s", longest.as_secs()).into());
         }
@@ -125,6 +132,7 @@ mod tests {
             "--service-account-signing-key-file=/new.key",
             "--service-account-jwks-uri=https://a/keys",
             "--service-account-max-token-expiration=2h",
+            "--service-account-extend-token-expiration=false",
         ];
         let mut arguments = Vec::new();
         parse(&given).arguments(&mut |flag, value| arguments.push(format!("{flag}={}", value.to_string_lossy())));

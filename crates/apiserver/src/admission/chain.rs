@@ -45,9 +45,15 @@ async fn mutate_once(
     timed: &mut Timed<'_>,
 ) -> Result<(), Status> {
     plugins::mutate(attributes, timed).await?;
-    let changed = policy::mutate(attributes, policies, rounds.round > 0).await;
-    rounds.again |= timed.of(&MUTATING_POLICY, changed)?;
-    timed.of(&MUTATING_WEBHOOK, webhook::mutate(attributes, rounds).await)
+    let settings = &attributes.call.server.config.access.admission;
+    if settings.runs(MUTATING_POLICY.name) {
+        let changed = policy::mutate(attributes, policies, rounds.round > 0).await;
+        rounds.again |= timed.of(&MUTATING_POLICY, changed)?;
+    }
+    if settings.runs(MUTATING_WEBHOOK.name) {
+        timed.of(&MUTATING_WEBHOOK, webhook::mutate(attributes, rounds).await)?;
+    }
+    refuse_all(attributes)
 }
 
 /// Lets everyone look at a write who may refuse it. `new` is what will be written.
@@ -59,7 +65,24 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
 
 async fn validate_in_order(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
     plugins::validate(attributes, timed).await?;
-    timed.of(&VALIDATING_POLICY, policy::validate(attributes).await)?;
-    timed.of(&VALIDATING_WEBHOOK, webhook::validate(attributes).await)?;
-    timed.of(&RESOURCE_QUOTA, quota::validate(attributes).await)
+    let settings = &attributes.call.server.config.access.admission;
+    if settings.runs(VALIDATING_POLICY.name) {
+        timed.of(&VALIDATING_POLICY, policy::validate(attributes).await)?;
+    }
+    if settings.runs(VALIDATING_WEBHOOK.name) {
+        timed.of(&VALIDATING_WEBHOOK, webhook::validate(attributes).await)?;
+    }
+    if settings.runs(RESOURCE_QUOTA.name) {
+        timed.of(&RESOURCE_QUOTA, quota::validate(attributes).await)?;
+    }
+    refuse_all(attributes)
+}
+
+/// AlwaysDeny, for those who enable that. What every cluster has is written all the same: the server starts.
+fn refuse_all(attributes: &Attributes<'_>) -> Result<(), Status> {
+    let is_own = attributes.call.user.name == "system:apiserver";
+    if !is_own && attributes.call.server.config.access.admission.runs("AlwaysDeny") {
+        return Err(attributes.forbidden("admission control is denying all modifications"));
+    }
+    Ok(())
 }

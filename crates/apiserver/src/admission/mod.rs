@@ -9,10 +9,12 @@ mod chain;
 mod plugins;
 pub(crate) mod policy;
 mod quota;
+mod settings;
 mod state;
 mod webhook;
 
 pub(crate) use attributes::{Attributes, Operation};
 pub(crate) use chain::{mutate, validate};
 pub(crate) use quota::Charge;
+pub use settings::AdmissionSettings;
 pub(crate) use state::Admission;

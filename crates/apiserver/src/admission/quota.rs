@@ -15,9 +15,13 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::attributes::{Attributes, Operation};
+pub(super) use limited::LimitedResource;
+
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
+
+mod limited;
 
 /// Who charges the quotas of which namespace.
 #[derive(Debug, Default)]
@@ -61,14 +65,24 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     }
     let server = attributes.call.server;
     let namespace = attributes.call.namespace().to_owned();
-    if quotas(server, &namespace).await?.is_empty() {
+    let limited = server.config.access.admission.limited_resources.as_slice();
+    if limited.is_empty() && quotas(server, &namespace).await?.is_empty() {
         return Ok(());
     }
     let turn = server.admission.tills.enter(&namespace).await;
     // Read again: those before us have charged.
-    let concerned = concerned(attributes, quotas(server, &namespace).await?)?;
+    let quotas = quotas(server, &namespace).await?;
+    let concerned = concerned(attributes, quotas.clone())?;
     let delta = delta(attributes)?;
-    if concerned.is_empty() || delta.is_empty() {
+    if delta.is_empty() {
+        return Ok(());
+    }
+    if !limited.is_empty() {
+        let covering: Vec<&Value> = concerned.iter().map(|it| &it.quota).collect();
+        let all = quotas.iter().map(|entry| storage::decode(entry)).collect::<Result<Vec<_>, _>>()?;
+        limited::check(attributes, limited, &covering, &all)?;
+    }
+    if concerned.is_empty() {
         return Ok(());
     }
     let mut charged = Vec::new();

@@ -6,11 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use portolan_base::Timestamp;
+use tokio::sync::Notify;
+
+const COMPRESSED: &str = ".gz";
 
 /// Where records go (`--audit-log-*`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFile {
     /// The file; `-` is the standard output.
     pub path: PathBuf,
@@ -20,6 +25,8 @@ pub struct LogFile {
     pub most_files: usize,
     /// How long predecessors are kept; nothing: for ever.
     pub longest: Option<Duration>,
+    /// Whether predecessors are compressed.
+    pub compress: bool,
 }
 
 /// Writes lines, each whole.
@@ -27,6 +34,7 @@ pub struct LogFile {
 pub(super) struct Log {
     settings: LogFile,
     open: Mutex<Open>,
+    rotated: Notify,
 }
 
 #[derive(Debug)]
@@ -38,7 +46,10 @@ enum Open {
 impl Log {
     pub(super) fn open(settings: LogFile) -> io::Result<Self> {
         let open = if settings.path == Path::new("-") { Open::Output } else { begin(&settings.path)? };
-        Ok(Self { settings, open: Mutex::new(open) })
+        let log = Self { settings, open: Mutex::new(open), rotated: Notify::new() };
+        // What is left of the time before.
+        log.rotated.notify_one();
+        Ok(log)
     }
 
     /// Appends a line.
@@ -52,6 +63,7 @@ impl Log {
             fs::rename(&self.settings.path, self.predecessor(now))?;
             *open = begin(&self.settings.path)?;
             self.sweep(now)?;
+            self.rotated.notify_one();
         }
         match &mut *open {
             Open::Output => io::stdout().lock().write_all(line),
@@ -61,6 +73,29 @@ impl Log {
                 Ok(())
             }
         }
+    }
+
+    /// Waits until there may be something to compress.
+    pub(super) async fn rotated(&self) {
+        if !self.settings.compress || self.settings.path == Path::new("-") {
+            return std::future::pending().await;
+        }
+        self.rotated.notified().await;
+    }
+
+    /// Compresses all predecessors; takes its time.
+    pub(super) fn compress(&self) -> io::Result<()> {
+        for name in self.predecessors()?.into_iter().filter(|name| !name.ends_with(COMPRESSED)) {
+            let path = self.settings.path.with_file_name(&name);
+            let part = self.settings.path.with_file_name(format!("{name}{COMPRESSED}.part"));
+            let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+            let mut encoder = GzEncoder::new(file, Compression::default());
+            io::copy(&mut File::open(&path)?, &mut encoder)?;
+            encoder.finish()?.sync_all()?;
+            fs::rename(&part, self.settings.path.with_file_name(format!("{name}{COMPRESSED}")))?;
+            fs::remove_file(&path)?;
+        }
+        Ok(())
     }
 
     /// `audit-2026-01-02T03-04-05.678.log`.
@@ -82,15 +117,16 @@ impl Log {
         self.settings.path.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default()
     }
 
-    /// Removes predecessors that are too old or too many.
-    fn sweep(&self, now: Timestamp) -> io::Result<()> {
+    /// Names of the files before this one, the newest first.
+    fn predecessors(&self) -> io::Result<Vec<String>> {
         let folder = self.settings.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let stem = format!("{}-", self.settings.path.file_stem().unwrap_or_default().to_string_lossy());
+        let stem = self.stem();
         let extension = self.extension();
         let mut names: Vec<String> = Vec::new();
         for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let date = name.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(&extension));
+            let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name);
+            let date = plain.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(&extension));
             if date.is_some_and(|date| date.len() >= "2026-01-02T03-04-05.678".len() && date.as_bytes()[10] == b'T') {
                 names.push(name);
             }
@@ -98,6 +134,16 @@ impl Log {
         // Names are in the order of time.
         names.sort_unstable();
         names.reverse();
+        Ok(names)
+    }
+
+    fn stem(&self) -> String {
+        format!("{}-", self.settings.path.file_stem().unwrap_or_default().to_string_lossy())
+    }
+
+    /// Removes predecessors that are too old or too many.
+    fn sweep(&self, now: Timestamp) -> io::Result<()> {
+        let (names, stem) = (self.predecessors()?, self.stem());
         let oldest =
             self.settings.longest.map(|age| format!("{stem}{}", (now - age).strftime("%Y-%m-%dT%H-%M-%S.%3f")));
         for (index, name) in names.iter().enumerate() {
@@ -127,8 +173,13 @@ mod tests {
     fn a_full_file_is_put_aside_and_the_oldest_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("logs/audit.log");
-        let settings =
-            LogFile { path: path.clone(), most_bytes: 10, most_files: 2, longest: Some(Duration::from_secs(60)) };
+        let settings = LogFile {
+            path: path.clone(),
+            most_bytes: 10,
+            most_files: 2,
+            longest: Some(Duration::from_secs(60)),
+            compress: true,
+        };
         let log = Log::open(settings.clone()).expect("opens");
         let mut now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
         let count = || path.parent().expect("one").read_dir().expect("a folder").count();
@@ -138,6 +189,14 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&path).expect("reads"), "123456\n");
         assert_eq!(count(), 3, "the file and two before it");
+        log.compress().expect("compresses");
+        let names =
+            || path.parent().expect("one").read_dir().expect("a folder").flatten().map(|entry| entry.file_name());
+        let compressed = || names().filter(|name| name.to_string_lossy().ends_with(".log.gz")).count();
+        assert_eq!((count(), compressed()), (3, 2));
+        let text = names().find(|name| name.to_string_lossy().ends_with(".gz")).map(|name| path.with_file_name(name));
+        let mut decoder = flate2::read::GzDecoder::new(File::open(text.expect("one")).expect("opens"));
+        assert_eq!(io::read_to_string(&mut decoder).expect("decompresses"), "123456\n");
         drop(log);
         let log = Log::open(settings).expect("opens again");
         log.write(b"78\n", now + Duration::from_secs(120)).expect("writes");

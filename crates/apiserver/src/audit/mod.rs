@@ -1,10 +1,14 @@
 //! A record of who did what (`audit.k8s.io/v1`).
 
+mod backend;
+pub(crate) mod deliver;
+mod format;
 mod log;
 mod notes;
 mod policy;
 mod record;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,11 +18,15 @@ use portolan_base::{Clock, Timestamp};
 use portolan_identity::User;
 use serde_json::Value;
 
+use backend::Backend;
+pub use backend::{Batch, Delivery, LogSettings, Throttle, Truncate, WebhookSettings};
+pub use format::Format;
 pub use log::LogFile;
 pub(crate) use notes::Notes;
 pub use policy::{Level, Policy, Stage};
 pub(crate) use record::Record;
 
+use crate::config::Error;
 use crate::request::Info;
 use crate::server::Peer;
 
@@ -27,18 +35,28 @@ use crate::server::Peer;
 pub struct Audit {
     /// What.
     pub policy: Policy,
-    /// Where.
-    pub log: LogFile,
+    /// Into this file.
+    pub log: Option<LogSettings>,
+    /// And to this service.
+    pub webhook: Option<WebhookSettings>,
+}
+
+impl Audit {
+    /// Into a file.
+    pub fn to_file(policy: Policy, file: LogFile) -> Self {
+        Self { policy, log: Some(LogSettings::of(file)), webhook: None }
+    }
 }
 
 /// Records requests.
 #[derive(Debug)]
 pub(crate) struct Auditor {
     policy: Policy,
-    log: log::Log,
+    backends: Vec<Arc<Backend>>,
     clock: Arc<dyn Clock>,
     events: AtomicU64,
-    failures: AtomicU64,
+    rejected: AtomicU64,
+    levels: [AtomicU64; 4],
 }
 
 /// The longest name that a client may give its request.
@@ -51,13 +69,16 @@ pub(crate) fn id_of(headers: &HeaderMap) -> String {
 }
 
 impl Auditor {
-    pub(crate) fn open(settings: Audit, clock: Arc<dyn Clock>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn open(settings: Audit, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
+        let log = settings.log.map(Backend::log).transpose()?;
+        let webhook = settings.webhook.map(Backend::webhook).transpose()?;
         Ok(Arc::new(Self {
             policy: settings.policy,
-            log: log::Log::open(settings.log)?,
+            backends: log.into_iter().chain(webhook).map(Arc::new).collect(),
             clock,
             events: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            levels: Default::default(),
         }))
     }
 
@@ -75,6 +96,9 @@ impl Auditor {
         let method = verb_of(&parts.method);
         let verb = info.map_or(method.as_str(), |info| info.verb);
         let extent = self.policy.extent(user.map(|user| &**user), verb, path, info);
+        if let Some(index) = LEVELS.iter().position(|level| *level == extent.level) {
+            self.levels[index].fetch_add(1, Ordering::Relaxed);
+        }
         if extent.level == Level::None {
             return None;
         }
@@ -83,26 +107,70 @@ impl Auditor {
         Some(record)
     }
 
-    fn write(&self, event: &Value, now: Timestamp) {
-        let mut line = event.to_string().into_bytes();
-        line.push(b'\n');
+    /// Has a record kept, and waits for that where it is wanted.
+    async fn record(&self, event: Value, now: Timestamp) -> Kept {
         self.events.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.log.write(&line, now) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%error, "the audit log cannot be written");
+        let (event, mut kept) = (Arc::new(event), Kept::AsWanted);
+        for backend in &self.backends {
+            if backend.take(&event, now).await.is_err() && backend.delivery == Delivery::BlockingStrict {
+                kept = Kept::NotAsWanted;
+            }
         }
+        kept
+    }
+
+    /// The same for those who cannot wait.
+    fn put(&self, event: Value, now: Timestamp) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        let event = Arc::new(event);
+        for backend in &self.backends {
+            backend.put(&event, now);
+        }
+    }
+
+    /// A request is refused as it could not be recorded.
+    pub(crate) fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Appends what it counted as Prometheus text.
     pub(crate) fn metrics(&self, text: &mut String) {
-        let (events, failures) = (self.events.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed));
+        let (events, rejected) = (self.events.load(Ordering::Relaxed), self.rejected.load(Ordering::Relaxed));
         text.push_str(&format!(
             "# HELP apiserver_audit_event_total Counter of audit events generated and sent to the audit backend.\n\
              # TYPE apiserver_audit_event_total counter\napiserver_audit_event_total {events}\n\
+             # HELP apiserver_audit_requests_rejected_total Requests that were refused as they could not be recorded.\n\
+             # TYPE apiserver_audit_requests_rejected_total counter\n\
+             apiserver_audit_requests_rejected_total {rejected}\n\
              # HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly.\n\
-             # TYPE apiserver_audit_error_total counter\napiserver_audit_error_total{{plugin=\"log\"}} {failures}\n"
+             # TYPE apiserver_audit_error_total counter\n"
         ));
+        let mut errors = BTreeMap::<&str, u64>::new();
+        for (plugin, count) in self.backends.iter().flat_map(|backend| backend.errors()) {
+            *errors.entry(plugin).or_default() += count;
+        }
+        for (plugin, count) in errors {
+            text.push_str(&format!("apiserver_audit_error_total{{plugin=\"{plugin}\"}} {count}\n"));
+        }
+        let metric = "apiserver_audit_level_total";
+        text.push_str(&format!(
+            "# HELP {metric} Requests by the level at which they are recorded.\n# TYPE {metric} counter\n"
+        ));
+        for (level, count) in LEVELS.into_iter().zip(&self.levels) {
+            text.push_str(&format!("{metric}{{level=\"{}\"}} {}\n", level.name(), count.load(Ordering::Relaxed)));
+        }
     }
+}
+
+const LEVELS: [Level; 4] = [Level::None, Level::Metadata, Level::Request, Level::RequestResponse];
+
+/// Whether a request may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It may.
+    AsWanted,
+    /// It may not: it is not recorded, and must be.
+    NotAsWanted,
 }
 
 /// The verb of a request for a path that is no resource's. Whoever asks for the head asks for the whole.

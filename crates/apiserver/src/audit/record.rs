@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use portolan_api::decode::{self, Limits};
@@ -16,7 +16,9 @@ use portolan_identity::User;
 use serde_json::{Value, json};
 
 use super::policy::{Extent, Level, Stage};
-use super::{Auditor, Notes};
+use super::{Auditor, Kept, Notes};
+use crate::authentication::Impersonated;
+use crate::authentication::impersonation::Mode;
 use crate::body::{self, Body, BoxError, full};
 use crate::request::Info;
 use crate::status::Status;
@@ -74,8 +76,11 @@ impl Record {
     }
 
     /// Says as whom the request is made.
-    pub(crate) fn impersonated(&mut self, user: &User) {
-        self.event["impersonatedUser"] = user_info(user);
+    pub(crate) fn impersonated(&mut self, impersonated: &Impersonated) {
+        self.event["impersonatedUser"] = user_info(&impersonated.user);
+        if impersonated.mode != Mode::Legacy {
+            self.event["authenticationMetadata"] = json!({"impersonationConstraint": impersonated.mode.verb()});
+        }
     }
 
     /// Says whether the request is allowed, and why.
@@ -99,8 +104,8 @@ impl Record {
     }
 
     /// Writes that the request came in.
-    pub(crate) fn received(&self) {
-        self.emit(Stage::RequestReceived);
+    pub(crate) async fn received(&self) -> Kept {
+        self.emit(Stage::RequestReceived).await
     }
 
     /// Takes over what the request sends, if that is recorded.
@@ -118,9 +123,9 @@ impl Record {
     }
 
     /// Writes the record of a request that was answered before anybody knew who asks. `why` is for the log alone.
-    pub(crate) fn unknown(mut self, response: &Response<Body>, why: &str) {
-        self.event["responseStatus"] = json!({"metadata": {}, "message": why, "code": response.status().as_u16()});
-        self.emit(Stage::ResponseStarted);
+    pub(crate) async fn unknown(mut self, code: StatusCode, why: &str) {
+        self.event["responseStatus"] = json!({"metadata": {}, "message": why, "code": code.as_u16()});
+        self.emit(Stage::ResponseStarted).await;
     }
 
     /// Takes over the answer and writes the record, at once or when the answer has ended.
@@ -128,14 +133,14 @@ impl Record {
         let (parts, answer) = response.into_parts();
         self.event["responseStatus"] = json!({"metadata": {}, "code": parts.status.as_u16()});
         if self.is_long {
-            self.emit(Stage::ResponseStarted);
+            self.emit(Stage::ResponseStarted).await;
             let ending = Ending { answer, record: Some(self) };
             return Response::from_parts(parts, ending.boxed_unsync());
         }
         let wanted = self.extent.level == Level::RequestResponse && self.event["objectRef"].is_object();
         let failed = parts.status.is_client_error() || parts.status.is_server_error();
         if !wanted && !failed {
-            self.emit(Stage::ResponseComplete);
+            self.emit(Stage::ResponseComplete).await;
             return Response::from_parts(parts, answer);
         }
         let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
@@ -160,7 +165,7 @@ impl Record {
                 self.event["responseObject"] = object;
             }
         }
-        self.emit(Stage::ResponseComplete);
+        self.emit(Stage::ResponseComplete).await;
         Response::from_parts(parts, full(bytes))
     }
 
@@ -184,15 +189,23 @@ impl Record {
         Some(object)
     }
 
-    fn emit(&self, stage: Stage) {
+    async fn emit(&self, stage: Stage) -> Kept {
+        match self.at(stage) {
+            Some((event, now)) => self.auditor.record(event, now).await,
+            None => Kept::AsWanted,
+        }
+    }
+
+    /// The record as it is at this stage, if it is wanted.
+    fn at(&self, stage: Stage) -> Option<(Value, Timestamp)> {
         if !self.extent.includes(stage) {
-            return;
+            return None;
         }
         let now = self.auditor.clock.now();
         let mut event = self.event.clone();
         event["stage"] = stage.name().into();
         event["stageTimestamp"] = time::format_micro(now).into();
-        self.auditor.write(&event, now);
+        Some((event, now))
     }
 }
 
@@ -227,8 +240,10 @@ impl http_body::Body for Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(record) = self.record.take() {
-            record.emit(Stage::ResponseComplete);
+        if let Some(record) = self.record.take()
+            && let Some((event, now)) = record.at(Stage::ResponseComplete)
+        {
+            record.auditor.put(event, now);
         }
     }
 }

@@ -50,6 +50,7 @@ struct Issuer {
     certificate_authority: Option<String>,
     audiences: Vec<String>,
     audience_match_policy: Option<String>,
+    egress_selector_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,28 +118,42 @@ struct Condition {
     path: String,
 }
 
+const MOST_ISSUERS: usize = 64;
+
 /// Signatures that are accepted from issuers of the file, as upstream.
 const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"];
 
 impl AuthenticationConfiguration {
-    /// Reads the text of a file, YAML or JSON.
+    /// Reads the text of a file, YAML or JSON; no issuer may be one of the server's own.
     ///
     /// # Errors
     /// It is not such a file, or holds an expression that does not compile.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str, own_issuers: &[String]) -> Result<Self, Invalid> {
         let versions =
             ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
         let file: File = configuration::read(text, &versions, "AuthenticationConfiguration")?;
+        if file.jwt.len() > MOST_ISSUERS {
+            return Err(Invalid(format!("jwt: Too many: {}: must have at most {MOST_ISSUERS} items", file.jwt.len())));
+        }
         let issuers = file
             .jwt
             .into_iter()
             .enumerate()
-            .map(|(index, jwt)| issuer(jwt).map_err(|why| Invalid(format!("jwt[{index}].{why}"))));
+            .map(|(index, jwt)| issuer(jwt, own_issuers).map_err(|why| Invalid(format!("jwt[{index}].{why}"))));
         let issuers = issuers.collect::<Result<Vec<_>, _>>()?;
         for (index, issuer) in issuers.iter().enumerate() {
             if issuers[..index].iter().any(|other| other.url == issuer.url) {
                 return Err(Invalid(format!("jwt[{index}].issuer.url: Duplicate value: \"{}\"", issuer.url)));
             }
+            if let Some(url) = &issuer.discovery_url
+                && issuers[..index].iter().any(|other| other.discovery_url.as_ref() == Some(url))
+            {
+                return Err(Invalid(format!("jwt[{index}].issuer.discoveryURL: Duplicate value: {url:?}")));
+            }
+        }
+        if file.anonymous.as_ref().is_some_and(|anonymous| !anonymous.enabled && !anonymous.conditions.is_empty()) {
+            let why = "enabled should be set to true when conditions are defined";
+            return Err(Invalid(format!("anonymous.conditions: Invalid value: {why}")));
         }
         let anonymous = file.anonymous.map(|anonymous| match anonymous.enabled {
             false => Anonymous::Refused,
@@ -149,16 +164,8 @@ impl AuthenticationConfiguration {
     }
 }
 
-fn issuer(jwt: Jwt) -> Result<JwtIssuer, String> {
-    if !jwt.issuer.url.starts_with("https://") {
-        return Err("issuer.url: Invalid value: URL scheme must be https".into());
-    }
-    if jwt.issuer.audiences.is_empty() {
-        return Err("issuer.audiences: Required value: at least one issuer.audiences is required".into());
-    }
-    if jwt.issuer.audiences.len() > 1 && jwt.issuer.audience_match_policy.as_deref() != Some("MatchAny") {
-        return Err("issuer.audienceMatchPolicy: Invalid value: must be MatchAny for multiple audiences".into());
-    }
+fn issuer(jwt: Jwt, own_issuers: &[String]) -> Result<JwtIssuer, String> {
+    check_issuer(&jwt.issuer, own_issuers)?;
     let mut expressions = Expressions::default();
     let required_claims = claim_rules(&jwt.claim_validation_rules, &mut expressions)?;
     let (username, expression) = prefixed("claimMappings.username", jwt.claim_mappings.username)?;
@@ -206,6 +213,73 @@ fn issuer(jwt: Jwt) -> Result<JwtIssuer, String> {
         required_claims,
         expressions: Arc::new(expressions),
     })
+}
+
+fn check_issuer(issuer: &Issuer, own_issuers: &[String]) -> Result<(), String> {
+    let Issuer { url, discovery_url, audiences, audience_match_policy, egress_selector_type, .. } = issuer;
+    if url.is_empty() {
+        return Err("issuer.url: Required value".into());
+    }
+    if own_issuers.contains(url) {
+        let why = format!("URL must not overlap with disallowed issuers: [{}]", own_issuers.join(" "));
+        return Err(invalid("issuer.url", url, &why));
+    }
+    check_url("issuer.url", url)?;
+    if let Some(discovery) = discovery_url.as_deref().filter(|discovery| !discovery.is_empty()) {
+        if discovery.trim_end_matches('/') == url.trim_end_matches('/') {
+            return Err(invalid("issuer.discoveryURL", discovery, "discoveryURL must be different from URL"));
+        }
+        check_url("issuer.discoveryURL", discovery)?;
+    }
+    if audiences.is_empty() {
+        return Err("issuer.audiences: Required value: at least one issuer.audiences is required".into());
+    }
+    for (index, audience) in audiences.iter().enumerate() {
+        let place = format!("issuer.audiences[{index}]");
+        if audience.is_empty() {
+            return Err(format!("{place}: Required value"));
+        }
+        if audiences[..index].contains(audience) {
+            return Err(format!("{place}: Duplicate value: {audience:?}"));
+        }
+    }
+    let policy = audience_match_policy.as_deref().unwrap_or_default();
+    let place = "issuer.audienceMatchPolicy";
+    if audiences.len() > 1 && policy != "MatchAny" {
+        return Err(invalid(place, policy, "audienceMatchPolicy must be MatchAny for multiple audiences"));
+    }
+    if !matches!(policy, "" | "MatchAny") {
+        return Err(invalid(place, policy, "audienceMatchPolicy must be empty or MatchAny for single audience"));
+    }
+    match egress_selector_type.as_deref() {
+        None | Some("") => Ok(()),
+        Some(kind @ ("controlplane" | "cluster")) => {
+            let why = "this server has no egress selection: it asks issuers directly";
+            Err(invalid("issuer.egressSelectorType", kind, why))
+        }
+        Some(kind) => {
+            let why = "egress selector must be either controlplane or cluster";
+            Err(invalid("issuer.egressSelectorType", kind, why))
+        }
+    }
+}
+
+fn check_url(place: &str, url: &str) -> Result<(), String> {
+    let (rest, fragment) = url.split_once('#').map_or((url, ""), |(rest, fragment)| (rest, fragment));
+    let parsed: http::Uri =
+        rest.parse().map_err(|error: http::uri::InvalidUri| invalid(place, url, &error.to_string()))?;
+    let why = if parsed.scheme_str() != Some("https") {
+        "URL scheme must be https"
+    } else if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        "URL must not contain a username or password"
+    } else if parsed.query().is_some_and(|query| !query.is_empty()) {
+        "URL must not contain a query"
+    } else if !fragment.is_empty() {
+        "URL must not contain a fragment"
+    } else {
+        return Ok(());
+    };
+    Err(invalid(place, url, why))
 }
 
 fn invalid(place: &str, value: &str, why: &str) -> String {
@@ -308,6 +382,20 @@ fn check_email(expressions: &Expressions) -> Result<(), String> {
 
 /// Keys of extra facts belong to somebody: `example.com/team`.
 fn check_key(place: &str, key: &str) -> Result<(), String> {
+    let domain = domain_prefixed_path(place, key)?;
+    if key.chars().any(char::is_uppercase) {
+        return Err(invalid(place, key, "must be lowercase"));
+    }
+    let is_kubernetes = |own: &str| domain == own || domain.ends_with(&format!(".{own}"));
+    if ["kubernetes.io", "k8s.io"].into_iter().any(is_kubernetes) {
+        let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
+        return Err(invalid(place, key, why));
+    }
+    Ok(())
+}
+
+/// The domain of a path such as `example.com/team`.
+pub(super) fn domain_prefixed_path<'a>(place: &str, key: &'a str) -> Result<&'a str, String> {
     if key.is_empty() {
         return Err(format!("{place}: Required value"));
     }
@@ -319,17 +407,13 @@ fn check_key(place: &str, key: &str) -> Result<(), String> {
         return Err(invalid(place, domain, &why));
     }
     if !path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(letter)) {
-        return Err(invalid(place, path, "Invalid path"));
+        return Err(invalid(
+            place,
+            path,
+            "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')",
+        ));
     }
-    if key.chars().any(char::is_uppercase) {
-        return Err(invalid(place, key, "must be lowercase"));
-    }
-    let is_kubernetes = |own: &str| domain == own || domain.ends_with(&format!(".{own}"));
-    if ["kubernetes.io", "k8s.io"].into_iter().any(is_kubernetes) {
-        let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
-        return Err(invalid(place, key, why));
-    }
-    Ok(())
+    Ok(domain)
 }
 
 #[cfg(test)]
@@ -351,12 +435,23 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
 
     #[test]
     fn the_file_says_which_issuers_and_how_their_claims_are_read() {
-        let file = AuthenticationConfiguration::parse(GOOD).expect("reads");
+        let file = AuthenticationConfiguration::parse(GOOD, &[]).expect("reads");
         let [issuer] = file.issuers.as_slice() else { panic!("one issuer") };
         assert_eq!((&*issuer.username.claim, &*issuer.username.prefix), ("sub", "x:"));
         assert_eq!(issuer.uid_claim.as_deref(), Some("uid"));
         assert!(matches!(file.anonymous, Some(Anonymous::AllowedAt(paths)) if paths == ["/livez"]));
+        let own = ["https://own".to_owned()];
+        let issuer = "url: https://issuer.example";
         for (from, to, expected) in [
+            (issuer, "url: https://own", "URL must not overlap with disallowed issuers: [https://own]"),
+            (issuer, "url: https://a@issuer.example", "must not contain a username"),
+            (issuer, "url: https://issuer.example?a", "must not contain a query"),
+            (issuer, "url: https://issuer.example, discoveryURL: https://issuer.example/", "must be different"),
+            (issuer, "url: https://issuer.example, egressSelectorType: cluster", "no egress selection"),
+            (issuer, "url: https://issuer.example, egressSelectorType: other", "either controlplane or cluster"),
+            ("[a, b]", "[a, a]", "jwt[0].issuer.audiences[1]: Duplicate value: \"a\""),
+            ("[a, b], audienceMatchPolicy: MatchAny", "[a], audienceMatchPolicy: All", "must be empty or MatchAny"),
+            ("enabled: true", "enabled: false", "enabled should be set to true"),
             ("https://issuer", "http://issuer", "URL scheme must be https"),
             (", audienceMatchPolicy: MatchAny", "", "must be MatchAny"),
             ("prefix: 'x:'", "expression: claims.sub", "can't both be set"),
@@ -377,7 +472,7 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
             ("jwt:", "jwts:", "unknown field"),
             ("k8s.io/v1", "k8s.io/v9", "apiserver.config.k8s.io/v9"),
         ] {
-            let error = AuthenticationConfiguration::parse(&GOOD.replacen(from, to, 1)).expect_err(to);
+            let error = AuthenticationConfiguration::parse(&GOOD.replacen(from, to, 1), &own).expect_err(to);
             assert!(error.to_string().contains(expected), "{to}: {error}");
         }
     }

@@ -9,7 +9,7 @@ mod certificates;
 mod configuration;
 mod expressions;
 mod front_proxy;
-mod impersonation;
+pub(crate) mod impersonation;
 mod oidc;
 mod service_account;
 mod token_file;
@@ -21,6 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, header};
+use parking_lot::RwLock;
 use portolan_base::Timestamp;
 use portolan_identity::{User, claimed_issuer};
 
@@ -28,11 +29,17 @@ pub use certificates::Shown;
 pub use configuration::AuthenticationConfiguration;
 pub use expressions::Expressions;
 pub use front_proxy::FrontProxy;
+pub(crate) use impersonation::Impersonated;
 pub use oidc::{ClaimMapping, JwtIssuer};
+pub(crate) use service_account::day;
 pub use token_file::StaticTokens;
 pub use webhook::TokenWebhook;
 
+use crate::authorization::Action;
+use crate::cache::Cache;
 use crate::config::Error;
+use crate::followed_file::{FollowedFile, SettingsFile};
+use crate::outgoing::Unusable;
 use crate::request::{Query, percent_decode};
 use crate::server::{Peer, Server};
 use crate::status::Status;
@@ -57,6 +64,8 @@ pub struct Authentication {
     pub front_proxy: Option<FrontProxy>,
     /// Further authorities of clients' certificates, PEM.
     pub client_ca_pem: String,
+    /// The file that names the issuers, if one does; it is followed while the server runs.
+    pub file: Option<SettingsFile>,
 }
 
 /// What is done without credentials.
@@ -75,9 +84,13 @@ pub enum Anonymous {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     settings: Authentication,
-    issuers: Vec<oidc::Verifier>,
+    issuers: RwLock<Arc<[oidc::Verifier]>>,
+    /// The file that names the issuers.
+    pub(crate) file: Option<FollowedFile>,
     webhook: Option<webhook::TokenReviewer>,
     certificates: certificates::Certificates,
+    /// How each user acted as somebody else last.
+    last_modes: Cache<String, impersonation::Mode>,
 }
 
 /// A user who has proved to be one, and the audiences for which the proof holds.
@@ -93,7 +106,7 @@ pub(crate) struct Requester {
     /// Who has proved to ask.
     pub(crate) real: Arc<User>,
     /// As whom, if that is somebody else.
-    pub(crate) impersonated: Option<Arc<User>>,
+    pub(crate) impersonated: Option<Impersonated>,
 }
 
 /// Why a request goes no further, and who had proved to ask until then.
@@ -112,21 +125,50 @@ impl From<Status> for Refused {
 impl Requester {
     /// The user whose rights count.
     pub(crate) fn user(&self) -> &Arc<User> {
-        self.impersonated.as_ref().unwrap_or(&self.real)
+        self.impersonated.as_ref().map_or(&self.real, |impersonated| &impersonated.user)
     }
 }
 
 impl Authenticator {
     pub(crate) fn new(settings: Authentication, own_ca_pem: &str) -> Result<Self, Error> {
         let unusable = |source| Error::Outgoing { source };
-        let issuers = settings.issuers.iter().cloned().map(oidc::Verifier::new);
-        let issuers = issuers.collect::<Result<_, _>>().map_err(unusable)?;
+        let issuers = RwLock::new(verifiers(&settings.issuers).map_err(unusable)?);
+        let file = settings.file.clone().map(|file| FollowedFile::new(file, "authentication"));
         let webhook = settings.webhook.clone().map(webhook::TokenReviewer::new).transpose().map_err(unusable)?;
         let clients = format!("{own_ca_pem}\n{}", settings.client_ca_pem);
         let certificates = certificates::Certificates::new(&clients, settings.front_proxy.clone());
         let certificates = certificates.map_err(|source| Error::NodeTls { source })?;
-        Ok(Self { settings, issuers, webhook, certificates })
+        Ok(Self { settings, issuers, file, webhook, certificates, last_modes: Cache::default() })
     }
+
+    /// Takes over the issuers that the file names now. One that cannot be used changes nothing.
+    pub(crate) async fn reload(&self, own_issuers: &[String], now: Timestamp) {
+        let Some(file) = &self.file else { return };
+        let text = match file.changed().await {
+            Ok(Some(text)) => text,
+            Ok(None) => return,
+            Err(error) => return file.refused(now, &error.to_string()),
+        };
+        match self.read(&text, own_issuers) {
+            Ok(issuers) => {
+                *self.issuers.write() = issuers;
+                file.taken_over(now);
+            }
+            Err(why) => file.refused(now, &why),
+        }
+    }
+
+    fn read(&self, text: &str, own_issuers: &[String]) -> Result<Arc<[oidc::Verifier]>, String> {
+        let settings = AuthenticationConfiguration::parse(text, own_issuers).map_err(|error| error.to_string())?;
+        if settings.anonymous.is_some_and(|anonymous| anonymous != self.settings.anonymous) {
+            return Err("anonymous: Forbidden: changed from initial configuration file".into());
+        }
+        verifiers(&settings.issuers).map_err(|error| error.to_string())
+    }
+}
+
+fn verifiers(issuers: &[JwtIssuer]) -> Result<Arc<[oidc::Verifier]>, Unusable> {
+    issuers.iter().cloned().map(oidc::Verifier::new).collect()
 }
 
 impl Server {
@@ -140,6 +182,7 @@ impl Server {
 pub(crate) async fn requester(
     server: &Server,
     path: &str,
+    action: Action<'_>,
     headers: &HeaderMap,
     peer: &Peer,
     now: Timestamp,
@@ -148,7 +191,7 @@ pub(crate) async fn requester(
         Peer::Trusted(user) => user.clone(),
         Peer::Tls { shown, .. } => proven(server, path, headers, shown.as_deref(), now).await?,
     };
-    match impersonation::asked(server, headers, &real).await {
+    match impersonation::asked(server, headers, &real, action).await {
         Ok(impersonated) => Ok(Requester { real, impersonated }),
         Err(status) => Err(Refused { status, real: Some(real) }),
     }
@@ -221,7 +264,7 @@ pub(crate) async fn token_user(
     audiences: &[String],
     now: Timestamp,
 ) -> Result<Proven, String> {
-    let Authenticator { settings, issuers, webhook, .. } = &server.authenticator;
+    let Authenticator { settings, webhook, .. } = &server.authenticator;
     // Tokens that know nothing of audiences are meant for the API server.
     let for_us = |user: User| {
         let granted = server.api_audiences().iter().filter(|own| audiences.contains(own));
@@ -246,6 +289,7 @@ pub(crate) async fn token_user(
         }
     }
     let issuer = claimed_issuer(token);
+    let issuers = server.authenticator.issuers.read().clone();
     if let Some(verifier) = issuers.iter().find(|verifier| Some(verifier.issuer()) == issuer.as_deref()) {
         match verifier.user(token, now).await {
             Ok(user) => return for_us(user),

@@ -233,7 +233,7 @@ jwt:
   - {expression: '!user.username.startsWith(\"x:system:\")', message: that name is taken}
   - {expression: 'user.groups.all(group, group != \"r:root\")', message: nobody is root}
 ";
-        let file = super::super::AuthenticationConfiguration::parse(text).expect("reads");
+        let file = super::super::AuthenticationConfiguration::parse(text, &[]).expect("reads");
         let good = json!({
             "iss": "https://issuer", "aud": "us", "exp": now.as_second() + 60, "nbf": now.as_second(), "email": "ann@a",
             "sub": "7", "roles": ["dev", "ops"], "team": ["blue", ""],

@@ -1,5 +1,6 @@
 //! Tokens of service accounts. A token ends with the objects it is bound to.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,14 +10,22 @@ use portolan_api::time;
 use portolan_base::Timestamp;
 use portolan_identity::{BoundObject, Claims, LegacyClaims, User};
 use portolan_store::Entry;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::Proven;
+use crate::bootstrap;
 use crate::server::Server;
 use crate::storage;
 
 /// How long after its deletion an object still carries tokens, as upstream.
 const LEEWAY: Duration = Duration::from_secs(60);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Labels of Secrets with tokens, as upstream.
+const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// The service account that a token speaks for.
 ///
@@ -67,14 +76,59 @@ async fn legacy(
     let account = BoundObject { name: claims.service_account.clone(), uid: claims.uid.clone() };
     exists(server, "serviceaccounts", &claims.namespace, &account, now).await?;
     let secret = find(server, "secrets", &claims.namespace, &claims.secret).await?;
-    let held = secret.and_then(|entry| string_at(&entry.value, &["data", "token"]).map(|text| text.into_owned()));
+    let secret = secret.ok_or("Token has been invalidated")?;
+    let held = string_at(&secret.value, &["data", "token"]).map(|text| text.into_owned());
     if held.and_then(|text| STANDARD.decode(text).ok()).as_deref() != Some(token.as_bytes()) {
         return Err("Token has been invalidated".into());
+    }
+    note_use(server, &secret, claims, now).await;
+    let label = |name: &str| string_at(&secret.value, &["metadata", "labels", name]);
+    if label(INVALID_SINCE).is_some_and(|since| !since.is_empty()) {
+        let LegacyClaims { namespace, secret, service_account, .. } = claims;
+        return Err(format!(
+            "the token in secret {namespace}/{secret} for service account {namespace}/{service_account} has been marked \
+             invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the \
+             '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+        ));
     }
     let mut user = account_user(&claims.namespace, &claims.service_account, &claims.uid);
     let id = ("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("SECRET={}", claims.secret)]);
     user.extra.extend([id]);
     Ok(Proven { user, audiences: granted })
+}
+
+/// Labels a Secret whose token is used with the day, once a day. A token counts even if that fails.
+async fn note_use(server: &Server, secret: &Entry, claims: &LegacyClaims, now: Timestamp) {
+    let today = day(now);
+    let of_today = |label: &str| label == today || label == day(now + DAY);
+    let known = string_at(&secret.value, &["metadata", "labels", LAST_USED]);
+    if known.is_some_and(|label| of_today(&label)) {
+        return;
+    }
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": claims.secret, "namespace": claims.namespace},
+    });
+    let uid = string_at(&secret.value, &["metadata", "uid"]).unwrap_or_default().into_owned();
+    let update = |old: &Value| {
+        let label = old["metadata"]["labels"][LAST_USED].as_str().unwrap_or_default();
+        if old["metadata"]["uid"] != uid.as_str() || of_today(label) {
+            return None;
+        }
+        let mut new = old.clone();
+        new["metadata"]["labels"][LAST_USED] = today.clone().into();
+        Some(new)
+    };
+    // Reviews of tokens are writes too: without a box, the one would hold the other.
+    let revised: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(bootstrap::revise(server, object, update));
+    if let Err(error) = revised.await {
+        let error = portolan_base::error::chain(&error);
+        tracing::error!(%error, "a Secret could not be labelled with the day when its token was used");
+    }
+}
+
+/// `2026-01-02`.
+pub(crate) fn day(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%d").to_string()
 }
 
 async fn exists(

@@ -2,12 +2,15 @@
 
 pub mod bootstrap;
 mod bound;
+mod conditions;
+mod configuration;
 pub(crate) mod escalation;
 pub(crate) mod followed;
 mod node;
 mod rbac;
 mod reach;
 mod rules;
+mod ways;
 mod webhook;
 
 use std::sync::Arc;
@@ -15,12 +18,16 @@ use std::sync::Arc;
 use portolan_identity::User;
 use portolan_store::Store;
 
+pub use conditions::Conditions;
 pub(crate) use node::name as node_of;
 pub(crate) use rbac::Authorizer;
 pub(crate) use rules::{Rule, covers_path, has};
+use ways::Way;
+pub(crate) use ways::Ways;
 pub use webhook::{AccessWebhook, OnFailure};
 
-use crate::outgoing::Unusable;
+use crate::configuration::Invalid;
+use crate::followed_file::{Kubeconfigs, SettingsFile};
 use crate::request::Info;
 use crate::server::Server;
 use crate::status::Status;
@@ -51,53 +58,71 @@ pub enum Mode {
     /// Roles and bindings.
     Rbac,
     /// Another service decides.
-    Webhook(AccessWebhook),
+    Webhook(Box<AccessWebhook>),
+}
+
+impl Mode {
+    /// One that needs no settings, by its name in settings.
+    pub fn built_in(name: &str) -> Option<Self> {
+        Some(match name {
+            "AlwaysAllow" => Self::AlwaysAllow,
+            "AlwaysDeny" => Self::AlwaysDeny,
+            "Node" => Self::Node,
+            "RBAC" => Self::Rbac,
+            _ => return None,
+        })
+    }
+
+    /// Its name in settings and metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::AlwaysDeny => "AlwaysDeny",
+            Self::Node => "Node",
+            Self::Rbac => "RBAC",
+            Self::Webhook(_) => "Webhook",
+        }
+    }
+}
+
+/// A way to decide, and what it is counted under.
+#[derive(Debug, Clone)]
+pub struct NamedMode {
+    /// The name.
+    pub name: String,
+    /// The way.
+    pub mode: Mode,
 }
 
 /// How it is decided who may do what.
 #[derive(Debug, Clone)]
 pub struct Authorization {
     /// The ways, asked one after the other until one decides.
-    pub modes: Vec<Mode>,
+    pub modes: Vec<NamedMode>,
+    /// The file that says so, if one does; it is followed while the server runs.
+    pub file: Option<(SettingsFile, Kubeconfigs)>,
 }
 
 impl Default for Authorization {
     fn default() -> Self {
-        Self { modes: vec![Mode::Node, Mode::Rbac] }
+        Self::of([Mode::Node, Mode::Rbac])
     }
 }
 
-/// A way to decide, set up.
-#[derive(Debug)]
-enum Way {
-    AlwaysAllow,
-    AlwaysDeny,
-    Node,
-    Rbac,
-    Webhook(Box<webhook::AccessReviewer>),
-}
-
-/// All ways, in order.
-#[derive(Debug)]
-pub(crate) struct Ways(Vec<Way>);
-
-impl Ways {
-    pub(crate) fn new(settings: Authorization) -> Result<Self, Unusable> {
-        let ways = settings.modes.into_iter().map(|mode| {
-            Ok(match mode {
-                Mode::AlwaysAllow => Way::AlwaysAllow,
-                Mode::AlwaysDeny => Way::AlwaysDeny,
-                Mode::Node => Way::Node,
-                Mode::Rbac => Way::Rbac,
-                Mode::Webhook(settings) => Way::Webhook(Box::new(webhook::AccessReviewer::new(settings)?)),
-            })
-        });
-        ways.collect::<Result<_, _>>().map(Self)
+impl Authorization {
+    /// Ways under their usual names.
+    pub fn of(modes: impl IntoIterator<Item = Mode>) -> Self {
+        let modes = modes.into_iter().map(|mode| NamedMode { name: mode.kind().to_lowercase(), mode });
+        Self { modes: modes.collect(), file: None }
     }
 
-    /// Whether somebody decides who cannot list what he allows.
-    pub(crate) fn decide_more_than_roles(&self) -> bool {
-        self.0.iter().any(|way| matches!(way, Way::Webhook(_)))
+    /// What a file of `--authorization-config` says.
+    ///
+    /// # Errors
+    /// It is not such a file, or says something that cannot be.
+    pub fn from_file(file: SettingsFile, kubeconfigs: Kubeconfigs) -> Result<Self, Invalid> {
+        let modes = configuration::parse(&file.text, &kubeconfigs)?;
+        Ok(Self { modes, file: Some((file, kubeconfigs)) })
     }
 }
 
@@ -166,19 +191,14 @@ impl Decision {
 
 /// Whether a user may do something.
 pub(crate) async fn decide(server: &Server, user: &User, action: Action<'_>) -> Decision {
-    let mut reasons = match first_decision(server, user, action) {
+    let ways = server.ways.current();
+    let Undecided { mut reasons, asked } = match first_decision(server, &ways, user, action) {
         Ok(decision) => return decision,
-        Err(Undecided { reasons, asked }) if asked == server.ways.0.len() => return no_opinion(reasons),
-        Err(Undecided { reasons, .. }) => reasons,
+        Err(undecided) => undecided,
     };
     // A webhook stands among the ways: everything from it on may have to wait.
-    let webhook = server.ways.0.iter().position(|way| matches!(way, Way::Webhook(_))).unwrap_or_default();
-    for way in &server.ways.0[webhook..] {
-        let decision = match way {
-            Way::Webhook(webhook) => webhook.decide(user, action, server.config.clock.now()).await,
-            way => decided_by(way, server, user, action),
-        };
-        match decision {
+    for way in &ways[asked..] {
+        match way.decide(server, user, action).await {
             Decision::NoOpinion(reason) => reasons.push(reason),
             decision => return decision,
         }
@@ -188,7 +208,8 @@ pub(crate) async fn decide(server: &Server, user: &User, action: Action<'_>) -> 
 
 /// The same without those who would have to be asked over the network: they have no opinion.
 pub(crate) fn decide_now(server: &Server, user: &User, action: Action<'_>) -> Decision {
-    first_decision(server, user, action).unwrap_or_else(|undecided| no_opinion(undecided.reasons))
+    let decision = first_decision(server, &server.ways.current(), user, action);
+    decision.unwrap_or_else(|undecided| no_opinion(undecided.reasons))
 }
 
 /// Nobody before the first webhook decided.
@@ -197,28 +218,20 @@ struct Undecided {
     asked: usize,
 }
 
-fn first_decision(server: &Server, user: &User, action: Action<'_>) -> Result<Decision, Undecided> {
+fn first_decision(server: &Server, ways: &[Way], user: &User, action: Action<'_>) -> Result<Decision, Undecided> {
     if user.is_in(bootstrap::MASTERS) {
         return Ok(Decision::Allowed(String::new()));
     }
     let mut undecided = Undecided { reasons: Vec::new(), asked: 0 };
-    for way in server.ways.0.iter().take_while(|way| !matches!(way, Way::Webhook(_))) {
+    for way in ways {
+        let Some(decision) = way.decide_now(server, user, action) else { break };
         undecided.asked += 1;
-        match decided_by(way, server, user, action) {
+        match decision {
             Decision::NoOpinion(reason) => undecided.reasons.push(reason),
             decision => return Ok(decision),
         }
     }
     Err(undecided)
-}
-
-fn decided_by(way: &Way, server: &Server, user: &User, action: Action<'_>) -> Decision {
-    match (way, action) {
-        (Way::Node, Action::Resource(info)) => node::decide(&server.authorizer, user, info),
-        (Way::Rbac, _) => server.authorizer.decide(user, action),
-        (Way::AlwaysAllow, _) => Decision::Allowed(String::new()),
-        _ => Decision::NoOpinion(String::new()),
-    }
 }
 
 fn no_opinion(mut reasons: Vec<String>) -> Decision {

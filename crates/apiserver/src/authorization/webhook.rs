@@ -1,14 +1,16 @@
 //! Asking another service who may do what (`--authorization-webhook-config-file`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portolan_base::Timestamp;
 use portolan_identity::User;
 use serde_json::{Value, json};
 
+use super::conditions::Conditions;
 use super::{Action, Decision};
 use crate::cache::Cache;
-use crate::outgoing::{Client, Endpoint, Unusable};
+use crate::metrics::{Authorizations, Matched, Reply};
+use crate::outgoing::{Client, Endpoint, Failed, Unusable};
 use crate::request::Requirement;
 
 /// A service that decides.
@@ -18,12 +20,16 @@ pub struct AccessWebhook {
     pub endpoint: Endpoint,
     /// Version of `authorization.k8s.io` that it speaks: `v1` or `v1beta1`.
     pub version: String,
+    /// How long it may take.
+    pub timeout: Duration,
     /// How long an answer that allows holds.
     pub cache_allowed: Duration,
     /// How long another answer holds.
     pub cache_refused: Duration,
     /// What counts if it does not answer.
     pub on_failure: OnFailure,
+    /// What it is asked about.
+    pub conditions: Conditions,
 }
 
 /// What counts if the service does not answer.
@@ -46,26 +52,52 @@ pub(super) struct AccessReviewer {
 
 impl AccessReviewer {
     pub(super) fn new(settings: AccessWebhook) -> Result<Self, Unusable> {
-        Ok(Self { client: Client::new(settings.endpoint.clone())?, settings, answers: Cache::default() })
+        let client = Client::new(settings.endpoint.clone())?.within(settings.timeout);
+        Ok(Self { client, settings, answers: Cache::default() })
     }
 
-    pub(super) async fn decide(&self, user: &User, action: Action<'_>, now: Timestamp) -> Decision {
+    /// `name`: what it is counted under.
+    pub(super) async fn decide(
+        &self,
+        name: &str,
+        metrics: &Authorizations,
+        user: &User,
+        action: Action<'_>,
+        now: Timestamp,
+    ) -> Decision {
         let question = json!({
             "apiVersion": format!("authorization.k8s.io/{}", self.settings.version), "kind": "SubjectAccessReview",
             "metadata": {"creationTimestamp": null}, "spec": specification(user, action),
         });
+        match self.matches(name, metrics, &question["spec"]) {
+            Ok(true) => {}
+            Ok(false) => return Decision::NoOpinion(String::new()),
+            Err(error) => {
+                tracing::warn!(error, name, "the conditions of an authorization webhook failed");
+                return self.failed(error);
+            }
+        }
         let key = question["spec"].to_string();
         if let Some(known) = self.answers.get(&key, now) {
             return known;
         }
-        let review = match self.client.post(&question).await {
+        let began = Instant::now();
+        let answer = self.client.ask(&question).await;
+        let reply = match &answer {
+            Ok(_) => Reply::Success,
+            Err(Failed::Late(_)) => Reply::Timeout,
+            Err(Failed::Other(_)) => Reply::Error,
+        };
+        metrics.asked(name, reply, began.elapsed());
+        let review = match answer {
             Ok(review) => review,
             Err(error) => {
-                tracing::warn!(error, "the authorization webhook did not answer");
-                return match self.settings.on_failure {
-                    OnFailure::NoOpinion => Decision::NoOpinion(String::new()),
-                    OnFailure::Deny => Decision::Denied("the authorization webhook did not answer".into()),
-                };
+                let error = String::from(error);
+                tracing::warn!(error, name, "an authorization webhook did not answer");
+                if self.settings.on_failure == OnFailure::NoOpinion {
+                    metrics.failed_open(name, reply);
+                }
+                return self.failed(error);
             }
         };
         let decision = understood(&review["status"]);
@@ -73,15 +105,37 @@ impl AccessReviewer {
         self.answers.put(key, decision.clone(), now + holds, now);
         decision
     }
+
+    fn matches(&self, name: &str, metrics: &Authorizations, specification: &Value) -> Result<bool, String> {
+        if self.settings.conditions.is_empty() {
+            return Ok(true);
+        }
+        let began = Instant::now();
+        let outcome = self.settings.conditions.hold(specification);
+        let matched = match &outcome {
+            Ok(true) => Matched::Yes,
+            Ok(false) => Matched::No,
+            Err(_) => Matched::Failed,
+        };
+        metrics.matched(name, matched, began.elapsed());
+        outcome
+    }
+
+    fn failed(&self, error: String) -> Decision {
+        match self.settings.on_failure {
+            OnFailure::NoOpinion => Decision::NoOpinion(String::new()),
+            OnFailure::Deny => Decision::Denied(error),
+        }
+    }
 }
 
 fn understood(status: &Value) -> Decision {
     let reason = status["reason"].as_str().unwrap_or_default().to_owned();
     match (status["allowed"] == true, status["denied"] == true) {
         (true, false) => Decision::Allowed(reason),
-        (false, true) => Decision::Denied(reason),
-        // Both at once is no answer.
-        _ => Decision::NoOpinion(reason),
+        // Who says both means no.
+        (_, true) => Decision::Denied(reason),
+        (false, false) => Decision::NoOpinion(reason),
     }
 }
 

@@ -16,6 +16,10 @@ use crate::status::Status;
 use crate::{respond, storage};
 
 const DEFAULT_SECONDS: i64 = 3600;
+
+/// What is asked for pods that did not ask themselves, a little odd so that it can be told.
+const POD_SECONDS: i64 = 3607;
+
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
 
@@ -47,7 +51,10 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         let why = format!("node \"{node}\" can only ask for tokens that are bound to pods that run on it");
         return Err(Status::forbidden(&call.target(), &call.info.name, &why));
     }
-    let expires_at = call.now + Duration::from_secs(seconds.unsigned_abs());
+    let asked_for = call.now + Duration::from_secs(seconds.unsigned_abs());
+    let is_ours = audiences.iter().all(|audience| call.server.audiences.contains(audience));
+    let extends = call.server.config.access.service_accounts.extends && seconds == POD_SECONDS && is_ours;
+    let warn_after = (extends && bound.pod.is_some()).then_some(asked_for);
     let claims = Claims {
         namespace: call.namespace().to_owned(),
         service_account: BoundObject { name: call.info.name.clone(), uid: storage::uid(&account) },
@@ -56,7 +63,9 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         secret: bound.secret,
         audiences: audiences.clone(),
         issued_at: call.now,
-        expires_at,
+        expires_at: warn_after
+            .map_or(asked_for, |_| call.now + Duration::from_secs(longest.min(LONGEST_SECONDS).unsigned_abs())),
+        warn_after,
         id: uuid::Uuid::new_v4().to_string(),
     };
     let token = call.server.config.tokens.sign(&claims).map_err(|error| {
@@ -65,7 +74,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     })?;
     object["spec"]["audiences"] = json!(audiences);
     object["spec"]["expirationSeconds"] = seconds.into();
-    object["status"] = json!({"token": token, "expirationTimestamp": time::format(expires_at)});
+    object["status"] = json!({"token": token, "expirationTimestamp": time::format(asked_for)});
     object["metadata"] = json!({
         "name": call.info.name, "namespace": call.namespace(), "creationTimestamp": time::format(call.now),
     });

@@ -176,7 +176,7 @@ async fn an_admin_may_act_as_somebody_else() {
         async move { cluster.send(user, request).await.text() }
     };
     assert!(ask(admin()).await.contains("User \"somebody\" cannot list"));
-    assert!(ask(somebody()).await.contains("cannot impersonate resource \"users\""));
+    assert!(ask(somebody()).await.contains("cannot impersonate-on:user-info:list resource \"pods\""));
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! The record of who did what.
 
-use portolan_apiserver::audit::{Audit, LogFile, Policy};
-use portolan_apiserver::{Access, Peer};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portolan_apiserver::audit::{Audit, Batch, Delivery, LogFile, Policy, Throttle, WebhookSettings};
+use portolan_apiserver::{Access, Endpoint, Peer};
 use portolan_identity::User;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, cluster_with, request};
+use crate::support::{Cluster, cluster_with, request, web_server};
 
 const POLICY: &str = "
 apiVersion: audit.k8s.io/v1
@@ -21,8 +25,8 @@ rules:
 ";
 
 async fn audited(path: &std::path::Path) -> Cluster {
-    let log = LogFile { path: path.to_owned(), most_bytes: 0, most_files: 0, longest: None };
-    let audit = Audit { policy: Policy::parse(POLICY).expect("reads"), log };
+    let log = LogFile { path: path.to_owned(), ..LogFile::default() };
+    let audit = Audit::to_file(Policy::parse(POLICY).expect("reads"), log);
     cluster_with(Access { audit: Some(audit), ..Access::default() }).await
 }
 
@@ -64,6 +68,7 @@ async fn a_record_says_as_much_as_its_level() {
         (&refused["user"]["username"], &refused["impersonatedUser"]["username"]),
         (&json!("admin"), &json!("ann"))
     );
+    assert_eq!(refused["authenticationMetadata"]["impersonationConstraint"], "impersonate:user-info");
     assert_eq!((&refused["verb"], &refused["userAgent"]), (&json!("get"), &json!("kubectl/v1.36")));
     assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
     assert_eq!(refused["responseStatus"]["reason"], "Forbidden");
@@ -73,11 +78,11 @@ async fn a_record_says_as_much_as_its_level() {
 async fn who_is_refused_is_recorded_as_far_as_known() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let log = LogFile { path: path.clone(), ..LogFile::default() };
     let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: RequestResponse, users: [bob]}, \
                   {level: None, users: ['system:apiserver']}, {level: None, userGroups: ['system:masters']}, \
                   {level: Request}]}";
-    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
     let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
     let start = events(&path).len();
     let body = r#"{"metadata": {"name": "a"}}"#;
@@ -116,10 +121,10 @@ async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
 async fn a_record_has_what_admission_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let log = LogFile { path: path.clone(), ..LogFile::default() };
     let policy =
         "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
-    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
     let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
     // Of the newest create.
     let notes = || {
@@ -173,13 +178,95 @@ async fn a_record_has_what_admission_says() {
 async fn who_asks_for_the_head_asks_for_the_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), most_bytes: 0, most_files: 0, longest: None };
+    let log = LogFile { path: path.clone(), ..LogFile::default() };
     let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
-    let audit = Audit { policy: Policy::parse(policy).expect("reads"), log };
+    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
     let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
     for uri in ["/version", "/api/v1/namespaces/default"] {
         let answer = cluster.raw(crate::support::admin(), request("HEAD", uri, "", "")).await;
         assert_eq!(answer.status(), 200, "{uri}");
         assert_eq!(events(&path).last().expect("a record")["verb"], "get", "{uri}");
+    }
+}
+
+const ALL: &str = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None, users: ['system:apiserver']}, \
+                   {level: Metadata, omitStages: [RequestReceived], verbs: [get]}, {level: Metadata}]}";
+
+fn to_service(url: &str, delivery: Delivery) -> Access {
+    let webhook = WebhookSettings {
+        endpoint: Endpoint { url: url.to_owned(), ..Endpoint::default() },
+        initial_backoff: Duration::from_millis(1),
+        delivery,
+        truncate: None,
+    };
+    let audit = Audit { policy: Policy::parse(ALL).expect("reads"), log: None, webhook: Some(webhook) };
+    Access { audit: Some(audit), ..Access::default() }
+}
+
+#[tokio::test]
+async fn a_service_gets_records_in_batches_and_the_last_ones_at_the_end() {
+    let lists = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let (taken, is_first) = (lists.clone(), AtomicBool::new(true));
+    let web = web_server(move |_, body| {
+        if is_first.swap(false, Ordering::SeqCst) {
+            return (503, String::new());
+        }
+        taken.lock().expect("no panic").push(serde_json::from_str(body).expect("JSON"));
+        (200, String::new())
+    })
+    .await;
+    let batch = Batch {
+        buffer: 100,
+        most: 50,
+        wait: Duration::from_secs(3600),
+        throttle: Some(Throttle { per_second: 10.0, burst: 15 }),
+    };
+    let cluster = cluster_with(to_service(&web.url, Delivery::Batch(batch))).await;
+    let serving = cluster.serve().await;
+    for name in ["a", "b", "c"] {
+        cluster.get(&format!("/api/v1/namespaces/{name}")).await;
+    }
+    assert!(lists.lock().expect("no panic").is_empty(), "they wait for others");
+    serving.end().await;
+    let lists = lists.lock().expect("no panic").clone();
+    let [list] = lists.as_slice() else { panic!("one list: {lists:?}") };
+    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("EventList"), &json!("audit.k8s.io/v1")));
+    let items = list["items"].as_array().expect("items");
+    let named = |item: &&Value| item["verb"] == "get" && item["objectRef"]["resource"] == "namespaces";
+    let names: Vec<&str> = items.iter().filter(named).filter_map(|item| item["objectRef"]["name"].as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(items.iter().all(|item| item.get("kind").is_none() && item["auditID"].is_string()), "{items:?}");
+}
+
+#[tokio::test]
+async fn who_must_be_recorded_and_cannot_be_is_refused() {
+    let is_down = Arc::new(AtomicBool::new(false));
+    let down = is_down.clone();
+    let web = web_server(move |_, _| (if down.load(Ordering::SeqCst) { 500 } else { 200 }, String::new())).await;
+    for (delivery, refusal) in [
+        (Delivery::Blocking, "200"),
+        (
+            Delivery::BlockingStrict,
+            "500 Internal Server Error: \"/api/v1/pods?limit=1\": failed to store audit event\n",
+        ),
+    ] {
+        is_down.store(false, Ordering::SeqCst);
+        let cluster = cluster_with(to_service(&web.url, delivery)).await;
+        let list = async || {
+            let answer = cluster.get("/api/v1/pods?limit=1").await;
+            match answer.body.as_str() {
+                Some(text) => format!("{} {text}", answer.code.as_u16()),
+                None => answer.text(),
+            }
+        };
+        assert_eq!(list().await, "200");
+        is_down.store(true, Ordering::SeqCst);
+        assert_eq!(list().await, refusal);
+        is_down.store(false, Ordering::SeqCst);
+        let metrics = cluster.get("/metrics").await;
+        let text = metrics.body.as_str().expect("text");
+        let (lost, rejected) = if delivery == Delivery::Blocking { (2, 0) } else { (1, 1) };
+        assert!(text.contains(&format!("apiserver_audit_error_total{{plugin=\"webhook\"}} {lost}\n")), "{delivery:?}");
+        assert!(text.contains(&format!("apiserver_audit_requests_rejected_total {rejected}\n")), "{delivery:?}");
     }
 }

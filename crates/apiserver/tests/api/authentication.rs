@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use portolan_apiserver::authentication::{
     Anonymous, Authentication, ClaimMapping, FrontProxy, JwtIssuer, StaticTokens, TokenWebhook,
 };
-use portolan_apiserver::{Access, Endpoint, Peer};
+use portolan_apiserver::{Access, Endpoint, Peer, ServiceAccounts};
 use portolan_identity::{Authority, LegacyClaims, Request as CertificateRequest, TokenIssuer, Usage};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -115,6 +115,26 @@ async fn a_token_of_the_old_kind_holds_while_its_secret_has_it() {
     assert_eq!(made.code, 201, "{made:?}");
     let named = with_token(&cluster, &token).await;
     assert!(named.starts_with("system:serviceaccount:default:default [system:serviceaccounts"), "{named}");
+    // Its use is noted, and since when uses are.
+    let uri = "/api/v1/namespaces/default/secrets/old";
+    let labels = cluster.get(uri).await.body["metadata"]["labels"].clone();
+    assert_eq!(labels, json!({"kubernetes.io/legacy-token-last-used": "2026-01-02"}));
+    let since = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+    assert_eq!(cluster.get(since).await.body["data"], json!({"since": "2026-01-02"}));
+    let version = |answer: crate::support::Answer| answer.revision();
+    let before = version(cluster.get(uri).await);
+    with_token(&cluster, &token).await;
+    assert_eq!(version(cluster.get(uri).await), before, "once a day");
+    cluster.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    let invalid =
+        json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-01-03"}}}).to_string();
+    cluster.ask("PATCH", uri, "application/merge-patch+json", &invalid).await;
+    assert_eq!(with_token(&cluster, &token).await, "401 Unauthorized");
+    let labels = cluster.get(uri).await.body["metadata"]["labels"].clone();
+    assert_eq!(labels["kubernetes.io/legacy-token-last-used"], "2026-01-04");
+    let valid = json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": null}}}).to_string();
+    cluster.ask("PATCH", uri, "application/merge-patch+json", &valid).await;
+    assert!(with_token(&cluster, &token).await.starts_with("system:serviceaccount:default:default "));
     cluster.delete("/api/v1/namespaces/default/secrets/old", json!({})).await;
     assert_eq!(with_token(&cluster, &token).await, "401 Unauthorized");
 }
@@ -153,6 +173,7 @@ async fn tokens_of_an_issuer_are_checked_against_its_published_keys() {
             audiences: vec![audience.into()],
             issued_at: now,
             expires_at: now + Duration::from_secs(60),
+            warn_after: None,
             id: "x".into(),
         };
         issuer.sign(&claims).expect("signs")
@@ -296,7 +317,10 @@ async fn acting_as_somebody_else_needs_each_right() {
             "system:serviceaccount:a:b [x system:authenticated]",
         ),
         (&[("impersonate-user", "system:anonymous")], "403 selfsubjectreviews"),
-        (&[("impersonate-group", "dev")], "400 requested groups"),
+        (
+            &[("impersonate-group", "dev")],
+            "400 requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"dev\"}, ",
+        ),
         (&[], "admin [system:masters system:authenticated]"),
     ];
     for (headers, expected) in cases {
@@ -321,4 +345,37 @@ async fn a_review_of_a_token_says_for_which_audiences_it_is_good() {
         "{bad:?}"
     );
     assert_eq!(review(json!({})).await.text(), "400 token is required for TokenReview in authentication");
+}
+
+#[tokio::test]
+async fn what_every_pod_gets_holds_longer_than_it_says() {
+    let payload = |token: &str| -> Value {
+        let part = token.split('.').nth(1).expect("a payload");
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    for (extends, seconds, pod, lifetime) in [
+        (true, 3607, true, 365 * 86_400),
+        (true, 3600, true, 3600),
+        (true, 3607, false, 3607),
+        (false, 3607, true, 3607),
+    ] {
+        let service_accounts = ServiceAccounts { extends, ..ServiceAccounts::default() };
+        let cluster = cluster_with(Access { service_accounts, ..Access::default() }).await;
+        let made = cluster.create("/api/v1/namespaces/default/pods", crate::support::pod("p")).await;
+        assert_eq!(made.code, 201, "{made:?}");
+        let mut spec = json!({"expirationSeconds": seconds});
+        if pod {
+            spec["boundObjectRef"] = json!({"kind": "Pod", "apiVersion": "v1", "name": "p"});
+        }
+        let uri = "/api/v1/namespaces/default/serviceaccounts/default/token";
+        let answer = cluster.create(uri, json!({"spec": spec})).await;
+        assert_eq!(answer.code, 201, "{answer:?}");
+        assert_eq!(answer.body["spec"]["expirationSeconds"], seconds);
+        let claims = payload(answer.body["status"]["token"].as_str().expect("a token"));
+        let issued = claims["iat"].as_i64().expect("a time");
+        assert_eq!(claims["exp"], issued + lifetime, "{claims}");
+        let warned = if lifetime > seconds { json!(issued + seconds) } else { Value::Null };
+        assert_eq!(claims["kubernetes.io"]["warnafter"], warned, "{claims}");
+    }
 }

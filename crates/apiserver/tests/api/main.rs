@@ -1,6 +1,8 @@
 //! The API server over a store in a temporary folder, asked in process.
 
 mod access;
+mod access_files;
+mod admission_settings;
 mod aggregation;
 mod answers;
 mod applies;
@@ -16,6 +18,7 @@ mod fairness;
 mod forms;
 mod heartbeats;
 mod hooks;
+mod impersonation;
 mod limits;
 mod malformed;
 mod measurements;

@@ -66,7 +66,7 @@ impl ControlPlane {
             node_client: credentials.node_client.clone(),
             access: Access {
                 service_accounts: options.service_accounts.service_accounts()?,
-                ..options.access.access(&options.node.folders.identity())?
+                ..options.access.access(&options.node.folders.identity(), credentials.tokens.issuers())?
             },
             readiness: readiness.clone(),
             scratch,

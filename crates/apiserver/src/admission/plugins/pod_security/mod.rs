@@ -7,6 +7,7 @@ mod checks;
 mod pod;
 mod policy;
 mod restricted;
+mod settings;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use crate::status::Status;
 use crate::storage;
 use pod::Pod;
 use policy::{Demand, Policy};
+pub(crate) use settings::PodSecurity;
 
 /// Below pods, what does not change how a pod runs.
 const HARMLESS: [&str; 8] = ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
@@ -88,21 +90,47 @@ fn are_same_specs(new: &Value, old: &Value) -> bool {
     })
 }
 
+fn settings<'a>(attributes: &Attributes<'a>) -> &'a PodSecurity {
+    &attributes.call.server.config.access.admission.pod_security
+}
+
+/// Why pods of a namespace, or those that a user writes, are not looked at.
+fn exemption(attributes: &Attributes<'_>) -> Option<&'static str> {
+    let exempt = &settings(attributes).exemptions;
+    let has = |list: &[String], name: &str| list.iter().any(|it| it == name);
+    if has(&exempt.namespaces, attributes.call.namespace()) {
+        return Some("namespace");
+    }
+    has(&exempt.usernames, &attributes.call.user.name).then_some("user")
+}
+
+/// The same for the way in which a pod is run.
+fn is_exempt(attributes: &Attributes<'_>, spec: &Value) -> bool {
+    let class = spec["runtimeClassName"].as_str().unwrap_or_default();
+    settings(attributes).exemptions.runtime_classes.iter().any(|exempt| exempt == class)
+}
+
 async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
     let namespace = attributes.call.namespace();
     let found = storage::find(attributes.call.server, "", "namespaces", "", namespace).await?;
-    let Some(entry) = found else { return Ok(Policy::of(&Value::Null).0) };
+    let defaults = &settings(attributes).defaults;
+    let Some(entry) = found else { return Ok(defaults.clone()) };
     // Most namespaces say nothing.
     let prefix = policy::PREFIX.as_bytes();
     let labels = encoded::raw_at(&entry.value, &["metadata", "labels"]).unwrap_or_default();
     if !labels.windows(prefix.len()).any(|part| part == prefix) {
-        return Ok(Policy::of(&Value::Null).0);
+        return Ok(defaults.clone());
     }
     let namespace = storage::decode(&entry)?;
-    Ok(Policy::of(&namespace["metadata"]["labels"]).0)
+    Ok(Policy::of(&namespace["metadata"]["labels"], defaults).0)
 }
 
 async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    let exempt = format!("{}exempt", policy::PREFIX);
+    if let Some(why) = exemption(attributes) {
+        attributes.annotate(exempt, why);
+        return Ok(());
+    }
     let policy = policy(attributes).await?;
     let enforce_policy = format!("{}enforce-policy", policy::PREFIX);
     if policy.allows_everything() {
@@ -110,6 +138,10 @@ async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
         return Ok(());
     }
     if !is_significant(attributes) {
+        return Ok(());
+    }
+    if is_exempt(attributes, &attributes.new["spec"]) {
+        attributes.annotate(exempt, "runtimeClass");
         return Ok(());
     }
     attributes.annotate(enforce_policy, policy.enforce.to_string());
@@ -127,11 +159,20 @@ async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
 
 /// A workload is not refused: its pods will be.
 async fn a_template(attributes: &mut Attributes<'_>, place: &str) -> Result<(), Status> {
+    let exempt = format!("{}exempt", policy::PREFIX);
+    if let Some(why) = exemption(attributes) {
+        attributes.annotate(exempt, why);
+        return Ok(());
+    }
     let policy = policy(attributes).await?;
     if policy.allows_everything() {
         return Ok(());
     }
     let Some(template) = attributes.new.pointer(place) else { return Ok(()) };
+    if is_exempt(attributes, &template["spec"]) {
+        attributes.annotate(exempt, "runtimeClass");
+        return Ok(());
+    }
     let pod = (&template["metadata"], &template["spec"]);
     let (audited, warned) = (complaint(&policy.audit, pod), complaint(&policy.warn, pod));
     note(attributes, &policy, audited);
@@ -162,12 +203,36 @@ fn warn(attributes: &mut Attributes<'_>, policy: &Policy, why: Option<String>) {
     }
 }
 
+/// What the labels of an exempt namespace demand in vain.
+fn ignored(attributes: &Attributes<'_>, policy: &Policy) -> Option<String> {
+    if policy.allows_everything() || *policy == settings(attributes).defaults {
+        return None;
+    }
+    let labels = &attributes.new["metadata"]["labels"];
+    let says =
+        |mode: &str| ["", "-version"].iter().any(|end| !labels[format!("{}{mode}{end}", policy::PREFIX)].is_null());
+    let demands = [("enforce", &policy.enforce), ("audit", &policy.audit), ("warn", &policy.warn)];
+    let told = demands.iter().filter(|(mode, demand)| demand.level != policy::Level::Privileged && says(mode));
+    let told: Vec<String> = told.map(|(mode, demand)| format!("{mode}={demand}")).collect();
+    Some(format!(
+        "namespace \"{}\" is exempt from Pod Security, and the policy ({}) will be ignored",
+        attributes.name,
+        told.join(", ")
+    ))
+}
+
 /// The labels of a namespace must be valid, and whoever makes it stricter hears whom that meets.
 async fn namespace(attributes: &mut Attributes<'_>) -> Result<(), Status> {
-    let (new, errors) = Policy::of(&attributes.new["metadata"]["labels"]);
-    let (old, old_errors) = Policy::of(&attributes.old["metadata"]["labels"]);
+    let PodSecurity { defaults, exemptions } = settings(attributes);
+    let (new, errors) = Policy::of(&attributes.new["metadata"]["labels"], defaults);
+    let (old, old_errors) = Policy::of(&attributes.old["metadata"]["labels"], defaults);
     if !errors.is_empty() && (attributes.operation == Operation::Create || errors != old_errors) {
         return Err(attributes.call.invalid(&attributes.new, &errors));
+    }
+    let is_exempt_namespace = exemptions.namespaces.contains(&attributes.name);
+    if is_exempt_namespace && attributes.operation == Operation::Create {
+        attributes.warnings.extend(ignored(attributes, &new));
+        return Ok(());
     }
     let stricter = attributes.operation == Operation::Update
         && new.enforce != old.enforce
@@ -176,11 +241,18 @@ async fn namespace(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     if !stricter {
         return Ok(());
     }
+    if is_exempt_namespace {
+        attributes.warnings.extend(ignored(attributes, &new));
+        return Ok(());
+    }
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let range = KeyRange::prefix(storage::prefix("", "pods", &attributes.name));
     let request = RangeRequest { range, revision: None, limit: MOST_PODS };
     for entry in attributes.call.server.store().range(request).await?.entries {
         let pod = storage::decode(&entry)?;
+        if is_exempt(attributes, &pod["spec"]) {
+            continue;
+        }
         let violations = violations(&new.enforce, (&pod["metadata"], &pod["spec"]));
         if !violations.is_empty() {
             let reasons: Vec<&str> = violations.iter().map(|violation| violation.reason.as_str()).collect();

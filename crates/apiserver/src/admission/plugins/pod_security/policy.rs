@@ -16,7 +16,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "privileged" => Self::Privileged,
             "baseline" => Self::Baseline,
@@ -38,7 +38,7 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Demand {
     pub(super) level: Level,
-    version: String,
+    pub(super) version: String,
 }
 
 impl Demand {
@@ -55,20 +55,27 @@ impl fmt::Display for Demand {
 }
 
 /// What is refused, noted and warned about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Policy {
     pub(super) enforce: Demand,
     pub(super) audit: Demand,
     pub(super) warn: Demand,
 }
 
+impl Default for Demand {
+    /// Nothing.
+    fn default() -> Self {
+        Self { level: Level::Privileged, version: "latest".to_owned() }
+    }
+}
+
 impl Policy {
-    /// Reads labels. What is malformed counts as the strictest, with an error.
-    pub(super) fn of(labels: &Value) -> (Self, Vec<field::Error>) {
+    /// Reads labels; what they do not say is as in `defaults`. What is malformed counts as the strictest, with an error.
+    pub(super) fn of(labels: &Value, defaults: &Self) -> (Self, Vec<field::Error>) {
         let mut errors = Vec::new();
-        let enforce = demand(labels, "enforce", &mut errors);
-        let audit = demand(labels, "audit", &mut errors);
-        let mut warn = demand(labels, "warn", &mut errors);
+        let enforce = demand(labels, "enforce", &defaults.enforce, &mut errors);
+        let audit = demand(labels, "audit", &defaults.audit, &mut errors);
+        let mut warn = demand(labels, "warn", &defaults.warn, &mut errors);
         // Whoever writes a workload shall hear of pods that will be refused later.
         if labels[format!("{PREFIX}warn")].is_null() && enforce.level > warn.level {
             warn = enforce.clone();
@@ -81,11 +88,11 @@ impl Policy {
     }
 }
 
-fn demand(labels: &Value, mode: &str, errors: &mut Vec<field::Error>) -> Demand {
+fn demand(labels: &Value, mode: &str, default: &Demand, errors: &mut Vec<field::Error>) -> Demand {
     let place = Path::new("metadata").child("labels");
     let label = format!("{PREFIX}{mode}");
     let level = match labels[&label].as_str() {
-        None => Level::Privileged,
+        None => default.level,
         Some(text) => Level::parse(text).unwrap_or_else(|| {
             let detail = "must be one of privileged, baseline, restricted";
             errors.push(field::Error::invalid(&place.key(&label), text, detail));
@@ -94,7 +101,7 @@ fn demand(labels: &Value, mode: &str, errors: &mut Vec<field::Error>) -> Demand 
     };
     let label = format!("{PREFIX}{mode}-version");
     let version = match labels[&label].as_str() {
-        None => "latest",
+        None => default.version.as_str(),
         Some(text) if is_version(text) => text,
         Some(text) => {
             let detail = "must be \"latest\" or \"v1.x\"";
@@ -105,7 +112,7 @@ fn demand(labels: &Value, mode: &str, errors: &mut Vec<field::Error>) -> Demand 
     Demand { level, version: version.to_owned() }
 }
 
-fn is_version(text: &str) -> bool {
+pub(super) fn is_version(text: &str) -> bool {
     let minor = text.strip_prefix("v1.").unwrap_or_default();
     text == "latest"
         || (minor == "0"
@@ -139,7 +146,7 @@ mod tests {
             ),
         ];
         for (labels, expected, problems) in cases {
-            let (policy, errors) = Policy::of(&labels);
+            let (policy, errors) = Policy::of(&labels, &Policy::default());
             assert_eq!(format!("{} {} {}", policy.enforce, policy.audit, policy.warn), expected, "{labels}");
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             assert_eq!(errors.join("; "), problems);

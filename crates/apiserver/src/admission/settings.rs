@@ -1,0 +1,335 @@
+//! What is built in and decides, and how: `--enable-admission-plugins`, `--disable-admission-plugins` and the
+//! `AdmissionConfiguration` of `--admission-control-config-file`.
+
+use std::collections::BTreeSet;
+use std::path::Path as FilePath;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::plugins::{EventLimits, PodSecurity};
+use super::quota::LimitedResource;
+use crate::configuration::{self, Invalid};
+
+/// What decides unless it is disabled.
+const ON: [&str; 22] = [
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
+    "DefaultIngressClass",
+    "DefaultStorageClass",
+    "DefaultTolerationSeconds",
+    "LimitRanger",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionWebhook",
+    "NamespaceLifecycle",
+    "NodeRestriction",
+    "PersistentVolumeClaimResize",
+    "PodSecurity",
+    "PodTopologyLabels",
+    "Priority",
+    "ResourceQuota",
+    "RuntimeClass",
+    "ServiceAccount",
+    "StorageObjectInUseProtection",
+    "TaintNodesByCondition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook",
+];
+
+/// What decides if it is enabled.
+const OFF: [&str; 7] = [
+    "AlwaysAdmit",
+    "AlwaysDeny",
+    "AlwaysPullImages",
+    "DenyServiceExternalIPs",
+    "EventRateLimit",
+    "ExtendedResourceToleration",
+    "LimitPodHardAntiAffinityTopology",
+];
+
+/// What others have and this server does not: it may be disabled, and cannot be enabled.
+const ELSEWHERE: [&str; 13] = [
+    "ClusterTrustBundleAttest",
+    "ImagePolicyWebhook",
+    "JobValidation",
+    "NamespaceAutoProvision",
+    "NamespaceExists",
+    "NodeDeclaredFeatureValidator",
+    "OwnerReferencesPermissionEnforcement",
+    "PodGroupProtection",
+    "PodGroupWorkloadExists",
+    "PodNodeSelector",
+    "PodResizeValidator",
+    "PodTolerationRestriction",
+    "Webhook",
+];
+
+/// Settings of what is built in; the default is that of a server without any.
+#[derive(Debug, Clone, Default)]
+pub struct AdmissionSettings {
+    disabled: BTreeSet<String>,
+    enabled: BTreeSet<String>,
+    pub(super) pod_security: PodSecurity,
+    pub(super) limited_resources: Vec<LimitedResource>,
+    pub(super) event_limits: EventLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    #[serde(default)]
+    plugins: Vec<Plugin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugin {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    path: String,
+    configuration: Option<Value>,
+}
+
+/// Kubernetes asks webhooks with the credentials that this names.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Webhooks {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    #[serde(default)]
+    kube_config_file: String,
+}
+
+impl AdmissionSettings {
+    /// Reads what the flags name; of a file, its place and its text.
+    ///
+    /// # Errors
+    /// A name is not known, or a file says something that cannot be.
+    pub fn read(enable: &[String], disable: &[String], file: Option<(&FilePath, &str)>) -> Result<Self, Invalid> {
+        let mut wrong = Vec::new();
+        for (flag, names) in [("enable", enable), ("disable", disable)] {
+            let is_known = |name: &str| [&ON[..], &OFF, &ELSEWHERE].iter().any(|list| list.contains(&name));
+            let unknown = names.iter().filter(|name| !is_known(name));
+            wrong.extend(unknown.map(|name| format!("{flag}-admission-plugins plugin {name:?} is unknown")));
+        }
+        let missing = enable.iter().filter(|name| ELSEWHERE.contains(&name.as_str()));
+        wrong
+            .extend(missing.map(|name| format!("enable-admission-plugins plugin {name:?} is not part of this server")));
+        let both: BTreeSet<&str> = enable.iter().filter(|name| disable.contains(name)).map(String::as_str).collect();
+        if !both.is_empty() {
+            let both: Vec<&str> = both.into_iter().collect();
+            let both = both.join(" ");
+            wrong.push(format!("[{both}] in enable-admission-plugins and disable-admission-plugins overlapped"));
+        }
+        configuration::aggregate(wrong)?;
+        let mut settings = Self {
+            disabled: disable.iter().cloned().collect(),
+            enabled: enable.iter().filter(|name| OFF.contains(&name.as_str())).cloned().collect(),
+            ..Self::default()
+        };
+        if let Some((path, text)) = file {
+            settings.read_file(path, text)?;
+        }
+        if settings.runs("EventRateLimit") && settings.event_limits.is_empty() {
+            return Err(Invalid("EventRateLimit: limits: Invalid value: null: must not be empty".into()));
+        }
+        Ok(settings)
+    }
+
+    /// Whether something built in decides.
+    pub(super) fn runs(&self, name: &str) -> bool {
+        if OFF.contains(&name) { self.enabled.contains(name) } else { !self.disabled.contains(name) }
+    }
+
+    fn read_file(&mut self, path: &FilePath, text: &str) -> Result<(), Invalid> {
+        let versions = ["apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"];
+        let file: File = configuration::read(text, &versions, "AdmissionConfiguration")?;
+        for Plugin { name, path: own_file, configuration } in file.plugins {
+            let of_plugin = |why: String| Invalid(format!("{name}: {why}"));
+            let text = match configuration {
+                Some(found) if !found.is_null() => found.to_string(),
+                _ if own_file.is_empty() => continue,
+                _ => {
+                    let own_file = path.parent().unwrap_or(FilePath::new(".")).join(own_file);
+                    std::fs::read_to_string(&own_file)
+                        .map_err(|error| of_plugin(format!("read {}: {error}", own_file.display())))?
+                }
+            };
+            self.configure(&name, &text).map_err(|Invalid(why)| of_plugin(why))?;
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self, name: &str, text: &str) -> Result<(), Invalid> {
+        match name {
+            "PodSecurity" => {
+                let versions = ["v1", "v1beta1", "v1alpha1"]
+                    .map(|version| format!("pod-security.admission.config.k8s.io/{version}"));
+                self.pod_security = PodSecurity::checked(read(text, &versions, "PodSecurityConfiguration")?)?;
+            }
+            "ResourceQuota" => {
+                let versions = [
+                    "apiserver.config.k8s.io/v1".to_owned(),
+                    "resourcequota.admission.k8s.io/v1beta1".to_owned(),
+                    "resourcequota.admission.k8s.io/v1alpha1".to_owned(),
+                ];
+                let kind = if text.contains("ResourceQuotaConfiguration") {
+                    "ResourceQuotaConfiguration"
+                } else {
+                    "Configuration"
+                };
+                self.limited_resources = LimitedResource::checked(read(text, &versions, kind)?)?;
+            }
+            "EventRateLimit" => {
+                let versions = ["eventratelimit.admission.k8s.io/v1alpha1".to_owned()];
+                self.event_limits = EventLimits::checked(read(text, &versions, "Configuration")?)?;
+            }
+            "MutatingAdmissionWebhook" | "ValidatingAdmissionWebhook" => {
+                let versions = ["apiserver.config.k8s.io/v1".to_owned(), "apiserver.config.k8s.io/v1alpha1".to_owned()];
+                let kind = if text.contains("WebhookAdmissionConfiguration") {
+                    "WebhookAdmissionConfiguration"
+                } else {
+                    "WebhookAdmission"
+                };
+                let found: Webhooks = read(text, &versions, kind)?;
+                if !found.kube_config_file.is_empty() {
+                    let why = "this server shows webhooks no credentials: leave it out";
+                    return Err(Invalid(format!("kubeConfigFile: Invalid value: {:?}: {why}", found.kube_config_file)));
+                }
+            }
+            name if ON.contains(&name) || OFF.contains(&name) => {
+                return Err(Invalid("it takes no configuration".into()));
+            }
+            _ => return Err(Invalid("it is not part of this server".into())),
+        }
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &str, versions: &[String], kind: &str) -> Result<T, Invalid> {
+    let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+    configuration::read(text, &versions, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(plugin: &str, configuration: &str) -> Result<AdmissionSettings, Invalid> {
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: {plugin}\n  \
+             configuration: {configuration}"
+        );
+        AdmissionSettings::read(&[], &[], Some((FilePath::new("/etc/admission.yaml"), &text)))
+    }
+
+    #[test]
+    fn what_decides_is_what_is_on_or_enabled_and_not_disabled() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let settings = AdmissionSettings::read(
+            &names(&["AlwaysPullImages", "LimitRanger"]),
+            &names(&["PodSecurity", "PodNodeSelector"]),
+            None,
+        );
+        let settings = settings.expect("reads");
+        for (name, expected) in
+            [("AlwaysPullImages", true), ("LimitRanger", true), ("PodSecurity", false), ("AlwaysDeny", false)]
+        {
+            assert_eq!(settings.runs(name), expected, "{name}");
+        }
+        for (enable, disable, expected) in [
+            (&["Nothing"][..], &[][..], "enable-admission-plugins plugin \"Nothing\" is unknown"),
+            (&[], &["Nothing"], "disable-admission-plugins plugin \"Nothing\" is unknown"),
+            (
+                &["PodNodeSelector"],
+                &[],
+                "enable-admission-plugins plugin \"PodNodeSelector\" is not part of this server",
+            ),
+            (
+                &["PodSecurity"],
+                &["PodSecurity"],
+                "[PodSecurity] in enable-admission-plugins and disable-admission-plugins overlapped",
+            ),
+            (&["EventRateLimit"], &[], "must not be empty"),
+        ] {
+            let refused = AdmissionSettings::read(&names(enable), &names(disable), None).expect_err(expected);
+            assert!(refused.to_string().contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn files_are_checked() {
+        let security = "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration";
+        let events = "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration";
+        let quota = "{apiVersion: apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration";
+        file("PodSecurity", &format!("{security}, defaults: {{enforce: baseline}}, exemptions: {{usernames: [a]}}}}"))
+            .expect("reads");
+        for (plugin, configuration, expected) in [
+            (
+                "PodSecurity",
+                format!("{security}, defaults: {{enforce: all}}}}"),
+                "PodSecurity: defaults.enforce: Invalid value: \"all\": must be one of",
+            ),
+            (
+                "PodSecurity",
+                format!("{security}, defaults: {{warn-version: '1'}}}}"),
+                "defaults.warn-version: Invalid value: \"1\": must be \"latest\"",
+            ),
+            (
+                "PodSecurity",
+                format!("{security}, exemptions: {{namespaces: [A]}}}}"),
+                "exemptions.namespaces[0]: Invalid value: \"A\"",
+            ),
+            (
+                "PodSecurity",
+                format!("{security}, exemptions: {{runtimeClasses: [a, a]}}}}"),
+                "exemptions.runtimeClasses[1]: Duplicate value: \"a\"",
+            ),
+            (
+                "PodSecurity",
+                format!("{security}, exemptions: {{usernames: ['']}}}}"),
+                "exemptions.usernames[0]: Invalid value: \"\": username must not be empty",
+            ),
+            (
+                "EventRateLimit",
+                format!("{events}, limits: []}}"),
+                "EventRateLimit: limits: Invalid value: null: must not be empty",
+            ),
+            (
+                "EventRateLimit",
+                format!("{events}, limits: [{{type: All, qps: 1, burst: 0}}]}}"),
+                "limits[0].type: Unsupported value: \"All\"",
+            ),
+            (
+                "EventRateLimit",
+                format!("{events}, limits: [{{type: All, qps: 1, burst: 0}}]}}"),
+                "limits[0].burst: Invalid value: 0: must be positive",
+            ),
+            (
+                "ResourceQuota",
+                format!("{quota}, limitedResources: [{{apiGroup: a}}]}}"),
+                "limitedResources[0].resource: Required value",
+            ),
+            ("LimitRanger", quota.to_owned() + "}", "LimitRanger: it takes no configuration"),
+            ("ImagePolicyWebhook", quota.to_owned() + "}", "ImagePolicyWebhook: it is not part of this server"),
+            (
+                "ValidatingAdmissionWebhook",
+                "{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: /k}"
+                    .to_owned(),
+                "kubeConfigFile: Invalid value: \"/k\"",
+            ),
+        ] {
+            let refused = file(plugin, &configuration).expect_err(expected).to_string();
+            assert!(refused.contains(expected), "{configuration}: {refused}");
+        }
+    }
+}

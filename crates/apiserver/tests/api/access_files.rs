@@ -1,0 +1,186 @@
+//! Files that say who is believed and who decides, while they change.
+
+use std::path::Path;
+use std::time::Duration;
+
+use portolan_apiserver::authentication::{Anonymous, Authentication, AuthenticationConfiguration};
+use portolan_apiserver::authorization::Authorization;
+use portolan_apiserver::{Access, Endpoint, Kubeconfigs, SettingsFile};
+use portolan_identity::User;
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, cluster_with, request, web_server};
+
+/// A kubeconfig is the URL, here.
+fn kubeconfigs() -> Kubeconfigs {
+    Kubeconfigs::new(|path| {
+        let url = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Ok(Endpoint { url, ..Endpoint::default() })
+    })
+}
+
+fn settings(path: &Path) -> SettingsFile {
+    SettingsFile { path: path.to_owned(), text: std::fs::read_to_string(path).expect("written") }
+}
+
+async fn metric(cluster: &Cluster, name: &str) -> Vec<String> {
+    let text = cluster.get("/metrics").await.body.as_str().expect("text").to_owned();
+    let of_it = |line: &&str| line.starts_with(name) && line.as_bytes().get(name.len()) == Some(&b'{');
+    let without_identity = |line: &str| match line.split_once("apiserver_id_hash=\"") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once("\",").map_or("", |(_, rest)| rest)),
+        None => line.to_owned(),
+    };
+    text.lines().filter(of_it).map(without_identity).collect()
+}
+
+fn authorizers(kubeconfig: &Path, policy: &str, condition: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: apiserver.config.k8s.io/v1
+kind: AuthorizationConfiguration
+authorizers:
+- type: Webhook
+  name: hook.example
+  webhook:
+    timeout: 3s
+    authorizedTTL: 1m
+    cacheUnauthorizedRequests: false
+    subjectAccessReviewVersion: v1
+    matchConditionSubjectAccessReviewVersion: v1
+    failurePolicy: {policy}
+    connectionInfo: {{type: KubeConfigFile, kubeConfigFile: {}}}
+    matchConditions:
+    - expression: \"has(request.resourceAttributes)\"
+    - expression: \"{condition}\"
+{rest}",
+        kubeconfig.display()
+    )
+}
+
+#[tokio::test]
+async fn who_decides_follows_the_file() {
+    let web = web_server(|_, body| {
+        let review: Value = serde_json::from_str(body).expect("JSON");
+        let status = match review["spec"]["user"].as_str() {
+            Some("ann") => json!({"allowed": true, "reason": "it is ann"}),
+            Some("eve") => json!({"allowed": false, "denied": true, "reason": "it is eve"}),
+            _ => json!({"allowed": false, "reason": "who is that"}),
+        };
+        (200, json!({"apiVersion": review["apiVersion"], "kind": "SubjectAccessReview", "status": status}).to_string())
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, kubeconfig) = (folder.path().join("authorization.yaml"), folder.path().join("kubeconfig"));
+    std::fs::write(&kubeconfig, &web.url).expect("written");
+    let built_in = "- {type: Node, name: node}\n- {type: RBAC, name: rbac}\n";
+    let first = authorizers(&kubeconfig, "Deny", "request.resourceAttributes.resource == 'pods'", built_in);
+    std::fs::write(&file, &first).expect("written");
+    let authorization = Authorization::from_file(settings(&file), kubeconfigs()).expect("reads");
+    let cluster = cluster_with(Access { authorization, ..Access::default() }).await;
+    let ask = async |user: &str, uri: &str| cluster.send(User::new(user, []), request("GET", uri, "", "")).await.text();
+    let refused = |user: &str, resource: &str, why: &str| {
+        format!(
+            "403 {resource} is forbidden: User \"{user}\" cannot list resource \"{resource}\" in API group \"\" at the \
+             cluster scope{why}"
+        )
+    };
+    let (pods, nodes) = ("/api/v1/pods", "/api/v1/nodes");
+    assert_eq!(ask("ann", pods).await, "200");
+    assert_eq!(ask("ann", pods).await, "200");
+    assert_eq!(web.count(), 1, "what allows is remembered");
+    assert_eq!(ask("eve", pods).await, refused("eve", "pods", ": it is eve"));
+    assert_eq!(ask("eve", pods).await, refused("eve", "pods", ": it is eve"));
+    assert_eq!(web.count(), 3, "what refuses is not");
+    assert_eq!(ask("ann", nodes).await, refused("ann", "nodes", ""));
+    assert_eq!(web.count(), 3, "nobody asks about nodes");
+    let decisions = metric(&cluster, "apiserver_authorization_decisions_total").await;
+    assert!(
+        decisions.contains(
+            &"apiserver_authorization_decisions_total{decision=\"denied\",name=\"hook.example\",type=\"Webhook\"} 2"
+                .to_owned()
+        ),
+        "{decisions:?}"
+    );
+    let excluded = metric(&cluster, "apiserver_authorization_match_condition_exclusions_total").await;
+    assert!(!excluded.is_empty());
+
+    // Files that cannot be used change nothing; each is told once.
+    for (bad, attempts) in [
+        (first.replacen("timeout: 3s", "timeout: 1h", 1), 1),
+        (first.replacen("- {type: RBAC, name: rbac}\n", "", 1), 2),
+    ] {
+        std::fs::write(&file, bad).expect("written");
+        cluster.server.reload_access().await;
+        cluster.server.reload_access().await;
+        let reloads = metric(&cluster, "apiserver_authorization_config_controller_automatic_reloads_total").await;
+        let expected = format!(
+            "apiserver_authorization_config_controller_automatic_reloads_total{{status=\"failure\"}} {attempts}"
+        );
+        assert_eq!(reloads, [expected]);
+        assert_eq!(ask("ann", nodes).await, refused("ann", "nodes", ""));
+    }
+    let before = metric(&cluster, "apiserver_authorization_config_controller_last_config_info").await;
+    std::fs::write(&file, authorizers(&kubeconfig, "NoOpinion", "request.user != 'eve'", built_in)).expect("written");
+    cluster.server.reload_access().await;
+    assert_eq!(ask("ann", nodes).await, "200");
+    assert_eq!(ask("eve", pods).await, refused("eve", "pods", ""));
+    let after = metric(&cluster, "apiserver_authorization_config_controller_last_config_info").await;
+    assert!(before != after && after.len() == 1, "{before:?} {after:?}");
+
+    // Nobody answers: what counts then is for the file to say.
+    web.answer(|_, _| (500, String::new()));
+    assert_eq!(ask("bob", pods).await, refused("bob", "pods", ""));
+    let open = metric(&cluster, "apiserver_authorization_webhook_evaluations_fail_open_total").await;
+    let metric_name = "apiserver_authorization_webhook_evaluations_fail_open_total";
+    assert_eq!(open, [format!("{metric_name}{{name=\"hook.example\",result=\"error\"}} 1")]);
+    std::fs::write(&file, &first).expect("written");
+    cluster.server.reload_access().await;
+    let answer = ask("bob", pods).await;
+    assert!(answer.starts_with(&refused("bob", "pods", ": ")) && answer.contains("500"), "{answer}");
+    cluster.clock.advance(Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn issuers_follow_the_file_and_anonymous_requests_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("authentication.yaml");
+    let text = |issuers: &str, anonymous: &str| {
+        format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: [{issuers}]\n{anonymous}"
+        )
+    };
+    let issuer = "{issuer: {url: 'https://issuer.example', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}";
+    let anonymous = "anonymous: {enabled: true, conditions: [{path: /livez}]}";
+    std::fs::write(&file, text("", anonymous)).expect("written");
+    let found = AuthenticationConfiguration::parse(&text("", anonymous), &[]).expect("reads");
+    let authentication = Authentication {
+        anonymous: found.anonymous.expect("it says"),
+        issuers: found.issuers,
+        file: Some(settings(&file)),
+        ..Authentication::default()
+    };
+    assert_eq!(authentication.anonymous, Anonymous::AllowedAt(vec!["/livez".into()]));
+    let cluster = cluster_with(Access { authentication, ..Access::default() }).await;
+    let reloads = "apiserver_authentication_config_controller_automatic_reloads_total";
+    let own = issuer.replace("https://issuer.example", "https://kubernetes.default.svc");
+    let all = text(issuer, "anonymous: {enabled: true}");
+    for (text, expected) in [
+        (text("", anonymous), vec![]),
+        (text(issuer, anonymous), vec![format!("{reloads}{{status=\"success\"}} 1")]),
+        (all, vec![format!("{reloads}{{status=\"failure\"}} 1"), format!("{reloads}{{status=\"success\"}} 1")]),
+        (
+            text(&own, anonymous),
+            vec![format!("{reloads}{{status=\"failure\"}} 2"), format!("{reloads}{{status=\"success\"}} 1")],
+        ),
+        (
+            text("", anonymous),
+            vec![format!("{reloads}{{status=\"failure\"}} 2"), format!("{reloads}{{status=\"success\"}} 2")],
+        ),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        cluster.server.reload_access().await;
+        assert_eq!(metric(&cluster, reloads).await, expected);
+    }
+    std::fs::remove_file(&file).expect("removed");
+    cluster.server.reload_access().await;
+    assert_eq!(metric(&cluster, reloads).await[0], format!("{reloads}{{status=\"failure\"}} 3"));
+}
