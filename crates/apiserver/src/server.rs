@@ -176,6 +176,7 @@ impl Server {
     /// again and again.
     pub async fn check_extension_servers(&self) {
         aggregation::check(self).await;
+        aggregation::refresh_documents(self).await;
     }
 
     /// Takes over new keys by which objects are encrypted, if their file is followed and says others;
