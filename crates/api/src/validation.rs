@@ -36,6 +36,11 @@ pub fn max_length(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// The message for a key or value of a label of more than `limit` bytes.
+fn max_bytes(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
 /// The message for a number outside `low..=high`.
 pub fn inclusive_range(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
@@ -148,7 +153,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push(format!("name part {EMPTY}"));
     } else if name.len() > 63 {
-        errors.push(format!("name part {}", max_length(63)));
+        errors.push(format!("name part {}", max_bytes(63)));
     }
     if !matches_qualified(name) {
         errors.push(format!("name part {}", regex(QUALIFIED_TEXT, QUALIFIED, &examples)));
@@ -160,7 +165,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
 pub fn is_valid_label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > 63 {
-        errors.push(max_length(63));
+        errors.push(max_bytes(63));
     }
     if !value.is_empty() && !matches_qualified(value) {
         errors.push(regex(VALUE_TEXT, VALUE, &["MyValue", "my_value", "12345"]));
