@@ -103,6 +103,25 @@ pub fn is_dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// An RFC 1123 subdomain in which underscores may stand, also at the beginning of labels: what resolvers search.
+pub fn is_dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if value.len() > 253 {
+        errors.push(max_length(253));
+    }
+    let is_label = |label: &str| {
+        let rest = label.strip_prefix('_').unwrap_or(label);
+        is_framed(rest, is_lower, |byte| matches!(byte, b'-' | b'_'))
+    };
+    if !value.split('.').all(is_label) {
+        let text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', \
+                    and must start and end with an alphanumeric character";
+        let label = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+        errors.push(regex(text, &format!(r"{label}(\.{label})*"), &["example.com"]));
+    }
+    errors
+}
+
 /// An RFC 1123 subdomain whose first label may be `*`.
 pub fn is_wildcard_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut errors = Vec::new();

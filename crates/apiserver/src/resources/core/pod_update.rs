@@ -1,6 +1,7 @@
 //! What may change in a pod after it was created.
 
 use portolan_api::field::{self, ErrorType};
+use portolan_api::validation;
 use serde_json::{Map, Value, json};
 
 use crate::resources::at::{At, Errors};
@@ -224,6 +225,11 @@ fn validate_gates(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
 fn validate_deadline(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = at.child("activeDeadlineSeconds");
     let (new, old) = (&new["activeDeadlineSeconds"], &old["activeDeadlineSeconds"]);
+    let most = i64::from(i32::MAX);
+    if let Some(seconds) = new.as_i64().filter(|seconds| !(0..=most).contains(seconds)) {
+        errors.invalid(&at, seconds, validation::inclusive_range(0, most));
+        return;
+    }
     match (new.as_i64(), old.as_i64()) {
         (Some(new), Some(old)) if new > old => {
             errors.invalid(&at, new, "must be less than or equal to previous value");

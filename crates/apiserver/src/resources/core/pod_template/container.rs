@@ -231,6 +231,11 @@ pub(super) fn validate_field_ref(reference: &Value, known: &[&str], at: &At<'_>,
         errors.required(&at, "");
         return;
     }
+    let version = text(&reference["apiVersion"]);
+    if !matches!(version, "" | "v1") {
+        errors.invalid(&at, path, format!("error converting fieldPath: unsupported pod version: {version}"));
+        return;
+    }
     let subscript = path.strip_suffix(']').and_then(|rest| rest.split_once("['").or_else(|| rest.split_once('[')));
     match subscript {
         Some(("metadata.annotations" | "metadata.labels", key)) => {
