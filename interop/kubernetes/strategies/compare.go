@@ -101,12 +101,12 @@ func (want outcome) differs(got outcome) []string {
 			}
 		}
 	}
-	if want.code != got.code {
-		lines = append(lines, fmt.Sprintf("code: want %d, got %d", want.code, got.code))
-	}
 	wanted, gotten := plain(want.wrong), plain(got.wrong)
 	add("want", wanted, gotten)
 	add("got ", gotten, wanted)
+	if len(lines) == 0 && want.code != got.code {
+		lines = append(lines, fmt.Sprintf("code: want %d, got %d", want.code, got.code))
+	}
 	if want.code == 200 && got.code == 200 {
 		add("want warning", want.warnings, got.warnings)
 		add("got warning ", got.warnings, want.warnings)

@@ -96,11 +96,20 @@ func (it *server) update(new object) (outcome, error) {
 	return it.send("PUT", path+"/"+new["metadata"].(object)["name"].(string)+"?dryRun=All", new)
 }
 
+// Deletes an object that nobody else cares for.
 func (it *server) remove(old object) {
 	path, err := it.path(old)
+	path += "/" + old["metadata"].(object)["name"].(string)
 	if err == nil {
-		path += "/" + old["metadata"].(object)["name"].(string) + "?gracePeriodSeconds=0&propagationPolicy=Background"
-		_, err = it.send("DELETE", path, nil)
+		_, err = it.send("DELETE", path+"?gracePeriodSeconds=0&propagationPolicy=Background", nil)
+	}
+	if err == nil {
+		_, err = it.send("PATCH", path, object{"metadata": object{"finalizers": nil}})
+	}
+	if err == nil && old["kind"] == "Namespace" {
+		_, err = it.send("PUT", path+"/finalize", object{
+			"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": old["metadata"].(object)["name"]},
+		})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "not removed:", err)
@@ -120,6 +129,9 @@ func (it *server) send(method, path string, body object) (outcome, error) {
 		return outcome{}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if method == "PATCH" {
+		request.Header.Set("Content-Type", "application/merge-patch+json")
+	}
 	request.Header.Set("Accept", "application/json")
 	response, err := it.client.Do(request)
 	if err != nil {

@@ -186,16 +186,12 @@ impl Strategy for PersistentVolumeClaim {
             }
             keep(&mut new, &before, "volumeAttributesClassName");
         }
-        let amount = |value: &Value| Quantity::parse(&quantity(value)).ok();
-        let (less, more) = (amount(&size), amount(&before["resources"]["requests"]["storage"]));
-        let is_less = match (less, more) {
-            (Some(less), Some(more)) => less < more,
-            (None, more) => more.is_some(),
-            (Some(_), None) => false,
-        };
-        if is_less && !amount(&capacity).zip(less).is_some_and(|(capacity, less)| less > capacity) {
-            let (resources, requests) = (at.child("resources"), "requests");
-            let requests = resources.child(requests);
+        // What is not there is nothing.
+        let amount = |value: &Value| Quantity::parse(&quantity(value)).map_or(0, Quantity::nanos);
+        let size = amount(&size);
+        if size < amount(&before["resources"]["requests"]["storage"]) && size <= amount(&capacity) {
+            let resources = at.child("resources");
+            let requests = resources.child("requests");
             errors.forbidden(&requests.child("storage"), "field can not be less than status.capacity");
         }
         if let Some(difference) = shown::difference("PersistentVolumeClaimSpec", &old, &new) {
