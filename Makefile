@@ -49,13 +49,14 @@ interop: ## Run published clients of the registry against the binary (SUITES=...
 	@cargo build --package portolan
 	@interop/registry/run.sh $(SUITES)
 
-interop-kubernetes: ## Drive a cluster with stock Kubernetes clients (SUITES="kubectl helm operator kube-rs go python javascript")
+interop-kubernetes: ## Drive a cluster with stock Kubernetes clients (SUITES="kubectl helm operator kube-rs go python javascript strategies")
 	@scripts/packages.sh test
 	@interop/kubernetes/run.sh $(SUITES)
 
 codegen: ## Regenerate the API tables (OPENAPI=path of the published document; needs Go)
 	@cargo xtask codegen --openapi $(OPENAPI)
 	@cd interop/kubernetes && go run ./messages > messages.tmp && mv messages.tmp ../../crates/api/src/generated/messages.txt
+	@cd interop/kubernetes/strategies && go run ./shapes > shapes.tmp && mv shapes.tmp ../../../crates/apiserver/src/resources/shown/shapes.txt
 
 packages:
 	@scripts/packages.sh run

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Drives Portolan with stock clients.
 #
-#   interop/kubernetes/run.sh [go] [python] [javascript] [kubectl] [helm] [operator] [kube-rs]
+#   interop/kubernetes/run.sh [go] [python] [javascript] [kubectl] [helm] [operator] [kube-rs] [strategies]
 #
 # Without arguments: the clients whose tools are there. `go`, `python` and `javascript` need an API server only;
 # `helm` (3 and 4), `operator` (controllers of controller-runtime) and `kube-rs` need a whole cluster that runs
-# containers, and `kubectl` starts clusters of its own.
+# containers, and `kubectl` starts clusters of its own. `strategies` asks Kubernetes' own packages and an API server
+# of its own the same questions, and compares.
 #
 #   KUBECONFIG  the cluster to drive, as its administrator; else one is started for this and taken down again.
 #               For suites with containers it must be one of this machine, and PORTOLAN_DATA_DIR its folder.
@@ -31,7 +32,7 @@ trap clean_up EXIT
 
 suites=("$@")
 if ((${#suites[@]} == 0)); then
-    for pair in go:go python:python3 javascript:npm kubectl:kubectl helm:go operator:go kube-rs:cargo; do
+    for pair in go:go python:python3 javascript:npm kubectl:kubectl helm:go operator:go kube-rs:cargo strategies:go; do
         if command -v "${pair#*:}" >/dev/null; then suites+=("${pair%%:*}"); fi
     done
 fi
@@ -91,8 +92,7 @@ start_server() {
         kill -0 "$server"
         sleep 0.1
     done
-    KUBECONFIG="$(sed -n 's/^export KUBECONFIG=//p' "$work/address")"
-    export KUBECONFIG
+    bare="$(sed -n 's/^export KUBECONFIG=//p' "$work/address")"
 }
 
 containers=()
@@ -102,6 +102,7 @@ if asked helm || asked operator || asked kube-rs; then
     containers=(-streams -image web:1)
 elif [[ -z "${KUBECONFIG:-}" ]] && { asked go || asked python || asked javascript; }; then
     start_server
+    export KUBECONFIG="$bare"
 fi
 
 # Builds what is published as a Go module, for this machine or, without its libraries, for an image.
@@ -137,6 +138,11 @@ for suite in "${suites[@]}"; do
             ;;
         kube-rs)
             (cd "$here/kube-rs" && CARGO_TARGET_DIR="$target/kube-rs" cargo run --quiet) || failed+=("$suite")
+            ;;
+        strategies)
+            # Controllers would change what is compared.
+            [[ -n "$server" ]] || start_server
+            (cd "$here/strategies" && KUBECONFIG="$bare" go run .) || failed+=("$suite")
             ;;
         *) echo "unknown suite $suite" >&2 && exit 2 ;;
     esac

@@ -34,6 +34,7 @@ fn main() -> std::io::Result<()> {
         std::fs::write(folder.join(format!("openapi_v3_{}.json", name.replace('/', "_"))), openapi::v3(version))?;
     }
     write("openapi/v3", &openapi::v3_index(builtin))?;
-    std::fs::write(folder.join("openapi_v2.pb"), openapi::v2_protobuf(builtin))?;
-    write("openapi/v2", &openapi::v2(builtin))
+    let whole = openapi::v2(builtin);
+    std::fs::write(folder.join("openapi_v2.pb"), openapi::v2_protobuf(&whole))?;
+    write("openapi/v2", &whole)
 }

@@ -11,11 +11,14 @@ use crate::description::{Description, Version, builtin};
 
 mod about;
 mod custom;
+mod merge;
 mod operations;
 mod protobuf;
 mod schemas;
 #[cfg(test)]
 mod tests;
+
+pub use merge::{v2_merge, v2_part};
 
 /// Which form of OpenAPI is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +68,11 @@ pub const V2_PROTOBUF_ACCEPT: &str = "application/com.github.proto-openapi.spec.
 /// What the answer must call itself instead: clients refuse the `@` there.
 pub const V2_PROTOBUF_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// [`v2`] as [`V2_PROTOBUF_CONTENT_TYPE`], the only form that kubectl asks for.
+/// The document of [`v2`] as [`V2_PROTOBUF_CONTENT_TYPE`], the only form that kubectl asks for.
 ///
 /// Made anew at each call, so keep it.
-pub fn v2_protobuf(description: &Description) -> Vec<u8> {
-    protobuf::encode(&v2(description))
+pub fn v2_protobuf(document: &Value) -> Vec<u8> {
+    protobuf::encode(document)
 }
 
 /// `apis/apps/v1`, the name of a version's document in [`v3_index`].

@@ -36,6 +36,11 @@ pub fn max_length(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// The message for a key or value of a label of more than `limit` bytes.
+fn max_bytes(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
 /// The message for a number outside `low..=high`.
 pub fn inclusive_range(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
@@ -98,6 +103,25 @@ pub fn is_dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// An RFC 1123 subdomain in which underscores may stand, also at the beginning of labels: what resolvers search.
+pub fn is_dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if value.len() > 253 {
+        errors.push(max_length(253));
+    }
+    let is_label = |label: &str| {
+        let rest = label.strip_prefix('_').unwrap_or(label);
+        is_framed(rest, is_lower, |byte| matches!(byte, b'-' | b'_'))
+    };
+    if !value.split('.').all(is_label) {
+        let text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', \
+                    and must start and end with an alphanumeric character";
+        let label = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+        errors.push(regex(text, &format!(r"{label}(\.{label})*"), &["example.com"]));
+    }
+    errors
+}
+
 /// An RFC 1123 subdomain whose first label may be `*`.
 pub fn is_wildcard_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
@@ -148,7 +172,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push(format!("name part {EMPTY}"));
     } else if name.len() > 63 {
-        errors.push(format!("name part {}", max_length(63)));
+        errors.push(format!("name part {}", max_bytes(63)));
     }
     if !matches_qualified(name) {
         errors.push(format!("name part {}", regex(QUALIFIED_TEXT, QUALIFIED, &examples)));
@@ -160,7 +184,7 @@ pub fn is_qualified_name(value: &str) -> Vec<String> {
 pub fn is_valid_label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > 63 {
-        errors.push(max_length(63));
+        errors.push(max_bytes(63));
     }
     if !value.is_empty() && !matches_qualified(value) {
         errors.push(regex(VALUE_TEXT, VALUE, &["MyValue", "my_value", "12345"]));

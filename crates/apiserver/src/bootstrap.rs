@@ -21,7 +21,12 @@ const SECRETS: Target<'static> = Target { group: "", resource: "secrets" };
 
 /// Writes what is missing.
 pub(crate) async fn run(server: &Server) -> Result<(), Error> {
-    service_addresses::repair(server).await.map_err(|status| failed("repair the addresses of services", &status))?;
+    match service_addresses::repair(server).await {
+        Err(status) if status.is_unreadable() => {
+            tracing::error!(error = %status, "the addresses of services could not be repaired");
+        }
+        outcome => outcome.map_err(|status| failed("repair the addresses of services", &status))?,
+    }
     // All of one step at once: they share their syncs to the disk.
     let namespaces = NAMESPACES.map(|name| {
         let labels = json!({"kubernetes.io/metadata.name": name});
@@ -307,11 +312,11 @@ async fn settle(
         notes: &Notes::default(),
     };
     let mut warnings = Vec::new();
-    let found = call.find(&info.name).await.map_err(|status| failed(&what, &status))?;
-    let outcome = match found {
-        None if matches!(missing, Missing::Left) => return Ok(()),
-        None => call.create_object(object, false, &mut warnings).await.map(drop),
-        Some(entry) => {
+    let outcome = match call.find(&info.name).await {
+        Err(status) => Err(status),
+        Ok(None) if matches!(missing, Missing::Left) => return Ok(()),
+        Ok(None) => call.create_object(object, false, &mut warnings).await.map(drop),
+        Ok(Some(entry)) => {
             let is_stale = storage::decode(&entry).is_ok_and(|old| update(&old).is_some());
             if !is_stale {
                 return Ok(());
@@ -324,6 +329,11 @@ async fn settle(
     match outcome {
         // Another server of the same cluster starts at the same time.
         Err(status) if status.reason() == "AlreadyExists" => Ok(()),
+        // Whoever is to repair the keys of an encrypted store needs a server.
+        Err(status) if status.is_unreadable() => {
+            tracing::error!(object = what, error = %status, "an object that every cluster has cannot be read");
+            Ok(())
+        }
         Err(status) => Err(failed(&what, &status)),
         Ok(()) => Ok(()),
     }

@@ -127,11 +127,14 @@ impl Server {
             config.store = store.clone();
             store
         });
+        // An object that cannot be decrypted grants nothing and is not served, but no other is worse off. What
+        // admits objects is strict: a rule that cannot be read might have refused them.
+        let readable = encrypted.as_ref().map_or(config.store.clone(), |store| Arc::new(store.readable()));
         let auditor = config.access.audit.clone().map(|settings| Auditor::open(settings, config.clock.clone()));
         let auditor = auditor.transpose()?;
-        let fairness = config.access.most_requests.map(|total| Fairness::new(config.store.clone(), total));
+        let fairness = config.access.most_requests.map(|total| Fairness::new(readable.clone(), total));
         let nodes = subresource::NodeDialer::new(&config)?;
-        let authorizer = Authorizer::new(config.store.clone());
+        let authorizer = Authorizer::new(readable.clone());
         let authenticator =
             Authenticator::new(config.access.authentication.clone(), config.authority.certificate_pem())?;
         let metrics = Metrics::default();
@@ -142,10 +145,10 @@ impl Server {
             audiences.extend_from_slice(config.tokens.issuers());
         }
         let event_leases = EventLeases::new(config.access.event_ttl);
-        let extensions = Extensions::new(config.store.clone());
-        let aggregation = Aggregation::new(config.store.clone());
+        let extensions = Extensions::new(readable.clone());
+        let aggregation = Aggregation::new(readable.clone());
         let allocator = Allocator::new(config.networks.node_ports.clone());
-        let service_ranges = ServiceRanges::new(config.store.clone());
+        let service_ranges = ServiceRanges::new(readable);
         let server = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             admission: Admission::new(&config.store),
@@ -176,6 +179,7 @@ impl Server {
     /// again and again.
     pub async fn check_extension_servers(&self) {
         aggregation::check(self).await;
+        aggregation::refresh_documents(self).await;
     }
 
     /// Takes over new keys by which objects are encrypted, if their file is followed and says others;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use portolan_api::field;
 use serde_json::{Map, Value, json};
 
+use crate::encryption::Unreadable;
 use crate::request::Target;
 
 /// An answer that is not an object: what went wrong, for whom, and what to do.
@@ -22,6 +23,7 @@ struct Fields {
     continue_token: Option<String>,
     headers: Vec<(&'static str, String)>,
     warnings: Vec<String>,
+    is_unreadable: bool,
 }
 
 impl Status {
@@ -35,6 +37,7 @@ impl Status {
             continue_token: None,
             headers: Vec::new(),
             warnings: Vec::new(),
+            is_unreadable: false,
         }))
     }
 
@@ -55,6 +58,11 @@ impl Status {
     /// Texts for the client's `Warning` headers.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.0.warnings
+    }
+
+    /// Whether it is about a stored object that cannot be decrypted.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.0.is_unreadable
     }
 
     /// The HTTP code.
@@ -331,6 +339,11 @@ impl From<portolan_store::Error> for Status {
             Error::FutureRevision { requested, current } => Self::too_new(requested.0, current.0),
             Error::TooLarge { .. } => Self::new(413, "RequestEntityTooLarge", error.to_string()),
             Error::ReadOnly { .. } | Error::Closed => Self::unavailable(error.to_string()),
+            Error::Backend { source, .. } if let Some(unreadable) = source.downcast_ref::<Unreadable>() => {
+                let mut status = Self::internal(unreadable.text.clone());
+                status.0.is_unreadable = true;
+                status
+            }
             _ => {
                 tracing::error!(error = %portolan_base::error::chain(&error), "the store failed");
                 Self::internal("the store failed; the server's log has the cause")

@@ -109,8 +109,8 @@ fn the_protobuf_form_holds_every_path_and_definition() {
         let name = |entry: &[u8]| String::from_utf8(fields(entry)[0].1.to_vec()).expect("text");
         entries.into_iter().map(|(_, entry)| name(entry)).collect()
     };
-    let bytes = v2_protobuf(builtin());
     let json = v2(builtin());
+    let bytes = v2_protobuf(&json);
     let keys = |field: &str| json[field].as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let document = fields(&bytes);
     assert_eq!(document[0], (1, "2.0".as_bytes()));

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::registered::{Found, Service};
-use super::{API_SERVICES, automatic, pass};
+use super::{API_SERVICES, automatic, pass, whole};
 use crate::body::{Body, empty, full};
 use crate::extensions;
 use crate::server::{Peer, Server};
@@ -45,7 +45,17 @@ const BUFFER: usize = 64;
 
 /// Checks again and again until `stop`. Does nothing while nothing is answered elsewhere and nothing changes.
 pub(crate) async fn run(server: Arc<Server>, stop: CancellationToken) {
-    rounds::until(&stop, ANXIOUS, "extension servers could not be checked", || round(&server)).await;
+    // Documents are large and may take long: nobody has to be away because another one is slow.
+    let documents = async {
+        loop {
+            server.aggregation.documents.wait().await;
+            whole::refresh(&server).await;
+        }
+    };
+    tokio::join!(
+        rounds::until(&stop, ANXIOUS, "extension servers could not be checked", || round(&server)),
+        stop.run_until_cancelled(documents),
+    );
 }
 
 /// One check, and the time until the next.
@@ -57,6 +67,7 @@ async fn round(server: &Server) -> Result<(), Status> {
     let mut services = watch(super::GROUP, "apiservices").await?;
     let mut definitions = watch(extensions::GROUP, extensions::DEFINITIONS).await?;
     check(server).await;
+    server.aggregation.documents.due();
     tokio::time::sleep(PAUSE).await;
     let remotes = server.aggregation.remotes();
     let patience = if remotes.iter().all(|service| service.is_available) { CALM } else { ANXIOUS };

@@ -12,12 +12,14 @@ mod documents;
 mod identity;
 mod pass;
 mod registered;
+mod whole;
 
 pub(crate) use check::{check, run};
 pub(crate) use documents::{aggregated, group, group_list, openapi_index, paths};
 pub(crate) use identity::{CLIENT_NAME, authority, prepare};
 pub(crate) use pass::{describe, documented, pass_on};
 pub(crate) use registered::Aggregation;
+pub(crate) use whole::refresh as refresh_documents;
 
 /// The group of API services.
 pub(crate) const GROUP: &str = "apiregistration.k8s.io";

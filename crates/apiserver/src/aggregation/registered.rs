@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::GROUP;
+use super::whole::Documents;
 use crate::authorization::followed::{Followed, View};
 use crate::status::Status;
 
@@ -22,6 +23,7 @@ pub(crate) struct Aggregation {
     registered: Followed<Registered>,
     /// What the servers said at the last check, by the name of the API service.
     found: RwLock<HashMap<String, Arc<Found>>>,
+    pub(super) documents: Documents,
     /// How this server proves to extension servers that it is the one.
     pub(super) client: OnceLock<KeyPairPem>,
 }
@@ -129,7 +131,12 @@ impl View for Registered {
 
 impl Aggregation {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { registered: Followed::new(store, PREFIX), found: RwLock::default(), client: OnceLock::new() }
+        Self {
+            registered: Followed::new(store, PREFIX),
+            found: RwLock::default(),
+            documents: Documents::default(),
+            client: OnceLock::new(),
+        }
     }
 
     /// Takes over everything that was written before now.

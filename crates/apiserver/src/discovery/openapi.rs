@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use parking_lot::Mutex;
 use portolan_api::description::Description;
 use portolan_api::openapi;
+use serde_json::Value;
 
 use super::{tagged, tagged_bytes};
 use crate::aggregation;
@@ -25,7 +26,7 @@ pub(super) fn serve(
     headers: &HeaderMap,
 ) -> Option<Response<Body>> {
     match segments {
-        ["v2"] => Some(v2(description, headers)),
+        ["v2"] => Some(v2(server, description, headers)),
         ["v3"] => {
             Some(tagged(headers, respond::JSON, &aggregation::openapi_index(server, openapi::v3_index(description))))
         }
@@ -34,30 +35,51 @@ pub(super) fn serve(
     }
 }
 
-/// The two forms of the one document of version 2, of the description that was asked for last.
+/// The two forms of the one document of version 2, of what was described last.
 struct Kept {
     of: Weak<Description>,
+    parts: Vec<Arc<Value>>,
     json: Option<Bytes>,
     binary: Option<Bytes>,
 }
 
+impl Kept {
+    /// Whether this is what is described now. What is compared is kept, so that its address is given to nothing else.
+    fn is_of(&self, description: &Arc<Description>, parts: &[Arc<Value>]) -> bool {
+        self.of.as_ptr() == Arc::as_ptr(description)
+            && self.parts.len() == parts.len()
+            && self.parts.iter().zip(parts).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
 /// kubectl asks for the binary form only, client-go for either.
-fn v2(description: &Arc<Description>, headers: &HeaderMap) -> Response<Body> {
-    static KEPT: Mutex<Kept> = Mutex::new(Kept { of: Weak::new(), json: None, binary: None });
+fn v2(server: &Server, description: &Arc<Description>, headers: &HeaderMap) -> Response<Body> {
+    static KEPT: Mutex<Kept> = Mutex::new(Kept { of: Weak::new(), parts: Vec::new(), json: None, binary: None });
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_binary = accepted.contains("proto-openapi.spec.v2");
+    let parts = server.aggregation.parts();
     let mut kept = KEPT.lock();
-    if kept.of.as_ptr() != Arc::as_ptr(description) {
-        // The weak reference keeps the address from being given to another one.
-        *kept = Kept { of: Arc::downgrade(description), json: None, binary: None };
+    if !kept.is_of(description, &parts) {
+        *kept = Kept { of: Arc::downgrade(description), parts: parts.clone(), json: None, binary: None };
     }
     let bytes = if is_binary {
-        kept.binary.get_or_insert_with(|| openapi::v2_protobuf(description).into()).clone()
+        kept.binary.get_or_insert_with(|| openapi::v2_protobuf(&whole(description, &parts)).into()).clone()
     } else {
-        kept.json.get_or_insert_with(|| openapi::v2(description).to_string().into()).clone()
+        kept.json.get_or_insert_with(|| whole(description, &parts).to_string().into()).clone()
     };
     drop(kept);
     tagged_bytes(headers, if is_binary { openapi::V2_PROTOBUF_CONTENT_TYPE } else { respond::JSON }, bytes)
+}
+
+/// What this server describes together with what extension servers do.
+fn whole(description: &Description, parts: &[Arc<Value>]) -> Value {
+    let mut document = openapi::v2(description);
+    for part in parts {
+        if let Err(why) = openapi::v2_merge(&mut document, part) {
+            tracing::warn!(error = why, "an extension server's OpenAPI document was left out");
+        }
+    }
+    document
 }
 
 fn v3(description: &Description, name: &str, query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {

@@ -12,10 +12,13 @@ use aws_lc_rs::cipher::{
 use crypto_secretbox::aead::Aead;
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305};
 
-/// A value could not be encrypted or decrypted.
-#[derive(Debug, thiserror::Error)]
+/// A value could not be encrypted or decrypted; in upstream's words, as clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Failed(pub(super) &'static str);
+
+/// It begins as if it was written this way, but ends too early.
+const SHORT: Failed = Failed("the stored data was shorter than the required size");
 
 /// A key of one of the ways.
 #[derive(Clone)]
@@ -102,27 +105,35 @@ impl Key {
 
     /// The value that was encrypted.
     pub(super) fn decrypt(&self, sealed: &[u8], place: &[u8]) -> Result<Vec<u8>, Failed> {
-        const DAMAGED: Failed = Failed("the stored data is damaged or was written under another key");
         match &*self.0 {
             Made::Gcm(key) => {
-                let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(DAMAGED)?;
-                let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DAMAGED)?;
+                const OTHER: Failed = Failed("cipher: message authentication failed");
+                let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SHORT)?;
+                let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SHORT)?;
                 let mut value = rest.to_vec();
-                let length = key.open_in_place(nonce, Aad::from(place), &mut value).map_err(|_| DAMAGED)?.len();
+                let length = key.open_in_place(nonce, Aad::from(place), &mut value).map_err(|_| OTHER)?.len();
                 value.truncate(length);
                 Ok(value)
             }
             Made::Cbc { decrypting, .. } => {
-                let (start, rest) = sealed.split_first_chunk::<BLOCK>().ok_or(DAMAGED)?;
+                const OTHER: Failed = Failed("invalid padding on input");
+                let (start, rest) = sealed.split_first_chunk::<BLOCK>().ok_or(SHORT)?;
+                if rest.len() % BLOCK != 0 {
+                    return Err(Failed("the stored data is not a multiple of the block size"));
+                }
+                if rest.is_empty() {
+                    return Err(Failed("invalid PKCS7 data (empty or not padded)"));
+                }
                 let mut value = rest.to_vec();
                 let context = DecryptionContext::Iv128((*start).into());
-                let length = decrypting.decrypt(&mut value, context).map_err(|_| DAMAGED)?.len();
+                let length = decrypting.decrypt(&mut value, context).map_err(|_| OTHER)?.len();
                 value.truncate(length);
                 Ok(value)
             }
             Made::Secretbox(cipher) => {
-                let (nonce, rest) = sealed.split_first_chunk::<SECRETBOX_NONCE>().ok_or(DAMAGED)?;
-                cipher.decrypt(&(*nonce).into(), rest).map_err(|_| DAMAGED)
+                const OTHER: Failed = Failed("output array was not large enough for encryption");
+                let (nonce, rest) = sealed.split_first_chunk::<SECRETBOX_NONCE>().ok_or(SHORT)?;
+                cipher.decrypt(&(*nonce).into(), rest).map_err(|_| OTHER)
             }
         }
     }

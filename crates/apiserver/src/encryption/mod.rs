@@ -9,12 +9,13 @@ mod configuration;
 pub(crate) mod reload;
 mod rule;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use portolan_store::{
     Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
     RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
@@ -33,6 +34,24 @@ pub(crate) struct EncryptedStore {
     rules: Arc<Rules>,
     /// Where new rules come from while it is in use.
     reload: Option<Reload>,
+    unreadable: Unreadables,
+}
+
+/// What becomes of values that no rule decrypts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadables {
+    /// Whoever asks is told.
+    Fail,
+    /// They are left out.
+    LeaveOut,
+}
+
+/// A value that no rule decrypts.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Unreadable {
+    /// In upstream's words.
+    pub(crate) text: String,
 }
 
 /// The rules, which may be replaced.
@@ -53,7 +72,13 @@ impl Rules {
 impl EncryptedStore {
     pub(crate) fn new(inner: Arc<dyn Store>, settings: Encryption) -> Self {
         let rules = Arc::new(Rules(RwLock::new(Arc::new(settings.rules))));
-        Self { inner, rules, reload: settings.source.map(Reload::new) }
+        Self { inner, rules, reload: settings.source.map(Reload::new), unreadable: Unreadables::Fail }
+    }
+
+    /// The same without what cannot be decrypted, for those for whom the rest is of use without it.
+    pub(crate) fn readable(&self) -> Self {
+        let (inner, rules) = (self.inner.clone(), self.rules.clone());
+        Self { inner, rules, reload: None, unreadable: Unreadables::LeaveOut }
     }
 
     /// What is stored, as it is stored: for who looks at keys alone.
@@ -78,8 +103,30 @@ fn find<'a>(rules: &'a [Rule], key: &[u8]) -> Option<&'a Rule> {
 
 fn decrypted(rules: &[Rule], entry: Arc<Entry>) -> Result<Arc<Entry>, Error> {
     let Some(rule) = find(rules, &entry.key) else { return Ok(entry) };
-    let value = rule.decrypt(&entry.key, &entry.value).map_err(|why| failed("decrypt", &entry.key, why))?;
+    let value = rule.decrypt(&entry.key, &entry.value).map_err(|why| {
+        note(&entry.key, why);
+        unreadable(&entry.key, why.to_string())
+    })?;
     Ok(Arc::new(Entry { value, ..Entry::clone(&entry) }))
+}
+
+fn unreadable(key: &[u8], text: String) -> Error {
+    let operation = format!("decrypt {}", String::from_utf8_lossy(key));
+    Error::Backend { operation, source: Arc::new(Unreadable { text }) }
+}
+
+/// Says which value no rule decrypts, once.
+fn note(key: &[u8], why: Failed) {
+    const MOST: usize = 1000;
+    static KNOWN: Mutex<BTreeSet<Vec<u8>>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock();
+    if known.len() < MOST && known.insert(key.to_vec()) {
+        tracing::error!(
+            key = %String::from_utf8_lossy(key), error = %why,
+            "a stored object cannot be decrypted: the key that it was written with is missing in the encryption \
+             configuration, or the object is damaged"
+        );
+    }
 }
 
 fn failed(operation: &str, key: &[u8], why: Failed) -> Error {
@@ -87,12 +134,34 @@ fn failed(operation: &str, key: &[u8], why: Failed) -> Error {
     Error::Backend { operation, source: Arc::new(why) }
 }
 
-fn all(rules: &[Rule], entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, Error> {
-    entries.into_iter().map(|entry| decrypted(rules, entry)).collect()
+/// All entries of a list.
+fn all(rules: &[Rule], entries: Vec<Arc<Entry>>, unreadables: Unreadables) -> Result<Vec<Arc<Entry>>, Error> {
+    let entry = |entry: Arc<Entry>| {
+        let Some(rule) = find(rules, &entry.key) else { return Some(Ok(entry)) };
+        match rule.decrypt(&entry.key, &entry.value) {
+            Ok(value) => Some(Ok(Arc::new(Entry { value, ..Entry::clone(&entry) }))),
+            Err(why) => {
+                note(&entry.key, why);
+                let key = upstream_key(&entry.key);
+                let fails = unreadables == Unreadables::Fail;
+                fails.then(|| Err(unreadable(&entry.key, format!("unable to transform key {key:?}: {why}"))))
+            }
+        }
+    };
+    entries.into_iter().filter_map(entry).collect()
+}
+
+/// The key under which upstream would store an object: the core group has no part of its own there.
+fn upstream_key(key: &[u8]) -> String {
+    let key = String::from_utf8_lossy(key);
+    match key.strip_prefix("/registry/core/") {
+        Some(rest) => format!("/registry/{rest}"),
+        None => key.into_owned(),
+    }
 }
 
 /// What a watch delivers, readable.
-fn readable(rules: &[Rule], item: WatchItem) -> WatchItem {
+fn readable(rules: &[Rule], item: WatchItem, unreadables: Unreadables) -> WatchItem {
     let WatchItem::Events(events) = item else { return item };
     if !events.iter().any(|event| find(rules, &event.entry.key).is_some()) {
         return WatchItem::Events(events);
@@ -105,9 +174,11 @@ fn readable(rules: &[Rule], item: WatchItem) -> WatchItem {
             EventKind::Put => decrypted(rules, event.entry.clone())?,
             EventKind::Delete => event.entry.clone(),
         };
-        let previous = event.previous.clone().map(|previous| decrypted(rules, previous)).transpose()?;
+        let previous = event.previous.clone().map(|previous| decrypted(rules, previous)).transpose();
+        let previous = if unreadables == Unreadables::LeaveOut { previous.unwrap_or_default() } else { previous? };
         Ok(Arc::new(Event { kind: event.kind, entry, previous, encoded: Default::default() }))
     });
+    let readable = readable.filter(|event| unreadables == Unreadables::Fail || event.is_ok());
     match readable.collect::<Result<Vec<_>, Error>>() {
         Ok(events) => WatchItem::Events(events),
         Err(error) => {
@@ -120,8 +191,14 @@ fn readable(rules: &[Rule], item: WatchItem) -> WatchItem {
 #[async_trait::async_trait]
 impl Store for EncryptedStore {
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
+        let is_one = KeyRange::key(request.range.start.clone()) == request.range;
         let answer = self.inner.range(request).await?;
-        Ok(RangeResponse { entries: all(&self.rules.now(), answer.entries)?, ..answer })
+        let rules = self.rules.now();
+        let entries = match is_one && self.unreadable == Unreadables::Fail {
+            true => answer.entries.into_iter().map(|entry| decrypted(&rules, entry)).collect(),
+            false => all(&rules, answer.entries, self.unreadable),
+        };
+        Ok(RangeResponse { entries: entries?, ..answer })
     }
 
     async fn txn(&self, mut txn: Txn) -> Result<TxnResponse, Error> {
@@ -143,7 +220,8 @@ impl Store for EncryptedStore {
                     *previous = previous.take().map(|entry| decrypted(&rules, entry)).transpose()?;
                 }
                 OperationResult::Delete { previous: entries } | OperationResult::Range { entries } => {
-                    *entries = all(&rules, std::mem::take(entries))?;
+                    let taken = std::mem::take(entries).into_iter().map(|entry| decrypted(&rules, entry));
+                    *entries = taken.collect::<Result<_, _>>()?;
                 }
             }
         }
@@ -151,8 +229,8 @@ impl Store for EncryptedStore {
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<Watch, Error> {
-        let rules = self.rules.clone();
-        Ok(self.inner.watch(request).await?.mapped(Arc::new(move |item| readable(&rules.now(), item))))
+        let (rules, unreadables) = (self.rules.clone(), self.unreadable);
+        Ok(self.inner.watch(request).await?.mapped(Arc::new(move |item| readable(&rules.now(), item, unreadables))))
     }
 
     async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, Error> {

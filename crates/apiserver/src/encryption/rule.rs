@@ -64,7 +64,12 @@ impl Rule {
 
     /// A stored value as it was.
     pub(super) fn decrypt(&self, key: &[u8], stored: &Bytes) -> Result<Bytes, Failed> {
-        let mut outcome = Err(Failed("no provider reads the stored data: a key or `identity` is missing"));
+        let same_way = self.providers.iter().find(|provider| provider.is_way_of(stored));
+        let mut outcome = Err(Failed(match same_way.map(|provider| provider.kind) {
+            None => "no matching prefix found",
+            Some("secretbox") => "no matching key was found for the provided Secretbox transformer",
+            Some(_) => "no matching key was found for the provided AES transformer",
+        }));
         for provider in self.providers.iter().filter(|provider| provider.wrote(stored)) {
             let Some(cipher) = &provider.key else { return Ok(stored.clone()) };
             // Two keys may have one name.
@@ -105,6 +110,12 @@ impl Provider {
 
     pub(super) fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Whether this value was encrypted in this provider's way, by whatever key.
+    fn is_way_of(&self, stored: &[u8]) -> bool {
+        let rest = stored.strip_prefix(MARK).and_then(|rest| rest.strip_prefix(self.kind.as_bytes()));
+        self.key.is_some() && rest.is_some_and(|rest| rest.starts_with(b":v1:"))
     }
 
     fn wrote(&self, stored: &[u8]) -> bool {

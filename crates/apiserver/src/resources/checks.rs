@@ -201,6 +201,13 @@ impl Errors {
         }
     }
 
+    /// A text that may not change, and is empty if it is not there.
+    pub(crate) fn immutable_text(&mut self, at: &At<'_>, new: &Value, old: &Value) {
+        if !same(new, old) {
+            self.invalid(at, text(new), IMMUTABLE);
+        }
+    }
+
     /// A whole number or a percentage, neither negative.
     pub(crate) fn int_or_percent(&mut self, at: &At<'_>, value: &Value) {
         match value {

@@ -24,6 +24,7 @@ mod rbac;
 mod registry;
 mod resource;
 mod scheduling;
+mod shown;
 mod storage;
 mod workload;
 

@@ -102,6 +102,14 @@ async fn answer(
             json!({"paths": {"apis/demo.example.com/v1": {"serverRelativeURL": "/openapi/v3/x?hash=AB"}}})
         }
         "/openapi/v3/apis/demo.example.com/v1" => json!({"openapi": "3.0.0", "info": {"title": "demo"}}),
+        "/openapi/v2" => {
+            let tag = header::HeaderValue::from_static("\"demo\"");
+            let is_known = request.headers().get(header::IF_NONE_MATCH) == Some(&tag);
+            let mut response = Response::new(full(if is_known { String::new() } else { document_v2() }));
+            *response.status_mut() = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+            response.headers_mut().insert(header::ETAG, tag);
+            return response;
+        }
         path if path.ends_with("/stream") => {
             let said = said.lock().take().expect("one stream");
             let frames = futures::stream::unfold(said, async |mut said| {
@@ -140,6 +148,28 @@ async fn answer(
         }
     };
     Response::new(full(document.to_string()))
+}
+
+fn document_v2() -> String {
+    let get =
+        |name: &str| json!({"get": {"responses": {"200": {"schema": {"$ref": format!("#/definitions/{name}")}}}}});
+    let document = json!({
+        "swagger": "2.0", "info": {"title": "demo"},
+        "paths": {
+            "/apis/demo.example.com/v1/widgets": get("com.example.demo.v1.Widget"),
+            "/apis/demo.example.com/v2/widgets": get("com.example.demo.v2.Widget"),
+        },
+        "definitions": {
+            "com.example.demo.v1.Widget": {
+                "description": "A widget.", "type": "object",
+                "properties": {"metadata": {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}},
+                "x-kubernetes-group-version-kind": [{"group": "demo.example.com", "version": "v1", "kind": "Widget"}],
+            },
+            "com.example.demo.v2.Widget": {"type": "object"},
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object"},
+        },
+    });
+    document.to_string()
 }
 
 fn api_service(more: Value) -> Value {
@@ -358,6 +388,45 @@ async fn clients_find_it_where_they_look() {
     cluster.server.check_extension_servers().await;
     assert_eq!(aggregated().await, json!([{"version": "v1", "freshness": "Stale", "resources": []}]));
     assert_eq!(cluster.get("/apis/demo.example.com/v1").await.code, 503);
+}
+
+#[tokio::test]
+async fn the_one_document_of_version_2_says_what_it_says() {
+    let cluster = cluster().await;
+    let extension = Extension::start(&cluster).await;
+    extension.register(&cluster).await;
+    let names = async |field: &str| -> Vec<String> {
+        let document = cluster.get("/openapi/v2").await.body;
+        let entries = document[field].as_object().expect("an object");
+        let of_it = |name: &&String| name.contains("demo") || name.ends_with("ObjectMeta_v2");
+        entries.keys().filter(of_it).cloned().collect()
+    };
+    let there = async || {
+        assert_eq!(names("paths").await, ["/apis/demo.example.com/v1/widgets"]);
+        let renamed = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta_v2";
+        assert_eq!(names("definitions").await, ["com.example.demo.v1.Widget", renamed]);
+    };
+    there().await;
+    let document = cluster.get("/openapi/v2").await.body;
+    assert_eq!(
+        document["definitions"]["com.example.demo.v1.Widget"]["properties"]["metadata"]["$ref"],
+        "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta_v2"
+    );
+    let mut request = request("GET", "/openapi/v2", "", "");
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    request.headers_mut().insert("accept", header::HeaderValue::from_static(accept));
+    let mut binary = cluster.raw(admin(), request).await;
+    let bytes = binary.body_mut().collect().await.expect("a body").to_bytes();
+    assert!(String::from_utf8_lossy(&bytes).contains("A widget."));
+    // Known by its tag, and still known while its server is away.
+    cluster.server.check_extension_servers().await;
+    there().await;
+    drop(extension);
+    cluster.server.check_extension_servers().await;
+    there().await;
+    cluster.delete(SERVICE, json!({})).await;
+    cluster.server.check_extension_servers().await;
+    assert_eq!((names("paths").await, names("definitions").await), (vec![], vec![]));
 }
 
 #[tokio::test]

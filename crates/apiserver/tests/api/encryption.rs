@@ -69,6 +69,50 @@ async fn every_provider_hides_a_secret_from_the_disk_and_from_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_decrypted_is_refused_and_keeps_nothing_else_from_working() {
+    for (kind, why) in [
+        ("aescbc", "invalid padding on input"),
+        ("aesgcm", "cipher: message authentication failed"),
+        ("secretbox", "output array was not large enough for encryption"),
+    ] {
+        // Everything that the cluster made at its start is unreadable after it.
+        let all = |key: &str, more: &str| {
+            let text = format!(
+                "{{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, resources: [{{resources: \
+                 ['*.*'], providers: [{}{more}]}}]}}",
+                keyed(kind, "k", key)
+            );
+            Access { encryption: Some(Encryption::parse(&text).expect("reads")), ..Access::default() }
+        };
+        let before = cluster_with(all(ONE, "")).await;
+        assert_eq!(before.create(SECRETS, secret("s")).await.code, 201);
+        let after = again_with(before, all(TWO, ", {identity: {}}")).await;
+        let one = after.get(&format!("{SECRETS}/s")).await.text();
+        assert_eq!(one, format!("500 Internal error occurred: {why}"));
+        let list = after.get(SECRETS).await.text();
+        let key = "/registry/secrets/default/s";
+        assert_eq!(list, format!("500 Internal error occurred: unable to transform key \"{key}\": {why}"));
+        assert_eq!(after.delete(&format!("{SECRETS}/s"), json!({})).await.code, 500);
+        let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+        let role = json!({"metadata": {"name": "new"}, "rules": []});
+        assert_eq!(after.create(roles, role).await.code, 201);
+        assert_eq!(after.get(&format!("{roles}/new")).await.code, 200);
+        let other = again_with(after, all(ONE, "")).await;
+        assert_eq!(password(&other, "s").await, "aHVudGVyMg==", "with its key it is there again");
+    }
+    let mut cluster = cluster_with(access(&keyed("aesgcm", "one", ONE))).await;
+    assert_eq!(cluster.create(SECRETS, secret("s")).await.code, 201);
+    for (providers, why) in [
+        (keyed("aesgcm", "two", ONE), "no matching key was found for the provided AES transformer"),
+        (keyed("secretbox", "one", ONE), "no matching prefix found"),
+    ] {
+        cluster = again_with(cluster, access(&providers)).await;
+        let told = cluster.get(&format!("{SECRETS}/s")).await.text();
+        assert_eq!(told, format!("500 Internal error occurred: {why}"));
+    }
+}
+
+#[tokio::test]
 async fn keys_are_rotated_by_writing_everything_again() {
     let plain = cluster_with(Access::default()).await;
     plain.create(SECRETS, secret("s")).await;

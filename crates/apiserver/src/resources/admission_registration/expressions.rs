@@ -63,7 +63,7 @@ impl Errors {
             if name.is_empty() {
                 self.required(&place, "name is not specified");
             } else if !is_identifier(name) {
-                self.invalid(&place, name, "name is not a valid CEL identifier");
+                self.invalid(&place, name, "must be a valid CEL identifier");
             } else if !names.insert(name) {
                 self.duplicate(&place, name);
             }

@@ -61,7 +61,7 @@ impl Strategy for ValidatingPolicy {
         let (validations, annotations) = (items(&spec["validations"]), items(&spec["auditAnnotations"]));
         if validations.is_empty() && annotations.is_empty() {
             for field in ["validations", "auditAnnotations"] {
-                errors.required(&at.child(field), "validations or auditAnnotations must be non-empty");
+                errors.required(&at.child(field), "validations or auditAnnotations must contain at least one item");
             }
             return errors.0;
         }

@@ -104,7 +104,7 @@ impl Strategy for StatefulSet {
         let retention = at.child("persistentVolumeClaimRetentionPolicy");
         for field in ["whenDeleted", "whenScaled"] {
             let value = &spec["persistentVolumeClaimRetentionPolicy"][field];
-            errors.one_of(&retention.child(field), value, &["Delete", "Retain"]);
+            errors.one_of_as_listed(&retention.child(field), value, &["Retain", "Delete"]);
         }
         let list = at.child("volumeClaimTemplates");
         for (index, claim) in items(&spec["volumeClaimTemplates"]).iter().enumerate() {

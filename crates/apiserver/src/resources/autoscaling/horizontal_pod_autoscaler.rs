@@ -194,7 +194,7 @@ fn validate_scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
     for (index, policy) in items(&rules["policies"]).iter().enumerate() {
         let at = list.index(index);
         if !matches!(text(&policy["type"]), "Percent" | "Pods") {
-            errors.not_supported(&at.child("type"), policy["type"].clone(), &["Percent", "Pods"]);
+            errors.not_supported(&at.child("type"), text(&policy["type"]), &["Percent", "Pods"]);
         }
         for field in ["value", "periodSeconds"] {
             if integer(&policy[field]) <= 0 {

@@ -1,6 +1,6 @@
 //! Jobs.
 
-use portolan_api::field::Path;
+use portolan_api::field::{ErrorType, Path};
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use crate::resources::checks::{IMMUTABLE, selects};
 use crate::resources::core::pod_template::{default_template, workload_name_warning};
 use crate::resources::json::{is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
+use crate::resources::shown;
 use crate::resources::workload::wide_cells;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
@@ -47,7 +48,7 @@ pub(crate) fn default_spec(spec: &mut Map<String, Value>) {
     } else {
         set(spec, "backoffLimit", BACK_OFF_LIMIT);
     }
-    set_zero(spec, "completionMode", "NonIndexed");
+    set(spec, "completionMode", "NonIndexed");
     set(spec, "suspend", false);
     set(spec, "manualSelector", false);
     let replace = if spec.get("podFailurePolicy").is_some_and(is_set) { "Failed" } else { "TerminatingOrFailed" };
@@ -117,14 +118,22 @@ impl Strategy for Job {
             let detail = "can only be modified in tandem with spec.parallelism";
             errors.invalid(&at.child("completions"), new["completions"].clone(), detail);
         }
-        for field in
-            ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
-        {
+        for field in ["selector", "completionMode", "backoffLimitPerIndex", "managedBy"] {
             errors.immutable(&at.child(field), &new[field], &old[field]);
+        }
+        for (field, structure) in [("podFailurePolicy", "PodFailurePolicy"), ("successPolicy", "SuccessPolicy")] {
+            if !same(&new[field], &old[field]) {
+                let shown = match &new[field] {
+                    Value::Null => "null".to_owned(),
+                    value => shown::compact(structure, value),
+                };
+                errors.as_shown(&at.child(field), ErrorType::InvalidAsWhole, &shown, IMMUTABLE);
+            }
         }
         // A suspended job that never ran may still be placed elsewhere; the rest stays.
         if old["suspend"] != true && !same(&new["template"], &old["template"]) {
-            errors.invalid(&at.child("template"), new["template"].clone(), IMMUTABLE);
+            let shown = shown::compact("PodTemplateSpec", &new["template"]);
+            errors.as_shown(&at.child("template"), ErrorType::InvalidAsWhole, &shown, IMMUTABLE);
         }
         errors.0
     }

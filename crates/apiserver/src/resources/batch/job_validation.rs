@@ -2,12 +2,14 @@
 //!
 //! Source: `validateJobSpec` of `kubernetes/pkg/apis/batch/validation`.
 
-use portolan_api::{field::Path, validation};
+use portolan_api::field::{ErrorType, Path};
+use portolan_api::validation;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::{template_warnings, validate_template};
 use crate::resources::json::{is_set, items, text};
+use crate::resources::shown;
 
 const INDEXED: &str = "Indexed";
 const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
@@ -50,9 +52,13 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.too_long(&at, MANAGER_LENGTH);
         }
     }
-    errors.one_of(&at.child("completionMode"), &spec["completionMode"], &[INDEXED, "NonIndexed"]);
+    let mode = &spec["completionMode"];
+    if !mode.is_null() && !matches!(text(mode), INDEXED | "NonIndexed") {
+        errors.not_supported_as_listed(&at.child("completionMode"), mode.clone(), &["NonIndexed", INDEXED]);
+    }
     match text(&spec["completionMode"]) {
         INDEXED => validate_indexed(spec, at, errors),
+        "" if !mode.is_null() => {}
         "" | "NonIndexed" => {
             for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
                 if let Some(number) = spec[field].as_i64() {
@@ -70,12 +76,13 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         if text(&spec["completionMode"]) == INDEXED {
             validate_success_policy(spec, &at, errors);
         } else {
-            errors.invalid(&at, spec["successPolicy"].clone(), "requires indexed completion mode");
+            let shown = shown::compact("SuccessPolicy", &spec["successPolicy"]);
+            errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown, "requires indexed completion mode");
         }
     }
     let replacements: &[&str] =
         if spec["podFailurePolicy"].is_null() { &["Failed", "TerminatingOrFailed"] } else { &["Failed"] };
-    errors.one_of(&at.child("podReplacementPolicy"), &spec["podReplacementPolicy"], replacements);
+    errors.one_of_if_present(&at.child("podReplacementPolicy"), &spec["podReplacementPolicy"], replacements);
     let template = at.child("template");
     validate_template(&spec["template"], &template, errors);
     let pod = template.child("spec");
@@ -83,7 +90,7 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     match text(&spec["template"]["spec"]["restartPolicy"]) {
         "" | "Always" => errors.required(&at, "valid values: \"OnFailure\", \"Never\""),
         policy if policy != "OnFailure" && policy != "Never" => {
-            errors.not_supported(&at, policy, &["Never", "OnFailure"]);
+            errors.not_supported_as_listed(&at, policy, &["OnFailure", "Never"]);
         }
         policy if !spec["podFailurePolicy"].is_null() && policy != "Never" => {
             errors.invalid(&at, policy, "only \"Never\" is supported when podFailurePolicy is specified");

@@ -66,8 +66,9 @@ impl Strategy for LimitRange {
         for (index, limit) in limits.iter().enumerate() {
             let at = list.index(index);
             let kind = text(&limit["type"]);
+            let before = errors.0.len();
             errors.obeys(&at.child("type"), kind, validation::is_qualified_name);
-            if !kind.contains('/') && !TYPES.contains(&kind) {
+            if errors.0.len() == before && !kind.contains('/') && !TYPES.contains(&kind) {
                 errors.invalid(&at.child("type"), kind, "must be a standard limit type or fully qualified");
             }
             if limits[..index].iter().any(|earlier| text(&earlier["type"]) == kind) {
@@ -139,6 +140,16 @@ fn validate_limit(limit: &Value, kind: &str, at: &At<'_>, errors: &mut Errors) {
         {
             let at = at.child("maxLimitRequestRatio");
             errors.invalid(&at.key(resource), ratio.to_string(), format!("ratio {ratio} is less than 1"));
+        }
+        if let (Some(ratio), Some(most), Some(least)) =
+            (amount("maxLimitRequestRatio", resource), amount("max", resource), amount("min", resource))
+        {
+            let limit = most.milli_value() as f64 / least.milli_value() as f64;
+            if ratio.milli_value() as f64 / 1000.0 > limit {
+                let at = at.child("maxLimitRequestRatio");
+                let detail = format!("ratio {ratio} is greater than max/min = {limit:.6}");
+                errors.invalid(&at.key(resource), ratio.to_string(), detail);
+            }
         }
         if let (Some(limit), Some(request)) = (amount("default", resource), amount("defaultRequest", resource))
             && limit != request

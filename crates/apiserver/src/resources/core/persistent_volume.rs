@@ -11,7 +11,7 @@ use super::pod_template::{
 };
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{self, entries, is_set, items, set, set_zero, spec, text};
-use crate::resources::print;
+use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of persistent volumes.
@@ -163,21 +163,21 @@ impl Strategy for PersistentVolume {
             return errors.0;
         }
         let (new, old) = (&new["spec"], &old["spec"]);
-        // Secrets for growing may be added later.
+        // The Secret for growing may be added later.
+        const GROWING: &str = "controllerExpandSecretRef";
         let source = |spec: &Value| -> Value {
             let mut source = spec.clone();
-            if let Some(fields) = source.as_object_mut() {
-                fields.retain(|name, value| !OTHER.contains(&name.as_str()) && !value.is_null());
-                for source in fields.values_mut().filter_map(Value::as_object_mut) {
-                    source.retain(|name, _| !name.starts_with("controllerExpandSecretRef"));
-                }
+            if old["csi"][GROWING].is_null()
+                && let Some(driver) = source.get_mut("csi").and_then(Value::as_object_mut)
+                && !old["csi"].is_null()
+            {
+                driver.remove(GROWING);
             }
             source
         };
-        let (after, before) = (source(new), source(old));
-        if !json::same(&after, &before) {
+        if let Some(difference) = shown::difference("PersistentVolumeSource", old, &source(new)) {
             let spec = At::root("spec");
-            let detail = format!("spec.persistentvolumesource is immutable after creation\n-{before}\n+{after}");
+            let detail = format!("spec.persistentvolumesource is immutable after creation\n{difference}");
             errors.forbidden(&spec.child("persistentvolumesource"), detail);
         }
         errors.immutable(&At::root("volumeMode"), &new["volumeMode"], &old["volumeMode"]);

@@ -1,15 +1,16 @@
 //! Claims of persistent volumes.
 
 use portolan_api::field::{self, Path};
+use portolan_api::quantity::Quantity;
 use portolan_api::validation;
 use portolan_base::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::pod_template::claim_warnings;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{canonical_quantities, is_set, items, object, same, set, spec, text};
-use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::resources::json::{canonical_quantities, is_set, items, object, set, spec, text};
+use crate::resources::{print, shown};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
 /// The strategy of persistent volume claims.
 pub(crate) struct PersistentVolumeClaim;
@@ -54,8 +55,10 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let request = &spec["resources"]["requests"]["storage"];
     if request.is_null() {
         errors.required(&key, "");
-    } else if errors.quantity(&key, request).is_some_and(|amount| amount.is_zero()) {
+    } else if Quantity::parse(&quantity(request)).is_ok_and(|amount| amount.is_zero() || amount.is_negative()) {
         errors.invalid(&key, request.clone(), "must be greater than zero");
+    } else {
+        errors.quantity(&key, request);
     }
     for field in ["storageClassName", "volumeAttributesClassName"] {
         errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
@@ -78,6 +81,33 @@ pub(crate) fn validate_modes(modes: &Value, at: &At<'_>, errors: &mut Errors) {
     let others = items(modes).iter().any(|mode| !alone(mode) && MODES.contains(&text(mode)));
     if items(modes).iter().any(alone) && others {
         errors.forbidden(&at, "may not use ReadWriteOncePod with other access modes");
+    }
+}
+
+/// What a source is that may be named by the older of the two fields.
+fn is_claim_or_snapshot(source: &Value) -> bool {
+    let (group, kind) = (text(&source["apiGroup"]), text(&source["kind"]));
+    matches!((group, kind), ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+}
+
+/// Says in both fields where the first contents come from, unless that is in another namespace.
+fn same_sources(spec: &mut Map<String, Value>) {
+    let of = |name: &str| spec.get(name).filter(|source| source.is_object()).cloned();
+    match (of("dataSource"), of("dataSourceRef")) {
+        (Some(mut source), None) => {
+            if let Some(fields) = source.as_object_mut() {
+                fields.entry("apiGroup").or_insert(Value::Null);
+            }
+            spec.insert("dataSourceRef".to_owned(), source);
+        }
+        (None, Some(mut source)) if !is_set(&source["namespace"]) => {
+            if let Some(fields) = source.as_object_mut() {
+                fields.retain(|name, _| name != "namespace");
+                fields.entry("apiGroup").or_insert(Value::Null);
+            }
+            spec.insert("dataSource".to_owned(), source);
+        }
+        _ => {}
     }
 }
 
@@ -106,6 +136,19 @@ impl Strategy for PersistentVolumeClaim {
         if let Some(fields) = object.as_object_mut() {
             fields.insert("status".to_owned(), json!({"phase": "Pending"}));
         }
+        if let Some(spec) = spec(object) {
+            if spec.get("dataSource").is_some_and(|source| !is_claim_or_snapshot(source)) {
+                spec.remove("dataSource");
+            }
+            same_sources(spec);
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        if let Some(spec) = spec(new) {
+            same_sources(spec);
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -120,14 +163,44 @@ impl Strategy for PersistentVolumeClaim {
             return errors.0;
         }
         let at = At::root("spec");
-        let (new, old) = (&new["spec"], &old["spec"]);
-        let fields = ["accessModes", "selector", "volumeMode", "dataSource", "dataSourceRef"];
-        let bound = is_set(&old["volumeName"]) && !same(&new["volumeName"], &old["volumeName"]);
-        let class = !old["storageClassName"].is_null() && !same(&new["storageClassName"], &old["storageClassName"]);
-        if bound || class || fields.iter().any(|field| !same(&new[*field], &old[*field])) {
+        let is_bound = new["status"]["phase"] == "Bound";
+        let size = new["spec"]["resources"]["requests"]["storage"].clone();
+        let capacity = old["status"]["capacity"]["storage"].clone();
+        let (mut new, mut old) = (new["spec"].clone(), old["spec"].clone());
+        let before = old.clone();
+        let keep = |into: &mut Value, from: &Value, name: &str| match into.as_object_mut() {
+            Some(fields) if from[name].is_null() => drop(fields.remove(name)),
+            Some(fields) => drop(fields.insert(name.to_owned(), from[name].clone())),
+            None => {}
+        };
+        if !is_set(&before["volumeName"]) {
+            keep(&mut old, &new, "volumeName");
+        }
+        // A class may be found for a claim that named none.
+        if before["storageClassName"].is_null() {
+            keep(&mut new, &before, "storageClassName");
+        }
+        if is_bound {
+            if let Some(requests) = new.pointer_mut("/resources/requests") {
+                keep(requests, &before["resources"]["requests"], "storage");
+            }
+            keep(&mut new, &before, "volumeAttributesClassName");
+        }
+        // What is not there is nothing.
+        let amount = |value: &Value| Quantity::parse(&quantity(value)).map_or(0, Quantity::nanos);
+        let size = amount(&size);
+        if size < amount(&before["resources"]["requests"]["storage"]) && size <= amount(&capacity) {
+            let resources = at.child("resources");
+            let requests = resources.child("requests");
+            errors.forbidden(&requests.child("storage"), "field can not be less than status.capacity");
+        }
+        if let Some(difference) = shown::difference("PersistentVolumeClaimSpec", &old, &new) {
             errors.forbidden(
                 &at,
-                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+                format!(
+                    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
+                     claims\n{difference}"
+                ),
             );
         }
         errors.0

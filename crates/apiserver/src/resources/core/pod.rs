@@ -75,6 +75,16 @@ impl Strategy for Pod {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);
         validate_pod_spec(spec, &at, &mut errors);
+        for field in ["containers", "initContainers", "ephemeralContainers"] {
+            let list = at.child(field);
+            for (index, container) in items(&spec[field]).iter().enumerate() {
+                let image = text(&container["image"]);
+                if image.trim() != image {
+                    let detail = "must not have leading or trailing whitespace";
+                    errors.invalid(&list.index(index).child("image"), image, detail);
+                }
+            }
+        }
         let list = at.child("volumes");
         for (index, volume) in items(&spec["volumes"]).iter().enumerate() {
             if !volume["image"].is_null() && !is_set(&volume["image"]["reference"]) {

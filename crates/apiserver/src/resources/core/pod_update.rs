@@ -1,10 +1,12 @@
 //! What may change in a pod after it was created.
 
 use portolan_api::field::{self, ErrorType};
-use serde_json::Value;
+use portolan_api::validation;
+use serde_json::{Map, Value, json};
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, same, text};
+use crate::resources::shown;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -176,29 +178,58 @@ fn validate_spec(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
     let at = At::root("spec");
     for list in ["containers", "initContainers"] {
-        if items(&new[list]).len() != items(&old[list]).len() {
-            errors.forbidden(&at.child(list), "pod updates may not add or remove containers");
+        let (at, containers) = (at.child(list), items(&new[list]));
+        if containers.len() != items(&old[list]).len() {
+            errors.forbidden(&at, "pod updates may not add or remove containers");
+            return errors.0;
         }
-    }
-    if !errors.0.is_empty() {
-        return errors.0;
+        for (index, container) in containers.iter().enumerate() {
+            validate_image(text(&container["image"]), &at.index(index).child("image"), &mut errors);
+        }
     }
     validate_deadline(new, old, &at, &mut errors);
     validate_tolerations(new, old, &at, &mut errors);
-    let is_gated = is_set(&old["schedulingGates"]);
-    if is_gated {
+    validate_gates(new, old, &at, &mut errors);
+    if is_set(&old["schedulingGates"]) {
         validate_gated(new, old, &at, &mut errors);
     }
-    let changed = changed_fields(new, old, is_gated);
-    if !changed.is_empty() {
-        errors.forbidden(&at, format!("{ALLOWED}\nchanged: {}", changed.join(", ")));
+    if let Some(difference) = shown::difference("PodSpec", old, &without_changes(new, old)) {
+        errors.forbidden(&at, format!("{ALLOWED}\n{difference}"));
     }
     errors.0
+}
+
+fn validate_image(image: &str, at: &At<'_>, errors: &mut Errors) {
+    if image.is_empty() {
+        errors.required(at, "");
+    }
+    if image.trim() != image {
+        errors.invalid(at, image, "must not have leading or trailing whitespace");
+    }
+}
+
+/// Gates can only be taken away.
+fn validate_gates(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("schedulingGates");
+    for (index, gate) in items(&new["schedulingGates"]).iter().enumerate() {
+        let is_same = |other: &Value| other["name"] == gate["name"];
+        let is_last = !items(&new["schedulingGates"])[index + 1..].iter().any(is_same);
+        if is_last && !items(&old["schedulingGates"]).iter().any(is_same) {
+            let name = text(&gate["name"]);
+            let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            errors.forbidden(&at.index(index).child("name"), detail);
+        }
+    }
 }
 
 fn validate_deadline(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = at.child("activeDeadlineSeconds");
     let (new, old) = (&new["activeDeadlineSeconds"], &old["activeDeadlineSeconds"]);
+    let most = i64::from(i32::MAX);
+    if let Some(seconds) = new.as_i64().filter(|seconds| !(0..=most).contains(seconds)) {
+        errors.invalid(&at, seconds, validation::inclusive_range(0, most));
+        return;
+    }
     match (new.as_i64(), old.as_i64()) {
         (Some(new), Some(old)) if new > old => {
             errors.invalid(&at, new, "must be less than or equal to previous value");
@@ -281,43 +312,52 @@ fn internal_term(term: &Value) -> String {
     format!(r#"{{"MatchExpressions":{},"MatchFields":{}}}"#, list("matchExpressions"), list("matchFields"))
 }
 
-/// What an affinity says besides of nodes.
-fn without_nodes(affinity: &Value) -> Value {
-    let mut rest = affinity.clone();
-    if let Some(fields) = rest.as_object_mut() {
-        fields.retain(|name, value| name != "nodeAffinity" && is_set(value));
+/// A spec with the old one's values where changes are allowed or were compared already.
+fn without_changes(new: &Value, old: &Value) -> Value {
+    let mut spec = new.clone();
+    let Some(fields) = spec.as_object_mut() else { return spec };
+    let mut keep = |name: &str| match old.get(name) {
+        Some(value) => drop(fields.insert(name.to_owned(), value.clone())),
+        None => drop(fields.remove(name)),
+    };
+    for name in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
+        keep(name);
     }
-    if is_set(&rest) { rest } else { Value::Null }
+    let grace = "terminationGracePeriodSeconds";
+    if old[grace].as_i64().is_some_and(|seconds| seconds < 0) && new[grace].as_i64() == Some(1) {
+        keep(grace);
+    }
+    if is_set(&old["schedulingGates"]) {
+        keep("nodeSelector");
+        keep_node_affinity(fields, old);
+    }
+    for list in ["containers", "initContainers"] {
+        let containers = fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for (container, old) in containers.zip(items(&old[list])) {
+            if let Some(container) = container.as_object_mut() {
+                container.insert("image".to_owned(), old["image"].clone());
+            }
+        }
+    }
+    spec
 }
 
-/// Paths of the fields that differ and may not.
-fn changed_fields(new: &Value, old: &Value, is_gated: bool) -> Vec<String> {
-    let mut changed = Vec::new();
-    for name in names(new, old) {
-        let (after, before) = (&new[name], &old[name]);
-        if same(after, before) {
-            continue;
+fn keep_node_affinity(fields: &mut Map<String, Value>, old: &Value) {
+    const NODES: &str = "nodeAffinity";
+    let (affinity, nodes) = (&old["affinity"], &old["affinity"][NODES]);
+    match fields.get_mut("affinity").filter(|affinity| !affinity.is_null()) {
+        None if nodes.is_null() => {}
+        None => drop(fields.insert("affinity".to_owned(), json!({NODES: nodes}))),
+        Some(new) if same(&new[NODES], nodes) => {}
+        Some(new) if affinity.is_null() && new["podAffinity"].is_null() && new["podAntiAffinity"].is_null() => {
+            fields.remove("affinity");
         }
-        match name {
-            "activeDeadlineSeconds" | "tolerations" => {}
-            "nodeSelector" if is_gated => {}
-            "affinity" if is_gated && without_nodes(after) == without_nodes(before) => {}
-            "schedulingGates" if items(after).iter().all(|gate| items(before).contains(gate)) => {}
-            "terminationGracePeriodSeconds"
-                if before.as_i64().is_some_and(|seconds| seconds < 0) && after.as_i64() == Some(1) => {}
-            "containers" | "initContainers" => {
-                for (index, (after, before)) in items(after).iter().zip(items(before)).enumerate() {
-                    let fields =
-                        names(after, before).into_iter().filter(|field| !same(&after[*field], &before[*field]));
-                    changed.extend(
-                        fields.filter(|field| *field != "image").map(|field| format!("spec.{name}[{index}].{field}")),
-                    );
-                }
+        Some(new) => {
+            if let Some(new) = new.as_object_mut() {
+                new.insert(NODES.to_owned(), nodes.clone());
             }
-            _ => changed.push(format!("spec.{name}")),
         }
     }
-    changed
 }
 
 /// Names of the fields of either object, each once.

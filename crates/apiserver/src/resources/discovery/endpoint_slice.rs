@@ -80,7 +80,7 @@ impl Strategy for EndpointSlice {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.immutable(&At::root("addressType"), &new["addressType"], &old["addressType"]);
+        errors.immutable_text(&At::root("addressType"), &new["addressType"], &old["addressType"]);
         errors.0
     }
 

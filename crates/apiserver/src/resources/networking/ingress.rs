@@ -31,7 +31,7 @@ impl Strategy for Ingress {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         let rules = items(&spec["rules"]);
         if rules.is_empty() && spec["defaultBackend"].is_null() {
-            errors.invalid(&at, Value::Array(Vec::new()), "either `defaultBackend` or `rules` must be specified");
+            errors.invalid(&at, Value::Null, "either `defaultBackend` or `rules` must be specified");
         }
         if !spec["defaultBackend"].is_null() {
             validate_backend(&spec["defaultBackend"], &at.child("defaultBackend"), &mut errors);
@@ -122,7 +122,7 @@ fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn validate_path(path: &Value, at: &At<'_>, errors: &mut Errors) {
     let kind = text(&path["pathType"]);
-    if kind.is_empty() {
+    if path["pathType"].is_null() {
         errors.required(&at.child("pathType"), "pathType must be specified");
         return;
     }
@@ -152,20 +152,21 @@ fn validate_backend(backend: &Value, at: &At<'_>, errors: &mut Errors) {
     let (service, resource) = (&backend["service"], &backend["resource"]);
     match (service.is_null(), resource.is_null()) {
         (false, false) => errors.invalid(at, "", "cannot set both resource and service backends"),
-        (true, true) => errors.required(at, "resource or service backend is required"),
+        (true, true) => errors.invalid(at, "", "resource or service backend is required"),
         (true, false) => {
             let at = at.child("resource");
             errors.present(&at.child("kind"), &resource["kind"]);
             errors.present(&at.child("name"), &resource["name"]);
         }
         (false, true) => {
+            let backend = at;
             let at = at.child("service");
-            errors.required_name(&at.child("name"), &service["name"], validation::is_dns1035_label);
+            errors.required_name(&at.child("name"), &service["name"], validation::is_dns1123_label);
             let port = &service["port"];
             let at = at.child("port");
             match (is_set(&port["name"]), is_set(&port["number"])) {
-                (true, true) => errors.invalid(&at, "", "cannot set both port name & port number"),
-                (false, false) => errors.required(&at, "port name or number is required"),
+                (true, true) => errors.invalid(backend, "", "cannot set both port name & port number"),
+                (false, false) => errors.required(backend, "port name or number is required"),
                 (true, false) => errors.obeys(&at.child("name"), text(&port["name"]), validation::is_valid_port_name),
                 (false, true) => errors.port(&at.child("number"), &port["number"]),
             }

@@ -43,7 +43,7 @@ impl Strategy for IngressClass {
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let at = At::root("spec");
-        errors.immutable(&at.child("controller"), &new["spec"]["controller"], &old["spec"]["controller"]);
+        errors.immutable_text(&at.child("controller"), &new["spec"]["controller"], &old["spec"]["controller"]);
         errors.0
     }
 

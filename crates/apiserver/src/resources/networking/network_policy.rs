@@ -92,7 +92,7 @@ impl Strategy for NetworkPolicy {
 }
 
 fn validate_port(port: &Value, at: &At<'_>, errors: &mut Errors) {
-    errors.one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
+    errors.one_of_as_listed(&at.child("protocol"), &port["protocol"], &["TCP", "UDP", "SCTP"]);
     if !port["port"].is_null() {
         errors.port_or_name(&at.child("port"), &port["port"]);
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::{label_warning, validate_tolerations};
 use crate::resources::json::{canonical_quantities, entries, items, object, text};
-use crate::resources::print;
+use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
 /// The strategy of runtime classes.
@@ -24,7 +24,7 @@ impl Strategy for RuntimeClass {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.obeys(&At::root("handler"), text(&object["handler"]), validation::is_dns1123_label);
+        errors.required_name(&At::root("handler"), &object["handler"], validation::is_dns1123_label);
         let overhead = At::root("overhead");
         let fixed = overhead.child("podFixed");
         for (name, amount) in entries(&object["overhead"]["podFixed"]) {
@@ -38,7 +38,7 @@ impl Strategy for RuntimeClass {
         validate_tolerations(tolerations, &list, &mut errors);
         for (index, toleration) in tolerations.iter().enumerate() {
             if tolerations[..index].contains(toleration) {
-                errors.duplicate(&list.index(index), toleration.clone());
+                errors.duplicate_as_shown(&list.index(index), &shown::compact("Toleration", toleration));
             }
         }
         errors.0
@@ -46,7 +46,7 @@ impl Strategy for RuntimeClass {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.immutable(&At::root("handler"), &new["handler"], &old["handler"]);
+        errors.immutable_text(&At::root("handler"), &new["handler"], &old["handler"]);
         errors.0
     }
 

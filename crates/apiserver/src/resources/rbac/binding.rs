@@ -1,12 +1,13 @@
 //! Bindings of roles to users, groups and service accounts.
 
+use portolan_api::field::ErrorType;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, objects, set_zero, text};
-use crate::resources::print;
+use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
 
 /// The strategy of bindings in a namespace.
@@ -41,7 +42,9 @@ macro_rules! binding {
             fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
                 let mut errors = Errors::default();
                 if new["roleRef"] != old["roleRef"] {
-                    errors.invalid(&At::root("roleRef"), new["roleRef"].clone(), "cannot change roleRef");
+                    let shown = shown::compact("RoleRef", &new["roleRef"]);
+                    let at = At::root("roleRef");
+                    errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown, "cannot change roleRef");
                 }
                 errors.0
             }
@@ -61,7 +64,7 @@ macro_rules! binding {
     };
 }
 
-binding!(RoleBinding, &["ClusterRole", "Role"]);
+binding!(RoleBinding, &["Role", "ClusterRole"]);
 binding!(ClusterRoleBinding, &["ClusterRole"]);
 
 fn default_binding(binding: &mut Map<String, Value>) {
@@ -80,7 +83,7 @@ fn validate(binding: &Value, roles: &[&str]) -> Vec<field::Error> {
     errors.one_of(&at.child("apiGroup"), &role["apiGroup"], &[API]);
     let kind = text(&role["kind"]);
     if !roles.contains(&kind) {
-        errors.not_supported(&at.child("kind"), kind, roles);
+        errors.not_supported_as_listed(&at.child("kind"), kind, roles);
     }
     if is_set(&role["name"]) {
         for problem in validation::is_path_segment_name(text(&role["name"])) {
@@ -101,12 +104,13 @@ fn validate(binding: &Value, roles: &[&str]) -> Vec<field::Error> {
                 if is_set(&subject["apiGroup"]) {
                     errors.not_supported(&at.child("apiGroup"), subject["apiGroup"].clone(), &[""]);
                 }
-                if !is_set(&subject["namespace"]) {
+                let is_namespaced = roles.contains(&"Role");
+                if !is_namespaced && !is_set(&subject["namespace"]) {
                     errors.required(&at.child("namespace"), "");
                 }
             }
             "User" | "Group" => errors.one_of(&at.child("apiGroup"), &subject["apiGroup"], &[API]),
-            other => errors.not_supported(&at.child("kind"), other, &["Group", "ServiceAccount", "User"]),
+            other => errors.not_supported_as_listed(&at.child("kind"), other, &["ServiceAccount", "User", "Group"]),
         }
     }
     errors.0

@@ -97,8 +97,10 @@ impl Strategy for CsiDriver {
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let at = At::root("spec");
-        for field in ["attachRequired", "volumeLifecycleModes"] {
-            errors.immutable(&at.child(field), &new["spec"][field], &old["spec"][field]);
+        // The first is upstream's name for it.
+        for (shown, field) in [("attachedRequired", "attachRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")]
+        {
+            errors.immutable(&at.child(shown), &new["spec"][field], &old["spec"][field]);
         }
         errors.0
     }

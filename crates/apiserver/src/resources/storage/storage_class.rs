@@ -57,14 +57,9 @@ impl Strategy for StorageClass {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        for (field, detail) in [
-            ("parameters", "updates to parameters are forbidden."),
-            ("provisioner", "updates to provisioner are forbidden."),
-            ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
-        ] {
-            if !crate::resources::json::same(&new[field], &old[field]) {
-                errors.forbidden(&At::root(field), detail);
-            }
+        errors.immutable_text(&At::root("provisioner"), &new["provisioner"], &old["provisioner"]);
+        for field in ["parameters", "reclaimPolicy"] {
+            errors.immutable(&At::root(field), &new[field], &old[field]);
         }
         errors.immutable(&At::root("volumeBindingMode"), &new["volumeBindingMode"], &old["volumeBindingMode"]);
         errors.0

@@ -57,7 +57,7 @@ fn jobs() {
             spec.parallelism: Invalid value: 20000: must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index
             spec.completions: Required value: when completion mode is Indexed
             spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed
-            spec.completionMode: Unsupported value: "Sorted": supported values: "Indexed", "NonIndexed"
+            spec.completionMode: Unsupported value: "Sorted": supported values: "NonIndexed", "Indexed"
             spec.managedBy: Invalid value: "a b": must be a domain-prefixed path (such as "acme.io/foo")
             ok
             spec.managedBy: Invalid value: "Example.com": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
@@ -87,7 +87,7 @@ fn jobs() {
             spec.successPolicy.rules[2].succeededIndexes: Invalid value: "7": error parsing succeededIndexes: too large index: "7"
             spec.successPolicy.rules[3].succeededIndexes: Invalid value: "x": error parsing succeededIndexes: cannot convert string to integer for index: "x"
             spec.successPolicy.rules[4].succeededIndexes: Invalid value: "1-2-3": error parsing succeededIndexes: the fragment "1-2-3" violates the requirement that an index interval can have at most two parts separated by '-'
-            spec.successPolicy: Invalid value: {"rules":[{"succeededCount":1}]}: requires indexed completion mode
+            spec.successPolicy: Invalid value: {"Rules":[{"SucceededIndexes":null,"SucceededCount":1}]}: requires indexed completion mode
             spec.template.metadata.labels[job-name]: Invalid value: {"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"a.b","controller-uid":"u","job-name":"other"}: must be 'a.b'
             spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"
             metadata.name: Invalid value: "a.b": will not able to create pod with invalid DNS label: a.b-4"#]],

@@ -94,7 +94,7 @@ fn runtime_classes_and_api_services() {
             "{metadata: {name: a}, handler: run_c, overhead: {podFixed: {cpu: -1}}}",
         ],
         expect![[r#"
-            scheduling.tolerations[1]: Duplicate value: {"operator":"Exists"}
+            scheduling.tolerations[1]: Duplicate value: {"Key":"","Operator":"Exists","Value":"","Effect":"","TolerationSeconds":null}
             handler: Invalid value: "run_c": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
             overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0"#]],
     );
@@ -169,7 +169,7 @@ fn storage() {
     check_update(
         "storage.k8s.io/csidrivers",
         &[("{metadata: {name: a}}", "{metadata: {name: a}, spec: {attachRequired: false, podInfoOnMount: true}}")],
-        expect!["spec.attachRequired: Invalid value: false: field is immutable"],
+        expect!["spec.attachedRequired: Invalid value: false: field is immutable"],
     );
     check_create(
         "storage.k8s.io/csinodes",

@@ -327,8 +327,7 @@ fn others() {
             spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes
             spec.resources[storage]: Invalid value: "0": must be greater than zero
             spec.storageClassName: Invalid value: "A b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
-            spec.dataSource.name: Required value
-            spec.dataSource: Invalid value: "Foo": must be 'PersistentVolumeClaim' when referencing the default apiGroup"#]],
+            ok"#]],
     );
     check_create(
         "coordination.k8s.io/leases",

@@ -22,7 +22,25 @@ fn pods() {
         expect![[r#"
             ok
             spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)
-            changed: spec.containers[0].name, spec.nodeName
+            @@ -3,7 +3,7 @@
+              "InitContainers": null,
+              "Containers": [
+               {
+            -   "Name": "a",
+            +   "Name": "b",
+                "Image": "x",
+                "Command": null,
+                "Args": null,
+            @@ -42,7 +42,7 @@
+              "NodeSelector": null,
+              "ServiceAccountName": "",
+              "AutomountServiceAccountToken": null,
+            - "NodeName": "",
+            + "NodeName": "n",
+              "SecurityContext": {
+               "HostNetwork": false,
+               "HostPID": false,
+
             spec.containers: Forbidden: pod updates may not add or remove containers
             spec.activeDeadlineSeconds: Invalid value: null: must not update from a positive integer to nil value
             spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"#]],
@@ -44,8 +62,16 @@ fn volumes() {
         expect![[r#"
             ok
             spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation
-            -{"hostPath":{"path":"/a","type":""}}
-            +{"hostPath":{"path":"/b","type":""}}
+            @@ -2,7 +2,7 @@
+              "GCEPersistentDisk": null,
+              "AWSElasticBlockStore": null,
+              "HostPath": {
+            -  "Path": "/a",
+            +  "Path": "/b",
+               "Type": ""
+              },
+              "Glusterfs": null,
+
             volumeMode: Invalid value: "Block": field is immutable"#]],
     );
 }
@@ -102,7 +128,7 @@ fn immutable_fields() {
         "rbac.authorization.k8s.io/rolebindings",
         &[("{roleRef: {kind: Role, name: a}}", "{roleRef: {kind: Role, name: b}}")],
         expect![[
-            r#"roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"b"}: cannot change roleRef"#
+            r#"roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"b"}: cannot change roleRef"#
         ]],
     );
     check_update(
@@ -121,9 +147,24 @@ fn immutable_fields() {
             "{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}",
             "{spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 2Gi}}}}",
         )],
-        expect![
-            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        ],
+        expect![[r#"
+            spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims
+            @@ -1,12 +1,12 @@
+             {
+              "AccessModes": [
+            -  "ReadWriteOnce"
+            +  "ReadWriteMany"
+              ],
+              "Selector": null,
+              "Resources": {
+               "Limits": null,
+               "Requests": {
+            -   "storage": "1Gi"
+            +   "storage": "2Gi"
+               }
+              },
+              "VolumeName": "",
+        "#]],
     );
 }
 

@@ -47,8 +47,8 @@ fn pods() {
             spec.containers[0].name: Invalid value: "A_b": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
             spec.containers[0].image: Required value
             spec.containers[0].name: Required value
-            spec.containers[1].image: Invalid value: " x": must not have leading or trailing whitespace
             spec.containers[2].name: Duplicate value: "a"
+            spec.containers[1].image: Invalid value: " x": must not have leading or trailing whitespace
             spec.containers[0].imagePullPolicy: Unsupported value: "Later": supported values: "Always", "IfNotPresent", "Never"
             spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"
             spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None
@@ -111,29 +111,29 @@ fn parts_of_pods_that_few_use() {
         "pods",
         &objects.iter().map(String::as_str).collect::<Vec<_>>(),
         expect![[r#"
-        spec.schedulingGates[1]: Duplicate value: "a/b"
-        spec.schedulingGates[2]: Invalid value: "": name part must be non-empty
-        spec.schedulingGates[2]: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
-        spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared
-        spec.readinessGates[0].conditionType: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
-        spec.overhead[cpu]: Invalid value: "-1": must be greater than or equal to 0
-        spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`
-        spec.resourceClaims[1].name: Duplicate value: "a"
-        spec.resourceClaims[1]: Invalid value: {"name":"a","resourceClaimName":"x","resourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified
-        spec.securityContext.sysctls[1].name: Duplicate value: "kernel.shm_rmid_forced"
-        spec.securityContext.sysctls[2].name: Invalid value: "A": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$
-        spec.securityContext.sysctls[3].name: Required value
-        spec.ephemeralContainers[0].name: Duplicate value: "a"
-        spec.ephemeralContainers[0].targetContainerName: Not found: "z"
-        spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container
-        spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than 0
-        spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway
-        spec.topologySpreadConstraints[0].nodeAffinityPolicy: Unsupported value: "X": supported values: "Honor", "Ignore"
-        spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set
-        spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, ScheduleAnyway}"
-        spec.initContainers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers
-        spec.initContainers[0].volumeMounts[0].name: Invalid value: "v": must not already exist in volumeDevices
-        spec.initContainers[0].volumeDevices[1].devicePath: Invalid value: "/d": must be unique"#]],
+            spec.schedulingGates[1]: Duplicate value: "a/b"
+            spec.schedulingGates[2]: Invalid value: "": name part must be non-empty
+            spec.schedulingGates[2]: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared
+            spec.readinessGates[0].conditionType: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            spec.overhead[cpu]: Invalid value: "-1": must be greater than or equal to 0
+            spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`
+            spec.resourceClaims[1].name: Duplicate value: "a"
+            spec.resourceClaims[1]: Invalid value: {"name":"a","resourceClaimName":"x","resourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified
+            spec.securityContext.sysctls[1].name: Duplicate value: "kernel.shm_rmid_forced"
+            spec.securityContext.sysctls[2].name: Invalid value: "A": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$
+            spec.securityContext.sysctls[3].name: Required value
+            spec.ephemeralContainers[0].name: Duplicate value: "a"
+            spec.ephemeralContainers[0].targetContainerName: Not found: "z"
+            spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container
+            spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than 0
+            spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway
+            spec.topologySpreadConstraints[0].nodeAffinityPolicy: Unsupported value: "X": supported values: "Honor", "Ignore"
+            spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set
+            spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, ScheduleAnyway}"
+            spec.initContainers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers
+            spec.initContainers[0].volumeMounts[0].name: Invalid value: "v": must not already exist in volumeDevices
+            spec.initContainers[0].volumeDevices[1].devicePath: Invalid value: "/d": must be unique"#]],
     );
 }
 
@@ -254,7 +254,7 @@ fn batch() {
         expect![[r#"
             ok
             spec.completions: Invalid value: -1: must be greater than or equal to 0
-            spec.completionMode: Unsupported value: "Often": supported values: "Indexed", "NonIndexed"
+            spec.completionMode: Unsupported value: "Often": supported values: "NonIndexed", "Indexed"
             spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never""#]],
     );
     let cron = |schedule: &str| {
@@ -302,12 +302,12 @@ fn network() {
         ],
         expect![[r#"
             ok
-            spec: Invalid value: []: either `defaultBackend` or `rules` must be specified
+            spec: Invalid value: null: either `defaultBackend` or `rules` must be specified
             spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address
             spec.rules[0].http.paths[0].path: Invalid value: "a": must be an absolute path
-            spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required
+            spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required
             spec.rules[0].http.paths[1].pathType: Required value: pathType must be specified
-            spec.rules[0].http.paths[1].backend.service.port: Required value: port name or number is required"#]],
+            spec.rules[0].http.paths[1].backend: Required value: port name or number is required"#]],
     );
     check_create(
         "networking.k8s.io/networkpolicies",
@@ -364,7 +364,7 @@ fn the_rest() {
             ok
             roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"
             roleRef.name: Required value
-            subjects[0].kind: Unsupported value: "Robot": supported values: "Group", "ServiceAccount", "User"
+            subjects[0].kind: Unsupported value: "Robot": supported values: "ServiceAccount", "User", "Group"
             subjects[1].namespace: Required value"#]],
     );
     check_create(

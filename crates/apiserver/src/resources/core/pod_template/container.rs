@@ -76,10 +76,9 @@ fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
 pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     errors.required_name(&at.child("name"), &container["name"], validation::is_dns1123_label);
     let image = text(&container["image"]);
+    // In templates, blanks stand for what somebody else fills in.
     if image.is_empty() {
         errors.required(&at.child("image"), "");
-    } else if image.trim() != image {
-        errors.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
     }
     errors.required_one_of(&at.child("imagePullPolicy"), &container["imagePullPolicy"], &PULL_POLICIES);
     errors.required_one_of_as_listed(
@@ -230,6 +229,11 @@ pub(super) fn validate_field_ref(reference: &Value, known: &[&str], at: &At<'_>,
     let path = text(&reference["fieldPath"]);
     if path.is_empty() {
         errors.required(&at, "");
+        return;
+    }
+    let version = text(&reference["apiVersion"]);
+    if !matches!(version, "" | "v1") {
+        errors.invalid(&at, path, format!("error converting fieldPath: unsupported pod version: {version}"));
         return;
     }
     let subscript = path.strip_suffix(']').and_then(|rest| rest.split_once("['").or_else(|| rest.split_once('[')));

@@ -13,7 +13,7 @@ pub(super) fn validate_probes(container: &Value, at: &At<'_>, errors: &mut Error
             continue;
         }
         validate_probe(probe, &at, errors);
-        if only_one_success && probe["successThreshold"].as_i64().is_some_and(|count| count > 1) {
+        if only_one_success && probe["successThreshold"].as_i64().is_some_and(|count| count != 1) {
             errors.invalid(&at.child("successThreshold"), probe["successThreshold"].clone(), "must be 1");
         }
         let grace = &probe["terminationGracePeriodSeconds"];

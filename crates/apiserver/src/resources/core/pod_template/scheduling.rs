@@ -23,7 +23,7 @@ pub(super) fn validate_scheduling(spec: &Value, at: &At<'_>, errors: &mut Errors
         let id = |constraint: &Value| {
             format!("{{{}, {}}}", text(&constraint["topologyKey"]), text(&constraint["whenUnsatisfiable"]))
         };
-        if list[..index].iter().any(|earlier| id(earlier) == id(constraint)) {
+        if list[index + 1..].iter().any(|later| id(later) == id(constraint)) {
             errors.duplicate(&at.child("{topologyKey, whenUnsatisfiable}"), id(constraint));
         }
     }
@@ -88,7 +88,10 @@ fn validate_affinity(affinity: &Value, at: &At<'_>, errors: &mut Errors) {
         let at = at.child(preferred);
         for (index, term) in items(&node[preferred]).iter().enumerate() {
             let at = at.index(index);
-            errors.within(&at.child("weight"), &term["weight"], 1, 100);
+            let weight = term["weight"].as_i64().unwrap_or_default();
+            if !(1..=100).contains(&weight) {
+                errors.invalid(&at.child("weight"), weight, "must be in the range 1-100");
+            }
             validate_node_term(&term["preference"], &at.child("preference"), errors);
         }
     }
@@ -114,7 +117,16 @@ pub(crate) fn validate_node_selector(selector: &Value, at: &At<'_>, errors: &mut
         errors.required(&at, "must have at least one node selector term");
     }
     for (index, term) in items(&selector["nodeSelectorTerms"]).iter().enumerate() {
-        validate_node_term(term, &at.index(index), errors);
+        let at = at.index(index);
+        validate_node_term(term, &at, errors);
+        let list = at.child("matchExpressions");
+        for (index, expression) in items(&term["matchExpressions"]).iter().enumerate() {
+            let at = list.index(index);
+            let values = at.child("values");
+            for (index, value) in items(&expression["values"]).iter().enumerate() {
+                errors.obeys(&values.index(index), text(value), validation::is_valid_label_value);
+            }
+        }
     }
 }
 
@@ -141,8 +153,21 @@ fn validate_node_term(term: &Value, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("matchFields");
     for (index, expression) in items(&term["matchFields"]).iter().enumerate() {
         let at = list.index(index);
+        let values = at.child("values");
+        match text(&expression["operator"]) {
+            "In" | "NotIn" if items(&expression["values"]).len() != 1 => {
+                let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+                errors.required(&values, detail);
+            }
+            "In" | "NotIn" => {}
+            operator => errors.invalid(&at.child("operator"), operator, "not a valid selector operator"),
+        }
         if text(&expression["key"]) != "metadata.name" {
             errors.invalid(&at.child("key"), text(&expression["key"]), "not a valid field selector key");
+            continue;
+        }
+        for (index, value) in items(&expression["values"]).iter().enumerate() {
+            errors.obeys(&values.index(index), text(value), validation::is_dns1123_subdomain);
         }
     }
 }
@@ -162,9 +187,7 @@ fn validate_spread(constraint: &Value, at: &At<'_>, errors: &mut Errors) {
     if constraint["maxSkew"].as_i64().unwrap_or_default() <= 0 {
         errors.invalid(&at.child("maxSkew"), constraint["maxSkew"].as_i64().unwrap_or_default(), POSITIVE);
     }
-    if is_set(&constraint["topologyKey"]) {
-        errors.obeys(&at.child("topologyKey"), text(&constraint["topologyKey"]), validation::is_qualified_name);
-    } else {
+    if !is_set(&constraint["topologyKey"]) {
         errors.required(&at.child("topologyKey"), "can not be empty");
     }
     let choices = ["DoNotSchedule", "ScheduleAnyway"];

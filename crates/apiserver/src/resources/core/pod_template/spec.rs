@@ -148,7 +148,7 @@ fn validate_dns(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         let search = text(search);
         if search != "." {
             let name = search.strip_suffix('.').unwrap_or(search);
-            errors.obeys(&list.index(index), name, validation::is_dns1123_subdomain);
+            errors.obeys(&list.index(index), name, validation::is_dns1123_subdomain_with_underscore);
         }
     }
     let list = at.child("options");

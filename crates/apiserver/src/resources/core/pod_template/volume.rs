@@ -111,13 +111,12 @@ fn validate_file_path(path: &Value, at: &At<'_>, errors: &mut Errors) {
 }
 
 fn validate_downward_files(source: &Value, at: &At<'_>, errors: &mut Errors) {
-    let list = at.child("items");
-    for (index, item) in items(&source["items"]).iter().enumerate() {
-        let at = list.index(index);
-        validate_file_path(&item["path"], &at, errors);
+    // Upstream does not say which item it is.
+    for item in items(&source["items"]) {
+        validate_file_path(&item["path"], at, errors);
         match (item["fieldRef"].is_null(), item["resourceFieldRef"].is_null()) {
             (false, false) => {
-                errors.invalid(&at, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
+                errors.invalid(at, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
             }
             (false, true) => validate_field_ref(&item["fieldRef"], &FILE_FIELDS, &at.child("fieldRef"), errors),
             (true, false) => {
@@ -126,9 +125,9 @@ fn validate_downward_files(source: &Value, at: &At<'_>, errors: &mut Errors) {
                 errors.present(&at.child("containerName"), &reference["containerName"]);
                 validate_resource_ref(reference, &at, errors);
             }
-            (true, true) => errors.required(&at, "one of fieldRef and resourceFieldRef is required"),
+            (true, true) => errors.required(at, "one of fieldRef and resourceFieldRef is required"),
         }
-        validate_mode(item, "mode", &at, errors);
+        validate_mode(item, "mode", at, errors);
     }
 }
 

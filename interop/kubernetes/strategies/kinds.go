@@ -1,0 +1,123 @@
+package main
+
+import (
+	apiextensionsinstall "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/install"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	_ "k8s.io/kubernetes/pkg/apis/admissionregistration/install"
+	_ "k8s.io/kubernetes/pkg/apis/apps/install"
+	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
+	_ "k8s.io/kubernetes/pkg/apis/batch/install"
+	_ "k8s.io/kubernetes/pkg/apis/certificates/install"
+	_ "k8s.io/kubernetes/pkg/apis/coordination/install"
+	_ "k8s.io/kubernetes/pkg/apis/core/install"
+	_ "k8s.io/kubernetes/pkg/apis/discovery/install"
+	_ "k8s.io/kubernetes/pkg/apis/events/install"
+	_ "k8s.io/kubernetes/pkg/apis/flowcontrol/install"
+	_ "k8s.io/kubernetes/pkg/apis/networking/install"
+	_ "k8s.io/kubernetes/pkg/apis/node/install"
+	_ "k8s.io/kubernetes/pkg/apis/policy/install"
+	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
+	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
+	_ "k8s.io/kubernetes/pkg/apis/storage/install"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingwebhookconfiguration"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/resolver"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicy"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicybinding"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingwebhookconfiguration"
+	"k8s.io/kubernetes/pkg/registry/apps/daemonset"
+	"k8s.io/kubernetes/pkg/registry/apps/deployment"
+	"k8s.io/kubernetes/pkg/registry/apps/replicaset"
+	"k8s.io/kubernetes/pkg/registry/apps/statefulset"
+	"k8s.io/kubernetes/pkg/registry/autoscaling/horizontalpodautoscaler"
+	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
+	"k8s.io/kubernetes/pkg/registry/batch/job"
+	"k8s.io/kubernetes/pkg/registry/coordination/lease"
+	"k8s.io/kubernetes/pkg/registry/core/configmap"
+	"k8s.io/kubernetes/pkg/registry/core/endpoint"
+	"k8s.io/kubernetes/pkg/registry/core/limitrange"
+	"k8s.io/kubernetes/pkg/registry/core/namespace"
+	"k8s.io/kubernetes/pkg/registry/core/node"
+	"k8s.io/kubernetes/pkg/registry/core/persistentvolume"
+	"k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim"
+	"k8s.io/kubernetes/pkg/registry/core/pod"
+	"k8s.io/kubernetes/pkg/registry/core/podtemplate"
+	"k8s.io/kubernetes/pkg/registry/core/replicationcontroller"
+	"k8s.io/kubernetes/pkg/registry/core/resourcequota"
+	"k8s.io/kubernetes/pkg/registry/core/secret"
+	"k8s.io/kubernetes/pkg/registry/core/service"
+	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
+	"k8s.io/kubernetes/pkg/registry/discovery/endpointslice"
+	"k8s.io/kubernetes/pkg/registry/networking/ingress"
+	"k8s.io/kubernetes/pkg/registry/networking/ingressclass"
+	"k8s.io/kubernetes/pkg/registry/networking/networkpolicy"
+	"k8s.io/kubernetes/pkg/registry/node/runtimeclass"
+	"k8s.io/kubernetes/pkg/registry/policy/poddisruptionbudget"
+	"k8s.io/kubernetes/pkg/registry/rbac/clusterrole"
+	"k8s.io/kubernetes/pkg/registry/rbac/clusterrolebinding"
+	"k8s.io/kubernetes/pkg/registry/rbac/role"
+	"k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
+	"k8s.io/kubernetes/pkg/registry/scheduling/priorityclass"
+	"k8s.io/kubernetes/pkg/registry/storage/csidriver"
+	"k8s.io/kubernetes/pkg/registry/storage/storageclass"
+)
+
+type strategy interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+}
+
+func init() {
+	apiextensionsinstall.Install(legacyscheme.Scheme)
+}
+
+// Which resource the parameters of policies are.
+var configMaps = resolver.ResourceResolverFunc(func(schema.GroupVersionKind) (schema.GroupVersionResource, error) {
+	return schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, nil
+})
+
+// How Kubernetes treats objects of each kind.
+var strategies = map[string]strategy{
+	"CSIDriver":                        csidriver.Strategy,
+	"ClusterRole":                      clusterrole.Strategy,
+	"ClusterRoleBinding":               clusterrolebinding.Strategy,
+	"ConfigMap":                        configmap.Strategy,
+	"CronJob":                          cronjob.Strategy,
+	"CustomResourceDefinition":         customresourcedefinition.NewStrategy(legacyscheme.Scheme),
+	"DaemonSet":                        daemonset.Strategy,
+	"Deployment":                       deployment.Strategy,
+	"EndpointSlice":                    endpointslice.Strategy,
+	"Endpoints":                        endpoint.Strategy,
+	"HorizontalPodAutoscaler":          horizontalpodautoscaler.Strategy,
+	"Ingress":                          ingress.Strategy,
+	"IngressClass":                     ingressclass.Strategy,
+	"Job":                              job.Strategy,
+	"Lease":                            lease.Strategy,
+	"LimitRange":                       limitrange.Strategy,
+	"MutatingWebhookConfiguration":     mutatingwebhookconfiguration.Strategy,
+	"Namespace":                        namespace.Strategy,
+	"NetworkPolicy":                    networkpolicy.Strategy,
+	"Node":                             node.Strategy,
+	"PersistentVolume":                 persistentvolume.Strategy,
+	"PersistentVolumeClaim":            persistentvolumeclaim.Strategy,
+	"Pod":                              pod.Strategy,
+	"PodDisruptionBudget":              poddisruptionbudget.Strategy,
+	"PodTemplate":                      podtemplate.Strategy,
+	"PriorityClass":                    priorityclass.Strategy,
+	"ReplicaSet":                       replicaset.Strategy,
+	"ReplicationController":            replicationcontroller.Strategy,
+	"ResourceQuota":                    resourcequota.Strategy,
+	"Role":                             role.Strategy,
+	"RoleBinding":                      rolebinding.Strategy,
+	"RuntimeClass":                     runtimeclass.Strategy,
+	"Secret":                           secret.Strategy,
+	"Service":                          service.Strategy,
+	"ServiceAccount":                   serviceaccount.Strategy,
+	"StatefulSet":                      statefulset.Strategy,
+	"StorageClass":                     storageclass.Strategy,
+	"ValidatingAdmissionPolicy":        validatingadmissionpolicy.NewStrategy(nil, configMaps),
+	"ValidatingAdmissionPolicyBinding": validatingadmissionpolicybinding.NewStrategy(nil, nil, configMaps),
+	"ValidatingWebhookConfiguration":   validatingwebhookconfiguration.Strategy,
+}
