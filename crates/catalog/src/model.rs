@@ -382,9 +382,11 @@ pub struct Instance {
     pub checks: Arc<[Check]>,
     /// The registration that it is, for what only one dialect knows of; none for a pod.
     pub registration: Option<Box<Registration>>,
-    /// Index of the first snapshot that had it.
+    /// When it was registered: the store's revision, or the index of the first snapshot that had it. Of a pod, as
+    /// [`Instance::modified_index`].
     pub created_index: u64,
-    /// Index of the first snapshot that had it like this.
+    /// When it became as it is: the revision of its object, so the same after a restart; or the index of the first
+    /// snapshot that had it like this. No snapshot that has it has a lower index.
     pub modified_index: u64,
 }
 
@@ -472,6 +474,8 @@ pub struct Pod {
     pub has_ended: bool,
     /// Under which name it is in the registry besides the services that select it, if it says so.
     pub published: Option<Published>,
+    /// The store's revision at which it became like this; 0 if that is not known.
+    pub revision: u64,
 }
 
 /// What a pod's annotations say about its place in the registry.
