@@ -3,7 +3,8 @@
 #
 #   interop/registry/run.sh [SUITE...]
 #
-# Suites: py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka import-eureka dns prometheus. Without arguments: all.
+# Suites: py-consul rs-consul npm-consul consul-template consul-cli consul-login spring-consul eureka
+#         import-eureka dns prometheus. Without arguments: all.
 # Each gets a Portolan of its own, with folders, bridge and addresses of its own, so that one that runs on this
 # machine is not touched. PORTOLAN names the binary (by default the debug build of this tree). Packages come from PyPI,
 # npm, crates.io, Maven Central, the Go module proxy and Debian, into $INTEROP_CACHE (by default a temporary folder).
@@ -15,7 +16,7 @@ root="$(dirname "$interop")"
 export PORTOLAN="${PORTOLAN:-${CARGO_TARGET_DIR:-$root/target}/debug/portolan}"
 [[ -x "$PORTOLAN" ]] || { echo "$PORTOLAN is missing: cargo build -p portolan" >&2; exit 1; }
 suites=("$@")
-((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template consul-login spring-consul eureka import-eureka dns prometheus)
+((${#suites[@]})) || suites=(py-consul rs-consul npm-consul consul-template consul-cli consul-login spring-consul eureka import-eureka dns prometheus)
 work="$(mktemp -d)"
 cache="${INTEROP_CACHE:-$work/cache}"
 mkdir -p "$cache"
@@ -56,6 +57,11 @@ run() {
         ;;
     npm-consul) start && "$interop/consul/npm-consul.sh" "$CONSUL_URL" ;;
     consul-template) start && "$interop/consul/consul-template.sh" "$CONSUL_URL" ;;
+    consul-cli)
+        local root=0f6d5c3e-2a51-4f6b-9d1c-5b7a8e9c1d22
+        CONSUL_INITIAL_MANAGEMENT_TOKEN=$root start --consul-acl-default-policy deny &&
+            "$interop/consul/cli.sh" "$CONSUL_URL" "$root"
+        ;;
     spring-consul) start && "$interop/consul/spring/run.sh" "$CONSUL_URL" ;;
     eureka) start && "$interop/eureka/run.sh" "$EUREKA_URL" ;;
     # Netflix's own server plays the registry that is left.

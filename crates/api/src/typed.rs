@@ -6,6 +6,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use crate::annotations::CREATED_REVISION;
+
 mod external_node;
 mod health_check;
 mod prepared_query;
@@ -88,6 +90,13 @@ pub trait Object: Clone + std::fmt::Debug + Send + Sync + Sized + 'static {
     /// has none, which is older than any.
     fn revision(&self) -> u64 {
         self.metadata().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    }
+    /// The revision at which it came into being, as far as that is known: of one that was changed since, only kinds of
+    /// the registry remember it. Not above [`Object::revision`].
+    fn created_revision(&self) -> u64 {
+        let annotations = self.metadata().annotations.as_ref();
+        let noted = annotations.and_then(|annotations| annotations.get(CREATED_REVISION)?.parse().ok());
+        noted.map_or_else(|| self.revision(), |noted: u64| noted.min(self.revision()))
     }
     /// Its UID; empty if it has none yet.
     fn uid(&self) -> &str {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use portolan_api::typed::kinds::core::v1 as core;
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
-use portolan_api::typed::{Object as _, PreparedQuerySpec, ServiceInstance};
+use portolan_api::typed::{Object, PreparedQuerySpec, ServiceInstance};
 
 use self::addresses::owned;
 use crate::indexes::Before;
@@ -77,16 +77,21 @@ impl Catalog {
             Input::EndpointSlice(slice) => self.put_slice(slice),
             Input::Registration(object) => self.put_registration(&object),
             Input::Pod(pod) => {
-                let pod = pods::pod(&pod);
+                let mut pod = pods::pod(&pod);
                 let key = pod.key.clone();
                 let old = self.current.pods.get(&key).cloned();
+                // A write that changed nothing of this is none.
+                let revision = pod.revision;
+                pod.revision = old.as_ref().map_or(revision, |old| old.revision);
                 if old.as_deref() != Some(&pod) {
+                    pod.revision = revision;
                     self.replace_pod(&key, old.as_deref(), Some(pod));
                 }
             }
             Input::Node(node) => self.put_node(pods::node(&node)),
             Input::ExternalNode(object) => {
-                let node = external_node(&object);
+                let mut node = external_node(&object);
+                (node.created_index, node.modified_index) = stamps(&*object, self.next_index());
                 let before = self.machine_names.insert(object.name().into(), node.name.clone());
                 if let Some(before) = before.filter(|before| *before != node.name) {
                     self.remove_machine(&before);
@@ -240,13 +245,13 @@ impl Catalog {
             }
         };
         let mut instance = registered_instance(object, &key, &service, &mut self.pool);
-        let next = self.next_index();
+        let stamps = stamps(object, self.next_index());
         let objects = self.registrations.entry(service.clone()).or_default();
         let old = objects.get(&key.name);
         if old.is_some_and(|old| old.is_like(&instance)) {
             return;
         }
-        (instance.created_index, instance.modified_index) = (old.map_or(next, |old| old.created_index), next);
+        (instance.created_index, instance.modified_index) = stamps;
         let node = instance.node.clone();
         let old = objects.insert(key.name.clone(), Arc::new(instance));
         if old.is_none() {
@@ -366,5 +371,14 @@ impl Catalog {
                 self.pod_services.entry(pod.clone()).or_default().insert(key.clone());
             }
         }
+    }
+}
+
+/// When an object was created, and when it became as it is: by the store's revisions, so that both are the same after
+/// a restart; `next` for one without.
+fn stamps(object: &impl Object, next: u64) -> (u64, u64) {
+    match object.revision() {
+        0 => (next, next),
+        revision => (object.created_revision(), revision),
     }
 }

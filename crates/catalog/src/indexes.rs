@@ -16,12 +16,15 @@ pub(crate) struct Before {
 }
 
 impl Catalog {
-    /// A node that is new or different carries the index of the snapshot that shows it.
+    /// A node that is new or different carries the index of the snapshot that shows it, unless it brought its own.
     pub(crate) fn stamp_node(&mut self, node: Node) -> Node {
+        self.touch_node(&node.name);
+        if node.modified_index > 0 {
+            return node;
+        }
         let next = self.next_index();
         let old = self.current.node(&node.name).or_else(|| self.current.external_node(&node.name));
         let created_index = old.map_or(next, |old| old.created_index);
-        self.touch_node(&node.name);
         Node { created_index, modified_index: next, ..node }
     }
 

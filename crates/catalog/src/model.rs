@@ -1,8 +1,9 @@
 //! What a snapshot is made of.
 
-use std::borrow::Borrow;
+mod key;
+mod machines;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,77 +12,10 @@ use portolan_base::Timestamp;
 
 use crate::registration::Registration;
 
-/// Namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Namespace; empty for kinds without.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-}
-
-impl Key {
-    /// A key.
-    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// A key that borrows its parts, so that look-ups by `&str` allocate nothing.
-pub(crate) trait KeyParts {
-    fn parts(&self) -> (&str, &str);
-}
-
-impl KeyParts for Key {
-    fn parts(&self) -> (&str, &str) {
-        (&self.namespace, &self.name)
-    }
-}
-
-impl KeyParts for (&str, &str) {
-    fn parts(&self) -> (&str, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn KeyParts + 'a> for Key {
-    fn borrow(&self) -> &(dyn KeyParts + 'a) {
-        self
-    }
-}
-
-impl std::hash::Hash for dyn KeyParts + '_ {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // As the derived implementation of `Key`: each part in turn.
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for dyn KeyParts + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn KeyParts + '_ {}
-
-impl PartialOrd for dyn KeyParts + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn KeyParts + '_ {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.parts().cmp(&other.parts())
-    }
-}
+pub use key::Key;
+pub(crate) use key::KeyParts;
+pub(crate) use machines::Published;
+pub use machines::{HostPort, Node, Pod};
 
 /// Transport protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -382,9 +316,11 @@ pub struct Instance {
     pub checks: Arc<[Check]>,
     /// The registration that it is, for what only one dialect knows of; none for a pod.
     pub registration: Option<Box<Registration>>,
-    /// Index of the first snapshot that had it.
+    /// When it was registered: the store's revision, or the index of the first snapshot that had it. Of a pod, as
+    /// [`Instance::modified_index`].
     pub created_index: u64,
-    /// Index of the first snapshot that had it like this.
+    /// When it became as it is: the revision of its object, so the same after a restart; or the index of the first
+    /// snapshot that had it like this. No snapshot that has it has a lower index.
     pub modified_index: u64,
 }
 
@@ -445,94 +381,4 @@ pub struct Check {
     pub notes: String,
     /// Since when the status is this, if known.
     pub since: Option<Timestamp>,
-}
-
-/// A pod as far as names, host ports and health need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pod {
-    /// Namespace and name.
-    pub key: Key,
-    /// Address; none until its network is up.
-    pub address: Option<IpAddr>,
-    /// Whether it shares the network of its node.
-    pub host_network: bool,
-    /// Node it is bound to; empty if none.
-    pub node: Arc<str>,
-    /// `spec.hostname`, or its name.
-    pub hostname: Arc<str>,
-    /// `spec.subdomain`; may be empty.
-    pub subdomain: Arc<str>,
-    /// Labels.
-    pub labels: Arc<BTreeMap<String, String>>,
-    /// Ports of its node that lead to it.
-    pub host_ports: Vec<HostPort>,
-    /// Health with the reason.
-    pub health: Health,
-    /// Whether all its containers ended for good.
-    pub has_ended: bool,
-    /// Under which name it is in the registry besides the services that select it, if it says so.
-    pub published: Option<Published>,
-}
-
-/// What a pod's annotations say about its place in the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// Name of the service there.
-    pub service: Arc<str>,
-    /// Port to show; none if the pod names none.
-    pub port: Option<InstancePort>,
-    /// Why the port that the pod asks for is none; it takes no requests there until that is mended.
-    pub complaint: Option<Arc<str>>,
-    /// Tags.
-    pub tags: Vec<String>,
-}
-
-/// A port of a node that leads to a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPort {
-    /// Address of the node; none means all.
-    pub host_address: Option<IpAddr>,
-    /// Port of the node.
-    pub host_port: u16,
-    /// Port of the pod.
-    pub container_port: u16,
-    /// Protocol.
-    pub protocol: Protocol,
-}
-
-/// A node as far as discovery needs it: of the cluster, or a machine outside that was registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Name.
-    pub name: Arc<str>,
-    /// Identity; a UUID for nodes of the cluster, may be empty for others.
-    pub id: Arc<str>,
-    /// Address as registered, if it is a host name.
-    pub host: Arc<str>,
-    /// Internal addresses first, then external ones.
-    pub addresses: Vec<IpAddr>,
-    /// Its share of the pod network.
-    pub pod_cidr: Option<Arc<str>>,
-    /// Where it is.
-    pub locality: Locality,
-    /// Further addresses by the kind of client they are for.
-    pub tagged_addresses: BTreeMap<String, String>,
-    /// Labels, or the metadata of a registration.
-    pub metadata: BTreeMap<String, String>,
-    /// What is checked of the machine itself.
-    pub checks: Arc<[Check]>,
-    /// Who made it known.
-    pub origin: Origin,
-    /// Index of the first snapshot that had it.
-    pub created_index: u64,
-    /// Index of the first snapshot that had it like this.
-    pub modified_index: u64,
-}
-
-impl Node {
-    /// Whether both are the same but for the indexes of the snapshots that show them.
-    pub fn is_like(&self, other: &Self) -> bool {
-        let (created_index, modified_index) = (self.created_index, self.modified_index);
-        *self == Self { created_index, modified_index, ..other.clone() }
-    }
 }

@@ -29,6 +29,7 @@ pub(crate) fn pod(object: &core::Pod) -> Pod {
         health: pod_health(object),
         has_ended: status.is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))),
         published: published(object),
+        revision: object.revision(),
     }
 }
 

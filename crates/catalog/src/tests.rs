@@ -350,3 +350,64 @@ fn a_pod_that_asks_for_a_port_that_is_none_is_listed_and_takes_no_requests() {
         assert_eq!(worst, Some(instance.health.status), "clients that look at checks see the same");
     }
 }
+
+/// What a client remembers of an instance nobody touched holds over a restart of the server, in whatever order the new
+/// process hears of things; and it is never ahead of the index of the answer that it came with.
+#[test]
+fn instances_keep_their_indexes_over_a_restart() {
+    let at = |input: &Value, revision: u64| {
+        let mut object = input.clone();
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
+        object
+    };
+    let registered = |id: &str, tag: &str| {
+        json!({"metadata": {"namespace": "default", "name": id},
+            "spec": {"service": "web", "instanceId": id, "address": "192.0.2.1", "tags": [tag]},
+            "status": {"health": "passing"}})
+    };
+    let of = |object: &Value| Input::Registration(decode::<portolan_api::typed::ServiceInstance>(object));
+    let mut changed = registered("b", "new");
+    changed["metadata"]["annotations"] = json!({portolan_api::annotations::CREATED_REVISION: "12"});
+    let vm = json!({"metadata": {"name": "vm", "annotations": {portolan_api::annotations::CREATED_REVISION: "9"}},
+        "spec": {"node": "vm", "address": "192.0.2.7"}});
+    let vm = |revision| Input::ExternalNode(decode::<portolan_api::typed::ExternalNode>(&at(&vm, revision)));
+    let published = json!({"metadata": {"namespace": "default", "name": "p", "resourceVersion": "15",
+            "annotations": {"registry.portolan.dev/name": "web"}},
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {"phase": "Running", "podIP": "10.42.0.7", "conditions": [{"type": "Ready", "status": "True"}]}});
+    let published = |_| Input::Pod(decode::<core::Pod>(&published));
+    let shown = |snapshot: &Snapshot| {
+        let instances = snapshot.instances_of("default", "web").expect("three of them");
+        let machine = snapshot.external_node("vm").expect("a machine");
+        let newest = instances.iter().map(|it| it.modified_index).chain([machine.modified_index]).max();
+        assert!(newest <= Some(snapshot.index()));
+        let mut shown: Vec<String> =
+            instances.iter().map(|it| format!("{} {} {}", it.id, it.created_index, it.modified_index)).collect();
+        shown.push(format!("vm {} {}", machine.created_index, machine.modified_index));
+        shown
+    };
+    let mut before = Catalog::new();
+    before.seen(5);
+    before.snapshot();
+    let history = [of(&at(&registered("a", "x"), 11)), of(&at(&registered("b", "x"), 12)), published(0), vm(14)];
+    for input in history {
+        before.put(input);
+        before.snapshot();
+    }
+    before.put(of(&at(&changed, 20)));
+    let expected = ["a 11 11", "b 12 20", "p 15 15", "vm 9 14"];
+    assert_eq!(shown(&before.snapshot()), expected);
+    for turned in [false, true] {
+        let mut objects = vec![of(&at(&registered("a", "x"), 11)), of(&at(&changed, 20)), published(0), vm(14)];
+        if turned {
+            objects.reverse();
+        }
+        let mut after = Catalog::new();
+        objects.into_iter().for_each(|object| after.put(object));
+        after.seen(30);
+        assert_eq!(shown(&after.snapshot()), expected);
+        // A write that changed nothing that is shown.
+        after.put(vm(31));
+        assert_eq!(shown(&after.snapshot()), expected);
+    }
+}

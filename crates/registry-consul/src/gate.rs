@@ -52,7 +52,7 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
             return Err(Denied::Unauthenticated(why.clone()).into());
         }
     }
-    if !state.acl.is_enabled() || matches!(area, "kv" | "session" | "txn" | "acl" | "query" | "status") {
+    if !state.acl.is_enabled() || matches!(area, "config" | "kv" | "session" | "txn" | "acl" | "query" | "status") {
         return Ok(Sight::everything());
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
@@ -156,7 +156,7 @@ pub(crate) fn rules(
     };
     Ok(match (area, rest) {
         ("txn", _) => txn::rights(state, request)?,
-        ("kv" | "session" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
+        ("config" | "kv" | "session" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
         ("acl", _) => vec![(by_method, Resource::Tokens)],
         ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(of_instance).collect(),
         ("agent", ["service", "deregister", ..]) => vec![(Verb::Delete, Resource::Instances)],

@@ -15,6 +15,7 @@ mod answer;
 mod bexpr;
 mod body;
 mod catalog;
+mod config;
 mod coordinate;
 mod duration;
 mod entry;

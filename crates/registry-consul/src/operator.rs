@@ -22,6 +22,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     let value = match (segments, method) {
         (["raft", "configuration"], &Method::GET) => raft(state),
         (["autopilot", "health"], &Method::GET) => health(state),
+        (["autopilot", "state"], &Method::GET) => autopilot_state(state),
         (["autopilot", "configuration"], &Method::GET) => autopilot(),
         (["autopilot", "configuration"], &Method::PUT) => {
             return Some(refused("there is one server of this dialect, this one: autopilot has nothing to decide"));
@@ -34,7 +35,7 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
             return Some(refused("there is no other server of this dialect that could lead"));
         }
         (["keyring"], _) => return Some(refused("gossip encryption is not in use: there is no gossip")),
-        (["raft", "configuration"] | ["autopilot", "health"] | ["usage"], _) => {
+        (["raft", "configuration"] | ["autopilot", "health" | "state"] | ["usage"], _) => {
             return Some(Err(Error::method(method, "GET")));
         }
         (["autopilot", "configuration"], _) => return Some(Err(Error::method(method, "GET,PUT"))),
@@ -81,6 +82,41 @@ fn health(state: &State) -> Value {
     json!({"Healthy": true, "FailureTolerance": 0, "Servers": [server]})
 }
 
+/// The same by the server's id, with what it is to the others, as `consul operator autopilot state` reads it.
+fn autopilot_state(state: &State) -> Value {
+    let snapshot = state.snapshot();
+    let machines = state.machines(&snapshot);
+    let machine = machines.get(&state.identity.node);
+    let id = machine.map(|machine| machine.id.as_str()).unwrap_or_default();
+    let server = json!({
+        "ID": id,
+        "Name": state.identity.node,
+        "Address": state.server_address(),
+        "NodeStatus": "alive",
+        "Version": state.identity.version,
+        "LastContact": "0s",
+        "LastTerm": 1,
+        "LastIndex": snapshot.index(),
+        "Healthy": true,
+        // Nobody counted since when: as Consul says of a server that was never found ill.
+        "StableSince": "0001-01-01T00:00:00Z",
+        "Status": "leader",
+        "NodeType": "voter",
+        "Meta": machine.map(|machine| &machine.metadata),
+    });
+    let mut servers = serde_json::Map::new();
+    servers.insert(id.to_owned(), server);
+    json!({
+        "Healthy": true,
+        "FailureTolerance": 0,
+        "OptimisticFailureTolerance": 0,
+        "Leader": id,
+        "Voters": [id],
+        "ReadReplicas": null,
+        "Servers": servers,
+    })
+}
+
 /// Consul's defaults: with one server there is nothing that others would do.
 fn autopilot() -> Value {
     json!({
@@ -103,7 +139,14 @@ fn usage(state: &State) -> Value {
         .instances()
         .fold((0_usize, 0_usize), |(services, instances), (_, list)| (services + 1, instances + list.len()));
     let nodes = state.machines(&snapshot).all().count();
-    let counts = json!({"Nodes": nodes, "Services": services, "ServiceInstances": instances});
+    let counts = json!({
+        "Nodes": nodes,
+        "Services": services,
+        "ServiceInstances": instances,
+        // Of Consul's mesh there are none; all others count.
+        "ConnectServiceInstances": {},
+        "BillableServiceInstances": instances,
+    });
     let mut usage = serde_json::Map::new();
     usage.insert(state.identity.datacenter.to_string(), counts);
     json!({
@@ -134,7 +177,9 @@ mod tests {
             ("GET", "keyring", 500, "gossip encryption is not in use"),
             ("GET", "autopilot/configuration", 200, r#""CleanupDeadServers":true"#),
             ("PUT", "autopilot/configuration", 500, "nothing to decide"),
-            ("GET", "autopilot/state", 404, "not a recognized HTTP API endpoint"),
+            ("GET", "autopilot/state", 200, r#""NodeType":"voter""#),
+            ("PUT", "autopilot/state", 405, "method PUT not allowed"),
+            ("GET", "autopilot/nothing", 404, "not a recognized HTTP API endpoint"),
         ];
         for (method, path, status, part) in cases {
             let answer = ask(&state, method, &format!("/v1/operator/{path}"), "", "").await;

@@ -23,8 +23,21 @@ struct Sample {
 
 /// The methods and the areas that are told apart; others are one.
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "OPTIONS"];
-const AREAS: [&str; 12] =
-    ["acl", "agent", "catalog", "coordinate", "event", "health", "kv", "operator", "query", "session", "status", "txn"];
+const AREAS: [&str; 13] = [
+    "acl",
+    "agent",
+    "catalog",
+    "config",
+    "coordinate",
+    "event",
+    "health",
+    "kv",
+    "operator",
+    "query",
+    "session",
+    "status",
+    "txn",
+];
 const OTHER: &str = "other";
 
 impl Requests {

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::parameters::Parameters;
 use crate::state::State;
 use crate::{
-    Error, acl, agent, answer, catalog, coordinate, event, gate, health, kv, operator, query, session, status, txn,
+    Error, acl, agent, answer, catalog, config, coordinate, event, gate, health, kv, operator, query, session, status,
+    txn,
 };
 
 /// What an area makes of a request; `None` if the path is not its own.
@@ -50,6 +51,7 @@ impl Consul {
             "operator" => operator::route(state, request, rest).await,
             "status" => status::route(state, request, rest).await,
             "event" => event::route(state, request, rest).await,
+            "config" => config::route(state, request, rest).await,
             "coordinate" => coordinate::route(state, request, rest).await,
             "kv" => kv::route(state, request, rest).await,
             "session" => session::route(state, request, rest).await,

@@ -22,6 +22,7 @@ mod pick;
 mod registration;
 mod routes;
 mod schemas;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -78,6 +78,10 @@ fn describe(operation: &Operation) -> Value {
     if !description.is_empty() {
         described["description"] = description.into();
     }
+    if described["responses"]["304"].is_object() {
+        let had = json!({"name": "If-None-Match", "in": "header", "description": "ETag of what the client has", "schema": text()});
+        described["parameters"].as_array_mut().expect("parameters are a list").push(had);
+    }
     if operation.route == Route::Watch {
         let last = json!({"name": "Last-Event-ID", "in": "header", "description": "id of the last event read", "schema": text()});
         described["parameters"].as_array_mut().expect("parameters are a list").push(last);
@@ -110,7 +114,7 @@ fn responses(route: Route) -> Value {
     let mut responses = json!({"200": {"description": "done", "content": {media: {"schema": schema}}}});
     if route == Route::Register {
         responses["200"]["content"]["text/event-stream"] = json!({"schema": text()});
-        responses["201"] = json!({"description": "created", "content": {media: {"schema": schema}}});
+        responses["201"] = json!({"description": "created", "content": responses["200"]["content"]});
     }
     // Anybody may turn out to be a stranger, or one who asks too much, and nobody may be able to tell.
     for status in refusals.iter().chain(&[401, 403, 429, 503]) {

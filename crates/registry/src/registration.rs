@@ -8,7 +8,7 @@ use portolan_api::typed::{
 };
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, strict};
 
 /// A lease shorter than this would be lost to ordinary delays.
 const SHORTEST_TTL: u32 = 1;
@@ -34,11 +34,13 @@ pub(crate) struct Registration {
     metadata: BTreeMap<String, String>,
     #[serde(default)]
     version: String,
+    #[serde(default, deserialize_with = "strict::weights")]
     weights: Option<InstanceWeights>,
+    #[serde(default, deserialize_with = "strict::locality")]
     locality: Option<InstanceLocality>,
     ttl_seconds: Option<u32>,
     /// How to find out how it does, as in the object.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::checks")]
     checks: Vec<HealthCheck>,
     /// The session of Consul that it lives by.
     session: Option<String>,
@@ -221,6 +223,17 @@ mod tests {
             (r#"{"service": "a", "checks": [{"type": "http"}]}"#, "checks: id: must not be empty"),
             (r#"{"service": "a", "checks": [{"id": "c", "type": "telnet"}]}"#, "unknown variant `telnet`"),
             (r#"{"service": "a", "prot": 1}"#, "unknown field `prot`"),
+            (
+                r#"{"service": "a", "checks": [{"id": "a"}, {"id": "c", "intervall": 1}]}"#,
+                "checks[1]: unknown field `intervall`",
+            ),
+            (
+                r#"{"service": "a", "weights": {"pasing": 1}}"#,
+                "weights: unknown field `pasing`, expected one of `passing`",
+            ),
+            (r#"{"service": "a", "locality": {"zone": 1}}"#, "locality: invalid type"),
+            (r#"{"service": "a", "locality": {"az": "b"}}"#, "locality: unknown field `az`"),
+            (r#"{"service": "a", "ports": [{"port": 1, "nodePort": 2}]}"#, "unknown field `nodePort`"),
         ];
         for (body, complaint) in cases {
             let error = object(body).expect_err(body);

@@ -38,11 +38,11 @@ pub(crate) fn schemas() -> Value {
             "lease": {"enum": ["ttl", "connection", "session", "orchestrator", "none"]},
             "leaseSecondsLeft": optional("number"), "explanation": texts(),
         }}]},
-        "Port": {"type": "object", "required": ["port"], "properties": {
+        "Port": {"type": "object", "required": ["port"], "additionalProperties": false, "properties": {
             "name": text(), "port": {"type": "integer", "minimum": 1, "maximum": 65535}, "protocol": text(),
         }},
-        "Weights": {"type": "object", "properties": {"passing": number(), "warning": number()}},
-        "Locality": {"type": "object", "properties": {"region": text(), "zone": text(), "rack": text()}},
+        "Weights": {"type": "object", "additionalProperties": false, "properties": {"passing": number(), "warning": number()}},
+        "Locality": {"type": "object", "additionalProperties": false, "properties": {"region": text(), "zone": text(), "rack": text()}},
         "Service": with(counts(), "instances", number()),
         "ServiceWithInstances": with(counts(), "instances", list("Instance")),
         "Registration": {"type": "object", "required": ["service"], "additionalProperties": false, "properties": {
@@ -52,7 +52,7 @@ pub(crate) fn schemas() -> Value {
             "ttlSeconds": {"type": "integer", "minimum": 1, "maximum": 86400}, "session": text(), "checks": list("Check"),
         }},
         // As in the objects of the API.
-        "Check": {"type": "object", "required": ["id", "type"], "properties": {
+        "Check": {"type": "object", "required": ["id"], "additionalProperties": false, "properties": {
             "id": text(), "name": text(), "notes": text(), "initialHealth": {"enum": ["passing", "warning", "critical"]},
             "type": {"enum": ["ttl", "http", "tcp", "udp", "grpc", "h2ping", "script", "alias", "external"]},
             "url": text(), "method": text(), "body": text(), "disableRedirects": {"type": "boolean"},

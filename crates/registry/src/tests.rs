@@ -22,6 +22,7 @@ use portolan_registrar::{Changes, Registrar};
 
 use crate::routes::Registry;
 
+mod description;
 mod dialect;
 mod held;
 mod ids;

@@ -175,7 +175,7 @@ impl Crowd {
 }
 
 /// One long poll: index and body of the answer.
-fn poll(dialect: &str, path: &str) -> anyhow::Result<(u64, Value)> {
+pub(crate) fn poll(dialect: &str, path: &str) -> anyhow::Result<(u64, Value)> {
     let mut stream = TcpStream::connect(dialect)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")?;

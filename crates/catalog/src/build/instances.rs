@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portolan_api::typed::Object as _;
+
 use super::Catalog;
 use crate::model::{
     Check, Endpoint, EndpointPort, Health, Instance, InstancePort, Key, KeyParts, Locality, Node, Origin, Pod,
@@ -31,14 +33,16 @@ impl Catalog {
                 *instance = before.clone();
                 continue;
             }
-            let created = before.map_or(next, |before| before.created_index);
-            if let Some(new) = Arc::get_mut(instance) {
-                (new.created_index, new.modified_index) = (created, next);
-            } else if before.is_some_and(|before| before.modified_index >= instance.modified_index) {
-                // A registration is as it is by itself again, after its machine was worse.
-                let own = Instance::clone(instance);
-                *instance = Arc::new(Instance { created_index: created, modified_index: next, ..own });
+            // Objects say when they became as they are; the rest, or another view of the same object, is new with
+            // the snapshot that shows it.
+            let newest = before.map_or(0, |before| before.modified_index);
+            if instance.modified_index > newest {
+                continue;
             }
+            let created = before.map_or(next, |before| before.created_index);
+            let created = if instance.created_index > 0 { instance.created_index } else { created };
+            let new = Arc::make_mut(instance);
+            (new.created_index, new.modified_index) = (created, next);
         }
         if old.len() == instances.len() && old.iter().zip(&instances).all(|(old, new)| Arc::ptr_eq(old, new)) {
             return;
@@ -123,6 +127,8 @@ impl Catalog {
             ..known.cloned().unwrap_or_default()
         };
         let health = merged_health(endpoint, pod.map(|pod| &pod.health));
+        let slices = || self.slices.get(service).into_iter().flat_map(BTreeMap::values).map(|slice| slice.revision());
+        let revision = pod.map_or_else(|| slices().max().unwrap_or(0), |pod| pod.revision);
         let port =
             |port: &EndpointPort| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol };
         let version = pod.and_then(|pod| pod.labels.get("app.kubernetes.io/version")).map_or("", String::as_str);
@@ -153,8 +159,9 @@ impl Catalog {
             }]),
             health,
             registration: None,
-            created_index: 0,
-            modified_index: 0,
+            // When a pod, or an address that somebody wrote, came into being nobody remembers.
+            created_index: revision,
+            modified_index: revision,
         }
     }
 }

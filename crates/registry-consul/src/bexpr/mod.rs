@@ -48,6 +48,11 @@ impl Filter {
     }
 }
 
+/// Says what is wrong with an expression, whatever it is of.
+pub(crate) fn check_grammar(text: &str) -> Result<(), String> {
+    parse::parse(text).map(drop)
+}
+
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
 enum Expression {

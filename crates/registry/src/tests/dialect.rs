@@ -12,7 +12,8 @@ use crate::batch;
 const BATCH: &str = "/registry/batch";
 
 fn instance(service: &str, tag: &str) -> Value {
-    json!({"spec": {"service": service, "address": "192.0.2.1", "tags": [tag]}, "status": {"health": "passing"}})
+    json!({"spec": {"service": service, "address": "192.0.2.1", "ports": [{"port": 80}], "tags": [tag]},
+        "status": {"health": "passing"}})
 }
 
 #[tokio::test(start_paused = true)]
@@ -28,6 +29,8 @@ async fn what_a_client_has_is_not_sent_again_until_it_changes() {
         ("/registry/services", true),
         ("/registry/services/web", false),
         ("/registry/services/shop", true),
+        ("/registry/targets", true),
+        ("/registry/targets?namespace=default&service=web", false),
     ];
     let mut had = Vec::new();
     for (path, _) in cases {
@@ -57,12 +60,15 @@ async fn what_a_client_has_is_not_sent_again_until_it_changes() {
 #[tokio::test(start_paused = true)]
 async fn large_answers_are_compressed_for_those_who_accept_it() {
     let world = World::start(fake()).await;
-    world.show(&mut Catalog::new(), &["a", "b", "c", "d"].map(|name| (name, instance("web", ""))));
+    world.show(&mut Catalog::new(), &["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| (name, instance("web", ""))));
     let cases = [
         ("/registry/services/web", "gzip", true),
         ("/registry/services/web", "br", false),
         ("/registry/instances?service=none", "gzip", false),
         ("/registry/openapi.json", "gzip, br", true),
+        ("/registry/instances", "gzip", true),
+        ("/registry/services", "gzip", false),
+        ("/registry/targets", "gzip", true),
     ];
     for (path, accepted, compressed) in cases {
         let plain = world.send(Method::GET, path, &[], "").await;

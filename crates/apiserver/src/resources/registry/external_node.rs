@@ -8,7 +8,7 @@ use super::health_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of external nodes.
 pub(crate) struct ExternalNode;
@@ -31,6 +31,18 @@ impl Strategy for ExternalNode {
         if let Some(spec) = spec(object) {
             health_check::default(spec);
         }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        super::forget_created_revision(object);
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        super::keep_created_revision(new, old);
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

@@ -9,7 +9,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, object_or_new, objects, set, set_zero, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of service instances.
 pub(crate) struct ServiceInstance;
@@ -54,6 +54,7 @@ impl Strategy for ServiceInstance {
     }
 
     fn prepare_for_create(&self, object: &mut Value, context: &Context) {
+        super::forget_created_revision(object);
         // A registration says how the instance is in the same write.
         let Some(instance) = object.as_object_mut() else { return };
         let now = portolan_api::time::format(context.now);
@@ -66,6 +67,11 @@ impl Strategy for ServiceInstance {
                 instance.insert("status".to_owned(), json!({"health": "passing", "since": now}));
             }
         }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        keep_other_half(new, old, context.subresource == "status");
+        super::keep_created_revision(new, old);
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

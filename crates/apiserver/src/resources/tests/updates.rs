@@ -1,6 +1,9 @@
 use expect_test::expect;
 
-use super::{check_update, check_update_of};
+use portolan_api::annotations::CREATED_REVISION;
+use serde_json::{Value, json};
+
+use super::{check_update, check_update_of, context, of};
 
 #[test]
 fn pods() {
@@ -239,4 +242,42 @@ fn a_resize_changes_processor_and_memory_and_nothing_else() {
         spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize
         <nil>: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled"#]],
     );
+}
+
+/// Registries show when something was registered, whoever changed it since.
+#[test]
+fn what_registered_remembers_when_it_came_into_being() {
+    let of_user = |noted: &str| json!({CREATED_REVISION: noted});
+    // Annotations that are stored at revision 7, what the client sends, whether that changes anything else, and what is
+    // written.
+    let cases = [
+        (Value::Null, Value::Null, false, Value::Null),
+        (Value::Null, Value::Null, true, of_user("7")),
+        (Value::Null, of_user("3"), true, of_user("7")),
+        (Value::Null, json!({"a": "b"}), false, json!({"a": "b", CREATED_REVISION: "7"})),
+        (of_user("2"), Value::Null, false, of_user("2")),
+        (of_user("2"), of_user("9"), true, of_user("2")),
+    ];
+    for resource in ["registry.portolan.dev/serviceinstances", "registry.portolan.dev/externalnodes"] {
+        for (stored, sent, changes, written) in &cases {
+            for subresource in ["", "status"] {
+                let object = |annotations: &Value, changed: bool| {
+                    let mut metadata = json!({"name": "a"});
+                    if !annotations.is_null() {
+                        metadata["annotations"] = annotations.clone();
+                    }
+                    let value = i32::from(changed).to_string();
+                    json!({"metadata": metadata, "spec": {"address": value}, "status": {"reason": value}})
+                };
+                let mut old = object(stored, false);
+                old["metadata"]["resourceVersion"] = "7".into();
+                let mut new = object(sent, *changes);
+                of(resource).prepare_for_update(&mut new, &old, &context(subresource));
+                assert_eq!(&new["metadata"]["annotations"], written, "{resource} {subresource} {stored} {sent}");
+            }
+        }
+        let mut new = json!({"metadata": {"name": "a", "annotations": of_user("3")}, "spec": {}});
+        of(resource).prepare_for_create(&mut new, &context(""));
+        assert_eq!(new["metadata"]["annotations"], json!({}), "{resource}");
+    }
 }

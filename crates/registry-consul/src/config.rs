@@ -1,0 +1,255 @@
+//! Config entries: what teams say about services to Consul's proxies.
+//!
+//! They are checked and kept as Consul keeps them. Consul's own catalog, health, DNS and prepared queries do not ask
+//! them either: its proxies obey them, and there are none here. Kinds that exist only for gateways, intentions and other
+//! clusters are refused in words.
+
+mod check;
+mod kinds;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use http::{Method, Response};
+use portolan_registrar::http::{Body, Request};
+use serde_json::{Map, Value, json};
+
+use crate::acl::{Access, Authorizer};
+use crate::parameters::{Parameters, ReadOptions};
+use crate::route::Routed;
+use crate::space::{Record, Records, Space, WriteError, poll};
+use crate::state::State;
+use crate::{Error, acl, answer};
+
+use kinds::{KEPT, OTHERS};
+use shape::Fields;
+
+/// Everything about entries is below this prefix.
+const AREA: &str = "/consul/config/";
+
+/// Fields of an entry by their names.
+type Entry = Map<String, Value>;
+
+fn records(space: &Space) -> Records<'_, Entry> {
+    space.records("config")
+}
+
+/// Answers what is below `/v1/config`.
+pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -> Routed {
+    let parameters = Parameters::of(request);
+    if let Err(error) = state.check_datacenter(&parameters) {
+        return Some(Err(error));
+    }
+    let method = &request.method;
+    Some(match segments {
+        [] if method == Method::PUT => write(state, request, &parameters).await,
+        [] => Err(Error::method(method, "PUT")),
+        [kind] if method == Method::GET => list(state, request, &parameters, kind).await,
+        [kind, name @ ..] if method == Method::GET => read(state, request, &parameters, kind, &name.join("/")).await,
+        [_] if method == Method::DELETE => Err(Error::NotFound("Must provide both a kind and name to delete".into())),
+        [kind, name @ ..] if method == Method::DELETE => {
+            delete(state, request, &parameters, kind, &name.join("/")).await
+        }
+        _ => Err(Error::method(method, "GET,DELETE")),
+    })
+}
+
+/// The fields of a kind that is kept; `None` of one that Consul knows and this server does not keep.
+fn fields_of(kind: &str) -> Result<Option<Fields>, String> {
+    match KEPT.iter().find(|(name, _)| *name == kind) {
+        Some((_, fields)) => Ok(Some(fields)),
+        None if OTHERS.contains(&kind) => Ok(None),
+        None => Err(format!("invalid config entry kind: {kind}")),
+    }
+}
+
+fn id(kind: &str, name: &str) -> String {
+    format!("{kind}/{name}")
+}
+
+/// What is said of all services everybody may read.
+fn readable(authorizer: &Authorizer, kind: &str, name: &str) -> bool {
+    kind == "proxy-defaults" || authorizer.allows(Access::ServiceRead, name)
+}
+
+fn require_write(authorizer: &Authorizer, kind: &str, name: &str) -> Result<(), Error> {
+    match kind {
+        "proxy-defaults" => authorizer.require(Access::OperatorWrite, ""),
+        _ => authorizer.require(Access::ServiceWrite, name),
+    }
+}
+
+/// What a `cas` in the query asks for.
+fn wanted_index(parameters: &Parameters) -> Result<Option<u64>, Error> {
+    let Some(text) = parameters.text("cas") else { return Ok(None) };
+    let wrong = || Error::Internal(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+    text.parse().map(Some).map_err(|_| wrong())
+}
+
+/// Reads and checks the body of a request.
+fn parse(body: &[u8]) -> Result<Entry, Error> {
+    let failed = |error: String| Error::BadRequest(format!("Request decoding failed: {error}"));
+    let raw: Entry = serde_json::from_slice(body).map_err(|error| failed(error.to_string()))?;
+    let Some(kind) = raw.get("Kind").or_else(|| raw.get("kind")) else {
+        return Err(failed("Payload does not contain a kind/Kind key at the top level".into()));
+    };
+    let Some(kind) = kind.as_str().map(str::to_owned) else {
+        return Err(failed("Kind value in payload is not a string".into()));
+    };
+    let Some(fields) = fields_of(&kind).map_err(failed)? else {
+        return Err(Error::Internal(format!(
+            "config entries of kind {kind:?} tell Consul's mesh and gateways what to do, which are not served here: \
+             one that nothing obeys is not kept"
+        )));
+    };
+    let mut entry = shape::read(raw, fields).map_err(failed)?;
+    entry.insert("Kind".into(), kind.as_str().into());
+    if let Some(protocol) = entry.get("Protocol").and_then(Value::as_str).map(str::to_lowercase) {
+        entry.insert("Protocol".into(), protocol.into());
+    }
+    check::check(&kind, &entry).map_err(Error::Internal)?;
+    Ok(entry)
+}
+
+/// As Consul shows it: some parts of defaults are there even if nothing was said in them.
+fn shown(mut record: Record<Entry>) -> Record<Entry> {
+    if matches!(record.value.get("Kind").and_then(Value::as_str), Some("proxy-defaults" | "service-defaults")) {
+        for part in ["TransparentProxy", "MeshGateway", "Expose"] {
+            record.value.entry(part).or_insert_with(|| json!({}));
+        }
+    }
+    record
+}
+
+async fn write(state: &State, request: &Request, parameters: &Parameters) -> Result<Response<Body>, Error> {
+    let authorizer = state.authorizer(request, parameters).await?;
+    let entry = parse(&request.body)?;
+    let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (kind, name, wanted) = (text("Kind"), text("Name"), wanted_index(parameters)?);
+    require_write(&authorizer, kind, name)?;
+    let (records, id) = (records(&state.space), id(kind, name));
+    let done = |written: bool| answer::json(&written, parameters.has("pretty"));
+    loop {
+        let before = records.get(&id).await?;
+        let modified = before.as_ref().map_or(0, |before| before.modified);
+        if wanted.is_some_and(|wanted| wanted != modified) {
+            return done(false);
+        }
+        if before.is_some_and(|before| before.value == entry) {
+            return done(true);
+        }
+        check_protocol(&records, kind, name).await?;
+        match records.put(&id, None, &entry, Some((modified, None))).await {
+            Ok(_) => return done(true),
+            Err(WriteError::Stale) if wanted.is_some() => return done(false),
+            Err(WriteError::Stale) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Routes and shares are of requests: whose protocol has none cannot have them.
+async fn check_protocol(records: &Records<'_, Entry>, kind: &str, name: &str) -> Result<(), Error> {
+    if !matches!(kind, "service-router" | "service-splitter") {
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let said = records.get(&id("service-defaults", name)).await?;
+    let said = said.and_then(|said| said.value.get("Protocol").and_then(text));
+    let protocol = match said {
+        Some(protocol) => Some(protocol),
+        None => {
+            let global = records.get(&id("proxy-defaults", "global")).await?;
+            global.and_then(|global| global.value.get("Config")?.get("protocol").and_then(text))
+        }
+    };
+    let protocol = protocol.unwrap_or_else(|| "tcp".to_owned());
+    if matches!(&*protocol, "http" | "http2" | "grpc") {
+        return Ok(());
+    }
+    Err(Error::Internal(format!(
+        "discovery chain {name:?} uses a protocol {protocol:?} that does not permit advanced routing or splitting behavior"
+    )))
+}
+
+async fn delete(
+    state: &State,
+    request: &Request,
+    parameters: &Parameters,
+    kind: &str,
+    name: &str,
+) -> Result<Response<Body>, Error> {
+    let authorizer = state.authorizer(request, parameters).await?;
+    fields_of(kind).map_err(Error::BadRequest)?;
+    let wanted = wanted_index(parameters)?;
+    require_write(&authorizer, kind, name)?;
+    let (records, id) = (records(&state.space), id(kind, name));
+    let done = |deleted: bool| match wanted {
+        Some(_) => answer::json(&deleted, parameters.has("pretty")),
+        None => answer::json(&json!({}), parameters.has("pretty")),
+    };
+    loop {
+        // What is not there is as it is wanted.
+        let Some(record) = records.get(&id).await? else { return done(true) };
+        if wanted.is_some_and(|wanted| wanted != record.modified) {
+            return done(false);
+        }
+        if records.delete(&id, record.modified, None).await? {
+            return done(true);
+        }
+    }
+}
+
+async fn read(
+    state: &State,
+    request: &Request,
+    parameters: &Parameters,
+    kind: &str,
+    name: &str,
+) -> Result<Response<Body>, Error> {
+    let options = ReadOptions::of(state, request, parameters)?;
+    let authorizer = state.authorizer(request, parameters).await?;
+    fields_of(kind).map_err(Error::Internal)?;
+    if !readable(&authorizer, kind, name) {
+        return Err(Error::Forbidden("Permission denied".into()));
+    }
+    let space = &state.space;
+    let waiter = || space.feed().prefix(&records(space).prefix());
+    let read = || async {
+        let found = records(space).get(&id(kind, name)).await?;
+        let index = found.as_ref().map_or_else(|| space.feed().table_index(AREA), |found| found.modified);
+        Ok((found, index))
+    };
+    let (found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
+    let found = found.ok_or_else(|| Error::NotFound(format!("Config entry not found for {kind:?} / {name:?}")))?;
+    Ok(answer::with_index(answer::json(&shown(found), options.pretty)?, index, options.consistency))
+}
+
+async fn list(state: &State, request: &Request, parameters: &Parameters, kind: &str) -> Result<Response<Body>, Error> {
+    let options = ReadOptions::of(state, request, parameters)?;
+    let authorizer = state.authorizer(request, parameters).await?;
+    if !kind.is_empty() {
+        fields_of(kind).map_err(Error::Internal)?;
+    }
+    if !options.filter.is_empty() {
+        return Err(Error::Internal(format!("filtering not supported for config entry kind={kind}")));
+    }
+    let space = &state.space;
+    let waiter = || space.feed().prefix(&records(space).prefix());
+    let read = || async {
+        let found = records(space).list().await?;
+        let newest = found.iter().map(|record| record.modified).max().unwrap_or(0);
+        Ok((found, newest.max(space.feed().table_index(AREA))))
+    };
+    let (mut found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
+    let text = |record: &Record<Entry>, field: &str| {
+        record.value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    found.retain(|record| kind.is_empty() || text(record, "Kind") == kind);
+    let before = found.len();
+    found.retain(|record| readable(&authorizer, &text(record, "Kind"), &text(record, "Name")));
+    let filtered = found.len() < before;
+    let found: Vec<Record<Entry>> = found.into_iter().map(shown).collect();
+    let response = answer::with_index(answer::json(&found, options.pretty)?, index, options.consistency);
+    Ok(acl::marked(response, filtered))
+}

@@ -1,0 +1,193 @@
+use serde_json::{Value, json};
+
+use crate::acl::{AclConfig, DefaultPolicy};
+use crate::space::testing::{ask, settle, state};
+
+#[tokio::test(start_paused = true)]
+async fn entries_are_kept_shown_listed_and_deleted() {
+    let state = state(AclConfig::default()).await;
+    let put = async |body: Value| ask(&state, "PUT", "/v1/config", "", body.to_string()).await;
+    assert_eq!(ask(&state, "GET", "/v1/config/service-defaults", "", "").await.text, "[]");
+    let absent = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await;
+    assert_eq!((absent.status, &*absent.text), (404, "Config entry not found for \"service-defaults\" / \"web\""));
+    // Names of fields in any spelling, zeros, what answers say, and the one tenancy there is.
+    let web = json!({"kind": "service-defaults", "name": "web", "protocol": "HTTP", "mesh_gateway": {"mode": "local"},
+        "upstream_config": {"defaults": {"connect_timeout_ms": "5000"}}, "ExternalSNI": "", "Namespace": "default",
+        "CreateIndex": 7, "ModifyIndex": 9, "Meta": {"Some_Key": "v"}});
+    assert_eq!(put(web.clone()).await.text, "true");
+    let first = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json();
+    let index = first["ModifyIndex"].as_u64().expect("an index");
+    let expected = json!({"Kind": "service-defaults", "Name": "web", "Protocol": "http",
+        "MeshGateway": {"Mode": "local"}, "TransparentProxy": {}, "Expose": {},
+        "UpstreamConfig": {"Defaults": {"ConnectTimeoutMs": 5000}}, "Meta": {"Some_Key": "v"},
+        "CreateIndex": index, "ModifyIndex": index});
+    assert_eq!(first, expected);
+    assert_eq!(put(web).await.text, "true");
+    assert_eq!(ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json(), expected, "nothing new");
+    let resolver = json!({"Kind": "service-resolver", "Name": "web", "ConnectTimeout": "1500ms", "RequestTimeout": 0,
+        "Subsets": {"v1": {"Filter": "Service.Meta.version == v1"}, "any": {}}, "DefaultSubset": "v1"});
+    assert_eq!(put(resolver).await.text, "true");
+    let resolver = ask(&state, "GET", "/v1/config/service-resolver/web", "", "").await.json();
+    assert_eq!((&resolver["ConnectTimeout"], &resolver["RequestTimeout"]), (&json!("1.5s"), &Value::Null));
+    assert_eq!(resolver["Subsets"], json!({"v1": {"Filter": "Service.Meta.version == v1"}, "any": {}}));
+    let names = async |path: &str| {
+        let list = ask(&state, "GET", path, "", "").await.json();
+        let kind = |entry: &Value| format!("{}/{}", entry["Kind"], entry["Name"]).replace('"', "");
+        list.as_array().expect("a list").iter().map(kind).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/v1/config/service-resolver").await, ["service-resolver/web"]);
+    assert_eq!(names("/v1/config/").await, ["service-defaults/web", "service-resolver/web"]);
+    assert_eq!(names("/v1/config/mesh").await, Vec::<String>::new());
+    for _ in 0..2 {
+        assert_eq!(ask(&state, "DELETE", "/v1/config/service-resolver/web", "", "").await.text, "{}");
+    }
+    assert_eq!(names("/v1/config/service-resolver").await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_may_depend_on_the_index() {
+    let state = state(AclConfig::default()).await;
+    let body = |protocol: &str| json!({"Kind": "service-defaults", "Name": "web", "Protocol": protocol}).to_string();
+    let put = async |cas: &str, protocol: &str| {
+        ask(&state, "PUT", &format!("/v1/config?cas={cas}"), "", body(protocol)).await.text
+    };
+    assert_eq!(put("5", "tcp").await, "false");
+    assert_eq!(put("0", "tcp").await, "true");
+    assert_eq!(put("0", "http").await, "false");
+    let now = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json()["ModifyIndex"].to_string();
+    assert_eq!(put(&now, "grpc").await, "true");
+    let delete =
+        async |cas: &str| ask(&state, "DELETE", &format!("/v1/config/service-defaults/web?cas={cas}"), "", "").await;
+    assert_eq!(delete(&now).await.text, "false");
+    let now = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json()["ModifyIndex"].to_string();
+    assert_eq!(delete(&now).await.text, "true");
+    assert_eq!(delete("x").await.status, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_no_sense_is_refused_in_consuls_words() {
+    let state = state(AclConfig::default()).await;
+    let of = |kind: &str, rest: Value| {
+        let mut body = json!({"Kind": kind, "Name": "web"});
+        body.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
+        body
+    };
+    let defaults = |rest| of("service-defaults", rest);
+    let resolver = |rest| of("service-resolver", rest);
+    let router = |rest: Value| of("service-router", json!({"Routes": [rest]}));
+    let header = |rest: Value| router(json!({"Match": {"HTTP": {"Header": [rest]}}}));
+    let cases = [
+        (json!({"Name": "web"}), 400, "does not contain a kind/Kind key"),
+        (json!({"Kind": 1}), 400, "Kind value in payload is not a string"),
+        (of("nonsense", json!({})), 400, "invalid config entry kind: nonsense"),
+        (of("ingress-gateway", json!({})), 500, "which are not served here"),
+        (defaults(json!({"Protcol": "http"})), 400, "invalid config key \"Protcol\""),
+        (defaults(json!({"MeshGateway": {"Mood": "x"}})), 400, "invalid config key \"MeshGateway.Mood\""),
+        (defaults(json!({"Namespace": "other"})), 400, "invalid config key \"Namespace\""),
+        (defaults(json!({"Protocol": {}})), 400, "'Protocol' expected a text"),
+        (defaults(json!({"Protocol": "ftp"})), 500, "invalid value for protocol: ftp"),
+        (defaults(json!({"Name": ""})), 500, "Name is required"),
+        (defaults(json!({"Name": "*"})), 500, "not a wildcard"),
+        (defaults(json!({"Destination": {"Addresses": ["a.example"]}})), 500, "Invalid Port number 0"),
+        (defaults(json!({"Destination": {"Addresses": ["a", "a"], "Port": 1}})), 500, "Duplicate address 'a'"),
+        (defaults(json!({"Meta": {"k": "v".repeat(513)}})), 500, "exceeds maximum length 512"),
+        (of("proxy-defaults", json!({})), 500, "only \"global\" is supported"),
+        (resolver(json!({"DefaultSubset": "v1"})), 500, "DefaultSubset \"v1\" is not a valid subset"),
+        (resolver(json!({"Subsets": {"V1": {}}})), 500, "Subset \"V1\" is invalid"),
+        (resolver(json!({"Subsets": {"a": {"Filter": "x =="}}})), 500, "is not a valid expression"),
+        (resolver(json!({"ConnectTimeout": "fast"})), 400, "'ConnectTimeout' expected a duration"),
+        (
+            resolver(json!({"Redirect": {"Service": "b"}, "Failover": {"*": {"Service": "c"}}})),
+            500,
+            "Redirect and Failover cannot both be set",
+        ),
+        (resolver(json!({"Redirect": {"ServiceSubset": "v1"}})), 500, "defined without Redirect.Service"),
+        (resolver(json!({"Failover": {"v9": {"Service": "b"}}})), 500, "Bad Failover[\"v9\"]: not a valid subset"),
+        (resolver(json!({"Failover": {"*": {}}})), 500, "is required"),
+        (
+            resolver(json!({"Failover": {"*": {"Targets": [{"Peer": "p", "Datacenter": "d"}]}}})),
+            500,
+            "Targets[0]: Peer cannot be set with Datacenter",
+        ),
+        (resolver(json!({"LoadBalancer": {"Policy": "best"}})), 500, "\"best\" is not supported"),
+        (router(json!({"Match": {"HTTP": {"PathExact": "a"}}})), 500, "PathExact doesn't start with '/'"),
+        (router(json!({"Match": {"HTTP": {"PathExact": "/a", "PathRegex": "b"}}})), 500, "at most one of PathExact"),
+        (header(json!({"Exact": "a"})), 500, "missing required Name field"),
+        (header(json!({"Name": "a"})), 500, "should only contain one of Present, Exact"),
+        (router(json!({"Match": {"HTTP": {"Methods": ["GOT"]}}})), 500, "invalid method \"GOT\""),
+        (router(json!({"Destination": {"PrefixRewrite": "/"}})), 500, "cannot make use of PrefixRewrite"),
+        (router(json!({"Destination": {"RetryOn": ["always"]}})), 500, "invalid retry condition"),
+        (of("service-splitter", json!({})), 500, "no splits configured"),
+        (of("service-splitter", json!({"Splits": [{"Weight": 99.5}]})), 500, "must be 100, not 99.5"),
+        (
+            of("service-splitter", json!({"Splits": [{"Weight": 50}, {"Weight": 50, "Service": "web"}]})),
+            500,
+            "occurs more than once",
+        ),
+        (of("service-splitter", json!({"Splits": [{"Weight": 100}]})), 500, "uses a protocol \"tcp\""),
+    ];
+    for (body, status, part) in cases {
+        let answer = ask(&state, "PUT", "/v1/config", "", body.to_string()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        assert!(answer.text.contains(part), "{body}: {}", answer.text);
+    }
+    assert_eq!(ask(&state, "GET", "/v1/config/", "", "").await.text, "[]");
+    for (method, path, status) in [
+        ("GET", "/v1/config/nonsense", 500),
+        ("GET", "/v1/config/nonsense/a", 500),
+        ("DELETE", "/v1/config/nonsense/a", 400),
+        ("DELETE", "/v1/config/service-defaults", 404),
+        ("POST", "/v1/config", 405),
+        ("PATCH", "/v1/config/service-defaults/web", 405),
+    ] {
+        assert_eq!(ask(&state, method, path, "", "").await.status, status, "{method} {path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_and_shares_need_a_protocol_of_requests() {
+    let state = state(AclConfig::default()).await;
+    let put = async |body: Value| ask(&state, "PUT", "/v1/config", "", body.to_string()).await.text;
+    let splits = json!({"Kind": "service-splitter", "Name": "web", "Splits": [{"Weight": 90}, {"Weight": 10, "ServiceSubset": "v2"}]});
+    assert!(put(splits.clone()).await.contains("does not permit"));
+    assert_eq!(put(json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}})).await, "true");
+    assert_eq!(put(splits.clone()).await, "true");
+    assert_eq!(put(json!({"Kind": "service-defaults", "Name": "api", "Protocol": "tcp"})).await, "true");
+    let routes = json!({"Kind": "service-router", "Name": "api", "Routes": [{"Match": {"HTTP": {"PathPrefix": "/a"}}, "Destination": {"Service": "web"}}]});
+    assert!(put(routes).await.contains("\"api\" uses a protocol \"tcp\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_are_written_and_seen_by_the_rights_to_their_service() {
+    const ROOT: &str = "8fc9e787-0000-0000-0000-000000000001";
+    let default_policy = DefaultPolicy::Deny;
+    let config = AclConfig { enabled: true, default_policy, initial_management: Some(ROOT.into()) };
+    let state = state(config).await;
+    let rules = "service \"web\" { policy = \"write\" }";
+    ask(&state, "PUT", "/v1/acl/policy", ROOT, json!({"Name": "web", "Rules": rules}).to_string()).await;
+    let token = json!({"Policies": [{"Name": "web"}]}).to_string();
+    let token = ask(&state, "PUT", "/v1/acl/token", ROOT, token).await.json();
+    let secret = token["SecretID"].as_str().expect("shown once").to_owned();
+    settle().await;
+    let defaults = |name: &str| json!({"Kind": "service-defaults", "Name": name}).to_string();
+    let global = json!({"Kind": "proxy-defaults", "Name": "global"}).to_string();
+    let cases = [
+        ("PUT", "/v1/config", &*secret, defaults("web"), 200),
+        ("PUT", "/v1/config", &secret, defaults("api"), 403),
+        ("PUT", "/v1/config", &secret, global.clone(), 403),
+        ("PUT", "/v1/config", "", defaults("web"), 403),
+        ("PUT", "/v1/config", ROOT, defaults("api"), 200),
+        ("PUT", "/v1/config", ROOT, global, 200),
+        ("GET", "/v1/config/service-defaults/web", &secret, String::new(), 200),
+        ("GET", "/v1/config/service-defaults/api", &secret, String::new(), 403),
+        ("GET", "/v1/config/proxy-defaults/global", "", String::new(), 200),
+        ("DELETE", "/v1/config/service-defaults/api", &secret, String::new(), 403),
+    ];
+    for (method, path, token, body, status) in cases {
+        let answer = ask(&state, method, path, token, body.clone()).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {}", answer.text);
+    }
+    let seen = ask(&state, "GET", "/v1/config/service-defaults", &secret, "").await;
+    assert_eq!(seen.json().as_array().map(Vec::len), Some(1));
+    assert!(seen.headers.contains_key("x-consul-results-filtered-by-acls"));
+}
