@@ -10,12 +10,14 @@ mod external_node;
 mod health_check;
 mod prepared_query;
 mod service_instance;
+mod stored;
 
 pub use k8s_openapi::api as kinds;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
+pub use stored::Birth;
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,
@@ -40,6 +42,13 @@ pub struct List<K> {
     pub resource_version: String,
     /// Token for the next page; empty on the last one.
     pub continue_token: String,
+}
+
+/// An object of a kind of our own that the server in this process understands without its encoded form.
+#[derive(Debug)]
+pub enum Known<'a> {
+    /// A registration.
+    ServiceInstance(&'a mut ServiceInstance),
 }
 
 /// A kind with a typed view.
@@ -87,6 +96,10 @@ pub trait Object: Clone + std::fmt::Debug + Send + Sync + Sized + 'static {
     fn revision(&self) -> u64 {
         self.metadata().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
     }
+    /// Itself, if a server in this process understands its typed view.
+    fn known(&mut self) -> Option<Known<'_>> {
+        None
+    }
     /// Its UID; empty if it has none yet.
     fn uid(&self) -> &str {
         self.metadata().uid.as_deref().unwrap_or_default()
@@ -132,7 +145,7 @@ struct OwnKind<'a, Spec, Status> {
 }
 
 macro_rules! own_kind {
-    ($($kind:ident, $resource:literal: $scope:ident;)*) => {$(
+    ($($kind:ident, $resource:literal: $scope:ident $(, known as $known:ident)?;)*) => {$(
         impl Object for $kind {
             const GROUP: &'static str = "registry.portolan.dev";
             const VERSION: &'static str = "v1";
@@ -164,6 +177,11 @@ macro_rules! own_kind {
             fn metadata_mut(&mut self) -> &mut ObjectMeta {
                 &mut self.metadata
             }
+            $(
+                fn known(&mut self) -> Option<Known<'_>> {
+                    Some(Known::$known(self))
+                }
+            )?
         }
     )*};
 }
@@ -171,7 +189,7 @@ macro_rules! own_kind {
 own_kind! {
     ExternalNode, "externalnodes": Cluster;
     PreparedQuery, "preparedqueries": Cluster;
-    ServiceInstance, "serviceinstances": Namespaced;
+    ServiceInstance, "serviceinstances": Namespaced, known as ServiceInstance;
 }
 
 macro_rules! object {

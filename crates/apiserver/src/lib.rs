@@ -26,6 +26,7 @@ mod extensions;
 mod fairness;
 mod health;
 mod heartbeats;
+mod known;
 mod measurements;
 mod metrics;
 mod negotiate;

@@ -94,7 +94,7 @@ impl<K: Object> Kept<K> {
 
     /// Creates an object; `None` if there is one of this name.
     pub(crate) async fn create(&self, key: &Key, object: &K) -> Result<Option<Arc<K>>, Error> {
-        match self.client.create(object).await {
+        match self.client.create_known(object).await {
             Ok(created) => Ok(Some(self.written(key, created))),
             Err(error) if error.is_already_exists() => Ok(None),
             Err(error) => Err(Error::Api(error)),

@@ -13,6 +13,6 @@ mod state;
 mod webhook;
 
 pub(crate) use attributes::{Attributes, Operation};
-pub(crate) use chain::{mutate, validate};
+pub(crate) use chain::{admits_plainly, mutate, validate};
 pub(crate) use quota::Charge;
 pub(crate) use state::Admission;

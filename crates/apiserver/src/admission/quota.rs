@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::attributes::{Attributes, Operation};
+use crate::endpoint::Call;
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
@@ -117,6 +118,11 @@ fn is_counted(attributes: &Attributes<'_>) -> bool {
         Operation::Update => is_resize || attributes.is("", "services") || attributes.is("", "persistentvolumeclaims"),
         Operation::Delete | Operation::Connect => false,
     }
+}
+
+/// Whether there are quotas in the namespace of a request.
+pub(super) async fn has_quotas(call: &Call<'_>) -> Result<bool, Status> {
+    Ok(!quotas(call.server, call.namespace()).await?.is_empty())
 }
 
 async fn quotas(server: &Server, namespace: &str) -> Result<Vec<Arc<Entry>>, Status> {

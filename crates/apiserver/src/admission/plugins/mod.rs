@@ -18,6 +18,7 @@ mod taint_nodes_by_condition;
 use serde_json::{Map, Value};
 
 use super::attributes::{Attributes, Operation};
+use crate::endpoint::Call;
 use crate::metrics::{Controller, Timed};
 use crate::status::Status;
 
@@ -31,7 +32,7 @@ const UPDATE: &[Operation] = &[Operation::Update];
 const WRITE: &[Operation] = &[Operation::Create, Operation::Update];
 const ANY_WRITE: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
 
-const NAMESPACE_LIFECYCLE: Controller = plugin("NamespaceLifecycle", ANY_WRITE);
+pub(super) const NAMESPACE_LIFECYCLE: Controller = plugin("NamespaceLifecycle", ANY_WRITE);
 const LIMIT_RANGER: Controller = plugin("LimitRanger", WRITE);
 const SERVICE_ACCOUNT: Controller = plugin("ServiceAccount", WRITE);
 const NODE_RESTRICTION: Controller = plugin("NodeRestriction", ANY_WRITE);
@@ -66,6 +67,11 @@ pub(super) async fn mutate(attributes: &mut Attributes<'_>, timed: &mut Timed<'_
     timed.of(&RUNTIME_CLASS, runtime_class::admit(attributes).await)?;
     timed.of(&DEFAULT_INGRESS_CLASS, default_class::admit_ingress(attributes).await)?;
     timed.of(&POD_TOPOLOGY_LABELS, pod_topology_labels::admit(attributes).await)
+}
+
+/// Whether the namespace of a request takes new objects, as far as the plugins decide.
+pub(super) async fn takes_new_objects(call: &Call<'_>) -> Result<bool, Status> {
+    namespace_lifecycle::takes_new_objects(call).await
 }
 
 /// Plugins that look at what will be written, in upstream's order.
