@@ -3,7 +3,6 @@
 //! The generated `Deserialize` code is generic and would be compiled again in every crate that
 //! calls it, so [`Object::decode`] is a plain function per kind, compiled here.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 mod external_node;
@@ -13,16 +12,16 @@ mod service_instance;
 mod stored;
 
 pub use k8s_openapi::api as kinds;
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
-pub use stored::Birth;
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,
     OverrideMode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
 };
+pub use stored::Birth;
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use portolan_api::typed::{Birth, Known, Object, ServiceInstance, ServiceInstanceStatus, Time};
 use portolan_api::time;
+use portolan_api::typed::{Birth, Known, Object, ObjectMeta, ServiceInstance, ServiceInstanceStatus, Time};
 use portolan_identity::User;
 use portolan_store::Revision;
 
@@ -79,7 +79,8 @@ impl Server {
         if resource.custom.is_some() {
             return Ok(false);
         }
-        let headers = agent.map(|agent| HeaderMap::from_iter([(header::USER_AGENT, agent.clone())])).unwrap_or_default();
+        let headers =
+            agent.map(|agent| HeaderMap::from_iter([(header::USER_AGENT, agent.clone())])).unwrap_or_default();
         let (query, notes, now) = (Query::default(), Notes::default(), self.config.clock.now());
         let call = Call {
             server: self,
@@ -111,10 +112,17 @@ impl Server {
 
 /// What the server says of an instance that it created, as who reads it again sees it.
 fn fill_in(instance: &mut ServiceInstance, uid: String, now: portolan_base::Timestamp, revision: Revision) {
-    instance.metadata.uid = Some(uid);
-    instance.metadata.creation_timestamp = Some(Time(now));
-    instance.metadata.generation = Some(1);
-    instance.metadata.resource_version = Some(revision.to_string());
+    let ObjectMeta { annotations, name, namespace, .. } = std::mem::take(&mut instance.metadata);
+    instance.metadata = ObjectMeta {
+        annotations,
+        creation_timestamp: Some(Time(now)),
+        generation: Some(1),
+        name,
+        namespace,
+        resource_version: Some(revision.to_string()),
+        uid: Some(uid),
+        ..ObjectMeta::default()
+    };
     let status = instance.status.get_or_insert_with(ServiceInstanceStatus::default);
     let since = status.since.take().map_or(now, |since| time::whole_seconds(since.0));
     status.since = Some(Time(since));

@@ -67,6 +67,9 @@ impl<K: Object> Kept<K> {
 
     fn written(&self, key: &Key, object: K) -> Arc<K> {
         let object = Arc::new(object);
+        if object.metadata().managed_fields.is_none() {
+            self.informer.foretell(key, object.revision(), object.clone());
+        }
         let mut recent = self.recent.lock();
         let copy = self.informer.get(&key.namespace, &key.name);
         if copy.is_none_or(|copy| copy.revision() < object.revision()) {

@@ -70,7 +70,9 @@ impl ServiceInstance {
         let annotations = self.metadata.annotations.as_ref().filter(|annotations| !annotations.is_empty());
         let annotations = annotations.map(|annotations| Twin::of(|twin| write_texts(twin, annotations)));
         let mut bytes = Vec::with_capacity(spec.object.len() + spec.owned.len() + 768);
-        bytes.extend_from_slice(b"{\"kind\":\"ServiceInstance\",\"apiVersion\":\"registry.portolan.dev/v1\",\"metadata\":{");
+        bytes.extend_from_slice(
+            b"{\"kind\":\"ServiceInstance\",\"apiVersion\":\"registry.portolan.dev/v1\",\"metadata\":{",
+        );
         if let Some(Twin { object, .. }) = &annotations {
             key(&mut bytes, "annotations");
             bytes.extend_from_slice(object);
@@ -133,7 +135,9 @@ impl ServiceInstance {
 
 fn are_plain_annotations(annotations: &BTreeMap<String, String>) -> bool {
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    !annotations.is_empty() && size <= MOST_ANNOTATIONS && annotations.keys().all(|key| is_qualified_name(key).is_empty())
+    !annotations.is_empty()
+        && size <= MOST_ANNOTATIONS
+        && annotations.keys().all(|key| is_qualified_name(key).is_empty())
 }
 
 /// Names as other registries allow them; not empty.
@@ -377,7 +381,6 @@ fn write_texts(twin: &mut Twin, texts: &BTreeMap<String, String>) {
         twin.named(name, |twin| twin.leaf(|bytes| json(bytes, text)));
     }
 }
-
 
 /// An object and the set of its fields, as they are written.
 struct Twin {

@@ -16,6 +16,7 @@ mod fairness;
 mod forms;
 mod heartbeats;
 mod hooks;
+mod known;
 mod limits;
 mod malformed;
 mod measurements;
