@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod external_node;
 mod health_check;
+mod plain;
 mod prepared_query;
 mod service_instance;
 mod stored;
@@ -16,6 +17,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{CheckType, Checked, Health, HealthCheck, HealthCheckStatus, record_check};
+pub use plain::{LARGEST_OUTPUT, LONGEST_TTL_SECONDS};
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,

@@ -452,7 +452,7 @@ mod tests {
             (5, Some(6), 0, false),
         ] {
             let mut store = Store::new(FORM);
-            let mut arrive = |store: &mut Store<ObjectMeta>, revision| {
+            let arrive = |store: &mut Store<ObjectMeta>, revision| {
                 let event = version(revision);
                 let kept = store.keep(&event.opening, event.object);
                 store.insert(&key, kept, &mut Vec::new());
