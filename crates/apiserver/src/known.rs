@@ -25,7 +25,6 @@ use crate::metrics::Label;
 use crate::request::{Info, Query};
 use crate::server::Server;
 use crate::status::Status;
-use crate::storage;
 
 impl Server {
     /// Creates an object on behalf of a user in this process, and fills in what the server says of it. `false`, and
@@ -102,8 +101,8 @@ impl Server {
         let label = Label::of(Some(&info), &description);
         let uid = uuid::Uuid::new_v4().to_string();
         let birth = Birth { uid: &uid, now, manager: &call.manager()? };
-        let stored = storage::exactly(&instance.encode_new(&birth));
-        let Some(revision) = call.put_new(instance.name(), stored).await? else { return Ok(false) };
+        let stored = instance.encode_new(&birth);
+        let Some(revision) = call.put_new(instance.name(), stored.into()).await? else { return Ok(false) };
         fill_in(instance, uid, time::whole_seconds(now), revision);
         self.metrics.record(label, StatusCode::CREATED, started.elapsed());
         Ok(true)

@@ -54,12 +54,7 @@ pub(crate) fn encode_managed(object: &Value, managers: Option<&[u8]>) -> Result<
     let mut bytes = Vec::with_capacity(4096);
     let written = write(fields, managers, &mut bytes);
     written.map_err(|error| Status::internal(format!("the object cannot be encoded: {error}")))?;
-    Ok(exactly(&bytes))
-}
-
-/// Bytes that stay, in as much memory as they need: room to grow would stay with them.
-pub(crate) fn exactly(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
+    Ok(bytes.into())
 }
 
 const MANAGERS: &str = "managedFields";
