@@ -3,28 +3,31 @@
 //! The generated `Deserialize` code is generic and would be compiled again in every crate that
 //! calls it, so [`Object::decode`] is a plain function per kind, compiled here.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::CREATED_REVISION;
 
 mod external_node;
 mod health_check;
+mod plain;
 mod prepared_query;
 mod service_instance;
+mod stored;
 
 pub use k8s_openapi::api as kinds;
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 pub use external_node::{ExternalNode, ExternalNodeSpec, ExternalNodeStatus};
 pub use health_check::{
     CheckType, Checked, Health, HealthCheck, HealthCheckStatus, drop_leftovers, has_leftovers, record_check,
 };
+pub use plain::{LARGEST_OUTPUT, LONGEST_TTL_SECONDS};
 pub use prepared_query::{PreparedQuery, PreparedQuerySpec, PreparedQueryTemplate};
 pub use service_instance::{
     InstanceLease, InstanceLocality, InstanceOverride, InstancePort, InstanceWeights, LeaseKind, LeaseTerm,
     OverrideMode, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus, TaggedAddress, Verdict,
 };
+pub use stored::Birth;
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,13 @@ pub struct List<K> {
     pub resource_version: String,
     /// Token for the next page; empty on the last one.
     pub continue_token: String,
+}
+
+/// An object of a kind of our own that the server in this process understands without its encoded form.
+#[derive(Debug)]
+pub enum Known<'a> {
+    /// A registration.
+    ServiceInstance(&'a mut ServiceInstance),
 }
 
 /// A kind with a typed view.
@@ -98,6 +108,10 @@ pub trait Object: Clone + std::fmt::Debug + Send + Sync + Sized + 'static {
         let noted = annotations.and_then(|annotations| annotations.get(CREATED_REVISION)?.parse().ok());
         noted.map_or_else(|| self.revision(), |noted: u64| noted.min(self.revision()))
     }
+    /// Itself, if a server in this process understands its typed view.
+    fn known(&mut self) -> Option<Known<'_>> {
+        None
+    }
     /// Its UID; empty if it has none yet.
     fn uid(&self) -> &str {
         self.metadata().uid.as_deref().unwrap_or_default()
@@ -143,7 +157,7 @@ struct OwnKind<'a, Spec, Status> {
 }
 
 macro_rules! own_kind {
-    ($($kind:ident, $resource:literal: $scope:ident;)*) => {$(
+    ($($kind:ident, $resource:literal: $scope:ident $(, known as $known:ident)?;)*) => {$(
         impl Object for $kind {
             const GROUP: &'static str = "registry.portolan.dev";
             const VERSION: &'static str = "v1";
@@ -175,6 +189,11 @@ macro_rules! own_kind {
             fn metadata_mut(&mut self) -> &mut ObjectMeta {
                 &mut self.metadata
             }
+            $(
+                fn known(&mut self) -> Option<Known<'_>> {
+                    Some(Known::$known(self))
+                }
+            )?
         }
     )*};
 }
@@ -182,7 +201,7 @@ macro_rules! own_kind {
 own_kind! {
     ExternalNode, "externalnodes": Cluster;
     PreparedQuery, "preparedqueries": Cluster;
-    ServiceInstance, "serviceinstances": Namespaced;
+    ServiceInstance, "serviceinstances": Namespaced, known as ServiceInstance;
 }
 
 macro_rules! object {

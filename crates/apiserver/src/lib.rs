@@ -27,6 +27,7 @@ mod fairness;
 mod followed_file;
 mod health;
 mod heartbeats;
+mod known;
 mod measurements;
 mod metrics;
 mod negotiate;

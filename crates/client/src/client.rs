@@ -67,6 +67,20 @@ impl Client {
         self.object(Method::POST, path, JSON, object.encode().into()).await
     }
 
+    /// The same, without an encoded form in between if the server is in this process and needs none.
+    ///
+    /// # Errors
+    /// As [`Client::create`].
+    pub async fn create_known<K: Object>(&self, object: &K) -> Result<K, Error> {
+        let mut created = object.clone();
+        if let Some(known) = created.known()
+            && self.transport.create(self.agent.as_ref(), known).await
+        {
+            return Ok(created);
+        }
+        self.create(object).await
+    }
+
     /// Replaces an object, if it is still the version in `metadata.resourceVersion`.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use portolan_api::typed::Known;
 
 use crate::error::Error;
 
@@ -23,6 +25,12 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::Transport`] if no answer arrived. An answer that says failure is not an error here.
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, Error>;
+
+    /// Creates an object in a server in this process as it is, and fills in what the server says of it. `false` if
+    /// that is not possible, or not without more questions: nothing was done then, and the object is to be sent.
+    async fn create(&self, _agent: Option<&HeaderValue>, _object: Known<'_>) -> bool {
+        false
+    }
 }
 
 /// A body of known bytes.

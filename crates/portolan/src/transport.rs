@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderValue;
+use portolan_api::typed::Known;
 use portolan_apiserver::{Peer, Server};
 use portolan_client::{Body, Error, SharedFrames, Transport, body_of};
 use portolan_identity::User;
@@ -34,5 +36,9 @@ impl Transport for InProcess {
         let mut answer = self.server.handle(request.map(body_of), Peer::Trusted(self.user.clone())).await;
         answer.extensions_mut().insert(SharedFrames);
         Ok(answer)
+    }
+
+    async fn create(&self, agent: Option<&HeaderValue>, object: Known<'_>) -> bool {
+        self.server.create_known(&self.user, agent, object).await
     }
 }

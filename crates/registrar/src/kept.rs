@@ -67,6 +67,9 @@ impl<K: Object> Kept<K> {
 
     fn written(&self, key: &Key, object: K) -> Arc<K> {
         let object = Arc::new(object);
+        if object.metadata().managed_fields.is_none() {
+            self.informer.foretell(key, object.revision(), object.clone());
+        }
         let mut recent = self.recent.lock();
         let copy = self.informer.get(&key.namespace, &key.name);
         if copy.is_none_or(|copy| copy.revision() < object.revision()) {
@@ -94,7 +97,7 @@ impl<K: Object> Kept<K> {
 
     /// Creates an object; `None` if there is one of this name.
     pub(crate) async fn create(&self, key: &Key, object: &K) -> Result<Option<Arc<K>>, Error> {
-        match self.client.create(object).await {
+        match self.client.create_known(object).await {
             Ok(created) => Ok(Some(self.written(key, created))),
             Err(error) if error.is_already_exists() => Ok(None),
             Err(error) => Err(Error::Api(error)),

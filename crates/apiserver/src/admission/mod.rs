@@ -14,7 +14,7 @@ mod state;
 mod webhook;
 
 pub(crate) use attributes::{Attributes, Operation};
-pub(crate) use chain::{mutate, validate};
+pub(crate) use chain::{admits_plainly, mutate, validate};
 pub(crate) use quota::Charge;
 pub use settings::AdmissionSettings;
 pub(crate) use state::Admission;

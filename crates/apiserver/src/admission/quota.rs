@@ -15,13 +15,14 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::attributes::{Attributes, Operation};
-pub(super) use limited::LimitedResource;
-
+use crate::endpoint::Call;
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
 
 mod limited;
+
+pub(super) use limited::LimitedResource;
 
 /// Who charges the quotas of which namespace.
 #[derive(Debug, Default)]
@@ -131,6 +132,11 @@ fn is_counted(attributes: &Attributes<'_>) -> bool {
         Operation::Update => is_resize || attributes.is("", "services") || attributes.is("", "persistentvolumeclaims"),
         Operation::Delete | Operation::Connect => false,
     }
+}
+
+/// Whether there are quotas in the namespace of a request.
+pub(super) async fn has_quotas(call: &Call<'_>) -> Result<bool, Status> {
+    Ok(!quotas(call.server, call.namespace()).await?.is_empty())
 }
 
 async fn quotas(server: &Server, namespace: &str) -> Result<Vec<Arc<Entry>>, Status> {

@@ -110,6 +110,11 @@ struct Webhooks {
 }
 
 impl AdmissionSettings {
+    /// Whether what decides is what decides by default: who knows that much beforehand may ask less.
+    pub(crate) fn are_usual(&self) -> bool {
+        self.disabled.is_empty() && self.enabled.is_empty() && self.limited_resources.is_empty()
+    }
+
     /// Reads what the flags name; of a file, its place and its text.
     ///
     /// # Errors

@@ -97,6 +97,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Writes a new object that nothing else is written with; `None` if there is one of its name.
+    pub(crate) async fn put_new(&self, name: &str, stored: Bytes) -> Result<Option<Revision>, Status> {
+        Ok(self.put(name, stored, Revision(0), None, Addresses::default()).await?.ok())
+    }
+
     /// Writes an object if its key is still at `expected` (0: does not exist).
     pub(super) async fn put(
         &self,

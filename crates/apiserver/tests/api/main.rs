@@ -19,6 +19,7 @@ mod forms;
 mod heartbeats;
 mod hooks;
 mod impersonation;
+mod known;
 mod limits;
 mod malformed;
 mod measurements;

@@ -373,6 +373,12 @@ impl<T: Send + Sync + 'static> Informer<T> {
         self.inner.store.read().get(namespace, name)
     }
 
+    /// Takes the decoded form of a version from who has just written it, without `metadata.managedFields`: where it
+    /// arrives as the server's own bytes nobody decodes it again. It is not shown before it has arrived.
+    pub fn foretell(&self, key: &Key, revision: u64, object: Arc<T>) {
+        self.inner.store.write().foretell(key, revision, object);
+    }
+
     /// All objects, by namespace and name.
     pub fn list(&self) -> Vec<Arc<T>> {
         self.inner.store.read().list()

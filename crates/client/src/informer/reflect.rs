@@ -249,6 +249,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
 
     /// Everything that exists has arrived: what is not among it is gone.
     fn complete(&self, present: &BTreeSet<Key>) {
+        self.inner.store.write().forget_foretold();
         let known = self.inner.store.read().keys();
         for key in known.iter().filter(|key| !present.contains(key)) {
             self.inner.remove(key);

@@ -16,6 +16,8 @@ use crate::queue::Key;
 /// Of how many encoded bytes the decoded objects are kept, which take more than ten times as much.
 /// Small clusters have no more, so there each version of an object is decoded once.
 const DECODED: usize = 1 << 20;
+/// Versions that are foretold at the same time: as many as may be on their way.
+const FORETOLD: usize = 4096;
 
 /// How the objects of an informer are read.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(super) struct Store<T> {
     /// Of how many encoded bytes the decoded objects are kept.
     capacity: usize,
     count: usize,
+    /// Decoded forms of versions that have not arrived yet, with their revisions.
+    foretold: HashMap<Key, (u64, Arc<T>)>,
 }
 
 /// Where decoded objects are.
@@ -54,6 +58,13 @@ struct Decoded {
     places: VecDeque<(Place, usize)>,
     /// The sum of the lengths.
     bytes: usize,
+}
+
+impl Decoded {
+    fn note(&mut self, place: Place, size: usize) {
+        self.places.push_back((place, size));
+        self.bytes += size;
+    }
 }
 
 /// Namespace and name, sharing the texts of the map.
@@ -108,6 +119,7 @@ impl<T> Store<T> {
             decoded: Mutex::default(),
             capacity,
             count: 0,
+            foretold: HashMap::new(),
         }
     }
 
@@ -144,8 +156,54 @@ impl<T> Store<T> {
             None => self.orphans.entry(place.0.clone()).or_default().insert(place.1.clone()),
         };
         self.forget();
-        let slot = Slot { kept, decoded: OnceLock::new(), owner };
+        let mut slot = Slot { kept, decoded: OnceLock::new(), owner };
+        if let Some(object) = self.foretold_as(key, &slot.kept) {
+            let size = self.bytes(&slot.kept, scratch).len();
+            self.adopt(&place, &mut slot, object, size);
+        }
         self.namespaces.entry(place.0).or_default().insert(place.1, slot)
+    }
+
+    /// Takes the decoded form of a version that is there or will arrive from who wrote it, so that nobody has to
+    /// decode it.
+    pub(super) fn foretell(&mut self, key: &Key, revision: u64, object: Arc<T>) {
+        let present = self.slot(&key.namespace, &key.name);
+        let Some((namespace, name, slot)) = present.filter(|(.., slot)| slot.kept.revision() >= Some(revision)) else {
+            if self.foretold.len() < FORETOLD {
+                self.foretold.insert(key.clone(), (revision, object));
+            }
+            return;
+        };
+        if slot.kept.revision() == Some(revision) && slot.decoded.get().is_none() {
+            let place = (namespace.clone(), name.clone());
+            let size = self.bytes(&slot.kept, &mut Vec::new()).len();
+            let found = self.namespaces.get_mut(&place.0).and_then(|objects| objects.get_mut(&place.1));
+            if let Some(slot) = found {
+                // The lock of the store is held for writing, so nobody has decoded it meanwhile.
+                let _ = slot.decoded.set(object);
+                self.decoded.get_mut().note(place, size);
+            }
+        }
+    }
+
+    /// What was foretold of exactly this version. What was foretold of an older one is over.
+    fn foretold_as(&mut self, key: &Key, kept: &Kept) -> Option<Arc<T>> {
+        let (foretold, _) = self.foretold.get(key)?;
+        if kept.revision().is_some_and(|revision| revision < *foretold) {
+            return None;
+        }
+        let (foretold, object) = self.foretold.remove(key)?;
+        (kept.revision() == Some(foretold)).then_some(object)
+    }
+
+    fn adopt(&mut self, place: &Place, slot: &mut Slot<T>, object: Arc<T>, size: usize) {
+        slot.decoded = OnceLock::from(object);
+        self.decoded.get_mut().note(place.clone(), size);
+    }
+
+    /// Everything that there was has arrived: what is still foretold may be gone already.
+    pub(super) fn forget_foretold(&mut self) {
+        self.foretold.clear();
     }
 
     /// Forgets the oldest decoded objects beyond the capacity.
@@ -161,6 +219,7 @@ impl<T> Store<T> {
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Slot<T>> {
+        self.foretold.remove(key);
         self.disown(key)?;
         let objects = self.namespaces.get_mut(key.namespace.as_str())?;
         let old = objects.remove(key.name.as_str())?;
@@ -219,8 +278,7 @@ impl<T> Store<T> {
         let mut decoded = self.decoded.lock();
         let has_room = decoded.bytes + bytes.len() <= self.capacity;
         if (wanted == Wanted::Itself || has_room) && slot.decoded.set(object.clone()).is_ok() {
-            decoded.places.push_back(((namespace.clone(), name.clone()), bytes.len()));
-            decoded.bytes += bytes.len();
+            decoded.note((namespace.clone(), name.clone()), bytes.len());
         }
         Some(object)
     }
@@ -371,6 +429,45 @@ mod tests {
             assert!(store.remove(&Key::new("n", "b")).is_some());
             insert(&mut store, "a", None);
             assert_eq!(owned(&store), ("a".into(), String::new(), 1));
+        }
+    }
+
+    #[test]
+    fn what_is_foretold_is_the_decoded_form_of_that_version_and_of_no_other() {
+        let version = |revision: u64| {
+            let head = format!("{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{revision}\",");
+            let members = "\"name\":\"a\",\"namespace\":\"n\"}}".to_owned();
+            let pieces = [head, members, "}".to_owned()].map(bytes::Bytes::from);
+            super::super::kept::SharedEvent::read(&pieces).expect("an event")
+        };
+        let key = Key::new("n", "a");
+        let told = Arc::new(ObjectMeta { uid: Some("told".to_owned()), ..ObjectMeta::default() });
+        // When it is told, among the versions that arrive, and what is read then.
+        for (revision, before, arrives, expected) in [
+            (5, None, 5, true),
+            (5, Some(3), 5, true),
+            (5, Some(3), 4, false),
+            (5, Some(3), 7, false),
+            (5, Some(5), 0, true),
+            (5, Some(6), 0, false),
+        ] {
+            let mut store = Store::new(FORM);
+            let arrive = |store: &mut Store<ObjectMeta>, revision| {
+                let event = version(revision);
+                let kept = store.keep(&event.opening, event.object);
+                store.insert(&key, kept, &mut Vec::new());
+            };
+            before.into_iter().for_each(|revision| arrive(&mut store, revision));
+            store.foretell(&key, revision, told.clone());
+            if arrives > 0 {
+                arrive(&mut store, arrives);
+            }
+            let read = store.get("n", "a").expect("is there");
+            assert_eq!(Arc::ptr_eq(&read, &told), expected, "{revision} {before:?} {arrives}");
+            // An older version leaves it for the one that it is of.
+            assert_eq!(store.foretold.len(), usize::from(arrives == 4));
+            store.remove(&key);
+            assert!(store.foretold.is_empty());
         }
     }
 

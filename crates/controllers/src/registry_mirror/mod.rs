@@ -75,9 +75,13 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         vec![key]
     });
     let mirrors = controller.mirrors.clone();
-    controller.instances.feed(&queue, move |instance| {
-        let target = Key::new(instance.namespace(), instance.spec.service.as_str());
-        mirrors.lock().get(&target).into_iter().flatten().cloned().collect()
+    // There may be very many of which nobody mirrors any: they are not decoded for this.
+    controller.instances.feed_encoded(&queue, move |instance| {
+        let mirrors = mirrors.lock();
+        let service =
+            Some(&mirrors).filter(|mirrors| !mirrors.is_empty()).and_then(|_| instance.text(&["spec", "service"]));
+        let target = service.map(|service| Key::new(&*instance.header().namespace, &*service));
+        target.and_then(|target| mirrors.get(&target)).into_iter().flatten().cloned().collect()
     });
     let mirrors = controller.mirrors.clone();
     controller.machines.feed(&queue, move |_| {

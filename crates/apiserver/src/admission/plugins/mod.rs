@@ -23,6 +23,7 @@ pub(super) use event_rate_limit::EventLimits;
 pub(super) use pod_security::PodSecurity;
 
 use super::attributes::{Attributes, Operation};
+use crate::endpoint::Call;
 use crate::metrics::{Controller, Timed};
 use crate::status::Status;
 
@@ -36,7 +37,7 @@ const UPDATE: &[Operation] = &[Operation::Update];
 const WRITE: &[Operation] = &[Operation::Create, Operation::Update];
 const ANY_WRITE: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
 
-const NAMESPACE_LIFECYCLE: Controller = plugin("NamespaceLifecycle", ANY_WRITE);
+pub(super) const NAMESPACE_LIFECYCLE: Controller = plugin("NamespaceLifecycle", ANY_WRITE);
 const LIMIT_RANGER: Controller = plugin("LimitRanger", WRITE);
 const SERVICE_ACCOUNT: Controller = plugin("ServiceAccount", WRITE);
 const NODE_RESTRICTION: Controller = plugin("NodeRestriction", ANY_WRITE);
@@ -111,6 +112,11 @@ pub(super) async fn mutate(attributes: &mut Attributes<'_>, timed: &mut Timed<'_
         timed.of(&POD_TOPOLOGY_LABELS, pod_topology_labels::admit(attributes).await)?;
     }
     Ok(())
+}
+
+/// Whether the namespace of a request takes new objects, as far as the plugins decide.
+pub(super) async fn takes_new_objects(call: &Call<'_>) -> Result<bool, Status> {
+    namespace_lifecycle::takes_new_objects(call).await
 }
 
 /// Plugins that look at what will be written, in upstream's order.

@@ -1,8 +1,10 @@
 //! Objects are created in namespaces that exist and are not about to go; some namespaces never go.
 
 use portolan_api::encoded;
+use portolan_store::Entry;
 
 use crate::admission::{Attributes, Operation};
+use crate::endpoint::Call;
 use crate::request::Target;
 use crate::status::Status;
 use crate::storage;
@@ -21,6 +23,16 @@ pub(super) async fn admit(attributes: &Attributes<'_>) -> Result<(), Status> {
     }
 }
 
+/// Whether the namespace of a request is there and stays.
+pub(super) async fn takes_new_objects(call: &Call<'_>) -> Result<bool, Status> {
+    let found = storage::find(call.server, "", "namespaces", "", call.namespace()).await?;
+    Ok(found.is_some_and(|entry| !is_leaving(&entry)))
+}
+
+fn is_leaving(namespace: &Entry) -> bool {
+    encoded::string_at(&namespace.value, &["metadata", "deletionTimestamp"]).is_some()
+}
+
 async fn must_accept(attributes: &Attributes<'_>) -> Result<(), Status> {
     let namespace = attributes.call.namespace();
     if namespace.is_empty() {
@@ -29,7 +41,7 @@ async fn must_accept(attributes: &Attributes<'_>) -> Result<(), Status> {
     let Some(entry) = storage::find(attributes.call.server, "", "namespaces", "", namespace).await? else {
         return Err(Status::not_found(&Target { group: "", resource: "namespaces" }, namespace));
     };
-    if encoded::string_at(&entry.value, &["metadata", "deletionTimestamp"]).is_none() {
+    if !is_leaving(&entry) {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

@@ -1,5 +1,6 @@
 //! Rules for the health checks of instances and machines.
 
+use portolan_api::typed::LARGEST_OUTPUT;
 use serde_json::{Map, Value};
 
 use crate::resources::at::{At, Errors};
@@ -9,8 +10,6 @@ use crate::resources::json::{is_set, items, objects, set_zero, text};
 const TYPES: [&str; 9] = ["alias", "external", "grpc", "h2ping", "http", "script", "tcp", "ttl", "udp"];
 /// What a check can find.
 pub(super) const HEALTH: [&str; 3] = ["critical", "passing", "warning"];
-/// No output of a check is larger, in bytes.
-const LARGEST_OUTPUT: i64 = 64 << 10;
 
 pub(super) fn default(spec: &mut Map<String, Value>) {
     for check in objects(spec, "checks") {
@@ -51,7 +50,7 @@ pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         ] {
             errors.not_negative(&at.child(field), &check[field]);
         }
-        errors.within(&at.child("outputMaxBytes"), &check["outputMaxBytes"], 0, LARGEST_OUTPUT);
+        errors.within(&at.child("outputMaxBytes"), &check["outputMaxBytes"], 0, LARGEST_OUTPUT.into());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Service instances: copies of a service that registered themselves.
 
+use portolan_api::typed::LONGEST_TTL_SECONDS;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -28,8 +29,6 @@ const COLUMNS: &[Column] = &[
 ];
 const SELECTABLE: &[&str] = &["spec.service", "spec.instanceId", "spec.address", "status.health"];
 const OVERRIDES: [&str; 4] = ["down", "maintenance", "outOfService", "up"];
-/// The longest time without a renewal.
-const LONGEST_TTL_SECONDS: i64 = 24 * 60 * 60;
 
 impl Strategy for ServiceInstance {
     fn generations(&self) -> Generations {
@@ -182,7 +181,7 @@ fn validate_lease(lease: &Value, metadata: &Value, at: &At<'_>, errors: &mut Err
     match (kind, seconds.as_i64()) {
         ("ttl", None) => errors.required(&at_seconds, "must be specified when `kind` is 'ttl'"),
         ("ttl" | "connection", Some(seconds)) if seconds <= 0 => errors.invalid(&at_seconds, seconds, POSITIVE),
-        ("ttl" | "connection", Some(_)) => errors.within(&at_seconds, seconds, 1, LONGEST_TTL_SECONDS),
+        ("ttl" | "connection", Some(_)) => errors.within(&at_seconds, seconds, 1, LONGEST_TTL_SECONDS.into()),
         (_, Some(_)) if is_set(seconds) => {
             errors.forbidden(&at_seconds, "may not be specified when `kind` is not 'ttl' or 'connection'");
         }
