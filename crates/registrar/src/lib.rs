@@ -6,10 +6,14 @@
 
 pub mod access;
 mod alias;
+mod body;
 mod changes;
 mod checks;
 mod counters;
 mod error;
+mod front;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod half_closed;
 mod holders;
 pub mod http;

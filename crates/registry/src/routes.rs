@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Frame;
 use portolan_catalog::{Instance, Snapshot};
 use portolan_client::Key;
@@ -306,7 +306,7 @@ fn stream(
         let _ = &waiting;
         event.map(Frame::data)
     });
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::stream(StreamBody::new(frames)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));

@@ -1,0 +1,12 @@
+//! What comes over a connection, in pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let pieces: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let answers = runtime.expect("a runtime").block_on(portolan_registrar::fuzzing::answers(&pieces));
+    let (short, long) = (String::from_utf8_lossy(&answers.0), String::from_utf8_lossy(&answers.1));
+    assert_eq!(short, long, "what is read in the short way is read as by hyper");
+});
