@@ -179,7 +179,7 @@ pub trait Handler: Send + Sync + 'static {
 /// Serves one listener until shutdown is requested.
 pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Shutdown) {
     let Listener { socket, security } = listener;
-    let (servers, stop) = (Servers::default(), Arc::new(Stop::default()));
+    let (servers, stop) = (Arc::new(Servers::default()), Arc::new(Stop::default()));
     let (graceful, places) = (GracefulShutdown::new(), Arc::new(Places::default()));
     let (mut connections, mut refusals) = (JoinSet::new(), Refusals::default());
     loop {
@@ -254,7 +254,6 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
 }
 
 /// Hyper's ways to serve a connection.
-#[derive(Clone)]
 pub(crate) struct Servers {
     /// In the version of HTTP that the client begins to speak.
     any: auto::Builder<TokioExecutor>,

@@ -18,6 +18,7 @@ const LARGEST_BODY: usize = 64 << 10;
 
 /// What bytes begin with.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly all are the large one")]
 pub(super) enum Begin {
     /// A whole ordinary request.
     Request(Ordinary),
@@ -40,11 +41,17 @@ pub(super) struct Ordinary {
     pub(super) raw: Bytes,
 }
 
-/// Takes a request off the front of `unread`, if a whole ordinary one is there.
-pub(super) fn take(unread: &mut BytesMut, body_limit: usize) -> Begin {
+/// Takes a request off the front of `unread`, if a whole ordinary one is there; `seen` bytes of it were found to be a
+/// part of a head before.
+pub(super) fn take(unread: &mut BytesMut, seen: usize, body_limit: usize) -> Begin {
+    // As hyper does: what a head has wrong is of interest once it has ended, and so it is not read again before.
+    if seen > 0 && unread.len() < LARGEST_HEAD && !has_end(&unread[seen.saturating_sub(3)..]) {
+        return Begin::Part;
+    }
     let Found { method, path, fields, count, head, length } = match find(unread, body_limit) {
         Ok(found) => found,
-        Err(other) => return other,
+        Err(Not::Whole) => return Begin::Part,
+        Err(Not::Ordinary) => return Begin::Unusual(Bytes::new()),
     };
     if unread.len() - head < length {
         return Begin::PartOfBody;
@@ -59,6 +66,10 @@ pub(super) fn take(unread: &mut BytesMut, body_limit: usize) -> Begin {
         headers.append(name, value);
     }
     Begin::Request(Ordinary { method, uri, headers, body: raw.slice(head..), raw })
+}
+
+fn has_end(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// A part of a head, none of which is larger than a number of this size.
@@ -91,32 +102,39 @@ struct Found {
     length: usize,
 }
 
-fn find(bytes: &[u8], body_limit: usize) -> Result<Found, Begin> {
-    let unusual = || Begin::Unusual(Bytes::new());
+/// What a head is not.
+enum Not {
+    /// There yet.
+    Whole,
+    /// Of this kind.
+    Ordinary,
+}
+
+fn find(bytes: &[u8], body_limit: usize) -> Result<Found, Not> {
     let mut room = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let head = match request.parse_with_uninit_headers(bytes, &mut room) {
         Ok(httparse::Status::Complete(head)) if head <= LARGEST_HEAD => head,
-        Ok(httparse::Status::Partial) if bytes.len() < LARGEST_HEAD => return Err(Begin::Part),
-        Ok(_) | Err(_) => return Err(unusual()),
+        Ok(httparse::Status::Partial) if bytes.len() < LARGEST_HEAD => return Err(Not::Whole),
+        Ok(_) | Err(_) => return Err(Not::Ordinary),
     };
     let (Some(1), Some(method), Some(path)) = (request.version, request.method.and_then(ordinary), request.path) else {
-        return Err(unusual());
+        return Err(Not::Ordinary);
     };
     if !path.starts_with('/') {
-        return Err(unusual());
+        return Err(Not::Ordinary);
     }
     let mut length = None;
     for field in request.headers.iter() {
         match meaning(field) {
             Meaning::Body(bytes) if length.is_none() => length = Some(bytes),
             Meaning::None => {}
-            Meaning::Body(_) | Meaning::Unusual => return Err(unusual()),
+            Meaning::Body(_) | Meaning::Unusual => return Err(Not::Ordinary),
         }
     }
     let length = length.unwrap_or(0);
     if length > body_limit.min(LARGEST_BODY) {
-        return Err(unusual());
+        return Err(Not::Ordinary);
     }
     let mut fields = [Default::default(); MOST_FIELDS];
     for (place, field) in fields.iter_mut().zip(request.headers.iter()) {

@@ -37,7 +37,7 @@ use crate::http::{Door, HEAD_TIMEOUT, Handler, Request};
 const READ: usize = 8 << 10;
 /// Bodies up to this are copied behind their heads; larger ones are written from where they are.
 const COPIED: usize = 16 << 10;
-/// The rest of a body that is not there by then is left to hyper, which has a limit of its own for it.
+/// A body that is not whole by then, whose head is there, is left to hyper, which has a limit of its own for it.
 const REST_OF_BODY: Duration = Duration::from_millis(200);
 /// Answers to requests that came together are written together up to this.
 const TOGETHER: usize = 64 << 10;
@@ -103,18 +103,15 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
     let (clock, told) = (pin!(tokio::time::sleep(HEAD_TIMEOUT)), pin!(stop.told.notified()));
     let mut silence = Silence::new(clock, told);
     let mut connection = Connection { stream, unread: BytesMut::new(), out: Vec::new(), has_ended: false, stop };
-    let mut asked = false;
+    let (mut asked, mut seen, mut rest_of_body) = (false, 0, None);
     loop {
-        let request = match head::take(&mut connection.unread, H::BODY_LIMIT) {
+        let request = match head::take(&mut connection.unread, seen, H::BODY_LIMIT) {
             Begin::Request(request) => request,
             Begin::Part => {
+                seen = connection.unread.len();
                 connection.write().await?;
                 match connection.more(&mut silence).await? {
                     More::Bytes => continue,
-                    // What it began to say is hyper's to judge.
-                    More::End if !connection.unread.is_empty() => {
-                        return Ok(connection.unusual(Bytes::new(), None, asked));
-                    }
                     More::End | More::Stop => {
                         connection.stream.shutdown().await?;
                         return Ok(Left::Over);
@@ -123,9 +120,11 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Begin::PartOfBody => {
+                seen = 0;
                 connection.write().await?;
+                let until = *rest_of_body.get_or_insert_with(|| Instant::now() + REST_OF_BODY);
                 let more = poll_fn(|context| connection.poll_read(context));
-                match tokio::time::timeout(REST_OF_BODY, more).await {
+                match tokio::time::timeout_at(until, more).await {
                     Ok(Ok(read)) if read > 0 => continue,
                     _ => return Ok(connection.unusual(Bytes::new(), None, asked)),
                 }
@@ -151,7 +150,7 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
                 return Ok(connection.unusual(raw, Some(answer), true));
             }
         }
-        asked = true;
+        (asked, seen, rest_of_body) = (true, 0, None);
         silence.restart();
         if stop.is_requested() {
             connection.write().await?;

@@ -74,6 +74,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("HTTP/2.0", line("GET /a HTTP/2.0"), "unusual"),
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "unusual"),
         ("TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1".into(), "unusual"),
+        ("wrong and without an end", b"GET /a HTTP/1\xff\r\nhost: x\r\r\n".into(), "unusual"),
         ("noise", b"\0\0\0\0".into(), "unusual"),
     ]
 }
@@ -82,7 +83,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 fn only_what_is_read_in_one_way_is_ordinary() {
     for (what, sent, expected) in cases() {
         let mut unread = BytesMut::from(&sent[..]);
-        let begin = take(&mut unread, LIMIT);
+        let begin = take(&mut unread, 0, LIMIT);
         let found = match &begin {
             Begin::Request(_) => "request",
             Begin::Part => "part",
@@ -115,6 +116,8 @@ async fn both_ways_answer_alike() {
         check(&format!("{what}, before another"), &[&[&sent[..], ordinary].concat()]).await;
         let (first, second) = sent.split_at(sent.len() / 2);
         check(&format!("{what}, in two pieces"), &[first, second, ordinary]).await;
+        let (first, second) = sent.split_at(sent.len().min(1));
+        check(&format!("{what}, the beginning before"), &[first, second]).await;
         let (head, rest) = sent.split_at(sent.len().saturating_sub(3));
         check(&format!("{what}, the end later"), &[head, rest]).await;
     }
@@ -151,6 +154,17 @@ async fn who_is_silent_or_slow_is_sent_away_by_both_in_the_same_time() {
         }
         assert_eq!(took, [10, 10], "{what}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_in_is_read_alike() {
+    let stop = Stop::default();
+    // A byte every hundredth of a second, which takes longer than the short way waits.
+    let mut pieces: Vec<&[u8]> = vec![b"PUT /a HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n"];
+    pieces.extend([&b"x"[..]; 1000]);
+    let short = answer(&pieces, Way::Short(&stop), Peer::Machine).await;
+    let long = answer(&pieces, Way::Long, Peer::Machine).await;
+    assert_eq!(String::from_utf8_lossy(&short), String::from_utf8_lossy(&long));
 }
 
 #[tokio::test(start_paused = true)]
