@@ -10,6 +10,7 @@ mod body;
 mod changes;
 mod checks;
 mod counters;
+mod encoded;
 mod error;
 mod front;
 #[cfg(feature = "fuzzing")]
@@ -38,6 +39,7 @@ mod tests;
 
 pub use changes::Changes;
 pub use counters::{Counter, Counters};
+pub use encoded::Encoded;
 pub use error::Error;
 pub use holders::Connected;
 pub use names::object_name;
