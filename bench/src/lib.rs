@@ -17,4 +17,5 @@ pub mod process;
 pub mod report;
 pub mod series;
 pub mod verbs;
+pub mod waiting;
 pub mod zookeeper;

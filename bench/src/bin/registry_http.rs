@@ -16,13 +16,23 @@ use portolan_bench::etcd::Etcd;
 use portolan_bench::http::Connection;
 use portolan_bench::nacos::{self, Nacos};
 use portolan_bench::process::{Server, free_port};
-use portolan_bench::report::{Measured, figure, line, quantile, ratio, slope};
+use portolan_bench::report::{Measured, figure, line, ratio, slope};
+use portolan_bench::waiting::{WAIT, Waited, watch};
 use portolan_bench::zookeeper::ZooKeeper;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 /// What is measured of each dialect.
 const STEPS: [&str; 3] = ["register", "renew", "look up ten"];
+
+/// What was measured of this registry.
+struct Ours {
+    /// The costs of each dialect at the largest number of instances.
+    costs: Vec<(Dialect, [f64; 3])>,
+    /// Of those dialects that have waiting.
+    waits: Vec<(Dialect, [f64; 3])>,
+    /// How large the first dialect's answers are.
+    sizes: [usize; 3],
+}
 
 /// Measures the registry over HTTP.
 #[derive(Debug, Parser)]
@@ -69,8 +79,14 @@ async fn main() -> anyhow::Result<()> {
         println!("a debug build: these are not figures");
     }
     let folder = tempfile::Builder::new().prefix("portolan-bench-").tempdir_in(&options.folder)?;
-    let (ours, sizes) = ours(&options, folder.path()).await?;
-    compare("the bare server", &ours, bare(&options, folder.path(), sizes).await?);
+    let Ours { costs: ours, waits, sizes } = ours(&options, folder.path()).await?;
+    let (bare, wait) = bare(&options, folder.path(), sizes).await?;
+    compare("the bare server", &ours, bare);
+    for (dialect, ours) in waits {
+        for ((what, ours), bare) in WAIT.iter().zip(ours).zip(wait) {
+            ratio(&format!("{}: {what} / the bare server's", dialect.name()), ours, bare, "less is better");
+        }
+    }
     if options.no_peer {
         return Ok(());
     }
@@ -96,7 +112,7 @@ fn compare(peer: &str, ours: &[(Dialect, [f64; 3])], theirs: [f64; 3]) {
 }
 
 /// What the same exchanges cost a server that knows nothing; `sizes` are those of the answers' bodies.
-async fn bare(options: &Options, folder: &Path, sizes: [usize; 3]) -> anyhow::Result<[f64; 3]> {
+async fn bare(options: &Options, folder: &Path, sizes: [usize; 3]) -> anyhow::Result<([f64; 3], [f64; 3])> {
     let port = free_port()?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
     let server = Server::start(command.args(["--bare", &port.to_string()]), &folder.join("bare.log"))?;
@@ -113,12 +129,13 @@ async fn bare(options: &Options, folder: &Path, sizes: [usize; 3]) -> anyhow::Re
         line(&format!("bare: {size} bytes, as {what}"), &measured);
         *cost = measured.cpu_per_operation();
     }
-    Ok(costs)
+    let waiters = (options.watchers, options.changes);
+    let wait = watch(&server, &url, Waited::Bare(sizes[2]), waiters).await?;
+    Ok((costs, wait.context("the bare server has waiting")?))
 }
 
-/// Measures the registry; returns the costs at the largest number of instances, and how large the first dialect's
-/// answers are.
-async fn ours(options: &Options, folder: &Path) -> anyhow::Result<(Vec<(Dialect, [f64; 3])>, [usize; 3])> {
+/// Measures the registry.
+async fn ours(options: &Options, folder: &Path) -> anyhow::Result<Ours> {
     let any = "127.0.0.1:0";
     let flags = ["--consul-listen", any, "--eureka-listen", any, "--registry-limits", "off"];
     let plane = ControlPlane::start_with(folder, &flags).await?;
@@ -172,8 +189,11 @@ async fn ours(options: &Options, folder: &Path) -> anyhow::Result<(Vec<(Dialect,
             slope(&format!("{}: {what}, ten times the instances", dialect.name()), costs);
         }
     }
+    let (mut waits, waiters) = (Vec::new(), (options.watchers, options.changes));
     for dialect in &options.dialects {
-        watch(&plane.server, &url(*dialect)?, *dialect, options).await?;
+        if let Some(wait) = watch(&plane.server, &url(*dialect)?, Waited::Ours(*dialect), waiters).await? {
+            waits.push((*dialect, wait));
+        }
     }
     if options.hold {
         println!("press Enter");
@@ -186,7 +206,8 @@ async fn ours(options: &Options, folder: &Path) -> anyhow::Result<(Vec<(Dialect,
         *size = connection.succeed(method, &path, body.as_bytes()).await?.body.len();
     }
     let last = |costs: &[Vec<f64>; 3]| costs.each_ref().map(|costs| costs.last().copied().unwrap_or(f64::NAN));
-    Ok((options.dialects.iter().copied().zip(costs.iter().map(last)).collect(), sizes))
+    let costs = options.dialects.iter().copied().zip(costs.iter().map(last)).collect();
+    Ok(Ours { costs, waits, sizes })
 }
 
 /// The server writes where it is once it serves.
@@ -222,75 +243,6 @@ async fn series(
         }
     });
     server.measure(operations, try_join_all(work)).await
-}
-
-/// From the moment when the request for a change is sent to the moment when each of the waiting clients has read it.
-async fn watch(server: &Server, url: &str, dialect: Dialect, options: &Options) -> anyhow::Result<()> {
-    if dialect.wait(0, "1").is_none() {
-        return Ok(());
-    }
-    let (ready, mut readies) = tokio::sync::mpsc::unbounded_channel();
-    let (seen, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-    let mut watchers = JoinSet::new();
-    for _ in 0..options.watchers {
-        let (url, ready, seen) = (url.to_owned(), ready.clone(), seen.clone());
-        watchers.spawn(async move {
-            let mut connection = Connection::open(&url).await?;
-            let (method, path, body) = dialect.look_up(0);
-            let answer = connection.succeed(method, &path, body.as_bytes()).await?;
-            let mut index = answer.header(dialect.index()).context("an index")?.to_owned();
-            loop {
-                let (method, path, body) = dialect.wait(0, &index).context("a dialect with waiting")?;
-                connection.send(method, &path, body.as_bytes()).await?;
-                ready.send(())?;
-                let answer = connection.answer().await?;
-                seen.send(Instant::now())?;
-                index = answer.header(dialect.index()).context("an index")?.to_owned();
-            }
-            #[expect(unreachable_code, reason = "the type of the task")]
-            anyhow::Ok(())
-        });
-    }
-    let mut writer = Connection::open(url).await?;
-    let (mut latencies, mut spent, mut wall) = (Vec::new(), Duration::ZERO, Duration::ZERO);
-    for change in 0..options.changes {
-        for _ in 0..options.watchers {
-            tokio::select! {
-                one = readies.recv() => one.context("watchers live")?,
-                Some(ended) = watchers.join_next() => ended??,
-            }
-        }
-        // What they sent is on its way: the server has it before it has had nothing to do for a while.
-        settle(server).await?;
-        let (method, path, body) = dialect.register(0, change + 1);
-        let (before, sent) = (server.cpu()?, Instant::now());
-        writer.succeed(method, &path, body.as_bytes()).await?;
-        for _ in 0..options.watchers {
-            latencies.push(arrivals.recv().await.context("watchers live")? - sent);
-        }
-        (spent, wall) = (spent + (server.cpu()? - before), wall + sent.elapsed());
-    }
-    let operations = options.changes * options.watchers;
-    let measured = Measured { operations, wall, cpu: spent };
-    line(&format!("{}: tell one of {} of a change", dialect.name(), options.watchers), &measured);
-    for (name, at) in [("p50", 0.5), ("p99", 0.99), ("last", 1.0)] {
-        let latency = quantile(&mut latencies, at).as_secs_f64() * 1e3;
-        figure(&format!("{}: change to watcher, {name}", dialect.name()), latency, "ms", "<= 10 ms p99 for 1,000");
-    }
-    watchers.shutdown().await;
-    Ok(())
-}
-
-/// Returns once a server uses hardly any time.
-async fn settle(server: &Server) -> anyhow::Result<()> {
-    let started = Instant::now();
-    loop {
-        let before = server.cpu()?;
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        if server.cpu()? - before <= Duration::from_millis(10) || started.elapsed() > Duration::from_secs(10) {
-            return Ok(());
-        }
-    }
 }
 
 /// What the same cost etcd, at the largest number of instances: a key with a lease of its own, a keep-alive of the lease,

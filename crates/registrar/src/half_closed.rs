@@ -83,6 +83,8 @@ impl HttpBody for Answer {
 
 /// A connection whose end of input is told later while an answer is made.
 pub(crate) struct Lingering<S> {
+    /// What was read from it before.
+    unread: Bytes,
     stream: S,
     asked: Asked,
     has_ended: bool,
@@ -90,8 +92,8 @@ pub(crate) struct Lingering<S> {
 }
 
 impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S, asked: Asked) -> Self {
-        Self { stream, asked, has_ended: false, patience: None }
+    pub(crate) fn new(unread: Bytes, stream: S, asked: Asked) -> Self {
+        Self { unread, stream, asked, has_ended: false, patience: None }
     }
 }
 
@@ -101,6 +103,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let count = buffer.remaining().min(self.unread.len());
+            buffer.put_slice(&self.unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         if !self.has_ended {
             let (before, room) = (buffer.filled().len(), buffer.remaining());
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;

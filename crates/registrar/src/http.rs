@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,12 +26,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access::{Caller, Denied, Gate, Pod, authorization};
+pub use crate::body::{Body, full};
+use crate::front::{self, Left, Rest, Stop};
 use crate::half_closed::{Asked, Lingering};
 use crate::limits::Client;
 use crate::refusals::Refusals;
 
 /// A client that has not sent its request's head by then is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nor its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that has not agreed on TLS by then is cut off.
@@ -49,9 +50,6 @@ const MOST_CONNECTIONS: usize = 8192;
 const MOST_OF_ONE_ADDRESS: usize = 4096;
 /// How long requests under way get at shutdown; watches never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
-
-/// Body of an answer; may go on for ever.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Who a peer of a plain-HTTP listener is.
 #[derive(Clone)]
@@ -178,17 +176,10 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// A body that is there as a whole.
-pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
-}
-
 /// Serves one listener until shutdown is requested.
 pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Shutdown) {
     let Listener { socket, security } = listener;
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).keep_alive_interval(PING);
+    let (servers, stop) = (Arc::new(Servers::default()), Arc::new(Stop::default()));
     let (graceful, places) = (GracefulShutdown::new(), Arc::new(Places::default()));
     let (mut connections, mut refusals) = (JoinSet::new(), Refusals::default());
     loop {
@@ -231,17 +222,18 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             refusals.note();
             continue;
         };
-        let (server, handler, watcher) = (server.clone(), handler.clone(), graceful.watcher());
-        let security = security.clone();
+        let (servers, handler, stop) = (servers.clone(), handler.clone(), stop.clone());
+        let (security, watcher) = (security.clone(), graceful.watcher());
         connections.spawn(async move {
             let ended = match security {
                 Security::Plain(peers) => {
                     let door = Door::Plain(peers(peer.ip()).await);
-                    connection(&server, stream, handler, door, peer, watcher).await
+                    connection(&servers, stream, Way::Short(&stop), handler, door, peer, watcher).await
                 }
                 Security::Tls { config, gate } => match handshake(config, stream).await {
                     Ok((stream, user)) => {
-                        connection(&server, stream, handler, Door::Tls(gate, user), peer, watcher).await
+                        let way = if speaks_http2(&stream) { Way::Long } else { Way::Short(&stop) };
+                        connection(&servers, stream, way, handler, Door::Tls(gate, user), peer, watcher).await
                     }
                     Err(error) => Err(error),
                 },
@@ -253,10 +245,41 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
         });
     }
     drop(socket);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    stop.request();
+    let ended = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+    };
+    let _ = tokio::time::timeout(DRAIN, ended).await;
 }
+
+/// Hyper's ways to serve a connection.
+pub(crate) struct Servers {
+    /// In the version of HTTP that the client begins to speak.
+    any: auto::Builder<TokioExecutor>,
+    /// On a connection that was asked over HTTP/1.1 before.
+    http1: auto::Builder<TokioExecutor>,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        let mut any = auto::Builder::new(TokioExecutor::new());
+        any.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        any.http2().timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).keep_alive_interval(PING);
+        Self { http1: any.clone().http1_only(), any }
+    }
+}
+
+/// How a connection is served.
+pub(crate) enum Way<'a> {
+    /// What is ordinary by the shortest way, the rest by hyper.
+    Short(&'a Stop),
+    /// All by hyper.
+    Long,
+}
+
 /// Whom a connection serves.
-enum Door {
+pub(crate) enum Door {
     /// Plain HTTP.
     Plain(Peer),
     /// TLS, perhaps with a certificate that says who the client is.
@@ -264,18 +287,19 @@ enum Door {
 }
 
 impl Door {
-    async fn caller<H: Handler>(
+    pub(crate) async fn caller<H: Handler>(
         &self,
         handler: &H,
         peer: IpAddr,
-        head: &http::request::Parts,
+        headers: &HeaderMap,
+        uri: &Uri,
     ) -> Result<Caller, Refusal> {
         match self {
             Self::Plain(Peer::Machine) => Ok(Caller::Trusted),
             Self::Plain(Peer::Pod(pod)) => Ok(Caller::Pod(pod.clone())),
             Self::Plain(Peer::Stranger) => Err(Refusal::Untrusted(peer)),
             Self::Tls(gate, certified) => {
-                let token = handler.token(&head.headers, &head.uri);
+                let token = handler.token(headers, uri);
                 match gate.caller(certified.as_ref(), token.as_deref()).await? {
                     Caller::Unknown(why) if !handler.knows_others() => Err(Denied::Unauthenticated(why).into()),
                     caller => Ok(caller),
@@ -298,21 +322,59 @@ async fn handshake(
     Ok((stream, user.map(Arc::new)))
 }
 
-async fn connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    server: &auto::Builder<TokioExecutor>,
+fn speaks_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+pub(crate) async fn connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    servers: &Servers,
+    mut stream: S,
+    way: Way<'_>,
+    handler: Arc<H>,
+    door: Door,
+    peer: SocketAddr,
+    watcher: Watcher,
+) -> Result<(), String> {
+    let rest = match way {
+        Way::Long => Rest::default(),
+        Way::Short(stop) => match front::serve(&mut stream, &*handler, &door, peer.ip(), stop).await {
+            Ok(Left::Over) => return Ok(()),
+            Ok(Left::Unusual(rest)) => rest,
+            Err(error) => return Err(error.to_string()),
+        },
+    };
+    // An idle connection of the short way has no room for this.
+    Box::pin(long_way(servers, stream, rest, handler, door, peer, watcher)).await
+}
+
+/// Serves what is left of a connection by hyper.
+async fn long_way<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    servers: &Servers,
     stream: S,
+    rest: Rest,
     handler: Arc<H>,
     door: Door,
     peer: SocketAddr,
     watcher: Watcher,
 ) -> Result<(), String> {
     let (patience, door, asked) = (Patience::default(), Arc::new(door), Asked::default());
-    let (watched, stream) = (patience.clone(), Lingering::new(stream, asked.clone()));
+    let server = if rest.asked { &servers.http1 } else { &servers.any };
+    if rest.asked {
+        patience.asked();
+    }
+    let (watched, stream) = (patience.clone(), Lingering::new(rest.unread, stream, asked.clone()));
+    let known = Mutex::new(rest.answer);
     let service = hyper::service::service_fn(move |request| {
         patience.asked();
-        let (handler, door, open) = (handler.clone(), door.clone(), asked.one());
+        let (handler, door, open, known) = (handler.clone(), door.clone(), asked.one(), known.lock().take());
         async move {
-            let answer = respond(&*handler, &door, peer.ip(), request).await;
+            let answer = match known {
+                Some(answer) => {
+                    discard(request.into_body()).await;
+                    answer
+                }
+                None => respond(&*handler, &door, peer.ip(), request).await,
+            };
             Ok::<_, Infallible>(open.until_written(answer))
         }
     });
@@ -331,7 +393,7 @@ async fn respond<H: Handler>(
     request: http::Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let caller = match door.caller(handler, peer, &head).await {
+    let caller = match door.caller(handler, peer, &head.headers, &head.uri).await {
         Ok(caller) => caller,
         Err(refusal) => {
             discard(body).await;

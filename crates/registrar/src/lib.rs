@@ -6,10 +6,15 @@
 
 pub mod access;
 mod alias;
+mod body;
 mod changes;
 mod checks;
 mod counters;
+mod encoded;
 mod error;
+mod front;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod half_closed;
 mod holders;
 pub mod http;
@@ -34,6 +39,7 @@ mod tests;
 
 pub use changes::Changes;
 pub use counters::{Counter, Counters};
+pub use encoded::Encoded;
 pub use error::Error;
 pub use holders::Connected;
 pub use names::object_name;

@@ -258,11 +258,20 @@ impl Limiter {
         let Limits { requests: request_rate, registrations: registration_rate, .. } = self.limits;
         let mut accounts = self.accounts.lock();
         let accounts = &mut *accounts;
-        let known = accounts.young.get(client).or_else(|| accounts.old.get(client)).copied();
-        let mut account = known.unwrap_or_else(|| Account {
-            requests: Bucket::full(request_rate, now),
-            registrations: Bucket::full(registration_rate, now),
-        });
+        // Most are known and young; they are looked for once.
+        let account = match accounts.young.get_mut(client) {
+            Some(account) => account,
+            None => {
+                let account = accounts.old.get(client).copied().unwrap_or_else(|| Account {
+                    requests: Bucket::full(request_rate, now),
+                    registrations: Bucket::full(registration_rate, now),
+                });
+                if accounts.young.len() >= self.most_clients {
+                    accounts.old = std::mem::take(&mut accounts.young);
+                }
+                accounts.young.entry(client.clone()).or_insert(account)
+            }
+        };
         account.requests.fill(request_rate, now);
         account.registrations.fill(registration_rate, now);
         let waits = [
@@ -274,10 +283,6 @@ impl Limiter {
             account.requests.tokens -= f64::from(requests);
             account.registrations.tokens -= f64::from(registrations);
         }
-        if accounts.young.len() >= self.most_clients && !accounts.young.contains_key(client) {
-            accounts.old = std::mem::take(&mut accounts.young);
-        }
-        accounts.young.insert(client.clone(), account);
         longest.map_or(Ok(()), |(what, wait)| Err(Excess::TooFast { what, wait }))
     }
 

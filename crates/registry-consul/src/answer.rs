@@ -31,9 +31,13 @@ pub(crate) fn encode(value: &impl Serialize, pretty: bool) -> Result<Bytes, Erro
     Ok(body.into())
 }
 
+/// As many headers as an answer has at most, of those that are usual.
+const USUAL_HEADERS: usize = 12;
+
 /// An answer of JSON that is encoded already.
 pub(crate) fn encoded(body: Bytes) -> Response<Body> {
     let mut response = Response::new(full(body));
+    response.headers_mut().reserve(USUAL_HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     common(response.headers_mut());
     response

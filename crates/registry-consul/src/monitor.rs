@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Frame;
 use portolan_registrar::http::{Body, Request};
 use serde_json::json;
@@ -80,7 +80,7 @@ pub(crate) fn answer(state: &State, request: &Request) -> Result<Response<Body>,
                 return Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), (lines, waiting, shutdown)));
             }
         });
-    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    let mut response = Response::new(Body::stream(StreamBody::new(stream)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
 }

@@ -1,6 +1,6 @@
 //! Paths and what they do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use parking_lot::Mutex;
@@ -9,7 +9,7 @@ use portolan_client::Key;
 use portolan_registrar::access::{Caller, Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
 use portolan_registrar::limits::Limiter as Clients;
-use portolan_registrar::{Changes, Registrar};
+use portolan_registrar::{Changes, Encoded, Registrar};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use self::query::{Query, is_replication, segments, variant};
 use crate::answer::{self, Cache, Variant};
 use crate::overrides::Overrides;
 use crate::rate::{Limiter, RateLimit};
-use crate::track::{Entry, Tracker};
+use crate::track::{App, Entry, Tracker};
 use crate::wire::{self, Format};
 use crate::{Error, replication, translate};
 
@@ -32,6 +32,16 @@ mod write;
 const RESOURCES: [&str; 8] = ["apps", "asg", "instances", "peerreplication", "serverinfo", "status", "svips", "vips"];
 /// The largest body after it was unpacked.
 const LARGEST_UNPACKED: u64 = 4 << 20;
+
+/// Equal to nothing but itself, as long as this is kept.
+#[derive(Debug)]
+struct Same<T>(Weak<T>);
+
+impl<T> PartialEq for Same<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+}
 
 /// Answers requests.
 pub(crate) struct Eureka {
@@ -48,6 +58,8 @@ pub(crate) struct Eureka {
     followed: watch::Sender<()>,
     full: Cache,
     delta: Cache,
+    /// Single applications.
+    single: Encoded<(Arc<str>, Variant), Same<App>>,
     overrides: Overrides,
 }
 
@@ -71,6 +83,7 @@ impl Eureka {
             followed: watch::Sender::default(),
             full: Cache::default(),
             delta: Cache::default(),
+            single: Encoded::default(),
             overrides: Overrides::default(),
         }
     }
@@ -287,7 +300,11 @@ fn encoded(variant: Variant, bytes: bytes::Bytes) -> Response<Body> {
 
 /// An answer about few instances: not worth keeping, worth packing.
 fn text_answer(variant: Variant, text: String) -> Response<Body> {
-    encoded(variant, if variant.gzip { answer::gzip(text.as_bytes()) } else { text.into() })
+    encoded(variant, packed(variant, text))
+}
+
+fn packed(variant: Variant, text: String) -> bytes::Bytes {
+    if variant.gzip { answer::gzip(text.as_bytes()) } else { text.into() }
 }
 
 fn json_answer(value: &Value) -> Response<Body> {

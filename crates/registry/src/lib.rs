@@ -10,7 +10,6 @@
 
 mod answer;
 mod batch;
-mod bodies;
 mod error;
 mod filter;
 #[cfg(feature = "fuzzing")]

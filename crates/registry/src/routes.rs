@@ -5,20 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Frame;
 use portolan_catalog::{Instance, Snapshot};
 use portolan_client::Key;
 use portolan_registrar::access::{Resource, Verb};
 use portolan_registrar::http::{Body, Handler, Refusal, Request, full};
 use portolan_registrar::limits::{Limiter, Waiting};
-use portolan_registrar::{Changes, Registrar};
+use portolan_registrar::{Changes, Encoded, Registrar};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Tags};
 use crate::batch::{self, Batch, Writer};
-use crate::bodies::Bodies;
 use crate::filter::Filter;
 use crate::paths::{self, OPERATIONS, Route};
 use crate::pick::{Turns, Wish};
@@ -36,7 +35,8 @@ pub(crate) struct Registry {
     limiter: Arc<Limiter>,
     tags: Tags,
     turns: Turns,
-    bodies: Bodies,
+    /// All instances of one service, as JSON.
+    bodies: Encoded<portolan_catalog::Key, u64>,
     events: Arc<Events>,
 }
 
@@ -143,9 +143,17 @@ impl Registry {
         }
         let state = filter.state(&snapshot);
         Ok(self.tags.answer(request, snapshot.index(), state, || match filter.whole_service() {
-            Some(key) => self.bodies.of(&snapshot, key, state),
+            Some(key) => self.whole(&snapshot, key, state),
             None => view::list(filter.select(&snapshot).iter().map(AsRef::as_ref)).into(),
         }))
+    }
+
+    /// All instances of a service whose index is `state`: the usual question.
+    fn whole(&self, snapshot: &Snapshot, key: portolan_catalog::Key, state: u64) -> Bytes {
+        match snapshot.instances_of(&key.namespace, &key.name) {
+            Some(list) => self.bodies.get(key, state, || view::list(list.iter().map(AsRef::as_ref)).into()),
+            None => view::list(std::iter::empty()).into(),
+        }
     }
 
     /// Waits until what is wanted is no longer as it is in the snapshot, unless that is newer than `after`.
@@ -306,7 +314,7 @@ fn stream(
         let _ = &waiting;
         event.map(Frame::data)
     });
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::stream(StreamBody::new(frames)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));

@@ -1,11 +1,13 @@
 //! Answers about applications and instances.
 
+use std::sync::Arc;
+
 use http::Response;
 use portolan_registrar::http::{Body, Request};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{Eureka, encoded, json_answer, text_answer};
+use super::{Eureka, Same, encoded, json_answer, packed, text_answer};
 use crate::answer::{self, Variant};
 use crate::track::{Applications, Entry};
 use crate::wire::{InstanceInfo, InstanceStatus, server_status};
@@ -48,7 +50,11 @@ impl Eureka {
         let app = app.to_uppercase();
         let applications = self.tracker.lock().current().clone();
         match applications.apps.get(app.as_str()) {
-            Some(found) => Ok(text_answer(variant, answer::application(found, variant))),
+            Some(found) => {
+                let make = || packed(variant, answer::application(found, variant));
+                let state = Same(Arc::downgrade(found));
+                Ok(encoded(variant, self.single.get((found.name.clone(), variant), state, make)))
+            }
             None => Err(Error::NotFound(format!("there is no application {app}"))),
         }
     }
