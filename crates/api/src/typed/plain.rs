@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 
 use super::{CheckType, HealthCheck, InstanceLease, LeaseKind, Object as _, ServiceInstance, ServiceInstanceSpec};
+use crate::annotations::CREATED_REVISION;
 use crate::validation::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
 
 /// The longest time without a renewal.
@@ -46,6 +47,7 @@ impl ServiceInstance {
 fn are_plain_annotations(annotations: &BTreeMap<String, String>) -> bool {
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     !annotations.is_empty()
+        && !annotations.contains_key(CREATED_REVISION)
         && size <= MOST_ANNOTATIONS
         && annotations.keys().all(|key| is_qualified_name(key).is_empty())
 }

@@ -157,7 +157,12 @@ fn read_webhook(place: &Path, webhook: Webhook, kubeconfigs: &Kubeconfigs) -> Re
     let mut errors = Vec::new();
     let mut time = |field: &str, text: &str, otherwise: Option<Duration>, most: Duration, why: &str| {
         let place = place.child(field);
-        let found = if text.is_empty() { Ok(Duration::ZERO) } else { go::parse_duration(text).map(|nanoseconds| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())) };
+        let found = if text.is_empty() {
+            Ok(Duration::ZERO)
+        } else {
+            go::parse_duration(text)
+                .map(|nanoseconds| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default()))
+        };
         match found {
             Err(why) => errors.push(Error::invalid(&place, text, format!("time: {why}"))),
             Ok(time) if time > most || text.starts_with('-') => errors.push(Error::invalid(&place, text, why)),

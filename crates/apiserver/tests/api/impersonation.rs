@@ -38,6 +38,9 @@ async fn ask(cluster: &Cluster, user: &User, uri: &str, headers: &[(&str, &str)]
     cluster.send(user.clone(), request).await.text()
 }
 
+/// Names and values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn each_way_needs_its_own_two_rights() {
     let cluster = cluster().await;
@@ -67,7 +70,7 @@ async fn each_way_needs_its_own_two_rights() {
         format!("is forbidden: User \"ann\" cannot {verb} resource \"{what}\" in API group \"{group}\" {place}")
     };
     let cluster_scope = "at the cluster scope";
-    let cases: [(&str, &[(&str, &str)], String); 14] = [
+    let cases: [(&str, Headers<'_>, String); 14] = [
         (list, &[("impersonate-user", "bob")], "200".into()),
         (list, &[("impersonate-user", account)], "200".into()),
         (list, &[("impersonate-user", "system:node:n1")], "200".into()),

@@ -297,10 +297,10 @@ async fn whoever_has_a_say_makes_it_a_request() {
     assert_eq!(ask(&cluster, admin(), instance(|_| {}), TYPED).await, 409);
 
     let folder = tempfile::tempdir().expect("a folder");
-    let log = LogFile { path: folder.path().join("audit.log"), most_bytes: 0, most_files: 0, longest: None };
+    let log = LogFile { path: folder.path().join("audit.log"), ..LogFile::default() };
     let policy =
         Policy::parse("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Metadata}\n").expect("reads");
-    let audited = cluster_with(Access { audit: Some(Audit { policy, log }), ..Access::default() }).await;
+    let audited = cluster_with(Access { audit: Some(Audit::to_file(policy, log)), ..Access::default() }).await;
     namespaces(&audited).await;
     assert!(!create(&audited, admin(), &mut instance(|_| {})).await, "a log of who did what");
 }

@@ -105,7 +105,13 @@ impl Strategy for Pod {
         }
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
         // All that is checked is the specification, and what was there before is forgiven.
         if matches!(context.subresource.as_str(), "" | "status") && new["spec"] == old["spec"] {
             return Vec::new();
