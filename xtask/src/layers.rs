@@ -16,7 +16,7 @@ const TABLE: [(&str, u8, &[&str]); 29] = [
     ("runtime", 1, &["base"]),
     ("catalog", 2, &["base", "api"]),
     ("policy", 2, &["base", "api"]),
-    ("cel", 2, &["api"]),
+    ("cel", 2, &["base", "api"]),
     ("client", 2, &["base", "api"]),
     ("compose", 2, &["base", "api"]),
     ("apiserver", 2, &["base", "api", "cel", "store", "identity"]),

@@ -15,8 +15,9 @@ use portolan_registry_consul::Log;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::down;
-use crate::config::{AgentOptions, Folders, NodeOptions, ServerOptions};
+use crate::config::{AgentOptions, NodeOptions, ServerOptions};
 use crate::credentials::{self, Credentials};
+use crate::folders::Folders;
 use crate::progress;
 use crate::roles::control_plane::ControlPlane;
 use crate::roles::health_checks;

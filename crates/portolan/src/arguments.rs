@@ -8,7 +8,8 @@ use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_cli::{Judgements, NodeVerdict};
 
 use crate::commands::{agent, backup, dataplane, down, image, import, server, store, up};
-use crate::config::{AgentOptions, DataplaneOptions, Folders, ServerOptions};
+use crate::config::{AgentOptions, DataplaneOptions, ServerOptions};
+use crate::folders::Folders;
 
 /// Runs your containers and always knows where they are.
 #[derive(Debug, Parser)]

@@ -8,6 +8,7 @@ mod config;
 mod consul_options;
 mod credentials;
 mod encryption;
+mod folders;
 mod limits;
 mod log_feed;
 mod log_file;

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portolan_cli::Place;
 
-use crate::config::Folders;
+use crate::folders::Folders;
 
 /// How long the server gets to drain before it is killed.
 const PATIENCE: Duration = Duration::from_secs(15);
