@@ -158,12 +158,12 @@ const REACHING: Steps = &[
         ],
     ),
     (
-        "kubectl port-forward pod/web :80 > forward.log & trap \"kill $!\" EXIT; until grep -q Forwarding forward.log; do kill -0 $!; done; \
+        "kubectl port-forward pod/web :80 > forward.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' forward.log; do kill -0 $!; done; \
          port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' forward.log); curl -sS http://127.0.0.1:$port/",
         &["one web"],
     ),
     (
-        "kubectl port-forward service/web :front > forward.log & trap \"kill $!\" EXIT; until grep -q Forwarding forward.log; do kill -0 $!; done; \
+        "kubectl port-forward service/web :front > forward.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' forward.log; do kill -0 $!; done; \
          port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' forward.log); curl -sS http://127.0.0.1:$port/",
         &["one web"],
     ),
