@@ -63,7 +63,9 @@ says "helm uninstall shop --keep-history --wait --timeout 90s" "release \"shop\"
 says "helm list --all --uninstalled || helm list --uninstalled" "uninstalled"
 says "helm rollback shop --wait --timeout 90s" "Rollback was a success"
 says "helm uninstall shop --wait --timeout 90s" "release \"shop\" uninstalled"
-says "kubectl get all,configmaps,offers -n $namespace -l app.kubernetes.io/instance=shop" "No resources found"
+# Helm waits for what it made: pods may end a moment later than their Deployment.
+says "for _ in {1..100}; do kubectl get all,configmaps,offers -n $namespace -l app.kubernetes.io/instance=shop 2>&1 | tee left |
+    grep 'No resources found' && break; sleep 0.1; done; cat left" "No resources found"
 says "kubectl get crd offers.shop.example.com" "offers.shop.example.com"
 says "test -z \"\$(helm list --short)\""
 exit "$((failed > 0))"
