@@ -24,7 +24,7 @@ pub(crate) fn aggregate(mut errors: Vec<String>) -> Result<(), Invalid> {
     }
 }
 
-/// Reads a file of a kind: YAML or JSON, strict about names.
+/// Reads a file of a kind in one of these versions: YAML or JSON, strict about names. `T` is what it says besides both.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {
     let decoded = decode::yaml(text.as_bytes(), &Limits::default()).map_err(|error| Invalid(error.to_string()))?;
     let found = |field: &str| decoded.value[field].as_str().unwrap_or_default();
@@ -40,6 +40,9 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &st
         return Err(Invalid(twice.clone()));
     }
     let mut value = decoded.value;
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind"));
+    }
     without_nulls(&mut value);
     serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
 }

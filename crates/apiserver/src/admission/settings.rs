@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::plugins::{EventLimits, PodSecurity};
@@ -79,10 +78,6 @@ pub struct AdmissionSettings {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default)]
     plugins: Vec<Plugin>,
 }
@@ -101,10 +96,6 @@ struct Plugin {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Webhooks {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default)]
     kube_config_file: String,
 }
@@ -177,35 +168,39 @@ impl AdmissionSettings {
     fn configure(&mut self, name: &str, text: &str) -> Result<(), Invalid> {
         match name {
             "PodSecurity" => {
-                let versions = ["v1", "v1beta1", "v1alpha1"]
-                    .map(|version| format!("pod-security.admission.config.k8s.io/{version}"));
-                self.pod_security = PodSecurity::checked(read(text, &versions, "PodSecurityConfiguration")?)?;
+                let versions = [
+                    "pod-security.admission.config.k8s.io/v1",
+                    "pod-security.admission.config.k8s.io/v1beta1",
+                    "pod-security.admission.config.k8s.io/v1alpha1",
+                ];
+                let file = configuration::read(text, &versions, "PodSecurityConfiguration")?;
+                self.pod_security = PodSecurity::checked(file)?;
             }
             "ResourceQuota" => {
                 let versions = [
-                    "apiserver.config.k8s.io/v1".to_owned(),
-                    "resourcequota.admission.k8s.io/v1beta1".to_owned(),
-                    "resourcequota.admission.k8s.io/v1alpha1".to_owned(),
+                    "apiserver.config.k8s.io/v1",
+                    "resourcequota.admission.k8s.io/v1beta1",
+                    "resourcequota.admission.k8s.io/v1alpha1",
                 ];
                 let kind = if text.contains("ResourceQuotaConfiguration") {
                     "ResourceQuotaConfiguration"
                 } else {
                     "Configuration"
                 };
-                self.limited_resources = LimitedResource::checked(read(text, &versions, kind)?)?;
+                self.limited_resources = LimitedResource::checked(configuration::read(text, &versions, kind)?)?;
             }
             "EventRateLimit" => {
-                let versions = ["eventratelimit.admission.k8s.io/v1alpha1".to_owned()];
-                self.event_limits = EventLimits::checked(read(text, &versions, "Configuration")?)?;
+                let file = configuration::read(text, &["eventratelimit.admission.k8s.io/v1alpha1"], "Configuration")?;
+                self.event_limits = EventLimits::checked(file)?;
             }
             "MutatingAdmissionWebhook" | "ValidatingAdmissionWebhook" => {
-                let versions = ["apiserver.config.k8s.io/v1".to_owned(), "apiserver.config.k8s.io/v1alpha1".to_owned()];
+                let versions = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1"];
                 let kind = if text.contains("WebhookAdmissionConfiguration") {
                     "WebhookAdmissionConfiguration"
                 } else {
                     "WebhookAdmission"
                 };
-                let found: Webhooks = read(text, &versions, kind)?;
+                let found: Webhooks = configuration::read(text, &versions, kind)?;
                 if !found.kube_config_file.is_empty() {
                     let why = "this server shows webhooks no credentials: leave it out";
                     return Err(Invalid(format!("kubeConfigFile: Invalid value: {:?}: {why}", found.kube_config_file)));
@@ -218,11 +213,6 @@ impl AdmissionSettings {
         }
         Ok(())
     }
-}
-
-fn read<T: DeserializeOwned>(text: &str, versions: &[String], kind: &str) -> Result<T, Invalid> {
-    let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
-    configuration::read(text, &versions, kind)
 }
 
 #[cfg(test)]

@@ -63,10 +63,6 @@ impl Stage {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Policy {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default, rename = "metadata")]
     _metadata: serde_json::Value,
     #[serde(default)]

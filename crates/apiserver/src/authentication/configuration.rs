@@ -21,10 +21,6 @@ pub struct AuthenticationConfiguration {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default)]
     jwt: Vec<Jwt>,
     anonymous: Option<AnonymousFile>,

@@ -25,10 +25,6 @@ const MOST_CONDITIONS: usize = 64;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default)]
     authorizers: Vec<Authorizer>,
 }

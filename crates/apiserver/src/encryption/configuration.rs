@@ -24,10 +24,6 @@ pub struct Encryption {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     resources: Vec<ResourcesFile>,
 }
 

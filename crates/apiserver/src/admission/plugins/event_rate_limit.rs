@@ -23,10 +23,6 @@ const TYPES: [&str; 4] = ["Namespace", "Server", "SourceAndObject", "User"];
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct File {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
     #[serde(default)]
     limits: Vec<Limit>,
 }
