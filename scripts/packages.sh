@@ -44,6 +44,10 @@ missing=()
 for command in "${!package_of[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
 done
+# The messages that every protocol file may import; etcd's client, a peer of the benches, does.
+if [[ "${1:-run}" != run && ! -e /usr/include/google/protobuf/descriptor.proto ]]; then
+    missing+=(libprotobuf-dev)
+fi
 if ((${#missing[@]})); then
     if [[ $EUID -ne 0 ]]; then
         echo "missing packages: ${missing[*]}; run as root, or install them with apt-get" >&2
