@@ -17,9 +17,10 @@ var objectsText []byte
 
 type object = map[string]any
 
-func objects() ([]object, error) {
+// The documents of a file in YAML.
+func documents(text []byte) ([]object, error) {
 	var all []object
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(objectsText), 4096)
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for {
 		var one object
 		if err := decoder.Decode(&one); err == io.EOF {
@@ -27,6 +28,16 @@ func objects() ([]object, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		all = append(all, one)
+	}
+}
+
+func objects() ([]object, error) {
+	all, err := documents(objectsText)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
 		metadata, _ := one["metadata"].(object)
 		if metadata == nil {
 			metadata = object{}
@@ -41,8 +52,8 @@ func objects() ([]object, error) {
 		if strategies[one["kind"].(string)].NamespaceScoped() {
 			metadata["namespace"] = "default"
 		}
-		all = append(all, one)
 	}
+	return all, nil
 }
 
 // The absence of a value.
@@ -83,26 +94,29 @@ func (it change) String() string {
 	return fmt.Sprintf("%s = %s", text.String(), value)
 }
 
-// All single changes to an object, in an order that stays.
-func changes(base object) []change {
+// All single changes to what stands at a path of an object, in an order that stays.
+func changesBelow(path []any, value any) []change {
 	var all []change
-	var visit func(path []any, value any)
-	visit = func(path []any, value any) {
-		step := func(more any) []any { return append(append([]any{}, path...), more) }
-		for _, other := range instead(value) {
-			all = append(all, change{path, other})
+	step := func(more any) []any { return append(append([]any{}, path...), more) }
+	for _, other := range instead(value) {
+		all = append(all, change{path, other})
+	}
+	switch value := value.(type) {
+	case object:
+		for _, name := range names(value) {
+			all = append(all, changesBelow(step(name), value[name])...)
 		}
-		switch value := value.(type) {
-		case object:
-			for _, name := range names(value) {
-				visit(step(name), value[name])
-			}
-		case []any:
-			for index, item := range value {
-				visit(step(index), item)
-			}
+	case []any:
+		for index, item := range value {
+			all = append(all, changesBelow(step(index), item)...)
 		}
 	}
+	return all
+}
+
+// All single changes to an object but to its status.
+func changes(base object) []change {
+	var all []change
 	for _, name := range names(base) {
 		switch name {
 		case "apiVersion", "kind", "status":
@@ -111,11 +125,11 @@ func changes(base object) []change {
 			for _, name := range names(metadata) {
 				switch name {
 				case "annotations", "finalizers", "labels", "ownerReferences":
-					visit([]any{"metadata", name}, metadata[name])
+					all = append(all, changesBelow([]any{"metadata", name}, metadata[name])...)
 				}
 			}
 		default:
-			visit([]any{name}, base[name])
+			all = append(all, changesBelow([]any{name}, base[name])...)
 		}
 	}
 	return all

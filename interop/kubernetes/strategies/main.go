@@ -2,11 +2,11 @@
 //
 // Kubernetes' packages for its kinds are part of this program. For each kind of objects.yaml, and for each
 // single change to that object, they are asked what they default, refuse and warn of, and the server whose
-// kubeconfig $KUBECONFIG names is asked the same by a dry run: for a new object and for an update of one that
-// is there. Differences are printed, grouped by what differs, and end the program with a failure unless
+// kubeconfig $KUBECONFIG names is asked the same by a dry run: for a new object, for an update of one that is
+// there, and for what is written to a subresource of it, of which subresources.yaml tells. Differences are printed, grouped by what differs, and end the program with a failure unless
 // explained.txt explains them.
 //
-//	KUBECONFIG=... go run . [-kind Pod,Service] [-verb create]
+//	KUBECONFIG=... go run . [-kind Pod,Service] [-verb create|update|status|...]
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 
 func main() {
 	kinds := flag.String("kind", "", "kinds to compare, separated by commas; else all")
-	verb := flag.String("verb", "", "create or update; else both")
+	verb := flag.String("verb", "", "create, update or a subresource; else all")
 	flag.Parse()
 	// Kubernetes' packages say at length what they think of odd objects.
 	klog.LogToStderr(false)
@@ -67,7 +67,11 @@ func run(server *server, kinds, verb string) error {
 		if !known(kind) {
 			continue
 		}
-		for _, suite := range []suite{creates, updates} {
+		suites, err := subresourceSuites(kind)
+		if err != nil {
+			return err
+		}
+		for _, suite := range append([]suite{creates, updates}, suites...) {
 			if verb != "" && verb != suite.verb {
 				continue
 			}

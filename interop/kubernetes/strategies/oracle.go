@@ -24,8 +24,9 @@ type outcome struct {
 	warnings []string
 }
 
-// What Kubernetes' packages say of a new object, or with old of an update. The error says why they say nothing.
-func ask(new, old object) (answer outcome, err error) {
+// What Kubernetes' packages say of a new object, or with old of an update: of it, or of a subresource of it. The
+// error says why they say nothing.
+func ask(new, old object, subresource string) (answer outcome, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			err = fmt.Errorf("%v", panicked)
@@ -35,7 +36,10 @@ func ask(new, old object) (answer outcome, err error) {
 	if refused != nil {
 		return outcome{code: 400}, nil
 	}
-	strategy := strategies[kind.Kind]
+	var strategy strategy = strategies[kind.Kind]
+	if subresource != "" {
+		strategy = subresources[kind.Kind+"/"+subresource]
+	}
 	metadata, err := meta.Accessor(obj)
 	if err != nil {
 		return outcome{}, err
@@ -46,7 +50,7 @@ func ask(new, old object) (answer outcome, err error) {
 		verb = "update"
 	}
 	ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
-		APIGroup: kind.Group, APIVersion: kind.Version, Verb: verb, IsResourceRequest: true,
+		APIGroup: kind.Group, APIVersion: kind.Version, Verb: verb, Subresource: subresource, IsResourceRequest: true,
 	})
 	if old == nil {
 		rest.FillObjectMetaSystemFields(metadata)

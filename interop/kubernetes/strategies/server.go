@@ -88,12 +88,20 @@ func (it *server) create(new object, dry bool) (outcome, error) {
 	return it.send("POST", path, new)
 }
 
-func (it *server) update(new object) (outcome, error) {
+// Writes an object, or a subresource of it.
+func (it *server) update(new object, subresource string, dry bool) (outcome, error) {
 	path, err := it.path(new)
 	if err != nil {
 		return outcome{}, err
 	}
-	return it.send("PUT", path+"/"+new["metadata"].(object)["name"].(string)+"?dryRun=All", new)
+	path += "/" + new["metadata"].(object)["name"].(string)
+	if subresource != "" {
+		path += "/" + subresource
+	}
+	if dry {
+		path += "?dryRun=All"
+	}
+	return it.send("PUT", path, new)
 }
 
 // Deletes an object that nobody else cares for.
