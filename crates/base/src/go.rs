@@ -53,7 +53,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
 fn scaled(number: &str, scale: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = whole.checked_mul(scale)?;
+    let total = whole.checked_mul(scale)?;
     // The exact rest of a unit, as units of minutes and hours are no powers of ten.
     let (mut digits, mut places) = (0_i128, 1_i128);
     for digit in fraction.chars() {
@@ -62,8 +62,7 @@ fn scaled(number: &str, scale: i128) -> Option<i128> {
             (digits, places) = (digits * 10 + digit, places * 10);
         }
     }
-    total += digits * scale / places;
-    Some(total)
+    total.checked_add(digits * scale / places)
 }
 
 /// Writes a duration as Go's `Duration.String` does: `1h2m3.5s`, `5m0s`, `100ms`.
@@ -139,6 +138,10 @@ mod tests {
             ("--1s", "invalid duration \"--1s\""),
             ("99999999999h", "invalid duration \"99999999999h\""),
             ("1.2.3s", "invalid duration \"1.2.3s\""),
+            (
+                "170141183460469231731687303715884105.9us",
+                "invalid duration \"170141183460469231731687303715884105.9us\"",
+            ),
         ];
         for (text, words) in cases {
             assert_eq!(parse_duration(text), Err(words.to_owned()));
