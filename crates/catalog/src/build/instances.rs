@@ -69,7 +69,9 @@ impl Catalog {
             let registered: HashSet<IpAddr> = addresses.filter_map(Result::ok).collect();
             let is_registered = |endpoint: &Endpoint| endpoint.pod.is_none() && registered.contains(&endpoint.address);
             let endpoints = service.endpoints.iter().filter(|endpoint| !is_registered(endpoint));
-            instances.extend(endpoints.map(|endpoint| Arc::new(self.instance(&service.key, endpoint, pool))));
+            let revision = self.newest_slice(key);
+            let instance = |endpoint| Arc::new(self.instance(&service.key, endpoint, revision, pool));
+            instances.extend(endpoints.map(instance));
         }
         if let Some(published) = self.published.get(key) {
             self.add_published(key, published, &mut instances, pool);
@@ -82,6 +84,11 @@ impl Catalog {
             }
         }));
         instances
+    }
+
+    /// The revision of the newest slice of a service, 0 without one.
+    fn newest_slice(&self, service: &Key) -> u64 {
+        self.slices.get(service).into_iter().flat_map(BTreeMap::values).map(|slice| slice.revision()).max().unwrap_or(0)
     }
 
     fn node_of(&self, instance: &Instance) -> Option<&Arc<Node>> {
@@ -106,7 +113,7 @@ impl Catalog {
             match known.get(&(pod.key.name.clone(), endpoint.address.to_string().into())) {
                 Some(at) => Arc::make_mut(&mut instances[*at]).tags = tags,
                 None => {
-                    let mut instance = Instance { tags, ..self.instance(key, &endpoint, pool) };
+                    let mut instance = Instance { tags, ..self.instance(key, &endpoint, pod.revision, pool) };
                     if let Some(reason) = &published.complaint {
                         complain(&mut instance, reason, pool);
                     }
@@ -116,7 +123,8 @@ impl Catalog {
         }
     }
 
-    fn instance(&self, service: &Key, endpoint: &Endpoint, pool: &mut Pool) -> Instance {
+    /// An endpoint as an instance; of one without a pod, `revision` is the one that it has.
+    fn instance(&self, service: &Key, endpoint: &Endpoint, revision: u64, pool: &mut Pool) -> Instance {
         let pod = endpoint.pod.as_ref().and_then(|key| self.current.pods.get(key));
         let address: Arc<str> = endpoint.address.to_string().into();
         let name = endpoint.pod.as_ref().map_or_else(|| address.clone(), |key| key.name.clone());
@@ -127,8 +135,7 @@ impl Catalog {
             ..known.cloned().unwrap_or_default()
         };
         let health = merged_health(endpoint, pod.map(|pod| &pod.health));
-        let slices = || self.slices.get(service).into_iter().flat_map(BTreeMap::values).map(|slice| slice.revision());
-        let revision = pod.map_or_else(|| slices().max().unwrap_or(0), |pod| pod.revision);
+        let revision = pod.map_or(revision, |pod| pod.revision);
         let port =
             |port: &EndpointPort| InstancePort { name: port.name.clone(), port: port.port, protocol: port.protocol };
         let version = pod.and_then(|pod| pod.labels.get("app.kubernetes.io/version")).map_or("", String::as_str);
