@@ -102,12 +102,14 @@ fn find<'a>(rules: &'a [Rule], key: &[u8]) -> Option<&'a Rule> {
 }
 
 fn decrypted(rules: &[Rule], entry: Arc<Entry>) -> Result<Arc<Entry>, Error> {
-    let Some(rule) = find(rules, &entry.key) else { return Ok(entry) };
-    let value = rule.decrypt(&entry.key, &entry.value).map_err(|why| {
-        note(&entry.key, why);
-        unreadable(&entry.key, why.to_string())
-    })?;
-    Ok(Arc::new(Entry { value, ..Entry::clone(&entry) }))
+    opened(rules, &entry).map_err(|why| unreadable(&entry.key, why.to_string()))
+}
+
+/// An entry with its value as it was before it was stored.
+fn opened(rules: &[Rule], entry: &Arc<Entry>) -> Result<Arc<Entry>, Failed> {
+    let Some(rule) = find(rules, &entry.key) else { return Ok(entry.clone()) };
+    let value = rule.decrypt(&entry.key, &entry.value).inspect_err(|why| note(&entry.key, *why))?;
+    Ok(Arc::new(Entry { value, ..Entry::clone(entry) }))
 }
 
 fn unreadable(key: &[u8], text: String) -> Error {
@@ -136,17 +138,11 @@ fn failed(operation: &str, key: &[u8], why: Failed) -> Error {
 
 /// All entries of a list.
 fn all(rules: &[Rule], entries: Vec<Arc<Entry>>, unreadables: Unreadables) -> Result<Vec<Arc<Entry>>, Error> {
-    let entry = |entry: Arc<Entry>| {
-        let Some(rule) = find(rules, &entry.key) else { return Some(Ok(entry)) };
-        match rule.decrypt(&entry.key, &entry.value) {
-            Ok(value) => Some(Ok(Arc::new(Entry { value, ..Entry::clone(&entry) }))),
-            Err(why) => {
-                note(&entry.key, why);
-                let key = upstream_key(&entry.key);
-                let fails = unreadables == Unreadables::Fail;
-                fails.then(|| Err(unreadable(&entry.key, format!("unable to transform key {key:?}: {why}"))))
-            }
-        }
+    let entry = |entry: Arc<Entry>| match opened(rules, &entry) {
+        Err(_) if unreadables == Unreadables::LeaveOut => None,
+        opened => Some(opened.map_err(|why| {
+            unreadable(&entry.key, format!("unable to transform key {:?}: {why}", upstream_key(&entry.key)))
+        })),
     };
     entries.into_iter().filter_map(entry).collect()
 }
@@ -160,6 +156,10 @@ fn upstream_key(key: &[u8]) -> String {
     }
 }
 
+fn without_value(entry: &Entry) -> Arc<Entry> {
+    Arc::new(Entry { value: Bytes::new(), ..entry.clone() })
+}
+
 /// What a watch delivers, readable.
 fn readable(rules: &[Rule], item: WatchItem, unreadables: Unreadables) -> WatchItem {
     let WatchItem::Events(events) = item else { return item };
@@ -170,15 +170,19 @@ fn readable(rules: &[Rule], item: WatchItem, unreadables: Unreadables) -> WatchI
         if find(rules, &event.entry.key).is_none() {
             return Ok(event);
         }
-        let entry = match event.kind {
-            EventKind::Put => decrypted(rules, event.entry.clone())?,
-            EventKind::Delete => event.entry.clone(),
+        let leaves_out = unreadables == Unreadables::LeaveOut;
+        let (kind, entry) = match event.kind {
+            EventKind::Delete => (EventKind::Delete, event.entry.clone()),
+            EventKind::Put => match decrypted(rules, event.entry.clone()) {
+                // As in a list, the object is not there: nobody is to go on with the version before.
+                Err(_) if leaves_out => (EventKind::Delete, without_value(&event.entry)),
+                entry => (EventKind::Put, entry?),
+            },
         };
         let previous = event.previous.clone().map(|previous| decrypted(rules, previous)).transpose();
-        let previous = if unreadables == Unreadables::LeaveOut { previous.unwrap_or_default() } else { previous? };
-        Ok(Arc::new(Event { kind: event.kind, entry, previous, encoded: Default::default() }))
+        let previous = if leaves_out { previous.unwrap_or_default() } else { previous? };
+        Ok(Arc::new(Event { kind, entry, previous, encoded: Default::default() }))
     });
-    let readable = readable.filter(|event| unreadables == Unreadables::Fail || event.is_ok());
     match readable.collect::<Result<Vec<_>, Error>>() {
         Ok(events) => WatchItem::Events(events),
         Err(error) => {
@@ -259,5 +263,51 @@ impl Store for EncryptedStore {
 
     async fn status(&self) -> Status {
         self.inner.status().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rule::{Provider, Resources};
+    use super::*;
+
+    #[test]
+    fn for_those_who_go_on_an_object_that_cannot_be_read_any_more_is_gone() {
+        let secrets = Resources::parse("secrets").expect("a resource");
+        let rules = [Rule { resources: vec![secrets], providers: vec![Provider::identity()] }];
+        let entry = |key: &'static str, value: &'static str| {
+            let (key, value) = (Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()));
+            Arc::new(Entry {
+                key,
+                value,
+                create_revision: Revision(1),
+                mod_revision: Revision(2),
+                version: 2,
+                lease: None,
+            })
+        };
+        let put = |entry: &Arc<Entry>, previous: &Arc<Entry>| {
+            let (entry, previous) = (entry.clone(), Some(previous.clone()));
+            Arc::new(Event { kind: EventKind::Put, entry, previous, encoded: Default::default() })
+        };
+        let (plain, sealed) =
+            (entry("/registry/core/secrets/n/a", "{}"), entry("/registry/core/secrets/n/a", "k8s:enc:x"));
+        let other = entry("/registry/core/pods/n/a", "k8s:enc:x");
+        let events = WatchItem::Events(vec![put(&sealed, &plain), put(&plain, &sealed), put(&other, &other)]);
+        let WatchItem::Events(seen) = readable(&rules, events.clone(), Unreadables::LeaveOut) else {
+            panic!("it goes on");
+        };
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|event| (event.kind, event.entry.value.clone(), event.previous.as_ref().map(|it| it.value.clone())))
+            .collect();
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let expected = [
+            (EventKind::Delete, text(""), Some(text("{}"))),
+            (EventKind::Put, text("{}"), None),
+            (EventKind::Put, text("k8s:enc:x"), Some(text("k8s:enc:x"))),
+        ];
+        assert_eq!(seen, expected);
+        assert!(matches!(readable(&rules, events, Unreadables::Fail), WatchItem::Closed));
     }
 }

@@ -64,21 +64,26 @@ impl Rule {
 
     /// A stored value as it was.
     pub(super) fn decrypt(&self, key: &[u8], stored: &Bytes) -> Result<Bytes, Failed> {
-        let same_way = self.providers.iter().find(|provider| provider.is_way_of(stored));
-        let mut outcome = Err(Failed(match same_way.map(|provider| provider.kind) {
-            None => "no matching prefix found",
-            Some("secretbox") => "no matching key was found for the provided Secretbox transformer",
-            Some(_) => "no matching key was found for the provided AES transformer",
-        }));
+        let mut failed = None;
         for provider in self.providers.iter().filter(|provider| provider.wrote(stored)) {
             let Some(cipher) = &provider.key else { return Ok(stored.clone()) };
             // Two keys may have one name.
             match cipher.decrypt(&stored[provider.prefix.len()..], key) {
                 Ok(value) => return Ok(value.into()),
-                Err(error) => outcome = Err(error),
+                Err(error) => failed = Some(error),
             }
         }
-        outcome
+        Err(failed.unwrap_or_else(|| self.unknown(stored)))
+    }
+
+    /// Why no provider has the key of this value.
+    fn unknown(&self, stored: &[u8]) -> Failed {
+        let same_way = self.providers.iter().find(|provider| provider.is_way_of(stored));
+        Failed(match same_way.map(|provider| provider.kind) {
+            None => "no matching prefix found",
+            Some("secretbox") => "no matching key was found for the provided Secretbox transformer",
+            Some(_) => "no matching key was found for the provided AES transformer",
+        })
     }
 
     /// Whether a stored value is as the first provider would write it.
