@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use portolan_api::time::whole_seconds;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_api::typed::kinds::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
@@ -135,7 +136,7 @@ fn conditions(
         None => ("False", "InsufficientPods", String::new()),
     };
     let known = conditions.iter().find(|condition| condition.type_ == ALLOWED && condition.status == status);
-    let since = known.map_or_else(|| Time(to_seconds(now)), |condition| condition.last_transition_time.clone());
+    let since = known.map_or_else(|| Time(whole_seconds(now)), |condition| condition.last_transition_time.clone());
     conditions.retain(|condition| condition.type_ != ALLOWED);
     conditions.push(Condition {
         type_: ALLOWED.to_owned(),
@@ -146,11 +147,6 @@ fn conditions(
         observed_generation: generation,
     });
     conditions
-}
-
-/// Times in objects have whole seconds.
-fn to_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_api::time::whole_seconds;
 use portolan_api::typed::kinds::core::v1::NamespaceCondition;
 use portolan_base::Timestamp;
 
@@ -95,11 +96,6 @@ pub(super) fn conditions(
 fn wanted_kind(kind: &str) -> bool {
     kind.starts_with("NamespaceDeletion")
         || matches!(kind, "NamespaceContentRemaining" | "NamespaceFinalizersRemaining")
-}
-
-/// Times in objects have whole seconds.
-fn whole_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 #[cfg(test)]

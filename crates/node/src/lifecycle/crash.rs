@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portolan_api::time::whole_seconds;
 use portolan_base::Timestamp;
 use portolan_runtime::{ContainerState, ContainerStatus};
 
@@ -42,6 +43,5 @@ pub(crate) fn restart(ended: &ContainerStatus) -> Option<Restart> {
     };
     let next_delay = if delay.is_zero() { FIRST } else { (delay * 2).min(CEILING) };
     // Decisions are made in whole seconds; a fraction would make a container wait that need not.
-    let finished_at = Timestamp::from_second(finished_at.as_second()).unwrap_or(*finished_at);
-    Some(Restart { at: finished_at + delay, delay, next_delay })
+    Some(Restart { at: whole_seconds(*finished_at) + delay, delay, next_delay })
 }

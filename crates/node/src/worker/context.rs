@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
+use portolan_api::time::whole_seconds;
 use portolan_base::Timestamp;
 use portolan_client::{EventRecorder, EventType, Informer, ObjectReference, reference};
 use tokio::sync::watch;
@@ -37,8 +38,7 @@ pub(crate) struct Context {
 impl Context {
     /// The current time in whole seconds, the resolution of the API's times.
     pub(crate) fn now(&self) -> Timestamp {
-        let now = self.config.clock.now();
-        Timestamp::from_second(now.as_second()).unwrap_or(now)
+        whole_seconds(self.config.clock.now())
     }
 
     /// Where a pod runs.

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portolan_api::time::whole_seconds;
 use portolan_base::Timestamp;
 use portolan_base::go::format_duration;
 use portolan_runtime as runtime;
@@ -275,5 +276,5 @@ fn waiting(reason: &str, message: String) -> ContainerState {
 
 /// The API keeps whole seconds; more digits would make an unchanged status look changed.
 fn seconds(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+    Time(whole_seconds(time))
 }
