@@ -200,6 +200,19 @@ pub fn is_path_segment_name(value: &str) -> Vec<String> {
     ["/", "%"].iter().filter(|part| value.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
 }
 
+/// Names of services, instances and machines as other registries allow them: anything that a line
+/// of text and a path segment can carry.
+pub fn is_registered_name(value: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if value.len() > 253 {
+        problems.push("must be no more than 253 bytes".to_owned());
+    }
+    if value.chars().any(|character| character.is_control() || character == '/') {
+        problems.push("must not contain '/' or control characters".to_owned());
+    }
+    problems
+}
+
 /// A port number.
 pub fn is_valid_port_number(port: i64) -> Vec<String> {
     if (1..=65535).contains(&port) { Vec::new() } else { vec![inclusive_range(1, 65535)] }

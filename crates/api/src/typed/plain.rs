@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{CheckType, HealthCheck, InstanceLease, LeaseKind, Object as _, ServiceInstance, ServiceInstanceSpec};
 use crate::annotations::CREATED_REVISION;
-use crate::validation::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name};
+use crate::validation::{is_dns1123_label, is_dns1123_subdomain, is_qualified_name, is_registered_name};
 
 /// The longest time without a renewal.
 pub const LONGEST_TTL_SECONDS: i32 = 24 * 60 * 60;
@@ -52,15 +52,15 @@ fn are_plain_annotations(annotations: &BTreeMap<String, String>) -> bool {
         && annotations.keys().all(|key| is_qualified_name(key).is_empty())
 }
 
-/// Names as other registries allow them; not empty.
-fn is_registered_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 253 && !name.chars().any(|character| character.is_control() || character == '/')
+/// A name as other registries allow it that is there.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && is_registered_name(name).is_empty()
 }
 
 fn is_plain_spec(spec: &ServiceInstanceSpec) -> bool {
     let place = match spec.address.as_str() {
         "" => !spec.node.is_empty(),
-        address => is_registered_name(address),
+        address => is_plain_name(address),
     };
     let mut names = HashSet::new();
     let ports = spec.ports.iter().all(|port| {
@@ -72,7 +72,7 @@ fn is_plain_spec(spec: &ServiceInstanceSpec) -> bool {
     let mut ids = HashSet::new();
     let checks = spec.checks.iter().all(|check| is_plain_check(check) && ids.insert(check.id.as_str()));
     let is_some = |text: &String| !text.is_empty();
-    is_registered_name(&spec.service)
+    is_plain_name(&spec.service)
         && is_some(&spec.instance_id)
         && place
         && ports
@@ -110,7 +110,7 @@ fn is_plain_check(check: &HealthCheck) -> bool {
     };
     let durations = [check.interval_milliseconds, check.timeout_milliseconds, check.ttl_milliseconds];
     let counts = [check.success_before_passing, check.failures_before_warning, check.failures_before_critical];
-    is_registered_name(&check.id)
+    is_plain_name(&check.id)
         && is_complete
         && durations.iter().all(|duration| duration.is_none_or(|duration| duration > 0))
         && counts.iter().all(|count| *count >= 0)

@@ -1,6 +1,6 @@
 //! External nodes: machines outside the cluster that instances run on.
 
-use portolan_api::field;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl Strategy for ExternalNode {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at) = (Errors::default(), At::root("spec"));
-        errors.required_name(&at.child("node"), &object["spec"]["node"], super::is_registered_name);
+        errors.required_name(&at.child("node"), &object["spec"]["node"], validation::is_registered_name);
         health_check::validate(&object["spec"], &at, &mut errors);
         health_check::validate_status(&object["status"], &At::root("status"), &mut errors);
         errors.0

@@ -1,6 +1,7 @@
 //! Rules for the health checks of instances and machines.
 
 use portolan_api::typed::LARGEST_OUTPUT;
+use portolan_api::validation;
 use serde_json::{Map, Value};
 
 use crate::resources::at::{At, Errors};
@@ -21,7 +22,7 @@ pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let (list, checks) = (at.child("checks"), items(&spec["checks"]));
     for (index, check) in checks.iter().enumerate() {
         let (at, id) = (list.index(index), text(&check["id"]));
-        errors.required_name(&at.child("id"), &check["id"], super::is_registered_name);
+        errors.required_name(&at.child("id"), &check["id"], validation::is_registered_name);
         if checks[..index].iter().any(|before| text(&before["id"]) == id) {
             errors.duplicate(&at.child("id"), id);
         }

@@ -40,16 +40,3 @@ fn forget_created_revision(object: &mut Value) {
         annotations.remove(CREATED_REVISION);
     }
 }
-
-/// Names of services, instances and machines as other registries allow them: anything that a line
-/// of text and a path segment can carry.
-fn is_registered_name(value: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    if value.len() > 253 {
-        problems.push("must be no more than 253 bytes".to_owned());
-    }
-    if value.chars().any(|character| character.is_control() || character == '/') {
-        problems.push("must not contain '/' or control characters".to_owned());
-    }
-    problems
-}

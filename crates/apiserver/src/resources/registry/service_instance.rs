@@ -75,12 +75,12 @@ impl Strategy for ServiceInstance {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        errors.required_name(&at.child("service"), &spec["service"], super::is_registered_name);
+        errors.required_name(&at.child("service"), &spec["service"], validation::is_registered_name);
         let address = text(&spec["address"]);
         if address.is_empty() && !is_set(&spec["node"]) {
             errors.required(&at.child("address"), "the IP address or host name where the instance is reached");
         } else {
-            errors.obeys(&at.child("address"), address, super::is_registered_name);
+            errors.obeys(&at.child("address"), address, validation::is_registered_name);
         }
         let list = at.child("ports");
         let ports = items(&spec["ports"]);
