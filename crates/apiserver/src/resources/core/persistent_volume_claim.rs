@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::pod_template::claim_warnings;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{canonical_quantities, is_set, items, object, set, spec, text};
+use crate::resources::json::{canonical_quantities, copy, is_set, items, object, set, spec, text};
 use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
@@ -168,10 +168,10 @@ impl Strategy for PersistentVolumeClaim {
         let capacity = old["status"]["capacity"]["storage"].clone();
         let (mut new, mut old) = (new["spec"].clone(), old["spec"].clone());
         let before = old.clone();
-        let keep = |into: &mut Value, from: &Value, name: &str| match into.as_object_mut() {
-            Some(fields) if from[name].is_null() => drop(fields.remove(name)),
-            Some(fields) => drop(fields.insert(name.to_owned(), from[name].clone())),
-            None => {}
+        let keep = |into: &mut Value, from: &Value, name: &str| {
+            if let Some(fields) = into.as_object_mut() {
+                copy(fields, name, from);
+            }
         };
         if !is_set(&before["volumeName"]) {
             keep(&mut old, &new, "volumeName");

@@ -5,7 +5,7 @@ use portolan_api::validation;
 use serde_json::{Map, Value, json};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{entries, is_set, items, same, text};
+use crate::resources::json::{copy, entries, is_set, items, same, text};
 use crate::resources::shown;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -316,19 +316,15 @@ fn internal_term(term: &Value) -> String {
 fn without_changes(new: &Value, old: &Value) -> Value {
     let mut spec = new.clone();
     let Some(fields) = spec.as_object_mut() else { return spec };
-    let mut keep = |name: &str| match old.get(name) {
-        Some(value) => drop(fields.insert(name.to_owned(), value.clone())),
-        None => drop(fields.remove(name)),
-    };
     for name in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
-        keep(name);
+        copy(fields, name, old);
     }
     let grace = "terminationGracePeriodSeconds";
     if old[grace].as_i64().is_some_and(|seconds| seconds < 0) && new[grace].as_i64() == Some(1) {
-        keep(grace);
+        copy(fields, grace, old);
     }
     if is_set(&old["schedulingGates"]) {
-        keep("nodeSelector");
+        copy(fields, "nodeSelector", old);
         keep_node_affinity(fields, old);
     }
     for list in ["containers", "initContainers"] {
