@@ -9,7 +9,7 @@ use portolan_identity::{Error, User, client_verifier};
 use rustls::server::danger::ClientCertVerifier;
 
 use super::certificates::{Shown, verify};
-use super::percent_decoded;
+use super::{header_text, percent_decoded};
 
 /// Which proxies are believed, and the headers they use (`--requestheader-*`).
 #[derive(Debug, Clone, Default)]
@@ -56,15 +56,13 @@ impl Recognizer {
     pub(super) fn user(&self, headers: &HeaderMap) -> Option<User> {
         let values = |names: &[String]| -> Vec<String> {
             let all = names.iter().flat_map(|name| headers.get_all(name.as_str()));
-            all.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+            all.map(header_text).collect()
         };
         let name = values(&self.settings.username_headers).into_iter().find(|name| !name.is_empty())?;
         let mut extra = BTreeMap::<String, Vec<String>>::new();
         for (header, value) in headers {
             let Some(key) = self.extra_key(header) else { continue };
-            if let Ok(value) = value.to_str() {
-                extra.entry(key).or_default().push(value.to_owned());
-            }
+            extra.entry(key).or_default().push(header_text(value));
         }
         let groups = values(&self.settings.group_headers);
         let mut user = User::new(name, groups.iter().map(String::as_str));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use parking_lot::RwLock;
 use portolan_base::Timestamp;
 use portolan_identity::{User, claimed_issuer};
@@ -303,6 +303,12 @@ pub(crate) async fn token_user(
         }
     }
     Err(refused)
+}
+
+/// The value of a header. What is no text is odd text, never nothing: who is named so has no rights, and does not
+/// leave those of the sender to the request.
+fn header_text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// A key as it stands in the name of a header.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use http::HeaderMap;
 use portolan_identity::User;
 
-use super::percent_decoded;
+use super::{header_text, percent_decoded};
 use crate::authorization::Action;
 use crate::server::Server;
 use crate::status::Status;
@@ -33,18 +33,17 @@ pub(crate) struct Impersonated {
 
 /// Whom the headers ask for; the name is empty if they name nobody.
 fn wanted(headers: &HeaderMap) -> User {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let groups = headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok());
+    let text = |name: &str| headers.get(name).map(header_text).unwrap_or_default();
     let mut extra = BTreeMap::<String, Vec<String>>::new();
     for (header, value) in headers {
-        if let (Some(key), Ok(value)) = (header.as_str().strip_prefix(EXTRA), value.to_str()) {
-            extra.entry(percent_decoded(key)).or_default().push(value.to_owned());
+        if let Some(key) = header.as_str().strip_prefix(EXTRA) {
+            extra.entry(percent_decoded(key)).or_default().push(header_text(value));
         }
     }
     User {
         name: text("impersonate-user"),
         uid: text("impersonate-uid"),
-        groups: groups.map(str::to_owned).collect(),
+        groups: headers.get_all("impersonate-group").iter().map(header_text).collect(),
         extra,
     }
 }
@@ -109,4 +108,26 @@ fn go_syntax(user: &User) -> String {
     // Writing to a `String` cannot fail.
     let _ = write!(text, "{{{}}}}}", pairs.join(", "));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_no_text_names_somebody_too() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("impersonate-user", &b"j\xfcrgen"[..]),
+            ("impersonate-group", "Köche".as_bytes()),
+            ("impersonate-extra-a", b"\xff"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).expect("allowed"));
+        }
+        let user = wanted(&headers);
+        assert_eq!((user.name.as_str(), user.groups), ("j\u{fffd}rgen", vec!["Köche".to_owned()]));
+        assert_eq!(user.extra["a"], ["\u{fffd}"]);
+    }
 }
