@@ -13,6 +13,8 @@ use portolan_base::Timestamp;
 use tokio::sync::Notify;
 
 const COMPRESSED: &str = ".gz";
+/// After the name of what is being compressed.
+const UNFINISHED: &str = ".part";
 
 /// Where records go (`--audit-log-*`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +64,10 @@ impl Log {
         {
             fs::rename(&self.settings.path, self.predecessor(now))?;
             *open = begin(&self.settings.path)?;
-            self.sweep(now)?;
+            // What became of predecessors is no reason to lose a record.
+            if let Err(error) = self.sweep(now) {
+                tracing::warn!(%error, "cannot remove old audit logs");
+            }
             self.rotated.notify_one();
         }
         match &mut *open {
@@ -83,19 +88,30 @@ impl Log {
         self.rotated.notified().await;
     }
 
-    /// Compresses all predecessors; takes its time.
+    /// Compresses all predecessors; takes its time. Those that are swept away meanwhile are no failure.
     pub(super) fn compress(&self) -> io::Result<()> {
+        let mut outcome = Ok(());
         for name in self.predecessors()?.into_iter().filter(|name| !name.ends_with(COMPRESSED)) {
-            let path = self.settings.path.with_file_name(&name);
-            let part = self.settings.path.with_file_name(format!("{name}{COMPRESSED}.part"));
-            let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
-            let mut encoder = GzEncoder::new(file, Compression::default());
-            io::copy(&mut File::open(&path)?, &mut encoder)?;
-            encoder.finish()?.sync_all()?;
-            fs::rename(&part, self.settings.path.with_file_name(format!("{name}{COMPRESSED}")))?;
-            fs::remove_file(&path)?;
+            let part = self.settings.path.with_file_name(format!("{name}{COMPRESSED}{UNFINISHED}"));
+            if let Err(error) = self.compress_one(&name, &part) {
+                remove(&part)?;
+                if error.kind() != io::ErrorKind::NotFound {
+                    outcome = Err(error);
+                }
+            }
         }
-        Ok(())
+        outcome
+    }
+
+    fn compress_one(&self, name: &str, part: &Path) -> io::Result<()> {
+        let path = self.settings.path.with_file_name(name);
+        let mut plain = File::open(&path)?;
+        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(part)?;
+        let mut encoder = GzEncoder::new(file, Compression::default());
+        io::copy(&mut plain, &mut encoder)?;
+        encoder.finish()?.sync_all()?;
+        fs::rename(part, self.settings.path.with_file_name(format!("{name}{COMPRESSED}")))?;
+        remove(&path)
     }
 
     /// `audit-2026-01-02T03-04-05.678.log`.
@@ -149,11 +165,19 @@ impl Log {
         for (index, name) in names.iter().enumerate() {
             let too_many = self.settings.most_files > 0 && index >= self.settings.most_files;
             if too_many || oldest.as_ref().is_some_and(|oldest| name < oldest) {
-                fs::remove_file(self.settings.path.with_file_name(name))?;
+                remove(&self.settings.path.with_file_name(name))?;
             }
         }
         Ok(())
     }
+}
+
+/// Removes a file that somebody else may remove at the same time.
+fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn begin(path: &Path) -> io::Result<Open> {
@@ -168,6 +192,31 @@ fn begin(path: &Path) -> io::Result<Open> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_becomes_of_predecessors_loses_no_record() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        // It can neither be removed nor compressed.
+        let stubborn = folder.path().join("audit-2026-01-01T00-00-00.000.log");
+        fs::create_dir(&stubborn).expect("a folder");
+        let settings = LogFile { path: path.clone(), most_bytes: 10, most_files: 1, longest: None, compress: true };
+        let log = Log::open(settings).expect("opens");
+        let mut now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        for record in [b"first 1\n", b"second2\n", b"third 3\n"] {
+            log.write(record, now).expect("writes");
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "third 3\n");
+        log.compress().expect_err("tells of what it could not compress");
+        let mut names: Vec<String> = fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort_unstable();
+        let expected = ["audit-2026-01-01T00-00-00.000.log", "audit-2026-01-02T03-04-07.000.log.gz", "audit.log"];
+        assert_eq!(names, expected, "all others are compressed, nothing is left half done");
+    }
 
     #[test]
     fn a_full_file_is_put_aside_and_the_oldest_are_removed() {
