@@ -13,6 +13,9 @@ use crate::metrics::{Authorizations, Matched, Reply};
 use crate::outgoing::{Client, Endpoint, Failed, Unusable};
 use crate::request::Requirement;
 
+/// Bytes of a question whose answer is kept at most.
+const LONGEST_KEPT: usize = 10_000;
+
 /// A service that decides.
 #[derive(Debug, Clone)]
 pub struct AccessWebhook {
@@ -102,7 +105,10 @@ impl AccessReviewer {
         };
         let decision = understood(&review["status"]);
         let holds = if decision.is_allowed() { self.settings.cache_allowed } else { self.settings.cache_refused };
-        self.answers.put(key, decision.clone(), now + holds, now);
+        // Whoever asks chooses path and name: what is longer than anybody needs is not worth the memory.
+        if key.len() < LONGEST_KEPT {
+            self.answers.put(key, decision.clone(), now + holds, now);
+        }
         decision
     }
 
