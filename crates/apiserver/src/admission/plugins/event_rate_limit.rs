@@ -108,7 +108,8 @@ impl Limiter {
         let bucket = buckets.entry(key.to_owned()).or_insert(Bucket { left: burst, at: now });
         let seconds = now.duration_since(bucket.at).as_secs_f64().max(0.0);
         bucket.left = (bucket.left + seconds * rate).min(burst);
-        bucket.at = now;
+        // A request may have begun before one that is through already.
+        bucket.at = bucket.at.max(now);
         let accepts = bucket.left >= 1.0;
         if accepts {
             bucket.left -= 1.0;
@@ -118,7 +119,7 @@ impl Limiter {
 }
 
 pub(super) fn validate(attributes: &Attributes<'_>) -> Result<(), Status> {
-    let is_event = attributes.call.resource.name == "events" && attributes.subresource().is_empty();
+    let is_event = ["", "events.k8s.io"].iter().any(|group| attributes.is_main(group, "events"));
     let writes = matches!(attributes.operation, Operation::Create | Operation::Update);
     if !is_event || !writes || attributes.dry_run {
         return Ok(());
@@ -158,5 +159,23 @@ fn key(kind: &str, attributes: &Attributes<'_>) -> String {
             source.into_iter().chain(object).collect()
         }
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_request_that_began_early_and_comes_late_gives_nothing_back() {
+        let limit = Limit { kind: "Server".into(), qps: 1, burst: 1, cache_size: 0 };
+        let limiter = Limiter { limit, buckets: Mutex::default() };
+        let start: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        for (seconds, expected) in [(60, true), (0, false), (60, false), (61, true), (1, false), (61, false)] {
+            let accepted = limiter.accept("", start + Duration::from_secs(seconds));
+            assert_eq!(accepted, expected, "{seconds}");
+        }
     }
 }
