@@ -70,15 +70,20 @@ impl Default for Demand {
 }
 
 impl Policy {
-    /// Reads labels; what they do not say is as in `defaults`. What is malformed counts as the strictest, with an error.
+    /// Reads labels; what they do not say is as in `defaults`. What is malformed is an error; until it is mended, the
+    /// strictest is enforced, and nothing noted or warned about.
     pub(super) fn of(labels: &Value, defaults: &Self) -> (Self, Vec<field::Error>) {
         let mut errors = Vec::new();
-        let enforce = demand(labels, "enforce", &defaults.enforce, &mut errors);
-        let audit = demand(labels, "audit", &defaults.audit, &mut errors);
-        let mut warn = demand(labels, "warn", &defaults.warn, &mut errors);
+        let enforce = demand(labels, "enforce", &defaults.enforce, Level::Restricted, &mut errors);
+        let says_what_is_enforced = labels[format!("{PREFIX}enforce")].as_str().and_then(Level::parse).is_some();
+        let audit = demand(labels, "audit", &defaults.audit, Level::Privileged, &mut errors);
+        let mut warn = demand(labels, "warn", &defaults.warn, Level::Privileged, &mut errors);
         // Whoever writes a workload shall hear of pods that will be refused later.
-        if labels[format!("{PREFIX}warn")].is_null() && enforce.level > warn.level {
-            warn = enforce.clone();
+        if labels[format!("{PREFIX}warn")].is_null() && says_what_is_enforced && enforce.level > warn.level {
+            warn.level = enforce.level;
+            if labels[format!("{PREFIX}warn-version")].is_null() {
+                warn.version.clone_from(&enforce.version);
+            }
         }
         (Self { enforce, audit, warn }, errors)
     }
@@ -88,7 +93,8 @@ impl Policy {
     }
 }
 
-fn demand(labels: &Value, mode: &str, default: &Demand, errors: &mut Vec<field::Error>) -> Demand {
+/// What the labels demand in a mode; `malformed` is what counts for a level that there is not.
+fn demand(labels: &Value, mode: &str, default: &Demand, malformed: Level, errors: &mut Vec<field::Error>) -> Demand {
     let place = Path::new("metadata").child("labels");
     let label = format!("{PREFIX}{mode}");
     let level = match labels[&label].as_str() {
@@ -96,7 +102,7 @@ fn demand(labels: &Value, mode: &str, default: &Demand, errors: &mut Vec<field::
         Some(text) => Level::parse(text).unwrap_or_else(|| {
             let detail = "must be one of privileged, baseline, restricted";
             errors.push(field::Error::invalid(&place.key(&label), text, detail));
-            Level::Restricted
+            malformed
         }),
     };
     let label = format!("{PREFIX}{mode}-version");
@@ -141,15 +147,40 @@ mod tests {
             ),
             (
                 json!({"pod-security.kubernetes.io/audit": "x", "pod-security.kubernetes.io/warn-version": "1"}),
-                "privileged:latest restricted:latest privileged:latest",
+                "privileged:latest privileged:latest privileged:latest",
                 "metadata.labels[pod-security.kubernetes.io/audit]: Invalid value: \"x\": must be one of privileged, baseline, restricted; metadata.labels[pod-security.kubernetes.io/warn-version]: Invalid value: \"1\": must be \"latest\" or \"v1.x\"",
             ),
         ];
+        let shown = |policy: &Policy| format!("{} {} {}", policy.enforce, policy.audit, policy.warn);
         for (labels, expected, problems) in cases {
             let (policy, errors) = Policy::of(&labels, &Policy::default());
-            assert_eq!(format!("{} {} {}", policy.enforce, policy.audit, policy.warn), expected, "{labels}");
+            assert_eq!(shown(&policy), expected, "{labels}");
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             assert_eq!(errors.join("; "), problems);
+        }
+        // Only what a namespace says itself is warned about beforehand.
+        let defaults =
+            Policy { enforce: Demand { level: Level::Baseline, version: "v1.29".to_owned() }, ..Policy::default() };
+        for (labels, expected) in [
+            (json!({}), "baseline:v1.29 privileged:latest privileged:latest"),
+            (
+                json!({"pod-security.kubernetes.io/audit": "baseline"}),
+                "baseline:v1.29 baseline:latest privileged:latest",
+            ),
+            (
+                json!({"pod-security.kubernetes.io/enforce": "restricted"}),
+                "restricted:v1.29 privileged:latest restricted:v1.29",
+            ),
+            (
+                json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn-version": "v1.3"}),
+                "baseline:v1.29 privileged:latest baseline:v1.3",
+            ),
+            (
+                json!({"pod-security.kubernetes.io/enforce": "x"}),
+                "restricted:v1.29 privileged:latest privileged:latest",
+            ),
+        ] {
+            assert_eq!(shown(&Policy::of(&labels, &defaults).0), expected, "{labels}");
         }
     }
 }
