@@ -48,14 +48,14 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
         ));
     }
     let namespace = &claims.namespace;
-    exists(server, "serviceaccounts", namespace, &claims.service_account, now).await?;
+    exists(server, "serviceaccounts", namespace, &claims.service_account, now, LEEWAY).await?;
     if let Some(secret) = &claims.secret {
-        exists(server, "secrets", namespace, secret, now).await?;
+        exists(server, "secrets", namespace, secret, now, LEEWAY).await?;
     }
     match (&claims.pod, &claims.node) {
         // The node is said for information; the token ends with the pod.
-        (Some(pod), _) => exists(server, "pods", namespace, pod, now).await?,
-        (None, Some(node)) => exists(server, "nodes", "", node, now).await?,
+        (Some(pod), _) => exists(server, "pods", namespace, pod, now, LEEWAY).await?,
+        (None, Some(node)) => exists(server, "nodes", "", node, now, LEEWAY).await?,
         (None, None) => {}
     }
     Ok(Proven { user: described(&claims), audiences: granted })
@@ -74,9 +74,12 @@ async fn legacy(
         return Err("the token is meant for the API server".into());
     }
     let account = BoundObject { name: claims.service_account.clone(), uid: claims.uid.clone() };
-    exists(server, "serviceaccounts", &claims.namespace, &account, now).await?;
+    exists(server, "serviceaccounts", &claims.namespace, &account, now, Duration::ZERO).await?;
     let secret = find(server, "secrets", &claims.namespace, &claims.secret).await?;
     let secret = secret.ok_or("Token has been invalidated")?;
+    if string_at(&secret.value, &["metadata", "deletionTimestamp"]).is_some() {
+        return Err("Token has been invalidated".into());
+    }
     let held = string_at(&secret.value, &["data", "token"]).map(|text| text.into_owned());
     if held.and_then(|text| STANDARD.decode(text).ok()).as_deref() != Some(token.as_bytes()) {
         return Err("Token has been invalidated".into());
@@ -137,6 +140,7 @@ async fn exists(
     namespace: &str,
     object: &BoundObject,
     now: Timestamp,
+    leeway: Duration,
 ) -> Result<(), String> {
     let gone = || format!("{resource} {namespace}/{} that the token is bound to is gone", object.name);
     let entry = find(server, resource, namespace, &object.name).await?.ok_or_else(gone)?;
@@ -145,7 +149,7 @@ async fn exists(
         return Err(gone());
     }
     let deleted = text("deletionTimestamp").and_then(|text| time::parse(&text));
-    if deleted.is_some_and(|deleted| deleted + LEEWAY < now) {
+    if deleted.is_some_and(|deleted| deleted + leeway <= now) {
         return Err("service account token has been invalidated".into());
     }
     Ok(())
