@@ -160,6 +160,16 @@ impl AuthenticationConfiguration {
     }
 }
 
+impl JwtIssuer {
+    /// Checks where an issuer is that no file names, and for whom its tokens are meant.
+    ///
+    /// # Errors
+    /// Its URL is none of another server that speaks TLS, or no audience is named.
+    pub fn check(&self, own_issuers: &[String]) -> Result<(), Invalid> {
+        check_source(&self.url, self.discovery_url.as_deref(), &self.audiences, own_issuers).map_err(Invalid)
+    }
+}
+
 fn issuer(jwt: Jwt, own_issuers: &[String]) -> Result<JwtIssuer, String> {
     check_issuer(&jwt.issuer, own_issuers)?;
     let mut expressions = Expressions::default();
@@ -199,7 +209,7 @@ fn issuer(jwt: Jwt, own_issuers: &[String]) -> Result<JwtIssuer, String> {
     user_rules(&jwt.user_validation_rules, &mut expressions)?;
     Ok(JwtIssuer {
         url: jwt.issuer.url,
-        discovery_url: jwt.issuer.discovery_url,
+        discovery_url: jwt.issuer.discovery_url.filter(|url| !url.is_empty()),
         authority_pem: jwt.issuer.certificate_authority,
         audiences: jwt.issuer.audiences,
         algorithms: ALGORITHMS.map(str::to_owned).into(),
@@ -211,17 +221,22 @@ fn issuer(jwt: Jwt, own_issuers: &[String]) -> Result<JwtIssuer, String> {
     })
 }
 
-fn check_issuer(issuer: &Issuer, own_issuers: &[String]) -> Result<(), String> {
-    let Issuer { url, discovery_url, audiences, audience_match_policy, egress_selector_type, .. } = issuer;
+/// What holds of every issuer, whether a file or flags name it: where it is, and for whom its tokens are meant.
+fn check_source(
+    url: &str,
+    discovery_url: Option<&str>,
+    audiences: &[String],
+    own_issuers: &[String],
+) -> Result<(), String> {
     if url.is_empty() {
         return Err("issuer.url: Required value".into());
     }
-    if own_issuers.contains(url) {
+    if own_issuers.iter().any(|own| own == url) {
         let why = format!("URL must not overlap with disallowed issuers: [{}]", own_issuers.join(" "));
         return Err(invalid("issuer.url", url, &why));
     }
     check_url("issuer.url", url)?;
-    if let Some(discovery) = discovery_url.as_deref().filter(|discovery| !discovery.is_empty()) {
+    if let Some(discovery) = discovery_url.filter(|discovery| !discovery.is_empty()) {
         if discovery.trim_end_matches('/') == url.trim_end_matches('/') {
             return Err(invalid("issuer.discoveryURL", discovery, "discoveryURL must be different from URL"));
         }
@@ -239,6 +254,12 @@ fn check_issuer(issuer: &Issuer, own_issuers: &[String]) -> Result<(), String> {
             return Err(format!("{place}: Duplicate value: {audience:?}"));
         }
     }
+    Ok(())
+}
+
+fn check_issuer(issuer: &Issuer, own_issuers: &[String]) -> Result<(), String> {
+    let Issuer { url, discovery_url, audiences, audience_match_policy, egress_selector_type, .. } = issuer;
+    check_source(url, discovery_url.as_deref(), audiences, own_issuers)?;
     let policy = audience_match_policy.as_deref().unwrap_or_default();
     let place = "issuer.audienceMatchPolicy";
     if audiences.len() > 1 && policy != "MatchAny" {

@@ -132,7 +132,7 @@ impl Requester {
 impl Authenticator {
     pub(crate) fn new(settings: Authentication, own_ca_pem: &str) -> Result<Self, Error> {
         let unusable = |source| Error::Outgoing { source };
-        let issuers = RwLock::new(verifiers(&settings.issuers).map_err(unusable)?);
+        let issuers = RwLock::new(verifiers(&settings.issuers, &[]).map_err(unusable)?);
         let file = settings.file.clone().map(|file| FollowedFile::new(file, "authentication"));
         let webhook = settings.webhook.clone().map(webhook::TokenReviewer::new).transpose().map_err(unusable)?;
         let clients = format!("{own_ca_pem}\n{}", settings.client_ca_pem);
@@ -163,12 +163,15 @@ impl Authenticator {
         if settings.anonymous.is_some_and(|anonymous| anonymous != self.settings.anonymous) {
             return Err("anonymous: Forbidden: changed from initial configuration file".into());
         }
-        verifiers(&settings.issuers).map_err(|error| error.to_string())
+        let known = self.issuers.read().clone();
+        verifiers(&settings.issuers, &known).map_err(|error| error.to_string())
     }
 }
 
-fn verifiers(issuers: &[JwtIssuer]) -> Result<Arc<[oidc::Verifier]>, Unusable> {
-    issuers.iter().cloned().map(oidc::Verifier::new).collect()
+/// What checks the tokens of these issuers, after those that are `known`.
+fn verifiers(issuers: &[JwtIssuer], known: &[oidc::Verifier]) -> Result<Arc<[oidc::Verifier]>, Unusable> {
+    let verifier = |issuer: &JwtIssuer| Ok(oidc::Verifier::new(issuer.clone())?.with_keys_of(known));
+    issuers.iter().map(verifier).collect()
 }
 
 impl Server {

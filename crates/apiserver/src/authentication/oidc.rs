@@ -53,7 +53,7 @@ pub struct ClaimMapping {
 pub(crate) struct Verifier {
     settings: JwtIssuer,
     client: Client,
-    keys: Mutex<Option<Fetched>>,
+    keys: Arc<Mutex<Option<Fetched>>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,18 @@ impl Verifier {
             .unwrap_or_else(|| format!("{}/.well-known/openid-configuration", settings.url.trim_end_matches('/')));
         let client =
             Client::new(Endpoint { url, authority_pem: settings.authority_pem.clone(), ..Endpoint::default() })?;
-        Ok(Self { settings, client, keys: Mutex::new(None) })
+        Ok(Self { settings, client, keys: Arc::default() })
+    }
+
+    /// With the keys of one of these that asks the same issuer: new settings are no reason to ask again.
+    pub(super) fn with_keys_of(mut self, known: &[Self]) -> Self {
+        let source = |settings: &JwtIssuer| {
+            (settings.url.clone(), settings.discovery_url.clone(), settings.authority_pem.clone())
+        };
+        if let Some(same) = known.iter().find(|known| source(&known.settings) == source(&self.settings)) {
+            self.keys = same.keys.clone();
+        }
+        self
     }
 
     pub(super) fn issuer(&self) -> &str {

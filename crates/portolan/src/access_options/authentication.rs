@@ -12,7 +12,7 @@ use portolan_apiserver::authentication::{
     TokenWebhook,
 };
 
-use super::{absolute, duration, in_seconds, read, service};
+use super::{absolute, duration, duration_argument, read, service};
 
 /// Who is believed.
 #[derive(Debug, Clone, Args)]
@@ -111,7 +111,7 @@ impl AuthenticationOptions {
 
     /// Reads the files; `own_issuers` are those of the cluster itself.
     pub(super) fn settings(&self, own_issuers: &[String]) -> anyhow::Result<Authentication> {
-        let mut issuers: Vec<JwtIssuer> = self.issuer()?.into_iter().collect();
+        let mut issuers: Vec<JwtIssuer> = self.issuer(own_issuers)?.into_iter().collect();
         let mut anonymous = if self.anonymous_auth { Anonymous::Allowed } else { Anonymous::Refused };
         let mut file = None;
         if let Some(path) = &self.authentication_config {
@@ -160,11 +160,8 @@ impl AuthenticationOptions {
         })
     }
 
-    fn issuer(&self) -> anyhow::Result<Option<JwtIssuer>> {
+    fn issuer(&self, own_issuers: &[String]) -> anyhow::Result<Option<JwtIssuer>> {
         let (Some(url), Some(client)) = (&self.oidc_issuer_url, &self.oidc_client_id) else { return Ok(None) };
-        if !url.starts_with("https://") {
-            bail!("--oidc-issuer-url {url}: it must begin with https://");
-        }
         let claim = self.oidc_username_claim.clone();
         let prefix = match self.oidc_username_prefix.as_deref() {
             Some("-") => String::new(),
@@ -179,7 +176,7 @@ impl AuthenticationOptions {
                 text.split_once('=').with_context(|| format!("--oidc-required-claim {text}: give claim=value"))?;
             Ok((pair.0.to_owned(), pair.1.to_owned()))
         });
-        Ok(Some(JwtIssuer {
+        let issuer = JwtIssuer {
             url: url.clone(),
             discovery_url: None,
             authority_pem: self.oidc_ca_file.as_ref().map(|path| read(path, "--oidc-ca-file")).transpose()?,
@@ -190,7 +187,9 @@ impl AuthenticationOptions {
             uid_claim: None,
             required_claims: required.collect::<anyhow::Result<_>>()?,
             expressions: Default::default(),
-        }))
+        };
+        issuer.check(own_issuers).context("--oidc-issuer-url and --oidc-client-id")?;
+        Ok(Some(issuer))
     }
 
     pub(super) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
@@ -239,6 +238,6 @@ impl AuthenticationOptions {
         ] {
             add(flag, value.into());
         }
-        add("--authentication-token-webhook-cache-ttl", in_seconds(self.authentication_token_webhook_cache_ttl));
+        add("--authentication-token-webhook-cache-ttl", duration_argument(self.authentication_token_webhook_cache_ttl));
     }
 }
