@@ -9,7 +9,7 @@ use clap::Args;
 use portolan_apiserver::ServiceAccounts;
 use portolan_identity::TokenSettings;
 
-use crate::access_options::{absolute, duration, read};
+use crate::access_options::{absolute, duration, duration_argument, read};
 
 /// What tokens name as their issuer unless something else is asked for.
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -101,7 +101,7 @@ impl ServiceAccountOptions {
         let extends = self.service_account_extend_token_expiration.to_string();
         add("--service-account-extend-token-expiration", extends.into());
         if let Some(longest) = self.service_account_max_token_expiration {
-            add("--service-account-max-token-expiration", format!("{}s", longest.as_secs()).into());
+            add("--service-account-max-token-expiration", duration_argument(longest));
         }
     }
 }

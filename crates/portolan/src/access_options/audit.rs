@@ -10,7 +10,7 @@ use portolan_apiserver::audit::{
     Audit, Batch, Delivery, Format, LogFile, LogSettings, Policy, Throttle, Truncate, WebhookSettings,
 };
 
-use super::{absolute, duration, in_seconds, read, service};
+use super::{absolute, duration, duration_argument, read, service};
 
 /// What is recorded of requests.
 #[derive(Debug, Clone, Args)]
@@ -196,7 +196,7 @@ impl DeliveryOptions<'_> {
         ] {
             add(&format!("--audit-{name}-{option}"), value.into());
         }
-        add(&format!("--audit-{name}-batch-max-wait"), in_seconds(batch.wait));
+        add(&format!("--audit-{name}-batch-max-wait"), duration_argument(batch.wait));
     }
 }
 
@@ -258,7 +258,7 @@ impl AuditOptions {
         ] {
             add(flag, value.into());
         }
-        add("--audit-webhook-initial-backoff", in_seconds(self.audit_webhook_initial_backoff));
+        add("--audit-webhook-initial-backoff", duration_argument(self.audit_webhook_initial_backoff));
         self.log.options().arguments(add);
         self.webhook.options().arguments(add);
     }

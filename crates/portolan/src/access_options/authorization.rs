@@ -9,7 +9,7 @@ use clap::Args;
 use portolan_apiserver::authorization::{AccessWebhook, Authorization, Conditions, Mode, OnFailure};
 use portolan_apiserver::{Kubeconfigs, SettingsFile};
 
-use super::{absolute, duration, in_seconds, read, service};
+use super::{absolute, duration, duration_argument, read, service};
 
 /// How long a webhook may take that flags name.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +40,11 @@ pub(crate) struct AuthorizationOptions {
 }
 
 impl AuthorizationOptions {
+    /// Whether a flag says that everybody may do anything.
+    pub(super) fn allows_everything(&self) -> bool {
+        self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow")
+    }
+
     pub(super) fn settings(&self) -> anyhow::Result<Authorization> {
         let webhook = self.authorization_webhook_config_file.as_ref();
         let is_flag_given = !self.authorization_mode.is_empty()
@@ -119,7 +124,7 @@ impl AuthorizationOptions {
             ("--authorization-webhook-cache-unauthorized-ttl", self.authorization_webhook_cache_unauthorized_ttl),
         ] {
             if let Some(time) = time {
-                add(flag, in_seconds(time));
+                add(flag, duration_argument(time));
             }
         }
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use portolan_apiserver::authentication::Anonymous;
 use portolan_apiserver::{Access, Encryption, Endpoint};
+use portolan_base::go;
 use portolan_client::Kubeconfig;
 use portolan_identity::KeyPairPem;
 
@@ -64,24 +66,16 @@ struct ServingOptions {
     request_timeout: Duration,
 }
 
-/// A time such as `2m` or `30s`.
+/// A time such as `2m`, `1h30m` or `500ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || "give a time such as 30s, 5m or 1h30m".to_owned();
-    let (mut sum, mut number) = (Duration::ZERO, String::new());
-    for letter in text.chars() {
-        let unit = match letter {
-            '0'..='9' => {
-                number.push(letter);
-                continue;
-            }
-            'h' => 3600,
-            'm' => 60,
-            's' => 1,
-            _ => return Err(bad()),
-        };
-        sum += Duration::from_secs(std::mem::take(&mut number).parse::<u64>().map_err(|_| bad())?.saturating_mul(unit));
-    }
-    if number.is_empty() && !text.is_empty() { Ok(sum) } else { Err(bad()) }
+    let nanoseconds = go::parse_duration(text)?;
+    let time = u64::try_from(nanoseconds).map_err(|_| "must not be negative".to_owned())?;
+    Ok(Duration::from_nanos(time))
+}
+
+/// The same as an argument.
+pub(crate) fn duration_argument(time: Duration) -> OsString {
+    go::format_duration(time).into()
 }
 
 pub(crate) fn read(path: &Path, flag: &str) -> anyhow::Result<String> {
@@ -91,11 +85,6 @@ pub(crate) fn read(path: &Path, flag: &str) -> anyhow::Result<String> {
 /// A file as an argument for a child process, which may run in another folder.
 pub(crate) fn absolute(path: &Path) -> OsString {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string()
-}
-
-/// The same as an argument.
-fn in_seconds(time: Duration) -> OsString {
-    format!("{}s", time.as_secs()).into()
 }
 
 /// The service that a kubeconfig leads to.
@@ -116,8 +105,15 @@ impl AccessOptions {
     pub(crate) fn access(&self, identity: &Path, issuers: &[String]) -> anyhow::Result<Access> {
         let serving = &self.serving;
         let total = serving.max_requests_inflight + serving.max_mutating_requests_inflight;
+        let mut authentication = self.authentication.settings(issuers)?;
+        if self.authorization.allows_everything() && authentication.anonymous == Anonymous::Allowed {
+            tracing::warn!(
+                "anonymous requests are refused: --authorization-mode=AlwaysAllow would let them do anything"
+            );
+            authentication.anonymous = Anonymous::Refused;
+        }
         Ok(Access {
-            authentication: self.authentication.settings(issuers)?,
+            authentication,
             authorization: self.authorization.settings()?,
             admission: self.admission.settings()?,
             audit: self.audit.settings()?,
@@ -173,7 +169,7 @@ impl ServingOptions {
             add(flag, value.into());
         }
         for (flag, time) in [("--request-timeout", self.request_timeout), ("--event-ttl", self.event_ttl)] {
-            add(flag, in_seconds(time));
+            add(flag, duration_argument(time));
         }
     }
 }
@@ -205,7 +201,7 @@ mod tests {
             "--encryption-provider-config-automatic-reload",
             "--authorization-mode=Node,RBAC",
             "--requestheader-allowed-names=a,b",
-            "--request-timeout=1m30s",
+            "--request-timeout=1m30.5s",
             "--event-ttl=1h0m0s",
             "--audit-policy-file=/p",
             "--audit-log-path=-",
@@ -224,10 +220,23 @@ mod tests {
         options.arguments(&mut |flag, value| arguments.push(format!("{flag}={}", value.to_string_lossy())));
         let again = parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).expect("understood again");
         assert_eq!(format!("{options:?}"), format!("{again:?}"));
-        assert_eq!(again.serving.request_timeout, Duration::from_secs(90));
+        assert_eq!(again.serving.request_timeout, Duration::from_millis(90_500));
     }
 
     const POLICY: &str = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
+
+    #[test]
+    fn nobody_may_do_anything_without_saying_who_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (arguments, expected) in [
+            (&[][..], Anonymous::Allowed),
+            (&["--authorization-mode=RBAC,AlwaysAllow"], Anonymous::Refused),
+            (&["--authorization-mode=AlwaysAllow", "--anonymous-auth=false"], Anonymous::Refused),
+        ] {
+            let access = parse(arguments).expect("understood").access(folder.path(), &[]).expect("goes together");
+            assert_eq!(access.authentication.anonymous, expected, "{arguments:?}");
+        }
+    }
 
     #[test]
     fn what_does_not_go_together_is_refused() {
@@ -240,7 +249,9 @@ mod tests {
             (&["--authorization-config=/nowhere"], "/nowhere"),
             (&["--admission-control-config-file=/nowhere"], "/nowhere"),
             (&["--enable-admission-plugins=Nothing"], "plugin \"Nothing\" is unknown"),
-            (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "https://"),
+            (&["--oidc-issuer-url=http://issuer", "--oidc-client-id=us"], "URL scheme must be https"),
+            (&["--oidc-issuer-url=https://own", "--oidc-client-id=us"], "must not overlap with disallowed issuers"),
+            (&["--oidc-issuer-url=https://issuer", "--oidc-client-id="], "issuer.audiences[0]: Required value"),
             (&["--token-auth-file=/nowhere"], "/nowhere"),
             (&["--encryption-provider-config-automatic-reload"], "--encryption-provider-config"),
             (&["--audit-log-mode=batch", "--audit-log-batch-buffer-size=0"], "invalid audit batch log buffer size 0"),
@@ -261,12 +272,17 @@ mod tests {
                 true => arguments.iter().copied().chain(["--audit-log-path=-", &policy]).collect(),
                 false => arguments.to_vec(),
             };
-            let refused = parse(&arguments).expect("understood").access(folder.path(), &[]).expect_err("refused");
+            let refused = parse(&arguments)
+                .expect("understood")
+                .access(folder.path(), &["https://own".into()])
+                .expect_err("refused");
             assert!(format!("{refused:#}").contains(expected), "{refused:#}");
         }
         assert!(parse(&["--audit-log-path=/log"]).is_err());
         assert!(parse(&["--audit-webhook-config-file=/hook"]).is_err());
         assert!(parse(&["--audit-log-mode=sometimes"]).is_err());
-        assert!(parse(&["--request-timeout=soon"]).is_err());
+        for time in ["soon", "-1s", "18446744073709551615s1s"] {
+            assert!(parse(&[&format!("--request-timeout={time}")]).is_err());
+        }
     }
 }
