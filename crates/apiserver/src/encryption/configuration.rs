@@ -140,5 +140,5 @@ fn rule(entry: ResourcesFile) -> Result<Rule, String> {
         }
         providers.extend(found);
     }
-    Ok(Rule { resources, providers })
+    Ok(Rule::new(resources, providers))
 }

@@ -9,13 +9,12 @@ mod configuration;
 pub(crate) mod reload;
 mod rule;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use portolan_store::{
     Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
     RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
@@ -108,27 +107,13 @@ fn decrypted(rules: &[Rule], entry: Arc<Entry>) -> Result<Arc<Entry>, Error> {
 /// An entry with its value as it was before it was stored.
 fn opened(rules: &[Rule], entry: &Arc<Entry>) -> Result<Arc<Entry>, Failed> {
     let Some(rule) = find(rules, &entry.key) else { return Ok(entry.clone()) };
-    let value = rule.decrypt(&entry.key, &entry.value).inspect_err(|why| note(&entry.key, *why))?;
+    let value = rule.decrypt(&entry.key, &entry.value).inspect_err(|why| rule.tell(&entry.key, *why))?;
     Ok(Arc::new(Entry { value, ..Entry::clone(entry) }))
 }
 
 fn unreadable(key: &[u8], text: String) -> Error {
     let operation = format!("decrypt {}", String::from_utf8_lossy(key));
     Error::Backend { operation, source: Arc::new(Unreadable { text }) }
-}
-
-/// Says which value no rule decrypts, once.
-fn note(key: &[u8], why: Failed) {
-    const MOST: usize = 1000;
-    static KNOWN: Mutex<BTreeSet<Vec<u8>>> = Mutex::new(BTreeSet::new());
-    let mut known = KNOWN.lock();
-    if known.len() < MOST && known.insert(key.to_vec()) {
-        tracing::error!(
-            key = %String::from_utf8_lossy(key), error = %why,
-            "a stored object cannot be decrypted: the key that it was written with is missing in the encryption \
-             configuration, or the object is damaged"
-        );
-    }
 }
 
 fn failed(operation: &str, key: &[u8], why: Failed) -> Error {
@@ -274,7 +259,7 @@ mod tests {
     #[test]
     fn for_those_who_go_on_an_object_that_cannot_be_read_any_more_is_gone() {
         let secrets = Resources::parse("secrets").expect("a resource");
-        let rules = [Rule { resources: vec![secrets], providers: vec![Provider::identity()] }];
+        let rules = [Rule::new(vec![secrets], vec![Provider::identity()])];
         let entry = |key: &'static str, value: &'static str| {
             let (key, value) = (Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()));
             Arc::new(Entry {

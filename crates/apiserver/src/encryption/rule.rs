@@ -1,6 +1,10 @@
 //! Which provider encrypts and decrypts which objects.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::cipher::{Failed, Key};
 
@@ -10,9 +14,14 @@ const MARK: &[u8] = b"k8s:enc:";
 /// Objects and their providers: the first encrypts, all decrypt.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
-    pub(super) resources: Vec<Resources>,
+    resources: Vec<Resources>,
     pub(super) providers: Vec<Provider>,
+    /// The values that it does not decrypt, as far as that was told.
+    told: Arc<Mutex<BTreeSet<Vec<u8>>>>,
 }
+
+/// Values of a rule that are told as not to be decrypted, at most.
+const MOST_TOLD: usize = 1000;
 
 /// Names resources: `secrets`, `deployments.apps`, `*.apps`, `*.` for the core group, `*.*` for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +54,26 @@ impl Resources {
 }
 
 impl Rule {
+    pub(super) fn new(resources: Vec<Resources>, providers: Vec<Provider>) -> Self {
+        Self { resources, providers, told: Arc::default() }
+    }
+
+    /// Says once which value it does not decrypt.
+    pub(super) fn tell(&self, key: &[u8], why: Failed) {
+        let mut told = self.told.lock();
+        if told.len() >= MOST_TOLD || !told.insert(key.to_vec()) {
+            return;
+        }
+        tracing::error!(
+            key = %String::from_utf8_lossy(key), error = %why,
+            "a stored object cannot be decrypted: the key that it was written with is missing in the encryption \
+             configuration, or the object is damaged"
+        );
+        if told.len() == MOST_TOLD {
+            tracing::error!("further objects that cannot be decrypted are not told");
+        }
+    }
+
     pub(super) fn holds(&self, key: &[u8]) -> bool {
         self.resources.iter().any(|resources| resources.holds(key))
     }
