@@ -53,12 +53,6 @@ struct Charged {
     value: Bytes,
 }
 
-/// A quota that speaks of the object.
-struct Concerned {
-    entry: Arc<Entry>,
-    quota: Value,
-}
-
 /// Checks a write against the quotas of its namespace; leaves in `attributes` what is to be charged.
 pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Status> {
     if !is_counted(attributes) {
@@ -73,22 +67,24 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     let turn = server.admission.tills.enter(&namespace).await;
     // Read again: those before us have charged.
     let quotas = quotas(server, &namespace).await?;
-    let concerned = concerned(attributes, quotas.clone())?;
+    let decoded = quotas.into_iter().map(|entry| Ok((storage::decode(&entry)?, entry)));
+    let quotas = decoded.collect::<Result<Vec<(Value, Arc<Entry>)>, Status>>()?;
+    let concerned = concerned(attributes, &quotas)?;
     let delta = delta(attributes)?;
     if delta.is_empty() {
         return Ok(());
     }
     if !limited.is_empty() {
-        let covering: Vec<&Value> = concerned.iter().map(|it| &it.quota).collect();
-        let all = quotas.iter().map(|entry| storage::decode(entry)).collect::<Result<Vec<_>, _>>()?;
+        let covering: Vec<&Value> = concerned.iter().map(|(quota, _)| quota).collect();
+        let all: Vec<&Value> = quotas.iter().map(|(quota, _)| quota).collect();
         limited::check(attributes, limited, &covering, &all)?;
     }
     if concerned.is_empty() {
         return Ok(());
     }
     let mut charged = Vec::new();
-    for it in &concerned {
-        charged.extend(charge(&it.entry, &it.quota, &delta).map_err(|why| attributes.forbidden(&why))?);
+    for (quota, entry) in &concerned {
+        charged.extend(charge(entry, quota, &delta).map_err(|why| attributes.forbidden(&why))?);
     }
     if !attributes.dry_run && !charged.is_empty() {
         attributes.charge = Some(Charge { delta, quotas: charged, _turn: turn });
@@ -145,11 +141,14 @@ async fn quotas(server: &Server, namespace: &str) -> Result<Vec<Arc<Entry>>, Sta
 }
 
 /// The quotas that speak of the object. Until its use was counted for the first time, a quota limits nothing.
-fn concerned(attributes: &Attributes<'_>, entries: Vec<Arc<Entry>>) -> Result<Vec<Concerned>, Status> {
+fn concerned<'q>(
+    attributes: &Attributes<'_>,
+    quotas: &'q [(Value, Arc<Entry>)],
+) -> Result<Vec<&'q (Value, Arc<Entry>)>, Status> {
     let resource = attributes.call.resource;
     let mut concerned = Vec::new();
-    for entry in entries {
-        let quota = storage::decode(&entry)?;
+    for both in quotas {
+        let (quota, _) = both;
         let hard = Amounts::read(&quota["status"]["hard"]);
         let counted = hard.only(|name| quota::counts(&resource.group, &resource.name, name));
         let in_scope = quota::in_scope(&quota["spec"], &resource.group, &resource.name, &attributes.new);
@@ -173,7 +172,7 @@ fn concerned(attributes: &Attributes<'_>, entries: Vec<Arc<Entry>>) -> Result<Ve
             let why = format!("status unknown for quota: {name}, resources: {}", unknown.join(","));
             return Err(attributes.forbidden(&why));
         }
-        concerned.push(Concerned { entry, quota });
+        concerned.push(both);
     }
     Ok(concerned)
 }

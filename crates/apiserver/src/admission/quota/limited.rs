@@ -51,7 +51,7 @@ pub(super) fn check(
     attributes: &Attributes<'_>,
     limited: &[LimitedResource],
     covering: &[&Value],
-    all: &[Value],
+    all: &[&Value],
 ) -> Result<(), Status> {
     let (group, resource) = (&*attributes.call.resource.group, &*attributes.call.resource.name);
     let used = quota::usage(group, resource, &attributes.new, attributes.call.now);
@@ -69,7 +69,7 @@ pub(super) fn check(
         let spec = json!({"scopeSelector": {"matchExpressions": [requirement]}});
         quota::in_scope(&spec, group, resource, &attributes.new)
     };
-    let of_quotas: Vec<Value> = all.iter().flat_map(scopes).filter(|scope| matches(scope)).collect();
+    let of_quotas: Vec<Value> = all.iter().copied().flat_map(scopes).filter(|scope| matches(scope)).collect();
     let is_covered = |scope: &Value| of_quotas.iter().any(|other| other["scopeName"] == scope["scopeName"]);
     let wanted = limited.iter().flat_map(|limited| &limited.match_scopes).filter(|scope| matches(scope));
     let missing: Vec<String> = wanted.filter(|scope| !is_covered(scope)).map(told).collect();
