@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::push;
 use crate::admission::{Attributes, Operation};
 use crate::resources::core::resource_name;
+use crate::resources::json::items;
 use crate::status::Status;
 
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
@@ -46,25 +47,27 @@ pub(super) fn check_pull_always(attributes: &Attributes<'_>) -> Result<(), Statu
     }
     let spec = &attributes.new["spec"];
     let at = Path::new("spec");
-    let items =
-        |list: &str| spec[list].as_array().cloned().unwrap_or_default().into_iter().enumerate().collect::<Vec<_>>();
-    let mut found: Vec<(Path, Value)> = Vec::new();
-    for list in CONTAINERS {
-        let places = items(list).into_iter().map(|(index, container)| {
-            (at.child(list).index(index).child("imagePullPolicy"), container["imagePullPolicy"].clone())
-        });
-        found.extend(places);
-    }
-    let volumes = items("volumes").into_iter().filter(|(_, volume)| volume["image"].is_object());
-    found.extend(volumes.map(|(index, volume)| {
-        (at.child("volumes").index(index).child("image").child("pullPolicy"), volume["image"]["pullPolicy"].clone())
-    }));
-    let wrong = found.into_iter().find(|(_, policy)| *policy != "Always");
-    match wrong {
-        Some((place, policy)) => {
-            Err(attributes.forbidden(&Error::not_supported(&place, policy, &["Always"]).to_string()))
+    let mut wrong = Vec::new();
+    let mut check = |policy: &Value, place: &dyn Fn() -> Path| {
+        if policy != "Always" {
+            wrong.push(Error::not_supported(&place(), policy.clone(), &["Always"]).to_string());
         }
-        None => Ok(()),
+    };
+    for list in CONTAINERS {
+        for (index, container) in items(&spec[list]).iter().enumerate() {
+            check(&container["imagePullPolicy"], &|| at.child(list).index(index).child("imagePullPolicy"));
+        }
+    }
+    for (index, volume) in items(&spec["volumes"]).iter().enumerate() {
+        if volume["image"].is_object() {
+            let place = || at.child("volumes").index(index).child("image").child("pullPolicy");
+            check(&volume["image"]["pullPolicy"], &place);
+        }
+    }
+    match wrong.as_slice() {
+        [] => Ok(()),
+        [one] => Err(attributes.forbidden(one)),
+        all => Err(attributes.forbidden(&format!("[{}]", all.join(", ")))),
     }
 }
 
