@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 /// and the store tells the last change only. Nobody else writes it.
 fn keep_created_revision(new: &mut Value, old: &Value) {
     let parts = ["spec", "status"];
-    let said = |object: &Value, field: &str| object["metadata"][field].clone();
+    let (new_metadata, old_metadata) = (&new["metadata"], &old["metadata"]);
     let changes = parts.iter().any(|part| new[part] != old[part])
-        || ["labels", "annotations"].iter().any(|field| said(new, field) != said(old, field));
-    let noted = match &old["metadata"]["annotations"][CREATED_REVISION] {
-        Value::Null if changes => said(old, "resourceVersion"),
+        || ["labels", "annotations"].iter().any(|field| new_metadata[field] != old_metadata[field]);
+    let noted = match &old_metadata["annotations"][CREATED_REVISION] {
+        Value::Null if changes => old_metadata["resourceVersion"].clone(),
         noted => noted.clone(),
     };
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
