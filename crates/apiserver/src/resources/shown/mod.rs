@@ -80,6 +80,9 @@ fn read(table: &'static str) -> HashMap<&'static str, Vec<Field>> {
 
 /// What differs between two versions of a structure, given as clients write it. Nothing if they mean the same.
 pub(in crate::resources) fn difference(structure: &str, old: &Value, new: &Value) -> Option<String> {
+    if old == new {
+        return None;
+    }
     let text = |value: &Value, empty: Empty| {
         let mut text = String::new();
         write_structure(&mut text, structure, value, &Value::Null, Place { depth: 0, empty, form: Form::Lines });
