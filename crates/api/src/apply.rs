@@ -18,7 +18,7 @@ mod claim;
 mod compare;
 mod conflict;
 mod created;
-mod encoded;
+pub(crate) mod encoded;
 mod fields;
 mod last_applied;
 mod managers;
@@ -36,7 +36,8 @@ mod unchanged;
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
 use fields::FieldSet;
-use managers::{Entry, Managers, Operation, Versions};
+pub(crate) use managers::Operation;
+use managers::{Entry, Managers, Versions};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
 pub use unchanged::{Unchanged, apply_unchanged};
 
@@ -56,8 +57,13 @@ pub struct Manager<'a> {
 impl<'a> Manager<'a> {
     /// The name as it is written down.
     fn recorded_name(&self) -> &'a str {
-        if self.name.is_empty() { "unknown" } else { self.name }
+        recorded_name(self.name)
     }
+}
+
+/// The name of a manager as it is written down.
+pub(crate) fn recorded_name(name: &str) -> &str {
+    if name.is_empty() { "unknown" } else { name }
 }
 
 /// An object as a version has it, with the schema of that version.

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use super::encoded::{self, By};
 use super::managers::Operation;
 use super::paths::{Key, Member, Paths};
 use super::shape::{self, Item, Parts, Place};
-use super::{Kind, Manager, always, encoded, fields};
+use super::{Kind, Manager, always, fields};
 use crate::time;
 
 /// The encoded `managedFields` of a new object that names no managers yet: `manager` owns all of it.
@@ -16,9 +17,8 @@ pub fn managers_of_new(object: &Value, kind: &Kind<'_>, manager: &Manager<'_>) -
     let mut owned = Paths::new();
     let schema = Some(kind.schema);
     let is_ignored = |path: &[&str]| kind.ignored.contains(&path);
-    owned.bytes.extend_from_slice(b"[{\"apiVersion\":");
-    encoded::text(manager.api_version, &mut owned.bytes);
-    owned.bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{");
+    owned.bytes.push(b'[');
+    encoded::begin(manager.api_version, &mut owned.bytes);
     for (name, value) in object.as_object()? {
         match (name.as_str(), value) {
             ("apiVersion" | "kind", _) => {}
@@ -39,17 +39,14 @@ pub fn managers_of_new(object: &Value, kind: &Kind<'_>, manager: &Manager<'_>) -
     if owned.empty {
         return None;
     }
-    owned.bytes.extend_from_slice(b"},\"manager\":");
-    encoded::text(manager.recorded_name(), &mut owned.bytes);
-    owned.bytes.extend_from_slice(b",\"operation\":");
-    encoded::text(Operation::Update.name(), &mut owned.bytes);
-    if !manager.subresource.is_empty() {
-        owned.bytes.extend_from_slice(b",\"subresource\":");
-        encoded::text(manager.subresource, &mut owned.bytes);
-    }
-    owned.bytes.extend_from_slice(b",\"time\":");
-    encoded::text(&time::format(manager.now), &mut owned.bytes);
-    owned.bytes.extend_from_slice(b"}]");
+    let by = By {
+        manager: manager.recorded_name(),
+        operation: Operation::Update,
+        subresource: manager.subresource,
+        time: Some(&time::format(manager.now)),
+    };
+    encoded::end(&by, &mut owned.bytes);
+    owned.bytes.push(b']');
     Some(owned.bytes)
 }
 

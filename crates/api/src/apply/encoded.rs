@@ -41,10 +41,12 @@ impl<'a> Managers<'a> {
             return None;
         }
         let mut bytes = Vec::with_capacity(4096);
-        bytes.push(b'[');
         for (index, entry) in entries.iter().enumerate() {
-            bytes.extend_from_slice(if index == 0 { b"" } else { b"," });
-            entry.write(&mut bytes);
+            bytes.push(if index == 0 { b'[' } else { b',' });
+            begin(&entry.api_version, &mut bytes);
+            entry.fields.write_nodes(true, &mut bytes);
+            let Entry { manager, operation, subresource, time, .. } = entry;
+            end(&By { manager, operation: *operation, subresource, time: time.as_deref() }, &mut bytes);
         }
         bytes.push(b']');
         Some(bytes)
@@ -65,26 +67,37 @@ impl<'a> Recorded<'a> {
     }
 }
 
-impl Entry<'_> {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(b"{\"apiVersion\":");
-        text(&self.api_version, bytes);
-        bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
-        self.fields.write(bytes);
-        bytes.extend_from_slice(b",\"manager\":");
-        text(&self.manager, bytes);
-        bytes.extend_from_slice(b",\"operation\":");
-        text(self.operation.name(), bytes);
-        if !self.subresource.is_empty() {
-            bytes.extend_from_slice(b",\"subresource\":");
-            text(&self.subresource, bytes);
-        }
-        if let Some(time) = &self.time {
-            bytes.extend_from_slice(b",\"time\":");
-            text(time, bytes);
-        }
-        bytes.push(b'}');
+/// Who owns what an entry of `managedFields` names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub(crate) manager: &'a str,
+    pub(crate) operation: Operation,
+    pub(crate) subresource: &'a str,
+    pub(crate) time: Option<&'a str>,
+}
+
+/// Begins an entry of `managedFields`: its set of paths is to follow, without the braces around it.
+pub(crate) fn begin(api_version: &str, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(b"{\"apiVersion\":");
+    text(api_version, bytes);
+    bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{");
+}
+
+/// Ends an entry of `managedFields` behind its set of paths.
+pub(crate) fn end(by: &By<'_>, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(b"},\"manager\":");
+    text(by.manager, bytes);
+    bytes.extend_from_slice(b",\"operation\":");
+    text(by.operation.name(), bytes);
+    if !by.subresource.is_empty() {
+        bytes.extend_from_slice(b",\"subresource\":");
+        text(by.subresource, bytes);
     }
+    if let Some(time) = by.time {
+        bytes.extend_from_slice(b",\"time\":");
+        text(time, bytes);
+    }
+    bytes.push(b'}');
 }
 
 /// Writes a text in quotes.
@@ -101,9 +114,7 @@ impl FieldSet<'_> {
     /// Its encoded form without the braces around it.
     pub(super) fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4096);
-        self.write(&mut bytes);
-        bytes.pop();
-        bytes.remove(0);
+        self.write_nodes(true, &mut bytes);
         bytes
     }
 
@@ -113,30 +124,21 @@ impl FieldSet<'_> {
         serde_json::from_slice::<FieldSet<'_>>(&whole).ok().map(FieldSet::into_owned)
     }
 
-    fn write(&self, bytes: &mut Vec<u8>) {
-        self.write_after(b"{", bytes);
-        bytes.push(b'}');
-    }
-
-    /// Writes what stands between the braces, after something that stands before.
-    fn write_after(&self, before: &[u8], bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(before);
-        let mut is_first = before.ends_with(b"{");
+    /// Writes what stands between the braces, as the first in there or not.
+    fn write_nodes(&self, mut is_first: bool, bytes: &mut Vec<u8>) {
         for node in self.nodes() {
             if !is_first {
                 bytes.push(b',');
             }
             is_first = false;
             node.element.write(bytes);
-            bytes.push(b':');
-            match (node.is_member(), node.has_children()) {
-                (true, true) => {
-                    node.children.write_after(b"{\".\":{}", bytes);
-                    bytes.push(b'}');
-                }
-                (false, true) => node.children.write(bytes),
-                (_, false) => bytes.extend_from_slice(b"{}"),
+            bytes.extend_from_slice(b":{");
+            let goes_on = node.is_member() && node.has_children();
+            if goes_on {
+                bytes.extend_from_slice(b"\".\":{}");
             }
+            node.children.write_nodes(!goes_on, bytes);
+            bytes.push(b'}');
         }
     }
 }

@@ -18,7 +18,7 @@ const ANCIENT: &str = "ancient-changes";
 
 /// How a manager writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Apply,
     Update,
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Manager;
-use super::encoded::text;
+use super::encoded::{self, By};
 use super::fields::{Element, FieldSet, HERE, Node};
 use super::managers::{Operation, seconds};
 use super::paths::{Key, Member, Paths};
@@ -269,23 +269,11 @@ pub(super) fn write(list: &[Owner<'_>], api_version: &str) -> Vec<u8> {
     let size: usize = list.iter().map(|entry| entry.fields.len() + entry.manager.len() + 256).sum();
     let mut bytes = Vec::with_capacity(size);
     for (index, entry) in list.iter().enumerate() {
-        bytes.extend_from_slice(if index == 0 { b"[{\"apiVersion\":" } else { b",{\"apiVersion\":" });
-        text(api_version, &mut bytes);
-        bytes.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{");
+        bytes.push(if index == 0 { b'[' } else { b',' });
+        encoded::begin(api_version, &mut bytes);
         bytes.extend_from_slice(entry.fields);
-        bytes.extend_from_slice(b"},\"manager\":");
-        text(entry.manager, &mut bytes);
-        bytes.extend_from_slice(b",\"operation\":");
-        text(entry.operation.name(), &mut bytes);
-        if !entry.subresource.is_empty() {
-            bytes.extend_from_slice(b",\"subresource\":");
-            text(entry.subresource, &mut bytes);
-        }
-        if let Some(time) = entry.time {
-            bytes.extend_from_slice(b",\"time\":");
-            text(time, &mut bytes);
-        }
-        bytes.push(b'}');
+        let Owner { manager, operation, subresource, time, .. } = *entry;
+        encoded::end(&By { manager, operation, subresource, time }, &mut bytes);
     }
     bytes.push(b']');
     bytes

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{HealthCheck, Object as _, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+use crate::apply::encoded::By;
+use crate::apply::{self, Operation};
 use crate::time;
 use portolan_base::Timestamp;
 
@@ -40,10 +42,8 @@ impl ServiceInstance {
             bytes.extend_from_slice(object);
         }
         text(&mut bytes, "creationTimestamp", &now);
-        bytes.extend_from_slice(
-            b",\"generation\":1,\"managedFields\":[{\"apiVersion\":\"registry.portolan.dev/v1\",\
-              \"fieldsType\":\"FieldsV1\",\"fieldsV1\":{",
-        );
+        bytes.extend_from_slice(b",\"generation\":1,\"managedFields\":[");
+        apply::encoded::begin("registry.portolan.dev/v1", &mut bytes);
         if let Some(Twin { owned, .. }) = &annotations {
             bytes.extend_from_slice(b"\"f:metadata\":{\"f:annotations\":");
             bytes.extend_from_slice(owned);
@@ -51,11 +51,14 @@ impl ServiceInstance {
         }
         bytes.extend_from_slice(b"\"f:spec\":");
         bytes.extend_from_slice(&spec.owned);
-        bytes.push(b'}');
-        text(&mut bytes, "manager", if birth.manager.is_empty() { "unknown" } else { birth.manager });
-        bytes.extend_from_slice(b",\"operation\":\"Update\"");
-        text(&mut bytes, "time", &now);
-        bytes.extend_from_slice(b"}]");
+        let by = By {
+            manager: apply::recorded_name(birth.manager),
+            operation: Operation::Update,
+            subresource: "",
+            time: Some(&now),
+        };
+        apply::encoded::end(&by, &mut bytes);
+        bytes.push(b']');
         text(&mut bytes, "name", self.name());
         text(&mut bytes, "namespace", self.namespace());
         text(&mut bytes, "uid", birth.uid);
