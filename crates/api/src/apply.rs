@@ -23,7 +23,7 @@ mod fields;
 mod last_applied;
 mod managers;
 mod merge;
-mod paths;
+pub(crate) mod paths;
 mod reconcile;
 mod recorded;
 mod scale;

@@ -4,7 +4,7 @@ use super::encoded;
 
 /// Whether a path ends at an element whatever is behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Member {
+pub(crate) enum Member {
     Yes,
     No,
 }
@@ -17,7 +17,7 @@ impl From<bool> for Member {
 
 /// An element that is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Key<'a> {
+pub(crate) enum Key<'a> {
     /// A field, by its name.
     Field(&'a str),
     /// An item of a list, by its text.
@@ -28,16 +28,16 @@ pub(super) enum Key<'a> {
 
 /// The encoded form of a set of paths, from the first element on: without the braces around it.
 #[derive(Debug)]
-pub(super) struct Paths {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Paths {
+    pub(crate) bytes: Vec<u8>,
     /// Nothing was written at this level yet.
-    pub(super) empty: bool,
+    pub(crate) empty: bool,
 }
 
 /// An element that was begun.
 #[derive(Debug)]
 #[must_use = "close it"]
-pub(super) struct Open {
+pub(crate) struct Open {
     start: usize,
     /// Behind its brace.
     inside: usize,
@@ -48,12 +48,12 @@ pub(super) struct Open {
 }
 
 impl Paths {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: Vec::with_capacity(2048), empty: true }
     }
 
     /// Begins an element.
-    pub(super) fn open(&mut self, key: Key<'_>, member: Member) -> Open {
+    pub(crate) fn open(&mut self, key: Key<'_>, member: Member) -> Open {
         let start = self.bytes.len();
         if !self.empty {
             self.bytes.push(b',');
@@ -77,17 +77,17 @@ impl Paths {
         Open { start, inside, children: self.bytes.len(), member, was_empty }
     }
 
-    /// Adds an element that is written already, with all that is in it.
-    pub(super) fn copy(&mut self, element: &[u8]) {
+    /// Adds elements that are written already, with all that is in them.
+    pub(crate) fn copy(&mut self, elements: &[u8]) {
         if !self.empty {
             self.bytes.push(b',');
         }
-        self.bytes.extend_from_slice(element);
+        self.bytes.extend_from_slice(elements);
         self.empty = false;
     }
 
     /// Ends an element. Nothing of it stays if no path ends there and no longer one was written.
-    pub(super) fn close(&mut self, open: Open) {
+    pub(crate) fn close(&mut self, open: Open) {
         match (open.member, self.bytes.len() > open.children) {
             (Member::No, false) => {
                 self.bytes.truncate(open.start);
@@ -103,7 +103,7 @@ impl Paths {
     }
 
     /// Writes an element with what `children` writes.
-    pub(super) fn keyed(&mut self, key: Key<'_>, member: Member, children: impl FnOnce(&mut Self)) {
+    pub(crate) fn keyed(&mut self, key: Key<'_>, member: Member, children: impl FnOnce(&mut Self)) {
         let open = self.open(key, member);
         children(self);
         self.close(open);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{HealthCheck, Object as _, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 use crate::apply::encoded::By;
+use crate::apply::paths::{Key, Member, Paths};
 use crate::apply::{self, Operation};
 use crate::time;
 use portolan_base::Timestamp;
@@ -30,27 +31,24 @@ impl ServiceInstance {
     /// The stored form of a new instance that [`ServiceInstance::is_plain`].
     pub fn encode_new(&self, birth: &Birth<'_>) -> Vec<u8> {
         let now = time::format(birth.now);
-        let spec = Twin::of(|spec| write_spec(spec, &self.spec));
-        let annotations = self.metadata.annotations.as_ref().filter(|annotations| !annotations.is_empty());
-        let annotations = annotations.map(|annotations| Twin::of(|twin| write_texts(twin, annotations)));
-        let mut bytes = Vec::with_capacity(spec.object.len() + spec.owned.len() + 768);
+        let mut twin = Twin::new();
+        if let Some(annotations) = self.metadata.annotations.as_ref().filter(|annotations| !annotations.is_empty()) {
+            let open = twin.owned.open(Key::Field("metadata"), Member::No);
+            twin.object("annotations", |twin| write_texts(twin, annotations));
+            twin.owned.close(open);
+        }
+        let annotations = std::mem::replace(&mut twin.object, Vec::with_capacity(512));
+        twin.object("spec", |twin| write_spec(twin, &self.spec));
+        let Twin { object: spec, owned } = twin;
+        let mut bytes = Vec::with_capacity(annotations.len() + spec.len() + owned.bytes.len() + 768);
         bytes.extend_from_slice(
             b"{\"kind\":\"ServiceInstance\",\"apiVersion\":\"registry.portolan.dev/v1\",\"metadata\":{",
         );
-        if let Some(Twin { object, .. }) = &annotations {
-            key(&mut bytes, "annotations");
-            bytes.extend_from_slice(object);
-        }
+        bytes.extend_from_slice(&annotations);
         text(&mut bytes, "creationTimestamp", &now);
         bytes.extend_from_slice(b",\"generation\":1,\"managedFields\":[");
         apply::encoded::begin("registry.portolan.dev/v1", &mut bytes);
-        if let Some(Twin { owned, .. }) = &annotations {
-            bytes.extend_from_slice(b"\"f:metadata\":{\"f:annotations\":");
-            bytes.extend_from_slice(owned);
-            bytes.extend_from_slice(b"},");
-        }
-        bytes.extend_from_slice(b"\"f:spec\":");
-        bytes.extend_from_slice(&spec.owned);
+        bytes.extend_from_slice(&owned.bytes);
         let by = By {
             manager: apply::recorded_name(birth.manager),
             operation: Operation::Update,
@@ -62,8 +60,8 @@ impl ServiceInstance {
         text(&mut bytes, "name", self.name());
         text(&mut bytes, "namespace", self.namespace());
         text(&mut bytes, "uid", birth.uid);
-        bytes.extend_from_slice(b"},\"spec\":");
-        bytes.extend_from_slice(&spec.object);
+        bytes.extend_from_slice(b"},");
+        bytes.extend_from_slice(&spec);
         bytes.extend_from_slice(b",\"status\":{");
         self.write_status(&mut bytes, &now);
         bytes.extend_from_slice(b"}}");
@@ -174,11 +172,9 @@ fn write_spec(twin: &mut Twin, spec: &ServiceInstanceSpec) {
     if !tagged_addresses.is_empty() {
         twin.object("taggedAddresses", |twin| {
             for (name, tagged) in tagged_addresses {
-                twin.named(name, |twin| {
-                    twin.object_here(|twin| {
-                        twin.text("address", &tagged.address);
-                        twin.number("port", tagged.port);
-                    });
+                twin.object(name, |twin| {
+                    twin.text("address", &tagged.address);
+                    twin.number("port", tagged.port);
                 });
             }
         });
@@ -197,40 +193,33 @@ fn write_spec(twin: &mut Twin, spec: &ServiceInstanceSpec) {
 
 /// A list whose items have owners one by one, each named by itself.
 fn write_tags(twin: &mut Twin, tags: &[String]) {
-    key(&mut twin.object, "tags");
-    list(&mut twin.object, tags, json);
     let mut elements: Vec<String> = tags.iter().map(|tag| format!("v:{}", Value::from(tag.as_str()))).collect();
     elements.sort_unstable();
     elements.dedup();
-    owned_key(&mut twin.owned, "tags");
-    twin.owned.extend_from_slice(b"{\".\":{}");
-    for element in elements {
-        twin.owned.push(b',');
-        json(&mut twin.owned, &element);
-        twin.owned.extend_from_slice(b":{}");
-    }
-    twin.owned.push(b'}');
+    twin.field("tags", |twin| {
+        list(&mut twin.object, tags, json);
+        for element in &elements {
+            twin.owned.keyed(Key::Item(element), Member::Yes, |_| {});
+        }
+    });
 }
 
 /// A list whose items have owners one by one, each named by its id.
 fn write_checks(twin: &mut Twin, checks: &[HealthCheck]) {
-    key(&mut twin.object, "checks");
-    let mut elements: Vec<(String, Vec<u8>)> = Vec::with_capacity(checks.len());
-    list(&mut twin.object, checks, |bytes, check| {
-        let item = Twin::of(|twin| write_check(twin, check));
-        bytes.extend_from_slice(&item.object);
-        elements.push((format!("k:{{\"id\":{}}}", Value::from(check.id.as_str())), item.owned));
+    let mut elements: Vec<(String, Paths)> = Vec::with_capacity(checks.len());
+    twin.field("checks", |twin| {
+        list(&mut twin.object, checks, |bytes, check| {
+            let mut item = Twin::new();
+            write_check(&mut item, check);
+            [b"{", &item.object[..], b"}"].iter().for_each(|part| bytes.extend_from_slice(part));
+            elements.push((format!("k:{{\"id\":{}}}", Value::from(check.id.as_str())), item.owned));
+        });
+        elements.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        for (element, owned) in &elements {
+            // A check has an id at least.
+            twin.owned.keyed(Key::Item(element), Member::Yes, |paths| paths.copy(&owned.bytes));
+        }
     });
-    elements.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    owned_key(&mut twin.owned, "checks");
-    twin.owned.extend_from_slice(b"{\".\":{}");
-    for (element, owned) in elements {
-        twin.owned.push(b',');
-        json(&mut twin.owned, &element);
-        twin.owned.push(b':');
-        twin.owned.extend_from_slice(&owned);
-    }
-    twin.owned.push(b'}');
 }
 
 fn write_check(twin: &mut Twin, check: &HealthCheck) {
@@ -284,7 +273,7 @@ fn write_check(twin: &mut Twin, check: &HealthCheck) {
     if !headers.is_empty() {
         twin.object("headers", |twin| {
             for (name, values) in headers {
-                twin.named(name, |twin| twin.leaf(|bytes| json(bytes, values)));
+                twin.whole(name, |bytes| json(bytes, values));
             }
         });
     }
@@ -307,90 +296,68 @@ fn write_check(twin: &mut Twin, check: &HealthCheck) {
 
 fn write_texts(twin: &mut Twin, texts: &BTreeMap<String, String>) {
     for (name, text) in texts {
-        twin.named(name, |twin| twin.leaf(|bytes| json(bytes, text)));
+        twin.text(name, text);
     }
 }
 
-/// An object and the set of its fields, as they are written.
+/// The fields of an object and the set of their paths, as they are written: both without the braces around them.
 struct Twin {
     object: Vec<u8>,
-    owned: Vec<u8>,
+    owned: Paths,
 }
 
 impl Twin {
-    /// An object with these fields, which has an owner itself.
-    fn of(fields: impl FnOnce(&mut Self)) -> Self {
-        let mut twin = Self { object: Vec::with_capacity(512), owned: Vec::with_capacity(512) };
-        twin.object_here(fields);
-        twin
+    fn new() -> Self {
+        Self { object: Vec::with_capacity(512), owned: Paths::new() }
     }
 
-    /// The value of a field whose names are written: an object.
-    fn object_here(&mut self, fields: impl FnOnce(&mut Self)) {
-        self.object.push(b'{');
-        self.owned.extend_from_slice(b"{\".\":{}");
-        let before = self.object.len();
-        fields(self);
-        if self.object.len() == before {
-            // Nothing in it: the set is that of a value.
-            self.owned.truncate(self.owned.len() - b"\".\":{}".len());
-        }
-        self.object.push(b'}');
-        self.owned.push(b'}');
+    /// A field that has an owner itself.
+    fn field(&mut self, name: &str, value: impl FnOnce(&mut Self)) {
+        comma(&mut self.object);
+        json(&mut self.object, name);
+        self.object.push(b':');
+        let open = self.owned.open(Key::Field(name), Member::Yes);
+        value(self);
+        self.owned.close(open);
     }
 
-    /// The value of a field whose names are written: owned as a whole.
-    fn leaf(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
-        value(&mut self.object);
-        self.owned.extend_from_slice(b"{}");
+    /// A field whose value is an object with owners field by field.
+    fn object(&mut self, name: &str, fields: impl FnOnce(&mut Self)) {
+        self.field(name, |twin| {
+            twin.object.push(b'{');
+            fields(twin);
+            twin.object.push(b'}');
+        });
     }
 
-    fn object(&mut self, name: &'static str, fields: impl FnOnce(&mut Self)) {
-        key(&mut self.object, name);
-        owned_key(&mut self.owned, name);
-        self.object_here(fields);
+    /// A field whose value is owned as a whole.
+    fn whole(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.field(name, |twin| value(&mut twin.object));
     }
 
-    fn whole(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        key(&mut self.object, name);
-        owned_key(&mut self.owned, name);
-        self.leaf(value);
-    }
-
-    fn text(&mut self, name: &'static str, text: &str) {
+    fn text(&mut self, name: &str, text: &str) {
         self.whole(name, |bytes| json(bytes, text));
     }
 
-    fn text_unless_empty(&mut self, name: &'static str, text: &str) {
+    fn text_unless_empty(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.text(name, text);
         }
     }
 
-    fn number(&mut self, name: &'static str, number: impl Into<i64>) {
+    fn number(&mut self, name: &str, number: impl Into<i64>) {
         let number = number.into();
         self.whole(name, |bytes| json(bytes, &number));
     }
 
-    /// A field of a name that the client chose.
-    fn named(&mut self, name: &str, value: impl FnOnce(&mut Self)) {
-        comma(&mut self.object);
-        json(&mut self.object, name);
-        self.object.push(b':');
-        comma(&mut self.owned);
-        json(&mut self.owned, &format_args!("f:{name}"));
-        self.owned.push(b':');
-        value(self);
-    }
-
-    /// The same with a value of any form: objects have owners field by field, all else as a whole.
+    /// A field with a value of any form: objects have owners field by field, all else as a whole.
     fn value(&mut self, name: &str, value: &Value) {
-        self.named(name, |twin| match value {
+        match value {
             Value::Object(fields) => {
-                twin.object_here(|twin| fields.iter().for_each(|(name, value)| twin.value(name, value)));
+                self.object(name, |twin| fields.iter().for_each(|(name, value)| twin.value(name, value)));
             }
-            value => twin.leaf(|bytes| json(bytes, value)),
-        });
+            value => self.whole(name, |bytes| json(bytes, value)),
+        }
     }
 }
 
@@ -404,11 +371,6 @@ fn comma(bytes: &mut Vec<u8>) {
 fn key(bytes: &mut Vec<u8>, name: &str) {
     comma(bytes);
     [b"\"", name.as_bytes(), b"\":"].iter().for_each(|part| bytes.extend_from_slice(part));
-}
-
-fn owned_key(bytes: &mut Vec<u8>, name: &str) {
-    comma(bytes);
-    [b"\"f:", name.as_bytes(), b"\":"].iter().for_each(|part| bytes.extend_from_slice(part));
 }
 
 fn json<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
