@@ -12,7 +12,7 @@ mod scan;
 mod tests;
 
 use scan::Fields;
-pub(crate) use scan::quote_or_escape;
+pub(crate) use scan::{quote_or_escape, value_length};
 
 /// Where `"resourceVersion":"N"` goes into an encoded object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Every step returns `None` at what is not that, or is there in a form that is not worth the effort: whoever
 //! walks along then decodes the object.
 
-use crate::encoded::quote_or_escape;
+use crate::encoded::{quote_or_escape, value_length};
 
 /// Most objects and lists inside each other.
 pub(super) const MOST_DEPTH: usize = 128;
@@ -113,33 +113,10 @@ impl<'a> Cursor<'a> {
 
     /// Passes a value, and returns it.
     pub(super) fn value(&mut self) -> Option<&'a [u8]> {
-        let start = self.at;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => drop(self.text()?),
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                    if depth > MOST_DEPTH {
-                        return None;
-                    }
-                    continue;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    self.at += 1;
-                }
-                b',' | b':' if depth > 0 => {
-                    self.at += 1;
-                    continue;
-                }
-                _ => drop(self.word()?),
-            }
-            if depth == 0 {
-                return Some(&self.bytes[start..self.at]);
-            }
-        }
+        let rest = self.bytes.get(self.at..)?;
+        let (value, _) = rest.split_at(value_length(rest)?);
+        self.at += value.len();
+        Some(value)
     }
 
     /// Passes what is left of an object, of which a member was read.

@@ -119,7 +119,7 @@ pub(crate) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The length of the value at the start of `bytes`.
-pub(super) fn value_length(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
         b'"' => string_length(bytes),
         b'{' | b'[' => container_length(bytes),
