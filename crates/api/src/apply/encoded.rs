@@ -118,12 +118,6 @@ impl FieldSet<'_> {
         bytes
     }
 
-    /// Reads the encoded form without the braces around it; `None` if it is malformed.
-    pub(super) fn decoded(bytes: &[u8]) -> Option<FieldSet<'static>> {
-        let whole = [b"{", bytes, b"}"].concat();
-        serde_json::from_slice::<FieldSet<'_>>(&whole).ok().map(FieldSet::into_owned)
-    }
-
     /// Writes what stands between the braces, as the first in there or not.
     fn write_nodes(&self, mut is_first: bool, bytes: &mut Vec<u8>) {
         for node in self.nodes() {

@@ -127,16 +127,6 @@ impl<'a> FieldSet<'a> {
         Value::Object(self.0.iter().map(|node| (node.element.text(), node.to_value())).collect())
     }
 
-    /// The same without borrowing.
-    pub(super) fn into_owned(self) -> FieldSet<'static> {
-        let own = |node: Node<'_>| Node {
-            element: node.element.owned(),
-            ends_here: node.ends_here,
-            children: node.children.into_owned(),
-        };
-        FieldSet(self.0.into_iter().map(own).collect())
-    }
-
     /// Whether no path is in the set.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()

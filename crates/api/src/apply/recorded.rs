@@ -258,10 +258,9 @@ fn leave(cursor: &mut Cursor<'_>, lost: &[&FieldSet<'_>], is_bare: bool, left: &
 
 /// Whether all paths of a set are in another one.
 pub(super) fn is_within(one: &[u8], other: &[u8]) -> bool {
-    match (FieldSet::decoded(one), FieldSet::decoded(other)) {
-        (Some(one), Some(other)) => one.is_within(&other),
-        _ => false,
-    }
+    let [one, other] = [one, other].map(|set| [b"{", set, b"}"].concat());
+    let decoded = |set| serde_json::from_slice::<FieldSet<'_>>(set).ok();
+    decoded(&one).zip(decoded(&other)).is_some_and(|(one, other)| one.is_within(&other))
 }
 
 /// Writes a list of managers of one version.
