@@ -18,8 +18,10 @@ mod claim;
 mod compare;
 mod conflict;
 mod created;
+mod edit;
 pub(crate) mod encoded;
 mod fields;
+mod in_place;
 mod last_applied;
 mod managers;
 mod merge;
@@ -31,15 +33,15 @@ mod shape;
 mod stored;
 #[cfg(test)]
 mod tests;
-mod unchanged;
+mod walk;
 
 pub use conflict::{Conflict, Conflicts};
 pub use created::managers_of_new;
 use fields::FieldSet;
+pub use in_place::{InPlace, apply_in_place};
 pub(crate) use managers::Operation;
 use managers::{Entry, Managers, Versions};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
-pub use unchanged::{Unchanged, apply_unchanged};
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -285,13 +287,18 @@ fn apply_fields<T>(
 
 /// What is wanted of an applied object: what the write can change, in the form in which it is stored.
 fn wanted<'v>(applied: &'v Value, is_canonical: bool, kind: &Kind<'_>) -> Cow<'v, Value> {
-    let is_there = |path: &&[&str]| path.iter().try_fold(applied, |value, name| value.get(*name)).is_some();
-    if is_canonical && !kind.ignored.iter().any(is_there) {
+    if is_canonical && !reaches_ignored(applied, kind) {
         return Cow::Borrowed(applied);
     }
     let mut wanted = merge::canonical(applied, kind.schema);
     ignore(&mut wanted, kind.ignored);
     Cow::Owned(wanted)
+}
+
+/// Whether an applied object says something of what the write cannot change.
+fn reaches_ignored(applied: &Value, kind: &Kind<'_>) -> bool {
+    let is_there = |path: &&[&str]| path.iter().try_fold(applied, |value, name| value.get(*name)).is_some();
+    kind.ignored.iter().any(is_there)
 }
 
 /// The paths that are claimed with what is wanted.

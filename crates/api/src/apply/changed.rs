@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::compare::{Comparison, compare};
+use super::compare::compare;
 use super::recorded::{self, Owner};
 use super::stored::Cursor;
 use super::{Apart, Force, Kind, Manager, claim, claimed, last_applied, merge, wanted};
@@ -39,7 +39,7 @@ pub(super) fn apply(
     let mut merged = live.object.clone();
     merge::merge(&mut merged, &wanted, Some(kind.schema));
     let now = time::format(manager.now);
-    let rewritten;
+    let losses;
     if merged == *live.object {
         // Nobody loses anything.
         let mut own = own.unwrap_or(Owner::agreeing(manager, &owned));
@@ -48,34 +48,10 @@ pub(super) fn apply(
     } else {
         let mut comparison = compare(live.object, &merged, kind.schema);
         comparison.ignore(kind.ignored);
-        rewritten = losses(&list, &comparison, force)?;
-        for (entry, left) in list.iter_mut().zip(&rewritten) {
-            entry.fields = left.as_deref().unwrap_or(entry.fields);
-        }
-        list.retain(|entry| !entry.fields.is_empty());
+        losses = recorded::losses(&list, &comparison, force)?;
+        recorded::lose(&mut list, &losses);
         list.push(Owner::changing(manager, &now, &owned));
     }
     list.sort_by(Owner::order);
     Some((merged, Some(recorded::write(&list, manager.api_version))))
-}
-
-/// What is left of what each of these owns, for those who lose something. `None` if they would have to be asked.
-fn losses(list: &[Owner<'_>], comparison: &Comparison, force: Force) -> Option<Vec<Option<Vec<u8>>>> {
-    let lost = [&comparison.added, &comparison.modified, &comparison.removed];
-    let mut losses = Vec::with_capacity(list.len());
-    for entry in list {
-        let mut loses = false;
-        for set in lost {
-            loses |= entry.owns_any(set)?;
-        }
-        if !loses {
-            losses.push(None);
-            continue;
-        }
-        if force == Force::No {
-            return None;
-        }
-        losses.push(Some(entry.without(&lost)?));
-    }
-    Some(losses)
 }

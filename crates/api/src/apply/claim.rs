@@ -163,7 +163,8 @@ fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, found: &mut Exam
     }
 }
 
-fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
+/// What is wrong with a scalar, in upstream's words.
+pub(super) fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
     let (fits, wanted) = match r#type {
         Type::Int32 | Type::Int64 | Type::Number => (value.is_number(), "numeric (int or float)"),
         Type::Boolean => (value.is_boolean(), "boolean"),

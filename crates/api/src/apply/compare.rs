@@ -8,7 +8,7 @@ use super::shape::{self, Item, Parts, Place};
 use crate::description::Schema;
 
 /// The paths in which an object differs from another.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Comparison {
     pub(super) added: FieldSet<'static>,
     pub(super) modified: FieldSet<'static>,
@@ -30,6 +30,20 @@ impl Comparison {
         }
     }
 
+    /// Adds what else differs.
+    pub(super) fn add(&mut self, other: Self) {
+        self.added.add(other.added);
+        self.modified.add(other.modified);
+        self.removed.add(other.removed);
+    }
+
+    /// The same seen from around the element that differs so.
+    pub(super) fn inside(self, element: &Element<'_>) -> Self {
+        let mut around = Self::default();
+        around.insert_children(element, self);
+        around
+    }
+
     fn insert_children(&mut self, element: &Element<'_>, children: Self) {
         self.added.put(element.owned(), false, children.added);
         self.modified.put(element.owned(), false, children.modified);
@@ -41,6 +55,15 @@ impl Comparison {
 pub(super) fn compare(old: &Value, new: &Value, schema: Schema<'_>) -> Comparison {
     let mut found = Comparison::default();
     compare_content(Some(old), Some(new), Some(schema), &mut found);
+    found
+}
+
+/// The paths in which an object differs by one of its fields, which it has now.
+pub(super) fn compare_field(name: &str, old: Option<&Value>, new: &Value, around: Schema<'_>) -> Comparison {
+    let mut found = Comparison::default();
+    let inner = around.field(name);
+    let zero = if old.is_none() { always::zero(Some(around), name, inner) } else { None };
+    compare_element(old.or(zero.as_ref()), Some(new), inner, &Element::field(name), &mut found);
     found
 }
 

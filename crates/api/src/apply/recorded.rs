@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use super::Manager;
+use super::compare::Comparison;
 use super::encoded::{self, By};
 use super::fields::{Element, FieldSet, HERE, Node};
 use super::managers::{Operation, seconds};
 use super::paths::{Key, Member, Paths};
 use super::shape::{self, Place};
 use super::stored::{Cursor, MOST_DEPTH, Text};
+use super::{Force, Manager};
 use crate::description::{Schema, Type};
 
 /// A manager, and the encoded set of what it owns.
@@ -188,6 +189,35 @@ impl<'a> Owner<'a> {
         let by_name = || (self.manager, self.subresource).cmp(&(other.manager, other.subresource));
         self.operation.cmp(&other.operation).then_with(by_time).then_with(by_name)
     }
+}
+
+/// What is left of what each of these owns, for those who lose something. `None` if they would have to be asked.
+pub(super) fn losses(list: &[Owner<'_>], comparison: &Comparison, force: Force) -> Option<Vec<Option<Vec<u8>>>> {
+    let lost = [&comparison.added, &comparison.modified, &comparison.removed];
+    let mut losses = Vec::with_capacity(list.len());
+    for entry in list {
+        let mut loses = false;
+        for set in lost {
+            loses |= entry.owns_any(set)?;
+        }
+        if !loses {
+            losses.push(None);
+            continue;
+        }
+        if force == Force::No {
+            return None;
+        }
+        losses.push(Some(entry.without(&lost)?));
+    }
+    Some(losses)
+}
+
+/// Takes from each of these what it loses.
+pub(super) fn lose<'a>(list: &mut Vec<Owner<'a>>, losses: &'a [Option<Vec<u8>>]) {
+    for (entry, left) in list.iter_mut().zip(losses) {
+        entry.fields = left.as_deref().unwrap_or(entry.fields);
+    }
+    list.retain(|entry| !entry.fields.is_empty());
 }
 
 /// What a set says of an element that is written so.

@@ -3,6 +3,8 @@
 //! Every step returns `None` at what is not that, or is there in a form that is not worth the effort: whoever
 //! walks along then decodes the object.
 
+use std::cmp::Ordering;
+
 use crate::encoded::{quote_or_escape, value_length};
 
 /// Most objects and lists inside each other.
@@ -27,6 +29,15 @@ impl<'a> Text<'a> {
     /// The text, if there are no escapes in it.
     pub(super) fn plain(self) -> Option<&'a str> {
         if self.escaped { None } else { std::str::from_utf8(self.raw).ok() }
+    }
+
+    /// How it stands in order to this text.
+    pub(super) fn order(self, text: &str) -> Option<Ordering> {
+        if !self.escaped {
+            return Some(self.raw.cmp(text.as_bytes()));
+        }
+        let meant: String = serde_json::from_slice(&[b"\"", self.raw, b"\""].concat()).ok()?;
+        Some(meant.as_str().cmp(text))
     }
 
     /// Whether it is this text.
@@ -117,22 +128,5 @@ impl<'a> Cursor<'a> {
         let (value, _) = rest.split_at(value_length(rest)?);
         self.at += value.len();
         Some(value)
-    }
-
-    /// Passes what is left of an object, of which a member was read.
-    pub(super) fn rest_of_object(&mut self) -> Option<()> {
-        loop {
-            match self.peek()? {
-                b'}' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b',' => self.at += 1,
-                _ => {
-                    self.key()?;
-                    self.value()?;
-                }
-            }
-        }
     }
 }

@@ -161,10 +161,13 @@ impl Call<'_> {
         let Decoded { value: applied, duplicates } = decoded;
         self.expect_applied(&applied)?;
         let entry = self.find(&self.info.name).await?;
-        if let Some(entry) = entry.as_ref().filter(|_| !dry_run && duplicates.is_empty())
-            && let Some(written) = self.apply_unchanged(entry, &applied).await?
-        {
-            return self.present(200, view, &written.stored, written.revision);
+        if let Some(entry) = entry.as_ref().filter(|_| duplicates.is_empty()) {
+            let mut warnings = Vec::new();
+            if let Some(written) = self.apply_in_place(entry, &applied, dry_run, &mut warnings).await? {
+                let mut response = self.present(200, view, &written.stored, written.revision)?;
+                respond::add_warnings(&mut response, &warnings);
+                return Ok(response);
+            }
         }
         if entry.is_none() && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
@@ -269,7 +272,7 @@ impl Call<'_> {
     }
 
     /// Holds the result of an apply against its schema.
-    fn settle(&self, object: &mut Value) -> Result<(), Status> {
+    pub(super) fn settle(&self, object: &mut Value) -> Result<(), Status> {
         if let Some(definition) = &self.resource.custom {
             custom::prune(object, definition.root());
         } else if let Some(place) = self.resource.schema() {

@@ -67,7 +67,7 @@ pub(super) struct Old {
 }
 
 /// Who wrote what of a change.
-enum Owners {
+pub(super) enum Owners {
     /// Is recorded: in the object, or in these encoded managers.
     Recorded(Option<Vec<u8>>),
     /// Is still to be recorded there.
@@ -75,7 +75,7 @@ enum Owners {
 }
 
 /// A change that may be written.
-struct Prepared<'a> {
+pub(super) struct Prepared<'a> {
     /// The new `managedFields`, encoded, unless they are in the object.
     managers: Option<Vec<u8>>,
     reservation: Reservation<'a>,
@@ -83,7 +83,7 @@ struct Prepared<'a> {
 }
 
 impl Managers {
-    fn decode(self, entry: &Entry) -> Result<Old, Status> {
+    pub(super) fn decode(self, entry: &Entry) -> Result<Old, Status> {
         let (object, managers) = match self {
             Self::Inside => (storage::decode(entry)?, Bytes::new()),
             Self::Apart => storage::decode_apart(entry)?,
@@ -190,7 +190,7 @@ impl<'a> Call<'a> {
     }
 
     /// From what the client wants to what is written: server's fields, defaults, admission, checks.
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         new: &mut Value,
         before: &Old,
@@ -292,7 +292,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         entry: &Entry,
         before: &Old,

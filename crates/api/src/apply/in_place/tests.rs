@@ -32,21 +32,33 @@ fn stored(object: &Value) -> Vec<u8> {
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
-/// What the short way says, held against the long one: the new managers, if it finds that nothing else changes.
-fn short_way(live: &Value, applied: &Value, manager: &Manager<'_>) -> Option<Option<String>> {
+/// What the short way makes of an object if it is forced, held against the long one; and what it makes of it
+/// otherwise.
+fn short_way(live: &Value, applied: &Value, manager: &Manager<'_>) -> Option<InPlace> {
+    let [unforced, forced] = [Force::No, Force::Yes].map(|force| held_against(live, applied, manager, force));
+    if forced.as_ref().is_some_and(InPlace::leaves_object) {
+        assert_eq!(unforced, forced, "there is nothing to force");
+    }
+    forced
+}
+
+fn held_against(live: &Value, applied: &Value, manager: &Manager<'_>, force: Force) -> Option<InPlace> {
     let bytes = stored(live);
-    let found = apply_unchanged(&bytes, applied, &kind(), manager)?;
+    let found = apply_in_place(&bytes, applied, &kind(), manager, force)?;
     let mut object = live.clone();
     let before = object["metadata"].as_object_mut().and_then(|it| it.remove("managedFields")).expect("has managers");
-    let before = before.to_string();
-    assert_eq!(&bytes[found.place.clone()], before.as_bytes());
-    for force in [Force::No, Force::Yes] {
-        let (new, managers) = whole_way(live, applied, manager, force).expect("changes nothing");
-        assert_eq!(new, object);
-        let short = found.managers.clone().map_or(before.clone(), |it| String::from_utf8(it).expect("text"));
-        assert_eq!(Some(short), managers);
-    }
-    Some(found.managers.map(|it| String::from_utf8(it).expect("text")))
+    assert_eq!(&bytes[found.place.clone()], before.to_string().as_bytes());
+    let (new, managers) = whole_way(live, applied, manager, force).expect("no conflict");
+    assert_eq!(found.leaves_object(), new == object);
+    found.change(&mut object);
+    assert_eq!(object, new);
+    let managers = managers.expect("somebody owns something");
+    let short = found.managers.clone().map_or(before.to_string(), |it| String::from_utf8(it).expect("text"));
+    assert_eq!(short, managers);
+    object["metadata"]["managedFields"] = serde_json::from_str(&managers).expect("JSON");
+    let encoded = String::from_utf8(found.encoded(&bytes)).expect("text");
+    assert_eq!(encoded, String::from_utf8(stored(&object)).expect("text"));
+    Some(found)
 }
 
 /// What an apply makes of an object whose managers stand in it, apart from them. It is the same if they stand beside
@@ -160,45 +172,116 @@ fn created(object: &Value) -> Value {
 fn the_first_apply_of_what_is_there_writes_managers_and_the_next_one_nothing() {
     let manifest = deployment(u64::MAX);
     let live = created(&manifest);
-    let managers = short_way(&live, &manifest, &manager("a", 2)).expect("nothing changes").expect("one more manager");
+    let first = short_way(&live, &manifest, &manager("a", 2)).expect("can be told");
+    assert!(first.leaves_object());
     let mut next = live.clone();
-    next["metadata"]["managedFields"] = serde_json::from_str(&managers).expect("JSON");
-    assert_eq!(short_way(&next, &manifest, &manager("a", 3)), Some(None));
+    next["metadata"]["managedFields"] = serde_json::from_slice(&first.managers.expect("one more")).expect("JSON");
+    let second = short_way(&next, &manifest, &manager("a", 3)).expect("can be told");
+    assert!(second.leaves_object() && second.managers.is_none());
     assert!(short_way(&next, &deployment(0xf_0000_0000), &manager("b", 3)).is_some(), "who says less stands beside");
 }
 
 #[test]
-fn what_changes_something_goes_the_long_way() {
+fn a_value_is_changed_in_place_or_goes_the_long_way() {
     let live = created(&deployment(u64::MAX));
     let changed = |path: &str, value: Value| {
         let mut manifest = deployment(u64::MAX);
-        *manifest.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value;
+        let (around, name) = path.rsplit_once('/').expect("a path");
+        manifest.pointer_mut(around).unwrap_or_else(|| panic!("{path}"))[name] = value;
         manifest
     };
     let container = "/spec/template/spec/containers/0";
-    let cases = [
+    let in_place = [
         changed("/spec/replicas", json!(4)),
-        changed("/spec/replicas", json!("3")),
-        changed("/spec/replicas", json!(null)),
-        changed("/spec/paused", json!(false)),
         changed("/metadata/labels/app", json!("we")),
-        changed("/metadata/labels", json!({"app": "web", "more": "x"})),
-        changed("/metadata/finalizers", json!(["a.b/c", "x.y/z"])),
-        changed("/metadata/uid", json!("another")),
-        changed(&format!("{container}/ports/0/containerPort"), json!(81)),
+        changed("/metadata/labels", json!({"a": "first", "a/b": "c", "app": "web", "more": "x"})),
+        changed("/metadata/labels", json!({"app": "web", "b": "between", "more": "x", "z": "last"})),
+        changed("/metadata/annotations/odd\n\"name\"", json!("\u{1}")),
+        changed("/metadata/generateName", json!("w")),
+        changed("/spec/minReadySeconds", json!(5)),
+        changed("/spec/selector", json!({"matchLabels": {"app": "other"}})),
+        changed("/spec/template/metadata/annotations", json!({"a": "1", "b": "2"})),
+        changed("/spec/template/metadata/labels", json!({"app": "a", "tier": "b"})),
+        changed("/spec/template/spec/nodeSelector/b", json!("c")),
+        changed("/spec/template/spec/hostNetwork", json!(true)),
+        changed("/spec/template/spec/dnsConfig", json!({"nameservers": ["192.0.2.1"]})),
+        changed("/spec/template/spec/tolerations", json!([{"key": "other", "operator": "Exists"}])),
+        changed(&format!("{container}/image"), json!("example.com/a:2")),
+        changed(&format!("{container}/imagePullPolicy"), json!("Always")),
         changed(&format!("{container}/resources/limits/cpu"), json!("1501m")),
+        changed(&format!("{container}/resources/requests"), json!({"memory": "1Gi"})),
         changed(&format!("{container}/args"), json!(["-x"])),
         changed(&format!("{container}/args"), json!(["-x", "a\\\"b"])),
+        changed(&format!("{container}/env/0/value"), json!("2")),
+        changed(&format!("{container}/securityContext/capabilities"), json!({"drop": ["ALL"]})),
+    ];
+    for manifest in in_place {
+        let found = short_way(&live, &manifest, &manager("a", 2)).unwrap_or_else(|| panic!("{manifest}"));
+        assert!(!found.leaves_object(), "{manifest}");
+    }
+    let long = [
+        changed("/spec/replicas", json!("3")),
+        changed("/spec/replicas", json!(3_000_000_000_u32)),
+        changed("/spec/replicas", json!(null)),
+        changed("/spec/paused", json!(false)),
+        changed("/spec/template", json!(null)),
+        changed("/spec/template", json!("x")),
+        changed("/spec/strategy", json!({"rollingUpdate": null})),
+        changed("/metadata/labels/b", json!(1)),
+        changed("/metadata/labels/b", json!(null)),
+        changed("/metadata/finalizers", json!(["a.b/c", "x.y/z"])),
+        changed("/metadata/finalizers", json!(["a.b/c", "new/one", "x.y/z"])),
+        changed("/metadata/uid", json!("another")),
+        changed("/metadata/resourceVersion", json!("1")),
+        changed(&format!("{container}/ports/0/containerPort"), json!(81)),
         changed(&format!("{container}/name"), json!("new")),
         changed("/spec/template/spec", json!({"unknown": 1})),
+        changed("/spec/template/spec/securityContext", json!({"unknown": 1})),
         changed("/kind", json!("Pod")),
+        changed("/status", json!({})),
     ];
-    for manifest in cases {
+    for manifest in long {
         assert_eq!(short_way(&live, &manifest, &manager("a", 2)), None, "{manifest}");
     }
-    let mut manifest = deployment(u64::MAX);
-    manifest["status"] = json!({});
-    assert_eq!(short_way(&live, &manifest, &manager("a", 2)), None, "it cannot write the status");
+}
+
+#[test]
+fn labels_of_an_object_that_has_none_stand_where_they_belong() {
+    let live = created(&deployment(0xf_0000_0000));
+    let mut manifest = deployment(0xf_0000_0000);
+    manifest["metadata"]["labels"] = json!({"b": "1", "a": "2"});
+    manifest["metadata"]["annotations"] = json!({"z": "1", "a": "2"});
+    let found = short_way(&live, &manifest, &manager("a", 2)).expect("can be told");
+    assert!(!found.only_notes(|_| true), "they are new as a whole");
+    let mut next = live.clone();
+    next["metadata"]["labels"] = json!({});
+    let found = short_way(&next, &manifest, &manager("a", 2)).expect("can be told");
+    assert!(!found.leaves_object());
+    next["metadata"]["labels"] = json!({"b": "1"});
+    next["metadata"]["annotations"] = json!({"z": "2"});
+    let found = short_way(&next, &manifest, &manager("a", 2)).expect("can be told");
+    assert!(found.only_notes(|name| ["a", "z"].contains(&name)));
+    assert!(!found.only_notes(|name| name == "a"));
+}
+
+#[test]
+fn whose_value_is_changed_is_asked_unless_it_is_forced() {
+    let all = deployment(u64::MAX);
+    let live = apply(Some(&created(&all)), &all, &kind(), &manager("a", 2), Force::No).expect("no conflict");
+    let mut other = all.clone();
+    other["spec"]["replicas"] = 4.into();
+    let bytes = stored(&live);
+    let applied = |who, force| apply_in_place(&bytes, &other, &kind(), &manager(who, 3), force);
+    assert_eq!(applied("b", Force::No), None, "a conflict");
+    assert!(applied("b", Force::Yes).is_some());
+    // It has to be asked of the creator, too.
+    assert_eq!(applied("a", Force::No), None);
+    let forced = held_against(&live, &other, &manager("a", 3), Force::Yes).expect("can be told");
+    let mut alone = live.clone();
+    forced.change(&mut alone);
+    alone["metadata"]["managedFields"] = serde_json::from_slice(&forced.managers.expect("new ones")).expect("JSON");
+    other["spec"]["replicas"] = 5.into();
+    assert!(held_against(&alone, &other, &manager("a", 4), Force::No).is_some(), "nobody else has it now");
 }
 
 #[test]
@@ -240,12 +323,12 @@ fn managers_that_are_written_otherwise_are_read_the_long_way() {
     ];
     for list in lists {
         live["metadata"]["managedFields"] = list.clone();
-        let found = apply_unchanged(&stored(&live), &all, &kind(), &manager("a", 2));
+        let found = apply_in_place(&stored(&live), &all, &kind(), &manager("a", 2), Force::Yes);
         assert_eq!(found, None, "{list}");
     }
     let bytes = stored(&created(&all));
     for end in 0..bytes.len() {
-        assert_eq!(apply_unchanged(&bytes[..end], &all, &kind(), &manager("a", 2)), None);
+        assert_eq!(apply_in_place(&bytes[..end], &all, &kind(), &manager("a", 2), Force::Yes), None);
     }
 }
 
@@ -265,7 +348,8 @@ proptest! {
         crate::schema::prune(&mut again, kind().schema);
         if again == second {
             // Nothing in it that is as good as nothing.
-            prop_assert_eq!(short_way(&stored, &again, &manager("a", 3)), Some(None));
+            let again = short_way(&stored, &again, &manager("a", 3)).expect("can be told");
+            prop_assert!(again.leaves_object() && again.managers.is_none());
         }
         let other = manager(if order { "0" } else { "b" }, 3);
         short_way(&stored, &third, &other);

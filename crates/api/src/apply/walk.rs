@@ -1,0 +1,393 @@
+//! A walk along an applied object and the stored one.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::claim;
+use super::edit::{Edit, Step};
+use super::fields::IDENTITY;
+use super::paths::{Key, Member, Paths};
+use super::recorded::{self, Owner};
+use super::shape::{self, Parts};
+use super::stored::{Cursor, Text};
+use crate::description::{ListType, Schema, Type};
+use crate::encoded::value_from;
+use crate::schema::{is_canonical, prune};
+
+/// The walk.
+///
+/// Each step returns `None` where the two differ in a way that is not worth the effort, and where the schema has
+/// something to say against what is applied.
+pub(super) struct Walk<'a> {
+    stored: Cursor<'a>,
+    /// What is claimed.
+    pub(super) paths: Paths,
+    /// The version of all that is walked along.
+    api_version: &'a str,
+    pub(super) managers: Vec<Owner<'a>>,
+    /// Where those stand.
+    pub(super) place: Range<usize>,
+    /// What differs.
+    pub(super) edits: Vec<Edit>,
+}
+
+/// An object whose fields are walked along.
+#[derive(Clone, Copy)]
+enum Level<'s> {
+    /// The metadata of an object with this schema.
+    Metadata(Schema<'s>),
+    Other,
+}
+
+/// A key at which the walk through an object stopped.
+enum At<'a> {
+    Key(usize, Text<'a>),
+    /// The brace that ends it is there.
+    End(usize),
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(stored: &'a [u8], api_version: &'a str) -> Self {
+        Self {
+            stored: Cursor::new(stored),
+            paths: Paths::new(),
+            api_version,
+            managers: Vec::new(),
+            place: 0..0,
+            edits: Vec::new(),
+        }
+    }
+
+    /// The object itself, whose stored members are not all in the order of their names.
+    pub(super) fn object(&mut self, applied: &Map<String, Value>, schema: Schema<'_>) -> Option<()> {
+        let mut segments = Segments::default();
+        let mut found = 0;
+        let mut is_first = true;
+        self.stored.expect(b'{')?;
+        while self.stored.follows(b'}', &mut is_first)? {
+            let name = self.stored.key()?.plain()?;
+            let value = applied.get(name);
+            found += usize::from(value.is_some());
+            let (start, edits) = (self.paths.bytes.len(), self.edits.len());
+            match (name, value) {
+                ("metadata", Some(Value::Object(fields))) => {
+                    let open = self.paths.open(Key::Field("metadata"), Member::No);
+                    self.fields(fields, schema.field("metadata")?, Level::Metadata(schema))?;
+                    self.paths.close(open);
+                    self.edited_inside(edits, || Step::Field("metadata".to_owned()));
+                }
+                // An object that is applied has a name there.
+                ("metadata", _) => return None,
+                ("apiVersion" | "kind", Some(value)) => self.whole(value, schema.field(name)?)?,
+                (name, Some(value)) => self.field(name, value, schema)?,
+                (_, None) => drop(self.stored.value()?),
+            }
+            segments.add(name, start, &self.paths);
+        }
+        segments.put_in_order(&mut self.paths);
+        (found == applied.len() && self.stored.at == self.stored.bytes.len()).then_some(())
+    }
+
+    /// Notes for what was found to differ that it is inside of something.
+    fn edited_inside(&mut self, from: usize, step: impl Fn() -> Step) {
+        self.edits[from..].iter_mut().for_each(|edit| edit.inside(step()));
+    }
+
+    /// A field of an object that is there, and the path to it.
+    fn field(&mut self, name: &str, value: &Value, around: Schema<'_>) -> Option<()> {
+        let (inner, is_named) = field_of(around, name)?;
+        let open = self.paths.open(Key::Field(name), member(value, inner, is_named));
+        match shape::parts(value, Some(inner)) {
+            Parts::Whole => self.leaf(name, value, (around, inner))?,
+            parts => {
+                let edits = self.edits.len();
+                self.parts(parts, inner)?;
+                self.edited_inside(edits, || Step::Field(name.to_owned()));
+            }
+        }
+        self.paths.close(open);
+        Some(())
+    }
+
+    /// What is in a value whose parts have owners.
+    fn parts(&mut self, parts: Parts<'_>, schema: Schema<'_>) -> Option<()> {
+        match parts {
+            Parts::Object(fields) => self.fields(fields, schema, Level::Other),
+            Parts::List(list) => self.items(list, schema),
+            Parts::Whole => None,
+        }
+    }
+
+    /// A value that has one owner, the one that is there or another one.
+    fn leaf(&mut self, name: &str, value: &Value, (around, inner): (Schema<'_>, Schema<'_>)) -> Option<()> {
+        let start = self.stored.at;
+        if self.whole(value, inner).is_some() {
+            return Some(());
+        }
+        self.stored.at = start;
+        let old: Value = serde_json::from_slice(self.stored.value()?).ok()?;
+        if !matches!(shape::parts(&old, Some(inner)), Parts::Whole) {
+            return None;
+        }
+        let range = start..self.stored.at;
+        let edit = Edit::new(range, name, (Some(&old), value), (around, inner))?;
+        self.edits.push(edit);
+        Some(())
+    }
+
+    fn fields(&mut self, applied: &Map<String, Value>, schema: Schema<'_>, level: Level<'_>) -> Option<()> {
+        self.stored.expect(b'{')?;
+        let start = self.stored.at;
+        let mut is_first = true;
+        let mut stopped = None;
+        // Both are in the order of their names.
+        for (name, value) in applied {
+            let (at, is_there) = loop {
+                let at = match stopped.take() {
+                    Some(at) => at,
+                    None if self.stored.follows(b'}', &mut is_first)? => At::Key(self.stored.at, self.stored.key()?),
+                    None => At::End(self.stored.at - 1),
+                };
+                match at {
+                    At::Key(_, key) => match key.order(name)? {
+                        Ordering::Less => self.pass(key, level)?,
+                        Ordering::Equal => break (at, true),
+                        Ordering::Greater => break (at, false),
+                    },
+                    At::End(_) => break (at, false),
+                }
+            };
+            let is_identity = matches!(level, Level::Metadata(_)) && IDENTITY.contains(&name.as_str());
+            match is_there {
+                true if is_identity => self.whole(value, schema.field(name)?)?,
+                true => self.field(name, value, schema)?,
+                false if is_identity => return None,
+                false => {
+                    self.new_field(name, value, schema, &at, start)?;
+                    stopped = Some(at);
+                }
+            }
+        }
+        loop {
+            match stopped.take() {
+                Some(At::End(_)) => return Some(()),
+                Some(At::Key(_, key)) => self.pass(key, level)?,
+                None => {
+                    if !self.stored.follows(b'}', &mut is_first)? {
+                        return Some(());
+                    }
+                    let key = self.stored.key()?;
+                    self.pass(key, level)?;
+                }
+            }
+        }
+    }
+
+    /// Passes a stored field of which nothing is applied.
+    fn pass(&mut self, key: Text<'_>, level: Level<'_>) -> Option<()> {
+        match level {
+            Level::Metadata(root) if key.is("managedFields") => {
+                let start = self.stored.at;
+                self.managers = recorded::read(&mut self.stored, self.api_version, root)?;
+                self.place = start..self.stored.at;
+            }
+            _ => drop(self.stored.value()?),
+        }
+        Some(())
+    }
+
+    /// A field that comes before a key, or at the end of an object whose first field stands at `start`.
+    fn new_field(&mut self, name: &str, value: &Value, around: Schema<'_>, at: &At<'_>, start: usize) -> Option<()> {
+        let (inner, is_named) = field_of(around, name)?;
+        let (place, before_others) = match at {
+            At::Key(place, _) => (*place, true),
+            At::End(place) => (*place, false),
+        };
+        let mut edit = Edit::new(place..place, name, (None, value), (around, inner))?;
+        let is_only = place == start && self.edits.last().is_none_or(|edit| edit.written().0.start != place);
+        edit.insert(before_others, is_only);
+        self.edits.push(edit);
+        let open = self.paths.open(Key::Field(name), member(value, inner, is_named));
+        let inside = claim::field_set(value, Some(inner)).encoded();
+        if !inside.is_empty() {
+            self.paths.copy(&inside);
+        }
+        self.paths.close(open);
+        Some(())
+    }
+
+    /// Items that have owners: they are there in this order, with others between them.
+    fn items(&mut self, applied: &[Value], schema: Schema<'_>) -> Option<()> {
+        let inner = schema.items()?;
+        let elements = elements(applied, schema)?;
+        let mut segments = Segments::default();
+        let mut next = 0;
+        let mut place = 0;
+        let mut is_first = true;
+        self.stored.expect(b'[')?;
+        while self.stored.follows(b']', &mut is_first)? {
+            match (elements.get(next), applied.get(next)) {
+                (Some(element), Some(item)) if self.is_item(item, element, schema)? => {
+                    let (length, edits) = (self.paths.bytes.len(), self.edits.len());
+                    let open = self.paths.open(Key::Item(element), Member::Yes);
+                    match shape::parts(item, Some(inner)) {
+                        Parts::Whole => self.whole(item, inner)?,
+                        parts => self.parts(parts, inner)?,
+                    }
+                    self.paths.close(open);
+                    self.edited_inside(edits, || Step::Item(element.clone(), place));
+                    segments.add(element, length, &self.paths);
+                    next += 1;
+                }
+                _ => {
+                    // One that is not applied stays, wherever it is.
+                    let item = serde_json::from_slice(self.stored.value()?).ok()?;
+                    let is_among = |element: &String| elements.contains(element);
+                    if shape::element_of(&item, Some(schema)).is_ok_and(|element| is_among(&element)) {
+                        return None;
+                    }
+                }
+            }
+            place += 1;
+        }
+        segments.put_in_order(&mut self.paths);
+        (next == applied.len()).then_some(())
+    }
+
+    /// Whether the stored item that begins here is this one.
+    fn is_item(&self, item: &Value, element: &str, schema: Schema<'_>) -> Option<bool> {
+        let mut ahead = self.stored;
+        let rest = self.stored.bytes.get(self.stored.at..)?;
+        match schema.list_type() {
+            ListType::Map(keys) if keys.iter().all(|key| item.get(&**key).is_some()) => {
+                let is_same = |key: &str| {
+                    let (wanted, found) = (item.get(key)?, value_from(rest, &[key])?);
+                    same(&mut Cursor::new(found), wanted)
+                };
+                Some(keys.iter().all(|key| is_same(key).is_some()))
+            }
+            // Something of what tells it apart is filled in.
+            ListType::Map(_) => {
+                let stored: Value = serde_json::from_slice(ahead.value()?).ok()?;
+                Some(shape::element_of(&stored, Some(schema)).is_ok_and(|found| found == element))
+            }
+            _ => Some(same(&mut ahead, item).is_some()),
+        }
+    }
+
+    /// A value that has one owner: all of it is there, and nothing else.
+    fn whole(&mut self, value: &Value, schema: Schema<'_>) -> Option<()> {
+        match (schema.r#type(), value) {
+            (Type::Struct(_) | Type::Map(_), Value::Object(fields)) => {
+                let mut is_first = true;
+                self.stored.expect(b'{')?;
+                for (name, value) in fields {
+                    if !self.stored.follows(b'}', &mut is_first)? || !self.stored.key()?.is(name) {
+                        return None;
+                    }
+                    self.whole(value, schema.field(name)?)?;
+                }
+                self.stored.expect(b'}')
+            }
+            (Type::List(_), Value::Array(list)) => {
+                if !schema.is_atomic() {
+                    elements(list, schema)?;
+                }
+                let mut is_first = true;
+                self.stored.expect(b'[')?;
+                for item in list {
+                    if !self.stored.follows(b']', &mut is_first)? {
+                        return None;
+                    }
+                    self.whole(item, schema.items()?)?;
+                }
+                self.stored.expect(b']')
+            }
+            (Type::Struct(_) | Type::Map(_) | Type::List(_), _) => None,
+            // Of these the schema says nothing, so that they have one form.
+            (Type::Any | Type::Dynamic, value) => {
+                let stored = self.stored.value()?;
+                (*stored == serde_json::to_vec(value).ok()?).then_some(())
+            }
+            (r#type, scalar) if claim::scalar_problem(r#type, scalar).is_some() => None,
+            (r#type, scalar) if is_canonical(r#type, scalar) => same(&mut self.stored, scalar),
+            (_, scalar) => {
+                let mut scalar = scalar.clone();
+                prune(&mut scalar, schema);
+                same(&mut self.stored, &scalar)
+            }
+        }
+    }
+}
+
+/// The place of a field, and whether the schema names it.
+fn field_of<'s>(around: Schema<'s>, name: &str) -> Option<(Schema<'s>, bool)> {
+    match around.definition().and_then(|definition| definition.fields.get(name)) {
+        Some(field) => Some((around.at(field), true)),
+        None => Some((around.field(name)?, false)),
+    }
+}
+
+/// Whether a path ends at a field that is applied.
+fn member(value: &Value, place: Schema<'_>, is_named: bool) -> Member {
+    let is_empty = value.as_object().is_some_and(Map::is_empty);
+    let has_parts = !matches!(shape::parts(value, Some(place)), Parts::Whole);
+    Member::from(!is_named || is_empty || !has_parts)
+}
+
+/// Passes a value that is neither an object nor a list if it is this one.
+fn same(stored: &mut Cursor<'_>, value: &Value) -> Option<()> {
+    let is_same = match value {
+        Value::String(text) => stored.text()?.is(text),
+        Value::Bool(true) => stored.passes(b"true"),
+        Value::Bool(false) => stored.passes(b"false"),
+        number @ Value::Number(_) => stored.word()? == number.to_string().as_bytes(),
+        _ => false,
+    };
+    is_same.then_some(())
+}
+
+/// The elements of items that are applied. `None` if one cannot be told apart from the others.
+fn elements(applied: &[Value], schema: Schema<'_>) -> Option<Vec<String>> {
+    let mut elements: Vec<String> = Vec::with_capacity(applied.len());
+    for item in applied {
+        elements.push(shape::element_of(item, Some(schema)).ok()?);
+    }
+    let mut sorted: Vec<&str> = elements.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let is_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
+    is_unique.then_some(elements)
+}
+
+/// Elements of one level that are written, in whatever order they came.
+#[derive(Default)]
+struct Segments<'k> {
+    written: Vec<(&'k str, Range<usize>)>,
+}
+
+impl<'k> Segments<'k> {
+    /// Notes what was written from `start` on for an element, if anything was.
+    fn add(&mut self, element: &'k str, start: usize, paths: &Paths) {
+        let end = paths.bytes.len();
+        if end > start {
+            self.written.push((element, start + usize::from(paths.bytes[start] == b',')..end));
+        }
+    }
+
+    fn put_in_order(mut self, paths: &mut Paths) {
+        let Some(first) = self.written.first().map(|(_, range)| range.start) else { return };
+        if self.written.is_sorted_by_key(|(element, _)| *element) {
+            return;
+        }
+        self.written.sort_by_key(|(element, _)| *element);
+        let written = paths.bytes.split_off(first);
+        for (index, (_, range)) in self.written.into_iter().enumerate() {
+            if index > 0 {
+                paths.bytes.push(b',');
+            }
+            paths.bytes.extend_from_slice(&written[range.start - first..range.end - first]);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Applies to stored bytes: what they leave as it is need not be decoded, compared or checked again.
+
+use bytes::Bytes;
+use portolan_api::apply::{self, InPlace};
+use portolan_api::field::Path;
+use portolan_api::{encoded, validation};
+use portolan_store::Entry;
+use serde_json::Value;
+
+use super::Call;
+use super::update::{Managers, Owners};
+use super::write::Written;
+use crate::authorization;
+use crate::resources::core::service_allocation::Moved as Addresses;
+use crate::status::Status;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Kinds of which nobody that is built in has a say about an object that stays as it is, nor about its labels and
+/// annotations but for those that Kubernetes itself gives a meaning: admission looks at what else changes of them,
+/// nothing is said of them in warnings then, and their checks forgive what was there before.
+const UNDISPUTED: [(&str, &str); 11] = [
+    ("", "configmaps"),
+    ("", "limitranges"),
+    ("", "pods"),
+    ("", "secrets"),
+    ("networking.k8s.io", "ingresses"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+    (RBAC, "clusterrolebindings"),
+    (RBAC, "clusterroles"),
+    (RBAC, "rolebindings"),
+    (RBAC, "roles"),
+];
+
+/// Groups whose objects are not only what is stored: heartbeats of leases are kept in memory.
+const ELSEWHERE: &str = "coordination.k8s.io";
+
+impl Call<'_> {
+    /// Applies to a stored object what gives nothing up.
+    ///
+    /// `None` if this cannot tell, or if the object was written meanwhile: the whole way has to be gone.
+    pub(super) async fn apply_in_place(
+        &self,
+        entry: &Entry,
+        applied: &Value,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Written>, Status> {
+        if !matches!(self.info.subresource.as_str(), "" | "status") || self.resource.group == ELSEWHERE {
+            return Ok(None);
+        }
+        let found = self.with_owners(self.query.get("fieldManager"), |kind, manager| {
+            apply::apply_in_place(&entry.value, applied, kind, manager, self.force())
+        });
+        let Some(found) = found.flatten() else { return Ok(None) };
+        if !dry_run && self.is_undisputed(entry, &found).await? {
+            return self.put_in_place(entry, &found).await;
+        }
+        self.change_in_place(entry, &found, dry_run, warnings).await
+    }
+
+    /// Whether nobody has a say about an apply.
+    async fn is_undisputed(&self, entry: &Entry, found: &InPlace) -> Result<bool, Status> {
+        let id = (&*self.resource.group, &*self.resource.name);
+        // What Kubernetes gives a meaning, be it with a prefix or behind it.
+        let is_free = |name: &str| ["k8s.io", "kubernetes.io", "seccomp"].iter().all(|it| !name.contains(it));
+        Ok(self.info.subresource.is_empty()
+            && UNDISPUTED.contains(&id)
+            && found.only_notes(is_free)
+            // A node may not even say again what a pod is.
+            && authorization::node_of(self.user).is_none()
+            && self.server.config.access.admission.are_usual()
+            // What is being deleted may be free to go by now.
+            && encoded::value_from(&entry.value, &["metadata", "deletionTimestamp"]).is_none()
+            && self.managers_stand().await? == Managers::Apart
+            && !self.is_outdated(entry).await?
+            && !self.is_stale(&self.info.name).await)
+    }
+
+    /// Writes what nobody has a say about.
+    async fn put_in_place(&self, entry: &Entry, found: &InPlace) -> Result<Option<Written>, Status> {
+        if found.leaves_object() && found.managers.is_none() {
+            return Ok(Some(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
+        }
+        let stored = Bytes::from(found.encoded(&entry.value));
+        if !found.leaves_object() && !has_good_notes(&stored) {
+            return Ok(None);
+        }
+        let written = self.put(&self.info.name, stored.clone(), entry.mod_revision, None, Addresses::default()).await?;
+        Ok(written.ok().map(|revision| Written { stored, revision }))
+    }
+
+    /// Lets everyone look at the change who has a say.
+    async fn change_in_place(
+        &self,
+        entry: &Entry,
+        found: &InPlace,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Written>, Status> {
+        let stand = self.managers_stand().await?;
+        let old = stand.decode(entry)?;
+        let mut new = old.object.clone();
+        found.change(&mut new);
+        if self.resource.custom.is_some() {
+            self.settle(&mut new)?;
+        }
+        let managers = match (stand, &found.managers) {
+            (Managers::Apart, Some(managers)) => Some(managers.clone()),
+            (Managers::Apart, None) => Some(old.managers.to_vec()),
+            (Managers::Inside, None) => None,
+            (Managers::Inside, Some(managers)) => {
+                let managers = serde_json::from_slice(managers).map_err(|error| Status::internal(error.to_string()))?;
+                super::metadata::of(&mut new).insert("managedFields".into(), managers);
+                None
+            }
+        };
+        let mut news = Vec::new();
+        let prepared = self.prepare(&mut new, &old, Owners::Recorded(managers), dry_run, &mut news).await?;
+        let written = self.commit(entry, &old, &new, dry_run, prepared).await?;
+        warnings.append(&mut news);
+        Ok(written.ok())
+    }
+}
+
+/// Whether the labels and annotations of a stored object are fit to be there.
+fn has_good_notes(stored: &[u8]) -> bool {
+    let path = Path::new("metadata");
+    let parts = [
+        ("labels", validation::labels as fn(&Value, &Path) -> Vec<portolan_api::field::Error>),
+        ("annotations", validation::annotations),
+    ];
+    parts.iter().all(|(name, check)| match encoded::raw_at(stored, &["metadata", name]) {
+        Some(notes) => serde_json::from_slice(notes).is_ok_and(|notes| check(&notes, &path.child(name)).is_empty()),
+        None => true,
+    })
+}
