@@ -22,6 +22,7 @@ mod edit;
 pub(crate) mod encoded;
 mod fields;
 mod in_place;
+mod known;
 mod last_applied;
 mod managers;
 mod merge;

@@ -9,7 +9,7 @@ use super::managers::{Operation, seconds};
 use super::paths::{Key, Member, Paths};
 use super::shape::{self, Place};
 use super::stored::{Cursor, MOST_DEPTH, Text};
-use super::{Force, Manager};
+use super::{Force, Manager, known};
 use crate::description::{Schema, Type};
 
 /// A manager, and the encoded set of what it owns.
@@ -45,10 +45,13 @@ fn entry<'a>(cursor: &mut Cursor<'a>, api_version: &str, schema: Schema<'_>) -> 
     found(cursor.passes(b"{\"apiVersion\":"))?;
     found(cursor.text()?.plain()? == api_version)?;
     found(cursor.passes(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":"))?;
-    let start = cursor.at + 1;
-    let is_empty = !set(cursor, Some(schema), 0)?;
-    found(!is_empty)?;
-    let fields = &cursor.bytes[start..cursor.at - 1];
+    let start = cursor.at;
+    if !known::passes(cursor, schema) {
+        let is_empty = !set(cursor, Some(schema), 0)?;
+        found(!is_empty)?;
+        known::remember(&cursor.bytes[start..cursor.at], schema);
+    }
+    let fields = &cursor.bytes[start + 1..cursor.at - 1];
     found(cursor.passes(b",\"manager\":"))?;
     let manager = cursor.text()?.plain()?;
     found(cursor.passes(b",\"operation\":"))?;

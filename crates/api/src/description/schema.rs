@@ -227,6 +227,14 @@ impl<'a> Schema<'a> {
         }
     }
 
+    /// Which of the definitions that are built in is here, if it is one of them.
+    pub(crate) fn builtin_definition(self) -> Option<usize> {
+        match self.r#type {
+            Type::Struct(index) if std::ptr::eq(self.table, &*builtin().definitions) => Some(*index),
+            _ => None,
+        }
+    }
+
     /// The fields of the object here; empty if its fields are not known.
     pub fn fields(self) -> &'a [Field] {
         self.definition().map_or(&[], |definition| &definition.fields)
