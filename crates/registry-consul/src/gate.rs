@@ -172,12 +172,11 @@ pub(crate) fn rules(
             let fields = Fields::parse(&request.body)?;
             let node = state.node_name(&fields.text("Node")?);
             let machines = state.machines(&state.snapshot());
-            let of_cluster = state.snapshot().node(&node).is_some() || node == *state.identity.node;
             let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(of_instance).collect();
             let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
             let owners = checks.iter().map(|check| check.text("ServiceID")).collect::<Result<Vec<_>, _>>()?;
             // What is said of a node of the cluster is not taken; checks of it are.
-            if needed.is_empty() || !of_cluster || owners.iter().any(String::is_empty) {
+            if needed.is_empty() || !state.is_of_cluster(&node) || owners.iter().any(String::is_empty) {
                 needed.push((Verb::Update, Resource::Machines));
             }
             if owners.iter().any(|owner| !owner.is_empty()) {

@@ -203,6 +203,12 @@ impl State {
         }
     }
 
+    /// Whether a machine is a node of the cluster, or the agent's own: what is said of it in a registration is not
+    /// taken, since the cluster says it.
+    pub(crate) fn is_of_cluster(&self, node: &str) -> bool {
+        node == &*self.identity.node || self.snapshot().node(node).is_some()
+    }
+
     /// The name of a machine as it is written there, whose case does not count.
     pub(crate) fn node_name(&self, name: &str) -> String {
         self.machines(&self.snapshot()).get(name).map_or_else(|| name.to_owned(), |machine| machine.name.to_string())

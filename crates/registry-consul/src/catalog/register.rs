@@ -74,7 +74,7 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     }
     let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
 
-    let former = former_name(&machines, &node, wanted.as_ref())?;
+    let former = former_name(state, &machines, &node, wanted.as_ref())?;
     let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
     let mut journal = Journal::default();
     if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
@@ -157,15 +157,30 @@ pub(crate) fn former<'a>(machines: &'a Machines, node: &str, id: &str) -> Option
     machines.all().find(has_it).filter(|_| !id.is_empty())
 }
 
-/// The name that a `wanted` machine had before. That of a node of the cluster is refused.
-fn former_name(machines: &Machines, node: &str, wanted: Option<&ExternalNodeSpec>) -> Result<Option<String>, Error> {
+/// The name that a `wanted` machine had before. A node of the cluster neither loses its name to another machine nor
+/// takes the place of one.
+fn former_name(
+    state: &State,
+    machines: &Machines,
+    node: &str,
+    wanted: Option<&ExternalNodeSpec>,
+) -> Result<Option<String>, Error> {
     let Some(wanted) = wanted else { return Ok(None) };
-    match former(machines, node, &wanted.node_id) {
-        Some(machine) if machine.origin == Origin::Orchestrator => Err(Error::Internal(format!(
-            "failed inserting node: Error while renaming Node ID: {:?} ({}): it is that of {}, a node of the cluster",
-            wanted.node_id, wanted.address, machine.name
-        ))),
-        found => Ok(found.map(|machine| machine.name.to_string())),
+    let Some(former) = former(machines, node, &wanted.node_id) else { return Ok(None) };
+    let refused = |why: String| {
+        let (id, address) = (&wanted.node_id, &wanted.address);
+        Err(Error::Internal(format!("failed inserting node: Error while renaming Node ID: {id:?} ({address}): {why}")))
+    };
+    if former.origin == Origin::Orchestrator {
+        return refused(format!("it is that of {}, a node of the cluster", former.name));
+    }
+    match machines.get(node).filter(|_| state.is_of_cluster(node)) {
+        // As Consul says of a name that a healthy node has.
+        Some(known) => {
+            let Machine { id, name, address, .. } = &**known;
+            refused(format!("Node name {node} is reserved by node {id} with name {name} ({address})"))
+        }
+        None => Ok(Some(former.name.to_string())),
     }
 }
 
@@ -179,8 +194,7 @@ pub(crate) async fn register_node(
     checks: &[ExternalCheck],
 ) -> Result<(), Error> {
     // A machine of the cluster is what the cluster says; checks may be added to it.
-    let of_cluster = state.snapshot().node(node).is_some() || node == &*state.identity.node;
-    let wanted = wanted.filter(|_| !of_cluster);
+    let wanted = wanted.filter(|_| !state.is_of_cluster(node));
     if wanted.is_none() && checks.is_empty() {
         return Ok(());
     }

@@ -79,6 +79,14 @@ async fn a_machine_that_registers_under_another_name_is_renamed() {
     let refused = world.ask(Method::PUT, "/v1/catalog/register", &body("thief", &own)).await;
     assert_eq!(refused.status, 500, "{}", refused.text());
     assert!(refused.text().contains("Error while renaming Node ID"), "{}", refused.text());
+    // Nor does it take the place of another machine, with all that is on that.
+    let refused = world.ask(Method::PUT, "/v1/catalog/register", &body("Agent", id)).await;
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    let words = format!("Error while renaming Node ID: {id:?} (192.0.2.1): Node name agent is reserved by node {own}");
+    assert!(refused.text().contains(&words), "{}", refused.text());
+    let nodes = world.get("/v1/catalog/nodes?filter=Node!=agent").await.json();
+    assert_eq!((&nodes[0]["Node"], &nodes[0]["ID"]), (&json!("new"), &json!(id)));
+    assert_eq!(world.get("/v1/catalog/service/web").await.json()[0]["ServiceID"], "new");
     // What is left as it is need not be said.
     let known = r#"{"Node": "NEW", "SkipNodeUpdate": true, "Service": {"Service": "web", "ID": "new", "Port": 81}}"#;
     world.put("/v1/catalog/register", known).await;
