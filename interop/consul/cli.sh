@@ -117,6 +117,15 @@ Kind     = "service-defaults"
 Name     = "cli-web"
 Protocol = "http"
 Meta { team = "shop" }
+UpstreamConfig {
+  Defaults {
+    Limits { MaxConnections = 0 }
+    PassiveHealthCheck {
+      Interval = "10s"
+      BaseEjectionTime = "30s"
+    }
+  }
+}
 HCL
 cat >"$work/resolver.hcl" <<'HCL'
 kind            = "service-resolver"
@@ -124,10 +133,19 @@ name            = "cli-web"
 connect_timeout = "15s"
 default_subset  = "v1"
 subsets = { "v1" = { filter = "Service.Meta.version == v1" } }
+load_balancer = {
+  policy        = "maglev"
+  hash_policies = [{ field = "cookie", field_value = "shop", cookie_config = { ttl = "1h" } }]
+}
 HCL
 says "Config entry written: service-defaults/cli-web" config write "$work/defaults.hcl"
 says "Config entry written: service-resolver/cli-web" config write "$work/resolver.hcl"
 says '"team": "shop"' config read -kind service-defaults -name cli-web
+# Its types read these as whole nanoseconds, and tell zero connections from no limit.
+says '"Interval": 10000000000' config read -kind service-defaults -name cli-web
+says '"BaseEjectionTime": 30000000000' config read -kind service-defaults -name cli-web
+says '"MaxConnections": 0' config read -kind service-defaults -name cli-web
+says '"TTL": 3600000000000' config read -kind service-resolver -name cli-web
 says '"ConnectTimeout": "15s"' config read -kind service-resolver -name cli-web
 says cli-web config list -kind service-defaults
 says "Config entry deleted: service-resolver/cli-web" config delete -kind service-resolver -name cli-web

@@ -1,6 +1,8 @@
 //! The kinds of config entries, and what each may say.
 
-use super::shape::Shape::{Duration, Fraction, Free, Integer, Integers, List, Map, Object, Switch, Text, Texts};
+use super::shape::Shape::{
+    Duration, Fraction, Free, Given, Integer, Integers, List, Map, Nanoseconds, Object, Switch, Text, Texts,
+};
 use super::shape::{Fields, Shape};
 
 /// Kinds that are kept, by their names.
@@ -83,14 +85,14 @@ const PROXY_DEFAULTS: Fields = &[
 ];
 
 const OUTLIERS: &Shape = &Object(&[
-    ("Interval", &Duration),
+    ("Interval", &Nanoseconds),
     ("MaxFailures", &Integer),
-    ("EnforcingConsecutive5xx", &Integer),
-    ("EnforcingConsecutiveGatewayFailure", &Integer),
-    ("Consecutive5xx", &Integer),
-    ("ConsecutiveGatewayFailure", &Integer),
-    ("MaxEjectionPercent", &Integer),
-    ("BaseEjectionTime", &Duration),
+    ("EnforcingConsecutive5xx", &Given(&Integer)),
+    ("EnforcingConsecutiveGatewayFailure", &Given(&Integer)),
+    ("Consecutive5xx", &Given(&Integer)),
+    ("ConsecutiveGatewayFailure", &Given(&Integer)),
+    ("MaxEjectionPercent", &Given(&Integer)),
+    ("BaseEjectionTime", &Given(&Nanoseconds)),
 ]);
 const UPSTREAM: &Shape = &Object(&[
     ("Name", &Text),
@@ -102,9 +104,9 @@ const UPSTREAM: &Shape = &Object(&[
     (
         "Limits",
         &Object(&[
-            ("MaxConnections", &Integer),
-            ("MaxPendingRequests", &Integer),
-            ("MaxConcurrentRequests", &Integer),
+            ("MaxConnections", &Given(&Integer)),
+            ("MaxPendingRequests", &Given(&Integer)),
+            ("MaxConcurrentRequests", &Given(&Integer)),
             ("PassiveHealthCheck", OUTLIERS),
         ]),
     ),
@@ -126,7 +128,7 @@ const SERVICE_DEFAULTS: Fields = &[
     ("UpstreamConfig", &Object(&[("Overrides", &List(UPSTREAM)), ("Defaults", UPSTREAM)])),
     ("Destination", &Object(&[("Addresses", &Texts), ("Port", &Integer)])),
     ("MaxInboundConnections", &Integer),
-    ("MaxRequestHeadersKB", &Integer),
+    ("MaxRequestHeadersKB", &Given(&Integer)),
     ("LocalConnectTimeoutMs", &Integer),
     ("LocalRequestTimeoutMs", &Integer),
     ("BalanceInboundConnections", &Text),
@@ -197,7 +199,7 @@ const RESOLVER: Fields = &[
                 &List(&Object(&[
                     ("Field", &Text),
                     ("FieldValue", &Text),
-                    ("CookieConfig", &Object(&[("Session", &Switch), ("TTL", &Duration), ("Path", &Text)])),
+                    ("CookieConfig", &Object(&[("Session", &Switch), ("TTL", &Nanoseconds), ("Path", &Text)])),
                     ("SourceIP", &Switch),
                     ("Terminal", &Switch),
                 ])),

@@ -3,7 +3,7 @@
 //! As in Consul, names of fields may be written in any letter case and with underscores, a number or a truth value may
 //! come as text, and one thing may stand where a list of things is meant.
 
-use portolan_base::go::parse_bool;
+use portolan_base::go::{parse_bool, parse_duration};
 use serde_json::{Map, Number, Value};
 
 use crate::duration;
@@ -18,6 +18,10 @@ pub(super) enum Shape {
     Switch,
     /// As Go writes durations.
     Duration,
+    /// The same duration where Consul's types leave it to Go's JSON, which writes a number of nanoseconds.
+    Nanoseconds,
+    /// Where Consul's types have a pointer: zero says something else than nothing.
+    Given(&'static Shape),
     Texts,
     Integers,
     /// Whatever the client says.
@@ -55,8 +59,9 @@ fn read_at(object: Map<String, Value>, fields: Fields, path: &str, is_top: bool)
             return Err(format!("1 error occurred:\n\t* invalid config key {here:?}\n\n"));
         };
         let value = read_value(value, shape, &here)?;
-        // Zero is as good as absent, so both are kept and shown alike; but for shares, which are shown always.
-        if !is_zero(&value) || matches!(shape, Shape::Fraction) {
+        // Zero is as good as absent in most, so both are kept and shown alike; shares are shown always.
+        let zero_counts = matches!(shape, Shape::Fraction | Shape::Given(_)) && !value.is_null();
+        if zero_counts || !is_zero(&value) {
             read.insert((*name).to_owned(), value);
         }
     }
@@ -86,7 +91,7 @@ fn read_value(value: Value, shape: &Shape, path: &str) -> Result<Value, String> 
         (Shape::Switch, Value::Bool(flag)) => flag.into(),
         (Shape::Switch, Value::String(text)) => parse_bool(&text).ok_or_else(|| failed("true or false"))?.into(),
         (Shape::Switch, _) => return Err(failed("true or false")),
-        (Shape::Duration, Value::String(text)) if text.is_empty() => Value::Null,
+        (Shape::Duration | Shape::Nanoseconds, Value::String(text)) if text.is_empty() => Value::Null,
         (Shape::Duration, Value::String(text)) => {
             let read = duration::parse(&text).map_err(|error| failed(&format!("a duration: {error}")))?;
             if read.is_zero() { Value::Null } else { duration::format(read).into() }
@@ -99,6 +104,12 @@ fn read_value(value: Value, shape: &Shape, path: &str) -> Result<Value, String> 
                 nanoseconds => duration::format(std::time::Duration::from_nanos(nanoseconds)).into(),
             }
         }
+        (Shape::Nanoseconds, Value::String(text)) => {
+            let read = parse_duration(&text).map_err(|error| failed(&format!("a duration: time: {error}")))?;
+            read.into()
+        }
+        (Shape::Nanoseconds, value) => integer(&value).ok_or_else(|| failed("a duration"))?.into(),
+        (Shape::Given(shape), value) => read_value(value, shape, path)?,
         (Shape::Texts, value) => each(value, &Shape::Text, path)?,
         (Shape::Integers, value) => each(value, &Shape::Integer, path)?,
         (Shape::List(shape), value) => each(value, shape, path)?,

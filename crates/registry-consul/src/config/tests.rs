@@ -44,6 +44,65 @@ async fn entries_are_kept_shown_listed_and_deleted() {
     assert_eq!(names("/v1/config/service-resolver").await, Vec::<String>::new());
 }
 
+/// Consul's own clients read an answer straight into their types: a duration is a text only where these say so.
+#[tokio::test(start_paused = true)]
+async fn durations_are_shown_as_consuls_types_read_them() {
+    let state = state(AclConfig::default()).await;
+    let outliers = json!({"interval": "10s", "MaxFailures": 3, "base_ejection_time": 30_000_000_000_u64});
+    let hash = json!({"Field": "cookie", "FieldValue": "c", "CookieConfig": {"TTL": "1h", "Path": "/"}});
+    let entries = [
+        json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}}),
+        json!({"Kind": "service-defaults", "Name": "web", "UpstreamConfig": {
+            "Defaults": {"PassiveHealthCheck": outliers},
+            "Overrides": [{"Name": "db", "PassiveHealthCheck": {"Interval": 1}}]}}),
+        json!({"Kind": "service-resolver", "Name": "web", "ConnectTimeout": 1_500_000_000, "RequestTimeout": "1m",
+            "LoadBalancer": {"Policy": "maglev", "HashPolicies": [hash]}}),
+        json!({"Kind": "service-router", "Name": "web",
+            "Routes": [{"Destination": {"RequestTimeout": "90s", "IdleTimeout": 1_000_000}}]}),
+    ];
+    for entry in entries {
+        let answer = ask(&state, "PUT", "/v1/config", "", entry.to_string()).await;
+        assert_eq!(answer.text, "true", "{entry}");
+    }
+    for (path, pointer, expected) in [
+        ("service-defaults/web", "/UpstreamConfig/Defaults/PassiveHealthCheck/Interval", json!(10_000_000_000_u64)),
+        (
+            "service-defaults/web",
+            "/UpstreamConfig/Defaults/PassiveHealthCheck/BaseEjectionTime",
+            json!(30_000_000_000_u64),
+        ),
+        ("service-defaults/web", "/UpstreamConfig/Overrides/0/PassiveHealthCheck/Interval", json!(1)),
+        ("service-resolver/web", "/ConnectTimeout", json!("1.5s")),
+        ("service-resolver/web", "/RequestTimeout", json!("1m0s")),
+        ("service-resolver/web", "/LoadBalancer/HashPolicies/0/CookieConfig/TTL", json!(3_600_000_000_000_u64)),
+        ("service-router/web", "/Routes/0/Destination/RequestTimeout", json!("1m30s")),
+        ("service-router/web", "/Routes/0/Destination/IdleTimeout", json!("1ms")),
+    ] {
+        let entry = ask(&state, "GET", &format!("/v1/config/{path}"), "", "").await.json();
+        assert_eq!(entry.pointer(pointer), Some(&expected), "{path}: {entry}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn zero_is_kept_where_it_differs_from_nothing() {
+    let state = state(AclConfig::default()).await;
+    let limits = json!({"MaxConnections": 0, "MaxPendingRequests": 0, "MaxConcurrentRequests": 0});
+    let outliers = json!({"EnforcingConsecutive5xx": 0, "MaxEjectionPercent": 0, "BaseEjectionTime": 0,
+        "Consecutive5xx": 0, "EnforcingConsecutiveGatewayFailure": 0, "ConsecutiveGatewayFailure": 0});
+    let defaults = json!({"Limits": limits, "PassiveHealthCheck": outliers});
+    let mut said = defaults.clone();
+    said["ConnectTimeoutMs"] = 0.into();
+    said["PassiveHealthCheck"]["Interval"] = "0s".into();
+    said["PassiveHealthCheck"]["MaxFailures"] = 0.into();
+    said["Limits"]["PassiveHealthCheck"] = Value::Null;
+    let entry = json!({"Kind": "service-defaults", "Name": "web", "MaxInboundConnections": 0, "MaxRequestHeadersKB": 0,
+        "UpstreamConfig": {"Defaults": said}});
+    assert_eq!(ask(&state, "PUT", "/v1/config", "", entry.to_string()).await.text, "true");
+    let shown = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json();
+    assert_eq!(shown["UpstreamConfig"]["Defaults"], defaults);
+    assert_eq!((&shown["MaxRequestHeadersKB"], &shown["MaxInboundConnections"]), (&json!(0), &Value::Null));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_may_depend_on_the_index() {
     let state = state(AclConfig::default()).await;
