@@ -132,11 +132,12 @@ async fn write(state: &State, request: &Request, parameters: &Parameters) -> Res
     loop {
         let before = records.get(&id).await?;
         let modified = before.as_ref().map_or(0, |before| before.modified);
-        if wanted.is_some_and(|wanted| wanted != modified) {
-            return done(false);
-        }
+        // As in Consul, before the index is looked at: what is wanted is there.
         if before.is_some_and(|before| before.value == entry) {
             return done(true);
+        }
+        if wanted.is_some_and(|wanted| wanted != modified) {
+            return done(false);
         }
         check_protocol(&records, kind, name).await?;
         match records.put(&id, None, &entry, Some((modified, None))).await {

@@ -113,8 +113,10 @@ async fn a_write_may_depend_on_the_index() {
     assert_eq!(put("5", "tcp").await, "false");
     assert_eq!(put("0", "tcp").await, "true");
     assert_eq!(put("0", "http").await, "false");
+    assert_eq!(put("0", "tcp").await, "true", "it is there already");
     let now = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json()["ModifyIndex"].to_string();
     assert_eq!(put(&now, "grpc").await, "true");
+    assert_eq!(put(&now, "grpc").await, "true", "again, with the index of before");
     let delete =
         async |cas: &str| ask(&state, "DELETE", &format!("/v1/config/service-defaults/web?cas={cas}"), "", "").await;
     assert_eq!(delete(&now).await.text, "false");
