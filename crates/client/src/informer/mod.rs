@@ -260,16 +260,16 @@ impl<T> Inner<T> {
     }
 
     /// Puts an object in place of the one of the same key.
-    fn put(&self, key: &Key, encoded: &[u8]) {
-        self.put_kept(key, |_| Kept::of(encoded));
+    fn put(&self, key: &Key, revision: Option<u64>, encoded: &[u8]) {
+        self.put_kept(key, revision, |_| Kept::of(encoded));
     }
 
     /// Puts an object that shares its memory in place of the one of the same key.
     fn put_shared(&self, key: &Key, opening: &[u8], object: Shared) {
-        self.put_kept(key, |store| store.keep(opening, object));
+        self.put_kept(key, Some(object.revision), |store| store.keep(opening, object));
     }
 
-    fn put_kept(&self, key: &Key, keep: impl FnOnce(&mut Store<T>) -> Kept) {
+    fn put_kept(&self, key: &Key, revision: Option<u64>, keep: impl FnOnce(&mut Store<T>) -> Kept) {
         // The feeds lock is held over the change, so that a feed that is just being added sees the
         // object either in the store or as a change.
         let mut feeds = self.feeds.lock();
@@ -278,15 +278,21 @@ impl<T> Inner<T> {
         scratch.shrink_to(SCRATCH);
         let old = {
             let mut store = self.store.write();
+            revision.into_iter().for_each(|revision| store.arrives(revision));
             let kept = keep(&mut store);
             store.insert(key, kept, scratch)
         };
         self.announce(list, key, old.as_ref(), scratch);
     }
 
-    fn remove(&self, key: &Key) {
+    /// Takes an object out that was deleted at a revision, or that is known to be gone.
+    fn remove(&self, key: &Key, revision: Option<u64>) {
         let mut feeds = self.feeds.lock();
-        let old = self.store.write().remove(key);
+        let old = {
+            let mut store = self.store.write();
+            revision.into_iter().for_each(|revision| store.arrives(revision));
+            store.remove(key)
+        };
         self.announce(&mut feeds.list, key, old.as_ref(), &[]);
     }
 

@@ -129,7 +129,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
                         present.insert(key);
                     }
                     Change::Delete => {
-                        self.inner.remove(&key);
+                        self.inner.remove(&key, Some(object.revision));
                         present.remove(&key);
                     }
                 }
@@ -140,9 +140,9 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
                     present.insert(self.put(object)?);
                 }
                 RawEvent::Deleted(object) => {
-                    let key = self.identify(object)?.0;
+                    let (key, version) = self.identify(object)?;
                     present.remove(&key);
-                    self.inner.remove(&key);
+                    self.inner.remove(&key, version.parse().ok());
                 }
                 RawEvent::Bookmark { resource_version, initial_events_end: true } => {
                     self.inner.reached(&resource_version);
@@ -219,7 +219,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
                 *resource_version = object.revision.to_string();
                 match change {
                     Change::Put => self.inner.put_shared(&key, &opening, object),
-                    Change::Delete => self.inner.remove(&key),
+                    Change::Delete => self.inner.remove(&key, Some(object.revision)),
                 }
                 self.inner.publish();
                 continue;
@@ -232,7 +232,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
                 }
                 RawEvent::Deleted(object) => {
                     let (key, version) = self.identify(object)?;
-                    self.inner.remove(&key);
+                    self.inner.remove(&key, version.parse().ok());
                     *resource_version = version;
                 }
                 RawEvent::Bookmark { resource_version: version, .. } => {
@@ -252,7 +252,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
         self.inner.store.write().forget_foretold();
         let known = self.inner.store.read().keys();
         for key in known.iter().filter(|key| !present.contains(key)) {
-            self.inner.remove(key);
+            self.inner.remove(key, None);
         }
         self.inner.publish();
         self.inner.synced.send_replace(true);
@@ -262,7 +262,7 @@ impl<T: Send + Sync + 'static> Reflector<'_, T> {
     fn put(&self, raw: &RawValue) -> Result<Key, Error> {
         let (key, version) = self.identify(raw)?;
         if !self.inner.store.read().has(&key, &version) {
-            self.inner.put(&key, raw.get().as_bytes());
+            self.inner.put(&key, version.parse().ok(), raw.get().as_bytes());
         }
         Ok(key)
     }

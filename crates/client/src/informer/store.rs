@@ -4,6 +4,9 @@
 //! looked at once or never. So the bytes are kept of all objects, and the decoded form of those that
 //! somebody asked for last.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
@@ -49,6 +52,8 @@ pub(super) struct Store<T> {
     count: usize,
     /// Decoded forms of versions that have not arrived yet, with their revisions.
     foretold: HashMap<Key, (u64, Arc<T>)>,
+    /// The newest revision that something has arrived with, of any object.
+    arrived: u64,
 }
 
 /// Where decoded objects are.
@@ -120,6 +125,7 @@ impl<T> Store<T> {
             capacity,
             count: 0,
             foretold: HashMap::new(),
+            arrived: 0,
         }
     }
 
@@ -164,17 +170,28 @@ impl<T> Store<T> {
         self.namespaces.entry(place.0).or_default().insert(place.1, slot)
     }
 
+    /// Something arrived with this revision. Called before what arrived is put in or taken out.
+    pub(super) fn arrives(&mut self, revision: u64) {
+        self.arrived = self.arrived.max(revision);
+    }
+
     /// Takes the decoded form of a version that is there or will arrive from who wrote it, so that nobody has to
     /// decode it.
     pub(super) fn foretell(&mut self, key: &Key, revision: u64, object: Arc<T>) {
-        let present = self.slot(&key.namespace, &key.name);
-        let Some((namespace, name, slot)) = present.filter(|(.., slot)| slot.kept.revision() >= Some(revision)) else {
-            if self.foretold.len() < FORETOLD {
-                self.foretold.insert(key.clone(), (revision, object));
+        let Some((namespace, name, slot)) = self.slot(&key.namespace, &key.name) else {
+            // Versions arrive in their order: one that is not there although later ones are has gone already, and nothing
+            // would take it out again.
+            if revision > self.arrived {
+                self.expect(key, revision, object);
             }
             return;
         };
-        if slot.kept.revision() == Some(revision) && slot.decoded.get().is_none() {
+        // Of bytes whose revision is not known by itself nothing is adopted.
+        let Some(present) = slot.kept.revision() else { return };
+        if present < revision {
+            return self.expect(key, revision, object);
+        }
+        if present == revision && slot.decoded.get().is_none() {
             let place = (namespace.clone(), name.clone());
             let size = self.bytes(&slot.kept, &mut Vec::new()).len();
             let found = self.namespaces.get_mut(&place.0).and_then(|objects| objects.get_mut(&place.1));
@@ -183,6 +200,12 @@ impl<T> Store<T> {
                 let _ = slot.decoded.set(object);
                 self.decoded.get_mut().note(place, size);
             }
+        }
+    }
+
+    fn expect(&mut self, key: &Key, revision: u64, object: Arc<T>) {
+        if self.foretold.len() < FORETOLD {
+            self.foretold.insert(key.clone(), (revision, object));
         }
     }
 
@@ -383,120 +406,4 @@ enum Wanted {
     Itself,
     /// One of a list, which may be longer than there is room for decoded objects.
     AmongOthers,
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(serde::Deserialize)]
-    struct Whole {
-        metadata: ObjectMeta,
-    }
-
-    const FORM: Form<ObjectMeta> =
-        Form { decode: |bytes| serde_json::from_slice(bytes).map(|decoded: Whole| decoded.metadata) };
-
-    fn insert(store: &mut Store<ObjectMeta>, name: &str, owner: Option<&str>) {
-        let owners =
-            owner.map(|uid| json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": uid, "controller": true}));
-        let owners: Vec<_> = owners.into_iter().collect();
-        let encoded = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}}).to_string();
-        let old = store.insert(&Key::new("n", name), Kept::of(encoded.as_bytes()), &mut Vec::new());
-        assert!(old.is_none_or(|old| old.owner.is_none_or(|owner| &*owner == "u")));
-    }
-
-    fn names(objects: &[Arc<ObjectMeta>]) -> Vec<&str> {
-        objects.iter().filter_map(|object| object.name.as_deref()).collect()
-    }
-
-    #[test]
-    fn the_owner_index_follows_adoption_release_and_removal() {
-        for capacity in [0, 100, 10_000] {
-            let mut store = Store::with_capacity(FORM, capacity);
-            let owned = |store: &Store<ObjectMeta>| {
-                let (orphans, owned) = (store.orphans("n", |_| true), store.controlled_by("u"));
-                (names(&orphans).join(" "), names(&owned).join(" "), store.len())
-            };
-            insert(&mut store, "a", None);
-            insert(&mut store, "b", Some("u"));
-            assert_eq!(owned(&store), ("a".into(), "b".into(), 2));
-            insert(&mut store, "a", Some("u"));
-            assert_eq!(owned(&store), (String::new(), "a b".into(), 2));
-            assert!(store.remove(&Key::new("n", "b")).is_some());
-            insert(&mut store, "a", None);
-            assert_eq!(owned(&store), ("a".into(), String::new(), 1));
-        }
-    }
-
-    #[test]
-    fn what_is_foretold_is_the_decoded_form_of_that_version_and_of_no_other() {
-        let version = |revision: u64| {
-            let head = format!("{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{revision}\",");
-            let members = "\"name\":\"a\",\"namespace\":\"n\"}}".to_owned();
-            let pieces = [head, members, "}".to_owned()].map(bytes::Bytes::from);
-            super::super::kept::SharedEvent::read(&pieces).expect("an event")
-        };
-        let key = Key::new("n", "a");
-        let told = Arc::new(ObjectMeta { uid: Some("told".to_owned()), ..ObjectMeta::default() });
-        // When it is told, among the versions that arrive, and what is read then.
-        for (revision, before, arrives, expected) in [
-            (5, None, 5, true),
-            (5, Some(3), 5, true),
-            (5, Some(3), 4, false),
-            (5, Some(3), 7, false),
-            (5, Some(5), 0, true),
-            (5, Some(6), 0, false),
-        ] {
-            let mut store = Store::new(FORM);
-            let arrive = |store: &mut Store<ObjectMeta>, revision| {
-                let event = version(revision);
-                let kept = store.keep(&event.opening, event.object);
-                store.insert(&key, kept, &mut Vec::new());
-            };
-            before.into_iter().for_each(|revision| arrive(&mut store, revision));
-            store.foretell(&key, revision, told.clone());
-            if arrives > 0 {
-                arrive(&mut store, arrives);
-            }
-            let read = store.get("n", "a").expect("is there");
-            assert_eq!(Arc::ptr_eq(&read, &told), expected, "{revision} {before:?} {arrives}");
-            // An older version leaves it for the one that it is of.
-            assert_eq!(store.foretold.len(), usize::from(arrives == 4));
-            store.remove(&key);
-            assert!(store.foretold.is_empty());
-        }
-    }
-
-    #[test]
-    fn keeps_the_decoded_form_of_no_more_than_its_capacity() {
-        // Each of these objects has 62 bytes.
-        let mut store = Store::with_capacity(FORM, 2 * 62);
-        for name in ["a", "b", "a", "c", "b", "d"] {
-            insert(&mut store, name, None);
-            assert!(store.get("n", name).is_some());
-        }
-        insert(&mut store, "d", None);
-        let slots: Vec<_> = store.namespaces["n"].values().map(|slot| slot.decoded.get().is_some()).collect();
-        assert!(slots.iter().filter(|decoded| **decoded).count() <= 2);
-        assert_eq!(names(&store.list()), ["a", "b", "c", "d"]);
-        assert_eq!(names(&store.filter(Some("n"), |bytes| bytes.windows(3).any(|part| part == b"\"c\""))), ["c"]);
-    }
-
-    #[test]
-    fn trims_what_only_the_server_reads() {
-        for (whole, expected) in [
-            (r#"{"metadata":{"managedFields":[{"a":"}"}],"name":"a"}}"#, r#"{"metadata":{"name":"a"}}"#),
-            (r#"{"metadata":{"name":"a","managedFields":[]},"spec":1}"#, r#"{"metadata":{"name":"a"},"spec":1}"#),
-            (r#"{"metadata":{"managedFields":[{}]}}"#, r#"{"metadata":{}}"#),
-            (r#"{"metadata":{"name":"a"}}"#, r#"{"metadata":{"name":"a"}}"#),
-            (r#"{"metadata":{"managedFields": []}}"#, r#"{"metadata":{"managedFields": []}}"#),
-            ("{}", "{}"),
-        ] {
-            assert_eq!(&*trimmed(whole.as_bytes()), expected.as_bytes());
-        }
-    }
 }
