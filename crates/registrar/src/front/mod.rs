@@ -33,7 +33,8 @@ use crate::body::Body;
 use crate::half_closed::LONGEST_ANSWER;
 use crate::http::{Door, HEAD_TIMEOUT, Handler, Request};
 
-/// As much is read at once, into the stack: a connection that is idle has no buffer.
+/// As much is read at once, into the stack. A connection that was not asked yet has no buffer, and an idle one keeps room
+/// for about as much.
 const READ: usize = 8 << 10;
 /// Bodies up to this are copied behind their heads; larger ones are written from where they are.
 const COPIED: usize = 16 << 10;
@@ -85,6 +86,8 @@ struct Connection<'a, S> {
     stream: &'a mut S,
     /// Read and not looked at.
     unread: BytesMut,
+    /// Whether `unread` shares its memory with a large request.
+    has_large_room: bool,
     /// Answers that are to be written.
     out: Vec<u8>,
     /// The client sends nothing more.
@@ -102,7 +105,7 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<Left> {
     let (clock, told) = (pin!(tokio::time::sleep(HEAD_TIMEOUT)), pin!(stop.told.notified()));
     let mut silence = Silence::new(clock, told);
-    let mut connection = Connection { stream, unread: BytesMut::new(), out: Vec::new(), has_ended: false, stop };
+    let mut connection = Connection::new(stream, stop);
     let (mut asked, mut seen, mut rest_of_body) = (false, 0, None);
     loop {
         let request = match head::take(&mut connection.unread, seen, H::BODY_LIMIT) {
@@ -150,6 +153,7 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
                 return Ok(connection.unusual(raw, Some(answer), true));
             }
         }
+        connection.answered(raw.len());
         (asked, seen, rest_of_body) = (true, 0, None);
         silence.restart();
         if stop.is_requested() {
@@ -179,7 +183,20 @@ enum Put {
     Unusual(Response<Body>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    fn new(stream: &'a mut S, stop: &'a Stop) -> Self {
+        Self { stream, unread: BytesMut::new(), has_large_room: false, out: Vec::new(), has_ended: false, stop }
+    }
+
+    /// A request of this length was answered. What is unread shares its memory, which would be kept for as long as the
+    /// connection is: that of a large one is given up once nothing is left in it.
+    fn answered(&mut self, length: usize) {
+        self.has_large_room |= length > READ;
+        if self.has_large_room && self.unread.is_empty() {
+            (self.unread, self.has_large_room) = (BytesMut::new(), false);
+        }
+    }
+
     fn unusual(self, taken: Bytes, answer: Option<Response<Body>>, asked: bool) -> Left {
         let unread = match taken.is_empty() {
             true => self.unread.freeze(),

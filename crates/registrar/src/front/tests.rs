@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::both::{answer, answers};
 use super::head::{Begin, take};
-use super::{COPIED, Stop};
+use super::{COPIED, Connection, READ, Stop};
 use crate::http::{Peer, Way};
 
 const LIMIT: usize = 1000;
@@ -175,6 +175,34 @@ async fn strangers_are_refused_alike() {
     let long = answer(&[ask, ask], Way::Long, Peer::Stranger).await;
     assert_eq!(String::from_utf8_lossy(&short), String::from_utf8_lossy(&long));
     assert!(short.starts_with(b"HTTP/1.1 403"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_keeps_no_room_of_a_large_request() {
+    const SMALL: usize = 200;
+    let (stop, (mut stream, _other)) = (Stop::default(), tokio::io::duplex(1));
+    // What came, how much of it each request is, and whether its room is kept for the next one.
+    for (lengths, keeps) in [
+        (&[SMALL][..], true),
+        (&[SMALL, READ, SMALL], true),
+        (&[READ + 1], false),
+        (&[8 * READ], false),
+        (&[8 * READ, SMALL], false),
+        (&[SMALL, 8 * READ, SMALL], false),
+    ] {
+        let mut connection = Connection::new(&mut stream, &stop);
+        connection.unread.extend_from_slice(&vec![b'x'; lengths.iter().sum()]);
+        for length in lengths {
+            drop(connection.unread.split_to(*length).freeze());
+            connection.answered(*length);
+        }
+        assert_eq!(connection.unread.try_reclaim(SMALL), keeps, "{lengths:?}");
+        // What comes next is kept like the first.
+        connection.unread.extend_from_slice(&[b'x'; SMALL]);
+        connection.unread.clear();
+        connection.answered(SMALL);
+        assert!(connection.unread.try_reclaim(SMALL), "{lengths:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
