@@ -18,20 +18,24 @@ pub(super) enum After {
     Closes,
 }
 
-/// Appends the head of an answer whose body has `length` bytes, of which `copied` will follow it, and tells whether the body is to follow. None, and
-/// nothing is appended, if the answer is none that is written here.
-pub(super) fn head(
-    out: &mut Vec<u8>,
-    head: &response::Parts,
-    (length, copied): (usize, usize),
-    after: After,
-) -> Option<bool> {
+/// How long a body is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    /// In bytes.
+    pub(super) body: usize,
+    /// As much of it will be copied behind the head.
+    pub(super) copied: usize,
+}
+
+/// Appends the head of an answer and tells whether its body is to follow. None, and nothing is appended, if the answer
+/// is none that is written here.
+pub(super) fn head(out: &mut Vec<u8>, head: &response::Parts, length: Length, after: After) -> Option<bool> {
     let status = head.status;
     if status.is_informational() || head.version != Version::HTTP_11 || !head.extensions.is_empty() {
         return None;
     }
     let before = out.len();
-    out.reserve(ROUGHLY + 32 * head.headers.len() + copied);
+    out.reserve(ROUGHLY + 32 * head.headers.len() + length.copied);
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
@@ -62,13 +66,13 @@ pub(super) fn head(
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if has_body {
         out.extend_from_slice(b"content-length: ");
-        number(out, length);
+        number(out, length.body);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"date: ");
     date(out);
     out.extend_from_slice(b"\r\n\r\n");
-    Some(has_body && length > 0)
+    Some(has_body && length.body > 0)
 }
 
 fn number(out: &mut Vec<u8>, mut number: usize) {

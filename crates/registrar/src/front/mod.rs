@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep};
 
-use self::encode::After;
+use self::encode::{After, Length};
 use self::head::{Begin, Ordinary};
 use crate::body::Body;
 use crate::half_closed::LONGEST_ANSWER;
@@ -269,7 +269,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let (head, body) = answer.into_parts();
         let after = if self.stop.is_requested() { After::Closes } else { After::Stays };
         let copied = if length <= COPIED { length } else { 0 };
-        let Some(has_body) = encode::head(&mut self.out, &head, (length, copied), after) else {
+        let Some(has_body) = encode::head(&mut self.out, &head, Length { body: length, copied }, after) else {
             return Ok(Put::Unusual(Response::from_parts(head, body)));
         };
         match body.whole() {
