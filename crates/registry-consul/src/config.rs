@@ -104,11 +104,34 @@ fn parse(body: &[u8]) -> Result<Entry, Error> {
     };
     let mut entry = shape::read(raw, fields).map_err(failed)?;
     entry.insert("Kind".into(), kind.as_str().into());
-    if let Some(protocol) = entry.get("Protocol").and_then(Value::as_str).map(str::to_lowercase) {
-        entry.insert("Protocol".into(), protocol.into());
-    }
+    normalize(&mut entry);
     check::check(&kind, &entry).map_err(Error::Internal)?;
     Ok(entry)
+}
+
+/// As Consul does before it looks at an entry.
+fn normalize(entry: &mut Entry) {
+    lower_protocol(entry);
+    let Some(Value::Object(upstreams)) = entry.get_mut("UpstreamConfig") else { return };
+    if let Some(Value::Array(overrides)) = upstreams.get_mut("Overrides") {
+        overrides.iter_mut().filter_map(Value::as_object_mut).for_each(normalize_upstream);
+    }
+    if let Some(Value::Object(defaults)) = upstreams.get_mut("Defaults") {
+        normalize_upstream(defaults);
+    }
+}
+
+fn normalize_upstream(upstream: &mut Entry) {
+    lower_protocol(upstream);
+    if upstream.get("ConnectTimeoutMs").and_then(Value::as_i64).is_some_and(|timeout| timeout < 0) {
+        upstream.remove("ConnectTimeoutMs");
+    }
+}
+
+fn lower_protocol(object: &mut Entry) {
+    if let Some(Value::String(protocol)) = object.get_mut("Protocol") {
+        *protocol = protocol.to_lowercase();
+    }
 }
 
 /// As Consul shows it: some parts of defaults are there even if nothing was said in them.

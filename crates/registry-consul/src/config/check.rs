@@ -1,5 +1,7 @@
 //! What is wrong with a config entry, in Consul's words. Pure.
 
+mod service;
+
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
@@ -38,7 +40,10 @@ pub(super) fn check(kind: &str, entry: &Map<String, Value>) -> Result<(), String
     } else if name.is_empty() {
         return Err("Name is required".into());
     }
-    check_meta(entry)?;
+    // Of a service all that is wrong is told together.
+    if kind != "service-defaults" {
+        together(&meta_problems(entry))?;
+    }
     let mode = text(entry.get("MutualTLSMode"));
     if !matches!(mode, "" | "strict" | "permissive") {
         return Err(format!("Invalid MutualTLSMode {mode:?}. Must be one of \"\", \"strict\", or \"permissive\"."));
@@ -47,7 +52,7 @@ pub(super) fn check(kind: &str, entry: &Map<String, Value>) -> Result<(), String
         return Err("Prioritize-by-locality requires Consul Enterprise ".into());
     }
     match kind {
-        "service-defaults" => check_service(name, entry),
+        "service-defaults" => service::check(name, entry),
         "service-resolver" => check_resolver(name, entry),
         "service-router" => check_router(entry),
         "service-splitter" => check_splitter(name, entry),
@@ -55,54 +60,30 @@ pub(super) fn check(kind: &str, entry: &Map<String, Value>) -> Result<(), String
     }
 }
 
-fn check_meta(entry: &Map<String, Value>) -> Result<(), String> {
-    let Some(meta) = entry.get("Meta").and_then(Value::as_object) else { return Ok(()) };
+fn meta_problems(entry: &Map<String, Value>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let Some(meta) = entry.get("Meta").and_then(Value::as_object) else { return problems };
     if meta.len() > MOST_META {
-        return Err(format!("Meta exceeds maximum element count {MOST_META}"));
+        problems.push(format!("Meta exceeds maximum element count {MOST_META}"));
     }
     for (key, value) in meta {
         if key.len() > LONGEST_META_KEY {
-            return Err(format!("Meta key {key:?} exceeds maximum length {LONGEST_META_KEY}"));
+            problems.push(format!("Meta key {key:?} exceeds maximum length {LONGEST_META_KEY}"));
         }
         if text(Some(value)).len() > LONGEST_META_VALUE {
-            return Err(format!("Meta value for key {key:?} exceeds maximum length {LONGEST_META_VALUE}"));
+            problems.push(format!("Meta value for key {key:?} exceeds maximum length {LONGEST_META_VALUE}"));
         }
     }
-    Ok(())
+    problems
 }
 
-fn check_service(name: &str, entry: &Map<String, Value>) -> Result<(), String> {
-    if name == "*" {
-        return Err("service-defaults name must be the name of a service, and not a wildcard".into());
-    }
-    let balance = text(entry.get("BalanceInboundConnections"));
-    if !matches!(balance, "" | "exact_balance") {
-        return Err(format!("invalid value for balance_inbound_connections: {balance}"));
-    }
-    let protocol = text(entry.get("Protocol"));
-    if !matches!(protocol, "" | "http" | "http2" | "grpc" | "tcp") {
-        return Err(format!("invalid value for protocol: {protocol}"));
-    }
-    let Some(destination) = entry.get("Destination") else { return Ok(()) };
-    if entry.contains_key("UpstreamConfig") {
-        return Err("UpstreamConfig and Destination are mutually exclusive for service defaults".into());
-    }
-    let addresses = items(&destination["Addresses"]);
-    if addresses.is_empty() {
-        return Err("Destination must contain at least one valid address".into());
-    }
-    let mut seen = HashSet::new();
-    for address in addresses.iter().map(|address| text(Some(address))) {
-        if !seen.insert(address) {
-            return Err(format!("Duplicate address '{address}' is not allowed"));
-        }
-        if address.is_empty() || address.contains(['*', '/', ':']) && address.parse::<std::net::IpAddr>().is_err() {
-            return Err(format!("Destination address '{address}' is invalid"));
-        }
-    }
-    match destination["Port"].as_i64().unwrap_or_default() {
-        1..=65535 => Ok(()),
-        port => Err(format!("Invalid Port number {port}")),
+/// Several problems in one text, as Consul puts them.
+fn together(problems: &[String]) -> Result<(), String> {
+    let points: Vec<String> = problems.iter().map(|problem| format!("* {problem}")).collect();
+    match problems.len() {
+        0 => Ok(()),
+        1 => Err(format!("1 error occurred:\n\t{}\n\n", points[0])),
+        count => Err(format!("{count} errors occurred:\n\t{}\n\n", points.join("\n\t"))),
     }
 }
 

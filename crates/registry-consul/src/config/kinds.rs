@@ -1,7 +1,7 @@
 //! The kinds of config entries, and what each may say.
 
 use super::shape::Shape::{
-    Duration, Fraction, Free, Given, Integer, Integers, List, Map, Nanoseconds, Object, Switch, Text, Texts,
+    Duration, Fraction, Free, Given, Integer, List, Map, Nanoseconds, Object, Switch, Text, Texts, Unsigned,
 };
 use super::shape::{Fields, Shape};
 
@@ -32,6 +32,7 @@ pub(super) const OTHERS: [&str; 14] = [
     "terminating-gateway",
 ];
 
+const UINT32: &Shape = &Unsigned(u32::MAX as u64);
 const META: &Shape = &Map(&Text);
 const MODE: &Shape = &Object(&[("Mode", &Text)]);
 const FAILOVER_POLICY: &Shape = &Object(&[("Mode", &Text), ("Regions", &Texts)]);
@@ -86,12 +87,12 @@ const PROXY_DEFAULTS: Fields = &[
 
 const OUTLIERS: &Shape = &Object(&[
     ("Interval", &Nanoseconds),
-    ("MaxFailures", &Integer),
-    ("EnforcingConsecutive5xx", &Given(&Integer)),
-    ("EnforcingConsecutiveGatewayFailure", &Given(&Integer)),
-    ("Consecutive5xx", &Given(&Integer)),
-    ("ConsecutiveGatewayFailure", &Given(&Integer)),
-    ("MaxEjectionPercent", &Given(&Integer)),
+    ("MaxFailures", UINT32),
+    ("EnforcingConsecutive5xx", &Given(UINT32)),
+    ("EnforcingConsecutiveGatewayFailure", &Given(UINT32)),
+    ("Consecutive5xx", &Given(UINT32)),
+    ("ConsecutiveGatewayFailure", &Given(UINT32)),
+    ("MaxEjectionPercent", &Given(UINT32)),
     ("BaseEjectionTime", &Given(&Nanoseconds)),
 ]);
 const UPSTREAM: &Shape = &Object(&[
@@ -128,7 +129,7 @@ const SERVICE_DEFAULTS: Fields = &[
     ("UpstreamConfig", &Object(&[("Overrides", &List(UPSTREAM)), ("Defaults", UPSTREAM)])),
     ("Destination", &Object(&[("Addresses", &Texts), ("Port", &Integer)])),
     ("MaxInboundConnections", &Integer),
-    ("MaxRequestHeadersKB", &Given(&Integer)),
+    ("MaxRequestHeadersKB", &Given(UINT32)),
     ("LocalConnectTimeoutMs", &Integer),
     ("LocalRequestTimeoutMs", &Integer),
     ("BalanceInboundConnections", &Text),
@@ -192,8 +193,8 @@ const RESOLVER: Fields = &[
         "LoadBalancer",
         &Object(&[
             ("Policy", &Text),
-            ("RingHashConfig", &Object(&[("MinimumRingSize", &Integer), ("MaximumRingSize", &Integer)])),
-            ("LeastRequestConfig", &Object(&[("ChoiceCount", &Integer)])),
+            ("RingHashConfig", &Object(&[("MinimumRingSize", &Unsigned(u64::MAX)), ("MaximumRingSize", &Unsigned(u64::MAX))])),
+            ("LeastRequestConfig", &Object(&[("ChoiceCount", UINT32)])),
             (
                 "HashPolicies",
                 &List(&Object(&[
@@ -245,9 +246,9 @@ const ROUTER: Fields = &[
                     ("PrefixRewrite", &Text),
                     ("RequestTimeout", &Duration),
                     ("IdleTimeout", &Duration),
-                    ("NumRetries", &Integer),
+                    ("NumRetries", UINT32),
                     ("RetryOnConnectFailure", &Switch),
-                    ("RetryOnStatusCodes", &Integers),
+                    ("RetryOnStatusCodes", &List(UINT32)),
                     ("RetryOn", &Texts),
                     ("RequestHeaders", HEADERS),
                     ("ResponseHeaders", HEADERS),

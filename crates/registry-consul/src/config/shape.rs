@@ -13,6 +13,8 @@ use crate::duration;
 pub(super) enum Shape {
     Text,
     Integer,
+    /// From zero up to this.
+    Unsigned(u64),
     /// With digits behind the point.
     Fraction,
     Switch,
@@ -23,7 +25,6 @@ pub(super) enum Shape {
     /// Where Consul's types have a pointer: zero says something else than nothing.
     Given(&'static Shape),
     Texts,
-    Integers,
     /// Whatever the client says.
     Free,
     /// By names of the client.
@@ -69,7 +70,8 @@ fn read_at(object: Map<String, Value>, fields: Fields, path: &str, is_top: bool)
 }
 
 fn read_value(value: Value, shape: &Shape, path: &str) -> Result<Value, String> {
-    let failed = |wanted: &str| format!("1 error(s) decoding:\n\n* '{path}' expected {wanted}");
+    let problem = |what: String| format!("1 error(s) decoding:\n\n* {what}");
+    let failed = |wanted: &str| problem(format!("'{path}' expected {wanted}"));
     let parsed = |text: &str| text.parse::<f64>().ok();
     let integer = |value: &Value| match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)),
@@ -82,6 +84,13 @@ fn read_value(value: Value, shape: &Shape, path: &str) -> Result<Value, String> 
         (Shape::Text, Value::Number(number)) => number.to_string().into(),
         (Shape::Text, _) => return Err(failed("a text")),
         (Shape::Integer, value) => integer(&value).ok_or_else(|| failed("a number"))?.into(),
+        (Shape::Unsigned(most), value) => match value.as_u64().or_else(|| integer(&value)?.try_into().ok()) {
+            Some(number) if number <= *most => number.into(),
+            _ => match integer(&value) {
+                Some(number) => return Err(problem(format!("cannot parse '{path}', {number} overflows uint"))),
+                None => return Err(failed("a number")),
+            },
+        },
         (Shape::Fraction, Value::Number(number)) => number.into(),
         (Shape::Fraction, Value::String(text)) => {
             let number = parsed(&text).and_then(Number::from_f64);
@@ -111,7 +120,6 @@ fn read_value(value: Value, shape: &Shape, path: &str) -> Result<Value, String> 
         (Shape::Nanoseconds, value) => integer(&value).ok_or_else(|| failed("a duration"))?.into(),
         (Shape::Given(shape), value) => read_value(value, shape, path)?,
         (Shape::Texts, value) => each(value, &Shape::Text, path)?,
-        (Shape::Integers, value) => each(value, &Shape::Integer, path)?,
         (Shape::List(shape), value) => each(value, shape, path)?,
         (Shape::Map(shape), Value::Object(map)) => {
             let read = |(name, value)| {

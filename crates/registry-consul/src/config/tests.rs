@@ -12,14 +12,15 @@ async fn entries_are_kept_shown_listed_and_deleted() {
     assert_eq!((absent.status, &*absent.text), (404, "Config entry not found for \"service-defaults\" / \"web\""));
     // Names of fields in any spelling, zeros, what answers say, and the one tenancy there is.
     let web = json!({"kind": "service-defaults", "name": "web", "protocol": "HTTP", "mesh_gateway": {"mode": "local"},
-        "upstream_config": {"defaults": {"connect_timeout_ms": "5000"}}, "ExternalSNI": "", "Namespace": "default",
+        "upstream_config": {"defaults": {"connect_timeout_ms": "5000", "protocol": "GRPC"},
+            "overrides": {"name": "db", "connect_timeout_ms": -1}}, "ExternalSNI": "", "Namespace": "default",
         "CreateIndex": 7, "ModifyIndex": 9, "Meta": {"Some_Key": "v"}});
     assert_eq!(put(web.clone()).await.text, "true");
     let first = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json();
     let index = first["ModifyIndex"].as_u64().expect("an index");
     let expected = json!({"Kind": "service-defaults", "Name": "web", "Protocol": "http",
         "MeshGateway": {"Mode": "local"}, "TransparentProxy": {}, "Expose": {},
-        "UpstreamConfig": {"Defaults": {"ConnectTimeoutMs": 5000}}, "Meta": {"Some_Key": "v"},
+        "UpstreamConfig": {"Defaults": {"ConnectTimeoutMs": 5000, "Protocol": "grpc"}, "Overrides": [{"Name": "db"}]}, "Meta": {"Some_Key": "v"},
         "CreateIndex": index, "ModifyIndex": index});
     assert_eq!(first, expected);
     assert_eq!(put(web).await.text, "true");
@@ -134,6 +135,9 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
         body
     };
     let defaults = |rest| of("service-defaults", rest);
+    let upstream = |rest: Value| defaults(json!({"UpstreamConfig": {"Defaults": rest}}));
+    let overridden = |rest: Value| defaults(json!({"UpstreamConfig": {"Overrides": [rest]}}));
+    let outliers = |rest: Value| upstream(json!({"PassiveHealthCheck": rest}));
     let resolver = |rest| of("service-resolver", rest);
     let router = |rest: Value| of("service-router", json!({"Routes": [rest]}));
     let header = |rest: Value| router(json!({"Match": {"HTTP": {"Header": [rest]}}}));
@@ -152,6 +156,30 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
         (defaults(json!({"Destination": {"Addresses": ["a.example"]}})), 500, "Invalid Port number 0"),
         (defaults(json!({"Destination": {"Addresses": ["a", "a"], "Port": 1}})), 500, "Duplicate address 'a'"),
         (defaults(json!({"Meta": {"k": "v".repeat(513)}})), 500, "exceeds maximum length 512"),
+        (overridden(json!({"Peer": "p"})), 500, "error in upstream override for :: Name is required"),
+        (overridden(json!({"Name": "*"})), 500, "error in upstream override for *:: Wildcard name is not supported"),
+        (
+            overridden(json!({"Name": "db", "Limits": {"MaxConnections": -1}})),
+            500,
+            "error in upstream override for db:: 1 error occurred:\n\t* max connections cannot be negative\n\n",
+        ),
+        (upstream(json!({"Name": "db"})), 500, "error in upstream defaults: Name must be empty"),
+        (upstream(json!({"Limits": {"MaxPendingRequests": -1}})), 500, "max pending requests cannot be negative"),
+        (upstream(json!({"Limits": {"MaxConcurrentRequests": -1}})), 500, "max concurrent requests cannot be negative"),
+        (outliers(json!({"Interval": "-1s"})), 500, "passive health check interval cannot be negative"),
+        (outliers(json!({"BaseEjectionTime": -1})), 500, "passive health check base_ejection_time cannot be negative"),
+        (outliers(json!({"EnforcingConsecutive5xx": 101})), 500, "enforcing_consecutive_5xx must be a percentage"),
+        (outliers(json!({"MaxEjectionPercent": 101})), 500, "max_ejection_percent must be a percentage"),
+        (outliers(json!({"MaxFailures": -1})), 400, "PassiveHealthCheck.MaxFailures', -1 overflows uint"),
+        (outliers(json!({"MaxFailures": 4_294_967_296_u64})), 400, "4294967296 overflows uint"),
+        (outliers(json!({"Interval": "10"})), 400, "missing unit in duration"),
+        (
+            upstream(json!({"BalanceOutboundConnections": "fair", "Limits": {"MaxConnections": -1}})),
+            500,
+            "error in upstream defaults: 2 errors occurred:\n\t* max connections cannot be negative\n\t\
+             * invalid value for balance_outbound_connections: fair\n\n",
+        ),
+        (defaults(json!({"RateLimits": {"InstanceLevel": {"RequestsPerSecond": 1}}})), 500, "enterprise feature"),
         (of("proxy-defaults", json!({})), 500, "only \"global\" is supported"),
         (resolver(json!({"DefaultSubset": "v1"})), 500, "DefaultSubset \"v1\" is not a valid subset"),
         (resolver(json!({"Subsets": {"V1": {}}})), 500, "Subset \"V1\" is invalid"),
@@ -177,6 +205,7 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
         (header(json!({"Name": "a"})), 500, "should only contain one of Present, Exact"),
         (router(json!({"Match": {"HTTP": {"Methods": ["GOT"]}}})), 500, "invalid method \"GOT\""),
         (router(json!({"Destination": {"PrefixRewrite": "/"}})), 500, "cannot make use of PrefixRewrite"),
+        (router(json!({"Destination": {"NumRetries": -1}})), 400, "-1 overflows uint"),
         (router(json!({"Destination": {"RetryOn": ["always"]}})), 500, "invalid retry condition"),
         (of("service-splitter", json!({})), 500, "no splits configured"),
         (of("service-splitter", json!({"Splits": [{"Weight": 99.5}]})), 500, "must be 100, not 99.5"),
