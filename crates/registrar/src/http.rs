@@ -1,6 +1,5 @@
 //! The listener of a dialect: connections, limits, who may talk.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, Uri};
+use http::{HeaderMap, Method, Response, Uri, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,7 +18,6 @@ use portolan_base::{Patience, Shutdown};
 use portolan_identity::{User, user_of_certificate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +28,7 @@ pub use crate::body::{Body, full};
 use crate::front::{self, Left, Rest, Stop};
 use crate::half_closed::{Asked, Lingering};
 use crate::limits::Client;
+use crate::places::Places;
 use crate::refusals::Refusals;
 
 /// A client that has not sent its request's head by then is cut off.
@@ -44,10 +43,6 @@ const REFUSED_BODY: usize = 8 << 20;
 const MOST_STREAMS: u32 = 1024;
 /// A connection of HTTP/2 on which a question whether the client is there gets no answer is closed.
 const PING: Duration = Duration::from_secs(30);
-/// Connections at the same time per listener; watchers keep theirs.
-const MOST_CONNECTIONS: usize = 8192;
-/// Of these, as many as one address may have.
-const MOST_OF_ONE_ADDRESS: usize = 4096;
 /// How long requests under way get at shutdown; watches never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -145,6 +140,9 @@ pub enum Refusal {
     /// The caller is not known, or nobody can tell.
     #[error("{0}")]
     Denied(#[from] Denied),
+    /// The request does not say for whom it is, or says it twice.
+    #[error("{0}")]
+    Host(&'static str),
     /// The body is larger than the dialect takes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -393,6 +391,10 @@ async fn respond<H: Handler>(
     request: http::Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
+    if let Err(refusal) = check_host(head.version, &head.headers) {
+        discard(body).await;
+        return handler.refuse(refusal);
+    }
     let caller = match door.caller(handler, peer, &head.headers, &head.uri).await {
         Ok(caller) => caller,
         Err(refusal) => {
@@ -406,6 +408,16 @@ async fn respond<H: Handler>(
             handler.answer(request).await
         }
         Err(refusal) => handler.refuse(refusal),
+    }
+}
+
+/// RFC 9112, section 3.2; what is wrong is said as Go's server says it.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let count = headers.get_all(http::header::HOST).iter().count();
+    match version {
+        Version::HTTP_11 if count == 0 => Err(Refusal::Host("missing required Host header")),
+        Version::HTTP_10 | Version::HTTP_11 if count > 1 => Err(Refusal::Host("too many Host headers")),
+        _ => Ok(()),
     }
 }
 
@@ -436,49 +448,5 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
         Err(_) => Err(Refusal::Body(format!("the body did not arrive within {BODY_TIMEOUT:?}"))),
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) => Err(Refusal::Body(format!("the body cannot be read: {error}"))),
-    }
-}
-
-/// Connections by the addresses that they come from.
-struct Places {
-    all: Arc<Semaphore>,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(MOST_CONNECTIONS)), by_address: Mutex::default() }
-    }
-}
-
-/// A connection's place; it is free again when this is dropped.
-struct Place {
-    places: Arc<Places>,
-    address: IpAddr,
-    _one: OwnedSemaphorePermit,
-}
-
-impl Places {
-    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let one = self.all.clone().try_acquire_owned().ok()?;
-        let mut by_address = self.by_address.lock();
-        let count = by_address.entry(address).or_default();
-        if *count >= MOST_OF_ONE_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Place { places: self.clone(), address, _one: one })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_address = self.places.by_address.lock();
-        if let Some(count) = by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.address);
-            }
-        }
     }
 }

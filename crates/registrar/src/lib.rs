@@ -24,6 +24,7 @@ mod lease;
 pub mod limits;
 mod liveness;
 mod names;
+mod places;
 mod policy;
 mod refusals;
 mod registrar;

@@ -63,7 +63,10 @@ impl Handler for Mirror {
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
         let mut answer = Response::new(full(refusal.to_string()));
-        *answer.status_mut() = StatusCode::FORBIDDEN;
+        *answer.status_mut() = match refusal {
+            Refusal::Host(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::FORBIDDEN,
+        };
         answer
     }
 }

@@ -124,13 +124,18 @@ fn find(bytes: &[u8], body_limit: usize) -> Result<Found, Not> {
     if !path.starts_with('/') {
         return Err(Not::Ordinary);
     }
-    let mut length = None;
+    let (mut length, mut hosts) = (None, 0);
     for field in request.headers.iter() {
         match meaning(field) {
             Meaning::Body(bytes) if length.is_none() => length = Some(bytes),
+            Meaning::Host => hosts += 1,
             Meaning::None => {}
             Meaning::Body(_) | Meaning::Unusual => return Err(Not::Ordinary),
         }
+    }
+    // RFC 9112, section 3.2: this is refused.
+    if hosts != 1 {
+        return Err(Not::Ordinary);
     }
     let length = length.unwrap_or(0);
     if length > body_limit.min(LARGEST_BODY) {
@@ -150,6 +155,8 @@ enum Meaning {
     None,
     /// That there is a body of so many bytes.
     Body(usize),
+    /// Whom it is for.
+    Host,
     /// Something else.
     Unusual,
 }
@@ -157,6 +164,7 @@ enum Meaning {
 fn meaning(field: &httparse::Header<'_>) -> Meaning {
     let is = |name: &str| field.name.eq_ignore_ascii_case(name);
     match field.name.len() {
+        4 if is("host") => Meaning::Host,
         7 if is("upgrade") => Meaning::Unusual,
         6 if is("expect") => Meaning::Unusual,
         17 if is("transfer-encoding") => Meaning::Unusual,

@@ -17,8 +17,13 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let with_body = |length: &str, body: &str| {
         format!("PUT /a HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
     };
+    let chunked = b"PUT /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     vec![
-        ("without fields", b"GET / HTTP/1.1\r\n\r\n".into(), "request"),
+        ("without fields", b"GET / HTTP/1.1\r\n\r\n".into(), "unusual"),
+        ("without a host", b"GET / HTTP/1.1\r\nhosts: x\r\naccept: */*\r\n\r\n".into(), "unusual"),
+        ("two hosts", head("Host: x\r\n"), "unusual"),
+        ("two hosts and a body", with_body("5\r\nhost: y", "hello"), "unusual"),
+        ("a host without a name", b"GET / HTTP/1.1\r\nhost:\r\n\r\n".into(), "request"),
         ("as most are", head("accept: */*\r\nuser-agent: curl/8\r\n"), "request"),
         ("it says that it stays", head("Connection: Keep-Alive\r\n"), "request"),
         ("fields of one name", head("accept: a\r\nACCEPT: b\r\naccept:\r\n"), "request"),
@@ -45,7 +50,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("two lengths", with_body("5\r\ncontent-length: 5", "hello"), "unusual"),
         ("two lengths that differ", with_body("5\r\ncontent-length: 6", "hello!"), "unusual"),
         ("a list of lengths", with_body("5, 5", "hello"), "unusual"),
-        ("chunks", b"PUT /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".into(), "unusual"),
+        ("chunks", chunked.into(), "unusual"),
         ("chunks and a length", with_body("5\r\ntransfer-encoding: chunked", "0\r\n\r\n"), "unusual"),
         ("chunks, nearly", with_body("5\r\ntransfer-encoding : chunked", "0\r\n\r\n"), "unusual"),
         ("another coding", with_body("5\r\ntransfer-encoding: identity", "hello"), "unusual"),
@@ -124,6 +129,24 @@ async fn both_ways_answer_alike() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_say_for_whom_a_request_is_or_says_it_twice_is_refused() {
+    for (sent, status, words) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "missing required Host header"),
+        ("GET http://x/ HTTP/1.1\r\n\r\n", 400, "missing required Host header"),
+        ("GET / HTTP/1.1\r\nhost: x\r\nHOST: x\r\n\r\n", 400, "too many Host headers"),
+        ("GET / HTTP/1.0\r\nhost: x\r\nhost: y\r\n\r\n", 400, "too many Host headers"),
+        ("GET / HTTP/1.0\r\n\r\n", 200, "GET /"),
+        ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", 200, "GET /"),
+    ] {
+        let answer = check(sent, &[sent.as_bytes()]).await;
+        let answer = String::from_utf8_lossy(&answer);
+        let (version, _) = sent.split_at(sent.find("\r\n").expect("a line"));
+        let start = format!("{} {status} ", &version[version.len() - 8..]);
+        assert!(answer.starts_with(&start) && answer.contains(words), "{sent}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_of_all_forms_are_alike() {
     let paths =
         ["none", "empty", "unchanged", "missing", "odd", "large", "fields", "last", "dated", "stream", "soon", "never"];
@@ -133,9 +156,9 @@ async fn answers_of_all_forms_are_alike() {
         check(path, &[&ask]).await;
         check(&format!("{path} with a body"), &[&put]).await;
         check(&format!("{path}, one after another"), &[&ask, &put, &ask]).await;
-        check(&format!("{path}, all at once"), &[&[&ask[..], &put, &ask, b"GET / HTTP/1.1\r\n\r\n"].concat()]).await;
+        check(&format!("{path}, all at once"), &[&[&ask[..], &put, &ask, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"].concat()]).await;
     }
-    let large = check("large", &[b"GET /large HTTP/1.1\r\n\r\n"]).await;
+    let large = check("large", &[b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"]).await;
     assert!(large.len() > COPIED && large.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
