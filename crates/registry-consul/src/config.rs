@@ -5,13 +5,16 @@
 //! clusters are refused in words.
 
 mod check;
+mod graph;
 mod kinds;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use http::{Method, Response};
 use portolan_registrar::http::{Body, Request};
+use portolan_store::{Compare, Operation, Revision};
 use serde_json::{Map, Value, json};
 
 use crate::acl::{Access, Authorizer};
@@ -21,11 +24,14 @@ use crate::space::{Record, Records, Space, WriteError, poll};
 use crate::state::State;
 use crate::{Error, acl, answer};
 
+use graph::Graph;
 use kinds::{KEPT, OTHERS};
 use shape::Fields;
 
 /// Everything about entries is below this prefix.
 const AREA: &str = "/consul/config/";
+/// Written with every entry. Entries depend on each other, and the store compares keys but not ranges.
+const GRAPH: &str = "/consul/config/graph";
 
 /// Fields of an entry by their names.
 type Entry = Map<String, Value>;
@@ -162,38 +168,42 @@ async fn write(state: &State, request: &Request, parameters: &Parameters) -> Res
         if wanted.is_some_and(|wanted| wanted != modified) {
             return done(false);
         }
-        check_protocol(&records, kind, name).await?;
-        match records.put(&id, None, &entry, Some((modified, None))).await {
+        let judged = Judged::of(state, kind, name, Some(&entry)).await?;
+        let before = Some((modified, None));
+        match records.put_with(&id, None, &entry, before, judged.compare(), Judged::success()).await {
             Ok(_) => return done(true),
-            Err(WriteError::Stale) if wanted.is_some() => return done(false),
+            // Of another entry perhaps.
             Err(WriteError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Routes and shares are of requests: whose protocol has none cannot have them.
-async fn check_protocol(records: &Records<'_, Entry>, kind: &str, name: &str) -> Result<(), Error> {
-    if !matches!(kind, "service-router" | "service-splitter") {
-        return Ok(());
+/// What an entry is written or deleted with: the graph of all entries as it was found good, which another write may
+/// change meanwhile.
+struct Judged(u64);
+
+impl Judged {
+    /// Judges the entries as they will be, with `written` among them or without the one that is deleted.
+    async fn of(state: &State, kind: &str, name: &str, written: Option<&Entry>) -> Result<Self, Error> {
+        // Read before the entries: who writes one in between is noticed.
+        let seen = state.space.get(GRAPH.into()).await?;
+        let others = records(&state.space).list().await?;
+        let is = |entry: &Entry, field: &str, text: &str| entry.get(field).and_then(Value::as_str) == Some(text);
+        let others = others.iter().map(|record| &record.value);
+        let others = others.filter(|entry| !(is(entry, "Kind", kind) && is(entry, "Name", name)));
+        Graph::of(others.chain(written)).check(kind, name).map_err(Error::Internal)?;
+        Ok(Self(seen.map_or(0, |seen| seen.mod_revision.0)))
     }
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let said = records.get(&id("service-defaults", name)).await?;
-    let said = said.and_then(|said| said.value.get("Protocol").and_then(text));
-    let protocol = match said {
-        Some(protocol) => Some(protocol),
-        None => {
-            let global = records.get(&id("proxy-defaults", "global")).await?;
-            global.and_then(|global| global.value.get("Config")?.get("protocol").and_then(text))
-        }
-    };
-    let protocol = protocol.unwrap_or_else(|| "tcp".to_owned());
-    if matches!(&*protocol, "http" | "http2" | "grpc") {
-        return Ok(());
+
+    /// No other entry was written since, which the next one to be judged will see.
+    fn compare(&self) -> Vec<Compare> {
+        vec![Compare::ModRevision { key: GRAPH.into(), equals: Revision(self.0) }]
     }
-    Err(Error::Internal(format!(
-        "discovery chain {name:?} uses a protocol {protocol:?} that does not permit advanced routing or splitting behavior"
-    )))
+
+    fn success() -> Vec<Operation> {
+        vec![Operation::Put { key: GRAPH.into(), value: Bytes::new(), lease: None }]
+    }
 }
 
 async fn delete(
@@ -218,7 +228,8 @@ async fn delete(
         if wanted.is_some_and(|wanted| wanted != record.modified) {
             return done(false);
         }
-        if records.delete(&id, record.modified, None).await? {
+        let judged = Judged::of(state, kind, name, None).await?;
+        if records.delete_with(&id, record.modified, None, judged.compare(), Judged::success()).await? {
             return done(true);
         }
     }

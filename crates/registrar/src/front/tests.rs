@@ -156,7 +156,11 @@ async fn answers_of_all_forms_are_alike() {
         check(path, &[&ask]).await;
         check(&format!("{path} with a body"), &[&put]).await;
         check(&format!("{path}, one after another"), &[&ask, &put, &ask]).await;
-        check(&format!("{path}, all at once"), &[&[&ask[..], &put, &ask, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"].concat()]).await;
+        check(
+            &format!("{path}, all at once"),
+            &[&[&ask[..], &put, &ask, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"].concat()],
+        )
+        .await;
     }
     let large = check("large", &[b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"]).await;
     assert!(large.len() > COPIED && large.starts_with(b"HTTP/1.1 200 OK\r\n"));

@@ -193,7 +193,10 @@ const RESOLVER: Fields = &[
         "LoadBalancer",
         &Object(&[
             ("Policy", &Text),
-            ("RingHashConfig", &Object(&[("MinimumRingSize", &Unsigned(u64::MAX)), ("MaximumRingSize", &Unsigned(u64::MAX))])),
+            (
+                "RingHashConfig",
+                &Object(&[("MinimumRingSize", &Unsigned(u64::MAX)), ("MaximumRingSize", &Unsigned(u64::MAX))]),
+            ),
             ("LeastRequestConfig", &Object(&[("ChoiceCount", UINT32)])),
             (
                 "HashPolicies",

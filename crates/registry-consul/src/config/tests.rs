@@ -53,7 +53,7 @@ async fn durations_are_shown_as_consuls_types_read_them() {
     let hash = json!({"Field": "cookie", "FieldValue": "c", "CookieConfig": {"TTL": "1h", "Path": "/"}});
     let entries = [
         json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}}),
-        json!({"Kind": "service-defaults", "Name": "web", "UpstreamConfig": {
+        json!({"Kind": "service-defaults", "Name": "web", "Protocol": "http", "UpstreamConfig": {
             "Defaults": {"PassiveHealthCheck": outliers},
             "Overrides": [{"Name": "db", "PassiveHealthCheck": {"Interval": 1}}]}}),
         json!({"Kind": "service-resolver", "Name": "web", "ConnectTimeout": 1_500_000_000, "RequestTimeout": "1m",
@@ -234,17 +234,128 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn routes_and_shares_need_a_protocol_of_requests() {
+/// What a write (or, of a bare path, a deletion) after the others of its table is answered; `""` stands for success.
+type Step = (Value, &'static str);
+
+async fn check(steps: &[Step]) {
     let state = state(AclConfig::default()).await;
-    let put = async |body: Value| ask(&state, "PUT", "/v1/config", "", body.to_string()).await.text;
-    let splits = json!({"Kind": "service-splitter", "Name": "web", "Splits": [{"Weight": 90}, {"Weight": 10, "ServiceSubset": "v2"}]});
-    assert!(put(splits.clone()).await.contains("does not permit"));
-    assert_eq!(put(json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}})).await, "true");
-    assert_eq!(put(splits.clone()).await, "true");
-    assert_eq!(put(json!({"Kind": "service-defaults", "Name": "api", "Protocol": "tcp"})).await, "true");
-    let routes = json!({"Kind": "service-router", "Name": "api", "Routes": [{"Match": {"HTTP": {"PathPrefix": "/a"}}, "Destination": {"Service": "web"}}]});
-    assert!(put(routes).await.contains("\"api\" uses a protocol \"tcp\""));
+    for (step, words) in steps {
+        let answer = match step.as_str() {
+            Some(path) => ask(&state, "DELETE", &format!("/v1/config/{path}"), "", "").await,
+            None => ask(&state, "PUT", "/v1/config", "", step.to_string()).await,
+        };
+        let status = if words.is_empty() { 200 } else { 500 };
+        assert_eq!(answer.status, status, "{step}: {}", answer.text);
+        assert!(answer.text.contains(words), "{step}: {}", answer.text);
+    }
+}
+
+fn global(protocol: &str) -> Value {
+    json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": protocol}})
+}
+
+fn defaults(name: &str, protocol: &str) -> Value {
+    json!({"Kind": "service-defaults", "Name": name, "Protocol": protocol})
+}
+
+fn resolver(name: &str, rest: Value) -> Value {
+    let mut entry = rest;
+    (entry["Kind"], entry["Name"]) = ("service-resolver".into(), name.into());
+    entry
+}
+
+fn splitter(name: &str, to: &[&str]) -> Value {
+    let weight = |at| if at == 0 { 100 - 10 * (to.len() - 1) } else { 10 };
+    let split = |(at, service): (usize, &&str)| json!({"Weight": weight(at), "Service": service});
+    json!({"Kind": "service-splitter", "Name": name, "Splits": to.iter().enumerate().map(split).collect::<Vec<_>>()})
+}
+
+fn router(name: &str, to: &str) -> Value {
+    let route = json!({"Match": {"HTTP": {"PathPrefix": "/a"}}, "Destination": {"Service": to}});
+    json!({"Kind": "service-router", "Name": name, "Routes": [route]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_and_shares_need_a_protocol_of_requests_and_keep_it() {
+    const NOT_SO: &str = "uses a protocol \"tcp\" that does not permit advanced routing or splitting behavior";
+    // The protocol of all.
+    check(&[
+        (splitter("web", &["web"]), NOT_SO),
+        (global("HTTP"), ""),
+        (splitter("web", &["web"]), ""),
+        (global("grpc"), ""),
+        (global("tcp"), "discovery chain \"web\" uses a protocol \"tcp\""),
+        ("proxy-defaults/global".into(), NOT_SO),
+        (defaults("api", "tcp"), ""),
+        (router("api", "api"), "discovery chain \"api\" uses a protocol \"tcp\""),
+        ("service-splitter/web".into(), ""),
+        ("proxy-defaults/global".into(), ""),
+    ])
+    .await;
+    // That of the service, which hides that of all.
+    check(&[
+        (defaults("web", "http"), ""),
+        (router("web", ""), ""),
+        (defaults("web", "tcp"), NOT_SO),
+        (defaults("web", ""), NOT_SO),
+        ("service-defaults/web".into(), NOT_SO),
+        (defaults("web", "http2"), ""),
+        (global("http"), ""),
+        ("service-defaults/web".into(), ""),
+        (defaults("web", ""), NOT_SO),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_service_leads_to_fits_to_it() {
+    const OTHER: &str =
+        "discovery chain \"web\" uses inconsistent protocols; service \"api\" has \"tcp\" which is not \"http\"";
+    check(&[
+        (defaults("web", "http"), ""),
+        (router("web", "api"), OTHER),
+        (defaults("api", "http"), ""),
+        (router("web", "api"), ""),
+        (defaults("api", "tcp"), OTHER),
+        ("service-defaults/api".into(), OTHER),
+        (splitter("api", &["web", "old"]), "service \"old\" has \"tcp\" which is not \"http\""),
+        (splitter("api", &["web", "api"]), ""),
+        (
+            splitter("web", &["api", "web"]),
+            "detected circular reference: [splitter:api.default.default -> \
+            splitter:web.default.default -> splitter:api.default.default]",
+        ),
+    ])
+    .await;
+    check(&[
+        (resolver("a", json!({"Redirect": {"Service": "b"}})), ""),
+        (resolver("b", json!({"Redirect": {"Service": "c"}})), ""),
+        (defaults("c", "http"), "discovery chain \"b\" uses inconsistent protocols; service \"c\" has \"http\""),
+        (
+            resolver("c", json!({"Redirect": {"Service": "a"}})),
+            "detected circular resolver redirect: [\
+            b.default.default.dc1 -> c.default.default.dc1 -> a.default.default.dc1 -> b.default.default.dc1]",
+        ),
+        (resolver("d", json!({"Failover": {"*": {"Service": "e"}}})), ""),
+        (defaults("e", "grpc"), "discovery chain \"d\" uses inconsistent protocols"),
+        (resolver("d", json!({"Failover": {"*": {"Targets": [{"Service": "e"}, {"Service": "e", "Peer": "p"}]}}})), ""),
+        (resolver("d", json!({"Failover": {"*": {"Datacenters": ["dc2"]}}})), ""),
+        (defaults("e", "grpc"), ""),
+        (resolver("f", json!({"Redirect": {"Service": "a", "ServiceSubset": "v2"}})), ""),
+        (
+            resolver("g", json!({"Redirect": {"Service": "c", "ServiceSubset": "v2"}})),
+            "service \"c\" does not have a subset named \"v2\"",
+        ),
+        (resolver("c", json!({"Subsets": {"v2": {}}, "DefaultSubset": "v2"})), ""),
+        (resolver("g", json!({"Redirect": {"Service": "c", "ServiceSubset": "v2"}})), ""),
+        (resolver("c", json!({"Subsets": {"v3": {}}})), "service \"c\" does not have a subset named \"v2\""),
+        ("service-resolver/c".into(), "service \"c\" does not have a subset named \"v2\""),
+        (
+            json!({"Kind": "service-defaults", "Name": "c", "ExternalSNI": "c.example"}),
+            "service \"c\" has an external SNI set; cannot define subsets for external services",
+        ),
+    ])
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

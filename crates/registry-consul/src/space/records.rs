@@ -81,8 +81,21 @@ impl<'a, T> Records<'a, T> {
 
     /// Deletes a record and its name. `false` if it was not there like this any more.
     pub(crate) async fn delete(&self, id: &str, modified: u64, name: Option<&str>) -> Result<bool, Error> {
-        let compare = vec![Compare::ModRevision { key: self.key(id), equals: Revision(modified) }];
-        Ok(self.store.txn(Txn { compare, success: self.deletion(id, name), failure: vec![] }).await?.succeeded)
+        self.delete_with(id, modified, name, vec![], vec![]).await
+    }
+
+    /// As [`Records::delete`], with further conditions and steps in the same transaction.
+    pub(crate) async fn delete_with(
+        &self,
+        id: &str,
+        modified: u64,
+        name: Option<&str>,
+        mut compare: Vec<Compare>,
+        mut success: Vec<Operation>,
+    ) -> Result<bool, Error> {
+        compare.push(Compare::ModRevision { key: self.key(id), equals: Revision(modified) });
+        success.extend(self.deletion(id, name));
+        Ok(self.store.txn(Txn { compare, success, failure: vec![] }).await?.succeeded)
     }
 
     /// The steps that delete a record.

@@ -12,8 +12,7 @@ const FORM: Form<ObjectMeta> =
     Form { decode: |bytes| serde_json::from_slice(bytes).map(|decoded: Whole| decoded.metadata) };
 
 fn insert(store: &mut Store<ObjectMeta>, name: &str, owner: Option<&str>) {
-    let owners =
-        owner.map(|uid| json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": uid, "controller": true}));
+    let owners = owner.map(|uid| json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": uid, "controller": true}));
     let owners: Vec<_> = owners.into_iter().collect();
     let encoded = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}}).to_string();
     let old = store.insert(&Key::new("n", name), Kept::of(encoded.as_bytes()), &mut Vec::new());
