@@ -28,8 +28,8 @@ use graph::Graph;
 use kinds::{KEPT, OTHERS};
 use shape::Fields;
 
-/// Everything about entries is below this prefix.
-const AREA: &str = "/consul/config/";
+/// Entries are below this prefix.
+const ENTRIES: &str = "/consul/config/id/";
 /// Written with every entry. Entries depend on each other, and the store compares keys but not ranges.
 const GRAPH: &str = "/consul/config/graph";
 
@@ -67,6 +67,11 @@ fn fields_of(kind: &str) -> Result<Option<Fields>, String> {
         None if OTHERS.contains(&kind) => Ok(None),
         None => Err(format!("invalid config entry kind: {kind}")),
     }
+}
+
+/// The key of an entry, or what those of several begin with.
+fn below(id: &str) -> Bytes {
+    format!("{ENTRIES}{id}").into()
 }
 
 fn id(kind: &str, name: &str) -> String {
@@ -248,16 +253,20 @@ async fn read(
     if !readable(&authorizer, kind, name) {
         return Err(Error::Forbidden("Permission denied".into()));
     }
-    let space = &state.space;
-    let waiter = || space.feed().prefix(&records(space).prefix());
+    let (space, below) = (&state.space, below(&id(kind, name)));
+    let waiter = || space.feed().key(&below);
     let read = || async {
         let found = records(space).get(&id(kind, name)).await?;
-        let index = found.as_ref().map_or_else(|| space.feed().table_index(AREA), |found| found.modified);
+        // What is not there changed last when it was deleted; other entries wake nobody who waits for it.
+        let index = found.as_ref().map_or_else(|| space.feed().prefix_index(&below), |found| found.modified);
         Ok((found, index))
     };
     let (found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
-    let found = found.ok_or_else(|| Error::NotFound(format!("Config entry not found for {kind:?} / {name:?}")))?;
-    Ok(answer::with_index(answer::json(&shown(found), options.pretty)?, index, options.consistency))
+    let response = match found {
+        Some(found) => answer::json(&shown(found), options.pretty)?,
+        None => Error::NotFound(format!("Config entry not found for {kind:?} / {name:?}")).response(),
+    };
+    Ok(answer::with_index(response, index, options.consistency))
 }
 
 async fn list(state: &State, request: &Request, parameters: &Parameters, kind: &str) -> Result<Response<Body>, Error> {
@@ -270,17 +279,21 @@ async fn list(state: &State, request: &Request, parameters: &Parameters, kind: &
         return Err(Error::Internal(format!("filtering not supported for config entry kind={kind}")));
     }
     let space = &state.space;
-    let waiter = || space.feed().prefix(&records(space).prefix());
+    let below = below(&if kind.is_empty() { String::new() } else { id(kind, "") });
+    let waiter = || space.feed().prefix(&below);
+    let is_wanted = |record: &Record<Entry>| {
+        kind.is_empty() || record.value.get("Kind").and_then(Value::as_str).is_some_and(|found| found == kind)
+    };
     let read = || async {
-        let found = records(space).list().await?;
+        let mut found = records(space).list().await?;
+        found.retain(is_wanted);
         let newest = found.iter().map(|record| record.modified).max().unwrap_or(0);
-        Ok((found, newest.max(space.feed().table_index(AREA))))
+        Ok((found, newest.max(space.feed().prefix_index(&below))))
     };
     let (mut found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
     let text = |record: &Record<Entry>, field: &str| {
         record.value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    found.retain(|record| kind.is_empty() || text(record, "Kind") == kind);
     let before = found.len();
     found.retain(|record| readable(&authorizer, &text(record, "Kind"), &text(record, "Name")));
     let filtered = found.len() < before;
