@@ -230,9 +230,12 @@ const CHANGING: Steps = &[
     ("kubectl autoscale deployment app --min=1 --max=3 --cpu-percent=50", &["autoscaled"]),
     ("kubectl get hpa app", &["Deployment/app", "MINPODS", "3"]),
     ("kubectl describe hpa app", &["Min replicas:", "Max replicas:"]),
-    // Its status may change in between, as old pods end: who replaces what he has read tries again.
+    // Its status may change in between, as old pods end: who replaces what he has read tries again, for that reason alone.
     (
-        "until kubectl get deployment app -o yaml | sed 's/replicas: 1/replicas: 2/' | kubectl replace -f -; do :; done",
+        "until said=$(kubectl get deployment app -o yaml | sed 's/replicas: 1/replicas: 2/' | kubectl replace -f - 2>&1); do
+            case $said in *'the object has been modified'*) ;; *) echo \"$said\"; exit 1 ;; esac
+        done
+        echo \"$said\"",
         &["replaced"],
     ),
     ("kubectl diff -f app.yaml; test $? = 1", &["replicas: 2", "replicas: 1"]),
