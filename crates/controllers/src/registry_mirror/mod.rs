@@ -77,11 +77,12 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let mirrors = controller.mirrors.clone();
     // There may be very many of which nobody mirrors any: they are not decoded for this.
     controller.instances.feed_encoded(&queue, move |instance| {
-        let mirrors = mirrors.lock();
-        let service =
-            Some(&mirrors).filter(|mirrors| !mirrors.is_empty()).and_then(|_| instance.text(&["spec", "service"]));
-        let target = service.map(|service| Key::new(&*instance.header().namespace, &*service));
-        target.and_then(|target| mirrors.get(&target)).into_iter().flatten().cloned().collect()
+        if mirrors.lock().is_empty() {
+            return vec![];
+        }
+        let Some(service) = instance.text(&["spec", "service"]) else { return vec![] };
+        let target = Key::new(&*instance.header().namespace, &*service);
+        mirrors.lock().get(&target).into_iter().flatten().cloned().collect()
     });
     let mirrors = controller.mirrors.clone();
     controller.machines.feed(&queue, move |_| {
