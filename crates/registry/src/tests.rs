@@ -127,6 +127,8 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> 
     }
 }
 
+/// What the registry hears of, it has heard of by then, in a time that costs none.
+const PATIENCE: Duration = Duration::from_secs(5);
 const BILLING: &str = r#"{"service": "billing", "id": "billing-1", "port": 8080, "ttlSeconds": 10}"#;
 const RENEW: &str = "/registry/instances/default/billing-1/renew";
 
@@ -159,9 +161,7 @@ async fn renewals_and_identical_registrations_write_nothing() {
     let world = World::start(fake()).await;
     world.ask(Method::POST, "/registry/instances", BILLING).await;
     // The copy in memory hears of the new object through its watch.
-    while world.registry_knows("billing-1").await.is_none() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    world.until_known("billing-1").await;
     let before = world.api.writes().len();
     for _ in 0..3 {
         assert_eq!(world.ask(Method::PUT, RENEW, "").await.0, StatusCode::OK);
@@ -215,11 +215,23 @@ async fn deregistration_and_refusals_are_answered_in_words() {
 }
 
 impl World {
-    async fn registry_knows(&self, id: &str) -> Option<()> {
-        let (status, answer) = self.ask(Method::GET, &format!("/registry/instances/default/{id}"), "").await;
-        // The catalog of this world stays empty; that the keeper knows it shows in the text.
-        let known =
-            status == StatusCode::OK || answer["message"].as_str().is_some_and(|text| text.contains("has not heard"));
-        known.then_some(())
+    /// Waits until the copy in memory has heard of an instance.
+    async fn until_known(&self, id: &str) {
+        let path = format!("/registry/instances/default/{id}");
+        let mut last = Value::Null;
+        let known = async {
+            loop {
+                let (status, answer) = self.ask(Method::GET, &path, "").await;
+                // The catalog of this world stays empty; that the keeper knows it shows in the text.
+                let message = answer["message"].as_str().unwrap_or_default();
+                if status == StatusCode::OK || message.contains("has not heard") {
+                    return;
+                }
+                last = answer;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let known = tokio::time::timeout(PATIENCE, known).await;
+        assert!(known.is_ok(), "{id} is not known after {PATIENCE:?}: {last}");
     }
 }

@@ -47,9 +47,7 @@ async fn every_operation_and_every_parameter_is_taken_as_described() {
             let ask = async |query: &str| {
                 // Whatever was asked before, what the path names is there.
                 world.ask(Method::POST, "/registry/instances", BILLING).await;
-                while world.registry_knows("billing-1").await.is_none() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                world.until_known("billing-1").await;
                 let asked = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
                 let answer = world.registry.answer(request(method.clone(), &asked, &[], body(template))).await;
                 let (status, media) = (answer.status(), answer.headers().get("content-type"));
