@@ -18,24 +18,46 @@ use crate::acl::Access::{
 };
 use crate::acl::Authorizer;
 use crate::body::Fields;
-use crate::catalog::register;
+use crate::catalog::Wanted;
 use crate::owner::{NAMESPACE, Owner};
 use crate::parameters::Parameters;
 use crate::sight::Sight;
 use crate::state::State;
 use crate::{Error, acl, txn, vet};
 
-/// Refuses a request that its caller may not make, or makes too often; else tells what it may see.
-pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
+/// What is known of a request that passed.
+pub(crate) struct Passed {
+    /// What its caller may see.
+    pub(crate) sight: Sight,
+    /// What it registers with the catalog, as it was judged.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+/// Refuses a request that its caller may not make, or makes too often.
+pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Passed, Error> {
     let (client, now) = (request.client(), Instant::now());
     let reads = reads(&request.method);
     // What only says that something lives is no write, and keys are counted as requests.
     let lives = matches!((area, rest), ("agent", ["check", "pass" | "warn" | "fail" | "update", ..]));
     let registers = !reads && !lives && matches!(area, "agent" | "catalog");
     state.limiter.take(&client, 1, u32::from(registers), now)?;
-    for (_, key) in registered(state, request, area, rest)? {
+    let registers_here = request.method == Method::PUT && matches!((area, rest), ("catalog", ["register"]));
+    let wanted = registers_here.then(|| Wanted::read(state, request)).transpose()?;
+    for (_, key) in registered(state, request, area, rest, wanted.as_ref())? {
         state.limiter.hold(&client, &key, now, |key| state.registrar.instance(key).is_some())?;
     }
+    let sight = judge(state, request, area, rest, wanted.as_ref()).await?;
+    Ok(Passed { sight, wanted })
+}
+
+/// What the caller of a request may see, if it may make that.
+async fn judge(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+    wanted: Option<&Wanted>,
+) -> Result<Sight, Error> {
     // A pod shows a token where there are tokens.
     let judged = match request.caller {
         Caller::Known(_) => true,
@@ -43,7 +65,7 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
         Caller::Trusted | Caller::Unknown(_) => false,
     };
     if judged {
-        return of_cluster(state, request, area, rest).await;
+        return of_cluster(state, request, area, rest, wanted).await;
     }
     if let Caller::Unknown(why) = &request.caller {
         // From another machine nobody gets what is granted to those without a token, whatever the default is.
@@ -56,22 +78,28 @@ pub(crate) async fn pass(state: &State, request: &Request, area: &str, rest: &[&
         return Ok(Sight::everything());
     }
     let authorizer = state.acl.authorizer(&state.space, request, &Parameters::of(request)).await?;
-    for (access, name) in needed(state, request, area, rest, &authorizer).await? {
+    let needed = match wanted {
+        Some(wanted) => vet::registration(state, wanted)?,
+        None => needed(state, request, area, rest, &authorizer).await?,
+    };
+    for (access, name) in needed {
         authorizer.require(access, &name)?;
     }
     Ok(Sight::of_token(authorizer, state.acl.generation(&state.space)))
 }
 
 /// What a request registers: the names of services, and the instances.
-fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Vec<(String, Key)>, Error> {
-    if request.method != Method::PUT {
-        return Ok(Vec::new());
-    }
-    let (node, service) = match (area, rest) {
-        ("agent", ["service", "register"]) => (state.identity.node.to_string(), Some(Fields::parse(&request.body)?)),
-        ("catalog", ["register"]) => {
-            let fields = Fields::parse(&request.body)?;
-            (state.node_name(&fields.text("Node")?), fields.fields("Service")?)
+fn registered(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+    wanted: Option<&Wanted>,
+) -> Result<Vec<(String, Key)>, Error> {
+    let (node, service) = match (area, rest, wanted) {
+        (.., Some(wanted)) => (&*wanted.node, wanted.fields.fields("Service")?),
+        ("agent", ["service", "register"], None) if request.method == Method::PUT => {
+            (&*state.identity.node, Some(Fields::parse(&request.body)?))
         }
         _ => return Ok(Vec::new()),
     };
@@ -79,20 +107,26 @@ fn registered(state: &State, request: &Request, area: &str, rest: &[&str]) -> Re
     let name = service.first_text(if area == "agent" { &["Name", "Service"] } else { &["Service", "Name"] })?;
     let id = service.text("ID")?;
     let id = if id.is_empty() { name.clone() } else { id };
-    let mut registered = vec![(name, state.key(&node, &id))];
+    let mut registered = vec![(name, state.key(node, &id))];
     // A proxy beside it, which only agents register.
     let connect = if area == "agent" { service.fields("Connect")? } else { None };
     if let Some(connect) = connect
         && connect.fields("SidecarService")?.is_some()
     {
         let beside = |text: &str| format!("{text}-sidecar-proxy");
-        registered.push((beside(&registered[0].0), state.key(&node, &beside(&id))));
+        registered.push((beside(&registered[0].0), state.key(node, &beside(&id))));
     }
     Ok(registered)
 }
 
 /// Judges a caller whom the cluster knows by the cluster's rules.
-async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str]) -> Result<Sight, Error> {
+async fn of_cluster(
+    state: &State,
+    request: &Request,
+    area: &str,
+    rest: &[&str],
+    wanted: Option<&Wanted>,
+) -> Result<Sight, Error> {
     let caller = &request.caller;
     let reads = reads(&request.method);
     if reads && matches!((area, rest), ("catalog" | "health", _) | ("query", [_, "execute"])) {
@@ -106,7 +140,7 @@ async fn of_cluster(state: &State, request: &Request, area: &str, rest: &[&str])
         }
         return sight(state, caller, rest).await;
     }
-    for (verb, resource) in rules(state, request, area, rest)? {
+    for (verb, resource) in rules(state, request, area, rest, wanted)? {
         let namespace = if resource == Resource::Machines { "" } else { NAMESPACE };
         caller.require(verb, resource, namespace).await?;
     }
@@ -143,6 +177,7 @@ pub(crate) fn rules(
     request: &Request,
     area: &str,
     rest: &[&str],
+    wanted: Option<&Wanted>,
 ) -> Result<Vec<(Verb, Resource)>, Error> {
     let by_method = match request.method {
         _ if reads(&request.method) && Parameters::of(request).has("recurse") => Verb::List,
@@ -154,11 +189,32 @@ pub(crate) fn rules(
         Some(_) => (Verb::Update, Resource::Instances),
         None => (Verb::Create, Resource::Instances),
     };
+    if let Some(wanted) = wanted {
+        let mut needed: Vec<_> =
+            registered(state, request, area, rest, Some(wanted))?.iter().map(of_instance).collect();
+        let (fields, node) = (&wanted.fields, &wanted.node);
+        let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
+        let owners = checks.iter().map(|check| check.text("ServiceID")).collect::<Result<Vec<_>, _>>()?;
+        // What is said of a node of the cluster is not taken; checks of it are.
+        if needed.is_empty() || !state.is_of_cluster(node) || owners.iter().any(String::is_empty) {
+            needed.push((Verb::Update, Resource::Machines));
+        }
+        if owners.iter().any(|owner| !owner.is_empty()) {
+            needed.push((Verb::Update, Resource::Instances));
+        }
+        // A machine that gets another name goes under the one that it had, with all that is on it.
+        if wanted.former.is_some() {
+            needed.extend([(Verb::Delete, Resource::Instances), (Verb::Delete, Resource::Machines)]);
+        }
+        return Ok(needed);
+    }
     Ok(match (area, rest) {
         ("txn", _) => txn::rights(state, request)?,
         ("config" | "kv" | "session" | "query" | "event", _) => vec![(by_method, Resource::Keys)],
         ("acl", _) => vec![(by_method, Resource::Tokens)],
-        ("agent", ["service", "register"]) => registered(state, request, area, rest)?.iter().map(of_instance).collect(),
+        ("agent", ["service", "register"]) => {
+            registered(state, request, area, rest, None)?.iter().map(of_instance).collect()
+        }
         ("agent", ["service", "deregister", ..]) => vec![(Verb::Delete, Resource::Instances)],
         ("agent", ["service", "maintenance", ..]) => vec![(Verb::Update, Resource::Instances)],
         ("agent", ["check", "register"]) if Fields::parse(&request.body)?.text("ServiceID")?.is_empty() => {
@@ -168,27 +224,6 @@ pub(crate) fn rules(
         ("agent", ["services" | "checks" | "service" | "health", ..]) => vec![(Verb::List, Resource::Instances)],
         ("agent", ["maintenance" | "reload" | "leave" | "join" | "force-leave" | "token", ..])
         | ("coordinate", ["update"]) => vec![(Verb::Update, Resource::Machines)],
-        ("catalog", ["register"]) => {
-            let fields = Fields::parse(&request.body)?;
-            let node = state.node_name(&fields.text("Node")?);
-            let machines = state.machines(&state.snapshot());
-            let mut needed: Vec<_> = registered(state, request, area, rest)?.iter().map(of_instance).collect();
-            let checks: Vec<_> = fields.list("Checks")?.into_iter().chain(fields.fields("Check")?).collect();
-            let owners = checks.iter().map(|check| check.text("ServiceID")).collect::<Result<Vec<_>, _>>()?;
-            // What is said of a node of the cluster is not taken; checks of it are.
-            if needed.is_empty() || !state.is_of_cluster(&node) || owners.iter().any(String::is_empty) {
-                needed.push((Verb::Update, Resource::Machines));
-            }
-            if owners.iter().any(|owner| !owner.is_empty()) {
-                needed.push((Verb::Update, Resource::Instances));
-            }
-            // A machine that gets another name goes under the one that it had, with all that is on it.
-            let renames = register::former(&machines, &node, &fields.text("ID")?).is_some();
-            if renames && !register::skips(&fields, machines.get(&node))? {
-                needed.extend([(Verb::Delete, Resource::Instances), (Verb::Delete, Resource::Machines)]);
-            }
-            needed
-        }
         ("catalog", ["deregister"]) => {
             let fields = Fields::parse(&request.body)?;
             let mut needed = vec![(Verb::Delete, Resource::Instances)];
@@ -221,7 +256,7 @@ async fn needed(
     Ok(match (area, rest) {
         ("agent", ["service", "register"]) => {
             let mut needed = Vec::new();
-            for (name, key) in registered(state, request, area, rest)? {
+            for (name, key) in registered(state, request, area, rest, None)? {
                 // Whatever stands there makes room, also an instance of another id whose object has this name.
                 let present = state.registrar.instance(&key);
                 needed.extend(present.map(|present| (ServiceWrite, present.spec.service.clone())));
@@ -255,7 +290,6 @@ async fn needed(
         ("agent", ["force-leave", _]) => vec![all(OperatorWrite)],
         ("agent", ["reload" | "leave" | "join" | "token", ..]) => vec![(AgentWrite, own())],
         ("agent", _) => vec![(AgentRead, own())],
-        ("catalog", ["register"]) => vet::registration(state, &Fields::parse(&request.body)?)?,
         ("catalog", ["deregister"]) => vet::removal(state, &Fields::parse(&request.body)?, authorizer)?,
         ("catalog", ["datacenters"]) => Vec::new(),
         // Answers leave out what the token may not read.
@@ -317,7 +351,9 @@ mod tests {
                 peer: Ipv4Addr::LOCALHOST.into(),
                 caller: Caller::Trusted,
             };
-            let found = rules(&state, &request, "catalog", &["register"]).expect("a body that can be read");
+            let wanted = Wanted::read(&state, &request).expect("a body that can be read");
+            let found =
+                rules(&state, &request, "catalog", &["register"], Some(&wanted)).expect("a body that can be read");
             assert_eq!(found, needed, "{body}");
         }
     }

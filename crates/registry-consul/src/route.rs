@@ -42,12 +42,12 @@ impl Consul {
         let Some((area, rest)) = segments.split_first() else { return Err(unknown()) };
         let state = &*self.state;
         state.refuse_tenancy(request, &Parameters::of(request))?;
-        let sight = gate::pass(state, request, area, rest).await?;
+        let passed = gate::pass(state, request, area, rest).await?;
         let _waiting = waits(request).then(|| state.limiter.wait(&request.client())).transpose()?;
         let routed = match *area {
-            "agent" => agent::route(state, request, &sight, rest).await,
-            "catalog" => catalog::route(state, request, &sight, rest).await,
-            "health" => health::route(state, request, &sight, rest).await,
+            "agent" => agent::route(state, request, &passed.sight, rest).await,
+            "catalog" => catalog::route(state, request, passed, rest).await,
+            "health" => health::route(state, request, &passed.sight, rest).await,
             "operator" => operator::route(state, request, rest).await,
             "status" => status::route(state, request, rest).await,
             "event" => event::route(state, request, rest).await,

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::acl::{Access, Authorizer};
 use crate::body::Fields;
+use crate::catalog::Wanted;
 use crate::catalog::register::{find, machine, on_node, owner_of};
 use crate::machine::Machine;
 use crate::state::State;
@@ -11,13 +12,16 @@ use crate::state::State;
 type Needed = Vec<(Access, String)>;
 
 /// What a registration needs. Whoever says of a machine what is known of it already need not be allowed to change it.
-pub(crate) fn registration(state: &State, fields: &Fields) -> Result<Needed, Error> {
-    let node = state.node_name(&fields.text("Node")?);
+///
+/// Consul asks who takes another machine's id for no right to that machine, and neither is it asked for here; the
+/// cluster's rules do ask for it.
+pub(crate) fn registration(state: &State, wanted: &Wanted) -> Result<Needed, Error> {
+    let Wanted { fields, node, .. } = wanted;
     let write = || (Access::NodeWrite, node.clone());
     let mut needed = Vec::new();
-    let changes = match state.machines(&state.snapshot()).get(&node) {
+    let changes = match wanted.known() {
         None => true,
-        Some(_) if fields.bool("SkipNodeUpdate")? => false,
+        Some(_) if wanted.skips => false,
         Some(known) => changes(known, fields)?,
     };
     if changes {
@@ -28,8 +32,8 @@ pub(crate) fn registration(state: &State, fields: &Fields) -> Result<Needed, Err
         let name = service.first_text(&["Service", "Name"])?;
         let id = Some(service.text("ID")?).filter(|id| !id.is_empty()).unwrap_or_else(|| name.clone());
         // What stands there makes room.
-        let by_key = state.registrar.instance(&state.key(&node, &id));
-        let present = by_key.into_iter().chain(find(state, &node, &id));
+        let by_key = state.registrar.instance(&state.key(node, &id));
+        let present = by_key.into_iter().chain(find(state, node, &id));
         needed.extend(present.map(|present| (Access::ServiceWrite, present.spec.service.clone())));
         needed.push((Access::ServiceWrite, name));
         needed.extend(destination(&service)?);
@@ -41,7 +45,7 @@ pub(crate) fn registration(state: &State, fields: &Fields) -> Result<Needed, Err
             needed.push(write());
         } else if Some(&service) != made.as_ref() {
             let id = check.first_text(&["CheckID", "ID", "Name"])?;
-            let known = owner_of(state, &node, &service, &id)?;
+            let known = owner_of(state, node, &service, &id)?;
             needed.push((Access::ServiceWrite, known.spec.service.clone()));
         }
     }
@@ -57,7 +61,9 @@ pub(crate) fn destination(service: &Fields) -> Result<Option<(Access, String)>, 
 
 fn changes(known: &Machine, fields: &Fields) -> Result<bool, Error> {
     let said = machine(fields, "NodeMeta")?;
-    Ok(said.node_id != known.id
+    let locality = said.locality.unwrap_or_default();
+    Ok((&locality.region, &locality.zone) != (&known.locality.region, &known.locality.zone)
+        || said.node_id != known.id
         || said.address != known.address
         || said.tagged_addresses != known.tagged_addresses
         || said.metadata != known.metadata)

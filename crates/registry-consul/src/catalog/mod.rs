@@ -1,8 +1,10 @@
 //! The catalog: services and machines, and registering them directly.
 
 pub(crate) mod register;
+mod wanted;
 
 pub(crate) use register::{replaceable, set_extension};
+pub(crate) use wanted::Wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use portolan_registrar::http::{Body, Request};
 use serde_json::{Map, Value, json};
 
 use crate::bexpr::{Kind, NODE, NODE_SERVICE, SERVICE_NODE};
+use crate::gate::Passed;
 use crate::machine::Machine;
 use crate::parameters::Parameters;
 use crate::route::Routed;
@@ -23,9 +26,14 @@ use crate::view::{self, Found, Scope};
 use crate::{Error, answer, entry};
 
 /// Answers what is below `/v1/catalog`.
-pub(crate) async fn route(state: &State, request: &Request, sight: &Sight, segments: &[&str]) -> Routed {
+pub(crate) async fn route(state: &State, request: &Request, passed: Passed, segments: &[&str]) -> Routed {
+    let Passed { sight, wanted } = passed;
+    let sight = &sight;
     Some(match segments {
-        ["register"] => register::register(state, request).await,
+        ["register"] => match wanted {
+            Some(wanted) => register::register(state, request, wanted).await,
+            None => Err(Error::method(&request.method, "PUT")),
+        },
         ["deregister"] => register::deregister(state, request).await,
         ["datacenters"] if request.method != Method::GET => Err(Error::method(&request.method, "GET")),
         ["datacenters"] => answer::json(&[&state.identity.datacenter], Parameters::of(request).has("pretty")),

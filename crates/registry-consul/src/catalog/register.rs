@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::body::Fields;
+use crate::catalog::Wanted;
 use crate::entry::{AGENT_TAGS, EXTENSION};
-use crate::machine::{Machine, Machines};
+use crate::machine::Machine;
 use crate::owner::{NAMESPACE, put_check, record};
 use crate::parameters::Parameters;
 use crate::state::State;
@@ -22,39 +23,31 @@ use crate::translate::{self, ExternalCheck, Service, Via};
 use crate::txn::Journal;
 use crate::{Error, answer, entry};
 
-/// Reads the body of a write that must be meant for this datacenter.
-fn read(state: &State, request: &Request) -> Result<Fields, Error> {
-    if request.method != Method::PUT {
-        return Err(Error::method(&request.method, "PUT"));
-    }
+/// Refuses a write that is meant for another datacenter.
+fn check_datacenter(state: &State, request: &Request, fields: &Fields) -> Result<(), Error> {
     state.check_datacenter(&Parameters::of(request))?;
-    let fields = Fields::parse(&request.body)?;
     let datacenter = fields.text("Datacenter")?;
     if !datacenter.is_empty() && datacenter != *state.identity.datacenter {
         return Err(Error::Internal("No path to datacenter".into()));
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// `PUT /v1/catalog/register`
-pub(super) async fn register(state: &State, request: &Request) -> Result<Response<Body>, Error> {
-    let fields = read(state, request)?;
-    let (node, address) = (fields.text("Node")?, fields.text("Address")?);
-    let machines = state.machines(&state.snapshot());
-    let known = machines.get(&node);
-    let skips = skips(&fields, known)?;
-    let address = match known {
-        Some(known) if skips && address.is_empty() => known.address.clone(),
+pub(super) async fn register(state: &State, request: &Request, asked: Wanted) -> Result<Response<Body>, Error> {
+    check_datacenter(state, request, &asked.fields)?;
+    let Wanted { fields, node, skips, .. } = &asked;
+    let address = fields.text("Address")?;
+    let address = match asked.known() {
+        Some(known) if *skips && address.is_empty() => known.address.clone(),
         _ => address,
     };
     if node.is_empty() || address.is_empty() {
         return Err(Error::BadRequest("Must provide node and address".into()));
     }
-    let node = known.map_or(node, |machine| machine.name.to_string());
     // All is read before anything is written.
     let service_fields = fields.fields("Service")?;
-    let service =
-        service_fields.map(|fields| translate::service(&fields, Via::Catalog, &node, &address)).transpose()?;
+    let service = service_fields.map(|fields| translate::service(&fields, Via::Catalog, node, &address)).transpose()?;
     let mut listed = fields.list("Checks")?;
     listed.extend(fields.fields("Check")?);
     let checks = listed.iter().map(translate::external_check).collect::<Result<Vec<_>, _>>()?;
@@ -62,7 +55,7 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
 
     for fields in &listed {
         let named = fields.text("Node")?;
-        if !named.is_empty() && !named.eq_ignore_ascii_case(&node) {
+        if !named.is_empty() && !named.eq_ignore_ascii_case(node) {
             let id = fields.first_text(&["CheckID", "ID", "Name"])?;
             let words = format!("Node '{named}' for check '{id}' doesn't match register request node '{node}'");
             return Err(Error::Internal(words));
@@ -70,12 +63,12 @@ pub(super) async fn register(state: &State, request: &Request) -> Result<Respons
     }
     let is_made = |id: &str| service.as_ref().is_some_and(|service| service.id == id);
     for check in of_services.iter().filter(|check| !is_made(&check.service_id)) {
-        owner_of(state, &node, &check.service_id, &check.check.id)?;
+        owner_of(state, node, &check.service_id, &check.check.id)?;
     }
-    let wanted = (!skips).then(|| machine(&fields, "NodeMeta")).transpose()?;
+    let wanted = (!skips).then(|| machine(fields, "NodeMeta")).transpose()?;
 
-    let former = former_name(state, &machines, &node, wanted.as_ref())?;
-    let registration = Registration { node: &node, former, wanted, of_node, service, of_services };
+    let former = former_name(state, &asked)?;
+    let registration = Registration { node, former, wanted, of_node, service, of_services };
     let mut journal = Journal::default();
     if let Err(error) = registration.write(state, &request.client(), &mut journal).await {
         journal.put_back(state).await;
@@ -146,33 +139,22 @@ fn not_a_uuid(text: &str) -> Option<&'static str> {
     Uuid::try_parse(text).is_err().then_some("uuid is improperly formatted")
 }
 
-/// Whether a registration leaves its machine as it is, if that is known.
-pub(crate) fn skips(fields: &Fields, known: Option<&Arc<Machine>>) -> Result<bool, Error> {
-    Ok(fields.bool("SkipNodeUpdate")? && known.is_some())
-}
-
-/// The machine that has this id under another name: under that it goes if `node` is registered with the id.
-pub(crate) fn former<'a>(machines: &'a Machines, node: &str, id: &str) -> Option<&'a Arc<Machine>> {
-    let has_it = |machine: &&Arc<Machine>| &*machine.name != node && machine.id.eq_ignore_ascii_case(id);
-    machines.all().find(has_it).filter(|_| !id.is_empty())
-}
-
-/// The name that a `wanted` machine had before. A node of the cluster neither loses its name to another machine nor
-/// takes the place of one.
-fn former_name(
-    state: &State,
-    machines: &Machines,
-    node: &str,
-    wanted: Option<&ExternalNodeSpec>,
-) -> Result<Option<String>, Error> {
-    let Some(wanted) = wanted else { return Ok(None) };
-    let Some(former) = former(machines, node, &wanted.node_id) else { return Ok(None) };
+/// The name that a machine had before. A node of the cluster neither loses its name to another machine nor takes the
+/// place of one.
+fn former_name(state: &State, asked: &Wanted) -> Result<Option<String>, Error> {
+    let Some(former) = &asked.former else { return Ok(None) };
+    let Wanted { fields, node, .. } = asked;
+    let (id, address) = (fields.text("ID")?, fields.text("Address")?);
     let refused = |why: String| {
-        let (id, address) = (&wanted.node_id, &wanted.address);
         Err(Error::Internal(format!("failed inserting node: Error while renaming Node ID: {id:?} ({address}): {why}")))
     };
     if former.origin == Origin::Orchestrator {
         return refused(format!("it is that of {}, a node of the cluster", former.name));
+    }
+    // It was judged a moment ago, and goes only if it is still the one.
+    let machines = state.machines(&state.snapshot());
+    if machines.get(&former.name).is_none_or(|now| now.id != former.id) {
+        return refused(format!("{} has changed at the same time; try again", former.name));
     }
     match machines.get(node).filter(|_| state.is_of_cluster(node)) {
         // As Consul says of a name that a healthy node has.
@@ -372,7 +354,11 @@ fn is_on(state: &State, node: &str, object: &ServiceInstance) -> bool {
 
 /// `PUT /v1/catalog/deregister`: an instance, a check, or a machine with all that is on it.
 pub(super) async fn deregister(state: &State, request: &Request) -> Result<Response<Body>, Error> {
-    let fields = read(state, request)?;
+    if request.method != Method::PUT {
+        return Err(Error::method(&request.method, "PUT"));
+    }
+    let fields = Fields::parse(&request.body)?;
+    check_datacenter(state, request, &fields)?;
     let node = fields.text("Node")?;
     if node.is_empty() {
         return Err(Error::BadRequest("Must provide node".into()));

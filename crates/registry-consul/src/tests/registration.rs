@@ -3,6 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::catalog::{self, Wanted};
+use crate::gate::Passed;
+use crate::sight::Sight;
 
 #[tokio::test]
 async fn a_registration_that_fails_leaves_nothing_behind() {
@@ -87,6 +90,18 @@ async fn a_machine_that_registers_under_another_name_is_renamed() {
     let nodes = world.get("/v1/catalog/nodes?filter=Node!=agent").await.json();
     assert_eq!((&nodes[0]["Node"], &nodes[0]["ID"]), (&json!("new"), &json!(id)));
     assert_eq!(world.get("/v1/catalog/service/web").await.json()[0]["ServiceID"], "new");
+    // Of what was judged nothing else is removed than was seen then.
+    let late = request(Method::PUT, "/v1/catalog/register", &body("late", id));
+    let wanted = Wanted::read(&world.state, &late).expect("a body that can be read");
+    assert_eq!(wanted.former.as_ref().map(|former| &*former.name), Some("new"));
+    world.put("/v1/catalog/register", &body("newer", id)).await;
+    let passed = Passed { sight: Sight::everything(), wanted: Some(wanted) };
+    let refused = catalog::route(&world.state, &late, passed, &["register"]).await.expect("a known path");
+    let refused = refused.expect_err("it is another machine by now");
+    assert!(refused.to_string().contains("new has changed at the same time; try again"), "{refused}");
+    let nodes = world.get("/v1/catalog/nodes?filter=Node!=agent").await.json();
+    assert_eq!((nodes.as_array().map(Vec::len), &nodes[0]["Node"]), (Some(1), &json!("newer")));
+    world.put("/v1/catalog/register", &body("new", id)).await;
     // What is left as it is need not be said.
     let known = r#"{"Node": "NEW", "SkipNodeUpdate": true, "Service": {"Service": "web", "ID": "new", "Port": 81}}"#;
     world.put("/v1/catalog/register", known).await;

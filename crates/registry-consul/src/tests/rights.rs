@@ -4,6 +4,7 @@ use portolan_registrar::access::{Resource, Verb};
 use serde_json::json;
 
 use super::*;
+use crate::catalog::Wanted;
 use crate::{DefaultPolicy, gate};
 
 const ROOT: &str = "8fc9e787-0000-0000-0000-000000000001";
@@ -58,6 +59,7 @@ async fn registering_and_deregistering_need_the_right_to_what_they_change() {
         (register, with(json!({"Service": proxy("db")})), 403, "service:write"),
         (register, with(json!({"Service": web, "NodeMeta": {"rack": "b"}})), 403, "node:write"),
         (register, with(json!({"Service": web, "Address": "192.0.2.2"})), 403, "node:write"),
+        (register, with(json!({"Service": web, "Locality": {"Region": "eu"}})), 403, "node:write"),
         (register, with(json!({"Service": web, "Address": "192.0.2.2", "SkipNodeUpdate": true})), 200, ""),
         (deregister, remove(json!({"CheckID": "c"})), 200, ""),
         (deregister, remove(json!({"CheckID": "c"})), 500, "Unknown check ID 'c'"),
@@ -162,7 +164,9 @@ async fn taking_the_id_of_another_machine_needs_the_right_to_remove_that() {
     ];
     for (body, needed) in cases {
         let request = request(Method::PUT, "/v1/catalog/register", &body.to_string());
-        let found = gate::rules(&world.state, &request, "catalog", &["register"]).expect("a body that can be read");
+        let wanted = Wanted::read(&world.state, &request).expect("a body that can be read");
+        let found = gate::rules(&world.state, &request, "catalog", &["register"], Some(&wanted));
+        let found = found.expect("a body that can be read");
         assert_eq!(found, *needed, "{body}");
     }
     world.stop().await;
