@@ -115,14 +115,23 @@ fn parse(body: &[u8]) -> Result<Entry, Error> {
     };
     let mut entry = shape::read(raw, fields).map_err(failed)?;
     entry.insert("Kind".into(), kind.as_str().into());
-    normalize(&mut entry);
+    normalize(&kind, &mut entry);
     check::check(&kind, &entry).map_err(Error::Internal)?;
     Ok(entry)
 }
 
 /// As Consul does before it looks at an entry.
-fn normalize(entry: &mut Entry) {
+fn normalize(kind: &str, entry: &mut Entry) {
     lower_protocol(entry);
+    if kind == "proxy-defaults" {
+        entry.entry("Name").or_insert_with(|| "global".into());
+    }
+    for route in entry.get_mut("Routes").and_then(Value::as_array_mut).into_iter().flatten() {
+        let methods = route.pointer_mut("/Match/HTTP/Methods").and_then(Value::as_array_mut);
+        for method in methods.into_iter().flatten() {
+            *method = method.as_str().unwrap_or_default().to_uppercase().into();
+        }
+    }
     let Some(Value::Object(upstreams)) = entry.get_mut("UpstreamConfig") else { return };
     if let Some(Value::Array(overrides)) = upstreams.get_mut("Overrides") {
         overrides.iter_mut().filter_map(Value::as_object_mut).for_each(normalize_upstream);

@@ -169,34 +169,44 @@ fn check_balancer(balancer: Option<&Value>) -> Result<(), String> {
     if !matches!(policy, "" | "random" | "round_robin" | "least_request" | "ring_hash" | "maglev") {
         return Err(format!("Bad LoadBalancer policy: {policy:?} is not supported"));
     }
-    let hashes = matches!(policy, "ring_hash" | "maglev");
-    if !hashes && balancer.get("HashPolicies").is_some() {
-        return Err(format!(
-            "Bad LoadBalancer configuration. HashPolicies specified for non-hash-based Policy {policy:?}"
-        ));
-    }
     for (config, of) in [("RingHashConfig", "ring_hash"), ("LeastRequestConfig", "least_request")] {
         if policy != of && balancer.get(config).is_some() {
             return Err(format!(
-                "Bad LoadBalancer configuration. {config} specified for incompatible Policy {policy:?}"
+                "Bad LoadBalancer configuration. {config} specified for incompatible load balancing policy {policy:?}"
             ));
         }
     }
+    if !matches!(policy, "ring_hash" | "maglev") && balancer.get("HashPolicies").is_some() {
+        return Err(format!(
+            "Bad LoadBalancer configuration: HashPolicies specified for non-hash-based Policy: {policy:?}"
+        ));
+    }
     for (at, hash) in items(&balancer["HashPolicies"]).iter().enumerate() {
-        let bad = |what: &str| Err(format!("Bad LoadBalancer HashPolicy[{at}]: {what}"));
-        let field = text(hash.get("Field"));
+        let bad = |what: String| Err(format!("Bad LoadBalancer HashPolicy[{at}]: {what}"));
+        let (field, value, cookie) = (text(hash.get("Field")), text(hash.get("FieldValue")), hash.get("CookieConfig"));
         let by_address = hash["SourceIP"] == true;
         if !matches!(field, "" | "header" | "cookie" | "query_parameter") {
-            return bad(&format!("{field:?} is not a supported field"));
+            return bad(format!("{field:?} is not a supported field"));
         }
         if by_address && !field.is_empty() {
-            return bad("a single hash policy cannot hash both a source address and a field");
+            return bad(format!("A single hash policy cannot hash both a source address and a {field:?}"));
         }
-        if !by_address && text(hash.get("FieldValue")).is_empty() {
-            return bad("it must hash SourceIP, or a Field with a FieldValue");
+        if by_address && !value.is_empty() {
+            return bad("A FieldValue cannot be specified when hashing SourceIP".into());
         }
-        if field != "cookie" && hash.get("CookieConfig").is_some() {
-            return bad("cookie_config provided when Field is not \"cookie\"");
+        if !field.is_empty() && value.is_empty() {
+            return bad(format!("Field {field:?} was specified without a FieldValue"));
+        }
+        if field.is_empty() && !value.is_empty() {
+            return bad("FieldValue requires a Field to apply to".into());
+        }
+        if let Some(cookie) = cookie {
+            if field != "cookie" {
+                return bad(format!("cookie_config provided for {field:?}"));
+            }
+            if cookie["Session"] == true && cookie.get("TTL").is_some() {
+                return bad("a session cookie cannot have an associated TTL".into());
+            }
         }
     }
     Ok(())

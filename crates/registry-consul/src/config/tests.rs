@@ -61,7 +61,8 @@ async fn durations_are_shown_as_consuls_types_read_them() {
         json!({"Kind": "service-resolver", "Name": "web", "ConnectTimeout": 1_500_000_000, "RequestTimeout": "1m",
             "LoadBalancer": {"Policy": "maglev", "HashPolicies": [hash]}}),
         json!({"Kind": "service-router", "Name": "web",
-            "Routes": [{"Destination": {"RequestTimeout": "90s", "IdleTimeout": 1_000_000}}]}),
+            "Routes": [{"Match": {"HTTP": {"Methods": ["get"]}},
+                "Destination": {"RequestTimeout": "90s", "IdleTimeout": 1_000_000}}]}),
     ];
     for entry in entries {
         let answer = ask(&state, "PUT", "/v1/config", "", entry.to_string()).await;
@@ -80,6 +81,7 @@ async fn durations_are_shown_as_consuls_types_read_them() {
         ("service-resolver/web", "/LoadBalancer/HashPolicies/0/CookieConfig/TTL", json!(3_600_000_000_000_u64)),
         ("service-router/web", "/Routes/0/Destination/RequestTimeout", json!("1m30s")),
         ("service-router/web", "/Routes/0/Destination/IdleTimeout", json!("1ms")),
+        ("service-router/web", "/Routes/0/Match/HTTP/Methods", json!(["GET"])),
     ] {
         let entry = ask(&state, "GET", &format!("/v1/config/{path}"), "", "").await.json();
         assert_eq!(entry.pointer(pointer), Some(&expected), "{path}: {entry}");
@@ -188,6 +190,7 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
     let overridden = |rest: Value| defaults(json!({"UpstreamConfig": {"Overrides": [rest]}}));
     let outliers = |rest: Value| upstream(json!({"PassiveHealthCheck": rest}));
     let resolver = |rest| of("service-resolver", rest);
+    let hashed = |rest| resolver(json!({"LoadBalancer": {"Policy": "ring_hash", "HashPolicies": [rest]}}));
     let router = |rest: Value| of("service-router", json!({"Routes": [rest]}));
     let header = |rest: Value| router(json!({"Match": {"HTTP": {"Header": [rest]}}}));
     let cases = [
@@ -230,6 +233,31 @@ async fn what_makes_no_sense_is_refused_in_consuls_words() {
         ),
         (defaults(json!({"RateLimits": {"InstanceLevel": {"RequestsPerSecond": 1}}})), 500, "enterprise feature"),
         (of("proxy-defaults", json!({})), 500, "only \"global\" is supported"),
+        (hashed(json!({"Field": "body"})), 500, "Bad LoadBalancer HashPolicy[0]: \"body\" is not a supported field"),
+        (hashed(json!({"SourceIP": true, "Field": "cookie"})), 500, "both a source address and a \"cookie\""),
+        (hashed(json!({"SourceIP": true, "FieldValue": "a"})), 500, "cannot be specified when hashing SourceIP"),
+        (hashed(json!({"Field": "header"})), 500, "Field \"header\" was specified without a FieldValue"),
+        (hashed(json!({"FieldValue": "a"})), 500, "FieldValue requires a Field to apply to"),
+        (
+            hashed(json!({"Field": "header", "FieldValue": "a", "CookieConfig": {"Path": "/"}})),
+            500,
+            "cookie_config provided for \"header\"",
+        ),
+        (
+            hashed(json!({"Field": "cookie", "FieldValue": "a", "CookieConfig": {"Session": true, "TTL": "1s"}})),
+            500,
+            "a session cookie cannot have an associated TTL",
+        ),
+        (
+            resolver(json!({"LoadBalancer": {"Policy": "random", "HashPolicies": [{"SourceIP": true}]}})),
+            500,
+            "HashPolicies specified for non-hash-based Policy: \"random\"",
+        ),
+        (
+            resolver(json!({"LoadBalancer": {"Policy": "maglev", "RingHashConfig": {"MinimumRingSize": 1}}})),
+            500,
+            "RingHashConfig specified for incompatible load balancing policy \"maglev\"",
+        ),
         (resolver(json!({"DefaultSubset": "v1"})), 500, "DefaultSubset \"v1\" is not a valid subset"),
         (resolver(json!({"Subsets": {"V1": {}}})), 500, "Subset \"V1\" is invalid"),
         (resolver(json!({"Subsets": {"a": {"Filter": "x =="}}})), 500, "is not a valid expression"),
@@ -327,8 +355,9 @@ fn router(name: &str, to: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn routes_and_shares_need_a_protocol_of_requests_and_keep_it() {
     const NOT_SO: &str = "uses a protocol \"tcp\" that does not permit advanced routing or splitting behavior";
-    // The protocol of all.
+    // The protocol of all, which need not be named.
     check(&[
+        (json!({"Kind": "proxy-defaults"}), ""),
         (splitter("web", &["web"]), NOT_SO),
         (global("HTTP"), ""),
         (splitter("web", &["web"]), ""),
