@@ -7,7 +7,7 @@ pub(crate) mod resize;
 mod state;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use plan::{Step, plan};
 pub(crate) use state::{

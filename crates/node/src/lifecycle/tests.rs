@@ -124,7 +124,7 @@ impl Case {
 }
 
 /// A start of a container that runs.
-pub(super) fn running(name: &str, attempt: u32) -> ContainerStatus {
+pub(crate) fn running(name: &str, attempt: u32) -> ContainerStatus {
     ContainerStatus {
         id: ContainerId(format!("{name}-{attempt}")),
         sandbox: SandboxId("s".into()),
@@ -140,7 +140,7 @@ pub(super) fn running(name: &str, attempt: u32) -> ContainerStatus {
     }
 }
 
-fn exited(exit_code: i32, started: i64, finished: i64) -> ContainerState {
+pub(crate) fn exited(exit_code: i32, started: i64, finished: i64) -> ContainerState {
     ContainerState::Exited {
         started_at: at(started),
         finished_at: at(finished),

@@ -9,10 +9,11 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use portolan_api::typed::Object;
-use portolan_runtime::{ContainerId, ContainerState};
+use portolan_runtime::{ContainerId, ContainerState, ContainerStatus};
 use tokio::sync::mpsc;
 
 use super::{Body, Query, Refusal, Shared, find, text};
+use crate::lifecycle::PodRuntime;
 use crate::logs::{self, Options, Stream};
 use crate::pod;
 
@@ -34,17 +35,14 @@ pub(super) async fn logs(
     }
     let refuse = |message: String| Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     let chosen = if query.flag(&["previous"]) {
-        let latest = runtime.latest(container);
-        // While the next start waits, the newest start is the previous one.
-        let waiting = latest.filter(|_| is_waiting(&pod, container));
-        match waiting.or_else(|| runtime.previous(container)) {
+        match previous_start(&runtime, container, is_waiting(&pod, container)) {
             Some(status) => status,
             None => {
                 return refuse(format!("previous terminated container \"{container}\" in pod \"{name}\" not found"));
             }
         }
     } else {
-        match runtime.latest(container).filter(|status| status.state != ContainerState::Created) {
+        match newest_start(&runtime, container) {
             Some(status) => status,
             None => {
                 let reason = waiting_reason(&pod, container);
@@ -54,6 +52,20 @@ pub(super) async fn logs(
     };
     let follow = query.flag(&["follow"]);
     Ok(stream(shared, pod.uid(), chosen.id.clone(), chosen.log_path.clone(), options, follow))
+}
+
+/// The start before the one that runs. While the next one waits, that is the newest; what the API knows of that may
+/// be older than what the runtime knows.
+fn previous_start<'r>(runtime: &'r PodRuntime, name: &str, is_waiting: bool) -> Option<&'r ContainerStatus> {
+    let has_ended = |status: &&ContainerStatus| matches!(status.state, ContainerState::Exited { .. });
+    let waits = runtime.latest(name).filter(|latest| is_waiting && has_ended(latest));
+    waits.or_else(|| runtime.previous(name))
+}
+
+/// The start that runs or ran last: one that is only being made has said nothing yet.
+fn newest_start<'r>(runtime: &'r PodRuntime, name: &str) -> Option<&'r ContainerStatus> {
+    let started = runtime.latest(name).filter(|latest| latest.state != ContainerState::Created);
+    started.or_else(|| runtime.previous(name))
 }
 
 fn stream(
@@ -139,5 +151,36 @@ fn waiting_reason(pod: &k8s_openapi::api::core::v1::Pod, container: &str) -> Str
             _ => "ContainerCreating".to_owned(),
         },
         None => "ContainerCreating".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::tests::{exited, running};
+
+    #[test]
+    fn a_start_has_a_log_once_it_ran_and_is_the_previous_one_once_it_ended() {
+        let ended = |attempt| ContainerStatus { state: exited(7, 0, 1), ..running("app", attempt) };
+        let made = |attempt| ContainerStatus { state: ContainerState::Created, ..running("app", attempt) };
+        for (containers, is_waiting, newest, previous) in [
+            (vec![], true, None, None),
+            (vec![made(0)], true, None, None),
+            (vec![running("app", 0)], false, Some(0), None),
+            // The API does not know yet that it runs.
+            (vec![running("app", 0)], true, Some(0), None),
+            (vec![ended(0)], false, Some(0), None),
+            (vec![ended(0)], true, Some(0), Some(0)),
+            (vec![ended(0), made(1)], true, Some(0), Some(0)),
+            (vec![ended(0), running("app", 1)], true, Some(1), Some(0)),
+            (vec![ended(0), running("app", 1)], false, Some(1), Some(0)),
+            (vec![ended(0), ended(1)], true, Some(1), Some(1)),
+            (vec![ended(0), ended(1)], false, Some(1), Some(0)),
+        ] {
+            let runtime = PodRuntime { containers, ..PodRuntime::default() };
+            let attempt = |status: Option<&ContainerStatus>| status.map(|status| status.attempt);
+            assert_eq!(attempt(newest_start(&runtime, "app")), newest, "{runtime:?}");
+            assert_eq!(attempt(previous_start(&runtime, "app", is_waiting)), previous, "{runtime:?} {is_waiting}");
+        }
     }
 }
