@@ -3,7 +3,6 @@
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use crate::resources::json::items;
 use crate::resources::print;
 use crate::strategy::{AGE, Column, NAME, Strategy};
 
@@ -13,7 +12,7 @@ pub(crate) struct ServiceAccount;
 const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 const MOUNTABLE_DEPRECATED: &str =
     "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
-const COLUMNS: &[Column] = &[NAME, Column::integer("Secrets"), AGE];
+const COLUMNS: &[Column] = &[NAME, AGE];
 
 impl Strategy for ServiceAccount {
     fn warnings(&self, object: &Value) -> Vec<String> {
@@ -31,6 +30,6 @@ impl Strategy for ServiceAccount {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        vec![print::name(object), items(&object["secrets"]).len().into(), print::age(object, now)]
+        vec![print::name(object), print::age(object, now)]
     }
 }
