@@ -1,5 +1,7 @@
 //! Whether the server is alive and ready, and its figures.
 
+use std::collections::BTreeSet;
+
 use http::Response;
 use portolan_base::readiness::State;
 
@@ -39,17 +41,25 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
             return respond::status(&crate::status::Status::no_such_path());
         }
     }
-    checks.retain(|(name, _)| !query.all("exclude").any(|excluded| excluded == *name));
-    let healthy = checks.iter().all(|(_, outcome)| outcome.is_ok());
+    let is_excluded = |name: &str| query.all("exclude").any(|excluded| excluded == name);
+    let healthy = checks.iter().all(|(name, outcome)| outcome.is_ok() || is_excluded(name));
     if healthy && !query.has("verbose") {
         return text(200, "ok");
     }
     let mut lines = String::new();
     for (name, outcome) in &checks {
         match outcome {
+            _ if is_excluded(name) => lines.push_str(&format!("[+]{name} excluded: ok\n")),
             Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
             Err(why) => lines.push_str(&format!("[-]{name} failed: {why}\n")),
         }
+    }
+    let unknown: BTreeSet<&str> =
+        query.all("exclude").filter(|excluded| checks.iter().all(|(name, _)| name != excluded)).collect();
+    if !unknown.is_empty() {
+        let unknown: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
+        let unknown = unknown.join(", ");
+        lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {unknown}\n"));
     }
     lines.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
     text(if healthy { 200 } else { 500 }, lines)
