@@ -74,14 +74,31 @@ pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &Header
 }
 
 fn paths(server: &Server, description: &Description) -> Vec<String> {
-    let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
+    let fixed = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();
     for group in description.groups().iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}", version.api_version())));
     }
     aggregation::paths(server, &mut paths);
-    paths.push("/version".into());
+    for check in ["etcd", "ping", "store"] {
+        paths.extend(["/healthz", "/livez", "/readyz"].map(|which| format!("{which}/{check}")));
+    }
+    paths.sort_unstable();
+    paths.dedup();
     paths
 }
 

@@ -59,11 +59,7 @@ pub(crate) fn paths(server: &Server, paths: &mut Vec<String>) {
     for service in server.aggregation.remotes() {
         let group = format!("/apis/{}", service.group);
         let version = format!("{group}/{}", service.version);
-        for path in [group, version] {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
+        paths.extend([group, version]);
     }
 }
 
