@@ -118,6 +118,11 @@ pub trait Strategy: Send + Sync {
         if is_same { Vec::new() } else { self.warnings(new) }
     }
 
+    /// The same for a change of a status.
+    fn status_warnings(&self, _new: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether names are checked as something other than an RFC 1123 subdomain.
     fn name_rule(&self) -> NameRule {
         NameRule::DnsSubdomain

@@ -158,17 +158,18 @@ fn check_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
         !FREE_IN_FINALIZERS.contains(&kind.group) && builtin().schema(kind).is_some()
     };
     let names: Vec<&str> = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (index, name) in names.iter().enumerate() {
+    for name in &names {
         let problems = validation::is_qualified_name(name);
-        if problems.is_empty() && !name.contains('/') && !FINALIZERS.contains(name) && is_builtin() {
-            let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(field::Error::invalid(&path.index(index), *name, detail));
-        }
         errors.extend(problems.into_iter().map(|problem| field::Error::invalid(path, *name, problem)));
     }
     if ["orphan", "foregroundDeletion"].iter().all(|name| names.contains(name)) {
         let detail = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(field::Error::invalid(path, finalizers.clone(), detail));
+    }
+    let is_standard = |name: &str| name.contains('/') || FINALIZERS.contains(&name);
+    for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_standard(name) && is_builtin()) {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(field::Error::invalid(&path.index(index), *name, detail));
     }
     errors
 }

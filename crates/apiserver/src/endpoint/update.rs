@@ -243,7 +243,9 @@ impl<'a> Call<'a> {
         warnings.append(&mut attributes.warnings);
         let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
-        if self.info.subresource != "status" {
+        if self.info.subresource == "status" {
+            warnings.extend(self.strategy.status_warnings(new));
+        } else {
             warnings.extend(self.strategy.update_warnings(new, old));
         }
         Ok(Prepared { managers, reservation, charge })

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::{Call, metadata};
 use crate::admission::Charge;
 use crate::request::Target;
-use crate::resources::core::service_allocation::{Grant, Moved as Addresses};
+use crate::resources::core::service_allocation::{Grant, Moved as Addresses, Refusal};
+use crate::resources::core::service_families;
 use crate::server::Server;
 use crate::status::Status;
 use crate::{aggregation, authorization, extensions, fairness, service_addresses};
@@ -74,6 +75,7 @@ impl<'a> Call<'a> {
         if !self.is_service() || !self.info.subresource.is_empty() {
             return Ok(Reservation { server: self.server, grant: None });
         }
+        service_families::settle(object, old).map_err(|errors| self.invalid(object, &errors))?;
         let ranges = self.server.service_ranges.usable().await?;
         loop {
             let granted = {
@@ -81,7 +83,10 @@ impl<'a> Call<'a> {
                 allocator.use_ranges(&ranges);
                 allocator.allocate(object, old)
             };
-            let grant = granted.map_err(|errors| self.invalid(object, &errors))?;
+            let grant = granted.map_err(|refusal| match refusal {
+                Refusal::Invalid(error) => self.invalid(object, &[error]),
+                Refusal::Internal(why) => Status::internal(why),
+            })?;
             let taken = grant.moved().taken;
             let reservation = Reservation { server: self.server, grant: Some(grant) };
             // Somebody may have written the address down without being a Service of this server.

@@ -49,6 +49,11 @@ impl<'a> At<'a> {
 pub(crate) struct Errors(pub(crate) Vec<Error>);
 
 impl Errors {
+    /// Nothing, or what is wrong.
+    pub(crate) fn into_result(self) -> Result<(), Vec<Error>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+
     pub(crate) fn required(&mut self, at: &At<'_>, detail: impl Into<String>) {
         self.0.push(Error::required(&at.path(), detail));
     }

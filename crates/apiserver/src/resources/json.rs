@@ -78,6 +78,11 @@ pub(crate) fn object_or_new<'a>(fields: &'a mut Map<String, Value>, name: &str) 
     object(fields, name)
 }
 
+/// The `status` of an object, created if absent.
+pub(crate) fn status(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    object_or_new(object.as_object_mut()?, "status")
+}
+
 /// The objects of a list field.
 pub(crate) fn objects<'a>(
     fields: &'a mut Map<String, Value>,

@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{items, text};
+use crate::resources::json::{items, set, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -15,6 +15,12 @@ pub(crate) struct ControllerRevision;
 const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Revision"), AGE];
 
 impl Strategy for ControllerRevision {
+    fn default(&self, object: &mut Value) {
+        if let Some(revision) = object.as_object_mut() {
+            set(revision, "revision", 0);
+        }
+    }
+
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         errors.not_negative(&At::root("revision"), &object["revision"]);

@@ -40,7 +40,9 @@ impl Strategy for Endpoints {
                     let at = at.index(index);
                     errors.ip(&at.child("ip"), text(&address["ip"]));
                     errors.obeys_if_set(&at.child("hostname"), &address["hostname"], validation::is_dns1123_label);
-                    errors.obeys_if_set(&at.child("nodeName"), &address["nodeName"], validation::is_dns1123_subdomain);
+                    if let Some(node) = address["nodeName"].as_str() {
+                        errors.obeys(&at.child("nodeName"), node, validation::is_dns1123_subdomain);
+                    }
                     errors.endpoint_ip(&at.child("ip"), text(&address["ip"]));
                 }
             }
@@ -54,7 +56,9 @@ impl Strategy for Endpoints {
                 errors.obeys_if_set(&at.child("name"), &port["name"], validation::is_dns1123_label);
                 errors.required_port(&at.child("port"), &port["port"]);
                 errors.required_one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
-                errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
+                if let Some(protocol) = port["appProtocol"].as_str() {
+                    errors.obeys(&at.child("appProtocol"), protocol, validation::is_qualified_name);
+                }
             }
         }
         errors.0

@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{items, object_or_new, spec, text};
+use crate::resources::json::{items, object_or_new, set_zero, spec, status, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy, keep_other_half};
 
@@ -47,6 +47,11 @@ impl Strategy for Namespace {
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
         keep_other_half(new, old, context.subresource == "status");
+        if context.subresource == "status"
+            && let Some(status) = status(new)
+        {
+            set_zero(status, "phase", "Active");
+        }
         // Only the subresource `finalize` changes the finalizers of the spec.
         if context.subresource.is_empty()
             && let Some(fields) = new.as_object_mut()
@@ -64,6 +69,20 @@ impl Strategy for Namespace {
             errors.obeys(&at, finalizer, validation::is_qualified_name);
             if !finalizer.contains('/') && !matches!(finalizer, FINALIZER | "orphan" | "foregroundDeletion") {
                 errors.invalid(&at, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
+            }
+        }
+        errors.0
+    }
+
+    fn validate_update(&self, new: &Value, _old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            let is_going = !new["metadata"]["deletionTimestamp"].is_null();
+            let (wanted, is) = if is_going { ("Terminating", "is not") } else { ("Active", "is") };
+            let (at, phase) = (At::root("status"), &new["status"]["phase"]);
+            if phase != wanted {
+                let detail = format!("may only be '{wanted}' if `deletionTimestamp` {is} empty");
+                errors.invalid(&at.child("Phase"), text(phase), detail);
             }
         }
         errors.0

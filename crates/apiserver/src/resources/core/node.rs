@@ -6,11 +6,12 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::pod_template::EFFECTS;
+use super::resource_name::is_counted;
 use crate::resources::addresses::cidr_warning;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{canonical_quantities, entries, is_set, items, same, set_zero, text};
+use crate::resources::json::{canonical_quantities, entries, is_set, items, same, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
 /// The strategy of nodes.
 pub(crate) struct Node;
@@ -28,6 +29,8 @@ const COLUMNS: &[Column] = &[
     Column::string("Container-Runtime").wide(),
 ];
 
+const NANOS: i128 = 1_000_000_000;
+
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE_LABEL: &str = "kubernetes.io/role";
 
@@ -36,7 +39,9 @@ impl Strategy for Node {
         // The older field is the first of the newer one, whichever of the two was written.
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             if let Some(range) = spec.get("podCIDR").filter(|range| is_set(range)).cloned() {
-                set_zero(spec, "podCIDRs", json!([range]));
+                if spec.get("podCIDRs").and_then(|ranges| items(ranges).first()) != Some(&range) {
+                    spec.insert("podCIDRs".to_owned(), json!([range]));
+                }
             } else if let Some(range) = spec.get("podCIDRs").and_then(|ranges| items(ranges).first()).cloned() {
                 spec.insert("podCIDR".to_owned(), range);
             }
@@ -49,6 +54,18 @@ impl Strategy for Node {
 
     fn prepare_for_create(&self, _object: &mut Value, _context: &Context) {
         // A node registers itself with its status.
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        let is_status = context.subresource == "status";
+        keep_other_half(new, old, is_status);
+        // Nobody configures nodes that way any more.
+        if is_status
+            && old["status"]["config"].is_null()
+            && let Some(status) = new.get_mut("status").and_then(Value::as_object_mut)
+        {
+            status.remove("config");
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -82,7 +99,8 @@ impl Strategy for Node {
             errors.cidr(&list.index(index), text(range));
         }
         let is_v6 = |range: &Value| text(range).contains(':');
-        if ranges.len() > 2 || matches!(ranges, [first, second] if is_v6(first) == is_v6(second)) {
+        let are_of_both = ranges.iter().any(is_v6) && !ranges.iter().all(is_v6);
+        if ranges.len() > 2 || ranges.len() == 2 && !are_of_both {
             let detail = "may specify no more than one CIDR for each IP family";
             errors.invalid(&list, spec["podCIDRs"].clone(), detail);
         }
@@ -90,7 +108,11 @@ impl Strategy for Node {
         for list in ["capacity", "allocatable"] {
             let at = status.child(list);
             for (name, amount) in entries(&object["status"][list]) {
-                errors.quantity(&at.key(name), amount);
+                let at = at.child(name);
+                let read = errors.quantity(&at, amount);
+                if is_counted(name) && read.is_some_and(|amount| amount.nanos() % NANOS != 0) {
+                    errors.invalid(&at, amount.clone(), "must be an integer");
+                }
             }
         }
         errors.0
@@ -98,6 +120,15 @@ impl Strategy for Node {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at) = (Errors::default(), At::root("spec"));
+        let (status, addresses) = (At::root("status"), items(&new["status"]["addresses"]));
+        let list = status.child("addresses");
+        for (index, address) in addresses.iter().enumerate() {
+            if addresses[..index].contains(address) {
+                let part = |name: &str| Value::from(text(&address[name]));
+                let shown = format!(r#"{{"Type":{},"Address":{}}}"#, part("type"), part("address"));
+                errors.duplicate_as_shown(&list.index(index), &shown);
+            }
+        }
         let (new, old) = (&new["spec"], &old["spec"]);
         for (field, detail) in [
             ("podCIDRs", "node updates may not change podCIDR except from \"\" to valid"),
@@ -106,6 +137,9 @@ impl Strategy for Node {
             if is_set(&old[field]) && !same(&new[field], &old[field]) {
                 errors.forbidden(&at.child(field), detail);
             }
+        }
+        if text(&new["externalID"]) != text(&old["externalID"]) {
+            errors.forbidden(&at.child("externalID"), "may not be updated");
         }
         errors.0
     }

@@ -1,18 +1,21 @@
 //! Persistent volumes.
 
-use portolan_api::field::{self, Path};
-use portolan_api::validation;
+use portolan_api::field::{self, ErrorType, Path};
+use portolan_api::{time, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
-use super::persistent_volume_claim::{CLASS_ANNOTATION, CLASS_DEPRECATED, access_modes, quantity, validate_modes};
+use super::persistent_volume_claim::{
+    CLASS_ANNOTATION, CLASS_DEPRECATED, access_modes, basic_amount, quantity, validate_modes,
+};
 use super::pod_template::{
     DEPRECATED_VOLUMES, node_term_warnings, validate_driver_name, validate_node_selector, validate_volume_kind,
 };
 use crate::resources::at::{At, Errors};
+use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::{self, entries, is_set, items, set, set_zero, spec, text};
 use crate::resources::{print, shown};
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
 /// The strategy of persistent volumes.
 pub(crate) struct PersistentVolume;
@@ -47,6 +50,62 @@ const OTHER: [&str; 9] = [
     "volumeAttributesClassName",
     "volumeMode",
 ];
+
+const ATTRIBUTES: &str = "volumeAttributesClassName";
+/// When a volume came into its phase.
+const SINCE: &str = "lastPhaseTransitionTime";
+
+/// Sources whose volumes are mounted with the options of the annotation.
+const WITH_OPTIONS: [&str; 13] = [
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "iscsi",
+    "cinder",
+    "cephfs",
+    "azureFile",
+    "vsphereVolume",
+    "azureDisk",
+    "photonPersistentDisk",
+];
+
+/// Labels of nodes that have new names, which may take their place.
+const RENAMED: [(&str, &str); 5] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+/// Whether the nodes that reach a volume are named as before, or by the new names of labels.
+fn is_same_affinity(new: &Value, old: &Value) -> bool {
+    let terms = |affinity: &Value| {
+        let required = &affinity["required"];
+        (affinity.is_null(), required.is_null(), items(&required["nodeSelectorTerms"]).to_vec())
+    };
+    let is_same = |new: &Value, old: &Value| {
+        let known = RENAMED.iter().find(|(before, _)| old["key"] == *before).map_or("", |(_, after)| after);
+        let key = text(&new["key"]);
+        (key == text(&old["key"]) || key == known)
+            && new["operator"] == old["operator"]
+            && items(&new["values"]) == items(&old["values"])
+    };
+    let (new, old) = (terms(new), terms(old));
+    let are_same = |new: &Value, old: &Value, list: &str| {
+        let (new, old) = (items(&new[list]), items(&old[list]));
+        new.len() == old.len() && new.iter().zip(old).all(|(new, old)| is_same(new, old))
+    };
+    (new.0, new.1, new.2.len()) == (old.0, old.1, old.2.len())
+        && new
+            .2
+            .iter()
+            .zip(&old.2)
+            .all(|(new, old)| are_same(new, old, "matchExpressions") && are_same(new, old, "matchFields"))
+}
 
 /// The one source of storage.
 fn validate_source(kind: &str, spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -93,9 +152,30 @@ impl Strategy for PersistentVolume {
         }
     }
 
-    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+    fn prepare_for_create(&self, object: &mut Value, context: &Context) {
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("status".to_owned(), json!({"phase": "Pending"}));
+            let status = json!({"phase": "Pending", "lastPhaseTransitionTime": time::format(context.now)});
+            fields.insert("status".to_owned(), status);
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        let is_status = context.subresource == "status";
+        keep_other_half(new, old, is_status);
+        if is_status && let Some(status) = json::status(new) {
+            set_zero(status, "phase", "Pending");
+        }
+        let (now, before) = (&new["status"], &old["status"]);
+        let is_told = !now[SINCE].is_null() && now[SINCE] != before[SINCE];
+        if !is_status || is_told {
+            return;
+        }
+        let since = match text(&now["phase"]) == text(&before["phase"]) {
+            true => before[SINCE].clone(),
+            false => time::format(context.now).into(),
+        };
+        if since != now[SINCE] {
+            new["status"][SINCE] = since;
         }
     }
 
@@ -108,13 +188,14 @@ impl Strategy for PersistentVolume {
         let capacity = at.child("capacity");
         if !is_set(&spec["capacity"]) {
             errors.required(&capacity, "");
-        } else if spec["capacity"]["storage"].is_null() || entries(&spec["capacity"]).count() != 1 {
-            let names: Vec<&str> = entries(&spec["capacity"]).map(|(name, _)| name).collect();
-            errors.not_supported(&capacity, json!(names), &["storage"]);
+        }
+        if spec["capacity"]["storage"].is_null() || entries(&spec["capacity"]).count() != 1 {
+            errors.not_supported(&capacity, spec["capacity"].clone(), &["storage"]);
         }
         for (name, amount) in entries(&spec["capacity"]) {
-            if errors.quantity(&capacity.key(name), amount).is_some_and(|amount| amount.is_zero()) {
-                errors.invalid(&capacity.key(name), amount.clone(), "must be greater than zero");
+            let at = capacity.key(name);
+            if basic_amount(amount, &at, &mut errors).is_some_and(|amount| amount.is_zero() || amount.is_negative()) {
+                errors.invalid(&at, amount.clone(), "must be greater than zero");
             }
         }
         errors.one_of(
@@ -150,10 +231,28 @@ impl Strategy for PersistentVolume {
             let detail = "may not be 'recycle' for a hostPath mount of '/'";
             errors.forbidden(&at.child("persistentVolumeReclaimPolicy"), detail);
         }
-        for field in ["storageClassName", "volumeAttributesClassName"] {
-            errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
-        }
+        let class = &spec["storageClassName"];
+        errors.obeys_if_set(&at.child("storageClassName"), class, validation::is_dns1123_subdomain);
         errors.one_of_if_present(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
+        if let Some(class) = spec[ATTRIBUTES].as_str() {
+            if class.is_empty() {
+                errors.required(&at.child(ATTRIBUTES), "an empty string is disallowed");
+            }
+            errors.obeys_if_set(&at.child(ATTRIBUTES), &spec[ATTRIBUTES], validation::is_dns1123_subdomain);
+            if spec["csi"].is_null() {
+                errors.required(&at.child("csi"), "has to be specified when using volumeAttributesClassName");
+            }
+        }
+        if sources.iter().all(|kind| !WITH_OPTIONS.contains(kind))
+            && !object["metadata"]["annotations"][OPTIONS_ANNOTATION].is_null()
+        {
+            let metadata = At::root("metadata");
+            let annotations = metadata.child("annotations");
+            errors.forbidden(
+                &annotations.child(OPTIONS_ANNOTATION),
+                "may not specify mount options for this volume type",
+            );
+        }
         errors.0
     }
 
@@ -181,8 +280,15 @@ impl Strategy for PersistentVolume {
             errors.forbidden(&spec.child("persistentvolumesource"), detail);
         }
         errors.immutable(&At::root("volumeMode"), &new["volumeMode"], &old["volumeMode"]);
-        if !old["nodeAffinity"].is_null() {
-            errors.immutable(&At::root("nodeAffinity"), &new["nodeAffinity"], &old["nodeAffinity"]);
+        let field = "nodeAffinity";
+        if !old[field].is_null() && !is_same_affinity(&new[field], &old[field]) {
+            let detail = format!("{IMMUTABLE}, except for updating from beta label to GA");
+            let shown = shown::compact_or_null("VolumeNodeAffinity", &new[field]);
+            errors.as_shown(&At::root(field), ErrorType::InvalidAsWhole, &shown, &detail);
+        }
+        if !old[ATTRIBUTES].is_null() && new[ATTRIBUTES].is_null() {
+            let at = At::root("spec");
+            errors.forbidden(&at.child(ATTRIBUTES), "update from non-nil value to nil is forbidden");
         }
         errors.0
     }

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::pod_template::claim_warnings;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{canonical_quantities, copy, is_set, items, object, set, spec, text};
+use crate::resources::json::{
+    canonical_quantities, copy, entries, is_set, items, object, set, set_zero, spec, status, text,
+};
 use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
@@ -17,6 +19,17 @@ pub(crate) struct PersistentVolumeClaim;
 
 /// Ways to mount a volume.
 pub(crate) const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+const NANOS: i128 = 1_000_000_000;
+
+/// What is said of a claim that grows.
+const RESIZES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -64,11 +77,35 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.obeys_if_set(&at.child(field), &spec[field], validation::is_dns1123_subdomain);
     }
     errors.one_of_if_present(&at.child("volumeMode"), &spec["volumeMode"], &["Block", "Filesystem"]);
-    for field in ["dataSource", "dataSourceRef"] {
-        if !spec[field].is_null() {
-            validate_data_source(&spec[field], &at.child(field), errors);
+    let (older, newer) = (&spec["dataSource"], &spec["dataSourceRef"]);
+    for (field, source) in [("dataSource", older), ("dataSourceRef", newer)] {
+        if !source.is_null() {
+            validate_data_source(source, &at.child(field), errors);
         }
     }
+    let namespace = &newer["namespace"];
+    let is_same = || ["apiGroup", "kind", "name"].iter().all(|field| older[*field] == newer[*field]);
+    if is_set(namespace) {
+        let dot = at.child("dataSourceRef");
+        errors.obeys(&dot.child("namespace"), text(namespace), validation::is_dns1123_label);
+        if !older.is_null() {
+            errors.invalid(at, json!({}), "may not be specified when dataSourceRef.namespace is specified");
+        }
+    } else if !older.is_null() && !newer.is_null() && !is_same() {
+        errors.invalid(at, json!({}), "must match dataSourceRef");
+    }
+}
+
+/// An amount of storage; `None` if it is malformed.
+pub(crate) fn basic_amount(amount: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Quantity> {
+    let Ok(read) = Quantity::parse(&quantity(amount)) else { return errors.quantity(at, amount) };
+    if read.is_negative() {
+        // Upstream shows it rounded away from zero.
+        let whole = -((-read.nanos() + NANOS - 1) / NANOS);
+        let shown = i64::try_from(whole).unwrap_or(i64::MIN);
+        errors.invalid(at, shown, "must be a valid resource quantity");
+    }
+    Some(read)
 }
 
 /// How a volume may be used at the same time.
@@ -88,6 +125,24 @@ pub(crate) fn validate_modes(modes: &Value, at: &At<'_>, errors: &mut Errors) {
 fn is_claim_or_snapshot(source: &Value) -> bool {
     let (group, kind) = (text(&source["apiGroup"]), text(&source["kind"]));
     matches!((group, kind), ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+}
+
+/// Leaves out sources that are not taken where there was none, and says in both fields what is left.
+fn settle_sources(spec: &mut Map<String, Value>, old: &Value) {
+    let is = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+    if old["dataSourceRef"].is_null()
+        && spec.get("dataSourceRef").is_some_and(|source| !text(&source["namespace"]).is_empty())
+    {
+        spec.remove("dataSourceRef");
+    }
+    let was_there = !old["dataSource"].is_null() || !old["dataSourceRef"].is_null();
+    if !was_there
+        && !is(spec.get("dataSourceRef"))
+        && spec.get("dataSource").is_some_and(|source| !is_claim_or_snapshot(source))
+    {
+        spec.remove("dataSource");
+    }
+    same_sources(spec);
 }
 
 /// Says in both fields where the first contents come from, unless that is in another namespace.
@@ -137,17 +192,21 @@ impl Strategy for PersistentVolumeClaim {
             fields.insert("status".to_owned(), json!({"phase": "Pending"}));
         }
         if let Some(spec) = spec(object) {
-            if spec.get("dataSource").is_some_and(|source| !is_claim_or_snapshot(source)) {
-                spec.remove("dataSource");
-            }
-            same_sources(spec);
+            settle_sources(spec, &Value::Null);
         }
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
         keep_other_half(new, old, context.subresource == "status");
-        if let Some(spec) = spec(new) {
-            same_sources(spec);
+        if context.subresource == "status"
+            && let Some(status) = status(new)
+        {
+            set_zero(status, "phase", "Pending");
+        }
+        if context.subresource != "status"
+            && let Some(spec) = spec(new)
+        {
+            settle_sources(spec, &old["spec"]);
         }
     }
 
@@ -160,9 +219,21 @@ impl Strategy for PersistentVolumeClaim {
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         if context.subresource == "status" {
+            validate_status(&new["status"], &mut errors);
             return errors.0;
         }
         let at = At::root("spec");
+        errors.immutable(&At::root("volumeMode"), &new["spec"]["volumeMode"], &old["spec"]["volumeMode"]);
+        let class = "volumeAttributesClassName";
+        if !old["status"]["currentVolumeAttributesClassName"].is_null()
+            && old["spec"][class] != new["spec"][class]
+            && !is_set(&new["spec"][class])
+        {
+            let what = if new["spec"][class].is_null() { "nil" } else { "empty string" };
+            let detail =
+                format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
+            errors.forbidden(&at.child(class), detail);
+        }
         let is_bound = new["status"]["phase"] == "Bound";
         let size = new["spec"]["resources"]["requests"]["storage"].clone();
         let capacity = old["status"]["capacity"]["storage"].clone();
@@ -234,6 +305,41 @@ impl Strategy for PersistentVolumeClaim {
             print::age(object, now),
             spec["volumeMode"].as_str().unwrap_or("<unset>").into(),
         ]
+    }
+}
+
+/// What is wrong with what a volume is said to have and to get.
+fn validate_status(status: &Value, errors: &mut Errors) {
+    let at = At::root("status");
+    let capacity = at.child("capacity");
+    for (name, amount) in entries(&status["capacity"]) {
+        basic_amount(amount, &capacity.key(name), errors);
+    }
+    let list = at.child("allocatedResourceStatuses");
+    for (name, state) in entries(&status["allocatedResourceStatuses"]) {
+        validate_resource_name(name, &list, errors);
+        if !RESIZES.contains(&text(state)) {
+            errors.not_supported(&list, name, &RESIZES);
+        }
+    }
+    let list = at.child("allocatedResources");
+    for (name, amount) in entries(&status["allocatedResources"]) {
+        let before = errors.0.len();
+        validate_resource_name(name, &list, errors);
+        if errors.0.len() > before {
+            continue;
+        }
+        basic_amount(amount, &list.key(name), errors);
+    }
+}
+
+/// Storage, or something of somebody's own.
+fn validate_resource_name(name: &str, at: &At<'_>, errors: &mut Errors) {
+    let before = errors.0.len();
+    errors.obeys(at, name, validation::is_qualified_name);
+    let is_native = !name.contains('/') || name.contains("kubernetes.io/");
+    if errors.0.len() == before && is_native && name != "storage" {
+        errors.not_supported(at, name, &["storage"]);
     }
 }
 

@@ -4,8 +4,9 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{service_validation, service_warnings};
-use crate::resources::json::{items, object_or_new, objects, set, set_zero, spec, text};
+use super::service_update::is_reached_from_outside;
+use super::{load_balancer_status, service_update, service_validation, service_warnings};
+use crate::resources::json::{is_set, items, object_or_new, objects, set, set_zero, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
 
@@ -30,45 +31,58 @@ impl Strategy for Service {
         if let Some(spec) = spec(object) {
             default_spec(spec);
         }
+        default_for_type(object);
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
         if let Some(fields) = object.as_object_mut() {
             fields.insert("status".to_owned(), json!({"loadBalancer": {}}));
-            drop_type_dependent(fields);
+        }
+        if let Some(spec) = spec(object) {
+            service_update::name_address_twice(spec, None);
+            service_update::leave_internal_policy(spec);
         }
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
         crate::strategy::keep_other_half(new, old, context.subresource == "status");
         if context.subresource == "status" {
+            load_balancer_status::complete(new);
             return;
         }
-        keep_allocations(new, old);
-        leave_old_type(new, &old["spec"]);
-        if let Some(fields) = new.as_object_mut() {
-            drop_type_dependent(fields);
+        if let Some(spec) = spec(new) {
+            service_update::keep_allocations(spec, &old["spec"]);
+            service_update::name_address_twice(spec, Some(&old["spec"]));
+            service_update::leave_old_type(spec, &old["spec"]);
+            service_update::leave_internal_policy(spec);
+        }
+        if new["spec"]["type"] != "LoadBalancer" {
+            new["status"]["loadBalancer"] = json!({});
         }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        service_validation::validate(&object["spec"])
+        service_validation::validate(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         if context.subresource == "status" {
-            Vec::new()
+            service_validation::validate_status(new, old)
         } else {
             service_validation::validate_update(&new["spec"], &old["spec"])
         }
     }
 
     fn name_rule(&self) -> NameRule {
-        NameRule::Dns1035Label
+        NameRule::DnsLabel
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
         service_warnings::warnings(object)
+    }
+
+    fn status_warnings(&self, new: &Value) -> Vec<String> {
+        load_balancer_status::warnings(&new["status"])
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -107,7 +121,8 @@ fn default_spec(spec: &mut Map<String, Value>) {
     set_zero(spec, "type", "ClusterIP");
     if spec["sessionAffinity"] == "None" {
         spec.remove("sessionAffinityConfig");
-    } else if let Some(config) = object_or_new(spec, "sessionAffinityConfig")
+    } else if spec["sessionAffinity"] == "ClientIP"
+        && let Some(config) = object_or_new(spec, "sessionAffinityConfig")
         && let Some(client) = object_or_new(config, "clientIP")
     {
         set(client, "timeoutSeconds", AFFINITY_SECONDS);
@@ -120,112 +135,25 @@ fn default_spec(spec: &mut Map<String, Value>) {
             port.insert("targetPort".to_owned(), number);
         }
     }
-    let kind = text(&spec["type"]).to_owned();
-    if kind == "ExternalName" {
-        return;
-    }
-    if kind == "NodePort" || kind == "LoadBalancer" {
+}
+
+/// Policies and choices that depend on the type.
+fn default_for_type(service: &mut Value) {
+    let (is_outside, kind) = (is_reached_from_outside(&service["spec"]), text(&service["spec"]["type"]).to_owned());
+    let is_balanced = kind == "LoadBalancer";
+    let Some(spec) = spec(service) else { return };
+    if is_outside {
         set_zero(spec, "externalTrafficPolicy", "Cluster");
     }
-    set_zero(spec, "internalTrafficPolicy", "Cluster");
-    if kind == "LoadBalancer" {
+    if matches!(&*kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
+        set(spec, "internalTrafficPolicy", "Cluster");
+    }
+    if is_balanced {
         set(spec, "allocateLoadBalancerNodePorts", true);
     }
-    default_families(spec);
-}
-
-/// One address family, IPv4, unless the addresses say otherwise.
-fn default_families(spec: &mut Map<String, Value>) {
-    set_zero(spec, "ipFamilyPolicy", "SingleStack");
-    if spec.get("ipFamilies").is_none_or(|families| items(families).is_empty()) {
-        let v6 = spec.get("clusterIP").is_some_and(|address| text(address).contains(':'));
-        spec.insert("ipFamilies".to_owned(), json!([if v6 { "IPv6" } else { "IPv4" }]));
-    }
-    let (address, addresses) = (spec.get("clusterIP").cloned(), spec.get("clusterIPs").cloned());
-    match (address.as_ref().map(text).unwrap_or_default(), addresses.as_ref().map(items).unwrap_or_default()) {
-        ("", [first, ..]) => spec.insert("clusterIP".to_owned(), first.clone()),
-        (address, []) if !address.is_empty() => spec.insert("clusterIPs".to_owned(), json!([address])),
-        _ => None,
-    };
-}
-
-/// An update that leaves out what was allocated keeps it, as `kubectl replace` expects.
-fn keep_allocations(new: &mut Value, old: &Value) {
-    let old = &old["spec"];
-    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let has_address = |spec: &Value| text(&spec["type"]) != "ExternalName";
-    let kind = spec.get("type").map(text).unwrap_or_default().to_owned();
-    if kind != "ExternalName" && has_address(old) {
-        for field in ["clusterIP", "clusterIPs"] {
-            if !spec.get(field).is_some_and(crate::resources::json::is_set) && !old[field].is_null() {
-                spec.insert(field.to_owned(), old[field].clone());
-            }
-        }
-    }
-    if kind == "NodePort" || kind == "LoadBalancer" {
-        for port in objects(spec, "ports") {
-            if port.get("nodePort").is_some_and(crate::resources::json::is_set) {
-                continue;
-            }
-            let same = items(&old["ports"]).iter().find(|candidate| {
-                Some(&candidate["port"]) == port.get("port")
-                    && text(&candidate["protocol"]) == port.get("protocol").map(text).unwrap_or_default()
-            });
-            if let Some(number) = same.map(|port| &port["nodePort"]).filter(|number| number.is_u64()) {
-                port.insert("nodePort".to_owned(), number.clone());
-            }
-        }
-        let health = &old["healthCheckNodePort"];
-        if health.is_u64() && spec.get("externalTrafficPolicy").map(text) == Some("Local") && kind == "LoadBalancer" {
-            set_zero(spec, "healthCheckNodePort", health.clone());
-        }
-    }
-}
-
-/// Of an update that changes the type, takes out what only the old type has, unless it was changed as well.
-///
-/// Source: `kubernetes/pkg/registry/core/service/strategy.go`, `dropTypeDependentFields`.
-fn leave_old_type(new: &mut Value, old: &Value) {
-    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let is_outside = |spec: &Value| matches!(text(&spec["type"]), "NodePort" | "LoadBalancer");
-    let has_policy = |spec: &Value| is_outside(spec) || !items(&spec["externalIPs"]).is_empty();
-    let has_health = |spec: &Value| spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
-    let node_ports = |spec: &Value| {
-        let ports = items(&spec["ports"]).iter().filter_map(|port| port["nodePort"].as_u64());
-        ports.collect::<std::collections::BTreeSet<_>>()
-    };
-    let asked = Value::Object(spec.clone());
-    if is_outside(old) && !is_outside(&asked) && node_ports(old) == node_ports(&asked) {
-        for port in objects(spec, "ports") {
-            port.remove("nodePort");
-        }
-    }
-    for (field, means_something) in
-        [("externalTrafficPolicy", &has_policy as &dyn Fn(&Value) -> bool), ("healthCheckNodePort", &has_health)]
-    {
-        if means_something(old) && !means_something(&asked) && old[field] == asked[field] {
-            spec.remove(field);
-        }
-    }
-}
-
-/// Fields that another type of service left behind and that mean nothing for this one.
-fn drop_type_dependent(service: &mut Map<String, Value>) {
-    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let kind = spec.get("type").map(text).unwrap_or_default().to_owned();
-    if kind == "ExternalName" {
-        for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-            spec.remove(field);
-        }
-        if spec.get("clusterIP").is_some_and(|address| text(address) != "None") {
-            spec.remove("clusterIP");
-        }
-    }
-    if kind != "LoadBalancer" {
-        spec.remove("allocateLoadBalancerNodePorts");
-        spec.remove("loadBalancerClass");
-        if let Some(status) = service.get_mut("status").and_then(Value::as_object_mut) {
-            status.insert("loadBalancer".to_owned(), json!({}));
+    if is_balanced && let Some(balancer) = service.pointer_mut("/status/loadBalancer").and_then(Value::as_object_mut) {
+        for point in objects(balancer, "ingress").filter(|point| point.get("ip").is_some_and(is_set)) {
+            set(point, "ipMode", "VIP");
         }
     }
 }

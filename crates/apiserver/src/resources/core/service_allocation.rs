@@ -4,26 +4,31 @@
 //!
 //! 1. At start: one [`Allocator::new`], then [`Allocator::hold`] for every stored service. Before each question
 //!    [`Allocator::use_ranges`] says where addresses come from now.
-//! 2. Create and update: after defaulting, `let grant = allocator.allocate(&service, old)?`, then
+//! 2. Create and update: after the strategy prepared it and its families are settled
+//!    ([`super::service_families`]), `let grant = allocator.allocate(&service, old)?`, then
 //!    `grant.apply(&mut service)`, then validate and write. If the write succeeds,
-//!    [`Allocator::commit`]; otherwise (also for a dry run) [`Allocator::abandon`]. The errors of
-//!    `allocate` go to the client as they are: `422 Invalid`.
+//!    [`Allocator::commit`]; otherwise (also for a dry run) [`Allocator::abandon`].
 //! 3. After a delete: [`Allocator::release`] with the last stored object.
 //!
 //! Between `allocate` and `commit` the granted values are reserved, so that two creates at the same
 //! time cannot get the same one. Nothing here does IO; the caller holds the allocator in a mutex
 //! and does not hold the mutex across the write. Load-balancer addresses are not handled here.
+//!
+//! Source: `kubernetes/pkg/registry/core/service/storage/alloc.go`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use portolan_api::field;
 use serde_json::{Value, json};
 
+use super::service_families::needs_address;
+use super::service_update::{has_node_ports, needs_health_port, needs_node_ports};
 use crate::config::Network;
-use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, text};
+use crate::resources::addresses::parse_sloppy;
+use crate::resources::at::At;
+use crate::resources::json::{items, text};
 
 /// The addresses and ports of all services.
 #[derive(Debug)]
@@ -33,7 +38,8 @@ pub struct Allocator {
     addresses: HashSet<Ipv4Addr>,
     /// Addresses that something else than a Service has.
     foreign: HashSet<Ipv4Addr>,
-    ports: HashSet<(Protocol, u16)>,
+    /// A number serves one Service, whatever its protocols.
+    ports: HashSet<u16>,
     next_port: u32,
 }
 
@@ -81,11 +87,19 @@ impl Range {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
+/// Why a Service does not get what it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// What it asks for cannot be had.
+    Invalid(field::Error),
+    /// Nothing is left, or upstream does not say of which field it is.
+    Internal(String),
+}
+
+impl Refusal {
+    fn invalid(at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self::Invalid(field::Error::invalid(&at.path(), value, detail))
+    }
 }
 
 /// What [`Allocator::allocate`] reserved for one write.
@@ -95,7 +109,7 @@ pub struct Grant {
     /// `None`: the service keeps what it has.
     cluster_ip: Option<String>,
     /// Index in `spec.ports` and the node port for it.
-    node_ports: Vec<(usize, u16)>,
+    node_ports: Vec<(usize, i64)>,
     health_check: Option<u16>,
     taken: Held,
     freed: Held,
@@ -105,7 +119,7 @@ pub struct Grant {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Held {
     address: Option<Ipv4Addr>,
-    ports: Vec<(Protocol, u16)>,
+    ports: Vec<u16>,
 }
 
 impl Allocator {
@@ -170,162 +184,168 @@ impl Allocator {
     ///
     /// # Errors
     /// An address or port that the service asks for is taken or out of range, or none is left.
-    pub fn allocate(&mut self, service: &Value, old: Option<&Value>) -> Result<Grant, Vec<field::Error>> {
-        let before = old.map(|old| held(&old["spec"])).unwrap_or_default();
-        let (mut grant, mut errors) = (Grant::default(), Errors::default());
-        let (at, spec) = (At::root("spec"), &service["spec"]);
-        self.allocate_address(spec, &before, &mut grant, &at, &mut errors);
-        self.allocate_ports(spec, &before, &mut grant, &at, &mut errors);
-        if errors.0.is_empty() {
-            let mut after = held(spec);
-            after.address = after.address.or(grant.taken.address);
-            after.ports.extend(&grant.taken.ports);
-            grant.freed.address = before.address.filter(|address| after.address != Some(*address));
-            grant.freed.ports = before.ports.into_iter().filter(|port| !after.ports.contains(port)).collect();
-            Ok(grant)
-        } else {
+    pub fn allocate(&mut self, service: &Value, old: Option<&Value>) -> Result<Grant, Refusal> {
+        let (spec, old) = (&service["spec"], old.map(|old| &old["spec"]));
+        let before = old.map(held).unwrap_or_default();
+        let mut grant = Grant::default();
+        let taken = self
+            .allocate_address(service, old, &mut grant)
+            .and_then(|()| self.allocate_ports(spec, old, &before, &mut grant))
+            .and_then(|()| self.allocate_health_port(spec, old, &mut grant));
+        if let Err(refusal) = taken {
             self.free(&grant.taken);
-            Err(errors.0)
+            return Err(refusal);
+        }
+        let mut after = held(spec);
+        after.address = after.address.or(grant.taken.address);
+        after.ports.extend(&grant.taken.ports);
+        grant.freed.address = before.address.filter(|address| after.address != Some(*address));
+        grant.freed.ports = before.ports.into_iter().filter(|port| !after.ports.contains(port)).collect();
+        Ok(grant)
+    }
+
+    /// A Service keeps its address as long as it has one: validation refuses another.
+    fn allocate_address(&mut self, service: &Value, old: Option<&Value>, grant: &mut Grant) -> Result<(), Refusal> {
+        let spec = &service["spec"];
+        if !needs_address(spec) || old.is_some_and(needs_address) {
+            return Ok(());
+        }
+        let at = At::root("spec");
+        let list = at.child("clusterIPs");
+        let wanted = items(&spec["clusterIPs"]).first().map(text).unwrap_or_default();
+        if wanted == "None" {
+            return Ok(());
+        }
+        let address = if wanted.is_empty() {
+            let name = &service["metadata"]["name"];
+            let full = || format!("failed to allocate a serviceIP for Service {name}: range is full");
+            self.free_address().ok_or_else(|| Refusal::Internal(full()))?
+        } else {
+            let refused = |why: String| {
+                let detail = format!("failed to allocate IP {wanted}: {why}");
+                Refusal::invalid(&list, spec["clusterIPs"].clone(), detail)
+            };
+            // Validation took the others out.
+            let Some(IpAddr::V4(address)) = parse_sloppy(wanted) else { return Ok(()) };
+            self.offered(address).map_err(refused)?;
+            if self.foreign.contains(&address) || self.addresses.contains(&address) {
+                return Err(refused("provided IP is already allocated".to_owned()));
+            }
+            address
+        };
+        self.addresses.insert(address);
+        grant.taken.address = Some(address);
+        grant.cluster_ip = Some(address.to_string());
+        Ok(())
+    }
+
+    /// Whether an address is one that is given to Services, or why not.
+    fn offered(&self, address: Ipv4Addr) -> Result<(), String> {
+        let around = || self.ranges.iter().filter(|range| range.network.contains(address));
+        match around().next() {
+            None => Err("the provided network does not match the current range".to_owned()),
+            Some(Range { network, .. }) if !around().any(|range| range.contains(address)) => Err(format!(
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
+            )),
+            Some(_) => Ok(()),
         }
     }
 
-    fn allocate_address(&mut self, spec: &Value, before: &Held, grant: &mut Grant, at: &At<'_>, errors: &mut Errors) {
-        if text(&spec["type"]) == "ExternalName" {
-            return;
-        }
-        self.check_families(spec, before, at, errors);
-        let (list, wanted) = (at.child("clusterIPs"), text(&spec["clusterIP"]));
-        match wanted {
-            "None" => {}
-            "" => match self.free_address() {
-                Some(address) => {
-                    self.addresses.insert(address);
-                    grant.taken.address = Some(address);
-                    grant.cluster_ip = Some(address.to_string());
-                }
-                None => errors.0.push(internal(&list, "failed to allocate a serviceIP: range is full")),
-            },
-            _ => {
-                let Ok(IpAddr::V4(address)) = wanted.parse() else {
-                    // Validation says what is wrong with a malformed address; only IPv6 is left.
-                    if wanted.parse::<IpAddr>().is_ok() {
-                        let detail = "failed to allocate IP: IPv6 is not configured on this cluster";
-                        errors.invalid(&list, spec["clusterIPs"].clone(), detail);
-                    }
-                    return;
-                };
-                if before.address == Some(address) {
-                    return;
-                }
-                if !self.ranges.iter().any(|range| range.contains(address)) {
-                    errors.invalid(&list, json!([wanted]), self.out_of_range(address));
-                } else if !self.foreign.contains(&address) && self.addresses.insert(address) {
-                    grant.taken.address = Some(address);
-                } else {
-                    let detail = format!("failed to allocate IP {address}: provided IP is already allocated");
-                    errors.invalid(&list, json!([wanted]), detail);
-                }
-            }
-        }
-    }
-
-    /// There are addresses of one family only. A service without an address and without pods of its own may
-    /// name what it likes, and what was taken before stays.
-    fn check_families(&self, spec: &Value, before: &Held, at: &At<'_>, errors: &mut Errors) {
-        let is_own_matter = text(&spec["clusterIP"]) == "None" && !is_set(&spec["selector"]);
-        if is_own_matter || before.address.is_some() {
-            return;
-        }
-        if text(&spec["ipFamilyPolicy"]) == "RequireDualStack" {
-            let detail = "this cluster is not configured for dual-stack services";
-            errors.invalid(&at.child("ipFamilyPolicy"), "RequireDualStack", detail);
-        }
-        let list = at.child("ipFamilies");
-        for (index, family) in items(&spec["ipFamilies"]).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
-            errors.invalid(&list.index(index), family.clone(), "not configured on this cluster");
-        }
-    }
-
-    fn allocate_ports(&mut self, spec: &Value, before: &Held, grant: &mut Grant, at: &At<'_>, errors: &mut Errors) {
-        let balancer = text(&spec["type"]) == "LoadBalancer";
-        if !balancer && text(&spec["type"]) != "NodePort" {
-            return;
-        }
-        let on_request_only = balancer && spec["allocateLoadBalancerNodePorts"] == false;
-        let list = at.child("ports");
-        // One number serves two protocols of the same port, as DNS needs it.
-        let mut given: Vec<(i64, u16)> = Vec::new();
-        for (index, port) in items(&spec["ports"]).iter().enumerate() {
-            let at = list.index(index);
-            let protocol = protocol(port);
-            let wanted = port["nodePort"].as_i64().unwrap_or_default();
-            if wanted != 0 {
-                self.take_port(protocol, wanted, before, grant, &at.child("nodePort"), errors);
-                if let (Some(number), Ok(wanted)) = (port["port"].as_i64(), u16::try_from(wanted)) {
-                    given.push((number, wanted));
-                }
-                continue;
-            }
-            if on_request_only {
-                continue;
-            }
-            let twin = given
-                .iter()
-                .find(|(number, _)| port["port"].as_i64() == Some(*number))
-                .map(|(_, node_port)| *node_port)
-                .filter(|node_port| !self.ports.contains(&(protocol, *node_port)));
-            match twin.or_else(|| self.free_port(protocol)) {
-                Some(node_port) => {
-                    self.ports.insert((protocol, node_port));
-                    grant.taken.ports.push((protocol, node_port));
-                    grant.node_ports.push((index, node_port));
-                    given.extend(port["port"].as_i64().map(|number| (number, node_port)));
-                }
-                None => errors.0.push(internal(&at.child("nodePort"), "failed to allocate a nodePort: range is full")),
-            }
-        }
-        if balancer && text(&spec["externalTrafficPolicy"]) == "Local" {
-            let at = at.child("healthCheckNodePort");
-            match spec["healthCheckNodePort"].as_i64().unwrap_or_default() {
-                0 => match self.free_port(Protocol::Tcp) {
-                    Some(port) => {
-                        self.ports.insert((Protocol::Tcp, port));
-                        grant.taken.ports.push((Protocol::Tcp, port));
-                        grant.health_check = Some(port);
-                    }
-                    None => errors.0.push(internal(&at, "failed to allocate a nodePort: range is full")),
-                },
-                wanted => self.take_port(Protocol::Tcp, wanted, before, grant, &at, errors),
-            }
-        }
-    }
-
-    /// Takes the port that the service asks for.
-    fn take_port(
+    fn allocate_ports(
         &mut self,
-        protocol: Protocol,
-        wanted: i64,
+        spec: &Value,
+        old: Option<&Value>,
         before: &Held,
         grant: &mut Grant,
-        at: &At<'_>,
-        errors: &mut Errors,
-    ) {
+    ) -> Result<(), Refusal> {
+        if !has_node_ports(spec) {
+            return Ok(());
+        }
+        let (at, ports) = (At::root("spec"), items(&spec["ports"]));
+        let list = at.child("ports");
+        // In a new Service one number serves two protocols of the same port, as DNS needs it.
+        let mut given: HashMap<i64, i64> = HashMap::new();
+        for (index, port) in ports.iter().enumerate() {
+            let at = list.index(index);
+            let at = at.child("nodePort");
+            let (number, mut wanted) = (number(&port["port"]), number(&port["nodePort"]));
+            if wanted == 0 && !needs_node_ports(spec) {
+                continue;
+            }
+            if old.is_some() {
+                let has = |port: u16| before.ports.contains(&port) || grant.taken.ports.contains(&port);
+                if wanted == 0 {
+                    wanted = self.next_port(grant)?;
+                    grant.node_ports.push((index, wanted));
+                } else if !u16::try_from(wanted).is_ok_and(has) {
+                    self.take_port(wanted, grant).map_err(|why| Refusal::invalid(&at, wanted, why))?;
+                }
+                continue;
+            }
+            match given.get(&number) {
+                Some(same) if wanted == 0 => grant.node_ports.push((index, *same)),
+                Some(same) if wanted == *same => {}
+                Some(_) => self.take_port(wanted, grant).map_err(|why| Refusal::invalid(&at, wanted, why))?,
+                None => {
+                    let asked = ports.iter().filter(|other| self::number(&other["port"]) == number);
+                    let chosen = match asked.map(|other| self::number(&other["nodePort"])).find(|port| *port != 0) {
+                        Some(asked) => {
+                            self.take_port(asked, grant).map_err(|why| Refusal::invalid(&at, asked, why))?;
+                            asked
+                        }
+                        None => self.next_port(grant)?,
+                    };
+                    given.insert(number, chosen);
+                    grant.node_ports.push((index, chosen));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate_health_port(&mut self, spec: &Value, old: Option<&Value>, grant: &mut Grant) -> Result<(), Refusal> {
+        if !needs_health_port(spec) || old.is_some_and(needs_health_port) {
+            return Ok(());
+        }
+        let wanted = number(&spec["healthCheckNodePort"]);
+        let chosen = if wanted == 0 {
+            let chosen = self.free_port();
+            chosen.ok_or_else(|| Refusal::Internal("failed to allocate a HealthCheck NodePort 0: range is full".into()))
+        } else {
+            return self.take_port(wanted, grant).map_err(|why| {
+                Refusal::Internal(format!("failed to allocate requested HealthCheck NodePort {wanted}: {why}"))
+            });
+        }?;
+        self.hold_port(chosen, grant);
+        grant.health_check = Some(chosen);
+        Ok(())
+    }
+
+    /// Takes the port that a Service asks for, or says why not.
+    fn take_port(&mut self, wanted: i64, grant: &mut Grant) -> Result<(), String> {
         let in_range = u16::try_from(wanted).ok().filter(|port| self.node_ports.contains(port));
         let Some(port) = in_range else {
             let (low, high) = (self.node_ports.start(), self.node_ports.end());
-            let detail = format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
-            errors.invalid(at, wanted, detail);
-            return;
+            return Err(format!("provided port is not in the valid range. The range of valid ports is {low}-{high}"));
         };
-        let key = (protocol, port);
-        if before.ports.contains(&key) || grant.taken.ports.contains(&key) {
-            return;
+        if self.ports.contains(&port) {
+            return Err("provided port is already allocated".to_owned());
         }
-        if self.ports.insert(key) {
-            grant.taken.ports.push(key);
-        } else {
-            errors.invalid(at, wanted, "provided port is already allocated");
-        }
+        self.hold_port(port, grant);
+        Ok(())
+    }
+
+    fn hold_port(&mut self, port: u16, grant: &mut Grant) {
+        self.ports.insert(port);
+        grant.taken.ports.push(port);
+    }
+
+    /// Takes any free port.
+    fn next_port(&mut self, grant: &mut Grant) -> Result<i64, Refusal> {
+        let full = || Refusal::Internal("failed to allocate a nodePort: range is full".to_owned());
+        let port = self.free_port().ok_or_else(full)?;
+        self.hold_port(port, grant);
+        Ok(port.into())
     }
 
     fn free_address(&mut self) -> Option<Ipv4Addr> {
@@ -334,23 +354,13 @@ impl Allocator {
         self.ranges.iter_mut().find_map(|range| range.free_address(is_taken))
     }
 
-    /// Why an address that no range has cannot be had.
-    fn out_of_range(&self, address: Ipv4Addr) -> String {
-        match &self.ranges[..] {
-            [Range { network, .. }] => format!(
-                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
-            ),
-            _ => format!("failed to allocate IP {address}: the provided network does not match the current range"),
-        }
-    }
-
-    fn free_port(&mut self, protocol: Protocol) -> Option<u16> {
+    fn free_port(&mut self) -> Option<u16> {
         let (low, high) = (u32::from(*self.node_ports.start()), u32::from(*self.node_ports.end()));
         let count = (high + 1).checked_sub(low).filter(|count| *count > 0)?;
         // Ports at the bottom are those that people write into manifests.
         let reserved = reserved(count);
         let free = |offset: &u32| {
-            let port = u16::try_from(low + offset).ok().filter(|port| !self.ports.contains(&(protocol, *port)))?;
+            let port = u16::try_from(low + offset).ok().filter(|port| !self.ports.contains(port))?;
             Some((*offset, port))
         };
         let start = self.next_port.max(reserved);
@@ -421,40 +431,22 @@ fn reserved(count: u32) -> u32 {
     if count < 16 { 0 } else { (count / 32).clamp(16, 128) }
 }
 
+/// A number, 0 if there is none.
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_default()
+}
+
 fn held(spec: &Value) -> Held {
-    let kind = text(&spec["type"]);
-    if kind == "ExternalName" {
+    if !needs_address(spec) {
         return Held::default();
     }
-    let mut ports = Vec::new();
-    let mut add = |protocol: Protocol, port: &Value| {
-        let port = port.as_i64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
-        ports.extend(port.map(|port| (protocol, port)));
-    };
-    if kind == "NodePort" || kind == "LoadBalancer" {
-        for port in items(&spec["ports"]) {
-            add(protocol(port), &port["nodePort"]);
-        }
-        add(Protocol::Tcp, &spec["healthCheckNodePort"]);
+    let mut ports: Vec<u16> = Vec::new();
+    if has_node_ports(spec) {
+        let listed = items(&spec["ports"]).iter().map(|port| &port["nodePort"]);
+        let all = listed.chain([&spec["healthCheckNodePort"]]);
+        ports.extend(all.filter_map(|port| u16::try_from(number(port)).ok()).filter(|port| *port != 0));
     }
     Held { address: text(&spec["clusterIP"]).parse().ok(), ports }
-}
-
-fn protocol(port: &Value) -> Protocol {
-    match text(&port["protocol"]) {
-        "UDP" => Protocol::Udp,
-        "SCTP" => Protocol::Sctp,
-        _ => Protocol::Tcp,
-    }
-}
-
-fn internal(at: &At<'_>, detail: &str) -> field::Error {
-    field::Error {
-        error_type: field::ErrorType::Internal,
-        path: at.path(),
-        value: Value::Null,
-        detail: detail.to_owned(),
-    }
 }
 
 #[cfg(test)]

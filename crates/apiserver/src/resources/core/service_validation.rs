@@ -3,36 +3,73 @@
 use portolan_api::{field, validation};
 use serde_json::Value;
 
+use super::load_balancer_status::{self, Modes};
+use super::service_families::{self, is_headless};
+use super::service_update::{is_reached_from_outside, needs_health_port};
+use super::service_warnings::{HINTS, MODE};
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, text};
+use crate::resources::checks::IMMUTABLE;
+use crate::resources::json::{is_set, items, same, text};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const POLICIES: [&str; 2] = ["Cluster", "Local"];
+const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+const SOURCES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+const BALANCERS_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 /// A day, in seconds.
 const LONGEST_AFFINITY: i64 = 86_400;
 
-pub(super) fn validate(spec: &Value) -> Vec<field::Error> {
-    let (mut errors, at) = (Errors::default(), At::root("spec"));
+/// What is wrong with a service, or with a new version of `old`.
+pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<field::Error> {
+    let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &service["spec"]);
     let kind = text(&spec["type"]);
-    let headless = text(&spec["clusterIP"]) == "None";
-    if items(&spec["ports"]).is_empty() && !headless && kind != "ExternalName" {
+    validate_topology(&service["metadata"]["annotations"], &mut errors);
+    let is_headless = is_headless(spec);
+    if items(&spec["ports"]).is_empty() && !is_headless && kind != "ExternalName" {
         errors.required(&at.child("ports"), "");
     }
     match kind {
-        "LoadBalancer" | "NodePort" if headless => {
+        "LoadBalancer" | "NodePort" if is_headless => {
             let detail = format!("may not be set to 'None' for {kind} services");
             errors.invalid(&at.child("clusterIPs").index(0), "None", detail);
         }
         "ExternalName" => validate_external_name(spec, &at, &mut errors),
         _ => {}
     }
-    validate_ports(spec, &at, &mut errors);
+    let list = at.child("ports");
+    let ports = items(&spec["ports"]);
+    for (index, port) in ports.iter().enumerate() {
+        validate_port(port, &ports[..index], ports.len() > 1, &list.index(index), &mut errors);
+    }
     errors.labels(&at.child("selector"), &spec["selector"]);
     validate_affinity(spec, &at, &mut errors);
     if kind != "ExternalName" {
-        validate_addresses(spec, &at, &mut errors);
+        service_families::validate(spec, old.map(|old| &old["spec"]), &mut errors);
     }
+    validate_external_addresses(spec, &at, &mut errors);
+    errors.required_one_of(&at.child("type"), &spec["type"], &TYPES);
+    validate_ports_together(kind, ports, &list, &mut errors);
+    validate_sources(service, &at, &mut errors);
+    if !spec["allocateLoadBalancerNodePorts"].is_null() && kind != "LoadBalancer" {
+        errors.forbidden(&at.child("allocateLoadBalancerNodePorts"), BALANCERS_ONLY);
+    }
+    validate_class(spec, &at, &mut errors);
+    validate_policies(spec, &at, &mut errors);
+    errors.0
+}
+
+/// Both annotations of the one setting must say the same.
+fn validate_topology(annotations: &Value, errors: &mut Errors) {
+    let (mode, hints) = (&annotations[MODE], &annotations[HINTS]);
+    if mode.is_string() && hints.is_string() && mode != hints {
+        let metadata = At::root("metadata");
+        let detail = format!("must match annotations[{HINTS}] when both are specified");
+        errors.invalid(&metadata.child("annotations").key(MODE), mode.clone(), detail);
+    }
+}
+
+fn validate_external_addresses(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("externalIPs");
     for (index, address) in items(&spec["externalIPs"]).iter().enumerate() {
         let at = list.index(index);
@@ -42,15 +79,14 @@ pub(super) fn validate(spec: &Value) -> Vec<field::Error> {
             errors.endpoint_ip(&at, text(address));
         }
     }
-    errors.required_one_of(&at.child("type"), &spec["type"], &TYPES);
-    validate_balancer(spec, &at, &mut errors);
-    validate_policies(spec, &at, &mut errors);
-    errors.0
 }
 
 fn validate_external_name(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    if is_set(&spec["clusterIPs"]) {
-        errors.forbidden(&at.child("clusterIPs"), "may not be set for ExternalName services");
+    for field in ["clusterIPs", "ipFamilies"].iter().filter(|field| is_set(&spec[**field])) {
+        errors.forbidden(&at.child(field), "may not be set for ExternalName services");
+    }
+    if !spec["ipFamilyPolicy"].is_null() {
+        errors.forbidden(&at.child("ipFamilyPolicy"), "may not be set for ExternalName services");
     }
     let name = text(&spec["externalName"]);
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -61,58 +97,49 @@ fn validate_external_name(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn validate_ports(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let list = at.child("ports");
-    let ports = items(&spec["ports"]);
-    let kind = text(&spec["type"]);
-    for (index, port) in ports.iter().enumerate() {
-        let at = list.index(index);
-        let (name, earlier) = (text(&port["name"]), &ports[..index]);
-        if name.is_empty() {
-            if ports.len() > 1 {
-                errors.required(&at.child("name"), "");
-            }
-        } else {
-            errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
-            if earlier.iter().any(|port| text(&port["name"]) == name) {
-                errors.duplicate(&at.child("name"), name);
-            }
+fn validate_port(port: &Value, earlier: &[Value], needs_name: bool, at: &At<'_>, errors: &mut Errors) {
+    let name = text(&port["name"]);
+    if !name.is_empty() {
+        errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
+        if earlier.iter().any(|port| text(&port["name"]) == name) {
+            errors.duplicate(&at.child("name"), name);
         }
-        match &port["port"] {
-            Value::Number(_) => errors.port(&at.child("port"), &port["port"]),
-            _ => errors.invalid(&at.child("port"), 0, validation::inclusive_range(1, 65535)),
-        }
-        errors.required_one_of(&at.child("protocol"), &port["protocol"], &PROTOCOLS);
-        errors.port_or_name(&at.child("targetPort"), &port["targetPort"]);
-        errors.obeys_if_set(&at.child("appProtocol"), &port["appProtocol"], validation::is_qualified_name);
-        let node_port = port["nodePort"].as_i64().unwrap_or_default();
-        if node_port != 0 {
-            if kind == "ClusterIP" || kind == "ExternalName" {
-                let detail = format!("may not be used when `type` is '{kind}'");
-                errors.forbidden(&at.child("nodePort"), detail);
-            } else if earlier.iter().any(|port_before| {
-                port_before["nodePort"] == port["nodePort"] && port_before["protocol"] == port["protocol"]
-            }) {
-                errors.duplicate(&at.child("nodePort"), node_port);
-            }
-        }
-        if earlier.iter().any(|before| before["port"] == port["port"] && before["protocol"] == port["protocol"]) {
-            errors.duplicate_as_shown(&at, &internal_port(port));
-        }
+    } else if needs_name {
+        errors.required(&at.child("name"), "");
+    }
+    errors.required_port(&at.child("port"), &port["port"]);
+    errors.required_one_of(&at.child("protocol"), &port["protocol"], &PROTOCOLS);
+    errors.port_or_name(&at.child("targetPort"), &port["targetPort"]);
+    if let Some(protocol) = port["appProtocol"].as_str() {
+        errors.obeys(&at.child("appProtocol"), protocol, validation::is_qualified_name);
     }
 }
 
-/// A port as upstream shows it as a whole: by the names of its own structures.
-fn internal_port(port: &Value) -> String {
-    let or_zero = |name: &str| if port[name].is_null() { Value::from(0) } else { port[name].clone() };
-    let (name, protocol) = (Value::from(text(&port["name"])), Value::from(text(&port["protocol"])));
-    format!(
-        r#"{{"Name":{name},"Protocol":{protocol},"AppProtocol":{},"Port":{},"TargetPort":{},"NodePort":{}}}"#,
-        port["appProtocol"],
-        or_zero("port"),
-        or_zero("targetPort"),
-        or_zero("nodePort")
-    )
+/// What no two ports may share.
+fn validate_ports_together(kind: &str, ports: &[Value], list: &At<'_>, errors: &mut Errors) {
+    let shared = |index: usize, field: &str| {
+        let same =
+            |before: &&Value| before[field] == ports[index][field] && before["protocol"] == ports[index]["protocol"];
+        ports[..index].iter().any(|before| same(&before))
+    };
+    for (index, port) in ports.iter().enumerate().filter(|(_, port)| is_set(&port["nodePort"])) {
+        let at = list.index(index);
+        if kind == "ClusterIP" {
+            errors.forbidden(&at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
+        }
+        if shared(index, "nodePort") {
+            errors.duplicate(&at.child("nodePort"), port["nodePort"].clone());
+        }
+    }
+    for (index, port) in ports.iter().enumerate().filter(|(index, _)| shared(*index, "port")) {
+        let number = if port["port"].is_null() { Value::from(0) } else { port["port"].clone() };
+        // Shown as upstream compares it: a structure of its own with the rest of the fields empty.
+        let shown = format!(
+            r#"{{"Name":"","Protocol":{},"AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0}}"#,
+            Value::from(text(&port["protocol"])),
+        );
+        errors.duplicate_as_shown(&list.index(index), &shown);
+    }
 }
 
 fn validate_affinity(spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -128,125 +155,96 @@ fn validate_affinity(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn validate_addresses(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let list = at.child("clusterIPs");
-    let addresses = items(&spec["clusterIPs"]);
-    let first = text(&spec["clusterIP"]);
-    if let Some(listed) = addresses.first().map(text)
-        && listed != first
-    {
-        errors.invalid(&list, spec["clusterIPs"].clone(), "first value must match `clusterIP`");
-    }
-    for (index, address) in addresses.iter().map(text).enumerate() {
-        if address == "None" {
-            if addresses.len() > 1 {
-                errors.invalid(&list, spec["clusterIPs"].clone(), "'None' must be the first and only value");
-            }
-        } else {
-            errors.ip(&list.index(index), address);
+/// Whom a load balancer lets in: in a field, or in the annotation that was there before it.
+fn validate_sources(service: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (spec, annotation) = (&service["spec"], &service["metadata"]["annotations"][SOURCES]);
+    let is_balanced = spec["type"] == "LoadBalancer";
+    // Upstream writes this field's name so.
+    let list = at.child("LoadBalancerSourceRanges");
+    let ranges = items(&spec["loadBalancerSourceRanges"]);
+    if !ranges.is_empty() {
+        if !is_balanced {
+            errors.forbidden(&list, BALANCERS_ONLY);
         }
-    }
-    errors.one_of(
-        &at.child("ipFamilyPolicy"),
-        &spec["ipFamilyPolicy"],
-        &["PreferDualStack", "RequireDualStack", "SingleStack"],
-    );
-    let families = at.child("ipFamilies");
-    let named = items(&spec["ipFamilies"]);
-    for (index, family) in named.iter().enumerate() {
-        errors.one_of(&families.index(index), family, &["IPv4", "IPv6"]);
-        if named[..index].contains(family) {
-            errors.duplicate(&families.index(index), family.clone());
+        for (index, range) in ranges.iter().enumerate() {
+            errors.cidr(&list.index(index), text(range).trim());
         }
-    }
-    if addresses.len() > 2 {
-        errors.invalid(&list, spec["clusterIPs"].clone(), "may only hold up to 2 values");
-    }
-    let is_v6 = |address: &Value| text(address).contains(':');
-    if matches!(addresses, [first, second, ..] if is_v6(first) == is_v6(second)) {
-        let detail = "may specify no more than one IP for each IP family";
-        errors.invalid(&list, spec["clusterIPs"].clone(), detail);
-    }
-    for (index, (address, family)) in addresses.iter().zip(named).enumerate() {
-        if *address != "None" && is_v6(address) != (family == "IPv6") {
-            let detail = format!("expected an {} value as indicated by `ipFamilies[{index}]`", text(family));
-            errors.invalid(&list.index(index), address.clone(), detail);
+    } else if let Some(ranges) = annotation.as_str() {
+        let metadata = At::root("metadata");
+        let annotations = metadata.child("annotations");
+        let at = annotations.key(SOURCES);
+        if !is_balanced {
+            errors.forbidden(&at, BALANCERS_ONLY);
+        }
+        for range in ranges.trim().split(',').map(str::trim).filter(|_| !ranges.trim().is_empty()) {
+            errors.cidr(&at, range);
         }
     }
 }
 
-fn validate_balancer(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let balancer = text(&spec["type"]) == "LoadBalancer";
-    // Upstream writes this field's name so.
-    let ranges = at.child("LoadBalancerSourceRanges");
-    if is_set(&spec["loadBalancerSourceRanges"]) && !balancer {
-        errors.forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'");
-    }
-    for (index, range) in items(&spec["loadBalancerSourceRanges"]).iter().enumerate() {
-        errors.cidr(&ranges.index(index), text(range).trim());
-    }
-    if is_set(&spec["loadBalancerClass"]) {
-        if balancer {
-            errors.obeys(
-                &at.child("loadBalancerClass"),
-                text(&spec["loadBalancerClass"]),
-                validation::is_qualified_name,
-            );
-        } else {
-            errors.forbidden(&at.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'");
-        }
-    }
-    if !spec["allocateLoadBalancerNodePorts"].is_null() && !balancer {
-        let detail = "may only be used when `type` is 'LoadBalancer'";
-        errors.forbidden(&at.child("allocateLoadBalancerNodePorts"), detail);
+fn validate_class(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (at, class) = (at.child("loadBalancerClass"), &spec["loadBalancerClass"]);
+    match class.as_str() {
+        Some(class) if spec["type"] == "LoadBalancer" => errors.obeys(&at, class, validation::is_qualified_name),
+        Some(_) => errors.forbidden(&at, BALANCERS_ONLY),
+        None => {}
     }
 }
 
 fn validate_policies(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let external = &spec["externalTrafficPolicy"];
-    let kind = text(&spec["type"]);
-    if is_set(external) {
-        let reachable = kind == "NodePort" || kind == "LoadBalancer" || is_set(&spec["externalIPs"]);
-        if reachable {
-            errors.one_of(&at.child("externalTrafficPolicy"), external, &POLICIES);
-        } else {
-            errors.invalid(
-                &at.child("externalTrafficPolicy"),
-                external.clone(),
-                "may only be set for externally-accessible services",
-            );
+    let external = at.child("externalTrafficPolicy");
+    let policy = &spec["externalTrafficPolicy"];
+    if is_reached_from_outside(spec) {
+        errors.required_one_of(&external, policy, &POLICIES);
+    } else if is_set(policy) {
+        errors.invalid(&external, policy.clone(), "may only be set for externally-accessible services");
+    }
+    let (at_port, port) = (at.child("healthCheckNodePort"), &spec["healthCheckNodePort"]);
+    match (needs_health_port(spec), is_set(port)) {
+        (true, true) => errors.port(&at_port, port),
+        (true, false) => errors.required(&at_port, ""),
+        (false, true) => {
+            let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+            errors.invalid(&at_port, port.clone(), detail);
         }
+        (false, false) => {}
     }
-    let health = spec["healthCheckNodePort"].as_i64().unwrap_or_default();
-    if health != 0 && !(kind == "LoadBalancer" && external == "Local") {
-        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.invalid(&at.child("healthCheckNodePort"), health, detail);
-    } else if health != 0 {
-        errors.port(&at.child("healthCheckNodePort"), &spec["healthCheckNodePort"]);
+    let (internal, policy) = (at.child("internalTrafficPolicy"), &spec["internalTrafficPolicy"]);
+    if policy.is_null() && matches!(text(&spec["type"]), "NodePort" | "LoadBalancer" | "ClusterIP") {
+        errors.required(&internal, "");
     }
-    errors.one_of(&at.child("internalTrafficPolicy"), &spec["internalTrafficPolicy"], &POLICIES);
-    errors.one_of(
-        &at.child("trafficDistribution"),
-        &spec["trafficDistribution"],
-        &["PreferClose", "PreferSameNode", "PreferSameZone"],
-    );
+    errors.one_of_if_present(&internal, policy, &POLICIES);
+    let distribution = &spec["trafficDistribution"];
+    if !distribution.is_null() && !DISTRIBUTIONS.contains(&text(distribution)) {
+        errors.not_supported_as_listed(&at.child("trafficDistribution"), distribution.clone(), &DISTRIBUTIONS);
+    }
 }
 
 pub(super) fn validate_update(new: &Value, old: &Value) -> Vec<field::Error> {
     let (mut errors, at) = (Errors::default(), At::root("spec"));
-    let external = |spec: &Value| text(&spec["type"]) == "ExternalName";
-    if external(new) || external(old) {
-        return errors.0;
+    service_families::validate_change(new, old, &mut errors);
+    let field = "loadBalancerClass";
+    let are_balanced = new["type"] == "LoadBalancer" && old["type"] == "LoadBalancer";
+    if are_balanced && new[field] != old[field] {
+        errors.invalid(&at.child(field), new[field].clone(), "may not change once set");
     }
-    let (before, after) = (text(&old["clusterIP"]), text(&new["clusterIP"]));
-    if !before.is_empty() && before != after {
-        errors.invalid(&at.child("clusterIPs").index(0), serde_json::json!([after]), "may not change once set");
+    let field = "healthCheckNodePort";
+    if needs_health_port(old) && needs_health_port(new) && !same(&new[field], &old[field]) {
+        errors.forbidden(&at.child(field), IMMUTABLE);
     }
-    if text(&new["type"]) == "LoadBalancer" && text(&old["type"]) == "LoadBalancer" {
-        let (new, old) = (&new["loadBalancerClass"], &old["loadBalancerClass"]);
-        if !crate::resources::json::same(new, old) {
-            errors.invalid(&at.child("loadBalancerClass"), new.clone(), "may not change once set");
-        }
+    errors.0
+}
+
+/// What is wrong with a new status.
+pub(super) fn validate_status(new: &Value, old: &Value) -> Vec<field::Error> {
+    let mut errors = Errors::default();
+    let points = &new["status"]["loadBalancer"]["ingress"];
+    if new["spec"]["type"] != "LoadBalancer" && is_set(points) {
+        let status = At::root("status");
+        let balancer = status.child("loadBalancer");
+        errors.forbidden(&balancer.child("ingress"), "may only be used when `spec.type` is 'LoadBalancer'");
+    } else {
+        load_balancer_status::validate(&new["status"], &old["status"], Modes::Known, &mut errors);
     }
     errors.0
 }

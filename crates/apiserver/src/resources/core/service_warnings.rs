@@ -7,19 +7,20 @@ use serde_json::Value;
 use crate::resources::addresses::{cidr_warning, ip_warning};
 use crate::resources::json::{is_set, items, text};
 
-const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
-const MODE: &str = "service.kubernetes.io/topology-mode";
+pub(super) const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+pub(super) const MODE: &str = "service.kubernetes.io/topology-mode";
 
 pub(super) fn warnings(service: &Value) -> Vec<String> {
     let (spec, mut warnings) = (&service["spec"], Vec::new());
     if !service["metadata"]["annotations"][HINTS].is_null() {
         warnings.push(format!("annotation {HINTS} is deprecated, please use {MODE} instead"));
     }
-    let (kind, is_headless) = (text(&spec["type"]), spec["clusterIP"] == "None");
-    if !is_headless {
+    let kind = text(&spec["type"]);
+    let is_headless = spec["clusterIP"] == "None" && kind == "ClusterIP";
+    if is_set(&spec["clusterIP"]) && spec["clusterIP"] != "None" {
         warnings.extend(of_list(spec, "clusterIPs", ip_warning));
     }
-    if is_headless && kind == "ClusterIP" {
+    if is_headless {
         for field in ["loadBalancerIP", "externalIPs"].iter().filter(|field| is_set(&spec[**field])) {
             warnings.push(format!("spec.{field} is ignored for headless services"));
         }
@@ -28,10 +29,13 @@ pub(super) fn warnings(service: &Value) -> Vec<String> {
         }
     }
     warnings.extend(of_list(spec, "externalIPs", ip_warning));
+    if is_set(&spec["externalIPs"]) && !is_headless && kind != "ExternalName" {
+        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
     if is_set(&spec["loadBalancerIP"]) {
         warnings.extend(ip_warning("spec.loadBalancerIP", text(&spec["loadBalancerIP"])));
     }
-    warnings.extend(of_list(spec, "loadBalancerSourceRanges", |path, range| cidr_warning(path, range.trim())));
+    warnings.extend(of_list(spec, "loadBalancerSourceRanges", cidr_warning));
     if kind == "ExternalName" && is_set(&spec["externalIPs"]) {
         warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::resources::addresses::ip_warning;
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::Rule;
-use crate::resources::json::{are_same_but, entries, is_set, items, objects, set, text};
+use crate::resources::json::{self, are_same_but, entries, is_set, items, object_or_new, objects, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -40,6 +40,13 @@ impl Strategy for EndpointSlice {
             set(port, "name", "");
             set(port, "protocol", "TCP");
         }
+        for endpoint in objects(slice, "endpoints") {
+            object_or_new(endpoint, "conditions");
+            let Some(hints) = json::object(endpoint, "hints") else { continue };
+            for list in ["forZones", "forNodes"] {
+                objects(hints, list).for_each(|hint| set(hint, "name", ""));
+            }
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -70,7 +77,7 @@ impl Strategy for EndpointSlice {
             if ports[..index].iter().any(|before| text(&before["name"]) == name) {
                 errors.duplicate(&at.child("name"), name);
             }
-            errors.required_one_of(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
+            errors.one_of_if_present(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
             if let Some(protocol) = port["appProtocol"].as_str() {
                 errors.obeys(&at.child("appProtocol"), protocol, validation::is_qualified_name);
             }
@@ -124,7 +131,9 @@ fn validate_endpoint(endpoint: &Value, kind: &str, at: &At<'_>, errors: &mut Err
     for (index, address) in addresses.iter().map(text).enumerate() {
         validate_address(address, kind, &list, index, errors);
     }
-    errors.obeys_if_set(&at.child("nodeName"), &endpoint["nodeName"], validation::is_dns1123_subdomain);
+    if let Some(node) = endpoint["nodeName"].as_str() {
+        errors.obeys(&at.child("nodeName"), node, validation::is_dns1123_subdomain);
+    }
     let topology = at.child("deprecatedTopology");
     let labels = entries(&endpoint["deprecatedTopology"]).count();
     if labels > MOST_TOPOLOGY_LABELS {

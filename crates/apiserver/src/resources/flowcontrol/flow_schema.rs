@@ -1,9 +1,11 @@
 //! Flow schemas: which requests share a priority level.
 
+use portolan_api::field::ErrorType;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use super::priority_level;
 use crate::fairness;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, set_zero, spec, text};
@@ -59,7 +61,12 @@ impl Strategy for FlowSchema {
         let method = &spec["distinguisherMethod"];
         if !method.is_null() && !DISTINGUISHERS.contains(&text(&method["type"])) {
             let at = at.child("distinguisherMethod");
-            errors.not_supported(&at.child("type"), method["type"].clone(), &DISTINGUISHERS);
+            let detail = format!(
+                r#"{{"Type":{}}}: supported values: "ByNamespace", "ByUser""#,
+                Value::from(text(&method["type"]))
+            );
+            let (path, value) = (at.child("type").path(), Value::Null);
+            errors.0.push(field::Error { error_type: ErrorType::NotSupportedAsWhole, path, value, detail });
         }
         let level = at.child("priorityLevelConfiguration");
         let name = &spec["priorityLevelConfiguration"]["name"];
@@ -76,6 +83,7 @@ impl Strategy for FlowSchema {
         if fairness::mandatory("FlowSchema", name).is_some_and(|fixed| fixed["spec"] != *spec) {
             errors.invalid(&at, spec.clone(), format!("spec of '{name}' must equal the fixed value"));
         }
+        priority_level::validate_conditions(object, &mut errors);
         errors.0
     }
 
@@ -122,7 +130,13 @@ fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
         }
         errors.present(&at.child("name"), &part["name"]);
         if kind == "ServiceAccount" {
-            errors.present(&at.child("namespace"), &part["namespace"]);
+            if part["name"] != "*" {
+                errors.obeys_if_set(&at.child("name"), &part["name"], validation::is_dns1123_subdomain);
+            }
+            errors.obeys_if_set(&at.child("namespace"), &part["namespace"], validation::is_dns1123_label);
+            if !is_set(&part["namespace"]) {
+                errors.required(&at.child("namespace"), "must specify namespace for service account");
+            }
         }
     }
     if items(&rule["resourceRules"]).is_empty() && items(&rule["nonResourceRules"]).is_empty() {
@@ -132,39 +146,72 @@ fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("resourceRules");
     for (index, rule) in items(&rule["resourceRules"]).iter().enumerate() {
         let at = list.index(index);
-        validate_list(rule, "verbs", &at, errors);
-        for field in ["apiGroups", "resources"] {
-            validate_list(rule, field, &at, errors);
+        validate_verbs(rule, &at, errors);
+        for (field, one, others) in [("apiGroups", "api group", "api groups"), ("resources", "resource", "resources")] {
+            let none = format!("resource rules must supply at least one {one}");
+            validate_list(rule, field, &none, others, &at, errors);
         }
+        let namespaces = at.child("namespaces");
         if !is_set(&rule["namespaces"]) && rule["clusterScope"] != true {
             let detail = "resource rules that are not cluster scoped must supply at least one namespace";
-            errors.required(&at.child("namespaces"), detail);
+            errors.required(&namespaces, detail);
+        } else if is_set(&rule["namespaces"]) && !validate_list(rule, "namespaces", "", "namespaces", &at, errors) {
+            for (index, name) in items(&rule["namespaces"]).iter().enumerate() {
+                for problem in validation::is_dns1123_label(text(name)) {
+                    let detail = format!("each member of this list must be '*' or a DNS-1123 label; {problem}");
+                    errors.invalid(&namespaces.index(index), name.clone(), detail);
+                }
+            }
         }
     }
     let list = at.child("nonResourceRules");
     for (index, rule) in items(&rule["nonResourceRules"]).iter().enumerate() {
         let at = list.index(index);
-        validate_list(rule, "verbs", &at, errors);
-        validate_list(rule, "nonResourceURLs", &at, errors);
-    }
-}
-
-/// A list that names something; `*` only alone.
-fn validate_list(rule: &Value, field: &str, at: &At<'_>, errors: &mut Errors) {
-    let at = at.child(field);
-    let list = items(&rule[field]);
-    if list.is_empty() {
-        errors.required(&at, format!("{field} must contain at least one value"));
-    }
-    let has_all = list.iter().any(|item| item == "*");
-    if has_all && list.len() > 1 {
-        let detail = format!("if '*' is present, must not specify other {field}");
-        errors.invalid(&at, rule[field].clone(), detail);
-    } else if field == "verbs" && !has_all && rule["nonResourceURLs"].is_null() {
-        for (index, verb) in list.iter().enumerate() {
-            if !VERBS.contains(&text(verb)) {
-                errors.not_supported(&at.index(index), verb.clone(), &VERBS);
+        validate_verbs(rule, &at, errors);
+        let none = "nonResourceURLs must contain at least one value";
+        if !validate_list(rule, "nonResourceURLs", none, "non-resource URLs", &at, errors) {
+            let list = at.child("nonResourceURLs");
+            for (index, path) in items(&rule["nonResourceURLs"]).iter().map(text).enumerate() {
+                if let Some(problem) = path_problem(path) {
+                    errors.invalid(&list.index(index), path, problem);
+                }
             }
         }
     }
+}
+
+/// What is wrong with a path of requests that are not for resources.
+fn path_problem(path: &str) -> Option<&'static str> {
+    let stars = path.matches('*').count();
+    match path {
+        "" => Some("must not be empty"),
+        "/" => None,
+        _ if !path.starts_with('/') => Some("must start with slash"),
+        _ if path.contains(' ') => Some("must not contain white-space"),
+        _ if path.contains("//") => Some("must not contain double slash"),
+        _ if stars > 1 || stars == 1 && !path.ends_with("/*") => Some("wildcard can only do suffix matching"),
+        _ => None,
+    }
+}
+
+fn validate_verbs(rule: &Value, at: &At<'_>, errors: &mut Errors) {
+    let has_all = validate_list(rule, "verbs", "verbs must contain at least one value", "verbs", at, errors);
+    if !has_all && !items(&rule["verbs"]).iter().all(|verb| VERBS.contains(&text(verb))) {
+        errors.not_supported(&at.child("verbs"), rule["verbs"].clone(), &VERBS);
+    }
+}
+
+/// A list that names something; `*` only alone. Returns whether that is in it.
+fn validate_list(rule: &Value, field: &str, none: &str, others: &str, at: &At<'_>, errors: &mut Errors) -> bool {
+    let at = at.child(field);
+    let list = items(&rule[field]);
+    if list.is_empty() {
+        errors.required(&at, none);
+    }
+    let has_all = list.iter().any(|item| item == "*");
+    if has_all && list.len() > 1 {
+        let detail = format!("if '*' is present, must not specify other {others}");
+        errors.invalid(&at, rule[field].clone(), detail);
+    }
+    has_all
 }

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use crate::fairness;
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::POSITIVE;
-use crate::resources::json::{object, object_or_new, set, set_zero, spec, text};
+use crate::resources::json::{items, object, object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -24,6 +23,8 @@ const COLUMNS: &[Column] = &[
     AGE,
 ];
 const MOST_QUEUES: i64 = 10_000_000;
+/// Bits of the hash that queues are drawn by.
+const MOST_BITS: i64 = 60;
 
 impl Strategy for PriorityLevelConfiguration {
     fn generations(&self) -> Generations {
@@ -54,19 +55,20 @@ impl Strategy for PriorityLevelConfiguration {
         let (at, spec) = (At::root("spec"), &object["spec"]);
         let name = text(&object["metadata"]["name"]);
         let is_exempt = name == "exempt";
-        match text(&spec["type"]) {
+        let kind = text(&spec["type"]);
+        if is_exempt != (kind == "Exempt") {
+            errors.invalid(&at.child("type"), kind, "must be 'Exempt' if and only if `name` is 'exempt'");
+        }
+        match kind {
             "Exempt" => {
                 if !spec["limited"].is_null() {
                     errors.forbidden(&at.child("limited"), "must be nil if the type is not Limited");
                 }
-                if !is_exempt {
-                    errors.invalid(&at.child("type"), "Exempt", "must be 'Limited' unless the name is 'exempt'");
-                }
+                let (at, exempt) = (at.child("exempt"), &spec["exempt"]);
+                validate_shares(exempt, &at, &mut errors);
+                validate_lent(exempt, &at, &mut errors);
             }
             "Limited" => {
-                if is_exempt {
-                    errors.invalid(&at.child("type"), "Limited", "must be 'Exempt' if the name is 'exempt'");
-                }
                 if !spec["exempt"].is_null() {
                     errors.forbidden(&at.child("exempt"), "must be nil if the type is Limited");
                 }
@@ -76,7 +78,7 @@ impl Strategy for PriorityLevelConfiguration {
                     validate_limited(&spec["limited"], &at.child("limited"), &mut errors);
                 }
             }
-            other => errors.not_supported(&at.child("type"), other, &["Exempt", "Limited"]),
+            _ => errors.required_one_of(&at.child("type"), &spec["type"], &["Exempt", "Limited"]),
         }
         if let Some(fixed) = fairness::mandatory("PriorityLevelConfiguration", name) {
             let mut compared = spec.clone();
@@ -89,6 +91,7 @@ impl Strategy for PriorityLevelConfiguration {
                 errors.invalid(&at, spec.clone(), format!("spec of '{name}'{except} must equal the fixed value"));
             }
         }
+        validate_conditions(object, &mut errors);
         errors.0
     }
 
@@ -114,12 +117,28 @@ impl Strategy for PriorityLevelConfiguration {
 }
 
 fn validate_limited(limited: &Value, at: &At<'_>, errors: &mut Errors) {
-    if let Some(shares) = limited["nominalConcurrencyShares"].as_i64().filter(|shares| *shares < 0) {
+    validate_shares(limited, at, errors);
+    validate_response(&limited["limitResponse"], at, errors);
+    validate_lent(limited, at, errors);
+    if let Some(limit) = limited["borrowingLimitPercent"].as_i64().filter(|limit| *limit < 0) {
+        let detail = "if specified, must be a non-negative integer";
+        errors.invalid(&at.child("borrowingLimitPercent"), limit, detail);
+    }
+}
+
+fn validate_shares(level: &Value, at: &At<'_>, errors: &mut Errors) {
+    if let Some(shares) = level["nominalConcurrencyShares"].as_i64().filter(|shares| *shares < 0) {
         errors.invalid(&at.child("nominalConcurrencyShares"), shares, "must be a non-negative integer");
     }
-    errors.within(&at.child("lendablePercent"), &limited["lendablePercent"], 0, 100);
-    errors.not_negative(&at.child("borrowingLimitPercent"), &limited["borrowingLimitPercent"]);
-    let (at, response) = (at.child("limitResponse"), &limited["limitResponse"]);
+}
+
+fn validate_lent(level: &Value, at: &At<'_>, errors: &mut Errors) {
+    errors.within(&at.child("lendablePercent"), &level["lendablePercent"], 0, 100);
+}
+
+/// What becomes of requests beyond the limit.
+fn validate_response(response: &Value, at: &At<'_>, errors: &mut Errors) {
+    let at = at.child("limitResponse");
     match text(&response["type"]) {
         "Reject" if !response["queuing"].is_null() => {
             errors.forbidden(&at.child("queuing"), "must be nil if limited.limitResponse.type is not Limited");
@@ -133,7 +152,7 @@ fn validate_limited(limited: &Value, at: &At<'_>, errors: &mut Errors) {
             let (queues, hand) = (integer(&queuing["queues"]), integer(&queuing["handSize"]));
             for field in ["queueLengthLimit", "queues", "handSize"] {
                 if integer(&queuing[field]) <= 0 {
-                    errors.invalid(&at.child(field), integer(&queuing[field]), POSITIVE);
+                    errors.invalid(&at.child(field), integer(&queuing[field]), "must be positive");
                 }
             }
             if queues > MOST_QUEUES {
@@ -142,8 +161,34 @@ fn validate_limited(limited: &Value, at: &At<'_>, errors: &mut Errors) {
             if hand > queues {
                 let detail = format!("should not be greater than queues ({queues})");
                 errors.invalid(&at.child("handSize"), hand, detail);
+            } else if hand > 0 && entropy_bits(queues, hand) > MOST_BITS {
+                let detail = format!(
+                    "required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {MOST_BITS}"
+                );
+                errors.invalid(&at.child("handSize"), hand, detail);
             }
         }
-        other => errors.not_supported(&at.child("type"), other, &["Queue", "Reject"]),
+        _ => errors.required_one_of(&at.child("type"), &response["type"], &["Queue", "Reject"]),
+    }
+}
+
+/// Bits of a hash that a hand of queues is drawn by.
+fn entropy_bits(queues: i64, hand: i64) -> i64 {
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "upstream rounds the same way")]
+    let bits = ((queues as f64).log2() * hand as f64).ceil() as i64;
+    bits
+}
+
+/// What is wrong with the conditions of a level or of a schema.
+pub(super) fn validate_conditions(object: &Value, errors: &mut Errors) {
+    let status = At::root("status");
+    let (list, conditions) = (status.child("conditions"), items(&object["status"]["conditions"]));
+    for (index, condition) in conditions.iter().enumerate() {
+        let at = list.index(index);
+        let kind = text(&condition["type"]);
+        if conditions[..index].iter().any(|before| text(&before["type"]) == kind) {
+            errors.duplicate(&at.child("type"), kind);
+        }
+        errors.present(&at.child("type"), &condition["type"]);
     }
 }

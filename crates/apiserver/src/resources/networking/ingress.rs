@@ -2,12 +2,13 @@
 
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
+use crate::resources::core::load_balancer_status::{self, Modes};
 use crate::resources::json::{is_set, items, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
 /// The strategy of ingresses.
 pub(crate) struct Ingress;
@@ -25,6 +26,28 @@ const SHOWN: usize = 3;
 impl Strategy for Ingress {
     fn generations(&self) -> Generations {
         Generations::FromCreation
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("status".to_owned(), json!({"loadBalancer": {}}));
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        let is_status = context.subresource == "status";
+        keep_other_half(new, old, is_status);
+        if is_status {
+            load_balancer_status::complete(new);
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        let mut errors = Errors::default();
+        if context.subresource == "status" {
+            load_balancer_status::validate(&new["status"], &old["status"], Modes::Unknown, &mut errors);
+        }
+        errors.0
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -68,6 +91,10 @@ impl Strategy for Ingress {
 
     fn update_warnings(&self, _new: &Value, _old: &Value) -> Vec<String> {
         Vec::new()
+    }
+
+    fn status_warnings(&self, new: &Value) -> Vec<String> {
+        load_balancer_status::warnings(&new["status"])
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -115,6 +142,10 @@ fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     for (index, path) in items(&rule["http"]["paths"]).iter().enumerate() {
         let at = list.index(index);
+        if path["pathType"].is_null() {
+            errors.required(&at.child("pathType"), "pathType must be specified");
+            continue;
+        }
         validate_path(path, &at, errors);
         validate_backend(&path["backend"], &at.child("backend"), errors);
     }
@@ -122,10 +153,6 @@ fn validate_rule(rule: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn validate_path(path: &Value, at: &At<'_>, errors: &mut Errors) {
     let kind = text(&path["pathType"]);
-    if path["pathType"].is_null() {
-        errors.required(&at.child("pathType"), "pathType must be specified");
-        return;
-    }
     if !PATH_TYPES.contains(&kind) {
         errors.not_supported(&at.child("pathType"), kind, &PATH_TYPES);
         return;

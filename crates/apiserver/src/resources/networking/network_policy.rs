@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use crate::resources::addresses::{cidr_warning, masked, parse_cidr_sloppy};
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, objects, set, spec, text};
+use crate::resources::json::{is_set, items, object_or_new, objects, set, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
 /// The strategy of network policies.
 pub(crate) struct NetworkPolicy;
 
+const DIRECTIONS: [&str; 2] = ["Ingress", "Egress"];
+const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 const COLUMNS: &[Column] = &[NAME, Column::string("Pod-Selector"), AGE];
 
 impl Strategy for NetworkPolicy {
@@ -22,6 +24,7 @@ impl Strategy for NetworkPolicy {
 
     fn default(&self, object: &mut Value) {
         let Some(spec) = spec(object) else { return };
+        object_or_new(spec, "podSelector");
         if !spec.get("policyTypes").is_some_and(is_set) {
             let egress = spec.get("egress").is_some_and(is_set);
             let types = if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
@@ -59,7 +62,9 @@ impl Strategy for NetworkPolicy {
             return errors.0;
         }
         for (index, kind) in items(&spec["policyTypes"]).iter().enumerate() {
-            errors.one_of(&list.index(index), kind, &["Egress", "Ingress"]);
+            if !DIRECTIONS.contains(&text(kind)) {
+                errors.not_supported_as_listed(&list.index(index), kind.clone(), &DIRECTIONS);
+            }
         }
         errors.0
     }
@@ -92,7 +97,10 @@ impl Strategy for NetworkPolicy {
 }
 
 fn validate_port(port: &Value, at: &At<'_>, errors: &mut Errors) {
-    errors.one_of_as_listed(&at.child("protocol"), &port["protocol"], &["TCP", "UDP", "SCTP"]);
+    let protocol = &port["protocol"];
+    if !protocol.is_null() && !PROTOCOLS.contains(&text(protocol)) {
+        errors.not_supported_as_listed(&at.child("protocol"), protocol.clone(), &PROTOCOLS);
+    }
     if !port["port"].is_null() {
         errors.port_or_name(&at.child("port"), &port["port"]);
     }

@@ -6,7 +6,7 @@ use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, objects, set_zero, text};
+use crate::resources::json::{is_set, items, object_or_new, objects, set_zero, text};
 use crate::resources::{print, shown};
 use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
 
@@ -68,7 +68,7 @@ binding!(RoleBinding, &["Role", "ClusterRole"]);
 binding!(ClusterRoleBinding, &["ClusterRole"]);
 
 fn default_binding(binding: &mut Map<String, Value>) {
-    if let Some(role) = crate::resources::json::object(binding, "roleRef") {
+    if let Some(role) = object_or_new(binding, "roleRef") {
         set_zero(role, "apiGroup", API);
     }
     for subject in objects(binding, "subjects") {

@@ -89,7 +89,9 @@ fn validate_rules(role: &Value, namespaced: bool) -> Vec<field::Error> {
             errors.required(&list, "at least one clusterRoleSelector required if aggregationRule is non-nil");
         }
         for (index, selector) in items(&aggregation["clusterRoleSelectors"]).iter().enumerate() {
-            errors.label_selector(&list.index(index), selector);
+            if !errors.label_selector(&list.index(index), selector) {
+                errors.invalid(&list.index(index), Value::Null, "invalid label selector.");
+            }
         }
     }
     errors.0

@@ -100,6 +100,11 @@ pub(in crate::resources) fn compact(structure: &str, value: &Value) -> String {
     text
 }
 
+/// The same of a structure that may not be there.
+pub(in crate::resources) fn compact_or_null(structure: &str, value: &Value) -> String {
+    if value.is_null() { "null".to_owned() } else { compact(structure, value) }
+}
+
 /// What lists and maps are that hold nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Empty {

@@ -5,7 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, set, set_zero, spec, text};
+use crate::resources::json::{is_set, items, objects, same, set, set_zero, spec, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -31,15 +31,20 @@ const TOKEN_SECONDS: (i64, i64) = (10 * 60, 1 << 32);
 /// Shortest time between looks at what a node can take, in seconds.
 const SHORTEST_PERIOD: i64 = 10;
 
+const TOKENS_IN_ATTRIBUTES: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
+
 /// What is wrong with the name of a driver.
 pub(super) fn validate_name(name: &str, at: &At<'_>, errors: &mut Errors) {
     if name.is_empty() {
         errors.required(at, "");
+        return;
     }
     if name.len() > NAME_LENGTH {
         errors.too_long(at, NAME_LENGTH);
     }
-    errors.obeys(at, &name.to_lowercase(), validation::is_dns1123_subdomain);
+    for problem in validation::is_dns1123_subdomain(&name.to_lowercase()) {
+        errors.invalid(at, name, problem);
+    }
 }
 
 impl Strategy for CsiDriver {
@@ -56,6 +61,9 @@ impl Strategy for CsiDriver {
         set_zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
         set(spec, "requiresRepublish", false);
         set(spec, "seLinuxMount", false);
+        for request in objects(spec, "tokenRequests") {
+            set(request, "audience", "");
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -103,6 +111,17 @@ impl Strategy for CsiDriver {
             errors.immutable(&at.child(shown), &new["spec"][field], &old["spec"][field]);
         }
         errors.0
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let spec = &object["spec"];
+        let leaks = is_set(&spec["tokenRequests"]) && spec["serviceAccountTokenInSecrets"].is_null();
+        if leaks { vec![TOKENS_IN_ATTRIBUTES.to_owned()] } else { Vec::new() }
+    }
+
+    fn update_warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let field = "tokenRequests";
+        if same(&new["spec"][field], &old["spec"][field]) { Vec::new() } else { self.warnings(new) }
     }
 
     fn columns(&self) -> &'static [Column] {

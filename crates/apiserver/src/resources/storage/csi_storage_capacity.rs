@@ -21,19 +21,21 @@ impl Strategy for CsiStorageCapacity {
         errors.label_selector(&At::root("nodeTopology"), &object["nodeTopology"]);
         let class = text(&object["storageClassName"]);
         errors.obeys(&At::root("storageClassName"), class, validation::is_dns1123_subdomain);
-        for field in ["capacity", "maximumVolumeSize"] {
-            if !object[field].is_null() {
-                errors.quantity(&At::root(field), &object[field]);
-            }
+        if !object["capacity"].is_null() {
+            errors.quantity(&At::root("capacity"), &object["capacity"]);
+        }
+        let largest = &object["maximumVolumeSize"];
+        if !largest.is_null() && portolan_api::quantity::Quantity::parse(&quantity(largest)).is_err() {
+            errors.quantity(&At::root("maximumVolumeSize"), largest);
         }
         errors.0
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        for field in ["nodeTopology", "storageClassName"] {
-            errors.immutable(&At::root(field), &new[field], &old[field]);
-        }
+        errors.immutable(&At::root("nodeTopology"), &new["nodeTopology"], &old["nodeTopology"]);
+        let class = "storageClassName";
+        errors.immutable_text(&At::root(class), &new[class], &old[class]);
         errors.0
     }
 

@@ -1,10 +1,9 @@
 //! Classes of volume attributes.
 
-use portolan_api::field;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use super::csi_driver;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, same, text};
 use crate::resources::print;
@@ -21,7 +20,8 @@ const PARAMETERS: (usize, usize) = (512, 256 * 1024);
 impl Strategy for VolumeAttributesClass {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        csi_driver::validate_name(text(&object["driverName"]), &At::root("driverName"), &mut errors);
+        let driver = text(&object["driverName"]).to_lowercase();
+        errors.required_name(&At::root("driverName"), &driver.into(), validation::is_qualified_name);
         let (at, parameters) = (At::root("parameters"), &object["parameters"]);
         if !is_set(parameters) {
             errors.required(&at, "must contain at least one key/value pair");

@@ -144,44 +144,38 @@ fn service() {
         "services",
         "{spec: {type: LoadBalancer, ports: [{port: 80}]}}",
         expect![[r#"
-        spec:
-          allocateLoadBalancerNodePorts: true
-          externalTrafficPolicy: Cluster
-          internalTrafficPolicy: Cluster
-          ipFamilies:
-          - IPv4
-          ipFamilyPolicy: SingleStack
-          ports:
-          - port: 80
-            protocol: TCP
-            targetPort: 80
-          sessionAffinity: None
-          type: LoadBalancer
-        status:
-          loadBalancer: {}
-    "#]],
+            spec:
+              allocateLoadBalancerNodePorts: true
+              externalTrafficPolicy: Cluster
+              internalTrafficPolicy: Cluster
+              ports:
+              - port: 80
+                protocol: TCP
+                targetPort: 80
+              sessionAffinity: None
+              type: LoadBalancer
+            status:
+              loadBalancer: {}
+        "#]],
     );
     check_stored(
         "services",
         "{spec: {sessionAffinity: ClientIP, ports: [{port: 80, targetPort: http}]}}",
         expect![[r#"
-        spec:
-          internalTrafficPolicy: Cluster
-          ipFamilies:
-          - IPv4
-          ipFamilyPolicy: SingleStack
-          ports:
-          - port: 80
-            protocol: TCP
-            targetPort: http
-          sessionAffinity: ClientIP
-          sessionAffinityConfig:
-            clientIP:
-              timeoutSeconds: 10800
-          type: ClusterIP
-        status:
-          loadBalancer: {}
-    "#]],
+            spec:
+              internalTrafficPolicy: Cluster
+              ports:
+              - port: 80
+                protocol: TCP
+                targetPort: http
+              sessionAffinity: ClientIP
+              sessionAffinityConfig:
+                clientIP:
+                  timeoutSeconds: 10800
+              type: ClusterIP
+            status:
+              loadBalancer: {}
+        "#]],
     );
 }
 
@@ -266,15 +260,16 @@ fn others() {
         "networking.k8s.io/networkpolicies",
         "{spec: {egress: [{ports: [{port: 53}]}]}}",
         expect![[r#"
-        spec:
-          egress:
-          - ports:
-            - port: 53
-              protocol: TCP
-          policyTypes:
-          - Ingress
-          - Egress
-    "#]],
+            spec:
+              egress:
+              - ports:
+                - port: 53
+                  protocol: TCP
+              podSelector: {}
+              policyTypes:
+              - Ingress
+              - Egress
+        "#]],
     );
     check_stored(
         "registry.portolan.dev/serviceinstances",

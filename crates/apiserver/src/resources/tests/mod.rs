@@ -2,11 +2,14 @@
 
 mod defaults;
 mod definitions;
+mod edges;
 mod jobs;
 mod others;
 mod pod_rows;
 mod refusals;
 mod rows;
+mod services;
+mod statuses;
 mod updates;
 mod upstream;
 mod validation;

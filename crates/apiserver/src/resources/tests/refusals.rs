@@ -143,6 +143,7 @@ fn services() {
             spec.externalIPs[6]: Invalid value: "q": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
             spec.clusterIPs[0]: Invalid value: "10.43.0.9": expected an IPv6 value as indicated by `ipFamilies[0]`
             spec.ipFamilies[1]: Duplicate value: "IPv4"
+            spec.clusterIPs: Invalid value: ["10.43.0.9","10.43.0.10"]: must be empty when `clusterIP` is not specified
             spec.clusterIPs: Invalid value: ["10.43.0.9","10.43.0.10"]: may specify no more than one IP for each IP family
             spec.LoadBalancerSourceRanges[0]: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length
             spec.LoadBalancerSourceRanges[1]: Invalid value: "10.0.0.0/08": must not have leading 0s in IP or prefix length
@@ -315,7 +316,8 @@ fn others() {
         expect![[r#"
             spec.storageClassName: Invalid value: "A b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
             spec.nodeAffinity.required: Required value: must specify required node constraints
-            spec.volumeAttributesClassName: Invalid value: "A b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"#]],
+            spec.volumeAttributesClassName: Invalid value: "A b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+            spec.csi: Required value: has to be specified when using volumeAttributesClassName"#]],
     );
     check_create(
         "persistentvolumeclaims",

@@ -201,7 +201,7 @@ fn services() {
             spec.ports[1].port: Invalid value: 70000: must be between 1 and 65535, inclusive
             spec.ports[1].targetPort: Invalid value: "Not_A_Name": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
             spec.ports[1].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'
-            spec.ports[1]: Duplicate value: {"Name":"b","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":80,"NodePort":30000}
+            spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}
             spec.externalName: Required value
             spec.type: Unsupported value: "Anything": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"
             spec.ports[0].protocol: Unsupported value: "HTTP": supported values: "SCTP", "TCP", "UDP"
@@ -306,8 +306,7 @@ fn network() {
             spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address
             spec.rules[0].http.paths[0].path: Invalid value: "a": must be an absolute path
             spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required
-            spec.rules[0].http.paths[1].pathType: Required value: pathType must be specified
-            spec.rules[0].http.paths[1].backend: Required value: port name or number is required"#]],
+            spec.rules[0].http.paths[1].pathType: Required value: pathType must be specified"#]],
     );
     check_create(
         "networking.k8s.io/networkpolicies",
@@ -382,10 +381,11 @@ fn the_rest() {
             "{spec: {accessModes: [Any]}}",
         ],
         expect![[r#"
-        ok
-        spec.accessModes: Unsupported value: "Any": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"
-        spec.capacity: Required value
-        spec: Required value: must specify a volume type"#]],
+            ok
+            spec.accessModes: Unsupported value: "Any": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"
+            spec.capacity: Required value
+            spec.capacity: Unsupported value: null: supported values: "storage"
+            spec: Required value: must specify a volume type"#]],
     );
     check_create(
         "policy/poddisruptionbudgets",

@@ -120,6 +120,7 @@ fn of_others() {
             spec.externalName is ignored when spec.type is not "ExternalName"
             annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead
             spec.externalIPs[0]: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")
+            spec.externalIPs is deprecated and may no longer be implemented in some clusters
             spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone""#]],
     );
     check(

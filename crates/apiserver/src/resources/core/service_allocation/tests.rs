@@ -18,11 +18,22 @@ fn of_ranges(ranges: &[&str], node_ports: RangeInclusive<u16>) -> Allocator {
 }
 
 fn service(kind: &str, more: Value) -> Value {
-    let mut service = json!({"spec": {"type": kind, "ports": [{"port": 80, "protocol": "TCP"}]}});
+    let spec = json!({"type": kind, "ports": [{"port": 80, "protocol": "TCP"}]});
+    let mut service = json!({"metadata": {"name": "s"}, "spec": spec});
     for (key, value) in more.as_object().into_iter().flatten() {
         service["spec"][key] = value.clone();
+        if key == "clusterIP" {
+            service["spec"]["clusterIPs"] = json!([value]);
+        }
     }
     service
+}
+
+fn told(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Invalid(error) => format!("{error}\n"),
+        Refusal::Internal(why) => format!("500 {why}\n"),
+    }
 }
 
 /// Creates one service after the other and writes what each got.
@@ -39,7 +50,7 @@ fn check(allocator: &mut Allocator, services: &[Value], expected: Expect) {
                     items(&spec["ports"]).iter().map(|port| port["nodePort"].to_string()).collect();
                 lines += &format!("{} {}\n", spec["clusterIP"], ports.join(","));
             }
-            Err(errors) => errors.iter().for_each(|error| lines += &format!("{error}\n")),
+            Err(refusal) => lines += &told(&refusal),
         }
     }
     expected.assert_eq(&lines);
@@ -67,7 +78,7 @@ fn addresses_and_ports_are_handed_out_once() {
             "10.43.1.0" null
             "10.43.0.10" null
             spec.clusterIPs: Invalid value: ["10.43.0.10"]: failed to allocate IP 10.43.0.10: provided IP is already allocated
-            spec.clusterIPs: Invalid value: ["10.9.0.1"]: failed to allocate IP 10.9.0.1: the provided IP (10.9.0.1) is not in the valid range. The range of valid IPs is 10.43.0.0/16
+            spec.clusterIPs: Invalid value: ["10.9.0.1"]: failed to allocate IP 10.9.0.1: the provided network does not match the current range
             "None" null
             "10.43.1.1" 30086
             "10.43.1.2" 30080
@@ -120,8 +131,7 @@ fn a_full_range_says_so() {
         expect![[r#"
             "10.0.0.1" 30000
             "10.0.0.2" null
-            spec.clusterIPs: Internal error: failed to allocate a serviceIP: range is full
-            spec.ports[0].nodePort: Internal error: failed to allocate a nodePort: range is full
+            500 failed to allocate a serviceIP for Service "s": range is full
         "#]],
     );
 }
@@ -140,7 +150,7 @@ fn a_second_range_serves_when_the_first_is_full_and_a_lost_one_no_longer() {
             spec.clusterIPs: Invalid value: ["10.0.0.2"]: failed to allocate IP 10.0.0.2: provided IP is already allocated
             "10.0.1.2" null
             "10.0.1.1" null
-            spec.clusterIPs: Internal error: failed to allocate a serviceIP: range is full
+            500 failed to allocate a serviceIP for Service "s": range is full
             spec.clusterIPs: Invalid value: ["10.0.2.1"]: failed to allocate IP 10.0.2.1: the provided network does not match the current range
         "#]],
     );
@@ -153,4 +163,60 @@ fn a_second_range_serves_when_the_first_is_full_and_a_lost_one_no_longer() {
             "10.0.0.2" null
         "#]],
     );
+}
+
+#[test]
+fn a_port_serves_one_service_whatever_its_protocols() {
+    let of =
+        |protocol: &str| service("NodePort", json!({"ports": [{"port": 53, "protocol": protocol, "nodePort": 30053}]}));
+    check(
+        &mut allocator(),
+        &[
+            of("TCP"),
+            of("UDP"),
+            service("NodePort", json!({"ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "nodePort": 30080}]})),
+            service("NodePort", json!({"ports": [{"port": 53}, {"port": 53, "nodePort": 30054}, {"port": 80}]})),
+            service("ClusterIP", json!({"clusterIP": "10.43.0.0"})),
+            service("NodePort", json!({"clusterIP": "10.43.0.9"})),
+        ],
+        expect![[r#"
+            "10.43.1.0" 30053
+            spec.ports[0].nodePort: Invalid value: 30053: provided port is already allocated
+            spec.ports[1].nodePort: Invalid value: 30080: provided port is already allocated
+            "10.43.1.3" 30054,30054,30086
+            spec.clusterIPs: Invalid value: ["10.43.0.0"]: failed to allocate IP 10.43.0.0: the provided IP (10.43.0.0) is not in the valid range. The range of valid IPs is 10.43.0.0/16
+            "10.43.0.9" 30087
+        "#]],
+    );
+}
+
+#[test]
+fn a_port_for_health_stays_and_cannot_be_one_of_others() {
+    let mut allocator = allocator();
+    let balanced = |port: u32| {
+        let ports = json!([{"port": 80, "nodePort": 30080}]);
+        service("LoadBalancer", json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": port, "ports": ports}))
+    };
+    let mut old = balanced(0);
+    let grant = allocator.allocate(&old, None).expect("there is one");
+    grant.apply(&mut old);
+    allocator.commit(grant);
+    assert_eq!(old["spec"]["healthCheckNodePort"], 30086);
+    let refusal = allocator.allocate(&balanced(30086), None).expect_err("it is taken");
+    assert_eq!(told(&refusal), "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated\n");
+    let mut other = balanced(30086);
+    other["spec"]["ports"][0]["nodePort"] = 0.into();
+    let refusal = allocator.allocate(&other, None).expect_err("it is taken");
+    expect![[r#"
+        500 failed to allocate requested HealthCheck NodePort 30086: provided port is already allocated
+    "#]]
+    .assert_eq(&told(&refusal));
+    // A new version with another port is for validation to refuse.
+    let grant = allocator.allocate(&balanced(40000), Some(&old)).expect("nothing is needed");
+    allocator.abandon(grant);
+    let mut more = old.clone();
+    more["spec"]["ports"] = json!([{"port": 80, "nodePort": 30080}, {"port": 80, "protocol": "UDP"}]);
+    let grant = allocator.allocate(&more, Some(&old)).expect("there is one more");
+    grant.apply(&mut more);
+    assert_ne!(more["spec"]["ports"][1]["nodePort"], 30080, "only new services share a number");
 }
