@@ -20,6 +20,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/node/install"
 	_ "k8s.io/kubernetes/pkg/apis/policy/install"
 	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
+	_ "k8s.io/kubernetes/pkg/apis/resource/install"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
 	_ "k8s.io/kubernetes/pkg/apis/storage/install"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingwebhookconfiguration"
@@ -27,6 +28,7 @@ import (
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicy"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicybinding"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingwebhookconfiguration"
+	"k8s.io/kubernetes/pkg/registry/apps/controllerrevision"
 	"k8s.io/kubernetes/pkg/registry/apps/daemonset"
 	"k8s.io/kubernetes/pkg/registry/apps/deployment"
 	"k8s.io/kubernetes/pkg/registry/apps/replicaset"
@@ -34,9 +36,11 @@ import (
 	"k8s.io/kubernetes/pkg/registry/autoscaling/horizontalpodautoscaler"
 	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
 	"k8s.io/kubernetes/pkg/registry/batch/job"
+	"k8s.io/kubernetes/pkg/registry/certificates/certificates"
 	"k8s.io/kubernetes/pkg/registry/coordination/lease"
 	"k8s.io/kubernetes/pkg/registry/core/configmap"
 	"k8s.io/kubernetes/pkg/registry/core/endpoint"
+	"k8s.io/kubernetes/pkg/registry/core/event"
 	"k8s.io/kubernetes/pkg/registry/core/limitrange"
 	"k8s.io/kubernetes/pkg/registry/core/namespace"
 	"k8s.io/kubernetes/pkg/registry/core/node"
@@ -50,18 +54,30 @@ import (
 	"k8s.io/kubernetes/pkg/registry/core/service"
 	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
 	"k8s.io/kubernetes/pkg/registry/discovery/endpointslice"
+	"k8s.io/kubernetes/pkg/registry/flowcontrol/flowschema"
+	"k8s.io/kubernetes/pkg/registry/flowcontrol/prioritylevelconfiguration"
 	"k8s.io/kubernetes/pkg/registry/networking/ingress"
 	"k8s.io/kubernetes/pkg/registry/networking/ingressclass"
+	"k8s.io/kubernetes/pkg/registry/networking/ipaddress"
 	"k8s.io/kubernetes/pkg/registry/networking/networkpolicy"
+	"k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	"k8s.io/kubernetes/pkg/registry/node/runtimeclass"
 	"k8s.io/kubernetes/pkg/registry/policy/poddisruptionbudget"
 	"k8s.io/kubernetes/pkg/registry/rbac/clusterrole"
 	"k8s.io/kubernetes/pkg/registry/rbac/clusterrolebinding"
 	"k8s.io/kubernetes/pkg/registry/rbac/role"
 	"k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
+	"k8s.io/kubernetes/pkg/registry/resource/deviceclass"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaim"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaimtemplate"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceslice"
 	"k8s.io/kubernetes/pkg/registry/scheduling/priorityclass"
 	"k8s.io/kubernetes/pkg/registry/storage/csidriver"
+	"k8s.io/kubernetes/pkg/registry/storage/csinode"
+	"k8s.io/kubernetes/pkg/registry/storage/csistoragecapacity"
 	"k8s.io/kubernetes/pkg/registry/storage/storageclass"
+	"k8s.io/kubernetes/pkg/registry/storage/volumeattachment"
+	"k8s.io/kubernetes/pkg/registry/storage/volumeattributesclass"
 )
 
 type strategy interface {
@@ -81,16 +97,24 @@ var configMaps = resolver.ResourceResolverFunc(func(schema.GroupVersionKind) (sc
 // How Kubernetes treats objects of each kind.
 var strategies = map[string]strategy{
 	"CSIDriver":                        csidriver.Strategy,
+	"CSINode":                          csinode.Strategy,
+	"CSIStorageCapacity":               csistoragecapacity.Strategy,
+	"CertificateSigningRequest":        certificates.Strategy,
 	"ClusterRole":                      clusterrole.Strategy,
 	"ClusterRoleBinding":               clusterrolebinding.Strategy,
 	"ConfigMap":                        configmap.Strategy,
+	"ControllerRevision":               controllerrevision.Strategy,
 	"CronJob":                          cronjob.Strategy,
 	"CustomResourceDefinition":         customresourcedefinition.NewStrategy(legacyscheme.Scheme),
 	"DaemonSet":                        daemonset.Strategy,
 	"Deployment":                       deployment.Strategy,
+	"DeviceClass":                      deviceclass.Strategy,
 	"EndpointSlice":                    endpointslice.Strategy,
 	"Endpoints":                        endpoint.Strategy,
+	"Event":                            event.Strategy,
+	"FlowSchema":                       flowschema.Strategy,
 	"HorizontalPodAutoscaler":          horizontalpodautoscaler.Strategy,
+	"IPAddress":                        ipaddress.Strategy,
 	"Ingress":                          ingress.Strategy,
 	"IngressClass":                     ingressclass.Strategy,
 	"Job":                              job.Strategy,
@@ -106,18 +130,25 @@ var strategies = map[string]strategy{
 	"PodDisruptionBudget":              poddisruptionbudget.Strategy,
 	"PodTemplate":                      podtemplate.Strategy,
 	"PriorityClass":                    priorityclass.Strategy,
+	"PriorityLevelConfiguration":       prioritylevelconfiguration.Strategy,
 	"ReplicaSet":                       replicaset.Strategy,
 	"ReplicationController":            replicationcontroller.Strategy,
+	"ResourceClaim":                    resourceclaim.NewStrategy(nil, nil),
+	"ResourceClaimTemplate":            resourceclaimtemplate.NewStrategy(nil),
 	"ResourceQuota":                    resourcequota.Strategy,
+	"ResourceSlice":                    resourceslice.Strategy,
 	"Role":                             role.Strategy,
 	"RoleBinding":                      rolebinding.Strategy,
 	"RuntimeClass":                     runtimeclass.Strategy,
 	"Secret":                           secret.Strategy,
 	"Service":                          service.Strategy,
 	"ServiceAccount":                   serviceaccount.Strategy,
+	"ServiceCIDR":                      servicecidr.Strategy,
 	"StatefulSet":                      statefulset.Strategy,
 	"StorageClass":                     storageclass.Strategy,
 	"ValidatingAdmissionPolicy":        validatingadmissionpolicy.NewStrategy(nil, configMaps),
 	"ValidatingAdmissionPolicyBinding": validatingadmissionpolicybinding.NewStrategy(nil, nil, configMaps),
 	"ValidatingWebhookConfiguration":   validatingwebhookconfiguration.Strategy,
+	"VolumeAttachment":                 volumeattachment.Strategy,
+	"VolumeAttributesClass":            volumeattributesclass.Strategy,
 }

@@ -54,7 +54,13 @@ func ask(new, old object, subresource string) (answer outcome, err error) {
 	})
 	if old == nil {
 		rest.FillObjectMetaSystemFields(metadata)
-		if err = rest.BeforeCreate(strategy, ctx, obj); err == nil {
+		if kind.Kind == "Service" {
+			err = allocate(ctx, obj, nil)
+		}
+		if err == nil {
+			err = rest.BeforeCreate(strategy, ctx, obj)
+		}
+		if err == nil {
 			answer.warnings = strategy.WarningsOnCreate(ctx, obj)
 		}
 	} else {
@@ -62,7 +68,13 @@ func ask(new, old object, subresource string) (answer outcome, err error) {
 		if refused != nil {
 			return outcome{}, refused
 		}
-		if err = rest.BeforeUpdate(strategy, ctx, obj, before); err == nil {
+		if kind.Kind == "Service" && subresource == "" {
+			err = allocate(ctx, obj, before)
+		}
+		if err == nil {
+			err = rest.BeforeUpdate(strategy, ctx, obj, before)
+		}
+		if err == nil {
 			answer.warnings = strategy.WarningsOnUpdate(ctx, obj, before)
 		}
 	}

@@ -12,9 +12,20 @@ import (
 	"k8s.io/kubernetes/pkg/registry/autoscaling/horizontalpodautoscaler"
 	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
 	"k8s.io/kubernetes/pkg/registry/batch/job"
+	"k8s.io/kubernetes/pkg/registry/certificates/certificates"
+	"k8s.io/kubernetes/pkg/registry/core/namespace"
+	"k8s.io/kubernetes/pkg/registry/core/node"
+	"k8s.io/kubernetes/pkg/registry/core/persistentvolume"
+	"k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim"
 	"k8s.io/kubernetes/pkg/registry/core/pod"
 	"k8s.io/kubernetes/pkg/registry/core/replicationcontroller"
+	"k8s.io/kubernetes/pkg/registry/core/service"
+	"k8s.io/kubernetes/pkg/registry/flowcontrol/flowschema"
+	"k8s.io/kubernetes/pkg/registry/flowcontrol/prioritylevelconfiguration"
+	"k8s.io/kubernetes/pkg/registry/networking/ingress"
+	"k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	"k8s.io/kubernetes/pkg/registry/policy/poddisruptionbudget"
+	"k8s.io/kubernetes/pkg/registry/storage/volumeattachment"
 )
 
 //go:embed subresources.yaml
@@ -22,18 +33,30 @@ var subresourcesText []byte
 
 // How Kubernetes treats what is written to a subresource of a kind.
 var subresources = map[string]strategy{
-	"CronJob/status":                 cronjob.StatusStrategy,
-	"DaemonSet/status":               daemonset.StatusStrategy,
-	"Deployment/status":              deployment.StatusStrategy,
-	"HorizontalPodAutoscaler/status": horizontalpodautoscaler.StatusStrategy,
-	"Job/status":                     job.StatusStrategy,
-	"Pod/ephemeralcontainers":        pod.EphemeralContainersStrategy,
-	"Pod/resize":                     pod.ResizeStrategy,
-	"Pod/status":                     pod.StatusStrategy,
-	"PodDisruptionBudget/status":     poddisruptionbudget.StatusStrategy,
-	"ReplicaSet/status":              replicaset.StatusStrategy,
-	"ReplicationController/status":   replicationcontroller.StatusStrategy,
-	"StatefulSet/status":             statefulset.StatusStrategy,
+	"CertificateSigningRequest/approval": certificates.ApprovalStrategy,
+	"CertificateSigningRequest/status":   certificates.StatusStrategy,
+	"CronJob/status":                     cronjob.StatusStrategy,
+	"DaemonSet/status":                   daemonset.StatusStrategy,
+	"Deployment/status":                  deployment.StatusStrategy,
+	"FlowSchema/status":                  flowschema.StatusStrategy,
+	"HorizontalPodAutoscaler/status":     horizontalpodautoscaler.StatusStrategy,
+	"Ingress/status":                     ingress.StatusStrategy,
+	"Job/status":                         job.StatusStrategy,
+	"Namespace/status":                   namespace.StatusStrategy,
+	"Node/status":                        node.StatusStrategy,
+	"PersistentVolume/status":            persistentvolume.StatusStrategy,
+	"PersistentVolumeClaim/status":       persistentvolumeclaim.StatusStrategy,
+	"Pod/ephemeralcontainers":            pod.EphemeralContainersStrategy,
+	"Pod/resize":                         pod.ResizeStrategy,
+	"Pod/status":                         pod.StatusStrategy,
+	"PodDisruptionBudget/status":         poddisruptionbudget.StatusStrategy,
+	"PriorityLevelConfiguration/status":  prioritylevelconfiguration.StatusStrategy,
+	"ReplicaSet/status":                  replicaset.StatusStrategy,
+	"ReplicationController/status":       replicationcontroller.StatusStrategy,
+	"Service/status":                     service.StatusStrategy,
+	"ServiceCIDR/status":                 servicecidr.StatusStrategy,
+	"StatefulSet/status":                 statefulset.StatusStrategy,
+	"VolumeAttachment/status":            volumeattachment.StatusStrategy,
 }
 
 // The changes to subresources of a kind's object. The verb is the subresource.
