@@ -66,6 +66,11 @@ pub const AGE: Column = Column::string("Age");
 /// is handled by the generic endpoint; `generation` is raised by it when `spec` changed.
 /// All methods are pure.
 pub trait Strategy: Send + Sync {
+    /// Why an object that fits its schema cannot be read all the same: what upstream's decoder says.
+    fn unreadable(&self, _object: &Value) -> Option<String> {
+        None
+    }
+
     /// Fills in what upstream's defaulting fills in. Runs on every write before validation.
     fn default(&self, _object: &mut Value) {}
 

@@ -62,7 +62,7 @@ pub(super) fn compare(old: &Value, new: &Value, schema: Schema<'_>) -> Compariso
 pub(super) fn compare_field(name: &str, old: Option<&Value>, new: &Value, around: Schema<'_>) -> Comparison {
     let mut found = Comparison::default();
     let inner = around.field(name);
-    let zero = if old.is_none() { always::zero(Some(around), name, inner) } else { None };
+    let zero = if old.is_none() { always::zero(inner) } else { None };
     compare_element(old.or(zero.as_ref()), Some(new), inner, &Element::field(name), &mut found);
     found
 }
@@ -98,7 +98,7 @@ fn compare_fields(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, fo
         let inner = shape::field(place, name);
         // Some fields are there in every object.
         let filled = |value: Option<&Value>, is_there: bool| {
-            if value.is_none() && is_there { always::zero(place, name, inner) } else { None }
+            if value.is_none() && is_there { always::zero(inner) } else { None }
         };
         let old_zero = filled(old_value, old_fields.is_some());
         let new_zero = filled(new_value, new_fields.is_some());

@@ -62,7 +62,7 @@ impl Paths {
     fn field(&mut self, name: &str, value: &Value, around: Place<'_>, before: Before) {
         let inner = shape::field(around, name);
         let zero = match before {
-            Before::There => always::zero(around, name, inner),
+            Before::There => always::zero(inner),
             Before::Absent => None,
         };
         if zero.as_ref() == Some(value) {

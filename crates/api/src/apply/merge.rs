@@ -157,6 +157,6 @@ fn write_canonically(value: &mut Value, schema: Schema<'_>) {
             }
         }
         Value::Null => {}
-        scalar => crate::schema::prune(scalar, schema),
+        scalar => drop(crate::schema::prune(scalar, schema)),
     }
 }

@@ -70,6 +70,8 @@ impl Builder {
                 patch: PatchStrategy::default(),
                 patch_merge_key: None,
                 leaves_out_empty: false,
+                is_always: false,
+                is_never_null: false,
                 default: property.default.clone(),
             });
         }
@@ -114,6 +116,8 @@ fn simple(name: &'static str, r#type: Type) -> Field {
         patch: PatchStrategy::default(),
         patch_merge_key: None,
         leaves_out_empty: false,
+        is_always: false,
+        is_never_null: false,
         default: None,
     }
 }

@@ -10,7 +10,12 @@ use super::{
 use crate::protobuf;
 use crate::typed::Scope;
 
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// Fields whose emptiness says something: that all managers are to be forgotten, and that an autoscaler is left
+/// without policies, which is refused.
+const MEANT_IF_EMPTY: [(&str, &str); 2] = [
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "managedFields"),
+    ("io.k8s.api.autoscaling.v2.HPAScalingRules", "policies"),
+];
 
 /// The description that the two tables give.
 ///
@@ -35,12 +40,19 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
         definition.fields = fields.into();
         definitions.push(definition);
     }
-    // An empty list of managers is something: it says that all are to be forgotten.
-    let is_kept = |(name, field): &(&str, &str)| (*name, *field) == (OBJECT_META, "managedFields");
-    for (name, field) in protobuf::left_out_if_empty().filter(|it| !is_kept(it)) {
+    let mut each = |(name, field): (&str, &str), change: fn(&mut Field)| {
         let definition = by_name.get(name).map(|index| &mut definitions[*index]);
         if let Some(field) = definition.and_then(|definition| definition.fields.get_mut(field)) {
-            field.leaves_out_empty = true;
+            change(field);
+        }
+    };
+    for place in protobuf::left_out_if_empty().filter(|place| !MEANT_IF_EMPTY.contains(place)) {
+        each(place, |field| field.leaves_out_empty = true);
+    }
+    for (name, field) in always() {
+        match field.strip_suffix('?') {
+            Some(field) => each((name, field), |field| field.is_always = true),
+            None => each((name, field), |field| (field.is_always, field.is_never_null) = (true, true)),
         }
     }
     let groups = groups(resources);
@@ -56,6 +68,12 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
     }
     drop(with_status);
     Description::new(groups, Arc::new(Table::new(definitions)))
+}
+
+/// Definitions and fields that are always there in upstream's eyes, with `?` if they are null then.
+pub(super) fn always() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("always.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).flat_map(|(name, fields)| fields.split(' ').map(move |it| (name, it)))
 }
 
 fn first_word(line: &'static str) -> &'static str {
@@ -99,6 +117,8 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>, simple: &Ha
         patch: PatchStrategy::default(),
         patch_merge_key: None,
         leaves_out_empty: false,
+        is_always: false,
+        is_never_null: false,
         default: None,
     };
     for word in words {

@@ -103,6 +103,13 @@ pub struct Definition {
     pub fields: Fields,
 }
 
+impl Definition {
+    /// The fields that are something in every object of this definition.
+    pub(crate) fn always(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.is_never_null)
+    }
+}
+
 /// A field of an object.
 #[derive(Debug)]
 pub struct Field {
@@ -124,6 +131,10 @@ pub struct Field {
     pub patch_merge_key: Option<Name>,
     /// Whether a value with nothing in it is as good as none: upstream's types cannot tell the two apart.
     pub(crate) leaves_out_empty: bool,
+    /// Whether upstream's types have it in every object.
+    pub(crate) is_always: bool,
+    /// Whether it is something there even if nobody sets it, and not null.
+    pub(crate) is_never_null: bool,
     /// What an item that lacks this field has there, for fields that tell items apart.
     pub(crate) default: Option<Value>,
 }
@@ -291,6 +302,11 @@ impl<'a> Schema<'a> {
                 Value::Array(items) => items.is_empty(),
                 Value::Object(fields) => fields.is_empty(),
             }
+    }
+
+    /// Whether upstream's types have the field here in every object.
+    pub(crate) fn is_always(self) -> bool {
+        self.field.is_some_and(|field| field.is_always)
     }
 
     /// What an object that lacks this field has there, as far as its schema says.

@@ -49,3 +49,13 @@ fn fields_are_sorted_for_the_search() {
         assert!(definition.fields.is_sorted_by_key(|field| &field.name), "{}", definition.name);
     }
 }
+
+#[test]
+fn what_is_always_there_is_a_field_of_a_definition() {
+    for (name, field) in read::always() {
+        let schema = builtin().definition(name).unwrap_or_else(|| panic!("{name} is not defined"));
+        let field = field.trim_end_matches('?');
+        let inner = schema.field(field).unwrap_or_else(|| panic!("{name} has no field {field}"));
+        assert!(inner.is_always(), "{name} {field}");
+    }
+}

@@ -6,31 +6,41 @@ use crate::description::{Schema, Type};
 use crate::quantity::Quantity;
 use crate::time;
 
+use super::emptied::{Emptied, Step};
+
 /// Drops unknown fields, nulls, and what upstream's types cannot tell from nothing, and writes quantities and
 /// times in canonical form.
 ///
 /// An empty list, an empty map, false, 0 and an empty text are nothing in fields that upstream neither points
-/// to nor always shows: whoever writes an object back as he read it changes nothing then.
+/// to nor always shows: whoever writes an object back as he read it changes nothing then. The lists and maps
+/// that were there are returned.
 ///
 /// The object should have passed [`super::check()`]: values of a wrong type are left alone.
-pub fn prune(value: &mut Value, schema: Schema<'_>) {
+pub fn prune(value: &mut Value, schema: Schema<'_>) -> Emptied {
+    let mut emptied = Emptied::default();
+    prune_value(value, schema, &mut emptied);
+    emptied
+}
+
+fn prune_value(value: &mut Value, schema: Schema<'_>, emptied: &mut Emptied) {
     match (schema.r#type(), value) {
         (Type::Struct(_), Value::Object(fields)) => fields.retain(|name, value| {
             let Some(schema) = schema.field(name) else { return false };
             if value.is_null() || schema.leaves_out(value) {
+                emptied.note(name, value);
                 return false;
             }
-            prune(value, schema);
+            emptied.within(|| Step::Field(name.clone()), |emptied| prune_value(value, schema, emptied));
             true
         }),
-        (Type::Map(_), Value::Object(fields)) => prune_map(fields, schema),
+        (Type::Map(_), Value::Object(fields)) => prune_map(fields, schema, emptied),
         (Type::List(_), Value::Array(list)) => {
             let Some(items) = schema.items() else { return };
-            for item in list {
+            for (index, item) in list.iter_mut().enumerate() {
                 if item.is_null() {
                     *item = zero(items.r#type());
                 }
-                prune(item, items);
+                emptied.within(|| Step::Item(index), |emptied| prune_value(item, items, emptied));
             }
         }
         (Type::Quantity, value) => prune_quantity(value),
@@ -59,13 +69,13 @@ pub(crate) fn is_canonical(r#type: &Type, value: &Value) -> bool {
     }
 }
 
-fn prune_map(fields: &mut Map<String, Value>, schema: Schema<'_>) {
+fn prune_map(fields: &mut Map<String, Value>, schema: Schema<'_>, emptied: &mut Emptied) {
     let Some(values) = schema.values() else { return };
-    for value in fields.values_mut() {
+    for (key, value) in fields {
         if value.is_null() {
             *value = zero(values.r#type());
         }
-        prune(value, values);
+        emptied.within(|| Step::Field(key.clone()), |emptied| prune_value(value, values, emptied));
     }
 }
 

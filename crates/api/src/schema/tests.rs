@@ -223,9 +223,67 @@ fn published_examples_have_no_findings() {
         let mut value: Value = serde_json::from_str(&text).expect("the example is JSON");
         assert_eq!(findings(&value), "", "{}", file.display());
         let original = value.clone();
-        prune(&mut value, builtin().schema(resource.group_version_kind()).expect("known"));
+        let place = builtin().schema(resource.group_version_kind()).expect("known");
+        prune(&mut value, place);
+        fill(&mut value, place);
+        fill_status(&mut value, place);
         assert_eq!(value, original, "{}", file.display());
     }
+}
+
+#[test]
+fn what_upstream_always_shows_is_filled_in() {
+    let cases = [
+        ("v1", "Secret", json!({}), json!({"metadata": {}})),
+        ("apps/v1", "Deployment", json!({"metadata": {}, "status": null}), json!({"metadata": {}, "status": {}})),
+        (
+            "storage.k8s.io/v1",
+            "CSIDriver",
+            json!({"spec": {"tokenRequests": [{"expirationSeconds": 5}]}}),
+            json!({"metadata": {}, "spec": {"tokenRequests": [{"audience": "", "expirationSeconds": 5}]}}),
+        ),
+        (
+            "apps/v1",
+            "StatefulSet",
+            json!({"status": {"conditions": [{}]}}),
+            json!({
+                "metadata": {}, "spec": {
+                    "serviceName": "", "template": {"metadata": {}, "spec": {}}, "updateStrategy": {}
+                },
+                "status": {"availableReplicas": 0, "replicas": 0, "conditions": [{"status": "", "type": ""}]},
+            }),
+        ),
+    ];
+    for (api_version, kind, given, expected) in cases {
+        let place = builtin().schema(GroupVersionKind::from_api_version(api_version, kind)).expect("known");
+        let mut filled = given.clone();
+        fill(&mut filled, place);
+        let status = given.get("status").filter(|status| !status.is_null());
+        assert_eq!(filled.get("status").is_some(), status.is_some(), "{kind}: a status belongs to who writes it");
+        fill_status(&mut filled, place);
+        for (field, expected) in expected.as_object().expect("an object") {
+            assert_eq!(filled[field], *expected, "{kind} {field}");
+        }
+    }
+}
+
+#[test]
+fn empty_lists_and_maps_that_are_dropped_can_be_shown() {
+    let place = builtin().schema(GroupVersionKind::from_api_version("v1", "Pod")).expect("known");
+    let given = json!({
+        "metadata": {"labels": {}, "name": "a"},
+        "spec": {"nodeSelector": {}, "hostPID": false, "containers": [{"name": "a", "args": []}, {"name": "b"}]},
+    });
+    let mut pruned = given.clone();
+    let emptied = prune(&mut pruned, place);
+    assert_eq!(pruned["spec"], json!({"containers": [{"name": "a"}, {"name": "b"}]}));
+    let mut expected = given;
+    expected["spec"].as_object_mut().map(|spec| spec.remove("hostPID"));
+    assert_eq!(emptied.restored(&pruned), Some(expected));
+    // What took the place of a list stays, and so does an object that has none of its places.
+    let other = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"a": "b"}}});
+    assert_eq!(emptied.restored(&other), None);
+    assert_eq!(prune(&mut pruned, place).restored(&pruned), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use portolan_api::schema::Emptied;
 use serde_json::Value;
 
 /// What is said about one request.
@@ -12,6 +13,8 @@ pub(crate) struct Notes {
     annotations: Mutex<BTreeMap<String, String>>,
     /// What the object that came with the request says of itself.
     identity: Mutex<BTreeMap<&'static str, String>>,
+    /// Empty lists and maps of that object, which are not kept.
+    emptied: Mutex<Emptied>,
 }
 
 /// Fields of an object's metadata that tell which one it is.
@@ -27,6 +30,17 @@ impl Notes {
     /// Which object came with the request.
     pub(crate) fn take_identity(&self) -> BTreeMap<&'static str, String> {
         std::mem::take(&mut self.identity.lock())
+    }
+
+    /// Says which empty lists and maps came with the object.
+    pub(crate) fn came_empty(&self, emptied: Emptied) {
+        *self.emptied.lock() = emptied;
+    }
+
+    /// An object made of the one that came, with the empty lists and maps that it had: how upstream shows what is
+    /// wrong with it. `None` if it had none.
+    pub(crate) fn as_it_came(&self, object: &Value) -> Option<Value> {
+        self.emptied.lock().restored(object)
     }
 
     /// Says something, unless it was said before.

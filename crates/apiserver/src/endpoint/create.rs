@@ -63,6 +63,7 @@ impl Call<'_> {
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
+        self.fill(&mut object);
         // Before admission: what the cluster adds belongs to nobody, so that an apply may leave it out.
         let managers = match owner {
             Owner::Unrecorded => {
@@ -77,6 +78,7 @@ impl Call<'_> {
         admission::mutate(&mut attributes).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut attributes.new, &context);
+        self.fill_status(&mut attributes.new);
         self.settle_definition(&mut attributes.new);
         let reservation = self.reserve(&mut attributes.new, None).await?;
         self.validate_new(&attributes.new, &context)?;
@@ -101,8 +103,12 @@ impl Call<'_> {
     }
 
     fn validate_new(&self, object: &Value, context: &crate::strategy::Context) -> Result<(), Status> {
-        let mut errors = metadata::check(object, self.strategy.name_rule());
-        errors.extend(self.strategy.validate(object, context));
+        let check = |object: &Value| {
+            let mut errors = metadata::check(object, self.strategy.name_rule());
+            errors.extend(self.strategy.validate(object, context));
+            errors
+        };
+        let errors = self.told(check(object), object, check);
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object, &errors)) }
     }
 }

@@ -2,8 +2,8 @@
 
 use http::header;
 use portolan_api::decode::{self, Decoded, Limits};
-use portolan_api::description::GroupVersionKind;
-use portolan_api::{custom, protobuf, schema};
+use portolan_api::description::{GroupVersionKind, Schema};
+use portolan_api::{custom, field, protobuf, schema};
 use serde_json::Value;
 
 use super::Call;
@@ -50,6 +50,12 @@ impl Call<'_> {
             self.notes.came(&object);
         }
         let warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
+        if let Some(why) = self.strategy.unreadable(&object).filter(|_| kind == self.kind()) {
+            let GroupVersionKind { version, kind, .. } = kind;
+            return Err(Status::bad_request(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+            )));
+        }
         Ok(Input { object, warnings })
     }
 
@@ -127,9 +133,47 @@ impl Call<'_> {
 
     /// Drops what [`Call::findings`] found unknown, and gives values their one form.
     pub(super) fn prune(&self, object: &mut Value, kind: GroupVersionKind<'_>) {
-        if self.resource.custom.is_none() || kind != self.kind() {
-            self.schema_of(kind).into_iter().for_each(|place| schema::prune(object, place));
+        if self.resource.custom.is_some() && kind == self.kind() {
+            return;
         }
+        let Some(place) = self.schema_of(kind) else { return };
+        let emptied = schema::prune(object, place);
+        if kind == self.kind() && !emptied.is_empty() {
+            self.notes.came_empty(emptied);
+        }
+    }
+
+    /// Fills in what objects of this kind always have.
+    pub(super) fn fill(&self, object: &mut Value) {
+        self.built_in_schema().into_iter().for_each(|place| schema::fill(object, place));
+    }
+
+    /// Fills in the status, if objects of this kind always have one.
+    pub(super) fn fill_status(&self, object: &mut Value) {
+        self.built_in_schema().into_iter().for_each(|place| schema::fill_status(object, place));
+    }
+
+    fn built_in_schema(&self) -> Option<Schema<'_>> {
+        if self.resource.custom.is_some() { None } else { self.resource.schema() }
+    }
+
+    /// What is wrong with an object, told of it as it came: `check` finds it.
+    pub(super) fn told(
+        &self,
+        errors: Vec<field::Error>,
+        object: &Value,
+        check: impl FnOnce(&Value) -> Vec<field::Error>,
+    ) -> Vec<field::Error> {
+        if errors.is_empty() {
+            return errors;
+        }
+        let Some(whole) = self.notes.as_it_came(object) else { return errors };
+        let told = check(&whole);
+        // Rules know no difference between nothing and an empty list; if one does, what is kept decides.
+        let is_same = |(told, error): (&field::Error, &field::Error)| {
+            told.path == error.path && told.error_type == error.error_type
+        };
+        if told.len() == errors.len() && told.iter().zip(&errors).all(is_same) { told } else { errors }
     }
 
     pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {

@@ -204,6 +204,7 @@ impl<'a> Call<'a> {
         let is_binding = self.info.subresource == "binding";
         if !is_binding {
             self.strategy.default(new);
+            self.fill(new);
         }
         // Before admission: what the cluster changes belongs to nobody.
         let managers = match owners {
@@ -227,6 +228,7 @@ impl<'a> Call<'a> {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
         }
+        self.fill_status(new);
         self.keep_metadata(new, old);
         self.settle_definition(new);
         let reservation = self.reserve(new, Some(old)).await?;
@@ -260,12 +262,15 @@ impl<'a> Call<'a> {
         context: &Context,
         warnings: &mut Vec<String>,
     ) -> Vec<portolan_api::field::Error> {
-        let mut errors = self.strategy.validate_changed(new, old, context, warnings);
-        if !errors.is_empty() && self.resource.custom.is_none() {
-            let known = self.strategy.validate(old, context);
-            errors.retain(|error| !known.contains(error));
-        }
-        errors
+        let check = |new: &Value, warnings: &mut Vec<String>| {
+            let mut errors = self.strategy.validate_changed(new, old, context, warnings);
+            if !errors.is_empty() && self.resource.custom.is_none() {
+                let known = self.strategy.validate(old, context);
+                errors.retain(|error| !known.contains(error));
+            }
+            errors
+        };
+        self.told(check(new, warnings), new, |whole| check(whole, &mut Vec::new()))
     }
 
     fn is_scale(&self) -> bool {
