@@ -201,6 +201,14 @@ impl Errors {
         }
     }
 
+    /// The selector in a spec, which may not change.
+    pub(crate) fn immutable_selector(&mut self, new: &Value, old: &Value) {
+        if !same(new, old) {
+            let spec = At::root("spec");
+            self.invalid(&spec.child("selector"), shown_selector(new), IMMUTABLE);
+        }
+    }
+
     /// A text that may not change, and is empty if it is not there.
     pub(crate) fn immutable_text(&mut self, at: &At<'_>, new: &Value, old: &Value) {
         if !same(new, old) {

@@ -10,6 +10,7 @@ mod autoscaling;
 mod batch;
 mod certificates;
 mod checks;
+mod conditions;
 mod coordination;
 pub mod core;
 mod discovery;

@@ -34,6 +34,25 @@ impl Errors {
         }
     }
 
+    /// As many available as ready ones, in the words that deployments and what they are made of have for it.
+    pub(crate) fn available_within_ready(&mut self, status: &Value) {
+        let (available, ready) =
+            (print::integer(&status["availableReplicas"]), print::integer(&status["readyReplicas"]));
+        if available > ready {
+            let at = At::root("status");
+            self.invalid(&at.child("availableReplicas"), available, "cannot be greater than readyReplicas");
+        }
+    }
+
+    /// How often two names of revisions fell together, which only grows.
+    pub(crate) fn collision_count(&mut self, new: &Value, old: &Value) {
+        let (new, old) = (&new["collisionCount"], &old["collisionCount"]);
+        if old.as_i64().is_some_and(|old| new.as_i64().is_none_or(|new| new < old)) {
+            let at = At::root("status");
+            self.invalid(&at.child("collisionCount"), print::integer(new), "cannot be decremented");
+        }
+    }
+
     /// `status` counts; some of them may not exceed others.
     pub(crate) fn status_counts(&mut self, status: &Value, fields: &[&str], bounds: &[(&str, &str)]) {
         let at = At::root("status");

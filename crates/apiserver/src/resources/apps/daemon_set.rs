@@ -1,5 +1,7 @@
 //! Daemon sets.
 
+use std::num::IntErrorKind;
+
 use portolan_api::field::ErrorType;
 use portolan_api::{field, int_or_string};
 use portolan_base::Timestamp;
@@ -48,6 +50,18 @@ fn set_template_generation(object: &mut Value, generation: i64) {
 impl Strategy for DaemonSet {
     fn generations(&self) -> Generations {
         Generations::FromCreation
+    }
+
+    fn unreadable(&self, object: &Value) -> Option<String> {
+        let generation = object["metadata"]["annotations"][TEMPLATE_GENERATION].as_str()?;
+        let why = match generation.parse::<i64>() {
+            Ok(_) => return None,
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            },
+        };
+        Some(format!("strconv.ParseInt: parsing {generation:?}: {why}"))
     }
 
     fn default(&self, object: &mut Value) {
@@ -135,10 +149,12 @@ impl Strategy for DaemonSet {
                 "updatedNumberScheduled",
                 "numberAvailable",
                 "numberUnavailable",
+                "collisionCount",
             ];
             errors.status_counts(&new["status"], &counts, &[]);
+            errors.collision_count(&new["status"], &old["status"]);
         } else {
-            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
         }
         errors.0
     }

@@ -60,7 +60,6 @@ impl Strategy for Deployment {
         }
         validate_strategy(&spec["strategy"], &at.child("strategy"), &mut errors);
         if let Some(deadline) = spec["progressDeadlineSeconds"].as_i64()
-            && deadline >= 0
             && deadline <= integer(&spec["minReadySeconds"])
         {
             errors.invalid(&at.child("progressDeadlineSeconds"), deadline, "must be greater than minReadySeconds");
@@ -78,16 +77,16 @@ impl Strategy for Deployment {
                 "readyReplicas",
                 "availableReplicas",
                 "unavailableReplicas",
+                "terminatingReplicas",
+                "collisionCount",
             ];
-            let bounds = [
-                ("updatedReplicas", "replicas"),
-                ("readyReplicas", "replicas"),
-                ("availableReplicas", "replicas"),
-                ("availableReplicas", "readyReplicas"),
-            ];
+            let bounds =
+                [("updatedReplicas", "replicas"), ("readyReplicas", "replicas"), ("availableReplicas", "replicas")];
             errors.status_counts(&new["status"], &counts, &bounds);
+            errors.available_within_ready(&new["status"]);
+            errors.collision_count(&new["status"], &old["status"]);
         } else {
-            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
         }
         errors.0
     }

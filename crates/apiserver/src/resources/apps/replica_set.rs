@@ -25,14 +25,16 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column::string("Selector").wide(),
 ];
 
-const COUNTS: [&str; 5] =
-    ["observedGeneration", "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
-const BOUNDS: [(&str, &str); 4] = [
-    ("fullyLabeledReplicas", "replicas"),
-    ("readyReplicas", "replicas"),
-    ("availableReplicas", "replicas"),
-    ("availableReplicas", "readyReplicas"),
+const COUNTS: [&str; 6] = [
+    "observedGeneration",
+    "replicas",
+    "fullyLabeledReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "terminatingReplicas",
 ];
+const BOUNDS: [(&str, &str); 3] =
+    [("fullyLabeledReplicas", "replicas"), ("readyReplicas", "replicas"), ("availableReplicas", "replicas")];
 
 impl Strategy for ReplicaSet {
     fn generations(&self) -> Generations {
@@ -60,7 +62,7 @@ impl Strategy for ReplicaSet {
         if context.subresource == "status" {
             validate_status(&new["status"], &mut errors);
         } else {
-            errors.immutable(&At::root("spec").child("selector"), &new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
         }
         errors.0
     }
@@ -88,6 +90,7 @@ impl Strategy for ReplicaSet {
 
 pub(crate) fn validate_status(status: &Value, errors: &mut Errors) {
     errors.status_counts(status, &COUNTS, &BOUNDS);
+    errors.available_within_ready(status);
 }
 
 pub(crate) fn cells(object: &Value, selector: String, now: Timestamp) -> Vec<Value> {

@@ -75,62 +75,49 @@ impl Strategy for StatefulSet {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        let policy = text(&spec["podManagementPolicy"]);
-        if !matches!(policy, "OrderedReady" | "Parallel") {
-            errors.invalid(&at.child("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'");
-        }
-        let (strategy, at_strategy) = (&spec["updateStrategy"], at.child("updateStrategy"));
-        match text(&strategy["type"]) {
-            "OnDelete" if !strategy["rollingUpdate"].is_null() => errors.invalid(
-                &at_strategy.child("rollingUpdate"),
-                strategy["rollingUpdate"].clone(),
-                "only allowed for updateStrategy 'RollingUpdate'",
-            ),
-            "OnDelete" => {}
-            "RollingUpdate" => {
-                let at = at_strategy.child("rollingUpdate");
-                errors.not_negative(&at.child("partition"), &strategy["rollingUpdate"]["partition"]);
-                errors.int_or_percent(&at.child("maxUnavailable"), &strategy["rollingUpdate"]["maxUnavailable"]);
-            }
-            other => {
-                let shown = internal_strategy(other, &strategy["rollingUpdate"]);
-                let detail = "must be 'RollingUpdate' or 'OnDelete'";
-                errors.as_shown(&at_strategy, ErrorType::InvalidAsWhole, &shown, detail);
-            }
-        }
-        errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
-        errors.not_negative(&at.child("ordinals.start"), &spec["ordinals"]["start"]);
-        let retention = at.child("persistentVolumeClaimRetentionPolicy");
-        for field in ["whenDeleted", "whenScaled"] {
-            let value = &spec["persistentVolumeClaimRetentionPolicy"][field];
-            errors.one_of_as_listed(&retention.child(field), value, &["Retain", "Delete"]);
-        }
+        let (mut errors, at, spec) = (Errors(validate_spec(object)), At::root("spec"), &object["spec"]);
+        // These cannot change later.
         let list = at.child("volumeClaimTemplates");
         for (index, claim) in items(&spec["volumeClaimTemplates"]).iter().enumerate() {
             persistent_volume_claim::validate_spec(&claim["spec"], &list.index(index).child("spec"), &mut errors);
         }
         errors.obeys_if_set(&at.child("serviceName"), &spec["serviceName"], validation::is_dns1123_label);
-        if errors.selector_of_template(&at, spec, "statefulset", "") {
-            let template = template_of_pods(spec);
-            errors.lasting_template(&at, &template, "StatefulSet");
-            // Upstream says it twice.
-            validate_template_metadata(&template, &at.child("template"), &mut errors);
-        }
         errors.0
+    }
+
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        let mut errors = validate_spec(new);
+        errors.extend(self.validate_update(new, old, context));
+        errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         if context.subresource == "status" {
-            let counts = ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+            let counts = [
+                "replicas",
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "collisionCount",
+            ];
             let bounds = [
                 ("readyReplicas", "replicas"),
                 ("currentReplicas", "replicas"),
                 ("updatedReplicas", "replicas"),
+                ("availableReplicas", "replicas"),
                 ("availableReplicas", "readyReplicas"),
             ];
             errors.status_counts(&new["status"], &counts, &bounds);
+            errors.collision_count(&new["status"], &old["status"]);
             return errors.0;
         }
         let (new, old) = (&new["spec"], &old["spec"]);
@@ -169,6 +156,48 @@ impl Strategy for StatefulSet {
             images.into(),
         ]
     }
+}
+
+/// What is wrong with a stateful set, new or changed.
+fn validate_spec(object: &Value) -> Vec<field::Error> {
+    let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+    let policy = text(&spec["podManagementPolicy"]);
+    if !matches!(policy, "OrderedReady" | "Parallel") {
+        errors.invalid(&at.child("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'");
+    }
+    let (strategy, at_strategy) = (&spec["updateStrategy"], at.child("updateStrategy"));
+    match text(&strategy["type"]) {
+        "OnDelete" if !strategy["rollingUpdate"].is_null() => errors.invalid(
+            &at_strategy.child("rollingUpdate"),
+            strategy["rollingUpdate"].clone(),
+            "only allowed for updateStrategy 'RollingUpdate'",
+        ),
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            let at = at_strategy.child("rollingUpdate");
+            errors.not_negative(&at.child("partition"), &strategy["rollingUpdate"]["partition"]);
+            errors.int_or_percent(&at.child("maxUnavailable"), &strategy["rollingUpdate"]["maxUnavailable"]);
+        }
+        other => {
+            let shown = internal_strategy(other, &strategy["rollingUpdate"]);
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.as_shown(&at_strategy, ErrorType::InvalidAsWhole, &shown, detail);
+        }
+    }
+    errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
+    errors.not_negative(&at.child("ordinals.start"), &spec["ordinals"]["start"]);
+    let retention = at.child("persistentVolumeClaimRetentionPolicy");
+    for field in ["whenDeleted", "whenScaled"] {
+        let value = &spec["persistentVolumeClaimRetentionPolicy"][field];
+        errors.one_of_as_listed(&retention.child(field), value, &["Retain", "Delete"]);
+    }
+    if errors.selector_of_template(&at, spec, "statefulset", "") {
+        let template = template_of_pods(spec);
+        errors.lasting_template(&at, &template, "StatefulSet");
+        // Upstream says it twice.
+        validate_template_metadata(&template, &at.child("template"), &mut errors);
+    }
+    errors.0
 }
 
 /// The template with the volumes that its pods get for the claims, and without what its pods get otherwise.

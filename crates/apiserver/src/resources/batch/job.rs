@@ -118,7 +118,8 @@ impl Strategy for Job {
             let detail = "can only be modified in tandem with spec.parallelism";
             errors.invalid(&at.child("completions"), new["completions"].clone(), detail);
         }
-        for field in ["selector", "completionMode", "backoffLimitPerIndex", "managedBy"] {
+        errors.immutable_selector(&new["selector"], &old["selector"]);
+        for field in ["completionMode", "backoffLimitPerIndex", "managedBy"] {
             errors.immutable(&at.child(field), &new[field], &old[field]);
         }
         for (field, structure) in [("podFailurePolicy", "PodFailurePolicy"), ("successPolicy", "SuccessPolicy")] {
@@ -199,7 +200,8 @@ fn validate_generated_selector(job: &Value, errors: &mut Errors) {
         }
     }
     let own: Value = expected().map(|(label, value)| (label.to_owned(), value.clone())).collect::<Map<_, _>>().into();
-    if !selects(&spec["selector"], &own) {
+    let is_readable = Errors::default().label_selector(&selector, &spec["selector"]);
+    if is_readable && !selects(&spec["selector"], &own) {
         errors.invalid(&selector, spec["selector"].clone(), "`selector` not auto-generated");
     }
 }

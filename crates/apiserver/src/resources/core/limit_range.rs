@@ -4,7 +4,7 @@ use portolan_api::{field, quantity::Quantity, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
-use super::resource_name::{can_overcommit, is_standard_for_containers};
+use super::resource_name::{can_overcommit, is_standard, is_standard_for_containers};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{canonical_quantities, entries, is_set, items, objects, set, spec, text};
 use crate::resources::print;
@@ -113,7 +113,13 @@ fn validate_limit(limit: &Value, kind: &str, at: &At<'_>, errors: &mut Errors) {
         for (resource, _) in entries(&limit[field]) {
             let key = at.key(resource);
             errors.obeys(&key, resource, validation::is_qualified_name);
-            if kind != "PersistentVolumeClaim" && !resource.contains('/') && !is_standard_for_containers(resource) {
+            if resource.contains('/') {
+                continue;
+            }
+            if !is_standard(resource) && validation::is_qualified_name(resource).is_empty() {
+                errors.invalid(&key, resource, "must be a standard resource type or fully qualified");
+            }
+            if matches!(kind, "Container" | "Pod") && !is_standard_for_containers(resource) {
                 errors.invalid(&key, resource, "must be a standard resource for containers");
             }
         }

@@ -11,6 +11,7 @@ pub(crate) mod persistent_volume;
 pub(crate) mod persistent_volume_claim;
 pub(crate) mod pod;
 mod pod_row;
+mod pod_status;
 pub(crate) mod pod_template;
 pub(crate) mod pod_template_object;
 mod pod_update;

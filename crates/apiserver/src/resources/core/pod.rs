@@ -5,6 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::pod_row;
+use super::pod_status;
 use super::pod_template::{
     default_pod_level_requests, default_pod_spec, pod_warnings, requests_from_limits, validate_pod_spec,
 };
@@ -39,17 +40,27 @@ const SELECTABLE: &[&str] = &[
     "status.nominatedNodeName",
 ];
 
+/// How long a pod has for its end.
+const GRACE: &str = "terminationGracePeriodSeconds";
+
 impl Strategy for Pod {
     fn generations(&self) -> Generations {
         Generations::FromCreation
     }
 
     fn default(&self, object: &mut Value) {
+        if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+            pod_status::default_addresses(status);
+        }
         let Some(spec) = spec(object) else { return };
         set(spec, "enableServiceLinks", true);
         default_pod_spec(spec);
         requests_from_limits(spec);
         default_pod_level_requests(spec);
+        // Templates keep what they say.
+        if spec.get(GRACE).and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+            spec.insert(GRACE.to_owned(), 1.into());
+        }
         if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
             default_host_ports(spec);
         }
@@ -67,7 +78,11 @@ impl Strategy for Pod {
             // A binding sets the node in the spec and says so in a condition of the status.
             "binding" => {}
             "ephemeralcontainers" | "resize" => pod_update::keep_the_rest(new, old, &context.subresource),
-            subresource => keep_other_half(new, old, subresource == "status"),
+            "status" => {
+                keep_other_half(new, old, true);
+                pod_status::keep_what_was_known(new, old);
+            }
+            _ => keep_other_half(new, old, false),
         }
     }
 
@@ -100,7 +115,8 @@ impl Strategy for Pod {
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         match context.subresource.as_str() {
-            "status" | "binding" => Vec::new(),
+            "binding" => Vec::new(),
+            "status" => pod_status::validate(new, old),
             subresource => pod_update::validate(new, old, subresource),
         }
     }
@@ -112,12 +128,15 @@ impl Strategy for Pod {
         context: &Context,
         _warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        // All that is checked is the specification, and what was there before is forgiven.
-        if matches!(context.subresource.as_str(), "" | "status") && new["spec"] == old["spec"] {
-            return Vec::new();
+        let mut errors = pod_update::validate_annotations(new, old);
+        // What was there before is forgiven.
+        let is_same = matches!(context.subresource.as_str(), "" | "status") && new["spec"] == old["spec"];
+        if !is_same {
+            errors.extend(self.validate(new, context));
         }
-        let mut errors = self.validate(new, context);
-        errors.extend(self.validate_update(new, old, context));
+        if !is_same || context.subresource == "status" {
+            errors.extend(self.validate_update(new, old, context));
+        }
         errors
     }
 
@@ -166,7 +185,7 @@ impl Strategy for Pod {
         if !is_set(&spec["nodeName"]) || matches!(phase, "Succeeded" | "Failed") {
             return Some(0);
         }
-        spec["terminationGracePeriodSeconds"].as_i64().map(|seconds| seconds.max(1)).or(Some(30))
+        spec[GRACE].as_i64().map(|seconds| seconds.max(1)).or(Some(30))
     }
 }
 

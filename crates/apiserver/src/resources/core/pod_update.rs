@@ -8,6 +8,8 @@ use crate::resources::at::{At, Errors};
 use crate::resources::json::{copy, entries, is_set, items, same, text};
 use crate::resources::shown;
 
+/// Says which file of a node a pod is an image of.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// Keeps of an update what the subresource `ephemeralcontainers` or `resize` can write.
@@ -18,25 +20,31 @@ pub(super) fn keep_the_rest(new: &mut Value, old: &Value, subresource: &str) {
             Some(containers) => spec["ephemeralContainers"] = containers,
             None => drop(spec.as_object_mut().map(|spec| spec.remove("ephemeralContainers"))),
         }
-    } else if !take_resources(&mut spec, &new["spec"]) {
-        // Containers were added, removed or renamed, which validation refuses.
+    } else if ["containers", "initContainers"].iter().any(|list| {
+        let length = |pod: &Value| items(&pod["spec"][*list]).len();
+        length(new) != length(old)
+    }) {
+        // Validation refuses that.
         return;
+    } else {
+        take_resources(&mut spec, &new["spec"]);
     }
     new["spec"] = spec;
-    match old.get("status") {
-        Some(status) => new["status"] = status.clone(),
-        None => drop(new.as_object_mut().map(|new| new.remove("status"))),
+    let keep = |new: &mut Value, old: &Value, field: &str| {
+        let Some(fields) = new.as_object_mut() else { return };
+        match old.get(field) {
+            Some(value) => drop(fields.insert(field.to_owned(), value.clone())),
+            None => drop(fields.remove(field)),
+        }
+    };
+    keep(new, old, "status");
+    for field in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        keep(&mut new["metadata"], &old["metadata"], field);
     }
 }
 
-/// Takes over what a resize can change; `false` if the containers are not the same ones.
-fn take_resources(spec: &mut Value, new: &Value) -> bool {
-    let names = |spec: &Value, list: &str| -> Vec<Value> {
-        items(&spec[list]).iter().map(|container| container["name"].clone()).collect()
-    };
-    if ["containers", "initContainers"].into_iter().any(|list| names(spec, list) != names(new, list)) {
-        return false;
-    }
+/// Takes over what a resize can change. Containers that are not the same ones are taken over for validation to refuse.
+fn take_resources(spec: &mut Value, new: &Value) {
     let set = |place: &mut Value, name: &str, value: Option<&Value>| {
         let Some(fields) = place.as_object_mut() else { return };
         match value {
@@ -45,6 +53,11 @@ fn take_resources(spec: &mut Value, new: &Value) -> bool {
         }
     };
     for list in ["containers", "initContainers"] {
+        let is_renamed = |(new, old): (&Value, &Value)| new["name"] != old["name"];
+        if items(&new[list]).iter().zip(items(&spec[list])).any(is_renamed) {
+            spec[list] = new[list].clone();
+            continue;
+        }
         for (index, container) in items(&new[list]).iter().enumerate() {
             for field in ["resources", "resizePolicy"] {
                 set(&mut spec[list][index], field, container.get(field));
@@ -52,7 +65,27 @@ fn take_resources(spec: &mut Value, new: &Value) -> bool {
         }
     }
     set(spec, "resources", new.get("resources"));
-    true
+}
+
+/// Notes of the node and of older versions that stay as they are.
+///
+/// Source: `ValidatePodSpecificAnnotationUpdates` of `pkg/apis/core/validation`.
+pub(super) fn validate_annotations(new: &Value, old: &Value) -> Vec<field::Error> {
+    const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+    let mut errors = Errors::default();
+    let metadata = At::root("metadata");
+    let at = metadata.child("annotations");
+    let (new, old) = (&new["metadata"]["annotations"], &old["metadata"]["annotations"]);
+    for key in names(new, old).into_iter().filter(|key| new[*key] != old[*key]) {
+        let done = if old[key].is_null() { "add" } else { "remove or update" };
+        if key.starts_with(APP_ARMOR) {
+            errors.forbidden(&at.key(key), format!("may not {done} AppArmor annotations"));
+        }
+        if key == MIRROR {
+            errors.forbidden(&at.key(key), format!("may not {done} mirror pod annotation"));
+        }
+    }
+    errors.0
 }
 
 /// Compares two pods; `subresource` is empty, `ephemeralcontainers` or `resize`.
@@ -67,16 +100,22 @@ pub(super) fn validate(new: &Value, old: &Value, subresource: &str) -> Vec<field
 /// Ephemeral containers can be added and nothing else.
 fn validate_ephemeral(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
+    if old["metadata"]["annotations"][MIRROR].is_string() {
+        errors.forbidden(&At::root(""), "static pods do not support ephemeral containers");
+        return errors.0;
+    }
     let (spec, new) = (At::root("spec"), items(&new["spec"]["ephemeralContainers"]));
     let at = spec.child("ephemeralContainers");
     for old in items(&old["spec"]["ephemeralContainers"]) {
         let name = text(&old["name"]);
         match new.iter().find(|new| new["name"] == old["name"]) {
             None => errors.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be removed\n")),
-            Some(new) if !same_container(new, old) => {
-                errors.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be changed\n"));
+            Some(new) => {
+                if let Some(difference) = shown::difference("EphemeralContainer", old, new) {
+                    let detail = format!("existing ephemeral containers \"{name}\" may not be changed\n{difference}");
+                    errors.forbidden(&at, detail);
+                }
             }
-            Some(_) => {}
         }
     }
     errors.0
@@ -95,7 +134,7 @@ const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
     let at = At::root("spec");
-    if old["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string() {
+    if old["metadata"]["annotations"][MIRROR].is_string() {
         errors.forbidden(&At::root(""), "static pods cannot be resized");
         return errors.0;
     }
@@ -132,7 +171,7 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
         for (index, (new, old)) in new.iter().zip(old).enumerate() {
             if new["name"] != old["name"] {
                 let place = place.index(index);
-                errors.forbidden(&place.child("name"), "containers may not be renamed or reordered on resize");
+                errors.forbidden(&place.child("name"), format!("{list} may not be renamed or reordered on resize"));
             }
         }
     }
@@ -150,27 +189,37 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
                 }
             }
             let place = place.index(index);
-            validate_container_resize(new, old, &place.child("resources"), &at, &mut errors);
+            none_removed(new, old, &place.child("resources"), &mut errors);
+            if is_more_than_amounts(new, old) && list == "containers" {
+                errors.forbidden(&at, "only cpu and memory resources are mutable");
+            } else if is_more_than_amounts(new, old) {
+                errors.forbidden(&place, "only cpu and memory resources for init or sidecar containers are mutable");
+            }
         }
     }
     errors.0
 }
 
-fn validate_container_resize(new: &Value, old: &Value, at: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
-    let mut others_changed = false;
+fn none_removed(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     for (list, one) in [("requests", "resource requests"), ("limits", "resource limits")] {
         let (new, old) = (&new["resources"][list], &old["resources"][list]);
         if entries(old).any(|(name, _)| new[name].is_null()) {
             errors.forbidden(&at.child(list), format!("{one} cannot be removed"));
         }
-        others_changed |= names(new, old)
-            .into_iter()
-            .any(|name| !RESIZABLE.contains(&name) && !new[name].is_null() && !same(&new[name], &old[name]));
     }
-    let fields = names(new, old).into_iter().filter(|field| !matches!(*field, "resources" | "resizePolicy"));
-    if others_changed || fields.into_iter().any(|field| !same(&new[field], &old[field])) {
-        errors.forbidden(spec, "only cpu and memory resources are mutable");
-    }
+}
+
+/// Whether more of a container changes than amounts that can be resized. One with claims always does: upstream
+/// forgets them where it compares.
+fn is_more_than_amounts(new: &Value, old: &Value) -> bool {
+    let amounts_of_others = ["requests", "limits"].iter().any(|list| {
+        let (new, old) = (&new["resources"][*list], &old["resources"][*list]);
+        names(new, old).into_iter().any(|name| !RESIZABLE.contains(&name) && !same(&new[name], &old[name]))
+    });
+    let others = names(new, old).into_iter().filter(|field| *field != "resources");
+    amounts_of_others
+        || is_set(&old["resources"]["claims"])
+        || others.into_iter().any(|field| !same(&new[field], &old[field]))
 }
 
 /// Compares two specs that were written as a whole.

@@ -9,7 +9,7 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::resources::workload::named_warnings;
+use crate::resources::workload::{named_warnings, of_template_warnings};
 use crate::strategy::{Column, Context, Generations, Strategy};
 
 /// The strategy of replication controllers.
@@ -32,7 +32,9 @@ impl Strategy for ReplicationController {
         }
         let Some(spec) = spec(object) else { return };
         set(spec, "replicas", 1);
-        default_template(spec);
+        if spec.get("template").is_some_and(|template| !template.is_null()) {
+            default_template(spec);
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -40,6 +42,10 @@ impl Strategy for ReplicationController {
         errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);
         if !is_set(&spec["selector"]) {
             errors.required(&at.child("selector"), "");
+        }
+        if spec["template"].is_null() {
+            errors.required(&at.child("template"), "");
+            return errors.0;
         }
         let labels = &spec["template"]["metadata"]["labels"];
         if !entries(&spec["selector"]).all(|(key, value)| text(&labels[key]) == text(value)) {
@@ -61,6 +67,12 @@ impl Strategy for ReplicationController {
 
     fn warnings(&self, object: &Value) -> Vec<String> {
         named_warnings(object)
+    }
+
+    fn update_warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let generation = |object: &Value| object["metadata"]["generation"].as_i64();
+        // Upstream looks at the template that was there before.
+        if generation(new) == generation(old) { Vec::new() } else { of_template_warnings(old) }
     }
 
     fn columns(&self) -> &'static [Column] {

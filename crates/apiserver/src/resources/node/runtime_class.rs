@@ -26,7 +26,8 @@ impl Strategy for RuntimeClass {
         let mut errors = Errors::default();
         errors.required_name(&At::root("handler"), &object["handler"], validation::is_dns1123_label);
         let overhead = At::root("overhead");
-        let fixed = overhead.child("podFixed");
+        // Upstream has containers' limits in mind.
+        let fixed = overhead.child("limits");
         for (name, amount) in entries(&object["overhead"]["podFixed"]) {
             errors.obeys(&fixed.key(name), name, validation::is_qualified_name);
             errors.quantity(&fixed.key(name), amount);

@@ -48,6 +48,8 @@ impl Strategy for PodDisruptionBudget {
         if context.subresource == "status" {
             let counts = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
             errors.status_counts(&new["status"], &counts, &[]);
+            let status = At::root("status");
+            errors.conditions(&status.child("conditions"), &new["status"]["conditions"]);
         }
         errors.0
     }

@@ -65,6 +65,17 @@ impl Strategy for PriorityClass {
         errors.0
     }
 
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        // What cannot change was checked before.
+        self.validate_update(new, old, context)
+    }
+
     fn columns(&self) -> &'static [Column] {
         COLUMNS
     }

@@ -4,6 +4,7 @@ mod defaults;
 mod definitions;
 mod edges;
 mod jobs;
+mod of_pods;
 mod others;
 mod pod_rows;
 mod refusals;
@@ -76,9 +77,7 @@ fn check_update_of(resource: &str, subresource: &str, cases: &[(&str, &str)], ex
         strategy.prepare_for_create(&mut old, &context);
         strategy.default(&mut new);
         strategy.prepare_for_update(&mut new, &old, &context);
-        let mut errors = strategy.validate(&new, &context);
-        errors.extend(strategy.validate_update(&new, &old, &context));
-        lines(&errors)
+        lines(&strategy.validate_changed(&new, &old, &context, &mut Vec::new()))
     };
     expected.assert_eq(&cases.iter().map(update).collect::<Vec<_>>().join("\n"));
 }

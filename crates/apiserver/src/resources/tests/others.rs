@@ -33,11 +33,13 @@ fn limit_ranges() {
             "{spec: {limits: [{type: thing}]}}",
         ],
         expect![[r#"
+            spec.limits[0].max[foo]: Invalid value: "foo": must be a standard resource type or fully qualified
             spec.limits[0].max[foo]: Invalid value: "foo": must be a standard resource for containers
             spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'
             spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1
             spec.limits[0].default[cpu]: Invalid value: "2": min value 2 is greater than default value 1
             spec.limits[1].type: Duplicate value: "Pod"
+            spec.limits[0].max[foo]: Invalid value: "foo": must be a standard resource type or fully qualified
             spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was provided
             spec.limits[1].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than max value 2
             spec.limits[1].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than default limit value 3
@@ -96,7 +98,7 @@ fn runtime_classes_and_api_services() {
         expect![[r#"
             scheduling.tolerations[1]: Duplicate value: {"Key":"","Operator":"Exists","Value":"","Effect":"","TolerationSeconds":null}
             handler: Invalid value: "run_c": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
-            overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0"#]],
+            overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0"#]],
     );
     check_update(
         "node.k8s.io/runtimeclasses",

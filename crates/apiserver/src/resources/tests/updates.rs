@@ -196,6 +196,14 @@ fn ephemeral_containers_can_be_added_and_nothing_else() {
             spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be removed
 
             spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed
+            @@ -1,6 +1,6 @@
+             {
+              "Name": "e",
+            - "Image": "y",
+            + "Image": "z",
+              "Command": null,
+              "Args": null,
+              "WorkingDir": "",
         "#]],
     );
 }
@@ -227,20 +235,21 @@ fn a_resize_changes_processor_and_memory_and_nothing_else() {
         "resize",
         &cases,
         expect![[r#"
-        ok
-        ok
-        spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
-        spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
-        spec: Forbidden: only cpu and memory resources are mutable
-        ok
-        spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing
-        spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
-        spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
-        ok
-        ok
-        ok
-        spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize
-        <nil>: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled"#]],
+            ok
+            ok
+            spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
+            spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
+            spec: Forbidden: only cpu and memory resources are mutable
+            ok
+            spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing
+            spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
+            spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed
+            spec: Forbidden: only cpu and memory resources are mutable
+            ok
+            ok
+            ok
+            spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize
+            <nil>: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled"#]],
     );
 }
 

@@ -117,22 +117,25 @@ fn parts_of_pods_that_few_use() {
             spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared
             spec.readinessGates[0].conditionType: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
             spec.overhead[cpu]: Invalid value: "-1": must be greater than or equal to 0
-            spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`
+            spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`
             spec.resourceClaims[1].name: Duplicate value: "a"
-            spec.resourceClaims[1]: Invalid value: {"name":"a","resourceClaimName":"x","resourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified
+            spec.resourceClaims[1]: Invalid value: {"Name":"a","ResourceClaimName":"x","ResourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified
             spec.securityContext.sysctls[1].name: Duplicate value: "kernel.shm_rmid_forced"
             spec.securityContext.sysctls[2].name: Invalid value: "A": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$
             spec.securityContext.sysctls[3].name: Required value
             spec.ephemeralContainers[0].name: Duplicate value: "a"
             spec.ephemeralContainers[0].targetContainerName: Not found: "z"
             spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container
-            spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than 0
+            spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than zero
             spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway
             spec.topologySpreadConstraints[0].nodeAffinityPolicy: Unsupported value: "X": supported values: "Honor", "Ignore"
             spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set
             spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, ScheduleAnyway}"
             spec.initContainers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers
             spec.initContainers[0].volumeMounts[0].name: Invalid value: "v": must not already exist in volumeDevices
+            spec.initContainers[0].volumeDevices[0].name: Invalid value: "v": can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode
+            spec.initContainers[0].volumeDevices[0].name: Invalid value: "v": must not already exist in volumeMounts
+            spec.initContainers[0].volumeDevices[1].name: Not found: "w"
             spec.initContainers[0].volumeDevices[1].devicePath: Invalid value: "/d": must be unique"#]],
     );
 }

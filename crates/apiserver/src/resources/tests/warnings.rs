@@ -39,7 +39,6 @@ fn of_pods() {
             spec.hostAliases[1].ip: duplicate ip "1.2.3.4"
             spec.imagePullSecrets[1].name: duplicate name "s"
             spec.imagePullSecrets[2].name: invalid empty name ""
-            spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1
             spec.hostAliases[2].ip: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")
             spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]
             spec.containers[0].ports[2]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:81 Protocol:TCP HostIP:1.2.3.4}

@@ -35,7 +35,7 @@ const ENV_RESOURCES: [&str; 6] = [
 ];
 
 /// All containers of a pod: each by itself, then what they must agree on.
-pub(super) fn validate_containers(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+pub(super) fn validate_containers(spec: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
     let containers = items(&spec["containers"]);
     if containers.is_empty() {
         errors.required(&at.child("containers"), "");
@@ -45,14 +45,18 @@ pub(super) fn validate_containers(spec: &Value, at: &At<'_>, errors: &mut Errors
         let at = at.child(list);
         for (index, container) in items(&spec[list]).iter().enumerate() {
             let at = at.index(index);
-            validate_container(container, spec, &at, errors);
+            validate_container(container, spec, volumes, &at, errors);
+            let policies = ["Always", "Never", "OnFailure"];
+            errors.one_of_if_present(&at.child("restartPolicy"), &container["restartPolicy"], &policies);
             let name = text(&container["name"]);
             if !name.is_empty() && names.contains(&name) {
                 errors.duplicate(&at.child("name"), name);
             }
             names.push(name);
-            if list == "initContainers" {
+            if list == "initContainers" && text(&container["restartPolicy"]) != "Always" {
                 validate_init(container, &at, errors);
+            } else {
+                validate_lasting(container, &at, errors);
             }
         }
         if list == "containers" {
@@ -61,11 +65,16 @@ pub(super) fn validate_containers(spec: &Value, at: &At<'_>, errors: &mut Errors
     }
 }
 
+/// What runs beside a container that stays.
+fn validate_lasting(container: &Value, at: &At<'_>, errors: &mut Errors) {
+    if !container["lifecycle"].is_null() {
+        validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
+    }
+    validate_probes(container, at, errors);
+}
+
 /// An init container that ends has no lifecycle and no probes; one that stays (a sidecar) may.
 fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
-    if text(&container["restartPolicy"]) == "Always" {
-        return;
-    }
     for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
         if !container[field].is_null() {
             errors.forbidden(&at.child(field), "may not be set for init containers without restartPolicy=Always");
@@ -73,7 +82,14 @@ fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// What all kinds of containers have in common; they may mount these volumes.
+pub(super) fn validate_container(
+    container: &Value,
+    spec: &Value,
+    volumes: &[&Value],
+    at: &At<'_>,
+    errors: &mut Errors,
+) {
     errors.required_name(&at.child("name"), &container["name"], validation::is_dns1123_label);
     let image = text(&container["image"]);
     // In templates, blanks stand for what somebody else fills in.
@@ -86,16 +102,11 @@ pub(super) fn validate_container(container: &Value, spec: &Value, at: &At<'_>, e
         &container["terminationMessagePolicy"],
         &TERMINATION_POLICIES,
     );
-    errors.one_of(&at.child("restartPolicy"), &container["restartPolicy"], &["Always", "Never", "OnFailure"]);
     validate_ports(container, spec, at, errors);
     validate_env(container, at, errors);
-    validate_mounts(container, spec, at, errors);
+    validate_mounts(container, volumes, at, errors);
     validate_resources(&container["resources"], spec, &at.child("resources"), errors);
     validate_resize_policy(container, spec, &at.child("resizePolicy"), errors);
-    if !container["lifecycle"].is_null() {
-        validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
-    }
-    validate_probes(container, at, errors);
     validate_security(&container["securityContext"], spec, &at.child("securityContext"), errors);
 }
 
@@ -264,7 +275,7 @@ pub(super) fn validate_resource_ref(reference: &Value, at: &At<'_>, errors: &mut
     }
 }
 
-fn validate_mounts(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
+fn validate_mounts(container: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
     let list = at.child("volumeMounts");
     let mounts = items(&container["volumeMounts"]);
     for (index, mount) in mounts.iter().enumerate() {
@@ -273,7 +284,7 @@ fn validate_mounts(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Er
         if name.is_empty() {
             errors.required(&at.child("name"), "");
         }
-        if !items(&spec["volumes"]).iter().any(|volume| text(&volume["name"]) == name) {
+        if !volumes.iter().any(|volume| text(&volume["name"]) == name) {
             errors.not_found(&at.child("name"), name);
         }
         let path = text(&mount["mountPath"]);
@@ -310,13 +321,31 @@ fn validate_mounts(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Er
         let at = devices.index(index);
         errors.present(&at.child("name"), &device["name"]);
         errors.present(&at.child("devicePath"), &device["devicePath"]);
+        let name = text(&device["name"]);
+        match volumes.iter().find(|volume| text(&volume["name"]) == name) {
+            None => errors.not_found(&at.child("name"), name),
+            Some(volume) if volume["persistentVolumeClaim"].is_null() && volume["ephemeral"].is_null() => {
+                let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                errors.invalid(&at.child("name"), name, detail);
+            }
+            Some(_) => {}
+        }
+        if mounts.iter().any(|mount| text(&mount["name"]) == name) {
+            errors.invalid(&at.child("name"), name, "must not already exist in volumeMounts");
+        }
+        let path = text(&device["devicePath"]);
+        if mounts.iter().any(|mount| text(&mount["mountPath"]) == path) {
+            errors.invalid(&at.child("devicePath"), path, "must not already exist as a path in volumeMounts");
+        }
         for field in ["name", "devicePath"] {
             let value = text(&device[field]);
             if !value.is_empty() && list[..index].iter().any(|earlier| text(&earlier[field]) == value) {
                 errors.invalid(&at.child(field), value, "must be unique");
             }
         }
-        validate_no_step_up(text(&device["devicePath"]), &at.child("devicePath"), errors);
+        if path.split('/').any(|part| part == "..") {
+            errors.invalid(&at.child("devicePath"), path, "can not contain backsteps ('..')");
+        }
     }
 }
 

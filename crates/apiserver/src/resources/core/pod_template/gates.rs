@@ -1,16 +1,27 @@
 //! Validation of what holds a pod back and of what it runs beside its containers: gates, kernel
 //! parameters, overhead, claims of devices, ephemeral containers.
 
+use portolan_api::field::ErrorType;
 use portolan_api::validation;
 use serde_json::Value;
 
 use super::container::validate_container;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, text};
+use crate::resources::shown;
 
 /// Fields that an ephemeral container may not have.
-const NOT_EPHEMERAL: [&str; 7] =
-    ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "resources", "startupProbe"];
+const NOT_EPHEMERAL: [&str; 9] = [
+    "lifecycle",
+    "livenessProbe",
+    "ports",
+    "readinessProbe",
+    "resizePolicy",
+    "resources",
+    "restartPolicy",
+    "restartPolicyRules",
+    "startupProbe",
+];
 const SYSCTL_LENGTH: usize = 253;
 const SYSCTL: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
@@ -32,7 +43,6 @@ pub(super) fn validate_gates(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_overhead(spec, at, errors);
     validate_claims(spec, at, errors);
     validate_sysctls(spec, at, errors);
-    validate_ephemeral(spec, at, errors);
 }
 
 fn validate_overhead(spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -57,13 +67,18 @@ fn validate_claims(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         match (claim_name.is_null(), template.is_null()) {
             (true, true) => {
                 let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errors.invalid(&at, claim.clone(), detail);
+                errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown::compact("PodResourceClaim", claim), detail);
             }
             (false, false) => {
                 let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errors.invalid(&at, claim.clone(), detail);
+                errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown::compact("PodResourceClaim", claim), detail);
             }
             _ => {}
+        }
+        for field in ["resourceClaimName", "resourceClaimTemplateName"] {
+            if let Some(name) = claim[field].as_str() {
+                errors.obeys(&at.child(field), name, validation::is_dns1123_subdomain);
+            }
         }
     }
 }
@@ -94,7 +109,8 @@ fn is_sysctl(name: &str) -> bool {
         })
 }
 
-fn validate_ephemeral(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// Containers that join a running pod; they may mount these volumes.
+pub(super) fn validate_ephemeral(spec: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
     let names = |list: &str| -> Vec<String> {
         items(&spec[list]).iter().map(|container| text(&container["name"]).to_owned()).collect()
     };
@@ -103,7 +119,7 @@ fn validate_ephemeral(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("ephemeralContainers");
     for (index, container) in items(&spec["ephemeralContainers"]).iter().enumerate() {
         let at = list.index(index);
-        validate_container(container, spec, &at, errors);
+        validate_container(container, spec, volumes, &at, errors);
         let name = text(&container["name"]);
         if !name.is_empty() && taken.iter().any(|other| other == name) {
             errors.duplicate(&at.child("name"), name);
@@ -113,7 +129,13 @@ fn validate_ephemeral(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         if !target.is_empty() && !targets.iter().any(|other| other == target) {
             errors.not_found(&at.child("targetContainerName"), target);
         }
-        for field in NOT_EPHEMERAL.iter().filter(|field| is_set(&container[**field])) {
+        // A lifecycle, probe or policy that says nothing is one all the same.
+        let is_there = |field: &&&str| match &container[**field] {
+            Value::Object(_) if **field != "resources" => true,
+            Value::String(_) => true,
+            value => is_set(value),
+        };
+        for field in NOT_EPHEMERAL.iter().filter(is_there) {
             errors.forbidden(&at.child(field), "cannot be set for an Ephemeral Container");
         }
         let mounts = at.child("volumeMounts");

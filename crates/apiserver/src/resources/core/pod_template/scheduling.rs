@@ -4,11 +4,12 @@ use portolan_api::validation;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::POSITIVE;
 use crate::resources::json::{is_set, items, text};
 
 /// What a taint does to pods that do not tolerate it, in upstream's order.
 pub(crate) const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+/// Upstream has two texts for a number that must be positive; the other one is that of `checks`.
+const NOT_POSITIVE: &str = "must be greater than zero";
 const NODE_OPERATORS: [&str; 6] = ["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"];
 
 pub(super) fn validate_scheduling(spec: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -176,16 +177,15 @@ fn validate_pod_term(term: &Value, at: &At<'_>, errors: &mut Errors) {
     errors.label_selector(&at.child("labelSelector"), &term["labelSelector"]);
     errors.label_selector(&at.child("namespaceSelector"), &term["namespaceSelector"]);
     let key = at.child("topologyKey");
-    if is_set(&term["topologyKey"]) {
-        errors.obeys(&key, text(&term["topologyKey"]), validation::is_qualified_name);
-    } else {
+    if !is_set(&term["topologyKey"]) {
         errors.required(&key, "can not be empty");
     }
+    errors.obeys(&key, text(&term["topologyKey"]), validation::is_qualified_name);
 }
 
 fn validate_spread(constraint: &Value, at: &At<'_>, errors: &mut Errors) {
     if constraint["maxSkew"].as_i64().unwrap_or_default() <= 0 {
-        errors.invalid(&at.child("maxSkew"), constraint["maxSkew"].as_i64().unwrap_or_default(), POSITIVE);
+        errors.invalid(&at.child("maxSkew"), constraint["maxSkew"].as_i64().unwrap_or_default(), NOT_POSITIVE);
     }
     if !is_set(&constraint["topologyKey"]) {
         errors.required(&at.child("topologyKey"), "can not be empty");
@@ -197,7 +197,7 @@ fn validate_spread(constraint: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     if let Some(least) = constraint["minDomains"].as_i64() {
         if least <= 0 {
-            errors.invalid(&at.child("minDomains"), least, POSITIVE);
+            errors.invalid(&at.child("minDomains"), least, NOT_POSITIVE);
         }
         if choice != "DoNotSchedule" {
             let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {choice}");

@@ -79,7 +79,10 @@ fn validate_ids(context: &Value, at: &At<'_>, errors: &mut Errors) {
     let profile = &context["seccompProfile"];
     if !profile.is_null() {
         let at = at.child("seccompProfile");
-        errors.required_one_of(&at.child("type"), &profile["type"], &PROFILES);
+        if text(&profile["type"]).is_empty() {
+            errors.required(&at.child("type"), "type is required when seccompProfile is set");
+        }
+        errors.one_of(&at.child("type"), &profile["type"], &PROFILES);
         let path = at.child("localhostProfile");
         match (text(&profile["type"]), profile["localhostProfile"].as_str()) {
             ("Localhost", None) => errors.required(&path, "must be set when seccomp type is Localhost"),

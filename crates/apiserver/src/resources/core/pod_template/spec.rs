@@ -6,7 +6,7 @@ use portolan_api::validation;
 use serde_json::Value;
 
 use super::container::validate_containers;
-use super::gates::validate_gates;
+use super::gates::{validate_ephemeral, validate_gates};
 use super::pod_level::validate_pod_level;
 use super::scheduling::validate_scheduling;
 use super::security::validate_pod_security;
@@ -47,14 +47,15 @@ pub(crate) fn validate_template_metadata(template: &Value, at: &At<'_>, errors: 
 
 /// What is wrong with a pod's spec, which has its defaults.
 pub(crate) fn validate_pod_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    validate_volumes(spec, at, errors);
-    validate_containers(spec, at, errors);
+    let volumes = validate_volumes(spec, at, errors);
+    validate_containers(spec, &volumes, at, errors);
     validate_pod_level(spec, at, errors);
     errors.required_one_of_as_listed(&at.child("restartPolicy"), &spec["restartPolicy"], &RESTART_POLICIES);
     validate_dns(spec, at, errors);
     validate_scheduling(spec, at, errors);
     validate_pod_security(spec, at, errors);
     validate_gates(spec, at, errors);
+    validate_ephemeral(spec, &volumes, at, errors);
     errors.within(&at.child("activeDeadlineSeconds"), &spec["activeDeadlineSeconds"], 1, i64::from(i32::MAX));
     let subdomain = validation::is_dns1123_subdomain;
     errors.obeys_if_set(&at.child("serviceAccountName"), &spec["serviceAccountName"], subdomain);

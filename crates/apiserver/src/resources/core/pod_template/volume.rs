@@ -1,5 +1,6 @@
 //! Validation of a pod's volumes.
 
+use portolan_api::quantity::Quantity;
 use portolan_api::validation;
 use serde_json::Value;
 
@@ -16,22 +17,28 @@ const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclu
 /// Bounds of the lifetime of a projected token.
 const TOKEN_SECONDS: (i64, i64) = (10 * 60, 1 << 32);
 
-pub(super) fn validate_volumes(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// Returns the volumes with which nothing is wrong: containers cannot mount others.
+pub(super) fn validate_volumes<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) -> Vec<&'a Value> {
     let list = at.child("volumes");
-    let volumes = items(&spec["volumes"]);
-    for (index, volume) in volumes.iter().enumerate() {
+    let mut valid: Vec<&Value> = Vec::new();
+    for (index, volume) in items(&spec["volumes"]).iter().enumerate() {
         let at = list.index(index);
         let name = text(&volume["name"]);
+        let before = errors.0.len();
         if name.is_empty() {
             errors.required(&at.child("name"), "");
         } else {
             errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
-            if volumes[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            if valid.iter().any(|earlier| text(&earlier["name"]) == name) {
                 errors.duplicate(&at.child("name"), name);
             }
         }
         validate_source(volume, &at, errors);
+        if errors.0.len() == before {
+            valid.push(volume);
+        }
     }
+    valid
 }
 
 fn validate_source(volume: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -53,10 +60,14 @@ fn validate_source(volume: &Value, at: &At<'_>, errors: &mut Errors) {
 /// One source of a volume; `kind` is its field.
 pub(crate) fn validate_kind(kind: &str, source: &Value, at: &At<'_>, errors: &mut Errors) {
     match kind {
-        "emptyDir" if !source["sizeLimit"].is_null() => {
-            errors.quantity(&at.child("sizeLimit"), &source["sizeLimit"]);
+        "emptyDir" => {
+            let (limit, at) = (&source["sizeLimit"], at.child("sizeLimit"));
+            if Quantity::parse(text(limit)).is_ok_and(|limit| limit.is_negative()) {
+                errors.forbidden(&at, "SizeLimit field must be a valid resource quantity");
+            } else if !limit.is_null() {
+                errors.quantity(&at, limit);
+            }
         }
-        "emptyDir" => {}
         "hostPath" => {
             errors.present(&at.child("path"), &source["path"]);
             validate_no_step_up(text(&source["path"]), &at.child("path"), errors);
@@ -105,7 +116,7 @@ fn validate_file_path(path: &Value, at: &At<'_>, errors: &mut Errors) {
     errors.present(&at, path);
     let path = text(path);
     validate_local_path(path, &at, errors);
-    if path.starts_with("..") && !path.starts_with("../") && path != ".." {
+    if path.starts_with("..") && !path.starts_with("../") {
         errors.invalid(&at, path, "must not start with '..'");
     }
 }
@@ -133,7 +144,8 @@ fn validate_downward_files(source: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn validate_projected(source: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_mode(source, "defaultMode", at, errors);
-    let list = at.child("sources");
+    let (list, volume) = (at.child("sources"), at);
+    let mut paths: Vec<&str> = Vec::new();
     for (index, projection) in items(&source["sources"]).iter().enumerate() {
         let at = list.index(index);
         let mut found = 0;
@@ -147,14 +159,23 @@ fn validate_projected(source: &Value, at: &At<'_>, errors: &mut Errors) {
             match kind {
                 "secret" | "configMap" => validate_files(part, "name", &at, errors),
                 "downwardAPI" => validate_downward_files(part, &at, errors),
-                "serviceAccountToken" => validate_token(part, &at, errors),
+                "serviceAccountToken" => validate_token(part, volume, &at, errors),
                 _ => {}
+            }
+            // A token may lie over any other file.
+            for file in items(&part["items"]).iter().filter(|file| is_set(&file["path"])) {
+                let path = text(&file["path"]);
+                if paths.contains(&path) {
+                    let shown = if kind == "downwardAPI" { path } else { text(&part["name"]) };
+                    errors.invalid(volume, shown, "conflicting duplicate paths");
+                }
+                paths.push(path);
             }
         }
     }
 }
 
-fn validate_token(token: &Value, at: &At<'_>, errors: &mut Errors) {
+fn validate_token(token: &Value, volume: &At<'_>, at: &At<'_>, errors: &mut Errors) {
     let seconds = &token["expirationSeconds"];
     let (low, high) = TOKEN_SECONDS;
     if seconds.as_i64().is_some_and(|seconds| seconds < low) {
@@ -170,9 +191,6 @@ fn validate_token(token: &Value, at: &At<'_>, errors: &mut Errors) {
             "may not specify a duration larger than 2^32 seconds",
         );
     }
-    if is_set(&token["path"]) {
-        validate_file_path(&token["path"], at, errors);
-    } else {
-        errors.required(&at.child("path"), "");
-    }
+    // Upstream does not say which source it is.
+    validate_file_path(&token["path"], volume, errors);
 }
