@@ -75,6 +75,9 @@ func compared(
 			return all, err
 		}
 		all.asked++
+		if len(change.path) == 0 && want.code == 400 {
+			all.found = append(all.found, finding{"none", []string{fmt.Sprintf("nobody can read it: %v", got.wrong)}})
+		}
 		if lines := want.differs(got, subresource == "status"); len(lines) > 0 {
 			all.found = append(all.found, finding{change.String(), lines})
 		}
