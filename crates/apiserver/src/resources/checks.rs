@@ -201,11 +201,10 @@ impl Errors {
         }
     }
 
-    /// The selector in a spec, which may not change.
-    pub(crate) fn immutable_selector(&mut self, new: &Value, old: &Value) {
+    /// A label selector that may not change.
+    pub(crate) fn immutable_selector(&mut self, at: &At<'_>, new: &Value, old: &Value) {
         if !same(new, old) {
-            let spec = At::root("spec");
-            self.invalid(&spec.child("selector"), shown_selector(new), IMMUTABLE);
+            self.invalid(at, shown_selector(new), IMMUTABLE);
         }
     }
 

@@ -154,7 +154,11 @@ impl Strategy for DaemonSet {
             errors.status_counts(&new["status"], &counts, &[]);
             errors.collision_count(&new["status"], &old["status"]);
         } else {
-            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(
+                &At::root("spec").child("selector"),
+                &new["spec"]["selector"],
+                &old["spec"]["selector"],
+            );
         }
         errors.0
     }

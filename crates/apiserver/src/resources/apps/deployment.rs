@@ -86,7 +86,11 @@ impl Strategy for Deployment {
             errors.available_within_ready(&new["status"]);
             errors.collision_count(&new["status"], &old["status"]);
         } else {
-            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(
+                &At::root("spec").child("selector"),
+                &new["spec"]["selector"],
+                &old["spec"]["selector"],
+            );
         }
         errors.0
     }

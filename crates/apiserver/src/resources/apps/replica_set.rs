@@ -62,7 +62,11 @@ impl Strategy for ReplicaSet {
         if context.subresource == "status" {
             validate_status(&new["status"], &mut errors);
         } else {
-            errors.immutable_selector(&new["spec"]["selector"], &old["spec"]["selector"]);
+            errors.immutable_selector(
+                &At::root("spec").child("selector"),
+                &new["spec"]["selector"],
+                &old["spec"]["selector"],
+            );
         }
         errors.0
     }

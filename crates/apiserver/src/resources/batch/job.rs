@@ -118,7 +118,7 @@ impl Strategy for Job {
             let detail = "can only be modified in tandem with spec.parallelism";
             errors.invalid(&at.child("completions"), new["completions"].clone(), detail);
         }
-        errors.immutable_selector(&new["selector"], &old["selector"]);
+        errors.immutable_selector(&at.child("selector"), &new["selector"], &old["selector"]);
         for field in ["completionMode", "backoffLimitPerIndex", "managedBy"] {
             errors.immutable(&at.child(field), &new[field], &old[field]);
         }

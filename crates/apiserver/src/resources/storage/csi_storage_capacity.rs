@@ -33,7 +33,7 @@ impl Strategy for CsiStorageCapacity {
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.immutable(&At::root("nodeTopology"), &new["nodeTopology"], &old["nodeTopology"]);
+        errors.immutable_selector(&At::root("nodeTopology"), &new["nodeTopology"], &old["nodeTopology"]);
         let class = "storageClassName";
         errors.immutable_text(&At::root(class), &new[class], &old[class]);
         errors.0
