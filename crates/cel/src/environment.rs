@@ -61,8 +61,7 @@ impl Environment {
     /// # Errors
     /// The text is no expression, uses something that is not there, or types do not match.
     pub fn compile(&self, text: &str) -> Result<Program, CompileError> {
-        let parsed = parser::parse(text).map_err(|problem| vec![problem]);
-        let checked = parsed.and_then(|expression| check::check(self, &expression));
+        let checked = parser::parse(text).and_then(|expression| check::check(self, &expression));
         let root = checked.map_err(|problems| {
             let issue = |problem: crate::lexer::Problem| Issue::at(text, problem.at, problem.message);
             CompileError { issues: problems.into_iter().map(issue).collect() }

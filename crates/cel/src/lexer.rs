@@ -2,10 +2,11 @@
 
 use crate::ast::Literal;
 
-/// A word and where it begins, in characters.
+/// A word and where it begins and ends, in characters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Token {
     pub(crate) at: u32,
+    pub(crate) end: u32,
     pub(crate) word: Word,
 }
 
@@ -31,19 +32,32 @@ const SYMBOLS: [&str; 24] = [
     "%", "!",
 ];
 
-/// Splits a text into words. The last one is [`Word::End`].
-pub(crate) fn words(text: &str) -> Result<Vec<Token>, Problem> {
+/// What a text is made of.
+pub(crate) struct Words {
+    /// The last one is [`Word::End`].
+    pub(crate) tokens: Vec<Token>,
+    /// Characters that belong to no word.
+    pub(crate) strange: Vec<Problem>,
+}
+
+/// Splits a text into words.
+pub(crate) fn words(text: &str) -> Result<Words, Problem> {
     let characters: Vec<char> = text.chars().collect();
     let mut lexer = Lexer { characters: &characters, position: 0 };
-    let mut tokens = Vec::new();
+    let mut words = Words { tokens: Vec::new(), strange: Vec::new() };
     loop {
         lexer.skip_blank();
         let at = lexer.position as u32;
-        let word = lexer.word()?;
+        let Some(word) = lexer.word()? else {
+            let message = format!("Syntax error: token recognition error at: '{}'", characters[lexer.position]);
+            words.strange.push(Problem { at, message });
+            lexer.position += 1;
+            continue;
+        };
         let is_end = word == Word::End;
-        tokens.push(Token { at, word });
+        words.tokens.push(Token { at, end: lexer.position as u32, word });
         if is_end {
-            return Ok(tokens);
+            return Ok(words);
         }
     }
 }
@@ -76,10 +90,11 @@ impl Lexer<'_> {
         Problem { at: at as u32, message: message.into() }
     }
 
-    fn word(&mut self) -> Result<Word, Problem> {
-        let Some(first) = self.peek(0) else { return Ok(Word::End) };
+    /// The next word; `None` if there is a character that begins none.
+    fn word(&mut self) -> Result<Option<Word>, Problem> {
+        let Some(first) = self.peek(0) else { return Ok(Some(Word::End)) };
         if let Some(word) = self.quoted()? {
-            return Ok(word);
+            return Ok(Some(word));
         }
         if first.is_ascii_alphabetic() || first == '_' {
             let start = self.position;
@@ -87,25 +102,24 @@ impl Lexer<'_> {
                 self.position += 1;
             }
             let name: String = self.characters[start..self.position].iter().collect();
-            return Ok(match name.as_str() {
+            return Ok(Some(match name.as_str() {
                 "true" => Word::Literal(Literal::Bool(true)),
                 "false" => Word::Literal(Literal::Bool(false)),
                 "null" => Word::Literal(Literal::Null),
                 "in" => Word::Symbol("in"),
                 _ => Word::Name(name),
-            });
+            }));
         }
         if first.is_ascii_digit() || (first == '.' && self.peek(1).is_some_and(|next| next.is_ascii_digit())) {
-            return self.number();
+            return self.number().map(Some);
         }
         for symbol in SYMBOLS {
             if symbol.chars().enumerate().all(|(index, character)| self.peek(index) == Some(character)) {
                 self.position += symbol.len();
-                return Ok(Word::Symbol(symbol));
+                return Ok(Some(Word::Symbol(symbol)));
             }
         }
-        let message = format!("Syntax error: token recognition error at: '{first}'");
-        Err(self.problem(self.position, message))
+        Ok(None)
     }
 
     fn number(&mut self) -> Result<Word, Problem> {

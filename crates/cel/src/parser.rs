@@ -3,9 +3,10 @@
 //! Grammar: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>
 
 mod macros;
+mod recover;
 
 use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
-use crate::lexer::{Problem, Token, Word, words};
+use crate::lexer::{Problem, Token, Word, Words, words};
 
 /// How deep expressions may be nested. Upstream allows 250; parsing, checking and evaluation recurse, and
 /// have to fit on the stack of a worker thread also in a build without optimisation.
@@ -35,32 +36,51 @@ pub(crate) const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Reads an expression.
-pub(crate) fn parse(text: &str) -> Result<Expr, Problem> {
-    let length = text.chars().count();
+/// Reads an expression, or tells what is wrong with it in the order of the text.
+pub(crate) fn parse(text: &str) -> Result<Expr, Vec<Problem>> {
+    let characters: Vec<char> = text.chars().collect();
+    let length = characters.len();
     if length > MAX_LENGTH {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
-        return Err(Problem { at: 0, message });
+        return Err(vec![Problem { at: 0, message }]);
     }
-    let tokens = words(text)?;
-    let mut parser = Parser { tokens: &tokens, position: 0, depth: 0 };
-    let expression = parser.expression()?;
-    match parser.peek() {
-        Word::End => Ok(expression),
-        _ => Err(parser.wrong("extraneous input", "expecting <EOF>")),
+    let Words { tokens, strange } = words(text).map_err(|problem| vec![problem])?;
+    let mut parser = Parser {
+        text: &characters,
+        tokens: &tokens,
+        position: 0,
+        depth: 0,
+        problems: strange,
+        is_lost: false,
+        closers: Vec::new(),
+    };
+    match parser.expression() {
+        Ok(expression) => {
+            parser.expect_end();
+            if parser.problems.is_empty() {
+                return Ok(expression);
+            }
+        }
+        Err(problem) => parser.report(problem),
     }
+    parser.problems.sort_by_key(|problem| problem.at);
+    Err(parser.problems)
 }
 
 struct Parser<'a> {
+    text: &'a [char],
     tokens: &'a [Token],
     position: usize,
     depth: usize,
+    /// What is wrong but did not keep the rest from being read.
+    problems: Vec<Problem>,
+    /// Whether nothing was understood since the last of them.
+    is_lost: bool,
+    /// What may come behind the expressions that are being read, besides operators.
+    closers: Vec<&'static [&'static str]>,
 }
 
 type Parsed<T> = Result<T, Problem>;
-
-const OPERAND: &str =
-    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
 impl<'a> Parser<'a> {
     fn peek(&self) -> &'a Word {
@@ -79,9 +99,15 @@ impl<'a> Parser<'a> {
     fn take(&mut self, symbol: &str) -> Option<u32> {
         let at = self.at();
         self.is(symbol).then(|| {
-            self.position += 1;
+            self.advance();
             at
         })
+    }
+
+    /// Goes past a word that is understood.
+    fn advance(&mut self) {
+        self.position += 1;
+        self.is_lost = false;
     }
 
     fn expect(&mut self, symbol: &'static str) -> Parsed<u32> {
@@ -106,17 +132,25 @@ impl<'a> Parser<'a> {
 
     /// The next word, as it is written.
     fn shown(&self) -> String {
-        match self.peek() {
-            Word::End => "<EOF>".to_owned(),
-            Word::Symbol(symbol) => (*symbol).to_owned(),
-            Word::Name(name) => name.clone(),
-            Word::Integer(value) => value.to_string(),
-            Word::Literal(Literal::String(text)) => format!("{text:?}"),
-            Word::Literal(Literal::Bool(value)) => value.to_string(),
-            Word::Literal(Literal::Double(value)) => value.to_string(),
-            Word::Literal(Literal::Uint(value)) => format!("{value}u"),
-            Word::Literal(_) => "null".to_owned(),
+        self.shown_up_to(self.position)
+    }
+
+    /// What is written from the next word to the end of another one.
+    fn shown_up_to(&self, last: usize) -> String {
+        let (first, last) = (&self.tokens[self.position], &self.tokens[last]);
+        if first.word == Word::End {
+            return "<EOF>".to_owned();
         }
+        let written: String = self.text[first.at as usize..last.end as usize].iter().collect();
+        written.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
+    }
+
+    /// An expression with one of these behind it.
+    fn expression_before(&mut self, closers: &'static [&'static str]) -> Parsed<Expr> {
+        self.closers.push(closers);
+        let expression = self.expression();
+        self.closers.pop();
+        expression
     }
 
     fn expression(&mut self) -> Parsed<Expr> {
@@ -129,7 +163,10 @@ impl<'a> Parser<'a> {
         let result = match self.take("?") {
             None => condition,
             Some(at) => {
-                let then = self.or()?;
+                self.closers.push(&[":"]);
+                let then = self.or();
+                self.closers.pop();
+                let then = then?;
                 self.expect(":")?;
                 let otherwise = self.expression()?;
                 call(at, "_?_:_", vec![condition, then, otherwise])
@@ -193,6 +230,9 @@ impl<'a> Parser<'a> {
     }
 
     fn unary(&mut self) -> Parsed<Expr> {
+        if let Some(missing) = self.recover_operand() {
+            return Ok(missing);
+        }
         for (symbol, function) in [("!", "!_"), ("-", "-_")] {
             let Some(at) = self.take(symbol) else { continue };
             let mut count = 1;
@@ -220,7 +260,7 @@ impl<'a> Parser<'a> {
             Word::Literal(Literal::Double(value)) => Literal::Double(-value),
             _ => return Ok(None),
         };
-        self.position += 1;
+        self.advance();
         Ok(Some(Expr { at, kind: Kind::Literal(literal) }))
     }
 
@@ -232,9 +272,12 @@ impl<'a> Parser<'a> {
     fn postfix(&mut self, mut operand: Expr) -> Parsed<Expr> {
         let mut chained = 0;
         loop {
-            if let Some(dot) = self.take(".") {
-                let optional = self.take("?").is_some();
-                let field = self.field_name()?;
+            if self.is(".") {
+                let dot = self.at();
+                let Some((field, optional)) = self.field() else {
+                    self.skip();
+                    return Ok(operand);
+                };
                 operand = match self.take("(") {
                     Some(open) if !optional => {
                         let arguments = self.arguments(")")?;
@@ -253,7 +296,7 @@ impl<'a> Parser<'a> {
                 };
             } else if let Some(open) = self.take("[") {
                 let function = if self.take("?").is_some() { "_[?_]" } else { "_[_]" };
-                let index = self.expression()?;
+                let index = self.expression_before(&["]"])?;
                 self.expect("]")?;
                 operand = call(open, function, vec![operand, index]);
             } else {
@@ -270,23 +313,27 @@ impl<'a> Parser<'a> {
     fn name(&mut self, wanted: &str) -> Parsed<String> {
         match self.peek() {
             Word::Name(name) => {
-                self.position += 1;
+                self.advance();
                 Ok(name.clone())
             }
             _ => Err(self.unexpected(wanted)),
         }
     }
 
-    /// What comes after a dot.
-    fn field_name(&mut self) -> Parsed<String> {
-        match self.peek() {
+    /// Goes past a dot and the name behind it, and says whether a `?` is between them; `None` if there is no name,
+    /// which is reported.
+    fn field(&mut self) -> Option<(String, bool)> {
+        let optional = matches!(self.tokens.get(self.position + 1)?.word, Word::Symbol("?"));
+        let next = self.position + 1 + usize::from(optional);
+        match &self.tokens.get(next)?.word {
             Word::Name(name) => {
-                self.position += 1;
-                Ok(name.clone())
+                self.position = next;
+                self.advance();
+                Some((name.clone(), optional))
             }
             _ => {
-                let message = format!("Syntax error: no viable alternative at input '.{}'", self.shown());
-                Err(Problem { at: self.at(), message })
+                self.report_no_name(next);
+                None
             }
         }
     }
@@ -296,49 +343,58 @@ impl<'a> Parser<'a> {
         let literal = |kind| Ok(Expr { at, kind: Kind::Literal(kind) });
         match self.peek() {
             Word::Literal(value) => {
-                self.position += 1;
+                self.advance();
                 literal(value.clone())
             }
             Word::Integer(value) => {
                 let value = i64::try_from(*value).map_err(|_| Problem { at, message: "invalid int literal".into() })?;
-                self.position += 1;
+                self.advance();
                 literal(Literal::Int(value))
             }
             Word::Symbol("(") => {
-                self.position += 1;
-                let inner = self.expression()?;
-                self.expect(")")?;
+                self.advance();
+                let inner = self.expression_before(&[")"])?;
+                self.close(")")?;
                 Ok(inner)
             }
             Word::Symbol("[") => {
-                self.position += 1;
+                self.advance();
                 let items = self.items()?;
                 Ok(Expr { at, kind: Kind::List(items) })
             }
             Word::Symbol("{") => {
-                self.position += 1;
+                self.advance();
                 let entries = self.entries()?;
                 Ok(Expr { at, kind: Kind::Map(entries) })
             }
             Word::Symbol(".") => {
-                self.position += 1;
+                let next = self.position + 1;
+                if !matches!(self.tokens.get(next).map(|token| &token.word), Some(Word::Name(_))) {
+                    self.report_no_name(next);
+                    return Ok(recover::missing(at));
+                }
                 // From the root of all names, where everything is.
+                self.advance();
                 self.named(at)
             }
             Word::Name(_) => self.named(at),
-            Word::End => Err(self.unexpected(OPERAND)),
-            _ => Err(self.wrong("extraneous input", &format!("expecting {OPERAND}"))),
+            Word::Symbol("-" | "!") => Err(self.wrong("extraneous input", &format!("expecting {}", recover::OPERAND))),
+            _ => match self.recover_operand() {
+                Some(missing) => Ok(missing),
+                None => self.primary(),
+            },
         }
     }
 
     fn named(&mut self, at: u32) -> Parsed<Expr> {
         if let Some((name, words)) = self.struct_name() {
             self.position += words;
+            self.is_lost = false;
             let open = self.expect("{")?;
             let fields = self.fields()?;
             return Ok(Expr { at: open, kind: Kind::Struct { name, fields } });
         }
-        let name = self.name(OPERAND)?;
+        let name = self.name(recover::OPERAND)?;
         if RESERVED.contains(&name.as_str()) {
             return Err(Problem { at, message: format!("reserved identifier: {name}") });
         }
@@ -374,9 +430,9 @@ impl<'a> Parser<'a> {
             return Ok(arguments);
         }
         loop {
-            arguments.push(self.expression()?);
+            arguments.push(self.expression_before(&[")", ","])?);
             if self.take(",").is_none() {
-                self.take(close).ok_or_else(|| self.unexpected("{')', ','}"))?;
+                self.close(close)?;
                 return Ok(arguments);
             }
         }
@@ -386,7 +442,7 @@ impl<'a> Parser<'a> {
         let mut items = Vec::new();
         while self.take("]").is_none() {
             let optional = self.take("?").is_some();
-            items.push(Item { value: self.expression()?, optional });
+            items.push(Item { value: self.expression_before(&["]", ","])?, optional });
             if self.take(",").is_none() {
                 self.take("]").ok_or_else(|| self.unexpected("{']', ','}"))?;
                 break;
@@ -399,9 +455,9 @@ impl<'a> Parser<'a> {
         let mut entries = Vec::new();
         while self.take("}").is_none() {
             let optional = self.take("?").is_some();
-            let key = self.expression()?;
+            let key = self.expression_before(&[":"])?;
             self.expect(":")?;
-            entries.push(Entry { key, value: self.expression()?, optional });
+            entries.push(Entry { key, value: self.expression_before(&["}", ","])?, optional });
             if self.take(",").is_none() {
                 self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
                 break;
@@ -416,7 +472,7 @@ impl<'a> Parser<'a> {
             let optional = self.take("?").is_some();
             let name = self.name("IDENTIFIER")?;
             let at = self.expect(":")?;
-            fields.push(Field { at, name, value: self.expression()?, optional });
+            fields.push(Field { at, name, value: self.expression_before(&["}", ","])?, optional });
             if self.take(",").is_none() {
                 self.take("}").ok_or_else(|| self.unexpected("{'}', ','}"))?;
                 break;

@@ -65,6 +65,19 @@ impl Type {
         Self::Optional(Arc::new(inner))
     }
 
+    /// How the type is named where a value of another one is wanted: not in the short form of problems in the text.
+    pub fn full_name(&self) -> String {
+        match self {
+            Self::Null => "null_type".to_owned(),
+            Self::Duration => "google.protobuf.Duration".to_owned(),
+            Self::Timestamp => "google.protobuf.Timestamp".to_owned(),
+            Self::List(element) => format!("list({})", element.full_name()),
+            Self::Map(pair) => format!("map({}, {})", pair.0.full_name(), pair.1.full_name()),
+            Self::Optional(inner) => format!("optional_type({})", inner.full_name()),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn is_dyn(&self) -> bool {
         matches!(self, Self::Dyn | Self::Error)
     }

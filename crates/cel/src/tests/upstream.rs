@@ -96,6 +96,53 @@ fn outcomes_are_those_of_upstream() {
         ("a b", "3:Syntax error: extraneous input 'b' expecting <EOF>"),
         ("object.spec.(", "13:Syntax error: no viable alternative at input '.('"),
         ("1 2", "3:Syntax error: extraneous input '2' expecting <EOF>"),
+        ("1.2.3.4", "4:Syntax error: mismatched input '.3' expecting <EOF>"),
+        (
+            "* 1",
+            "1:Syntax error: extraneous input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "1 + * * 2",
+            "5:Syntax error: mismatched input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 7:Syntax error: extraneous input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "(*)",
+            "2:Syntax error: mismatched input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 3:Syntax error: mismatched input ')' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "size(1,)",
+            "8:Syntax error: mismatched input ')' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "true ? * : 1",
+            "8:Syntax error: mismatched input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 10:Syntax error: extraneous input ':' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 13:Syntax error: mismatched input '<EOF>' expecting ':'",
+        ),
+        (
+            "* ? 1 : 2",
+            "1:Syntax error: mismatched input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 3:Syntax error: extraneous input '?' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 7:Syntax error: mismatched input ':' expecting <EOF>",
+        ),
+        (".", "2:Syntax error: no viable alternative at input '.'"),
+        ("object.", "8:Syntax error: no viable alternative at input '.'"),
+        ("object. .x", "9:Syntax error: no viable alternative at input '. .'"),
+        ("a b c", "3:Syntax error: mismatched input 'b' expecting <EOF>"),
+        ("foo. + 1", "6:Syntax error: no viable alternative at input '. +'"),
+        (
+            "a $ b",
+            "3:Syntax error: token recognition error at: '$'; 5:Syntax error: extraneous input 'b' expecting <EOF>",
+        ),
+        ("'a' 'b'", "5:Syntax error: extraneous input ''b'' expecting <EOF>"),
+        ("1e3 1e3 + *", "5:Syntax error: mismatched input '1e3' expecting <EOF>"),
+        ("f(1 2)", "5:Syntax error: extraneous input '2' expecting ')'"),
+        ("f(1 2 3)", "5:Syntax error: mismatched input '2' expecting ')'"),
+        (
+            "/a/",
+            "1:Syntax error: extraneous input '/' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 4:Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        ("..", "2:Syntax error: no viable alternative at input '..'"),
+        (
+            "*",
+            "1:Syntax error: mismatched input '*' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}; 2:Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
         ("object..spec", "8:Syntax error: no viable alternative at input '..'"),
         (
             "&& true",
