@@ -160,7 +160,13 @@ impl Error {
 
     /// A value is longer than `limit` bytes.
     pub fn too_long(path: &Path, limit: usize) -> Self {
-        let detail = format!("may not be more than {limit} bytes");
+        let detail = format!("may not be more than {limit} byte{}", if limit == 1 { "" } else { "s" });
+        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
+    }
+
+    /// A value is longer than a limit that is below zero.
+    pub fn too_long_for_nothing(path: &Path) -> Self {
+        let detail = "value is too long".to_owned();
         Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
     }
 

@@ -71,8 +71,8 @@ pub struct Rule {
     pub reason: String,
     /// The field that is named, relative to the object of the rule.
     pub field_path: String,
-    /// Whether a rule about `oldSelf` also holds where there is no old value.
-    pub optional_old_self: bool,
+    /// Whether a rule about `oldSelf` also holds where there is no old value, if that is said.
+    pub optional_old_self: Option<bool>,
 }
 
 /// One place of a schema.
@@ -251,7 +251,7 @@ impl Rule {
             message_expression: text("messageExpression"),
             reason: text("reason"),
             field_path: text("fieldPath"),
-            optional_old_self: rule["optionalOldSelf"] == true,
+            optional_old_self: rule["optionalOldSelf"].as_bool(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::field_path::field_path;
+use super::field_path::{Notation, field_path};
 use crate::field::{Error, Path};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -195,7 +195,7 @@ impl Checker {
         if let Some(list_type) = list_type {
             must_be(self, "array", "x-kubernetes-list-type");
             if !matches!(list_type, "atomic" | "set" | "map") {
-                self.errors.push(Error::not_supported(&type_path, list_type, &["atomic", "map", "set"]));
+                self.errors.push(Error::not_supported_as_listed(&type_path, list_type, &["atomic", "set", "map"]));
             }
             let text = "must be atomic as item of a list with x-kubernetes-list-type=set";
             match text_of_set_item(list_type, inner) {
@@ -296,7 +296,7 @@ impl Checker {
             if has_breaks(given) {
                 self.invalid(&place, given, "must not contain line breaks");
             }
-            if !given.is_empty() && field_path(given, schema).is_err() {
+            if !given.is_empty() && field_path(given, schema, Notation::DotsAndBrackets).is_err() {
                 self.invalid(&place, given, "must be a valid path");
             }
         }
@@ -390,8 +390,7 @@ impl Checker {
     /// Checks of values in and out of junctors.
     fn value_checks(&mut self, fields: &Map<String, Value>, schema: &Value, path: &Path) {
         let int_or_string = json!([{"type": "integer"}, {"type": "string"}]);
-        let may_be_either = is(schema, "x-kubernetes-int-or-string");
-        let is_pattern = |part: &Value| may_be_either && *part == int_or_string;
+        let is_pattern = |part: &Value| *part == int_or_string;
         for junctor in ["anyOf", "allOf", "oneOf"] {
             if junctor == "anyOf" && is_pattern(&schema["anyOf"]) {
                 continue;
@@ -403,7 +402,7 @@ impl Checker {
         }
         self.nested(&schema["not"], &path.child("not"), false);
         if let Some(pattern) = fields.get("pattern").and_then(Value::as_str)
-            && let Err(error) = regex::Regex::new(pattern)
+            && let Err(error) = super::pattern::compile(pattern)
         {
             let text = format!("must be a valid regular expression, but isn't: {error}");
             self.invalid(&path.child("pattern"), pattern, &text);

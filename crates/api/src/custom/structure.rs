@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::node::Node;
-use super::validate::validate_value;
+use super::node::{JsonType, Node};
+use super::validate::{type_name, validate_value};
 use super::{default, prune, structural};
-use crate::field::{Error, Path};
+use crate::field::{Error, ErrorType, Path};
 
 /// What looking at a schema brought.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +104,10 @@ fn defaults(schema: &Value, path: &Path, is_root: bool, errors: &mut Vec<Error>)
         if !unknown.is_empty() {
             errors.push(Error::invalid(&place, given.clone(), "must not have unknown fields"));
         } else {
+            let named = schema["type"].as_str().unwrap_or_default();
+            if !named.is_empty() && JsonType::of_name(named).is_none() && !node.int_or_string {
+                errors.push(of_no_type(&place, given, named));
+            }
             let mut filled = given.clone();
             default(&mut filled, &node);
             for error in validate_value(&filled, &node) {
@@ -121,4 +125,11 @@ fn defaults(schema: &Value, path: &Path, is_root: bool, errors: &mut Vec<Error>)
             defaults(&schema[name], &path.child(name), false, errors);
         }
     }
+}
+
+/// No value is of a type that there is not.
+fn of_no_type(path: &Path, value: &Value, named: &str) -> Error {
+    let found = type_name(value);
+    let error = Error::invalid(path, found, format!(" in body must be of type {named}: {found:?}"));
+    Error { error_type: ErrorType::TypeInvalid, ..error }
 }

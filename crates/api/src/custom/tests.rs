@@ -57,9 +57,7 @@ fn values_are_refused_in_upstreams_words() {
     check("{}", expect![[""]]);
     check(
         "{cron: b}",
-        expect![[r#"
-        spec.cron: Invalid value: "b": spec.cron in body should be at least 2 chars long
-        spec.cron: Invalid value: "b": spec.cron in body should match '^a+$'"#]],
+        expect![[r#"spec.cron: Invalid value: "b": spec.cron in body should be at least 2 chars long"#]],
     );
     check("{cron: aaaaa}", expect!["spec.cron: Too long: may not be more than 4 bytes"]);
     check(
@@ -163,6 +161,37 @@ fn what_was_wrong_before_and_did_not_change_is_let_be() {
     for (old, new, expected) in cases {
         assert_eq!(lines(&validate(&new, &root, Options { old: Some(&old) })), expected);
     }
+}
+
+#[test]
+fn what_did_not_change_still_counts_for_a_choice_of_schemas() {
+    let root = Node::read(&yaml(
+        "{type: object, properties: {a: {type: object, properties: {b: {type: integer}, c: {type: string}}, anyOf: \
+         [{required: [c]}, {properties: {b: {minimum: 2}}}]}}}",
+    ));
+    let (old, new) = (json!({"a": {"b": 1, "c": "x"}}), json!({"a": {"b": 1}}));
+    expect![[r#"
+        <nil>: Invalid value: "": "a" must validate at least one schema (anyOf)
+        a.b: Invalid value: 1: a.b in body should be greater than or equal to 2"#]]
+    .assert_eq(&lines(&validate(&new, &root, Options { old: Some(&old) })));
+}
+
+#[test]
+fn texts_about_a_status_name_places_within_it() {
+    let root = Node::read(&yaml(
+        "{type: object, properties: {spec: {type: integer}, status: {type: object, required: [a], properties: {a: \
+         {type: string}, share: {type: number, multipleOf: 0.5}, day: {type: string, format: date}}}}}",
+    ));
+    let problems =
+        |status: Value| lines(&validate_status(&json!({"spec": "x", "status": status}), &root, Options::default()));
+    assert_eq!(problems(json!({"a": "x", "share": 1.5})), "");
+    expect![[r#"
+        status.day: Invalid value: "int64": day in body must be of type date: "int64"
+        status.share: Invalid value: 0: factor MultipleOf declared for share must be positive: 0
+        status.a: Required value"#]]
+    .assert_eq(&problems(json!({"share": 1, "day": 3})));
+    expect![[r#"status: Invalid value: "string":  in body must be of type object: "string""#]]
+        .assert_eq(&problems(json!("x")));
 }
 
 #[test]
@@ -285,11 +314,9 @@ fn schemas_that_leave_room_for_doubt_are_refused() {
     );
     check(
         "{type: object, properties: {a: {type: string, pattern: '('}}}",
-        expect![[r#"
-        s.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn't: regex parse error:
-            (
-            ^
-        error: unclosed group"#]],
+        expect![[
+            r#"s.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"#
+        ]],
     );
     check(
         "{type: object, anyOf: [{properties: {b: {minimum: 1}}}]}",

@@ -1,16 +1,16 @@
 //! Holds custom resources against the schema of their definition, in the words of upstream's validator.
 //!
-//! Source: `kube-openapi/pkg/validation/validate`, and for lists and embedded objects
-//! `apiextensions-apiserver/pkg/apiserver/schema/{listtype,objectmeta}`.
+//! Source: `kube-openapi/pkg/validation/validate`, and for lists
+//! `apiextensions-apiserver/pkg/apiserver/schema/listtype`.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Number, Value};
 
+use super::embedded::embedded;
 use super::format;
 use super::node::{Additional, Checks, JsonType, Node};
 use crate::field::{self, ErrorType, Path};
-use crate::validation;
 
 /// What an object is held against beside its schema.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,6 +26,22 @@ pub fn validate(object: &Value, root: &Node, options: Options<'_>) -> Vec<field:
     let mut errors = found.errors;
     lists(&Path::default(), object, options.old, root, &mut errors);
     embedded(&Path::default(), object, options.old, root, true, &mut errors);
+    errors
+}
+
+/// What is wrong with an object of which only the status is written. Texts name places within the status.
+pub fn validate_status(object: &Value, root: &Node, options: Options<'_>) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    if let (Some(status), Some(node)) = (object.get("status"), root.properties.get("status")) {
+        let mut found = Found::default();
+        found.value("", status, options.old.and_then(|old| old.get("status")), node);
+        let place = Path::new("status");
+        errors.extend(found.errors.into_iter().map(|error| match error.path == Path::default() {
+            true => field::Error { path: place.clone(), ..error },
+            false => field::Error { path: place.child(&error.path.to_string()), ..error },
+        }));
+    }
+    lists(&Path::default(), object, options.old, root, &mut errors);
     errors
 }
 
@@ -83,7 +99,7 @@ impl Found {
         }
         let checks = node.checks.as_deref();
         if let Some(checks) = checks {
-            self.junctors(path, value, old, checks);
+            self.junctors(path, value, checks);
         }
         match value {
             Value::String(text) => self.text(path, text, checks),
@@ -117,27 +133,35 @@ impl Found {
             Some(wanted) => wanted.name(),
             None => return !value.is_null(),
         };
-        let found = match value {
-            Value::Null if node.nullable => return false,
-            Value::Null => "null",
-            Value::Bool(_) => "boolean",
-            Value::Number(number) if is_integer(number) => "integer",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
+        let format = node.checks.as_deref().map_or("", |checks| &checks.format);
+        let is_of_numbers = wanted.split(',').any(|wanted| matches!(wanted, "integer" | "number"));
+        if !format.is_empty() && !is_of_numbers && matches!(value, Value::String(_) | Value::Array(_)) {
+            // As upstream: a format is all that is asked of a text or list.
+            return true;
+        }
+        if value.is_null() && node.nullable {
+            return false;
+        }
+        let found = type_name(value);
         let fits = wanted.split(',').any(|wanted| wanted == found || (wanted, found) == ("number", "integer"));
-        if !fits {
+        if !fits && !format.is_empty() && !matches!(value, Value::Null | Value::String(_) | Value::Array(_)) {
+            let found = match found {
+                "integer" => "int64",
+                "number" => "double",
+                _ => "",
+            };
+            self.wrong_type(path, found, format);
+        } else if !fits {
             self.wrong_type(path, found, wanted);
         }
         fits
     }
 
-    fn junctors(&mut self, path: &str, value: &Value, old: Option<&Value>, checks: &Checks) {
+    /// Parts of the value that were there before count here nevertheless.
+    fn junctors(&mut self, path: &str, value: &Value, checks: &Checks) {
         let of = |node: &Node| {
             let mut found = Self::default();
-            found.value(path, value, old, node);
+            found.value(path, value, None, node);
             found
         };
         let best = |tried: Vec<Self>| tried.into_iter().reduce(|a, b| if b.matches > a.matches { b } else { a });
@@ -186,13 +210,15 @@ impl Found {
     fn text(&mut self, path: &str, text: &str, checks: Option<&Checks>) {
         let Some(checks) = checks else { return };
         let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+        // Of length and pattern, the first that is wrong is told.
         if let Some(most) = checks.max_length.filter(|most| length > *most) {
-            self.errors.push(field::Error::too_long(&at(path), usize::try_from(most).unwrap_or(0)));
-        }
-        if let Some(fewest) = checks.min_length.filter(|fewest| length < *fewest) {
+            self.errors.push(match usize::try_from(most) {
+                Ok(most) => field::Error::too_long(&at(path), most),
+                Err(_) => field::Error::too_long_for_nothing(&at(path)),
+            });
+        } else if let Some(fewest) = checks.min_length.filter(|fewest| length < *fewest) {
             self.invalid(path, text, &format!("should be at least {fewest} chars long"));
-        }
-        if checks.regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
+        } else if checks.regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
             self.invalid(path, text, &format!("should match '{}'", checks.pattern));
         }
         if !format::holds(&checks.format, text) {
@@ -208,11 +234,8 @@ impl Found {
             let name = node.r#type.map_or("integer", JsonType::name);
             self.plain(format!("Checked value must be of type {name} with format int32 in {path}"));
         }
-        if let Some(factor) = checks.multiple_of.as_ref().and_then(Number::as_f64)
-            && factor > 0.0
-            && (value / factor).fract().abs() > f64::EPSILON
-        {
-            self.invalid(path, shown.clone(), &format!("should be a multiple of {}", plain(factor)));
+        if let Some(factor) = checks.multiple_of.as_ref().and_then(Number::as_f64) {
+            self.multiple(path, number, factor);
         }
         if let Some(most) = checks.maximum.as_ref().and_then(Number::as_f64) {
             if checks.exclusive_maximum && value >= most {
@@ -227,6 +250,23 @@ impl Found {
             } else if value < least {
                 self.invalid(path, shown, &format!("should be greater than or equal to {}", plain(least)));
             }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "as upstream")]
+    fn multiple(&mut self, path: &str, number: &Number, factor: f64) {
+        // Of whole numbers only whole factors are known.
+        let factor = if number.is_f64() { factor } else { factor as i64 as f64 };
+        if factor <= 0.0 {
+            let shown: Value = if number.is_f64() { factor.into() } else { (factor as i64).into() };
+            let text = format!("factor MultipleOf declared for {path} must be positive: {}", plain(factor));
+            self.errors.push(field::Error::invalid(&at(path), shown, text));
+            return;
+        }
+        let value = number.as_f64().unwrap_or_default();
+        if (value / factor).fract().abs() > f64::EPSILON {
+            let shown = Value::Number(number.clone());
+            self.invalid(path, shown, &format!("should be a multiple of {}", plain(factor)));
         }
     }
 
@@ -281,8 +321,26 @@ impl Found {
     }
 }
 
+/// The narrowest type of a value.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if is_integer(number) => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 fn too_many(path: &str, count: i64, most: i64) -> field::Error {
-    let error = field::Error::invalid(&at(path), count, format!("must have at most {most} items"));
+    let detail = match most {
+        1 => "must have at most 1 item".to_owned(),
+        0.. => format!("must have at most {most} items"),
+        _ => "has too many items".to_owned(),
+    };
+    let error = field::Error::invalid(&at(path), count, detail);
     field::Error { error_type: ErrorType::TooMany, ..error }
 }
 
@@ -358,76 +416,4 @@ fn lists(path: &Path, value: &Value, old: Option<&Value>, node: &Node, errors: &
 fn keys(item: &Value, node: &Node) -> Value {
     let values = node.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
     Value::Object(values.collect())
-}
-
-/// Objects inside an object must say what they are.
-fn embedded(
-    path: &Path,
-    value: &Value,
-    old: Option<&Value>,
-    node: &Node,
-    is_root: bool,
-    errors: &mut Vec<field::Error>,
-) {
-    if old == Some(value) {
-        return;
-    }
-    match value {
-        Value::Object(fields) => {
-            if node.embedded && !is_root {
-                embedded_object(path, fields, errors);
-            }
-            for (name, value) in fields {
-                let old = old.and_then(|old| old.get(name));
-                match (node.properties.get(name), &node.additional) {
-                    (Some(property), _) => embedded(&path.child(name), value, old, property, false, errors),
-                    (None, Some(Additional::Schema(values))) => {
-                        embedded(&path.key(name), value, old, values, false, errors);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Value::Array(items) => {
-            let Some(inner) = &node.items else { return };
-            for (index, item) in items.iter().enumerate() {
-                embedded(&path.index(index), item, counterpart(item, old, node), inner, false, errors);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn embedded_object(path: &Path, fields: &Map<String, Value>, errors: &mut Vec<field::Error>) {
-    for name in ["apiVersion", "kind"] {
-        let place = path.child(name);
-        match fields.get(name) {
-            None => errors.push(field::Error::required(&place, "")),
-            Some(Value::String(text)) if text.is_empty() => {
-                errors.push(field::Error::invalid(&place, "", "must not be empty"));
-            }
-            Some(Value::String(text)) if name == "kind" => {
-                let problems = validation::is_dns1035_label(&text.to_lowercase());
-                if !problems.is_empty() {
-                    let detail = format!("may have mixed case, but should otherwise match: {}", problems.join(","));
-                    errors.push(field::Error::invalid(&place, text.as_str(), detail));
-                }
-            }
-            Some(Value::String(text)) if text.matches('/').count() > 1 => {
-                let detail = format!("unexpected GroupVersion string: {text}");
-                errors.push(field::Error::invalid(&place, text.as_str(), detail));
-            }
-            Some(Value::String(_)) => {}
-            Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be a string")),
-        }
-    }
-    let place = path.child("metadata");
-    match fields.get("metadata") {
-        None => {}
-        Some(metadata @ Value::Object(_)) => {
-            errors.extend(validation::labels(&metadata["labels"], &place.child("labels")));
-            errors.extend(validation::annotations(&metadata["annotations"], &place.child("annotations")));
-        }
-        Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be an object")),
-    }
 }

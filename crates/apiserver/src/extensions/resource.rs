@@ -1,5 +1,6 @@
 //! The strategy of kinds that users define: everything comes from their definition.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -80,21 +81,25 @@ impl Strategy for custom::Version {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        self.problems(object, None, &mut Vec::new())
+        self.problems(object, None, "", &mut Vec::new())
     }
 
     fn validate_changed(
         &self,
         new: &Value,
         old: &Value,
-        _context: &Context,
+        context: &Context,
         warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        self.problems(new, Some(old), warnings)
+        self.problems(new, Some(old), &context.subresource, warnings)
     }
 
-    fn warnings(&self, _object: &Value) -> Vec<String> {
-        Vec::new()
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        unqualified_finalizers(object, &Value::Null)
+    }
+
+    fn update_warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        unqualified_finalizers(new, old)
     }
 
     fn column_definitions(&self) -> Value {
@@ -175,14 +180,27 @@ const BLOCKING: [ErrorType; 5] =
 /// What only a definition's version is asked.
 trait Checked {
     /// What was wrong before and may stay is warned of.
-    fn problems(&self, new: &Value, old: Option<&Value>, warnings: &mut Vec<String>) -> Vec<field::Error>;
-    fn scale_problems(&self, object: &Value) -> Vec<field::Error>;
+    fn problems(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        subresource: &str,
+        warnings: &mut Vec<String>,
+    ) -> Vec<field::Error>;
+    fn scale_problems(&self, object: &Value, subresource: &str) -> Vec<field::Error>;
 }
 
 impl Checked for custom::Version {
-    fn problems(&self, new: &Value, old: Option<&Value>, warnings: &mut Vec<String>) -> Vec<field::Error> {
-        let mut errors = custom::validate(new, self.root(), Options { old });
-        errors.extend(self.scale_problems(new));
+    fn problems(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        subresource: &str,
+        warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        let validate = if subresource == "status" { custom::validate_status } else { custom::validate };
+        let mut errors = validate(new, self.root(), Options { old });
+        errors.extend(self.scale_problems(new, subresource));
         let rules = Rules::of(self);
         if !rules.are_there() {
             return errors;
@@ -200,12 +218,14 @@ impl Checked for custom::Version {
         errors
     }
 
-    fn scale_problems(&self, object: &Value) -> Vec<field::Error> {
+    fn scale_problems(&self, object: &Value, subresource: &str) -> Vec<field::Error> {
         let Some(scale) = &self.scale else { return Vec::new() };
         let mut errors = Vec::new();
-        for path in [&scale.spec_replicas, &scale.status_replicas] {
+        let paths = [&scale.spec_replicas, &scale.status_replicas];
+        for path in &paths[usize::from(subresource == "status")..] {
+            // Upstream shows the path as the definition writes it.
+            let place = Path::new(&path.to_string());
             let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
-            let place = Path::new(path.to_string().trim_start_matches('.'));
             if replicas < 0 {
                 errors.push(field::Error::invalid(&place, replicas, "should be a non-negative integer"));
             } else if replicas > i64::from(i32::MAX) {
@@ -215,6 +235,29 @@ impl Checked for custom::Version {
         }
         errors
     }
+}
+
+/// Finalizers that are known without a domain.
+const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
+/// New finalizers whose names others may have, too.
+fn unqualified_finalizers(new: &Value, old: &Value) -> Vec<String> {
+    let of = |object: &Value| -> BTreeSet<String> {
+        let list = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let old = of(old);
+    let added = of(new).into_iter().filter(|name| !old.contains(name));
+    let unqualified = added.filter(|name| !name.contains('/') && !FINALIZERS.contains(&name.as_str()));
+    unqualified
+        .map(|name| {
+            let path = if name.contains('.') { "including a path (/) " } else { "" };
+            format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name {path}to avoid accidental \
+                 conflicts with other finalizer writers"
+            )
+        })
+        .collect()
 }
 
 fn set_or_remove(object: &mut Value, name: &str, value: Option<Value>) {

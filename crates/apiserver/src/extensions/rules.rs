@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portolan_api::custom::{self, Additional, Compilable, Node, Rule};
+use portolan_api::custom::{self, Additional, Compilable, Node, Notation, Rule};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_cel::{
     Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, RESOURCE_ESTIMATE_LIMIT,
     RULE_ESTIMATE_LIMIT, Root, Schema, Type, Value as Cel,
 };
 use serde_json::Value;
+
+use crate::resources::shown::compact;
 
 /// Longest message that an expression may make.
 const MESSAGE_LIMIT: usize = 5 * 1024;
@@ -51,7 +53,7 @@ fn of_type(found: &Type, wanted: &Type, what: &str) -> Result<(), String> {
 impl Compiled {
     fn new(rule: &Rule, schema: &Arc<Schema>, source: &Value) -> Self {
         let plain = Environment::new().with("self", schema.clone());
-        let old = match rule.optional_old_self {
+        let old = match rule.optional_old_self == Some(true) {
             true => plain.clone().with_type("oldSelf", Type::Optional(Arc::new(schema.ty()))),
             false => plain.clone().with("oldSelf", schema.clone()),
         };
@@ -62,7 +64,8 @@ impl Compiled {
             });
         // Only an expression that names it fails without it.
         let uses_old = program.is_ok() && rule.rule.contains("oldSelf") && compile(&plain, &rule.rule).is_err();
-        let message = (!rule.message_expression.is_empty()).then(|| {
+        // What is said of a rule that is none does not matter.
+        let message = (program.is_ok() && !rule.message_expression.is_empty()).then(|| {
             compile(&old, &rule.message_expression)
                 .map_err(|error| format!("messageExpression compilation failed: {error}"))
                 .and_then(|program| {
@@ -76,7 +79,8 @@ impl Compiled {
             message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, most),
         );
         // A path that leads nowhere is refused with the definition.
-        let field = custom::field_path(&rule.field_path, source).unwrap_or_default();
+        let field = custom::field_path(&rule.field_path, source, Notation::DotsAndBrackets);
+        let field = field.map(|(path, _)| path).unwrap_or_default();
         Self { rule: rule.clone(), program, message, uses_old, field, cost }
     }
 
@@ -285,9 +289,9 @@ fn check(
                     format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {lost}");
                 errors.push(Error::invalid(&here.child("rule"), compiled.rule.rule.as_str(), detail));
             }
-            _ if compiled.rule.optional_old_self && !compiled.uses_old => {
+            _ if !compiled.uses_old && compiled.rule.optional_old_self.is_some() => {
                 let detail = "may not be set if oldSelf is not used in rule";
-                errors.push(Error::invalid(&here.child("optionalOldSelf"), true, detail));
+                errors.push(Error::invalid(&here.child("optionalOldSelf"), compiled.rule.optional_old_self, detail));
             }
             _ => {}
         }
@@ -309,16 +313,13 @@ fn check(
 
 /// A rule as upstream shows it in errors.
 fn shown(rule: &Rule) -> String {
-    let quoted = |text: &str| Value::from(text).to_string();
-    let reason = if rule.reason.is_empty() { Value::Null } else { rule.reason.as_str().into() };
-    let optional = if rule.optional_old_self { Value::Bool(true) } else { Value::Null };
-    format!(
-        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{reason},\"FieldPath\":{},\"OptionalOldSelf\":{optional}}}",
-        quoted(&rule.rule),
-        quoted(&rule.message),
-        quoted(&rule.message_expression),
-        quoted(&rule.field_path),
-    )
+    let some = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+    let rule = serde_json::json!({
+        "rule": rule.rule, "message": rule.message, "messageExpression": rule.message_expression,
+        "reason": some(&rule.reason), "fieldPath": rule.field_path,
+        "optionalOldSelf": rule.optional_old_self,
+    });
+    compact("ValidationRule", &rule)
 }
 
 impl Rules {
@@ -461,7 +462,7 @@ impl Run {
             }
         };
         // A rule about a change asks nothing of what is new, unless it says that it may.
-        if compiled.uses_old && old.is_none() && !compiled.rule.optional_old_self {
+        if compiled.uses_old && old.is_none() && compiled.rule.optional_old_self != Some(true) {
             return Ok(());
         }
         if self.budget.remaining == 0 {
@@ -471,7 +472,7 @@ impl Run {
         let new = Cel::of(value, &place.schema);
         let before = old.map(|old| Cel::of(old, &place.schema));
         let mut bindings = vec![("self", new)];
-        if compiled.rule.optional_old_self {
+        if compiled.rule.optional_old_self == Some(true) {
             bindings.push(("oldSelf", Cel::Optional(before.map(Arc::new))));
         } else if let Some(before) = before {
             bindings.push(("oldSelf", before));

@@ -24,6 +24,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	quantity "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -51,6 +53,10 @@ var roots = [][2]reflect.Type{
 	{reflect.TypeFor[storage.VolumeAttachmentSpec](), reflect.TypeFor[storagev1.VolumeAttachmentSpec]()},
 	{reflect.TypeFor[resource.ResourceClaimSpec](), reflect.TypeFor[resourcev1.ResourceClaimSpec]()},
 	{reflect.TypeFor[resource.ResourceClaimTemplateSpec](), reflect.TypeFor[resourcev1.ResourceClaimTemplateSpec]()},
+	{
+		reflect.TypeFor[apiextensions.CustomResourceDefinitionVersion](),
+		reflect.TypeFor[apiextensionsv1.CustomResourceDefinitionVersion](),
+	},
 }
 
 // Structures that are shown as a value.
@@ -112,7 +118,9 @@ func fields(out *bufio.Writer, shown, known reflect.Type, below string) {
 		}
 		same, is := known.FieldByNameFunc(func(other string) bool { return strings.EqualFold(other, field.Name) })
 		if is {
-			clientName, _, _ = strings.Cut(same.Tag.Get("json"), ",")
+			if tag, _, _ := strings.Cut(same.Tag.Get("json"), ","); tag != "" {
+				clientName = tag
+			}
 			client, place = same.Type, ""
 		}
 		mark := ""
@@ -155,6 +163,8 @@ func kind(shown, known reflect.Type) string {
 		return "value=false"
 	case reflect.String:
 		return `value=""`
+	case reflect.Interface:
+		return "value=null"
 	default:
 		return "value=0"
 	}

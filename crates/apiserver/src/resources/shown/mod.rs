@@ -93,7 +93,7 @@ pub(in crate::resources) fn difference(structure: &str, old: &Value, new: &Value
 }
 
 /// A structure in one line, as Kubernetes shows one that it refuses.
-pub(in crate::resources) fn compact(structure: &str, value: &Value) -> String {
+pub(crate) fn compact(structure: &str, value: &Value) -> String {
     let mut text = String::new();
     let place = Place { depth: 0, empty: Empty::Present, form: Form::OneLine };
     write_structure(&mut text, structure, value, &Value::Null, place);
