@@ -25,8 +25,9 @@ mod rbac;
 mod registry;
 mod resource;
 mod scheduling;
-mod shown;
+pub(crate) mod shown;
 mod storage;
+pub(crate) mod url;
 mod workload;
 
 use crate::strategy::Strategy;

@@ -120,11 +120,11 @@ impl Expression {
             if types.is_empty() || types.contains(program.ty()) {
                 return Ok(program);
             }
-            let found = program.ty();
+            let found = program.ty().full_name();
             Err(match types {
-                [one] => format!("must evaluate to {one} but got {found}"),
+                [one] => format!("must evaluate to {} but got {found}", one.full_name()),
                 many => {
-                    let names: Vec<String> = many.iter().map(ToString::to_string).collect();
+                    let names: Vec<String> = many.iter().map(Type::full_name).collect();
                     format!("must evaluate to one of [{}] but got {found}", names.join(" "))
                 }
             })
@@ -141,17 +141,28 @@ pub(crate) struct Variable {
     pub(crate) expression: Expression,
 }
 
+/// An environment that knows the name before those of variables.
+pub(crate) fn with_no_variables(environment: Environment) -> Environment {
+    environment.with("variables", Schema::object("kubernetes.variables", []))
+}
+
 /// Compiles the variables of a policy, each of which sees those before it, and gives the environment in which
 /// they are all known.
 pub(crate) fn variables(environment: Environment, spec: &Value) -> (Vec<Variable>, Environment) {
-    let mut environment = environment.with("variables", Schema::object("kubernetes.variables", []));
+    let mut environment = environment;
     let mut variables = Vec::new();
     for variable in spec["variables"].as_array().into_iter().flatten() {
+        if variables.is_empty() {
+            // Policies without variables do not know the name.
+            environment = with_no_variables(environment);
+        }
         let text = variable["expression"].as_str().unwrap_or_default();
         let name = format!("variables.{}", variable["name"].as_str().unwrap_or_default());
         let expression = Expression::compile(&environment, text, &[]);
         let ty = expression.program.as_ref().map_or(Type::Dyn, |program| program.ty().clone());
-        environment = environment.with_type(&name, ty);
+        if !text.trim().is_empty() {
+            environment = environment.with_type(&name, ty);
+        }
         variables.push(Variable { name, expression });
     }
     (variables, environment)

@@ -1,10 +1,10 @@
 //! Checks of where a webhook is.
 
-use http::Uri;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::text;
+use crate::resources::url;
 
 const FORM: &str = "; desired format: https://host[/path]";
 
@@ -18,35 +18,34 @@ impl Errors {
         }
     }
 
-    fn webhook_url(&mut self, at: &At<'_>, url: &str) {
-        let uri: Uri = match url.parse() {
-            Ok(uri) => uri,
+    fn webhook_url(&mut self, at: &At<'_>, text: &str) {
+        let url = match url::parse(text) {
+            Ok(url) => url,
             Err(error) => return self.required(at, format!("url must be a valid URL: {error}{FORM}")),
         };
-        let scheme = uri.scheme_str().unwrap_or_default();
-        if scheme != "https" {
-            self.invalid(at, scheme, format!("'https' is the only allowed URL scheme{FORM}"));
+        if url.scheme != "https" {
+            self.invalid(at, url.scheme, format!("'https' is the only allowed URL scheme{FORM}"));
         }
-        if uri.host().unwrap_or_default().is_empty() {
-            self.invalid(at, uri.host().unwrap_or_default(), format!("host must be specified{FORM}"));
+        if url.host.is_empty() {
+            self.invalid(at, "", format!("host must be specified{FORM}"));
         }
-        if let Some((user, _)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        if let Some(user) = url.user {
             self.invalid(at, user, "user information is not permitted in the URL");
         }
-        if let Some((_, fragment)) = url.split_once('#') {
-            self.invalid(at, fragment, "fragments are not permitted in the URL");
+        if !url.fragment.is_empty() {
+            self.invalid(at, url.fragment, "fragments are not permitted in the URL");
         }
-        if let Some(query) = uri.query().filter(|query| !query.is_empty()) {
-            self.invalid(at, query, "query parameters are not permitted in the URL");
+        if !url.query.is_empty() {
+            self.invalid(at, url.query, "query parameters are not permitted in the URL");
         }
     }
 
     fn webhook_service(&mut self, at: &At<'_>, service: &Value) {
-        if text(&service["name"]).is_empty() {
-            self.required(&at.child("name"), "service name is required");
-        }
-        if text(&service["namespace"]).is_empty() {
-            self.required(&at.child("namespace"), "service namespace is required");
+        // Upstream takes the one for the other.
+        for (told, missing) in [("name", "namespace"), ("namespace", "name")] {
+            if text(&service[missing]).is_empty() {
+                self.required(&at.child(told), "");
+            }
         }
         if let Some(port) = service["port"].as_i64().filter(|port| !(1..=65535).contains(port)) {
             self.invalid(&at.child("port"), port, "port is not valid: must be between 1 and 65535, inclusive");

@@ -8,19 +8,42 @@ use serde_json::Value;
 
 use crate::admission::policy::compile::{self, Expression, Scope};
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, text};
+use crate::resources::json::{items, text};
 
 const MOST_CONDITIONS: usize = 64;
 
+/// An expression that a policy has to give.
+pub(super) struct Asked<'a> {
+    /// As it was given.
+    pub(super) given: &'a Value,
+    /// What has to be given, if errors say it.
+    pub(super) what: &'a str,
+    /// The types of which its value may be; any, if none is named.
+    pub(super) types: &'a [Type],
+}
+
+/// Whether an expression is compiled, or shown, as it was given or without blanks around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blanks {
+    /// Columns count from the first blank.
+    Kept,
+    /// Columns count from the first word, but the expression is shown with its blanks.
+    Shown,
+    Dropped,
+}
+
 impl Errors {
-    /// An expression that has to be there and to give one of these types; any, if none is named.
-    pub(super) fn expression(&mut self, at: &At<'_>, value: &Value, environment: &Environment, types: &[Type]) {
-        let trimmed = text(value).trim();
+    /// An expression that has to be there.
+    pub(super) fn expression(&mut self, at: &At<'_>, asked: &Asked<'_>, blanks: Blanks, environment: &Environment) {
+        let given = text(asked.given);
+        let trimmed = given.trim();
         if trimmed.is_empty() {
-            return self.required(at, format!("{} is not specified", last_name(at)));
+            let detail = if asked.what.is_empty() { String::new() } else { format!("{} is not specified", asked.what) };
+            return self.required(at, detail);
         }
-        if let Err(why) = Expression::compile(environment, trimmed, types).program {
-            self.invalid(at, trimmed, why);
+        let compiled = if blanks == Blanks::Kept { given } else { trimmed };
+        if let Err(why) = Expression::compile(environment, compiled, asked.types).program {
+            self.invalid(at, if blanks == Blanks::Dropped { trimmed } else { given }, why);
         }
     }
 
@@ -29,7 +52,6 @@ impl Errors {
         let conditions = items(list);
         if conditions.len() > MOST_CONDITIONS {
             self.too_many(at, conditions.len(), MOST_CONDITIONS);
-            return;
         }
         let mut names = BTreeSet::new();
         for (index, condition) in conditions.iter().enumerate() {
@@ -53,19 +75,16 @@ impl Errors {
     }
 
     /// `variables`. What others may refer to is compiled by [`compile::variables`].
-    pub(super) fn variables(&mut self, at: &At<'_>, spec: &Value, scope: Scope) -> Environment {
-        let (compiled, environment) = compile::variables(compile::environment(scope), spec);
-        let mut names = BTreeSet::new();
+    pub(super) fn variables(&mut self, at: &At<'_>, spec: &Value, scope: Scope) {
+        let (compiled, _) = compile::variables(compile::environment(scope), spec);
         for (index, (variable, compiled)) in items(&spec["variables"]).iter().zip(&compiled).enumerate() {
             let at = at.index(index);
-            let name = text(&variable["name"]).trim();
+            let name = text(&variable["name"]);
             let place = at.child("name");
-            if name.is_empty() {
+            if name.trim().is_empty() {
                 self.required(&place, "name is not specified");
             } else if !is_identifier(name) {
                 self.invalid(&place, name, "must be a valid CEL identifier");
-            } else if !names.insert(name) {
-                self.duplicate(&place, name);
             }
             let place = at.child("expression");
             if compiled.expression.text.trim().is_empty() {
@@ -74,7 +93,6 @@ impl Errors {
                 self.invalid(&place, compiled.expression.text.as_str(), why.clone());
             }
         }
-        environment
     }
 
     /// `paramKind`, if it is there.
@@ -83,31 +101,47 @@ impl Errors {
             return;
         }
         let (place, api_version) = (at.child("apiVersion"), text(&kind["apiVersion"]));
+        let parts: Vec<&str> = api_version.split('/').collect();
+        let (group, version) = match *parts {
+            _ if api_version == "/" => ("", ""),
+            [version] => ("", version),
+            [group, version] => (group, version),
+            _ => {
+                self.invalid(&place, api_version, format!("unexpected GroupVersion string: {api_version}"));
+                ("", "v1")
+            }
+        };
+        let problems = if group.is_empty() { Vec::new() } else { validation::is_dns1123_subdomain(group) };
+        if !problems.is_empty() {
+            self.invalid(&place, group, problems.join(","));
+        }
+        let problems = validation::is_dns1035_label(version);
         if api_version.is_empty() {
             self.required(&place, "");
-        } else if api_version.split('/').count() > 2 {
-            self.invalid(&place, api_version, format!("unexpected GroupVersion string: {api_version}"));
+        } else if version.is_empty() {
+            self.invalid(&place, api_version, "version must be specified");
+        } else if !problems.is_empty() {
+            self.invalid(&place, version, problems.join(","));
         }
         let (place, name) = (at.child("kind"), text(&kind["kind"]));
+        let problems = validation::is_dns1035_label(&name.to_lowercase());
         if name.is_empty() {
             self.required(&place, "");
-        } else {
-            let problems = validation::is_dns1035_label(&name.to_ascii_lowercase());
-            if let Some(problem) = problems.first() {
-                self.invalid(&place, name, format!("may have mixed case, but should otherwise match: {problem}"));
-            }
+        } else if !problems.is_empty() {
+            let problems = problems.join(",");
+            self.invalid(&place, name, format!("may have mixed case, but should otherwise match: {problems}"));
         }
     }
 
     /// `failurePolicy`, which is defaulted.
     pub(super) fn failure_policy(&mut self, at: &At<'_>, value: &Value) {
-        if is_set(value) { self.one_of(at, value, &["Fail", "Ignore"]) } else { self.required(at, "") }
+        self.one_of_if_present(at, value, &["Fail", "Ignore"]);
     }
 }
 
-fn last_name(at: &At<'_>) -> String {
-    let path = at.path().to_string();
-    path.rsplit('.').next().unwrap_or_default().to_owned()
+/// What the expressions of a policy may refer to, the variables among it.
+pub(super) fn environment(spec: &Value, scope: Scope) -> Environment {
+    compile::variables(compile::environment(scope), spec).1
 }
 
 /// Whether a name can be used in expressions as it is.

@@ -2,10 +2,12 @@
 
 use portolan_api::field;
 use portolan_base::Timestamp;
+use portolan_cel::Environment;
 use serde_json::Value;
 
+use super::expressions::{Asked, Blanks, environment};
 use super::{match_resources, validating_policy};
-use crate::admission::policy::compile::Scope;
+use crate::admission::policy::compile::{self, Scope};
 use crate::admission::policy::{object_types, patch_types};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, object_or_new, set, spec, text};
@@ -37,59 +39,25 @@ impl Strategy for MutatingPolicy {
         errors.failure_policy(&at.child("failurePolicy"), &spec["failurePolicy"]);
         errors.param_kind(&at.child("paramKind"), &spec["paramKind"]);
         validating_policy::constraints(&mut errors, &at, spec);
-        // A connection has no object that could be changed.
-        let list = at.child("matchConstraints");
-        let list = list.child("resourceRules");
-        for (index, rule) in items(&spec["matchConstraints"]["resourceRules"]).iter().enumerate() {
-            let at = list.index(index);
-            let operations = at.child("operations");
-            for (index, operation) in items(&rule["operations"]).iter().enumerate() {
-                if matches!(text(operation), "CONNECT" | "DELETE" | "*") {
-                    errors.not_supported(&operations.index(index), operation.clone(), &["CREATE", "UPDATE"]);
-                }
-            }
-        }
-        let scope = Scope { params: spec["paramKind"].is_object(), authorizer: true, mutation: true };
-        let environment = errors.variables(&at.child("variables"), spec, scope);
-        errors.match_conditions(&at.child("matchConditions"), &spec["matchConditions"], &environment);
-        errors.required_one_of(&at.child("reinvocationPolicy"), &spec["reinvocationPolicy"], &["IfNeeded", "Never"]);
+        errors.mutable_operations(&at.child("matchConstraints"), &spec["matchConstraints"]);
+        // Only mutations build objects.
+        let scope = Scope { params: spec["paramKind"].is_object(), authorizer: true, mutation: false };
+        let conditions = &spec["matchConditions"];
+        errors.match_conditions(&at.child("matchConditions"), conditions, &compile::environment(scope));
+        errors.variables(&at.child("variables"), spec, scope);
         let list = at.child("mutations");
         if items(&spec["mutations"]).is_empty() {
             errors.required(&list, "mutations must contain at least one item");
         }
-        for (index, mutation) in items(&spec["mutations"]).iter().enumerate() {
-            let at = list.index(index);
-            let fields = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
-            let kind = text(&mutation["patchType"]);
-            errors.required_one_of(
-                &at.child("patchType"),
-                &mutation["patchType"],
-                &["ApplyConfiguration", "JSONPatch"],
-            );
-            for (wanted, field) in fields {
-                let place = at.child(field);
-                match (kind == wanted, mutation[field].is_object()) {
-                    (true, false) => errors.required(&place, format!("must be specified when patchType is {wanted}")),
-                    (false, true) => {
-                        errors.invalid(
-                            &place,
-                            mutation[field].clone(),
-                            format!("must not be specified when patchType is {kind}"),
-                        );
-                    }
-                    (true, true) => {
-                        let types = if field == "jsonPatch" { &patch_types()[..] } else { &object_types()[..] };
-                        errors.expression(
-                            &place.child("expression"),
-                            &mutation[field]["expression"],
-                            &environment,
-                            types,
-                        );
-                    }
-                    (false, false) => {}
-                }
-            }
+        let mut known = environment(spec, scope);
+        if items(&spec["variables"]).is_empty() {
+            known = compile::with_no_variables(known);
         }
+        let known = known.for_mutation();
+        for (index, mutation) in items(&spec["mutations"]).iter().enumerate() {
+            change(&mut errors, &list.index(index), mutation, &known);
+        }
+        errors.required_one_of(&at.child("reinvocationPolicy"), &spec["reinvocationPolicy"], &["IfNeeded", "Never"]);
         errors.0
     }
 
@@ -101,5 +69,30 @@ impl Strategy for MutatingPolicy {
         let spec = &object["spec"];
         let count = items(&spec["mutations"]).len();
         vec![print::name(object), count.into(), validating_policy::param_kind(spec), print::age(object, now)]
+    }
+}
+
+/// One mutation.
+fn change(errors: &mut Errors, at: &At<'_>, mutation: &Value, known: &Environment) {
+    let kind = text(&mutation["patchType"]);
+    let (own, other) = match kind {
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        _ => {
+            let kinds = ["ApplyConfiguration", "JSONPatch"];
+            return errors.required_one_of(&at.child("patchType"), &mutation["patchType"], &kinds);
+        }
+    };
+    let place = at.child(own);
+    if mutation[own].is_object() {
+        let types = if own == "jsonPatch" { &patch_types()[..] } else { &object_types()[..] };
+        let asked = Asked { given: &mutation[own]["expression"], what: "", types };
+        errors.expression(&place.child("expression"), &asked, Blanks::Dropped, known);
+    } else {
+        errors.required(&place, format!("must be specified when patchType is {kind}"));
+    }
+    if mutation[other].is_object() {
+        let detail = format!("must not be specified when patchType is {kind}");
+        errors.invalid(&at.child(other), format!("{{{other}}}"), detail);
     }
 }

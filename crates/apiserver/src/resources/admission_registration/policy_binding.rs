@@ -40,7 +40,11 @@ impl Strategy for PolicyBinding {
         errors.required_name(&at.child("policyName"), &spec["policyName"], validation::is_dns1123_subdomain);
         param_ref(&mut errors, &at.child("paramRef"), &spec["paramRef"]);
         if spec["matchResources"].is_object() {
-            errors.match_resources(&at.child("matchResources"), &spec["matchResources"]);
+            let at = at.child("matchResources");
+            errors.match_resources(&at, &spec["matchResources"]);
+            if !self.is_validating {
+                errors.mutable_operations(&at, &spec["matchResources"]);
+            }
         }
         if self.is_validating {
             actions(&mut errors, &at.child("validationActions"), &spec["validationActions"]);
@@ -72,32 +76,30 @@ fn param_ref(errors: &mut Errors, at: &At<'_>, reference: &Value) {
     if !reference.is_object() {
         return;
     }
-    let (has_name, has_selector) = (is_set(&reference["name"]), reference["selector"].is_object());
-    match (has_name, has_selector) {
-        (true, true) => {
-            errors.forbidden(&at.child("name"), "name and selector are mutually exclusive");
-            errors.forbidden(&at.child("selector"), "name and selector are mutually exclusive");
+    let (name, selector) = (text(&reference["name"]), &reference["selector"]);
+    let (has_name, has_selector) = (!name.is_empty(), selector.is_object());
+    let exclusive = "name and selector are mutually exclusive";
+    if has_name {
+        errors.obeys(&at.child("name"), name, validation::is_path_segment_name);
+        if has_selector {
+            errors.forbidden(&at.child("name"), exclusive);
         }
-        (true, false) => errors.obeys(&at.child("name"), text(&reference["name"]), validation::is_path_segment_name),
-        (false, true) => {
-            errors.label_selector(&at.child("selector"), &reference["selector"]);
+    }
+    if has_selector {
+        errors.label_selector(&at.child("selector"), selector);
+        if has_name {
+            errors.forbidden(&at.child("selector"), exclusive);
         }
-        (false, false) => errors.required(at, "one of name or selector must be specified"),
+    }
+    if !has_name && !has_selector {
+        errors.required(at, "one of name or selector must be specified");
     }
     let action = &reference["parameterNotFoundAction"];
-    let place = at.child("parameterNotFoundAction");
-    if is_set(action) {
-        errors.one_of(&place, action, &["Deny", "Allow"]);
-    } else {
-        errors.required(&place, "");
-    }
+    errors.required_one_of_as_listed(&at.child("parameterNotFoundAction"), action, &["Deny", "Allow"]);
 }
 
 fn actions(errors: &mut Errors, at: &At<'_>, list: &Value) {
     let actions = items(list);
-    if actions.is_empty() {
-        errors.required(at, "at least one validation action is required");
-    }
     let mut seen = BTreeSet::new();
     for (index, action) in actions.iter().enumerate() {
         if !ACTIONS.contains(&text(action)) {
@@ -108,8 +110,10 @@ fn actions(errors: &mut Errors, at: &At<'_>, list: &Value) {
         }
     }
     if seen.contains("Deny") && seen.contains("Warn") {
-        let list = Value::Array(vec!["Deny".into(), "Warn".into()]);
         let detail = "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)";
-        errors.invalid(at, list, detail);
+        errors.invalid(at, list.clone(), detail);
+    }
+    if actions.is_empty() {
+        errors.required(at, "at least one validation action is required");
     }
 }

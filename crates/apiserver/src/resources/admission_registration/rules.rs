@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, text};
+use crate::resources::json::{items, text};
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const SCOPES: [&str; 3] = ["*", "Cluster", "Namespaced"];
@@ -42,9 +42,7 @@ impl Errors {
             }
         }
         self.resources(&at.child("resources"), &rule["resources"]);
-        if is_set(&rule["scope"]) && !SCOPES.contains(&text(&rule["scope"])) {
-            self.not_supported(&at.child("scope"), rule["scope"].clone(), &SCOPES);
-        }
+        self.one_of_if_present(&at.child("scope"), &rule["scope"], &SCOPES);
     }
 
     /// `*` stands alone.
@@ -69,7 +67,8 @@ impl Errors {
                 continue;
             }
             let Some((resource, subresource)) = pattern.split_once('/') else {
-                has_plain |= pattern != "*";
+                // Only the last one counts, as upstream has it.
+                has_plain = pattern != "*";
                 continue;
             };
             if all_below.contains(resource) {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use portolan_api::description::builtin;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
-use portolan_cel::Type;
+use portolan_cel::{Environment, Type};
 use serde_json::{Value, json};
 
+use super::expressions::{Asked, Blanks, environment};
 use super::match_resources;
-use crate::admission::policy::compile::Scope;
+use crate::admission::policy::compile::{self, Scope};
 use crate::admission::policy::type_check;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items, object_or_new, set, spec, text};
@@ -20,8 +21,10 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_ot
 pub(crate) struct ValidatingPolicy;
 
 const COLUMNS: &[Column] = &[NAME, Column::integer("Validations"), Column::string("ParamKind"), AGE];
-const REASONS: [&str; 4] = ["Unauthorized", "Forbidden", "Invalid", "RequestEntityTooLarge"];
+const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const MOST_ANNOTATIONS: usize = 20;
+/// Longest expression of an annotation.
+const ANNOTATION_LIMIT: usize = 5 * 1024;
 
 impl Strategy for ValidatingPolicy {
     fn generations(&self) -> Generations {
@@ -56,8 +59,10 @@ impl Strategy for ValidatingPolicy {
         errors.param_kind(&at.child("paramKind"), &spec["paramKind"]);
         constraints(&mut errors, &at, spec);
         let scope = Scope { params: spec["paramKind"].is_object(), authorizer: true, mutation: false };
-        let environment = errors.variables(&at.child("variables"), spec, scope);
-        errors.match_conditions(&at.child("matchConditions"), &spec["matchConditions"], &environment);
+        // Conditions are looked at before variables are.
+        let conditions = &spec["matchConditions"];
+        errors.match_conditions(&at.child("matchConditions"), conditions, &compile::environment(scope));
+        errors.variables(&at.child("variables"), spec, scope);
         let (validations, annotations) = (items(&spec["validations"]), items(&spec["auditAnnotations"]));
         if validations.is_empty() && annotations.is_empty() {
             for field in ["validations", "auditAnnotations"] {
@@ -65,39 +70,40 @@ impl Strategy for ValidatingPolicy {
             }
             return errors.0;
         }
+        let known = environment(spec, scope);
+        let known_to_messages = environment(spec, Scope { authorizer: false, ..scope });
         let list = at.child("validations");
         for (index, validation) in validations.iter().enumerate() {
             let at = list.index(index);
-            errors.expression(&at.child("expression"), &validation["expression"], &environment, &[Type::Bool]);
-            message(&mut errors, &at, validation);
-            let expression = &validation["messageExpression"];
-            if is_set(expression) {
-                let mut ignored = Errors::default();
-                let scope = Scope { authorizer: false, ..scope };
-                let environment = ignored.variables(&list, spec, scope);
-                errors.expression(&at.child("messageExpression"), expression, &environment, &[Type::String]);
-            }
-            errors.one_of(&at.child("reason"), &validation["reason"], &REASONS);
+            let asked = Asked { given: &validation["expression"], what: "expression", types: &[Type::Bool] };
+            errors.expression(&at.child("expression"), &asked, Blanks::Kept, &known);
+            message(&mut errors, &at, validation, &known_to_messages);
+            errors.one_of_if_present(&at.child("reason"), &validation["reason"], &REASONS);
         }
         let list = at.child("auditAnnotations");
         if annotations.len() > MOST_ANNOTATIONS {
             let detail = format!("must not have more than {MOST_ANNOTATIONS} auditAnnotations");
-            errors.invalid(&list, spec["auditAnnotations"].clone(), detail);
+            let shown: Value = annotations.iter().map(annotation_as_shown).collect();
+            errors.invalid(&list, shown, detail);
         }
         let mut keys = BTreeSet::new();
         for (index, annotation) in annotations.iter().enumerate() {
             let at = list.index(index);
             let (place, key) = (at.child("key"), text(&annotation["key"]));
-            let name = format!("{}/{key}", text(&object["metadata"]["name"]));
-            if key.is_empty() {
-                errors.required(&place, "key is not specified");
-            } else if let Some(problem) = validation::is_qualified_name(&name).into_iter().next() {
-                errors.invalid(&place, key, problem);
-            } else if !keys.insert(key) {
-                errors.duplicate(&place, key);
+            match text(&object["metadata"]["name"]) {
+                "" => errors.invalid(&place, key, "requires metadata.name be non-empty"),
+                name => errors.obeys(&place, &format!("{name}/{key}"), validation::is_qualified_name),
             }
-            let types = [Type::String, Type::Null];
-            errors.expression(&at.child("valueExpression"), &annotation["valueExpression"], &environment, &types);
+            let (place, given) = (at.child("valueExpression"), &annotation["valueExpression"]);
+            if text(given).trim().len() > ANNOTATION_LIMIT {
+                errors.required(&place, format!("must not exceed {ANNOTATION_LIMIT} bytes in length"));
+            } else {
+                let asked = Asked { given, what: "valueExpression", types: &[Type::String, Type::Null] };
+                errors.expression(&place, &asked, Blanks::Shown, &known);
+            }
+            if !keys.insert(key) {
+                errors.duplicate(&at.child("key"), key);
+            }
         }
         errors.0
     }
@@ -132,19 +138,26 @@ pub(super) fn constraints(errors: &mut Errors, at: &At<'_>, spec: &Value) {
     }
 }
 
-fn message(errors: &mut Errors, at: &At<'_>, validation: &Value) {
-    let place = at.child("message");
-    let Some(message) = validation["message"].as_str().filter(|message| !message.is_empty()) else {
-        if text(&validation["expression"]).trim().contains('\n') && !is_set(&validation["messageExpression"]) {
-            errors.required(&place, "message must be specified if expression contains line breaks");
-        }
-        return;
-    };
-    let trimmed = message.trim();
-    if trimmed.is_empty() {
-        errors.invalid(&place, message, "message must be non-empty if specified");
-    } else if trimmed.contains('\n') {
-        errors.invalid(&place, message, "message must not contain line breaks");
+/// An annotation by the names of upstream's code.
+fn annotation_as_shown(annotation: &Value) -> Value {
+    json!({"Key": text(&annotation["key"]), "ValueExpression": text(&annotation["valueExpression"])})
+}
+
+/// What is said of an object that breaks a rule.
+fn message(errors: &mut Errors, at: &At<'_>, validation: &Value, known: &Environment) {
+    let given = &validation["messageExpression"];
+    let place = at.child("messageExpression");
+    if is_set(given) && text(given).trim().is_empty() {
+        errors.invalid(&place, given.clone(), "must be non-empty if specified");
+    } else if is_set(given) {
+        let asked = Asked { given, what: "messageExpression", types: &[Type::String] };
+        errors.expression(&place, &asked, Blanks::Kept, known);
+    }
+    let (place, message) = (at.child("message"), text(&validation["message"]));
+    if !message.is_empty() && message.trim().is_empty() {
+        errors.invalid(&place, message, "must be non-empty if specified");
+    } else if message.trim().contains(['\n', '\r']) {
+        errors.invalid(&place, message, "must not contain line breaks");
     }
 }
 

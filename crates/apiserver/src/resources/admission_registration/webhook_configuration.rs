@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::admission::policy::hook::ENVIRONMENT;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, object, object_or_new, objects, set, text};
+use crate::resources::json::{items, object, object_or_new, objects, set, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -53,7 +53,8 @@ impl Strategy for WebhookConfiguration {
         for (index, hook) in items(&object["webhooks"]).iter().enumerate() {
             let at = list.index(index);
             check_hook(&mut errors, &at, hook, self.is_mutating);
-            if !names.insert(text(&hook["name"])) {
+            let name = text(&hook["name"]);
+            if !name.is_empty() && !names.insert(name) {
                 errors.duplicate(&at.child("name"), hook["name"].clone());
             }
         }
@@ -93,15 +94,14 @@ fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool)
     for (index, rule) in items(&hook["rules"]).iter().enumerate() {
         errors.rule_with_operations(&rules.index(index), rule);
     }
-    errors.one_of(&at.child("failurePolicy"), &hook["failurePolicy"], &["Fail", "Ignore"]);
-    errors.one_of(&at.child("matchPolicy"), &hook["matchPolicy"], &["Equivalent", "Exact"]);
+    errors.one_of_if_present(&at.child("failurePolicy"), &hook["failurePolicy"], &["Fail", "Ignore"]);
+    errors.one_of_if_present(&at.child("matchPolicy"), &hook["matchPolicy"], &["Equivalent", "Exact"]);
     let allowed = ["None", "NoneOnDryRun"];
     let effects = at.child("sideEffects");
-    if is_set(&hook["sideEffects"]) {
-        errors.one_of(&effects, &hook["sideEffects"], &allowed);
-    } else {
+    if hook["sideEffects"].is_null() {
         errors.required(&effects, format!("must specify one of {}", allowed.join(", ")));
     }
+    errors.one_of_if_present(&effects, &hook["sideEffects"], &allowed);
     if let Some(seconds) = hook["timeoutSeconds"].as_i64().filter(|seconds| !(1..=30).contains(seconds)) {
         let detail = "the timeout value must be between 1 and 30 seconds";
         errors.invalid(&at.child("timeoutSeconds"), seconds, detail);
@@ -109,7 +109,7 @@ fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool)
     errors.label_selector(&at.child("namespaceSelector"), &hook["namespaceSelector"]);
     errors.label_selector(&at.child("objectSelector"), &hook["objectSelector"]);
     if is_mutating {
-        errors.one_of(&at.child("reinvocationPolicy"), &hook["reinvocationPolicy"], &["IfNeeded", "Never"]);
+        errors.one_of_if_present(&at.child("reinvocationPolicy"), &hook["reinvocationPolicy"], &["IfNeeded", "Never"]);
     }
     errors.client_config(&at.child("clientConfig"), &hook["clientConfig"]);
     errors.match_conditions(&at.child("matchConditions"), &hook["matchConditions"], &ENVIRONMENT);

@@ -5,7 +5,9 @@ use portolan_api::field::{self, Path};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
-use super::validation;
+use super::{schema, validation};
+use crate::resources::checks::IMMUTABLE;
+use crate::resources::json::set;
 use crate::resources::print;
 use crate::strategy::{Column, Context, Generations, NAME, Strategy, keep_other_half};
 
@@ -32,14 +34,21 @@ impl Strategy for CustomResourceDefinition {
                 }
             }
         }
+        for version in spec["versions"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            for name in ["served", "storage"] {
+                set(version, name, false);
+            }
+            if let Some(schema) = version.get_mut("schema").and_then(|it| it.get_mut("openAPIV3Schema")) {
+                schema::tidy(schema);
+            }
+        }
         if spec["conversion"].is_null() {
             spec["conversion"] = json!({"strategy": "None"});
         }
-        let service = &mut spec["conversion"]["webhook"]["clientConfig"]["service"];
-        if service.is_object() && service["port"].is_null() {
-            service["port"] = 443.into();
+        let service = spec.pointer_mut("/conversion/webhook/clientConfig/service").and_then(Value::as_object_mut);
+        if let Some(service) = service {
+            set(service, "port", 443);
         }
-        drop_missing(&mut spec["conversion"]);
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
@@ -57,7 +66,7 @@ impl Strategy for CustomResourceDefinition {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = validation::definition(object);
+        let mut errors = validation::created(object);
         errors.extend(validation::stored_versions(object));
         errors
     }
@@ -69,7 +78,7 @@ impl Strategy for CustomResourceDefinition {
         context: &Context,
         _warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        let mut errors = if context.subresource.is_empty() { validation::definition(new) } else { Vec::new() };
+        let mut errors = if context.subresource.is_empty() { validation::changed(new, old) } else { Vec::new() };
         errors.extend(validation::stored_versions(new));
         if context.subresource.is_empty() {
             errors.extend(self.validate_update(new, old, context));
@@ -86,9 +95,8 @@ impl Strategy for CustomResourceDefinition {
         let at =
             |object: &Value, names: &[&str]| names.iter().fold(object["spec"].clone(), |it, name| it[*name].clone());
         let changed = fields.into_iter().filter(|(_, names)| at(new, names) != at(old, names));
-        changed
-            .map(|(name, names)| field::Error::invalid(&path.child(name), at(new, names), "field is immutable"))
-            .collect()
+        let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        changed.map(|(name, names)| field::Error::invalid(&path.child(name), text(at(new, names)), IMMUTABLE)).collect()
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
@@ -109,7 +117,8 @@ impl Strategy for CustomResourceDefinition {
 fn mark_stored(object: &mut Value) {
     let versions = object["spec"]["versions"].as_array();
     let storage = versions.and_then(|versions| versions.iter().find(|version| version["storage"] == true));
-    let Some(name) = storage.map(|version| version["name"].clone()) else { return };
+    let Some(storage) = storage else { return };
+    let name = Value::from(storage["name"].as_str().unwrap_or_default());
     if !object["status"].is_object() {
         object["status"] = json!({});
     }
@@ -117,13 +126,5 @@ fn mark_stored(object: &mut Value) {
         Some(stored) if stored.contains(&name) => {}
         Some(stored) => stored.push(name),
         None => object["status"]["storedVersions"] = json!([name]),
-    }
-}
-
-/// Looking at a field of a missing object makes it null: such fields go again.
-fn drop_missing(value: &mut Value) {
-    if let Value::Object(fields) = value {
-        fields.values_mut().for_each(drop_missing);
-        fields.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|inner| !inner.is_empty()));
     }
 }

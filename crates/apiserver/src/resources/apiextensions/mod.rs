@@ -1,5 +1,6 @@
 //! `apiextensions.k8s.io`.
 
 pub(super) mod custom_resource_definition;
+mod schema;
 mod validation;
 mod versions;

@@ -2,12 +2,15 @@
 //!
 //! Source: `apiextensions-apiserver/pkg/apis/apiextensions/validation`.
 
+use std::collections::BTreeMap;
+
 use portolan_api::field::{Error, Path};
 use portolan_api::validation as names;
 use serde_json::Value;
 
 use super::versions;
 use crate::resources::at::{At, Errors};
+use crate::resources::url;
 
 const APPROVAL: &str = "api-approved.kubernetes.io";
 
@@ -19,16 +22,34 @@ pub(super) fn list(value: &Value) -> impl Iterator<Item = (usize, &Value)> + Clo
     value.as_array().map_or(&[][..], Vec::as_slice).iter().enumerate()
 }
 
-/// What is wrong with the specification of a definition, and with its name.
-pub(super) fn definition(object: &Value) -> Vec<Error> {
-    let (spec, path) = (&object["spec"], Path::new("spec"));
+/// What is wrong with a new definition, but for what it remembers of versions.
+pub(super) fn created(object: &Value) -> Vec<Error> {
     let mut errors = Vec::new();
-    let wanted = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
+    let wanted = format!("{}.{}", text(&object["spec"]["names"], "plural"), text(&object["spec"], "group"));
     let name = text(&object["metadata"], "name");
     if name != wanted {
         let detail = "must be spec.names.plural+\".\"+spec.group";
         errors.push(Error::invalid(&Path::new("metadata").child("name"), name, detail));
     }
+    errors.extend(specified(object));
+    errors.extend(approval(object, None));
+    errors.extend(keeps_all(object));
+    errors
+}
+
+/// The same for what a definition becomes. Its name is that of what it was.
+pub(super) fn changed(new: &Value, old: &Value) -> Vec<Error> {
+    let mut errors = specified(new);
+    errors.extend(approval(new, Some(old)));
+    if old["spec"]["preserveUnknownFields"] != true {
+        errors.extend(keeps_all(new));
+    }
+    errors
+}
+
+fn specified(object: &Value) -> Vec<Error> {
+    let (spec, path) = (&object["spec"], Path::new("spec"));
+    let mut errors = Vec::new();
     let group = text(spec, "group");
     let group_path = path.child("group");
     let problems = names::is_dns1123_subdomain(group);
@@ -56,13 +77,14 @@ pub(super) fn definition(object: &Value) -> Vec<Error> {
     if !tells_of_names {
         errors.extend(all_names(&object["status"]["acceptedNames"], &Path::new("status").child("acceptedNames")));
     }
-    errors.extend(approval(object, group));
-    if spec["preserveUnknownFields"] == true {
-        let detail =
-            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
-        errors.push(Error::invalid(&path.child("preserveUnknownFields"), true, detail));
-    }
     errors
+}
+
+fn keeps_all(object: &Value) -> Option<Error> {
+    let path = Path::new("spec").child("preserveUnknownFields");
+    let detail =
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    (object["spec"]["preserveUnknownFields"] == true).then(|| Error::invalid(&path, true, detail))
 }
 
 fn one_of(path: &Path, value: &str, known: &[&str]) -> Option<Error> {
@@ -75,20 +97,21 @@ fn one_of(path: &Path, value: &str, known: &[&str]) -> Option<Error> {
 
 fn all_names(wanted: &Value, path: &Path) -> Vec<Error> {
     let mut errors = Vec::new();
-    let mut check = |path: Path, name: &str, mixed: bool| {
+    let mut check = |path: Path, name: &str, mixed: bool, may_be_empty: bool| {
         let plain = if mixed { name.to_lowercase() } else { name.to_owned() };
         let problems = names::is_dns1035_label(&plain);
-        if !name.is_empty() && !problems.is_empty() {
+        let is_fine = problems.is_empty() || (may_be_empty && name.is_empty());
+        if !is_fine {
             let before = if mixed { "may have mixed case, but should otherwise match: " } else { "" };
             errors.push(Error::invalid(&path, name, format!("{before}{}", problems.join(","))));
         }
     };
     for (name, mixed) in [("plural", false), ("singular", false), ("kind", true), ("listKind", true)] {
-        check(path.child(name), text(wanted, name), mixed);
+        check(path.child(name), text(wanted, name), mixed, true);
     }
     for field in ["shortNames", "categories"] {
         for (index, name) in list(&wanted[field]) {
-            check(path.child(field).index(index), name.as_str().unwrap_or_default(), false);
+            check(path.child(field).index(index), name.as_str().unwrap_or_default(), false, false);
         }
     }
     let kind = text(wanted, "kind");
@@ -146,55 +169,79 @@ fn conversion(conversion: &Value, path: &Path) -> Vec<Error> {
     errors
 }
 
-/// Groups of the community may only be used for what it has looked at.
-fn approval(object: &Value, group: &str) -> Option<Error> {
-    let protected = ["k8s.io", "kubernetes.io"]
+/// What a definition says of the community's approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Approval {
+    Missing,
+    Bypassed,
+    Given,
+    Invalid,
+}
+
+impl Approval {
+    fn of(object: &Value) -> Self {
+        match text(&object["metadata"]["annotations"], APPROVAL) {
+            "" => Self::Missing,
+            given if given.starts_with("unapproved") => Self::Bypassed,
+            given => match url::parse(given) {
+                Ok(url) if !url.scheme.is_empty() && !url.host.is_empty() => Self::Given,
+                _ => Self::Invalid,
+            },
+        }
+    }
+}
+
+/// Groups of the community may only be used for what it has looked at. What was said before may stay.
+fn approval(object: &Value, old: Option<&Value>) -> Option<Error> {
+    let group = text(&object["spec"], "group");
+    let is_protected = ["k8s.io", "kubernetes.io"]
         .iter()
         .any(|own| group.strip_suffix(own).is_some_and(|before| before.is_empty() || before.ends_with('.')));
-    if !protected {
+    let approval = Approval::of(object);
+    if !is_protected || old.is_some_and(|old| Approval::of(old) == approval) {
         return None;
     }
-    let given = text(&object["metadata"]["annotations"], APPROVAL);
     let path = Path::new("metadata").child("annotations").key(APPROVAL);
-    if given.starts_with("unapproved") || given.starts_with("https://") || given.starts_with("http://") {
-        return None;
+    match approval {
+        Approval::Given | Approval::Bypassed => None,
+        Approval::Missing => {
+            let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
+                          https://github.com/kubernetes/enhancements/pull/1111";
+            Some(Error::required(&path, detail))
+        }
+        Approval::Invalid => {
+            let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a \
+                          URL or a reason starting with \"unapproved\", see \
+                          https://github.com/kubernetes/enhancements/pull/1111";
+            Some(Error::invalid(&path, text(&object["metadata"]["annotations"], APPROVAL), detail))
+        }
     }
-    Some(if given.is_empty() {
-        let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
-                      https://github.com/kubernetes/enhancements/pull/1111";
-        Error::required(&path, detail)
-    } else {
-        let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL \
-                      or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111";
-        Error::invalid(&path, given, detail)
-    })
 }
 
 /// What is wrong with the record of versions in which objects are stored.
 pub(super) fn stored_versions(object: &Value) -> Vec<Error> {
     let path = Path::new("status").child("storedVersions");
     let stored = &object["status"]["storedVersions"];
-    let known: Vec<&str> = list(stored).filter_map(|(_, version)| version.as_str()).collect();
+    let known: Vec<&str> = list(stored).map(|(_, version)| version.as_str().unwrap_or_default()).collect();
     if known.is_empty() {
         return vec![Error::invalid(&path, stored.clone(), "must have at least one stored version")];
     }
     let mut errors = Vec::new();
-    let versions = list(&object["spec"]["versions"]);
-    for (_, version) in versions.clone() {
+    // Those that no version has named yet.
+    let mut left: BTreeMap<&str, usize> = known.iter().enumerate().map(|(index, name)| (*name, index)).collect();
+    for (_, version) in list(&object["spec"]["versions"]) {
         let name = text(version, "name");
-        if version["storage"] == true && !known.contains(&name) {
+        if left.remove(name).is_none() && version["storage"] == true {
             errors.push(Error::invalid(&path, stored.clone(), format!("must have the storage version {name}")));
         }
     }
-    for (index, name) in known.iter().enumerate() {
-        if !versions.clone().any(|(_, version)| text(version, "name") == *name) {
-            let detail = format!(
-                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
-                 until a storage migration ensures no data remains persisted in {name} and removes {name} from \
-                 status.storedVersions"
-            );
-            errors.push(Error::invalid(&path.index(index), *name, detail));
-        }
+    for (name, index) in left {
+        let detail = format!(
+            "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+             until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+             status.storedVersions"
+        );
+        errors.push(Error::invalid(&path.index(index), name, detail));
     }
     errors
 }

@@ -1,12 +1,14 @@
 //! What is wrong with the versions of a definition.
 
-use portolan_api::custom::{Compilable, JsonPath, Structure};
+use std::collections::BTreeSet;
+
+use portolan_api::custom::{Notation, field_path};
 use portolan_api::field::{Error, ErrorType, Path};
 use portolan_api::validation as names;
 use serde_json::Value;
 
+use super::schema;
 use super::validation::{list, text};
-use crate::extensions::rules;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
@@ -15,7 +17,7 @@ const MOST_SELECTABLE_FIELDS: usize = 8;
 /// What of the versions is the same in all of them: that is told once, as of the definition itself.
 ///
 /// Source: the conversion of `v1`, which moves it there.
-struct Shared {
+pub(super) struct Shared {
     schema: bool,
     subresources: bool,
     columns: bool,
@@ -31,6 +33,25 @@ impl Shared {
             columns: same("additionalPrinterColumns"),
             selectable: same("selectableFields"),
         }
+    }
+
+    /// Something is wrong with the versions, which are shown without what they share.
+    fn invalid(&self, path: &Path, versions: &Value, detail: &str) -> Error {
+        let shown: Vec<String> = list(versions).map(|(_, version)| schema::version_as_shown(version, self)).collect();
+        let shown = if versions.is_array() { format!("[{}]", shown.join(",")) } else { "null".to_owned() };
+        let detail = format!("{shown}: {detail}");
+        Error { error_type: ErrorType::InvalidAsWhole, ..Error::invalid(path, Value::Null, detail) }
+    }
+
+    /// Fields of a version that are told of the definition.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &'static str> {
+        let fields = [
+            ("schema", self.schema),
+            ("subresources", self.subresources),
+            ("additionalPrinterColumns", self.columns),
+            ("selectableFields", self.selectable),
+        ];
+        fields.into_iter().filter(|(_, is_shared)| *is_shared).map(|(field, _)| field)
     }
 }
 
@@ -56,11 +77,18 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<Error> {
     }
     let all_names: Vec<&str> = versions.clone().map(|(_, version)| text(version, "name")).collect();
     if all_names.iter().enumerate().any(|(index, name)| all_names[..index].contains(name)) {
-        errors.push(Error::invalid(&place, spec["versions"].clone(), "must contain unique version names"));
+        errors.push(shared.invalid(&place, &spec["versions"], "must contain unique version names"));
     }
     if versions.filter(|(_, version)| version["storage"] == true).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(Error::invalid(&place, spec["versions"].clone(), detail));
+        errors.push(shared.invalid(&place, &spec["versions"], detail));
+    }
+    // Once definitions had one version only; it is that of the first one still.
+    if let Some(first) = all_names.first().filter(|first| !first.is_empty()) {
+        let problems = names::is_dns1035_label(first);
+        if !problems.is_empty() {
+            errors.push(Error::invalid(&path.child("version"), *first, problems.join(",")));
+        }
     }
     errors
 }
@@ -70,7 +98,8 @@ pub(super) fn shared(spec: &Value, path: &Path) -> Vec<Error> {
     let (shared, first) = (Shared::of(&spec["versions"]), &spec["versions"][0]);
     let mut errors = Vec::new();
     if shared.schema {
-        errors.extend(of_schema(&first["schema"]["openAPIV3Schema"], &path.child("validation")));
+        let has_status = list(&spec["versions"]).any(|(_, version)| has_status(version));
+        errors.extend(schema::problems(&first["schema"]["openAPIV3Schema"], has_status, &path.child("validation")));
     }
     if shared.subresources {
         errors.extend(scale(&first["subresources"]["scale"], &path.child("subresources")));
@@ -79,7 +108,7 @@ pub(super) fn shared(spec: &Value, path: &Path) -> Vec<Error> {
         errors.extend(columns(first, path));
     }
     if shared.selectable && list(&first["selectableFields"]).next().is_some() {
-        if shared.schema {
+        if shared.schema && !first["schema"].is_null() {
             errors.extend(selectable(first, &path.child("selectableFields")));
         } else {
             let detail = "may only be set when validations.schema is included";
@@ -92,7 +121,8 @@ pub(super) fn shared(spec: &Value, path: &Path) -> Vec<Error> {
 fn one(version: &Value, path: &Path, shared: &Shared) -> Vec<Error> {
     let mut errors = deprecation(version, path);
     if !shared.schema {
-        errors.extend(of_schema(&version["schema"]["openAPIV3Schema"], &path.child("schema")));
+        let schema = &version["schema"]["openAPIV3Schema"];
+        errors.extend(schema::problems(schema, has_status(version), &path.child("schema")));
     }
     if !shared.subresources {
         errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
@@ -101,7 +131,7 @@ fn one(version: &Value, path: &Path, shared: &Shared) -> Vec<Error> {
         errors.extend(columns(version, path));
     }
     if !shared.selectable && list(&version["selectableFields"]).next().is_some() {
-        if shared.schema {
+        if shared.schema || version["schema"]["openAPIV3Schema"].is_null() {
             let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
             errors.push(Error::invalid(&path.child("selectableFields"), "", detail));
         } else {
@@ -111,27 +141,8 @@ fn one(version: &Value, path: &Path, shared: &Shared) -> Vec<Error> {
     errors
 }
 
-/// What is wrong with a schema; `path` is that of what holds it.
-fn of_schema(schema: &Value, path: &Path) -> Vec<Error> {
-    if schema.is_null() {
-        return Vec::new();
-    }
-    let mut errors = Vec::new();
-    if schema["nullable"] == true {
-        errors.push(Error::forbidden(&path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root"));
-    }
-    let path = path.child("openAPIV3Schema");
-    let Structure { errors: wrong, mut compilable } = Structure::of(schema, &path);
-    if compilable != Compilable::Nowhere {
-        let broken = rules::problems_of_defaults(schema, &path);
-        if !broken.is_empty() {
-            compilable = Compilable::Nowhere;
-        }
-        errors.extend(broken);
-    }
-    errors.extend(wrong);
-    errors.extend(rules::problems(schema, &path, &compilable));
-    errors
+fn has_status(version: &Value) -> bool {
+    version["subresources"]["status"].is_object()
 }
 
 fn columns(version: &Value, path: &Path) -> Vec<Error> {
@@ -226,7 +237,7 @@ fn printer_column(column: &Value, path: &Path) -> Vec<Error> {
 
 fn selectable(version: &Value, path: &Path) -> Vec<Error> {
     let mut errors = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     for (index, field) in list(&version["selectableFields"]) {
         let place = path.index(index).child("jsonPath");
         let given = text(field, "jsonPath");
@@ -234,34 +245,23 @@ fn selectable(version: &Value, path: &Path) -> Vec<Error> {
             errors.push(Error::required(&place, ""));
             continue;
         }
-        let parsed = JsonPath::parse(given).ok().filter(|_| given.starts_with('.'));
-        let names: Option<Vec<String>> =
-            parsed.and_then(|path| path.fields().map(|names| names.into_iter().map(str::to_owned).collect()));
-        let schema = names.as_ref().and_then(|names| {
-            names.iter().try_fold(&version["schema"]["openAPIV3Schema"], |schema, name| {
-                let property = schema["properties"].get(name);
-                property.or_else(|| schema.get("additionalProperties").filter(|values| values.is_object()))
-            })
-        });
-        let is_metadata = names.as_ref().and_then(|names| names.first()).is_some_and(|name| name == "metadata");
-        match schema {
-            None if !is_metadata => {
-                let detail = "is an invalid path: does not refer to a valid field";
-                errors.push(Error::invalid(&place, given, detail));
+        let (names, schema) = match field_path(given, &version["schema"]["openAPIV3Schema"], Notation::Dots) {
+            Ok(found) => found,
+            Err(error) => {
+                errors.push(Error::invalid(&place, given, format!("is an invalid path: {error}")));
                 continue;
             }
-            _ if is_metadata => errors.push(Error::invalid(&place, given, "must not point to fields in metadata")),
-            Some(schema) if !matches!(text(schema, "type"), "string" | "boolean" | "integer") => {
-                let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings \
-                              with formats are allowed.";
-                errors.push(Error::invalid(&place, given, detail));
-            }
-            _ => {}
+        };
+        if names.split(['.', '[']).next() == Some("metadata") {
+            errors.push(Error::invalid(&place, given, "must not point to fields in metadata"));
         }
-        if seen.contains(&given) {
+        if !matches!(text(schema, "type"), "string" | "boolean" | "integer") {
+            let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings \
+                          with formats are allowed.";
+            errors.push(Error::invalid(&place, given, detail));
+        }
+        if !seen.insert(names) {
             errors.push(Error::duplicate(&place, given));
-        } else {
-            seen.push(given);
         }
     }
     if seen.len() > MOST_SELECTABLE_FIELDS {

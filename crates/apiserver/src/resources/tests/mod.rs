@@ -3,6 +3,7 @@
 mod defaults;
 mod definitions;
 mod edges;
+mod extensions;
 mod jobs;
 mod of_pods;
 mod others;
