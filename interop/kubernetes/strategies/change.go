@@ -37,6 +37,11 @@ func objects() ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
+	defined, err := customObject()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, defined)
 	for _, one := range all {
 		metadata, _ := one["metadata"].(object)
 		if metadata == nil {

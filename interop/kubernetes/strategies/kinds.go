@@ -5,6 +5,8 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
+	apiregistrationinstall "k8s.io/kube-aggregator/pkg/apis/apiregistration/install"
+	"k8s.io/kube-aggregator/pkg/registry/apiservice"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	_ "k8s.io/kubernetes/pkg/apis/admissionregistration/install"
 	_ "k8s.io/kubernetes/pkg/apis/apps/install"
@@ -23,6 +25,8 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/resource/install"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
 	_ "k8s.io/kubernetes/pkg/apis/storage/install"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingadmissionpolicy"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingadmissionpolicybinding"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingwebhookconfiguration"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/resolver"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicy"
@@ -87,6 +91,7 @@ type strategy interface {
 
 func init() {
 	apiextensionsinstall.Install(legacyscheme.Scheme)
+	apiregistrationinstall.Install(legacyscheme.Scheme)
 }
 
 // Which resource the parameters of policies are.
@@ -96,6 +101,7 @@ var configMaps = resolver.ResourceResolverFunc(func(schema.GroupVersionKind) (sc
 
 // How Kubernetes treats objects of each kind.
 var strategies = map[string]strategy{
+	"APIService":                       apiservice.NewStrategy(legacyscheme.Scheme).(strategy),
 	"CSIDriver":                        csidriver.Strategy,
 	"CSINode":                          csinode.Strategy,
 	"CSIStorageCapacity":               csistoragecapacity.Strategy,
@@ -120,6 +126,8 @@ var strategies = map[string]strategy{
 	"Job":                              job.Strategy,
 	"Lease":                            lease.Strategy,
 	"LimitRange":                       limitrange.Strategy,
+	"MutatingAdmissionPolicy":          mutatingadmissionpolicy.NewStrategy(nil, configMaps),
+	"MutatingAdmissionPolicyBinding":   mutatingadmissionpolicybinding.NewStrategy(nil, nil, configMaps),
 	"MutatingWebhookConfiguration":     mutatingwebhookconfiguration.Strategy,
 	"Namespace":                        namespace.Strategy,
 	"NetworkPolicy":                    networkpolicy.Strategy,

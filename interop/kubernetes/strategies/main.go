@@ -67,6 +67,12 @@ func run(server *server, kinds, verb string) error {
 		if !known(kind) {
 			continue
 		}
+		if kind == customKind {
+			if err := define(server); err != nil {
+				return err
+			}
+			defer server.remove(custom.definition)
+		}
 		suites, err := subresourceSuites(kind)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -93,6 +94,10 @@ func ask(new, old object, subresource string) (answer outcome, err error) {
 		return answer, nil
 	}
 	answer.code = 200
+	if made, is := obj.(*unstructured.Unstructured); is {
+		answer.object = made.Object
+		return answer, nil
+	}
 	shown, err := legacyscheme.Scheme.ConvertToVersion(obj, kind.GroupVersion())
 	if err != nil {
 		return outcome{}, err
@@ -108,6 +113,9 @@ var codecs = serializer.NewCodecFactory(legacyscheme.Scheme)
 
 // The object as Kubernetes' code sees it, with its defaults.
 func internal(from object) (runtime.Object, *schema.GroupVersionKind, error) {
+	if from["kind"] == customKind {
+		return customInternal(from)
+	}
 	text, err := json.Marshal(from)
 	if err != nil {
 		return nil, nil, err

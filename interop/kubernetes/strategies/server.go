@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -102,6 +103,27 @@ func (it *server) update(new object, subresource string, dry bool) (outcome, err
 		path += "?dryRun=All"
 	}
 	return it.send("PUT", path, new)
+}
+
+// The object when its status has conditions.
+func (it *server) settled(made object) (outcome, error) {
+	path, err := it.path(made)
+	if err != nil {
+		return outcome{}, err
+	}
+	path += "/" + made["metadata"].(object)["name"].(string)
+	for range 100 {
+		found, err := it.send("GET", path, nil)
+		if err != nil {
+			return outcome{}, err
+		}
+		status, _ := found.object["status"].(object)
+		if conditions, _ := status["conditions"].([]any); len(conditions) > 0 {
+			return found, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return outcome{}, fmt.Errorf("%s does not settle", path)
 }
 
 // Deletes an object that nobody else cares for.
