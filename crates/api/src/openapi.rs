@@ -1,7 +1,7 @@
 //! The OpenAPI documents, made from the description.
 //!
 //! They hold what clients act on: paths with their kind, action, query parameters and content
-//! types, and schemas with the merge rules. They hold no prose.
+//! types, and schemas with the merge rules; and a few words about kinds and fields (`about`).
 
 use bytes::Bytes;
 
@@ -149,5 +149,6 @@ fn hash() -> String {
     ];
     // Once per version and process would be a second of work together.
     static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    HASH.get_or_init(|| format!("{:016X}", fold(SEED, tables.into_iter().flat_map(str::bytes)))).clone()
+    HASH.get_or_init(|| format!("{:016X}", fold(SEED, tables.into_iter().chain(about::FILES).flat_map(str::bytes))))
+        .clone()
 }

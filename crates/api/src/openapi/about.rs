@@ -1,199 +1,176 @@
-//! What `kubectl explain` says of the registry's kinds.
+//! What `kubectl explain` says of definitions and their fields.
+//!
+//! The words are the project's own, in the files of `about/`: a line for a definition, named by group and kind
+//! because all its versions mean the same, then lines for its fields. They are part of the program and searched
+//! where they lie; the table of their places is made with the first document and takes some ten kilobytes.
 
-/// How the names of their definitions begin.
-const REGISTRY: &str = "dev.portolan.registry.v1.";
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
-/// Definition, field (none for the definition itself) and words, in order.
-const ABOUT: &[(&str, &str, &str)] = &[
-    ("ExternalNode", "", "ExternalNode is a machine outside the cluster that registered instances run on."),
-    ("ExternalNode", "spec", "What was registered of the machine."),
-    ("ExternalNode", "status", "How the machine is."),
-    ("ExternalNodeSpec", "", "ExternalNodeSpec is what was registered of a machine."),
-    ("ExternalNodeSpec", "address", "Its address, or a host name."),
-    ("ExternalNodeSpec", "checks", "Checks of the machine, which count for each instance on it."),
-    ("ExternalNodeSpec", "locality", "Where it stands."),
-    ("ExternalNodeSpec", "metadata", "Whatever else was said about it."),
-    ("ExternalNodeSpec", "node", "Its name, in the spelling of who registered it."),
-    ("ExternalNodeSpec", "nodeId", "Its identity, often a UUID."),
-    ("ExternalNodeSpec", "origin", "The dialect that registered it, for example consul."),
-    ("ExternalNodeSpec", "taggedAddresses", "Further addresses by the kind of client they are for, for example wan."),
-    ("ExternalNodeStatus", "", "ExternalNodeStatus is how a machine is."),
-    ("ExternalNodeStatus", "checks", "What its checks found."),
-    ("HealthCheck", "", "HealthCheck is one way to find out how an instance or a machine does."),
-    ("HealthCheck", "address", "host:port of tcp, udp, grpc (host:port/service) and h2ping."),
-    ("HealthCheck", "aliasNode", "Machine that an alias follows; the owner's if empty."),
-    ("HealthCheck", "aliasService", "Id of the instance that an alias follows; the machine's own checks if empty."),
-    ("HealthCheck", "body", "Body of the request of http."),
-    ("HealthCheck", "command", "Command of script and its arguments; run only where the node allows it."),
-    (
-        "HealthCheck",
-        "deregisterCriticalAfterSeconds",
-        "Seconds of critical health after which the owner is deregistered.",
-    ),
-    ("HealthCheck", "disableRedirects", "Takes a redirect for the answer instead of following it."),
-    ("HealthCheck", "failuresBeforeCritical", "Bad results in a row before it is critical; 0 and 1 mean at once."),
-    (
-        "HealthCheck",
-        "failuresBeforeWarning",
-        "Bad results in a row before it warns; as many as before it is critical if 0.",
-    ),
-    ("HealthCheck", "headers", "Headers of the request of http."),
-    ("HealthCheck", "id", "Identity among the checks of its owner."),
-    (
-        "HealthCheck",
-        "initialHealth",
-        "Health before the first result: passing, warning or critical; critical if absent.",
-    ),
-    ("HealthCheck", "intervalMilliseconds", "Time between two tries."),
-    ("HealthCheck", "method", "Method of the request of http, GET if empty."),
-    ("HealthCheck", "name", "Name for people; the id if empty."),
-    ("HealthCheck", "notes", "Words for people."),
-    ("HealthCheck", "outputMaxBytes", "Bytes of output that are kept; 4096 if absent."),
-    ("HealthCheck", "successBeforePassing", "Good results in a row before it passes again; 0 and 1 mean at once."),
-    ("HealthCheck", "timeoutMilliseconds", "Time that a try may take."),
-    ("HealthCheck", "tls", "Asks over TLS."),
-    ("HealthCheck", "tlsServerName", "Name that the certificate must have, if not the host's."),
-    ("HealthCheck", "tlsSkipVerify", "Takes any certificate."),
-    ("HealthCheck", "ttlMilliseconds", "Time within which the instance must say how it is, for ttl."),
-    (
-        "HealthCheck",
-        "type",
-        "How it finds out: ttl (the instance says so in time), http (https by the URL), tcp, udp, grpc, h2ping, script, alias (whatever another instance or machine is) or external (somebody else writes the result).",
-    ),
-    ("HealthCheck", "url", "What http asks."),
-    ("HealthCheckStatus", "", "HealthCheckStatus is what a check found last."),
-    ("HealthCheckStatus", "health", "What it found: passing, warning or critical."),
-    ("HealthCheckStatus", "id", "The check."),
-    ("HealthCheckStatus", "output", "In words; may lag behind while the health stays the same."),
-    ("HealthCheckStatus", "since", "Since when the health is this."),
-    ("InstanceLease", "", "InstanceLease says what a registration lives by."),
-    (
-        "InstanceLease",
-        "kind",
-        "What ends the registration: ttl (no renewal for ttlSeconds), connection (the stream that registered it ended, and no other was opened for ttlSeconds), session (the session ended), orchestrator (the owner in metadata.ownerReferences is gone) or none.",
-    ),
-    ("InstanceLease", "session", "The session of Consul that it lives by, if kind is session."),
-    ("InstanceLease", "ttlSeconds", "Seconds without renewal, or without a connection, after which it ends."),
-    ("InstanceLocality", "", "InstanceLocality is where an instance or a machine is; the nearest are preferred."),
-    ("InstanceLocality", "rack", "Rack."),
-    ("InstanceLocality", "region", "Region."),
-    ("InstanceLocality", "zone", "Zone."),
-    (
-        "InstanceOverride",
-        "",
-        "InstanceOverride is what an administrator decided about an instance, whatever its checks say.",
-    ),
-    (
-        "InstanceOverride",
-        "mode",
-        "The decision: maintenance, outOfService or down take it out of service, up takes it in whatever its checks say.",
-    ),
-    ("InstanceOverride", "reason", "Why; may be empty."),
-    ("InstanceOverride", "since", "Since when."),
-    ("InstancePort", "", "InstancePort is a port of an instance."),
-    ("InstancePort", "name", "Name by which SRV records and Services find it; may be empty."),
-    ("InstancePort", "port", "Number."),
-    ("InstancePort", "protocol", "TCP, UDP or SCTP; TCP if empty."),
-    ("InstanceWeights", "", "InstanceWeights are shares of requests, by health."),
-    ("InstanceWeights", "passing", "Share while it is passing."),
-    ("InstanceWeights", "warning", "Share while it is warning."),
-    (
-        "PreparedQuery",
-        "",
-        "PreparedQuery is a question about instances that was prepared under a name, as every node answers it over DNS. Consul's clients write it below /v1/query; other changes are overwritten.",
-    ),
-    ("PreparedQuery", "spec", "The question."),
-    ("PreparedQuerySpec", "", "PreparedQuerySpec is the question."),
-    (
-        "PreparedQuerySpec",
-        "elsewhere",
-        "Whether what is looked for is not of this cluster, or reached through a mesh: nobody answers then.",
-    ),
-    ("PreparedQuerySpec", "ignoreCheckIds", "Checks that do not count."),
-    ("PreparedQuerySpec", "name", "Name to ask for; of a template the beginning of the names that it answers."),
-    ("PreparedQuerySpec", "near", "Node near which answers are wanted first."),
-    ("PreparedQuerySpec", "nodeMetadata", "Metadata that the instances' nodes must have."),
-    ("PreparedQuerySpec", "onlyPassing", "Whether a warning keeps an instance out."),
-    ("PreparedQuerySpec", "service", "Name of the service."),
-    ("PreparedQuerySpec", "serviceMetadata", "Metadata that instances must have."),
-    ("PreparedQuerySpec", "tags", "Tags that instances must have, or with ! must not."),
-    ("PreparedQuerySpec", "template", "Makes it answer many names."),
-    ("PreparedQuerySpec", "ttlSeconds", "Seconds that answers may be kept; as long as others if absent."),
-    ("PreparedQueryTemplate", "", "PreparedQueryTemplate lets a query answer every name that begins with its own."),
-    ("PreparedQueryTemplate", "regexp", "Takes the name apart."),
-    ("PreparedQueryTemplate", "removeEmptyTags", "Whether tags that come out empty are left out."),
-    (
-        "ServiceInstance",
-        "",
-        "ServiceInstance is one running copy of a service, registered by itself or by an agent on its behalf.",
-    ),
-    ("ServiceInstance", "spec", "What was registered."),
-    ("ServiceInstance", "status", "How the instance is."),
-    ("ServiceInstanceSpec", "", "ServiceInstanceSpec is what was registered of an instance."),
-    ("ServiceInstanceSpec", "address", "Address or host name where it is reached."),
-    ("ServiceInstanceSpec", "checks", "How to find out how it does; the node nearest to it runs them."),
-    ("ServiceInstanceSpec", "enableTagOverride", "Whether others than its agent may change the tags."),
-    ("ServiceInstanceSpec", "extensions", "What only one dialect knows of, by the dialect's name."),
-    ("ServiceInstanceSpec", "instanceId", "What the client calls the instance; the name of the object if empty."),
-    ("ServiceInstanceSpec", "lease", "How long it stays registered."),
-    ("ServiceInstanceSpec", "locality", "Where it runs."),
-    ("ServiceInstanceSpec", "metadata", "Whatever else the client says about it."),
-    ("ServiceInstanceSpec", "node", "Node it runs on, of the cluster or external; may be empty."),
-    ("ServiceInstanceSpec", "origin", "The dialect that registered it: http, consul, eureka and so on."),
-    ("ServiceInstanceSpec", "override", "What an administrator decided about it."),
-    ("ServiceInstanceSpec", "ports", "Its ports; the first is the one of clients that know one only."),
-    ("ServiceInstanceSpec", "service", "Name of the service."),
-    (
-        "ServiceInstanceSpec",
-        "taggedAddresses",
-        "Further addresses by the kind of client they are for, for example wan.",
-    ),
-    ("ServiceInstanceSpec", "tags", "Words to select it by."),
-    ("ServiceInstanceSpec", "version", "Version of the software."),
-    ("ServiceInstanceSpec", "weights", "Its share of requests."),
-    ("ServiceInstanceStatus", "", "ServiceInstanceStatus is how an instance is."),
-    ("ServiceInstanceStatus", "checks", "What its checks found."),
-    ("ServiceInstanceStatus", "health", "What it says of itself: passing, warning or critical."),
-    (
-        "ServiceInstanceStatus",
-        "leaseHeldSince",
-        "Since when it stays although its lease has run out, because too many ran out at once.",
-    ),
-    ("ServiceInstanceStatus", "reason", "Why; may be empty."),
-    ("ServiceInstanceStatus", "since", "Since when."),
-    ("TaggedAddress", "", "TaggedAddress is a further address of an instance, for a certain kind of client."),
-    ("TaggedAddress", "address", "Address or host name."),
-    ("TaggedAddress", "port", "Port."),
+use crate::description::Definition;
+
+/// The files, each with the kinds of one area.
+pub(super) const FILES: [&str; 7] = [
+    include_str!("about/access.txt"),
+    include_str!("about/cluster.txt"),
+    include_str!("about/meta.txt"),
+    include_str!("about/pods.txt"),
+    include_str!("about/registry.txt"),
+    include_str!("about/volumes.txt"),
+    include_str!("about/workloads.txt"),
 ];
 
-/// The words about a definition, or about a field of one.
-pub(super) fn about(definition: &str, field: &str) -> Option<&'static str> {
-    let kind = definition.strip_prefix(REGISTRY)?;
-    let at = ABOUT.binary_search_by(|(name, of, _)| (*name, *of).cmp(&(kind, field))).ok()?;
-    Some(ABOUT[at].2)
+/// Definition, field (empty for the definition itself) and words, sorted.
+type Entry = (&'static str, &'static str, &'static str);
+
+/// The words about a definition, or with a name about that field of it.
+pub(super) fn about(definition: &Definition, field: &str) -> Option<Cow<'static, str>> {
+    let name = short_name(&definition.name);
+    let of_any = fallback(definition).and_then(|any| find(any, field));
+    match find(&name, field).or(of_any) {
+        Some(words) => Some(Cow::Borrowed(words)),
+        None if field.is_empty() && is_list(definition) => {
+            let list = definition.kind.as_ref()?;
+            let items = list.kind.strip_suffix("List").unwrap_or(&list.kind);
+            Some(Cow::Owned(format!("{} is a list of {items}", list.kind)))
+        }
+        None => None,
+    }
+}
+
+/// `core.Pod` for `io.k8s.api.core.v1.Pod`.
+fn short_name(definition: &str) -> String {
+    let mut parts = definition.rsplit('.');
+    let kind = parts.next().unwrap_or_default();
+    // Whatever stands between kind and group is the version.
+    let group = parts.nth(1).unwrap_or_default();
+    format!("{group}.{kind}")
+}
+
+/// The entry of the files for definitions of this sort.
+fn fallback(definition: &Definition) -> Option<&'static str> {
+    if definition.name.ends_with("Condition") {
+        return Some("*condition");
+    }
+    definition.kind.as_ref().map(|_| if is_list(definition) { "*list" } else { "*kind" })
+}
+
+fn is_list(definition: &Definition) -> bool {
+    definition.kind.is_some() && definition.fields.iter().any(|field| &*field.name == "items")
+}
+
+fn find(definition: &str, field: &str) -> Option<&'static str> {
+    let entries = entries();
+    let at = entries.binary_search_by(|(name, of, _)| (*name, *of).cmp(&(definition, field))).ok()?;
+    Some(entries[at].2)
+}
+
+fn entries() -> &'static [Entry] {
+    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
+    ENTRIES.get_or_init(|| {
+        let mut entries: Vec<Entry> = FILES.iter().flat_map(|file| read(file)).collect();
+        entries.sort_unstable();
+        entries.shrink_to_fit();
+        entries
+    })
+}
+
+/// The entries of a file. A line that is no entry is passed over: the tests below find it.
+fn read(file: &'static str) -> impl Iterator<Item = Entry> {
+    let mut definition = "";
+    file.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| match line.strip_prefix(' ') {
+        Some(field) => field.split_once(": ").map(|(field, words)| (definition, field, words)),
+        None => {
+            let words;
+            (definition, words) = line.split_once(": ").unwrap_or((line, ""));
+            Some((definition, "", words)).filter(|_| !words.is_empty())
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
     use crate::description::builtin;
 
+    /// Every definition by its short name, with the fields of all versions.
+    fn described() -> BTreeMap<String, BTreeSet<&'static str>> {
+        let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for definition in builtin().definitions() {
+            let fields = definition.fields.iter().map(|field| &*field.name);
+            all.entry(short_name(&definition.name)).or_default().extend(fields);
+        }
+        all
+    }
+
     #[test]
-    fn every_field_of_the_registrys_kinds_is_described() {
-        assert!(ABOUT.is_sorted_by_key(|(kind, field, _)| (*kind, *field)), "they are searched for");
-        // What all kinds and lists have says what it is.
-        let common = ["apiVersion", "kind", "metadata", "items"];
-        let mut described = 0;
-        for definition in builtin().definitions().iter().filter(|it| it.name.starts_with(REGISTRY)) {
-            let is_list = definition.fields.iter().any(|field| &*field.name == "items");
-            let own = definition.fields.iter().filter(|_| !is_list).map(|field| &*field.name);
-            let is_kind = definition.kind.is_some();
-            let wanted: Vec<&str> = own.filter(|name| !(is_kind && common.contains(name))).collect();
-            for field in wanted.iter().copied().chain((!is_list).then_some("")) {
-                assert!(about(&definition.name, field).is_some(), "{} {field:?}", definition.name);
-                described += 1;
+    fn every_line_is_about_something_and_said_once() {
+        let all = described();
+        let lines = FILES.iter().flat_map(|file| file.lines());
+        let said = lines.filter(|line| !line.starts_with('#') && !line.starts_with('*')).count();
+        let general = entries().iter().filter(|(name, ..)| name.starts_with('*')).count();
+        let fields_of_general =
+            FILES.iter().flat_map(|file| read(file)).filter(|(name, ..)| name.starts_with('*')).count();
+        assert_eq!((entries().len(), general), (said, fields_of_general), "a line is no entry");
+        for pair in entries().windows(2) {
+            assert_ne!((pair[0].0, pair[0].1), (pair[1].0, pair[1].1), "said twice");
+        }
+        for (name, field, words) in entries().iter().filter(|(name, ..)| !name.starts_with('*')) {
+            let fields = all.get(*name);
+            assert!(fields.is_some_and(|fields| field.is_empty() || fields.contains(field)), "{name} {field:?}");
+            assert!(words.ends_with('.'), "{name} {field}: {words}");
+        }
+    }
+
+    #[test]
+    fn every_kind_that_is_served_says_what_it_is() {
+        for resource in builtin().resources() {
+            for kind in [&resource.kind, &resource.list_kind] {
+                let kind = crate::description::GroupVersionKind { kind, ..resource.group_version_kind() };
+                let Some(definition) = builtin().definition_of_kind(kind) else { continue };
+                assert!(about(definition, "").is_some(), "{kind}");
+                for field in definition.fields.iter() {
+                    assert!(about(definition, &field.name).is_some(), "{kind} {}", field.name);
+                }
             }
         }
-        assert_eq!(described, ABOUT.len(), "words about what there is not");
+    }
+
+    #[test]
+    fn every_field_of_the_registrys_kinds_is_described() {
+        let own = builtin().definitions().iter().filter(|it| it.name.starts_with("dev.portolan.registry."));
+        for definition in own {
+            for field in definition.fields.iter().map(|field| &*field.name).chain([""]) {
+                assert!(about(definition, field).is_some(), "{} {field:?}", definition.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_kinds_that_most_people_ask_for_leave_nothing_out() {
+        for name in [
+            "apps.DeploymentSpec",
+            "apps.DeploymentStatus",
+            "apps.StatefulSetSpec",
+            "batch.CronJobSpec",
+            "batch.JobSpec",
+            "core.Container",
+            "core.ContainerPort",
+            "core.PodSpec",
+            "core.Probe",
+            "core.SecurityContext",
+            "core.ServicePort",
+            "core.ServiceSpec",
+            "core.VolumeMount",
+            "meta.ObjectMeta",
+            "networking.IngressSpec",
+            "rbac.PolicyRule",
+        ] {
+            let silent: Vec<&str> =
+                described()[name].iter().copied().filter(|field| find(name, field).is_none()).collect();
+            assert!(silent.is_empty(), "{name}: {silent:?}");
+        }
     }
 }

@@ -8,27 +8,6 @@ use super::Dialect;
 use super::about::about;
 use crate::description::{Definition, Field, GroupVersionKind, ListType, Type, Version, builtin};
 
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-
-/// What `kubectl explain` says of the fields that every object has, those of users' kinds included.
-const ABOUT_METADATA: &[(&str, &str)] = &[
-    ("annotations", "Annotations are texts that tools keep with the object; nothing is selected by them."),
-    ("creationTimestamp", "CreationTimestamp is a timestamp of when the server created the object. Read-only."),
-    ("deletionGracePeriodSeconds", "Seconds that the object has to end before it is removed. Read-only."),
-    ("deletionTimestamp", "DeletionTimestamp is when the object was, or will be, asked to be gone. Read-only."),
-    ("finalizers", "Finalizers must all be taken out of the list before a deleted object is removed."),
-    ("generateName", "GenerateName is what a name starts with that the server makes up where none is given."),
-    ("generation", "Generation counts the changes of what is desired. Read-only."),
-    ("labels", "Labels are keys and values by which objects are selected."),
-    ("managedFields", "ManagedFields says which client set which field."),
-    ("name", "Name is unique in a namespace among the objects of a resource. Cannot be updated."),
-    ("namespace", "Namespace is the space in which the name is unique. Cannot be updated."),
-    ("ownerReferences", "OwnerReferences are the objects this one depends on: when all of them are gone, so is it."),
-    ("resourceVersion", "ResourceVersion changes with every write of the object; clients compare it for equality."),
-    ("selfLink", "SelfLink is no longer set by servers."),
-    ("uid", "UID tells this object from all that ever had its name. Read-only."),
-];
-
 /// The definitions that the document of a version needs.
 pub(super) fn of_version(version: &Version) -> Map<String, Value> {
     let mut needed = BTreeSet::new();
@@ -76,7 +55,7 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
         }
         ref simple => simple_type(simple, dialect),
     };
-    if let Some(about) = about(&definition.name, "") {
+    if let Some(about) = about(definition, "") {
         schema["description"] = about.into();
     }
     if definition.atomic {
@@ -91,12 +70,7 @@ pub(super) fn definition(definition: &Definition, dialect: Dialect) -> Value {
 
 fn described(definition: &Definition, of: &Field, dialect: Dialect) -> Value {
     let mut schema = field(of, dialect);
-    if &*definition.name == OBJECT_META
-        && let Some((_, about)) = ABOUT_METADATA.iter().find(|(name, _)| *name == &*of.name)
-    {
-        schema["description"] = (*about).into();
-    }
-    if let Some(about) = about(&definition.name, &of.name) {
+    if let Some(about) = about(definition, &of.name) {
         schema["description"] = about.into();
     }
     schema

@@ -71,9 +71,9 @@ fn patches_say_what_kubectl_looks_for() {
 fn schemas_carry_the_merge_rules() {
     let document = v3_document("api/v1");
     let schemas = &document["components"]["schemas"];
-    expect![[r##"{"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.ServicePort"},"type":"array","x-kubernetes-list-map-keys":["port","protocol"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"port","x-kubernetes-patch-strategy":"merge"}"##]]
+    expect![[r##"{"description":"Its ports.","items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.ServicePort"},"type":"array","x-kubernetes-list-map-keys":["port","protocol"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"port","x-kubernetes-patch-strategy":"merge"}"##]]
     .assert_eq(&schemas["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"].to_string());
-    expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},"spec":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSpec"}]},"status":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodStatus"}]}},"type":"object","x-kubernetes-group-version-kind":[{"group":"","kind":"Pod","version":"v1"}]}"##]]
+    expect![[r##"{"description":"Pod is a group of containers that run together on one node and share its network and volumes.","properties":{"apiVersion":{"description":"Group and version in which the object is written, such as apps/v1.","type":"string"},"kind":{"description":"What the object is, such as Pod.","type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}],"description":"Name, labels and whatever else every object has."},"spec":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSpec"}],"description":"What shall run, and how."},"status":{"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodStatus"}],"description":"How it runs. Written by the node's agent; may lag behind."}},"type":"object","x-kubernetes-group-version-kind":[{"group":"","kind":"Pod","version":"v1"}]}"##]]
     .assert_eq(&schemas["io.k8s.api.core.v1.Pod"].to_string());
 }
 
