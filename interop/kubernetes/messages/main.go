@@ -33,11 +33,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
 // Messages that are something else in JSON than an object of their fields.
 var special = map[string]string{
 	"k8s.io.apimachinery.pkg.api.resource.Quantity":                                         "quantity",
+	"k8s.io.apimachinery.pkg.apis.meta.v1.Duration":                                         "duration",
 	"k8s.io.apimachinery.pkg.apis.meta.v1.FieldsV1":                                         "json",
 	"k8s.io.apimachinery.pkg.apis.meta.v1.MicroTime":                                        "micro-time",
 	"k8s.io.apimachinery.pkg.apis.meta.v1.Time":                                             "time",
@@ -58,7 +60,7 @@ func main() {
 	for _, add := range []func(*runtime.Scheme) error{
 		scheme.AddToScheme, admissionv1.AddToScheme, admissionv1beta1.AddToScheme, discoveryv2.AddToScheme,
 		discoveryv2beta1.AddToScheme, imagepolicyv1alpha1.AddToScheme, apiextensionsv1.AddToScheme,
-		apiregistrationv1.AddToScheme, metav1.AddMetaToScheme,
+		apiregistrationv1.AddToScheme, metricsv1beta1.AddToScheme, metav1.AddMetaToScheme,
 	} {
 		if err := add(all); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -1,8 +1,10 @@
 //! From bytes to objects.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::{Map, Number, Value};
 
 use super::table::{self, Field, Instead, Kind, Label, Message};
@@ -205,6 +207,7 @@ impl Place<'_> {
             (Kind::String, Item::Bytes(bytes)) => text(name, bytes)?.into(),
             (Kind::Bytes, Item::Bytes(bytes)) => STANDARD.encode(bytes).into(),
             (Kind::Time | Kind::MicroTime, Item::Bytes(bytes)) => return self.time(bytes),
+            (Kind::Duration, Item::Bytes(bytes)) => self.duration(bytes)?,
             (Kind::Quantity, Item::Bytes(bytes)) => match texts(name, bytes)? {
                 ["", _] => "0".into(),
                 [quantity, _] => quantity.into(),
@@ -241,6 +244,20 @@ impl Place<'_> {
         let text = if self.field.kind == Kind::MicroTime { time::format_micro(time) } else { time::format(time) };
         // RFC 3339 has years of four digits.
         if text.find('-') == Some(4) { Ok(Some(text.into())) } else { Err(self.wrong("time out of range")) }
+    }
+
+    fn duration(&self, bytes: &[u8]) -> Result<Value, Error> {
+        let mut nanoseconds = 0;
+        let mut reader = Reader::new(bytes);
+        while let Some((number, item)) = reader.next().map_err(|problem| self.wrong(problem))? {
+            match (number, item) {
+                (1, Item::Varint(number)) => nanoseconds = number.cast_signed(),
+                (1, _) => return Err(self.wrong(WRONG_TYPE)),
+                _ => {}
+            }
+        }
+        let text = go::format_duration(Duration::from_nanos(nanoseconds.unsigned_abs()));
+        Ok(if nanoseconds < 0 { format!("-{text}") } else { text }.into())
     }
 
     fn int_or_string(&self, bytes: &[u8]) -> Result<Value, Error> {

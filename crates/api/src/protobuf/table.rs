@@ -94,6 +94,8 @@ pub(super) enum Kind {
     Time,
     /// The same, written with microseconds.
     MicroTime,
+    /// A message with nanoseconds.
+    Duration,
     /// A message with text.
     Quantity,
     /// A message with a type, a number and text.
@@ -265,6 +267,7 @@ fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {
         "bytes" => Kind::Bytes,
         "time" => Kind::Time,
         "micro-time" => Kind::MicroTime,
+        "duration" => Kind::Duration,
         "quantity" => Kind::Quantity,
         "int-or-string" => Kind::IntOrString,
         "json" => Kind::Json,
@@ -335,6 +338,7 @@ fn zero_of(messages: &mut [Message], zeros: &mut [Option<Box<[u8]>>], index: usi
                 Kind::Bool | Kind::Int32 | Kind::Int64 => wire::integer(&mut zero, number, 0),
                 Kind::Double => wire::double(&mut zero, number, 0.0),
                 Kind::String | Kind::Time | Kind::MicroTime | Kind::Json => wire::bytes(&mut zero, number, b""),
+                Kind::Duration => wire::message(&mut zero, number, |out| wire::integer(out, 1, 0)),
                 Kind::Quantity => wire::wrapped(&mut zero, number, b"0"),
                 Kind::IntOrString => wire::int_or_string(&mut zero, number, Ok(0)),
                 Kind::Message(inner) => wire::bytes(&mut zero, number, &zero_of(messages, zeros, inner)),

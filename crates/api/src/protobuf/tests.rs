@@ -57,6 +57,25 @@ fn a_zero_is_kept_only_where_it_differs_from_absence() {
 }
 
 #[test]
+fn measurements_have_their_durations_in_nanoseconds() {
+    // 15 s, as the published client reads it.
+    let window = [varint(1 << 3), varint(15_000_000_000)].concat();
+    let usage = [bytes(1, "cpu"), bytes(2, bytes(1, "250m"))].concat();
+    let metrics = [bytes(2, number(1, 1_767_323_040)), bytes(3, window), bytes(4, usage)].concat();
+    let expected = json!({
+        "apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "metadata": {},
+        "timestamp": "2026-01-02T03:04:00Z", "window": "15s", "usage": {"cpu": "250m"},
+    });
+    let read = read("metrics.k8s.io/v1beta1", "NodeMetrics", [bytes(1, ""), metrics].concat()).expect("reads");
+    assert_eq!(read["window"], expected["window"]);
+    assert_eq!((&read["timestamp"], &read["usage"]), (&expected["timestamp"], &expected["usage"]));
+    let again = decode(&written(&expected).expect("writes"), None, &Limits::default()).expect("reads");
+    assert_eq!((&again["window"], &again["usage"]), (&expected["window"], &expected["usage"]));
+    let wrong = json!({"apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "window": "soon"});
+    assert!(written(&wrong).is_err_and(|why| why.contains("not a duration")));
+}
+
+#[test]
 fn values_are_written_as_in_json() {
     let data = |name: &str, value: &[u8]| bytes(2, [bytes(1, name), bytes(2, value)].concat());
     let cases = [

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use portolan_base::go;
 use serde_json::Number;
 
 use super::json::{self, Document, Object, Value};
@@ -184,6 +185,11 @@ impl Place {
             (Kind::String, Value::Text(text)) => wire::bytes(out, number, text),
             (Kind::Bytes, Value::Text(text)) => self.base64(out, number, text)?,
             (Kind::Time | Kind::MicroTime, Value::Text(text)) => self.time(out, number, text)?,
+            (Kind::Duration, Value::Text(text)) => {
+                let read = std::str::from_utf8(text).ok().and_then(|text| go::parse_duration(text).ok());
+                let nanoseconds = read.ok_or_else(|| self.wrong("not a duration"))?;
+                wire::message(out, number, |out| wire::integer(out, 1, nanoseconds.cast_unsigned()));
+            }
             (Kind::Quantity, Value::Text(text)) => wire::wrapped(out, number, text),
             (Kind::Quantity, Value::Number(amount)) => {
                 let amount: Number = serde_json::from_slice(amount).map_err(|_| self.wrong("not a number"))?;

@@ -1,9 +1,11 @@
 //! Measurements as objects. Pure.
 
+use std::time::Duration;
+
 use portolan_api::quantity::{Format, Quantity};
 use portolan_api::time;
 use portolan_api::usage::{PodUsage, Usage};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::{Value, json};
 
 /// What a node uses.
@@ -33,7 +35,7 @@ fn object(kind: &str, name: &str, labels: Option<Value>, usage: &Usage, now: Tim
     }
     json!({
         "kind": kind, "apiVersion": "metrics.k8s.io/v1beta1", "metadata": metadata,
-        "timestamp": time::format(at), "window": window(usage.window_ms),
+        "timestamp": time::format(at), "window": go::format_duration(Duration::from_millis(usage.window_ms)),
     })
 }
 
@@ -43,45 +45,11 @@ fn amounts(usage: &Usage) -> Value {
     json!({"cpu": cpu.to_string(), "memory": memory.to_string()})
 }
 
-/// A time as Go writes it: `1h0m2.5s`.
-fn window(milliseconds: u64) -> String {
-    let (seconds, fraction) = (milliseconds / 1000, milliseconds % 1000);
-    if seconds == 0 {
-        return format!("{fraction}ms");
-    }
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let fraction = match fraction {
-        0 => String::new(),
-        fraction => format!(".{fraction:03}").trim_end_matches('0').to_owned(),
-    };
-    let rest = format!("{}{fraction}s", seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => rest,
-        (0, minutes) => format!("{minutes}m{rest}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use portolan_api::usage::ContainerUsage;
 
     use super::*;
-
-    #[test]
-    fn windows_are_written_as_go_does() {
-        for (milliseconds, expected) in [
-            (5, "5ms"),
-            (1000, "1s"),
-            (1020, "1.02s"),
-            (15_000, "15s"),
-            (90_500, "1m30.5s"),
-            (3_600_000, "1h0m0s"),
-            (7_325_001, "2h2m5.001s"),
-        ] {
-            assert_eq!(window(milliseconds), expected);
-        }
-    }
 
     #[test]
     fn a_pods_containers_keep_their_own_amounts() {

@@ -66,6 +66,7 @@ impl Random {
             Kind::Bytes => self.of(&["", "AA==", "AAEC", "/+8="]).into(),
             Kind::Time => self.of(&["2026-01-02T03:04:05Z", "1969-12-31T23:59:59Z", "2000-02-29T00:00:00Z"]).into(),
             Kind::MicroTime => self.of(&["2026-01-02T03:04:05.678901Z", "1970-01-01T00:00:00.000001Z"]).into(),
+            Kind::Duration => self.of(&["0s", "15s", "1m0.5s", "-1h0m0s"]).into(),
             Kind::Quantity => self.of(&["1", "100m", "1.5Gi"]).into(),
             Kind::IntOrString if self.below(2) == 0 => self.text().into(),
             Kind::IntOrString => self.of(&[1, -1, 8080]).into(),
@@ -149,7 +150,8 @@ fn bare(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let is_nothing = |value: &Value| {
-                let zeros = [json!(null), json!(false), json!(0), json!(""), json!("0"), json!({}), json!([])];
+                let zeros =
+                    [json!(null), json!(false), json!(0), json!(""), json!("0"), json!("0s"), json!({}), json!([])];
                 zeros.contains(value)
             };
             let entries = map.iter().map(|(key, value)| (key.clone(), bare(value)));
