@@ -24,6 +24,8 @@ pub struct Config {
     pub load_balancer_cidr: String,
     /// When nodes count as lost.
     pub node_times: NodeTimes,
+    /// How long a token in a Secret must have been unused to be taken away.
+    pub legacy_token_period: Duration,
     /// Signs with the cluster's keys.
     pub keys: Arc<dyn Keys>,
 }
@@ -71,13 +73,15 @@ pub(crate) struct Context {
     pub(crate) root_ca_pem: String,
     pub(crate) load_balancer_cidr: String,
     pub(crate) node_times: NodeTimes,
+    pub(crate) legacy_token_period: Duration,
     pub(crate) keys: Arc<dyn Keys>,
 }
 
 impl Context {
     pub(crate) fn new(config: Config) -> Self {
-        let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys } = config;
-        Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, keys }
+        let Config { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, legacy_token_period, keys } =
+            config;
+        Self { client, informers, clock, root_ca_pem, load_balancer_cidr, node_times, legacy_token_period, keys }
     }
 
     /// The objects of a kind in a namespace, whatever kind it is.

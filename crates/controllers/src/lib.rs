@@ -16,6 +16,7 @@ mod driver;
 mod endpoints;
 mod flow_schema;
 mod garbage;
+mod legacy_token;
 mod load_balancer;
 mod meta;
 mod namespace;
@@ -61,6 +62,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
     tasks.spawn("endpoint slice mirroring controller", slice_mirror::run(context.clone(), shutdown.clone()));
     tasks.spawn("service account controller", service_account::run(context.clone(), shutdown.clone()));
     tasks.spawn("account token controller", account_token::run(context.clone(), shutdown.clone()));
+    tasks.spawn("legacy token cleaner", legacy_token::run(context.clone(), shutdown.clone()));
     tasks.spawn("bootstrap token cleaner", bootstrap_token::run(context.clone(), shutdown.clone()));
     tasks.spawn("certificate controller", certificates::run(context.clone(), shutdown.clone()));
     tasks.spawn("cluster role controller", cluster_role::run(context.clone(), shutdown.clone()));

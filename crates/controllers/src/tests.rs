@@ -135,6 +135,7 @@ async fn with_world<F: Future<Output = ()>>(scenario: impl FnOnce(World) -> F) {
         root_ca_pem: "CERTIFICATE".to_owned(),
         load_balancer_cidr: "10.44.0.0/24".to_owned(),
         node_times: NodeTimes::default(),
+        legacy_token_period: Duration::from_secs(10 * 24 * 3600),
         keys: Arc::new(NoKeys),
     };
     let shutdown = Shutdown::default();

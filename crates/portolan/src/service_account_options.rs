@@ -1,4 +1,5 @@
-//! Flags of `portolan server` on the tokens of service accounts; the same as those of `kube-apiserver`.
+//! Flags of `portolan server` on the tokens of service accounts; the same as those of `kube-apiserver` and
+//! `kube-controller-manager`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,6 +42,16 @@ pub(crate) struct ServiceAccountOptions {
     /// after an hour all the same.
     #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     service_account_extend_token_expiration: bool,
+    /// How long a token that was once made for every service account must have been unused to be marked as invalid, and
+    /// then again to be deleted with its Secret.
+    #[arg(long, value_name = "TIME", default_value = "8760h", value_parser = period)]
+    legacy_service_account_token_clean_up_period: Duration,
+}
+
+/// A time that is not nothing.
+fn period(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|period| if period.is_zero() { Err("it must be more than 0s".to_owned()) } else { Ok(period) })
 }
 
 impl ServiceAccountOptions {
@@ -84,6 +95,11 @@ impl ServiceAccountOptions {
         })
     }
 
+    /// How long a token in a Secret must have been unused to be taken away.
+    pub(crate) fn legacy_token_period(&self) -> Duration {
+        self.legacy_service_account_token_clean_up_period
+    }
+
     /// The options as arguments for a child process.
     pub(crate) fn arguments(&self, add: &mut impl FnMut(&str, OsString)) {
         for issuer in &self.service_account_issuer {
@@ -100,6 +116,8 @@ impl ServiceAccountOptions {
         }
         let extends = self.service_account_extend_token_expiration.to_string();
         add("--service-account-extend-token-expiration", extends.into());
+        let period = duration_argument(self.legacy_service_account_token_clean_up_period);
+        add("--legacy-service-account-token-clean-up-period", period);
         if let Some(longest) = self.service_account_max_token_expiration {
             add("--service-account-max-token-expiration", duration_argument(longest));
         }
@@ -133,6 +151,7 @@ mod tests {
             "--service-account-jwks-uri=https://a/keys",
             "--service-account-max-token-expiration=2h",
             "--service-account-extend-token-expiration=false",
+            "--legacy-service-account-token-clean-up-period=48h",
         ];
         let mut arguments = Vec::new();
         parse(&given).arguments(&mut |flag, value| arguments.push(format!("{flag}={}", value.to_string_lossy())));
@@ -159,6 +178,9 @@ mod tests {
             let refused = parse(&[argument]).service_accounts().expect_err(argument);
             assert!(format!("{refused:#}").contains(expected), "{argument}: {refused:#}");
         }
+        let refused = Line::try_parse_from(["x", "--legacy-service-account-token-clean-up-period=0s"]);
+        assert!(refused.is_err_and(|error| error.to_string().contains("more than 0s")));
+        assert_eq!(parse(&[]).legacy_token_period(), Duration::from_secs(8760 * 3600));
         assert_eq!(parse(&[]).tokens().expect("valid").issuers, [ISSUER]);
     }
 }

@@ -112,6 +112,7 @@ impl ControlPlane {
             root_ca_pem: credentials.authority.certificate_pem().to_owned(),
             load_balancer_cidr: options.node.load_balancer_cidr.clone(),
             node_times: portolan_controllers::NodeTimes::default(),
+            legacy_token_period: options.service_accounts.legacy_token_period(),
             keys: Arc::new(credentials.keys()),
         };
         tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
