@@ -3,11 +3,13 @@
 //! Each is sent over a connection of its own, which lives as long as the call; answers are cached by
 //! who asks.
 
+mod retry;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use portolan_identity::{KeyPairPem, client_tls};
@@ -15,6 +17,8 @@ use rustls_pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+pub(crate) use retry::Tries;
 
 /// How long a call may take, its connection included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,18 +63,30 @@ pub(crate) struct Client {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failed {
-    /// It did not come in time.
-    Late(String),
-    /// Anything else.
-    Other(String),
+pub(crate) struct Failed {
+    why: String,
+    /// Whether it did not come in time.
+    pub(crate) is_late: bool,
+    /// Whether the next try may fare better.
+    pub(crate) is_passing: bool,
+}
+
+impl Failed {
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self { why: why.to_string(), is_late: false, is_passing: false }
+    }
+}
+
+/// A request or a connection that broke.
+impl<E: std::error::Error + 'static> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { is_passing: retry::is_cut(&error), ..Self::new(&error) }
+    }
 }
 
 impl From<Failed> for String {
     fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Late(why) | Failed::Other(why) => why,
-        }
+        failed.why
     }
 }
 
@@ -121,85 +137,101 @@ impl Client {
     /// Asks for a document.
     pub(crate) async fn get(&self, url: &str) -> Result<(StatusCode, Bytes), String> {
         let request = Request::builder().method(Method::GET).body(Full::default());
-        Ok(self.send(url, request.map_err(|error| error.to_string())?).await?)
+        let response = self.send(url, request.map_err(|error| error.to_string())?).await?;
+        Ok((response.status(), response.into_body()))
     }
 
     /// Posts an object to the service's own URL and reads the one that comes back.
-    pub(crate) async fn post(&self, object: &Value) -> Result<Value, String> {
-        Ok(self.ask(object).await?)
+    pub(crate) async fn ask(&self, object: &Value) -> Result<Value, Failed> {
+        let body = self.post(object).await?;
+        let read = serde_json::from_slice(&body);
+        read.map_err(|error| Failed::new(format!("{} sent no JSON: {error}", self.endpoint.url)))
     }
 
-    /// The same; the error says whether it was late.
-    pub(crate) async fn ask(&self, object: &Value) -> Result<Value, Failed> {
-        let (code, body) = self.post_to_own(object).await?;
-        if !code.is_success() {
-            return Err(Failed::Other(format!("{} answered {code}", self.endpoint.url)));
+    /// The same, again after failures that may pass.
+    pub(crate) async fn ask_persistently(&self, object: &Value) -> Result<Value, Failed> {
+        let mut tries = Tries::new(Tries::OF_ACCESS);
+        loop {
+            match self.ask(object).await {
+                Err(failed) if failed.is_passing => match tries.next_pause() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(failed),
+                },
+                answer => return answer,
+            }
         }
-        let read = serde_json::from_slice(&body);
-        read.map_err(|error| Failed::Other(format!("{} sent no JSON: {error}", self.endpoint.url)))
     }
 
     /// Posts an object to the service's own URL; whatever it answers is enough if it is no refusal.
     pub(crate) async fn deliver(&self, object: &Value) -> Result<(), String> {
-        let (code, _) = self.post_to_own(object).await?;
-        if code.is_success() { Ok(()) } else { Err(format!("{} answered {code}", self.endpoint.url)) }
+        self.post(object).await.map(drop).map_err(String::from)
     }
 
-    async fn post_to_own(&self, object: &Value) -> Result<(StatusCode, Bytes), Failed> {
+    async fn post(&self, object: &Value) -> Result<Bytes, Failed> {
         let request = Request::builder()
             .method(Method::POST)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
-            .body(Full::from(object.to_string()))
-            .map_err(|error| Failed::Other(error.to_string()))?;
-        self.send(&self.endpoint.url, request).await
+            .body(Full::from(object.to_string()))?;
+        let response = self.send(&self.endpoint.url, request).await?;
+        let code = response.status();
+        if code.is_success() {
+            return Ok(response.into_body());
+        }
+        Err(Failed {
+            is_late: code == StatusCode::GATEWAY_TIMEOUT,
+            is_passing: retry::is_passing(code, response.headers()),
+            ..Failed::new(format!("{} answered {code}", self.endpoint.url))
+        })
     }
 
-    async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failed> {
+    async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failed> {
         match tokio::time::timeout(self.timeout, self.exchange(url, request)).await {
-            Ok(outcome) => outcome.map_err(|error| Failed::Other(format!("{url}: {error}"))),
-            Err(_) => Err(Failed::Late(format!("{url}: no answer within {:?}", self.timeout))),
+            Ok(outcome) => outcome.map_err(|failed| Failed { why: format!("{url}: {}", failed.why), ..failed }),
+            Err(_) => {
+                let why = format!("{url}: no answer within {:?}", self.timeout);
+                Err(Failed { is_late: true, ..Failed::new(why) })
+            }
         }
     }
 
-    async fn exchange(&self, url: &str, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
-        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        let host = uri.host().ok_or("it names no host")?.trim_matches(['[', ']']).to_owned();
+    async fn exchange(&self, url: &str, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failed> {
+        let uri: Uri = url.parse()?;
+        let host = uri.host().ok_or_else(|| Failed::new("it names no host"))?.trim_matches(['[', ']']).to_owned();
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         *request.uri_mut() = uri
             .path_and_query()
             .map_or("/", |path| if path.as_str().is_empty() { "/" } else { path.as_str() })
-            .parse()
-            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        let text = |value: &str| http::HeaderValue::from_str(value).map_err(|error| error.to_string());
+            .parse()?;
+        let text = |value: &str| http::HeaderValue::from_str(value);
         let authority = uri.authority().map_or(host.clone(), ToString::to_string);
         request.headers_mut().insert(header::HOST, text(&authority)?);
         request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
         if let Some(token) = &self.endpoint.token {
             request.headers_mut().insert(header::AUTHORIZATION, text(&format!("Bearer {token}"))?);
         }
-        let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
         if !secure {
             return talk(TokioIo::new(stream), request).await;
         }
-        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-        let stream = self.tls.connect(name, stream).await.map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(host)?;
+        let stream = self.tls.connect(name, stream).await?;
         talk(TokioIo::new(stream), request).await
     }
 }
 
-async fn talk<I>(io: I, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String>
+async fn talk<I>(io: I, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failed>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(io).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
     let answer = async move {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let code = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-        Ok((code, body.map_err(|error| error.to_string())?.to_bytes()))
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_LIMIT).collect().await;
+        let body = body.map_err(|error| Failed { is_passing: retry::is_cut(&*error), ..Failed::new(&error) })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     tokio::pin!(answer, connection);
     tokio::select! {
@@ -208,7 +240,7 @@ where
         // The connection may end before the last of the answer was taken out of it.
         ended = &mut connection => match ended {
             Ok(()) => answer.await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         },
     }
 }

@@ -13,14 +13,10 @@ use tokio::sync::mpsc;
 use super::format::{self, Format};
 use super::log::{Log, LogFile};
 use crate::config::Error;
-use crate::outgoing::{Client, Endpoint};
+use crate::outgoing::{Client, Endpoint, Tries};
 
 /// How long a webhook may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often a webhook is asked to take the same records, and how the pauses between grow, as upstream.
-const ATTEMPTS: u32 = 5;
-const GROWTH: f64 = 1.5;
 
 /// What a record that was cut short says.
 const TRUNCATED: &str = "audit.k8s.io/truncated";
@@ -239,19 +235,16 @@ impl Backend {
     async fn send(&self, events: &[Arc<Value>]) -> Result<(), Lost> {
         let Sink::Webhook(client, initial) = &self.sink else { return Err(Lost) };
         let list = list(events);
-        let mut pause = *initial;
-        for attempt in 1..=ATTEMPTS {
-            match client.deliver(&list).await {
-                Ok(()) => return Ok(()),
-                Err(why) if attempt == ATTEMPTS => self.lost(events.len(), &why),
-                Err(why) => {
-                    tracing::debug!(why, attempt, "the audit webhook did not take records");
-                    tokio::time::sleep(pause).await;
-                    pause = pause.mul_f64(GROWTH);
-                }
-            }
+        let mut tries = Tries::new(*initial);
+        loop {
+            let Err(why) = client.deliver(&list).await else { return Ok(()) };
+            let Some(pause) = tries.next_pause() else {
+                self.lost(events.len(), &why);
+                return Err(Lost);
+            };
+            tracing::debug!(why, "the audit webhook did not take records");
+            tokio::time::sleep(pause).await;
         }
-        Err(Lost)
     }
 
     fn lost(&self, count: usize, why: &str) {

@@ -49,7 +49,7 @@ impl TokenReviewer {
             "metadata": {"creationTimestamp": null}, "spec": {"token": token, "audiences": audiences},
         });
         // No answer is not remembered.
-        let review = self.client.post(&question).await?;
+        let review = self.client.ask_persistently(&question).await?;
         let answer = understood(&review["status"], audiences);
         self.answers.put(key, answer.clone(), now + self.cache_for, now);
         answer

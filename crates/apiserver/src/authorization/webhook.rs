@@ -10,7 +10,7 @@ use super::conditions::Conditions;
 use super::{Action, Decision};
 use crate::cache::Cache;
 use crate::metrics::{Authorizations, Matched, Reply};
-use crate::outgoing::{Client, Endpoint, Failed, Unusable};
+use crate::outgoing::{Client, Endpoint, Failed, Tries, Unusable};
 use crate::request::Requirement;
 
 /// Bytes of a question whose answer is kept at most.
@@ -84,14 +84,7 @@ impl AccessReviewer {
         if let Some(known) = self.answers.get(&key, now) {
             return known;
         }
-        let began = Instant::now();
-        let answer = self.client.ask(&question).await;
-        let reply = match &answer {
-            Ok(_) => Reply::Success,
-            Err(Failed::Late(_)) => Reply::Timeout,
-            Err(Failed::Other(_)) => Reply::Error,
-        };
-        metrics.asked(name, reply, began.elapsed());
+        let (answer, reply) = self.ask(name, metrics, &question).await;
         let review = match answer {
             Ok(review) => review,
             Err(error) => {
@@ -110,6 +103,29 @@ impl AccessReviewer {
             self.answers.put(key, decision.clone(), now + holds, now);
         }
         decision
+    }
+
+    /// Asks again after failures that may pass; each try counts.
+    async fn ask(&self, name: &str, metrics: &Authorizations, question: &Value) -> (Result<Value, Failed>, Reply) {
+        let mut tries = Tries::new(Tries::OF_ACCESS);
+        loop {
+            let began = Instant::now();
+            let answer = self.client.ask(question).await;
+            let reply = match &answer {
+                Ok(_) => Reply::Success,
+                Err(failed) if failed.is_late => Reply::Timeout,
+                Err(_) => Reply::Error,
+            };
+            metrics.asked(name, reply, began.elapsed());
+            let pause = match &answer {
+                Err(failed) if failed.is_passing => tries.next_pause(),
+                _ => None,
+            };
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return (answer, reply),
+            }
+        }
     }
 
     fn matches(&self, name: &str, metrics: &Authorizations, specification: &Value) -> Result<bool, String> {

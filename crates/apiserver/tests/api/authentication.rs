@@ -221,6 +221,25 @@ async fn another_service_may_know_tokens() {
 }
 
 #[tokio::test]
+async fn a_service_that_stumbles_is_asked_again() {
+    let answers = std::sync::atomic::AtomicUsize::new(0);
+    let web = web_server(move |_, _| match answers.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        // Not ready yet, then it is, then it refuses.
+        0 => (500, String::new()),
+        1 => (200, json!({"status": {"authenticated": true, "user": {"username": "bob"}}}).to_string()),
+        _ => (503, String::new()),
+    })
+    .await;
+    let endpoint = Endpoint { url: web.url.clone(), ..Endpoint::default() };
+    let webhook = TokenWebhook { endpoint, version: "v1".into(), cache_for: Duration::from_secs(120) };
+    let cluster = cluster_with(access(Authentication { webhook: Some(webhook), ..Authentication::default() })).await;
+    assert_eq!(with_token(&cluster, "known").await, "bob [system:authenticated]");
+    assert_eq!(web.count(), 2);
+    assert_eq!(with_token(&cluster, "other").await, "401 Unauthorized");
+    assert_eq!(web.count(), 3, "a service that says it is not there is not asked again");
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_says_for_whom_it_asks() {
     let folder = tempfile::tempdir().expect("a folder");
     let proxies = Authority::load_or_create(folder.path(), "proxies").expect("an authority");
