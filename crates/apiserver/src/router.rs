@@ -215,7 +215,8 @@ async fn turn(
         return Ok(None);
     }
     let method = audit::verb_of(&parts.method);
-    fairness.turn(user, info.map_or(&method, |info| info.verb), parts.uri.path(), info).await
+    let verb = info.map_or(&*method, |info| info.verb);
+    fairness.turn(user, verb, parts.uri.path(), info, &*server.config.clock).await
 }
 
 async fn routed(
@@ -311,6 +312,10 @@ async fn plain(
         "debug" => match (&server.fairness, path) {
             (Some(fairness), fairness::LEVELS_PATH) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
             (Some(fairness), fairness::QUEUES_PATH) => Ok(crate::server::text(200, fairness.dump_queues().await?)),
+            (Some(fairness), fairness::REQUESTS_PATH) => {
+                let has_details = !query.get(fairness::DETAILS).is_empty();
+                Ok(crate::server::text(200, fairness.dump_requests(has_details).await?))
+            }
             _ => Err(Status::no_such_path()),
         },
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),

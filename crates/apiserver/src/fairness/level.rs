@@ -4,14 +4,16 @@
 //! sharding), so that a flow with many requests fills its own hand and leaves others a queue.
 //! Queues are served by how much they were served before (start-time fair queueing).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use portolan_base::Timestamp;
 use tokio::sync::oneshot;
 
 use super::flows::Queuing;
+use super::requests::{Request, Shown};
 
 /// A level at work.
 #[derive(Debug)]
@@ -28,11 +30,15 @@ struct State {
     /// The start tag of the request that was let in last.
     virtual_time: u64,
     past: Past,
+    /// Those that wait and those that run with the queue they came through, by number: in the order in which they came.
+    requests: BTreeMap<u64, (Option<usize>, Request)>,
+    next_number: u64,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<oneshot::Sender<Seat>>,
+    /// Each with its number.
+    waiting: VecDeque<(u64, oneshot::Sender<Seat>)>,
     /// Requests that waited here and run now.
     running: usize,
     /// How much service it had, counted from the level's virtual time when it was last empty.
@@ -45,6 +51,7 @@ pub(crate) struct Seat {
     level: Arc<Level>,
     /// The queue from which the request came; none if it did not wait.
     queue: Option<usize>,
+    number: u64,
 }
 
 /// Whether a request may run.
@@ -52,8 +59,8 @@ pub(crate) struct Seat {
 pub(super) enum Admission {
     /// At once.
     Now(Seat),
-    /// When its turn comes.
-    Later(oneshot::Receiver<Seat>),
+    /// When its turn comes. Has a number till then.
+    Later(u64, oneshot::Receiver<Seat>),
     /// Not: too many wait already.
     Full,
 }
@@ -122,12 +129,13 @@ impl Level {
     }
 
     /// Lets a request of a flow in, or makes it wait.
-    pub(super) fn admit(self: &Arc<Self>, flow: &(&str, &str)) -> Admission {
+    pub(super) fn admit(self: &Arc<Self>, flow: &(&str, &str), request: Request) -> Admission {
         let mut state = self.state.lock();
         if state.running < state.limit && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
             state.running += 1;
             state.past.dispatched += 1;
-            return Admission::Now(Seat { level: self.clone(), queue: None });
+            let number = state.add(None, request.started_at_once());
+            return Admission::Now(Seat { level: self.clone(), queue: None, number });
         }
         let Some(queuing) = state.queuing else {
             state.past.rejected += 1;
@@ -142,7 +150,7 @@ impl Level {
         let queue = &mut state.queues[index];
         if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
             // Those who went away no longer count.
-            queue.waiting.retain(|waiting| !waiting.is_closed());
+            queue.waiting.retain(|(_, waiting)| !waiting.is_closed());
             if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
                 state.past.rejected += 1;
                 return Admission::Full;
@@ -152,8 +160,9 @@ impl Level {
             queue.start = queue.start.max(now);
         }
         let (sender, receiver) = oneshot::channel();
-        queue.waiting.push_back(sender);
-        Admission::Later(receiver)
+        let number = state.add(Some(index), request);
+        state.queues[index].waiting.push_back((number, sender));
+        Admission::Later(number, receiver)
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -170,9 +179,31 @@ impl Level {
         self.state.lock().queues.iter().map(figures).collect()
     }
 
-    /// Notes how a request that was to wait ended.
-    pub(super) fn ended(&self, end: End) {
+    /// All that waits or runs, by queue: those that wait in their order first.
+    pub(super) fn requests(&self) -> Vec<Shown> {
+        let state = self.state.lock();
+        let mut places = BTreeMap::new();
+        for (index, queue) in state.queues.iter().enumerate() {
+            places.extend(queue.waiting.iter().enumerate().map(|(place, (number, _))| (*number, (index, place))));
+        }
+        let mut requests = Vec::with_capacity(state.requests.len());
+        for (number, (queue, request)) in &state.requests {
+            let place = places.get(number).map(|(_, place)| *place);
+            requests.push(request.shown(*queue, place));
+        }
+        let order = |index: Option<usize>| index.unwrap_or(usize::MAX);
+        requests.sort_by_key(|request| (order(request.queue), order(request.place)));
+        requests
+    }
+
+    /// Notes how the waiting of a request ended.
+    pub(super) fn ended(&self, number: u64, end: End, now: Timestamp) {
         let mut state = self.state.lock();
+        if end == End::Dispatched {
+            state.requests.entry(number).and_modify(|(_, request)| request.start(now));
+        } else {
+            state.requests.remove(&number);
+        }
         let count = match end {
             End::Dispatched => &mut state.past.dispatched,
             End::TimedOut => &mut state.past.timed_out,
@@ -185,27 +216,36 @@ impl Level {
     fn dispatch(self: &Arc<Self>) {
         loop {
             let next = self.state.lock().next();
-            let Some((queue, next)) = next else { return };
+            let Some((queue, number, next)) = next else { return };
             // One who has gone gives the seat back at once.
-            drop(next.send(Seat { level: self.clone(), queue: Some(queue) }));
+            drop(next.send(Seat { level: self.clone(), queue: Some(queue), number }));
         }
     }
 }
 
 impl State {
-    fn next(&mut self) -> Option<(usize, oneshot::Sender<Seat>)> {
+    /// Follows a request from now on.
+    fn add(&mut self, queue: Option<usize>, request: Request) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.requests.insert(number, (queue, request));
+        number
+    }
+
+    /// The queue whose turn it is, and the number and the ear of who waits there first.
+    fn next(&mut self) -> Option<(usize, u64, oneshot::Sender<Seat>)> {
         if self.running >= self.limit {
             return None;
         }
         let waiting = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
         let (index, _) = waiting.min_by_key(|(_, queue)| queue.start)?;
         let queue = &mut self.queues[index];
-        let next = queue.waiting.pop_front()?;
+        let (number, next) = queue.waiting.pop_front()?;
         self.virtual_time = self.virtual_time.max(queue.start);
         queue.start += 1;
         queue.running += 1;
         self.running += 1;
-        Some((index, next))
+        Some((index, number, next))
     }
 }
 
@@ -213,6 +253,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.level.state.lock();
         state.running -= 1;
+        state.requests.remove(&self.number);
         // There may be fewer queues by now.
         if let Some(queue) = self.queue.and_then(|queue| state.queues.get_mut(queue)) {
             queue.running = queue.running.saturating_sub(1);
@@ -241,6 +282,7 @@ fn deal(flow: &(&str, &str), queues: usize, hand_size: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fairness::flows::Asked;
 
     fn level(limit: usize, queue_length_limit: usize) -> Arc<Level> {
         let level = Level::new();
@@ -248,9 +290,20 @@ mod tests {
         level
     }
 
+    fn request(flow: &(&str, &str)) -> Request {
+        let user = portolan_identity::User::new(flow.1, []);
+        let asked = Asked { user: &user, verb: "get", path: "/version", info: None };
+        Request::new(flow, asked, Timestamp::UNIX_EPOCH)
+    }
+
+    fn admit(level: &Arc<Level>, flow: &str) -> Admission {
+        let flow = ("schema", flow);
+        level.admit(&flow, request(&flow))
+    }
+
     fn later(level: &Arc<Level>, flow: &str) -> oneshot::Receiver<Seat> {
-        match level.admit(&("schema", flow)) {
-            Admission::Later(receiver) => receiver,
+        match admit(level, flow) {
+            Admission::Later(_, receiver) => receiver,
             other => panic!("{flow} should wait: {other:?}"),
         }
     }
@@ -258,7 +311,7 @@ mod tests {
     #[test]
     fn a_flow_with_many_requests_does_not_keep_another_waiting() {
         let level = level(1, 50);
-        let Admission::Now(seat) = level.admit(&("schema", "greedy")) else { panic!("there is room") };
+        let Admission::Now(seat) = admit(&level, "greedy") else { panic!("there is room") };
         let mut greedy: Vec<_> = (0..100).map(|_| later(&level, "greedy")).collect();
         let mut polite = later(&level, "polite");
         let mut seat = Some(seat);
@@ -280,11 +333,11 @@ mod tests {
     #[test]
     fn seats_come_back_and_full_queues_refuse() {
         let level = level(2, 1);
-        let first = level.admit(&("schema", "a"));
-        let second = level.admit(&("schema", "a"));
+        let first = admit(&level, "a");
+        let second = admit(&level, "a");
         assert!(matches!((&first, &second), (Admission::Now(_), Admission::Now(_))));
         let waiting: Vec<_> = (0..4).map(|_| later(&level, "a")).collect();
-        assert!(matches!(level.admit(&("schema", "a")), Admission::Full));
+        assert!(matches!(admit(&level, "a"), Admission::Full));
         let past = Past { dispatched: 2, rejected: 1, ..Past::default() };
         assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4, active_queues: 4, past });
         let hand = |figures: fn(&QueueFigures) -> usize| level.queues().iter().map(figures).sum::<usize>();
@@ -301,7 +354,30 @@ mod tests {
         drop(second);
         assert_eq!(hand(|queue| queue.running), 0);
         assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0, active_queues: 0, past });
-        assert!(matches!(level.admit(&("schema", "a")), Admission::Now(_)));
+        assert!(matches!(admit(&level, "a"), Admission::Now(_)));
+    }
+
+    #[test]
+    fn what_waits_and_runs_is_shown_until_it_ends() {
+        let level = level(1, 50);
+        let shown = || {
+            let line = |it: Shown| {
+                format!("{} {:?} {:?} {}", it.distinguisher, it.queue.is_some(), it.place, it.started.is_some())
+            };
+            level.requests().into_iter().map(line).collect::<Vec<_>>().join(", ")
+        };
+        let Admission::Now(seat) = admit(&level, "a") else { panic!("there is room") };
+        let Admission::Later(first, mut turn) = admit(&level, "b") else { panic!("it waits") };
+        let Admission::Later(second, gone) = admit(&level, "b") else { panic!("it waits") };
+        level.ended(second, End::Cancelled, Timestamp::UNIX_EPOCH);
+        drop(gone);
+        assert_eq!(shown(), "b true Some(0) false, a false None true");
+        drop(seat);
+        let seat = turn.try_recv().expect("its turn");
+        level.ended(first, End::Dispatched, Timestamp::UNIX_EPOCH);
+        assert_eq!(shown(), "b true None true");
+        drop(seat);
+        assert_eq!(shown(), "");
     }
 
     #[test]

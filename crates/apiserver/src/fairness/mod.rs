@@ -3,8 +3,10 @@
 //! Requests from parts of this process are not counted: they are the server's own work.
 
 mod bootstrap;
+mod dump;
 mod flows;
 mod level;
+mod requests;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,11 +16,13 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, header};
 use parking_lot::Mutex;
+use portolan_base::Clock;
 use portolan_identity::User;
 use portolan_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use bootstrap::{mandatory, objects, revised};
+pub(crate) use dump::{DETAILS, LEVELS_PATH, QUEUES_PATH, REQUESTS_PATH};
 
 use crate::authorization::followed::Followed;
 use crate::body::Body;
@@ -27,16 +31,11 @@ use crate::server::{self, Server};
 use crate::status::Status;
 use crate::{respond, rounds};
 use flows::{Asked, Flows};
-use level::{Admission, End, Figures, Level, Seat};
+use level::{Admission, End, Level, Seat};
+use requests::Request;
 
 /// Group of both kinds.
 pub(crate) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
-
-/// Where the levels are shown.
-pub(crate) const LEVELS_PATH: &str = "/debug/api_priority_and_fairness/dump_priority_levels";
-
-/// Where their queues are shown.
-pub(crate) const QUEUES_PATH: &str = "/debug/api_priority_and_fairness/dump_queues";
 
 /// How long a request waits for its turn, as upstream: a quarter of the time it has.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -56,62 +55,17 @@ pub(crate) struct Fairness {
     refused: AtomicU64,
 }
 
-/// Columns of [`Fairness::dump_levels`].
-const LEVEL_COLUMNS: [&str; 10] = [
-    "PriorityLevelName",
-    "ActiveQueues",
-    "IsIdle",
-    "IsQuiescing",
-    "WaitingRequests",
-    "ExecutingRequests",
-    "DispatchedRequests",
-    "RejectedRequests",
-    "TimedoutRequests",
-    "CancelledRequests",
-];
-
-/// Columns of [`Fairness::dump_queues`].
-const QUEUE_COLUMNS: [&str; 9] = [
-    "PriorityLevelName",
-    "Index",
-    "PendingRequests",
-    "ExecutingRequests",
-    "SeatsInUse",
-    "NextDispatchR",
-    "InitialSeatsSum",
-    "MaxSeatsSum",
-    "TotalWorkSum",
-];
-
-/// The narrowest column.
-const NARROWEST: usize = 8;
-
-/// Rows of values behind commas, in columns.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len() + 2).max().unwrap_or(0).max(NARROWEST);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        for (index, (value, width)) in row.iter().zip(&widths).enumerate() {
-            let cell = if index + 1 < N { format!("{value},") } else { value.clone() };
-            let width = if index + 1 < N { *width } else { 0 };
-            // Writing to a `String` cannot fail.
-            let _ = write!(text, "{cell:<width$}");
-        }
-        text.push('\n');
-    }
-    text
-}
-
 /// A request that waits; what became of it is noted when it no longer does, which may be because it is gone.
 struct Waiting<'a> {
     level: &'a Level,
+    id: u64,
     end: End,
+    clock: &'a dyn Clock,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.level.ended(self.end);
+        self.level.ended(self.id, self.end, self.clock.now());
     }
 }
 
@@ -184,6 +138,7 @@ impl Fairness {
         verb: &str,
         path: &str,
         info: Option<&Info>,
+        clock: &dyn Clock,
     ) -> Result<Option<Turn>, Box<Response<Body>>> {
         self.flows.refresh().await.map_err(|status| Box::new(respond::status(&status)))?;
         let (mut turn, admission, level) = {
@@ -196,12 +151,14 @@ impl Fairness {
                 return Ok(Some(turn));
             }
             let Some(level) = self.level(&flows, &level.metadata.name) else { return Ok(Some(turn)) };
-            (turn, level.admit(&(&schema.metadata.name, schema.distinguisher(asked))), level)
+            let flow = (&*schema.metadata.name, schema.distinguisher(asked));
+            let request = Request::new(&flow, asked, clock.now());
+            (turn, level.admit(&flow, request), level)
         };
         let seat = match admission {
             Admission::Now(seat) => Some(seat),
-            Admission::Later(seat) => {
-                let mut waiting = Waiting { level: &level, end: End::Cancelled };
+            Admission::Later(id, seat) => {
+                let mut waiting = Waiting { level: &level, id, end: End::Cancelled, clock };
                 let seat = tokio::time::timeout(LONGEST_WAIT, seat).await.ok().and_then(Result::ok);
                 waiting.end = if seat.is_some() { End::Dispatched } else { End::TimedOut };
                 seat
@@ -214,64 +171,6 @@ impl Fairness {
         };
         turn._seat = Some(seat);
         Ok(Some(turn))
-    }
-
-    /// All levels that limit anything, as the CSV of upstream's `/debug/api_priority_and_fairness`.
-    pub(crate) async fn dump_levels(&self) -> Result<String, Status> {
-        let mut rows = vec![LEVEL_COLUMNS.map(str::to_owned)];
-        for (name, level) in self.at_work().await? {
-            let Figures { running, waiting, active_queues, past, .. } = level.figures();
-            let is_idle = running == 0 && waiting == 0;
-            rows.push([
-                name,
-                active_queues.to_string(),
-                is_idle.to_string(),
-                false.to_string(),
-                waiting.to_string(),
-                running.to_string(),
-                past.dispatched.to_string(),
-                past.rejected.to_string(),
-                past.timed_out.to_string(),
-                past.cancelled.to_string(),
-            ]);
-        }
-        Ok(aligned(&rows))
-    }
-
-    /// All queues of all levels, as the CSV of upstream's `/debug/api_priority_and_fairness`.
-    ///
-    /// A request takes one seat and is charged one unit of its level's time. What runs without having waited belongs
-    /// to no queue.
-    pub(crate) async fn dump_queues(&self) -> Result<String, Status> {
-        let mut rows = vec![QUEUE_COLUMNS.map(str::to_owned)];
-        for (name, level) in self.at_work().await? {
-            for (index, queue) in level.queues().into_iter().enumerate() {
-                let (waiting, running) = (queue.waiting.to_string(), queue.running.to_string());
-                rows.push([
-                    name.clone(),
-                    index.to_string(),
-                    waiting.clone(),
-                    running.clone(),
-                    running,
-                    format!("{}.00000000ss", queue.start),
-                    waiting.clone(),
-                    waiting.clone(),
-                    format!("{waiting}.00000000ss"),
-                ]);
-            }
-        }
-        Ok(aligned(&rows))
-    }
-
-    /// All levels at work, by name.
-    async fn at_work(&self) -> Result<Vec<(String, Arc<Level>)>, Status> {
-        self.flows.refresh().await?;
-        // Only a question about one of them sets them up.
-        let _ = self.level(&self.flows.view(), "");
-        let levels = self.levels.lock();
-        let mut levels: Vec<_> = levels.by_name.iter().map(|(name, level)| (name.clone(), level.clone())).collect();
-        levels.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(levels)
     }
 
     /// A level at work, set up as the objects say now.
@@ -325,16 +224,5 @@ impl Fairness {
         let refused = self.refused.load(Ordering::Relaxed);
         let _ =
             writeln!(text, "# HELP {metric} Requests that were refused.\n# TYPE {metric} counter\n{metric} {refused}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_stand_in_columns_behind_commas() {
-        let rows = [["Name", "N"], ["catch-all-of-them", "7"]].map(|row| row.map(str::to_owned));
-        assert_eq!(aligned(&rows), "Name,              N\ncatch-all-of-them, 7\n");
     }
 }

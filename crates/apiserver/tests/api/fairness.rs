@@ -80,6 +80,26 @@ async fn a_greedy_client_waits_for_itself() {
     let own = rows.iter().filter(|row| row[0] == "global-default");
     assert_eq!(own.clone().map(|row| row[2].parse::<usize>().expect("a number")).sum::<usize>(), 38, "{queues}");
     assert!(own.clone().all(|row| row.len() == 9 && row[8] == format!("{}.00000000ss", row[2])), "{queues}");
+    let requests = cluster.get("/debug/api_priority_and_fairness/dump_requests").await;
+    let requests = requests.body.as_str().unwrap_or_default().to_owned();
+    let rows: Vec<Vec<&str>> = requests.lines().map(|line| line.split(',').map(str::trim).collect()).collect();
+    assert_eq!(
+        rows[0][..5],
+        ["PriorityLevelName", "FlowSchemaName", "QueueIndex", "RequestIndexInQueue", "FlowDistingsher"]
+    );
+    assert_eq!(rows[0][5..], ["ArriveTime", "InitialSeats", "FinalSeats", "AdditionalLatency", "StartTime"]);
+    assert_eq!(rows.len(), 1 + 40, "{requests}");
+    for row in &rows[1..] {
+        assert_eq!((row[0], row[1], row[4]), ("global-default", "global-default", "greedy"), "{requests}");
+        let (waits, started) = (row[3] != "-1", row[9] != "0001-01-01T00:00:00Z");
+        assert_eq!((row[2] != "-1", started), (waits, !waits), "{requests}");
+        assert_eq!(row[6..9], ["1", "0", "0s"]);
+    }
+    let detailed = cluster.get("/debug/api_priority_and_fairness/dump_requests?includeRequestDetails=1").await;
+    let detailed = detailed.body.as_str().unwrap_or_default().to_owned();
+    let last: Vec<&str> = detailed.lines().last().unwrap_or_default().split(',').map(str::trim).collect();
+    let path = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(last[10..], ["greedy", "create", path, "default", "", "v1", "configmaps", ""], "{detailed}");
     let get = |user: &str| as_user(user, request("GET", "/api/v1/namespaces/default/pods", "", ""));
     // Administrators are exempt.
     let exempt = cluster.server.handle(get("admin"), network()).await;
