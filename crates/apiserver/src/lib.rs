@@ -49,7 +49,7 @@ mod transcode;
 mod webhook_client;
 
 pub use access::{Access, ServiceAccounts};
-pub use admission::AdmissionSettings;
+pub use admission::{AdmissionSettings, WebhookUsersReader};
 pub use body::{Body, BoxError, empty, full};
 pub use config::{Config, Error, Network, Networks, NotANetwork};
 pub use configuration::Invalid;
@@ -58,3 +58,4 @@ pub use followed_file::{Kubeconfigs, SettingsFile};
 pub use outgoing::{Endpoint, Unusable};
 pub use server::{Peer, Server};
 pub use status::Status;
+pub use webhook_client::{WebhookUser, WebhookUsers};

@@ -138,10 +138,25 @@ struct User {
     client_key: Option<PathBuf>,
     client_key_data: Option<String>,
     token: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
     #[serde(rename = "tokenFile")]
     token_file: Option<PathBuf>,
     exec: Option<serde::de::IgnoredAny>,
     auth_provider: Option<serde::de::IgnoredAny>,
+}
+
+/// What a user of a kubeconfig shows to a server.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct UserCredentials {
+    /// Certificate, PEM.
+    pub client_certificate: Option<String>,
+    /// Its key, PEM.
+    pub client_key: Option<String>,
+    /// Bearer token.
+    pub token: Option<String>,
+    /// Name and password.
+    pub password: Option<(String, String)>,
 }
 
 impl Kubeconfig {
@@ -180,14 +195,7 @@ impl Kubeconfig {
         if cluster.insecure_skip_tls_verify {
             return Err(unsupported("insecure-skip-tls-verify"));
         }
-        if user.exec.is_some() || user.auth_provider.is_some() {
-            return Err(unsupported("a credential plugin"));
-        }
-        let token = match (&user.token, &user.token_file) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(file)) => Some(read(&self.beside(file))?.trim().to_owned()),
-            (None, None) => None,
-        };
+        let credentials = self.credentials(user)?;
         let authority = self.text(
             "certificate-authority-data",
             cluster.certificate_authority_data.as_ref(),
@@ -196,14 +204,46 @@ impl Kubeconfig {
         Ok(Endpoint {
             server: cluster.server.clone(),
             certificate_authority: authority.unwrap_or_default(),
-            client_certificate: self.text(
-                "client-certificate-data",
-                user.client_certificate_data.as_ref(),
-                user.client_certificate.as_ref(),
-            )?,
+            client_certificate: credentials.client_certificate,
+            client_key: credentials.client_key,
+            token: credentials.token,
+            tls_server_name: cluster.tls_server_name.clone(),
+        })
+    }
+
+    /// All users by their names.
+    ///
+    /// # Errors
+    /// A part is malformed, unreadable or not supported.
+    pub fn users(&self) -> Result<Vec<(String, UserCredentials)>, KubeconfigError> {
+        self.file.users.iter().map(|user| Ok((user.name.clone(), self.credentials(&user.user)?))).collect()
+    }
+
+    /// The user of the current context, if it names one.
+    pub fn current_user(&self) -> Option<&str> {
+        let context = self.file.contexts.iter().find(|context| context.name == self.file.current_context)?;
+        Some(&*context.context.user).filter(|name| !name.is_empty())
+    }
+
+    fn credentials(&self, user: &User) -> Result<UserCredentials, KubeconfigError> {
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            return Err(KubeconfigError::Unsupported { path: self.path.clone(), feature: "a credential plugin" });
+        }
+        let token = match (&user.token, &user.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => Some(read(&self.beside(file))?.trim().to_owned()),
+            (None, None) => None,
+        };
+        let password = match (&user.username, &user.password) {
+            (None, None) => None,
+            (name, password) => Some((name.clone().unwrap_or_default(), password.clone().unwrap_or_default())),
+        };
+        let certificate = user.client_certificate_data.as_ref();
+        Ok(UserCredentials {
+            client_certificate: self.text("client-certificate-data", certificate, user.client_certificate.as_ref())?,
             client_key: self.text("client-key-data", user.client_key_data.as_ref(), user.client_key.as_ref())?,
             token,
-            tls_server_name: cluster.tls_server_name.clone(),
+            password,
         })
     }
 
@@ -262,5 +302,21 @@ mod tests {
     fn a_dangling_context_is_named() {
         let error = endpoint("{current-context: gone}").expect_err("there is no such context");
         assert!(error.to_string().ends_with("has no context named \"gone\""), "{error}");
+    }
+
+    #[test]
+    fn all_users_are_told_with_what_they_show() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::write(folder.path().join("token"), "secret\n").expect("it is writable");
+        let path = folder.path().join("config");
+        let text = "{current-context: c, contexts: [{name: c, context: {user: '*'}}], users: [
+            {name: 'a.b.svc', user: {tokenFile: token}}, {name: '*', user: {username: ann, password: x}}]}";
+        std::fs::write(&path, text).expect("it is writable");
+        let config = Kubeconfig::load(&path).expect("it is one");
+        assert_eq!(config.current_user(), Some("*"));
+        let users = config.users().expect("they are complete");
+        let told: Vec<_> =
+            users.iter().map(|(name, user)| (&**name, user.token.as_deref(), user.password.is_some())).collect();
+        assert_eq!(told, [("a.b.svc", Some("secret"), false), ("*", None, true)]);
     }
 }

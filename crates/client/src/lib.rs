@@ -31,7 +31,7 @@ pub use error::{Error, Status, StatusCause, StatusDetails};
 pub use events::{EventRecorder, EventType, ObjectReference, reference};
 pub use https::{Endpoint, HttpsTransport, Upgrade};
 pub use informer::{Encoded, Informer, Informers, MetadataInformer, PartialKind};
-pub use kubeconfig::{Kubeconfig, KubeconfigError};
+pub use kubeconfig::{Kubeconfig, KubeconfigError, UserCredentials};
 pub use params::{DeleteOptions, ListParams, Patch, Propagation, ResourcePath, WatchParams, percent_encode};
 pub use queue::{Key, KeyFeed, WorkQueue};
 pub use selector::{is_empty, selects};

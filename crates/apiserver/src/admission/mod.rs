@@ -16,5 +16,5 @@ mod webhook;
 pub(crate) use attributes::{Attributes, Operation};
 pub(crate) use chain::{admits_plainly, mutate, validate};
 pub(crate) use quota::Charge;
-pub use settings::AdmissionSettings;
+pub use settings::{AdmissionSettings, WebhookUsersReader};
 pub(crate) use state::Admission;

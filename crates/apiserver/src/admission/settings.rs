@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::plugins::{EventLimits, PodSecurity};
 use super::quota::LimitedResource;
 use crate::configuration::{self, Invalid};
+use crate::webhook_client::WebhookUsers;
 
 /// What decides unless it is disabled.
 const ON: [&str; 22] = [
@@ -73,7 +74,13 @@ pub struct AdmissionSettings {
     pub(super) pod_security: PodSecurity,
     pub(super) limited_resources: Vec<LimitedResource>,
     pub(super) event_limits: EventLimits,
+    /// As whom webhooks are asked, those that change and those that only decide.
+    pub(super) mutating_users: WebhookUsers,
+    pub(super) validating_users: WebhookUsers,
 }
+
+/// Reads the users of a kubeconfig; the error says why they cannot be told.
+pub type WebhookUsersReader<'a> = &'a dyn Fn(&FilePath) -> Result<WebhookUsers, String>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -92,7 +99,7 @@ struct Plugin {
     configuration: Option<Value>,
 }
 
-/// Kubernetes asks webhooks with the credentials that this names.
+/// Webhooks are asked with the credentials that this names.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Webhooks {
@@ -106,11 +113,16 @@ impl AdmissionSettings {
         self.disabled.is_empty() && self.enabled.is_empty() && self.limited_resources.is_empty()
     }
 
-    /// Reads what the flags name; of a file, its place and its text.
+    /// Reads what the flags name; of a file, its place and its text. `users` reads kubeconfigs that the file names.
     ///
     /// # Errors
     /// A name is not known, or a file says something that cannot be.
-    pub fn read(enable: &[String], disable: &[String], file: Option<(&FilePath, &str)>) -> Result<Self, Invalid> {
+    pub fn read(
+        enable: &[String],
+        disable: &[String],
+        file: Option<(&FilePath, &str)>,
+        users: WebhookUsersReader<'_>,
+    ) -> Result<Self, Invalid> {
         let mut wrong = Vec::new();
         for (flag, names) in [("enable", enable), ("disable", disable)] {
             let is_known = |name: &str| [&ON[..], &OFF, &ELSEWHERE].iter().any(|list| list.contains(&name));
@@ -133,7 +145,7 @@ impl AdmissionSettings {
             ..Self::default()
         };
         if let Some((path, text)) = file {
-            settings.read_file(path, text)?;
+            settings.read_file(path, text, users)?;
         }
         if settings.runs("EventRateLimit") && settings.event_limits.is_empty() {
             return Err(Invalid("EventRateLimit: limits: Invalid value: null: must not be empty".into()));
@@ -146,7 +158,7 @@ impl AdmissionSettings {
         if OFF.contains(&name) { self.enabled.contains(name) } else { !self.disabled.contains(name) }
     }
 
-    fn read_file(&mut self, path: &FilePath, text: &str) -> Result<(), Invalid> {
+    fn read_file(&mut self, path: &FilePath, text: &str, users: WebhookUsersReader<'_>) -> Result<(), Invalid> {
         let versions = ["apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"];
         let file: File = configuration::read(text, &versions, "AdmissionConfiguration")?;
         for Plugin { name, path: own_file, configuration } in file.plugins {
@@ -160,12 +172,12 @@ impl AdmissionSettings {
                         .map_err(|error| of_plugin(format!("read {}: {error}", own_file.display())))?
                 }
             };
-            self.configure(&name, &text).map_err(|Invalid(why)| of_plugin(why))?;
+            self.configure(&name, &text, users).map_err(|Invalid(why)| of_plugin(why))?;
         }
         Ok(())
     }
 
-    fn configure(&mut self, name: &str, text: &str) -> Result<(), Invalid> {
+    fn configure(&mut self, name: &str, text: &str, users: WebhookUsersReader<'_>) -> Result<(), Invalid> {
         match name {
             "PodSecurity" => {
                 let versions = [
@@ -201,10 +213,15 @@ impl AdmissionSettings {
                     "WebhookAdmission"
                 };
                 let found: Webhooks = configuration::read(text, &versions, kind)?;
-                if !found.kube_config_file.is_empty() {
-                    let why = "this server shows webhooks no credentials: leave it out";
-                    return Err(Invalid(format!("kubeConfigFile: Invalid value: {:?}: {why}", found.kube_config_file)));
-                }
+                let path = FilePath::new(&found.kube_config_file);
+                let invalid =
+                    |why: &str| Invalid(format!("kubeConfigFile: Invalid value: {:?}: {why}", found.kube_config_file));
+                let own = if name.starts_with('M') { &mut self.mutating_users } else { &mut self.validating_users };
+                *own = match found.kube_config_file.as_str() {
+                    "" => WebhookUsers::default(),
+                    _ if path.is_relative() => return Err(invalid("must be an absolute file path")),
+                    _ => users(path).map_err(|why| invalid(&why))?,
+                };
             }
             name if ON.contains(&name) || OFF.contains(&name) => {
                 return Err(Invalid("it takes no configuration".into()));
@@ -224,8 +241,14 @@ mod tests {
             "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: {plugin}\n  \
              configuration: {configuration}"
         );
-        AdmissionSettings::read(&[], &[], Some((FilePath::new("/etc/admission.yaml"), &text)))
+        let users = |path: &FilePath| match path.to_str() {
+            Some("/good") => Ok(WebhookUsers::default()),
+            _ => Err("it is not there".to_owned()),
+        };
+        AdmissionSettings::read(&[], &[], Some((FilePath::new("/etc/admission.yaml"), &text)), &users)
     }
+
+    const NOBODY: fn(&FilePath) -> Result<WebhookUsers, String> = |_| Ok(WebhookUsers::default());
 
     #[test]
     fn what_decides_is_what_is_on_or_enabled_and_not_disabled() {
@@ -234,6 +257,7 @@ mod tests {
             &names(&["AlwaysPullImages", "LimitRanger"]),
             &names(&["PodSecurity", "PodNodeSelector"]),
             None,
+            &NOBODY,
         );
         let settings = settings.expect("reads");
         for (name, expected) in
@@ -256,7 +280,7 @@ mod tests {
             ),
             (&["EventRateLimit"], &[], "must not be empty"),
         ] {
-            let refused = AdmissionSettings::read(&names(enable), &names(disable), None).expect_err(expected);
+            let refused = AdmissionSettings::read(&names(enable), &names(disable), None, &NOBODY).expect_err(expected);
             assert!(refused.to_string().contains(expected), "{refused}");
         }
     }
@@ -266,6 +290,8 @@ mod tests {
         let security = "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration";
         let events = "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration";
         let quota = "{apiVersion: apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration";
+        let hooks = "{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration";
+        file("MutatingAdmissionWebhook", &format!("{hooks}, kubeConfigFile: /good}}")).expect("reads");
         file("PodSecurity", &format!("{security}, defaults: {{enforce: baseline}}, exemptions: {{usernames: [a]}}}}"))
             .expect("reads");
         for (plugin, configuration, expected) in [
@@ -318,9 +344,13 @@ mod tests {
             ("ImagePolicyWebhook", quota.to_owned() + "}", "ImagePolicyWebhook: it is not part of this server"),
             (
                 "ValidatingAdmissionWebhook",
-                "{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: /k}"
-                    .to_owned(),
-                "kubeConfigFile: Invalid value: \"/k\"",
+                format!("{hooks}, kubeConfigFile: /k}}"),
+                "ValidatingAdmissionWebhook: kubeConfigFile: Invalid value: \"/k\": it is not there",
+            ),
+            (
+                "MutatingAdmissionWebhook",
+                format!("{hooks}, kubeConfigFile: k}}"),
+                "kubeConfigFile: Invalid value: \"k\": must be an absolute file path",
             ),
         ] {
             let refused = file(plugin, &configuration).expect_err(expected).to_string();

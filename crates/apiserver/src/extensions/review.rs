@@ -65,7 +65,8 @@ pub(super) async fn convert(
     let group = wanted.split_once('/').map_or("", |(group, _)| group);
     let kind = objects.first().and_then(|object| object["kind"].as_str()).unwrap_or_default();
     let endpoint = server.converters.endpoint(format!("{group}/{kind}"), &webhook.config);
-    let answer = endpoint.post(server, Bytes::from(body.to_string()), TIMEOUT).await.map_err(|why| failed(&why))?;
+    let answer = endpoint.post(server, None, Bytes::from(body.to_string()), TIMEOUT).await;
+    let answer = answer.map_err(|why| failed(&why))?;
     let answer = decode::json(&answer, &Limits::of_any_size());
     let mut answer =
         answer.map_err(|error| failed(&format!("couldn't get version/kind; json parse error: {error}")))?.value;

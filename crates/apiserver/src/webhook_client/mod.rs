@@ -4,6 +4,10 @@
 
 mod service;
 pub(crate) mod tls;
+mod users;
+
+pub(crate) use users::Shown;
+pub use users::{WebhookUser, WebhookUsers};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,14 +75,31 @@ impl Endpoint {
         format!("{base}{separator}timeout={}s", timeout.as_secs())
     }
 
-    /// Sends `body` and returns what comes back with a code of success.
+    /// Host and port, as users of a kubeconfig are named for them.
+    pub(crate) fn target(&self) -> String {
+        match &self.place {
+            Place::Service { namespace, name, port, .. } => format!("{name}.{namespace}.svc:{port}"),
+            Place::Url(url) => {
+                let uri = url.parse::<Uri>().unwrap_or_default();
+                format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443))
+            }
+        }
+    }
+
+    /// Sends `body`, as `user` if one is given, and returns what comes back with a code of success.
     ///
     /// # Errors
     /// Why there is no answer, in words for whoever waits for it.
-    pub(crate) async fn post(&self, server: &Server, body: Bytes, timeout: Duration) -> Result<Bytes, String> {
+    pub(crate) async fn post(
+        &self,
+        server: &Server,
+        user: Option<&Shown>,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, String> {
         let url = self.url(timeout);
         let told = |why: String| format!("Post \"{url}\": {why}");
-        match tokio::time::timeout(timeout, self.exchange(server, &url, body)).await {
+        match tokio::time::timeout(timeout, self.exchange(server, user, &url, body)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Problem::Sending(why))) => Err(told(why)),
             Ok(Err(Problem::Answer(why))) => Err(why),
@@ -86,9 +107,10 @@ impl Endpoint {
         }
     }
 
-    async fn exchange(&self, server: &Server, url: &str, body: Bytes) -> Result<Bytes, Problem> {
+    async fn exchange(&self, server: &Server, user: Option<&Shown>, url: &str, body: Bytes) -> Result<Bytes, Problem> {
         let sending = |error: &dyn std::fmt::Display| Problem::Sending(error.to_string());
         let tls = self.tls.clone().map_err(Problem::Sending)?;
+        let tls = user.map_or_else(|| tls.clone(), |user| user.on(tls.clone()));
         let uri: Uri = url.parse().map_err(|error| sending(&error))?;
         if uri.scheme_str() != Some("https") {
             return Err(Problem::Sending("only https is served".into()));
@@ -117,6 +139,9 @@ impl Endpoint {
             .body(Full::new(body))
             .map_err(|error| sending(&error))?;
         request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        if let Some(authorization) = user.and_then(|user| user.authorization.clone()) {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
         send(stream, request).await
     }
 }
@@ -213,16 +238,22 @@ mod tests {
     #[test]
     fn the_address_is_told_with_its_timeout() {
         let cases = [
-            (json!({"url": "https://example.com/hook"}), "https://example.com/hook?timeout=5s"),
-            (json!({"url": "https://example.com/?a=b"}), "https://example.com/?a=b&timeout=5s"),
+            (json!({"url": "https://example.com/hook"}), "https://example.com/hook?timeout=5s", "example.com:443"),
+            (json!({"url": "https://[::1]:84/?a=b"}), "https://[::1]:84/?a=b&timeout=5s", "[::1]:84"),
             (
                 json!({"service": {"namespace": "ns", "name": "hook", "path": "/deny", "port": 8443}}),
                 "https://hook.ns.svc:8443/deny?timeout=5s",
+                "hook.ns.svc:8443",
             ),
-            (json!({"service": {"namespace": "ns", "name": "hook"}}), "https://hook.ns.svc:443/?timeout=5s"),
+            (
+                json!({"service": {"namespace": "ns", "name": "hook"}}),
+                "https://hook.ns.svc:443/?timeout=5s",
+                "hook.ns.svc:443",
+            ),
         ];
-        for (config, url) in cases {
-            assert_eq!(Endpoint::read(&config).url(Duration::from_secs(5)), url);
+        for (config, url, target) in cases {
+            let endpoint = Endpoint::read(&config);
+            assert_eq!((&*endpoint.url(Duration::from_secs(5)), &*endpoint.target()), (url, target));
         }
     }
 }

@@ -17,6 +17,7 @@ mod evictions;
 mod fairness;
 mod forms;
 mod heartbeats;
+mod hook_users;
 mod hooks;
 mod impersonation;
 mod known;

@@ -1,11 +1,13 @@
 //! What is built in and decides about writes.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use portolan_apiserver::AdmissionSettings;
+use portolan_apiserver::{AdmissionSettings, WebhookUser, WebhookUsers};
+use portolan_client::Kubeconfig;
+use portolan_identity::KeyPairPem;
 
 use super::{absolute, read};
 
@@ -20,7 +22,7 @@ pub(crate) struct AdmissionOptions {
     /// Plugins to disable, by Kubernetes' names.
     #[arg(long, value_delimiter = ',', value_name = "PLUGINS")]
     disable_admission_plugins: Vec<String>,
-    /// File with an AdmissionConfiguration: settings of PodSecurity, ResourceQuota and EventRateLimit.
+    /// File with an AdmissionConfiguration: settings of PodSecurity, ResourceQuota, EventRateLimit and webhooks.
     #[arg(long, value_name = "FILE")]
     admission_control_config_file: Option<PathBuf>,
 }
@@ -31,7 +33,9 @@ impl AdmissionOptions {
         let flag = "--admission-control-config-file";
         let text = path.map(|path| read(path, flag)).transpose()?;
         let file = path.zip(text.as_deref());
-        let settings = AdmissionSettings::read(&self.enable_admission_plugins, &self.disable_admission_plugins, file);
+        let (enable, disable) = (&self.enable_admission_plugins, &self.disable_admission_plugins);
+        let users = |path: &Path| webhook_users(path).map_err(|error| format!("{error:#}"));
+        let settings = AdmissionSettings::read(enable, disable, file, &users);
         settings.with_context(|| if file.is_some() { flag } else { "admission" })
     }
 
@@ -48,4 +52,15 @@ impl AdmissionOptions {
             add("--admission-control-config-file", absolute(path));
         }
     }
+}
+
+/// As whom webhooks are asked.
+fn webhook_users(path: &Path) -> anyhow::Result<WebhookUsers> {
+    let file = Kubeconfig::load(path)?;
+    let users = file.users()?.into_iter().map(|(name, shown)| {
+        let pair = shown.client_certificate.zip(shown.client_key);
+        let certificate = pair.map(|(certificate_pem, key_pem)| KeyPairPem { certificate_pem, key_pem });
+        (name, WebhookUser { certificate, token: shown.token, password: shown.password })
+    });
+    WebhookUsers::new(users, file.current_user()).map_err(anyhow::Error::msg)
 }

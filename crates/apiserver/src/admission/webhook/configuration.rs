@@ -13,7 +13,8 @@ use super::rules::Rule;
 use crate::admission::policy::FailurePolicy;
 use crate::admission::policy::hook::HookConditions;
 use crate::authorization::followed::View;
-use crate::webhook_client::Endpoint;
+use crate::server::Server;
+use crate::webhook_client::{Endpoint, WebhookUsers};
 
 /// How long a hook has unless its configuration says otherwise.
 const DEFAULT_SECONDS: i64 = 10;
@@ -72,7 +73,7 @@ pub(crate) struct Hook {
     pub(super) timeout: Duration,
     /// Version of the reviews that it understands best: `v1` or `v1beta1`.
     pub(super) review_version: &'static str,
-    pub(super) endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 impl Hook {
@@ -100,6 +101,12 @@ impl Hook {
             review_version: versions.next().unwrap_or("v1"),
             endpoint: Endpoint::read(&hook["clientConfig"]),
         }
+    }
+
+    /// Asks it, as that of `users` who is meant for its host.
+    pub(super) async fn ask(&self, server: &Server, users: &WebhookUsers, question: String) -> Result<Bytes, String> {
+        let user = users.of(&self.endpoint.target());
+        self.endpoint.post(server, user, question.into(), self.timeout).await
     }
 
     /// Text about a failure to ask the hook.

@@ -93,7 +93,7 @@ async fn ask(
     let objects = select::objects(attributes, seen).await.map_err(Failure::Rejected)?;
     let (question, uid) = review::question(hook, attributes, seen, objects);
     let server = attributes.call.server;
-    let bytes = hook.endpoint.post(server, question.to_string().into(), hook.timeout).await;
+    let bytes = hook.ask(server, &server.config.access.admission.mutating_users, question.to_string()).await;
     let bytes =
         bytes.map_err(|why| Failure::Unanswered(hook.failed_calling(format!("failed to call webhook: {why}"))))?;
     let answer = review::answer(hook, &bytes, &uid, true)?;
