@@ -16,11 +16,11 @@ use super::{absolute, duration, duration_argument, read, service};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Audit")]
 pub(crate) struct AuditOptions {
-    /// File with an audit policy: which requests are recorded.
+    /// File with an audit policy: which requests are recorded; none without it.
     #[arg(long, value_name = "FILE")]
     audit_policy_file: Option<PathBuf>,
     /// Where requests are recorded; `-` for the standard output.
-    #[arg(long, value_name = "FILE", requires = "audit_policy_file", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     audit_log_path: Option<PathBuf>,
     /// What a record looks like there: `json`, or `legacy` for a line of text.
     #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = ["json", "legacy"])]
@@ -43,7 +43,7 @@ pub(crate) struct AuditOptions {
     #[command(flatten)]
     log: LogDelivery,
     /// Kubeconfig of a service that takes records.
-    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    #[arg(long, value_name = "FILE")]
     audit_webhook_config_file: Option<PathBuf>,
     /// API group and version of records there.
     #[arg(long, value_name = "VERSION", default_value = "audit.k8s.io/v1", value_parser = ["audit.k8s.io/v1"])]
@@ -202,10 +202,20 @@ impl DeliveryOptions<'_> {
 
 impl AuditOptions {
     pub(super) fn settings(&self) -> anyhow::Result<Option<Audit>> {
-        let Some(policy) = &self.audit_policy_file else { return Ok(None) };
-        let policy = Policy::parse(&read(policy, "--audit-policy-file")?).context("--audit-policy-file")?;
+        // What is wrong with the places is told even if nothing goes there.
         let log = self.audit_log_path.as_ref().map(|path| self.log(path)).transpose()?;
         let webhook = self.audit_webhook_config_file.as_ref().map(|path| self.webhook(path)).transpose()?;
+        let Some(policy) = &self.audit_policy_file else {
+            for (flag, is_given) in
+                [("--audit-log-path", log.is_some()), ("--audit-webhook-config-file", webhook.is_some())]
+            {
+                if is_given {
+                    tracing::warn!("{flag}: nothing is recorded there without --audit-policy-file");
+                }
+            }
+            return Ok(None);
+        };
+        let policy = Policy::parse(&read(policy, "--audit-policy-file")?).context("--audit-policy-file")?;
         if log.is_none() && webhook.is_none() {
             return Ok(None);
         }

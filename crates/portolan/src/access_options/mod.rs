@@ -278,11 +278,29 @@ mod tests {
                 .expect_err("refused");
             assert!(format!("{refused:#}").contains(expected), "{refused:#}");
         }
-        assert!(parse(&["--audit-log-path=/log"]).is_err());
-        assert!(parse(&["--audit-webhook-config-file=/hook"]).is_err());
         assert!(parse(&["--audit-log-mode=sometimes"]).is_err());
         for time in ["soon", "-1s", "18446744073709551615s1s"] {
             assert!(parse(&[&format!("--request-timeout={time}")]).is_err());
+        }
+    }
+
+    #[test]
+    fn without_a_policy_nothing_is_recorded_and_what_is_wrong_is_told() {
+        let settings = |arguments: &[&str]| {
+            let folder = tempfile::tempdir().expect("a folder");
+            parse(arguments).expect("understood").access(folder.path(), &[])
+        };
+        let access = settings(&["--audit-log-path=/log"]).expect("taken");
+        assert!(access.audit.is_none());
+        for (arguments, expected) in [
+            (&["--audit-webhook-config-file=/nowhere"][..], "/nowhere"),
+            (
+                &["--audit-log-path=/log", "--audit-log-mode=batch", "--audit-log-batch-max-size=0"],
+                "log max batch size 0",
+            ),
+        ] {
+            let refused = settings(arguments).expect_err("refused");
+            assert!(format!("{refused:#}").contains(expected), "{refused:#}");
         }
     }
 }
