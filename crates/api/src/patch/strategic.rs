@@ -68,6 +68,12 @@ fn merge_object(
         Some(_) => return Err(unknown_directive(changes)),
     }
     retain_keys(fields, changes)?;
+    // Lists whose order is said come first, as upstream.
+    for (name, order) in changes {
+        let Some(field) = name.strip_prefix(SET_ORDER) else { continue };
+        let order = order.as_array().ok_or_else(|| expected_list(order))?;
+        merge_in_order(fields, field, changes.get(field), order, Rules::of(schema, field))?;
+    }
     for (name, values) in changes {
         let Some(field) = name.strip_prefix(DELETE_FROM) else { continue };
         let Value::Array(values) = values else {
@@ -78,25 +84,23 @@ fn merge_object(
         }
     }
     for (name, change) in changes {
-        if name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER) || name == PATCH || name == RETAIN_KEYS {
+        let is_directive =
+            name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER) || name == PATCH || name == RETAIN_KEYS;
+        if is_directive || changes.contains_key(&format!("{SET_ORDER}{name}")) {
             continue;
-        }
-        let order = order_of(changes, name)?;
-        let rules = Rules::of(schema, name);
-        if let (Some(order), Value::Array(changes)) = (order, change) {
-            list::check_order(changes, order, rules.key)?;
         }
         if change.is_null() {
             fields.remove(name);
             continue;
         }
+        let rules = Rules::of(schema, name);
         let merged = match (fields.remove(name), change) {
             (Some(Value::Object(mut inner)), Value::Object(changes)) if !rules.strategy.replace => {
                 merge_object(&mut inner, changes, rules.schema)?;
                 Some(Value::Object(inner))
             }
             (Some(Value::Array(items)), Value::Array(changes)) if rules.strategy.merge => {
-                Some(Value::Array(list::merge(items, changes, order, rules)?))
+                Some(Value::Array(list::merge(items, changes, rules)?))
             }
             // What replaces another of its kind is taken as it is, directives included.
             (Some(Value::Object(_)), Value::Object(_)) | (Some(Value::Array(_)), Value::Array(_)) => {
@@ -108,18 +112,37 @@ fn merge_object(
             fields.insert(name.clone(), merged);
         }
     }
-    // Lists whose order changes although no item does.
-    for (name, order) in changes {
-        let Some(field) = name.strip_prefix(SET_ORDER) else { continue };
-        let order = order.as_array().ok_or_else(|| expected_list(order))?;
-        if changes.contains_key(field) {
-            continue;
-        }
-        if let Some(Value::Array(items)) = fields.get_mut(field) {
-            let before = std::mem::take(items);
-            *items = list::reorder(before.clone(), order, &before, Rules::of(schema, field).key);
-        }
+    Ok(())
+}
+
+/// Merges a list whose order the patch says. `change` is what it says of the items, if anything.
+fn merge_in_order(
+    fields: &mut Map<String, Value>,
+    field: &str,
+    change: Option<&Value>,
+    order: &[Value],
+    rules: Rules<'_>,
+) -> Result<(), Error> {
+    let as_list = |value: &Value| value.as_array().cloned().ok_or_else(|| expected_list(value));
+    let found = fields.get(field).map(as_list).transpose()?;
+    let changes = change.map(as_list).transpose()?;
+    list::check_order(changes.as_deref().unwrap_or_default(), order, rules.key)?;
+    let merged = match (found.clone(), &changes) {
+        (None, None) => return Ok(()),
+        (Some(items), None) => items,
+        (None, Some(changes)) => changes.iter().filter_map(without_directives).collect(),
+        (Some(items), Some(changes)) if rules.strategy.merge => list::merge(items, changes, rules)?,
+        (Some(_), Some(changes)) => changes.clone(),
+    };
+    let before = found.unwrap_or_default();
+    if before.is_empty() && changes.is_none_or(|changes| changes.is_empty()) {
+        return Err(Error::Unexpected("no elements in any of the given slices".into()));
     }
+    if let Some(key) = rules.key {
+        list::expect_keys(&merged, key)?;
+    }
+    let ordered = list::reorder(merged, order, &before, rules.key);
+    fields.insert(field.to_owned(), Value::Array(ordered));
     Ok(())
 }
 
@@ -140,11 +163,6 @@ fn expected_list(found: &Value) -> Error {
     Error::Unexpected(format!("expected a []interface {{}}, but received a {found}"))
 }
 
-fn order_of<'a>(changes: &'a Map<String, Value>, field: &str) -> Result<Option<&'a Vec<Value>>, Error> {
-    let name = format!("{SET_ORDER}{field}");
-    changes.get(&name).map(|order| order.as_array().ok_or_else(|| expected_list(order))).transpose()
-}
-
 /// Drops the fields that `$retainKeys` does not name.
 fn retain_keys(fields: &mut Map<String, Value>, changes: &Map<String, Value>) -> Result<(), Error> {
     let Some(keys) = changes.get(RETAIN_KEYS) else { return Ok(()) };
@@ -158,19 +176,17 @@ fn retain_keys(fields: &mut Map<String, Value>, changes: &Map<String, Value>) ->
     Ok(())
 }
 
-/// A part of a patch that meets nothing to merge with: without directives and nulls.
+/// A part of a patch that meets nothing to merge with: without nulls, and without what is to be deleted or replaced.
 ///
-/// `None` if it is itself a deletion.
+/// `None` if it is itself such a part. Other directives stay, as upstream: they are fields that no kind has, which the
+/// check of fields reports as it would any other.
 fn without_directives(change: &Value) -> Option<Value> {
     match change {
         Value::Object(fields) => {
-            if fields.contains_key(PATCH) {
+            if fields.get(PATCH).is_some_and(|directive| !directive.is_null()) {
                 return None;
             }
-            let kept = fields.iter().filter(|(name, value)| {
-                let is_directive = *name == RETAIN_KEYS || name.starts_with(DELETE_FROM) || name.starts_with(SET_ORDER);
-                !is_directive && !value.is_null()
-            });
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
             let kept = kept.filter_map(|(name, value)| Some((name.clone(), without_directives(value)?)));
             Some(Value::Object(kept.collect()))
         }

@@ -2,19 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Error, PATCH, Rules, merge_object, without_directives};
-use crate::go_text;
+use super::{Error, PATCH, Rules, merge_object};
+use crate::{go_text, go_type};
 
-/// Merges `changes` into `items`; `order` is what `$setElementOrder` says.
-pub(super) fn merge(
-    items: Vec<Value>,
-    changes: &[Value],
-    order: Option<&Vec<Value>>,
-    rules: Rules<'_>,
-) -> Result<Vec<Value>, Error> {
+/// Merges `changes` into `items`.
+pub(super) fn merge(items: Vec<Value>, changes: &[Value], rules: Rules<'_>) -> Result<Vec<Value>, Error> {
     if items.is_empty() && changes.is_empty() {
         return Ok(items);
     }
+    expect_one_type(&items, changes)?;
     let before = items.clone();
     let holds_objects = changes.iter().chain(&items).any(Value::is_object);
     let (merged, plain) = if holds_objects {
@@ -30,11 +26,7 @@ pub(super) fn merge(
         (merged, changes.to_vec())
     };
     let key = if holds_objects { rules.key } else { None };
-    let merged = reorder(merged, &plain, &before, key);
-    Ok(match order {
-        Some(order) => reorder(merged, order, &before, key),
-        None => merged,
-    })
+    Ok(reorder(merged, &plain, &before, key))
 }
 
 /// The merged items, and the changes that are not directives.
@@ -47,9 +39,6 @@ fn merge_objects(
     let missing = |item: &Value| no_key(item, key);
     let directive = |item: &Value| item.get(PATCH).map(|it| it.as_str().unwrap_or_default().to_owned());
     let plain: Vec<Value> = changes.iter().filter(|change| directive(change).is_none()).cloned().collect();
-    if changes.iter().any(|change| directive(change).as_deref() == Some("replace")) {
-        return Ok((plain.iter().filter_map(without_directives).collect(), plain));
-    }
     for change in changes {
         match directive(change).as_deref() {
             None => {}
@@ -66,15 +55,24 @@ fn merge_objects(
             }
         }
     }
+    if changes.iter().any(|change| directive(change).as_deref() == Some("replace")) {
+        expect_keys(&plain, key)?;
+        return Ok((plain.iter().map(without_nulls).collect(), plain));
+    }
     let item_schema = rules.schema.and_then(|schema| schema.items());
     for change in &plain {
         let value = change.get(key).ok_or_else(|| missing(change))?;
         match (items.iter_mut().find(|item| item.get(key) == Some(value)), change) {
             (Some(Value::Object(item)), Value::Object(change)) => merge_object(item, change, item_schema)?,
-            _ => items.extend(new_item(change, item_schema)?),
+            _ => items.push(without_nulls(change)),
         }
     }
     Ok((items, plain))
+}
+
+/// Refuses items without their key.
+pub(super) fn expect_keys(items: &[Value], key: &str) -> Result<(), Error> {
+    items.iter().try_for_each(|item| item.get(key).map(drop).ok_or_else(|| no_key(item, key)))
 }
 
 fn no_key(item: &Value, key: &str) -> Error {
@@ -115,12 +113,31 @@ pub(super) fn check_order(changes: &[Value], order: &[Value], key: Option<&str>)
     )))
 }
 
-/// An item that the list did not have.
-fn new_item(change: &Value, schema: Option<crate::description::Schema<'_>>) -> Result<Option<Value>, Error> {
-    let Value::Object(change) = change else { return Ok(None) };
-    let mut item = serde_json::Map::new();
-    merge_object(&mut item, change, schema)?;
-    Ok(Some(Value::Object(item)))
+/// An item that the list did not have: taken as it is, directives in it included, as upstream. The check of fields
+/// reports those. What is null counts as not said.
+fn without_nulls(change: &Value) -> Value {
+    match change {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Refuses lists whose elements are of several types.
+fn expect_one_type(items: &[Value], changes: &[Value]) -> Result<(), Error> {
+    let mut types = items.iter().chain(changes).map(go_type);
+    let Some(first) = types.next() else { return Ok(()) };
+    if items.first().or(changes.first()).is_some_and(Value::is_array) {
+        return Err(Error::Unexpected("lists of lists are not supported".into()));
+    }
+    if types.all(|other| other == first) {
+        return Ok(());
+    }
+    let both = Value::Array(vec![Value::Array(items.to_vec()), Value::Array(changes.to_vec())]);
+    Err(Error::Unexpected(format!("list element types are not identical: {}", go_text(&both))))
 }
 
 /// Puts the items that `order` names in its order, and between them the others where they were.

@@ -168,6 +168,41 @@ fn null_deletes_and_new_parts_lose_their_nulls() {
 }
 
 #[test]
+fn what_is_new_is_taken_as_it_is() {
+    // Directives inside are fields that no kind has: the check of fields tells of them.
+    check(
+        "v1",
+        "Pod",
+        pod(json!([{"name": "a"}])),
+        pod(json!([{"name": "b", "image": null, "env": [{"name": "X", "$patch": "delete"}], "$retainKeys": []}])),
+        pod(json!([{"name": "b", "env": [{"name": "X", "$patch": "delete"}], "$retainKeys": []}, {"name": "a"}])),
+    );
+    check(
+        "v1",
+        "Pod",
+        json!({}),
+        json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "nodeName": null, "containers": [{"name": "a"}]}}),
+        json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "a"}]}}),
+    );
+    check(
+        "v1",
+        "Pod",
+        json!({"spec": {}}),
+        json!({"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
+            "containers": [{"name": "b"}, {"name": "c", "$patch": "delete"}, {"name": "a"}]}}),
+        pod(json!([{"name": "b"}, {"name": "a"}])),
+    );
+    // The order is set before anything is taken out.
+    check(
+        "v1",
+        "Pod",
+        json!({"metadata": {"finalizers": ["b"]}}),
+        json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["b"], "$setElementOrder/finalizers": ["d", "b"]}}),
+        json!({"metadata": {"finalizers": []}}),
+    );
+}
+
+#[test]
 fn refuses_malformed_patches_and_leaves_the_document() {
     let live = json!({"metadata": {}, "spec": {"containers": [{"name": "a"}]}});
     let malformed = |text: &str| Error::Malformed(text.into());
@@ -201,6 +236,27 @@ fn refuses_malformed_patches_and_leaves_the_document() {
             unexpected(
                 "The order in patch list:\n[map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
             ),
+        ),
+        (
+            json!({"spec": {"$setElementOrder/volumes": [{"name": "a"}], "volumes": []}}),
+            unexpected("no elements in any of the given slices"),
+        ),
+        (
+            pod(json!([{"name": "a", "$patch": "replace"}, {}])),
+            unexpected("map: map[] does not contain declared merge key: name"),
+        ),
+        (
+            pod(json!([{"name": "a", "$patch": "merge"}, {"$patch": "replace"}])),
+            unexpected("merging lists cannot yet be specified in the patch"),
+        ),
+        (
+            pod(json!([{"name": "b"}, "c"])),
+            unexpected("list element types are not identical: [[map[name:a]] [map[name:b] c]]"),
+        ),
+        (pod(json!([["c"]])), unexpected("list element types are not identical: [[map[name:a]] [[c]]]")),
+        (
+            json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": true}}),
+            unexpected("expected a []interface {}, but received a bool"),
         ),
     ];
     for (patch, error) in cases {
