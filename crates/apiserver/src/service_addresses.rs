@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, RangeReques
 use serde_json::{Value, json};
 
 use crate::authorization::followed::{Followed, View};
+use crate::bootstrap;
 use crate::config::Network;
 use crate::resources::core::service_allocation::{Moved, address_of};
 use crate::server::Server;
@@ -34,6 +36,9 @@ const PREFIX: &str = "/registry/networking.k8s.io/servicecidrs/";
 
 /// The label by which addresses of Services are known, and its value.
 const MANAGED_BY: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
+
+/// Who reports what was repaired.
+const REPORTER: &str = "ipallocator-repair-controller";
 
 /// Attempts at a Service that is being changed; the next start repairs what is left.
 const RESTORES: usize = 5;
@@ -146,7 +151,8 @@ pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) ->
     let (namespace, name) = (field("namespace"), field("name"));
     for _ in 0..RESTORES {
         let Some(entry) = storage::find(server, "", "services", namespace, name).await? else { return Ok(()) };
-        if address_of(&storage::decode(&entry)?) != Some(address) {
+        let service = storage::decode(&entry)?;
+        if address_of(&service) != Some(address) {
             return Ok(());
         }
         let mut compare = vec![Compare::ModRevision { key: entry.key.clone(), equals: entry.mod_revision }];
@@ -154,11 +160,45 @@ pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) ->
         let moved = Moved { taken: Some(address), freed: None };
         add_to(moved, (namespace, name), server.config.clock.now(), &mut compare, &mut success)?;
         let written = server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
-        if written.succeeded || is_taken(server, address).await? {
+        if written.succeeded {
+            report(server, &service, address).await;
+            return Ok(());
+        }
+        if is_taken(server, address).await? {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Tells whoever looks at a Service that the object about its address was not there, in upstream's words.
+///
+/// Writing an event is a write too: without a box, the one would hold the other.
+fn report<'a>(
+    server: &'a Server,
+    service: &'a Value,
+    address: Ipv4Addr,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    let now = server.config.clock.now();
+    let (namespace, name) = id(service);
+    let event = json!({
+        "kind": "Event", "apiVersion": "events.k8s.io/v1",
+        "metadata": {"name": format!("{name}.{:x}", now.as_nanosecond()), "namespace": namespace},
+        "eventTime": time::format_micro(now), "type": "Warning",
+        "reportingController": REPORTER, "reportingInstance": REPORTER,
+        "action": "ClusterIPAllocation", "reason": "ClusterIPNotAllocated",
+        "note": format!("Cluster IP [IPv4]: {address} is not allocated; repairing"),
+        "regarding": {
+            "kind": "Service", "apiVersion": "v1", "namespace": namespace, "name": name,
+            "uid": service["metadata"]["uid"], "resourceVersion": service["metadata"]["resourceVersion"],
+        },
+    });
+    Box::pin(async move {
+        if let Err(error) = bootstrap::ensure(server, event, |_| None).await {
+            let error = portolan_base::error::chain(&error);
+            tracing::warn!(%address, %error, "it could not be reported that the address of a Service was not there");
+        }
+    })
 }
 
 /// Namespace and name.
@@ -193,15 +233,18 @@ pub(crate) async fn repair(server: &Server) -> Result<(), Status> {
         let name = encoded::string_at(&entry.value, &["metadata", "name"]).unwrap_or_default();
         let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
         let (parent, holder) = (parent(&entry), holders.remove(&address));
-        if holder.is_some() && parent == holder {
+        let is_right = holder.is_some() && parent == holder;
+        let manager = encoded::string_at(&entry.value, &["metadata", "labels", MANAGED_BY.0]);
+        let is_managed = manager.as_deref() == Some(MANAGED_BY.1);
+        if is_right && is_managed {
             continue;
         }
-        let manager = encoded::string_at(&entry.value, &["metadata", "labels", MANAGED_BY.0]);
-        if manager.as_deref() != Some(MANAGED_BY.1) {
+        if !is_managed && !is_right {
             server.allocator.lock().hold_foreign(address);
             continue;
         }
-        tracing::warn!(%address, ?parent, "the Service that is said to have an address does not have it");
+        // Somebody may have taken the labels off what is right otherwise.
+        tracing::warn!(%address, ?parent, is_right, "what is said of the address of a Service is repaired");
         let compare = vec![Compare::ModRevision { key: entry.key.clone(), equals: entry.mod_revision }];
         let right = match holder {
             Some((namespace, name)) => {

@@ -91,6 +91,22 @@ async fn ranges_come_and_go() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_deleted_by_hand_is_there_again_and_its_service_says_so() {
+    let cluster = cluster().await;
+    assert_eq!(cluster.create(SERVICES, service("a", json!({}))).await.code, 201);
+    let before = addresses(&cluster).await;
+    let address = address_of(&cluster, "a").await;
+    assert_eq!(cluster.delete(&format!("{ADDRESSES}/{address}"), Value::Null).await.code, 200);
+    assert_eq!(addresses(&cluster).await, before);
+    let events = cluster.get("/api/v1/namespaces/default/events").await.body;
+    let event = events["items"].as_array().into_iter().flatten().find(|event| event["involvedObject"]["name"] == "a");
+    let event = event.expect("an event");
+    assert_eq!((&event["reason"], &event["type"]), (&json!("ClusterIPNotAllocated"), &json!("Warning")));
+    assert_eq!(event["message"], format!("Cluster IP [IPv4]: {address} is not allocated; repairing"));
+    assert_eq!(event["reportingComponent"], "ipallocator-repair-controller");
+}
+
+#[tokio::test]
 async fn a_start_repairs_what_does_not_fit() {
     let cluster = cluster().await;
     for name in ["a", "b"] {
@@ -98,7 +114,9 @@ async fn a_start_repairs_what_does_not_fit() {
     }
     let (a, b) = (address_of(&cluster, "a").await, address_of(&cluster, "b").await);
     let before = addresses(&cluster).await;
-    assert_eq!(cluster.delete(&format!("{ADDRESSES}/{a}"), Value::Null).await.code, 200);
+    let unlabelled = json!({"metadata": {"labels": {"ipaddress.kubernetes.io/managed-by": null}}}).to_string();
+    let changed = cluster.ask("PATCH", &format!("{ADDRESSES}/{a}"), MERGE, &unlabelled).await;
+    assert_eq!(changed.text(), "200");
     let label = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
     for (address, owner) in [("10.43.0.70", "gone"), ("10.43.0.71", "b")] {
         let parent = json!({"resource": "services", "namespace": "default", "name": owner});
@@ -107,6 +125,8 @@ async fn a_start_repairs_what_does_not_fit() {
     }
     let cluster = again_with(cluster, portolan_apiserver::Access::default()).await;
     assert_eq!(addresses(&cluster).await, before);
+    let labelled = cluster.get(&format!("{ADDRESSES}/{a}")).await;
+    assert_eq!(labelled.body["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"], "ipallocator.k8s.io");
     let again = cluster.create(SERVICES, service("c", json!({"clusterIP": b}))).await;
     assert!(again.text().ends_with("provided IP is already allocated"), "{again:?}");
 }
