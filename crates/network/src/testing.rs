@@ -1,7 +1,7 @@
 //! A machine made of network namespaces, for tests that send packets.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::process::Command;
@@ -61,12 +61,26 @@ impl Namespace {
         })
     }
 
-    /// Sends a datagram from `socket` and returns the answer.
+    /// Sends a datagram from `socket` and returns the answer; again if it, or the answer, was lost on the way.
     pub(crate) fn udp(socket: &UdpSocket, to: &str) -> Result<String, std::io::ErrorKind> {
+        const TRIES: u32 = 3;
         socket.set_read_timeout(Some(TIMEOUT)).expect("a positive time");
-        socket.send_to(b"hello", to).map_err(|error| error.kind())?;
         let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).map_err(|error| error.kind())?;
+        let mut once = || {
+            socket.send_to(b"hello", to)?;
+            socket.recv(&mut buffer)
+        };
+        let lost = |outcome: &io::Result<usize>| {
+            outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let mut outcome = once();
+        for _ in 1..TRIES {
+            if !lost(&outcome) {
+                break;
+            }
+            outcome = once();
+        }
+        let length = outcome.map_err(|error| error.kind())?;
         Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
