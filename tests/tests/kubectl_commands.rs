@@ -158,13 +158,13 @@ const REACHING: Steps = &[
         ],
     ),
     (
-        "kubectl port-forward pod/web :80 > forward.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' forward.log; do kill -0 $!; done; \
-         port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' forward.log); curl -sS http://127.0.0.1:$port/",
+        "kubectl port-forward pod/web :80 > pod-port.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' pod-port.log; do kill -0 $!; done; \
+         port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' pod-port.log); curl -sS http://127.0.0.1:$port/",
         &["one web"],
     ),
     (
-        "kubectl port-forward service/web :front > forward.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' forward.log; do kill -0 $!; done; \
-         port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' forward.log); curl -sS http://127.0.0.1:$port/",
+        "kubectl port-forward service/web :front > service-port.log & trap \"kill $!\" EXIT; until grep -q '127.0.0.1:[0-9]* ' service-port.log; do kill -0 $!; done; \
+         port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\) .*/\\1/p' service-port.log); curl -sS http://127.0.0.1:$port/",
         &["one web"],
     ),
     (
