@@ -62,12 +62,6 @@ pub enum ErrorType {
     TooMany,
     /// Of the wrong JSON type.
     TypeInvalid,
-    /// Malformed or out of bounds, and too large to be shown.
-    InvalidAsWhole,
-    /// Not one of those known; the detail begins with the value in a form that JSON cannot keep.
-    NotSupportedAsWhole,
-    /// Appears twice; the detail begins with the value in a form that JSON cannot keep.
-    DuplicateAsWhole,
     /// A failure of the server itself.
     Internal,
 }
@@ -77,9 +71,9 @@ impl ErrorType {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid | Self::InvalidAsWhole => "FieldValueInvalid",
-            Self::NotSupported | Self::NotSupportedAsWhole => "FieldValueNotSupported",
-            Self::Duplicate | Self::DuplicateAsWhole => "FieldValueDuplicate",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
             Self::NotFound => "FieldValueNotFound",
             Self::TooLong => "FieldValueTooLong",
@@ -92,9 +86,9 @@ impl ErrorType {
     fn words(self) -> &'static str {
         match self {
             Self::Required => "Required value",
-            Self::Invalid | Self::InvalidAsWhole => "Invalid value",
-            Self::NotSupported | Self::NotSupportedAsWhole => "Unsupported value",
-            Self::Duplicate | Self::DuplicateAsWhole => "Duplicate value",
+            Self::Invalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::TooLong => "Too long",
@@ -105,6 +99,26 @@ impl ErrorType {
     }
 }
 
+/// How an error tells of the offending value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shown {
+    /// As JSON.
+    Json(Value),
+    /// In a form that JSON cannot keep: a structure by the names and in the order of upstream's own fields.
+    Text(String),
+    /// Not at all: there is none, it is secret, or it is too large.
+    Omitted,
+}
+
+impl<T> From<T> for Shown
+where
+    Value: From<T>,
+{
+    fn from(value: T) -> Self {
+        Self::Json(value.into())
+    }
+}
+
 /// One thing that is wrong with an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error {
@@ -112,8 +126,8 @@ pub struct Error {
     pub error_type: ErrorType,
     /// Which field.
     pub path: Path,
-    /// The offending value; not shown for required, forbidden, too long and internal errors.
-    pub value: Value,
+    /// The offending value.
+    pub value: Shown,
     /// More words; may be empty.
     pub detail: String,
 }
@@ -121,74 +135,68 @@ pub struct Error {
 impl Error {
     /// A field is missing.
     pub fn required(path: &Path, detail: impl Into<String>) -> Self {
-        Self { error_type: ErrorType::Required, path: path.clone(), value: Value::Null, detail: detail.into() }
+        Self { error_type: ErrorType::Required, path: path.clone(), value: Shown::Omitted, detail: detail.into() }
     }
 
     /// A field's value is malformed or out of bounds.
-    pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+    pub fn invalid(path: &Path, value: impl Into<Shown>, detail: impl Into<String>) -> Self {
         Self { error_type: ErrorType::Invalid, path: path.clone(), value: value.into(), detail: detail.into() }
     }
 
     /// A field's value is not one of those known.
-    pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+    pub fn not_supported(path: &Path, value: impl Into<Shown>, supported: &[&str]) -> Self {
         let mut sorted = supported.to_vec();
         sorted.sort_unstable();
         Self::not_supported_as_listed(path, value, &sorted)
     }
 
     /// The same with the values in the given order.
-    pub fn not_supported_as_listed(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+    pub fn not_supported_as_listed(path: &Path, value: impl Into<Shown>, supported: &[&str]) -> Self {
         let names: Vec<String> = supported.iter().map(|name| format!("\"{name}\"")).collect();
         let detail = format!("supported values: {}", names.join(", "));
         Self { error_type: ErrorType::NotSupported, path: path.clone(), value: value.into(), detail }
     }
 
     /// A value appears twice.
-    pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
+    pub fn duplicate(path: &Path, value: impl Into<Shown>) -> Self {
         Self { error_type: ErrorType::Duplicate, path: path.clone(), value: value.into(), detail: String::new() }
     }
 
     /// A value is not permitted here.
     pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
-        Self { error_type: ErrorType::Forbidden, path: path.clone(), value: Value::Null, detail: detail.into() }
+        Self { error_type: ErrorType::Forbidden, path: path.clone(), value: Shown::Omitted, detail: detail.into() }
     }
 
     /// A value refers to something that does not exist.
-    pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
+    pub fn not_found(path: &Path, value: impl Into<Shown>) -> Self {
         Self { error_type: ErrorType::NotFound, path: path.clone(), value: value.into(), detail: String::new() }
     }
 
     /// A value is longer than `limit` bytes.
     pub fn too_long(path: &Path, limit: usize) -> Self {
         let detail = format!("may not be more than {limit} byte{}", if limit == 1 { "" } else { "s" });
-        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
+        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Shown::Omitted, detail }
     }
 
     /// A value is longer than a limit that is below zero.
     pub fn too_long_for_nothing(path: &Path) -> Self {
         let detail = "value is too long".to_owned();
-        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Value::Null, detail }
+        Self { error_type: ErrorType::TooLong, path: path.clone(), value: Shown::Omitted, detail }
     }
 
     /// The server itself could not tell.
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
-        Self { error_type: ErrorType::Internal, path: path.clone(), value: Value::Null, detail: detail.into() }
+        Self { error_type: ErrorType::Internal, path: path.clone(), value: Shown::Omitted, detail: detail.into() }
     }
 
     /// The text behind the field's name.
     pub fn body(&self) -> String {
         let words = self.error_type.words();
-        let shows_value = !matches!(
-            self.error_type,
-            ErrorType::Required
-                | ErrorType::Forbidden
-                | ErrorType::TooLong
-                | ErrorType::InvalidAsWhole
-                | ErrorType::NotSupportedAsWhole
-                | ErrorType::DuplicateAsWhole
-                | ErrorType::Internal
-        );
-        let mut text = if shows_value { format!("{words}: {}", self.value) } else { words.to_owned() };
+        let mut text = match &self.value {
+            Shown::Json(value) => format!("{words}: {value}"),
+            Shown::Text(value) => format!("{words}: {value}"),
+            Shown::Omitted => words.to_owned(),
+        };
         if !self.detail.is_empty() {
             text.push_str(": ");
             text.push_str(&self.detail);
@@ -227,6 +235,8 @@ mod tests {
                 "spec.type: Unsupported value: \"Foo\": supported values: \"ClusterIP\", \"NodePort\"",
             ),
             (Error::duplicate(&spec.child("a").key("b"), "x"), "spec.a[b]: Duplicate value: \"x\""),
+            (Error::duplicate(&spec.child("a"), Shown::Text("{\"B\":1}".into())), "spec.a: Duplicate value: {\"B\":1}"),
+            (Error::invalid(&spec, Shown::Omitted, "too much"), "spec: Invalid value: too much"),
         ];
         for (error, text) in cases {
             assert_eq!(error.to_string(), text);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::field_path::{Notation, field_path};
-use crate::field::{Error, Path};
+use crate::field::{Error, Path, Shown};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -77,7 +77,7 @@ impl Checker {
         self.errors.push(Error::required(path, detail));
     }
 
-    fn invalid(&mut self, path: &Path, value: impl Into<Value>, detail: &str) {
+    fn invalid(&mut self, path: &Path, value: impl Into<Shown>, detail: &str) {
         self.errors.push(Error::invalid(path, value, detail));
     }
 

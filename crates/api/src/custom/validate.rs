@@ -72,7 +72,7 @@ impl Found {
         self.matches += other.matches;
     }
 
-    fn invalid(&mut self, path: &str, value: impl Into<Value>, what: &str) {
+    fn invalid(&mut self, path: &str, value: impl Into<field::Shown>, what: &str) {
         self.errors.push(field::Error::invalid(&at(path), value, format!("{path} in body {what}")));
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_api::custom::{self, Additional, Compilable, Node, Notation, Rule};
-use portolan_api::field::{Error, ErrorType, Path};
+use portolan_api::field::{Error, Path, Shown};
 use portolan_cel::{
     Bindings, Budget, Environment, EvaluationError, OBJECT_LIMIT, Program, RESOURCE_ESTIMATE_LIMIT,
     RULE_ESTIMATE_LIMIT, Root, Schema, Type, Value as Cel,
@@ -272,11 +272,8 @@ fn check(
     let rules = if compilable.contains(path) { &place.rules[..] } else { &[] };
     for (index, compiled) in rules.iter().enumerate() {
         let here = path.child("x-kubernetes-validations").index(index);
-        let wrong = |name: &str, problem: &str| {
-            let detail = format!("{}: {problem}", shown(&compiled.rule));
-            let error = Error::invalid(&here.child(name), Value::Null, detail);
-            Error { error_type: ErrorType::InvalidAsWhole, ..error }
-        };
+        let wrong =
+            |name: &str, problem: &str| Error::invalid(&here.child(name), Shown::Text(shown(&compiled.rule)), problem);
         if let Err(problem) = &compiled.program {
             errors.push(wrong("rule", problem));
         }
@@ -537,9 +534,7 @@ fn broken(compiled: &Compiled, path: &Path, value: &Value, detail: String) -> Er
         "FieldValueForbidden" => Error::forbidden(&path, detail),
         "FieldValueRequired" => Error::required(&path, detail),
         "FieldValueDuplicate" => Error::duplicate(&path, value.clone()),
-        _ if value.is_object() || value.is_array() => {
-            Error { error_type: ErrorType::InvalidAsWhole, ..Error::invalid(&path, Value::Null, detail) }
-        }
+        _ if value.is_object() || value.is_array() => Error::invalid(&path, Shown::Omitted, detail),
         _ => Error::invalid(&path, value.clone(), detail),
     }
 }

@@ -1,7 +1,6 @@
 //! Field paths that cost nothing until something is wrong, and the collector of what is.
 
-use portolan_api::field::{Error, ErrorType, Path};
-use serde_json::Value;
+use portolan_api::field::{Error, ErrorType, Path, Shown};
 
 /// Where a validator stands in an object; becomes a [`Path`] only for an error.
 #[derive(Debug, Clone, Copy)]
@@ -58,20 +57,20 @@ impl Errors {
         self.0.push(Error::required(&at.path(), detail));
     }
 
-    pub(crate) fn invalid(&mut self, at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) {
+    pub(crate) fn invalid(&mut self, at: &At<'_>, value: impl Into<Shown>, detail: impl Into<String>) {
         self.0.push(Error::invalid(&at.path(), value, detail));
     }
 
-    pub(crate) fn not_supported(&mut self, at: &At<'_>, value: impl Into<Value>, supported: &[&str]) {
+    pub(crate) fn not_supported(&mut self, at: &At<'_>, value: impl Into<Shown>, supported: &[&str]) {
         self.0.push(Error::not_supported(&at.path(), value, supported));
     }
 
     /// The same with the values in the given order.
-    pub(crate) fn not_supported_as_listed(&mut self, at: &At<'_>, value: impl Into<Value>, supported: &[&str]) {
+    pub(crate) fn not_supported_as_listed(&mut self, at: &At<'_>, value: impl Into<Shown>, supported: &[&str]) {
         self.0.push(Error::not_supported_as_listed(&at.path(), value, supported));
     }
 
-    pub(crate) fn duplicate(&mut self, at: &At<'_>, value: impl Into<Value>) {
+    pub(crate) fn duplicate(&mut self, at: &At<'_>, value: impl Into<Shown>) {
         self.0.push(Error::duplicate(&at.path(), value));
     }
 
@@ -79,7 +78,7 @@ impl Errors {
         self.0.push(Error::forbidden(&at.path(), detail));
     }
 
-    pub(crate) fn not_found(&mut self, at: &At<'_>, value: impl Into<Value>) {
+    pub(crate) fn not_found(&mut self, at: &At<'_>, value: impl Into<Shown>) {
         self.0.push(Error::not_found(&at.path(), value));
     }
 
@@ -88,24 +87,6 @@ impl Errors {
         let detail = format!("must have at most {limit} item{}", if limit == 1 { "" } else { "s" });
         let value = count.into();
         self.0.push(Error { error_type: ErrorType::TooMany, path: at.path(), value, detail });
-    }
-
-    /// Something is wrong with a whole that is not shown.
-    pub(crate) fn invalid_as_whole(&mut self, at: &At<'_>, detail: impl Into<String>) {
-        let (path, detail) = (at.path(), detail.into());
-        self.0.push(Error { error_type: ErrorType::InvalidAsWhole, path, value: Value::Null, detail });
-    }
-
-    /// Something is wrong with a structure that upstream shows by the names and in the order of its own fields.
-    pub(crate) fn as_shown(&mut self, at: &At<'_>, error_type: ErrorType, shown: &str, detail: &str) {
-        let detail = format!("{shown}: {detail}");
-        self.0.push(Error { error_type, path: at.path(), value: Value::Null, detail });
-    }
-
-    /// A structure that appears twice and is shown likewise.
-    pub(crate) fn duplicate_as_shown(&mut self, at: &At<'_>, shown: &str) {
-        let (path, detail) = (at.path(), shown.to_owned());
-        self.0.push(Error { error_type: ErrorType::DuplicateAsWhole, path, value: Value::Null, detail });
     }
 
     pub(crate) fn too_long(&mut self, at: &At<'_>, limit: usize) {

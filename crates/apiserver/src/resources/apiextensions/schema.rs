@@ -1,7 +1,7 @@
 //! What is wrong with the schema of a version, and how Kubernetes shows schemas that it refuses.
 
 use portolan_api::custom::{Compilable, Structure};
-use portolan_api::field::{Error, ErrorType, Path};
+use portolan_api::field::{Error, Path, Shown};
 use serde_json::{Map, Value, json};
 
 use super::validation::text;
@@ -81,11 +81,10 @@ fn at_root(schema: &Value, path: &Path) -> Option<Error> {
             }
         } else if is_set(given) || given.is_object() || given.is_number() {
             let detail = format!(
-                "{}: only {AT_ROOT} fields are allowed at the root of the schema if the status subresource is enabled",
-                shown::compact("JSONSchemaProps", &explicit(schema)),
+                "only {AT_ROOT} fields are allowed at the root of the schema if the status subresource is enabled"
             );
-            let error = Error::invalid(&path.child("openAPIV3Schema"), Value::Null, detail);
-            return Some(Error { error_type: ErrorType::InvalidAsWhole, ..error });
+            let shown = Shown::Text(shown::compact("JSONSchemaProps", &explicit(schema)));
+            return Some(Error::invalid(&path.child("openAPIV3Schema"), shown, detail));
         }
     }
     None

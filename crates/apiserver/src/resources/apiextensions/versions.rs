@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portolan_api::custom::{Notation, field_path};
-use portolan_api::field::{Error, ErrorType, Path};
+use portolan_api::field::{Error, ErrorType, Path, Shown};
 use portolan_api::validation as names;
 use serde_json::Value;
 
@@ -39,8 +39,7 @@ impl Shared {
     fn invalid(&self, path: &Path, versions: &Value, detail: &str) -> Error {
         let shown: Vec<String> = list(versions).map(|(_, version)| schema::version_as_shown(version, self)).collect();
         let shown = if versions.is_array() { format!("[{}]", shown.join(",")) } else { "null".to_owned() };
-        let detail = format!("{shown}: {detail}");
-        Error { error_type: ErrorType::InvalidAsWhole, ..Error::invalid(path, Value::Null, detail) }
+        Error::invalid(path, Shown::Text(shown), detail)
     }
 
     /// Fields of a version that are told of the definition.

@@ -2,7 +2,7 @@
 
 use std::num::IntErrorKind;
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::{field, int_or_string};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -130,8 +130,7 @@ impl Strategy for DaemonSet {
             }
             other => {
                 let whole = internal_strategy(other, &spec["updateStrategy"]["rollingUpdate"]);
-                let detail = "supported values: \"RollingUpdate\", \"OnDelete\"";
-                errors.as_shown(&strategy, ErrorType::NotSupportedAsWhole, &whole, detail);
+                errors.not_supported_as_listed(&strategy, Shown::Text(whole), &["RollingUpdate", "OnDelete"]);
             }
         }
         errors.0

@@ -1,6 +1,6 @@
 //! Deployments.
 
-use portolan_api::field::{self, ErrorType};
+use portolan_api::field::{self, Shown};
 use portolan_api::int_or_string::percent;
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -139,8 +139,8 @@ fn validate_strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.at_most_100_percent(&inner.child("maxUnavailable"), unavailable);
         }
         other => {
-            let detail = "supported values: \"Recreate\", \"RollingUpdate\"";
-            errors.as_shown(at, ErrorType::NotSupportedAsWhole, &internal_strategy(other, rolling), detail);
+            let shown = Shown::Text(internal_strategy(other, rolling));
+            errors.not_supported(at, shown, &["Recreate", "RollingUpdate"]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Stateful sets.
 
-use portolan_api::field::{ErrorType, Path};
+use portolan_api::field::{Path, Shown};
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -180,8 +180,7 @@ fn validate_spec(object: &Value) -> Vec<field::Error> {
         }
         other => {
             let shown = internal_strategy(other, &strategy["rollingUpdate"]);
-            let detail = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.as_shown(&at_strategy, ErrorType::InvalidAsWhole, &shown, detail);
+            errors.invalid(&at_strategy, Shown::Text(shown), "must be 'RollingUpdate' or 'OnDelete'");
         }
     }
     errors.none_negative(&at, spec, &["replicas", "minReadySeconds"]);

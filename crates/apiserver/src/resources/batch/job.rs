@@ -1,6 +1,6 @@
 //! Jobs.
 
-use portolan_api::field::{ErrorType, Path};
+use portolan_api::field::{Path, Shown};
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -124,17 +124,14 @@ impl Strategy for Job {
         }
         for (field, structure) in [("podFailurePolicy", "PodFailurePolicy"), ("successPolicy", "SuccessPolicy")] {
             if !same(&new[field], &old[field]) {
-                let shown = match &new[field] {
-                    Value::Null => "null".to_owned(),
-                    value => shown::compact(structure, value),
-                };
-                errors.as_shown(&at.child(field), ErrorType::InvalidAsWhole, &shown, IMMUTABLE);
+                let shown = shown::compact_or_null(structure, &new[field]);
+                errors.invalid(&at.child(field), Shown::Text(shown), IMMUTABLE);
             }
         }
         // A suspended job that never ran may still be placed elsewhere; the rest stays.
         if old["suspend"] != true && !same(&new["template"], &old["template"]) {
             let shown = shown::compact("PodTemplateSpec", &new["template"]);
-            errors.as_shown(&at.child("template"), ErrorType::InvalidAsWhole, &shown, IMMUTABLE);
+            errors.invalid(&at.child("template"), Shown::Text(shown), IMMUTABLE);
         }
         errors.0
     }

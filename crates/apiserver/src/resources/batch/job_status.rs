@@ -2,6 +2,7 @@
 //!
 //! Source: `ValidateJobStatusUpdate` of `kubernetes/pkg/apis/batch/validation`, and what its strategy asks of it.
 
+use portolan_api::field::Shown;
 use serde_json::Value;
 
 use super::job_validation::{count_indexes, intervals_overlap};
@@ -116,7 +117,7 @@ fn validate_conditions(new: &Job<'_>, old: &Job<'_>, at: &At<'_>, errors: &mut E
         ),
     ] {
         if is_wrong {
-            errors.invalid_as_whole(at, detail);
+            errors.invalid(at, Shown::Omitted, detail);
         }
     }
 }

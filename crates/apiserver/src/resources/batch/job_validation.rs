@@ -2,7 +2,7 @@
 //!
 //! Source: `validateJobSpec` of `kubernetes/pkg/apis/batch/validation`.
 
-use portolan_api::field::{ErrorType, Path};
+use portolan_api::field::{Path, Shown};
 use portolan_api::validation;
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             validate_success_policy(spec, &at, errors);
         } else {
             let shown = shown::compact("SuccessPolicy", &spec["successPolicy"]);
-            errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown, "requires indexed completion mode");
+            errors.invalid(&at, Shown::Text(shown), "requires indexed completion mode");
         }
     }
     let replacements: &[&str] =
@@ -156,10 +156,10 @@ fn validate_failure_policy(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         validate_conditions(items(conditions), &at.child("onPodConditions"), errors);
         match (codes.is_null(), is_set(conditions)) {
             (false, true) => {
-                errors.invalid_as_whole(&at, "specifying both OnExitCodes and OnPodConditions is not supported");
+                errors.invalid(&at, Shown::Omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
             }
             (true, false) => {
-                errors.invalid_as_whole(&at, "specifying one of OnExitCodes and OnPodConditions is required");
+                errors.invalid(&at, Shown::Omitted, "specifying one of OnExitCodes and OnPodConditions is required");
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Nodes.
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -89,8 +89,8 @@ impl Strategy for Node {
                     part("effect"),
                     taint["timeAdded"]
                 );
-                let detail = "taints must be unique by key and effect pair";
-                errors.as_shown(&at, ErrorType::DuplicateAsWhole, &shown, detail);
+                let detail = "taints must be unique by key and effect pair".to_owned();
+                errors.0.push(field::Error { detail, ..field::Error::duplicate(&at.path(), Shown::Text(shown)) });
             }
         }
         let list = at.child("podCIDRs");
@@ -126,7 +126,7 @@ impl Strategy for Node {
             if addresses[..index].contains(address) {
                 let part = |name: &str| Value::from(text(&address[name]));
                 let shown = format!(r#"{{"Type":{},"Address":{}}}"#, part("type"), part("address"));
-                errors.duplicate_as_shown(&list.index(index), &shown);
+                errors.duplicate(&list.index(index), Shown::Text(shown));
             }
         }
         let (new, old) = (&new["spec"], &old["spec"]);

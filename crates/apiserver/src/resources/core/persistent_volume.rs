@@ -1,6 +1,6 @@
 //! Persistent volumes.
 
-use portolan_api::field::{self, ErrorType, Path};
+use portolan_api::field::{self, Path, Shown};
 use portolan_api::{time, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -284,7 +284,7 @@ impl Strategy for PersistentVolume {
         if !old[field].is_null() && !is_same_affinity(&new[field], &old[field]) {
             let detail = format!("{IMMUTABLE}, except for updating from beta label to GA");
             let shown = shown::compact_or_null("VolumeNodeAffinity", &new[field]);
-            errors.as_shown(&At::root(field), ErrorType::InvalidAsWhole, &shown, &detail);
+            errors.invalid(&At::root(field), Shown::Text(shown), detail);
         }
         if !old[ATTRIBUTES].is_null() && new[ATTRIBUTES].is_null() {
             let at = At::root("spec");

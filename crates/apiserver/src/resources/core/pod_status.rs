@@ -2,7 +2,7 @@
 //!
 //! Source: `ValidatePodStatusUpdate` of `kubernetes/pkg/apis/core/validation`.
 
-use portolan_api::field::{self, ErrorType};
+use portolan_api::field::{self, Shown};
 use portolan_api::validation;
 use serde_json::{Map, Value};
 
@@ -264,6 +264,6 @@ fn validate_addresses(new: &[Value], old: &[Value], at: &At<'_>, errors: &mut Er
         let shown: Vec<String> =
             new.iter().map(|address| format!("{{\"IP\":{}}}", Value::from(text(&address["ip"])))).collect();
         let detail = "may specify no more than one IP for each IP family";
-        errors.as_shown(at, ErrorType::InvalidAsWhole, &format!("[{}]", shown.join(",")), detail);
+        errors.invalid(at, Shown::Text(format!("[{}]", shown.join(","))), detail);
     }
 }

@@ -1,6 +1,6 @@
 //! What may change in a pod after it was created.
 
-use portolan_api::field::{self, ErrorType};
+use portolan_api::field::{self, Shown};
 use portolan_api::validation;
 use serde_json::{Map, Value, json};
 
@@ -320,13 +320,13 @@ fn validate_gated(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = required.child(list);
     if is_set(&before) && items(&before).len() != items(&after).len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        errors.as_shown(&at, ErrorType::InvalidAsWhole, &internal_terms(&after), detail);
+        errors.invalid(&at, Shown::Text(internal_terms(&after)), detail);
         return;
     }
     for (index, (after, before)) in items(&after).iter().zip(items(&before)).enumerate() {
         if !only_adds(after, before) {
             let detail = "only additions are allowed (no mutations or deletions)";
-            errors.as_shown(&at.index(index), ErrorType::InvalidAsWhole, &internal_term(after), detail);
+            errors.invalid(&at.index(index), Shown::Text(internal_term(after)), detail);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Resource quotas.
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::quantity::Quantity;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -170,7 +170,7 @@ fn validate_scope_selector(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         for (resource, _) in entries(&spec["hard"]).filter(|(name, _)| is_standard_for_quota(name)) {
             if !fits(scope, resource) {
                 let detail = "unsupported scope applied to resource";
-                errors.as_shown(&at, ErrorType::InvalidAsWhole, &internal_selector(expressions), detail);
+                errors.invalid(&at, Shown::Text(internal_selector(expressions)), detail);
             }
         }
         let needs_exists = matches!(

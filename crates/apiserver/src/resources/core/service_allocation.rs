@@ -97,7 +97,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn invalid(at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+    fn invalid(at: &At<'_>, value: impl Into<field::Shown>, detail: impl Into<String>) -> Self {
         Self::Invalid(field::Error::invalid(&at.path(), value, detail))
     }
 }

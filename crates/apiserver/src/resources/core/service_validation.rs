@@ -1,5 +1,6 @@
 //! What is wrong with a service.
 
+use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use serde_json::Value;
 
@@ -138,7 +139,7 @@ fn validate_ports_together(kind: &str, ports: &[Value], list: &At<'_>, errors: &
             r#"{{"Name":"","Protocol":{},"AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0}}"#,
             Value::from(text(&port["protocol"])),
         );
-        errors.duplicate_as_shown(&list.index(index), &shown);
+        errors.duplicate(&list.index(index), Shown::Text(shown));
     }
 }
 

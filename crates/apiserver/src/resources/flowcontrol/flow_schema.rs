@@ -1,6 +1,6 @@
 //! Flow schemas: which requests share a priority level.
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -61,12 +61,8 @@ impl Strategy for FlowSchema {
         let method = &spec["distinguisherMethod"];
         if !method.is_null() && !DISTINGUISHERS.contains(&text(&method["type"])) {
             let at = at.child("distinguisherMethod");
-            let detail = format!(
-                r#"{{"Type":{}}}: supported values: "ByNamespace", "ByUser""#,
-                Value::from(text(&method["type"]))
-            );
-            let (path, value) = (at.child("type").path(), Value::Null);
-            errors.0.push(field::Error { error_type: ErrorType::NotSupportedAsWhole, path, value, detail });
+            let shown = format!(r#"{{"Type":{}}}"#, Value::from(text(&method["type"])));
+            errors.not_supported(&at.child("type"), Shown::Text(shown), &DISTINGUISHERS);
         }
         let level = at.child("priorityLevelConfiguration");
         let name = &spec["priorityLevelConfiguration"]["name"];

@@ -1,5 +1,6 @@
 //! Runtime classes.
 
+use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -39,7 +40,7 @@ impl Strategy for RuntimeClass {
         validate_tolerations(tolerations, &list, &mut errors);
         for (index, toleration) in tolerations.iter().enumerate() {
             if tolerations[..index].contains(toleration) {
-                errors.duplicate_as_shown(&list.index(index), &shown::compact("Toleration", toleration));
+                errors.duplicate(&list.index(index), Shown::Text(shown::compact("Toleration", toleration)));
             }
         }
         errors.0

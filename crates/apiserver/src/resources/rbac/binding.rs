@@ -1,6 +1,6 @@
 //! Bindings of roles to users, groups and service accounts.
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -42,9 +42,8 @@ macro_rules! binding {
             fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
                 let mut errors = Errors::default();
                 if new["roleRef"] != old["roleRef"] {
-                    let shown = shown::compact("RoleRef", &new["roleRef"]);
-                    let at = At::root("roleRef");
-                    errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown, "cannot change roleRef");
+                    let shown = Shown::Text(shown::compact("RoleRef", &new["roleRef"]));
+                    errors.invalid(&At::root("roleRef"), shown, "cannot change roleRef");
                 }
                 errors.0
             }

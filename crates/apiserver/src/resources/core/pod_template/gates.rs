@@ -1,7 +1,7 @@
 //! Validation of what holds a pod back and of what it runs beside its containers: gates, kernel
 //! parameters, overhead, claims of devices, ephemeral containers.
 
-use portolan_api::field::ErrorType;
+use portolan_api::field::Shown;
 use portolan_api::validation;
 use serde_json::Value;
 
@@ -63,15 +63,16 @@ fn validate_claims(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         if !name.is_empty() && claims[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
             errors.duplicate(&at.child("name"), name);
         }
+        let shown = || Shown::Text(shown::compact("PodResourceClaim", claim));
         let (claim_name, template) = (&claim["resourceClaimName"], &claim["resourceClaimTemplateName"]);
         match (claim_name.is_null(), template.is_null()) {
             (true, true) => {
                 let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown::compact("PodResourceClaim", claim), detail);
+                errors.invalid(&at, shown(), detail);
             }
             (false, false) => {
                 let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errors.as_shown(&at, ErrorType::InvalidAsWhole, &shown::compact("PodResourceClaim", claim), detail);
+                errors.invalid(&at, shown(), detail);
             }
             _ => {}
         }
