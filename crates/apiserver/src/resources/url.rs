@@ -130,7 +130,9 @@ fn unescaped(text: &str, part: Part) -> Result<String, String> {
     while let Some(&byte) = bytes.get(place) {
         if byte == b'%' {
             let escape = bytes.get(place + 1..place + 3);
-            let value = escape.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+            // A number may have a sign, which is no digit.
+            let digits = escape.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+            let value = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
             let is_wrong = |value: u8| part == Part::Host && value < 0x80 && !text[place..].starts_with("%25");
             let Some(value) = value.filter(|value| !is_wrong(*value)) else {
                 let end = (place + 3).min(bytes.len());
@@ -181,6 +183,7 @@ mod tests {
             ),
             ("10%", Err(r#"parse "10%": invalid URL escape "%""#)),
             ("https://a/%zz1", Err(r#"parse "https://a/%zz1": invalid URL escape "%zz""#)),
+            ("https://a/%+1", Err(r#"parse "https://a/%+1": invalid URL escape "%+1""#)),
             (":a", Err(r#"parse ":a": missing protocol scheme"#)),
             ("1:2", Err(r#"parse "1:2": first path segment in URL cannot contain colon"#)),
             ("https://a:b/", Err(r#"parse "https://a:b/": invalid port ":b" after host"#)),
