@@ -49,7 +49,8 @@ impl CertificateRequest {
         let bytes = CertificateSigningRequestDer::from_pem_slice(pem)
             .map_err(|_| bad("PEM block type must be CERTIFICATE REQUEST".into()))?;
         let (_, request) = X509CertificationRequest::from_der(&bytes).map_err(|error| bad(format!("asn1: {error}")))?;
-        request.verify_signature().map_err(|_| bad("its signature does not fit its key".into()))?;
+        let algorithm = request.signature_algorithm.algorithm.to_id_string();
+        request.verify_signature().map_err(|_| bad(misfit(&algorithm).into()))?;
         let info = &request.certification_request_info;
         let mut read = Self {
             subject: info.subject.as_raw().to_vec(),
@@ -89,6 +90,15 @@ impl CertificateRequest {
             _ => return Err(Error::CertificateRequest("it has a name of a type that is not supported".into())),
         }
         Ok(())
+    }
+}
+
+/// What Go says of a signature that does not fit its key, which depends on its algorithm.
+fn misfit(algorithm: &str) -> &'static str {
+    match algorithm {
+        "1.3.101.112" => "x509: Ed25519 verification failure",
+        rsa if rsa.starts_with("1.2.840.113549.1.1.") => "crypto/rsa: verification error",
+        _ => "x509: ECDSA verification failure",
     }
 }
 

@@ -62,11 +62,11 @@ fn is_container(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// What is shown of nothing. Upstream shows lists and times that are not there as null, which says no more than
-/// their absence.
+/// What is shown of nothing. Upstream shows lists, bytes and times that are not there as null, which says no more
+/// than their absence.
 pub(crate) fn zero(r#type: &Type) -> Option<Value> {
     Some(match r#type {
-        Type::String | Type::Bytes => Value::from(""),
+        Type::String => Value::from(""),
         Type::Boolean => Value::Bool(false),
         Type::Int32 | Type::Int64 | Type::Number | Type::IntOrString => Value::from(0),
         Type::Quantity => Value::from("0"),

@@ -33,13 +33,14 @@ const ALL_BUT_STATUS: Fields = &[
 ];
 
 /// Groups and resources whose status is written without their metadata.
-const STATUS_WITHOUT_METADATA: [(&str, &str); 9] = [
+const STATUS_WITHOUT_METADATA: [(&str, &str); 10] = [
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("apiregistration.k8s.io", "apiservices"),
     ("flowcontrol.apiserver.k8s.io", "flowschemas"),
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
     ("internal.apiserver.k8s.io", "storageversions"),
+    ("networking.k8s.io", "servicecidrs"),
     ("resource.k8s.io", "resourceclaims"),
     ("storage.k8s.io", "volumeattachments"),
     ("storagemigration.k8s.io", "storageversionmigrations"),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::at::{At, Errors};
 
 /// Upstream's text for a range that is none.
-pub(crate) const NOT_A_CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+const NOT_A_CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /// An address in the older way of reading, which passes over leading zeros in IPv4.
 pub(crate) fn parse_sloppy(text: &str) -> Option<IpAddr> {
@@ -149,6 +149,18 @@ impl Errors {
             self.invalid(at, value, "must not have bits set beyond the prefix length");
         }
     }
+
+    /// A range of addresses where no odd form was ever taken.
+    pub(crate) fn strict_cidr(&mut self, at: &At<'_>, value: &str) {
+        let before = self.0.len();
+        self.cidr(at, value);
+        if let Some((address, length)) = parse_cidr_sloppy(value).filter(|_| self.0.len() == before) {
+            let usual = format!("{address}/{length}");
+            if usual != value {
+                self.invalid(at, value, format!("must be in canonical form (\"{usual}\")"));
+            }
+        }
+    }
 }
 
 /// What is said of an address that is taken but not written as it should be.
@@ -228,6 +240,8 @@ mod tests {
         ] {
             assert_eq!(said(|errors, at| errors.cidr(at, value)), expected, "{value}");
         }
+        let said = said(|errors, at| errors.strict_cidr(at, "fd00:0::/64"));
+        assert_eq!(said, "must be in canonical form (\"fd00::/64\")");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use portolan_api::field::Shown;
 use portolan_api::{int_or_string, quantity::Quantity, validation};
 use serde_json::Value;
 
 use super::at::{At, Errors};
 use super::json::{entries, is_set, items, same, text};
+use super::shown;
 
 /// Upstream's text for a changed immutable field.
 pub(crate) const IMMUTABLE: &str = "field is immutable";
@@ -14,6 +16,11 @@ pub(crate) const IMMUTABLE: &str = "field is immutable";
 pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 /// Upstream's text for a number that must be positive.
 pub(crate) const POSITIVE: &str = "must be greater than 0";
+
+/// The longest domain.
+const SUBDOMAIN_LENGTH: usize = 253;
+/// The longest name of a signer: a domain, and a label and a domain behind it.
+const SIGNER_NAME_LENGTH: usize = SUBDOMAIN_LENGTH + 1 + SUBDOMAIN_LENGTH + 63 + 1;
 
 /// A rule for a string: what is wrong with it.
 pub(crate) type Rule = fn(&str) -> Vec<String>;
@@ -51,6 +58,40 @@ impl Errors {
                 }
             }
             _ => self.invalid(at, value, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+        }
+    }
+
+    /// The name of a signer of certificates: a domain, a slash and a path, `example.com/signer-name`.
+    ///
+    /// Source: `ValidateSignerName` of `k8s.io/kubernetes/pkg/apis/core/validation`.
+    pub(crate) fn signer_name(&mut self, at: &At<'_>, name: &str) {
+        let (domain, path) = match name.split_once('/') {
+            _ if name.is_empty() => return self.required(at, ""),
+            Some((domain, path)) if !path.contains('/') => (domain, path),
+            _ => {
+                let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+                return self.invalid(at, name, detail);
+            }
+        };
+        if domain.len() > SUBDOMAIN_LENGTH {
+            self.too_long(at, SUBDOMAIN_LENGTH);
+        }
+        self.signer_labels(at, domain, validation::is_dns1123_label);
+        if !domain.contains('.') {
+            self.invalid(at, domain, "should be a domain with at least two segments separated by dots");
+        }
+        self.signer_labels(at, path, validation::is_dns1123_subdomain);
+        if name.len() > SIGNER_NAME_LENGTH {
+            self.too_long(at, SIGNER_NAME_LENGTH);
+        }
+    }
+
+    /// Labels with dots between them, of which only the first that is wrong is told.
+    fn signer_labels(&mut self, at: &At<'_>, labels: &str, rule: Rule) {
+        if let Some(label) = labels.split('.').find(|label| !rule(label).is_empty()) {
+            for problem in rule(label) {
+                self.invalid(at, labels, format!("validating label {label:?}: {problem}"));
+            }
         }
     }
 
@@ -212,6 +253,20 @@ impl Errors {
     pub(crate) fn immutable_text(&mut self, at: &At<'_>, new: &Value, old: &Value) {
         if !same(new, old) {
             self.invalid(at, text(new), IMMUTABLE);
+        }
+    }
+
+    /// A structure that may not change, and that upstream shows by the names of its own fields.
+    pub(crate) fn immutable_structure(&mut self, at: &At<'_>, structure: &str, new: &Value, old: &Value) {
+        if shown::differ(structure, old, new) {
+            self.invalid(at, Shown::Text(shown::compact(structure, new)), IMMUTABLE);
+        }
+    }
+
+    /// The same of a structure that need not be there.
+    pub(crate) fn immutable_if_present(&mut self, at: &At<'_>, structure: &str, new: &Value, old: &Value) {
+        if new.is_null() != old.is_null() || shown::differ(structure, old, new) {
+            self.invalid(at, Shown::Text(shown::compact_or_null(structure, new)), IMMUTABLE);
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod json;
 mod metrics;
 mod networking;
 mod node;
+mod pem;
 mod policy;
 pub mod print;
 mod rbac;

@@ -47,6 +47,7 @@ var roots = [][2]reflect.Type{
 	{reflect.TypeFor[batch.SuccessPolicy](), reflect.TypeFor[batchv1.SuccessPolicy]()},
 	{reflect.TypeFor[rbac.RoleRef](), reflect.TypeFor[rbacv1.RoleRef]()},
 	{reflect.TypeFor[core.VolumeNodeAffinity](), reflect.TypeFor[corev1.VolumeNodeAffinity]()},
+	{reflect.TypeFor[core.EventSource](), reflect.TypeFor[corev1.EventSource]()},
 	{reflect.TypeFor[networking.ParentReference](), reflect.TypeFor[networkingv1.ParentReference]()},
 	{reflect.TypeFor[networking.ServiceCIDRSpec](), reflect.TypeFor[networkingv1.ServiceCIDRSpec]()},
 	{reflect.TypeFor[storage.CSINodeDriver](), reflect.TypeFor[storagev1.CSINodeDriver]()},

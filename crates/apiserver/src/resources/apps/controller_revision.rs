@@ -5,6 +5,7 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
+use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::{items, set, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
@@ -24,15 +25,26 @@ impl Strategy for ControllerRevision {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         errors.not_negative(&At::root("revision"), &object["revision"]);
-        if object["data"].is_null() {
-            errors.required(&At::root("data"), "data is mandatory");
+        match &object["data"] {
+            Value::Null => errors.required(&At::root("data"), "data is mandatory"),
+            Value::Object(_) => {}
+            _ => errors.required(&At::root("data"), "data must be a valid JSON object"),
         }
         errors.0
     }
 
-    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        _context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.immutable(&At::root("data"), &new["data"], &old["data"]);
+        errors.not_negative(&At::root("revision"), &new["revision"]);
+        if new["data"] != old["data"] {
+            errors.invalid(&At::root("data"), new["data"].clone(), IMMUTABLE);
+        }
         errors.0
     }
 

@@ -1,6 +1,6 @@
 //! Jobs.
 
-use portolan_api::field::{Path, Shown};
+use portolan_api::field::Path;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -8,11 +8,10 @@ use serde_json::{Map, Value};
 use super::job_status;
 use super::job_validation::{validate_spec, warnings as job_warnings};
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::{IMMUTABLE, selects};
+use crate::resources::checks::selects;
 use crate::resources::core::pod_template::{default_template, workload_name_warning};
 use crate::resources::json::{is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
-use crate::resources::shown;
 use crate::resources::workload::wide_cells;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
 
@@ -123,15 +122,11 @@ impl Strategy for Job {
             errors.immutable(&at.child(field), &new[field], &old[field]);
         }
         for (field, structure) in [("podFailurePolicy", "PodFailurePolicy"), ("successPolicy", "SuccessPolicy")] {
-            if !same(&new[field], &old[field]) {
-                let shown = shown::compact_or_null(structure, &new[field]);
-                errors.invalid(&at.child(field), Shown::Text(shown), IMMUTABLE);
-            }
+            errors.immutable_if_present(&at.child(field), structure, &new[field], &old[field]);
         }
         // A suspended job that never ran may still be placed elsewhere; the rest stays.
-        if old["suspend"] != true && !same(&new["template"], &old["template"]) {
-            let shown = shown::compact("PodTemplateSpec", &new["template"]);
-            errors.invalid(&at.child("template"), Shown::Text(shown), IMMUTABLE);
+        if old["suspend"] != true {
+            errors.immutable_structure(&at.child("template"), "PodTemplateSpec", &new["template"], &old["template"]);
         }
         errors.0
     }

@@ -10,7 +10,7 @@ use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, set_zero, text};
+use crate::resources::json::{is_set, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{Column, Context, Strategy};
 
@@ -65,19 +65,7 @@ const SHORT: usize = 128;
 /// Longest message.
 const LONG: usize = 1024;
 
-/// Fields that whoever writes `events.k8s.io` cannot change, by their names in the core group.
-const IMMUTABLE: [&str; 9] =
-    ["involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason", "type"];
-
 impl Strategy for Event {
-    fn default(&self, object: &mut Value) {
-        if let Some(event) = object.as_object_mut()
-            && event.get("apiVersion").map(text) == Some("v1")
-        {
-            set_zero(event, "type", "Normal");
-        }
-    }
-
     fn prepare_for_create(&self, _object: &mut Value, _context: &Context) {}
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _context: &Context) {}
@@ -123,22 +111,7 @@ impl Strategy for Event {
         if new["series"] != old["series"] {
             validate_series(new, &mut errors);
         }
-        for field in IMMUTABLE {
-            errors.immutable(&At::root(field), &new[field], &old[field]);
-        }
-        // Clients that write times more exactly than they are kept change nothing.
-        let micros = |event: &Value| time::parse(text(&event["eventTime"])).map(time::format_micro);
-        if micros(new) != micros(old) {
-            errors.immutable(&At::root("eventTime"), &new["eventTime"], &old["eventTime"]);
-        }
-        for (shown, field) in [
-            ("action", "action"),
-            ("related", "related"),
-            ("reportingController", "reportingComponent"),
-            ("reportingInstance", "reportingInstance"),
-        ] {
-            errors.immutable(&At::root(shown), &new[field], &old[field]);
-        }
+        validate_same(new, old, &mut errors);
         errors.0
     }
 
@@ -240,6 +213,36 @@ fn validate_any(event: &Value, group: &str, context: &Context, errors: &mut Erro
             errors.invalid(&At::root(field), "", format!("can have at most {longest} characters"));
         }
     }
+}
+
+/// What whoever writes `events.k8s.io` cannot change, in upstream's order.
+fn validate_same(new: &Value, old: &Value, errors: &mut Errors) {
+    const OBJECT: &str = "ObjectReference";
+    let same_structure = |errors: &mut Errors, field, structure| {
+        errors.immutable_structure(&At::root(field), structure, &new[field], &old[field]);
+    };
+    let same_text = |errors: &mut Errors, shown, field: &str| {
+        errors.immutable_text(&At::root(shown), &new[field], &old[field]);
+    };
+    same_structure(errors, "involvedObject", OBJECT);
+    same_text(errors, "reason", "reason");
+    same_text(errors, "message", "message");
+    same_structure(errors, "source", "EventSource");
+    for field in ["firstTimestamp", "lastTimestamp"] {
+        errors.immutable(&At::root(field), &new[field], &old[field]);
+    }
+    errors.immutable(&At::root("count"), &integer(&new["count"]).into(), &integer(&old["count"]).into());
+    same_text(errors, "reason", "reason");
+    same_text(errors, "type", "type");
+    // Clients that write times more exactly than they are kept change nothing.
+    let micros = |event: &Value| time::parse(text(&event["eventTime"])).map(time::format_micro);
+    if micros(new) != micros(old) {
+        errors.immutable(&At::root("eventTime"), &new["eventTime"], &old["eventTime"]);
+    }
+    same_text(errors, "action", "action");
+    errors.immutable_if_present(&At::root("related"), OBJECT, &new["related"], &old["related"]);
+    same_text(errors, "reportingController", "reportingComponent");
+    same_text(errors, "reportingInstance", "reportingInstance");
 }
 
 fn validate_series(event: &Value, errors: &mut Errors) {

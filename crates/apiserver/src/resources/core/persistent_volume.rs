@@ -107,7 +107,58 @@ fn is_same_affinity(new: &Value, old: &Value) -> bool {
             .all(|(new, old)| are_same(new, old, "matchExpressions") && are_same(new, old, "matchFields"))
 }
 
-/// The one source of storage.
+/// What is wrong with a volume that stands in an attachment and is no object of its own.
+pub(crate) fn validate_inline(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    const CONTEXT: &str = "in the context of inline volumes";
+    let refuse = |errors: &mut Errors, field: &str| {
+        errors.forbidden(&at.child(field), format!("may not be specified {CONTEXT}"));
+    };
+    if !spec["claimRef"].is_null() {
+        refuse(errors, "claimRef");
+    }
+    if is_set(&spec["capacity"]) {
+        refuse(errors, "capacity");
+    }
+    if spec["csi"].is_null() {
+        errors.required(&at.child("csi"), format!("has to be specified {CONTEXT}"));
+    }
+    errors.present(&at.child("accessModes"), &spec["accessModes"]);
+    validate_modes(&spec["accessModes"], at, errors);
+    let policy = &spec["persistentVolumeReclaimPolicy"];
+    if is_set(policy) && policy != "Retain" {
+        errors.forbidden(&at.child("persistentVolumeReclaimPolicy"), format!("may only be Retain {CONTEXT}"));
+    }
+    if !spec["nodeAffinity"].is_null() {
+        refuse(errors, "nodeAffinity");
+    }
+    validate_sources(spec, at, errors);
+    if is_set(&spec["storageClassName"]) {
+        refuse(errors, "storageClassName");
+    }
+    if !spec["volumeMode"].is_null() && spec["volumeMode"] != "Filesystem" {
+        errors
+            .forbidden(&at.child("volumeMode"), format!("may not specify volumeMode other than Filesystem {CONTEXT}"));
+    }
+}
+
+/// The source of storage, of which there must be one. Returns all that are there.
+fn validate_sources<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) -> Vec<&'a str> {
+    let is_source = |name: &str, value: &Value| !OTHER.contains(&name) && !value.is_null();
+    let sources: Vec<&str> =
+        entries(spec).filter(|(name, value)| is_source(name, value)).map(|(name, _)| name).collect();
+    match sources.as_slice() {
+        [] => errors.required(at, "must specify a volume type"),
+        [kind] => validate_source(kind, spec, at, errors),
+        [_, rest @ ..] => {
+            for name in rest {
+                errors.forbidden(&at.child(name), "may not specify more than 1 volume type");
+            }
+        }
+    }
+    sources
+}
+
+/// One source of storage.
 fn validate_source(kind: &str, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let (source, place) = (&spec[kind], at.child(kind));
     match kind {
@@ -181,9 +232,7 @@ impl Strategy for PersistentVolume {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
-        if !is_set(&spec["accessModes"]) {
-            errors.required(&at.child("accessModes"), "");
-        }
+        errors.present(&at.child("accessModes"), &spec["accessModes"]);
         validate_modes(&spec["accessModes"], &at, &mut errors);
         let capacity = at.child("capacity");
         if !is_set(&spec["capacity"]) {
@@ -212,19 +261,7 @@ impl Strategy for PersistentVolume {
                 validate_node_selector(required, &at, &mut errors);
             }
         }
-        let sources: Vec<&str> = entries(spec)
-            .filter(|(name, value)| !OTHER.contains(name) && !value.is_null())
-            .map(|(name, _)| name)
-            .collect();
-        match sources.as_slice() {
-            [] => errors.required(&at, "must specify a volume type"),
-            [kind] => validate_source(kind, spec, &at, &mut errors),
-            [_, rest @ ..] => {
-                for name in rest {
-                    errors.forbidden(&at.child(name), "may not specify more than 1 volume type");
-                }
-            }
-        }
+        let sources = validate_sources(spec, &at, &mut errors);
         let path = text(&spec["hostPath"]["path"]);
         let is_root = path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."));
         if is_root && spec["persistentVolumeReclaimPolicy"] == "Recycle" {

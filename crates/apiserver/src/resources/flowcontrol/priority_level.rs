@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::fairness;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{items, object, object_or_new, set, set_zero, spec, text};
+use crate::resources::json::{items, object, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -41,9 +41,7 @@ impl Strategy for PriorityLevelConfiguration {
         set(limited, "nominalConcurrencyShares", 30);
         set(limited, "lendablePercent", 0);
         let Some(response) = self::object(limited, "limitResponse") else { return };
-        if response.get("type").is_some_and(|kind| kind == "Queue")
-            && let Some(queuing) = object_or_new(response, "queuing")
-        {
+        if let Some(queuing) = self::object(response, "queuing") {
             set_zero(queuing, "queues", 64);
             set_zero(queuing, "handSize", 8);
             set_zero(queuing, "queueLengthLimit", 50);
@@ -158,7 +156,7 @@ fn validate_response(response: &Value, at: &At<'_>, errors: &mut Errors) {
             if queues > MOST_QUEUES {
                 errors.invalid(&at.child("queues"), queues, format!("must not be greater than {MOST_QUEUES}"));
             }
-            if hand > queues {
+            if hand > 0 && hand > queues {
                 let detail = format!("should not be greater than queues ({queues})");
                 errors.invalid(&at.child("handSize"), hand, detail);
             } else if hand > 0 && entropy_bits(queues, hand) > MOST_BITS {

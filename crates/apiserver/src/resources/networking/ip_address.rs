@@ -1,7 +1,5 @@
 //! Addresses that are taken.
 
-use std::net::IpAddr;
-
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -19,19 +17,7 @@ const COLUMNS: &[Column] = &[NAME, Column::string("ParentRef"), AGE];
 impl Strategy for IpAddress {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        let metadata = At::root("metadata");
-        let name = text(&object["metadata"]["name"]);
-        match name.parse::<IpAddr>() {
-            Err(_) => {
-                let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                errors.invalid(&metadata.child("name"), name, detail);
-            }
-            Ok(address) if address.to_string() != name => {
-                let detail = format!("must be in canonical form (\"{address}\")");
-                errors.invalid(&metadata.child("name"), name, detail);
-            }
-            Ok(_) => {}
-        }
+        errors.strict_ip(&At::root("metadata").child("name"), text(&object["metadata"]["name"]));
         let spec = At::root("spec");
         let (at, parent) = (spec.child("parentRef"), &object["spec"]["parentRef"]);
         if parent.is_null() {
@@ -48,7 +34,8 @@ impl Strategy for IpAddress {
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let at = At::root("spec");
-        errors.immutable(&at.child("parentRef"), &new["spec"]["parentRef"], &old["spec"]["parentRef"]);
+        let (new, old) = (&new["spec"]["parentRef"], &old["spec"]["parentRef"]);
+        errors.immutable_if_present(&at.child("parentRef"), "ParentReference", new, old);
         errors.0
     }
 

@@ -80,24 +80,19 @@ fn read(table: &'static str) -> HashMap<&'static str, Vec<Field>> {
 
 /// What differs between two versions of a structure, given as clients write it. Nothing if they mean the same.
 pub(in crate::resources) fn difference(structure: &str, old: &Value, new: &Value) -> Option<String> {
-    if old == new {
-        return None;
-    }
-    let text = |value: &Value, empty: Empty| {
-        let mut text = String::new();
-        write_structure(&mut text, structure, value, &Value::Null, Place { depth: 0, empty, form: Form::Lines });
-        text
-    };
-    let differs = text(old, Empty::Absent) != text(new, Empty::Absent);
-    differs.then(|| unified::difference(&text(old, Empty::Present), &text(new, Empty::Present)))
+    let text = |value| whole(structure, value, Empty::Present, Form::Lines);
+    differ(structure, old, new).then(|| unified::difference(&text(old), &text(new)))
+}
+
+/// Whether two versions of a structure mean something else.
+pub(in crate::resources) fn differ(structure: &str, old: &Value, new: &Value) -> bool {
+    let text = |value| whole(structure, value, Empty::Absent, Form::OneLine);
+    old != new && text(old) != text(new)
 }
 
 /// A structure in one line, as Kubernetes shows one that it refuses.
 pub(crate) fn compact(structure: &str, value: &Value) -> String {
-    let mut text = String::new();
-    let place = Place { depth: 0, empty: Empty::Present, form: Form::OneLine };
-    write_structure(&mut text, structure, value, &Value::Null, place);
-    text
+    whole(structure, value, Empty::Present, Form::OneLine)
 }
 
 /// The same of a structure that may not be there.
@@ -134,6 +129,12 @@ impl Place {
     fn inside(self) -> Self {
         Self { depth: self.depth + 1, ..self }
     }
+}
+
+fn whole(structure: &str, value: &Value, empty: Empty, form: Form) -> String {
+    let mut text = String::new();
+    write_structure(&mut text, structure, value, &Value::Null, Place { depth: 0, empty, form });
+    text
 }
 
 fn write_structure(text: &mut String, structure: &str, value: &Value, around: &Value, place: Place) {

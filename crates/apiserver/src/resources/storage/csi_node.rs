@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::csi_driver;
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::{items, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
@@ -37,9 +36,11 @@ impl Strategy for CsiNode {
             let allocatable = at.child("allocatable");
             errors.not_negative(&allocatable.child("count"), &driver["allocatable"]["count"]);
             let keys = items(&driver["topologyKeys"]);
+            // Upstream does not say that these are keys.
             for (index, key) in keys.iter().enumerate() {
+                errors.present(&at, key);
                 if keys[..index].contains(key) {
-                    errors.duplicate(&at.child("topologyKeys"), key.clone());
+                    errors.duplicate(&at, key.clone());
                 }
                 errors.obeys(&at, text(key), validation::is_qualified_name);
             }
@@ -51,12 +52,11 @@ impl Strategy for CsiNode {
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = Errors::default();
+        let (mut errors, spec) = (Errors::default(), At::root("spec"));
         for before in items(&old["spec"]["drivers"]) {
-            let after = items(&new["spec"]["drivers"]).iter().find(|it| it["name"] == before["name"]);
-            let fixed = ["nodeID", "topologyKeys"];
-            if let Some(after) = after.filter(|after| fixed.iter().any(|field| after[*field] != before[*field])) {
-                errors.invalid(&At::root("CSINodeDriver"), after.clone(), IMMUTABLE);
+            for after in items(&new["spec"]["drivers"]).iter().filter(|it| it["name"] == before["name"]) {
+                let (after, before) = (without_limits(after), without_limits(before));
+                errors.immutable_structure(&spec.child("drivers"), "CSINodeDriver", &after, &before);
             }
         }
         errors.0
@@ -69,4 +69,13 @@ impl Strategy for CsiNode {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         vec![print::name(object), items(&object["spec"]["drivers"]).len().into(), print::age(object, now)]
     }
+}
+
+/// A driver without what may change.
+fn without_limits(driver: &Value) -> Value {
+    let mut driver = driver.clone();
+    if let Some(fields) = driver.as_object_mut() {
+        fields.remove("allocatable");
+    }
+    driver
 }

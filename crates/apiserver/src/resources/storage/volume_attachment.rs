@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::csi_driver;
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::IMMUTABLE;
-use crate::resources::json::{is_set, text};
+use crate::resources::core::persistent_volume;
+use crate::resources::json::{entries, text};
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 
@@ -16,6 +16,10 @@ pub(crate) struct VolumeAttachment;
 
 const COLUMNS: &[Column] =
     &[NAME, Column::string("Attacher"), Column::string("PV"), Column::string("Node"), Column::boolean("Attached"), AGE];
+
+/// The longest of what drivers say of an attachment, and of what failed.
+const LONGEST: usize = 256 * 1024;
+const LONGEST_MESSAGE: usize = 1024;
 
 impl Strategy for VolumeAttachment {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -29,28 +33,25 @@ impl Strategy for VolumeAttachment {
                 errors.required(&source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
             }
             (false, false) => {
-                let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
-                errors.invalid(&source, spec["source"].clone(), detail);
+                errors.forbidden(&source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
             }
-            (true, false) => {
-                let at = source.child("persistentVolumeName");
-                if is_set(volume) {
-                    errors.obeys(&at, text(volume), validation::is_dns1123_subdomain);
-                } else {
-                    errors.required(&at, "");
-                }
+            (true, false) if text(volume).is_empty() => {
+                errors.required(&source.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
             }
-            (false, true) => {}
+            (true, false) => {}
+            (false, true) => persistent_volume::validate_inline(inline, &source.child("inlineVolumeSpec"), &mut errors),
         }
         errors.obeys(&at.child("nodeName"), text(&spec["nodeName"]), validation::is_dns1123_subdomain);
+        validate_status(&object["status"], &mut errors);
+        if let Some(name) = volume.as_str() {
+            errors.obeys(&source.child("persistentVolumeName"), name, validation::is_dns1123_subdomain);
+        }
         errors.0
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        if new["spec"] != old["spec"] {
-            errors.invalid(&At::root("spec"), new["spec"].clone(), IMMUTABLE);
-        }
+        errors.immutable_structure(&At::root("spec"), "VolumeAttachmentSpec", &new["spec"], &old["spec"]);
         errors.0
     }
 
@@ -68,5 +69,21 @@ impl Strategy for VolumeAttachment {
             (object["status"]["attached"] == true).into(),
             print::age(object, now),
         ]
+    }
+}
+
+fn validate_status(status: &Value, errors: &mut Errors) {
+    let at = At::root("status");
+    let length: usize = entries(&status["attachmentMetadata"]).map(|(key, value)| key.len() + text(value).len()).sum();
+    if length > LONGEST {
+        errors.too_long(&at.child("attachmentMetadata"), LONGEST);
+    }
+    for field in ["attachError", "detachError"] {
+        let (at, error) = (at.child(field), &status[field]);
+        if text(&error["message"]).len() > LONGEST_MESSAGE {
+            // Upstream tells of the other limit.
+            errors.too_long(&at.child("message"), LONGEST);
+        }
+        errors.within(&at.child("errorCode"), &error["errorCode"], 0, i64::from(i32::MAX));
     }
 }

@@ -4,6 +4,7 @@ mod defaults;
 mod definitions;
 mod edges;
 mod extensions;
+mod immutable;
 mod jobs;
 mod of_pods;
 mod others;

@@ -179,7 +179,7 @@ fn storage() {
         expect![[r#"
             spec.drivers[1].nodeID: Required value
             spec.drivers[1].allocatable.count: Invalid value: -1: must be greater than or equal to 0
-            spec.drivers[1].topologyKeys: Duplicate value: "k"
+            spec.drivers[1]: Duplicate value: "k"
             spec.drivers[1].name: Duplicate value: "a"
             spec.drivers[2].name: Required value
             spec.drivers[2].nodeID: Required value"#]],
@@ -190,7 +190,9 @@ fn storage() {
             "{spec: {drivers: [{name: a, nodeID: x}]}}",
             "{spec: {drivers: [{name: a, nodeID: y}, {name: b, nodeID: z}]}}",
         )],
-        expect![[r#"CSINodeDriver: Invalid value: {"name":"a","nodeID":"y"}: field is immutable"#]],
+        expect![[
+            r#"spec.drivers: Invalid value: {"Name":"a","NodeID":"y","TopologyKeys":null,"Allocatable":null}: field is immutable"#
+        ]],
     );
     check_create(
         "storage.k8s.io/volumeattachments",
@@ -204,7 +206,7 @@ fn storage() {
             spec.attacher: Required value
             spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName
             spec.nodeName: Invalid value: "": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
-            spec.source: Invalid value: {"inlineVolumeSpec":{},"persistentVolumeName":"v"}: must specify exactly one of inlineVolumeSpec and persistentVolumeName"#]],
+            spec.source: Forbidden: must specify exactly one of inlineVolumeSpec and persistentVolumeName"#]],
     );
     check_update(
         "storage.k8s.io/volumeattachments",
@@ -213,7 +215,7 @@ fn storage() {
             "{spec: {attacher: a, nodeName: m, source: {persistentVolumeName: v}}}",
         )],
         expect![[
-            r#"spec: Invalid value: {"attacher":"a","nodeName":"m","source":{"persistentVolumeName":"v"}}: field is immutable"#
+            r#"spec: Invalid value: {"Attacher":"a","Source":{"PersistentVolumeName":"v","InlineVolumeSpec":null},"NodeName":"m"}: field is immutable"#
         ]],
     );
     check_create(
@@ -252,9 +254,9 @@ fn networking() {
         expect![[r#"
             ok
             spec.cidrs: Required value: at least one CIDR required
-            spec.cidrs[0]: Invalid value: "10.0.0.1/24": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)
+            spec.cidrs[0]: Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length
             spec.cidrs[1]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)
-            spec.cidrs: Invalid value: {"cidrs":["10.0.0.0/24","10.1.0.0/24"]}: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"#]],
+            spec.cidrs: Invalid value: ["10.0.0.0/24","10.1.0.0/24"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"#]],
     );
     check_update(
         "networking.k8s.io/servicecidrs",
@@ -264,7 +266,7 @@ fn networking() {
         ],
         expect![[r#"
             ok
-            spec.cidrs: Invalid value: ["10.1.0.0/24"]: field is immutable"#]],
+            spec.cidrs[0]: Invalid value: "10.1.0.0/24": field is immutable"#]],
     );
     check_create(
         "networking.k8s.io/ipaddresses",
@@ -383,7 +385,7 @@ fn flow_control() {
     );
     check_stored(
         "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
-        "{metadata: {name: a}, spec: {type: Limited, limited: {limitResponse: {type: Queue}}}}",
+        "{metadata: {name: a}, spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {}}}}}",
         expect![[r#"
             metadata:
               name: a
@@ -406,12 +408,14 @@ fn flow_control() {
             "{metadata: {name: a}, spec: {type: Exempt, limited: {}}}",
             "{metadata: {name: a}, spec: {type: Limited, limited: {lendablePercent: 101, limitResponse: {type: Queue, queuing: {queues: 1, handSize: 2}}}}}",
             "{metadata: {name: a}, spec: {type: x}}",
+            "{metadata: {name: a}, spec: {type: Limited, limited: {limitResponse: {type: Queue}}}}",
         ],
         expect![[r#"
             spec.type: Invalid value: "Exempt": must be 'Exempt' if and only if `name` is 'exempt'
             spec.limited: Forbidden: must be nil if the type is not Limited
             spec.limited.limitResponse.queuing.handSize: Invalid value: 2: should not be greater than queues (1)
             spec.limited.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive
-            spec.type: Unsupported value: "x": supported values: "Exempt", "Limited""#]],
+            spec.type: Unsupported value: "x": supported values: "Exempt", "Limited"
+            spec.limited.limitResponse.queuing: Required value: must not be empty if limited.limitResponse.type is Limited"#]],
     );
 }
