@@ -27,7 +27,7 @@ pub use default::default;
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
 pub use field_path::{NoField, Notation, field_path};
 pub use json_path::JsonPath;
-pub use names::{Conflict, accept, is_established, is_terminating, set as set_condition, settle};
+pub use names::{Conflict, Converter, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::prune;
 pub use structure::{Compilable, Structure};

@@ -63,8 +63,17 @@ pub fn is_terminating(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
+/// Whether the server that shows objects in other versions can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Converter {
+    /// As far as is known, or there is none.
+    Trusted,
+    /// Its bundle cannot be used: nothing is served before.
+    BadBundle,
+}
+
 /// Writes into a definition's status which names it has got, and whether it is served.
-pub fn settle(object: &mut Value, (names, conflict): (Value, Option<Conflict>), now: &str) {
+pub fn settle(object: &mut Value, (names, conflict): (Value, Option<Conflict>), converter: Converter, now: &str) {
     let was_established = is_established(object);
     if conflict.is_none() || !was_established {
         object["status"]["acceptedNames"] = names;
@@ -72,9 +81,12 @@ pub fn settle(object: &mut Value, (names, conflict): (Value, Option<Conflict>), 
     match &conflict {
         None => {
             set(object, "NamesAccepted", true, "NoConflicts", "no conflicts found", now);
+            let (holds, reason, text) = match converter {
+                Converter::Trusted => (true, "InitialNamesAccepted", "the initial names have been accepted"),
+                Converter::BadBundle => (false, "InvalidCABundle", "The conversion webhook CABundle is invalid"),
+            };
             if !was_established {
-                let text = "the initial names have been accepted";
-                set(object, "Established", true, "InitialNamesAccepted", text, now);
+                set(object, "Established", holds, reason, text, now);
             }
         }
         Some(conflict) => {

@@ -407,7 +407,7 @@ fn definition(names: &str) -> Value {
         },
     });
     let accepted = accept(&object["spec"]["names"], std::iter::empty());
-    settle(&mut object, accepted, "2026-01-01T00:00:00Z");
+    settle(&mut object, accepted, Converter::Trusted, "2026-01-01T00:00:00Z");
     object
 }
 

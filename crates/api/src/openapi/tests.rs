@@ -135,7 +135,7 @@ fn the_fields_of_every_object_say_what_they_are() {
 
 #[test]
 fn objects_that_may_hold_anything_are_told_without_properties_in_version_2() {
-    use crate::custom::{Definition, accept, settle};
+    use crate::custom::{Converter, Definition, accept, settle};
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let closed = json!({"type": "object", "properties": {"spec": {"type": "integer"}}});
     for (schema, in_v2, in_v3) in [
@@ -161,7 +161,7 @@ fn objects_that_may_hold_anything_are_told_without_properties_in_version_2() {
             },
         });
         let accepted = accept(&definition["spec"]["names"], std::iter::empty());
-        settle(&mut definition, accepted, "2026-01-01T00:00:00Z");
+        settle(&mut definition, accepted, Converter::Trusted, "2026-01-01T00:00:00Z");
         let source = bytes::Bytes::from(definition.to_string());
         let description = builtin().with_custom("a.example", Definition::resources(&definition, &source, 1));
         let told = |schema: &Value| {

@@ -1,10 +1,12 @@
 //! What the server itself writes into definitions.
 
-use portolan_api::{custom, time};
+use portolan_api::custom::{self, Converter};
+use portolan_api::time;
 use serde_json::{Value, json};
 
 use super::{DEFINITIONS, FINALIZER, GROUP};
 use crate::endpoint::Call;
+use crate::resources::unusable_bundle;
 use crate::status::Status;
 
 impl Call<'_> {
@@ -23,7 +25,11 @@ impl Call<'_> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let others = self.server.extensions.others(&text(&object["spec"]["group"]), &text(&object["metadata"]["name"]));
         let accepted = custom::accept(&object["spec"]["names"], others.iter().map(|other| &**other));
-        custom::settle(object, accepted, &time::format(self.now));
+        let converter = match unusable_bundle(&object["spec"]["conversion"]) {
+            None => Converter::Trusted,
+            Some(_) => Converter::BadBundle,
+        };
+        custom::settle(object, accepted, converter, &time::format(self.now));
     }
 
     /// Marks a definition whose deletion begins: its objects go first.

@@ -31,6 +31,8 @@ mod storage;
 pub(crate) mod url;
 mod workload;
 
+pub(crate) use apiextensions::unusable_bundle;
+
 use crate::strategy::Strategy;
 
 /// A kind that needs nothing of its own.

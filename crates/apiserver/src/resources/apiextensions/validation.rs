@@ -4,12 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use portolan_api::custom;
 use portolan_api::field::{Error, Path};
 use portolan_api::validation as names;
 use serde_json::Value;
 
 use super::versions;
 use crate::resources::at::{At, Errors};
+use crate::resources::pem::why_not_authorities;
 use crate::resources::url;
 
 const APPROVAL: &str = "api-approved.kubernetes.io";
@@ -40,6 +44,7 @@ pub(super) fn created(object: &Value) -> Vec<Error> {
 /// The same for what a definition becomes. Its name is that of what it was.
 pub(super) fn changed(new: &Value, old: &Value) -> Vec<Error> {
     let mut errors = specified(new);
+    errors.extend(bundle(new, old));
     errors.extend(approval(new, Some(old)));
     if old["spec"]["preserveUnknownFields"] != true {
         errors.extend(keeps_all(new));
@@ -167,6 +172,23 @@ fn conversion(conversion: &Value, path: &Path) -> Vec<Error> {
         errors.push(Error::invalid(&reviews_path, reviews.clone(), "must include at least one of v1, v1beta1"));
     }
     errors
+}
+
+/// What is wrong with the bundle that the server of a webhook is known by. A definition that is not served yet may have
+/// any, and one that has a wrong bundle may keep it or get another.
+fn bundle(new: &Value, old: &Value) -> Option<Error> {
+    let conversion = &new["spec"]["conversion"];
+    let is_forgiven = !custom::is_established(old) || unusable_bundle(&old["spec"]["conversion"]).is_some();
+    let why = unusable_bundle(conversion).filter(|_| !is_forgiven && text(conversion, "strategy") == "Webhook")?;
+    let path = Path::new("spec").child("conversion").child("webhookClientConfig").child("caBundle");
+    Some(Error::invalid(&path, conversion["webhook"]["clientConfig"]["caBundle"].clone(), why))
+}
+
+/// Why the server of a conversion webhook cannot be known by its bundle, if it has one.
+pub(crate) fn unusable_bundle(conversion: &Value) -> Option<String> {
+    let encoded = text(&conversion["webhook"]["clientConfig"], "caBundle");
+    let bundle = BASE64_STANDARD.decode(encoded).unwrap_or_default();
+    if bundle.is_empty() { None } else { why_not_authorities(&bundle) }
 }
 
 /// What a definition says of the community's approval.

@@ -117,3 +117,36 @@ fn only_rules_that_are_looked_at_count_for_the_cost() {
         ],
     );
 }
+
+/// As long as a definition is not served, any bundle will do; what is wrong already may stay.
+#[test]
+fn a_served_definition_gets_no_bundle_that_is_of_no_use() {
+    let served = "status: {storedVersions: [v1], conditions: [{type: Established, status: 'True'}]}";
+    let with = |bundle: &str, status: &str| {
+        format!(
+            "{{metadata: {{name: knobs.example.com}}, spec: {{group: example.com, scope: Namespaced, names: {{plural: \
+             knobs, kind: Knob}}, versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: \
+             object}}}}}}], conversion: {{strategy: Webhook, webhook: {{conversionReviewVersions: [v1], clientConfig: {{url: \
+             'https://a.example.com', caBundle: {bundle}}}}}}}}}, {status}}}"
+        )
+    };
+    let none = with("''", served);
+    let cases = [
+        (none.clone(), with("eA==", served)),
+        (with("eA==", served), with("eQ==", served)),
+        (with("''", "status: {storedVersions: [v1]}"), with("eA==", "status: {storedVersions: [v1]}")),
+        (none.clone(), none),
+    ];
+    let strategy = super::of("apiextensions.k8s.io/customresourcedefinitions");
+    let changed = |(old, new): &(String, String)| {
+        let (mut old, mut new) = (super::yaml(old), super::yaml(new));
+        strategy.default(&mut old);
+        strategy.default(&mut new);
+        super::lines(&strategy.validate_changed(&new, &old, &super::context(""), &mut Vec::new()))
+    };
+    expect![[r#"
+        spec.conversion.webhookClientConfig.caBundle: Invalid value: "eA==": unable to load root certificates: unable to parse bytes as PEM block
+        ok
+        ok
+        ok"#]].assert_eq(&cases.iter().map(changed).collect::<Vec<_>>().join("\n"));
+}
