@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMapProjection, ConfigMapVolumeSource, Pod, SecretProjection, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMapProjection, ConfigMapVolumeSource, Pod, SecretProjection, Volume, VolumeProjection,
+};
 use portolan_api::typed::Object;
 use portolan_base::Clock;
 use portolan_base::error::chain;
@@ -218,7 +220,7 @@ impl Volumes {
             } else if let Some(part) = &part.service_account_token {
                 let token = self.tokens.token(pod, &volume.name, part, self.clock.now()).await?;
                 files.insert(part.path.clone(), atomic::File { bytes: token.into_bytes(), mode: default_mode });
-            } else {
+            } else if *part != VolumeProjection::default() {
                 return Err("this node does not know this kind of projected source".to_owned());
             }
         }

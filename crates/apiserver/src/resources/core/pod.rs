@@ -215,7 +215,7 @@ pub(crate) fn quality_of_service(spec: &Value) -> &'static str {
     let (mut any, mut all) = (false, true);
     let containers = items(&spec["containers"]).iter().chain(items(&spec["initContainers"]));
     let all_resources: Vec<&Value> = match &spec["resources"] {
-        whole if is_set(whole) => vec![whole],
+        whole if !whole.is_null() => vec![whole],
         _ => containers.map(|container| &container["resources"]).collect(),
     };
     for resources in all_resources {

@@ -127,6 +127,7 @@ fn same_container(new: &Value, old: &Value) -> bool {
 
 /// Resources that can be resized.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
+const AMOUNTS: [&str; 2] = ["requests", "limits"];
 
 /// Amounts of processor and memory can change, and what happens then; nothing can be taken back altogether.
 ///
@@ -155,12 +156,7 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
         errors.forbidden(&at, "Pod running on node without support for resize");
     }
     let (new, old) = (&new["spec"], &old["spec"]);
-    if is_set(&old["resources"]) || is_set(&new["resources"]) {
-        let why = "resize of pods with pod-level resources is forbidden when \
-                   InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled";
-        errors.forbidden(&At::root(""), why);
-        return errors.0;
-    }
+    validate_pod_level(&new["resources"], &old["resources"], &at, &mut errors);
     let before = errors.0.len();
     for list in ["containers", "initContainers"] {
         let (new, old, place) = (items(&new[list]), items(&old[list]), at.child(list));
@@ -189,7 +185,7 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
                 }
             }
             let place = place.index(index);
-            none_removed(new, old, &place.child("resources"), &mut errors);
+            none_removed(&new["resources"], &old["resources"], "resource", &place.child("resources"), &mut errors);
             if is_more_than_amounts(new, old) && list == "containers" {
                 errors.forbidden(&at, "only cpu and memory resources are mutable");
             } else if is_more_than_amounts(new, old) {
@@ -200,24 +196,45 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
     errors.0
 }
 
-fn none_removed(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
-    for (list, one) in [("requests", "resource requests"), ("limits", "resource limits")] {
-        let (new, old) = (&new["resources"][list], &old["resources"][list]);
-        if entries(old).any(|(name, _)| new[name].is_null()) {
-            errors.forbidden(&at.child(list), format!("{one} cannot be removed"));
+/// The same for what the pod has as a whole.
+fn validate_pod_level(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
+    let have_amounts = |resources: &Value| AMOUNTS.iter().any(|list| is_set(&resources[*list]));
+    if !have_amounts(new) && !have_amounts(old) {
+        return;
+    }
+    let place = at.child("resources");
+    if new.is_null() {
+        errors.forbidden(&place, "pod-level resources cannot be removed");
+        return;
+    }
+    none_removed(new, old, "pod-level resource", &place, errors);
+    if changes_other_amounts(new, old) || !same(&new["claims"], &old["claims"]) {
+        errors.forbidden(at, "only cpu and memory resources are mutable at pod-level");
+    }
+}
+
+/// None of the amounts of resources was taken away; `whose` are they.
+fn none_removed(new: &Value, old: &Value, whose: &str, at: &At<'_>, errors: &mut Errors) {
+    for list in AMOUNTS {
+        if entries(&old[list]).any(|(name, _)| new[list][name].is_null()) {
+            errors.forbidden(&at.child(list), format!("{whose} {list} cannot be removed"));
         }
     }
+}
+
+/// Whether amounts change that cannot be resized.
+fn changes_other_amounts(new: &Value, old: &Value) -> bool {
+    AMOUNTS.iter().any(|list| {
+        let (new, old) = (&new[*list], &old[*list]);
+        names(new, old).into_iter().any(|name| !RESIZABLE.contains(&name) && !same(&new[name], &old[name]))
+    })
 }
 
 /// Whether more of a container changes than amounts that can be resized. One with claims always does: upstream
 /// forgets them where it compares.
 fn is_more_than_amounts(new: &Value, old: &Value) -> bool {
-    let amounts_of_others = ["requests", "limits"].iter().any(|list| {
-        let (new, old) = (&new["resources"][*list], &old["resources"][*list]);
-        names(new, old).into_iter().any(|name| !RESIZABLE.contains(&name) && !same(&new[name], &old[name]))
-    });
     let others = names(new, old).into_iter().filter(|field| *field != "resources");
-    amounts_of_others
+    changes_other_amounts(&new["resources"], &old["resources"])
         || is_set(&old["resources"]["claims"])
         || others.into_iter().any(|field| !same(&new[field], &old[field]))
 }

@@ -278,3 +278,92 @@ fn a_generation_that_is_no_number_cannot_be_read() {
         assert_eq!(of("apps/daemonsets").unreadable(&set(generation)).as_deref(), expected, "{generation}");
     }
 }
+
+#[test]
+fn containers_sleep_no_longer_than_the_pod_has_for_its_end() {
+    let pod = |pod: &str, lifecycle: &str| {
+        format!("{{spec: {{{pod}containers: [{{name: a, image: x, lifecycle: {{{lifecycle}}}}}]}}}}")
+    };
+    let five = "terminationGracePeriodSeconds: 5, ";
+    let cases = [
+        pod(five, "preStop: {sleep: {seconds: 5}}, postStart: {sleep: {seconds: 0}}"),
+        pod(five, "preStop: {sleep: {seconds: 6}}, postStart: {sleep: {}}"),
+        pod("", "preStop: {sleep: {seconds: -1}}, postStart: {sleep: {seconds: 31}, exec: {command: [a]}}"),
+        pod("", "postStart: {sleep: {seconds: 31}}"),
+    ];
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    check_create(
+        "pods",
+        &cases,
+        expect![[r#"
+        ok
+        spec.containers[0].lifecycle.preStop.sleep: Invalid value: 6: must be non-negative and less than terminationGracePeriodSeconds (5)
+        spec.containers[0].lifecycle.postStart.sleep: Forbidden: may not specify more than 1 handler type
+        spec.containers[0].lifecycle.preStop.sleep: Invalid value: -1: must be non-negative and less than terminationGracePeriodSeconds (30)
+        spec.containers[0].lifecycle.postStart.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)"#]],
+    );
+}
+
+#[test]
+fn what_a_container_may_contradicts_itself_in_upstreams_form() {
+    check_create(
+        "pods",
+        &[
+            "{spec: {containers: [{name: a, image: x, securityContext: {privileged: true, allowPrivilegeEscalation: false, runAsUser: 1}}]}}",
+            "{spec: {containers: [{name: a, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN, CAP_SYS_ADMIN]}, seLinuxOptions: {level: l}}}]}}",
+            "{spec: {containers: [{name: a, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN]}}}]}}",
+        ],
+        expect![[r#"
+            spec.containers[0].securityContext: Invalid value: {"Capabilities":null,"Privileged":true,"SELinuxOptions":null,"WindowsOptions":null,"RunAsUser":1,"RunAsGroup":null,"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true
+            spec.containers[0].securityContext: Invalid value: {"Capabilities":{"Add":["SYS_ADMIN","CAP_SYS_ADMIN"],"Drop":null},"Privileged":null,"SELinuxOptions":{"User":"","Role":"","Type":"","Level":"l"},"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN
+            ok"#]],
+    );
+}
+
+/// Their feature gates are off unless somebody turns them on.
+#[test]
+fn fields_that_are_not_done_are_dropped() {
+    check_stored(
+        "pods",
+        "{spec: {schedulingGroup: {podGroupName: g}, containers: [{name: a, image: x, lifecycle: {stopSignal: SIGUSR1}}], initContainers: [{name: b, image: x, lifecycle: {stopSignal: SIGUSR1, preStop: {sleep: {seconds: 1}}}}], volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {name: b, path: p}}, {podCertificate: {signerName: s}}, {secret: {name: s}}]}}]}}",
+        expect![[r#"
+            spec:
+              containers:
+              - image: x
+                imagePullPolicy: Always
+                name: a
+                resources: {}
+                terminationMessagePath: /dev/termination-log
+                terminationMessagePolicy: File
+              dnsPolicy: ClusterFirst
+              enableServiceLinks: true
+              initContainers:
+              - image: x
+                imagePullPolicy: Always
+                lifecycle:
+                  preStop:
+                    sleep:
+                      seconds: 1
+                name: b
+                resources: {}
+                terminationMessagePath: /dev/termination-log
+                terminationMessagePolicy: File
+              restartPolicy: Always
+              schedulerName: default-scheduler
+              securityContext: {}
+              terminationGracePeriodSeconds: 30
+              volumes:
+              - name: v
+                projected:
+                  defaultMode: 420
+                  sources:
+                  - {}
+                  - {}
+                  - secret:
+                      name: s
+            status:
+              phase: Pending
+              qosClass: BestEffort
+        "#]],
+    );
+}

@@ -230,6 +230,19 @@ fn a_resize_changes_processor_and_memory_and_nothing_else() {
         old.replace("spec: {", "spec: {resources: {requests: {cpu: 1}}, "),
     ];
     let cases: Vec<(&str, &str)> = cases.iter().map(|new| (old.as_str(), new.as_str())).collect();
+    let whole = |resources: &str| format!("{{spec: {{{resources}containers: [{{name: a, image: x}}]}}}}");
+    let old = whole(
+        "resources: {requests: {cpu: 2, memory: 1Gi, hugepages-2Mi: 2Mi}, limits: {cpu: 4, hugepages-2Mi: 2Mi}}, ",
+    );
+    let of_pod = [
+        old.replace("cpu: 2", "cpu: 3").replace("cpu: 4", "cpu: 5"),
+        old.replace("cpu: 2, ", ""),
+        old.replace(", memory: 1Gi", ""),
+        old.replace("hugepages-2Mi: 2Mi", "hugepages-2Mi: 4Mi"),
+        whole(""),
+    ];
+    let cases: Vec<(&str, &str)> =
+        cases.into_iter().chain(of_pod.iter().map(|new| (old.as_str(), new.as_str()))).collect();
     check_update_of(
         "pods",
         "resize",
@@ -249,7 +262,13 @@ fn a_resize_changes_processor_and_memory_and_nothing_else() {
             ok
             ok
             spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize
-            <nil>: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled"#]],
+            ok
+            ok
+            ok
+            spec.resources.requests: Forbidden: pod-level resource requests cannot be removed
+            spec: Forbidden: only cpu and memory resources are mutable at pod-level
+            spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing
+            spec.resources: Forbidden: pod-level resources cannot be removed"#]],
     );
 }
 

@@ -56,7 +56,7 @@ pub(super) fn validate_containers(spec: &Value, volumes: &[&Value], at: &At<'_>,
             if list == "initContainers" && text(&container["restartPolicy"]) != "Always" {
                 validate_init(container, &at, errors);
             } else {
-                validate_lasting(container, &at, errors);
+                validate_lasting(container, spec, &at, errors);
             }
         }
         if list == "containers" {
@@ -66,9 +66,10 @@ pub(super) fn validate_containers(spec: &Value, volumes: &[&Value], at: &At<'_>,
 }
 
 /// What runs beside a container that stays.
-fn validate_lasting(container: &Value, at: &At<'_>, errors: &mut Errors) {
+fn validate_lasting(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     if !container["lifecycle"].is_null() {
-        validate_lifecycle(&container["lifecycle"], &at.child("lifecycle"), errors);
+        let grace_seconds = spec["terminationGracePeriodSeconds"].as_i64();
+        validate_lifecycle(&container["lifecycle"], grace_seconds, &at.child("lifecycle"), errors);
     }
     validate_probes(container, at, errors);
 }

@@ -4,6 +4,7 @@ mod container;
 mod defaults;
 mod gates;
 mod image;
+mod off;
 mod pod_level;
 mod probe;
 mod resources;

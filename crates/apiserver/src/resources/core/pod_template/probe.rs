@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::checks::POSITIVE;
 use crate::resources::json::{items, text};
+use crate::resources::print::integer;
 
 pub(super) fn validate_probes(container: &Value, at: &At<'_>, errors: &mut Errors) {
     for (name, only_one_success) in [("livenessProbe", true), ("readinessProbe", false), ("startupProbe", true)] {
@@ -30,22 +31,24 @@ pub(super) fn validate_probes(container: &Value, at: &At<'_>, errors: &mut Error
 }
 
 fn validate_probe(probe: &Value, at: &At<'_>, errors: &mut Errors) {
-    validate_handler(probe, at, &["exec", "httpGet", "tcpSocket", "grpc"], errors);
+    validate_handler(probe, None, at, &["exec", "httpGet", "tcpSocket", "grpc"], errors);
     for name in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         errors.not_negative(&at.child(name), &probe[name]);
     }
 }
 
-pub(super) fn validate_lifecycle(lifecycle: &Value, at: &At<'_>, errors: &mut Errors) {
+/// What a container does at its beginning and its end, for which the pod has so many seconds.
+pub(super) fn validate_lifecycle(lifecycle: &Value, grace_seconds: Option<i64>, at: &At<'_>, errors: &mut Errors) {
+    const KINDS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
     for name in ["postStart", "preStop"] {
         if !lifecycle[name].is_null() {
-            validate_handler(&lifecycle[name], &at.child(name), &["exec", "httpGet", "tcpSocket", "sleep"], errors);
+            validate_handler(&lifecycle[name], grace_seconds, &at.child(name), &KINDS, errors);
         }
     }
 }
 
 /// Exactly one of the handlers, and a good one.
-fn validate_handler(handler: &Value, at: &At<'_>, kinds: &[&str], errors: &mut Errors) {
+fn validate_handler(handler: &Value, grace_seconds: Option<i64>, at: &At<'_>, kinds: &[&str], errors: &mut Errors) {
     let mut found = 0;
     for name in kinds {
         let action = &handler[*name];
@@ -67,11 +70,19 @@ fn validate_handler(handler: &Value, at: &At<'_>, kinds: &[&str], errors: &mut E
             "httpGet" => validate_http_get(action, &at, errors),
             "tcpSocket" => errors.port_or_name(&at.child("port"), &action["port"]),
             "grpc" => errors.port_or_name(&at.child("port"), &action["port"]),
-            _ => errors.not_negative(&at.child("seconds"), &action["seconds"]),
+            _ => validate_sleep(action, grace_seconds, &at, errors),
         }
     }
     if found == 0 {
         errors.required(at, "must specify a handler type");
+    }
+}
+
+fn validate_sleep(action: &Value, grace_seconds: Option<i64>, at: &At<'_>, errors: &mut Errors) {
+    let seconds = integer(&action["seconds"]);
+    if let Some(grace) = grace_seconds.filter(|grace| seconds < 0 || seconds > *grace) {
+        let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        errors.invalid(at, seconds, detail);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Validation of what a pod or a container may do: users, groups, profiles.
 
+use portolan_api::field::Shown;
 use serde_json::Value;
 
 use super::container::validate_local_path;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, text};
+use crate::resources::shown;
 
 const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 /// The longest path of a profile.
@@ -21,20 +23,16 @@ pub(super) fn validate_security(context: &Value, spec: &Value, at: &At<'_>, erro
         errors.invalid(&at.child("procMount"), "Unmasked", "`hostUsers` must be false to use `Unmasked`");
     }
     if context["allowPrivilegeEscalation"] == false {
-        if context["privileged"] == true {
-            errors.invalid(
-                at,
-                context.clone(),
-                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
-            );
-        }
         let added = items(&context["capabilities"]["add"]);
-        if added.iter().any(|capability| matches!(text(capability), "CAP_SYS_ADMIN" | "SYS_ADMIN")) {
-            errors.invalid(
-                at,
-                context.clone(),
-                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
-            );
+        let is_administrator = added.iter().any(|capability| capability == "CAP_SYS_ADMIN");
+        for (contradicts, what) in [
+            (context["privileged"] == true, "`privileged` to true"),
+            (is_administrator, "`capabilities.Add` CAP_SYS_ADMIN"),
+        ] {
+            if contradicts {
+                let detail = format!("cannot set `allowPrivilegeEscalation` to false and {what}");
+                errors.invalid(at, Shown::Text(shown::compact("SecurityContext", context)), detail);
+            }
         }
     }
 }

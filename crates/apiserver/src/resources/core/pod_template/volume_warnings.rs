@@ -106,19 +106,7 @@ fn projected(source: &Value) -> Vec<File> {
     if !token.is_null() {
         return vec![file(text(&token["path"]), "ServiceAccountToken")];
     }
-    let bundle = &source["clusterTrustBundle"];
-    if !bundle.is_null() {
-        let name = bundle["name"].as_str().unwrap_or_else(|| text(&bundle["signerName"]));
-        return vec![file(text(&bundle["path"]), &format!("ClusterTrustBundle {name:?}"))];
-    }
-    let certificate = &source["podCertificate"];
-    let parts = [
-        ("certificateChainPath", "PodCertificate chain"),
-        ("keyPath", "PodCertificate key"),
-        ("credentialBundlePath", "PodCertificate credential bundle"),
-    ];
-    let parts = parts.iter().filter(|(field, _)| is_set(&certificate[*field]));
-    let mut found: Vec<File> = parts.map(|(field, shown)| file(text(&certificate[*field]), shown)).collect();
+    let mut found = Vec::new();
     for (field, kind) in [("configMap", "ConfigMap"), ("secret", "Secret")] {
         let part = &source[field];
         found.extend(files(&part["items"], &format!("{kind} {:?}", text(&part["name"]))));
