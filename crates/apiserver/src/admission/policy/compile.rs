@@ -146,6 +146,17 @@ pub(crate) fn with_no_variables(environment: Environment) -> Environment {
     environment.with("variables", Schema::object("kubernetes.variables", []))
 }
 
+/// What other expressions know of the type of a variable: of objects and of all that is not data nothing, as upstream.
+fn of_variable(ty: &Type) -> Type {
+    match ty {
+        Type::List(items) => Type::List(Arc::new(of_variable(items))),
+        Type::Map(entries) => Type::Map(Arc::new((of_variable(&entries.0), of_variable(&entries.1)))),
+        Type::Null | Type::Bool | Type::Int | Type::Uint | Type::Double => ty.clone(),
+        Type::String | Type::Bytes | Type::Duration | Type::Timestamp => ty.clone(),
+        _ => Type::Dyn,
+    }
+}
+
 /// Compiles the variables of a policy, each of which sees those before it, and gives the environment in which
 /// they are all known.
 pub(crate) fn variables(environment: Environment, spec: &Value) -> (Vec<Variable>, Environment) {
@@ -159,7 +170,7 @@ pub(crate) fn variables(environment: Environment, spec: &Value) -> (Vec<Variable
         let text = variable["expression"].as_str().unwrap_or_default();
         let name = format!("variables.{}", variable["name"].as_str().unwrap_or_default());
         let expression = Expression::compile(&environment, text, &[]);
-        let ty = expression.program.as_ref().map_or(Type::Dyn, |program| program.ty().clone());
+        let ty = expression.program.as_ref().map_or(Type::Dyn, |program| of_variable(program.ty()));
         if !text.trim().is_empty() {
             environment = environment.with_type(&name, ty);
         }

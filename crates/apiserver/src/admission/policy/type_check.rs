@@ -10,7 +10,7 @@ use portolan_api::description::{Description, GroupVersionKind, OwnedKind, Schema
 use portolan_cel::{Field, Kind, Merge, Object, Schema as CelSchema, escape};
 use serde_json::{Value, json};
 
-use super::compile::{self, Expression, Scope};
+use super::compile::{self, Scope};
 
 /// Most kinds that a policy is checked against.
 const MOST_KINDS: usize = 10;
@@ -41,7 +41,7 @@ pub(crate) fn warnings(spec: &Value, description: &Description) -> Vec<Value> {
                     environment = environment.with("params", params.clone());
                 }
                 let (_, environment) = compile::variables(environment, spec);
-                if let Err(why) = Expression::compile(&environment, text, &[]).program {
+                if let Err(why) = environment.compile(text) {
                     problems.push(format!("{}: {why}\n", kind.borrowed()));
                 }
             }
@@ -147,10 +147,54 @@ mod tests {
             found,
             [json!({
                 "fieldRef": "spec.validations[0].expression",
-                "warning": "apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'\n | object.spec.replicas > '1'\n | .....................^\n",
+                "warning": "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'\n | object.spec.replicas > '1'\n | .....................^\n",
             })]
         );
         let found = warnings(&spec("object.spec.foo"), builtin());
         assert!(found[0]["warning"].as_str().expect("a text").contains("undefined field 'foo'"), "{found:?}");
+    }
+
+    /// The answers are those of upstream's own checker.
+    #[test]
+    fn variables_are_known_by_their_types_but_objects_are_not() {
+        let no_overload = |place, types| {
+            Some(format!("ERROR: <input>:1:{place}: found no matching overload for '_>_' applied to '({types})'"))
+        };
+        let undefined = |name| Some(format!("ERROR: <input>:1:10: undefined field '{name}'"));
+        for (variables, expression, expected) in [
+            (&[("spec", "object.spec")][..], "variables.spec.foo", None),
+            (&[("spec", "object.spec")], "variables.spec.replicas > '1'", None),
+            (&[("replicas", "object.spec.replicas")], "variables.replicas > '1'", no_overload(20, "int, string")),
+            (&[("bad", "object.spec.foo")], "variables.bad > '1'", None),
+            (&[("other", "object.spec")], "variables.bad > '1'", undefined("bad")),
+            (&[("labels", "object.metadata.labels")], "variables.labels.x > 1", no_overload(20, "string, int")),
+            (&[("names", "object.metadata.finalizers")], "variables.names[0] > 1", no_overload(20, "string, int")),
+            (&[("items", "object.spec.template.spec.containers")], "variables.items[0].b > 'x'", None),
+            (&[("r", "request")], "variables.r.foo > 'x'", None),
+            (&[("ns", "namespaceObject")], "variables.ns.foo > 'x'", None),
+            (&[("o", "optional.of(1)")], "variables.o > 'x'", None),
+            (&[("one", "1"), ("two", "variables.one")], "variables.two > 'x'", no_overload(15, "int, string")),
+            (&[("two", "variables.one"), ("one", "1")], "variables.two > 'x'", None),
+            (&[("t", "type(1)")], "variables.t > 'x'", None),
+            (&[("a", "authorizer")], "variables.a > 'x'", None),
+            (&[("m", "{'a': object.spec}")], "variables.m['a'].replicas > 'a'", None),
+            (&[("m", "{1: 2}")], "variables.m[1] > 'a'", no_overload(16, "int, string")),
+            (&[("d", "duration('1s')")], "variables.d > 'x'", no_overload(13, "duration, string")),
+        ] {
+            let variables: Vec<Value> =
+                variables.iter().map(|(name, text)| json!({"name": name, "expression": text})).collect();
+            let spec = json!({
+                "matchConstraints": {"resourceRules": [
+                    {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]},
+                ]},
+                "variables": variables,
+                "validations": [{"expression": expression}],
+            });
+            let found = warnings(&spec, builtin());
+            let told =
+                found.first().and_then(|warning| warning["warning"].as_str()).and_then(|text| text.lines().next());
+            let told = told.map(|line| line.replace("apps/v1, Kind=Deployment: ", ""));
+            assert_eq!(told, expected, "{variables:?} {expression}");
+        }
     }
 }
