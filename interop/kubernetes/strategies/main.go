@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/capabilities"
 )
 
 func main() {
@@ -29,6 +30,8 @@ func main() {
 	// Kubernetes' packages say at length what they think of odd objects.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
+	// A server refuses privileged containers unless it is told otherwise, as every installer of clusters does.
+	capabilities.Setup(true, 0)
 	server, err := connect()
 	if err == nil {
 		err = run(server, *kinds, *verb)
