@@ -10,6 +10,7 @@ use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
 use crate::environment::Environment;
 use crate::lexer::Problem;
 use crate::plan::{Node, Op};
+use crate::source::Problems;
 use crate::types::Type;
 use crate::value::{Entries, Map, Text, Value};
 use unify::Unifier;
@@ -32,13 +33,13 @@ const TYPE_NAMES: [&str; 13] = [
 ];
 
 /// Checks an expression.
-pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node, Vec<Problem>> {
+pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node, Problems> {
     let mut checker = Checker {
         environment,
         unifier: Unifier::default(),
         scope: Vec::new(),
-        problems: Vec::new(),
-        doubts: Vec::new(),
+        problems: Problems::default(),
+        doubts: Problems::default(),
         literals: Vec::new(),
         formats: 0,
     };
@@ -47,7 +48,6 @@ pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node
         checker.check_literals();
     }
     if !checker.problems.is_empty() {
-        checker.problems.sort_by_key(|problem| problem.at);
         return Err(checker.problems);
     }
     checker.unifier.finish(&mut node);
@@ -59,9 +59,9 @@ struct Checker<'a> {
     unifier: Unifier,
     /// Variables of the macros around, from the outside in.
     scope: Vec<(&'a str, Type)>,
-    problems: Vec<Problem>,
+    problems: Problems,
     /// What is wrong with constants. It matters only if all types fit.
-    doubts: Vec<Problem>,
+    doubts: Problems,
     /// Elements of literal lists, keys and values of literal maps: their places and types. All of a literal are
     /// of one type.
     literals: Vec<Vec<(u32, Type)>>,
@@ -172,7 +172,7 @@ impl<'a> Checker<'a> {
 
     /// Reports what is wrong with constants and literals, which the types alone do not tell.
     fn check_literals(&mut self) {
-        self.problems.append(&mut self.doubts);
+        self.problems = std::mem::take(&mut self.doubts);
         for literal in std::mem::take(&mut self.literals) {
             let Some((_, first)) = literal.first() else { continue };
             let first = self.unifier.show(first);

@@ -10,7 +10,7 @@ use crate::evaluate::{self, Bindings};
 use crate::parser;
 use crate::plan::Node;
 use crate::schema::Schema;
-use crate::source::{CompileError, Issue};
+use crate::source::CompileError;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -62,10 +62,7 @@ impl Environment {
     /// The text is no expression, uses something that is not there, or types do not match.
     pub fn compile(&self, text: &str) -> Result<Program, CompileError> {
         let checked = parser::parse(text).and_then(|expression| check::check(self, &expression));
-        let root = checked.map_err(|problems| {
-            let issue = |problem: crate::lexer::Problem| Issue::at(text, problem.at, problem.message);
-            CompileError { issues: problems.into_iter().map(issue).collect() }
-        })?;
+        let root = checked.map_err(|problems| CompileError::of(text, problems))?;
         Ok(Program { root })
     }
 }

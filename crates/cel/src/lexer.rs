@@ -1,6 +1,7 @@
 //! From characters to words.
 
 use crate::ast::Literal;
+use crate::source::Problems;
 
 /// A word and where it begins and ends, in characters.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,22 +38,32 @@ pub(crate) struct Words {
     /// The last one is [`Word::End`].
     pub(crate) tokens: Vec<Token>,
     /// Characters that belong to no word.
-    pub(crate) strange: Vec<Problem>,
+    pub(crate) strange: Problems,
 }
 
 /// Splits a text into words.
-pub(crate) fn words(text: &str) -> Result<Words, Problem> {
+pub(crate) fn words(text: &str) -> Result<Words, Problems> {
     let characters: Vec<char> = text.chars().collect();
     let mut lexer = Lexer { characters: &characters, position: 0 };
-    let mut words = Words { tokens: Vec::new(), strange: Vec::new() };
+    let mut words = Words { tokens: Vec::new(), strange: Problems::default() };
     loop {
         lexer.skip_blank();
         let at = lexer.position as u32;
-        let Some(word) = lexer.word()? else {
-            let message = format!("Syntax error: token recognition error at: '{}'", characters[lexer.position]);
-            words.strange.push(Problem { at, message });
-            lexer.position += 1;
-            continue;
+        let word = match lexer.word() {
+            Ok(Some(word)) => word,
+            Ok(None) => {
+                let message = format!("Syntax error: token recognition error at: '{}'", characters[lexer.position]);
+                words.strange.push(Problem { at, message });
+                if words.strange.are_too_many() {
+                    return Err(words.strange);
+                }
+                lexer.position += 1;
+                continue;
+            }
+            Err(problem) => {
+                words.strange.push(problem);
+                return Err(words.strange);
+            }
         };
         let is_end = word == Word::End;
         words.tokens.push(Token { at, end: lexer.position as u32, word });

@@ -7,6 +7,7 @@ mod recover;
 
 use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
 use crate::lexer::{Problem, Token, Word, Words, words};
+use crate::source::Problems;
 
 /// How deep expressions may be nested. Upstream allows 250; parsing, checking and evaluation recurse, and
 /// have to fit on the stack of a worker thread also in a build without optimisation.
@@ -36,15 +37,15 @@ pub(crate) const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Reads an expression, or tells what is wrong with it in the order of the text.
-pub(crate) fn parse(text: &str) -> Result<Expr, Vec<Problem>> {
+/// Reads an expression, or tells what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<Expr, Problems> {
     let characters: Vec<char> = text.chars().collect();
     let length = characters.len();
     if length > MAX_LENGTH {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
-        return Err(vec![Problem { at: 0, message }]);
+        return Err(Problem { at: 0, message }.into());
     }
-    let Words { tokens, strange } = words(text).map_err(|problem| vec![problem])?;
+    let Words { tokens, strange } = words(text)?;
     let mut parser = Parser {
         text: &characters,
         tokens: &tokens,
@@ -63,7 +64,6 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Vec<Problem>> {
         }
         Err(problem) => parser.report(problem),
     }
-    parser.problems.sort_by_key(|problem| problem.at);
     Err(parser.problems)
 }
 
@@ -73,7 +73,7 @@ struct Parser<'a> {
     position: usize,
     depth: usize,
     /// What is wrong but did not keep the rest from being read.
-    problems: Vec<Problem>,
+    problems: Problems,
     /// Whether nothing was understood since the last of them.
     is_lost: bool,
     /// What may come behind the expressions that are being read, besides operators.

@@ -2,6 +2,43 @@
 
 use std::fmt;
 
+use crate::lexer::Problem;
+
+/// How many problems of a text are told, as upstream.
+const MAX_ISSUES: usize = 100;
+
+/// How long a line may be that is shown with a problem, in bytes, as upstream.
+const MAX_EXCERPT: usize = 16_384;
+
+/// What was found wrong with a text, in the order it was found. Texts can have a problem in each of their characters:
+/// what is beyond the limit is only counted.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    told: Vec<Problem>,
+    untold: usize,
+}
+
+impl Problems {
+    pub(crate) fn push(&mut self, problem: Problem) {
+        if self.told.len() < MAX_ISSUES { self.told.push(problem) } else { self.untold += 1 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// Upstream stops to read a text when there is one that it does not tell.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.untold > 0
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { told: vec![problem], untold: 0 }
+    }
+}
+
 /// One problem, and where in the text it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
@@ -11,36 +48,33 @@ pub struct Issue {
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    excerpt: String,
+    /// The line, unless it is too long to be shown.
+    excerpt: Option<String>,
 }
 
 impl Issue {
     /// A problem at a character of a text.
     pub(crate) fn at(text: &str, offset: u32, message: String) -> Self {
-        let offset = offset as usize;
-        let before: Vec<char> = text.chars().take(offset).collect();
-        let line = before.iter().filter(|character| **character == '\n').count();
-        let column = before.iter().rev().take_while(|character| **character != '\n').count();
-        let excerpt = text.split('\n').nth(line).unwrap_or_default().replace('\t', " ");
-        Self { line: line + 1, column: column + 1, message, excerpt }
+        let start = text.char_indices().nth(offset as usize).map_or(text.len(), |(start, _)| start);
+        let (line, before) = text[..start].split('\n').enumerate().last().unwrap_or_default();
+        let excerpt = text.split('\n').nth(line).unwrap_or_default();
+        let excerpt = (excerpt.len() <= MAX_EXCERPT).then(|| excerpt.replace('\t', " "));
+        Self { line: line + 1, column: before.chars().count() + 1, message, excerpt }
     }
 }
 
 impl fmt::Display for Issue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dots: String =
-            self.excerpt.chars().take(self.column - 1).map(|c| if is_wide(c) { '．' } else { '.' }).collect();
-        let missing = (self.column - 1).saturating_sub(dots.chars().count());
-        let caret = match self.excerpt.chars().nth(self.column - 1) {
+        let Self { line, column, message, excerpt } = self;
+        write!(formatter, "ERROR: <input>:{line}:{column}: {message}")?;
+        let Some(excerpt) = excerpt else { return Ok(()) };
+        let dots: String = excerpt.chars().take(column - 1).map(|c| if is_wide(c) { '．' } else { '.' }).collect();
+        let missing = (column - 1).saturating_sub(dots.chars().count());
+        let caret = match excerpt.chars().nth(column - 1) {
             Some(character) if is_wide(character) => '＾',
             _ => '^',
         };
-        let Self { line, column, message, excerpt, .. } = self;
-        write!(
-            formatter,
-            "ERROR: <input>:{line}:{column}: {message}\n | {excerpt}\n | {dots}{}{caret}",
-            ".".repeat(missing)
-        )
+        write!(formatter, "\n | {excerpt}\n | {dots}{}{caret}", ".".repeat(missing))
     }
 }
 
@@ -53,6 +87,17 @@ fn is_wide(character: char) -> bool {
 pub struct CompileError {
     /// The problems; at least one.
     pub issues: Vec<Issue>,
+    /// How many more there are.
+    truncated: usize,
+}
+
+impl CompileError {
+    pub(crate) fn of(text: &str, problems: Problems) -> Self {
+        let Problems { mut told, untold } = problems;
+        told.sort_by_key(|problem| problem.at);
+        let issues = told.into_iter().map(|problem| Issue::at(text, problem.at, problem.message)).collect();
+        Self { issues, truncated: untold }
+    }
 }
 
 impl std::error::Error for CompileError {}
@@ -65,6 +110,9 @@ impl fmt::Display for CompileError {
             }
             write!(formatter, "{issue}")?;
         }
-        Ok(())
+        match self.truncated {
+            0 => Ok(()),
+            truncated => write!(formatter, "\n{truncated} more errors were truncated"),
+        }
     }
 }

@@ -31,7 +31,7 @@ fn begins_operand(word: &Word) -> bool {
 impl Parser<'_> {
     /// Remembers what is wrong, unless it follows from the last that was.
     pub(super) fn report(&mut self, problem: Problem) {
-        if !self.is_lost {
+        if !self.is_lost && !self.problems.are_too_many() {
             self.problems.push(problem);
         }
         self.is_lost = true;

@@ -87,3 +87,52 @@ fn what_is_too_deep_or_too_long_is_refused() {
     let terms = format!("true{}", " && true".repeat(10_000));
     assert!(environment().compile(&terms).is_ok(), "a chain of conditions may be long");
 }
+
+#[test]
+fn of_many_problems_the_first_hundred_are_told() {
+    let strange = |count: usize| "$".repeat(count);
+    let listed = |element: &str, count: usize| format!("[{}]", format!("{element},").repeat(count));
+    let cases = [
+        (strange(99), 100, None),
+        (strange(100), 100, Some(1)),
+        (strange(100_000), 100, Some(1)),
+        (format!("{}1", strange(100)), 100, None),
+        (format!("{}1 1", strange(99)), 100, None),
+        (format!("{}1 1", strange(100)), 100, Some(1)),
+        (format!("{}'abc", strange(100)), 100, Some(1)),
+        (listed("a", 100), 100, None),
+        (listed("a", 101), 100, Some(1)),
+        (listed("a", 40_000), 100, Some(39_900)),
+    ];
+    for (text, told, truncated) in cases {
+        let start: String = text.chars().take(120).collect();
+        let error = environment().compile(&text).expect_err(&start);
+        assert_eq!(error.issues.len(), told, "{start}");
+        let last = truncated.map(|truncated: usize| format!("{truncated} more errors were truncated"));
+        let shown = error.to_string();
+        assert_eq!(shown.lines().last().filter(|line| line.ends_with("truncated")), last.as_deref(), "{start}");
+    }
+}
+
+#[test]
+fn lines_that_are_too_long_are_not_shown() {
+    let undeclared = "undeclared reference to 'a' (in container '')";
+    let blank = |length: usize| " ".repeat(length);
+    let wide = format!("'{}' + a", "é".repeat(8192));
+    let cases = [
+        (
+            format!("{}a", blank(16_383)),
+            format!("ERROR: <input>:1:16384: {undeclared}\n | {}a\n | {}^", blank(16_383), ".".repeat(16_383)),
+        ),
+        (format!("{}a", blank(16_384)), format!("ERROR: <input>:1:16385: {undeclared}")),
+        (wide, format!("ERROR: <input>:1:8198: {undeclared}")),
+        (
+            format!("{}a\n+a", blank(16_384)),
+            format!("ERROR: <input>:1:16385: {undeclared}\nERROR: <input>:2:2: {undeclared}\n | +a\n | .^"),
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = environment().compile(&text).expect_err("nothing is declared");
+        assert_eq!(error.to_string(), expected);
+    }
+}
