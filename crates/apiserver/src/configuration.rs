@@ -24,16 +24,16 @@ pub(crate) fn aggregate(mut errors: Vec<String>) -> Result<(), Invalid> {
     }
 }
 
-/// Reads a file of a kind in one of these versions: YAML or JSON, strict about names. `T` is what it says besides both.
-pub(crate) fn read<T: DeserializeOwned>(text: &str, versions: &[&str], kind: &str) -> Result<T, Invalid> {
+/// Reads a file of one of these versions and kinds: YAML or JSON, strict about names. `T` is what it says besides both.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, kinds: &[(&str, &str)]) -> Result<T, Invalid> {
     let decoded = decode::yaml(text.as_bytes(), &Limits::default()).map_err(|error| Invalid(error.to_string()))?;
     let found = |field: &str| decoded.value[field].as_str().unwrap_or_default();
-    if found("kind") != kind || !versions.contains(&found("apiVersion")) {
+    let (version, kind) = (found("apiVersion"), found("kind"));
+    if !kinds.contains(&(version, kind)) {
+        let expected: Vec<String> = kinds.iter().map(|(version, kind)| format!("{kind} of {version}")).collect();
         return Err(Invalid(format!(
-            "no kind \"{}\" is registered for version \"{}\"; expected {kind} of {}",
-            found("kind"),
-            found("apiVersion"),
-            versions.join(" or ")
+            "no kind \"{kind}\" is registered for version \"{version}\"; expected {}",
+            expected.join(" or ")
         )));
     }
     if let Some(twice) = decoded.duplicates.first() {

@@ -22,7 +22,7 @@ use portolan_api::description::{Description, Name};
 
 use crate::discovery;
 use crate::request::Info;
-pub(crate) use admission::{Admissions, Controller, Step, Timed};
+pub(crate) use admission::{Admissions, Step, Timed};
 pub(crate) use authorization::{Authorizations, Decided, Matched, Reply};
 use certificates::Certificates;
 use histogram::Histogram;

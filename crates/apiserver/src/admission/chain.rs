@@ -3,22 +3,14 @@
 use std::convert::Infallible;
 
 use super::attributes::{Attributes, Operation};
+use super::controllers::{
+    ALWAYS_DENY, MUTATING_POLICY, MUTATING_WEBHOOK, NAMESPACE_LIFECYCLE, RESOURCE_QUOTA, VALIDATING_POLICY,
+    VALIDATING_WEBHOOK,
+};
 use super::{plugins, policy, quota, webhook};
 use crate::endpoint::Call;
-use crate::metrics::{Controller, Step, Timed};
+use crate::metrics::{Step, Timed};
 use crate::status::Status;
-
-const EVERYTHING: &[Operation] = &[Operation::Connect, Operation::Create, Operation::Delete, Operation::Update];
-
-const MUTATING_POLICY: Controller = Controller {
-    name: "MutatingAdmissionPolicy",
-    handles: &[Operation::Connect, Operation::Create, Operation::Update],
-};
-const MUTATING_WEBHOOK: Controller = Controller { name: "MutatingAdmissionWebhook", handles: EVERYTHING };
-const VALIDATING_POLICY: Controller = Controller { name: "ValidatingAdmissionPolicy", handles: EVERYTHING };
-const VALIDATING_WEBHOOK: Controller = Controller { name: "ValidatingAdmissionWebhook", handles: EVERYTHING };
-const RESOURCE_QUOTA: Controller =
-    Controller { name: "ResourceQuota", handles: &[Operation::Create, Operation::Update] };
 
 /// Lets everyone look at a write who may change it.
 ///
@@ -49,11 +41,11 @@ async fn mutate_once(
 ) -> Result<(), Status> {
     plugins::mutate(attributes, timed).await?;
     let settings = &attributes.call.server.config.access.admission;
-    if settings.runs(MUTATING_POLICY.name) {
+    if settings.runs(&MUTATING_POLICY) {
         let changed = policy::mutate(attributes, policies, rounds.round > 0).await;
         rounds.again |= timed.of(&MUTATING_POLICY, changed)?;
     }
-    if settings.runs(MUTATING_WEBHOOK.name) {
+    if settings.runs(&MUTATING_WEBHOOK) {
         timed.of(&MUTATING_WEBHOOK, webhook::mutate(attributes, rounds).await)?;
     }
     refuse_all(attributes)
@@ -71,7 +63,7 @@ pub(crate) async fn admits_plainly(call: &Call<'_>) -> Result<bool, Status> {
     if !plugins::takes_new_objects(call).await? || quota::has_quotas(call).await? {
         return Ok(false);
     }
-    timed.done(&plugins::NAMESPACE_LIFECYCLE);
+    timed.done(&NAMESPACE_LIFECYCLE);
     let Ok(()) = timed.end(Ok::<_, Infallible>(()));
     let mut timed = admissions.begin(Step::Validate, Operation::Create);
     timed.done(&RESOURCE_QUOTA);
@@ -89,13 +81,13 @@ pub(crate) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
 async fn validate_in_order(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
     plugins::validate(attributes, timed).await?;
     let settings = &attributes.call.server.config.access.admission;
-    if settings.runs(VALIDATING_POLICY.name) {
+    if settings.runs(&VALIDATING_POLICY) {
         timed.of(&VALIDATING_POLICY, policy::validate(attributes).await)?;
     }
-    if settings.runs(VALIDATING_WEBHOOK.name) {
+    if settings.runs(&VALIDATING_WEBHOOK) {
         timed.of(&VALIDATING_WEBHOOK, webhook::validate(attributes).await)?;
     }
-    if settings.runs(RESOURCE_QUOTA.name) {
+    if settings.runs(&RESOURCE_QUOTA) {
         timed.of(&RESOURCE_QUOTA, quota::validate(attributes).await)?;
     }
     refuse_all(attributes)
@@ -104,7 +96,7 @@ async fn validate_in_order(attributes: &mut Attributes<'_>, timed: &mut Timed<'_
 /// AlwaysDeny, for those who enable that. What every cluster has is written all the same: the server starts.
 fn refuse_all(attributes: &Attributes<'_>) -> Result<(), Status> {
     let is_own = attributes.call.user.name == "system:apiserver";
-    if !is_own && attributes.call.server.config.access.admission.runs("AlwaysDeny") {
+    if !is_own && attributes.call.server.config.access.admission.runs(&ALWAYS_DENY) {
         return Err(attributes.forbidden("admission control is denying all modifications"));
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod chain;
+pub(crate) mod controllers;
 mod plugins;
 pub(crate) mod policy;
 mod quota;

@@ -7,64 +7,11 @@ use std::path::Path as FilePath;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::controllers::{self, Controller, ELSEWHERE, EVENT_RATE_LIMIT, Usual};
 use super::plugins::{EventLimits, PodSecurity};
 use super::quota::LimitedResource;
 use crate::configuration::{self, Invalid};
 use crate::webhook_client::WebhookUsers;
-
-/// What decides unless it is disabled.
-const ON: [&str; 22] = [
-    "CertificateApproval",
-    "CertificateSigning",
-    "CertificateSubjectRestriction",
-    "DefaultIngressClass",
-    "DefaultStorageClass",
-    "DefaultTolerationSeconds",
-    "LimitRanger",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionWebhook",
-    "NamespaceLifecycle",
-    "NodeRestriction",
-    "PersistentVolumeClaimResize",
-    "PodSecurity",
-    "PodTopologyLabels",
-    "Priority",
-    "ResourceQuota",
-    "RuntimeClass",
-    "ServiceAccount",
-    "StorageObjectInUseProtection",
-    "TaintNodesByCondition",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook",
-];
-
-/// What decides if it is enabled.
-const OFF: [&str; 7] = [
-    "AlwaysAdmit",
-    "AlwaysDeny",
-    "AlwaysPullImages",
-    "DenyServiceExternalIPs",
-    "EventRateLimit",
-    "ExtendedResourceToleration",
-    "LimitPodHardAntiAffinityTopology",
-];
-
-/// What others have and this server does not: it may be disabled, and cannot be enabled.
-const ELSEWHERE: [&str; 13] = [
-    "ClusterTrustBundleAttest",
-    "ImagePolicyWebhook",
-    "JobValidation",
-    "NamespaceAutoProvision",
-    "NamespaceExists",
-    "NodeDeclaredFeatureValidator",
-    "OwnerReferencesPermissionEnforcement",
-    "PodGroupProtection",
-    "PodGroupWorkloadExists",
-    "PodNodeSelector",
-    "PodResizeValidator",
-    "PodTolerationRestriction",
-    "Webhook",
-];
 
 /// Settings of what is built in; the default is that of a server without any.
 #[derive(Debug, Clone, Default)]
@@ -124,9 +71,9 @@ impl AdmissionSettings {
         users: WebhookUsersReader<'_>,
     ) -> Result<Self, Invalid> {
         let mut wrong = Vec::new();
+        let is_known = |name: &str| controllers::named(name).is_some();
         for (flag, names) in [("enable", enable), ("disable", disable)] {
-            let is_known = |name: &str| [&ON[..], &OFF, &ELSEWHERE].iter().any(|list| list.contains(&name));
-            let unknown = names.iter().filter(|name| !is_known(name));
+            let unknown = names.iter().filter(|name| !is_known(name) && !ELSEWHERE.contains(&name.as_str()));
             wrong.extend(unknown.map(|name| format!("{flag}-admission-plugins plugin {name:?} is unknown")));
         }
         let missing = enable.iter().filter(|name| ELSEWHERE.contains(&name.as_str()));
@@ -139,28 +86,33 @@ impl AdmissionSettings {
             wrong.push(format!("[{both}] in enable-admission-plugins and disable-admission-plugins overlapped"));
         }
         configuration::aggregate(wrong)?;
+        let is_off = |name: &str| controllers::named(name).is_some_and(|found| found.usual == Usual::Off);
         let mut settings = Self {
             disabled: disable.iter().cloned().collect(),
-            enabled: enable.iter().filter(|name| OFF.contains(&name.as_str())).cloned().collect(),
+            enabled: enable.iter().filter(|name| is_off(name)).cloned().collect(),
             ..Self::default()
         };
         if let Some((path, text)) = file {
             settings.read_file(path, text, users)?;
         }
-        if settings.runs("EventRateLimit") && settings.event_limits.is_empty() {
+        if settings.runs(&EVENT_RATE_LIMIT) && settings.event_limits.is_empty() {
             return Err(Invalid("EventRateLimit: limits: Invalid value: null: must not be empty".into()));
         }
         Ok(settings)
     }
 
     /// Whether something built in decides.
-    pub(super) fn runs(&self, name: &str) -> bool {
-        if OFF.contains(&name) { self.enabled.contains(name) } else { !self.disabled.contains(name) }
+    pub(super) fn runs(&self, controller: &Controller) -> bool {
+        match controller.usual {
+            Usual::On => !self.disabled.contains(controller.name),
+            Usual::Off => self.enabled.contains(controller.name),
+        }
     }
 
     fn read_file(&mut self, path: &FilePath, text: &str, users: WebhookUsersReader<'_>) -> Result<(), Invalid> {
         let versions = ["apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"];
-        let file: File = configuration::read(text, &versions, "AdmissionConfiguration")?;
+        let kinds = versions.map(|version| (version, "AdmissionConfiguration"));
+        let file: File = configuration::read(text, &kinds)?;
         for Plugin { name, path: own_file, configuration } in file.plugins {
             let of_plugin = |why: String| Invalid(format!("{name}: {why}"));
             let text = match configuration {
@@ -185,50 +137,43 @@ impl AdmissionSettings {
                     "pod-security.admission.config.k8s.io/v1beta1",
                     "pod-security.admission.config.k8s.io/v1alpha1",
                 ];
-                let file = configuration::read(text, &versions, "PodSecurityConfiguration")?;
-                self.pod_security = PodSecurity::checked(file)?;
+                let kinds = versions.map(|version| (version, "PodSecurityConfiguration"));
+                self.pod_security = PodSecurity::checked(configuration::read(text, &kinds)?)?;
             }
             "ResourceQuota" => {
-                let versions = [
-                    "apiserver.config.k8s.io/v1",
-                    "resourcequota.admission.k8s.io/v1beta1",
-                    "resourcequota.admission.k8s.io/v1alpha1",
+                let kinds = [
+                    ("apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"),
+                    ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
+                    ("resourcequota.admission.k8s.io/v1alpha1", "Configuration"),
                 ];
-                let kind = if text.contains("ResourceQuotaConfiguration") {
-                    "ResourceQuotaConfiguration"
-                } else {
-                    "Configuration"
-                };
-                self.limited_resources = LimitedResource::checked(configuration::read(text, &versions, kind)?)?;
+                self.limited_resources = LimitedResource::checked(configuration::read(text, &kinds)?)?;
             }
             "EventRateLimit" => {
-                let file = configuration::read(text, &["eventratelimit.admission.k8s.io/v1alpha1"], "Configuration")?;
-                self.event_limits = EventLimits::checked(file)?;
+                let kinds = [("eventratelimit.admission.k8s.io/v1alpha1", "Configuration")];
+                self.event_limits = EventLimits::checked(configuration::read(text, &kinds)?)?;
             }
-            "MutatingAdmissionWebhook" | "ValidatingAdmissionWebhook" => {
-                let versions = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1"];
-                let kind = if text.contains("WebhookAdmissionConfiguration") {
-                    "WebhookAdmissionConfiguration"
-                } else {
-                    "WebhookAdmission"
-                };
-                let found: Webhooks = configuration::read(text, &versions, kind)?;
-                let path = FilePath::new(&found.kube_config_file);
-                let invalid =
-                    |why: &str| Invalid(format!("kubeConfigFile: Invalid value: {:?}: {why}", found.kube_config_file));
-                let own = if name.starts_with('M') { &mut self.mutating_users } else { &mut self.validating_users };
-                *own = match found.kube_config_file.as_str() {
-                    "" => WebhookUsers::default(),
-                    _ if path.is_relative() => return Err(invalid("must be an absolute file path")),
-                    _ => users(path).map_err(|why| invalid(&why))?,
-                };
-            }
-            name if ON.contains(&name) || OFF.contains(&name) => {
-                return Err(Invalid("it takes no configuration".into()));
-            }
+            "MutatingAdmissionWebhook" => self.mutating_users = webhook_users(text, users)?,
+            "ValidatingAdmissionWebhook" => self.validating_users = webhook_users(text, users)?,
+            name if controllers::named(name).is_some() => return Err(Invalid("it takes no configuration".into())),
             _ => return Err(Invalid("it is not part of this server".into())),
         }
         Ok(())
+    }
+}
+
+/// As whom webhooks are asked, by the configuration of one of the two plugins that ask them.
+fn webhook_users(text: &str, users: WebhookUsersReader<'_>) -> Result<WebhookUsers, Invalid> {
+    let kinds = [
+        ("apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration"),
+        ("apiserver.config.k8s.io/v1alpha1", "WebhookAdmission"),
+    ];
+    let Webhooks { kube_config_file } = configuration::read(text, &kinds)?;
+    let path = FilePath::new(&kube_config_file);
+    let invalid = |why: &str| Invalid(format!("kubeConfigFile: Invalid value: {kube_config_file:?}: {why}"));
+    match kube_config_file.as_str() {
+        "" => Ok(WebhookUsers::default()),
+        _ if path.is_relative() => Err(invalid("must be an absolute file path")),
+        _ => users(path).map_err(|why| invalid(&why)),
     }
 }
 
@@ -263,7 +208,8 @@ mod tests {
         for (name, expected) in
             [("AlwaysPullImages", true), ("LimitRanger", true), ("PodSecurity", false), ("AlwaysDeny", false)]
         {
-            assert_eq!(settings.runs(name), expected, "{name}");
+            let controller = controllers::named(name).expect("it is there");
+            assert_eq!(settings.runs(controller), expected, "{name}");
         }
         for (enable, disable, expected) in [
             (&["Nothing"][..], &[][..], "enable-admission-plugins plugin \"Nothing\" is unknown"),
@@ -339,6 +285,17 @@ mod tests {
                 "ResourceQuota",
                 format!("{quota}, limitedResources: [{{apiGroup: a}}]}}"),
                 "limitedResources[0].resource: Required value",
+            ),
+            (
+                "ResourceQuota",
+                quota.replace("ResourceQuotaConfiguration", "Configuration") + "}",
+                "no kind \"Configuration\" is registered for version \"apiserver.config.k8s.io/v1\"",
+            ),
+            (
+                "ValidatingAdmissionWebhook",
+                hooks.replace("WebhookAdmissionConfiguration", "WebhookAdmission")
+                    + ", kubeConfigFile: /WebhookAdmissionConfiguration}",
+                "no kind \"WebhookAdmission\" is registered for version \"apiserver.config.k8s.io/v1\"",
             ),
             ("LimitRanger", quota.to_owned() + "}", "LimitRanger: it takes no configuration"),
             ("ImagePolicyWebhook", quota.to_owned() + "}", "ImagePolicyWebhook: it is not part of this server"),

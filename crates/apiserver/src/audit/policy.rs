@@ -125,7 +125,7 @@ impl Policy {
     /// # Errors
     /// It is not such a file.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let policy: Self = configuration::read(text, &["audit.k8s.io/v1"], "Policy")?;
+        let policy: Self = configuration::read(text, &[("audit.k8s.io/v1", "Policy")])?;
         if policy.rules.is_empty() {
             return Err(Invalid("loaded illegal policy with 0 rules".into()));
         }

@@ -127,7 +127,7 @@ impl AuthenticationConfiguration {
     pub fn parse(text: &str, own_issuers: &[String]) -> Result<Self, Invalid> {
         let versions =
             ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
-        let file: File = configuration::read(text, &versions, "AuthenticationConfiguration")?;
+        let file: File = configuration::read(text, &versions.map(|version| (version, "AuthenticationConfiguration")))?;
         if file.jwt.len() > MOST_ISSUERS {
             return Err(Invalid(format!("jwt: Too many: {}: must have at most {MOST_ISSUERS} items", file.jwt.len())));
         }

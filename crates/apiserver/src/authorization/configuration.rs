@@ -80,7 +80,7 @@ struct MatchCondition {
 pub(super) fn parse(text: &str, kubeconfigs: &Kubeconfigs) -> Result<Vec<NamedMode>, Invalid> {
     let versions =
         ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
-    let file: File = configuration::read(text, &versions, "AuthorizationConfiguration")?;
+    let file: File = configuration::read(text, &versions.map(|version| (version, "AuthorizationConfiguration")))?;
     let list = Path::new("authorizers");
     let mut errors = Vec::new();
     if file.authorizers.is_empty() {

@@ -63,7 +63,8 @@ impl Encryption {
     /// # Errors
     /// It is not such a file, a key does not fit its provider, or it asks for a key service (KMS).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let file: File = configuration::read(text, &["apiserver.config.k8s.io/v1"], "EncryptionConfiguration")?;
+        let kinds = [("apiserver.config.k8s.io/v1", "EncryptionConfiguration")];
+        let file: File = configuration::read(text, &kinds)?;
         if file.resources.is_empty() {
             return Err(Invalid("resources: Required value: at least one resource configuration is required".into()));
         }

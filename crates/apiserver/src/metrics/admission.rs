@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::histogram::Histogram;
 use crate::admission::Operation;
+use crate::admission::controllers::Controller;
 
 /// Upper ends of the buckets in seconds, as upstream.
 const BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
@@ -34,14 +35,6 @@ impl Step {
             Self::Validate => "validate",
         }
     }
-}
-
-/// Who decides, by upstream's name.
-#[derive(Debug)]
-pub(crate) struct Controller {
-    pub(crate) name: &'static str,
-    /// What it looks at.
-    pub(crate) handles: &'static [Operation],
 }
 
 /// What was done to the object, and whether that was refused.
@@ -140,17 +133,17 @@ impl Timed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::controllers::LIMIT_RANGER;
 
     #[test]
     fn steps_and_controllers_are_told_under_upstreams_names() {
-        const LIMITS: Controller = Controller { name: "LimitRanger", handles: &[Operation::Create] };
         let admissions = Admissions::default();
         let mut timed = admissions.begin(Step::Validate, Operation::Create);
-        let outcome = timed.of(&LIMITS, Err::<(), _>("no"));
+        let outcome = timed.of(&LIMIT_RANGER, Err::<(), _>("no"));
         assert!(timed.end(outcome).is_err());
         // Those are not asked about a deletion.
         let mut timed = admissions.begin(Step::Admit, Operation::Delete);
-        let outcome = timed.of(&LIMITS, Ok::<_, ()>(()));
+        let outcome = timed.of(&LIMIT_RANGER, Ok::<_, ()>(()));
         assert!(timed.end(outcome).is_ok());
         let mut text = String::new();
         admissions.write(&mut text).expect("a text takes everything");

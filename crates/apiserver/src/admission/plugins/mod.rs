@@ -22,93 +22,66 @@ use serde_json::{Map, Value};
 pub(super) use event_rate_limit::EventLimits;
 pub(super) use pod_security::PodSecurity;
 
-use super::attributes::{Attributes, Operation};
+use super::attributes::Attributes;
+use super::controllers::{
+    ALWAYS_PULL_IMAGES, CERTIFICATE_APPROVAL, CERTIFICATE_SIGNING, CERTIFICATE_SUBJECT_RESTRICTION,
+    DEFAULT_INGRESS_CLASS, DEFAULT_STORAGE_CLASS, DEFAULT_TOLERATION_SECONDS, DENY_EXTERNAL_ADDRESSES,
+    EVENT_RATE_LIMIT, EXTENDED_RESOURCE_TOLERATION, LIMIT_ANTI_AFFINITY, LIMIT_RANGER, NAMESPACE_LIFECYCLE,
+    NODE_RESTRICTION, PERSISTENT_VOLUME_CLAIM_RESIZE, POD_SECURITY, POD_TOPOLOGY_LABELS, PRIORITY, RUNTIME_CLASS,
+    SERVICE_ACCOUNT, STORAGE_OBJECT_IN_USE_PROTECTION, TAINT_NODES_BY_CONDITION,
+};
 use crate::endpoint::Call;
-use crate::metrics::{Controller, Timed};
+use crate::metrics::Timed;
 use crate::status::Status;
-
-/// A plugin by its name, and what it looks at.
-const fn plugin(name: &'static str, handles: &'static [Operation]) -> Controller {
-    Controller { name, handles }
-}
-
-const CREATE: &[Operation] = &[Operation::Create];
-const UPDATE: &[Operation] = &[Operation::Update];
-const WRITE: &[Operation] = &[Operation::Create, Operation::Update];
-const ANY_WRITE: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
-
-pub(super) const NAMESPACE_LIFECYCLE: Controller = plugin("NamespaceLifecycle", ANY_WRITE);
-const LIMIT_RANGER: Controller = plugin("LimitRanger", WRITE);
-const SERVICE_ACCOUNT: Controller = plugin("ServiceAccount", WRITE);
-const NODE_RESTRICTION: Controller = plugin("NodeRestriction", ANY_WRITE);
-const TAINT_NODES_BY_CONDITION: Controller = plugin("TaintNodesByCondition", CREATE);
-const POD_SECURITY: Controller = plugin("PodSecurity", WRITE);
-const PRIORITY: Controller = plugin("Priority", ANY_WRITE);
-const DEFAULT_TOLERATION_SECONDS: Controller = plugin("DefaultTolerationSeconds", WRITE);
-const DEFAULT_STORAGE_CLASS: Controller = plugin("DefaultStorageClass", CREATE);
-const STORAGE_OBJECT_IN_USE_PROTECTION: Controller = plugin("StorageObjectInUseProtection", CREATE);
-const PERSISTENT_VOLUME_CLAIM_RESIZE: Controller = plugin("PersistentVolumeClaimResize", UPDATE);
-const RUNTIME_CLASS: Controller = plugin("RuntimeClass", CREATE);
-const CERTIFICATE_APPROVAL: Controller = plugin("CertificateApproval", UPDATE);
-const CERTIFICATE_SIGNING: Controller = plugin("CertificateSigning", UPDATE);
-const CERTIFICATE_SUBJECT_RESTRICTION: Controller = plugin("CertificateSubjectRestriction", CREATE);
-const DEFAULT_INGRESS_CLASS: Controller = plugin("DefaultIngressClass", CREATE);
-const LIMIT_ANTI_AFFINITY: Controller = plugin("LimitPodHardAntiAffinityTopology", WRITE);
-const ALWAYS_PULL_IMAGES: Controller = plugin("AlwaysPullImages", WRITE);
-const EVENT_RATE_LIMIT: Controller = plugin("EventRateLimit", WRITE);
-const EXTENDED_RESOURCE_TOLERATION: Controller = plugin("ExtendedResourceToleration", WRITE);
-const DENY_EXTERNAL_ADDRESSES: Controller = plugin("DenyServiceExternalIPs", WRITE);
-const POD_TOPOLOGY_LABELS: Controller = plugin("PodTopologyLabels", CREATE);
 
 /// Plugins that may change the object, in upstream's order.
 pub(super) async fn mutate(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
     let settings = &attributes.call.server.config.access.admission;
-    let runs = |plugin: &Controller| settings.runs(plugin.name);
-    if runs(&NAMESPACE_LIFECYCLE) {
+    if settings.runs(&NAMESPACE_LIFECYCLE) {
         timed.of(&NAMESPACE_LIFECYCLE, namespace_lifecycle::admit(attributes).await)?;
     }
-    if runs(&LIMIT_RANGER) {
+    if settings.runs(&LIMIT_RANGER) {
         timed.of(&LIMIT_RANGER, limit_ranger::admit(attributes).await)?;
     }
-    if runs(&SERVICE_ACCOUNT) {
+    if settings.runs(&SERVICE_ACCOUNT) {
         timed.of(&SERVICE_ACCOUNT, service_account::admit(attributes).await)?;
     }
-    if runs(&NODE_RESTRICTION) {
+    if settings.runs(&NODE_RESTRICTION) {
         timed.of(&NODE_RESTRICTION, node_restriction::admit(attributes).await)?;
     }
-    if runs(&TAINT_NODES_BY_CONDITION) {
+    if settings.runs(&TAINT_NODES_BY_CONDITION) {
         taint_nodes_by_condition::admit(attributes);
         timed.done(&TAINT_NODES_BY_CONDITION);
     }
-    if runs(&ALWAYS_PULL_IMAGES) {
+    if settings.runs(&ALWAYS_PULL_IMAGES) {
         pods::pull_always(attributes);
         timed.done(&ALWAYS_PULL_IMAGES);
     }
-    if runs(&PRIORITY) {
+    if settings.runs(&PRIORITY) {
         timed.of(&PRIORITY, priority::admit(attributes).await)?;
     }
-    if runs(&DEFAULT_TOLERATION_SECONDS) {
+    if settings.runs(&DEFAULT_TOLERATION_SECONDS) {
         default_toleration_seconds::admit(attributes);
         timed.done(&DEFAULT_TOLERATION_SECONDS);
     }
-    if runs(&EXTENDED_RESOURCE_TOLERATION) {
+    if settings.runs(&EXTENDED_RESOURCE_TOLERATION) {
         pods::tolerate(attributes);
         timed.done(&EXTENDED_RESOURCE_TOLERATION);
     }
-    if runs(&DEFAULT_STORAGE_CLASS) {
+    if settings.runs(&DEFAULT_STORAGE_CLASS) {
         timed.of(&DEFAULT_STORAGE_CLASS, default_class::admit_claim(attributes).await)?;
     }
-    if runs(&STORAGE_OBJECT_IN_USE_PROTECTION) {
+    if settings.runs(&STORAGE_OBJECT_IN_USE_PROTECTION) {
         storage_object_in_use_protection::admit(attributes);
         timed.done(&STORAGE_OBJECT_IN_USE_PROTECTION);
     }
-    if runs(&RUNTIME_CLASS) {
+    if settings.runs(&RUNTIME_CLASS) {
         timed.of(&RUNTIME_CLASS, runtime_class::admit(attributes).await)?;
     }
-    if runs(&DEFAULT_INGRESS_CLASS) {
+    if settings.runs(&DEFAULT_INGRESS_CLASS) {
         timed.of(&DEFAULT_INGRESS_CLASS, default_class::admit_ingress(attributes).await)?;
     }
-    if runs(&POD_TOPOLOGY_LABELS) {
+    if settings.runs(&POD_TOPOLOGY_LABELS) {
         timed.of(&POD_TOPOLOGY_LABELS, pod_topology_labels::admit(attributes).await)?;
     }
     Ok(())
@@ -122,41 +95,40 @@ pub(super) async fn takes_new_objects(call: &Call<'_>) -> Result<bool, Status> {
 /// Plugins that look at what will be written, in upstream's order.
 pub(super) async fn validate(attributes: &mut Attributes<'_>, timed: &mut Timed<'_>) -> Result<(), Status> {
     let settings = &attributes.call.server.config.access.admission;
-    let runs = |plugin: &Controller| settings.runs(plugin.name);
-    if runs(&LIMIT_ANTI_AFFINITY) {
+    if settings.runs(&LIMIT_ANTI_AFFINITY) {
         timed.of(&LIMIT_ANTI_AFFINITY, pods::check_anti_affinity(attributes))?;
     }
-    if runs(&LIMIT_RANGER) {
+    if settings.runs(&LIMIT_RANGER) {
         timed.of(&LIMIT_RANGER, limit_ranger::validate(attributes).await)?;
     }
-    if runs(&ALWAYS_PULL_IMAGES) {
+    if settings.runs(&ALWAYS_PULL_IMAGES) {
         timed.of(&ALWAYS_PULL_IMAGES, pods::check_pull_always(attributes))?;
     }
-    if runs(&POD_SECURITY) {
+    if settings.runs(&POD_SECURITY) {
         timed.of(&POD_SECURITY, pod_security::validate(attributes).await)?;
     }
-    if runs(&PRIORITY) {
+    if settings.runs(&PRIORITY) {
         timed.of(&PRIORITY, priority::validate(attributes).await)?;
     }
-    if runs(&EVENT_RATE_LIMIT) {
+    if settings.runs(&EVENT_RATE_LIMIT) {
         timed.of(&EVENT_RATE_LIMIT, event_rate_limit::validate(attributes))?;
     }
-    if runs(&PERSISTENT_VOLUME_CLAIM_RESIZE) {
+    if settings.runs(&PERSISTENT_VOLUME_CLAIM_RESIZE) {
         timed.of(&PERSISTENT_VOLUME_CLAIM_RESIZE, persistent_volume_claim_resize::validate(attributes).await)?;
     }
-    if runs(&RUNTIME_CLASS) {
+    if settings.runs(&RUNTIME_CLASS) {
         timed.of(&RUNTIME_CLASS, runtime_class::validate(attributes).await)?;
     }
-    if runs(&CERTIFICATE_APPROVAL) {
+    if settings.runs(&CERTIFICATE_APPROVAL) {
         timed.of(&CERTIFICATE_APPROVAL, certificates::validate_approval(attributes).await)?;
     }
-    if runs(&CERTIFICATE_SIGNING) {
+    if settings.runs(&CERTIFICATE_SIGNING) {
         timed.of(&CERTIFICATE_SIGNING, certificates::validate_signing(attributes).await)?;
     }
-    if runs(&CERTIFICATE_SUBJECT_RESTRICTION) {
+    if settings.runs(&CERTIFICATE_SUBJECT_RESTRICTION) {
         timed.of(&CERTIFICATE_SUBJECT_RESTRICTION, certificates::validate_subject(attributes))?;
     }
-    if runs(&DENY_EXTERNAL_ADDRESSES) {
+    if settings.runs(&DENY_EXTERNAL_ADDRESSES) {
         timed.of(&DENY_EXTERNAL_ADDRESSES, pods::check_external_addresses(attributes))?;
     }
     Ok(())
