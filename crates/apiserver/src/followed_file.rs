@@ -108,6 +108,15 @@ impl FollowedFile {
         tracing::info!(file = %self.path.display(), what = self.what, "settings were taken over from their file");
     }
 
+    /// What was read last cannot be used yet: it is read again.
+    pub(crate) fn put_off(&self, now: Timestamp, why: &str) {
+        {
+            let mut state = self.state.lock();
+            state.seen = state.used.clone();
+        }
+        self.refused(now, why);
+    }
+
     /// What was read last, or could not be read, is not used.
     pub(crate) fn refused(&self, now: Timestamp, why: &str) {
         self.state.lock().failed.add(now);
@@ -155,6 +164,7 @@ pub(crate) async fn follow(server: Arc<Server>, stop: CancellationToken) {
         return;
     }
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        server.reload_access().await;
+        // Issuers may take their time to answer.
+        stop.run_until_cancelled(server.reload_access()).await;
     }
 }

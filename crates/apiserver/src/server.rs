@@ -194,8 +194,10 @@ impl Server {
     /// [`Self::serve`] does it again and again.
     pub async fn reload_access(&self) {
         let now = self.config.clock.now();
-        self.authenticator.reload(self.config.tokens.issuers(), now).await;
-        self.ways.reload(&self.metrics.authorizations, now).await;
+        tokio::join!(
+            self.authenticator.reload(self.config.tokens.issuers(), now),
+            self.ways.reload(&self.metrics.authorizations, now),
+        );
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -38,6 +38,7 @@ pub use webhook::TokenWebhook;
 use crate::authorization::Action;
 use crate::cache::Cache;
 use crate::config::Error;
+use crate::configuration::aggregate;
 use crate::followed_file::{FollowedFile, SettingsFile};
 use crate::outgoing::Unusable;
 use crate::request::{Query, percent_decode};
@@ -66,6 +67,8 @@ pub struct Authentication {
     pub client_ca_pem: String,
     /// The file that names the issuers, if one does; it is followed while the server runs.
     pub file: Option<SettingsFile>,
+    /// What that file says of requests without credentials, if anything: it has to go on saying so.
+    pub anonymous_in_file: Option<Anonymous>,
 }
 
 /// What is done without credentials.
@@ -141,7 +144,7 @@ impl Authenticator {
         Ok(Self { settings, issuers, file, webhook, certificates, last_modes: Cache::default() })
     }
 
-    /// Takes over the issuers that the file names now. One that cannot be used changes nothing.
+    /// Takes over the issuers that the file names now, once all of them answer. What cannot be used changes nothing.
     pub(crate) async fn reload(&self, own_issuers: &[String], now: Timestamp) {
         let Some(file) = &self.file else { return };
         let text = match file.changed().await {
@@ -149,18 +152,24 @@ impl Authenticator {
             Ok(None) => return,
             Err(error) => return file.refused(now, &error.to_string()),
         };
-        match self.read(&text, own_issuers) {
-            Ok(issuers) => {
+        let issuers = match self.read(&text, own_issuers) {
+            Ok(issuers) => issuers,
+            Err(why) => return file.refused(now, &why),
+        };
+        let checks = futures::future::join_all(issuers.iter().map(oidc::Verifier::check)).await;
+        match aggregate(checks.into_iter().filter_map(Result::err).collect()) {
+            Ok(()) => {
                 *self.issuers.write() = issuers;
                 file.taken_over(now);
             }
-            Err(why) => file.refused(now, &why),
+            // They may answer later.
+            Err(why) => file.put_off(now, &why.to_string()),
         }
     }
 
     fn read(&self, text: &str, own_issuers: &[String]) -> Result<Arc<[oidc::Verifier]>, String> {
         let settings = AuthenticationConfiguration::parse(text, own_issuers).map_err(|error| error.to_string())?;
-        if settings.anonymous.is_some_and(|anonymous| anonymous != self.settings.anonymous) {
+        if settings.anonymous != self.settings.anonymous_in_file {
             return Err("anonymous: Forbidden: changed from initial configuration file".into());
         }
         let known = self.issuers.read().clone();

@@ -88,6 +88,15 @@ impl Verifier {
         &self.settings.url
     }
 
+    /// Whether the issuer answers, unless it has already; the error says why not. Its keys come with the first token.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        if self.keys.lock().await.is_some() {
+            return Ok(());
+        }
+        let unhealthy = |why| format!("oidc: authenticator for issuer {:?} is not healthy: {why}", self.settings.url);
+        self.place_of_keys().await.map(drop).map_err(unhealthy)
+    }
+
     /// The user of a token that names this issuer.
     pub(super) async fn user(&self, token: &str, now: Timestamp) -> Result<User, String> {
         let keys = self.keys(now, None).await?;
@@ -119,13 +128,19 @@ impl Verifier {
     }
 
     async fn fetch(&self) -> Result<PublicKeys, String> {
+        let place = self.place_of_keys().await?;
+        PublicKeys::from_json(&self.get(&place).await?).map_err(|error| error.to_string())
+    }
+
+    /// Where the issuer says that its keys are.
+    async fn place_of_keys(&self) -> Result<String, String> {
         let document = self.get(self.client.url()).await?;
         let document: Value = serde_json::from_slice(&document).map_err(|error| format!("discovery: {error}"))?;
         if document["issuer"] != self.settings.url.as_str() {
             return Err(format!("the discovery document is one of {}, not {}", document["issuer"], self.settings.url));
         }
-        let url = document["jwks_uri"].as_str().ok_or("the discovery document names no jwks_uri")?;
-        PublicKeys::from_json(&self.get(url).await?).map_err(|error| error.to_string())
+        let place = document["jwks_uri"].as_str().filter(|place| !place.is_empty());
+        Ok(place.ok_or("the discovery document names no jwks_uri")?.to_owned())
     }
 
     async fn get(&self, url: &str) -> Result<bytes::Bytes, String> {

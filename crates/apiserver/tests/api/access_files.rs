@@ -148,39 +148,69 @@ async fn issuers_follow_the_file_and_anonymous_requests_do_not() {
             "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: [{issuers}]\n{anonymous}"
         )
     };
-    let issuer = "{issuer: {url: 'https://issuer.example', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}";
     let anonymous = "anonymous: {enabled: true, conditions: [{path: /livez}]}";
     std::fs::write(&file, text("", anonymous)).expect("written");
     let found = AuthenticationConfiguration::parse(&text("", anonymous), &[]).expect("reads");
     let authentication = Authentication {
-        anonymous: found.anonymous.expect("it says"),
+        // As where everybody may do everything.
+        anonymous: Anonymous::Refused,
         issuers: found.issuers,
         file: Some(settings(&file)),
+        anonymous_in_file: found.anonymous,
         ..Authentication::default()
     };
-    assert_eq!(authentication.anonymous, Anonymous::AllowedAt(vec!["/livez".into()]));
+    assert_eq!(authentication.anonymous_in_file, Some(Anonymous::AllowedAt(vec!["/livez".into()])));
     let cluster = cluster_with(Access { authentication, ..Access::default() }).await;
-    let reloads = "apiserver_authentication_config_controller_automatic_reloads_total";
-    let own = issuer.replace("https://issuer.example", "https://kubernetes.default.svc");
-    let all = text(issuer, "anonymous: {enabled: true}");
-    for (text, expected) in [
-        (text("", anonymous), vec![]),
-        (text(issuer, anonymous), vec![format!("{reloads}{{status=\"success\"}} 1")]),
-        (all, vec![format!("{reloads}{{status=\"failure\"}} 1"), format!("{reloads}{{status=\"success\"}} 1")]),
-        (
-            text(&own, anonymous),
-            vec![format!("{reloads}{{status=\"failure\"}} 2"), format!("{reloads}{{status=\"success\"}} 1")],
-        ),
-        (
-            text("", anonymous),
-            vec![format!("{reloads}{{status=\"failure\"}} 2"), format!("{reloads}{{status=\"success\"}} 2")],
-        ),
-    ] {
-        std::fs::write(&file, text).expect("written");
+    let web = cluster.secure_web_server(|_, _| (503, String::new())).await;
+    let issuer = format!(
+        "{{issuer: {{url: '{}', certificateAuthority: {}, audiences: [a]}}, claimMappings: {{username: {{claim: sub, \
+         prefix: ''}}}}}}",
+        web.url,
+        json!(cluster.authority.certificate_pem())
+    );
+    let own = issuer.replace(&web.url, "https://kubernetes.default.svc");
+    let reloads = async || {
         cluster.server.reload_access().await;
-        assert_eq!(metric(&cluster, reloads).await, expected);
+        let name = "apiserver_authentication_config_controller_automatic_reloads_total";
+        let figures = metric(&cluster, name).await;
+        let of = |status: &str| {
+            let figure = figures.iter().find_map(|line| line.strip_prefix(&format!("{name}{{status=\"{status}\"}} ")));
+            figure.map_or(0, |count| count.parse().expect("a number"))
+        };
+        (of("success"), of("failure"))
+    };
+    std::fs::write(&file, text(&issuer, anonymous)).expect("written");
+    for tries in 1..=2 {
+        assert_eq!(reloads().await, (0, tries), "an issuer that does not answer is asked again");
+    }
+    let url = web.url.clone();
+    web.answer(move |path, _| match path {
+        "/.well-known/openid-configuration" => {
+            (200, json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string())
+        }
+        _ => (404, String::new()),
+    });
+    assert_eq!(reloads().await, (1, 2), "now it answers");
+    for (text, expected) in [
+        (text(&issuer, anonymous), (1, 2)),
+        (text(&issuer, "anonymous: {enabled: true}"), (1, 3)),
+        (text(&issuer, ""), (1, 4)),
+        (text(&own, anonymous), (1, 5)),
+        (text("", anonymous), (2, 5)),
+    ] {
+        std::fs::write(&file, &text).expect("written");
+        for time in ["first", "second"] {
+            assert_eq!(reloads().await, expected, "{time} time: {text}");
+        }
     }
     std::fs::remove_file(&file).expect("removed");
+    assert_eq!(reloads().await, (2, 6));
+
+    std::fs::write(&file, text("", "")).expect("written");
+    let authentication = Authentication { file: Some(settings(&file)), ..Authentication::default() };
+    let cluster = cluster_with(Access { authentication, ..Access::default() }).await;
+    std::fs::write(&file, text("", "anonymous: {enabled: true}")).expect("written");
     cluster.server.reload_access().await;
-    assert_eq!(metric(&cluster, reloads).await[0], format!("{reloads}{{status=\"failure\"}} 3"));
+    let name = "apiserver_authentication_config_controller_automatic_reloads_total";
+    assert_eq!(metric(&cluster, name).await, [format!("{name}{{status=\"failure\"}} 1")]);
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
 use portolan_apiserver::{Access, Body, Config, Networks, Peer, Server, empty, full};
 use portolan_base::{Clock, ManualClock, Readiness, Shutdown, SystemClock};
 use portolan_identity::{
-    Authority, KeyPairPem, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls_for_any_certificate,
+    Authority, KeyPairPem, Request as CertificateRequest, TokenIssuer, Usage, User, server_tls,
+    server_tls_for_any_certificate,
 };
 use portolan_store::embedded::{Embedded, Options};
 use portolan_store::{KeyRange, LeaseId, Operation, RangeRequest, Store, Txn};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// A server with its store.
 pub(crate) struct Cluster {
@@ -154,6 +157,16 @@ impl Cluster {
         self.authority.issue(&request).expect("a certificate")
     }
 
+    /// Another service whose certificate is of the cluster's authority.
+    pub(crate) async fn secure_web_server(
+        &self,
+        handler: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static,
+    ) -> Web {
+        let certificate = self.server_certificate("web", &["localhost"]);
+        let tls = server_tls(&certificate, self.authority.certificate_pem()).expect("settings");
+        serve_web(Some(TlsAcceptor::from(tls)), Arc::new(handler)).await
+    }
+
     /// Has the server listen, as only then it looks after what nobody asks about.
     pub(crate) async fn serve(&self) -> Serving {
         let certificate = self.server_certificate("server", &["localhost"]);
@@ -277,9 +290,17 @@ impl Web {
 }
 
 pub(crate) async fn web_server(handler: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> Web {
+    serve_web(None, Arc::new(handler)).await
+}
+
+async fn serve_web(tls: Option<TlsAcceptor>, handler: Arc<Handler>) -> Web {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    let handler: Arc<Mutex<Arc<Handler>>> = Arc::new(Mutex::new(Arc::new(handler)));
+    let address = listener.local_addr().expect("bound");
+    let url = match &tls {
+        Some(_) => format!("https://localhost:{}", address.port()),
+        None => format!("http://{address}"),
+    };
+    let handler = Arc::new(Mutex::new(handler));
     let count = Arc::new(AtomicUsize::new(0));
     let mut serving = JoinSet::new();
     let (answers, counter) = (handler.clone(), count.clone());
@@ -300,10 +321,17 @@ pub(crate) async fn web_server(handler: impl Fn(&str, &str) -> (u16, String) + S
                     Ok::<_, hyper::Error>(response)
                 }
             });
+            let tls = tls.clone();
             connections.spawn(async move {
-                let io = hyper_util::rt::TokioIo::new(stream);
+                let connection = hyper::server::conn::http1::Builder::new();
                 // A client that goes away is no matter.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                match tls {
+                    None => drop(connection.serve_connection(TokioIo::new(stream), service).await),
+                    Some(tls) => {
+                        let Ok(stream) = tls.accept(stream).await else { return };
+                        drop(connection.serve_connection(TokioIo::new(stream), service).await);
+                    }
+                }
             });
         }
     });

@@ -113,7 +113,7 @@ impl AuthenticationOptions {
     pub(super) fn settings(&self, own_issuers: &[String]) -> anyhow::Result<Authentication> {
         let mut issuers: Vec<JwtIssuer> = self.issuer(own_issuers)?.into_iter().collect();
         let mut anonymous = if self.anonymous_auth { Anonymous::Allowed } else { Anonymous::Refused };
-        let mut file = None;
+        let (mut file, mut anonymous_in_file) = (None, None);
         if let Some(path) = &self.authentication_config {
             if !issuers.is_empty() {
                 bail!("--authentication-config and --oidc-* exclude each other: name the issuer in the file");
@@ -121,7 +121,8 @@ impl AuthenticationOptions {
             let text = read(path, "--authentication-config")?;
             let found = AuthenticationConfiguration::parse(&text, own_issuers).context("--authentication-config")?;
             issuers = found.issuers;
-            anonymous = found.anonymous.unwrap_or(anonymous);
+            anonymous = found.anonymous.clone().unwrap_or(anonymous);
+            anonymous_in_file = found.anonymous;
             file = Some(SettingsFile { path: path.clone(), text });
         }
         let static_tokens = match &self.token_auth_file {
@@ -157,6 +158,7 @@ impl AuthenticationOptions {
             front_proxy: front_proxy.transpose()?,
             client_ca_pem: client_ca_pem.unwrap_or_default(),
             file,
+            anonymous_in_file,
         })
     }
 
