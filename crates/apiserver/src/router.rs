@@ -26,13 +26,26 @@ use crate::{aggregation, authentication, authorization, backup, discovery, exten
 /// cannot be read.
 const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
-/// Where a request came from, for those that it is passed on to.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    peer: &'a Peer,
+    /// The request's name in the audit log, or nothing.
+    pub(crate) audit_id: &'a str,
+}
+
+impl Origin<'_> {
     /// The client; nothing for parts of this process.
-    pub(crate) address: Option<IpAddr>,
-    /// The request's name in the audit log, if it has one.
-    pub(crate) audit_id: String,
+    pub(crate) fn address(self) -> Option<IpAddr> {
+        match self.peer {
+            Peer::Tls { address, .. } => Some(address.ip().to_canonical()),
+            Peer::Trusted(_) => None,
+        }
+    }
+
+    fn is_from_inside(self) -> bool {
+        matches!(self.peer, Peer::Trusted(_))
+    }
 }
 
 /// What a request asks for, as far as its first line tells.
@@ -92,16 +105,12 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     };
     let auditor = server.auditor.as_ref();
     // Parts of this process do not look at it.
-    let is_asked_for = matches!(peer, Peer::Tls { .. }) || parts.headers.contains_key("audit-id");
+    let is_asked_for = !matches!(peer, Peer::Trusted(_)) || parts.headers.contains_key("audit-id");
     let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
     let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
-    let address = match &peer {
-        Peer::Tls { address, .. } => Some(address.ip().to_canonical()),
-        Peer::Trusted(_) => None,
-    };
-    parts.extensions.insert(Origin { address, audit_id: id.clone() });
+    let origin = Origin { peer: &peer, audit_id: &id };
     let response = match (record, requester) {
-        (None, requester) => answer(server, parts, body, &asked, &peer, requester, &mut None).await,
+        (None, requester) => answer(server, parts, body, &asked, origin, requester, &mut None).await,
         (Some(record), Err(Refused { status, real: None })) => {
             let response = respond::status(&status);
             let why = match status.code() {
@@ -126,7 +135,7 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
                 record.impersonated(impersonated);
             }
             let mut record = Some(record);
-            let response = answer(server, parts, body, &asked, &peer, requester, &mut record).await;
+            let response = answer(server, parts, body, &asked, origin, requester, &mut record).await;
             match record {
                 Some(record) => record.answered(response).await,
                 None => response,
@@ -172,7 +181,7 @@ async fn answer(
     parts: Parts,
     body: Body,
     asked: &Asked,
-    peer: &Peer,
+    origin: Origin<'_>,
     requester: Result<(Requester, Duration), Refused>,
     record: &mut Option<Record>,
 ) -> Response<Body> {
@@ -180,14 +189,14 @@ async fn answer(
         Ok(requester) => requester,
         Err(refused) => return respond::status(&refused.status),
     };
-    let turn = match turn(server, &parts, asked, peer, requester.user()).await {
+    let turn = match turn(server, &parts, asked, origin, requester.user()).await {
         Ok(turn) => turn,
         Err(refused) => return *refused,
     };
     let is_long = asked.lasts();
-    let work = routed(server, parts, body, asked, peer, &requester, record);
+    let work = routed(server, parts, body, asked, origin, &requester, record);
     // Parts of this process have their own patience.
-    let outcome = if is_long || matches!(peer, Peer::Trusted(_)) {
+    let outcome = if is_long || origin.is_from_inside() {
         work.await
     } else {
         let outcome = tokio::time::timeout(allotted, work).await;
@@ -205,10 +214,10 @@ async fn turn(
     server: &Server,
     parts: &Parts,
     asked: &Asked,
-    peer: &Peer,
+    origin: Origin<'_>,
     user: &User,
 ) -> Result<Option<Turn>, Box<Response<Body>>> {
-    let Some(fairness) = server.fairness.as_ref().filter(|_| matches!(peer, Peer::Tls { .. })) else { return Ok(None) };
+    let Some(fairness) = server.fairness.as_ref().filter(|_| !origin.is_from_inside()) else { return Ok(None) };
     let info = asked.info.as_ref();
     // What is only passed on holds nothing here.
     if info.is_some_and(crate::subresource::is_stream) {
@@ -224,7 +233,7 @@ async fn routed(
     parts: Parts,
     body: Body,
     asked: &Asked,
-    peer: &Peer,
+    origin: Origin<'_>,
     requester: &Requester,
     record: &mut Option<Record>,
 ) -> Result<Response<Body>, Status> {
@@ -232,23 +241,21 @@ async fn routed(
     let user = requester.user();
     let Asked { query, info } = asked;
     let Some(info) = info else {
-        return Box::pin(plain(server, user, &parts, query, record)).await;
+        return Box::pin(plain(server, user, &parts, query, origin, record)).await;
     };
     server.authorizer.refresh_reach(user, info).await?;
     let permitted = authorization::permitted(server, user, info).await;
     note(record, &permitted);
     permitted?;
     if let Some(service) = server.aggregation.remote(&info.group, &info.version) {
-        return Ok(Box::pin(aggregation::pass_on(server, &service, user, Request::from_parts(parts, body))).await);
+        let request = Request::from_parts(parts, body);
+        return Ok(Box::pin(aggregation::pass_on(server, &service, user, origin, request)).await);
     }
     let description = server.extensions.description();
     let description = &*description;
     let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
     let strategy = extensions::strategy_of(resource);
-    let delivery = match peer {
-        Peer::Trusted(_) => Delivery::Shared,
-        Peer::Tls { .. } => Delivery::Copied,
-    };
+    let delivery = if origin.is_from_inside() { Delivery::Shared } else { Delivery::Copied };
     let headers = &parts.headers;
     let notes = Notes::default();
     let call =
@@ -264,7 +271,7 @@ async fn routed(
     }
     let outcome = if crate::subresource::is_stream(info) {
         let request = Request::from_parts(parts.clone(), body);
-        Box::pin(crate::subresource::stream(&call, request)).await
+        Box::pin(crate::subresource::stream(&call, origin, request)).await
     } else {
         endpoint::serve(&call, body).await
     };
@@ -290,6 +297,7 @@ async fn plain(
     user: &User,
     parts: &Parts,
     query: &Query,
+    origin: Origin<'_>,
     record: &mut Option<Record>,
 ) -> Result<Response<Body>, Status> {
     let path = match parts.uri.path() {
@@ -321,7 +329,7 @@ async fn plain(
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         "apis" | "openapi" => match aggregation::documented(server, path) {
             Some((service, is_document)) => {
-                Ok(Box::pin(aggregation::describe(server, &service, user, parts, is_document)).await)
+                Ok(Box::pin(aggregation::describe(server, &service, user, origin, parts, is_document)).await)
             }
             None => discovery::serve(server, path, query, &parts.headers),
         },

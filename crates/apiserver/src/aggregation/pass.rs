@@ -48,6 +48,7 @@ pub(crate) async fn describe(
     server: &Server,
     service: &Service,
     user: &User,
+    origin: Origin<'_>,
     parts: &Parts,
     is_document: bool,
 ) -> Response<Body> {
@@ -63,7 +64,7 @@ pub(crate) async fn describe(
     request.uri_mut().clone_from(&parts.uri);
     request.headers_mut().clone_from(&parts.headers);
     *request.extensions_mut() = parts.extensions.clone();
-    pass_on(server, service, user, request).await
+    pass_on(server, service, user, origin, request).await
 }
 
 /// Sends a user's request to an extension server and its answer back.
@@ -71,6 +72,7 @@ pub(crate) async fn pass_on(
     server: &Server,
     service: &Service,
     user: &User,
+    origin: Origin<'_>,
     mut request: Request<Body>,
 ) -> Response<Body> {
     if !service.is_available {
@@ -86,7 +88,6 @@ pub(crate) async fn pass_on(
     *onward.method_mut() = parts.method;
     *onward.uri_mut() = parts.uri;
     *onward.headers_mut() = upgrade::passed_on(&parts.headers, upgrades);
-    let origin = parts.extensions.get::<Origin>();
     upgrade::forwarded_for(onward.headers_mut(), origin);
     if !upgrades {
         let backend = &service.backend;
@@ -99,8 +100,7 @@ pub(crate) async fn pass_on(
         upgrade::forwarded_uri(onward.headers_mut(), &path);
     }
     // Its own audit log calls the request the same.
-    if let Some(id) = origin.and_then(|origin| HeaderValue::from_str(&origin.audit_id).ok()).filter(|id| !id.is_empty())
-    {
+    if let Some(id) = HeaderValue::from_str(origin.audit_id).ok().filter(|id| !id.is_empty()) {
         onward.headers_mut().insert("audit-id", id);
     }
     match send(server, service, user, onward).await {

@@ -19,6 +19,7 @@ use crate::admission::{self, Attributes};
 use crate::body::Body;
 use crate::endpoint::Call;
 use crate::request::Info;
+use crate::router::Origin;
 use crate::status::Status;
 
 pub(crate) use dial::{Anyone, NodeDialer};
@@ -48,7 +49,11 @@ pub(crate) fn is_stream(info: &Info) -> bool {
 }
 
 /// Passes a request on.
-pub(crate) async fn stream(call: &Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+pub(crate) async fn stream(
+    call: &Call<'_>,
+    origin: Origin<'_>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status> {
     if let Some(options) = connect::options(call) {
         let mut attributes = Attributes::connect(call, options);
         admission::mutate(&mut attributes).await?;
@@ -57,7 +62,7 @@ pub(crate) async fn stream(call: &Call<'_>, request: Request<Body>) -> Result<Re
     if call.info.subresource == "log" {
         log_options::check(call)?;
     }
-    proxy::stream(call, request).await
+    proxy::stream(call, origin, request).await
 }
 
 /// Lets admission look at an object that is created below another one.

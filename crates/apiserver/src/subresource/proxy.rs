@@ -38,7 +38,11 @@ struct Backend {
     path_and_query: String,
 }
 
-pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+pub(super) async fn stream(
+    call: &Call<'_>,
+    origin: Origin<'_>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Status> {
     let uri = request.uri().clone();
     let backend = match (&*call.resource.name, call.info.subresource.as_str()) {
         ("pods", "proxy") => pod_port(call, &uri).await?,
@@ -73,7 +77,7 @@ pub(super) async fn stream(call: &Call<'_>, mut request: Request<Body>) -> Resul
     onward.headers_mut().remove(header::AUTHORIZATION);
     // As upstream's proxy. It names no host and no protocol: its requests do not say them.
     if is_proxy || upgrades {
-        upgrade::forwarded_for(onward.headers_mut(), parts.extensions.get::<Origin>());
+        upgrade::forwarded_for(onward.headers_mut(), origin);
     }
     if is_proxy && !upgrades {
         upgrade::forwarded_uri(onward.headers_mut(), &format!("{prefix}{rest}"));

@@ -49,8 +49,8 @@ pub(crate) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
 }
 
 /// Adds the client to those that a request came from.
-pub(crate) fn forwarded_for(headers: &mut HeaderMap, origin: Option<&Origin>) {
-    let Some(address) = origin.and_then(|origin| origin.address) else { return };
+pub(crate) fn forwarded_for(headers: &mut HeaderMap, origin: Origin<'_>) {
+    let Some(address) = origin.address() else { return };
     let before: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
     let client = address.to_string();
     let all = before.into_iter().chain([client.as_str()]).collect::<Vec<_>>().join(", ");
