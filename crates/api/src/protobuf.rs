@@ -109,8 +109,8 @@ pub fn knows(kind: GroupVersionKind<'_>) -> bool {
 }
 
 /// Definitions and those of their fields that upstream's JSON leaves out if there is nothing in them.
-pub(crate) fn left_out_if_empty() -> impl Iterator<Item = (&'static str, &'static str)> {
-    table::builtin().left_out_if_empty()
+pub(crate) fn left_out_if_empty() -> Vec<(&'static str, &'static str)> {
+    table::left_out_if_empty()
 }
 
 /// The message of a kind.

@@ -46,7 +46,7 @@ pub(super) fn description(resources: &'static str, schemas: &'static str) -> Des
             change(field);
         }
     };
-    for place in protobuf::left_out_if_empty().filter(|place| !MEANT_IF_EMPTY.contains(place)) {
+    for place in protobuf::left_out_if_empty().into_iter().filter(|place| !MEANT_IF_EMPTY.contains(place)) {
         each(place, |field| field.leaves_out_empty = true);
     }
     for (name, field) in always() {

@@ -7,6 +7,8 @@ use super::wire;
 
 const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
+const MESSAGES: &str = include_str!("../generated/messages.txt");
+
 /// All messages.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -40,8 +42,6 @@ pub(super) struct Name {
     pub(super) place: usize,
     pub(super) label: Label,
     pub(super) kind: Kind,
-    /// Whether JSON leaves it out if there is nothing in it.
-    pub(super) leaves_out_empty: bool,
 }
 
 /// A field of a message.
@@ -60,16 +60,6 @@ pub(super) struct Field {
     pub(super) place: usize,
     /// What is written where the object says nothing.
     pub(super) zero: Box<[u8]>,
-}
-
-impl Field {
-    /// Whether JSON leaves it out if it is a zero, an empty text or an empty list or map. Objects and what has
-    /// a form of its own, such as a quantity, are always something.
-    fn leaves_out_empty(&self) -> bool {
-        use Kind::{Bool, Bytes, Double, Int32, Int64, String};
-        !self.keeps_zero
-            && (self.label != Label::Once || matches!(self.kind, Bool | Bytes | Double | Int32 | Int64 | String))
-    }
 }
 
 /// How often a field appears.
@@ -192,16 +182,6 @@ impl Table {
         &self.messages[self.schema]
     }
 
-    /// The fields of each message that JSON leaves out if there is nothing in them.
-    pub(super) fn left_out_if_empty(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let of_message = |message: &Message| {
-            let fields = message.names.iter().filter(|field| field.leaves_out_empty);
-            let name = message.name;
-            fields.map(move |field| (name, field.text)).collect::<Vec<_>>()
-        };
-        self.messages.iter().flat_map(of_message)
-    }
-
     /// A message that a field refers to.
     pub(super) fn at(&self, index: usize) -> &Message {
         &self.messages[index]
@@ -214,7 +194,40 @@ impl Table {
 /// generator and panics.
 pub(super) fn builtin() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| read(include_str!("../generated/messages.txt")))
+    TABLE.get_or_init(|| read(MESSAGES))
+}
+
+/// Messages and those of their fields that JSON leaves out if there is nothing in them.
+///
+/// It is read from the text: every process asks, and few of them need the table.
+pub(super) fn left_out_if_empty() -> Vec<(&'static str, &'static str)> {
+    let (mut message, mut found, mut inlined) = ("", Vec::new(), Vec::new());
+    for line in MESSAGES.lines() {
+        let mut words = line.trim_start().split(' ');
+        match (line.starts_with(' '), words.next(), words.next(), words.next()) {
+            (false, Some(name), ..) => message = name,
+            (true, _, Some("-"), Some(inner)) => inlined.push((message, inner.trim_start_matches('&'))),
+            (true, _, Some(name), Some(kind)) if is_left_out_if_empty(name, kind) => found.push((message, name)),
+            _ => {}
+        }
+    }
+    let direct = found.clone();
+    for &(outer, inner) in &inlined {
+        let mut inside = vec![inner];
+        while let Some(inner) = inside.pop() {
+            found.extend(direct.iter().filter(|(message, _)| *message == inner).map(|(_, name)| (outer, *name)));
+            inside.extend(inlined.iter().filter(|(message, _)| *message == inner).map(|(_, inner)| *inner));
+        }
+    }
+    found
+}
+
+/// Whether JSON leaves out a field if it is a zero, an empty text or an empty list or map. Objects and what has a form
+/// of its own, such as a quantity, are always something.
+fn is_left_out_if_empty(name: &str, kind: &str) -> bool {
+    let is_many = kind.starts_with("[]") || kind.starts_with("{}");
+    let is_simple = matches!(kind, "bool" | "bytes" | "double" | "int32" | "int64" | "string");
+    !name.ends_with(['*', '!']) && (is_many || is_simple)
 }
 
 fn read(text: &'static str) -> Table {
@@ -300,11 +313,10 @@ fn give_places(messages: &mut [Message], index: usize) {
     let (mut places, mut names) = (0, Vec::new());
     for field in 0..messages[index].fields.len() {
         messages[index].fields[field].place = places;
-        let leaves_out_empty = messages[index].fields[field].leaves_out_empty();
         let &Field { name, label, kind, .. } = &messages[index].fields[field];
         match (name, kind) {
             (Some(text), _) => {
-                names.push(Name { text, place: places, label, kind, leaves_out_empty });
+                names.push(Name { text, place: places, label, kind });
                 places += 1;
             }
             (None, Kind::Message(inner)) => {
