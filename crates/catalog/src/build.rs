@@ -77,14 +77,10 @@ impl Catalog {
             Input::EndpointSlice(slice) => self.put_slice(slice),
             Input::Registration(object) => self.put_registration(&object),
             Input::Pod(pod) => {
-                let mut pod = pods::pod(&pod);
-                let key = pod.key.clone();
-                let old = self.current.pods.get(&key).cloned();
+                let pod = pods::pod(&pod);
+                let (key, old) = (pod.key.clone(), self.current.pods.get(&pod.key).cloned());
                 // A write that changed nothing of this is none.
-                let revision = pod.revision;
-                pod.revision = old.as_ref().map_or(revision, |old| old.revision);
-                if old.as_deref() != Some(&pod) {
-                    pod.revision = revision;
+                if old.as_ref().is_none_or(|old| !old.is_like(&pod)) {
                     self.replace_pod(&key, old.as_deref(), Some(pod));
                 }
             }

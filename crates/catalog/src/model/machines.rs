@@ -35,6 +35,30 @@ pub struct Pod {
     pub revision: u64,
 }
 
+impl Pod {
+    /// Whether both are the same but for the revisions at which they became so.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            address,
+            host_network,
+            node,
+            hostname,
+            subdomain,
+            labels,
+            host_ports,
+            health,
+            has_ended,
+            published,
+            revision: _,
+        } = self;
+        (key, address, host_network, node) == (&other.key, &other.address, &other.host_network, &other.node)
+            && (hostname, subdomain, labels) == (&other.hostname, &other.subdomain, &other.labels)
+            && (host_ports, health, has_ended) == (&other.host_ports, &other.health, &other.has_ended)
+            && published == &other.published
+    }
+}
+
 /// What a pod's annotations say about its place in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
