@@ -12,6 +12,7 @@ use portolan_base::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::outgoing::Endpoint;
+use crate::rounds;
 use crate::server::Server;
 
 /// How often files are looked at. Upstream has the kernel tell it; looking also sees what is behind links and mounts.
@@ -163,8 +164,5 @@ pub(crate) async fn follow(server: Arc<Server>, stop: CancellationToken) {
     if server.authenticator.file.is_none() && server.ways.file().is_none() {
         return;
     }
-    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        // Issuers may take their time to answer.
-        stop.run_until_cancelled(server.reload_access()).await;
-    }
+    rounds::every(&stop, INTERVAL, || server.reload_access()).await;
 }

@@ -70,10 +70,8 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
     // Keys are counted: nothing has to be decrypted for that.
     let store = server.encrypted.as_ref().map_or(server.store(), |encrypted| encrypted.below());
     let mut body = server.metrics.all(store).await;
-    if let Some(encrypted) = &server.encrypted {
-        encrypted.metrics(&server.config.advertise.to_string(), &mut body);
-    }
-    for file in [server.authenticator.file.as_ref(), server.ways.file()].into_iter().flatten() {
+    let keys = server.encrypted.as_ref().and_then(|encrypted| encrypted.file());
+    for file in [keys, server.authenticator.file.as_ref(), server.ways.file()].into_iter().flatten() {
         file.metrics(&server.config.advertise.to_string(), &mut body);
     }
     if let Some(auditor) = &server.auditor {

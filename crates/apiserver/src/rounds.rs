@@ -21,3 +21,15 @@ where
         }
     }
 }
+
+/// Does a round of work whenever `interval` has passed, until `stop`.
+pub(crate) async fn every<Round>(stop: &CancellationToken, interval: Duration, round: impl Fn() -> Round)
+where
+    Round: Future<Output = ()>,
+{
+    let next = async || {
+        tokio::time::sleep(interval).await;
+        round().await;
+    };
+    while stop.run_until_cancelled(next()).await.is_some() {}
+}

@@ -23,7 +23,7 @@ use portolan_store::{
 pub use configuration::Encryption;
 
 use cipher::Failed;
-use reload::Reload;
+use reload::Source;
 use rule::Rule;
 
 /// The store, with some of its values encrypted.
@@ -32,7 +32,7 @@ pub(crate) struct EncryptedStore {
     inner: Arc<dyn Store>,
     rules: Arc<Rules>,
     /// Where new rules come from while it is in use.
-    reload: Option<Reload>,
+    source: Option<Source>,
     unreadable: Unreadables,
 }
 
@@ -71,13 +71,13 @@ impl Rules {
 impl EncryptedStore {
     pub(crate) fn new(inner: Arc<dyn Store>, settings: Encryption) -> Self {
         let rules = Arc::new(Rules(RwLock::new(Arc::new(settings.rules))));
-        Self { inner, rules, reload: settings.source.map(Reload::new), unreadable: Unreadables::Fail }
+        Self { inner, rules, source: settings.source, unreadable: Unreadables::Fail }
     }
 
     /// The same without what cannot be decrypted, for those for whom the rest is of use without it.
     pub(crate) fn readable(&self) -> Self {
         let (inner, rules) = (self.inner.clone(), self.rules.clone());
-        Self { inner, rules, reload: None, unreadable: Unreadables::LeaveOut }
+        Self { inner, rules, source: None, unreadable: Unreadables::LeaveOut }
     }
 
     /// What is stored, as it is stored: for who looks at keys alone.

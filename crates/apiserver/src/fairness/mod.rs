@@ -28,7 +28,6 @@ use crate::authorization::followed::Followed;
 use crate::body::Body;
 use crate::request::Info;
 use crate::server::{self, Server};
-use crate::status::Status;
 use crate::{respond, rounds};
 use flows::{Asked, Flows};
 use level::{Admission, End, Level, Seat};
@@ -113,9 +112,10 @@ impl Turn {
 
 /// Brings back what is missing of the flows and levels that every cluster has, again and again until `stop`.
 pub(crate) async fn keep(server: Arc<Server>, stop: CancellationToken) {
-    rounds::until(&stop, Duration::ZERO, "the flows of the cluster could not be kept", || async {
-        tokio::time::sleep(ROUND).await;
-        crate::bootstrap::flows(&server).await.map_err(|error| Status::internal(error.to_string()))
+    rounds::every(&stop, ROUND, || async {
+        if let Err(error) = crate::bootstrap::flows(&server).await {
+            tracing::warn!(%error, "the flows of the cluster could not be kept");
+        }
     })
     .await;
 }
