@@ -122,6 +122,26 @@ pub fn is_dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
     errors
 }
 
+/// A name that belongs to somebody: a domain, a slash and a path, `acme.io/foo`.
+///
+/// Source: `IsDomainPrefixedPath` of `k8s.io/apimachinery/pkg/util/validation`.
+pub fn is_domain_prefixed_path(place: &Path, value: &str) -> Vec<Error> {
+    if value.is_empty() {
+        return vec![Error::required(place, "")];
+    }
+    let parts = value.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty());
+    let Some((domain, path)) = parts else {
+        return vec![Error::invalid(place, value, "must be a domain-prefixed path (such as \"acme.io/foo\")")];
+    };
+    let mut errors: Vec<Error> =
+        is_dns1123_subdomain(domain).into_iter().map(|why| Error::invalid(place, domain, why)).collect();
+    if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)) {
+        let why = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        errors.push(Error::invalid(place, path, why));
+    }
+    errors
+}
+
 /// An RFC 1123 subdomain whose first label may be `*`.
 pub fn is_wildcard_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut errors = Vec::new();

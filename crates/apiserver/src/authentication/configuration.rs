@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portolan_api::field::Path;
 use portolan_api::validation;
 use serde::Deserialize;
 
@@ -399,7 +400,10 @@ fn check_email(expressions: &Expressions) -> Result<(), String> {
 
 /// Keys of extra facts belong to somebody: `example.com/team`.
 fn check_key(place: &str, key: &str) -> Result<(), String> {
-    let domain = domain_prefixed_path(place, key)?;
+    if let Some(wrong) = validation::is_domain_prefixed_path(&Path::new(place), key).first() {
+        return Err(wrong.to_string());
+    }
+    let domain = key.split('/').next().unwrap_or_default();
     if key.chars().any(char::is_uppercase) {
         return Err(invalid(place, key, "must be lowercase"));
     }
@@ -409,28 +413,6 @@ fn check_key(place: &str, key: &str) -> Result<(), String> {
         return Err(invalid(place, key, why));
     }
     Ok(())
-}
-
-/// The domain of a path such as `example.com/team`.
-pub(super) fn domain_prefixed_path<'a>(place: &str, key: &'a str) -> Result<&'a str, String> {
-    if key.is_empty() {
-        return Err(format!("{place}: Required value"));
-    }
-    let parts = key.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty());
-    let Some((domain, path)) = parts else {
-        return Err(invalid(place, key, "must be a domain-prefixed path (such as \"acme.io/foo\")"));
-    };
-    if let Some(why) = validation::is_dns1123_subdomain(domain).into_iter().next() {
-        return Err(invalid(place, domain, &why));
-    }
-    if !path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(letter)) {
-        return Err(invalid(
-            place,
-            path,
-            "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')",
-        ));
-    }
-    Ok(domain)
 }
 
 #[cfg(test)]

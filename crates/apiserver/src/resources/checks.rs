@@ -25,9 +25,6 @@ const SIGNER_NAME_LENGTH: usize = SUBDOMAIN_LENGTH + 1 + SUBDOMAIN_LENGTH + 63 +
 /// A rule for a string: what is wrong with it.
 pub(crate) type Rule = fn(&str) -> Vec<String>;
 
-/// What a domain-prefixed path may contain behind the domain, besides letters and digits.
-const IN_PATHS: &[u8] = b"/-._~%!$&'()*+,;=:";
-
 impl Errors {
     /// A string that obeys a rule.
     pub(crate) fn obeys(&mut self, at: &At<'_>, value: &str, rule: Rule) {
@@ -43,22 +40,9 @@ impl Errors {
         }
     }
 
-    /// A name that belongs to somebody: a domain, a slash and a path, `acme.io/foo`.
-    ///
-    /// Source: `IsDomainPrefixedPath` of `k8s.io/apimachinery/pkg/util/validation`.
+    /// A name that belongs to somebody: a domain, a slash and a path.
     pub(crate) fn domain_prefixed_path(&mut self, at: &At<'_>, value: &str) {
-        let is_path = |path: &str| path.bytes().all(|it| it.is_ascii_alphanumeric() || IN_PATHS.contains(&it));
-        match value.split_once('/') {
-            _ if value.is_empty() => self.required(at, ""),
-            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-                self.obeys(at, domain, validation::is_dns1123_subdomain);
-                if !is_path(path) {
-                    let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-                    self.invalid(at, path, detail);
-                }
-            }
-            _ => self.invalid(at, value, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-        }
+        self.0.extend(validation::is_domain_prefixed_path(&at.path(), value));
     }
 
     /// The name of a signer of certificates: a domain, a slash and a path, `example.com/signer-name`.

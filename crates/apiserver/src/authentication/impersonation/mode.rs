@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portolan_api::validation::{is_dns1123_label, is_dns1123_subdomain};
+use portolan_api::field::Path;
+use portolan_api::validation::{is_dns1123_label, is_dns1123_subdomain, is_domain_prefixed_path};
 use portolan_identity::User;
 
 use super::Impersonated;
-use crate::authentication::configuration::domain_prefixed_path;
 use crate::authorization::{self, Action};
 use crate::request::Info;
 use crate::server::Server;
@@ -284,8 +284,9 @@ fn check_extra(key: &str, values: &[String]) -> Result<(), String> {
     if key.is_empty() {
         return Err("impersonating the empty string key in extra is not allowed".into());
     }
-    domain_prefixed_path("extra.key", key)
-        .map_err(|why| format!("impersonating an invalid key in extra is not allowed: {why}"))?;
+    if let Some(wrong) = is_domain_prefixed_path(&Path::new("extra.key"), key).first() {
+        return Err(format!("impersonating an invalid key in extra is not allowed: {wrong}"));
+    }
     if values.iter().any(String::is_empty) {
         return Err("impersonating the empty string value in extra is not allowed".into());
     }
