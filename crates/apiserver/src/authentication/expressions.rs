@@ -26,6 +26,8 @@ pub struct Expressions {
 #[derive(Debug)]
 pub(super) struct Expression {
     text: String,
+    subject: Subject,
+    schema: Arc<Schema>,
     program: Program,
 }
 
@@ -66,9 +68,10 @@ impl Subject {
     }
 
     fn compile(self, text: &str) -> Result<Expression, String> {
-        let environment = Environment::new().with(self.name(), self.schema());
+        let schema = self.schema();
+        let environment = Environment::new().with(self.name(), schema.clone());
         let program = environment.compile(text).map_err(|error| format!("compilation failed: {error}"))?;
-        Ok(Expression { text: text.to_owned(), program })
+        Ok(Expression { text: text.to_owned(), subject: self, schema, program })
     }
 
     fn rule(self, text: &str, message: &str) -> Result<Rule, String> {
@@ -91,15 +94,16 @@ impl Expression {
         portolan_cel::selects(&self.text, "claims", claim)
     }
 
-    fn evaluate<'a>(&self, subject: Subject, value: &'a Value) -> Result<Cel<'a>, String> {
-        let bindings = [(subject.name(), Cel::of(value, &subject.schema()))];
+    /// `value` is what its subject is.
+    fn evaluate<'a>(&self, value: &'a Value) -> Result<Cel<'a>, String> {
+        let bindings = [(self.subject.name(), Cel::of(value, &self.schema))];
         let outcome = self.program.evaluate(&bindings, &mut Budget::new(EXPRESSION_LIMIT));
         outcome.map_err(|error| format!("expression '{}' resulted in error: {error}", self.text))
     }
 
     /// The one text that it makes of the claims.
     pub(super) fn text(&self, claims: &Value, what: &str) -> Result<String, String> {
-        match self.evaluate(Subject::Claims, claims) {
+        match self.evaluate(claims) {
             Ok(Cel::String(text)) => Ok(text.to_string()),
             Ok(_) => Err(format!("{what} claim expression must return a string")),
             Err(why) => Err(why),
@@ -109,13 +113,22 @@ impl Expression {
 
     /// The texts that it makes of the claims, none of them empty.
     pub(super) fn texts(&self, claims: &Value) -> Result<Vec<String>, String> {
-        let texts = match self.evaluate(Subject::Claims, claims)? {
+        let texts = match self.evaluate(claims)? {
             Cel::Null => Vec::new(),
             Cel::String(text) => vec![text.to_string()],
             Cel::List(list) => all_texts(&list)?,
             _ => return Err(NO_TEXTS.into()),
         };
         Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+}
+
+fn make_floating(value: &mut Value) {
+    match value {
+        Value::Number(number) => *value = number.as_f64().map_or(Value::Null, Value::from),
+        Value::Array(items) => items.iter_mut().for_each(make_floating),
+        Value::Object(fields) => fields.values_mut().for_each(make_floating),
+        _ => {}
     }
 }
 
@@ -138,8 +151,8 @@ impl Rule {
         self.expression.reads(claim)
     }
 
-    fn check(&self, subject: Subject, value: &Value) -> Result<(), String> {
-        match self.expression.evaluate(subject, value)?.as_bool() {
+    fn check(&self, value: &Value) -> Result<(), String> {
+        match self.expression.evaluate(value)?.as_bool() {
             Some(true) => Ok(()),
             Some(false) => Err(format!("validation expression '{}' failed: {}", self.expression.text, self.message)),
             None => Err("validation expression must return a boolean".into()),
@@ -148,19 +161,16 @@ impl Rule {
 }
 
 impl Expressions {
-    /// The claims as expressions see them: all numbers are floating point ones, as Go reads JSON.
-    pub(super) fn claims(claims: &Map<String, Value>) -> Value {
-        fn floating(value: &Value) -> Value {
-            match value {
-                Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
-                Value::Array(items) => items.iter().map(floating).collect(),
-                Value::Object(fields) => {
-                    Value::Object(fields.iter().map(|(name, value)| (name.clone(), floating(value))).collect())
-                }
-                other => other.clone(),
-            }
+    /// The claims as expressions see them: all numbers are floating point ones, as Go reads JSON. Nothing where no
+    /// expression looks at them.
+    pub(super) fn claims(&self, claims: &Map<String, Value>) -> Value {
+        let Self { username, groups, uid, extra, claim_rules, user_rules: _ } = self;
+        if username.is_none() && groups.is_none() && uid.is_none() && extra.is_empty() && claim_rules.is_empty() {
+            return Value::Null;
         }
-        Value::Object(claims.iter().map(|(name, value)| (name.clone(), floating(value))).collect())
+        let mut seen = Value::Object(claims.clone());
+        make_floating(&mut seen);
+        seen
     }
 
     /// Further facts about the user.
@@ -179,7 +189,7 @@ impl Expressions {
 
     /// Whether the claims are as they must be.
     pub(super) fn check_claims(&self, claims: &Value) -> Result<(), String> {
-        let mut outcomes = self.claim_rules.iter().map(|rule| rule.check(Subject::Claims, claims));
+        let mut outcomes = self.claim_rules.iter().map(|rule| rule.check(claims));
         outcomes.try_for_each(|it| it).map_err(|why| format!("error evaluating claim validation expression: {why}"))
     }
 
@@ -195,7 +205,7 @@ impl Expressions {
             return Ok(());
         }
         let user = json!({"username": name, "uid": uid, "groups": groups, "extra": extra});
-        let mut outcomes = self.user_rules.iter().map(|rule| rule.check(Subject::User, &user));
+        let mut outcomes = self.user_rules.iter().map(|rule| rule.check(&user));
         outcomes.try_for_each(|it| it).map_err(|why| format!("error evaluating user info validation rule: {why}"))
     }
 }

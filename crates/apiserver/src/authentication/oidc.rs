@@ -165,7 +165,7 @@ fn described(settings: &JwtIssuer, claims: &Map<String, Value>, now: Timestamp) 
         return Err("the token is not valid yet".into());
     }
     let expressions = &*settings.expressions;
-    let seen = Expressions::claims(claims);
+    let seen = expressions.claims(claims);
     let name = match &expressions.username {
         Some(expression) => expression.text(&seen, "username")?,
         None => named(&settings.username, claims)?,
