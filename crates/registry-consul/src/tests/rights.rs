@@ -165,8 +165,9 @@ async fn taking_the_id_of_another_machine_needs_the_right_to_remove_that() {
     for (body, needed) in cases {
         let request = request(Method::PUT, "/v1/catalog/register", &body.to_string());
         let wanted = Wanted::read(&world.state, &request).expect("a body that can be read");
-        let found = gate::rules(&world.state, &request, "catalog", &["register"], Some(&wanted));
-        let found = found.expect("a body that can be read");
+        let (state, wanted) = (&world.state, Some(&wanted));
+        let asked = gate::Asked { state, request: &request, area: "catalog", rest: &["register"], wanted };
+        let found = asked.rules().expect("a body that can be read");
         assert_eq!(found, *needed, "{body}");
     }
     world.stop().await;
