@@ -81,7 +81,7 @@ impl Strategy for custom::Version {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        self.problems(object, None, "", &mut Vec::new())
+        problems(self, object, None, "", &mut Vec::new())
     }
 
     fn validate_changed(
@@ -91,7 +91,7 @@ impl Strategy for custom::Version {
         context: &Context,
         warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        self.problems(new, Some(old), &context.subresource, warnings)
+        problems(self, new, Some(old), &context.subresource, warnings)
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
@@ -177,64 +177,50 @@ impl Strategy for custom::Version {
 const BLOCKING: [ErrorType; 5] =
     [ErrorType::NotSupported, ErrorType::Required, ErrorType::TooLong, ErrorType::TooMany, ErrorType::TypeInvalid];
 
-/// What only a definition's version is asked.
-trait Checked {
-    /// What was wrong before and may stay is warned of.
-    fn problems(
-        &self,
-        new: &Value,
-        old: Option<&Value>,
-        subresource: &str,
-        warnings: &mut Vec<String>,
-    ) -> Vec<field::Error>;
-    fn scale_problems(&self, object: &Value, subresource: &str) -> Vec<field::Error>;
+/// What is wrong with an object of a definition's version. What was wrong before and may stay is warned of.
+fn problems(
+    version: &custom::Version,
+    new: &Value,
+    old: Option<&Value>,
+    subresource: &str,
+    warnings: &mut Vec<String>,
+) -> Vec<field::Error> {
+    let validate = if subresource == "status" { custom::validate_status } else { custom::validate };
+    let mut errors = validate(new, version.root(), Options { old });
+    errors.extend(scale_problems(version, new, subresource));
+    let rules = Rules::of(version);
+    if !rules.are_there() {
+        return errors;
+    }
+    // Rules are written against what the schema promises.
+    if errors.iter().any(|error| BLOCKING.contains(&error.error_type)) {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                      errors to complete validation";
+        errors.push(field::Error::invalid(&Path::default(), Value::Null, detail));
+    } else {
+        let mut broken = rules.broken(version.root(), new, old);
+        errors.append(&mut broken.errors);
+        warnings.append(&mut broken.warnings);
+    }
+    errors
 }
 
-impl Checked for custom::Version {
-    fn problems(
-        &self,
-        new: &Value,
-        old: Option<&Value>,
-        subresource: &str,
-        warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
-        let validate = if subresource == "status" { custom::validate_status } else { custom::validate };
-        let mut errors = validate(new, self.root(), Options { old });
-        errors.extend(self.scale_problems(new, subresource));
-        let rules = Rules::of(self);
-        if !rules.are_there() {
-            return errors;
+fn scale_problems(version: &custom::Version, object: &Value, subresource: &str) -> Vec<field::Error> {
+    let Some(scale) = &version.scale else { return Vec::new() };
+    let mut errors = Vec::new();
+    let paths = [&scale.spec_replicas, &scale.status_replicas];
+    for path in &paths[usize::from(subresource == "status")..] {
+        // Upstream shows the path as the definition writes it.
+        let place = Path::new(&path.to_string());
+        let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
+        if replicas < 0 {
+            errors.push(field::Error::invalid(&place, replicas, "should be a non-negative integer"));
+        } else if replicas > i64::from(i32::MAX) {
+            let detail = format!("should be less than or equal to {}", i32::MAX);
+            errors.push(field::Error::invalid(&place, replicas, detail));
         }
-        // Rules are written against what the schema promises.
-        if errors.iter().any(|error| BLOCKING.contains(&error.error_type)) {
-            let detail = "some validation rules were not checked because the object was invalid; correct the existing \
-                          errors to complete validation";
-            errors.push(field::Error::invalid(&Path::default(), Value::Null, detail));
-        } else {
-            let mut broken = rules.broken(self.root(), new, old);
-            errors.append(&mut broken.errors);
-            warnings.append(&mut broken.warnings);
-        }
-        errors
     }
-
-    fn scale_problems(&self, object: &Value, subresource: &str) -> Vec<field::Error> {
-        let Some(scale) = &self.scale else { return Vec::new() };
-        let mut errors = Vec::new();
-        let paths = [&scale.spec_replicas, &scale.status_replicas];
-        for path in &paths[usize::from(subresource == "status")..] {
-            // Upstream shows the path as the definition writes it.
-            let place = Path::new(&path.to_string());
-            let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
-            if replicas < 0 {
-                errors.push(field::Error::invalid(&place, replicas, "should be a non-negative integer"));
-            } else if replicas > i64::from(i32::MAX) {
-                let detail = format!("should be less than or equal to {}", i32::MAX);
-                errors.push(field::Error::invalid(&place, replicas, detail));
-            }
-        }
-        errors
-    }
+    errors
 }
 
 /// Finalizers that are known without a domain.

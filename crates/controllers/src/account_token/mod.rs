@@ -13,7 +13,8 @@ use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use crate::meta::is_deleting;
 
-const TYPE: &str = "kubernetes.io/service-account-token";
+/// Of Secrets that hold the token of a service account.
+pub(crate) const TYPE: &str = "kubernetes.io/service-account-token";
 const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 

@@ -16,11 +16,10 @@ use portolan_base::{Shutdown, Timestamp};
 use portolan_client::{DeleteOptions, Error, Informer, Key, Patch, WorkQueue};
 use serde_json::{Value, json};
 
+use crate::account_token::TYPE;
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use plan::{Action, INVALID_SINCE, is_candidate, plan, tracked_long_enough};
-
-const TYPE: &str = "kubernetes.io/service-account-token";
 
 /// Where the API server says since when it notes the use of such tokens.
 const TRACKING: (&str, &str) = ("kube-system", "kube-apiserver-legacy-service-account-token-tracking");

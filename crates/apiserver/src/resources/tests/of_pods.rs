@@ -126,22 +126,16 @@ fn statuses_of_workloads() {
     let workload = "{spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: x}]}}}}";
     let cases =
         [(workload, "{status: {replicas: 2, readyReplicas: 1, availableReplicas: 2, terminatingReplicas: -1}}")];
-    check_update_of(
-        "apps/deployments",
-        "status",
-        &cases,
-        expect![[r#"
-        status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0
-        status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"#]],
-    );
-    check_update_of(
-        "apps/replicasets",
-        "status",
-        &cases,
-        expect![[r#"
-        status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0
-        status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"#]],
-    );
+    for resource in ["apps/deployments", "apps/replicasets"] {
+        check_update_of(
+            resource,
+            "status",
+            &cases,
+            expect![[r#"
+            status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0
+            status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"#]],
+        );
+    }
     let cases = [(workload, "{status: {replicas: 0, readyReplicas: 1, availableReplicas: 2, observedGeneration: -1}}")];
     check_update_of(
         "apps/statefulsets",
