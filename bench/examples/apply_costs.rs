@@ -1,7 +1,7 @@
 //! Does the pure part of server-side applies of a pod of 4 KiB so many times, to be counted in instructions:
 //!
 //! ```sh
-//! cargo build --profile bench-fast -p portolan-api --example apply_costs
+//! cargo build --profile bench-fast -p portolan-bench --example apply_costs
 //! scripts/instructions.sh target/bench-fast/examples/apply_costs parse same first field decoded whole
 //! ```
 //!
@@ -15,6 +15,7 @@ use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
 use portolan_base::Timestamp;
+use portolan_bench::verbs::pod;
 use serde_json::{Value, json};
 
 // As the server's own program has it.
@@ -25,21 +26,21 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().context("the first argument says what is done")?;
     let rounds: usize = arguments.next().context("the second argument is how often")?.parse()?;
-    let pod = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
-    let schema = builtin().schema(pod).context("there are pods")?;
+    let pods = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
+    let schema = builtin().schema(pods).context("there are pods")?;
     let kind = Kind { schema, ignored: &[&["status"]], convert: &|_, _| None };
     let manager = |name| Manager { name, api_version: "v1", subresource: "", now: Timestamp::UNIX_EPOCH };
 
-    let mut live = manifest("as it was created");
+    let mut live = pod(1, "as it was created");
     fill_in(&mut live);
     schema::prune(&mut live, schema);
     apply::track_update(None, &mut live, &kind, &manager("creator"));
-    let live = apply::apply(Some(&live), &manifest("as it was created"), &kind, &manager("owner"), Force::Yes)?;
+    let live = apply::apply(Some(&live), &pod(1, "as it was created"), &kind, &manager("owner"), Force::Yes)?;
     let stored = stored(&live);
     let (object, managers) = apart(live);
     let bare = object.to_string();
     let note = if matches!(&*what, "field" | "decoded" | "whole") { "as it is now" } else { "as it was created" };
-    let body = manifest(note).to_string();
+    let body = pod(1, note).to_string();
     let who = manager(if what == "first" { "another" } else { "owner" });
     for _ in 0..rounds {
         let applied = decode::yaml(body.as_bytes(), &Limits::default())?.value;
@@ -87,29 +88,6 @@ fn apart(mut object: Value) -> (Value, String) {
         metadata.remove("managedFields");
     }
     (object, managers.to_string())
-}
-
-fn manifest(note: &str) -> Value {
-    let variables: Vec<Value> = (0..14)
-        .map(|number| json!({"name": format!("SETTING_{number}"), "value": format!("the value of setting {number}")}))
-        .collect();
-    let container = |name: &str| {
-        json!({
-            "name": name, "image": "registry.local/shop/web:1.27.3", "args": ["--listen=0.0.0.0:8080", "--log=info"],
-            "ports": [{"containerPort": 8080, "name": "http", "protocol": "TCP"}], "env": variables,
-            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
-            "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
-        })
-    };
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {
-            "name": "costs-000001", "namespace": "default",
-            "labels": {"app": "web", "pod-template-hash": "6c9f7d5b4", "tier": "t1"},
-            "annotations": {"bench.portolan.dev/note": note},
-        },
-        "spec": {"schedulerName": "nobody", "containers": [container("web"), container("sidecar")]},
-    })
 }
 
 /// What the server adds to a new pod.

@@ -90,7 +90,7 @@ fn applied(index: usize, note: &str) -> Bytes {
 }
 
 /// A pod that takes about 4 KiB once defaults are filled in, and that no scheduler takes up.
-fn pod(index: usize, note: &str) -> Value {
+pub fn pod(index: usize, note: &str) -> Value {
     let variables: Vec<Value> = (0..14)
         .map(|number| json!({"name": format!("SETTING_{number}"), "value": format!("the value of setting {number}")}))
         .collect();
