@@ -30,6 +30,7 @@ pub(crate) mod paths;
 mod reconcile;
 mod recorded;
 mod scale;
+mod segments;
 mod shape;
 mod stored;
 #[cfg(test)]

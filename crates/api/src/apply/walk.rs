@@ -10,6 +10,7 @@ use super::edit::{Edit, Step};
 use super::fields::IDENTITY;
 use super::paths::{Key, Member, Paths};
 use super::recorded::{self, Owner};
+use super::segments::Segments;
 use super::shape::{self, Parts};
 use super::stored::{Cursor, Text};
 use crate::description::{ListType, Schema, Type};
@@ -359,35 +360,4 @@ fn elements(applied: &[Value], schema: Schema<'_>) -> Option<Vec<String>> {
     sorted.sort_unstable();
     let is_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
     is_unique.then_some(elements)
-}
-
-/// Elements of one level that are written, in whatever order they came.
-#[derive(Default)]
-struct Segments<'k> {
-    written: Vec<(&'k str, Range<usize>)>,
-}
-
-impl<'k> Segments<'k> {
-    /// Notes what was written from `start` on for an element, if anything was.
-    fn add(&mut self, element: &'k str, start: usize, paths: &Paths) {
-        let end = paths.bytes.len();
-        if end > start {
-            self.written.push((element, start + usize::from(paths.bytes[start] == b',')..end));
-        }
-    }
-
-    fn put_in_order(mut self, paths: &mut Paths) {
-        let Some(first) = self.written.first().map(|(_, range)| range.start) else { return };
-        if self.written.is_sorted_by_key(|(element, _)| *element) {
-            return;
-        }
-        self.written.sort_by_key(|(element, _)| *element);
-        let written = paths.bytes.split_off(first);
-        for (index, (_, range)) in self.written.into_iter().enumerate() {
-            if index > 0 {
-                paths.bytes.push(b',');
-            }
-            paths.bytes.extend_from_slice(&written[range.start - first..range.end - first]);
-        }
-    }
 }

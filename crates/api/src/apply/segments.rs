@@ -1,0 +1,36 @@
+//! Elements in the order in which upstream writes them.
+
+use std::ops::Range;
+
+use super::paths::Paths;
+
+/// Elements of one level that are written, in whatever order they came.
+#[derive(Default)]
+pub(super) struct Segments<'k> {
+    written: Vec<(&'k str, Range<usize>)>,
+}
+
+impl<'k> Segments<'k> {
+    /// Notes what was written from `start` on for an element, if anything was.
+    pub(super) fn add(&mut self, element: &'k str, start: usize, paths: &Paths) {
+        let end = paths.bytes.len();
+        if end > start {
+            self.written.push((element, start + usize::from(paths.bytes[start] == b',')..end));
+        }
+    }
+
+    pub(super) fn put_in_order(mut self, paths: &mut Paths) {
+        let Some(first) = self.written.first().map(|(_, range)| range.start) else { return };
+        if self.written.is_sorted_by_key(|(element, _)| *element) {
+            return;
+        }
+        self.written.sort_by_key(|(element, _)| *element);
+        let written = paths.bytes.split_off(first);
+        for (index, (_, range)) in self.written.into_iter().enumerate() {
+            if index > 0 {
+                paths.bytes.push(b',');
+            }
+            paths.bytes.extend_from_slice(&written[range.start - first..range.end - first]);
+        }
+    }
+}
