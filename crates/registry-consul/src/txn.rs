@@ -3,6 +3,7 @@
 //! Steps on keys and values are one transaction of the store. Nodes, services and checks are objects of
 //! the API; [`objects`] says how they take part.
 
+mod journal;
 mod objects;
 mod queue;
 #[cfg(test)]
@@ -28,8 +29,8 @@ use crate::route::Routed;
 use crate::state::State;
 use crate::{Error, answer, fold};
 
+pub(crate) use self::journal::Journal;
 pub(crate) use self::queue::Queue;
-pub(crate) use objects::Journal;
 
 /// Steps of one transaction.
 const MOST_STEPS: usize = 128;
@@ -259,7 +260,7 @@ async fn write_objects(
     for key in steps.objects.iter().filter_map(|(_, step)| step.registers(state)) {
         state.limiter.hold(client, &key, now, |key| state.registrar.instance(key).is_some())?;
     }
-    let mut journal = objects::Journal::default();
+    let mut journal = Journal::default();
     if let Err(error) = objects::apply(state, client, &steps.objects, &mut journal).await {
         return Ok(Err(vec![error]));
     }
