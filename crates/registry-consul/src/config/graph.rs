@@ -4,7 +4,11 @@
 //! A chain begins at a service: its router leads to splitters or resolvers, a splitter to others or to resolvers, and a
 //! resolver elsewhere or to who takes over.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::slice;
 
 use serde_json::Value;
 
@@ -40,7 +44,8 @@ impl<'a> Graph<'a> {
         if kind != "proxy-defaults" {
             services.insert(name);
         }
-        services.into_iter().try_for_each(|service| Chain::new(self, service).check())
+        let mut followed = Followed::default();
+        services.into_iter().try_for_each(|service| Chain::new(self, service, &mut followed).check())
     }
 
     /// What a service speaks.
@@ -66,35 +71,34 @@ fn leads_to(entry: &Entry, service: &str) -> bool {
 }
 
 /// Where requests may end.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Target {
-    service: String,
-    subset: String,
-    datacenter: String,
-    peer: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Target<'g> {
+    service: &'g str,
+    subset: &'g str,
+    datacenter: &'g str,
+    peer: &'g str,
 }
 
-impl Target {
-    fn new(service: &str, subset: &str) -> Self {
-        let datacenter = DATACENTER.to_owned();
-        Self { service: service.to_owned(), subset: subset.to_owned(), datacenter, peer: String::new() }
+impl<'g> Target<'g> {
+    fn new(service: &'g str, subset: &'g str) -> Self {
+        Self { service, subset, datacenter: DATACENTER, peer: "" }
     }
 
     /// The target that a redirect or a failover makes of this.
-    fn rewritten(&self, by: &Value) -> Self {
-        let mut target = self.clone();
-        let said = |field: &str| Some(text(by.get(field)).to_owned()).filter(|text| !text.is_empty());
-        if let Some(service) = said("Service").filter(|service| *service != self.service) {
-            // A subset is one of its service.
-            (target.service, target.subset) = (service, String::new());
+    fn rewritten(self, by: &'g Value) -> Self {
+        let said = |field: &str| text(by.get(field));
+        let service = or(said("Service"), self.service);
+        // A subset is one of its service.
+        let subset = if service == self.service { self.subset } else { "" };
+        Self {
+            service,
+            subset: or(said("ServiceSubset"), subset),
+            datacenter: or(said("Datacenter"), self.datacenter),
+            peer: said("Peer"),
         }
-        target.subset = said("ServiceSubset").unwrap_or(target.subset);
-        target.datacenter = said("Datacenter").unwrap_or(target.datacenter);
-        target.peer = said("Peer").unwrap_or_default();
-        target
     }
 
-    fn id(&self) -> String {
+    fn id(self) -> String {
         let Self { service, subset, datacenter, peer } = self;
         match (peer.is_empty(), subset.is_empty()) {
             (false, _) => format!("{service}.default.default.external.{peer}"),
@@ -104,38 +108,53 @@ impl Target {
     }
 }
 
+/// What chains that were found good led through, so that what many lead to is followed once. Everything behind such a
+/// place speaks one protocol: it is remembered by a service that speaks it, unless all are elsewhere.
+#[derive(Debug, Default)]
+struct Followed<'g> {
+    splitters: HashMap<&'g str, Option<&'g str>>,
+    targets: HashMap<(Target<'g>, Caller), Option<&'g str>>,
+}
+
+/// A splitter whose splits are being followed.
+struct Splitting<'g> {
+    service: &'g str,
+    rest: slice::Iter<'g, Value>,
+    /// One that speaks what all behind it speak.
+    speaker: Option<&'g str>,
+}
+
 /// What is found behind a service.
-struct Chain<'g> {
+struct Chain<'g, 'f> {
     graph: &'g Graph<'g>,
     service: &'g str,
+    followed: &'f mut Followed<'g>,
     protocol: Option<String>,
+    router: Option<String>,
     /// It routes or splits requests.
     is_advanced: bool,
-    /// From the beginning to where the search is.
-    path: Vec<String>,
-    splitters: BTreeSet<String>,
-    resolved: BTreeSet<Target>,
     /// The first way that leads back to itself.
     circle: Option<String>,
 }
 
-impl<'g> Chain<'g> {
-    fn new(graph: &'g Graph<'g>, service: &'g str) -> Self {
-        let (splitters, resolved) = (BTreeSet::new(), BTreeSet::new());
-        Self { graph, service, protocol: None, is_advanced: false, path: vec![], splitters, resolved, circle: None }
+impl<'g, 'f> Chain<'g, 'f> {
+    fn new(graph: &'g Graph<'g>, service: &'g str, followed: &'f mut Followed<'g>) -> Self {
+        Self { graph, service, followed, protocol: None, router: None, is_advanced: false, circle: None }
     }
 
     fn check(mut self) -> Result<(), String> {
         if let Some(router) = self.graph.get(ROUTER, self.service) {
             self.is_advanced = true;
-            self.path.push(format!("router:{}.default.default", self.service));
+            self.router = Some(format!("router:{}.default.default", self.service));
             self.record(self.service)?;
             for route in list(router.get("Routes")) {
                 let said = |field: &str| route.get("Destination").map_or("", |to| text(to.get(field)));
                 let service = or(said("Service"), self.service);
                 match said("ServiceSubset") {
                     "" => self.split_or_resolve(service)?,
-                    subset => self.resolve(Target::new(service, subset), Caller::Chain)?,
+                    subset => {
+                        self.resolve(Target::new(service, subset), Caller::Chain)?;
+                    }
                 }
             }
         }
@@ -170,59 +189,85 @@ impl<'g> Chain<'g> {
         }
     }
 
-    fn split_or_resolve(&mut self, service: &str) -> Result<(), String> {
-        if self.split(service)? { Ok(()) } else { self.resolve(Target::new(service, ""), Caller::Chain) }
+    /// Goes on behind a place that was followed already.
+    fn record_followed(&mut self, speaker: Option<&'g str>) -> Result<Option<&'g str>, String> {
+        speaker.map_or(Ok(()), |speaker| self.record(speaker))?;
+        Ok(speaker)
     }
 
-    /// Follows a splitter; whether there is one.
-    fn split(&mut self, service: &str) -> Result<bool, String> {
-        let Some(splitter) = self.graph.get(SPLITTER, service) else { return Ok(false) };
-        self.is_advanced = true;
-        let node = format!("splitter:{service}.default.default");
-        if self.path.contains(&node) {
-            let circle = || format!("{} -> {node}", self.path.join(" -> "));
-            self.circle = self.circle.take().or_else(|| Some(circle()));
-            return Ok(true);
-        }
-        if !self.splitters.insert(service.to_owned()) {
-            return Ok(true);
-        }
-        self.path.push(node);
-        for split in list(splitter.get("Splits")) {
-            let (to, subset) = (or(text(split.get("Service")), service), text(split.get("ServiceSubset")));
-            let splits_on = to != service && subset.is_empty() && self.split(to)?;
-            if !splits_on {
-                self.resolve(Target::new(to, subset), Caller::Chain)?;
-            }
-        }
-        self.path.pop();
-        Ok(true)
-    }
-
-    fn resolve(&mut self, mut target: Target, caller: Caller) -> Result<(), String> {
-        let mut order = Vec::new();
+    /// Follows a service: its splitter and all that one leads to, or its resolver. Without recursion: nobody keeps
+    /// splitters from leading to each other a thousand times.
+    fn split_or_resolve(&mut self, service: &'g str) -> Result<(), String> {
+        let (mut path, mut on_path) = (Vec::<Splitting<'g>>::new(), HashSet::new());
+        let mut next = Some((service, ""));
         loop {
-            if self.resolved.contains(&target) {
-                return Ok(());
+            let speaker = match next {
+                Some((service, subset)) => {
+                    let splits_on = subset.is_empty() && path.last().is_none_or(|from| from.service != service);
+                    match self.graph.get(SPLITTER, service).filter(|_| splits_on) {
+                        None => self.resolve(Target::new(service, subset), Caller::Chain)?,
+                        Some(_) if on_path.contains(service) => {
+                            self.note_circle(&path, service);
+                            None
+                        }
+                        Some(splitter) => {
+                            self.is_advanced = true;
+                            match self.followed.splitters.get(service).copied() {
+                                Some(speaker) => self.record_followed(speaker)?,
+                                None => {
+                                    on_path.insert(service);
+                                    let rest = list(splitter.get("Splits")).iter();
+                                    path.push(Splitting { service, rest, speaker: None });
+                                    None
+                                }
+                            }
+                        }
+                    }
+                }
+                None => path.pop().and_then(|Splitting { service, speaker, .. }| {
+                    on_path.remove(service);
+                    self.followed.splitters.insert(service, speaker);
+                    speaker
+                }),
+            };
+            let Some(splitting) = path.last_mut() else { return Ok(()) };
+            splitting.speaker = splitting.speaker.or(speaker);
+            let from = splitting.service;
+            let target = |split: &'g Value| (or(text(split.get("Service")), from), text(split.get("ServiceSubset")));
+            next = splitting.rest.next().map(target);
+        }
+    }
+
+    fn note_circle(&mut self, path: &[Splitting<'g>], service: &str) {
+        if self.circle.is_none() {
+            let splitters = path.iter().map(|splitting| splitting.service).chain([service]);
+            let splitters = splitters.map(|service| format!("splitter:{service}.default.default"));
+            self.circle = Some(self.router.clone().into_iter().chain(splitters).collect::<Vec<_>>().join(" -> "));
+        }
+    }
+
+    /// Follows a target to where it ends, and says who speaks what is spoken there.
+    fn resolve(&mut self, mut target: Target<'g>, caller: Caller) -> Result<Option<&'g str>, String> {
+        let (mut order, mut seen, mut speaker) = (Vec::new(), HashSet::new(), None);
+        let end = loop {
+            if let Some(followed) = self.followed.targets.get(&(target, caller)).copied() {
+                break self.record_followed(followed)?;
             }
             // What others speak is known to them.
             if target.peer.is_empty() {
-                self.record(&target.service)?;
+                self.record(target.service)?;
+                speaker = speaker.or(Some(target.service));
             }
-            let id = target.id();
-            let comes_back = order.contains(&id);
-            order.push(id);
-            if comes_back {
+            order.push(target);
+            if !seen.insert(target.id()) {
+                let order: Vec<String> = order.into_iter().map(Target::id).collect();
                 return Err(format!("detected circular resolver redirect: [{}]", order.join(" -> ")));
             }
-            let Some(resolver) = self.graph.get(RESOLVER, &target.service) else {
-                return match &*target.subset {
-                    "" => {
-                        self.resolved.insert(target);
-                        Ok(())
-                    }
-                    subset => Err(no_subset(&target.service, subset)),
-                };
+            let Some(resolver) = self.graph.get(RESOLVER, target.service) else {
+                match target.subset {
+                    "" => break None,
+                    subset => return Err(no_subset(target.service, subset)),
+                }
             };
             if let Some(redirect) = resolver.get("Redirect").filter(|to| to.get("SamenessGroup").is_none()) {
                 let redirected = target.rewritten(redirect);
@@ -233,16 +278,24 @@ impl<'g> Chain<'g> {
             }
             let default = text(resolver.get("DefaultSubset"));
             if target.subset.is_empty() && !default.is_empty() {
-                default.clone_into(&mut target.subset);
+                target.subset = default;
                 continue;
             }
-            return self.resolve_by(resolver, target, caller);
-        }
+            break self.resolve_by(resolver, target, caller)?;
+        };
+        let speaker = speaker.or(end);
+        self.followed.targets.extend(order.into_iter().map(|target| ((target, caller), speaker)));
+        Ok(speaker)
     }
 
-    /// Looks at where a resolver that does not lead elsewhere leads to.
-    fn resolve_by(&mut self, resolver: &Entry, target: Target, caller: Caller) -> Result<(), String> {
-        let Target { service, subset, .. } = &target;
+    /// Looks at where a resolver that does not lead elsewhere leads to, and says who speaks what those speak.
+    fn resolve_by(
+        &mut self,
+        resolver: &'g Entry,
+        target: Target<'g>,
+        caller: Caller,
+    ) -> Result<Option<&'g str>, String> {
+        let Target { service, subset, .. } = target;
         let has = |field: &str| resolver.contains_key(field);
         if !subset.is_empty() && resolver.get("Subsets").and_then(|subsets| subsets.get(subset)).is_none() {
             return Err(no_subset(service, subset));
@@ -256,18 +309,14 @@ impl<'g> Chain<'g> {
             ));
         }
         if caller == Caller::Failover {
-            return Ok(());
+            return Ok(None);
         }
-        self.resolved.insert(target.clone());
         let failovers = resolver.get("Failover").and_then(Value::as_object);
         let failover = failovers.and_then(|failovers| failovers.get(subset).or_else(|| failovers.get("*")));
-        let Some(failover) = failover else { return Ok(()) };
+        let Some(failover) = failover else { return Ok(None) };
         let datacenters = list(failover.get("Datacenters"));
-        let targets: Vec<Target> = if !datacenters.is_empty() {
-            let elsewhere = |datacenter: &Value| {
-                let datacenter = text(Some(datacenter)).to_owned();
-                Target { datacenter, ..target.rewritten(failover) }
-            };
+        let targets: Vec<Target<'g>> = if !datacenters.is_empty() {
+            let elsewhere = |datacenter| Target { datacenter: text(Some(datacenter)), ..target.rewritten(failover) };
             datacenters.iter().map(elsewhere).collect()
         } else if failover.get("Targets").is_some() {
             list(failover.get("Targets")).iter().map(|to| target.rewritten(to)).collect()
@@ -276,14 +325,17 @@ impl<'g> Chain<'g> {
         } else {
             vec![target.rewritten(failover)]
         };
+        let mut speaker = None;
         // Nothing takes over from itself.
-        let mut others = targets.into_iter().filter(|other| *other != target);
-        others.try_for_each(|other| self.resolve(other, Caller::Failover))
+        for other in targets.into_iter().filter(|other| *other != target) {
+            speaker = speaker.or(self.resolve(other, Caller::Failover)?);
+        }
+        Ok(speaker)
     }
 }
 
 /// Who wants to know where a target leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Caller {
     Chain,
     /// Who takes over is not taken over from.
