@@ -60,6 +60,16 @@ pub(crate) async fn route(state: &State, request: &Request, segments: &[&str]) -
     })
 }
 
+/// The text of a field; empty without it.
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The elements of a list; none without it.
+fn items(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// The fields of a kind that is kept; `None` of one that Consul knows and this server does not keep.
 fn fields_of(kind: &str) -> Result<Option<Fields>, String> {
     match KEPT.iter().find(|(name, _)| *name == kind) {
@@ -167,8 +177,7 @@ fn shown(mut record: Record<Entry>) -> Record<Entry> {
 async fn write(state: &State, request: &Request, parameters: &Parameters) -> Result<Response<Body>, Error> {
     let authorizer = state.authorizer(request, parameters).await?;
     let entry = parse(&request.body)?;
-    let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (kind, name, wanted) = (text("Kind"), text("Name"), wanted_index(parameters)?);
+    let (kind, name, wanted) = (text(entry.get("Kind")), text(entry.get("Name")), wanted_index(parameters)?);
     require_write(&authorizer, kind, name)?;
     let (records, id) = (records(&state.space), id(kind, name));
     let done = |written: bool| answer::json(&written, parameters.has("pretty"));
@@ -300,11 +309,8 @@ async fn list(state: &State, request: &Request, parameters: &Parameters, kind: &
         Ok((found, newest.max(space.feed().prefix_index(&below))))
     };
     let (mut found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;
-    let text = |record: &Record<Entry>, field: &str| {
-        record.value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
     let before = found.len();
-    found.retain(|record| readable(&authorizer, &text(record, "Kind"), &text(record, "Name")));
+    found.retain(|record| readable(&authorizer, text(record.value.get("Kind")), text(record.value.get("Name"))));
     let filtered = found.len() < before;
     let found: Vec<Record<Entry>> = found.into_iter().map(shown).collect();
     let response = answer::with_index(answer::json(&found, options.pretty)?, index, options.consistency);

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::{items, text};
 use crate::bexpr;
 
 /// More keys of metadata are not taken, nor longer ones, nor longer values.
@@ -136,12 +137,12 @@ fn check_resolver(name: &str, entry: &Map<String, Value>) -> Result<(), String> 
         own(said).map_err(bad)?;
         refuse_pair(said, "", &["SamenessGroup"], &["Datacenters", "ServiceSubset", "Targets"]).map_err(bad)?;
         refuse_pair(said, "", &["Targets"], &["Datacenters", "ServiceSubset", "Service"]).map_err(bad)?;
-        for (at, target) in items(&said["Targets"]).iter().enumerate() {
+        for (at, target) in items(said.get("Targets")).iter().enumerate() {
             let bad = |what: String| format!("Bad Failover[{subset:?}].Targets[{at}]: {what}");
             refuse_pair(target, "", &["Peer"], &["ServiceSubset", "Datacenter"]).map_err(bad)?;
             own(target).map_err(bad)?;
         }
-        if items(&said["Datacenters"]).iter().any(|datacenter| text(Some(datacenter)).is_empty()) {
+        if items(said.get("Datacenters")).iter().any(|datacenter| text(Some(datacenter)).is_empty()) {
             return Err(format!("Bad Failover[{subset:?}].Datacenters: found empty datacenter"));
         }
     }
@@ -181,7 +182,7 @@ fn check_balancer(balancer: Option<&Value>) -> Result<(), String> {
             "Bad LoadBalancer configuration: HashPolicies specified for non-hash-based Policy: {policy:?}"
         ));
     }
-    for (at, hash) in items(&balancer["HashPolicies"]).iter().enumerate() {
+    for (at, hash) in items(balancer.get("HashPolicies")).iter().enumerate() {
         let bad = |what: String| Err(format!("Bad LoadBalancer HashPolicy[{at}]: {what}"));
         let (field, value, cookie) = (text(hash.get("Field")), text(hash.get("FieldValue")), hash.get("CookieConfig"));
         let by_address = hash["SourceIP"] == true;
@@ -213,7 +214,7 @@ fn check_balancer(balancer: Option<&Value>) -> Result<(), String> {
 }
 
 fn check_router(entry: &Map<String, Value>) -> Result<(), String> {
-    for (at, route) in entry.get("Routes").map(items).unwrap_or_default().iter().enumerate() {
+    for (at, route) in items(entry.get("Routes")).iter().enumerate() {
         let matched = &route["Match"]["HTTP"];
         let path = |field: &str| text(matched.get(field));
         for field in ["PathExact", "PathPrefix"] {
@@ -233,7 +234,7 @@ fn check_router(entry: &Map<String, Value>) -> Result<(), String> {
             ("QueryParam", &["Present", "Exact", "Regex"][..], "Present, Exact, or Regex"),
         ];
         for (list, ways, words) in lists {
-            for (index, one) in items(&matched[list]).iter().enumerate() {
+            for (index, one) in items(matched.get(list)).iter().enumerate() {
                 if text(one.get("Name")).is_empty() {
                     return Err(format!("Route[{at}] {list}[{index}] missing required Name field"));
                 }
@@ -243,7 +244,7 @@ fn check_router(entry: &Map<String, Value>) -> Result<(), String> {
             }
         }
         let mut seen = HashSet::new();
-        for method in items(&matched["Methods"]).iter().map(|method| text(Some(method))) {
+        for method in items(matched.get("Methods")).iter().map(|method| text(Some(method))) {
             if !METHODS.contains(&method) {
                 return Err(format!("Route[{at}] Methods contains an invalid method {method:?}"));
             }
@@ -258,7 +259,7 @@ fn check_router(entry: &Map<String, Value>) -> Result<(), String> {
                 "Route[{at}] cannot make use of PrefixRewrite without configuring either PathExact or PathPrefix"
             ));
         }
-        let retries = items(&destination["RetryOn"]).iter().map(|retry| text(Some(retry)));
+        let retries = items(destination.get("RetryOn")).iter().map(|retry| text(Some(retry)));
         if let Some(wrong) = retries.into_iter().find(|retry| !RETRIES.contains(retry)) {
             return Err(format!("Route[{at}] contains an invalid retry condition: {wrong:?}"));
         }
@@ -267,7 +268,7 @@ fn check_router(entry: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn check_splitter(name: &str, entry: &Map<String, Value>) -> Result<(), String> {
-    let splits = entry.get("Splits").map(items).unwrap_or_default();
+    let splits = items(entry.get("Splits"));
     if splits.is_empty() {
         return Err("no splits configured".into());
     }
@@ -300,12 +301,4 @@ fn refuse_pair(said: &Value, prefix: &str, fields: &[&str], others: &[&str]) -> 
         }
     }
     Ok(())
-}
-
-fn text(value: Option<&Value>) -> &str {
-    value.and_then(Value::as_str).unwrap_or_default()
-}
-
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

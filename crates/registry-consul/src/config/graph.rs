@@ -12,7 +12,7 @@ use std::slice;
 
 use serde_json::Value;
 
-use super::Entry;
+use super::{Entry, items, text};
 
 const ROUTER: &str = "service-router";
 const SPLITTER: &str = "service-splitter";
@@ -64,10 +64,10 @@ impl<'a> Graph<'a> {
 fn leads_to(entry: &Entry, service: &str) -> bool {
     let named = |value: &Value| text(value.get("Service")) == service;
     let failover = entry.get("Failover").and_then(Value::as_object).into_iter().flat_map(|failover| failover.values());
-    let routes = list(entry.get("Routes")).iter().filter_map(|route| route.get("Destination"));
-    let targets = failover.clone().flat_map(|failover| list(failover.get("Targets")));
+    let routes = items(entry.get("Routes")).iter().filter_map(|route| route.get("Destination"));
+    let targets = failover.clone().flat_map(|failover| items(failover.get("Targets")));
     entry.get("Redirect").is_some_and(named)
-        || routes.chain(list(entry.get("Splits"))).chain(failover).chain(targets).any(named)
+        || routes.chain(items(entry.get("Splits"))).chain(failover).chain(targets).any(named)
 }
 
 /// Where requests may end.
@@ -147,7 +147,7 @@ impl<'g, 'f> Chain<'g, 'f> {
             self.is_advanced = true;
             self.router = Some(format!("router:{}.default.default", self.service));
             self.record(self.service)?;
-            for route in list(router.get("Routes")) {
+            for route in items(router.get("Routes")) {
                 let said = |field: &str| route.get("Destination").map_or("", |to| text(to.get(field)));
                 let service = or(said("Service"), self.service);
                 match said("ServiceSubset") {
@@ -216,7 +216,7 @@ impl<'g, 'f> Chain<'g, 'f> {
                                 Some(speaker) => self.record_followed(speaker)?,
                                 None => {
                                     on_path.insert(service);
-                                    let rest = list(splitter.get("Splits")).iter();
+                                    let rest = items(splitter.get("Splits")).iter();
                                     path.push(Splitting { service, rest, speaker: None });
                                     None
                                 }
@@ -314,12 +314,12 @@ impl<'g, 'f> Chain<'g, 'f> {
         let failovers = resolver.get("Failover").and_then(Value::as_object);
         let failover = failovers.and_then(|failovers| failovers.get(subset).or_else(|| failovers.get("*")));
         let Some(failover) = failover else { return Ok(None) };
-        let datacenters = list(failover.get("Datacenters"));
+        let datacenters = items(failover.get("Datacenters"));
         let targets: Vec<Target<'g>> = if !datacenters.is_empty() {
             let elsewhere = |datacenter| Target { datacenter: text(Some(datacenter)), ..target.rewritten(failover) };
             datacenters.iter().map(elsewhere).collect()
         } else if failover.get("Targets").is_some() {
-            list(failover.get("Targets")).iter().map(|to| target.rewritten(to)).collect()
+            items(failover.get("Targets")).iter().map(|to| target.rewritten(to)).collect()
         } else if failover.get("SamenessGroup").is_some() {
             Vec::new()
         } else {
@@ -344,14 +344,6 @@ enum Caller {
 
 fn no_subset(service: &str, subset: &str) -> String {
     format!("service {service:?} does not have a subset named {subset:?}")
-}
-
-fn text(value: Option<&Value>) -> &str {
-    value.and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list(value: Option<&Value>) -> &[Value] {
-    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
-use super::{items, meta_problems, text, together};
+use super::{meta_problems, together};
+use crate::config::{items, text};
 
 /// All that is wrong.
 pub(super) fn check(name: &str, entry: &Map<String, Value>) -> Result<(), String> {
@@ -26,7 +27,7 @@ pub(super) fn check(name: &str, entry: &Map<String, Value>) -> Result<(), String
             problems.push("UpstreamConfig and Destination are mutually exclusive for service defaults".into());
             return together(&problems);
         }
-        for upstream in items(&upstreams["Overrides"]) {
+        for upstream in items(upstreams.get("Overrides")) {
             let (name, peer) = (text(upstream.get("Name")), text(upstream.get("Peer")));
             let whose = if name.is_empty() { ":".to_owned() } else { format!("{name}:{peer}") };
             let found = name_of_override(name).and_then(|()| check_upstream(upstream));
@@ -52,7 +53,7 @@ fn is_balance(text: &str) -> bool {
 }
 
 fn destination_problems(destination: &Value, problems: &mut Vec<String>) {
-    let addresses = items(&destination["Addresses"]);
+    let addresses = items(destination.get("Addresses"));
     if addresses.is_empty() {
         problems.push("Destination must contain at least one valid address".into());
     }
