@@ -271,12 +271,12 @@ async fn read(
     if !readable(&authorizer, kind, name) {
         return Err(Error::Forbidden("Permission denied".into()));
     }
-    let (space, below) = (&state.space, below(&id(kind, name)));
-    let waiter = || space.feed().key(&below);
+    let (space, key) = (&state.space, below(&id(kind, name)));
+    let waiter = || space.feed().key(&key);
     let read = || async {
         let found = records(space).get(&id(kind, name)).await?;
         // What is not there changed last when it was deleted; other entries wake nobody who waits for it.
-        let index = found.as_ref().map_or_else(|| space.feed().prefix_index(&below), |found| found.modified);
+        let index = found.as_ref().map_or_else(|| space.feed().key_index(&key), |found| found.modified);
         Ok((found, index))
     };
     let (found, index) = poll(waiter, options.index, options.wait, &state.shutdown, read).await?;

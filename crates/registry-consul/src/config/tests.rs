@@ -1,4 +1,4 @@
-use std::time::Duration;
+mod waiting;
 
 use serde_json::{Value, json};
 
@@ -128,53 +128,6 @@ async fn a_write_may_depend_on_the_index() {
     let now = ask(&state, "GET", "/v1/config/service-defaults/web", "", "").await.json()["ModifyIndex"].to_string();
     assert_eq!(delete(&now).await.text, "true");
     assert_eq!(delete("x").await.status, 500);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_an_entry_or_a_list_is_woken_by_what_changes_it_alone() {
-    let state = state(AclConfig::default()).await;
-    let put = async |body: Value| {
-        let answer = ask(&state, "PUT", "/v1/config", "", body.to_string()).await;
-        assert_eq!(answer.text, "true", "{body}");
-    };
-    let delete = async |path: &str| {
-        let answer = ask(&state, "DELETE", &format!("/v1/config/{path}"), "", "").await;
-        assert_eq!(answer.status, 200, "{path}");
-    };
-    for (path, status) in [("service-defaults/web", 404), ("service-defaults", 200), ("", 200)] {
-        let mut index = ask(&state, "GET", &format!("/v1/config/{path}"), "", "").await.index();
-        let wait = |index: u64| {
-            let (asking, target) = (state.clone(), format!("/v1/config/{path}?index={index}&wait=5m"));
-            tokio::spawn(async move { ask(&asking, "GET", &target, "", "").await })
-        };
-        // What changes what is waited for, and what of it is there then.
-        for (protocol, there) in [("http", true), ("grpc", true), ("", false)] {
-            let waiting = wait(index);
-            settle().await;
-            let before = tokio::time::Instant::now();
-            if !path.is_empty() {
-                put(resolver("web", json!({"ConnectTimeout": format!("{index}s")}))).await;
-                delete("service-resolver/web").await;
-                settle().await;
-                assert!(!waiting.is_finished(), "{path} was woken by another kind");
-            }
-            if there {
-                put(defaults("web", protocol)).await
-            } else {
-                delete("service-defaults/web").await
-            }
-            let answer = waiting.await.expect("no panic");
-            assert_eq!(before.elapsed(), Duration::ZERO, "{path} {protocol}");
-            assert!(answer.index() > index, "{path} {protocol}");
-            assert_eq!(answer.status, if there { 200 } else { status }, "{path} {protocol}");
-            assert_eq!(answer.text.contains(&format!("\"Protocol\":{protocol:?}")), there, "{path}: {}", answer.text);
-            index = answer.index();
-        }
-        let before = tokio::time::Instant::now();
-        let answer = ask(&state, "GET", &format!("/v1/config/{path}?index={index}&wait=10s"), "", "").await;
-        assert_eq!((answer.status, answer.index()), (status, index), "{path}");
-        assert!(before.elapsed() >= Duration::from_secs(10), "{path}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

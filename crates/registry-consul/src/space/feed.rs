@@ -53,6 +53,12 @@ impl Feed {
         inner.tables.get(area.as_bytes()).copied().unwrap_or(0).max(inner.floor)
     }
 
+    /// Index of the deletion of a key that is not there.
+    pub(crate) fn key_index(&self, key: &Bytes) -> u64 {
+        let inner = self.0.lock();
+        inner.tombstones.get(key).copied().unwrap_or(0).max(inner.floor)
+    }
+
     /// Index of the newest deletion below a prefix.
     pub(crate) fn prefix_index(&self, prefix: &Bytes) -> u64 {
         let inner = self.0.lock();
