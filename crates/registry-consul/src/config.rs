@@ -11,8 +11,11 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Response};
+use portolan_base::Backoff;
 use portolan_registrar::http::{Body, Request};
 use portolan_store::{Compare, Operation, Revision};
 use serde_json::{Map, Value, json};
@@ -32,6 +35,11 @@ use shape::Fields;
 const ENTRIES: &str = "/consul/config/id/";
 /// Written with every entry. Entries depend on each other, and the store compares keys but not ranges.
 const GRAPH: &str = "/consul/config/graph";
+/// How often a write is tried; another one of any entry may come between.
+const ATTEMPTS: usize = 10;
+/// Pauses between tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Fields of an entry by their names.
 type Entry = Map<String, Value>;
@@ -181,6 +189,7 @@ async fn write(state: &State, request: &Request, parameters: &Parameters) -> Res
     require_write(&authorizer, kind, name)?;
     let (records, id) = (records(&state.space), id(kind, name));
     let done = |written: bool| answer::json(&written, parameters.has("pretty"));
+    let mut attempts = Attempts::default();
     loop {
         let before = records.get(&id).await?;
         let modified = before.as_ref().map_or(0, |before| before.modified);
@@ -196,9 +205,34 @@ async fn write(state: &State, request: &Request, parameters: &Parameters) -> Res
         match records.put_with(&id, None, &entry, before, judged.compare(), Judged::success()).await {
             Ok(_) => return done(true),
             // Of another entry perhaps.
-            Err(WriteError::Stale) => {}
+            Err(WriteError::Stale) => attempts.again().await?,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Attempts at a write. All writers meet at one key, and each judges all entries: who was too slow pauses, and gives up
+/// in the end.
+struct Attempts {
+    left: usize,
+    pauses: Backoff,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { left: ATTEMPTS, pauses: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE) }
+    }
+}
+
+impl Attempts {
+    /// After an attempt that failed: pauses until the next one, unless that was the last.
+    async fn again(&mut self) -> Result<(), Error> {
+        self.left -= 1;
+        if self.left == 0 {
+            return Err(WriteError::Stale.into());
+        }
+        tokio::time::sleep(self.pauses.jittered()).await;
+        Ok(())
     }
 }
 
@@ -245,6 +279,7 @@ async fn delete(
         Some(_) => answer::json(&deleted, parameters.has("pretty")),
         None => answer::json(&json!({}), parameters.has("pretty")),
     };
+    let mut attempts = Attempts::default();
     loop {
         // What is not there is as it is wanted.
         let Some(record) = records.get(&id).await? else { return done(true) };
@@ -255,6 +290,7 @@ async fn delete(
         if records.delete_with(&id, record.modified, None, judged.compare(), Judged::success()).await? {
             return done(true);
         }
+        attempts.again().await?;
     }
 }
 

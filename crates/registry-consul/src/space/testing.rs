@@ -35,11 +35,19 @@ struct Inner {
     entries: BTreeMap<Bytes, Arc<Entry>>,
     revision: u64,
     watches: Vec<(KeyRange, mpsc::Sender<WatchItem>)>,
+    lost: usize,
 }
 
 /// A store in memory.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore(Mutex<Inner>);
+
+impl MemoryStore {
+    /// Lets somebody else be faster with so many of the next transactions that depend on something.
+    pub(crate) fn lose(&self, transactions: usize) {
+        self.0.lock().lost = transactions;
+    }
+}
 
 impl Inner {
     fn range(&self, range: &KeyRange) -> Vec<Arc<Entry>> {
@@ -106,7 +114,9 @@ impl Store for MemoryStore {
 
     async fn txn(&self, txn: Txn) -> Result<TxnResponse, Error> {
         let mut inner = self.0.lock();
-        let succeeded = txn.compare.iter().all(|compare| inner.holds(compare));
+        let is_lost = inner.lost > 0 && !txn.compare.is_empty();
+        inner.lost -= usize::from(is_lost);
+        let succeeded = !is_lost && txn.compare.iter().all(|compare| inner.holds(compare));
         let (at, mut events) = (Revision(inner.revision + 1), Vec::new());
         let operations = if succeeded { &txn.success } else { &txn.failure };
         let results = operations.iter().map(|operation| inner.apply(operation, at, &mut events)).collect();
@@ -171,6 +181,11 @@ impl Clock for TestClock {
 
 /// A state over an empty catalog, with its followers running.
 pub(crate) async fn state(acl: AclConfig) -> Arc<State> {
+    state_over(Arc::default(), acl).await
+}
+
+/// The same over a store that the test knows.
+pub(crate) async fn state_over(store: Arc<MemoryStore>, acl: AclConfig) -> Arc<State> {
     let api = FakeServer::new(Arc::new(SystemClock));
     let informers = Informers::new(api.client());
     let instances = informers.informer::<ServiceInstance>();
@@ -183,7 +198,7 @@ pub(crate) async fn state(acl: AclConfig) -> Arc<State> {
         addresses: vec![(Ipv4Addr::LOCALHOST, 8500).into()],
     };
     let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
-    let kept = (Space::new(Arc::new(MemoryStore::default()), clock.clone()), Acl::new(acl, "dc1".into()));
+    let kept = (Space::new(store, clock.clone()), Acl::new(acl, "dc1".into()));
     let shutdown = Shutdown::default();
     let (changes, limiter) = (Changes::new(snapshots), Arc::new(Limiter::new(Limits::OFF)));
     let state = State::new(registrar, changes, api.client(), kept, clock, identity, limiter, shutdown);

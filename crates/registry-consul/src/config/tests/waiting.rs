@@ -1,12 +1,13 @@
 //! Who waits for what: readers for changes, writers for each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{defaults, resolver};
 use crate::acl::AclConfig;
-use crate::space::testing::{ask, settle, state};
+use crate::space::testing::{MemoryStore, ask, settle, state, state_over};
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_an_entry_or_a_list_is_woken_by_what_changes_it_alone() {
@@ -67,4 +68,24 @@ async fn who_waits_for_an_entry_is_not_woken_by_one_whose_name_begins_the_same()
     let answer = ask(&state, "GET", &format!("{path}?index={index}&wait=10s"), "", "").await;
     assert_eq!((answer.status, answer.index()), (404, index));
     assert!(before.elapsed() >= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_too_slow_pauses_and_gives_up_in_the_end() {
+    let store = Arc::new(MemoryStore::default());
+    let state = state_over(store.clone(), AclConfig::default()).await;
+    let body = defaults("web", "http").to_string();
+    let path = "/v1/config/service-defaults/web";
+    for (method, path, body) in [("PUT", "/v1/config", &*body), ("DELETE", path, "")] {
+        for (lost, status, seconds) in [(20, 500, 1..5), (9, 200, 1..5), (0, 200, 0..1)] {
+            store.lose(lost);
+            let before = tokio::time::Instant::now();
+            let answer = ask(&state, method, path, "", body.to_owned()).await;
+            assert_eq!(answer.status, status, "{method} {lost}: {}", answer.text);
+            assert!(seconds.contains(&before.elapsed().as_secs()), "{method} {lost}: {:?}", before.elapsed());
+            if status == 500 {
+                assert_eq!(answer.text, "somebody else changed it at the same time; try again");
+            }
+        }
+    }
 }
