@@ -1,5 +1,6 @@
 //! The file that tells `kubectl` where the server is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,12 @@ pub enum KubeconfigError {
         path: PathBuf,
         /// What.
         feature: &'static str,
+    },
+    /// A certificate proves nothing without its key, nor a key without its certificate.
+    #[error("kubeconfig {path} has a user with one of client certificate and client key; both are needed")]
+    Half {
+        /// Which file.
+        path: PathBuf,
     },
     /// The credentials do not work.
     #[error("use kubeconfig {path}")]
@@ -144,6 +151,24 @@ struct User {
     token_file: Option<PathBuf>,
     exec: Option<serde::de::IgnoredAny>,
     auth_provider: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "as")]
+    impersonated: Option<String>,
+    #[serde(rename = "as-uid")]
+    impersonated_uid: Option<String>,
+    #[serde(rename = "as-groups")]
+    impersonated_groups: Vec<String>,
+    #[serde(rename = "as-user-extra")]
+    impersonated_extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// Whether requests are to be made in the name of somebody else.
+    fn impersonates(&self) -> bool {
+        let Self { impersonated, impersonated_uid, impersonated_groups, impersonated_extra, .. } = self;
+        [impersonated, impersonated_uid].into_iter().flatten().any(|text| !text.is_empty())
+            || !impersonated_groups.is_empty()
+            || !impersonated_extra.is_empty()
+    }
 }
 
 /// What a user of a kubeconfig shows to a server.
@@ -229,6 +254,10 @@ impl Kubeconfig {
         if user.exec.is_some() || user.auth_provider.is_some() {
             return Err(KubeconfigError::Unsupported { path: self.path.clone(), feature: "a credential plugin" });
         }
+        // To go on as the user itself would be to do something else than was asked for.
+        if user.impersonates() {
+            return Err(KubeconfigError::Unsupported { path: self.path.clone(), feature: "impersonation (as)" });
+        }
         let token = match (&user.token, &user.token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(file)) => Some(read(&self.beside(file))?.trim().to_owned()),
@@ -239,12 +268,12 @@ impl Kubeconfig {
             (name, password) => Some((name.clone().unwrap_or_default(), password.clone().unwrap_or_default())),
         };
         let certificate = user.client_certificate_data.as_ref();
-        Ok(UserCredentials {
-            client_certificate: self.text("client-certificate-data", certificate, user.client_certificate.as_ref())?,
-            client_key: self.text("client-key-data", user.client_key_data.as_ref(), user.client_key.as_ref())?,
-            token,
-            password,
-        })
+        let client_certificate = self.text("client-certificate-data", certificate, user.client_certificate.as_ref())?;
+        let client_key = self.text("client-key-data", user.client_key_data.as_ref(), user.client_key.as_ref())?;
+        if client_certificate.is_some() != client_key.is_some() {
+            return Err(KubeconfigError::Half { path: self.path.clone() });
+        }
+        Ok(UserCredentials { client_certificate, client_key, token, password })
     }
 
     /// Inline data if there is any, else the content of the file.
@@ -302,6 +331,27 @@ mod tests {
     fn a_dangling_context_is_named() {
         let error = endpoint("{current-context: gone}").expect_err("there is no such context");
         assert!(error.to_string().ends_with("has no context named \"gone\""), "{error}");
+    }
+
+    #[test]
+    fn what_would_not_be_done_is_refused() {
+        for (user, expected) in [
+            ("client-certificate-data: Q0VSVA==", "both are needed"),
+            ("client-key-data: S0VZ", "both are needed"),
+            ("token: t, as: ann", "uses impersonation (as), which is not supported"),
+            ("token: t, as-uid: '1'", "uses impersonation (as), which is not supported"),
+            ("token: t, as-groups: [g]", "uses impersonation (as), which is not supported"),
+            ("token: t, as-user-extra: {a: [b]}", "uses impersonation (as), which is not supported"),
+            ("exec: {command: x}", "uses a credential plugin, which is not supported"),
+        ] {
+            let refused = endpoint(&format!(
+                "{{current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}],
+                  clusters: [{{name: k, cluster: {{server: 'https://h:6443', certificate-authority: ca.pem}}}}],
+                  users: [{{name: u, user: {{{user}}}}}]}}"
+            ));
+            let refused = refused.expect_err(user).to_string();
+            assert!(refused.ends_with(expected), "{user}: {refused}");
+        }
     }
 
     #[test]
