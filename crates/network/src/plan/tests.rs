@@ -101,7 +101,7 @@ fn a_cluster_address_is_balanced_over_its_endpoints_from_pods_and_from_the_host(
     // UDP.
     let socket = client.namespace.udp_socket();
     let expected = format!("{}<{}", pods[0].address, client.address);
-    assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), Ok(expected));
+    assert_eq!(Namespace::udp_again_if_lost(&socket, "10.43.0.20:80"), Ok(expected));
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_udp_client_moves_on_when_its_endpoint_is_gone() {
     node.apply();
     let socket = client.namespace.udp_socket();
     let answer = |pod: &Pod| Ok(format!("{}<{}", pod.address, client.address));
-    assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), answer(&pods[0]));
+    assert_eq!(Namespace::udp_again_if_lost(&socket, "10.43.0.20:80"), answer(&pods[0]));
     node.endpoints("web", &pods[1..]);
     let batch = node.apply();
     assert_eq!(Namespace::udp(&socket, "10.43.0.20:80"), answer(&pods[0]), "the kernel remembers the flow");
