@@ -8,52 +8,58 @@ use super::bootstrap::{API, MASTERS};
 use super::{Action, Rule, covers_path, decide};
 use crate::endpoint::{Call, metadata};
 use crate::request::{Info, Target};
+use crate::resources::json;
 use crate::status::Status;
 
+/// Metadata that may change without a look at what is granted: what the collector of garbage writes, and what the
+/// server itself does.
+const OF_THE_COLLECTOR: [&str; 4] = ["finalizers", "managedFields", "ownerReferences", "resourceVersion"];
+
 /// Refuses a role or binding by which the user would grant what he does not have.
+///
+/// Labels grant, too: roles that are made of others take those that have certain labels. So whoever changes anything
+/// of a role must have what it grants, as upstream has it.
 pub(crate) async fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     if call.resource.group != API || call.user.is_in(MASTERS) {
         return Ok(());
     }
-    let same = |field: &str| old.is_some_and(|old| is_same(&old[field], &new[field]));
+    if old.is_some_and(|old| grants_as_before(new, old)) {
+        return Ok(());
+    }
     match &*call.resource.name {
-        "roles" | "clusterroles" => {
-            if same("rules") && same("aggregationRule") {
-                return Ok(());
-            }
-            role(call, new, old).await
-        }
-        "rolebindings" | "clusterrolebindings" => {
-            if same("roleRef") && same("subjects") {
-                return Ok(());
-            }
-            binding(call, new).await
-        }
+        "roles" | "clusterroles" => role(call, new, old).await,
+        "rolebindings" | "clusterrolebindings" => binding(call, new).await,
         _ => Ok(()),
     }
 }
 
-/// Absent and empty say the same.
-fn is_same(old: &Value, new: &Value) -> bool {
-    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    old == new || is_empty(old) && is_empty(new)
+/// Whether an object is as it was but for [`OF_THE_COLLECTOR`].
+fn grants_as_before(new: &Value, old: &Value) -> bool {
+    let is_same = |new: &Value, old: &Value, but: &[&str]| {
+        let names = json::entries(new).chain(json::entries(old)).map(|(name, _)| name);
+        names.filter(|name| !but.contains(name)).all(|name| json::same(&new[name], &old[name]))
+    };
+    is_same(new, old, &["metadata"]) && is_same(&new["metadata"], &old["metadata"], &OF_THE_COLLECTOR)
 }
 
 async fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
-    let name = metadata::text(new, "name");
-    if may(call, "escalate", &call.resource.name, call.namespace(), name).await {
+    if may(call, "escalate", &call.resource.name, call.namespace(), &call.info.name).await {
         return Ok(());
     }
+    let name = metadata::text(new, "name");
     covered(call, name, &rules(&new["rules"]))?;
     // Who may say which roles are taken together may say that all are.
-    let aggregates = |role: &Value| !role["aggregationRule"].is_null();
+    let aggregates = |role: &Value| json::is_set(&role["aggregationRule"]["clusterRoleSelectors"]);
     if aggregates(new) || old.is_some_and(aggregates) {
         let all = || vec!["*".to_owned()];
         let everything = [
             Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
             Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
         ];
-        covered(call, name, &everything)?;
+        if !lacking(call, &everything).is_empty() {
+            let why = "must have cluster-admin privileges to use the aggregationRule";
+            return Err(Status::forbidden(&call.target(), name, why));
+        }
     }
     Ok(())
 }
@@ -96,8 +102,7 @@ fn rules(list: &Value) -> Vec<Rule> {
 }
 
 fn covered(call: &Call<'_>, name: &str, wanted: &[Rule]) -> Result<(), Status> {
-    let held = call.server.authorizer.rules(call.user, call.namespace());
-    let missing = missing(&held, wanted);
+    let missing = lacking(call, wanted);
     if missing.is_empty() {
         return Ok(());
     }
@@ -110,6 +115,11 @@ fn covered(call: &Call<'_>, name: &str, wanted: &[Rule]) -> Result<(), Status> {
         lines.join("\n")
     );
     Err(Status::forbidden(&call.target(), name, &why))
+}
+
+/// What the user does not have of some rules.
+fn lacking(call: &Call<'_>, wanted: &[Rule]) -> Vec<Rule> {
+    missing(&call.server.authorizer.rules(call.user, call.namespace()), wanted)
 }
 
 /// The parts of `wanted` that no rule of `held` covers.
@@ -198,6 +208,8 @@ fn quoted(list: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// `verbs groups resources names`, each separated by commas, `-` for the core group; or `verbs /path`.
@@ -213,6 +225,35 @@ mod tests {
         }
         let (verbs, api_groups, resources, resource_names) = (list(0), list(1), list(2), list(3));
         Rule { verbs, api_groups, resources, resource_names, ..Rule::default() }
+    }
+
+    #[test]
+    fn only_what_the_collector_writes_grants_nothing_new() {
+        let old = json!({
+            "metadata": {"name": "r", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}, "finalizers": ["x/y"]},
+            "rules": [{"verbs": ["get"]}],
+        });
+        let cases = [
+            (json!({"finalizers": null, "ownerReferences": [{"uid": "o"}], "managedFields": [{}]}), json!({}), true),
+            (json!({"resourceVersion": null, "annotations": {}}), json!({"aggregationRule": null}), true),
+            (json!({"labels": {"a": "c"}}), json!({}), false),
+            (json!({"labels": null}), json!({}), false),
+            (json!({"annotations": {"a": "b"}}), json!({}), false),
+            (json!({}), json!({"rules": []}), false),
+            (json!({}), json!({"rules": null}), false),
+            (json!({}), json!({"aggregationRule": {"clusterRoleSelectors": [{}]}}), false),
+        ];
+        for (metadata, fields, expected) in cases {
+            let mut new = old.clone();
+            let mut put = |place: &str, fields: &Value| {
+                for (name, value) in json::entries(fields) {
+                    new.pointer_mut(place).expect("is there")[name] = value.clone();
+                }
+            };
+            put("/metadata", &metadata);
+            put("", &fields);
+            assert_eq!(grants_as_before(&new, &old), expected, "{metadata} {fields}");
+        }
     }
 
     #[test]

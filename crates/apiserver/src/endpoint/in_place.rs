@@ -16,21 +16,31 @@ use crate::status::Status;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// Kinds of which nobody that is built in has a say about an object that stays as it is, nor about its labels and
-/// annotations but for those that Kubernetes itself gives a meaning: admission looks at what else changes of them,
-/// nothing is said of them in warnings then, and their checks forgive what was there before.
-const UNDISPUTED: [(&str, &str); 11] = [
-    ("", "configmaps"),
-    ("", "limitranges"),
-    ("", "pods"),
-    ("", "secrets"),
-    ("networking.k8s.io", "ingresses"),
-    ("networking.k8s.io", "networkpolicies"),
-    ("policy", "poddisruptionbudgets"),
-    (RBAC, "clusterrolebindings"),
-    (RBAC, "clusterroles"),
-    (RBAC, "rolebindings"),
-    (RBAC, "roles"),
+/// How much of an object nobody that is built in has a say about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undisputed {
+    /// That it stays as it is.
+    Unchanged,
+    /// That, and its labels and annotations, but for those that Kubernetes itself gives a meaning: admission and the
+    /// strategy look at what else changes, warnings are of other things, and checks forgive what was there before.
+    Notes,
+}
+
+/// Kinds of which that was checked.
+///
+/// Of roles and bindings labels are looked at: by them roles are taken together ([`crate::authorization::escalation`]).
+const UNDISPUTED: [(&str, &str, Undisputed); 11] = [
+    ("", "configmaps", Undisputed::Notes),
+    ("", "limitranges", Undisputed::Notes),
+    ("", "pods", Undisputed::Notes),
+    ("", "secrets", Undisputed::Notes),
+    ("networking.k8s.io", "ingresses", Undisputed::Notes),
+    ("networking.k8s.io", "networkpolicies", Undisputed::Notes),
+    ("policy", "poddisruptionbudgets", Undisputed::Notes),
+    (RBAC, "clusterrolebindings", Undisputed::Unchanged),
+    (RBAC, "clusterroles", Undisputed::Unchanged),
+    (RBAC, "rolebindings", Undisputed::Unchanged),
+    (RBAC, "roles", Undisputed::Unchanged),
 ];
 
 /// Groups whose objects are not only what is stored: heartbeats of leases are kept in memory.
@@ -62,12 +72,17 @@ impl Call<'_> {
 
     /// Whether nobody has a say about an apply.
     async fn is_undisputed(&self, entry: &Entry, found: &InPlace) -> Result<bool, Status> {
-        let id = (&*self.resource.group, &*self.resource.name);
         // What Kubernetes gives a meaning, be it with a prefix or behind it.
         let is_free = |name: &str| ["k8s.io", "kubernetes.io", "seccomp"].iter().all(|it| !name.contains(it));
-        Ok(self.info.subresource.is_empty()
-            && UNDISPUTED.contains(&id)
-            && found.only_notes(is_free)
+        let is_this =
+            |(group, name, _): &&(&str, &str, _)| (*group, *name) == (&*self.resource.group, &*self.resource.name);
+        let covered = match UNDISPUTED.iter().find(is_this) {
+            Some((_, _, Undisputed::Unchanged)) => found.leaves_object(),
+            Some((_, _, Undisputed::Notes)) => found.only_notes(is_free),
+            None => false,
+        };
+        Ok(covered
+            && self.info.subresource.is_empty()
             // A node may not even say again what a pod is.
             && authorization::node_of(self.user).is_none()
             && self.server.config.access.admission.are_usual()

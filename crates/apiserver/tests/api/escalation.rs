@@ -59,7 +59,11 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
     assert_eq!(as_ann(&cluster, "POST", bindings, &binding("Role", "r")).await, "201");
     let aggregating = json!({"metadata": {"name": "sum"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
     let refused = as_ann(&cluster, "POST", "/clusterroles", &aggregating).await;
-    assert!(refused.contains("{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}"), "{refused}");
+    assert_eq!(
+        refused,
+        "403 clusterroles.rbac.authorization.k8s.io \"sum\" is forbidden: must have cluster-admin privileges to use the \
+         aggregationRule"
+    );
     // With these verbs one may.
     grant(
         &cluster,
@@ -74,6 +78,60 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
     let mut view = binding("ClusterRole", "view");
     view["metadata"]["name"] = "v".into();
     assert_eq!(as_ann(&cluster, "POST", bindings, &view).await, "201");
+}
+
+#[tokio::test]
+async fn who_changes_anything_of_a_role_has_what_it_grants() {
+    let cluster = cluster().await;
+    let all = json!(["create", "get", "update", "patch"]);
+    let resources = json!(["clusterroles", "clusterrolebindings"]);
+    let api = "rbac.authorization.k8s.io";
+    grant(&cluster, "own", json!([{"apiGroups": [api], "resources": resources, "verbs": all}])).await;
+    let send = async |method: &str, path: &str, content_type: &str, body: &Value| {
+        let uri = format!("{RBAC}{path}");
+        cluster.send(ann(), request(method, &uri, content_type, &body.to_string())).await.text()
+    };
+    let (merge, apply) = ("application/merge-patch+json", "application/apply-patch+yaml");
+    let refused = |text: &str| text.starts_with("403 ") && text.contains("is attempting to grant RBAC permissions");
+    let aggregated = format!("{api}/aggregate-to-edit");
+    for (path, kind) in
+        [("/clusterroles/cluster-admin", "ClusterRole"), ("/clusterrolebindings/cluster-admin", "ClusterRoleBinding")]
+    {
+        let before = cluster.get(&format!("{RBAC}{path}")).await.body;
+        let manifest = |labels: Value| json!({"apiVersion": format!("{api}/v1"), "kind": kind, "metadata": {"name": "cluster-admin", "labels": labels}});
+        // Somebody applied it before: the next apply finds the path to its labels.
+        let (uri, first) = (format!("{RBAC}{path}?fieldManager=m"), manifest(json!({"of.mine": "a"})));
+        assert_eq!(cluster.ask("PATCH", &uri, apply, &first.to_string()).await.code, 200);
+        for label in [aggregated.as_str(), "of.mine", "other"] {
+            let labels = json!({label: "true"});
+            let apply_path = format!("{path}?fieldManager=m&force=true");
+            let mut whole = cluster.get(&format!("{RBAC}{path}")).await.body;
+            whole["metadata"]["labels"][label] = "true".into();
+            for (method, path, content_type, body) in [
+                ("PATCH", path, merge, json!({"metadata": {"labels": labels}})),
+                ("PUT", path, "application/json", whole),
+                ("PATCH", &apply_path, apply, manifest(labels.clone())),
+            ] {
+                let answer = send(method, path, content_type, &body).await;
+                assert!(refused(&answer), "{method} {path} {content_type} {label}: {answer}");
+            }
+        }
+        // What grants nothing: the same again, and what the collector of garbage writes.
+        let apply_path = format!("{path}?fieldManager=m");
+        assert_eq!(send("PATCH", &apply_path, apply, &manifest(json!({"of.mine": "a"}))).await, "200");
+        let held = json!({"metadata": {"finalizers": ["example.com/mine"]}});
+        assert_eq!(send("PATCH", path, merge, &held).await, "200");
+        assert_eq!(send("PATCH", path, merge, &json!({"metadata": {"finalizers": null}})).await, "200");
+        let after = cluster.get(&format!("{RBAC}{path}")).await.body;
+        assert_eq!((&after["rules"], &after["subjects"]), (&before["rules"], &before["subjects"]));
+        assert_eq!(after["metadata"]["labels"]["of.mine"], "a");
+        assert_eq!(after["metadata"]["labels"].get(&aggregated), None);
+    }
+    // What she has she may label.
+    assert_eq!(
+        send("PATCH", "/clusterroles/own", merge, &json!({"metadata": {"labels": {"of.mine": "a"}}})).await,
+        "200"
+    );
 }
 
 #[tokio::test]
