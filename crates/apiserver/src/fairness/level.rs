@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 use super::flows::Queuing;
 use super::requests::{Request, Shown};
 
+#[cfg(test)]
+mod tests;
+
 /// A level at work.
 #[derive(Debug)]
 pub(super) struct Level {
@@ -49,6 +52,13 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct Seat {
     level: Arc<Level>,
+    /// Nothing once it was given back.
+    holder: Option<Holder>,
+}
+
+/// Who has a seat.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
     /// The queue from which the request came; none if it did not wait.
     queue: Option<usize>,
     number: u64,
@@ -135,7 +145,7 @@ impl Level {
             state.running += 1;
             state.past.dispatched += 1;
             let number = state.add(None, request.started_at_once());
-            return Admission::Now(Seat { level: self.clone(), queue: None, number });
+            return Admission::Now(self.seat(Holder { queue: None, number }));
         }
         let Some(queuing) = state.queuing else {
             state.past.rejected += 1;
@@ -149,12 +159,8 @@ impl Level {
         let now = state.virtual_time;
         let queue = &mut state.queues[index];
         if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
-            // Those who went away no longer count.
-            queue.waiting.retain(|(_, waiting)| !waiting.is_closed());
-            if queue.waiting.len() >= queuing.queue_length_limit.max(1) {
-                state.past.rejected += 1;
-                return Admission::Full;
-            }
+            state.past.rejected += 1;
+            return Admission::Full;
         }
         if queue.waiting.is_empty() {
             queue.start = queue.start.max(now);
@@ -196,13 +202,17 @@ impl Level {
         requests
     }
 
-    /// Notes how the waiting of a request ended.
+    /// Notes how the waiting of a request ended. One that did not get its turn leaves its queue.
     pub(super) fn ended(&self, number: u64, end: End, now: Timestamp) {
         let mut state = self.state.lock();
         if end == End::Dispatched {
             state.requests.entry(number).and_modify(|(_, request)| request.start(now));
-        } else {
-            state.requests.remove(&number);
+        } else if let Some((Some(queue), _)) = state.requests.remove(&number)
+            && let Some(queue) = state.queues.get_mut(queue)
+            // Numbers rise.
+            && let Ok(place) = queue.waiting.binary_search_by_key(&number, |(number, _)| *number)
+        {
+            queue.waiting.remove(place);
         }
         let count = match end {
             End::Dispatched => &mut state.past.dispatched,
@@ -216,10 +226,16 @@ impl Level {
     fn dispatch(self: &Arc<Self>) {
         loop {
             let next = self.state.lock().next();
-            let Some((queue, number, next)) = next else { return };
-            // One who has gone gives the seat back at once.
-            drop(next.send(Seat { level: self.clone(), queue: Some(queue), number }));
+            let Some((holder, next)) = next else { return };
+            // One who has gone right now gives the seat back: to be given away here, not by who drops it.
+            if let Err(mut seat) = next.send(self.seat(holder)) {
+                seat.give_back();
+            }
         }
+    }
+
+    fn seat(self: &Arc<Self>, holder: Holder) -> Seat {
+        Seat { level: self.clone(), holder: Some(holder) }
     }
 }
 
@@ -232,34 +248,48 @@ impl State {
         number
     }
 
-    /// The queue whose turn it is, and the number and the ear of who waits there first.
-    fn next(&mut self) -> Option<(usize, u64, oneshot::Sender<Seat>)> {
+    /// Who waits first in the queue whose turn it is, with his ear. Those who have gone are passed over.
+    fn next(&mut self) -> Option<(Holder, oneshot::Sender<Seat>)> {
         if self.running >= self.limit {
             return None;
         }
-        let waiting = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
-        let (index, _) = waiting.min_by_key(|(_, queue)| queue.start)?;
-        let queue = &mut self.queues[index];
-        let (number, next) = queue.waiting.pop_front()?;
-        self.virtual_time = self.virtual_time.max(queue.start);
-        queue.start += 1;
-        queue.running += 1;
-        self.running += 1;
-        Some((index, number, next))
+        loop {
+            let waiting = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
+            let (index, _) = waiting.min_by_key(|(_, queue)| queue.start)?;
+            let queue = &mut self.queues[index];
+            let (number, next) = queue.waiting.pop_front()?;
+            if next.is_closed() {
+                continue;
+            }
+            self.virtual_time = self.virtual_time.max(queue.start);
+            queue.start += 1;
+            queue.running += 1;
+            self.running += 1;
+            return Some((Holder { queue: Some(index), number }, next));
+        }
+    }
+}
+
+impl Seat {
+    /// Says that nobody has it any more. Who is next is not called.
+    fn give_back(&mut self) {
+        let Some(Holder { queue, number }) = self.holder.take() else { return };
+        let mut state = self.level.state.lock();
+        state.running -= 1;
+        state.requests.remove(&number);
+        // There may be fewer queues by now.
+        if let Some(queue) = queue.and_then(|queue| state.queues.get_mut(queue)) {
+            queue.running = queue.running.saturating_sub(1);
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut state = self.level.state.lock();
-        state.running -= 1;
-        state.requests.remove(&self.number);
-        // There may be fewer queues by now.
-        if let Some(queue) = self.queue.and_then(|queue| state.queues.get_mut(queue)) {
-            queue.running = queue.running.saturating_sub(1);
+        if self.holder.is_some() {
+            self.give_back();
+            self.level.dispatch();
         }
-        drop(state);
-        self.level.dispatch();
     }
 }
 
@@ -277,117 +307,4 @@ fn deal(flow: &(&str, &str), queues: usize, hand_size: usize) -> Vec<usize> {
         number = (number / size).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ hasher.finish();
     }
     hand
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fairness::flows::Asked;
-
-    fn level(limit: usize, queue_length_limit: usize) -> Arc<Level> {
-        let level = Level::new();
-        level.configure(limit, Some(Queuing { queues: 16, hand_size: 4, queue_length_limit }));
-        level
-    }
-
-    fn request(flow: &(&str, &str)) -> Request {
-        let user = portolan_identity::User::new(flow.1, []);
-        let asked = Asked { user: &user, verb: "get", path: "/version", info: None };
-        Request::new(flow, asked, Timestamp::UNIX_EPOCH)
-    }
-
-    fn admit(level: &Arc<Level>, flow: &str) -> Admission {
-        let flow = ("schema", flow);
-        level.admit(&flow, request(&flow))
-    }
-
-    fn later(level: &Arc<Level>, flow: &str) -> oneshot::Receiver<Seat> {
-        match admit(level, flow) {
-            Admission::Later(_, receiver) => receiver,
-            other => panic!("{flow} should wait: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_flow_with_many_requests_does_not_keep_another_waiting() {
-        let level = level(1, 50);
-        let Admission::Now(seat) = admit(&level, "greedy") else { panic!("there is room") };
-        let mut greedy: Vec<_> = (0..100).map(|_| later(&level, "greedy")).collect();
-        let mut polite = later(&level, "polite");
-        let mut seat = Some(seat);
-        let mut before = 0;
-        loop {
-            drop(seat.take());
-            if let Ok(mine) = polite.try_recv() {
-                drop(mine);
-                break;
-            }
-            seat = greedy.iter_mut().find_map(|waiting| waiting.try_recv().ok());
-            assert!(seat.is_some(), "somebody is let in");
-            before += 1;
-        }
-        // The greedy flow has a hand of four queues; each is served once at most before.
-        assert!(before <= 4, "{before} requests of the greedy flow came before the polite one");
-    }
-
-    #[test]
-    fn seats_come_back_and_full_queues_refuse() {
-        let level = level(2, 1);
-        let first = admit(&level, "a");
-        let second = admit(&level, "a");
-        assert!(matches!((&first, &second), (Admission::Now(_), Admission::Now(_))));
-        let waiting: Vec<_> = (0..4).map(|_| later(&level, "a")).collect();
-        assert!(matches!(admit(&level, "a"), Admission::Full));
-        let past = Past { dispatched: 2, rejected: 1, ..Past::default() };
-        assert_eq!(level.figures(), Figures { limit: 2, running: 2, waiting: 4, active_queues: 4, past });
-        let hand = |figures: fn(&QueueFigures) -> usize| level.queues().iter().map(figures).sum::<usize>();
-        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (4, 0));
-        // Who waited counts for its queue while it runs.
-        drop(first);
-        let mut waiting = waiting;
-        let third = waiting.iter_mut().find_map(|waiting| waiting.try_recv().ok()).expect("one is let in");
-        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (3, 1));
-        drop(third);
-        assert_eq!((hand(|queue| queue.waiting), hand(|queue| queue.running)), (2, 1));
-        // Those who no longer wait give way.
-        drop(waiting);
-        drop(second);
-        assert_eq!(hand(|queue| queue.running), 0);
-        assert_eq!(level.figures(), Figures { limit: 2, running: 0, waiting: 0, active_queues: 0, past });
-        assert!(matches!(admit(&level, "a"), Admission::Now(_)));
-    }
-
-    #[test]
-    fn what_waits_and_runs_is_shown_until_it_ends() {
-        let level = level(1, 50);
-        let shown = || {
-            let line = |it: Shown| {
-                format!("{} {:?} {:?} {}", it.distinguisher, it.queue.is_some(), it.place, it.started.is_some())
-            };
-            level.requests().into_iter().map(line).collect::<Vec<_>>().join(", ")
-        };
-        let Admission::Now(seat) = admit(&level, "a") else { panic!("there is room") };
-        let Admission::Later(first, mut turn) = admit(&level, "b") else { panic!("it waits") };
-        let Admission::Later(second, gone) = admit(&level, "b") else { panic!("it waits") };
-        level.ended(second, End::Cancelled, Timestamp::UNIX_EPOCH);
-        drop(gone);
-        assert_eq!(shown(), "b true Some(0) false, a false None true");
-        drop(seat);
-        let seat = turn.try_recv().expect("its turn");
-        level.ended(first, End::Dispatched, Timestamp::UNIX_EPOCH);
-        assert_eq!(shown(), "b true None true");
-        drop(seat);
-        assert_eq!(shown(), "");
-    }
-
-    #[test]
-    fn a_hand_has_different_queues_and_is_always_the_same() {
-        for flow in ["a", "b", "c"] {
-            let mut hand = deal(&("s", flow), 64, 6);
-            assert_eq!(hand, deal(&("s", flow), 64, 6));
-            hand.sort_unstable();
-            hand.dedup();
-            assert_eq!(hand.len(), 6);
-        }
-    }
 }
