@@ -137,8 +137,7 @@ fn is_before(one: Text<'_>, other: Text<'_>) -> bool {
     {
         return one.raw[place] < other.raw[place];
     }
-    let unescaped = |text: Text<'_>| serde_json::from_slice::<String>(&[b"\"", text.raw, b"\""].concat()).ok();
-    match (unescaped(one), unescaped(other)) {
+    match (one.meant(), other.meant()) {
         (Some(one), Some(other)) => one < other,
         _ => false,
     }
@@ -225,11 +224,7 @@ pub(super) fn lose<'a>(list: &mut Vec<Owner<'a>>, losses: &'a [Option<Vec<u8>>])
 
 /// What a set says of an element that is written so.
 fn node<'s, 'n>(set: &'s FieldSet<'n>, key: Text<'_>) -> Option<&'s Node<'n>> {
-    set.nodes().iter().find(|node| match (&node.element, key.raw.strip_prefix(b"f:")) {
-        (Element::Field(name), Some(raw)) => raw == name.as_bytes(),
-        (Element::Item(text), None) => key.is(text),
-        _ => false,
-    })
+    set.node(&Element::of(key.meant()?))
 }
 
 /// Whether the path that leads to the set at the cursor ends there, whatever else is in it.

@@ -3,6 +3,7 @@
 //! Every step returns `None` at what is not that, or is there in a form that is not worth the effort: whoever
 //! walks along then decodes the object.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::encoded::{quote_or_escape, value_length};
@@ -31,13 +32,20 @@ impl<'a> Text<'a> {
         if self.escaped { None } else { std::str::from_utf8(self.raw).ok() }
     }
 
+    /// What it means.
+    pub(super) fn meant(self) -> Option<Cow<'a, str>> {
+        match self.escaped {
+            false => self.plain().map(Cow::Borrowed),
+            true => serde_json::from_slice::<String>(&[b"\"", self.raw, b"\""].concat()).ok().map(Cow::Owned),
+        }
+    }
+
     /// How it stands in order to this text.
     pub(super) fn order(self, text: &str) -> Option<Ordering> {
         if !self.escaped {
             return Some(self.raw.cmp(text.as_bytes()));
         }
-        let meant: String = serde_json::from_slice(&[b"\"", self.raw, b"\""].concat()).ok()?;
-        Some(meant.as_str().cmp(text))
+        Some((*self.meant()?).cmp(text))
     }
 
     /// Whether it is this text.

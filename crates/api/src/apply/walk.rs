@@ -1,6 +1,8 @@
 //! A walk along an applied object and the stored one.
 
+use std::cell::LazyCell;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -223,6 +225,8 @@ impl<'a> Walk<'a> {
     fn items(&mut self, applied: &[Value], schema: Schema<'_>) -> Option<()> {
         let inner = schema.items()?;
         let elements = elements(applied, schema)?;
+        // Of most lists nobody asks.
+        let among = LazyCell::new(|| elements.iter().map(String::as_str).collect::<HashSet<&str>>());
         let mut segments = Segments::default();
         let mut next = 0;
         let mut place = 0;
@@ -245,8 +249,7 @@ impl<'a> Walk<'a> {
                 _ => {
                     // One that is not applied stays, wherever it is.
                     let item = serde_json::from_slice(self.stored.value()?).ok()?;
-                    let is_among = |element: &String| elements.contains(element);
-                    if shape::element_of(&item, Some(schema)).is_ok_and(|element| is_among(&element)) {
+                    if shape::element_of(&item, Some(schema)).is_ok_and(|element| among.contains(&*element)) {
                         return None;
                     }
                 }
