@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut live = pod(1, "as it was created");
     fill_in(&mut live);
-    schema::prune(&mut live, schema);
+    drop(schema::prune(&mut live, schema));
     apply::track_update(None, &mut live, &kind, &manager("creator"));
     let live = apply::apply(Some(&live), &pod(1, "as it was created"), &kind, &manager("owner"), Force::Yes)?;
     let stored = stored(&live);

@@ -49,7 +49,7 @@ impl Edit {
         }
         let value = if examined.is_canonical { applied.clone() } else { merge::canonical(applied, place) };
         let mut pruned = value.clone();
-        schema::prune(&mut pruned, place);
+        drop(schema::prune(&mut pruned, place));
         let findings = schema::check_at(&value, place);
         let is_kept = pruned == value && !value.is_null() && !place.leaves_out(&value);
         if !is_kept || findings.wrong_type.is_some() || !findings.unknown.is_empty() || old == Some(&value) {

@@ -319,7 +319,7 @@ impl<'a> Walk<'a> {
             (r#type, scalar) if is_canonical(r#type, scalar) => same(&mut self.stored, scalar),
             (_, scalar) => {
                 let mut scalar = scalar.clone();
-                prune(&mut scalar, schema);
+                drop(prune(&mut scalar, schema));
                 same(&mut self.stored, &scalar)
             }
         }

@@ -127,7 +127,7 @@ impl Pruner {
             self.field(name, |this| this.record(path));
         }
         if findings.wrong_type.is_none() {
-            schema::prune(value, place);
+            drop(schema::prune(value, place));
         }
     }
 }

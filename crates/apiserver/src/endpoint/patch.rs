@@ -281,7 +281,7 @@ impl Call<'_> {
                 return Err(Status::bad_request(refusal));
             }
             if findings.to_prune {
-                schema::prune(object, place);
+                self.prune(object, self.kind());
             }
         }
         Ok(())

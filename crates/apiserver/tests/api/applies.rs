@@ -355,3 +355,14 @@ async fn a_default_is_part_of_the_key_of_an_item() {
         assert_eq!(owners(&applied), [expected]);
     }
 }
+
+#[tokio::test]
+async fn a_refused_apply_shows_what_came_empty_as_any_other_write() {
+    let cluster = cluster().await;
+    let mut manifest = whole(1);
+    manifest["spec"]["template"]["metadata"]["labels"] = json!({});
+    let created = cluster.create(DEPLOYMENTS, manifest.clone()).await.text();
+    assert!(created.contains("spec.template.metadata.labels: Invalid value: {}"), "{created}");
+    let applied = apply(&cluster, "me", &format!("{DEPLOYMENTS}/web"), &manifest).await.text();
+    assert_eq!(applied, created);
+}

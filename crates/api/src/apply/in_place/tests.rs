@@ -161,7 +161,7 @@ fn deployment(bits: u64) -> Value {
 /// What the first manager makes of an object, as it is stored: in its one form.
 fn created(object: &Value) -> Value {
     let mut live = object.clone();
-    crate::schema::prune(&mut live, kind().schema);
+    drop(crate::schema::prune(&mut live, kind().schema));
     live["metadata"]["uid"] = "u".into();
     live["metadata"]["namespace"] = "default".into();
     track_update(None, &mut live, &kind(), &manager("creator", 1));
@@ -343,9 +343,9 @@ proptest! {
         short_way(&live, &second, &manager("a", 2));
         let live = apply(Some(&live), &second, &kind(), &manager("a", 2), Force::Yes).expect("forced");
         let mut stored = live.clone();
-        crate::schema::prune(&mut stored, kind().schema);
+        drop(crate::schema::prune(&mut stored, kind().schema));
         let mut again = second.clone();
-        crate::schema::prune(&mut again, kind().schema);
+        drop(crate::schema::prune(&mut again, kind().schema));
         if again == second {
             // Nothing in it that is as good as nothing.
             let again = short_way(&stored, &again, &manager("a", 3)).expect("can be told");
@@ -354,7 +354,7 @@ proptest! {
         let other = manager(if order { "0" } else { "b" }, 3);
         short_way(&stored, &third, &other);
         let mut live = apply(Some(&stored), &third, &kind(), &other, Force::Yes).expect("forced");
-        crate::schema::prune(&mut live, kind().schema);
+        drop(crate::schema::prune(&mut live, kind().schema));
         let (manifest, manager) = ([&first, &second, &third][which], manager(["a", "b", "0", "creator", "kubectl"][who], 4));
         short_way(&live, manifest, &manager);
         for force in [Force::No, Force::Yes] {
