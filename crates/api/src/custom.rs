@@ -13,7 +13,6 @@ mod format;
 mod json_path;
 mod names;
 mod node;
-mod pattern;
 mod prune;
 mod structural;
 mod structure;

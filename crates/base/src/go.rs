@@ -1,7 +1,9 @@
 //! Durations and truth values as Go's standard library reads and writes them: clients, flags and
-//! configuration files of programs written in Go have them in these forms.
+//! configuration files of programs written in Go have them in these forms. Its regular expressions are in [`regexp`].
 
 use std::time::Duration;
+
+pub mod regexp;
 
 /// Units of durations in nanoseconds.
 const UNITS: [(&str, i128); 8] = [

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use portolan_base::go::regexp;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
+
+/// Bytes that a pattern may take once it is compiled. Patterns come from users.
+const MOST_PATTERN_BYTES: usize = 10 << 20;
 
 /// The type of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +260,11 @@ impl Rule {
     }
 }
 
+/// Compiles a pattern of a schema.
+pub(super) fn compiled(pattern: &str) -> Result<Regex, String> {
+    regexp::compile(pattern, MOST_PATTERN_BYTES)
+}
+
 fn texts(list: Option<&Value>) -> Vec<String> {
     let items = list.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -283,7 +292,7 @@ impl Checks {
             multiple_of: number("multipleOf"),
             max_length: count("maxLength"),
             min_length: count("minLength"),
-            regex: (!pattern.is_empty()).then(|| Regex::new(&pattern).ok()).flatten(),
+            regex: (!pattern.is_empty()).then(|| compiled(&pattern).ok()).flatten(),
             pattern,
             max_items: count("maxItems"),
             min_items: count("minItems"),

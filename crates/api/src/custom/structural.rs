@@ -170,7 +170,7 @@ impl Checker {
         }
         self.nested(&schema["not"], &path.child("not"), false);
         if let Some(pattern) = fields.get("pattern").and_then(Value::as_str)
-            && let Err(error) = super::pattern::compile(pattern)
+            && let Err(error) = super::node::compiled(pattern)
         {
             let text = format!("must be a valid regular expression, but isn't: {error}");
             self.invalid(&path.child("pattern"), pattern, &text);

@@ -1,6 +1,7 @@
 //! Regular expressions, in the notation of RE2.
 
-use regex::{Regex, RegexBuilder};
+use portolan_base::go::regexp;
+use regex::Regex;
 
 use super::no_overload;
 use crate::error::EvaluationError;
@@ -26,17 +27,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// Compiles a pattern.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, EvaluationError> {
-    let compiled = RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
-    compiled.map_err(|error| {
-        let text = match error {
-            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
-            error => {
-                let text = error.to_string();
-                text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-            }
-        };
-        EvaluationError::text(format!("error parsing regexp: {text}: `{pattern}`"))
-    })
+    regexp::compile(pattern, SIZE_LIMIT).map_err(EvaluationError::text)
 }
 
 fn matches<'a>(values: &[Value<'a>]) -> Outcome<'a> {
