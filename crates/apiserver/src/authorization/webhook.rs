@@ -13,7 +13,7 @@ use crate::metrics::{Authorizations, Matched, Reply};
 use crate::outgoing::{Client, Endpoint, Failed, Tries, Unusable};
 use crate::request::Requirement;
 
-/// Bytes of a question whose answer is kept at most.
+/// Bytes that whoever asks chose, of a question whose answer is kept: fewer than these.
 const LONGEST_KEPT: usize = 10_000;
 
 /// A service that decides.
@@ -98,8 +98,8 @@ impl AccessReviewer {
         };
         let decision = understood(&review["status"]);
         let holds = if decision.is_allowed() { self.settings.cache_allowed } else { self.settings.cache_refused };
-        // Whoever asks chooses path and name: what is longer than anybody needs is not worth the memory.
-        if key.len() < LONGEST_KEPT {
+        // What is longer than anybody needs is not worth the memory.
+        if chosen(action) < LONGEST_KEPT {
             self.answers.put(key, decision.clone(), now + holds, now);
         }
         decision
@@ -151,6 +151,23 @@ impl AccessReviewer {
     }
 }
 
+/// What a try that failed is counted as.
+fn reply_of(failed: &Failed) -> Reply {
+    if failed.is_late { Reply::Timeout } else { Reply::Error }
+}
+
+/// Bytes of a question that whoever asks chooses; who he is was decided by others.
+fn chosen(action: Action<'_>) -> usize {
+    match action {
+        Action::Path { verb, path } => verb.len() + path.len(),
+        Action::Resource(info) => {
+            let parts = [&info.namespace, &info.group, &info.version, &info.resource, &info.subresource];
+            let parts: usize = parts.into_iter().map(String::len).sum();
+            parts + info.authorized_verb().len() + info.authorized_name().len()
+        }
+    }
+}
+
 fn understood(status: &Value) -> Decision {
     let reason = status["reason"].as_str().unwrap_or_default().to_owned();
     match (status["allowed"] == true, status["denied"] == true) {
@@ -196,6 +213,32 @@ fn specification(user: &User, action: Action<'_>) -> Value {
         }
     }
     spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Info;
+
+    #[test]
+    fn only_what_a_request_says_counts_for_how_long_a_question_is() {
+        let info = Info {
+            verb: "get",
+            group: "apps".into(),
+            version: "v1".into(),
+            resource: "deployments".into(),
+            subresource: "scale".into(),
+            namespace: "default".into(),
+            name: "x".repeat(100),
+            ..Info::default()
+        };
+        assert_eq!(chosen(Action::Resource(&info)), "getappsv1deploymentsscaledefault".len() + 100);
+        assert_eq!(chosen(Action::Path { verb: "get", path: "/healthz" }), "get/healthz".len());
+        // Groups and the like are in the question and count for nothing.
+        let user = User::new("a".repeat(LONGEST_KEPT), ["b"]);
+        let question = specification(&user, Action::Resource(&info)).to_string();
+        assert!(question.len() > LONGEST_KEPT && chosen(Action::Resource(&info)) < LONGEST_KEPT);
+    }
 }
 
 fn requirement(requirement: &Requirement) -> Value {
