@@ -5,7 +5,10 @@
 
 use serde_json::Value;
 
+pub use self::metadata::{MANAGER_LENGTH, field_manager, metadata};
 use crate::field::{Error, Path};
+
+mod metadata;
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const LABEL_TEXT: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
@@ -217,6 +220,11 @@ pub fn is_path_segment_name(value: &str) -> Vec<String> {
     if value == "." || value == ".." {
         return vec![format!("may not be '{value}'")];
     }
+    is_path_segment_prefix(value)
+}
+
+/// What such a name can begin with.
+pub fn is_path_segment_prefix(value: &str) -> Vec<String> {
     ["/", "%"].iter().filter(|part| value.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
 }
 

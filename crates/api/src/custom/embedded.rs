@@ -5,40 +5,33 @@
 use serde_json::{Map, Value};
 
 use super::node::{Additional, Node};
-use super::validate::counterpart;
+use super::prune::METADATA;
+use crate::description::builtin;
 use crate::field::{self, Path};
-use crate::validation;
+use crate::{schema, validation};
 
 /// What is wrong with a name.
 type Rule = fn(&str) -> Vec<String>;
 
 /// What names of an object's metadata obey, if they are there.
-const NAMES: [(&str, Rule); 2] =
-    [("name", validation::is_path_segment_name), ("namespace", validation::is_dns1123_label)];
+const NAMES: [(&str, Rule); 3] = [
+    ("generateName", validation::is_path_segment_prefix),
+    ("name", validation::is_path_segment_name),
+    ("namespace", validation::is_dns1123_label),
+];
 
 /// Objects inside an object must say what they are.
-pub(super) fn embedded(
-    path: &Path,
-    value: &Value,
-    old: Option<&Value>,
-    node: &Node,
-    is_root: bool,
-    errors: &mut Vec<field::Error>,
-) {
-    if old == Some(value) {
-        return;
-    }
+pub(super) fn embedded(path: &Path, value: &Value, node: &Node, is_root: bool, errors: &mut Vec<field::Error>) {
     match value {
         Value::Object(fields) => {
             if node.embedded && !is_root {
                 embedded_object(path, fields, errors);
             }
             for (name, value) in fields {
-                let old = old.and_then(|old| old.get(name));
                 match (node.properties.get(name), &node.additional) {
-                    (Some(property), _) => embedded(&path.child(name), value, old, property, false, errors),
+                    (Some(property), _) => embedded(&path.child(name), value, property, false, errors),
                     (None, Some(Additional::Schema(values))) => {
-                        embedded(&path.key(name), value, old, values, false, errors);
+                        embedded(&path.key(name), value, values, false, errors);
                     }
                     _ => {}
                 }
@@ -47,7 +40,7 @@ pub(super) fn embedded(
         Value::Array(items) => {
             let Some(inner) = &node.items else { return };
             for (index, item) in items.iter().enumerate() {
-                embedded(&path.index(index), item, counterpart(item, old, node), inner, false, errors);
+                embedded(&path.index(index), item, inner, false, errors);
             }
         }
         _ => {}
@@ -77,19 +70,24 @@ fn embedded_object(path: &Path, fields: &Map<String, Value>, errors: &mut Vec<fi
             Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be a string")),
         }
     }
-    let place = path.child("metadata");
-    match fields.get("metadata") {
-        None => {}
-        Some(metadata @ Value::Object(_)) => {
-            for (field, rule) in NAMES {
-                let name = metadata[field].as_str().unwrap_or_default();
-                let problems = if name.is_empty() { Vec::new() } else { rule(name) };
-                let errors_of = |problem| field::Error::invalid(&place.child(field), name, problem);
-                errors.extend(problems.into_iter().map(errors_of));
-            }
-            errors.extend(validation::labels(&metadata["labels"], &place.child("labels")));
-            errors.extend(validation::annotations(&metadata["annotations"], &place.child("annotations")));
-        }
-        Some(other) => errors.push(field::Error::invalid(&place, other.clone(), "must be an object")),
+    if let Some(metadata) = fields.get("metadata") {
+        embedded_metadata(&path.child("metadata"), metadata, errors);
     }
+}
+
+fn embedded_metadata(path: &Path, metadata: &Value, errors: &mut Vec<field::Error>) {
+    if let Some(place) = builtin().definition(METADATA)
+        && let Some(problem) = schema::check_at(metadata, place).wrong_type
+    {
+        errors.push(field::Error::invalid(path, metadata.clone(), problem));
+        return;
+    }
+    // None has to be there.
+    for (field, rule) in NAMES {
+        let name = metadata[field].as_str().unwrap_or_default();
+        let problems = if name.is_empty() { Vec::new() } else { rule(name) };
+        let invalid = |problem| field::Error::invalid(&path.child(field), name, problem);
+        errors.extend(problems.into_iter().map(invalid));
+    }
+    errors.extend(validation::metadata(metadata, path));
 }

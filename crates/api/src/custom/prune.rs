@@ -11,7 +11,7 @@ use crate::description::builtin;
 use crate::schema;
 
 /// The metadata of every object.
-const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+pub(super) const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// Drops unknown fields of an object, and returns their paths, sorted.
 pub fn prune(object: &mut Value, root: &Node) -> Vec<String> {

@@ -143,6 +143,25 @@ fn values_are_refused_in_upstreams_words() {
             spec.inner.apiVersion: Required value
             spec.inner.metadata.labels: Invalid value: "!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#]],
     );
+    check(
+        "{inner: {apiVersion: v1, kind: Pod, metadata: {generateName: a/, name: .., namespace: A, generation: -1,
+          ownerReferences: [{apiVersion: v1, kind: A, name: a}], finalizers: [/a], managedFields: [{operation: Apply}, {}]}}}",
+        expect![[r#"
+            spec.inner.metadata.generateName: Invalid value: "a/": may not contain '/'
+            spec.inner.metadata.name: Invalid value: "..": may not be '..'
+            spec.inner.metadata.namespace: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
+            spec.inner.metadata.generation: Invalid value: -1: must be greater than or equal to 0
+            spec.inner.metadata.ownerReferences.uid: Invalid value: "": must not be empty
+            spec.inner.metadata.finalizers: Invalid value: "/a": prefix part must be non-empty
+            spec.inner.metadata.managedFields[1].operation: Invalid value: "": must be `Apply` or `Update`"#]],
+    );
+    check("{inner: {apiVersion: v1, kind: Pod, metadata: null}}", expect![[""]]);
+    check(
+        "{inner: {apiVersion: v1, kind: Pod, metadata: {labels: 5}}}",
+        expect![[
+            r#"spec.inner.metadata: Invalid value: {"labels":5}: json: cannot unmarshal number into Go struct field ObjectMeta.labels of type map[string]string"#
+        ]],
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn validate(object: &Value, root: &Node, options: Options<'_>) -> Vec<field:
     found.value("", object, options.old, root);
     let mut errors = found.errors;
     lists(&Path::default(), object, options.old, root, &mut errors);
-    embedded(&Path::default(), object, options.old, root, true, &mut errors);
+    embedded(&Path::default(), object, root, true, &mut errors);
     errors
 }
 
@@ -51,7 +51,7 @@ pub(super) fn validate_value(value: &Value, node: &Node) -> Vec<field::Error> {
     found.value("", value, None, node);
     let mut errors = found.errors;
     lists(&Path::default(), value, None, node, &mut errors);
-    embedded(&Path::default(), value, None, node, false, &mut errors);
+    embedded(&Path::default(), value, node, false, &mut errors);
     errors
 }
 

@@ -133,77 +133,34 @@ impl Call<'_> {
 /// What is wrong with an object's metadata.
 pub(super) fn check(object: &Value, rule: crate::strategy::NameRule) -> Vec<field::Error> {
     let path = Path::new("metadata");
-    let metadata = &object["metadata"];
     let mut errors = names::check(text(object, "name"), rule);
-    errors.extend(validation::labels(&metadata["labels"], &path.child("labels")));
-    errors.extend(validation::annotations(&metadata["annotations"], &path.child("annotations")));
-    errors.extend(check_finalizers(object, &path.child("finalizers")));
-    errors.extend(check_owners(&metadata["ownerReferences"], &path.child("ownerReferences")));
+    errors.extend(validation::metadata(&object["metadata"], &path));
+    errors.extend(unqualified_finalizers(object, &path.child("finalizers")));
     errors
 }
 
 /// Finalizers that need no domain.
 const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
 
+/// Whether a finalizer can be nobody else's by accident.
+pub(crate) fn is_standard_finalizer(name: &str) -> bool {
+    name.contains('/') || FINALIZERS.contains(&name)
+}
+
 /// Groups whose finalizers need not be standard ones, as upstream serves them by the same code as users' kinds.
 const FREE_IN_FINALIZERS: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
-fn check_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
-    let mut errors = Vec::new();
-    let finalizers = &object["metadata"]["finalizers"];
-    // Objects of users' own kinds are free in that, and so are the definitions of those kinds.
+/// Finalizers of built-in kinds that are not standard ones. Objects of users' own kinds are free in that, and so are
+/// the definitions of those kinds.
+fn unqualified_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
     let of = |name: &str| object[name].as_str().unwrap_or_default();
-    let is_builtin = || {
-        let kind = GroupVersionKind::from_api_version(of("apiVersion"), of("kind"));
-        !FREE_IN_FINALIZERS.contains(&kind.group) && builtin().schema(kind).is_some()
-    };
-    let names: Vec<&str> = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for name in &names {
-        let problems = validation::is_qualified_name(name);
-        errors.extend(problems.into_iter().map(|problem| field::Error::invalid(path, *name, problem)));
-    }
-    if ["orphan", "foregroundDeletion"].iter().all(|name| names.contains(name)) {
-        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push(field::Error::invalid(path, finalizers.clone(), detail));
-    }
-    let is_standard = |name: &str| name.contains('/') || FINALIZERS.contains(&name);
-    for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_standard(name) && is_builtin()) {
-        let detail = "name is neither a standard finalizer name nor is it fully qualified";
-        errors.push(field::Error::invalid(&path.index(index), *name, detail));
-    }
-    errors
-}
-
-fn check_owners(owners: &Value, path: &Path) -> Vec<field::Error> {
-    let mut errors = Vec::new();
-    let mut controller: Option<String> = None;
-    for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
-        let place = path.index(index);
-        let text = |name: &str| owner[name].as_str().unwrap_or_default();
-        for (name, called) in [("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")] {
-            if text(name).is_empty() {
-                errors.push(field::Error::invalid(&place.child(name), "", format!("{called} must not be empty")));
-            }
-        }
-        if (text("apiVersion"), text("kind")) == ("v1", "Event") {
-            let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(field::Error::invalid(&place, owner.clone(), detail));
-        }
-        if owner["controller"] == true {
-            let name = format!("{}/{}", text("kind"), text("name"));
-            match &controller {
-                None => controller = Some(name),
-                Some(first) => {
-                    let detail = format!(
-                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} \
-                         and {name}"
-                    );
-                    errors.push(field::Error::invalid(path, owners.clone(), detail));
-                }
-            }
-        }
-    }
-    errors
+    let kind = GroupVersionKind::from_api_version(of("apiVersion"), of("kind"));
+    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let unqualified = finalizers.enumerate().filter(|(_, name)| !is_standard_finalizer(name));
+    let is_builtin = || !FREE_IN_FINALIZERS.contains(&kind.group) && builtin().schema(kind).is_some();
+    let unqualified = unqualified.filter(|_| is_builtin());
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    unqualified.map(|(index, name)| field::Error::invalid(&path.index(index), name, detail)).collect()
 }
 
 /// What is wrong with an update of metadata.

@@ -5,16 +5,14 @@ use std::borrow::Cow;
 use portolan_api::apply::{self, Versioned};
 use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
-use portolan_api::field::{self, Path};
+use portolan_api::field::Path;
+use portolan_api::validation::{self, MANAGER_LENGTH};
 use serde_json::Value;
 
 use super::Call;
 use super::update::{Managers, Old};
 use crate::resources::json;
 use crate::status::Status;
-
-/// Longest name of a field manager, as upstream.
-const MANAGER_LENGTH: usize = 128;
 
 /// Paths of fields.
 type Fields = &'static [&'static [&'static str]];
@@ -80,7 +78,7 @@ impl Call<'_> {
     /// Who writes, for `managedFields`: the parameter, or the beginning of the user agent.
     pub(crate) fn manager(&self) -> Result<String, Status> {
         let given = self.query.get("fieldManager");
-        let problems = manager_problems(given);
+        let problems = validation::field_manager(given, &Path::new("fieldManager"));
         if !problems.is_empty() {
             let options = match self.info.verb {
                 "create" => "CreateOptions",
@@ -188,20 +186,6 @@ where
     F: for<'v> Fn(&'v Value, &str) -> Option<Versioned<'v, 'a>>,
 {
     convert
-}
-
-/// What is wrong with the parameter `fieldManager`.
-fn manager_problems(name: &str) -> Vec<field::Error> {
-    let path = Path::new("fieldManager");
-    let mut problems = Vec::new();
-    if name.chars().count() > MANAGER_LENGTH {
-        problems.push(field::Error::too_long(&path, MANAGER_LENGTH));
-    }
-    if let Some((place, letter)) = name.char_indices().find(|(_, letter)| letter.is_control()) {
-        let detail = format!("invalid character {letter:?} (at position {place})");
-        problems.push(field::Error::invalid(&path, name, detail));
-    }
-    problems
 }
 
 /// Whether two objects are the same but for the times of their managers.

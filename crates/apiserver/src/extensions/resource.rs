@@ -11,6 +11,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::rules::Rules;
+use crate::endpoint::metadata;
 use crate::resources::{self, print};
 use crate::strategy::{Context, Generations, Strategy};
 
@@ -223,9 +224,6 @@ fn scale_problems(version: &custom::Version, object: &Value, subresource: &str) 
     errors
 }
 
-/// Finalizers that are known without a domain.
-const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
-
 /// New finalizers whose names others may have, too.
 fn unqualified_finalizers(new: &Value, old: &Value) -> Vec<String> {
     let of = |object: &Value| -> BTreeSet<String> {
@@ -234,7 +232,7 @@ fn unqualified_finalizers(new: &Value, old: &Value) -> Vec<String> {
     };
     let old = of(old);
     let added = of(new).into_iter().filter(|name| !old.contains(name));
-    let unqualified = added.filter(|name| !name.contains('/') && !FINALIZERS.contains(&name.as_str()));
+    let unqualified = added.filter(|name| !metadata::is_standard_finalizer(name));
     unqualified
         .map(|name| {
             let path = if name.contains('.') { "including a path (/) " } else { "" };
