@@ -129,11 +129,14 @@ async fn compress(backend: Arc<Backend>, stop: CancellationToken) {
         let backend = backend.clone();
         let work = tokio::task::spawn_blocking(move || match backend.sink() {
             Sink::Log(log, _) => log.compress(),
-            Sink::Webhook(..) => Ok(()),
+            Sink::Webhook(..) => Vec::new(),
         });
         match work.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a full file of the audit log cannot be compressed"),
+            Ok(failures) => {
+                for error in failures {
+                    tracing::error!(%error, "a full file of the audit log cannot be compressed");
+                }
+            }
             Err(error) => tracing::error!(%error, "compressing the audit log failed"),
         }
     }

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use portolan_base::Timestamp;
 use tokio::sync::Notify;
 
-const COMPRESSED: &str = ".gz";
-/// After the name of what is being compressed.
-const UNFINISHED: &str = ".part";
+mod predecessors;
+
+use predecessors::Predecessor;
 
 /// Where records go (`--audit-log-*`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +48,12 @@ enum Open {
 impl Log {
     pub(super) fn open(settings: LogFile) -> io::Result<Self> {
         let open = if settings.path == Path::new("-") { Open::Output } else { begin(&settings.path)? };
+        if matches!(open, Open::File { .. }) {
+            // Nobody compresses yet.
+            for left in predecessors::unfinished(&settings.path)? {
+                remove(&left).unwrap_or_else(|error| tracing::warn!(%error, ?left, "cannot remove what is left"));
+            }
+        }
         let log = Self { settings, open: Mutex::new(open), rotated: Notify::new() };
         // What is left of the time before.
         log.rotated.notify_one();
@@ -62,11 +68,11 @@ impl Log {
             && *bytes > 0
             && bytes + line.len() as u64 > self.settings.most_bytes
         {
-            fs::rename(&self.settings.path, self.predecessor(now))?;
+            fs::rename(&self.settings.path, Predecessor::new(&self.settings.path, now).plain())?;
             *open = begin(&self.settings.path)?;
             // What became of predecessors is no reason to lose a record.
-            if let Err(error) = self.sweep(now) {
-                tracing::warn!(%error, "cannot remove old audit logs");
+            for error in self.sweep(now) {
+                tracing::warn!(%error, "cannot remove an old audit log");
             }
             self.rotated.notify_one();
         }
@@ -88,88 +94,53 @@ impl Log {
         self.rotated.notified().await;
     }
 
-    /// Compresses all predecessors; takes its time. Those that are swept away meanwhile are no failure.
-    pub(super) fn compress(&self) -> io::Result<()> {
-        let mut outcome = Ok(());
-        for name in self.predecessors()?.into_iter().filter(|name| !name.ends_with(COMPRESSED)) {
-            let part = self.settings.path.with_file_name(format!("{name}{COMPRESSED}{UNFINISHED}"));
-            if let Err(error) = self.compress_one(&name, &part) {
-                remove(&part)?;
-                if error.kind() != io::ErrorKind::NotFound {
-                    outcome = Err(error);
-                }
-            }
+    /// Compresses all predecessors; takes its time. Returns what failed: those that are swept away meanwhile did not.
+    pub(super) fn compress(&self) -> Vec<io::Error> {
+        let mut failures = Vec::new();
+        for predecessor in self.predecessors(&mut failures) {
+            let Err(error) = compress_one(&predecessor) else { continue };
+            failures.extend(remove(&predecessor.unfinished()).err());
+            failures.extend(Some(error).filter(|error| error.kind() != io::ErrorKind::NotFound));
         }
-        outcome
+        failures
     }
 
-    fn compress_one(&self, name: &str, part: &Path) -> io::Result<()> {
-        let path = self.settings.path.with_file_name(name);
-        let mut plain = File::open(&path)?;
-        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(part)?;
-        let mut encoder = GzEncoder::new(file, Compression::default());
-        io::copy(&mut plain, &mut encoder)?;
-        encoder.finish()?.sync_all()?;
-        fs::rename(part, self.settings.path.with_file_name(format!("{name}{COMPRESSED}")))?;
-        remove(&path)
+    /// The newest first.
+    fn predecessors(&self, failures: &mut Vec<io::Error>) -> Vec<Predecessor> {
+        predecessors::all(&self.settings.path).unwrap_or_else(|error| {
+            failures.push(error);
+            Vec::new()
+        })
     }
 
-    /// `audit-2026-01-02T03-04-05.678.log`.
-    fn predecessor(&self, now: Timestamp) -> PathBuf {
-        let stem = self.settings.path.file_stem().unwrap_or_default().to_string_lossy();
-        let extension = self.extension();
-        let base = format!("{stem}-{}", now.strftime("%Y-%m-%dT%H-%M-%S.%3f"));
-        let mut path = self.settings.path.with_file_name(format!("{base}{extension}"));
-        // Two in one millisecond.
-        let mut number = 1;
-        while path.exists() {
-            path = self.settings.path.with_file_name(format!("{base}-{number}{extension}"));
-            number += 1;
-        }
-        path
-    }
-
-    fn extension(&self) -> String {
-        self.settings.path.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default()
-    }
-
-    /// Names of the files before this one, the newest first.
-    fn predecessors(&self) -> io::Result<Vec<String>> {
-        let folder = self.settings.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let stem = self.stem();
-        let extension = self.extension();
-        let mut names: Vec<String> = Vec::new();
-        for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name);
-            let date = plain.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(&extension));
-            if date.is_some_and(|date| date.len() >= "2026-01-02T03-04-05.678".len() && date.as_bytes()[10] == b'T') {
-                names.push(name);
-            }
-        }
-        // Names are in the order of time.
-        names.sort_unstable();
-        names.reverse();
-        Ok(names)
-    }
-
-    fn stem(&self) -> String {
-        format!("{}-", self.settings.path.file_stem().unwrap_or_default().to_string_lossy())
-    }
-
-    /// Removes predecessors that are too old or too many.
-    fn sweep(&self, now: Timestamp) -> io::Result<()> {
-        let (names, stem) = (self.predecessors()?, self.stem());
-        let oldest =
-            self.settings.longest.map(|age| format!("{stem}{}", (now - age).strftime("%Y-%m-%dT%H-%M-%S.%3f")));
-        for (index, name) in names.iter().enumerate() {
+    /// Removes predecessors that are too old or too many; returns what failed.
+    fn sweep(&self, now: Timestamp) -> Vec<io::Error> {
+        let oldest = self.settings.longest.map(|age| predecessors::date(now - age));
+        let mut failures = Vec::new();
+        for (index, predecessor) in self.predecessors(&mut failures).into_iter().enumerate() {
             let too_many = self.settings.most_files > 0 && index >= self.settings.most_files;
-            if too_many || oldest.as_ref().is_some_and(|oldest| name < oldest) {
-                remove(&self.settings.path.with_file_name(name))?;
+            if too_many || oldest.as_ref().is_some_and(|oldest| predecessor.date < *oldest) {
+                failures.extend(remove(predecessor.plain()).err());
+                failures.extend(remove(&predecessor.compressed()).err());
             }
         }
-        Ok(())
+        failures
     }
+}
+
+fn compress_one(predecessor: &Predecessor) -> io::Result<()> {
+    let mut plain = match File::open(predecessor.plain()) {
+        // It is compressed already.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let part = predecessor.unfinished();
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+    let mut encoder = GzEncoder::new(file, Compression::default());
+    io::copy(&mut plain, &mut encoder)?;
+    encoder.finish()?.sync_all()?;
+    fs::rename(part, predecessor.compressed())?;
+    remove(predecessor.plain())
 }
 
 /// Removes a file that somebody else may remove at the same time.
@@ -208,7 +179,7 @@ mod tests {
             now += Duration::from_secs(1);
         }
         assert_eq!(fs::read_to_string(&path).expect("reads"), "third 3\n");
-        log.compress().expect_err("tells of what it could not compress");
+        assert_eq!(log.compress().len(), 1, "tells of what it could not compress");
         let mut names: Vec<String> = fs::read_dir(folder.path())
             .expect("a folder")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -216,6 +187,26 @@ mod tests {
         names.sort_unstable();
         let expected = ["audit-2026-01-01T00-00-00.000.log", "audit-2026-01-02T03-04-07.000.log.gz", "audit.log"];
         assert_eq!(names, expected, "all others are compressed, nothing is left half done");
+    }
+
+    #[test]
+    fn what_cannot_be_removed_keeps_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit");
+        let old = |day: u8| folder.path().join(format!("audit-2026-01-{day:02}T00-00-00.000"));
+        fs::create_dir(old(3)).expect("a folder");
+        let left = folder.path().join("audit-2026-01-01T00-00-00.000.gz.part");
+        for path in [&old(1), &old(2), &left] {
+            fs::write(path, "").expect("writes");
+        }
+        let settings = LogFile { path: path.clone(), most_bytes: 10, most_files: 1, longest: None, compress: true };
+        let log = Log::open(settings).expect("opens");
+        assert!(!left.exists(), "a start removes what is half done");
+        let now: Timestamp = "2026-01-04T00:00:00Z".parse().expect("a time");
+        for record in [b"first 1\n", b"second2\n"] {
+            log.write(record, now).expect("writes");
+        }
+        assert_eq!([1, 2, 3, 4].map(|day| old(day).exists()), [false, false, true, true]);
     }
 
     #[test]
@@ -238,7 +229,7 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&path).expect("reads"), "123456\n");
         assert_eq!(count(), 3, "the file and two before it");
-        log.compress().expect("compresses");
+        assert!(log.compress().is_empty());
         let names =
             || path.parent().expect("one").read_dir().expect("a folder").flatten().map(|entry| entry.file_name());
         let compressed = || names().filter(|name| name.to_string_lossy().ends_with(".log.gz")).count();
