@@ -88,7 +88,7 @@ fn is_older(time: &Value, than: &str) -> bool {
 
 impl Call<'_> {
     /// Whether the request is about leases whose renewals stay in memory.
-    fn beats(&self) -> bool {
+    pub(crate) fn beats(&self) -> bool {
         self.resource.group == "coordination.k8s.io"
             && self.resource.name == "leases"
             && matches!(self.namespace(), NAMESPACE | "")

@@ -43,9 +43,6 @@ const UNDISPUTED: [(&str, &str, Undisputed); 11] = [
     (RBAC, "roles", Undisputed::Unchanged),
 ];
 
-/// Groups whose objects are not only what is stored: heartbeats of leases are kept in memory.
-const ELSEWHERE: &str = "coordination.k8s.io";
-
 impl Call<'_> {
     /// Applies to a stored object what gives nothing up.
     ///
@@ -54,23 +51,24 @@ impl Call<'_> {
         &self,
         entry: &Entry,
         applied: &Value,
+        stand: Managers,
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Written>, Status> {
-        if !matches!(self.info.subresource.as_str(), "" | "status") || self.resource.group == ELSEWHERE {
+        if !self.is_as_stored() {
             return Ok(None);
         }
         let found = self.with_owners(self.query.get("fieldManager"), |kind, manager| {
             apply::apply_in_place(&entry.value, applied, kind, manager, self.force())
         });
         let Some(found) = found.flatten() else { return Ok(None) };
-        if !dry_run && self.is_undisputed(entry, &found).await? {
+        if !dry_run && stand == Managers::Apart && self.is_undisputed(entry, &found).await? {
             return self.put_in_place(entry, &found).await;
         }
-        self.change_in_place(entry, &found, dry_run, warnings).await
+        self.change_in_place(entry, &found, stand, dry_run, warnings).await
     }
 
-    /// Whether nobody has a say about an apply.
+    /// Whether nobody has a say about an apply, if nobody is asked who would see the managers.
     async fn is_undisputed(&self, entry: &Entry, found: &InPlace) -> Result<bool, Status> {
         // What Kubernetes gives a meaning, be it with a prefix or behind it.
         let is_free = |name: &str| ["k8s.io", "kubernetes.io", "seccomp"].iter().all(|it| !name.contains(it));
@@ -88,7 +86,6 @@ impl Call<'_> {
             && self.server.config.access.admission.are_usual()
             // What is being deleted may be free to go by now.
             && encoded::value_from(&entry.value, &["metadata", "deletionTimestamp"]).is_none()
-            && self.managers_stand().await? == Managers::Apart
             && !self.is_outdated(entry).await?
             && !self.is_stale(&self.info.name).await)
     }
@@ -111,10 +108,10 @@ impl Call<'_> {
         &self,
         entry: &Entry,
         found: &InPlace,
+        stand: Managers,
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Written>, Status> {
-        let stand = self.managers_stand().await?;
         let old = stand.decode(entry)?;
         let mut new = old.object.clone();
         found.change(&mut new);

@@ -130,11 +130,14 @@ impl Call<'_> {
     /// Where `managedFields` stand while an object is changed: beside it if nobody is asked about the change who
     /// would see it, and if nothing of the request itself looks at them.
     pub(super) async fn managers_stand(&self) -> Result<Managers, Status> {
-        let is_plain = matches!(self.info.subresource.as_str(), "" | "status")
-            && self.resource.custom.is_none()
-            && self.resource.group != "coordination.k8s.io";
+        let is_plain = self.is_as_stored() && self.resource.custom.is_none();
         let apart = is_plain && !self.server.admission.asks_anyone().await?;
         Ok(if apart { Managers::Apart } else { Managers::Inside })
+    }
+
+    /// Whether the URL speaks of an object as it is stored: of no view of it, and of none that is partly elsewhere.
+    pub(super) fn is_as_stored(&self) -> bool {
+        matches!(self.info.subresource.as_str(), "" | "status") && !self.beats()
     }
 
     /// Calls `act` with what is written and who writes; `None` if the kind has no schema.

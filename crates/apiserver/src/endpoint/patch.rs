@@ -161,9 +161,10 @@ impl Call<'_> {
         let Decoded { value: applied, duplicates } = decoded;
         self.expect_applied(&applied)?;
         let entry = self.find(&self.info.name).await?;
+        let stand = self.managers_stand().await?;
         if let Some(entry) = entry.as_ref().filter(|_| duplicates.is_empty()) {
             let mut warnings = Vec::new();
-            if let Some(written) = self.apply_in_place(entry, &applied, dry_run, &mut warnings).await? {
+            if let Some(written) = self.apply_in_place(entry, &applied, stand, dry_run, &mut warnings).await? {
                 let mut response = self.present(200, view, &written.stored, written.revision)?;
                 respond::add_warnings(&mut response, &warnings);
                 return Ok(response);
@@ -195,10 +196,9 @@ impl Call<'_> {
             }
         }
         let mut warnings = Vec::new();
-        let managers = self.managers_stand().await?;
         let written = self
-            .change_with(managers, dry_run, &mut warnings, |old, warnings| {
-                let (object, managers) = match managers {
+            .change_with(stand, dry_run, &mut warnings, |old, warnings| {
+                let (object, managers) = match stand {
                     Managers::Inside => (self.applied(Some(&old.object), &applied)?, None),
                     Managers::Apart => self.applied_apart(old, &applied)?,
                 };
