@@ -150,16 +150,7 @@ impl Client {
 
     /// The same, again after failures that may pass.
     pub(crate) async fn ask_persistently(&self, object: &Value) -> Result<Value, Failed> {
-        let mut tries = Tries::new(Tries::OF_ACCESS);
-        loop {
-            match self.ask(object).await {
-                Err(failed) if failed.is_passing => match tries.next_pause() {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(failed),
-                },
-                answer => return answer,
-            }
-        }
+        Tries::new(Tries::OF_ACCESS).run(|| self.ask(object), |failed| failed.is_passing).await
     }
 
     /// Posts an object to the service's own URL; whatever it answers is enough if it is no refusal.

@@ -235,16 +235,14 @@ impl Backend {
     async fn send(&self, events: &[Arc<Value>]) -> Result<(), Lost> {
         let Sink::Webhook(client, initial) = &self.sink else { return Err(Lost) };
         let list = list(events);
-        let mut tries = Tries::new(*initial);
-        loop {
-            let Err(why) = client.deliver(&list).await else { return Ok(()) };
-            let Some(pause) = tries.next_pause() else {
-                self.lost(events.len(), &why);
-                return Err(Lost);
-            };
-            tracing::debug!(why, "the audit webhook did not take records");
-            tokio::time::sleep(pause).await;
-        }
+        let attempt = || async {
+            let delivered = client.deliver(&list).await;
+            delivered.inspect_err(|why| tracing::debug!(why, "the audit webhook did not take records"))
+        };
+        Tries::new(*initial).run(attempt, |_| true).await.map_err(|why| {
+            self.lost(events.len(), &why);
+            Lost
+        })
     }
 
     fn lost(&self, count: usize, why: &str) {

@@ -84,11 +84,11 @@ impl AccessReviewer {
         if let Some(known) = self.answers.get(&key, now) {
             return known;
         }
-        let (answer, reply) = self.ask(name, metrics, &question).await;
-        let review = match answer {
+        let review = match self.ask(name, metrics, &question).await {
             Ok(review) => review,
-            Err(error) => {
-                let error = String::from(error);
+            Err(failed) => {
+                let reply = reply_of(&failed);
+                let error = String::from(failed);
                 tracing::warn!(error, name, "an authorization webhook did not answer");
                 if self.settings.on_failure == OnFailure::NoOpinion {
                     metrics.failed_open(name, reply);
@@ -106,26 +106,15 @@ impl AccessReviewer {
     }
 
     /// Asks again after failures that may pass; each try counts.
-    async fn ask(&self, name: &str, metrics: &Authorizations, question: &Value) -> (Result<Value, Failed>, Reply) {
-        let mut tries = Tries::new(Tries::OF_ACCESS);
-        loop {
+    async fn ask(&self, name: &str, metrics: &Authorizations, question: &Value) -> Result<Value, Failed> {
+        let attempt = || async {
             let began = Instant::now();
             let answer = self.client.ask(question).await;
-            let reply = match &answer {
-                Ok(_) => Reply::Success,
-                Err(failed) if failed.is_late => Reply::Timeout,
-                Err(_) => Reply::Error,
-            };
+            let reply = answer.as_ref().map_or_else(reply_of, |_| Reply::Success);
             metrics.asked(name, reply, began.elapsed());
-            let pause = match &answer {
-                Err(failed) if failed.is_passing => tries.next_pause(),
-                _ => None,
-            };
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return (answer, reply),
-            }
-        }
+            answer
+        };
+        Tries::new(Tries::OF_ACCESS).run(attempt, |failed| failed.is_passing).await
     }
 
     fn matches(&self, name: &str, metrics: &Authorizations, specification: &Value) -> Result<bool, String> {
@@ -215,6 +204,14 @@ fn specification(user: &User, action: Action<'_>) -> Value {
     spec
 }
 
+fn requirement(requirement: &Requirement) -> Value {
+    let Requirement { key, operator, values } = requirement;
+    match values.as_slice() {
+        [] => json!({"key": key, "operator": operator}),
+        values => json!({"key": key, "operator": operator, "values": values}),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,13 +235,5 @@ mod tests {
         let user = User::new("a".repeat(LONGEST_KEPT), ["b"]);
         let question = specification(&user, Action::Resource(&info)).to_string();
         assert!(question.len() > LONGEST_KEPT && chosen(Action::Resource(&info)) < LONGEST_KEPT);
-    }
-}
-
-fn requirement(requirement: &Requirement) -> Value {
-    let Requirement { key, operator, values } = requirement;
-    match values.as_slice() {
-        [] => json!({"key": key, "operator": operator}),
-        values => json!({"key": key, "operator": operator, "values": values}),
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
+use portolan_base::Backoff;
 
 /// How often it is asked in all.
 const TRIES: u32 = 5;
@@ -19,7 +20,7 @@ const JITTER: f64 = 0.2;
 #[derive(Debug)]
 pub(crate) struct Tries {
     left: u32,
-    pause: Duration,
+    pauses: Backoff,
 }
 
 impl Tries {
@@ -28,15 +29,35 @@ impl Tries {
 
     /// `first`: the first pause.
     pub(crate) fn new(first: Duration) -> Self {
-        Self { left: TRIES, pause: first }
+        Self { left: TRIES, pauses: Backoff::new(first, Duration::MAX).growing(GROWTH) }
+    }
+
+    /// Tries until it works, or fails in a way that does not pass, or was tried often enough.
+    pub(crate) async fn run<T, E, F>(
+        mut self,
+        mut attempt: impl FnMut() -> F,
+        is_passing: impl Fn(&E) -> bool,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let outcome = attempt().await;
+            let pause = match &outcome {
+                Err(error) if is_passing(error) => self.next_pause(),
+                _ => None,
+            };
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return outcome,
+            }
+        }
     }
 
     /// After a try that failed: how long to wait for the next one, or nothing if that was the last.
-    pub(crate) fn next_pause(&mut self) -> Option<Duration> {
+    fn next_pause(&mut self) -> Option<Duration> {
         self.left = self.left.saturating_sub(1);
-        let pause = self.pause;
-        self.pause = pause.mul_f64(GROWTH);
-        (self.left > 0).then(|| pause.mul_f64(1.0 + rand::random_range(0.0..=JITTER)))
+        (self.left > 0).then(|| self.pauses.lengthened(JITTER))
     }
 }
 
@@ -72,6 +93,21 @@ mod tests {
         }
         assert_eq!(tries.next_pause(), None);
         assert_eq!(tries.next_pause(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_may_pass_is_tried_again() {
+        for (outcomes, expected, count) in [
+            (&[Ok(1)][..], Ok(1), 1),
+            (&[Err("passes"), Ok(2)], Ok(2), 2),
+            (&[Err("passes"), Err("stays"), Ok(3)], Err("stays"), 2),
+            (&[Err("passes"); 9], Err("passes"), 5),
+        ] {
+            let mut left = outcomes.iter();
+            let attempt = || std::future::ready(*left.next().expect("another outcome"));
+            let found = Tries::new(Tries::OF_ACCESS).run(attempt, |error| *error == "passes").await;
+            assert_eq!((found, outcomes.len() - left.len()), (expected, count));
+        }
     }
 
     #[test]
