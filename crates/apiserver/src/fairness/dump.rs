@@ -138,9 +138,7 @@ impl Fairness {
     /// All levels at work, by name.
     async fn at_work(&self) -> Result<Vec<(String, Arc<Level>)>, Status> {
         self.flows.refresh().await?;
-        // Only a question about one of them sets them up.
-        let _ = self.level(&self.flows.view(), "");
-        let levels = self.levels.lock();
+        let levels = self.levels(&self.flows.view());
         let mut levels: Vec<_> = levels.by_name.iter().map(|(name, level)| (name.clone(), level.clone())).collect();
         levels.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(levels)

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Response, header};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use portolan_base::Clock;
 use portolan_identity::User;
 use portolan_store::{Revision, Store};
@@ -150,7 +150,9 @@ impl Fairness {
             if level.spec.r#type == "Exempt" {
                 return Ok(Some(turn));
             }
-            let Some(level) = self.level(&flows, &level.metadata.name) else { return Ok(Some(turn)) };
+            let Some(level) = self.levels(&flows).by_name.get(&level.metadata.name).cloned() else {
+                return Ok(Some(turn));
+            };
             let flow = (&*schema.metadata.name, schema.distinguisher(asked));
             let request = Request::new(&flow, asked, clock.now());
             (turn, level.admit(&flow, request), level)
@@ -173,14 +175,14 @@ impl Fairness {
         Ok(Some(turn))
     }
 
-    /// A level at work, set up as the objects say now.
-    fn level(&self, flows: &Flows, name: &str) -> Option<Arc<Level>> {
+    /// The levels at work, set up as the objects say now.
+    fn levels(&self, flows: &Flows) -> MutexGuard<'_, Levels> {
         let mut levels = self.levels.lock();
         if levels.generation != flows.generation || levels.by_name.is_empty() {
             levels.generation = flows.generation;
             self.configure(flows, &mut levels.by_name);
         }
-        levels.by_name.get(name).cloned()
+        levels
     }
 
     /// Shares the seats out in proportion.

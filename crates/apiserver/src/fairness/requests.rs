@@ -38,7 +38,8 @@ impl Request {
     pub(super) fn new(flow: &(&str, &str), asked: Asked<'_>, arrived: Timestamp) -> Self {
         let mut words = String::with_capacity(160);
         let mut add = |parts: &[&str]| {
-            words.extend(parts.iter().flat_map(|part| part.chars().filter(|it| *it != END)));
+            // Without it, should one have it after all.
+            words.extend(parts.iter().flat_map(|part| part.split(END)));
             words.push(END);
         };
         add(&[flow.0]);
