@@ -108,7 +108,7 @@ impl Call<'_> {
             errors.extend(self.strategy.validate(object, context));
             errors
         };
-        let errors = self.told(check(object), object, check);
+        let errors = self.worded_as_it_came(check(object), object, check);
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object, &errors)) }
     }
 }

@@ -157,8 +157,11 @@ impl Call<'_> {
         if self.resource.custom.is_some() { None } else { self.resource.schema() }
     }
 
-    /// What is wrong with an object, told of it as it came: `check` finds it.
-    pub(super) fn told(
+    /// What `check` found wrong with an object, in its words about the object as it came: with the empty lists and
+    /// maps that are not kept.
+    ///
+    /// Rules know no difference between nothing and an empty list. Where one does after all, `errors` stay.
+    pub(super) fn worded_as_it_came(
         &self,
         errors: Vec<field::Error>,
         object: &Value,
@@ -169,7 +172,6 @@ impl Call<'_> {
         }
         let Some(whole) = self.notes.as_it_came(object) else { return errors };
         let told = check(&whole);
-        // Rules know no difference between nothing and an empty list; if one does, what is kept decides.
         let is_same = |(told, error): (&field::Error, &field::Error)| {
             told.path == error.path && told.error_type == error.error_type
         };

@@ -270,7 +270,7 @@ impl<'a> Call<'a> {
             }
             errors
         };
-        self.told(check(new, warnings), new, |whole| check(whole, &mut Vec::new()))
+        self.worded_as_it_came(check(new, warnings), new, |whole| check(whole, &mut Vec::new()))
     }
 
     fn is_scale(&self) -> bool {

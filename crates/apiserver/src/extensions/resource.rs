@@ -209,8 +209,8 @@ fn problems(
 fn scale_problems(version: &custom::Version, object: &Value, subresource: &str) -> Vec<field::Error> {
     let Some(scale) = &version.scale else { return Vec::new() };
     let mut errors = Vec::new();
-    let paths = [&scale.spec_replicas, &scale.status_replicas];
-    for path in &paths[usize::from(subresource == "status")..] {
+    let wanted = (subresource != "status").then_some(&scale.spec_replicas);
+    for path in wanted.into_iter().chain([&scale.status_replicas]) {
         // Upstream shows the path as the definition writes it.
         let place = Path::new(&path.to_string());
         let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
