@@ -90,6 +90,7 @@ impl Cluster {
             ("--service-cidr", &services),
             ("--load-balancer-cidr", &balancers),
             ("--cluster-dns", &dns),
+            ("--bridge", &self.bridge),
         ]
         .map(|(flag, value)| (flag, Some(value)))
         .into();
@@ -104,14 +105,16 @@ impl Cluster {
 
     /// Runs `portolan down`; returns what it printed.
     pub fn down(&self) -> anyhow::Result<String> {
-        command(Command::new(binary()?).arg("down").args(self.folders()))
+        self.down_with(&[])
     }
 
-    fn folders(&self) -> Vec<std::ffi::OsString> {
-        let mut arguments: Vec<std::ffi::OsString> = vec!["--data-dir".into(), self.data.path().into()];
-        arguments.extend(["--run-dir".into(), self.run.path().into()]);
-        arguments.extend(["--bridge".into(), self.bridge.clone().into()]);
-        arguments
+    /// Runs `portolan down` with further flags. It is not told the bridge: a cluster knows its own.
+    pub fn down_with(&self, flags: &[&str]) -> anyhow::Result<String> {
+        command(Command::new(binary()?).arg("down").args(self.folders()).args(flags))
+    }
+
+    fn folders(&self) -> [std::ffi::OsString; 4] {
+        ["--data-dir".into(), self.data.path().into(), "--run-dir".into(), self.run.path().into()]
     }
 
     /// Runs a command of our own client.

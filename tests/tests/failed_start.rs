@@ -1,4 +1,4 @@
-//! What a start that fails says, and that it leaves nothing behind.
+//! What a start that fails says, and that nothing is left behind by it or by a cluster that was taken down.
 
 use std::net::UdpSocket;
 
@@ -45,4 +45,31 @@ fn a_start_that_fails_leaves_nothing_behind() {
         Ok(())
     };
     life().expect("starts that fail");
+}
+
+#[test]
+fn a_cluster_knows_its_bridge_without_being_told() {
+    let cluster = Cluster::prepare(&[]).expect("prepared");
+    let first = cluster.bridge().to_owned();
+    let second = format!("{first}x");
+    let links = || -> Vec<String> { own(&cluster).into_iter().filter(|line| line.starts_with("link")).collect() };
+    let life = || -> anyhow::Result<()> {
+        cluster.up()?;
+        cluster.kill_server()?;
+        for refused in [cluster.up_with(&["--bridge", &second]), cluster.down_with(&["--bridge", &second])] {
+            let Err(error) = refused else { anyhow::bail!("another bridge was taken") };
+            let expected = format!("has its network on the bridge {first}, and --bridge asks for {second}");
+            ensure!(format!("{error:#}").contains(&expected), "{error:#}");
+        }
+        ensure!(!links().is_empty(), "the network stays");
+        cluster.down_with(&["--keep-data"])?;
+        ensure!(own(&cluster).is_empty(), "{:?}", own(&cluster));
+        cluster.up_with(&["--bridge", &second])?;
+        ensure!(links().iter().all(|line| line.contains(&second)), "{:?}", links());
+        cluster.kill_server()?;
+        cluster.down()?;
+        ensure!(own(&cluster).is_empty(), "{:?}", own(&cluster));
+        Ok(())
+    };
+    life().expect("one cluster, two bridges");
 }

@@ -29,8 +29,9 @@ use crate::roles::registry::Registry;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a server until SIGTERM or SIGINT, or until a part fails for good.
-pub(crate) async fn run(options: ServerOptions, log: Log) -> anyhow::Result<()> {
+pub(crate) async fn run(mut options: ServerOptions, log: Log) -> anyhow::Result<()> {
     options.refuse_open_registry()?;
+    options.node.folders.settle()?;
     let mut process = Process::begin(&options.node.folders)?;
     let credentials = Credentials::prepare(&options)?;
     let Process { readiness, tasks, shutdown, stop, .. } = &mut process;
@@ -47,7 +48,8 @@ pub(crate) async fn run(options: ServerOptions, log: Log) -> anyhow::Result<()> 
 }
 
 /// Runs a node of an API server elsewhere, until SIGTERM or SIGINT, or until a part fails for good.
-pub(crate) async fn run_agent(options: AgentOptions) -> anyhow::Result<()> {
+pub(crate) async fn run_agent(mut options: AgentOptions) -> anyhow::Result<()> {
+    options.node.folders.settle()?;
     let mut process = Process::begin(&options.node.folders)?;
     let Process { readiness, tasks, shutdown, stop, .. } = &mut process;
     let started = tokio::select! {
@@ -81,7 +83,8 @@ impl Process {
             shutdown: Shutdown::default(),
             stop,
             is_new: !folders.has_network(),
-            folders: folders.clone(),
+            // This process makes the network if it is not there, and may have to remove it.
+            folders: Folders { bridge: Some(folders.bridge().to_owned()), ..folders.clone() },
             _claim: claim,
         })
     }

@@ -105,8 +105,8 @@ impl Arguments {
     /// Runs the command.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Up(options) => up::run(&options),
-            Command::Down { folders, keep_data } => runtime()?.block_on(down::run(&folders, keep_data)),
+            Command::Up(options) => up::run(options),
+            Command::Down { folders, keep_data } => runtime()?.block_on(down::run(folders, keep_data)),
             Command::Server(options) => server::run(options),
             Command::Invite(arguments) => agent::invite(&arguments),
             Command::Agent(options) => agent::run(options),

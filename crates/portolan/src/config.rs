@@ -162,7 +162,7 @@ impl DataplaneOptions {
         let pairs: [(&str, OsString); 9] = [
             ("--data-dir", self.folders.data_dir.clone().into()),
             ("--run-dir", self.folders.run_dir.clone().into()),
-            ("--bridge", self.folders.bridge.clone().into()),
+            ("--bridge", self.folders.bridge().into()),
             ("--node-name", self.node_name.clone().into()),
             ("--pod-cidr", self.pod_cidr.clone().into()),
             ("--service-cidr", self.service_cidr.clone().into()),
@@ -299,7 +299,7 @@ impl ServerOptions {
         };
         add("--data-dir", self.node.folders.data_dir.clone().into());
         add("--run-dir", self.node.folders.run_dir.clone().into());
-        add("--bridge", self.node.folders.bridge.clone().into());
+        add("--bridge", self.node.folders.bridge().into());
         add("--listen", self.listen.to_string().into());
         add("--registry-listen", self.registry_listen.to_string().into());
         add("--consul-listen", self.consul_listen.to_string().into());

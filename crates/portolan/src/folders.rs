@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
+/// The bridge of a cluster that was not given another.
+const DEFAULT_BRIDGE: &str = "portolan0";
+
 /// Folders of a cluster on this machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Folders {
@@ -15,12 +18,64 @@ pub(crate) struct Folders {
     /// Folder for sockets and other things that end with the machine.
     #[arg(long, env = "PORTOLAN_RUN_DIR", default_value = "/run/portolan")]
     pub(crate) run_dir: PathBuf,
-    /// Name of the bridge for pods; also names the packet rules. Several clusters on one machine need several.
-    #[arg(long, default_value = "portolan0")]
-    pub(crate) bridge: String,
+    /// Name of the bridge for pods; also names the packet rules and control groups. Several clusters on one machine
+    /// need several [default: the one that the cluster in the data folder has, or else portolan0].
+    #[arg(long)]
+    pub(crate) bridge: Option<String>,
 }
 
 impl Folders {
+    /// Name of the bridge for pods.
+    pub(crate) fn bridge(&self) -> &str {
+        self.bridge.as_deref().unwrap_or(DEFAULT_BRIDGE)
+    }
+
+    /// Takes the bridge that the network of this cluster was made with: its pods may run, whether or not the server
+    /// that started them does.
+    ///
+    /// # Errors
+    /// Another one was asked for while that network is there.
+    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
+        let Some(made) = self.made_bridge()? else { return Ok(()) };
+        match &self.bridge {
+            Some(asked) if *asked != made && has_link(&made) => anyhow::bail!(
+                "the cluster in {} has its network on the bridge {made}, and --bridge asks for {asked}; nothing was \
+                 changed. Leave --bridge out, or remove that network first with `portolan down --keep-data`",
+                self.data_dir.display()
+            ),
+            // What was made before this machine started anew is gone.
+            Some(_) => {}
+            None => self.bridge = Some(made),
+        }
+        Ok(())
+    }
+
+    /// Notes the bridge in the data folder; before anything is made, so that whatever happens then, it is known what
+    /// to remove.
+    pub(crate) fn note_bridge(&self) -> anyhow::Result<()> {
+        let note = self.bridge_note();
+        std::fs::write(&note, self.bridge()).with_context(|| format!("write {}", note.display()))
+    }
+
+    /// Forgets the bridge: nothing of the network is left.
+    pub(crate) fn forget_bridge(&self) {
+        // Removing once more what is gone does no harm.
+        let _ = std::fs::remove_file(self.bridge_note());
+    }
+
+    fn made_bridge(&self) -> anyhow::Result<Option<String>> {
+        let note = self.bridge_note();
+        match std::fs::read_to_string(&note) {
+            Ok(bridge) => Ok(Some(bridge).filter(|bridge| !bridge.is_empty())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", note.display())),
+        }
+    }
+
+    fn bridge_note(&self) -> PathBuf {
+        self.data_dir.join("bridge")
+    }
+
     /// Fails if the data folder holds something else than a cluster: `portolan down` removes all that
     /// is in it.
     pub(crate) fn refuse_foreign(&self) -> anyhow::Result<()> {
@@ -77,10 +132,10 @@ impl Folders {
 
     /// The network of this cluster: enough to remove it; `network` of the options fills in the rest.
     pub(crate) fn network(&self, node: &str) -> portolan_network::Config {
-        let table = self.bridge.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
+        let table = self.bridge().replace(|character: char| !character.is_ascii_alphanumeric(), "_");
         portolan_network::Config {
             table: format!("portolan_{table}"),
-            bridge: self.bridge.clone(),
+            bridge: self.bridge().to_owned(),
             ..portolan_network::Config::new(node, self.data_dir.join("network"))
         }
     }
@@ -88,12 +143,12 @@ impl Folders {
     /// Parent of the control groups of this cluster's pods. The bridge's name keeps several
     /// clusters on one machine apart.
     pub(crate) fn cgroup_parent(&self) -> String {
-        format!("/kubepods-{}", self.bridge)
+        format!("/kubepods-{}", self.bridge())
     }
 
     /// Whether the network of this cluster's pods is there, of a start that went well or of one that was killed.
     pub(crate) fn has_network(&self) -> bool {
-        Path::new("/sys/class/net").join(&self.bridge).exists()
+        has_link(self.bridge())
     }
 
     /// Where containers log.
@@ -114,9 +169,50 @@ impl Folders {
     }
 }
 
+fn has_link(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_knows_the_bridge_that_it_was_made_with() {
+        /// Made, asked for, and settled on.
+        type Case<'a> = (Option<&'a str>, Option<&'a str>, Result<&'a str, &'a str>);
+        // Every machine has the link `lo`.
+        let (there, gone) = ("lo", "ptl-gone");
+        let cases: [Case<'_>; 7] = [
+            (None, None, Ok("portolan0")),
+            (None, Some("b1"), Ok("b1")),
+            (Some(there), None, Ok(there)),
+            (Some(there), Some(there), Ok(there)),
+            (Some(there), Some("b1"), Err("has its network on the bridge lo, and --bridge asks for b1")),
+            (Some(gone), None, Ok(gone)),
+            (Some(gone), Some("b1"), Ok("b1")),
+        ];
+        for (made, asked, expected) in cases {
+            let scratch = tempfile::tempdir().expect("a folder");
+            let folders = |bridge: Option<&str>| Folders {
+                data_dir: scratch.path().to_owned(),
+                run_dir: scratch.path().join("run"),
+                bridge: bridge.map(str::to_owned),
+            };
+            if made.is_some() {
+                folders(made).note_bridge().expect("noted");
+            }
+            let mut folders = folders(asked);
+            let settled = folders.settle().map(|()| folders.bridge()).map_err(|error| error.to_string());
+            match (settled, expected) {
+                (Ok(settled), Ok(expected)) => assert_eq!(settled, expected, "{made:?} {asked:?}"),
+                (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+                (settled, expected) => panic!("{made:?} {asked:?}: {settled:?}, not {expected:?}"),
+            }
+            folders.forget_bridge();
+            assert_eq!(folders.made_bridge().expect("read"), None);
+        }
+    }
 
     #[test]
     fn a_folder_with_foreign_files_is_refused() {
@@ -124,7 +220,7 @@ mod tests {
         let folders = |name: &str| Folders {
             data_dir: scratch.path().join(name),
             run_dir: scratch.path().join("run"),
-            bridge: "b0".into(),
+            bridge: None,
         };
         folders("absent").refuse_foreign().expect("not there yet");
         folders("").refuse_foreign().expect("empty");

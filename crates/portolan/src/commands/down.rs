@@ -18,14 +18,19 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Stops the server, then removes containers, networks and files. Works after a crash too; goes on
 /// after a failure and reports all of them.
-pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(mut folders: Folders, keep_data: bool) -> anyhow::Result<()> {
     folders.refuse_foreign()?;
+    folders.settle()?;
     if let Some(pid) = Place::server(&folders.data_dir) {
         stop_server(pid).await?;
         println!("server stopped");
     }
-    let mut failures = remove_node(folders).await;
+    let mut failures = remove_node(&folders).await;
     println!("containers and network removed");
+    if folders.bridge.is_none() && folders.has_network() {
+        let bridge = folders.bridge();
+        println!("the bridge {bridge} was not made from this folder and stays; --bridge {bridge} would remove it too");
+    }
     if keep_data {
         let _ = std::fs::remove_file(Place::path(&folders.data_dir));
     } else {
@@ -36,17 +41,27 @@ pub(crate) async fn run(folders: &Folders, keep_data: bool) -> anyhow::Result<()
         println!("Portolan is down");
         return Ok(());
     }
-    bail!("not everything could be removed; run `portolan down` again after looking at:\n  {}", failures.join("\n  "))
+    bail!(
+        "not everything could be removed; run `portolan down --bridge {}` again after looking at:\n  {}",
+        folders.bridge(),
+        failures.join("\n  ")
+    )
 }
 
-/// Removes what makes this machine a node: names and packet rules, containers, the network. Data stays.
+/// Removes what makes this machine a node: names and packet rules, containers, the network. Data stays. Without a bridge
+/// there is no network: the one of the usual name may be another cluster's.
 pub(crate) async fn remove_node(folders: &Folders) -> Vec<String> {
     let mut failures = portolan_dataplane::purge(&folders.dataplane()).await;
     failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
-    let left = portolan_network::teardown_node(&folders.network(""));
-    failures.extend(left.iter().map(|error| portolan_base::error::chain(error).to_string()));
     failures.extend(unmount_below(&folders.data_dir));
-    failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
+    if folders.bridge.is_some() {
+        let left = portolan_network::teardown_node(&folders.network(""));
+        failures.extend(left.iter().map(|error| portolan_base::error::chain(error).to_string()));
+        failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
+    }
+    if failures.is_empty() {
+        folders.forget_bridge();
+    }
     failures
 }
 

@@ -23,16 +23,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Starts the server unless it runs, and returns once everything it consists of is ready.
-pub(crate) fn run(options: &ServerOptions) -> anyhow::Result<()> {
+pub(crate) fn run(mut options: ServerOptions) -> anyhow::Result<()> {
     options.refuse_open_registry()?;
+    let settled = options.node.folders.settle();
     let data_dir = &options.node.folders.data_dir;
     if let Some(pid) = Place::server(data_dir) {
         let place = Place::read(data_dir)?.filter(|place| place.pid == pid);
         if !place.as_ref().is_some_and(is_ending) || !wait_until_gone(data_dir) {
-            say_what_runs(pid, place.as_ref(), options);
+            say_what_runs(pid, place.as_ref(), &options);
             return Ok(());
         }
     }
+    settled?;
     if !nix::unistd::geteuid().is_root() {
         bail!("running containers needs root: use `sudo portolan up`");
     }
