@@ -253,7 +253,7 @@ const CHANGING: Steps = &[
     ("kubectl taint nodes test-node colour=blue:NoSchedule", &["node/test-node tainted"]),
     ("kubectl run shy --image=web:1 --restart=Never", &["pod/shy created"]),
     ("kubectl wait pod/shy --for=condition=PodScheduled=false --timeout=30s", &["condition met"]),
-    ("kubectl describe pod shy", &["untolerated taint {colour: blue}"]),
+    ("kubectl describe pod shy", &["default-scheduler", "untolerated taint(s)", "preemption: 0/1 nodes are available"]),
     ("kubectl taint nodes test-node colour-", &["node/test-node untainted"]),
     ("kubectl wait pod/shy --for=condition=Ready --timeout=30s", &["condition met"]),
     ("kubectl cordon test-node", &["cordoned"]),

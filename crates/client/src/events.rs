@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Event, EventSource};
@@ -27,6 +27,9 @@ const QUEUE: usize = 1024;
 const REMEMBERED: usize = 4096;
 /// After this silence the same event starts a new record.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// What a note may be long where events have an action, in bytes.
+const LONGEST_NOTE: usize = 1024;
 
 /// How serious an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,8 @@ struct Occurrence {
     object: ObjectReference,
     event_type: EventType,
     reason: String,
+    /// What was done; empty in the older form of events, which does not know it.
+    action: &'static str,
     message: String,
 }
 
@@ -102,10 +107,22 @@ impl EventRecorder {
 
     /// Records that something happened to an object. Never waits; drops the event if too many wait.
     pub fn event(&self, object: &ObjectReference, event_type: EventType, reason: &str, message: impl Into<String>) {
-        let occurrence =
-            Occurrence { object: object.clone(), event_type, reason: reason.to_owned(), message: message.into() };
-        if self.shared.sender.try_send(occurrence).is_err() {
-            tracing::debug!(reason, "event dropped: the queue is full");
+        self.acted(object, event_type, reason, "", message);
+    }
+
+    /// The same in the newer form of events (API group `events.k8s.io`), which says what was done and counts in a series.
+    pub fn acted(
+        &self,
+        object: &ObjectReference,
+        event_type: EventType,
+        reason: &str,
+        action: &'static str,
+        message: impl Into<String>,
+    ) {
+        let (object, reason, message) = (object.clone(), reason.to_owned(), message.into());
+        let occurrence = Occurrence { object, event_type, reason, action, message };
+        if let Err(error) = self.shared.sender.try_send(occurrence) {
+            tracing::debug!(reason = error.into_inner().reason, "event dropped: the queue is full");
         }
     }
 }
@@ -161,7 +178,11 @@ impl Writer {
         if let Some(record) = self.recent.get_mut(&identity) {
             record.count += 1;
             record.last = Instant::now();
-            let patch = Patch::Merge(json!({"count": record.count, "lastTimestamp": Time(now)}));
+            let patch = match occurrence.action {
+                "" => json!({"count": record.count, "lastTimestamp": Time(now)}),
+                _ => json!({"series": {"count": record.count, "lastObservedTime": MicroTime(now)}}),
+            };
+            let patch = Patch::Merge(patch);
             match self.client.patch::<Event>(&record.namespace, &record.name, "", &patch).await {
                 // The record is gone, so a new one is due.
                 Err(error) if error.is_not_found() => {}
@@ -185,7 +206,7 @@ impl Writer {
         // Events about cluster objects live in `default`.
         let namespace = object.namespace.clone().filter(|namespace| !namespace.is_empty());
         let name = object.name.as_deref().unwrap_or_default();
-        Event {
+        let event = Event {
             metadata: ObjectMeta {
                 name: Some(format!("{name}.{:x}", now.as_nanosecond() as u64 ^ rand::random_range(0..1 << 16))),
                 namespace: Some(namespace.unwrap_or_else(|| "default".to_owned())),
@@ -194,14 +215,27 @@ impl Writer {
             involved_object: object.clone(),
             type_: Some(format!("{:?}", occurrence.event_type)),
             reason: Some(occurrence.reason.clone()),
-            message: Some(occurrence.message.clone()),
-            source: Some(self.source.clone()),
             reporting_component: self.source.component.clone(),
-            reporting_instance: self.source.host.clone(),
-            first_timestamp: Some(Time(now)),
-            last_timestamp: Some(Time(now)),
-            count: Some(1),
             ..Event::default()
+        };
+        if occurrence.action.is_empty() {
+            return Event {
+                message: Some(occurrence.message.clone()),
+                source: Some(self.source.clone()),
+                reporting_instance: self.source.host.clone(),
+                first_timestamp: Some(Time(now)),
+                last_timestamp: Some(Time(now)),
+                count: Some(1),
+                ..event
+            };
+        }
+        let [component, host] = [&self.source.component, &self.source.host].map(|name| name.as_deref().unwrap_or(""));
+        Event {
+            message: Some(shortened(&occurrence.message)),
+            action: Some(occurrence.action.to_owned()),
+            reporting_instance: Some(format!("{component}-{host}")),
+            event_time: Some(MicroTime(now)),
+            ..event
         }
     }
 
@@ -212,5 +246,71 @@ impl Writer {
         if self.recent.len() >= REMEMBERED {
             self.recent.clear();
         }
+    }
+}
+
+/// A message that is no longer than a note may be.
+fn shortened(message: &str) -> String {
+    const MORE: &str = " ...";
+    if message.len() <= LONGEST_NOTE {
+        return message.to_owned();
+    }
+    let end = message.floor_char_boundary(LONGEST_NOTE - MORE.len());
+    format!("{}{MORE}", &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::ListParams;
+    use crate::testing::FakeServer;
+
+    #[tokio::test]
+    async fn both_forms_of_events_say_who_reports_and_count() {
+        let server = FakeServer::default();
+        let client = server.client();
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        for message in ["a", "a", "b"] {
+            for action in ["", "Binding"] {
+                let object = ObjectReference {
+                    kind: Some("Pod".to_owned()),
+                    namespace: Some("n".to_owned()),
+                    name: Some("p".to_owned()),
+                    ..ObjectReference::default()
+                };
+                let reason = if action.is_empty() { "Old" } else { "New" }.to_owned();
+                let (event_type, message) = (EventType::Normal, message.to_owned());
+                let occurrence = Occurrence { object, event_type, reason, action, message };
+                sender.send(occurrence).await.expect("room");
+            }
+        }
+        drop(sender);
+        let source = EventSource { component: Some("scheduler".to_owned()), host: Some("h".to_owned()) };
+        let writer = Writer { client: client.clone(), source, clock: Arc::new(SystemClock), recent: HashMap::new() };
+        writer.run(receiver).await;
+        let list = client.list::<Event>("n", &ListParams::default()).await.expect("listed");
+        let mut seen: Vec<String> = list
+            .items
+            .iter()
+            .map(|event| {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                let series = event.series.as_ref().and_then(|series| series.count);
+                let times = [event.first_timestamp.is_some(), event.event_time.is_some(), event.source.is_some()];
+                let by = [text(&event.reporting_component), text(&event.reporting_instance), text(&event.action)];
+                let counts = [event.count, series];
+                format!("{} {} by {by:?}, {counts:?}, {times:?}", text(&event.reason), text(&event.message))
+            })
+            .collect();
+        seen.sort();
+        assert_eq!(
+            seen,
+            [
+                r#"New a by ["scheduler", "scheduler-h", "Binding"], [None, Some(2)], [false, true, false]"#,
+                r#"New b by ["scheduler", "scheduler-h", "Binding"], [None, None], [false, true, false]"#,
+                r#"Old a by ["scheduler", "h", ""], [Some(2), None], [true, false, true]"#,
+                r#"Old b by ["scheduler", "h", ""], [Some(1), None], [true, false, true]"#,
+            ]
+        );
+        assert_eq!(shortened(&"é".repeat(600)).len(), 1024);
     }
 }

@@ -432,7 +432,7 @@ impl NodeOptions {
     pub(crate) fn node_name(&self) -> anyhow::Result<String> {
         match &self.node_name {
             Some(name) => Ok(name.clone()),
-            None => Ok(nix::unistd::gethostname().context("read the host name")?.to_string_lossy().to_lowercase()),
+            None => Ok(host_name()?.to_lowercase()),
         }
     }
 
@@ -444,6 +444,11 @@ impl NodeOptions {
         let pods: portolan_network::Cidr = self.pod_cidr.parse().context("--pod-cidr")?;
         Ok(pods.gateway().into())
     }
+}
+
+/// Name of this machine.
+pub(crate) fn host_name() -> anyhow::Result<String> {
+    Ok(nix::unistd::gethostname().context("read the host name")?.to_string_lossy().into_owned())
 }
 
 /// The runtime of a cluster on this machine, as a command beside its server reaches it.

@@ -43,31 +43,41 @@ fn message(info: &PodInfo, rejected: &[(&NodeInfo, Vec<Reason>)]) -> String {
     if rejected.is_empty() {
         return "no nodes available to schedule pods".to_owned();
     }
-    let total = rejected.len();
-    let mut preemption: BTreeMap<&str, usize> = BTreeMap::new();
-    for (node, reasons) in rejected {
-        let lower = || node.pods.values().any(|pod| pod.priority < info.priority);
-        let text = if !reasons.iter().all(Reason::is_resolvable) {
-            "Preemption is not helpful for scheduling"
-        } else if lower() {
-            "Preemption is not supported"
-        } else {
-            "No preemption victims found for incoming pod"
-        };
-        *preemption.entry(text).or_default() += 1;
-    }
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for reason in rejected.iter().flat_map(|(_, reasons)| reasons) {
-        *counts.entry(reason.to_string()).or_default() += 1;
-    }
-    let list = |parts: Vec<String>| {
-        let mut parts = parts;
-        parts.sort();
-        parts.join(", ")
+    let reasons = counted(rejected.iter().flat_map(|(_, reasons)| reasons).map(Reason::to_string));
+    let never = info.spec().and_then(|spec| spec.preemption_policy.as_deref()) == Some("Never");
+    let preemption = if never {
+        "not eligible due to preemptionPolicy=Never.".to_owned()
+    } else {
+        available(rejected, &counted(rejected.iter().map(|(node, reasons)| without_others(info, node, reasons))))
     };
-    let reasons = list(counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect());
-    let preemption = list(preemption.iter().map(|(text, count)| format!("{count} {text}")).collect());
-    format!("0/{total} nodes are available: {reasons}. preemption: 0/{total} nodes are available: {preemption}.")
+    format!("{} preemption: {preemption}", available(rejected, &reasons))
+}
+
+fn available(rejected: &[(&NodeInfo, Vec<Reason>)], reasons: &str) -> String {
+    format!("0/{} nodes are available: {reasons}.", rejected.len())
+}
+
+/// Whether the pod would fit if others left the node for its sake.
+fn without_others(info: &PodInfo, node: &NodeInfo, reasons: &[Reason]) -> String {
+    let text = if !reasons.iter().all(Reason::is_resolvable) {
+        "Preemption is not helpful for scheduling"
+    } else if node.pods.values().any(|pod| pod.priority < info.priority) {
+        "Preemption is not supported"
+    } else {
+        "No preemption victims found for incoming pod"
+    };
+    text.to_owned()
+}
+
+/// How often each text occurs, sorted as text.
+fn counted(texts: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for text in texts {
+        *counts.entry(text).or_default() += 1;
+    }
+    let mut parts: Vec<String> = counts.iter().map(|(text, count)| format!("{count} {text}")).collect();
+    parts.sort();
+    parts.join(", ")
 }
 
 /// What the scheduler thinks of one node for one pod.

@@ -37,6 +37,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Pods with this `spec.schedulerName` are ours; `default-scheduler` unless there is a reason.
     pub name: String,
+    /// Name of the machine that it runs on.
+    pub host: String,
 }
 
 /// Runs the scheduler until shutdown. The informers must be running.
@@ -56,7 +58,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
             !spec("nodeName").is_empty() || matches!(&*spec("schedulerName"), name if name.is_empty() || name == ours);
         concerned.then(|| pod.key()).into_iter().collect()
     });
-    let events = EventRecorder::with_clock(config.client.clone(), &config.name, "", config.clock.clone());
+    let events = EventRecorder::with_clock(config.client.clone(), &config.name, &config.host, config.clock.clone());
     let mut scheduler = Scheduler {
         config,
         pods,
@@ -220,7 +222,7 @@ impl Scheduler {
     }
 
     fn say_unschedulable(&self, pod: Arc<Pod>, message: String) -> BoxFuture<'static, Outcome> {
-        self.events.event(&reference(&*pod), EventType::Warning, "FailedScheduling", message.clone());
+        self.events.acted(&reference(&*pod), EventType::Warning, "FailedScheduling", "Scheduling", message.clone());
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
         let mut conditions = conditions.unwrap_or_default();
         let was = conditions.iter().position(|condition| condition.type_ == "PodScheduled");
@@ -246,7 +248,7 @@ impl Scheduler {
         match outcome {
             Outcome::Bound { pod, node, result: Ok(()) } => {
                 let message = format!("Successfully assigned {} to {node}", Key::of(&*pod));
-                self.events.event(&reference(&*pod), EventType::Normal, "Scheduled", message);
+                self.events.acted(&reference(&*pod), EventType::Normal, "Scheduled", "Binding", message);
             }
             Outcome::Bound { pod, node, result: Err(error) } => {
                 let key = Key::of(&*pod);

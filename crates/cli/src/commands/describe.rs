@@ -38,8 +38,19 @@ pub(crate) async fn events(api: &Api, object: &Value) -> anyhow::Result<Vec<Valu
     let path = api.resource("events").await?.path(namespace, None);
     let mut list = api.get(&format!("{path}?fieldSelector=involvedObject.uid%3D{uid}"), "application/json").await?;
     let mut events: Vec<Value> = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    events.sort_by(|left, right| left["lastTimestamp"].as_str().cmp(&right["lastTimestamp"].as_str()));
+    events.sort_by(|left, right| last_seen(left).cmp(last_seen(right)));
     Ok(events)
+}
+
+/// When it was seen last, in either form of events.
+fn last_seen(event: &Value) -> &str {
+    let times = [&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"]];
+    times.into_iter().find_map(Value::as_str).unwrap_or_default()
+}
+
+/// How often it was seen, in either form of events.
+pub(crate) fn count(event: &Value) -> u64 {
+    event["series"]["count"].as_u64().or(event["count"].as_u64()).unwrap_or(1)
 }
 
 /// Prints events as a table.
@@ -47,8 +58,9 @@ pub(crate) fn print_events(events: &[Value]) {
     if events.is_empty() {
         return print_line("  none");
     }
-    let rows = events
-        .iter()
-        .map(|event| ["lastTimestamp", "type", "reason", "count", "message"].map(|field| cell(&event[field])).to_vec());
+    let rows = events.iter().map(|event| {
+        let [kind, reason, message] = ["type", "reason", "message"].map(|field| cell(&event[field]));
+        vec![last_seen(event).to_owned(), kind, reason, count(event).to_string(), message]
+    });
     table(["Last seen", "Type", "Reason", "Count", "Message"], rows);
 }

@@ -15,7 +15,7 @@ use portolan_store::Store;
 use portolan_store::embedded::Embedded;
 use tokio::sync::watch;
 
-use crate::config::ServerOptions;
+use crate::config::{ServerOptions, host_name};
 use crate::credentials::{self, Credentials};
 use crate::ports;
 use crate::roles::local_node::start_informers;
@@ -93,7 +93,7 @@ impl ControlPlane {
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
         tasks.spawn("catalog", portolan_dataplane::feed(informers.clone(), sender, shutdown.clone()));
         let control_plane = Self { url, local_url, informers, snapshots, server, store };
-        control_plane.start_loops(options, credentials, tasks, shutdown);
+        control_plane.start_loops(options, credentials, tasks, shutdown)?;
         Ok(control_plane)
     }
 
@@ -103,7 +103,7 @@ impl ControlPlane {
         credentials: &Credentials,
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
-    ) {
+    ) -> anyhow::Result<()> {
         let clock = Arc::new(SystemClock);
         let controllers = portolan_controllers::Config {
             client: self.client(credentials::controllers()).named("kube-controller-manager"),
@@ -121,8 +121,10 @@ impl ControlPlane {
             informers: self.informers.clone(),
             clock,
             name: "default-scheduler".into(),
+            host: host_name()?,
         };
         tasks.spawn("scheduler", portolan_scheduler::run(scheduler, shutdown.clone()));
+        Ok(())
     }
 
     /// Starts what keeps the registrations of all dialects.

@@ -86,8 +86,20 @@ fn each_node_counts_for_its_first_failing_rule() {
         &nodes,
         &[],
         expect![
-            "0/3 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) had untolerated taint {gpu: yes}, 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
+            "0/3 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
         ],
+    );
+}
+
+#[test]
+fn who_never_displaces_others_says_so() {
+    let mut patch = asks("3");
+    merge(&mut patch, &json!({"spec": {"preemptionPolicy": "Never"}}));
+    check(
+        &pod("p", patch),
+        &[node("a", json!({}))],
+        &[pod("x", on("a", asks("2")))],
+        expect!["0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."],
     );
 }
 

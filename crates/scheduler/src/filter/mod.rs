@@ -20,16 +20,25 @@ pub(crate) use node::tolerated;
 pub(crate) enum Reason {
     Unschedulable,
     NodeName,
-    Taint { key: String, value: String },
+    Taint,
     NodeAffinity,
     HostPorts,
     TooManyPods,
-    Insufficient(String),
+    Insufficient { resource: String, room: Room },
     Spread,
     SpreadLabel,
     PodAffinity,
     PodAntiAffinity,
     ExistingAntiAffinity,
+}
+
+/// Whether a node would have enough of a resource if no other pod were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Room {
+    /// It has enough, and others use it.
+    Taken,
+    /// It never has so much.
+    Never,
 }
 
 impl Reason {
@@ -38,13 +47,14 @@ impl Reason {
         match self {
             Self::HostPorts
             | Self::TooManyPods
-            | Self::Insufficient(_)
+            | Self::Insufficient { room: Room::Taken, .. }
             | Self::Spread
             | Self::PodAntiAffinity
             | Self::ExistingAntiAffinity => true,
             Self::Unschedulable
             | Self::NodeName
-            | Self::Taint { .. }
+            | Self::Taint
+            | Self::Insufficient { room: Room::Never, .. }
             | Self::NodeAffinity
             | Self::SpreadLabel
             | Self::PodAffinity => false,
@@ -57,13 +67,11 @@ impl fmt::Display for Reason {
         formatter.write_str(match self {
             Self::Unschedulable => "node(s) were unschedulable",
             Self::NodeName => "node(s) didn't match the requested node name",
-            Self::Taint { key, value } => {
-                return write!(formatter, "node(s) had untolerated taint {{{key}: {value}}}");
-            }
+            Self::Taint => "node(s) had untolerated taint(s)",
             Self::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
             Self::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Self::TooManyPods => "Too many pods",
-            Self::Insufficient(resource) => return write!(formatter, "Insufficient {resource}"),
+            Self::Insufficient { resource, .. } => return write!(formatter, "Insufficient {resource}"),
             Self::Spread => "node(s) didn't match pod topology spread constraints",
             Self::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
             Self::PodAffinity => "node(s) didn't match pod affinity rules",

@@ -3,7 +3,7 @@
 use portolan_api::typed::kinds::core::v1::{Taint, Toleration};
 use portolan_client::tolerates;
 
-use super::Reason;
+use super::{Reason, Room};
 use crate::snapshot::{NodeInfo, PodInfo};
 
 const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
@@ -28,10 +28,7 @@ pub(super) fn node_name(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
 pub(super) fn taints(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     let taints = node.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let mut hard = taints.iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
-    let untolerated = hard.find(|taint| !tolerated(tolerations(info), taint));
-    let reason = untolerated
-        .map(|taint| Reason::Taint { key: taint.key.clone(), value: taint.value.clone().unwrap_or_default() });
-    reason.into_iter().collect()
+    if hard.all(|taint| tolerated(tolerations(info), taint)) { Vec::new() } else { vec![Reason::Taint] }
 }
 
 /// Whether one of the tolerations covers the taint.
@@ -57,7 +54,8 @@ pub(super) fn resources(info: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     let mut check = |name: &str, wanted: i64, has: i64, used: i64| {
         // Who asks for nothing fits even where too much is given away already.
         if wanted > 0 && wanted > has - used {
-            reasons.push(Reason::Insufficient(name.to_owned()));
+            let room = if wanted > has { Room::Never } else { Room::Taken };
+            reasons.push(Reason::Insufficient { resource: name.to_owned(), room });
         }
     };
     check("cpu", wanted.milli_cpu, has.milli_cpu, used.milli_cpu);

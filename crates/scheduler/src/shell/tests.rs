@@ -32,6 +32,7 @@ async fn with_scheduler<F: Future<Output = ()>>(
         informers: informers.clone(),
         clock: Arc::new(portolan_base::SystemClock),
         name: "default-scheduler".to_owned(),
+        host: "here".to_owned(),
     };
     let shutdown = Shutdown::default();
     tokio::join!(informers.run(shutdown.clone()), run(config, shutdown.clone()), async {
