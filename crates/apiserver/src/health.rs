@@ -13,7 +13,32 @@ use crate::server::{Server, text};
 /// Answers `/livez`, `/readyz` and `/healthz`, and the single checks below them.
 pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Response<Body> {
     let (which, only) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-    let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
+    let checks = checks(server, which).await;
+    if !only.is_empty() {
+        return match checks.iter().find(|(name, _)| *name == only) {
+            None => respond::status(&crate::status::Status::no_such_path()),
+            Some((_, Ok(()))) => text(200, "ok"),
+            Some((_, Err(why))) => text(500, format!("internal server error: {why}\n")),
+        };
+    }
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let (healthy, report) = report(which, &checks, &excluded);
+    if healthy && !query.has("verbose") {
+        return text(200, "ok");
+    }
+    if !healthy {
+        let failed: Vec<String> =
+            checks.iter().filter_map(|(name, outcome)| Some(format!("{name}: {}", outcome.as_ref().err()?))).collect();
+        tracing::debug!(which, ?failed, "health checks fail");
+    }
+    text(if healthy { 200 } else { 500 }, report)
+}
+
+/// A check and how it ended.
+type Check = (&'static str, Result<(), String>);
+
+async fn checks(server: &Server, which: &str) -> Vec<Check> {
+    let mut checks: Vec<Check> = vec![("ping", Ok(()))];
     let store = server.store().status().await;
     let store = store.read_only.map_or(Ok(()), Err);
     // Upstream keeps its objects in etcd, and probes ask for the check by that name.
@@ -35,34 +60,31 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
             }
         }
     }
-    if !only.is_empty() {
-        checks.retain(|(name, _)| *name == only);
-        if checks.is_empty() {
-            return respond::status(&crate::status::Status::no_such_path());
-        }
-    }
-    let is_excluded = |name: &str| query.all("exclude").any(|excluded| excluded == name);
+    checks
+}
+
+/// Whether all is well, and the lines that say so. Everybody may read them, so that they do not say why a check failed;
+/// who may ask for a single check learns it there.
+fn report(which: &str, checks: &[Check], excluded: &[&str]) -> (bool, String) {
+    let is_excluded = |name: &str| excluded.contains(&name);
     let healthy = checks.iter().all(|(name, outcome)| outcome.is_ok() || is_excluded(name));
-    if healthy && !query.has("verbose") {
-        return text(200, "ok");
-    }
     let mut lines = String::new();
-    for (name, outcome) in &checks {
-        match outcome {
-            _ if is_excluded(name) => lines.push_str(&format!("[+]{name} excluded: ok\n")),
-            Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
-            Err(why) => lines.push_str(&format!("[-]{name} failed: {why}\n")),
-        }
+    for (name, outcome) in checks {
+        lines.push_str(&match outcome {
+            _ if is_excluded(name) => format!("[+]{name} excluded: ok\n"),
+            Ok(()) => format!("[+]{name} ok\n"),
+            Err(_) => format!("[-]{name} failed: reason withheld\n"),
+        });
     }
     let unknown: BTreeSet<&str> =
-        query.all("exclude").filter(|excluded| checks.iter().all(|(name, _)| name != excluded)).collect();
+        excluded.iter().copied().filter(|excluded| checks.iter().all(|(name, _)| name != excluded)).collect();
     if !unknown.is_empty() {
         let unknown: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
         let unknown = unknown.join(", ");
         lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {unknown}\n"));
     }
     lines.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
-    text(if healthy { 200 } else { 500 }, lines)
+    (healthy, lines)
 }
 
 /// Answers `/metrics`.
@@ -81,4 +103,19 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
         fairness.metrics(&mut body);
     }
     respond::bytes_of(200, "text/plain; version=0.0.4; charset=utf-8", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_of_failed_checks_are_not_told_to_everybody() {
+        let checks = [("ping", Ok(())), ("dns", Err("port 53 is taken".to_owned()))];
+        let failed = "[+]ping ok\n[-]dns failed: reason withheld\nreadyz check failed\n";
+        assert_eq!(report("readyz", &checks, &[]), (false, failed.to_owned()));
+        let excluded = "[+]ping ok\n[+]dns excluded: ok\n\
+            warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
+        assert_eq!(report("readyz", &checks, &["x", "dns", "x"]), (true, excluded.to_owned()));
+    }
 }

@@ -1,5 +1,6 @@
 //! What answers carry besides the object: tables of scales, warnings, names of requests, figures.
 
+use portolan_base::readiness::State;
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, admin, cluster, request};
@@ -175,6 +176,19 @@ async fn requests_have_names_and_documents_line_breaks() {
     }
     let verbose = cluster.get("/livez?verbose").await;
     assert!(verbose.body.as_str().is_some_and(|text| text.contains("[+]etcd ok\n")), "{verbose:?}");
+}
+
+#[tokio::test]
+async fn reasons_of_failed_checks_are_told_to_those_who_may_ask() {
+    let cluster = cluster().await;
+    cluster.readiness.set("dns", State::Failed("port 53 is taken".into()));
+    let verbose = cluster.get("/readyz").await;
+    assert_eq!(verbose.code, 500);
+    let text = verbose.body.as_str().expect("a text");
+    assert!(text.ends_with("[-]dns failed: reason withheld\nreadyz check failed\n"), "{text}");
+    let single = cluster.get("/readyz/dns").await;
+    let expected = Some("internal server error: port 53 is taken\n");
+    assert_eq!((single.code.as_u16(), single.body.as_str()), (500, expected));
 }
 
 #[tokio::test]

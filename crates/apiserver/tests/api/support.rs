@@ -29,6 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) tokens: Arc<TokenIssuer>,
+    /// How the parts of the process say that they do.
+    pub(crate) readiness: Readiness,
     directory: TempDir,
 }
 
@@ -91,6 +93,7 @@ async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: 
             valid_for: Duration::from_secs(3600),
         })
         .expect("a certificate");
+    let readiness = Readiness::default();
     let config = Config {
         store: store.clone(),
         authority: authority.clone(),
@@ -100,11 +103,11 @@ async fn start(access: Access, directory: TempDir, store: Arc<Embedded>, clock: 
         advertise: ([192, 0, 2, 10], 6443).into(),
         node_client,
         access,
-        readiness: Readiness::default(),
+        readiness: readiness.clone(),
         scratch: directory.path().join("scratch"),
     };
     let server = Server::start(config).await.expect("the server starts");
-    Cluster { server, store, clock, authority, tokens, directory }
+    Cluster { server, store, clock, authority, tokens, readiness, directory }
 }
 
 /// A server that listens.

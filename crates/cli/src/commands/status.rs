@@ -38,7 +38,11 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> anyhow::Result
 }
 
 async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
-    let parts = parts(&api.text("/readyz?verbose").await?);
+    let mut parts = parts(&api.text("/readyz?verbose").await?);
+    for part in parts.iter_mut().filter(|part| part["state"] == "failed") {
+        let why = api.text(&format!("/readyz/{}", cell(&part["name"]))).await?;
+        part["reason"] = reason(&why).into();
+    }
     let nodes = api.get("/api/v1/nodes", "application/json").await?;
     let services = api.get("/api/v1/services", "application/json").await?;
     let nodes: Vec<Value> = items(&nodes)
@@ -67,15 +71,19 @@ async fn report(api: &Api, place: &Place) -> anyhow::Result<Value> {
     }))
 }
 
-/// The parts of the server in the lines of `/readyz?verbose`: `[+]store ok`, `[-]dns failed: why`.
+/// The parts of the server in the lines of `/readyz?verbose`: `[+]store ok`, `[-]dns failed: reason withheld`.
 fn parts(text: &str) -> Vec<Value> {
     let part = |line: &str| {
         let (mark, rest) = line.strip_prefix('[')?.split_once(']')?;
-        let (name, state) = rest.trim().rsplit_once(" ok").or_else(|| rest.split_once(" failed: "))?;
-        let state = if mark == "+" { ("ready", "") } else { ("failed", state.trim()) };
-        Some(json!({"name": name, "state": state.0, "reason": state.1}))
+        let (name, _) = rest.trim().rsplit_once(" ok").or_else(|| rest.split_once(" failed: "))?;
+        Some(json!({"name": name, "state": if mark == "+" { "ready" } else { "failed" }, "reason": ""}))
     };
     text.lines().filter_map(part).collect()
+}
+
+/// Why a single check failed, in its answer; nothing if it is well meanwhile.
+fn reason(text: &str) -> &str {
+    text.strip_prefix("internal server error: ").unwrap_or_default().trim()
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
@@ -114,15 +122,16 @@ mod tests {
 
     #[test]
     fn the_lines_of_readyz_become_parts() {
-        let parts =
-            parts("[+]ping ok\n[+]container runtime ok\n[-]dns failed: port 53 is taken\nreadyz check failed\n");
+        let parts = parts("[+]ping ok\n[+]container runtime ok\n[-]dns failed: reason withheld\nreadyz check failed\n");
         assert_eq!(
             parts,
             [
                 json!({"name": "ping", "state": "ready", "reason": ""}),
                 json!({"name": "container runtime", "state": "ready", "reason": ""}),
-                json!({"name": "dns", "state": "failed", "reason": "port 53 is taken"}),
+                json!({"name": "dns", "state": "failed", "reason": ""}),
             ]
         );
+        assert_eq!(reason("internal server error: port 53 is taken\n"), "port 53 is taken");
+        assert_eq!(reason("ok"), "");
     }
 }
