@@ -148,6 +148,7 @@ const THE_CLUSTER: Steps = &[
     ("kubectl explain deployment.spec.replicas", &["replicas <integer>"]),
     ("kubectl explain si.spec", &["ServiceInstance", "ports"]),
     ("kubectl get --raw '/readyz?verbose'", &["[+]store ok", "readyz check passed"]),
+    ("kubectl get componentstatuses | grep -c 'Healthy *ok'", &["3"]),
     ("test $(kubectl get --raw '/readyz?verbose' | grep -c store) = 1", &[]),
 ];
 

@@ -15,6 +15,7 @@ mod backup;
 mod body;
 mod bootstrap;
 mod cache;
+mod component_status;
 mod config;
 mod configuration;
 mod cork;

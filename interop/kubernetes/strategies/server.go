@@ -176,7 +176,10 @@ func (it *server) send(method, path string, body object) (outcome, error) {
 		return outcome{}, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	for _, header := range response.Header["Warning"] {
-		answer.warnings = append(answer.warnings, warning(header))
+		// That a kind is deprecated is said of every request for it, not by its strategy.
+		if text := warning(header); !strings.HasPrefix(text, "v1 Endpoints is deprecated") {
+			answer.warnings = append(answer.warnings, text)
+		}
 	}
 	if answer.code < 300 {
 		return answer, nil

@@ -73,7 +73,7 @@ pub(super) fn collect(document: &Value) -> Result<Resources> {
             resource.kind.get_or_insert_with(|| Kind::of(kind));
             match (super::text(operation, "x-kubernetes-action"), method.as_str()) {
                 ("get", _) => resource.verbs.extend(["get"]),
-                ("list", _) if group == MEASURED => resource.verbs.extend(["list"]),
+                ("list", _) if group == MEASURED || UNWATCHED.contains(&name) => resource.verbs.extend(["list"]),
                 ("list", _) => resource.verbs.extend(["list", "watch"]),
                 ("post", _) => resource.verbs.extend(["create"]),
                 ("put", _) => resource.verbs.extend(["update"]),

@@ -35,7 +35,7 @@ use crate::request::{Info, Query, Target};
 use crate::server::Server;
 use crate::status::Status;
 use crate::strategy::{Context, Strategy};
-use crate::{extensions, measurements, respond, storage, subresource};
+use crate::{component_status, extensions, measurements, respond, storage, subresource};
 
 pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
@@ -191,6 +191,7 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     // Boxed: otherwise every request would have to make room for the largest of them.
     match call.info.verb {
         "list" | "get" if measurements::is_measured(call) => Box::pin(measurements::serve(call)).await,
+        "list" | "get" if component_status::is_about_components(call) => Box::pin(component_status::serve(call)).await,
         "list" => Box::pin(call.list()).await,
         "watch" => Box::pin(call.watch()).await,
         "create" if subresource::is_review(call) => Box::pin(subresource::review(call, body)).await,

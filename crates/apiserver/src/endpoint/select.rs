@@ -3,6 +3,7 @@
 use portolan_api::encoded::{self, Header};
 use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_store::{Entry, KeyRange, Revision};
+use serde_json::Value;
 
 use super::Call;
 use crate::extensions::StrategyOf;
@@ -71,28 +72,20 @@ pub(super) enum ReadAt {
 }
 
 impl Call<'_> {
+    /// Those of objects without a namespace, which are not stored, that the request selects.
+    pub(crate) fn choose(&self, mut objects: Vec<Value>) -> Result<Vec<Value>, Status> {
+        let (labels, fields) = self.selectors()?;
+        objects.retain(|object| {
+            let metadata = &object["metadata"];
+            labels.matches(|label| metadata["labels"][label].as_str())
+                && fields.matches(|field| metadata["name"].as_str().filter(|_| field == "metadata.name"))
+        });
+        Ok(objects)
+    }
+
     /// The selectors of the request, and the keys among which they choose.
     pub(super) fn selection(&self) -> Result<(Selection, KeyRange), Status> {
-        let labels = LabelSelector::parse(self.query.get("labelSelector"))
-            .map_err(|error| Status::bad_request(error.to_string()))?;
-        let mut fields = FieldSelector::parse(self.query.get("fieldSelector"))
-            .map_err(|error| Status::bad_request(error.to_string()))?;
-        for term in &fields.terms {
-            let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-                || self.strategy.knows_field(&term.field);
-            if !known {
-                let kind = &*self.resource.kind;
-                let text = match self.strategy.selectable_fields() {
-                    [] if self.resource.custom.is_none() => format!(
-                        "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-                        term.field
-                    ),
-                    _ => format!("field label not supported: {}", term.field),
-                };
-                tracing::debug!(kind, field = term.field, "unknown field selector");
-                return Err(Status::bad_request(text));
-            }
-        }
+        let (labels, mut fields) = self.selectors()?;
         let (group, resource) = (&*self.resource.group, &*self.resource.name);
         let mut namespace = self.namespace().to_owned();
         if self.resource.is_namespaced() && namespace.is_empty() {
@@ -112,6 +105,31 @@ impl Call<'_> {
             KeyRange::prefix(storage::prefix(group, resource, &namespace))
         };
         Ok((Selection { labels, fields, strategy: StrategyOf::new(self.resource) }, range))
+    }
+
+    /// What the query says of labels and fields.
+    fn selectors(&self) -> Result<(LabelSelector, FieldSelector), Status> {
+        let labels = LabelSelector::parse(self.query.get("labelSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        let fields = FieldSelector::parse(self.query.get("fieldSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        for term in &fields.terms {
+            let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
+                || self.strategy.knows_field(&term.field);
+            if !known {
+                let kind = &*self.resource.kind;
+                let text = match self.strategy.selectable_fields() {
+                    [] if self.resource.custom.is_none() => format!(
+                        "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                        term.field
+                    ),
+                    _ => format!("field label not supported: {}", term.field),
+                };
+                tracing::debug!(kind, field = term.field, "unknown field selector");
+                return Err(Status::bad_request(text));
+            }
+        }
+        Ok((labels, fields))
     }
 
     /// The `resourceVersion` of the query.

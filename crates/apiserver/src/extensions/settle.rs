@@ -58,8 +58,12 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// What users of a deprecated version are told.
+    /// What users of a deprecated kind or version are told.
     pub(crate) fn deprecation(&self) -> Option<&str> {
-        self.resource.custom.as_ref()?.warning.as_deref()
+        match (&*self.resource.group, &*self.resource.name) {
+            ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+            ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+            _ => self.resource.custom.as_ref()?.warning.as_deref(),
+        }
     }
 }

@@ -43,6 +43,7 @@ impl Strategy for Plain {}
 /// The strategy of a resource, for example `("apps", "deployments")`; the core group is `""`.
 pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
     match (group, resource) {
+        ("", "componentstatuses") => &core::component_status::ComponentStatus,
         ("", "configmaps") => &core::config_map::ConfigMap,
         ("", "endpoints") => &core::endpoints::Endpoints,
         ("", "events") => &core::event::Event { group: "" },

@@ -3,7 +3,7 @@
 use portolan_base::readiness::State;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, admin, cluster, request};
+use crate::support::{Answer, Cluster, admin, cluster, request};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
@@ -189,6 +189,41 @@ async fn reasons_of_failed_checks_are_told_to_those_who_may_ask() {
     let single = cluster.get("/readyz/dns").await;
     let expected = Some("internal server error: port 53 is taken\n");
     assert_eq!((single.code.as_u16(), single.body.as_str()), (500, expected));
+}
+
+#[tokio::test]
+async fn parts_of_the_control_plane_tell_how_they_do() {
+    const PATH: &str = "/api/v1/componentstatuses";
+    let cluster = cluster().await;
+    cluster.readiness.set("scheduler", State::Ready);
+    cluster.readiness.set("controller-manager", State::Failed("it has ended".into()));
+    let list = cluster.get(PATH).await;
+    assert_eq!(list.headers["warning"], "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+    assert_eq!(list.body["kind"], "ComponentStatusList");
+    let said = |answer: &Answer| -> Vec<String> {
+        let items = answer.body["items"].as_array().expect("a list").iter();
+        items.map(|item| format!("{} {}", item["metadata"]["name"], item["conditions"])).collect()
+    };
+    assert_eq!(
+        said(&list),
+        [
+            r#""controller-manager" [{"message":"it has ended","status":"False","type":"Healthy"}]"#,
+            r#""etcd-0" [{"message":"ok","status":"True","type":"Healthy"}]"#,
+            r#""scheduler" [{"message":"ok","status":"True","type":"Healthy"}]"#,
+        ]
+    );
+    assert_eq!(said(&cluster.get(&format!("{PATH}?fieldSelector=metadata.name%3Detcd-0")).await).len(), 1);
+    assert_eq!(said(&cluster.get(&format!("{PATH}?labelSelector=a")).await).len(), 0);
+    assert_eq!(cluster.get(&format!("{PATH}/scheduler")).await.body["kind"], "ComponentStatus");
+    assert_eq!(cluster.get(&format!("{PATH}/etcd-1")).await.text(), "404 componentstatus \"etcd-1\" not found");
+    assert_eq!(cluster.get(&format!("{PATH}?watch=true")).await.code, 405);
+    let served = cluster.get("/api/v1").await;
+    let served = served.body["resources"].as_array().expect("a list").iter();
+    let own = served.clone().find(|resource| resource["name"] == "componentstatuses").expect("it is listed");
+    assert_eq!(own["verbs"], json!(["get", "list"]));
+    let endpoints = cluster.get("/api/v1/namespaces/default/endpoints").await;
+    let told = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+    assert_eq!(endpoints.headers["warning"], told);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use portolan_apiserver::{Access, Config, Networks, Server};
+use portolan_base::readiness::State;
 use portolan_base::{Readiness, Shutdown, SystemClock, TaskGroup};
 use portolan_catalog::{Catalog, Snapshot};
 use portolan_client::{Client, Informers};
@@ -93,7 +94,7 @@ impl ControlPlane {
         let (sender, snapshots) = watch::channel(Catalog::default().snapshot());
         tasks.spawn("catalog", portolan_dataplane::feed(informers.clone(), sender, shutdown.clone()));
         let control_plane = Self { url, local_url, informers, snapshots, server, store };
-        control_plane.start_loops(options, credentials, tasks, shutdown)?;
+        control_plane.start_loops(options, credentials, readiness, tasks, shutdown)?;
         Ok(control_plane)
     }
 
@@ -101,6 +102,7 @@ impl ControlPlane {
         &self,
         options: &ServerOptions,
         credentials: &Credentials,
+        readiness: &Readiness,
         tasks: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
@@ -115,7 +117,8 @@ impl ControlPlane {
             legacy_token_period: options.service_accounts.legacy_token_period(),
             keys: Arc::new(credentials.keys()),
         };
-        tasks.spawn("controllers", portolan_controllers::run(controllers, shutdown.clone()));
+        let controllers = portolan_controllers::run(controllers, shutdown.clone());
+        tasks.spawn("controllers", on_board("controller-manager", readiness.clone(), controllers));
         let scheduler = portolan_scheduler::Config {
             client: self.client(credentials::scheduler()).named("kube-scheduler"),
             informers: self.informers.clone(),
@@ -123,7 +126,8 @@ impl ControlPlane {
             name: "default-scheduler".into(),
             host: host_name()?,
         };
-        tasks.spawn("scheduler", portolan_scheduler::run(scheduler, shutdown.clone()));
+        let scheduler = portolan_scheduler::run(scheduler, shutdown.clone());
+        tasks.spawn("scheduler", on_board("scheduler", readiness.clone(), scheduler));
         Ok(())
     }
 
@@ -165,6 +169,20 @@ impl ControlPlane {
         }
         tracing::info!(%revision, "store closed");
     }
+}
+
+/// A loop that is on the board for as long as it runs, by the name that clients know it by.
+async fn on_board(part: &'static str, readiness: Readiness, running: impl Future<Output = ()>) {
+    /// However the loop ends.
+    struct Running(Readiness, &'static str);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.set(self.1, State::Failed("it has ended".to_owned()));
+        }
+    }
+    readiness.set(part, State::Ready);
+    let _running = Running(readiness, part);
+    running.await;
 }
 
 /// A folder with nothing from an earlier run in it.

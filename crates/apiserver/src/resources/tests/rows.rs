@@ -211,6 +211,23 @@ fn cluster() {
 }
 
 #[test]
+fn component_statuses() {
+    rows(
+        "componentstatuses",
+        &[
+            "conditions: [{type: Healthy, status: 'True', message: ok}]",
+            "conditions: [{type: Healthy, status: 'False', error: away}]",
+            "conditions: []",
+        ],
+        expect![[r#"
+            NAME; STATUS; MESSAGE; ERROR
+            x; Healthy; ok; 
+            x; Unhealthy; ; away
+            x; Unknown; ; "#]],
+    );
+}
+
+#[test]
 fn events() {
     rows(
         "events",
