@@ -42,6 +42,18 @@ fn every_document_of_the_index_is_there_and_complete() {
 }
 
 #[test]
+fn each_document_has_a_hash_of_its_own() {
+    let index = v3_index(builtin());
+    let urls = index["paths"].as_object().expect("an object").values();
+    let hashes: Vec<&str> =
+        urls.filter_map(|entry| Some(entry["serverRelativeURL"].as_str()?.split_once("?hash=")?.1)).collect();
+    let different: BTreeSet<&str> = hashes.iter().copied().collect();
+    assert!(hashes.len() > 20 && different.len() == hashes.len(), "{hashes:?}");
+    let apps = v3_version(builtin(), "apis/apps/v1").expect("served");
+    assert_eq!(hash_of(apps), format!("{:016X}", fold(SEED, v3(apps))));
+}
+
+#[test]
 fn operations_have_names_of_their_own() {
     let document = v2(builtin());
     let mut seen = BTreeSet::new();
