@@ -69,12 +69,13 @@ pub(crate) fn is_pending(pod: &Pod) -> bool {
     conditions.iter().any(|condition| condition.type_ == PENDING && condition.status == "True")
 }
 
-/// Whether the API knows a pod to have something else than it asks for.
+/// Whether a pod may have something else than it asks for, by what the API knows.
 pub(crate) fn is_wanted(pod: &Pod) -> bool {
-    asked(pod).iter().any(|(name, asked)| {
-        let reported = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
-        reported.is_some_and(|reported| differ(reported, asked) != Difference::default())
-    })
+    is_pending(pod)
+        || asked(pod).iter().any(|(name, asked)| {
+            let reported = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
+            reported.is_some_and(|reported| differ(reported, asked) != Difference::default())
+        })
 }
 
 /// The pod with what it may have instead of what it asks for.

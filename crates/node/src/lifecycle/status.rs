@@ -103,7 +103,7 @@ pub(crate) fn status(
     if let Some(verdict) = local.verdict.as_ref().filter(|verdict| verdict.cause == Cause::Refused) {
         return refused(pod, verdict, now);
     }
-    let statuses = container_statuses(pod, runtime, local, around, phase, now);
+    let statuses = container_statuses(pod, runtime, local, around, phase);
     let mut conditions = conditions(pod, runtime, local, &statuses, phase, now);
     conditions.extend(disruption(pod, local.verdict.as_ref(), &conditions, now));
     let [init_container_statuses, container_statuses, ephemeral_container_statuses] = statuses;

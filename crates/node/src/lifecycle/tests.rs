@@ -320,7 +320,16 @@ fn statuses_tell_why_a_container_does_not_run() {
     };
     assert_eq!(waiting(case(json!({}))), "ContainerCreating ");
     let crashed = case(json!({})).sandbox(0, true).container("app", 3, exited(1, 0, 5), 40).at(6);
-    assert_eq!(waiting(crashed), "CrashLoopBackOff back-off 40s restarting failed container=app pod=web_shop(u1)");
+    let backing_off = "CrashLoopBackOff back-off 40s restarting failed container=app pod=web_shop(u1)";
+    assert_eq!(waiting(crashed), backing_off);
+    // Until the next start runs.
+    let due = || case(json!({})).sandbox(0, true).container("app", 3, exited(1, 0, 5), 40).at(60);
+    assert_eq!(waiting(due()), backing_off);
+    assert_eq!(waiting(due().container("app", 4, ContainerState::Created, 80)), backing_off);
+    let again = case(json!({})).sandbox(0, true).exited("app", 1).container("app", 1, ContainerState::Created, 10);
+    assert_eq!(waiting(again.at(6)), " ");
+    let first = case(json!({})).sandbox(0, true).exited("app", 1).at(6).status().container_statuses;
+    assert!(first.expect("one container")[0].state.as_ref().is_some_and(|state| state.terminated.is_some()));
     let failed = |local: &mut Local| {
         let first = (Duration::from_secs(10), Duration::from_secs(300));
         let failure = Failure::after(None, "ErrImagePull", "no such image", at(0), first);
@@ -329,6 +338,27 @@ fn statuses_tell_why_a_container_does_not_run() {
     let case = case(json!({})).sandbox(0, true).local(failed);
     assert_eq!(case.plan(), "wake after 10 s");
     assert_eq!(waiting(case), "ErrImagePull no such image");
+}
+
+#[test]
+fn a_container_that_does_not_run_has_what_it_may_have_and_not_what_it_asks_for() {
+    let spec = json!({"containers": [{
+        "name": "app", "image": "app:1", "resources": {"requests": {"cpu": "9"}},
+        "volumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b", "readOnly": true}],
+    }]});
+    let own = json!({"requests": {"cpu": "1"}});
+    let allocated = |local: &mut Local| {
+        local.allocation.insert("app".into(), serde_json::from_value(own.clone()).expect("valid"));
+    };
+    let case = case(spec).sandbox(0, true).exited("app", 1).local(allocated).at(6);
+    let status = &case.status().container_statuses.expect("one container")[0];
+    assert_eq!(json!(status.resources), own);
+    assert_eq!(json!(status.allocated_resources), json!({"cpu": "1"}));
+    let mounts = json!([
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": true, "recursiveReadOnly": "Disabled"},
+    ]);
+    assert_eq!(json!(status.volume_mounts), mounts);
 }
 
 #[test]

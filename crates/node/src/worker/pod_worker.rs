@@ -122,8 +122,12 @@ impl Worker {
         worker
     }
 
-    /// Lets the containers have what they ask for, if there is room.
+    /// Lets the containers have what they ask for, if there is room. Those of a pod that is to end keep what they have.
     fn allocate(&mut self, room: Room) {
+        if self.pod.metadata.deletion_timestamp.is_some() {
+            self.effective = resize::with(&self.pod, &self.local.allocation);
+            return;
+        }
         let asked = resize::asked(&self.pod);
         let nothing = resize::Difference::default();
         let waits = |(name, asked): (&String, &ResourceRequirements)| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    Pod, ResourceRequirements,
+    Pod, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -28,9 +28,8 @@ pub(super) fn container_statuses(
     local: &Local,
     around: &Surroundings,
     phase: Phase,
-    now: Timestamp,
 ) -> [Vec<ContainerStatus>; 3] {
-    let writer = Writer { pod, runtime, local, around, phase, now };
+    let writer = Writer { pod, runtime, local, around, phase };
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
     for (role, container) in pod::containers(pod) {
         let list = match role {
@@ -49,7 +48,6 @@ struct Writer<'a> {
     local: &'a Local,
     around: &'a Surroundings,
     phase: Phase,
-    now: Timestamp,
 }
 
 impl Writer<'_> {
@@ -85,11 +83,12 @@ impl Writer<'_> {
             ready,
             last_state: Some(last.unwrap_or_default()),
             state: Some(state),
+            volume_mounts: volume_mounts(container),
             ..ContainerStatus::default()
         }
     }
 
-    /// What a container may have, and what it has while it runs.
+    /// What a container may have, and what it has; one that does not run has what it may.
     fn resources(
         &self,
         role: Role,
@@ -98,10 +97,13 @@ impl Writer<'_> {
         if role == Role::Ephemeral {
             return (None, None);
         }
-        let allocated = self.local.allocation.get(&latest.name).and_then(|own| own.requests.clone());
-        let is_running = matches!(latest.state, runtime::ContainerState::Running { .. });
-        let applied = is_running.then(|| resize::applied(self.pod, self.local, latest)).flatten();
-        (allocated.filter(|requests| !requests.is_empty()), applied)
+        let own = self.local.allocation.get(&latest.name);
+        let requests = own.and_then(|own| own.requests.clone()).filter(|requests| !requests.is_empty());
+        let has = match latest.state {
+            runtime::ContainerState::Running { .. } => resize::applied(self.pod, self.local, latest),
+            _ => own.cloned(),
+        };
+        (requests, has)
     }
 
     /// The status of a container that the runtime does not have.
@@ -117,6 +119,7 @@ impl Writer<'_> {
             started: Some(false),
             state: Some(self.waiting(container)),
             last_state: Some(ContainerState::default()),
+            volume_mounts: volume_mounts(container),
             ..ContainerStatus::default()
         };
         let Some(reported) = reported else { return status };
@@ -179,17 +182,25 @@ impl Writer<'_> {
                 if let Some(waiting) = self.failure(container) {
                     return waiting;
                 }
-                match crash::restart(latest).filter(|restart| restart.at > self.now) {
-                    Some(restart) => self.crash_loop(container, restart.delay),
-                    None => self.terminated(latest),
+                self.crash_loop(container, latest).unwrap_or_else(|| self.terminated(latest))
+            }
+            runtime::ContainerState::Created => {
+                // Between two runs upstream has no word for it.
+                let nameless = || ContainerState { waiting: Some(Default::default()), ..ContainerState::default() };
+                match self.runtime.previous(&container.name) {
+                    Some(previous) => self.crash_loop(container, previous).unwrap_or_else(nameless),
+                    None => self.waiting(container),
                 }
             }
-            runtime::ContainerState::Created | runtime::ContainerState::Unknown => self.waiting(container),
+            runtime::ContainerState::Unknown => self.waiting(container),
         }
     }
 
-    fn crash_loop(&self, container: &Container, delay: Duration) -> ContainerState {
-        waiting("CrashLoopBackOff", crash_loop_message(self.pod, &container.name, delay))
+    /// That a start that ended is repeated only after a while. The word stands until the next one runs, as upstream.
+    fn crash_loop(&self, container: &Container, ended: &runtime::ContainerStatus) -> Option<ContainerState> {
+        let delay = crash::restart(ended)?.delay;
+        let message = || crash_loop_message(self.pod, &container.name, delay);
+        (!delay.is_zero()).then(|| waiting("CrashLoopBackOff", message()))
     }
 
     /// Why a container is not there yet.
@@ -249,6 +260,19 @@ impl Writer<'_> {
         let ended = states.into_iter().flatten().filter_map(|state| state.terminated.as_ref());
         ended.into_iter().find(|ended| ended.container_id.as_deref() == Some(uri))?.message.clone()
     }
+}
+
+/// How volumes are mounted. Mounts below a read-only one stay as they are: this agent changes only the mount itself.
+fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let mounts = container.volume_mounts.as_ref().filter(|mounts| !mounts.is_empty())?;
+    let status = mounts.iter().map(|mount| VolumeMountStatus {
+        name: mount.name.clone(),
+        mount_path: mount.mount_path.clone(),
+        read_only: mount.read_only.filter(|read_only| *read_only),
+        recursive_read_only: (mount.read_only == Some(true)).then(|| "Disabled".to_owned()),
+        ..VolumeMountStatus::default()
+    });
+    Some(status.collect())
 }
 
 /// Upstream's words for a container that waits to be started again.
