@@ -417,6 +417,8 @@ impl Worker {
                 failure.reason = "ImagePullBackOff".to_owned();
                 failure.message = format!("{text}: ErrImagePull: {}", failure.message);
                 self.context.container_event(&self.pod, name, EventType::Normal, "BackOff", text);
+                let text = format!("Error: {}", failure.reason);
+                self.context.container_event(&self.pod, name, EventType::Warning, "Failed", text);
                 settled = true;
             }
         }

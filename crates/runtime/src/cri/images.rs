@@ -142,7 +142,10 @@ impl Images for CriRuntime {
             Ok(Ok(answer)) => Ok(answer.into_inner().image_ref),
             Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(super::failed("pull image")(status)),
             // The registry's words, whatever the code: people need them to find the mistake.
-            Ok(Err(status)) => Err(failed(status.message().to_owned())),
+            Ok(Err(status)) if status.code() == tonic::Code::Unknown => Err(failed(status.message().to_owned())),
+            Ok(Err(status)) => {
+                Err(failed(format!("rpc error: code = {:?} desc = {}", status.code(), status.message())))
+            }
             Err(_) => Err(failed(format!("it was not complete after {PULL_TIMEOUT:?}"))),
         }
     }

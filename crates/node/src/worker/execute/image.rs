@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
+use portolan_base::go::format_duration;
 use portolan_client::EventType;
 use portolan_runtime::{Error, RegistryAuth};
 use serde_json::Value;
@@ -22,12 +23,12 @@ pub(super) async fn ensure(job: &Job, name: String) -> Outcome {
     let reference = container.image.clone().unwrap_or_default();
     let outcome = find_or_pull(job, &name, &reference, container.image_pull_policy.as_deref()).await;
     if let Err((reason, message)) = &outcome {
-        let text = match reason.as_str() {
-            "InvalidImageName" => format!("Failed to apply default image tag {reference:?}: {message}"),
-            "ErrImageNeverPull" => message.clone(),
-            _ => format!("Failed to pull image {reference:?}: {message}"),
+        let (event, text) = match reason.as_str() {
+            "InvalidImageName" | "ImageInspectError" => ("InspectFailed", message.clone()),
+            "ErrImageNeverPull" => ("ErrImageNeverPull", message.clone()),
+            _ => ("Failed", format!("Failed to pull image \"{reference}\": {message}")),
         };
-        job.context.container_event(&job.pod, &name, EventType::Warning, "Failed", text);
+        job.context.container_event(&job.pod, &name, EventType::Warning, event, text);
         job.context.container_event(&job.pod, &name, EventType::Warning, "Failed", format!("Error: {reason}"));
     }
     Outcome::Image(name, outcome)
@@ -43,7 +44,16 @@ async fn find_or_pull(
     let runtime = &context.config.runtime;
     let present = match runtime.image(reference).await {
         Ok(present) => present,
-        Err(error) => return Err(words(&error)),
+        Err(Error::InvalidImageName { image, reason }) => {
+            let why = format!("couldn't parse image name \"{image}\": {reason}");
+            let text = format!("Failed to apply default image tag \"{reference}\": {why}");
+            return Err(("InvalidImageName".to_owned(), text));
+        }
+        Err(error) => {
+            // The quotes are where upstream has what it did not find out.
+            let text = format!("Failed to inspect image \"\": {}", chain(&error));
+            return Err(("ImageInspectError".to_owned(), text));
+        }
     };
     let policy = policy.unwrap_or_else(|| default_policy(reference));
     match &present {
@@ -63,9 +73,18 @@ async fn find_or_pull(
     let text = format!("Pulling image \"{reference}\"");
     context.container_event(&job.pod, name, EventType::Normal, "Pulling", text);
     let started = Instant::now();
-    let id = pull(job, reference).await.map_err(|error| words(&error))?;
+    let id = pull(job, reference).await.map_err(|error| ("ErrImagePull".to_owned(), words(&error)))?;
     let took = Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let text = format!("Successfully pulled image \"{reference}\" in {took:?}");
+    let took = format_duration(took);
+    let size = match runtime.image(reference).await {
+        Ok(Some(image)) => image.size_bytes,
+        // It is here; how large it is, is told by the next one.
+        Ok(None) | Err(_) => 0,
+    };
+    // Pulls do not wait for each other.
+    let text = format!(
+        "Successfully pulled image \"{reference}\" in {took} ({took} including waiting). Image size: {size} bytes."
+    );
     context.container_event(&job.pod, name, EventType::Normal, "Pulled", text);
     Ok(id)
 }
@@ -148,13 +167,12 @@ fn default_policy(reference: &str) -> &'static str {
     }
 }
 
-fn words(error: &Error) -> (String, String) {
-    let reason = match error {
-        Error::InvalidImageName { .. } => "InvalidImageName",
-        Error::Unavailable(_) => "ImageInspectError",
-        _ => "ErrImagePull",
-    };
-    (reason.to_owned(), chain(error).to_string())
+/// What the registry or the runtime said, in their words.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Pull { reason, .. } => reason.clone(),
+        error => chain(error).to_string(),
+    }
 }
 
 #[cfg(test)]
