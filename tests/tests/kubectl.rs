@@ -149,6 +149,8 @@ const THE_CLUSTER: Steps = &[
     ("kubectl explain si.spec", &["ServiceInstance", "ports"]),
     ("kubectl get --raw '/readyz?verbose'", &["[+]store ok", "readyz check passed"]),
     ("kubectl get componentstatuses | grep -c 'Healthy *ok'", &["3"]),
+    ("kubectl get events --field-selector reason=RegisteredNode", &["in Controller"]),
+    ("kubectl get events --field-selector reason=NodeReady", &["status is now: NodeReady"]),
     ("test $(kubectl get --raw '/readyz?verbose' | grep -c store) = 1", &[]),
 ];
 

@@ -79,7 +79,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         let keeper = Keeper::new(context.clone(), eviction, pods.clone(), pressures, evictions);
         tasks.spawn("pressure", keeper.run(stop.clone()));
     }
-    let registration = Registration::new(config, machine, port, nodes, pressed);
+    let registration = Registration::new(config, machine, port, nodes, pressed, context.events.clone());
     tasks.spawn("registration", registration.run(stop.clone()));
     tasks.spawn("log rotation", logs::rotate(context.clone(), stop.clone()));
     if let Some(server) = server {

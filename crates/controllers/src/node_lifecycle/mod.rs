@@ -77,7 +77,12 @@ impl Reconciler for Controller {
         };
         let now = self.context.clock.now();
         let grace = self.context.node_times.grace;
+        let is_new = !self.heard.lock().contains_key(&key.name);
         let heard = self.listen(&key.name, grace, now).await?;
+        if is_new {
+            let message = format!("Node {0} event: Registered Node {0} in Controller", key.name);
+            self.events.event(&reference(&*node), EventType::Normal, "RegisteredNode", message);
+        }
         let plan = plan_node(&node, heard, grace, now);
         let client = &self.context.client;
         if let Some(conditions) = &plan.conditions {

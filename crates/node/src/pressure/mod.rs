@@ -19,11 +19,12 @@ use k8s_openapi::api::core::v1::Pod;
 use portolan_api::typed::Object;
 use portolan_base::Shutdown;
 use portolan_base::error::chain;
-use portolan_client::{EventType, Informer, ObjectReference};
+use portolan_client::Informer;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::EvictionConfig;
+use crate::registration;
 use crate::worker::Context;
 use images::{Goal, Seen};
 pub(crate) use measure::memory;
@@ -62,12 +63,12 @@ impl Pressures {
         all.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect()
     }
 
-    /// Reasons of the node's events for each condition: while it does not hold, and while it does.
-    fn reasons(self) -> [(bool, &'static str, &'static str); 3] {
+    /// Reason of the node's event for each condition as it is.
+    pub(crate) fn told(self) -> [&'static str; 3] {
         [
-            (self.memory, "NodeHasSufficientMemory", "NodeHasInsufficientMemory"),
-            (self.disk, "NodeHasNoDiskPressure", "NodeHasDiskPressure"),
-            (self.pid, "NodeHasSufficientPID", "NodeHasInsufficientPID"),
+            if self.memory { "NodeHasInsufficientMemory" } else { "NodeHasSufficientMemory" },
+            if self.disk { "NodeHasDiskPressure" } else { "NodeHasNoDiskPressure" },
+            if self.pid { "NodeHasInsufficientPID" } else { "NodeHasSufficientPID" },
         ]
     }
 }
@@ -166,17 +167,9 @@ impl Keeper {
     fn publish(&mut self, crossed: &[Crossed]) {
         let now = self.memory.advance(crossed, self.context.now());
         let before = self.pressures.send_replace(now);
-        let node = ObjectReference {
-            kind: Some("Node".to_owned()),
-            name: Some(self.context.config.node_name.clone()),
-            uid: Some(self.context.config.node_name.clone()),
-            ..ObjectReference::default()
-        };
-        for ((was, ..), (is, relaxed, short)) in before.reasons().into_iter().zip(now.reasons()) {
+        for (was, is) in before.told().into_iter().zip(now.told()) {
             if was != is {
-                let reason = if is { short } else { relaxed };
-                let text = format!("Node {} status is now: {reason}", self.context.config.node_name);
-                self.context.events.event(&node, EventType::Normal, reason, text);
+                registration::tell(&self.context.events, &self.context.config.node_name, is);
             }
         }
         for crossed in crossed {

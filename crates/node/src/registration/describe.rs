@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus,
-    NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use portolan_api::quantity as api;
 use portolan_base::Timestamp;
 use portolan_runtime::Image;
 
@@ -71,8 +72,12 @@ pub(crate) fn node(config: &Config) -> Node {
 pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
     let config = facts.config;
     let capacity = config.capacity.as_ref().unwrap_or(&facts.machine.capacity);
-    let allocatable = quantities(&config.allocatable(capacity), config.max_pods);
-    let capacity = quantities(capacity, config.max_pods);
+    let huge_pages = &facts.machine.huge_pages;
+    let mut allocatable = config.allocatable(capacity);
+    // Who asks for plain memory cannot have these.
+    allocatable.memory_bytes = allocatable.memory_bytes.saturating_sub(huge_pages.values().sum());
+    let allocatable = quantities(&allocatable, huge_pages, config.max_pods);
+    let capacity = quantities(capacity, huge_pages, config.max_pods);
     let mut addresses: Vec<NodeAddress> = config
         .addresses
         .iter()
@@ -98,6 +103,15 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
         daemon_endpoints: facts
             .server_port
             .map(|port| NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(port) }) }),
+        // What the runtime could do besides is not asked of it by this agent.
+        features: Some(NodeFeatures { supplemental_groups_policy: Some(false) }),
+        runtime_handlers: Some(vec![NodeRuntimeHandler {
+            name: None,
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(false),
+                user_namespaces: Some(false),
+            }),
+        }]),
         images: (!images.is_empty()).then_some(images),
         node_info: Some(NodeSystemInfo {
             architecture: architecture().into(),
@@ -116,7 +130,7 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
     }
 }
 
-fn quantities(capacity: &Capacity, max_pods: u32) -> BTreeMap<String, Quantity> {
+fn quantities(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods: u32) -> BTreeMap<String, Quantity> {
     let cpu = match capacity.cpu_milli % 1000 {
         0 => format!("{}", capacity.cpu_milli / 1000),
         _ => format!("{}m", capacity.cpu_milli),
@@ -127,7 +141,10 @@ fn quantities(capacity: &Capacity, max_pods: u32) -> BTreeMap<String, Quantity> 
         ("ephemeral-storage", format!("{}Ki", capacity.ephemeral_storage_bytes / 1024)),
         ("pods", max_pods.to_string()),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value))).collect()
+    let binary =
+        |bytes: u64| Quantity(api::Quantity::from_value(bytes.cast_signed(), api::Format::BinarySi).to_string());
+    let huge_pages = huge_pages.iter().map(|(size, bytes)| (format!("hugepages-{}", binary(*size).0), binary(*bytes)));
+    entries.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value))).chain(huge_pages).collect()
 }
 
 fn conditions(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
@@ -191,4 +208,10 @@ pub(crate) fn differ(a: &NodeStatus, b: &NodeStatus) -> bool {
         status
     };
     timeless(a) != timeless(b)
+}
+
+/// What a condition of a node says: `True`, `False` or nothing.
+pub(crate) fn condition<'a>(status: Option<&'a NodeStatus>, name: &str) -> Option<&'a str> {
+    let mut conditions = status?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == name).map(|condition| condition.status.as_str())
 }

@@ -1,8 +1,12 @@
 //! Facts about the machine, read once at start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::Capacity;
+
+/// Where the kernel shows its pools of huge pages.
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
 
 /// What the node's status says about the machine.
 #[derive(Debug, Clone)]
@@ -13,6 +17,8 @@ pub(crate) struct Machine {
     pub(crate) boot_id: String,
     pub(crate) system_uuid: String,
     pub(crate) capacity: Capacity,
+    /// Memory in huge pages, by the size of a page in bytes; in bytes.
+    pub(crate) huge_pages: BTreeMap<u64, u64>,
 }
 
 impl Machine {
@@ -29,6 +35,7 @@ impl Machine {
                 memory_bytes: memory_total(&read("/proc/meminfo")),
                 ephemeral_storage_bytes: disk_size(data_dir),
             },
+            huge_pages: huge_pages(Path::new(HUGE_PAGES)),
         }
     }
 }
@@ -61,6 +68,18 @@ fn memory_total(meminfo: &str) -> u64 {
     kibibytes.unwrap_or(0) * 1024
 }
 
+/// Pools in folders such as `hugepages-2048kB`; none where the kernel has none.
+fn huge_pages(folder: &Path) -> BTreeMap<u64, u64> {
+    let pools = folder.read_dir().into_iter().flatten().flatten();
+    let memory = pools.filter_map(|pool| {
+        let name = pool.file_name().into_string().ok()?;
+        let size = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()? * 1024;
+        let count = std::fs::read_to_string(pool.path().join("nr_hugepages")).ok()?.trim().parse::<u64>().ok()?;
+        Some((size, size * count))
+    });
+    memory.collect()
+}
+
 fn disk_size(path: &Path) -> u64 {
     nix::sys::statvfs::statvfs(path).map_or(0, |stat| stat.blocks() * stat.fragment_size())
 }
@@ -74,5 +93,12 @@ mod tests {
         assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"), "Debian GNU/Linux 12");
         assert_eq!(os_image(""), "Linux");
         assert_eq!(memory_total("MemTotal:       16 kB\nMemFree: 3 kB"), 16384);
+        let scratch = tempfile::tempdir().expect("a folder");
+        for (pool, count) in [("hugepages-2048kB", "3\n"), ("hugepages-1048576kB", "0\n"), ("other", "1")] {
+            std::fs::create_dir(scratch.path().join(pool)).expect("made");
+            std::fs::write(scratch.path().join(pool).join("nr_hugepages"), count).expect("written");
+        }
+        assert_eq!(huge_pages(scratch.path()), [(2 << 20, 6 << 20), (1 << 30, 0)].into());
+        assert!(huge_pages(&scratch.path().join("absent")).is_empty());
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Owne
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown, Timestamp};
-use portolan_client::{Client, Informer, Patch};
+use portolan_client::{Client, EventRecorder, EventType, Informer, ObjectReference, Patch};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -39,6 +39,7 @@ pub(crate) struct Registration {
     /// The node as the API has it.
     nodes: Informer<Node>,
     pressures: watch::Receiver<Pressures>,
+    events: EventRecorder,
 }
 
 impl Registration {
@@ -48,8 +49,9 @@ impl Registration {
         server_port: Option<u16>,
         nodes: Informer<Node>,
         pressures: watch::Receiver<Pressures>,
+        events: EventRecorder,
     ) -> Self {
-        Self { config, machine, server_port, nodes, pressures }
+        Self { config, machine, server_port, nodes, pressures, events }
     }
 
     /// Registers, then renews the lease and keeps the status fresh.
@@ -58,6 +60,8 @@ impl Registration {
     }
 
     async fn keep(&self) {
+        let starting = "Starting kubelet.";
+        self.events.event(&about(&self.config.node_name), EventType::Normal, "Starting", starting);
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(7));
         let mut node = loop {
             match self.register().await {
@@ -68,6 +72,9 @@ impl Registration {
                 }
             }
         };
+        for reason in self.pressures.borrow().told() {
+            tell(&self.events, &self.config.node_name, reason);
+        }
         let (mut changes, mut pressures) = (self.nodes.changes(), self.pressures.clone());
         let (mut lease, mut written_at, mut seen) = (None, None, false);
         let mut renew_at = Instant::now();
@@ -128,7 +135,10 @@ impl Registration {
         let mut wanted = describe::node(&self.config);
         wanted.status = Some(describe::status(&self.facts().await, None, self.config.clock.now()));
         match client.create(&wanted).await {
-            Ok(node) => Ok(node),
+            Ok(node) => {
+                self.tell_ready(None, node.status.as_ref());
+                Ok(node)
+            }
             Err(error) if error.is_already_exists() => {
                 let mut patch = json!({"metadata": {"labels": describe::labels(&self.config)}});
                 if !self.config.pod_cidr.is_empty() {
@@ -154,13 +164,24 @@ impl Registration {
         }
         let patch = Patch::Strategic(json!({"status": status_patch(before.as_ref(), &status)}));
         match self.config.client.patch("", &self.config.node_name, "status", &patch).await {
-            Ok(written) => *node = written,
+            Ok(written) => {
+                self.tell_ready(before.as_ref(), Some(&status));
+                *node = written;
+            }
             // Somebody deleted the node while its agent is alive: it comes back.
             Err(error) if error.is_not_found() => *node = self.register().await?,
             Err(error) => return Err(error),
         }
         *written_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// Tells when the node becomes ready, and when it no longer is.
+    fn tell_ready(&self, before: Option<&NodeStatus>, after: Option<&NodeStatus>) {
+        let [was, is] = [before, after].map(|status| describe::condition(status, "Ready") == Some("True"));
+        if was != is {
+            tell(&self.events, &self.config.node_name, if is { "NodeReady" } else { "NodeNotReady" });
+        }
     }
 
     async fn renew(&self, lease: &mut Option<Lease>, node_uid: &str) -> Result<(), portolan_client::Error> {
@@ -228,6 +249,21 @@ impl Registration {
             server_port: self.server_port,
             pressures: *self.pressures.borrow(),
         }
+    }
+}
+
+/// Records what has become of a condition of the node.
+pub(crate) fn tell(events: &EventRecorder, node: &str, reason: &str) {
+    events.event(&about(node), EventType::Normal, reason, format!("Node {node} status is now: {reason}"));
+}
+
+/// The node as its events name it: upstream's kubelet puts the name where others have the UID.
+fn about(node: &str) -> ObjectReference {
+    ObjectReference {
+        kind: Some("Node".to_owned()),
+        name: Some(node.to_owned()),
+        uid: Some(node.to_owned()),
+        ..ObjectReference::default()
     }
 }
 
