@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, ensure};
-use portolan_tests::{Cluster, binary, command, eventually, web_image};
+use portolan_tests::{Cluster, binary, build_web_image, command, eventually, web_image};
 use serde_json::Value;
 
 const MANIFEST: &str = "\
@@ -114,12 +114,13 @@ fn every_command_does_what_it_says() {
         says(&cluster, "invite north --address 192.0.2.8", &["user: north", "client-key-data"])?;
         build_image(&cluster)?;
         says(&cluster, "image ls", &["web:1", "local"])?;
-        says(&cluster, "image ls -o json", &["\"sizeBytes\"", "web:1"])?;
+        says(&cluster, "image list -o json", &["\"sizeBytes\"", "web:1"])?;
         apply(&cluster)?;
         read(&cluster)?;
         execute(&cluster)?;
         explain(&cluster)?;
         registry(&cluster)?;
+        images(&cluster)?;
         says(&cluster, "scale deployment/web --replicas 2", &["deployment.apps/web scaled"])?;
         refuses(&cluster, "store check", &["in use by process"])?;
         says(&cluster, "delete deployment/web pod/choosy", &["deployment.apps/web deleted"])?;
@@ -158,6 +159,16 @@ fn explain(cluster: &Cluster) -> anyhow::Result<()> {
     says(cluster, "explain service lonely", &["no pod in namespace default has the labels app=nobody"])?;
     says(cluster, "explain service web", &["1 of 1 pods with app=web are ready"])?;
     says(cluster, "explain deployment web", &["1 of 1 replicas available", "Available is True"]).map(drop)
+}
+
+fn images(cluster: &Cluster) -> anyhow::Result<()> {
+    refuses(cluster, "image rm web:1", &["web:1 stays: container c of pod web-", "uses it"])?;
+    refuses(cluster, "image rm nothing:1", &["nothing:1 is not on this machine"])?;
+    build_web_image(cluster, "spare:1", "spare")?;
+    says(cluster, "image rm spare:1", &["spare:1 removed"])?;
+    let left = says(cluster, "image ls", &["web:1"])?;
+    ensure!(!left.contains("spare:1"), "{left}");
+    Ok(())
 }
 
 fn registry(cluster: &Cluster) -> anyhow::Result<()> {

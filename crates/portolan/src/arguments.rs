@@ -76,7 +76,7 @@ Example:
   portolan dataplane --node-name north   # as `portolan server` or `portolan agent` does"
     )]
     Dataplane(DataplaneOptions),
-    /// Build, load and list images without a registry.
+    /// Build, load, list and remove images without a registry.
     #[command(subcommand)]
     Image(image::Command),
     /// Look after the files of the embedded store.

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use portolan_cli::{Format, Place, document, table};
 use portolan_runtime::cri::CriRuntime;
-use portolan_runtime::{Images, image};
+use portolan_runtime::{ContainerStatus, Image, Images, Runtime, image};
 use serde_json::json;
 
-/// Builds, loads and lists images without a registry.
+/// Label of a container with the name of its pod.
+const POD_NAME: &str = "io.kubernetes.pod.name";
+
+/// Builds, loads, lists and removes images without a registry.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Build an image from a Dockerfile without RUN.
@@ -44,11 +47,27 @@ EXPOSE, LABEL, ENTRYPOINT and CMD. Anything else is refused with its line.")]
     #[command(after_help = "\
 Examples:
   portolan image ls
-  portolan image ls -o json")]
+  portolan image list -o json")]
+    #[command(visible_alias = "list")]
     Ls {
         /// Output format.
         #[arg(short, long)]
         output: Option<Format>,
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// Remove images from this machine, each with all its names.
+    #[command(
+        visible_alias = "remove",
+        after_help = "\
+Examples:
+  portolan image rm my-image:latest
+  portolan image rm my-image:1 my-image:2"
+    )]
+    Rm {
+        /// Names or ids of images.
+        #[arg(required = true)]
+        images: Vec<String>,
         #[command(flatten)]
         machine: Machine,
     },
@@ -86,6 +105,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Ls { machine, output } => list(&machine.runtime().await?, output).await,
+        Command::Rm { images, machine } => remove(&machine.runtime().await?, &images).await,
     }
 }
 
@@ -128,4 +148,32 @@ async fn list(runtime: &CriRuntime, output: Option<Format>) -> anyhow::Result<()
     rows.sort();
     table(["Image", "Id", "Size", "Source"], rows);
     Ok(())
+}
+
+/// Goes on after one that cannot be removed.
+async fn remove(runtime: &CriRuntime, references: &[String]) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    for reference in references {
+        let Some(image) = runtime.image(reference).await? else {
+            failures.push(format!("{reference} is not on this machine; `portolan image ls` lists what is"));
+            continue;
+        };
+        if let Some(reason) = still_needed(&image, &runtime.containers().await?) {
+            failures.push(format!("{reference} stays: {reason}"));
+            continue;
+        }
+        runtime.remove_image(&image.id).await?;
+        image.tags.iter().chain([&image.id]).for_each(|name| println!("{name} removed"));
+    }
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
+}
+
+/// Why an image cannot go; containers that have ended may be started again.
+fn still_needed(image: &Image, containers: &[ContainerStatus]) -> Option<String> {
+    if image.pinned {
+        return Some("the container runtime itself needs it".to_owned());
+    }
+    let user = containers.iter().find(|it| it.image_id == image.id || image.digests.contains(&it.image_id))?;
+    let pod = user.labels.get(POD_NAME).map(|pod| format!(" of pod {pod}")).unwrap_or_default();
+    Some(format!("container {}{pod} uses it", user.name))
 }
