@@ -158,7 +158,10 @@ fn explain(cluster: &Cluster) -> anyhow::Result<()> {
     says(cluster, "explain pod choosy", &["Unschedulable", "node test-node cannot take it: ", "affinity/selector"])?;
     says(cluster, "explain service lonely", &["no pod in namespace default has the labels app=nobody"])?;
     says(cluster, "explain service web", &["1 of 1 pods with app=web are ready"])?;
-    says(cluster, "explain deployment web", &["1 of 1 replicas available", "Available is True"]).map(drop)
+    says(cluster, "explain deployment web", &["1 of 1 replicas available", "Available is True"])?;
+    cluster.kubectl("create job once --image=web:1")?;
+    says(cluster, "explain job once", &["no controller for objects of kind Job"])?;
+    cluster.kubectl("delete job once").map(drop)
 }
 
 fn images(cluster: &Cluster) -> anyhow::Result<()> {

@@ -35,11 +35,15 @@ pub use registry_mirror::{explain_mirror, mirror_target};
 
 use std::time::Duration;
 
-use portolan_api::typed::kinds::apps::v1::ReplicaSet;
+use portolan_api::typed::Object;
+use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::core::v1::ReplicationController;
 use portolan_base::{Shutdown, TaskGroup};
 
 use context::Context;
+
+/// Kinds of workloads that [`run`] acts on.
+pub const WORKLOADS: [&str; 3] = [Deployment::KIND, ReplicaSet::KIND, ReplicationController::KIND];
 
 /// How long requests in flight get to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -136,6 +136,7 @@ const JUDGEMENTS: Judgements = Judgements {
     placement: explain_placement,
     mirror_target: portolan_controllers::mirror_target,
     mirror: portolan_controllers::explain_mirror,
+    workloads: &portolan_controllers::WORKLOADS,
 };
 
 /// The scheduler's judgement of each node for a pod.

@@ -4,6 +4,7 @@
 //! container states, in events and in the registry. The texts are made by pure functions over what
 //! the API says; this file asks.
 
+mod events;
 mod instance;
 mod mirror;
 mod placement;
@@ -32,6 +33,8 @@ pub struct Judgements {
     pub mirror_target: MirrorTarget,
     /// The same controller's, of the instances of that.
     pub mirror: ExplainMirror,
+    /// Kinds of workloads that a controller acts on.
+    pub workloads: &'static [&'static str],
 }
 
 /// Arguments of `explain`.
@@ -90,6 +93,9 @@ async fn explain(api: &Api, target: &Target<'_>, common: &Common, judgements: &J
             }
             reasons.extend(mirrored);
         }
+        _ if workload::is_left_alone(&object, judgements.workloads) => {
+            reasons.push(workload::left_alone(&object));
+        }
         _ => {
             if let Some(selector) = workload::selector(&object) {
                 let sets = selected(api, "replicasets", &selector).await?;
@@ -100,9 +106,12 @@ async fn explain(api: &Api, target: &Target<'_>, common: &Common, judgements: &J
     for reason in reasons {
         print_line(&format!("  - {reason}"));
     }
-    let events = describe::events(api, &object).await?;
-    if !events.is_empty() {
-        describe::print_events(&events);
+    let events = events::newest(describe::events(api, &object).await?);
+    if !events.shown.is_empty() {
+        describe::print_events(&events.shown);
+    }
+    if events.older > 0 {
+        print_line(&format!("and {} older ones: portolan describe {}", events.older, target.display()));
     }
     Ok(())
 }

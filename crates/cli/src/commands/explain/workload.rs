@@ -8,6 +8,32 @@ use super::status::list;
 /// More pods than this are counted instead of named.
 const NAMED: usize = 10;
 
+/// Kinds that nothing happens to unless a controller acts on them.
+const WORKLOADS: [(&str, &str); 8] = [
+    ("v1", "ReplicationController"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("batch/v1", "CronJob"),
+    ("batch/v1", "Job"),
+];
+
+/// Whether it is a workload of a kind that no controller acts on; `kinds` are those that have one.
+pub(super) fn is_left_alone(object: &Value, kinds: &[&str]) -> bool {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let group = |version: &str| version.rsplit_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+    let known = |(version, kind): &(&str, &str)| *kind == text("kind") && group(version) == group(text("apiVersion"));
+    WORKLOADS.iter().any(known) && !kinds.contains(&text("kind"))
+}
+
+/// What that means.
+pub(super) fn left_alone(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    format!("this build of Portolan has no controller for objects of kind {kind}: it is stored, and nothing acts on it")
+}
+
 /// The label selector of a workload, as a query; `None` if the object has none.
 pub(super) fn selector(object: &Value) -> Option<String> {
     let labels = object["spec"]["selector"]["matchLabels"].as_object()?;
@@ -74,5 +100,22 @@ mod tests {
                 "pod p is not ready: phase Pending",
             ]
         );
+    }
+
+    #[test]
+    fn a_workload_without_a_controller_is_told_from_others() {
+        let cases = [
+            ("apps/v1", "Deployment", false),
+            ("apps/v1", "StatefulSet", true),
+            ("batch/v1", "Job", true),
+            ("autoscaling/v1", "HorizontalPodAutoscaler", true),
+            ("example.com/v1", "Job", false),
+            ("v1", "ConfigMap", false),
+        ];
+        for (version, kind, expected) in cases {
+            let object = json!({"apiVersion": version, "kind": kind});
+            assert_eq!(is_left_alone(&object, &["Deployment", "ReplicaSet"]), expected, "{version} {kind}");
+        }
+        assert!(left_alone(&json!({"kind": "Job"})).contains("no controller for objects of kind Job"));
     }
 }
