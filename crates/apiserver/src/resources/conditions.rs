@@ -2,6 +2,8 @@
 //!
 //! Source: `ValidateConditions` of `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
 
+use std::collections::HashSet;
+
 use portolan_api::validation;
 use serde_json::Value;
 
@@ -16,11 +18,11 @@ const REASON: &str = "a condition reason must start with alphabetic character, o
 impl Errors {
     /// A list of conditions, one of each type.
     pub(crate) fn conditions(&mut self, at: &At<'_>, conditions: &Value) {
-        let list = items(conditions);
-        for (index, condition) in list.iter().enumerate() {
+        let mut kinds = HashSet::new();
+        for (index, condition) in items(conditions).iter().enumerate() {
             let at = at.index(index);
             let kind = text(&condition["type"]);
-            if list[..index].iter().any(|earlier| text(&earlier["type"]) == kind) {
+            if !kinds.insert(kind) {
                 self.duplicate(&at.child("type"), kind);
             }
             self.obeys(&at.child("type"), kind, validation::is_qualified_name);

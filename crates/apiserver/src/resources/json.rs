@@ -1,5 +1,7 @@
 //! Reading and defaulting JSON objects by reference.
 
+use std::collections::HashSet;
+
 use portolan_api::quantity::Quantity;
 use serde_json::{Map, Value, map::Entry};
 
@@ -22,6 +24,12 @@ pub(crate) fn are_same_but(
 /// The items of a list; none if the value is absent.
 pub(crate) fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The texts that the items of a list have in a field: to look for many of them in the list itself takes too long,
+/// since a body has room for a hundred thousand.
+pub(crate) fn texts<'a>(list: &'a [Value], field: &str) -> HashSet<&'a str> {
+    list.iter().map(|item| text(&item[field])).collect()
 }
 
 /// The entries of a map; none if the value is absent.

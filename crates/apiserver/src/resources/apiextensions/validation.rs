@@ -2,7 +2,7 @@
 //!
 //! Source: `apiextensions-apiserver/pkg/apis/apiextensions/validation`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -159,8 +159,9 @@ fn conversion(conversion: &Value, path: &Path) -> Vec<Error> {
     if given.is_empty() {
         errors.push(Error::required(&reviews_path, ""));
     }
+    let mut seen = HashSet::new();
     for (index, version) in given.iter().enumerate() {
-        if given[..index].contains(version) {
+        if !seen.insert(version) {
             errors.push(Error::invalid(&reviews_path.index(index), *version, "duplicate version"));
         } else {
             for problem in names::is_dns1035_label(version) {

@@ -75,7 +75,7 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<Error> {
         errors.extend(one(version, &path, &shared));
     }
     let all_names: Vec<&str> = versions.clone().map(|(_, version)| text(version, "name")).collect();
-    if all_names.iter().enumerate().any(|(index, name)| all_names[..index].contains(name)) {
+    if all_names.iter().collect::<BTreeSet<_>>().len() < all_names.len() {
         errors.push(shared.invalid(&place, &spec["versions"], "must contain unique version names"));
     }
     if versions.filter(|(_, version)| version["storage"] == true).count() != 1 {

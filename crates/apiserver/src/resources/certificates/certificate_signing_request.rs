@@ -1,5 +1,7 @@
 //! Certificate signing requests.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use portolan_api::field;
@@ -93,12 +95,13 @@ impl Strategy for CertificateSigningRequest {
         if !is_set(&spec["usages"]) {
             errors.required(&at.child("usages"), "");
         }
+        let mut usages = HashSet::new();
         for (index, usage) in items(&spec["usages"]).iter().enumerate() {
             let at = at.child("usages");
             if !USAGES.contains(&text(usage)) {
                 errors.not_supported(&at.index(index), usage.clone(), &USAGES);
             }
-            if items(&spec["usages"])[..index].contains(usage) {
+            if !usages.insert(text(usage)) {
                 errors.duplicate(&at.index(index), usage.clone());
             }
         }

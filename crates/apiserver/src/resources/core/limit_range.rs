@@ -1,5 +1,7 @@
 //! Limit ranges.
 
+use std::collections::HashSet;
+
 use portolan_api::{field, quantity::Quantity, validation};
 use portolan_base::Timestamp;
 use serde_json::{Map, Value};
@@ -62,8 +64,8 @@ impl Strategy for LimitRange {
         let mut errors = Errors::default();
         let at = At::root("spec");
         let list = at.child("limits");
-        let limits = items(&object["spec"]["limits"]);
-        for (index, limit) in limits.iter().enumerate() {
+        let mut kinds = HashSet::new();
+        for (index, limit) in items(&object["spec"]["limits"]).iter().enumerate() {
             let at = list.index(index);
             let kind = text(&limit["type"]);
             let before = errors.0.len();
@@ -71,7 +73,7 @@ impl Strategy for LimitRange {
             if errors.0.len() == before && !kind.contains('/') && !TYPES.contains(&kind) {
                 errors.invalid(&at.child("type"), kind, "must be a standard limit type or fully qualified");
             }
-            if limits[..index].iter().any(|earlier| text(&earlier["type"]) == kind) {
+            if !kinds.insert(kind) {
                 errors.duplicate(&at.child("type"), kind);
             }
             validate_limit(limit, kind, &at, &mut errors);

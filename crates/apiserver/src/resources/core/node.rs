@@ -1,5 +1,7 @@
 //! Nodes.
 
+use std::collections::HashSet;
+
 use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -73,14 +75,13 @@ impl Strategy for Node {
         // Upstream's path.
         let metadata = At::root("metadata");
         let list = metadata.child("taints");
-        let taints = items(&spec["taints"]);
-        for (index, taint) in taints.iter().enumerate() {
+        let mut taints = HashSet::new();
+        for (index, taint) in items(&spec["taints"]).iter().enumerate() {
             let at = list.index(index);
             errors.obeys(&at.child("key"), text(&taint["key"]), validation::is_qualified_name);
             errors.obeys(&at.child("value"), text(&taint["value"]), validation::is_valid_label_value);
             errors.required_one_of_as_listed(&at.child("effect"), &taint["effect"], &EFFECTS);
-            if taints[..index].iter().any(|before| before["key"] == taint["key"] && before["effect"] == taint["effect"])
-            {
+            if !taints.insert((text(&taint["key"]), text(&taint["effect"]))) {
                 let part = |name: &str| Value::from(text(&taint[name]));
                 let shown = format!(
                     r#"{{"Key":{},"Value":{},"Effect":{},"TimeAdded":{}}}"#,
@@ -122,8 +123,9 @@ impl Strategy for Node {
         let (mut errors, at) = (Errors::default(), At::root("spec"));
         let (status, addresses) = (At::root("status"), items(&new["status"]["addresses"]));
         let list = status.child("addresses");
+        let mut seen = HashSet::new();
         for (index, address) in addresses.iter().enumerate() {
-            if addresses[..index].contains(address) {
+            if !seen.insert((text(&address["type"]), text(&address["address"]))) {
                 let part = |name: &str| Value::from(text(&address[name]));
                 let shown = format!(r#"{{"Type":{},"Address":{}}}"#, part("type"), part("address"));
                 errors.duplicate(&list.index(index), Shown::Text(shown));

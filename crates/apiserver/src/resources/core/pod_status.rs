@@ -2,13 +2,15 @@
 //!
 //! Source: `ValidatePodStatusUpdate` of `kubernetes/pkg/apis/core/validation`.
 
+use std::collections::HashSet;
+
 use portolan_api::field::{self, Shown};
 use portolan_api::validation;
 use serde_json::{Map, Value};
 
 use crate::resources::addresses::parse_sloppy;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{items, set_zero, text};
+use crate::resources::json::{items, set_zero, text, texts};
 
 /// Conditions that the system sets, whose types are no qualified names.
 const OF_SYSTEM: [&str; 3] = ["Initialized", "PodScheduled", "Ready"];
@@ -203,8 +205,8 @@ fn validate_devices(container: &Value, spec: &Value, list: &str, at: &At<'_>, er
             }
         }
         let devices = at.child("resources");
-        let list = items(&allocated["resources"]);
-        for (index, device) in list.iter().enumerate() {
+        let mut ids = HashSet::new();
+        for (index, device) in items(&allocated["resources"]).iter().enumerate() {
             let at = devices.index(index);
             // A health that nobody told counts as any other that is not known.
             let health = text(&device["health"]);
@@ -219,7 +221,7 @@ fn validate_devices(container: &Value, spec: &Value, list: &str, at: &At<'_>, er
                 _ => {}
             }
             let id = text(&device["resourceID"]);
-            if list[..index].iter().any(|earlier| text(&earlier["resourceID"]) == id) {
+            if !ids.insert(id) {
                 errors.duplicate(&at.child("resourceID"), id);
             }
         }
@@ -227,13 +229,13 @@ fn validate_devices(container: &Value, spec: &Value, list: &str, at: &At<'_>, er
 }
 
 fn validate_claims(status: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let list = items(&status["resourceClaimStatuses"]);
-    for (index, claim) in list.iter().enumerate() {
+    let (known, mut names) = (texts(items(&spec["resourceClaims"]), "name"), HashSet::new());
+    for (index, claim) in items(&status["resourceClaimStatuses"]).iter().enumerate() {
         let (at, name) = (at.index(index), text(&claim["name"]));
-        if !items(&spec["resourceClaims"]).iter().any(|known| text(&known["name"]) == name) {
+        if !known.contains(name) {
             errors.invalid(&at.child("name"), name, "must match the name of an entry in `spec.resourceClaims`");
         }
-        if list[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+        if !names.insert(name) {
             errors.duplicate(&at.child("name"), name);
         }
         if let Some(name) = claim["resourceClaimName"].as_str() {

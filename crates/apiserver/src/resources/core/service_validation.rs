@@ -1,5 +1,7 @@
 //! What is wrong with a service.
 
+use std::collections::HashSet;
+
 use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use serde_json::Value;
@@ -40,8 +42,9 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<field::Error
     }
     let list = at.child("ports");
     let ports = items(&spec["ports"]);
+    let mut names = HashSet::new();
     for (index, port) in ports.iter().enumerate() {
-        validate_port(port, &ports[..index], ports.len() > 1, &list.index(index), &mut errors);
+        validate_port(port, &mut names, ports.len() > 1, &list.index(index), &mut errors);
     }
     errors.labels(&at.child("selector"), &spec["selector"]);
     validate_affinity(spec, &at, &mut errors);
@@ -98,11 +101,18 @@ fn validate_external_name(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn validate_port(port: &Value, earlier: &[Value], needs_name: bool, at: &At<'_>, errors: &mut Errors) {
+/// `names`: those of the ports before it.
+fn validate_port<'a>(
+    port: &'a Value,
+    names: &mut HashSet<&'a str>,
+    needs_name: bool,
+    at: &At<'_>,
+    errors: &mut Errors,
+) {
     let name = text(&port["name"]);
     if !name.is_empty() {
         errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
-        if earlier.iter().any(|port| text(&port["name"]) == name) {
+        if !names.insert(name) {
             errors.duplicate(&at.child("name"), name);
         }
     } else if needs_name {

@@ -1,5 +1,7 @@
 //! Priority levels: how many requests are served at a time.
 
+use std::collections::HashSet;
+
 use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -181,10 +183,11 @@ fn entropy_bits(queues: i64, hand: i64) -> i64 {
 pub(super) fn validate_conditions(object: &Value, errors: &mut Errors) {
     let status = At::root("status");
     let (list, conditions) = (status.child("conditions"), items(&object["status"]["conditions"]));
+    let mut kinds = HashSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = list.index(index);
         let kind = text(&condition["type"]);
-        if conditions[..index].iter().any(|before| text(&before["type"]) == kind) {
+        if !kinds.insert(kind) {
             errors.duplicate(&at.child("type"), kind);
         }
         errors.present(&at.child("type"), &condition["type"]);

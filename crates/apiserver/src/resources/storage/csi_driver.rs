@@ -1,5 +1,7 @@
 //! CSI drivers.
 
+use std::collections::HashSet;
+
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
@@ -78,11 +80,11 @@ impl Strategy for CsiDriver {
             }
         }
         let list = at.child("tokenRequests");
-        let requests = items(&spec["tokenRequests"]);
-        for (index, request) in requests.iter().enumerate() {
+        let mut audiences = HashSet::new();
+        for (index, request) in items(&spec["tokenRequests"]).iter().enumerate() {
             let at = list.index(index);
             let audience = text(&request["audience"]);
-            if requests[..index].iter().any(|earlier| text(&earlier["audience"]) == audience) {
+            if !audiences.insert(audience) {
                 errors.duplicate(&at.child("audience"), audience);
             }
             let Some(seconds) = request["expirationSeconds"].as_i64() else { continue };

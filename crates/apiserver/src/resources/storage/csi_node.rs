@@ -1,5 +1,7 @@
 //! What CSI drivers say of a node.
 
+use std::collections::HashSet;
+
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -22,8 +24,8 @@ impl Strategy for CsiNode {
         let mut errors = Errors::default();
         let spec = At::root("spec");
         let list = spec.child("drivers");
-        let drivers = items(&object["spec"]["drivers"]);
-        for (index, driver) in drivers.iter().enumerate() {
+        let mut names = HashSet::new();
+        for (index, driver) in items(&object["spec"]["drivers"]).iter().enumerate() {
             let at = list.index(index);
             let name = text(&driver["name"]);
             csi_driver::validate_name(name, &at.child("name"), &mut errors);
@@ -35,16 +37,16 @@ impl Strategy for CsiNode {
             }
             let allocatable = at.child("allocatable");
             errors.not_negative(&allocatable.child("count"), &driver["allocatable"]["count"]);
-            let keys = items(&driver["topologyKeys"]);
+            let mut keys = HashSet::new();
             // Upstream does not say that these are keys.
-            for (index, key) in keys.iter().enumerate() {
+            for key in items(&driver["topologyKeys"]) {
                 errors.present(&at, key);
-                if keys[..index].contains(key) {
+                if !keys.insert(text(key)) {
                     errors.duplicate(&at, key.clone());
                 }
                 errors.obeys(&at, text(key), validation::is_qualified_name);
             }
-            if drivers[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            if !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
             }
         }

@@ -1,13 +1,16 @@
 //! Validation of containers.
 
+use std::collections::HashSet;
+
 use portolan_api::validation;
 use serde_json::Value;
 
 use super::probe::{validate_lifecycle, validate_probes};
 use super::resources::validate_resources;
 use super::security::validate_security;
+use super::volume::Volumes;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{entries, is_set, items, text};
+use crate::resources::json::{entries, is_set, items, text, texts};
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const TERMINATION_POLICIES: [&str; 2] = ["File", "FallbackToLogsOnError"];
@@ -35,12 +38,12 @@ const ENV_RESOURCES: [&str; 6] = [
 ];
 
 /// All containers of a pod: each by itself, then what they must agree on.
-pub(super) fn validate_containers(spec: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
+pub(super) fn validate_containers(spec: &Value, volumes: &Volumes<'_>, at: &At<'_>, errors: &mut Errors) {
     let containers = items(&spec["containers"]);
     if containers.is_empty() {
         errors.required(&at.child("containers"), "");
     }
-    let mut names: Vec<&str> = Vec::with_capacity(containers.len());
+    let mut names = HashSet::new();
     for list in ["containers", "initContainers"] {
         let at = at.child(list);
         for (index, container) in items(&spec[list]).iter().enumerate() {
@@ -49,10 +52,9 @@ pub(super) fn validate_containers(spec: &Value, volumes: &[&Value], at: &At<'_>,
             let policies = ["Always", "Never", "OnFailure"];
             errors.one_of_if_present(&at.child("restartPolicy"), &container["restartPolicy"], &policies);
             let name = text(&container["name"]);
-            if !name.is_empty() && names.contains(&name) {
+            if !name.is_empty() && !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
             }
-            names.push(name);
             if list == "initContainers" && text(&container["restartPolicy"]) != "Always" {
                 validate_init(container, &at, errors);
             } else {
@@ -87,7 +89,7 @@ fn validate_init(container: &Value, at: &At<'_>, errors: &mut Errors) {
 pub(super) fn validate_container(
     container: &Value,
     spec: &Value,
-    volumes: &[&Value],
+    volumes: &Volumes<'_>,
     at: &At<'_>,
     errors: &mut Errors,
 ) {
@@ -132,12 +134,13 @@ fn validate_ports(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Err
     let list = at.child("ports");
     let ports = items(&container["ports"]);
     let host_network = spec["hostNetwork"] == true;
+    let mut names = HashSet::new();
     for (index, port) in ports.iter().enumerate() {
         let at = list.index(index);
         let name = text(&port["name"]);
         if !name.is_empty() {
             errors.obeys(&at.child("name"), name, validation::is_valid_port_name);
-            if ports[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+            if !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
             }
         }
@@ -276,23 +279,25 @@ pub(super) fn validate_resource_ref(reference: &Value, at: &At<'_>, errors: &mut
     }
 }
 
-fn validate_mounts(container: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
+fn validate_mounts(container: &Value, volumes: &Volumes<'_>, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("volumeMounts");
     let mounts = items(&container["volumeMounts"]);
+    let as_devices = texts(items(&container["volumeDevices"]), "name");
+    let mut paths = HashSet::new();
     for (index, mount) in mounts.iter().enumerate() {
         let at = list.index(index);
         let name = text(&mount["name"]);
         if name.is_empty() {
             errors.required(&at.child("name"), "");
         }
-        if !volumes.iter().any(|volume| text(&volume["name"]) == name) {
+        if !volumes.contains_key(name) {
             errors.not_found(&at.child("name"), name);
         }
         let path = text(&mount["mountPath"]);
         if path.is_empty() {
             errors.required(&at.child("mountPath"), "");
         }
-        if mounts[..index].iter().any(|earlier| text(&earlier["mountPath"]) == path) {
+        if !paths.insert(path) {
             errors.invalid(&at.child("mountPath"), path, "must be unique");
         }
         let (sub_path, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
@@ -312,18 +317,19 @@ fn validate_mounts(container: &Value, volumes: &[&Value], at: &At<'_>, errors: &
             let detail = "Bidirectional mount propagation is available only to privileged containers";
             errors.forbidden(&at.child("mountPropagation"), detail);
         }
-        if items(&container["volumeDevices"]).iter().any(|device| text(&device["name"]) == name && !name.is_empty()) {
+        if !name.is_empty() && as_devices.contains(name) {
             errors.invalid(&at.child("name"), name, "must not already exist in volumeDevices");
         }
     }
     let devices = at.child("volumeDevices");
-    let list = items(&container["volumeDevices"]);
-    for (index, device) in list.iter().enumerate() {
+    let mounted = texts(mounts, "name");
+    let mut seen = HashSet::new();
+    for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
         let at = devices.index(index);
         errors.present(&at.child("name"), &device["name"]);
         errors.present(&at.child("devicePath"), &device["devicePath"]);
         let name = text(&device["name"]);
-        match volumes.iter().find(|volume| text(&volume["name"]) == name) {
+        match volumes.get(name) {
             None => errors.not_found(&at.child("name"), name),
             Some(volume) if volume["persistentVolumeClaim"].is_null() && volume["ephemeral"].is_null() => {
                 let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
@@ -331,16 +337,16 @@ fn validate_mounts(container: &Value, volumes: &[&Value], at: &At<'_>, errors: &
             }
             Some(_) => {}
         }
-        if mounts.iter().any(|mount| text(&mount["name"]) == name) {
+        if mounted.contains(name) {
             errors.invalid(&at.child("name"), name, "must not already exist in volumeMounts");
         }
         let path = text(&device["devicePath"]);
-        if mounts.iter().any(|mount| text(&mount["mountPath"]) == path) {
+        if paths.contains(path) {
             errors.invalid(&at.child("devicePath"), path, "must not already exist as a path in volumeMounts");
         }
         for field in ["name", "devicePath"] {
             let value = text(&device[field]);
-            if !value.is_empty() && list[..index].iter().any(|earlier| text(&earlier[field]) == value) {
+            if !value.is_empty() && !seen.insert((field, value)) {
                 errors.invalid(&at.child(field), value, "must be unique");
             }
         }

@@ -1,11 +1,14 @@
 //! Validation of what holds a pod back and of what it runs beside its containers: gates, kernel
 //! parameters, overhead, claims of devices, ephemeral containers.
 
+use std::collections::HashSet;
+
 use portolan_api::field::Shown;
 use portolan_api::validation;
 use serde_json::Value;
 
 use super::container::validate_container;
+use super::volume::Volumes;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{entries, is_set, items, text};
 use crate::resources::shown;
@@ -32,11 +35,11 @@ pub(super) fn validate_gates(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.obeys(&at.child("conditionType"), text(&gate["conditionType"]), validation::is_qualified_name);
     }
     let list = at.child("schedulingGates");
-    let gates = items(&spec["schedulingGates"]);
-    for (index, gate) in gates.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (index, gate) in items(&spec["schedulingGates"]).iter().enumerate() {
         let (at, name) = (list.index(index), text(&gate["name"]));
         errors.obeys(&at, name, validation::is_qualified_name);
-        if gates[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+        if !names.insert(name) {
             errors.duplicate(&at, name);
         }
     }
@@ -55,12 +58,12 @@ fn validate_overhead(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn validate_claims(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let list = at.child("resourceClaims");
-    let claims = items(&spec["resourceClaims"]);
-    for (index, claim) in claims.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (index, claim) in items(&spec["resourceClaims"]).iter().enumerate() {
         let at = list.index(index);
         let name = text(&claim["name"]);
         errors.required_name(&at.child("name"), &claim["name"], validation::is_dns1123_label);
-        if !name.is_empty() && claims[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+        if !name.is_empty() && !names.insert(name) {
             errors.duplicate(&at.child("name"), name);
         }
         let shown = || Shown::Text(shown::compact("PodResourceClaim", claim));
@@ -87,14 +90,14 @@ fn validate_claims(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 fn validate_sysctls(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let security = at.child("securityContext");
     let list = security.child("sysctls");
-    let sysctls = items(&spec["securityContext"]["sysctls"]);
-    for (index, sysctl) in sysctls.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (index, sysctl) in items(&spec["securityContext"]["sysctls"]).iter().enumerate() {
         let (at, name) = (list.index(index), text(&sysctl["name"]));
         if name.is_empty() {
             errors.required(&at.child("name"), "");
         } else if !is_sysctl(name) {
             errors.invalid(&at.child("name"), name, SYSCTL);
-        } else if sysctls[..index].iter().any(|earlier| text(&earlier["name"]) == name) {
+        } else if !names.insert(name) {
             errors.duplicate(&at.child("name"), name);
         }
     }
@@ -111,7 +114,7 @@ fn is_sysctl(name: &str) -> bool {
 }
 
 /// Containers that join a running pod; they may mount these volumes.
-pub(super) fn validate_ephemeral(spec: &Value, volumes: &[&Value], at: &At<'_>, errors: &mut Errors) {
+pub(super) fn validate_ephemeral(spec: &Value, volumes: &Volumes<'_>, at: &At<'_>, errors: &mut Errors) {
     let names = |list: &str| -> Vec<String> {
         items(&spec[list]).iter().map(|container| text(&container["name"]).to_owned()).collect()
     };

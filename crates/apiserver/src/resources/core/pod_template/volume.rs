@@ -1,5 +1,7 @@
 //! Validation of a pod's volumes.
 
+use std::collections::{HashMap, HashSet};
+
 use portolan_api::quantity::Quantity;
 use portolan_api::validation;
 use serde_json::Value;
@@ -17,10 +19,13 @@ const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclu
 /// Bounds of the lifetime of a projected token.
 const TOKEN_SECONDS: (i64, i64) = (10 * 60, 1 << 32);
 
+/// Volumes by their names.
+pub(super) type Volumes<'a> = HashMap<&'a str, &'a Value>;
+
 /// Returns the volumes with which nothing is wrong: containers cannot mount others.
-pub(super) fn validate_volumes<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) -> Vec<&'a Value> {
+pub(super) fn validate_volumes<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) -> Volumes<'a> {
     let list = at.child("volumes");
-    let mut valid: Vec<&Value> = Vec::new();
+    let mut valid = Volumes::new();
     for (index, volume) in items(&spec["volumes"]).iter().enumerate() {
         let at = list.index(index);
         let name = text(&volume["name"]);
@@ -29,13 +34,13 @@ pub(super) fn validate_volumes<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Er
             errors.required(&at.child("name"), "");
         } else {
             errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
-            if valid.iter().any(|earlier| text(&earlier["name"]) == name) {
+            if valid.contains_key(name) {
                 errors.duplicate(&at.child("name"), name);
             }
         }
         validate_source(volume, &at, errors);
         if errors.0.len() == before {
-            valid.push(volume);
+            valid.insert(name, volume);
         }
     }
     valid
@@ -145,7 +150,7 @@ fn validate_downward_files(source: &Value, at: &At<'_>, errors: &mut Errors) {
 fn validate_projected(source: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_mode(source, "defaultMode", at, errors);
     let (list, volume) = (at.child("sources"), at);
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths = HashSet::new();
     for (index, projection) in items(&source["sources"]).iter().enumerate() {
         let at = list.index(index);
         let mut found = 0;
@@ -165,11 +170,10 @@ fn validate_projected(source: &Value, at: &At<'_>, errors: &mut Errors) {
             // A token may lie over any other file.
             for file in items(&part["items"]).iter().filter(|file| is_set(&file["path"])) {
                 let path = text(&file["path"]);
-                if paths.contains(&path) {
+                if !paths.insert(path) {
                     let shown = if kind == "downwardAPI" { path } else { text(&part["name"]) };
                     errors.invalid(volume, shown, "conflicting duplicate paths");
                 }
-                paths.push(path);
             }
         }
     }

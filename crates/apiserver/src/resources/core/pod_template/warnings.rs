@@ -2,6 +2,9 @@
 //!
 //! Source: `kubernetes/pkg/api/pod/warnings.go`.
 
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
+
 use portolan_api::field::Path;
 use serde_json::Value;
 
@@ -239,14 +242,14 @@ fn container_warnings(
             warnings.extend(fraction_warning(&resources[list][name], &at));
         }
     }
-    let variables = items(&container["env"]);
-    for (index, variable) in variables.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (index, variable) in items(&container["env"]).iter().enumerate() {
         let name = text(&variable["name"]);
         let reference = format!("$({name})");
         let value = text(&variable["value"]);
         // A value that is built upon the former one is meant so.
         let builds_on = variable["valueFrom"].is_null() && value != reference && value.contains(&reference);
-        let hides = variables[..index].iter().any(|before| text(&before["name"]) == name);
+        let hides = !names.insert(name);
         if hides && !builds_on {
             let at = at.child("env").index(index);
             warnings
@@ -290,13 +293,19 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
             }
         }
     }
-    for (index, (port, at)) in listed.iter().enumerate() {
+    let mut first = HashMap::new();
+    for (port, at) in listed.iter().filter(|(port, _)| is_set(&port["name"])) {
         let name = text(&port["name"]);
-        let first = listed[..index].iter().find(|(other, _)| !name.is_empty() && text(&other["name"]) == name);
-        if let Some((_, place)) = first {
-            warnings.push(format!(
-                "{at}: duplicate port name {name:?} with {place}, services and probes that select ports by name will use {place}"
-            ));
+        match first.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(at);
+            }
+            Entry::Occupied(place) => {
+                let place = place.get();
+                warnings.push(format!(
+                    "{at}: duplicate port name {name:?} with {place}, services and probes that select ports by name will use {place}"
+                ));
+            }
         }
     }
     warnings
