@@ -1,11 +1,23 @@
 //! Wall-clock time as a port, so that decisions can be tested at any moment.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 /// A point in wall-clock time, UTC, with nanosecond precision.
 pub use jiff::Timestamp;
+
+/// `by` after `from`, or the last moment that can be said. Objects hold moments and periods that nobody limits, and
+/// the sum of two must stop no server.
+pub fn later(from: Timestamp, by: Duration) -> Timestamp {
+    from.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// `by` before `from`, or the first moment that can be said; see [`later`].
+pub fn earlier(from: Timestamp, by: Duration) -> Timestamp {
+    from.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
 
 /// Where the time comes from.
 ///
@@ -36,7 +48,7 @@ impl ManualClock {
     }
 
     /// Moves the clock forward.
-    pub fn advance(&self, by: std::time::Duration) {
+    pub fn advance(&self, by: Duration) {
         *self.0.lock() += by;
     }
 }

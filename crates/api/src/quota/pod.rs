@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::amounts::Amounts;
 use crate::quantity::{Format, Quantity};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 
 /// Compute resources that have names of their own in quotas.
 const COMPUTE: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
@@ -42,7 +43,7 @@ fn has_ended(pod: &Value, now: Timestamp) -> bool {
     let Some(seconds) = pod["metadata"]["deletionGracePeriodSeconds"].as_u64() else { return false };
     // The moment of the deletion contains the grace already; a node that is lost gets as much once more.
     let deadline = pod["metadata"]["deletionTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    deadline.is_some_and(|deadline| now > deadline + std::time::Duration::from_secs(seconds))
+    deadline.is_some_and(|deadline| now > later(deadline, std::time::Duration::from_secs(seconds)))
 }
 
 fn compute(requests: &Amounts, limits: &Amounts) -> Amounts {

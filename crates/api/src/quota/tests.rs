@@ -32,6 +32,9 @@ fn objects_count_for_what_they_use() {
     let leaving = |at: &str| json!({"metadata": {"deletionTimestamp": at, "deletionGracePeriodSeconds": 30}, "spec": {"containers": []}});
     check("", "pods", leaving("2026-01-02T03:03:40Z"), expect!["count/pods=1,pods=1"]);
     check("", "pods", leaving("2026-01-02T03:03:00Z"), expect!["count/pods=1"]);
+    let mut leaving = leaving("2026-01-02T03:03:00Z");
+    leaving["metadata"]["deletionGracePeriodSeconds"] = i64::MAX.into();
+    check("", "pods", leaving, expect!["count/pods=1,pods=1"]);
     check(
         "",
         "services",

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
+use portolan_base::clock::earlier;
 use serde_json::{Value, json};
 
 use super::Call;
@@ -321,7 +322,7 @@ fn shorten(object: &mut Value, by_seconds: i64, grace: i64) {
     let by = std::time::Duration::from_secs(by_seconds.max(0).unsigned_abs());
     let metadata = metadata::of(object);
     if let Some(deadline) = deadline {
-        metadata.insert("deletionTimestamp".into(), portolan_api::time::format(deadline - by).into());
+        metadata.insert("deletionTimestamp".into(), portolan_api::time::format(earlier(deadline, by)).into());
     }
     metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
 }

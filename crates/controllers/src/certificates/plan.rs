@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 use portolan_identity::CertificateRequest;
 
 use super::signer;
@@ -60,12 +61,12 @@ pub(super) fn plan(
         if kind == "Approved" && !is_issued {
             break;
         }
-        let end = since(condition).unwrap_or(created) + KEPT_DECIDED;
+        let end = later(since(condition).unwrap_or(created), KEPT_DECIDED);
         return if end <= now { Action::Delete } else { Action::Wait(Some(end)) };
     }
     let spec = &object.spec;
     let approved = find("Approved").is_some();
-    let end = created + KEPT_PENDING;
+    let end = later(created, KEPT_PENDING);
     if !approved && end <= now {
         return Action::Delete;
     }

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 
 use super::limits::Limits;
 use super::plan::Set;
@@ -145,7 +146,7 @@ fn progress(
         return None;
     }
     let from = current.last_update_time.as_ref().map_or(conditions.now, |time| time.0);
-    let at = from + Duration::from_secs(u64::try_from(deadline).unwrap_or_default());
+    let at = later(from, Duration::from_secs(u64::try_from(deadline).unwrap_or_default()));
     if at > conditions.now {
         return Some(at);
     }

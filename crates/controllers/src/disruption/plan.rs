@@ -11,6 +11,7 @@ use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_api::typed::kinds::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 
 use crate::meta::{controller_of, is_deleting, is_ready};
 
@@ -113,7 +114,7 @@ fn still_disrupted(view: &View<'_>, before: &PodDisruptionBudgetStatus) -> (BTre
     let mut again = None;
     for (name, at) in before.disrupted_pods.iter().flatten() {
         let waits = view.pods.iter().any(|pod| pod.name() == name && !is_deleting(&**pod));
-        let end = at.0 + EVICTION_SHOWS_WITHIN;
+        let end = later(at.0, EVICTION_SHOWS_WITHIN);
         if waits && end > view.now {
             still.insert(name.clone(), at.clone());
             again = Some(again.map_or(end, |known: Timestamp| known.min(end)));

@@ -7,6 +7,7 @@ use portolan_api::time;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Secret, ServiceAccount};
 use portolan_base::Timestamp;
+use portolan_base::clock::{earlier, later};
 use serde_json::Value;
 
 /// Labels of Secrets with tokens: the day when one was last used, and since when it is refused.
@@ -26,20 +27,20 @@ pub(super) enum Action {
 
 /// Whether the use of tokens was noted for `period` by now, from the end of the day it began.
 pub(super) fn tracked_long_enough(since: Option<&str>, period: Duration, now: Timestamp) -> bool {
-    since.and_then(midnight).is_some_and(|since| now >= since + DAY + period)
+    since.and_then(midnight).is_some_and(|since| now >= later(later(since, DAY), period))
 }
 
 /// Whether a Secret is old, and its token was not used for `period`: what can be said without looking elsewhere.
 pub(super) fn is_candidate(secret: &Secret, period: Duration, now: Timestamp) -> bool {
     let metadata = &secret.metadata;
     if metadata.deletion_timestamp.is_some()
-        || metadata.creation_timestamp.as_ref().is_some_and(|it| it.0 >= now - period)
+        || metadata.creation_timestamp.as_ref().is_some_and(|it| it.0 >= earlier(now, period))
     {
         return false;
     }
     match label(secret, LAST_USED) {
         // A day that cannot be read says nothing, so the token stays.
-        Some(last) => midnight(last).is_some() && last < &*day(now - period),
+        Some(last) => midnight(last).is_some() && last < &*day(earlier(now, period)),
         // Not since it is noted.
         None => true,
     }
@@ -60,7 +61,7 @@ pub(super) fn plan(
     }
     match label(secret, INVALID_SINCE).filter(|since| midnight(since).is_some()) {
         None => Some(Action::Mark(day(now))),
-        Some(since) => (since < &*day(now - period)).then_some(Action::Delete),
+        Some(since) => (since < &*day(earlier(now, period))).then_some(Action::Delete),
     }
 }
 
@@ -125,6 +126,7 @@ mod tests {
             (Some("yesterday"), "2040-01-01T00:00:00Z", false),
             (Some("2026-01-01"), "2027-01-01T23:59:59Z", false),
             (Some("2026-01-01"), "2027-01-02T00:00:00Z", true),
+            (Some("9999-12-30"), "2040-01-01T00:00:00Z", false),
         ];
         for (since, now, expected) in cases {
             assert_eq!(tracked_long_enough(since, YEAR, at(now)), expected, "{since:?} {now}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_api::typed::kinds::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 use portolan_client::tolerates;
 
 use crate::meta::is_deleting;
@@ -172,7 +173,7 @@ fn leaves_at(taint: &Taint, tolerations: &[Toleration], now: Timestamp) -> Optio
     }
     let seconds = matching.iter().filter_map(|toleration| toleration.toleration_seconds).min()?;
     let added = taint.time_added.as_ref().map_or(now, |time| time.0);
-    Some(added + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    Some(later(added, Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
 }
 
 #[cfg(test)]

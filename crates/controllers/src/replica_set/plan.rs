@@ -8,6 +8,7 @@ use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 
 use super::PodSet;
 use crate::meta::{condition_true_since, is_active, is_deleting, phase};
@@ -65,7 +66,7 @@ fn status<S: PodSet>(
     for pod in active {
         let Some(since) = condition_true_since(pod, "Ready") else { continue };
         ready += 1;
-        let from = since.map_or(now, |since| *since + std::time::Duration::from_secs(min_ready.max(0) as u64));
+        let from = since.map_or(now, |since| later(*since, std::time::Duration::from_secs(min_ready.max(0) as u64)));
         if min_ready == 0 || from <= now {
             available += 1;
         } else {

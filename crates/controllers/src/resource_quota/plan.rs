@@ -6,6 +6,7 @@ use std::time::Duration;
 use portolan_api::quantity::Quantity;
 use portolan_api::quota::{self, Amounts};
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 use serde_json::{Value, json};
 
 /// The outcome of a count.
@@ -44,7 +45,7 @@ fn deadline(pod: &Value) -> Option<Timestamp> {
     let at: Timestamp = pod["metadata"]["deletionTimestamp"].as_str()?.parse().ok()?;
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64()?;
     // It counts up to and with this second.
-    Some(at + Duration::from_secs(grace + 1))
+    Some(later(at, Duration::from_secs(grace.saturating_add(1))))
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
         let mut leaving = pod("1");
         leaving["metadata"] = json!({"deletionTimestamp": "2026-01-02T03:04:00Z", "deletionGracePeriodSeconds": 30});
         let objects = BTreeMap::from([
-            ((String::new(), "pods".to_owned()), vec![pod("100m"), pod("200m"), leaving]),
+            ((String::new(), "pods".to_owned()), vec![pod("100m"), pod("200m"), leaving.clone()]),
             ((String::new(), "secrets".to_owned()), vec![]),
         ]);
         let counted = plan(&quota, &objects, now());
@@ -75,5 +76,8 @@ mod tests {
         let mut current = quota.clone();
         current["status"] = json!({"hard": quota["spec"]["hard"], "used": used});
         assert_eq!(plan(&current, &objects, now()).status, None);
+        leaving["metadata"]["deletionGracePeriodSeconds"] = i64::MAX.into();
+        let objects = BTreeMap::from([((String::new(), "pods".to_owned()), vec![leaving])]);
+        assert_eq!(plan(&quota, &objects, now()).again, Some(Timestamp::MAX));
     }
 }

@@ -4,10 +4,12 @@ mod conditions;
 mod containers;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
+use portolan_base::clock::later;
 use portolan_runtime::{ContainerId, ContainerState};
 
 use super::state::{Cause, Local, PodRuntime, Verdict};
@@ -52,7 +54,7 @@ impl Phase {
 pub(crate) fn deadline_at(pod: &Pod) -> Option<Timestamp> {
     let seconds = pod::spec(pod).active_deadline_seconds?;
     let started = pod.status.as_ref()?.start_time.as_ref()?;
-    Some(started.0 + jiff::SignedDuration::from_secs(seconds))
+    Some(later(started.0, Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
 }
 
 /// Whether the pod's active deadline is over.

@@ -89,6 +89,7 @@ fn pods_leave_when_their_toleration_ends() {
         pod("intolerant", json!([])),
         pod("expired", unreachable(json!(30))),
         pod("patient", unreachable(json!(300))),
+        pod("until after the end of time", unreachable(json!(i64::MAX))),
         pod("forever", unreachable(Value::Null)),
         pod("anything", json!([{"operator": "Exists"}])),
     ];
