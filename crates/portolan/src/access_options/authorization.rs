@@ -40,11 +40,6 @@ pub(crate) struct AuthorizationOptions {
 }
 
 impl AuthorizationOptions {
-    /// Whether a flag says that everybody may do anything.
-    pub(super) fn allows_everything(&self) -> bool {
-        self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow")
-    }
-
     pub(super) fn settings(&self) -> anyhow::Result<Authorization> {
         let webhook = self.authorization_webhook_config_file.as_ref();
         let is_flag_given = !self.authorization_mode.is_empty()

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use portolan_apiserver::authentication::Anonymous;
+use portolan_apiserver::authorization::Mode;
 use portolan_apiserver::{Access, Encryption, Endpoint};
 use portolan_base::go;
 use portolan_client::Kubeconfig;
@@ -106,15 +107,15 @@ impl AccessOptions {
         let serving = &self.serving;
         let total = serving.max_requests_inflight + serving.max_mutating_requests_inflight;
         let mut authentication = self.authentication.settings(issuers)?;
-        if self.authorization.allows_everything() && authentication.anonymous == Anonymous::Allowed {
-            tracing::warn!(
-                "anonymous requests are refused: --authorization-mode=AlwaysAllow would let them do anything"
-            );
+        let authorization = self.authorization.settings()?;
+        let allows_everything = authorization.modes.iter().any(|named| matches!(named.mode, Mode::AlwaysAllow));
+        if allows_everything && authentication.anonymous == Anonymous::Allowed {
+            tracing::warn!("anonymous requests are refused: the authorization AlwaysAllow would let them do anything");
             authentication.anonymous = Anonymous::Refused;
         }
         Ok(Access {
             authentication,
-            authorization: self.authorization.settings()?,
+            authorization,
             admission: self.admission.settings()?,
             audit: self.audit.settings()?,
             encryption: Some(serving.encryption(identity)?),
@@ -228,8 +229,20 @@ mod tests {
     #[test]
     fn nobody_may_do_anything_without_saying_who_it_is() {
         let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, authorizers: &str| {
+            let path = folder.path().join(name);
+            let text = format!(
+                "{{apiVersion: apiserver.config.k8s.io/v1, kind: AuthorizationConfiguration, authorizers: {authorizers}}}"
+            );
+            std::fs::write(&path, text).expect("written");
+            format!("--authorization-config={}", path.display())
+        };
+        let open = file("open", "[{type: RBAC, name: rbac}, {type: AlwaysAllow, name: alwaysallow}]");
+        let closed = file("closed", "[{type: Node, name: node}, {type: RBAC, name: rbac}]");
         for (arguments, expected) in [
             (&[][..], Anonymous::Allowed),
+            (&[&*closed], Anonymous::Allowed),
+            (&[&*open], Anonymous::Refused),
             (&["--authorization-mode=RBAC,AlwaysAllow"], Anonymous::Refused),
             (&["--authorization-mode=AlwaysAllow", "--anonymous-auth=false"], Anonymous::Refused),
         ] {
