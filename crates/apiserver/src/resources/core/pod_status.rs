@@ -8,6 +8,7 @@ use portolan_api::field::{self, Shown};
 use portolan_api::validation;
 use serde_json::{Map, Value};
 
+use super::pod_template::{may_restart_all, restarts};
 use crate::resources::addresses::parse_sloppy;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{items, set_zero, text, texts};
@@ -118,6 +119,9 @@ fn validate_nomination(status: &Value, old: &Value, at: &At<'_>, errors: &mut Er
 
 /// A container that has ended only runs again if the pod wants that.
 fn validate_endings(new: &Value, old: &Value, spec: &Value, list: &str, at: &At<'_>, errors: &mut Errors) {
+    if list != "ephemeralContainers" && may_restart_all(spec) {
+        return;
+    }
     for (index, old) in items(old).iter().enumerate() {
         let ended = &old["state"]["terminated"];
         let new = items(new).iter().find(|new| new["name"] == old["name"]);
@@ -131,27 +135,6 @@ fn validate_endings(new: &Value, old: &Value, spec: &Value, list: &str, at: &At<
             let detail = "may not be transitioned to non-terminated state";
             errors.forbidden(&at.index(index).child("state"), detail);
         }
-    }
-}
-
-/// Whether a container that ended with this code is started again.
-fn restarts(container: &Value, spec: &Value, code: i64) -> bool {
-    let matching = items(&container["restartPolicyRules"]).iter().find(|rule| {
-        let listed = items(&rule["exitCodes"]["values"]).iter().any(|value| value.as_i64() == Some(code));
-        match text(&rule["exitCodes"]["operator"]) {
-            "In" => listed,
-            "NotIn" => !listed,
-            _ => false,
-        }
-    });
-    if matching.is_some_and(|rule| rule["action"] == "Restart") && !container["restartPolicy"].is_null() {
-        return true;
-    }
-    let policy = container["restartPolicy"].as_str().unwrap_or_else(|| text(&spec["restartPolicy"]));
-    match policy {
-        "Never" => false,
-        "OnFailure" => code != 0,
-        _ => true,
     }
 }
 

@@ -50,12 +50,15 @@ fn reports_about_pods() {
 
 #[test]
 fn what_has_ended_runs_again_if_the_pod_wants_that() {
-    let run = |policy: &str, container: &str, code: i64| {
+    let run = |list: &str, policy: &str, container: &str, code: i64| {
         let strategy = of("pods");
         let context = super::context("status");
         let pod = |state: &str| {
+            let statuses = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+            let statuses = statuses.iter().find(|statuses| list.starts_with(&statuses[..4])).expect("it has statuses");
+            let other = ", containers: [{name: o, image: x}]".repeat(usize::from(list != "containers"));
             yaml(&format!(
-                "{{spec: {{restartPolicy: {policy}, containers: [{{name: a, image: x{container}}}]}}, status: {{containerStatuses: [{{name: a, state: {state}}}]}}}}"
+                "{{spec: {{restartPolicy: {policy}, {list}: [{{name: a, image: x{container}}}]{other}}}, status: {{{statuses}: [{{name: a, state: {state}}}]}}}}"
             ))
         };
         let old = pod(&format!("{{terminated: {{exitCode: {code}}}}}"));
@@ -63,18 +66,80 @@ fn what_has_ended_runs_again_if_the_pod_wants_that() {
     };
     let rule =
         ", restartPolicy: Never, restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [3]}}]";
+    let all = ", restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: NotIn, values: [0]}}]";
     let cases = [
-        ("Always", "", 0, true),
-        ("OnFailure", "", 0, false),
-        ("OnFailure", "", 1, true),
-        ("Never", "", 1, false),
-        ("Never", ", restartPolicy: Always", 1, true),
-        ("Always", rule, 3, true),
-        ("Always", rule, 4, false),
+        ("containers", "Always", "", 0, true),
+        ("containers", "OnFailure", "", 0, false),
+        ("containers", "OnFailure", "", 1, true),
+        ("containers", "Never", "", 1, false),
+        ("containers", "Never", ", restartPolicy: Always", 1, true),
+        ("containers", "Always", rule, 3, true),
+        ("containers", "Always", rule, 4, false),
+        ("containers", "Never", all, 1, true),
+        ("containers", "Never", all, 0, true),
+        ("initContainers", "Never", "", 1, false),
+        ("initContainers", "Never", rule, 3, true),
+        ("initContainers", "Never", all, 0, true),
+        ("ephemeralContainers", "Always", "", 1, false),
+        ("ephemeralContainers", "Always", all, 1, false),
     ];
-    for (policy, container, code, expected) in cases {
-        assert_eq!(run(policy, container, code), expected, "{policy} {container} {code}");
+    for (list, policy, container, code, expected) in cases {
+        assert_eq!(run(list, policy, container, code), expected, "{list} {policy} {container} {code}");
     }
+}
+
+#[test]
+fn rules_say_after_which_codes_containers_start_again() {
+    let repeated = |text: &str, count: usize| vec![text; count].join(", ");
+    let rule = "{action: Restart, exitCodes: {operator: In, values: [1]}}";
+    let cases = [
+        "restartPolicy: Never".to_owned(),
+        format!("restartPolicy: Never, restartPolicyRules: [{}]", repeated(rule, 20)),
+        format!(
+            "restartPolicy: Always, restartPolicyRules: [{rule}, {{action: RestartAllContainers, exitCodes: {{operator: NotIn, values: [{}]}}}}]",
+            repeated("2", 255)
+        ),
+        format!("restartPolicyRules: [{rule}, {{action: Stop}}]"),
+        "restartPolicy: Often, restartPolicyRules: [{action: '', exitCodes: {operator: '', values: []}}]".to_owned(),
+        format!("restartPolicy: Never, restartPolicyRules: [{}]", repeated(rule, 21)),
+        format!(
+            "restartPolicy: Never, restartPolicyRules: [{{action: Stop, exitCodes: {{operator: Is, values: [{}]}}}}]",
+            repeated("2", 256)
+        ),
+    ];
+    let pods = |list: &str| -> Vec<String> {
+        let other = "containers: [{name: o, image: x}], ".repeat(usize::from(list != "containers"));
+        cases.iter().map(|case| format!("{{spec: {{{other}{list}: [{{name: a, image: x, {case}}}]}}}}")).collect()
+    };
+    let of = |list: &str| pods(list).iter().map(|pod| super::create("pods", pod)).collect::<Vec<_>>().join("\n");
+    expect![[r#"
+        ok
+        ok
+        ok
+        spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used
+        spec.containers[0].restartPolicyRules[1].action: Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers"
+        spec.containers[0].restartPolicyRules[1].exitCodes: Required value: must be specified
+        spec.containers[0].restartPolicy: Unsupported value: "Often": supported values: "Always", "Never", "OnFailure"
+        spec.containers[0].restartPolicyRules[0].action: Unsupported value: "": supported values: "Restart", "RestartAllContainers"
+        spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "": supported values: "In", "NotIn"
+        spec.containers[0].restartPolicyRules: Too many: 21: must have at most 20 items
+        spec.containers[0].restartPolicyRules[0].action: Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers"
+        spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "Is": supported values: "In", "NotIn"
+        spec.containers[0].restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items"#]]
+    .assert_eq(&of("containers"));
+    expect![[r#"
+        ok
+        ok
+        ok
+        spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used
+        spec.initContainers[0].restartPolicy: Unsupported value: "Often": supported values: "Always", "Never", "OnFailure"
+        spec.initContainers[0].restartPolicyRules[0].action: Unsupported value: "": supported values: "Restart", "RestartAllContainers"
+        spec.initContainers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "": supported values: "In", "NotIn"
+        spec.initContainers[0].restartPolicyRules: Too many: 21: must have at most 20 items
+        spec.initContainers[0].restartPolicyRules[0].action: Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers"
+        spec.initContainers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "Is": supported values: "In", "NotIn"
+        spec.initContainers[0].restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items"#]]
+    .assert_eq(&of("initContainers"));
 }
 
 #[test]

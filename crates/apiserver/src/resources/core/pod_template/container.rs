@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::probe::{validate_lifecycle, validate_probes};
 use super::resources::validate_resources;
+use super::restart::validate_restart;
 use super::security::validate_security;
 use super::volume::Volumes;
 use crate::resources::at::{At, Errors};
@@ -49,8 +50,9 @@ pub(super) fn validate_containers(spec: &Value, volumes: &Volumes<'_>, at: &At<'
         for (index, container) in items(&spec[list]).iter().enumerate() {
             let at = at.index(index);
             validate_container(container, spec, volumes, &at, errors);
-            let policies = ["Always", "Never", "OnFailure"];
-            errors.one_of_if_present(&at.child("restartPolicy"), &container["restartPolicy"], &policies);
+            if list == "initContainers" {
+                validate_restart(container, list, &at, errors);
+            }
             let name = text(&container["name"]);
             if !name.is_empty() && !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
@@ -59,6 +61,9 @@ pub(super) fn validate_containers(spec: &Value, volumes: &Volumes<'_>, at: &At<'
                 validate_init(container, &at, errors);
             } else {
                 validate_lasting(container, spec, &at, errors);
+            }
+            if list == "containers" {
+                validate_restart(container, list, &at, errors);
             }
         }
         if list == "containers" {
