@@ -37,6 +37,9 @@ const PREFIX: &str = "/registry/networking.k8s.io/servicecidrs/";
 /// The label by which addresses of Services are known, and its value.
 const MANAGED_BY: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
 
+/// The label by which they are known to be of one family, and the one that is served.
+const FAMILY: (&str, &str) = ("ipaddress.kubernetes.io/ip-family", "IPv4");
+
 /// Who reports what was repaired.
 const REPORTER: &str = "ipallocator-repair-controller";
 
@@ -108,7 +111,7 @@ fn object(address: Ipv4Addr, namespace: &str, name: &str, now: Timestamp) -> Val
         "metadata": {
             "name": address.to_string(), "uid": uuid::Uuid::new_v4().to_string(),
             "creationTimestamp": time::format(now), "generation": 1,
-            "labels": {"ipaddress.kubernetes.io/ip-family": "IPv4", (MANAGED_BY.0): MANAGED_BY.1},
+            "labels": {(FAMILY.0): FAMILY.1, (MANAGED_BY.0): MANAGED_BY.1},
         },
         "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
     })
@@ -234,9 +237,11 @@ pub(crate) async fn repair(server: &Server) -> Result<(), Status> {
         let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
         let (parent, holder) = (parent(&entry), holders.remove(&address));
         let is_right = holder.is_some() && parent == holder;
-        let manager = encoded::string_at(&entry.value, &["metadata", "labels", MANAGED_BY.0]);
-        let is_managed = manager.as_deref() == Some(MANAGED_BY.1);
-        if is_right && is_managed {
+        let has = |(label, value): (&str, &str)| {
+            encoded::string_at(&entry.value, &["metadata", "labels", label]).as_deref() == Some(value)
+        };
+        let is_managed = has(MANAGED_BY);
+        if is_right && is_managed && has(FAMILY) {
             continue;
         }
         if !is_managed && !is_right {

@@ -109,14 +109,21 @@ async fn an_address_that_is_deleted_by_hand_is_there_again_and_its_service_says_
 #[tokio::test]
 async fn a_start_repairs_what_does_not_fit() {
     let cluster = cluster().await;
-    for name in ["a", "b"] {
+    let labels = [
+        ("a", json!({"ipaddress.kubernetes.io/managed-by": null})),
+        ("b", json!({"ipaddress.kubernetes.io/ip-family": null})),
+        ("c", json!({"ipaddress.kubernetes.io/ip-family": "IPv6"})),
+    ];
+    for (name, _) in &labels {
         assert_eq!(cluster.create(SERVICES, service(name, json!({}))).await.code, 201);
     }
-    let (a, b) = (address_of(&cluster, "a").await, address_of(&cluster, "b").await);
+    let b = address_of(&cluster, "b").await;
     let before = addresses(&cluster).await;
-    let unlabelled = json!({"metadata": {"labels": {"ipaddress.kubernetes.io/managed-by": null}}}).to_string();
-    let changed = cluster.ask("PATCH", &format!("{ADDRESSES}/{a}"), MERGE, &unlabelled).await;
-    assert_eq!(changed.text(), "200");
+    for (name, changed) in &labels {
+        let address = format!("{ADDRESSES}/{}", address_of(&cluster, name).await);
+        let changed = json!({"metadata": {"labels": changed}}).to_string();
+        assert_eq!(cluster.ask("PATCH", &address, MERGE, &changed).await.text(), "200");
+    }
     let label = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
     for (address, owner) in [("10.43.0.70", "gone"), ("10.43.0.71", "b")] {
         let parent = json!({"resource": "services", "namespace": "default", "name": owner});
@@ -125,8 +132,13 @@ async fn a_start_repairs_what_does_not_fit() {
     }
     let cluster = again_with(cluster, portolan_apiserver::Access::default()).await;
     assert_eq!(addresses(&cluster).await, before);
-    let labelled = cluster.get(&format!("{ADDRESSES}/{a}")).await;
-    assert_eq!(labelled.body["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"], "ipallocator.k8s.io");
-    let again = cluster.create(SERVICES, service("c", json!({"clusterIP": b}))).await;
+    for (name, _) in &labels {
+        let labelled = cluster.get(&format!("{ADDRESSES}/{}", address_of(&cluster, name).await)).await;
+        let expected = json!({
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io", "ipaddress.kubernetes.io/ip-family": "IPv4",
+        });
+        assert_eq!(labelled.body["metadata"]["labels"], expected, "{name}");
+    }
+    let again = cluster.create(SERVICES, service("d", json!({"clusterIP": b}))).await;
     assert!(again.text().ends_with("provided IP is already allocated"), "{again:?}");
 }
