@@ -83,6 +83,11 @@ impl Quantity {
         self.nanos
     }
 
+    /// Whether it is so many units and no part of one.
+    pub fn is_whole(self) -> bool {
+        self.nanos % NANO == 0
+    }
+
     /// Whether there is nothing.
     pub fn is_zero(self) -> bool {
         self.nanos == 0

@@ -7,7 +7,6 @@ use crate::functions::{Outcome, Row, Style::Global, Style::Member};
 use crate::value::Value;
 
 const QUANTITY: &str = "kubernetes.Quantity";
-const NANO: i128 = 1_000_000_000;
 
 pub(super) const ROWS: &[Row] = &[
     Row("quantity", Global, &["string"], QUANTITY, |values| match values {
@@ -24,13 +23,11 @@ pub(super) const ROWS: &[Row] = &[
     Row("sign", Global, &[QUANTITY], "int", |values| {
         one(values, |amount| Ok(Value::Int(amount.nanos().signum() as i64)))
     }),
-    Row("isInteger", Member, &[QUANTITY], "bool", |values| {
-        one(values, |amount| Ok((amount.nanos() % NANO == 0).into()))
-    }),
+    Row("isInteger", Member, &[QUANTITY], "bool", |values| one(values, |amount| Ok(amount.is_whole().into()))),
     Row("asInteger", Member, &[QUANTITY], "int", |values| {
-        one(values, |amount| match amount.nanos() % NANO {
-            0 => Ok(Value::Int(amount.value())),
-            _ => fail("cannot convert value to integer"),
+        one(values, |amount| match amount.is_whole() {
+            true => Ok(Value::Int(amount.value())),
+            false => fail("cannot convert value to integer"),
         })
     }),
     Row("asApproximateFloat", Member, &[QUANTITY], "double", |values| {

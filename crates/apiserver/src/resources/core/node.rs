@@ -31,8 +31,6 @@ const COLUMNS: &[Column] = &[
     Column::string("Container-Runtime").wide(),
 ];
 
-const NANOS: i128 = 1_000_000_000;
-
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE_LABEL: &str = "kubernetes.io/role";
 
@@ -111,7 +109,7 @@ impl Strategy for Node {
             for (name, amount) in entries(&object["status"][list]) {
                 let at = at.child(name);
                 let read = errors.quantity(&at, amount);
-                if is_counted(name) && read.is_some_and(|amount| amount.nanos() % NANOS != 0) {
+                if is_counted(name) && read.is_some_and(|amount| !amount.is_whole()) {
                     errors.invalid(&at, amount.clone(), "must be an integer");
                 }
             }

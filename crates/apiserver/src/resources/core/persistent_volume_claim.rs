@@ -20,8 +20,6 @@ pub(crate) struct PersistentVolumeClaim;
 /// Ways to mount a volume.
 pub(crate) const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
-const NANOS: i128 = 1_000_000_000;
-
 /// What is said of a claim that grows.
 const RESIZES: [&str; 5] = [
     "ControllerResizeInProgress",
@@ -100,10 +98,7 @@ pub(crate) fn validate_spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 pub(crate) fn basic_amount(amount: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Quantity> {
     let Ok(read) = Quantity::parse(&quantity(amount)) else { return errors.quantity(at, amount) };
     if read.is_negative() {
-        // Upstream shows it rounded away from zero.
-        let whole = -((-read.nanos() + NANOS - 1) / NANOS);
-        let shown = i64::try_from(whole).unwrap_or(i64::MIN);
-        errors.invalid(at, shown, "must be a valid resource quantity");
+        errors.invalid(at, read.value(), "must be a valid resource quantity");
     }
     Some(read)
 }

@@ -116,8 +116,8 @@ fn validate_amounts(amounts: &Value, at: &At<'_>, errors: &mut Errors) {
         if !name.contains('/') && !is_standard_for_quota(name) {
             errors.invalid(&at, name, "must be a standard resource for quota");
         }
-        let is_whole = |amount: &Value| !text(amount).contains(['.', 'm', 'u', 'n']);
-        if errors.quantity(&at, amount).is_some() && is_counted(name) && !is_whole(amount) {
+        let read = errors.quantity(&at, amount);
+        if read.is_some_and(|amount| is_counted(name) && !amount.is_whole()) {
             errors.invalid(&at, amount.clone(), "must be an integer");
         }
     }

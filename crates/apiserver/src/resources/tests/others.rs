@@ -54,7 +54,7 @@ fn resource_quotas() {
     check_create(
         "resourcequotas",
         &[
-            "{spec: {hard: {pods: '10', requests.cpu: 1, count/deployments.apps: 2, requests.nvidia.com/gpu: 1, hugepages-2Mi: 1Mi}}}",
+            "{spec: {hard: {pods: '10', services: 1.5k, secrets: 2000m, requests.cpu: 1, count/deployments.apps: 2, requests.nvidia.com/gpu: 1, hugepages-2Mi: 1Mi}}}",
             "{spec: {hard: {foo: 1, pods: 1500m, cpu: -1}, scopes: [BestEffort, NotBestEffort, Other]}}",
             "{spec: {hard: {pods: 1}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In}, {scopeName: Terminating, operator: In, values: [a]}, {scopeName: x, operator: y}]}}}",
         ],

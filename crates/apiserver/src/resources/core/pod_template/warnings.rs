@@ -95,7 +95,7 @@ pub(crate) fn node_term_warnings(term: &Value, path: &Path) -> Vec<String> {
 /// What is said of an amount of bytes that is no whole number of them.
 pub(crate) fn fraction_warning(amount: &Value, path: &Path) -> Option<String> {
     let quantity = parse(amount)?;
-    (quantity.nanos() % 1_000_000_000 != 0)
+    (!quantity.is_whole())
         .then(|| format!("{path}: fractional byte value \"{quantity}\" is invalid, must be an integer"))
 }
 
