@@ -98,6 +98,8 @@ pub(crate) enum How {
     MapEntry,
     /// `sortBy`: the range in the order of what the body makes.
     SortBy,
+    /// `cel.bind`: what the body makes of a value.
+    Bind,
     /// `optMap`
     OptMap,
     /// `optFlatMap`

@@ -150,7 +150,7 @@ impl<'a> Checker<'a> {
     fn field_type(&self, holder: &Type, field: &str) -> Result<Type, String> {
         let holder = self.unifier.resolve(holder);
         match &holder {
-            Type::Dyn | Type::Error | Type::Variable(_) => Ok(Type::Dyn),
+            Type::Dyn | Type::Any | Type::Error | Type::Variable(_) => Ok(Type::Dyn),
             Type::Map(pair) => Ok(pair.1.clone()),
             Type::Object(object) => match object.fields.get(field) {
                 Some(known) => Ok(known.schema.ty()),

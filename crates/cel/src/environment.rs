@@ -19,6 +19,7 @@ use crate::value::Value;
 pub struct Environment {
     pub(crate) variables: BTreeMap<String, (Type, Option<Arc<Schema>>)>,
     pub(crate) mutation: bool,
+    pub(crate) bindings: bool,
 }
 
 impl Environment {
@@ -53,6 +54,13 @@ impl Environment {
     #[must_use]
     pub fn for_mutation(mut self) -> Self {
         self.mutation = true;
+        self
+    }
+
+    /// Lets expressions name a value: `cel.bind(name, value, expression)`.
+    #[must_use]
+    pub fn with_bindings(mut self) -> Self {
+        self.bindings = true;
         self
     }
 

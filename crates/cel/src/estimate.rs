@@ -110,6 +110,10 @@ impl Known {
         Self { cost, size: None, parts: None, place: Place::Nowhere }
     }
 
+    fn at(place: Place) -> Self {
+        Self { place, ..Self::costing(Estimate::exactly(0)) }
+    }
+
     /// How large the value is.
     fn size(&self, ty: &Type) -> Estimate {
         if let Some(size) = self.size {
@@ -121,7 +125,7 @@ impl Known {
             return Estimate { min: 0, max };
         }
         match ty {
-            Type::String | Type::Bytes | Type::List(_) | Type::Map(_) | Type::Dyn | Type::Optional(_) => {
+            Type::String | Type::Bytes | Type::List(_) | Type::Map(_) | Type::Dyn | Type::Any | Type::Optional(_) => {
                 Estimate::UNKNOWN
             }
             _ => Estimate::exactly(1),
@@ -134,7 +138,7 @@ struct Estimator<'e> {
     /// What all is about.
     whole: Option<Arc<Schema>>,
     /// What the variables of macros stand for.
-    locals: Vec<Place>,
+    locals: Vec<Known>,
 }
 
 impl Estimator<'_> {
@@ -148,7 +152,8 @@ impl Estimator<'_> {
                 Known { place, ..Known::costing(one) }
             }
             Op::Local(index) => {
-                Known { place: self.locals.get(*index).cloned().unwrap_or_default(), ..Known::costing(one) }
+                let local = self.locals.get(*index).cloned();
+                Known { cost: one, ..local.unwrap_or(Known::costing(one)) }
             }
             Op::Select { operand, field, access } => {
                 let holder = self.node(operand);
@@ -176,10 +181,11 @@ impl Estimator<'_> {
                 Known { size: Some(size), parts, ..Known::costing(cost) }
             }
             Op::Otherwise { first, second, .. } => {
-                let (one, other) = (self.node(first), self.node(second));
+                let (known, other) = (self.node(first), self.node(second));
                 Known {
-                    size: Some(one.size(&node.ty).either(other.size(&second.ty))),
-                    ..Known::costing(Estimate { min: one.cost.min, max: one.cost.plus(other.cost).max })
+                    size: Some(known.size(&node.ty).either(other.size(&second.ty))),
+                    // The call is paid for as well.
+                    ..Known::costing(Estimate { min: known.cost.min, max: known.cost.plus(other.cost).plus(one).max })
                 }
             }
             Op::Call(call) => self.call(call),
@@ -226,7 +232,8 @@ impl Estimator<'_> {
     fn keys(&self, place: &Place) -> Place {
         match place {
             Place::At(schema) if matches!(schema.kind, Kind::Map(_)) => {
-                Place::At(Arc::new(Schema { max_length: Some(0), ..Schema::new(Kind::String) }))
+                let max_length = Some(schema.max_key_length);
+                Place::At(Arc::new(Schema { max_length, ..Schema::new(Kind::String) }))
             }
             Place::Nowhere => self.part(place, None),
             _ => Place::Lost,
@@ -235,14 +242,21 @@ impl Estimator<'_> {
 
     fn fold(&mut self, fold: &FoldNode) -> Known {
         let range = self.node(&fold.range);
+        if fold.how == How::Bind {
+            let before = range.cost.plus(Estimate::exactly(cost::LIST));
+            self.locals.push(Known { size: Some(range.size(&fold.range.ty)), ..range });
+            let body = self.node(&fold.body);
+            self.locals.pop();
+            return Known { cost: before.plus(body.cost), size: Some(body.size(&fold.body.ty)), ..body };
+        }
         let inner = self.part(&range.place, None);
         let depth = self.locals.len();
         let is_map = matches!(fold.range.ty, Type::Map(_));
         let keys = if is_map { self.keys(&range.place) } else { Place::Lost };
         match fold.variables {
-            2 => self.locals.extend([keys, inner]),
+            2 => self.locals.extend([keys, inner].map(Known::at)),
             // A map is gone through by its keys.
-            _ => self.locals.push(if is_map { keys } else { inner }),
+            _ => self.locals.push(Known::at(if is_map { keys } else { inner })),
         }
         let filter = fold.filter.as_ref().map_or(Estimate::exactly(0), |filter| self.node(filter).cost);
         let body = self.node(&fold.body).cost;
@@ -252,7 +266,7 @@ impl Estimator<'_> {
             How::All => (0, filter.plus(body).plus(Estimate::exactly(3)), 1),
             How::Exists => (0, filter.plus(body).plus(Estimate::exactly(4)), 1),
             How::ExistsOne => (0, body.plus(Estimate { min: 1, max: 2 }), 2),
-            How::OptMap | How::OptFlatMap => {
+            How::OptMap | How::OptFlatMap | How::Bind => {
                 let cost = Estimate { min: range.cost.min, max: range.cost.plus(body).max };
                 return Known::costing(cost);
             }

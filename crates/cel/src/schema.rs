@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::escape;
+use crate::library::quantity::QUANTITY;
 use crate::types::Type;
 
 /// Largest body of a request, which bounds everything whose size a schema does not bound.
@@ -18,6 +19,8 @@ pub struct Schema {
     pub kind: Kind,
     /// Most characters, elements or entries that it has, if limited.
     pub max_length: Option<u64>,
+    /// Most characters of the keys of a map.
+    pub(crate) max_key_length: u64,
     /// Fewest bytes that it takes in JSON.
     pub(crate) min_bytes: u64,
 }
@@ -27,6 +30,8 @@ pub struct Schema {
 pub enum Kind {
     /// Anything
     Dyn,
+    /// Anything that macros do not go through
+    Any,
     /// `true` or `false`
     Bool,
     /// A whole number
@@ -43,6 +48,8 @@ pub enum Kind {
     Timestamp,
     /// A number or a text
     IntOrString,
+    /// An amount of a resource
+    Quantity,
     /// A list
     List(Arc<Schema>, Merge),
     /// A map from text to something
@@ -93,13 +100,26 @@ impl Schema {
     pub fn new(kind: Kind) -> Self {
         let min_bytes = match &kind {
             Kind::Bool => 4,
-            Kind::Int | Kind::Double | Kind::Dyn | Kind::IntOrString => 1,
+            Kind::Int | Kind::Double | Kind::Dyn | Kind::Any | Kind::IntOrString => 1,
             Kind::Timestamp => 21,
             Kind::Duration => 3,
+            Kind::Quantity => 8,
             Kind::Object(object) => object.min_bytes(),
             Kind::String | Kind::Bytes | Kind::List(..) | Kind::Map(_) => 2,
         };
-        Self { kind, max_length: None, min_bytes }
+        Self { kind, max_length: None, max_key_length: 0, min_bytes }
+    }
+
+    /// The same with at most so many characters, elements or entries.
+    #[must_use]
+    pub fn at_most(self, max_length: u64) -> Self {
+        Self { max_length: Some(max_length), ..self }
+    }
+
+    /// A map whose keys have at most so many characters.
+    #[must_use]
+    pub fn with_keys(self, max_key_length: u64) -> Self {
+        Self { max_key_length, ..self }
     }
 
     /// An object with these fields, all of them there.
@@ -154,7 +174,8 @@ impl Schema {
     /// nobody knows.
     pub(crate) fn most(&self) -> Option<u64> {
         match self.kind {
-            Kind::Bool | Kind::Int | Kind::Double | Kind::Object(_) => Some(0),
+            Kind::Bool => Some(self.max_length.unwrap_or(0)),
+            Kind::Int | Kind::Double | Kind::Object(_) => Some(0),
             _ => self.max_length,
         }
     }
@@ -163,6 +184,7 @@ impl Schema {
     pub fn ty(&self) -> Type {
         match &self.kind {
             Kind::Dyn | Kind::IntOrString => Type::Dyn,
+            Kind::Any => Type::Any,
             Kind::Bool => Type::Bool,
             Kind::Int => Type::Int,
             Kind::Double => Type::Double,
@@ -170,6 +192,7 @@ impl Schema {
             Kind::Bytes => Type::Bytes,
             Kind::Duration => Type::Duration,
             Kind::Timestamp => Type::Timestamp,
+            Kind::Quantity => Type::Opaque(QUANTITY),
             Kind::List(items, _) => Type::list(items.ty()),
             Kind::Map(values) => Type::map(Type::String, values.ty()),
             Kind::Object(object) => Type::Object(object.clone()),

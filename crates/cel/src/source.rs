@@ -44,7 +44,7 @@ impl From<Problem> for Problems {
 pub struct Issue {
     /// Line, from 1.
     pub line: usize,
-    /// Column, from 1, in characters.
+    /// Column, from 1, in characters; 0 if the text is empty, as upstream.
     pub column: usize,
     /// What is wrong.
     pub message: String,
@@ -58,8 +58,11 @@ impl Issue {
         let start = text.char_indices().nth(offset as usize).map_or(text.len(), |(start, _)| start);
         let (line, before) = text[..start].split('\n').enumerate().last().unwrap_or_default();
         let excerpt = text.split('\n').nth(line).unwrap_or_default();
-        let excerpt = (excerpt.len() <= MAX_EXCERPT).then(|| excerpt.replace('\t', " "));
-        Self { line: line + 1, column: before.chars().count() + 1, message, excerpt }
+        // Nothing stands nowhere, and there is nothing to show.
+        let column = if text.is_empty() { 0 } else { before.chars().count() + 1 };
+        let is_shown = !text.is_empty() && excerpt.len() <= MAX_EXCERPT;
+        let excerpt = is_shown.then(|| excerpt.replace('\t', " "));
+        Self { line: line + 1, column, message, excerpt }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod compile;
 mod cost;
+mod devices;
 mod libraries;
 mod objects;
 mod properties;

@@ -10,6 +10,8 @@ use crate::schema::Object;
 pub enum Type {
     /// Known only when evaluated.
     Dyn,
+    /// The same, but no macro goes through it
+    Any,
     /// `null`
     Null,
     /// `true` or `false`
@@ -68,6 +70,7 @@ impl Type {
     /// How the type is named where a value of another one is wanted: not in the short form of problems in the text.
     pub fn full_name(&self) -> String {
         match self {
+            Self::Any => "google.protobuf.Any".to_owned(),
             Self::Null => "null_type".to_owned(),
             Self::Duration => "google.protobuf.Duration".to_owned(),
             Self::Timestamp => "google.protobuf.Timestamp".to_owned(),
@@ -79,7 +82,7 @@ impl Type {
     }
 
     pub(crate) fn is_dyn(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        matches!(self, Self::Dyn | Self::Any | Self::Error)
     }
 
     /// Whether `null` is one of its values.
@@ -145,6 +148,7 @@ impl fmt::Display for Type {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dyn => formatter.write_str("dyn"),
+            Self::Any => formatter.write_str("any"),
             Self::Null => formatter.write_str("null"),
             Self::Bool => formatter.write_str("bool"),
             Self::Int => formatter.write_str("int"),

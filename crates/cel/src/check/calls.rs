@@ -16,6 +16,12 @@ impl<'a> Checker<'a> {
         match function {
             "_&&_" | "_||_" => return self.logical(at, function, arguments),
             "_?_:_" => return self.choose(at, arguments),
+            "bind" if self.environment.bindings => match (target, arguments) {
+                (Some(Expr { kind: Kind::Name(cel), .. }), [name, value, body]) if cel == "cel" => {
+                    return self.bind(name, value, body);
+                }
+                _ => {}
+            },
             _ => {}
         }
         // `sets.contains(...)`: what looks like a value is the first part of a name.

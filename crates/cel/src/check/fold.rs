@@ -1,12 +1,26 @@
 //! Macros over lists, maps and optional values.
 
 use super::Checker;
-use crate::ast::{Fold, How};
+use crate::ast::{Expr, Fold, How, Kind};
 use crate::functions::Style;
 use crate::plan::{FoldNode, Node, Op};
 use crate::types::Type;
 
 impl<'a> Checker<'a> {
+    /// `cel.bind(name, value, body)`
+    pub(super) fn bind(&mut self, name: &'a Expr, value: &'a Expr, body: &'a Expr) -> Node {
+        let Kind::Name(variable) = &name.kind else {
+            return self.report(name.at, "cel.bind() variable names must be simple identifiers".to_owned());
+        };
+        let range = self.expression(value);
+        self.scope.push((variable, range.ty.clone()));
+        let body = self.expression(body);
+        self.scope.pop();
+        let ty = body.ty.clone();
+        let fold = FoldNode { how: How::Bind, range, variables: 1, filter: None, body };
+        Node { op: Op::Fold(Box::new(fold)), ty }
+    }
+
     pub(super) fn fold(&mut self, at: u32, fold: &'a Fold) -> Node {
         let range = self.expression(&fold.range);
         let range_type = self.unifier.resolve(&range.ty);
@@ -74,6 +88,7 @@ impl<'a> Checker<'a> {
                 other => Err(self.no_match("cel.@mapInsert", Style::Global, &[Type::map(Type::Dyn, Type::Dyn), other])),
             },
             How::SortBy => Ok(range.clone()),
+            How::Bind => Ok(body.ty.clone()),
             How::OptMap => Ok(Type::optional(body.ty.clone())),
             How::OptFlatMap => match self.unifier.resolve(&body.ty) {
                 ty @ Type::Optional(_) => Ok(ty),

@@ -70,7 +70,7 @@ impl Unifier {
                 self.bound[*index as usize] = Some(other.clone());
                 true
             }
-            (Type::Dyn | Type::Error, _) | (_, Type::Dyn | Type::Error) => true,
+            (left, right) if left.is_dyn() || right.is_dyn() => true,
             (Type::Null, other) | (other, Type::Null) => other.is_nullable(),
             (Type::List(left), Type::List(right)) | (Type::Optional(left), Type::Optional(right)) => {
                 self.unify(left, right)

@@ -48,7 +48,7 @@ impl Asked<'_> {
             Place::At(schema) => part(schema, None).map_or(Place::Lost, Place::At),
             _ => Place::Lost,
         };
-        Known { place, ..Known::costing(Estimate::exactly(0)) }.size(ty)
+        Known::at(place).size(ty)
     }
 
     /// A whole number that is written out.

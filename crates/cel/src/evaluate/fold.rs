@@ -16,6 +16,14 @@ use crate::value::{Entries, Map, Value};
 impl<'a> Evaluator<'_, 'a> {
     pub(super) fn fold(&mut self, fold: &FoldNode) -> Outcome<'a> {
         let range = self.value(&fold.range)?;
+        if fold.how == How::Bind {
+            // Upstream goes through an empty list.
+            self.pay(cost::LIST)?;
+            self.locals.push(range);
+            let made = self.value(&fold.body);
+            self.locals.pop();
+            return made;
+        }
         if matches!(fold.how, How::OptMap | How::OptFlatMap) {
             return self.optional(fold, range);
         }

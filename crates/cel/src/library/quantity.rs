@@ -6,7 +6,8 @@ use super::{fail, no_overload};
 use crate::functions::{Outcome, Row, Style::Global, Style::Member};
 use crate::value::Value;
 
-const QUANTITY: &str = "kubernetes.Quantity";
+/// The name of the type.
+pub(crate) const QUANTITY: &str = "kubernetes.Quantity";
 
 pub(super) const ROWS: &[Row] = &[
     Row("quantity", Global, &["string"], QUANTITY, |values| match values {
