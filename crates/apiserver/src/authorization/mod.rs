@@ -4,6 +4,7 @@ pub mod bootstrap;
 mod bound;
 mod conditions;
 mod configuration;
+pub(crate) mod devices;
 pub(crate) mod escalation;
 pub(crate) mod followed;
 mod node;

@@ -1,6 +1,7 @@
 //! Creating an object.
 
 use http::Response;
+use portolan_api::field;
 use portolan_store::Revision;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::update::Managers;
 use super::write::{Moved, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes};
-use crate::authorization::escalation;
+use crate::authorization::{devices, escalation};
 use crate::body::Body;
 use crate::status::Status;
 use crate::{respond, storage};
@@ -81,7 +82,8 @@ impl Call<'_> {
         self.fill_status(&mut attributes.new);
         self.settle_definition(&mut attributes.new);
         let reservation = self.reserve(&mut attributes.new, None).await?;
-        self.validate_new(&attributes.new, &context)?;
+        let refused = devices::problems(self, &attributes.new, None).await?;
+        self.validate_new(&attributes.new, &context, refused)?;
         escalation::check(self, &attributes.new, None).await?;
         admission::validate(&mut attributes).await?;
         warnings.extend(self.strategy.warnings(&attributes.new));
@@ -102,13 +104,19 @@ impl Call<'_> {
         }
     }
 
-    fn validate_new(&self, object: &Value, context: &crate::strategy::Context) -> Result<(), Status> {
+    /// `errors` are those known before.
+    fn validate_new(
+        &self,
+        object: &Value,
+        context: &crate::strategy::Context,
+        mut errors: Vec<field::Error>,
+    ) -> Result<(), Status> {
         let check = |object: &Value| {
             let mut errors = metadata::check(object, self.strategy.name_rule());
             errors.extend(self.strategy.validate(object, context));
             errors
         };
-        let errors = self.worded_as_it_came(check(object), object, check);
+        errors.extend(self.worded_as_it_came(check(object), object, check));
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object, &errors)) }
     }
 }

@@ -12,7 +12,7 @@ use super::owners::{are_same_encoded, is_same_but_times};
 use super::write::{ATTEMPTS, Moved, Reservation, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes, Charge};
-use crate::authorization::escalation;
+use crate::authorization::{devices, escalation};
 use crate::body::Body;
 use crate::status::Status;
 use crate::strategy::Context;
@@ -235,6 +235,7 @@ impl<'a> Call<'a> {
         self.raise_generation(new, old);
         let mut errors = metadata::check(new, self.strategy.name_rule());
         errors.extend(metadata::check_update(new, old));
+        errors.extend(devices::problems(self, new, Some(old)).await?);
         errors.extend(self.new_problems(new, old, &context, warnings));
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));

@@ -17,7 +17,7 @@ use crate::authorization::Action;
 use crate::server::Server;
 use crate::status::Status;
 
-pub(crate) use mode::Mode;
+pub(crate) use mode::{Mode, NODE_NAME, service_account};
 
 const PREFIX: &str = "impersonate-";
 const EXTRA: &str = "impersonate-extra-";

@@ -20,7 +20,7 @@ const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 /// Of a service account's token: the node that its pod runs on.
-const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+pub(crate) const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
 /// Stands for what a service account's token says, so that a rule holds on every node.
 const NODE_KEYS: &str = "authentication.kubernetes.io/associated-node-keys";
@@ -300,7 +300,7 @@ fn ensure(user: &mut User, group: &str) {
 }
 
 /// Namespace and name of the service account whose user this is.
-fn service_account(user: &str) -> Option<(&str, &str)> {
+pub(crate) fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     (is_dns1123_label(namespace).is_empty() && is_dns1123_subdomain(name).is_empty()).then_some((namespace, name))
 }
