@@ -25,6 +25,7 @@ import (
 	"k8s.io/kubernetes/pkg/registry/networking/ingress"
 	"k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	"k8s.io/kubernetes/pkg/registry/policy/poddisruptionbudget"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaim"
 	"k8s.io/kubernetes/pkg/registry/storage/volumeattachment"
 )
 
@@ -54,6 +55,7 @@ var subresources = map[string]strategy{
 	"ReplicaSet/status":                  replicaset.StatusStrategy,
 	"ReplicationController/status":       replicationcontroller.StatusStrategy,
 	"Service/status":                     service.StatusStrategy,
+	"ResourceClaim/status":               resourceclaim.NewStatusStrategy(claims),
 	"ServiceCIDR/status":                 servicecidr.StatusStrategy,
 	"StatefulSet/status":                 statefulset.StatusStrategy,
 	"VolumeAttachment/status":            volumeattachment.StatusStrategy,

@@ -164,6 +164,17 @@ impl Errors {
         }
     }
 
+    /// What templates say of the metadata of what is made of them: labels and annotations.
+    pub(crate) fn template_metadata(&mut self, at: &At<'_>, metadata: &Value) {
+        self.0.extend(validation::annotations(&metadata["annotations"], &at.child("annotations").path()));
+        self.labels(&at.child("labels"), &metadata["labels"]);
+        for (field, _) in entries(metadata).filter(|(_, value)| is_set(value)) {
+            if !matches!(field, "annotations" | "labels") {
+                self.forbidden(&at.child(field), "cannot be set");
+            }
+        }
+    }
+
     /// A label selector with `matchLabels` and `matchExpressions`. Returns whether nothing is wrong with it.
     pub(crate) fn label_selector(&mut self, at: &At<'_>, selector: &Value) -> bool {
         let before = self.0.len();

@@ -28,6 +28,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	quantity "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	"k8s.io/kubernetes/pkg/apis/core"
@@ -54,6 +55,8 @@ var roots = [][2]reflect.Type{
 	{reflect.TypeFor[storage.VolumeAttachmentSpec](), reflect.TypeFor[storagev1.VolumeAttachmentSpec]()},
 	{reflect.TypeFor[resource.ResourceClaimSpec](), reflect.TypeFor[resourcev1.ResourceClaimSpec]()},
 	{reflect.TypeFor[resource.ResourceClaimTemplateSpec](), reflect.TypeFor[resourcev1.ResourceClaimTemplateSpec]()},
+	{reflect.TypeFor[resource.AllocationResult](), reflect.TypeFor[resourcev1.AllocationResult]()},
+	{reflect.TypeFor[resource.DeviceAttribute](), reflect.TypeFor[resourcev1.DeviceAttribute]()},
 	{
 		reflect.TypeFor[apiextensions.CustomResourceDefinitionVersion](),
 		reflect.TypeFor[apiextensionsv1.CustomResourceDefinitionVersion](),
@@ -62,9 +65,10 @@ var roots = [][2]reflect.Type{
 
 // Structures that are shown as a value.
 var values = map[reflect.Type]string{
-	reflect.TypeFor[quantity.Quantity]():  `"0"`,
-	reflect.TypeFor[intstr.IntOrString](): "0",
-	reflect.TypeFor[metav1.Time]():        "null",
+	reflect.TypeFor[quantity.Quantity]():    `"0"`,
+	reflect.TypeFor[intstr.IntOrString]():   "0",
+	reflect.TypeFor[metav1.Time]():          "null",
+	reflect.TypeFor[runtime.RawExtension](): "null",
 }
 
 var (

@@ -1,12 +1,12 @@
 //! Classes of devices.
 
-use portolan_api::field;
+use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use super::device_claim::{validate_configuration, validate_selectors};
+use super::device_claim::MOST;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::items;
+use crate::resources::core::resource_name::is_extended;
 use crate::resources::print;
 use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 
@@ -21,12 +21,15 @@ impl Strategy for DeviceClass {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = Errors::default();
-        let (at, spec) = (At::root("spec"), &object["spec"]);
-        validate_selectors(&spec["selectors"], &at, &mut errors);
-        let list = at.child("config");
-        for (index, config) in items(&spec["config"]).iter().enumerate() {
-            validate_configuration(config, &list.index(index), &mut errors);
+        let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
+        errors.device_selectors(&at.child("selectors"), &spec["selectors"]);
+        errors.each(&at.child("config"), &spec["config"], MOST, |config, at, errors| {
+            errors.device_configuration(at, config);
+        });
+        let is_resource =
+            |name: &str| is_extended(name) && validation::is_qualified_name(&format!("requests.{name}")).is_empty();
+        if let Some(name) = spec["extendedResourceName"].as_str().filter(|name| !is_resource(name)) {
+            errors.invalid(&at.child("extendedResourceName"), name, "must be a valid extended resource name");
         }
         errors.0
     }

@@ -4,12 +4,12 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-use super::device_claim::{default_spec, validate_spec};
+use super::claim_status::{default_status, forget_deallocated};
+use super::device_claim::default_spec;
 use crate::resources::at::{At, Errors};
-use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::{is_set, object, spec};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, NAME, Strategy, keep_other_half};
 
 /// The strategy of resource claims.
 pub(crate) struct ResourceClaim;
@@ -20,11 +20,9 @@ pub(crate) struct ResourceClaimTemplate;
 const COLUMNS: &[Column] = &[NAME, Column::string("State"), AGE];
 const TEMPLATE_COLUMNS: &[Column] = &[NAME, AGE];
 
-fn immutable_spec(new: &Value, old: &Value) -> Vec<field::Error> {
+fn immutable_spec(structure: &str, new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
-    if new["spec"] != old["spec"] {
-        errors.invalid(&At::root("spec"), new["spec"].clone(), IMMUTABLE);
-    }
+    errors.immutable_structure(&At::root("spec"), structure, &new["spec"], &old["spec"]);
     errors.0
 }
 
@@ -33,16 +31,43 @@ impl Strategy for ResourceClaim {
         if let Some(spec) = spec(object) {
             default_spec(spec);
         }
+        if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+            default_status(status);
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, context: &Context) {
+        let is_status = context.subresource == "status";
+        keep_other_half(new, old, is_status);
+        if is_status {
+            forget_deallocated(new, old);
+        }
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        validate_spec(&object["spec"], &At::root("spec"), &mut errors);
+        errors.device_claim(&At::root("spec"), &object["spec"]);
         errors.0
     }
 
-    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        immutable_spec(new, old)
+    fn validate_changed(
+        &self,
+        new: &Value,
+        old: &Value,
+        context: &Context,
+        _warnings: &mut Vec<String>,
+    ) -> Vec<field::Error> {
+        // What cannot change is not looked at again.
+        self.validate_update(new, old, context)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
+        if context.subresource == "status" {
+            let mut errors = Errors::default();
+            errors.claim_status(new, old);
+            return errors.0;
+        }
+        immutable_spec("ResourceClaimSpec", new, old)
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -75,14 +100,14 @@ impl Strategy for ResourceClaimTemplate {
     }
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
-        let mut errors = Errors::default();
-        let at = At::root("spec");
-        validate_spec(&object["spec"]["spec"], &at.child("spec"), &mut errors);
+        let (mut errors, at) = (Errors::default(), At::root("spec"));
+        errors.template_metadata(&at.child("metadata"), &object["spec"]["metadata"]);
+        errors.device_claim(&at.child("spec"), &object["spec"]["spec"]);
         errors.0
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
-        immutable_spec(new, old)
+        immutable_spec("ResourceClaimTemplateSpec", new, old)
     }
 
     fn columns(&self) -> &'static [Column] {

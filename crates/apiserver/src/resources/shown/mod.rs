@@ -100,6 +100,13 @@ pub(in crate::resources) fn compact_or_null(structure: &str, value: &Value) -> S
     if value.is_null() { "null".to_owned() } else { compact(structure, value) }
 }
 
+/// A list of structures that may not be there, likewise.
+pub(in crate::resources) fn compact_list_or_null(structure: &str, list: &Value) -> String {
+    let Value::Array(items) = list else { return "null".to_owned() };
+    let items: Vec<String> = items.iter().map(|item| compact(structure, item)).collect();
+    format!("[{}]", items.join(","))
+}
+
 /// What lists and maps are that hold nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Empty {

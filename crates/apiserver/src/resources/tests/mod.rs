@@ -2,6 +2,7 @@
 
 mod defaults;
 mod definitions;
+mod devices;
 mod edges;
 mod extensions;
 mod immutable;

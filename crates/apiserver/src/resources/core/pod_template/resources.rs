@@ -87,7 +87,7 @@ pub(super) fn validate_amounts(
 }
 
 /// A quantity as it is written.
-pub(super) fn parse(value: &Value) -> Option<Quantity> {
+pub(crate) fn parse(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => Quantity::parse(text).ok(),
         Value::Number(number) => Quantity::parse(&number.to_string()).ok(),

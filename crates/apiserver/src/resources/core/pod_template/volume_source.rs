@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::container::validate_local_path;
 use crate::resources::at::{At, Errors};
 use crate::resources::core::persistent_volume_claim;
-use crate::resources::json::{entries, is_set, items, text};
+use crate::resources::json::{is_set, items, text};
 
 const DRIVER_LENGTH: usize = 63;
 const ONE_BYTE: (i64, i64) = (0, 255);
@@ -153,13 +153,7 @@ fn validate_ephemeral(source: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.required(&at, "");
         return;
     }
-    let metadata = at.child("metadata");
-    errors.labels(&metadata.child("labels"), &template["metadata"]["labels"]);
-    for (field, _) in entries(&template["metadata"]).filter(|(_, value)| is_set(value)) {
-        if !matches!(field, "annotations" | "labels") {
-            errors.forbidden(&metadata.child(field), "cannot be set");
-        }
-    }
+    errors.template_metadata(&at.child("metadata"), &template["metadata"]);
     persistent_volume_claim::validate_spec(&template["spec"], &at.child("spec"), errors);
 }
 
