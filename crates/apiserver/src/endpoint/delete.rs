@@ -1,10 +1,12 @@
 //! Deleting objects: preconditions, grace, finalizers, propagation.
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
 use portolan_base::clock::earlier;
+use portolan_store::Entry;
 use serde_json::{Value, json};
 
 use super::Call;
@@ -18,6 +20,9 @@ use crate::{respond, storage};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+
+/// Objects of a collection that are deleted at the same time.
+const DELETED_AT_ONCE: usize = 32;
 
 /// The kind of a request's options; every other version of it is the same.
 const KIND: GroupVersionKind<'_> = GroupVersionKind { group: "", version: "v1", kind: "DeleteOptions" };
@@ -267,23 +272,11 @@ impl Call<'_> {
         let page = self.page().await?;
         let mut items = Vec::with_capacity(page.entries.len());
         let mut warnings = Vec::new();
-        for entry in &page.entries {
-            let object = storage::decode(entry)?;
-            let info = Info {
-                verb: "delete",
-                name: metadata::text(&object, "name").to_owned(),
-                namespace: metadata::text(&object, "namespace").to_owned(),
-                ..self.info.clone()
-            };
-            let mut news = Vec::new();
-            let outcome = self.on(self.resource, &info).delete_object(&options, Some(&mut news)).await;
-            warnings.append(&mut news);
-            match outcome {
-                Ok(Deleted::Gone(_)) => items.push(object),
-                Ok(Deleted::Marked(written)) => items.push(storage::decode_at(&written.stored, written.revision)?),
-                // Somebody else was faster.
-                Err(status) if status.code() == 404 => {}
-                Err(status) => return Err(status),
+        // Each waits for the disk: together they wait once.
+        for entries in page.entries.chunks(DELETED_AT_ONCE) {
+            for (object, mut news) in try_join_all(entries.iter().map(|it| self.delete_listed(it, &options))).await? {
+                items.extend(object);
+                warnings.append(&mut news);
             }
         }
         tracing::debug!(resource = %self.resource.name, count = items.len(), ?view, "deleted a collection");
@@ -294,6 +287,30 @@ impl Call<'_> {
         let mut response = respond::json(200, &list);
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
+    }
+
+    /// Deletes one of a collection; what became of it, unless somebody else was faster, and the warnings about it.
+    async fn delete_listed(
+        &self,
+        entry: &Entry,
+        options: &DeleteOptions,
+    ) -> Result<(Option<Value>, Vec<String>), Status> {
+        let object = storage::decode(entry)?;
+        let info = Info {
+            verb: "delete",
+            name: metadata::text(&object, "name").to_owned(),
+            namespace: metadata::text(&object, "namespace").to_owned(),
+            ..self.info.clone()
+        };
+        let mut warnings = Vec::new();
+        let outcome = self.on(self.resource, &info).delete_object(options, Some(&mut warnings)).await;
+        let left = match outcome {
+            Ok(Deleted::Gone(_)) => Some(object),
+            Ok(Deleted::Marked(written)) => Some(storage::decode_at(&written.stored, written.revision)?),
+            Err(status) if status.code() == 404 => None,
+            Err(status) => return Err(status),
+        };
+        Ok((left, warnings))
     }
 }
 

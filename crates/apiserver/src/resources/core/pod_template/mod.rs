@@ -19,8 +19,8 @@ mod warnings;
 
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
 pub(crate) use pod_level::default_pod_level_requests;
-pub(crate) use restart::{may_restart_all, restarts};
 pub(crate) use resources::parse as quantity;
+pub(crate) use restart::{may_restart_all, restarts};
 pub(crate) use scheduling::{EFFECTS, validate_node_selector, validate_tolerations};
 pub(crate) use spec::{validate_pod_spec, validate_template, validate_template_metadata};
 
