@@ -2,6 +2,8 @@
 
 mod defaults;
 mod definitions;
+mod device_allocations;
+mod device_slices;
 mod devices;
 mod edges;
 mod extensions;
