@@ -65,6 +65,13 @@ const VIEW: &[Rule] = &[
     allow("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
     allow("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
     allow("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+    allow("events.k8s.io", "events", READ),
+    allow("resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ),
+    allow(
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+        READ,
+    ),
     allow("registry.portolan.dev", "serviceinstances serviceinstances/status", READ),
 ];
 
@@ -88,6 +95,13 @@ const EDIT: &[Rule] = &[
     allow("batch", "cronjobs jobs", WRITE),
     allow("policy", "poddisruptionbudgets", WRITE),
     allow("networking.k8s.io", "ingresses networkpolicies", WRITE),
+    allow("events.k8s.io", "events", WRITE),
+    allow("resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE),
+    allow(
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets replicasets/scale replicationcontrollers/scale",
+        WRITE,
+    ),
     allow("coordination.k8s.io", "leases", ALL),
     allow("registry.portolan.dev", "serviceinstances", WRITE),
 ];
@@ -116,14 +130,20 @@ const ROLES: &[(&str, &[Rule])] = &[
     ("system:public-info-viewer", &[Rule::Paths { paths: PUBLIC_PATHS, verbs: "get" }]),
     (
         "system:monitoring",
-        &[Rule::Paths {
-            paths: "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*",
-            verbs: "get",
-        }],
+        &[
+            Rule::Paths {
+                paths: "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz",
+                verbs: "get",
+            },
+            allow("-", "nodes/metrics", "get"),
+        ],
     ),
     (
         "system:service-account-issuer-discovery",
-        &[Rule::Paths { paths: "/.well-known/openid-configuration /openid/v1/jwks", verbs: "get" }],
+        &[Rule::Paths {
+            paths: "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+            verbs: "get",
+        }],
     ),
     (
         "system:auth-delegator",
@@ -156,6 +176,8 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("registry.portolan.dev", "serviceinstances", READ),
             allow("storage.k8s.io", "csidrivers storageclasses volumeattachments", READ),
             allow("storage.k8s.io", "csinodes", "create delete get patch update"),
+            allow("resource.k8s.io", "resourceclaims", "get"),
+            allow("resource.k8s.io", "resourceslices", "deletecollection"),
         ],
     ),
     (
@@ -176,6 +198,7 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "endpoints nodes services", READ),
             allow("- events.k8s.io", "events", "create patch update"),
             allow("discovery.k8s.io", "endpointslices", READ),
+            allow("networking.k8s.io", "servicecidrs", "list watch"),
         ],
     ),
     (
@@ -193,6 +216,16 @@ const ROLES: &[(&str, &[Rule])] = &[
             allow("-", "persistentvolumeclaims persistentvolumes", "get list patch update watch"),
             allow("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments", READ),
             allow("scheduling.k8s.io", "priorityclasses", READ),
+            // What the scheduler of Kubernetes asks for beyond that, so that it may stand beside ours.
+            allow("-", "pods/finalizers", "update"),
+            allow("authentication.k8s.io", "tokenreviews", "create"),
+            allow("authorization.k8s.io", "subjectaccessreviews", "create"),
+            allow("coordination.k8s.io", "leasecandidates", ALL),
+            allow("extensions", "replicasets", READ),
+            allow("resource.k8s.io", "deviceclasses resourceslices", READ),
+            allow("resource.k8s.io", "resourceclaims", "create delete get list patch update watch"),
+            allow("resource.k8s.io", "resourceclaims/status", "get list patch update watch"),
+            allow("resource.k8s.io", "resourceclaims/binding", "patch update"),
         ],
     ),
     (
@@ -358,6 +391,40 @@ mod tests {
         for binding in objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding") {
             let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
             assert!(roles.iter().any(|name| name == role), "{role}");
+        }
+    }
+
+    #[test]
+    fn roles_reach_what_those_of_kubernetes_do() {
+        let objects = objects();
+        let allows = |name: &str, group: &str, resource: &str, verb: &str| {
+            let role =
+                objects.iter().find(|object| object["metadata"]["name"] == name && object["kind"] == "ClusterRole");
+            let rules = role.and_then(|role| role["rules"].as_array()).expect("a bootstrap role");
+            let has = |list: &Value, word: &str| {
+                list.as_array().is_some_and(|list| list.iter().any(|it| it == word || it == "*"))
+            };
+            rules.iter().any(|rule| {
+                has(&rule["apiGroups"], group) && has(&rule["resources"], resource) && has(&rule["verbs"], verb)
+            })
+        };
+        for (role, group, resource, verb, allowed) in [
+            ("view", "events.k8s.io", "events", "watch", true),
+            ("view", "resource.k8s.io", "resourceclaims/status", "get", true),
+            ("view", "resource.k8s.io", "resourceclaims", "create", false),
+            ("view", "", "secrets", "get", false),
+            ("edit", "resource.k8s.io", "resourceclaimtemplates", "deletecollection", true),
+            ("edit", "resource.k8s.io", "resourceclaims/binding", "update", false),
+            ("admin", "resource.k8s.io", "resourceclaims", "create", true),
+            ("admin", "resource.k8s.io", "deviceclasses", "get", false),
+            ("system:kube-scheduler", "resource.k8s.io", "resourceclaims/binding", "patch", true),
+            ("system:node", "resource.k8s.io", "resourceclaims", "get", true),
+            ("system:node", "resource.k8s.io", "resourceclaims", "update", false),
+            ("system:node-proxier", "networking.k8s.io", "servicecidrs", "watch", true),
+            ("system:monitoring", "", "nodes/metrics", "get", true),
+            ("system:kubelet-api-admin", "", "nodes/configz", "get", true),
+        ] {
+            assert_eq!(allows(role, group, resource, verb), allowed, "{role} {verb} {group}/{resource}");
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
         &[
             allow("-", "nodes", READ),
             allow("-", "nodes", "proxy"),
-            allow("-", "nodes/log nodes/metrics nodes/proxy nodes/stats", "*"),
+            allow("-", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats", "*"),
         ],
     ),
     ("system:node-bootstrapper", &[allow(CERTIFICATES, "certificatesigningrequests", "create get list watch")]),
