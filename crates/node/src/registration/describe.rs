@@ -106,7 +106,8 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
         // What the runtime could do besides is not asked of it by this agent.
         features: Some(NodeFeatures { supplemental_groups_policy: Some(false) }),
         runtime_handlers: Some(vec![NodeRuntimeHandler {
-            name: None,
+            // The default handler's name is empty, and shown: without it this would differ from what is read back.
+            name: Some(String::new()),
             features: Some(NodeRuntimeHandlerFeatures {
                 recursive_read_only_mounts: Some(false),
                 user_namespaces: Some(false),
