@@ -29,6 +29,16 @@ pub(crate) struct Link {
     pub(crate) mac: Option<[u8; 6]>,
 }
 
+/// An address of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) link: u32,
+    /// The name of the link, unless somebody gave the address another.
+    pub(crate) label: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) prefix: u8,
+}
+
 /// A route to add.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
@@ -137,15 +147,16 @@ impl Netlink {
         self.delete(libc::RTM_DELADDR, libc::EADDRNOTAVAIL, address_body(link, address, prefix))
     }
 
-    /// Addresses of a link with the lengths of their prefixes.
-    pub(crate) fn addresses(&mut self, link: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
-        let body = Message::default().bytes(&[libc::AF_INET as u8, 0, 0, 0]).bytes(&link.to_ne_bytes());
+    /// The IPv4 addresses of all links.
+    pub(crate) fn addresses(&mut self) -> io::Result<Vec<Address>> {
+        let body = Message::default().bytes(&[libc::AF_INET as u8, 0, 0, 0]).bytes(&0_u32.to_ne_bytes());
         let answer = self.request(libc::RTM_GETADDR, libc::NLM_F_DUMP, body)?;
         let read = |body: &[u8]| {
-            let index = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
-            let (_, local) = attributes(body.get(8..)?).find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
-            let address = Ipv4Addr::from(<[u8; 4]>::try_from(local).ok()?);
-            (index == link).then_some((address, *body.get(1)?))
+            let link = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
+            let find = |wanted| attributes(body.get(8..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+            let address = Ipv4Addr::from(<[u8; 4]>::try_from(find(libc::IFA_LOCAL)?).ok()?);
+            let label = String::from_utf8_lossy(find(libc::IFA_LABEL).unwrap_or_default());
+            Some(Address { link, label: label.trim_end_matches('\0').to_owned(), address, prefix: *body.get(1)? })
         };
         Ok(answer.iter().filter_map(|message| read(&message.body)).collect())
     }

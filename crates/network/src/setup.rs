@@ -1,14 +1,15 @@
 //! Making a machine a node, and undoing it.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use crate::Config;
 use crate::apply::{ApplyError, Rules};
 use crate::config::InvalidConfig;
 use crate::ipam::Leases;
-use crate::netlink::{Netlink, Route, mac_of};
+use crate::netlink::{Address, Netlink, Route, mac_of};
 use crate::plan::Batch;
+use crate::{Cidr, Config};
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,23 @@ pub enum SetupError {
         #[source]
         source: io::Error,
     },
+    /// A network of the cluster is in use on this machine.
+    #[error(
+        "the network {network} of {of} holds {address}, which {link} of this machine has: choose another with {flag}, or, \
+         if an earlier cluster left that link, remove it with `ip link delete {link}`"
+    )]
+    Taken {
+        /// The network that was asked for.
+        network: Cidr,
+        /// What it was meant for.
+        of: &'static str,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// The address in it.
+        address: Ipv4Addr,
+        /// The link that has the address.
+        link: String,
+    },
     /// The address leases cannot be read.
     #[error("open the address leases in {path}")]
     Leases {
@@ -59,7 +77,8 @@ pub enum SetupError {
 /// traffic. What an earlier run with other settings left on the bridge goes.
 ///
 /// # Errors
-/// Names the step that failed; running it again after the cause is gone completes it.
+/// A network that another link has an address in: nothing was made then. Otherwise names the step that failed; running
+/// it again after the cause is gone completes it.
 pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     config.validate()?;
     let leases_error = |source| SetupError::Leases { path: config.state_dir.clone(), source };
@@ -69,20 +88,15 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     }
     drop(leases);
 
-    let mut netlink = Netlink::open().map_err(|source| SetupError::Link {
-        step: "open a netlink socket for",
-        name: config.bridge.clone(),
-        source,
-    })?;
+    let at_bridge = |step| move |source| SetupError::Link { step, name: config.bridge.clone(), source };
+    let mut netlink = Netlink::open().map_err(at_bridge("open a netlink socket for"))?;
+    refuse_taken(&mut netlink, config)?;
     let gateway = config.pod_cidr.gateway();
     let bridge = make_link(&mut netlink, &config.bridge, |netlink| {
         netlink.create_bridge(&config.bridge, mac_of(gateway), config.mtu)
     })?;
-    let at_bridge = |source| SetupError::Link { step: "configure bridge", name: config.bridge.clone(), source };
-    netlink.configure(bridge, mac_of(gateway), config.mtu).map_err(at_bridge)?;
-    netlink.set_up(bridge).map_err(at_bridge)?;
-    set_addresses(&mut netlink, bridge, config).map_err(at_bridge)?;
-    set_routes(&mut netlink, bridge, config).map_err(at_bridge)?;
+    let configured = configure(&mut netlink, bridge, config);
+    configured.map_err(at_bridge("configure bridge"))?;
 
     sysctl("net/ipv4/ip_forward", "1")?;
     // For the host's own connections to node ports on 127.0.0.1; the rules keep pods out of it.
@@ -116,15 +130,41 @@ pub fn teardown_node(config: &Config) -> Vec<SetupError> {
     failures
 }
 
+/// Another link's address among the cluster's would be answered by one of the two, nobody knows which; and what lies
+/// behind that link could not be reached any more.
+fn refuse_taken(netlink: &mut Netlink, config: &Config) -> Result<(), SetupError> {
+    let failed = |step| move |source| SetupError::Link { step, name: config.bridge.clone(), source };
+    let own = netlink.link(&config.bridge).map_err(failed("look for link"))?.map(|link| link.index);
+    let addresses = netlink.addresses().map_err(failed("read addresses beside those of"))?;
+    let networks = [
+        (config.pod_cidr, "pods", "--pod-cidr"),
+        (config.service_cidr, "services", "--service-cidr"),
+        (config.load_balancer_cidr, "load balancers", "--load-balancer-cidr"),
+    ];
+    for Address { label, address, .. } in addresses.into_iter().filter(|address| Some(address.link) != own) {
+        if let Some((network, of, flag)) = networks.iter().copied().find(|(network, ..)| network.contains(address)) {
+            return Err(SetupError::Taken { network, of, flag, address, link: label });
+        }
+    }
+    Ok(())
+}
+
+fn configure(netlink: &mut Netlink, bridge: u32, config: &Config) -> io::Result<()> {
+    netlink.configure(bridge, mac_of(config.pod_cidr.gateway()), config.mtu)?;
+    netlink.set_up(bridge)?;
+    set_addresses(netlink, bridge, config)?;
+    set_routes(netlink, bridge, config)
+}
+
 /// The gateway's address and those that processes here listen on, and no others.
 fn set_addresses(netlink: &mut Netlink, bridge: u32, config: &Config) -> io::Result<()> {
     let mut wanted = vec![(config.pod_cidr.gateway(), config.pod_cidr.prefix())];
     wanted.extend(config.local_addresses.iter().map(|address| (*address, 32)));
-    let present = netlink.addresses(bridge)?;
+    let present = netlink.addresses()?.into_iter().filter(|address| address.link == bridge);
     // First the old ones: with one of them the kernel may delete others of its network.
-    for (address, prefix) in present.iter().filter(|address| !wanted.contains(address)) {
+    for Address { address, prefix, .. } in present.filter(|old| !wanted.contains(&(old.address, old.prefix))) {
         tracing::info!(%address, prefix, bridge = config.bridge, "removes an address of an earlier run");
-        netlink.delete_address(bridge, *address, *prefix)?;
+        netlink.delete_address(bridge, address, prefix)?;
     }
     wanted.iter().try_for_each(|(address, prefix)| netlink.add_address(bridge, *address, *prefix))
 }

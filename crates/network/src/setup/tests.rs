@@ -70,3 +70,34 @@ fn a_run_with_other_settings_leaves_nothing_of_the_earlier_one() {
     set_up(&first);
     assert_eq!(bridge(&host), then);
 }
+
+#[test]
+fn a_network_that_another_link_has_an_address_in_is_refused_and_nothing_is_made() {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let config = Config::new("n1", state.path());
+    let cases = [
+        ("10.42.0.1/24", Some("network 10.42.0.0/24 of pods holds 10.42.0.1, which other of this machine has")),
+        ("10.43.0.10/32", Some("network 10.43.0.0/16 of services holds 10.43.0.10")),
+        ("10.44.0.200/8", Some("choose another with --load-balancer-cidr, or, if an earlier cluster")),
+        // A wider network around the cluster's is no obstacle: the narrower route wins.
+        ("10.41.0.1/8", None),
+    ];
+    for (address, expected) in cases {
+        let host = Namespace::new();
+        let run = |line: &str| {
+            let done = host.run(|| Command::new("ip").args(line.split(' ')).status()).expect("iproute2 is installed");
+            assert!(done.success(), "{line}");
+        };
+        run("link add other type bridge");
+        run(&format!("address add {address} dev other"));
+        let outcome = host.run(|| setup_node(&config));
+        match (outcome, expected) {
+            (Ok(()), None) => host.run(|| setup_node(&config)).expect("its own addresses are no obstacle"),
+            (Err(error), Some(words)) => {
+                assert!(error.to_string().contains(words), "{error}");
+                assert_eq!(ip(&host, &["link", "show", "type", "bridge"]).len(), 1, "only the other");
+            }
+            (outcome, _) => panic!("{address}: {outcome:?}"),
+        }
+    }
+}
