@@ -17,6 +17,9 @@ static TURN: Mutex<()> = Mutex::new(());
 /// How much of the server's log a failed test shows.
 const LOG_LINES: usize = 40;
 
+/// Networks that a cluster has.
+const NETWORKS: u8 = 3;
+
 /// A running Portolan. Dropping it removes everything it made.
 pub struct Cluster {
     data: TempDir,
@@ -42,12 +45,12 @@ impl Cluster {
     pub fn prepare(flags: &[&str]) -> anyhow::Result<Self> {
         // A test that panicked has cleaned up in its drop; its poison means nothing here.
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Self::prepared(flags, first_network(), Some(turn))
+        Self::prepared(flags, first_network()?, Some(turn))
     }
 
     /// Another one beside this, not started yet.
     pub fn another(&self, flags: &[&str]) -> anyhow::Result<Self> {
-        Self::prepared(flags, self.network + 3, None)
+        Self::prepared(flags, self.network + NETWORKS, None)
     }
 
     fn prepared(flags: &[&str], network: u8, turn: Option<MutexGuard<'static, ()>>) -> anyhow::Result<Self> {
@@ -233,9 +236,17 @@ impl Drop for Cluster {
     }
 }
 
-/// `PORTOLAN_TEST_NETWORK` lets two runs share a machine: 10.<that>.0.0 and the two after it.
-pub(crate) fn first_network() -> u8 {
-    std::env::var("PORTOLAN_TEST_NETWORK").ok().and_then(|text| text.parse().ok()).unwrap_or(142)
+/// `PORTOLAN_TEST_NETWORK`, or else the first that is free: a run that was killed leaves its bridge, and addresses that
+/// two links have are answered by either.
+pub(crate) fn first_network() -> anyhow::Result<u8> {
+    if let Ok(text) = std::env::var("PORTOLAN_TEST_NETWORK") {
+        return text.parse().with_context(|| format!("PORTOLAN_TEST_NETWORK={text}"));
+    }
+    let addresses = command(Command::new("ip").args(["-4", "-oneline", "address"]))?;
+    let taken = |network: u8| addresses.contains(&format!(" 10.{network}."));
+    let candidates = (142..=250).step_by(usize::from(2 * NETWORKS));
+    let mut free = candidates.filter(|first| !(*first..first + 2 * NETWORKS).any(taken));
+    free.next().with_context(|| format!("no network is left; delete links of earlier runs:\n{addresses}"))
 }
 
 /// Sends a signal, given as an option of kill(1), to a process.
