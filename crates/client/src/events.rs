@@ -1,33 +1,24 @@
 //! Events: what people read under `kubectl describe`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Event, EventSource};
-use portolan_base::error::chain;
 use portolan_base::{Clock, SystemClock};
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::error::Error;
-use crate::params::Patch;
+use writer::Writer;
+
+mod writer;
 
 pub use k8s_openapi::api::core::v1::ObjectReference;
 
 /// Events that wait to be written; more are dropped and counted.
 const QUEUE: usize = 1024;
-/// Distinct events that are remembered to be counted instead of repeated.
-const REMEMBERED: usize = 4096;
-/// After this silence the same event starts a new record.
-const FORGET_AFTER: Duration = Duration::from_secs(600);
-
 /// What a note may be long where events have an action, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -75,8 +66,8 @@ struct Occurrence {
     object: ObjectReference,
     event_type: EventType,
     reason: String,
-    /// What was done; empty in the older form of events, which does not know it.
-    action: &'static str,
+    /// What was done; the older form of events does not know it.
+    action: Option<&'static str>,
     message: String,
 }
 
@@ -91,15 +82,9 @@ impl EventRecorder {
     /// The same with a given clock.
     pub fn with_clock(client: Client, component: &str, host: &str, clock: Arc<dyn Clock>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let writer = Writer {
-            client,
-            source: EventSource {
-                component: Some(component.to_owned()),
-                host: (!host.is_empty()).then(|| host.to_owned()),
-            },
-            clock,
-            recent: HashMap::new(),
-        };
+        let source =
+            EventSource { component: Some(component.to_owned()), host: (!host.is_empty()).then(|| host.to_owned()) };
+        let writer = Writer::new(client, source, clock);
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run(receiver));
         Self { shared: Arc::new(Shared { sender, _writer: tasks }) }
@@ -107,7 +92,7 @@ impl EventRecorder {
 
     /// Records that something happened to an object. Never waits; drops the event if too many wait.
     pub fn event(&self, object: &ObjectReference, event_type: EventType, reason: &str, message: impl Into<String>) {
-        self.acted(object, event_type, reason, "", message);
+        self.record(object, event_type, reason, None, message.into());
     }
 
     /// The same in the newer form of events (API group `events.k8s.io`), which says what was done and counts in a series.
@@ -119,7 +104,18 @@ impl EventRecorder {
         action: &'static str,
         message: impl Into<String>,
     ) {
-        let (object, reason, message) = (object.clone(), reason.to_owned(), message.into());
+        self.record(object, event_type, reason, Some(action), message.into());
+    }
+
+    fn record(
+        &self,
+        object: &ObjectReference,
+        event_type: EventType,
+        reason: &str,
+        action: Option<&'static str>,
+        message: String,
+    ) {
+        let (object, reason) = (object.clone(), reason.to_owned());
         let occurrence = Occurrence { object, event_type, reason, action, message };
         if let Err(error) = self.shared.sender.try_send(occurrence) {
             tracing::debug!(reason = error.into_inner().reason, "event dropped: the queue is full");
@@ -127,124 +123,42 @@ impl EventRecorder {
     }
 }
 
-struct Writer {
-    client: Client,
-    source: EventSource,
-    clock: Arc<dyn Clock>,
-    recent: HashMap<Identity, Record>,
-}
-
-/// What makes two events the same.
-#[derive(PartialEq, Eq, Hash)]
-struct Identity {
-    uid: String,
-    kind: String,
-    name: String,
-    field_path: String,
-    reason: String,
-    message: String,
-}
-
-struct Record {
-    namespace: String,
-    name: String,
-    count: i32,
-    last: Instant,
-}
-
-impl Writer {
-    async fn run(mut self, mut receiver: mpsc::Receiver<Occurrence>) {
-        while let Some(occurrence) = receiver.recv().await {
-            if let Err(error) = self.write(&occurrence).await {
-                // An event about an object in a namespace that is going away is refused; that is normal.
-                tracing::debug!(reason = occurrence.reason, "event not written: {}", chain(&error));
-            }
-        }
-    }
-
-    async fn write(&mut self, occurrence: &Occurrence) -> Result<(), Error> {
-        let object = &occurrence.object;
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let identity = Identity {
-            uid: text(&object.uid),
-            kind: text(&object.kind),
-            name: text(&object.name),
-            field_path: text(&object.field_path),
-            reason: occurrence.reason.clone(),
-            message: occurrence.message.clone(),
-        };
-        self.forget();
-        let now = self.clock.now();
-        if let Some(record) = self.recent.get_mut(&identity) {
-            record.count += 1;
-            record.last = Instant::now();
-            let patch = match occurrence.action {
-                "" => json!({"count": record.count, "lastTimestamp": Time(now)}),
-                _ => json!({"series": {"count": record.count, "lastObservedTime": MicroTime(now)}}),
-            };
-            let patch = Patch::Merge(patch);
-            match self.client.patch::<Event>(&record.namespace, &record.name, "", &patch).await {
-                // The record is gone, so a new one is due.
-                Err(error) if error.is_not_found() => {}
-                outcome => return outcome.map(drop),
-            }
-        }
-        let event = self.event(occurrence, now);
-        self.client.create(&event).await?;
-        let record = Record {
-            namespace: event.namespace().to_owned(),
-            name: event.name().to_owned(),
-            count: 1,
-            last: Instant::now(),
-        };
-        self.recent.insert(identity, record);
-        Ok(())
-    }
-
-    fn event(&self, occurrence: &Occurrence, now: Timestamp) -> Event {
-        let object = &occurrence.object;
+impl Occurrence {
+    /// The object that tells of this.
+    fn event(&self, source: &EventSource, now: Timestamp) -> Event {
         // Events about cluster objects live in `default`.
-        let namespace = object.namespace.clone().filter(|namespace| !namespace.is_empty());
-        let name = object.name.as_deref().unwrap_or_default();
+        let namespace = self.object.namespace.clone().filter(|namespace| !namespace.is_empty());
+        let name = self.object.name.as_deref().unwrap_or_default();
         let event = Event {
             metadata: ObjectMeta {
                 name: Some(format!("{name}.{:x}", now.as_nanosecond() as u64 ^ rand::random_range(0..1 << 16))),
                 namespace: Some(namespace.unwrap_or_else(|| "default".to_owned())),
                 ..ObjectMeta::default()
             },
-            involved_object: object.clone(),
-            type_: Some(format!("{:?}", occurrence.event_type)),
-            reason: Some(occurrence.reason.clone()),
-            reporting_component: self.source.component.clone(),
+            involved_object: self.object.clone(),
+            type_: Some(format!("{:?}", self.event_type)),
+            reason: Some(self.reason.clone()),
+            reporting_component: source.component.clone(),
             ..Event::default()
         };
-        if occurrence.action.is_empty() {
+        let Some(action) = self.action else {
             return Event {
-                message: Some(occurrence.message.clone()),
-                source: Some(self.source.clone()),
-                reporting_instance: self.source.host.clone(),
+                message: Some(self.message.clone()),
+                source: Some(source.clone()),
+                reporting_instance: source.host.clone(),
                 first_timestamp: Some(Time(now)),
                 last_timestamp: Some(Time(now)),
                 count: Some(1),
                 ..event
             };
-        }
-        let [component, host] = [&self.source.component, &self.source.host].map(|name| name.as_deref().unwrap_or(""));
+        };
+        let [component, host] = [&source.component, &source.host].map(|name| name.as_deref().unwrap_or(""));
         Event {
-            message: Some(shortened(&occurrence.message)),
-            action: Some(occurrence.action.to_owned()),
+            message: Some(shortened(&self.message)),
+            action: Some(action.to_owned()),
             reporting_instance: Some(format!("{component}-{host}")),
             event_time: Some(MicroTime(now)),
             ..event
-        }
-    }
-
-    fn forget(&mut self) {
-        if self.recent.len() >= REMEMBERED {
-            self.recent.retain(|_, record| record.last.elapsed() < FORGET_AFTER);
-        }
-        if self.recent.len() >= REMEMBERED {
-            self.recent.clear();
         }
     }
 }
@@ -260,57 +174,4 @@ fn shortened(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::params::ListParams;
-    use crate::testing::FakeServer;
-
-    #[tokio::test]
-    async fn both_forms_of_events_say_who_reports_and_count() {
-        let server = FakeServer::default();
-        let client = server.client();
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        for message in ["a", "a", "b"] {
-            for action in ["", "Binding"] {
-                let object = ObjectReference {
-                    kind: Some("Pod".to_owned()),
-                    namespace: Some("n".to_owned()),
-                    name: Some("p".to_owned()),
-                    ..ObjectReference::default()
-                };
-                let reason = if action.is_empty() { "Old" } else { "New" }.to_owned();
-                let (event_type, message) = (EventType::Normal, message.to_owned());
-                let occurrence = Occurrence { object, event_type, reason, action, message };
-                sender.send(occurrence).await.expect("room");
-            }
-        }
-        drop(sender);
-        let source = EventSource { component: Some("scheduler".to_owned()), host: Some("h".to_owned()) };
-        let writer = Writer { client: client.clone(), source, clock: Arc::new(SystemClock), recent: HashMap::new() };
-        writer.run(receiver).await;
-        let list = client.list::<Event>("n", &ListParams::default()).await.expect("listed");
-        let mut seen: Vec<String> = list
-            .items
-            .iter()
-            .map(|event| {
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                let series = event.series.as_ref().and_then(|series| series.count);
-                let times = [event.first_timestamp.is_some(), event.event_time.is_some(), event.source.is_some()];
-                let by = [text(&event.reporting_component), text(&event.reporting_instance), text(&event.action)];
-                let counts = [event.count, series];
-                format!("{} {} by {by:?}, {counts:?}, {times:?}", text(&event.reason), text(&event.message))
-            })
-            .collect();
-        seen.sort();
-        assert_eq!(
-            seen,
-            [
-                r#"New a by ["scheduler", "scheduler-h", "Binding"], [None, Some(2)], [false, true, false]"#,
-                r#"New b by ["scheduler", "scheduler-h", "Binding"], [None, None], [false, true, false]"#,
-                r#"Old a by ["scheduler", "h", ""], [Some(2), None], [true, false, true]"#,
-                r#"Old b by ["scheduler", "h", ""], [Some(1), None], [true, false, true]"#,
-            ]
-        );
-        assert_eq!(shortened(&"é".repeat(600)).len(), 1024);
-    }
-}
+mod tests;
