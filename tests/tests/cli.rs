@@ -137,6 +137,7 @@ fn read(cluster: &Cluster) -> anyhow::Result<()> {
     let list: Value = serde_json::from_str(&says(cluster, "get pods,svc -o json", &[])?)?;
     ensure!(list["items"].as_array().is_some_and(|items| items.len() > 3), "{list}");
     says(cluster, "get deploy web -o yaml", &["kind: Deployment", "replicas: 1"])?;
+    says(cluster, "describe node test-node", &["KubeletReady", "RegisteredNode", "NodeReady"])?;
     says(cluster, "describe deployment web", &["kind: Deployment", "ScalingReplicaSet"])?;
     let name = pod(cluster)?;
     says(cluster, &format!("logs {name} --tail 5"), &[]).map(drop)
@@ -167,10 +168,17 @@ fn explain(cluster: &Cluster) -> anyhow::Result<()> {
 fn images(cluster: &Cluster) -> anyhow::Result<()> {
     refuses(cluster, "image rm web:1", &["web:1 stays: container c of pod web-", "uses it"])?;
     refuses(cluster, "image rm nothing:1", &["nothing:1 is not on this machine"])?;
-    build_web_image(cluster, "spare:1", "spare")?;
-    says(cluster, "image rm spare:1", &["spare:1 removed"])?;
+    for name in ["spare:1", "spare:2", "other:1"] {
+        build_web_image(cluster, name, name.split(':').next().unwrap_or(name))?;
+    }
+    let list: Value = serde_json::from_str(&says(cluster, "image ls -o json", &[])?)?;
+    let other = list.as_array().into_iter().flatten().find(|image| image["tags"].to_string().contains("other:1"));
+    let id = other.and_then(|image| image["id"].as_str()).context("other:1 is listed")?.trim_start_matches("sha256:");
+    // Names of one image, and an id as the table shows it.
+    let line = format!("image rm spare:1 spare:2 {}", &id[..12]);
+    says(cluster, &line, &["spare:1 removed", "spare:2 removed", "other:1 removed"])?;
     let left = says(cluster, "image ls", &["web:1"])?;
-    ensure!(!left.contains("spare:1"), "{left}");
+    ensure!(!left.contains("spare") && !left.contains("other"), "{left}");
     Ok(())
 }
 

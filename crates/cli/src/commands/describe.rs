@@ -33,11 +33,17 @@ pub(crate) async fn run(api: &Api, arguments: Arguments) -> anyhow::Result<()> {
 
 /// The events about an object, oldest first.
 pub(crate) async fn events(api: &Api, object: &Value) -> anyhow::Result<Vec<Value>> {
-    let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+    let [uid, name] = ["uid", "name"].map(|field| object["metadata"][field].as_str().unwrap_or_default());
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
     let path = api.resource("events").await?.path(namespace, None);
-    let mut list = api.get(&format!("{path}?fieldSelector=involvedObject.uid%3D{uid}"), "application/json").await?;
-    let mut events: Vec<Value> = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let mut events: Vec<Value> = Vec::new();
+    // Agents tell of their nodes by name instead, as kubelet does.
+    let agents = (object["kind"] == "Node").then_some(name);
+    for uid in agents.into_iter().chain([uid]) {
+        let about = format!("{path}?fieldSelector=involvedObject.uid%3D{uid}");
+        let mut list = api.get(&about, "application/json").await?;
+        events.append(list["items"].as_array_mut().unwrap_or(&mut Vec::new()));
+    }
     events.sort_by(|left, right| last_seen(left).cmp(last_seen(right)));
     Ok(events)
 }

@@ -62,10 +62,11 @@ Examples:
         after_help = "\
 Examples:
   portolan image rm my-image:latest
-  portolan image rm my-image:1 my-image:2"
+  portolan image rm my-image:1 my-image:2
+  portolan image rm 3f57d9401f8d"
     )]
     Rm {
-        /// Names or ids of images.
+        /// Names or ids of images, or how ids begin.
         #[arg(required = true)]
         images: Vec<String>,
         #[command(flatten)]
@@ -152,20 +153,40 @@ async fn list(runtime: &CriRuntime, output: Option<Format>) -> anyhow::Result<()
 
 /// Goes on after one that cannot be removed.
 async fn remove(runtime: &CriRuntime, references: &[String]) -> anyhow::Result<()> {
-    let mut failures = Vec::new();
+    // All are looked for before any goes: two may be names of the same.
+    let present = runtime.images().await?;
+    let (mut found, mut failures) = (BTreeMap::new(), Vec::new());
     for reference in references {
-        let Some(image) = runtime.image(reference).await? else {
-            failures.push(format!("{reference} is not on this machine; `portolan image ls` lists what is"));
-            continue;
-        };
+        match find(runtime, &present, reference).await {
+            Ok(image) => drop(found.entry(image.id.clone()).or_insert((reference, image))),
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    for (id, (reference, image)) in found {
         if let Some(reason) = still_needed(&image, &runtime.containers().await?) {
             failures.push(format!("{reference} stays: {reason}"));
             continue;
         }
-        runtime.remove_image(&image.id).await?;
-        image.tags.iter().chain([&image.id]).for_each(|name| println!("{name} removed"));
+        runtime.remove_image(&id).await?;
+        image.tags.iter().chain([&id]).for_each(|name| println!("{name} removed"));
     }
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
+}
+
+/// An image by a name, or by its id or how that begins.
+async fn find(runtime: &CriRuntime, present: &[Image], reference: &str) -> anyhow::Result<Image> {
+    let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+    let by_id: Vec<&Image> =
+        present.iter().filter(|it| it.id.trim_start_matches("sha256:").starts_with(digits)).collect();
+    // What is a name of one image may be how the id of another begins.
+    let by_name = runtime.image(reference).await;
+    match (by_name, &by_id[..]) {
+        (Ok(Some(image)), _) => Ok(image),
+        (_, [image]) => Ok((*image).clone()),
+        (_, [_, _, ..]) => bail!("{reference} begins the ids of {} images; give more of it", by_id.len()),
+        (Ok(None), []) => bail!("{reference} is not on this machine; `portolan image ls` lists what is"),
+        (Err(error), []) => Err(error.into()),
+    }
 }
 
 /// Why an image cannot go; containers that have ended may be started again.
