@@ -50,6 +50,22 @@ impl Folders {
         Ok(())
     }
 
+    /// Fails if the bridge is there and not of this cluster: it would take over the network of another, and remove it
+    /// at its end. A cluster of a version that made no notes is known by the leases in its folder.
+    pub(crate) fn refuse_foreign_bridge(&self) -> anyhow::Result<()> {
+        let bridge = self.bridge();
+        if !has_link(bridge) || self.bridge_note().exists() || self.network_state().exists() {
+            return Ok(());
+        }
+        anyhow::bail!(
+            "the bridge {bridge} is there already, and not made from {}: another cluster has it, or left it. Choose \
+             another name with --bridge and other networks with --pod-cidr, --service-cidr and --load-balancer-cidr; or \
+             remove it with `portolan down --bridge {bridge} --data-dir FOLDER`, its data folder, or an empty one if that \
+             is lost",
+            self.data_dir.display()
+        )
+    }
+
     /// Notes the bridge in the data folder; before anything is made, so that whatever happens then, it is known what
     /// to remove.
     pub(crate) fn note_bridge(&self) -> anyhow::Result<()> {
@@ -70,6 +86,10 @@ impl Folders {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read {}", note.display())),
         }
+    }
+
+    fn network_state(&self) -> PathBuf {
+        self.data_dir.join("network")
     }
 
     fn bridge_note(&self) -> PathBuf {
@@ -136,7 +156,7 @@ impl Folders {
         portolan_network::Config {
             table: format!("portolan_{table}"),
             bridge: self.bridge().to_owned(),
-            ..portolan_network::Config::new(node, self.data_dir.join("network"))
+            ..portolan_network::Config::new(node, self.network_state())
         }
     }
 
@@ -211,6 +231,29 @@ mod tests {
             }
             folders.forget_bridge();
             assert_eq!(folders.made_bridge().expect("read"), None);
+        }
+    }
+
+    #[test]
+    fn a_bridge_of_another_cluster_is_refused() {
+        // Every machine has the link `lo`.
+        let cases = [
+            ("lo", None, false),
+            ("lo", Some("bridge"), true),
+            ("lo", Some("network"), true),
+            ("ptl-gone", None, true),
+        ];
+        for (bridge, present, expected) in cases {
+            let scratch = tempfile::tempdir().expect("a folder");
+            let folders = Folders {
+                data_dir: scratch.path().to_owned(),
+                run_dir: scratch.path().join("run"),
+                bridge: Some(bridge.to_owned()),
+            };
+            if let Some(name) = present {
+                std::fs::create_dir(scratch.path().join(name)).expect("made");
+            }
+            assert_eq!(folders.refuse_foreign_bridge().is_ok(), expected, "{bridge} {present:?}");
         }
     }
 

@@ -26,9 +26,11 @@ pub(crate) async fn run(mut folders: Folders, keep_data: bool) -> anyhow::Result
         println!("server stopped");
     }
     let mut failures = remove_node(&folders).await;
-    println!("containers and network removed");
-    if folders.bridge.is_none() && folders.has_network() {
+    if folders.bridge.is_some() || !folders.has_network() {
+        println!("containers and network removed");
+    } else {
         let bridge = folders.bridge();
+        println!("containers removed");
         println!("the bridge {bridge} was not made from this folder and stays; --bridge {bridge} would remove it too");
     }
     if keep_data {

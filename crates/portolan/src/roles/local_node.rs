@@ -45,6 +45,7 @@ pub(crate) async fn start(
     let network = DataplaneOptions::of(options)?.network()?;
     // What may be taken by others is asked for before anything is made.
     drop(ports::listen(agent_address(options), "the node agent", "--agent-port").await?);
+    options.folders.refuse_foreign_bridge()?;
     options.folders.note_bridge()?;
     portolan_network::setup_node(&network)?;
     install_plugin(&options.folders.network_plugins())?;
