@@ -17,6 +17,9 @@ static TURN: Mutex<()> = Mutex::new(());
 /// How much of the server's log a failed test shows.
 const LOG_LINES: usize = 40;
 
+/// How addresses of other machines begin; RFC 2544 sets 198.18.0.0/15 aside for tests of networks.
+pub(crate) const OUTSIDE: &str = "198.18";
+
 /// Networks that a cluster has.
 const NETWORKS: u8 = 3;
 
@@ -210,6 +213,11 @@ impl Cluster {
         format!("10.{}.0.10", self.network + 1)
     }
 
+    /// What sets its addresses apart from those of other clusters.
+    pub(crate) fn network(&self) -> u8 {
+        self.network
+    }
+
     /// Address of this machine on the bridge of pods.
     pub fn gateway(&self) -> String {
         format!("10.{}.0.1", self.network)
@@ -238,12 +246,12 @@ impl Drop for Cluster {
 
 /// `PORTOLAN_TEST_NETWORK`, or else the first that is free: a run that was killed leaves its bridge, and addresses that
 /// two links have are answered by either.
-pub(crate) fn first_network() -> anyhow::Result<u8> {
+fn first_network() -> anyhow::Result<u8> {
     if let Ok(text) = std::env::var("PORTOLAN_TEST_NETWORK") {
         return text.parse().with_context(|| format!("PORTOLAN_TEST_NETWORK={text}"));
     }
     let addresses = command(Command::new("ip").args(["-4", "-oneline", "address"]))?;
-    let taken = |network: u8| addresses.contains(&format!(" 10.{network}."));
+    let taken = |network: u8| ["10", OUTSIDE].iter().any(|start| addresses.contains(&format!(" {start}.{network}.")));
     let candidates = (142..=250).step_by(usize::from(2 * NETWORKS));
     let mut free = candidates.filter(|first| !(*first..first + 2 * NETWORKS).any(taken));
     free.next().with_context(|| format!("no network is left; delete links of earlier runs:\n{addresses}"))

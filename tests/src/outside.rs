@@ -17,8 +17,7 @@ impl Machine {
     /// The namespace or its link cannot be made.
     pub fn beside(cluster: &Cluster) -> anyhow::Result<Self> {
         let id = std::process::id() % 100_000;
-        // RFC 2544 sets 198.18.0.0/15 aside for tests of networks.
-        let network = format!("198.18.{}", crate::cluster::first_network()?);
+        let network = format!("{}.{}", crate::cluster::OUTSIDE, cluster.network());
         let machine = Self { name: format!("ptlm{id}"), host: format!("{network}.1") };
         let name = &machine.name;
         let (here, there) = (format!("ptlh{id}"), format!("ptlo{id}"));

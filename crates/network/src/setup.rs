@@ -42,8 +42,9 @@ pub enum SetupError {
     },
     /// A network of the cluster is in use on this machine.
     #[error(
-        "the network {network} of {of} holds {address}, which {link} of this machine has: choose another with {flag}, or, \
-         if an earlier cluster left that link, remove it with `ip link delete {link}`"
+        "the network {network} of {of} holds {address}, which {link} of this machine has: choose another with {flag}; if \
+         an earlier cluster left that link, remove all it left with `portolan down --bridge {link} --data-dir FOLDER`, \
+         its data folder, or an empty one if that is lost"
     )]
     Taken {
         /// The network that was asked for.

@@ -78,7 +78,7 @@ fn a_network_that_another_link_has_an_address_in_is_refused_and_nothing_is_made(
     let cases = [
         ("10.42.0.1/24", Some("network 10.42.0.0/24 of pods holds 10.42.0.1, which other of this machine has")),
         ("10.43.0.10/32", Some("network 10.43.0.0/16 of services holds 10.43.0.10")),
-        ("10.44.0.200/8", Some("choose another with --load-balancer-cidr, or, if an earlier cluster")),
+        ("10.44.0.200/8", Some("choose another with --load-balancer-cidr; if an earlier cluster")),
         // A wider network around the cluster's is no obstacle: the narrower route wins.
         ("10.41.0.1/8", None),
     ];
