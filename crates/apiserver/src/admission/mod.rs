@@ -16,6 +16,7 @@ mod webhook;
 
 pub(crate) use attributes::{Attributes, Operation};
 pub(crate) use chain::{admits_plainly, mutate, validate};
+pub(crate) use plugins::note_harmless_update;
 pub(crate) use quota::Charge;
 pub use settings::{AdmissionSettings, WebhookUsersReader};
 pub(crate) use state::Admission;

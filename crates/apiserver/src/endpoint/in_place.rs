@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::Call;
 use super::update::{Managers, Owners};
 use super::write::Written;
-use crate::authorization;
 use crate::resources::core::service_allocation::Moved as Addresses;
 use crate::status::Status;
+use crate::{admission, authorization};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -63,6 +63,7 @@ impl Call<'_> {
         });
         let Some(found) = found.flatten() else { return Ok(None) };
         if !dry_run && stand == Managers::Apart && self.is_undisputed(entry, &found).await? {
+            admission::note_harmless_update(self).await?;
             return self.put_in_place(entry, &found).await;
         }
         self.change_in_place(entry, &found, stand, dry_run, warnings).await
@@ -71,7 +72,9 @@ impl Call<'_> {
     /// Whether nobody has a say about an apply, if nobody is asked who would see the managers.
     async fn is_undisputed(&self, entry: &Entry, found: &InPlace) -> Result<bool, Status> {
         // What Kubernetes gives a meaning, be it with a prefix or behind it.
-        let is_free = |name: &str| ["k8s.io", "kubernetes.io", "seccomp"].iter().all(|it| !name.contains(it));
+        let is_free = |name: &str| {
+            ["k8s.io", "kubernetes.io", "seccomp", "apparmor.security"].iter().all(|it| !name.contains(it))
+        };
         let is_this =
             |(group, name, _): &&(&str, &str, _)| (*group, *name) == (&*self.resource.group, &*self.resource.name);
         let covered = match UNDISPUTED.iter().find(is_this) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portolan_apiserver::audit::{Audit, Batch, Delivery, LogFile, Policy, Throttle, WebhookSettings};
-use portolan_apiserver::{Access, Endpoint, Peer};
+use portolan_apiserver::{Access, AdmissionSettings, Endpoint, Peer};
 use portolan_identity::User;
 use serde_json::{Value, json};
 
@@ -172,6 +172,66 @@ async fn a_record_has_what_admission_says() {
     let failures = found["validation.policy.admission.k8s.io/validation_failure"].as_str().unwrap_or_default();
     let failures: Value = serde_json::from_str(failures).expect("JSON");
     assert_eq!((&failures[0]["message"], &failures[0]["policy"]), (&json!("never"), &json!("audited")));
+}
+
+#[tokio::test]
+async fn a_record_says_the_same_of_an_apply_whichever_way_that_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let log = LogFile { path: path.clone(), ..LogFile::default() };
+    let policy =
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
+    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
+    let settings = "
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    exemptions: {namespaces: [exempt]}
+";
+    let file = Some((std::path::Path::new("/etc/admission.yaml"), settings));
+    let admission = AdmissionSettings::read(&[], &[], file, &|_| Err("none".to_owned())).expect("reads");
+    let cluster = cluster_with(Access { audit: Some(audit), admission, ..Access::default() }).await;
+    let levels = json!({
+        "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted",
+        "pod-security.kubernetes.io/audit": "restricted",
+    });
+    for (namespace, labels, of_security) in [
+        ("plain", json!({}), json!({"pod-security.kubernetes.io/enforce-policy": "privileged:latest"})),
+        ("strict", levels, json!({})),
+        ("exempt", json!({}), json!({"pod-security.kubernetes.io/exempt": "namespace"})),
+    ] {
+        let made = cluster.create("/api/v1/namespaces", json!({"metadata": {"name": namespace, "labels": labels}}));
+        assert_eq!(made.await.code, 201, "{namespace}");
+        let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        cluster.create(&accounts, json!({"metadata": {"name": "default"}})).await;
+        let pods = format!("/api/v1/namespaces/{namespace}/pods");
+        let mut pod = crate::support::pod("a");
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        assert_eq!(cluster.create(&pods, pod.clone()).await.code, 201, "{namespace}");
+        // The first of its manager, again, and with another label.
+        for label in [None, None, Some("x")] {
+            if let Some(label) = label {
+                pod["metadata"]["labels"]["more"] = label.into();
+            }
+            let mut found = Vec::new();
+            for tried in ["&dryRun=All", ""] {
+                let uri = format!("{pods}/a?fieldManager=me{tried}");
+                let applied = cluster.ask("PATCH", &uri, "application/apply-patch+yaml", &pod.to_string()).await;
+                assert_eq!(applied.code, 200, "{applied:?}");
+                let mut notes = events(&path).last().expect("a record")["annotations"].clone();
+                let fields = notes.as_object_mut().expect("annotations");
+                fields.retain(|key, _| !key.starts_with("authorization.k8s.io/"));
+                found.push((notes, applied.headers.get("warning").cloned()));
+            }
+            assert_eq!(found[0], found[1], "{namespace} {label:?}");
+            assert_eq!(found[1].0, of_security, "{namespace} {label:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use portolan_store::{KeyRange, RangeRequest};
 use serde_json::Value;
 
 use crate::admission::{Attributes, Operation};
+use crate::endpoint::Call;
 use crate::resources::json::are_same_but;
 use crate::status::Status;
 use crate::storage;
@@ -90,30 +91,29 @@ fn are_same_specs(new: &Value, old: &Value) -> bool {
     })
 }
 
-fn settings<'a>(attributes: &Attributes<'a>) -> &'a PodSecurity {
-    &attributes.call.server.config.access.admission.pod_security
+fn settings<'a>(call: &Call<'a>) -> &'a PodSecurity {
+    &call.server.config.access.admission.pod_security
 }
 
 /// Why pods of a namespace, or those that a user writes, are not looked at.
-fn exemption(attributes: &Attributes<'_>) -> Option<&'static str> {
-    let exempt = &settings(attributes).exemptions;
+fn exemption(call: &Call<'_>) -> Option<&'static str> {
+    let exempt = &settings(call).exemptions;
     let has = |list: &[String], name: &str| list.iter().any(|it| it == name);
-    if has(&exempt.namespaces, attributes.call.namespace()) {
+    if has(&exempt.namespaces, call.namespace()) {
         return Some("namespace");
     }
-    has(&exempt.usernames, &attributes.call.user.name).then_some("user")
+    has(&exempt.usernames, &call.user.name).then_some("user")
 }
 
 /// The same for the way in which a pod is run.
 fn is_exempt(attributes: &Attributes<'_>, spec: &Value) -> bool {
     let class = spec["runtimeClassName"].as_str().unwrap_or_default();
-    settings(attributes).exemptions.runtime_classes.iter().any(|exempt| exempt == class)
+    settings(&attributes.call).exemptions.runtime_classes.iter().any(|exempt| exempt == class)
 }
 
-async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
-    let namespace = attributes.call.namespace();
-    let found = storage::find(attributes.call.server, "", "namespaces", "", namespace).await?;
-    let defaults = &settings(attributes).defaults;
+async fn policy(call: &Call<'_>) -> Result<Policy, Status> {
+    let found = storage::find(call.server, "", "namespaces", "", call.namespace()).await?;
+    let defaults = &settings(call).defaults;
     let Some(entry) = found else { return Ok(defaults.clone()) };
     // Most namespaces say nothing.
     let prefix = policy::PREFIX.as_bytes();
@@ -125,26 +125,40 @@ async fn policy(attributes: &Attributes<'_>) -> Result<Policy, Status> {
     Ok(Policy::of(&namespace["metadata"]["labels"], defaults).0)
 }
 
-async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
-    let exempt = format!("{}exempt", policy::PREFIX);
-    if let Some(why) = exemption(attributes) {
-        attributes.annotate(exempt, why);
-        return Ok(());
+/// Says in the record of an update what is said there of every pod: all that is said of one that runs as before.
+pub(super) async fn note_harmless_update(call: &Call<'_>) -> Result<(), Status> {
+    demanded_of_pod(call).await.map(drop)
+}
+
+/// What a pod must keep to. `None` if that is nothing, which is noted.
+async fn demanded_of_pod(call: &Call<'_>) -> Result<Option<Policy>, Status> {
+    if let Some(why) = exemption(call) {
+        call.notes.add(noted("exempt"), why.to_owned());
+        return Ok(None);
     }
-    let policy = policy(attributes).await?;
-    let enforce_policy = format!("{}enforce-policy", policy::PREFIX);
+    let policy = policy(call).await?;
     if policy.allows_everything() {
-        attributes.annotate(enforce_policy, "privileged:latest");
-        return Ok(());
+        call.notes.add(noted("enforce-policy"), "privileged:latest".to_owned());
+        return Ok(None);
     }
+    Ok(Some(policy))
+}
+
+/// The key of an annotation in the audit log.
+fn noted(what: &str) -> String {
+    format!("{}{what}", policy::PREFIX)
+}
+
+async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    let Some(policy) = demanded_of_pod(&attributes.call).await? else { return Ok(()) };
     if !is_significant(attributes) {
         return Ok(());
     }
     if is_exempt(attributes, &attributes.new["spec"]) {
-        attributes.annotate(exempt, "runtimeClass");
+        attributes.annotate(noted("exempt"), "runtimeClass");
         return Ok(());
     }
-    attributes.annotate(enforce_policy, policy.enforce.to_string());
+    attributes.annotate(noted("enforce-policy"), policy.enforce.to_string());
     let pod = (&attributes.new["metadata"], &attributes.new["spec"]);
     let enforced = complaint(&policy.enforce, pod);
     let audited = complaint(&policy.audit, pod);
@@ -159,18 +173,17 @@ async fn a_pod(attributes: &mut Attributes<'_>) -> Result<(), Status> {
 
 /// A workload is not refused: its pods will be.
 async fn a_template(attributes: &mut Attributes<'_>, place: &str) -> Result<(), Status> {
-    let exempt = format!("{}exempt", policy::PREFIX);
-    if let Some(why) = exemption(attributes) {
-        attributes.annotate(exempt, why);
+    if let Some(why) = exemption(&attributes.call) {
+        attributes.annotate(noted("exempt"), why);
         return Ok(());
     }
-    let policy = policy(attributes).await?;
+    let policy = policy(&attributes.call).await?;
     if policy.allows_everything() {
         return Ok(());
     }
     let Some(template) = attributes.new.pointer(place) else { return Ok(()) };
     if is_exempt(attributes, &template["spec"]) {
-        attributes.annotate(exempt, "runtimeClass");
+        attributes.annotate(noted("exempt"), "runtimeClass");
         return Ok(());
     }
     let pod = (&template["metadata"], &template["spec"]);
@@ -193,7 +206,7 @@ fn complaint(demand: &Demand, pod: (&Value, &Value)) -> Option<String> {
 fn note(attributes: &mut Attributes<'_>, policy: &Policy, why: Option<String>) {
     if let Some(why) = why {
         let text = format!("would violate PodSecurity \"{}\": {why}", policy.audit);
-        attributes.annotate(format!("{}audit-violations", policy::PREFIX), text);
+        attributes.annotate(noted("audit-violations"), text);
     }
 }
 
@@ -205,7 +218,7 @@ fn warn(attributes: &mut Attributes<'_>, policy: &Policy, why: Option<String>) {
 
 /// What the labels of an exempt namespace demand in vain.
 fn ignored(attributes: &Attributes<'_>, policy: &Policy) -> Option<String> {
-    if policy.allows_everything() || *policy == settings(attributes).defaults {
+    if policy.allows_everything() || *policy == settings(&attributes.call).defaults {
         return None;
     }
     let labels = &attributes.new["metadata"]["labels"];
@@ -223,7 +236,7 @@ fn ignored(attributes: &Attributes<'_>, policy: &Policy) -> Option<String> {
 
 /// The labels of a namespace must be valid, and whoever makes it stricter hears whom that meets.
 async fn namespace(attributes: &mut Attributes<'_>) -> Result<(), Status> {
-    let PodSecurity { defaults, exemptions } = settings(attributes);
+    let PodSecurity { defaults, exemptions } = settings(&attributes.call);
     let (new, errors) = Policy::of(&attributes.new["metadata"]["labels"], defaults);
     let (old, old_errors) = Policy::of(&attributes.old["metadata"]["labels"], defaults);
     if !errors.is_empty() && (attributes.operation == Operation::Create || errors != old_errors) {
