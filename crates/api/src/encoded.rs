@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::selector::LabelSelector;
 
+mod block;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::block::{BLOCK, Block, Nesting};
+
 /// The fields of an encoded object, in their order.
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
@@ -128,27 +130,19 @@ pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// The same for an object or a list. Most of what is passed is passed here: a block at a time, without a branch for each
+/// of its texts.
 fn container_length(bytes: &[u8]) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut index = 0;
-    while index < bytes.len() {
-        match bytes[index] {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(index + 1);
-                }
-            }
-            b'"' => {
-                index += string_length(&bytes[index..])?;
-                continue;
-            }
-            _ => {}
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut nesting = Nesting::default();
+    for (index, block) in blocks.iter().enumerate() {
+        if let Some(end) = nesting.end_in(&Block::of(block)) {
+            return Some(index * BLOCK + end + 1);
         }
-        index += 1;
     }
-    None
+    let mut last = [b' '; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    nesting.end_in(&Block::of(&last)).map(|end| blocks.len() * BLOCK + end + 1)
 }
 
 /// The text of an encoded string.
