@@ -44,29 +44,32 @@ const UNDISPUTED: [(&str, &str, Undisputed); 11] = [
 ];
 
 impl Call<'_> {
-    /// Applies to a stored object what gives nothing up.
-    ///
-    /// `None` if this cannot tell, or if the object was written meanwhile: the whole way has to be gone.
-    pub(super) async fn apply_in_place(
-        &self,
-        entry: &Entry,
-        applied: &Value,
-        stand: Managers,
-        dry_run: bool,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<Written>, Status> {
+    /// What an apply that gives nothing up makes of a stored object. `None` if this cannot tell: the whole way has to
+    /// be gone.
+    pub(super) fn found_in_place(&self, entry: &Entry, applied: &Value) -> Option<InPlace> {
         if !self.is_as_stored() {
-            return Ok(None);
+            return None;
         }
         let found = self.with_owners(self.query.get("fieldManager"), |kind, manager| {
             apply::apply_in_place(&entry.value, applied, kind, manager, self.force())
         });
-        let Some(found) = found.flatten() else { return Ok(None) };
-        if !dry_run && stand == Managers::Apart && self.is_undisputed(entry, &found).await? {
+        found.flatten()
+    }
+
+    /// Writes what was found so. `None` if the whole way has to be gone nevertheless, as the object was written meanwhile.
+    pub(super) async fn write_in_place(
+        &self,
+        entry: &Entry,
+        found: &InPlace,
+        stand: Managers,
+        dry_run: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Written>, Status> {
+        if !dry_run && stand == Managers::Apart && self.is_undisputed(entry, found).await? {
             admission::note_harmless_update(self).await?;
-            return self.put_in_place(entry, &found).await;
+            return self.put_in_place(entry, found).await;
         }
-        self.change_in_place(entry, &found, stand, dry_run, warnings).await
+        self.change_in_place(entry, found, stand, dry_run, warnings).await
     }
 
     /// Whether nobody has a say about an apply, if nobody is asked who would see the managers.

@@ -1,5 +1,6 @@
 //! Patching an object.
 
+use bytes::Bytes;
 use http::Response;
 use portolan_api::decode::Decoded;
 use portolan_api::field::{self, Path};
@@ -28,7 +29,13 @@ pub(crate) enum Patch {
     /// One that changes what is there.
     Change(Change),
     /// Server-side apply.
-    Apply(Decoded),
+    Apply(Applied),
+}
+
+/// What is applied: as it came, and as it reads.
+pub(crate) struct Applied {
+    bytes: Bytes,
+    pub(crate) decoded: Decoded,
 }
 
 /// A patch that changes what is there.
@@ -61,14 +68,8 @@ impl Call<'_> {
         };
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
-        let decoded = parse(&bytes, kind.is_none()).map_err(|status| match status.code() {
-            400 => {
-                let cause = status.message().trim_start_matches("the object provided is unrecognized: ");
-                Status::bad_request(format!("error decoding patch: {cause}"))
-            }
-            _ => status,
-        })?;
-        let Some(kind) = kind else { return Ok(Patch::Apply(decoded)) };
+        let decoded = decoded(&bytes, kind.is_none())?;
+        let Some(kind) = kind else { return Ok(Patch::Apply(Applied { bytes, decoded })) };
         let Decoded { value: patch, duplicates } = decoded;
         if kind != Kind::Json && !patch.is_object() {
             let found = match &patch {
@@ -107,7 +108,7 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         let change = match self.read_patch(body).await? {
             Patch::Change(change) => change,
-            Patch::Apply(decoded) => return self.apply_patch(view, dry_run, decoded).await,
+            Patch::Apply(applied) => return self.apply_patch(view, dry_run, applied).await,
         };
         // A list of operations may look at any place; the other patches set `managedFields` as a whole or not at all.
         let managers = if change.kind == Kind::Json { Managers::Inside } else { self.managers_stand().await? };
@@ -157,18 +158,23 @@ impl Call<'_> {
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
-    async fn apply_patch(&self, view: View, dry_run: bool, decoded: Decoded) -> Result<Response<Body>, Status> {
-        let Decoded { value: applied, duplicates } = decoded;
+    async fn apply_patch(&self, view: View, dry_run: bool, applied: Applied) -> Result<Response<Body>, Status> {
+        let Applied { bytes, decoded: Decoded { value: mut applied, duplicates } } = applied;
         self.expect_applied(&applied)?;
         let entry = self.find(&self.info.name).await?;
         let stand = self.managers_stand().await?;
-        if let Some(entry) = entry.as_ref().filter(|_| duplicates.is_empty()) {
+        if let Some(entry) = entry.as_ref().filter(|_| duplicates.is_empty())
+            && let Some(found) = self.found_in_place(entry, &applied)
+        {
+            // Rarely needed again: not to be kept while this waits for the disk, and cheap to drop here, where it was made.
+            drop(applied);
             let mut warnings = Vec::new();
-            if let Some(written) = self.apply_in_place(entry, &applied, stand, dry_run, &mut warnings).await? {
+            if let Some(written) = self.write_in_place(entry, &found, stand, dry_run, &mut warnings).await? {
                 let mut response = self.present(200, view, &written.stored, written.revision)?;
                 respond::add_warnings(&mut response, &warnings);
                 return Ok(response);
             }
+            applied = decoded(&bytes, true)?.value;
         }
         if entry.is_none() && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
@@ -304,6 +310,17 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// Reads the body of a patch.
+fn decoded(bytes: &[u8], is_yaml: bool) -> Result<Decoded, Status> {
+    parse(bytes, is_yaml).map_err(|status| match status.code() {
+        400 => {
+            let cause = status.message().trim_start_matches("the object provided is unrecognized: ");
+            Status::bad_request(format!("error decoding patch: {cause}"))
+        }
+        _ => status,
+    })
 }
 
 /// Why an apply was refused.

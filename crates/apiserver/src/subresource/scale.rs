@@ -7,7 +7,7 @@ use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
+use crate::endpoint::{Applied, Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
 use crate::negotiate::{Include, View};
 use crate::resources::print;
 use crate::status::Status;
@@ -38,7 +38,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
                 let wanted = call.patched(change, &scale_of(call.resource, old), warnings)?;
                 scaled(call, old, wanted, Tracked::No)
             }
-            Patch::Apply(decoded) => {
+            Patch::Apply(Applied { decoded, .. }) => {
                 call.expect_applied(&decoded.value)?;
                 let wanted = applied(call, old, &decoded.value)?;
                 scaled(call, old, wanted, Tracked::Yes)
