@@ -60,9 +60,22 @@ pub(super) fn is_empty(value: &Value) -> bool {
 /// # Errors
 /// What keeps the item from being told apart.
 pub(super) fn element_of(item: &Value, place: Place<'_>) -> Result<String, String> {
+    let mut element = String::new();
+    write_element(item, place, &mut element)?;
+    Ok(element)
+}
+
+/// Appends the element of an item of a list that is not atomic.
+///
+/// # Errors
+/// As [`element_of`].
+pub(super) fn write_element(item: &Value, place: Place<'_>, element: &mut String) -> Result<(), String> {
     let keys = match place.map(Schema::list_type) {
         Some(ListType::Map(keys)) => keys,
-        _ => return set_element(item),
+        _ => {
+            element.push_str(&set_element(item)?);
+            return Ok(());
+        }
     };
     let Value::Object(fields) = item else {
         let kind = if item.is_null() { "a null element" } else { "non-map elements" };
@@ -74,7 +87,10 @@ pub(super) fn element_of(item: &Value, place: Place<'_>) -> Result<String, Strin
         && let Some(Value::String(name)) = fields.get(key)
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_'))
     {
-        return Ok(["k:{\"", key, "\":\"", name, "\"}"].concat());
+        let parts = ["k:{\"", key, "\":\"", name, "\"}"];
+        element.reserve(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| element.push_str(part));
+        return Ok(());
     }
     let mut values = Map::new();
     for key in keys {
@@ -91,7 +107,8 @@ pub(super) fn element_of(item: &Value, place: Place<'_>) -> Result<String, Strin
             names.join(" ")
         ));
     }
-    Ok(format!("k:{}", Value::Object(values)))
+    element.push_str(&format!("k:{}", Value::Object(values)));
+    Ok(())
 }
 
 /// Whether two lists have items of the same names in the same order, each once: that is what most lists look

@@ -224,9 +224,9 @@ impl<'a> Walk<'a> {
     /// Items that have owners: they are there in this order, with others between them.
     fn items(&mut self, applied: &[Value], schema: Schema<'_>) -> Option<()> {
         let inner = schema.items()?;
-        let elements = elements(applied, schema)?;
+        let elements = Elements::of(applied, schema)?;
         // Of most lists nobody asks.
-        let among = LazyCell::new(|| elements.iter().map(String::as_str).collect::<HashSet<&str>>());
+        let among = LazyCell::new(|| elements.iter().collect::<HashSet<&str>>());
         let mut segments = Segments::default();
         let mut next = 0;
         let mut place = 0;
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
                         parts => self.parts(parts, inner)?,
                     }
                     self.paths.close(open);
-                    self.edited_inside(edits, || Step::Item(element.clone(), place));
+                    self.edited_inside(edits, || Step::Item(element.to_owned(), place));
                     segments.add(element, length, &self.paths);
                     next += 1;
                 }
@@ -297,7 +297,7 @@ impl<'a> Walk<'a> {
             }
             (Type::List(_), Value::Array(list)) => {
                 if !schema.is_atomic() {
-                    elements(list, schema)?;
+                    Elements::of(list, schema)?;
                 }
                 let mut is_first = true;
                 self.stored.expect(b'[')?;
@@ -353,14 +353,33 @@ fn same(stored: &mut Cursor<'_>, value: &Value) -> Option<()> {
     is_same.then_some(())
 }
 
-/// The elements of items that are applied. `None` if one cannot be told apart from the others.
-fn elements(applied: &[Value], schema: Schema<'_>) -> Option<Vec<String>> {
-    let mut elements: Vec<String> = Vec::with_capacity(applied.len());
-    for item in applied {
-        elements.push(shape::element_of(item, Some(schema)).ok()?);
+/// The elements of the items of a list, one behind the other.
+struct Elements {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Elements {
+    /// Those of items that are applied. `None` if one cannot be told apart from the others.
+    fn of(applied: &[Value], schema: Schema<'_>) -> Option<Self> {
+        let mut elements =
+            Self { text: String::with_capacity(applied.len() * 24), ends: Vec::with_capacity(applied.len()) };
+        for item in applied {
+            shape::write_element(item, Some(schema), &mut elements.text).ok()?;
+            elements.ends.push(elements.text.len());
+        }
+        let mut sorted: Vec<&str> = elements.iter().collect();
+        sorted.sort_unstable();
+        let is_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
+        is_unique.then_some(elements)
     }
-    let mut sorted: Vec<&str> = elements.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    let is_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
-    is_unique.then_some(elements)
+
+    fn get(&self, place: usize) -> Option<&str> {
+        let start = place.checked_sub(1).map_or(Some(&0), |before| self.ends.get(before))?;
+        Some(&self.text[*start..*self.ends.get(place)?])
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|place| self.get(place))
+    }
 }
