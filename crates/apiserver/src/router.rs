@@ -105,7 +105,7 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
     };
     let auditor = server.auditor.as_ref();
     // Parts of this process do not look at it.
-    let is_asked_for = !matches!(peer, Peer::Trusted(_)) || parts.headers.contains_key("audit-id");
+    let is_asked_for = !matches!(peer, Peer::Trusted(_)) || parts.headers.contains_key(&audit::ID);
     let id = if auditor.is_some() || is_asked_for { audit::id_of(&parts.headers) } else { String::new() };
     let record = auditor.and_then(|auditor| auditor.begin(user, &parts, asked.info.as_ref(), &peer, &id, now));
     let origin = Origin { peer: &peer, audit_id: &id };
@@ -153,8 +153,10 @@ fn unrecorded(uri: &Uri) -> Response<Body> {
 
 /// An answer that says which request it is for, if that has a name.
 fn named(mut response: Response<Body>, id: &str) -> Response<Body> {
-    if let Some(id) = http::HeaderValue::from_str(id).ok().filter(|id| !id.is_empty()) {
-        response.headers_mut().insert("audit-id", id);
+    if let Some(mut id) = http::HeaderValue::from_str(id).ok().filter(|id| !id.is_empty()) {
+        // No two are the same: none is worth its place in the table of what a connection has had before.
+        id.set_sensitive(true);
+        response.headers_mut().insert(&audit::ID, id);
     }
     response
 }
@@ -194,7 +196,8 @@ async fn answer(
         Err(refused) => return *refused,
     };
     let is_long = asked.lasts();
-    let work = routed(server, parts, body, asked, origin, &requester, record);
+    // In its place, as it is large to be moved.
+    let work = std::pin::pin!(routed(server, parts, body, asked, origin, &requester, record));
     // Parts of this process have their own patience.
     let outcome = if is_long || origin.is_from_inside() {
         work.await

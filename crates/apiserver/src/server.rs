@@ -212,8 +212,8 @@ impl Server {
         // What this process asks itself ends with it.
         let lasting = (asked.lasts() && matches!(peer, Peer::Tls { .. })).then(|| label.clone());
         let _in_flight = self.metrics.begin(request.method());
-        let work = AssertUnwindSafe(router::route(self, request, asked, peer)).catch_unwind();
-        let response = match work.await {
+        let work = std::pin::pin!(router::route(self, request, asked, peer));
+        let response = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(response) => response,
             Err(panic) => {
                 let text = panic

@@ -101,7 +101,7 @@ pub(crate) async fn pass_on(
     }
     // Its own audit log calls the request the same.
     if let Some(id) = HeaderValue::from_str(origin.audit_id).ok().filter(|id| !id.is_empty()) {
-        onward.headers_mut().insert("audit-id", id);
+        onward.headers_mut().insert(&crate::audit::ID, id);
     }
     match send(server, service, user, onward).await {
         Ok(response) => upgrade::answer(response, client, &server.nodes.tasks, &server.draining),

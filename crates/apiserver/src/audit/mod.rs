@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use portolan_base::{Clock, Timestamp};
 use portolan_identity::User;
 use serde_json::Value;
@@ -59,12 +59,15 @@ pub(crate) struct Auditor {
     levels: [AtomicU64; 4],
 }
 
+/// The header that names a request.
+pub(crate) static ID: HeaderName = HeaderName::from_static("audit-id");
+
 /// The longest name that a client may give its request.
 const ID_LENGTH: usize = 64;
 
 /// The name of a request in the audit log and in its answer: what the client calls it, or a new one.
 pub(crate) fn id_of(headers: &HeaderMap) -> String {
-    let given = headers.get("audit-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let given = headers.get(&ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), |id| id.chars().take(ID_LENGTH).collect())
 }
 

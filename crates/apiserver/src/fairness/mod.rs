@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use parking_lot::{Mutex, MutexGuard};
 use portolan_base::Clock;
 use portolan_identity::User;
@@ -45,6 +45,10 @@ const ROUND: Duration = Duration::from_secs(60);
 /// How many requests run at a time in all levels together: upstream's two limits
 /// (`--max-requests-inflight`, `--max-mutating-requests-inflight`) added up.
 pub(crate) const REQUESTS: usize = 400 + 200;
+
+/// What a request was counted as, for who looks into it.
+static SCHEMA_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+static LEVEL_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
 /// Decides whose request runs when.
 pub(crate) struct Fairness {
@@ -87,10 +91,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Tells the client what its request was counted as.
     pub(crate) fn mark(&self, response: &mut Response<Body>) {
-        for (name, uid) in [
-            ("x-kubernetes-pf-flowschema-uid", &self.schema_uid),
-            ("x-kubernetes-pf-prioritylevel-uid", &self.level_uid),
-        ] {
+        for (name, uid) in [(&SCHEMA_UID, &self.schema_uid), (&LEVEL_UID, &self.level_uid)] {
             if let Ok(value) = HeaderValue::from_str(uid) {
                 response.headers_mut().insert(name, value);
             }
