@@ -60,6 +60,11 @@ impl Quantity {
         Self { nanos: i128::from(value) * NANO, format }
     }
 
+    /// This many thousandths.
+    pub fn from_milli_value(value: i64, format: Format) -> Self {
+        Self { nanos: i128::from(value) * (NANO / 1000), format }
+    }
+
     /// Reads a quantity.
     ///
     /// # Errors

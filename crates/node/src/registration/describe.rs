@@ -6,14 +6,13 @@ use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
     NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use portolan_api::quantity as api;
 use portolan_base::Timestamp;
 use portolan_runtime::Image;
 
+use super::amounts;
 use super::machine::{Machine, architecture};
-use crate::config::{Capacity, Config};
+use crate::config::Config;
 use crate::pressure::Pressures;
 
 /// Version reported to clients: what `kubectl get nodes` shows.
@@ -76,8 +75,8 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
     let mut allocatable = config.allocatable(capacity);
     // Who asks for plain memory cannot have these.
     allocatable.memory_bytes = allocatable.memory_bytes.saturating_sub(huge_pages.values().sum());
-    let allocatable = quantities(&allocatable, huge_pages, config.max_pods);
-    let capacity = quantities(capacity, huge_pages, config.max_pods);
+    let allocatable = amounts::list(&allocatable, huge_pages, config.max_pods);
+    let capacity = amounts::list(capacity, huge_pages, config.max_pods);
     let mut addresses: Vec<NodeAddress> = config
         .addresses
         .iter()
@@ -129,23 +128,6 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
         }),
         ..NodeStatus::default()
     }
-}
-
-fn quantities(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods: u32) -> BTreeMap<String, Quantity> {
-    let cpu = match capacity.cpu_milli % 1000 {
-        0 => format!("{}", capacity.cpu_milli / 1000),
-        _ => format!("{}m", capacity.cpu_milli),
-    };
-    let entries = [
-        ("cpu", cpu),
-        ("memory", format!("{}Ki", capacity.memory_bytes / 1024)),
-        ("ephemeral-storage", format!("{}Ki", capacity.ephemeral_storage_bytes / 1024)),
-        ("pods", max_pods.to_string()),
-    ];
-    let binary =
-        |bytes: u64| Quantity(api::Quantity::from_value(bytes.cast_signed(), api::Format::BinarySi).to_string());
-    let huge_pages = huge_pages.iter().map(|(size, bytes)| (format!("hugepages-{}", binary(*size).0), binary(*bytes)));
-    entries.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value))).chain(huge_pages).collect()
 }
 
 fn conditions(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {

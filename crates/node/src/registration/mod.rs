@@ -1,5 +1,6 @@
 //! The node's own objects: registration, status, heartbeat.
 
+mod amounts;
 mod describe;
 mod machine;
 

@@ -372,7 +372,7 @@ async fn the_node_registers_and_an_idle_one_only_renews_its_lease() {
     let capacity = status.capacity.unwrap_or_default();
     assert_eq!(
         (capacity["cpu"].0.as_str(), capacity["memory"].0.as_str(), capacity["pods"].0.as_str()),
-        ("2", "4194304Ki", "110")
+        ("2", "4Gi", "110")
     );
     tokio::time::sleep(Duration::from_secs(30)).await;
     node.api.clear_requests();
