@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::NodeStatus;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use portolan_api::quantity::{self, Format};
 
 use crate::config::Capacity;
 
+/// What the names of the resources of huge pages begin with; the size of a page follows.
+const HUGE_PAGES: &str = "hugepages-";
+
 /// Amounts by the name of the resource.
 pub(super) type List = BTreeMap<String, Quantity>;
 
-/// The amounts in the text that the API keeps of them: any other would differ from what is read back.
-pub(super) fn list(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods: u32) -> List {
+/// What others say the node has: resources that only the scheduler counts. What there is of them pods may have.
+///
+/// Pools of huge pages are the agent's to name: one that is there no longer has gone with a restart of the machine.
+pub(super) fn of_others(before: Option<&NodeStatus>) -> List {
+    let known = before.and_then(|status| status.capacity.clone()).unwrap_or_default();
+    known.into_iter().filter(|(name, _)| !name.starts_with(HUGE_PAGES)).collect()
+}
+
+/// What the agent itself says of the node, in the text that the API keeps: any other would differ from what is read
+/// back.
+pub(super) fn own(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods: u32) -> List {
     let cpu = quantity::Quantity::from_milli_value(capacity.cpu_milli.cast_signed(), Format::DecimalSi);
     let own = [
         ("cpu", cpu),
@@ -20,7 +33,7 @@ pub(super) fn list(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pod
         ("pods", quantity::Quantity::from_value(i64::from(max_pods), Format::DecimalSi)),
     ];
     let own = own.into_iter().map(|(name, amount)| (name.to_owned(), amount));
-    let huge_pages = huge_pages.iter().map(|(size, amount)| (format!("hugepages-{}", bytes(*size)), bytes(*amount)));
+    let huge_pages = huge_pages.iter().map(|(size, amount)| (format!("{HUGE_PAGES}{}", bytes(*size)), bytes(*amount)));
     own.chain(huge_pages).map(|(name, amount)| (name, Quantity(amount.to_string()))).collect()
 }
 
@@ -41,7 +54,7 @@ mod tests {
         ];
         for ((cpu_milli, memory_bytes, ephemeral_storage_bytes, max_pods), expected) in cases {
             let capacity = Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes };
-            let list = list(&capacity, &[(2 << 20, 1 << 30), (1 << 30, 0)].into(), max_pods);
+            let list = own(&capacity, &[(2 << 20, 1 << 30), (1 << 30, 0)].into(), max_pods);
             let amounts = ["cpu", "ephemeral-storage", "memory", "pods", "hugepages-2Mi", "hugepages-1Gi"];
             let written = amounts.map(|name| list[name].0.as_str());
             assert_eq!((&written[..4], &written[4..]), (&expected[..], &["1Gi", "0"][..]));

@@ -75,8 +75,8 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
     let mut allocatable = config.allocatable(capacity);
     // Who asks for plain memory cannot have these.
     allocatable.memory_bytes = allocatable.memory_bytes.saturating_sub(huge_pages.values().sum());
-    let allocatable = amounts::list(&allocatable, huge_pages, config.max_pods);
-    let capacity = amounts::list(capacity, huge_pages, config.max_pods);
+    let others = amounts::of_others(before);
+    let of_all = |own| others.clone().into_iter().chain(amounts::own(own, huge_pages, config.max_pods)).collect();
     let mut addresses: Vec<NodeAddress> = config
         .addresses
         .iter()
@@ -96,8 +96,8 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
 
     NodeStatus {
         addresses: Some(addresses),
-        capacity: Some(capacity),
-        allocatable: Some(allocatable),
+        capacity: Some(of_all(capacity)),
+        allocatable: Some(of_all(&allocatable)),
         conditions: Some(conditions(facts, before, now)),
         daemon_endpoints: facts
             .server_port

@@ -13,7 +13,7 @@ use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown, Timestamp};
 use portolan_client::{Client, EventRecorder, EventType, Informer, ObjectReference, Patch};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -281,7 +281,7 @@ async fn acquire(client: &Client, wanted: Lease) -> Result<Lease, portolan_clien
 }
 
 /// What to patch so that `before` becomes `after`. Lists whose merge key changed are replaced whole.
-fn status_patch(before: Option<&NodeStatus>, after: &NodeStatus) -> serde_json::Value {
+fn status_patch(before: Option<&NodeStatus>, after: &NodeStatus) -> Value {
     let mut patch = json!(after);
     let addresses_before = before.and_then(|status| status.addresses.as_ref());
     if addresses_before.is_some_and(|addresses| Some(addresses) != after.addresses.as_ref())
@@ -290,8 +290,17 @@ fn status_patch(before: Option<&NodeStatus>, after: &NodeStatus) -> serde_json::
         // Upstream does the same: the merge key of addresses is their type, and a node may have two of a type.
         addresses.insert(0, json!({"$patch": "replace"}));
     }
+    // Amounts merge name by name.
+    let known = json!(before);
+    for list in ["capacity", "allocatable"] {
+        for name in known[list].as_object().into_iter().flat_map(Map::keys) {
+            if patch[list].get(name).is_none() {
+                patch[list][name] = Value::Null;
+            }
+        }
+    }
     if after.images.is_none() && before.is_some_and(|status| status.images.is_some()) {
-        patch["images"] = serde_json::Value::Null;
+        patch["images"] = Value::Null;
     }
     patch
 }

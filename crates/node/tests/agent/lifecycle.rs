@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use portolan_api::typed::kinds::core::v1::{ConfigMap, Pod};
-use portolan_client::DeleteOptions;
+use portolan_client::{DeleteOptions, Patch};
 use portolan_runtime::Runtime as _;
 use portolan_runtime::simulated::Operation;
 use portolan_runtime::simulated::program::Program;
 use serde_json::json;
 
-use crate::harness::{Node, condition, status};
+use crate::harness::{NODE, Node, condition, status};
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_runs_and_its_status_says_so() {
@@ -386,6 +386,44 @@ async fn the_node_registers_and_an_idle_one_only_renews_its_lease() {
     assert_eq!(others, Vec::<String>::new());
     let statuses = node.api.writes().into_iter().filter(|write| write.contains("/nodes/")).count();
     assert!(statuses <= 1, "{statuses} writes of an unchanged status");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_say_the_node_has_can_be_had_and_costs_no_writes() {
+    use portolan_api::typed::kinds::core::v1::Node as Object;
+
+    let node = Node::start().await;
+    node.create("web", json!({})).await;
+    node.until_ready("web").await;
+    let tell = async |list: &str, amounts: serde_json::Value| {
+        let patch = Patch::Merge(json!({"status": {list: amounts}}));
+        node.client.patch::<Object>("", NODE, "status", &patch).await.expect("the API takes it");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    };
+    let amounts = || {
+        let status = node.api.objects::<Object>()[0].status.clone().unwrap_or_default();
+        [status.capacity, status.allocatable].map(|list| {
+            let others = list.unwrap_or_default().into_iter().filter(|(name, _)| {
+                !matches!(
+                    name.as_str(),
+                    "cpu" | "memory" | "ephemeral-storage" | "pods" | "hugepages-2Mi" | "hugepages-1Gi"
+                )
+            });
+            others.map(|(name, amount)| format!("{name}={}", amount.0)).collect::<Vec<_>>().join(",")
+        })
+    };
+    // A pool of such pages is on no machine.
+    tell("capacity", json!({"example.com/dongle": "4", "hugepages-3Ki": "3Ki"})).await;
+    assert_eq!(amounts(), ["example.com/dongle=4"; 2]);
+    node.api.clear_requests();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let statuses = node.api.writes().into_iter().filter(|write| write.contains("/nodes/")).count();
+    assert!(statuses <= 1, "{statuses} writes of an unchanged status");
+    tell("capacity", json!({"example.com/dongle": null})).await;
+    assert_eq!(amounts(), [""; 2]);
+    tell("allocatable", json!({"example.com/dongle": "1", "cpu": "64"})).await;
+    assert_eq!(amounts(), [""; 2]);
     node.stop().await;
 }
 
