@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{Container, Pod};
 use portolan_api::time::whole_seconds;
 use portolan_base::Timestamp;
 use portolan_runtime::{ContainerState, ContainerStatus};
 
-use super::labels::Memory;
+use super::labels::{Memory, hash};
+use super::resize;
+use crate::pod::{self, RestartPolicy, Role};
 
 /// Delay after the first crash.
 pub(crate) const FIRST: Duration = Duration::from_secs(10);
@@ -15,7 +18,18 @@ pub(crate) const CEILING: Duration = Duration::from_secs(300);
 /// A container that lived this long starts over with no delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(600);
 
-/// The next start of a container that ended.
+/// What comes after the end of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It stays as it is.
+    Nothing,
+    /// Another start at once: it ended because it is to be another one.
+    Start,
+    /// Another start, later with each crash.
+    Restart(Restart),
+}
+
+/// The start of a container again after it ended by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Restart {
     /// Not before this.
@@ -26,10 +40,21 @@ pub(crate) struct Restart {
     pub(crate) next_delay: Duration,
 }
 
+/// What comes after `ended`, a start of `container`; nothing as long as it has not ended.
+pub(crate) fn next(pod: &Pod, role: Role, container: &Container, ended: &ContainerStatus) -> Next {
+    let ContainerState::Exited { exit_code, .. } = ended.state else { return Next::Nothing };
+    let policy = pod::restart_policy(pod, role, container);
+    let changed = policy != RestartPolicy::Never && Memory::of(ended).hash != hash(container);
+    if changed || policy.restarts(exit_code) && resize::ended_for_resize(container, ended) {
+        return Next::Start;
+    }
+    restart(ended).filter(|_| policy.restarts(exit_code)).map_or(Next::Nothing, Next::Restart)
+}
+
 /// The next start of `ended`: at once after the first run, then 10 s doubling to 5 min.
 ///
 /// The delay is remembered with the container, so it survives the agent. `None` if it has not ended.
-pub(crate) fn restart(ended: &ContainerStatus) -> Option<Restart> {
+fn restart(ended: &ContainerStatus) -> Option<Restart> {
     let ContainerState::Exited { started_at, finished_at, .. } = &ended.state else { return None };
     let memory = Memory::of(ended);
     let lived = match started_at.as_second() {

@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use portolan_base::Timestamp;
 use portolan_runtime::{ContainerId, ContainerState, ContainerStatus, SandboxId};
 
-use super::crash;
+use super::crash::{self, Next};
 use super::labels::{Memory, hash};
 use super::resize::{self, Action};
 use super::state::{ImageState, Local, PodRuntime, Volumes, Work, is_alive, is_started};
 use super::status::{deadline_at, is_terminal};
-use crate::pod::{self, RestartPolicy, Role};
+use crate::pod::{self, Role};
 
 /// What a container gets that must make room at once, as upstream.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
@@ -215,7 +215,6 @@ impl Planner<'_> {
 
     /// Keeps one container as its specification asks.
     fn keep(&mut self, role: Role, container: &Container) {
-        let policy = pod::restart_policy(self.pod, role, container);
         match self.runtime.current(&container.name).cloned() {
             // Somebody looked for something once; whoever comes back to it starts another one.
             None if role == Role::Ephemeral
@@ -228,7 +227,7 @@ impl Planner<'_> {
                 }
             }
             Some(status) if is_alive(&status) => self.supervise(container, &status),
-            Some(status) => self.restart(policy, container, &status),
+            Some(status) => self.restart(role, container, &status),
         }
     }
 
@@ -268,21 +267,12 @@ impl Planner<'_> {
         }
     }
 
-    fn restart(&mut self, policy: RestartPolicy, container: &Container, status: &ContainerStatus) {
-        let ContainerState::Exited { exit_code, .. } = &status.state else { return };
-        let changed = Memory::of(status).hash != hash(container) && policy != RestartPolicy::Never;
-        if changed || policy.restarts(*exit_code) && resize::ended_for_resize(container, status) {
-            return self.start(container, None);
-        }
-        if !policy.restarts(*exit_code) {
-            return;
-        }
-        if let Some(restart) = crash::restart(status) {
-            if restart.at > self.now {
-                self.plan.wake(restart.at);
-            } else {
-                self.start(container, Some(restart.next_delay));
-            }
+    fn restart(&mut self, role: Role, container: &Container, status: &ContainerStatus) {
+        match crash::next(self.pod, role, container, status) {
+            Next::Nothing => {}
+            Next::Start => self.start(container, None),
+            Next::Restart(restart) if restart.at > self.now => self.plan.wake(restart.at),
+            Next::Restart(restart) => self.start(container, Some(restart.next_delay)),
         }
     }
 

@@ -326,6 +326,21 @@ fn statuses_tell_why_a_container_does_not_run() {
     let due = || case(json!({})).sandbox(0, true).container("app", 3, exited(1, 0, 5), 40).at(60);
     assert_eq!(waiting(due()), backing_off);
     assert_eq!(waiting(due().container("app", 4, ContainerState::Created, 80)), backing_off);
+    let failed = |local: &mut Local| {
+        let failure =
+            Failure::after(None, "RunContainerError", "no such file", at(60), (Duration::ZERO, Duration::ZERO));
+        local.containers.get_mut("app").expect("known").start_failure = Some(failure);
+    };
+    let made = due().container("app", 4, ContainerState::Created, 80);
+    assert_eq!(waiting(made.local(failed)), "RunContainerError no such file");
+    // Another image is started at once, however often the one before crashed.
+    let changed = |mut case: Case| {
+        case.pod.spec.as_mut().expect("a spec").containers[0].image = Some("app:2".into());
+        case
+    };
+    let ended = changed(due()).at(6).status().container_statuses.expect("one container").remove(0).state;
+    assert!(ended.is_some_and(|state| state.terminated.is_some() && state.waiting.is_none()));
+    assert_eq!(waiting(changed(due().container("app", 4, ContainerState::Created, 0)).at(6)), " ");
     let again = case(json!({})).sandbox(0, true).exited("app", 1).container("app", 1, ContainerState::Created, 10);
     assert_eq!(waiting(again.at(6)), " ");
     let first = case(json!({})).sandbox(0, true).exited("app", 1).at(6).status().container_statuses;

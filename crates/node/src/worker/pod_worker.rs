@@ -428,12 +428,11 @@ impl Worker {
     /// Says once for each crash that the next start waits.
     fn announce_back_off(&mut self, runtime: &PodRuntime, now: Timestamp) {
         self.announced.retain(|id| runtime.containers.iter().any(|container| container.id == *id));
-        for (role, container) in pod::containers(&self.pod) {
+        for (role, container) in pod::containers(&self.effective) {
             let Some(latest) = runtime.current(&container.name) else { continue };
-            let ContainerState::Exited { exit_code, .. } = latest.state else { continue };
-            let restarts = pod::restart_policy(&self.pod, role, &container).restarts(exit_code);
-            let waits = crash::restart(latest).is_some_and(|restart| restart.at > now);
-            if restarts && waits && self.announced.insert(latest.id.clone()) {
+            let next = crash::next(&self.effective, role, &container, latest);
+            let waits = matches!(next, crash::Next::Restart(restart) if restart.at > now);
+            if waits && self.announced.insert(latest.id.clone()) {
                 let pod = pod::display(&self.pod);
                 let text = format!("Back-off restarting failed container {} in pod {pod}", container.name);
                 self.context.container_event(&self.pod, &container.name, EventType::Warning, "BackOff", text);

@@ -15,7 +15,7 @@ use portolan_base::go::format_duration;
 use portolan_runtime as runtime;
 
 use super::{Phase, Surroundings};
-use crate::lifecycle::crash;
+use crate::lifecycle::crash::{self, Next, Restart};
 use crate::lifecycle::labels::{Memory, container_uri};
 use crate::lifecycle::resize;
 use crate::lifecycle::state::{ImageState, Local, PodRuntime, Volumes, is_started, probed};
@@ -173,32 +173,35 @@ impl Writer<'_> {
                 running: Some(ContainerStateRunning { started_at: Some(seconds(*started_at)) }),
                 ..ContainerState::default()
             },
-            runtime::ContainerState::Exited { exit_code, .. } => {
-                let policy = pod::restart_policy(self.pod, role, container);
+            runtime::ContainerState::Exited { .. } => {
                 let stopping = self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some();
-                if stopping || !policy.restarts(*exit_code) {
+                let next = self.next(role, container, latest);
+                if stopping || next == Next::Nothing {
                     return self.terminated(latest);
                 }
-                if let Some(waiting) = self.failure(container) {
-                    return waiting;
-                }
-                self.crash_loop(container, latest).unwrap_or_else(|| self.terminated(latest))
+                let waiting = self.failure(container).or_else(|| self.crash_loop(container, next));
+                waiting.unwrap_or_else(|| self.terminated(latest))
             }
             runtime::ContainerState::Created => {
+                let Some(previous) = self.runtime.previous(&container.name) else { return self.waiting(container) };
+                let next = self.next(role, container, previous);
                 // Between two runs upstream has no word for it.
                 let nameless = || ContainerState { waiting: Some(Default::default()), ..ContainerState::default() };
-                match self.runtime.previous(&container.name) {
-                    Some(previous) => self.crash_loop(container, previous).unwrap_or_else(nameless),
-                    None => self.waiting(container),
-                }
+                self.failure(container).or_else(|| self.crash_loop(container, next)).unwrap_or_else(nameless)
             }
             runtime::ContainerState::Unknown => self.waiting(container),
         }
     }
 
+    /// What comes after the end of a container, as it is planned: by what it may have, whatever it asks for.
+    fn next(&self, role: Role, container: &Container, ended: &runtime::ContainerStatus) -> Next {
+        let resources = self.local.allocation.get(&container.name).or(container.resources.as_ref()).cloned();
+        crash::next(self.pod, role, &Container { resources, ..container.clone() }, ended)
+    }
+
     /// That a start that ended is repeated only after a while. The word stands until the next one runs, as upstream.
-    fn crash_loop(&self, container: &Container, ended: &runtime::ContainerStatus) -> Option<ContainerState> {
-        let delay = crash::restart(ended)?.delay;
+    fn crash_loop(&self, container: &Container, next: Next) -> Option<ContainerState> {
+        let Next::Restart(Restart { delay, .. }) = next else { return None };
         let message = || crash_loop_message(self.pod, &container.name, delay);
         (!delay.is_zero()).then(|| waiting("CrashLoopBackOff", message()))
     }
