@@ -33,6 +33,7 @@ pub(crate) fn mounts(
 ) -> Result<Vec<Mount>, String> {
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
+        check_recursive_read_only(mount)?;
         mounts.push(Mount {
             host_path: host_path(volumes, pod, mount, input)?,
             container_path: PathBuf::from(&mount.mount_path),
@@ -61,6 +62,23 @@ pub(crate) fn mounts(
         mounts.push(plain(input.termination_file, Path::new(termination)));
     }
     Ok(mounts)
+}
+
+/// Refuses a mount under which everything must be read-only too: the runtime is asked for no such mounts.
+///
+/// Source: `resolveRecursiveReadOnly` of `pkg/kubelet`.
+fn check_recursive_read_only(mount: &VolumeMount) -> Result<(), String> {
+    let propagation = mount.mount_propagation.as_deref().unwrap_or("None");
+    let it_is = format!("volume \"{}\" requested recursive read-only mode, but it is", mount.name);
+    let why = match mount.recursive_read_only.as_deref().unwrap_or("Disabled") {
+        "Disabled" => return Ok(()),
+        _ if mount.read_only != Some(true) => format!("{it_is} not read-only"),
+        _ if propagation != "None" => format!("{it_is} not compatible with propagation \"{propagation}\""),
+        "IfPossible" => return Ok(()),
+        "Enabled" => format!("{it_is} not supported by the runtime"),
+        mode => format!("unknown recursive read-only mode \"{mode}\""),
+    };
+    Err(format!("failed to resolve recursive read-only mode: {why}"))
 }
 
 fn host_path(volumes: &Volumes, pod: &Pod, mount: &VolumeMount, input: &MountInput<'_>) -> Result<PathBuf, String> {
@@ -99,4 +117,43 @@ fn host_path(volumes: &Volumes, pod: &Pod, mount: &VolumeMount, input: &MountInp
         return Err(format!("subPath {sub_path:?} leads out of volume {}", mount.name));
     }
     Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_below_a_mount_is_read_only_too_or_the_mount_is_refused() {
+        let asks = "volume \"data\" requested recursive read-only mode, but it is";
+        let cases = [
+            (json!({}), String::new()),
+            (json!({"readOnly": true, "recursiveReadOnly": "Disabled"}), String::new()),
+            (json!({"readOnly": true, "recursiveReadOnly": "IfPossible"}), String::new()),
+            (json!({"readOnly": true, "recursiveReadOnly": "Enabled"}), format!("{asks} not supported by the runtime")),
+            (json!({"recursiveReadOnly": "IfPossible"}), format!("{asks} not read-only")),
+            (
+                json!({"readOnly": true, "recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer"}),
+                format!("{asks} not compatible with propagation \"HostToContainer\""),
+            ),
+            (
+                json!({"readOnly": true, "recursiveReadOnly": "Enabled", "mountPropagation": "None"}),
+                format!("{asks} not supported by the runtime"),
+            ),
+            (
+                json!({"readOnly": true, "recursiveReadOnly": "Yes"}),
+                "unknown recursive read-only mode \"Yes\"".to_owned(),
+            ),
+        ];
+        for (asked, why) in cases {
+            let mut mount = json!({"name": "data", "mountPath": "/data"});
+            mount.as_object_mut().expect("an object").extend(asked.as_object().expect("an object").clone());
+            let mount: VolumeMount = serde_json::from_value(mount).expect("a mount");
+            let said = check_recursive_read_only(&mount).err().unwrap_or_default();
+            assert_eq!(said.trim_start_matches("failed to resolve recursive read-only mode: "), why, "{asked}");
+            assert_eq!(said.starts_with("failed to resolve"), !why.is_empty());
+        }
+    }
 }
