@@ -91,61 +91,61 @@ impl Supervisor {
                 worker.send_if_modified(|desired| !std::mem::replace(&mut desired.gone, true));
             }
         }
-        let mut new = Vec::new();
+        let mut new: Vec<Arc<Pod>> = pods.iter().filter(|pod| !self.workers.contains_key(pod.uid())).cloned().collect();
+        let begun: Vec<Arc<Pod>> = new.iter().filter(|pod| has_begun(pod) && !has_ended(pod)).cloned().collect();
         for pod in &pods {
-            match self.workers.get(pod.uid()) {
-                Some(worker) => {
-                    let room = self.room(pod);
-                    worker.send_if_modified(|desired| {
-                        let new = !Arc::ptr_eq(&desired.pod, pod) || desired.gone || desired.room != room;
-                        desired.pod = pod.clone();
-                        desired.gone = false;
-                        desired.room = room;
-                        new
-                    });
-                }
-                None => new.push(pod.clone()),
-            }
+            let Some(worker) = self.workers.get(pod.uid()) else { continue };
+            let room = self.room(pod, &begun);
+            worker.send_if_modified(|desired| {
+                let new = !Arc::ptr_eq(&desired.pod, pod) || desired.gone || desired.room != room;
+                desired.pod = pod.clone();
+                desired.gone = false;
+                desired.room = room;
+                new
+            });
         }
         // Those that began in an earlier life of the agent come first, then the oldest.
         new.sort_by_key(|pod| (!has_begun(pod), pod.metadata.creation_timestamp.clone(), pod.uid().to_owned()));
         for pod in new {
-            let verdict = self.refusal(&pod);
-            let room = self.room(&pod);
+            let verdict = self.refusal(&pod, &begun);
+            let room = self.room(&pod, &begun);
             self.spawn(pod.uid().to_owned(), Desired { pod, gone: false, verdict, room });
         }
     }
 
     /// Why a new pod may not begin, if it may not.
-    fn refusal(&self, pod: &Pod) -> Option<Verdict> {
+    fn refusal(&self, pod: &Pod, begun: &[Arc<Pod>]) -> Option<Verdict> {
         if has_begun(pod) || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
         let capacity = self.context.config.allocatable(&self.context.capacity);
-        let verdict = admit(pod, &self.others(pod), &self.offer(&capacity)).err()?;
+        let verdict = admit(pod, &self.others(pod, begun), &self.offer(&capacity)).err()?;
         tracing::info!(pod = crate::pod::display(pod), reason = verdict.reason, "refusing a pod");
         self.context.pod_event(pod, EventType::Warning, &verdict.reason, verdict.message.clone());
         Some(verdict)
     }
 
     /// Whether a pod that runs can have what it asks for now.
-    fn room(&self, pod: &Pod) -> Room {
+    fn room(&self, pod: &Pod, begun: &[Arc<Pod>]) -> Room {
         if !resize::is_wanted(pod) {
             return Room::Enough;
         }
         let capacity = self.context.config.allocatable(&self.context.capacity);
-        fits(pod, &self.others(pod), &self.offer(&capacity))
+        fits(pod, &self.others(pod, begun), &self.offer(&capacity))
     }
 
-    /// The other pods that use something of the node, with what they may have.
-    fn others(&self, pod: &Pod) -> Vec<Arc<Pod>> {
+    /// The other pods that use something of the node, with what they may have. Those of `begun` use it already, if
+    /// they have no worker yet.
+    fn others(&self, pod: &Pod, begun: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
+        let is_other = |other: &&Arc<Pod>| other.uid() != pod.uid() && !self.workers.contains_key(other.uid());
+        let waiting = begun.iter().filter(is_other).map(|other| resize::with(other, &resize::allocation(other)));
         let others = self.workers.iter().filter(|(uid, _)| *uid != pod.uid()).map(|(_, worker)| worker.borrow());
         let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
         let others = others.map(|desired| match desired.room {
             Room::Enough => desired.pod.clone(),
             _ => resize::with(&desired.pod, &resize::allocation(&desired.pod)),
         });
-        others.collect()
+        others.chain(waiting).collect()
     }
 
     fn offer<'a>(&self, capacity: &'a Capacity) -> Offer<'a> {

@@ -144,8 +144,10 @@ async fn a_container_that_wants_a_restart_for_it_is_restarted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resize_waits_for_room_or_for_ever() {
-    let node = Node::start().await;
+    let mut node = Node::start().await;
     node.create("web", with_resources(&cpu("500m", "2"), &json!([]))).await;
+    // The other one is the younger one.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     node.create("other", with_resources(&cpu("1", "2"), &json!([]))).await;
     node.until_ready("web").await;
     node.until_ready("other").await;
@@ -159,6 +161,15 @@ async fn a_resize_waits_for_room_or_for_ever() {
     patch(&node, "web", with_resources(&cpu("1500m", "2"), &json!([]))).await;
     let later = "Deferred: Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000";
     node.until("web", "put off", |pod| why(pod, "PodResizePending") == later).await;
+    // An agent that comes back knows that the other one has what it has, before it looks after it.
+    node.kill().await;
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(why(node.pod("web").as_ref(), "PodResizePending"), later);
+    assert_eq!(
+        json!(container(node.pod("web").as_ref()).and_then(|it| it.allocated_resources)),
+        json!({"cpu": "500m"})
+    );
     let options = portolan_client::DeleteOptions::now();
     node.client.delete::<Pod>("default", "other", &options).await.expect("deletable");
     let resized = |pod: Option<&Pod>| {
