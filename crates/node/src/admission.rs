@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::config::Capacity;
 use crate::lifecycle::resize::Room;
 use crate::lifecycle::{Cause, Verdict};
-use crate::pod::{self, QosClass, Role, qos_class};
+use crate::pod::{self, QosClass, Role, qos_class, quantity};
 use crate::pressure::Pressures;
 use portolan_api::resources::{Resources, requests};
 
@@ -89,20 +89,27 @@ fn under_pressure(pod: &Pod, pressures: Pressures) -> Option<String> {
 }
 
 /// The first resource that is not left in the amount that the pod asks for.
-fn missing(pod: &Pod, others: &[Arc<Pod>], offer: &Offer<'_>) -> Option<(&'static str, i64, i64, i64)> {
+fn missing(pod: &Pod, others: &[Arc<Pod>], offer: &Offer<'_>) -> Option<(String, i64, i64, i64)> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let pods = i64::try_from(others.len()).unwrap_or(i64::MAX);
     let wanted = requests(pod);
     let mut used = Resources::default();
     others.iter().for_each(|other| used.add(&requests(other)));
-    let Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes } = offer.capacity;
+    let Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes, huge_pages } = offer.capacity;
     let amounts = [
         ("pods", 1, pods, i64::from(offer.max_pods)),
         ("cpu", wanted.milli_cpu, used.milli_cpu, number(*cpu_milli)),
         ("memory", wanted.memory, used.memory, number(*memory_bytes)),
         ("ephemeral-storage", wanted.ephemeral_storage, used.ephemeral_storage, number(*ephemeral_storage_bytes)),
     ];
-    amounts.into_iter().find(|(_, wanted, used, capacity)| *wanted > 0 && used.saturating_add(*wanted) > *capacity)
+    let huge_pages = wanted.extended.iter().filter_map(|(name, wanted)| {
+        let pool = huge_pages.get(&quantity::page_size(name)?).copied().unwrap_or(0);
+        Some((name.as_str(), *wanted, used.extended.get(name).copied().unwrap_or(0), number(pool)))
+    });
+    let mut amounts = amounts.into_iter().chain(huge_pages);
+    let (name, wanted, used, capacity) =
+        amounts.find(|(_, wanted, used, capacity)| *wanted > 0 && used.saturating_add(*wanted) > *capacity)?;
+    Some((name.to_owned(), wanted, used, capacity))
 }
 
 /// A port of the machine that a container takes.
@@ -190,6 +197,21 @@ mod tests {
                 "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3",
             ),
             (asks("cpu", "0"), vec![asks("cpu", "9")], none, ""),
+            (asks("hugepages-2Mi", "512Mi"), vec![asks("hugepages-2Mi", "512Mi")], none, ""),
+            (
+                asks("hugepages-2Mi", "514Mi"),
+                vec![asks("hugepages-2Mi", "512Mi")],
+                none,
+                "OutOfhugepages-2Mi: Node didn't have enough resource: hugepages-2Mi, requested: 538968064, \
+                 used: 536870912, capacity: 1073741824",
+            ),
+            (
+                asks("hugepages-1Gi", "1Gi"),
+                vec![],
+                none,
+                "OutOfhugepages-1Gi: Node didn't have enough resource: hugepages-1Gi, requested: 1073741824, \
+                 used: 0, capacity: 0",
+            ),
             (port(80, "", "TCP"), vec![port(80, "", "TCP")], none, ports),
             (port(80, "", "TCP"), vec![port(80, "10.0.0.1", "TCP")], none, ports),
             (port(80, "10.0.0.1", "TCP"), vec![port(80, "10.0.0.2", "TCP")], none, ""),
@@ -201,7 +223,9 @@ mod tests {
             (asks("cpu", "1"), vec![], disk, "Evicted: The node had condition: [MemoryPressure DiskPressure]. "),
             (pod(json!({}), json!({"priority": 2_000_001_000})), vec![], disk, ""),
         ];
-        let capacity = Capacity { cpu_milli: 2000, memory_bytes: 4 << 30, ephemeral_storage_bytes: 10 << 30 };
+        let huge_pages = [(2 << 20, 1 << 30)].into();
+        let capacity =
+            Capacity { cpu_milli: 2000, memory_bytes: 4 << 30, ephemeral_storage_bytes: 10 << 30, huge_pages };
         for (index, (pod, others, pressures, expected)) in cases.into_iter().enumerate() {
             let others: Vec<Arc<Pod>> = others.into_iter().map(Arc::new).collect();
             let offer = Offer { capacity: &capacity, max_pods: 3, pressures };

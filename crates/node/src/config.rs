@@ -63,10 +63,15 @@ pub struct Config {
 impl Config {
     /// What pods may have of a machine.
     pub(crate) fn allocatable(&self, capacity: &Capacity) -> Capacity {
-        match &self.eviction {
+        let mut allocatable = match &self.eviction {
             Some(eviction) => eviction.thresholds.allocatable(capacity),
             None => capacity.clone(),
+        };
+        for bytes in allocatable.huge_pages.values_mut() {
+            // Who asks for plain memory cannot have these; and nobody can, as nothing here mounts or limits them.
+            allocatable.memory_bytes = allocatable.memory_bytes.saturating_sub(std::mem::take(bytes));
         }
+        allocatable
     }
 }
 
@@ -83,7 +88,7 @@ pub struct ServerConfig {
 }
 
 /// What a node offers to pods.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capacity {
     /// Processors, in thousandths.
     pub cpu_milli: u64,
@@ -91,6 +96,8 @@ pub struct Capacity {
     pub memory_bytes: u64,
     /// Disk for images, logs and `emptyDir`, in bytes.
     pub ephemeral_storage_bytes: u64,
+    /// The part of the memory that is in huge pages, by the size of a page in bytes; in bytes.
+    pub huge_pages: BTreeMap<u64, u64>,
 }
 
 /// When a container's log starts a new file, and how many files are kept.

@@ -145,9 +145,9 @@ impl Thresholds {
             None => whole,
         };
         Capacity {
-            cpu_milli: capacity.cpu_milli,
             memory_bytes: without(Signal::Memory, capacity.memory_bytes),
             ephemeral_storage_bytes: without(Signal::NodeDisk, capacity.ephemeral_storage_bytes),
+            ..capacity.clone()
         }
     }
 
@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn what_must_be_left_is_not_given_away() {
-        let capacity = Capacity { cpu_milli: 2000, memory_bytes: 1 << 30, ephemeral_storage_bytes: 1000 };
+        let capacity =
+            Capacity { cpu_milli: 2000, memory_bytes: 1 << 30, ephemeral_storage_bytes: 1000, ..Capacity::default() };
         let left = |text: &str| {
             let left = text.parse::<Thresholds>().expect("valid").allocatable(&capacity);
             (left.cpu_milli, left.memory_bytes, left.ephemeral_storage_bytes)

@@ -7,9 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use portolan_api::quantity::{self, Format};
 
 use crate::config::Capacity;
-
-/// What the names of the resources of huge pages begin with; the size of a page follows.
-const HUGE_PAGES: &str = "hugepages-";
+use crate::pod::quantity::HUGE_PAGES;
 
 /// Amounts by the name of the resource.
 pub(super) type List = BTreeMap<String, Quantity>;
@@ -24,7 +22,7 @@ pub(super) fn of_others(before: Option<&NodeStatus>) -> List {
 
 /// What the agent itself says of the node, in the text that the API keeps: any other would differ from what is read
 /// back.
-pub(super) fn own(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods: u32) -> List {
+pub(super) fn own(capacity: &Capacity, max_pods: u32) -> List {
     let cpu = quantity::Quantity::from_milli_value(capacity.cpu_milli.cast_signed(), Format::DecimalSi);
     let own = [
         ("cpu", cpu),
@@ -33,7 +31,8 @@ pub(super) fn own(capacity: &Capacity, huge_pages: &BTreeMap<u64, u64>, max_pods
         ("pods", quantity::Quantity::from_value(i64::from(max_pods), Format::DecimalSi)),
     ];
     let own = own.into_iter().map(|(name, amount)| (name.to_owned(), amount));
-    let huge_pages = huge_pages.iter().map(|(size, amount)| (format!("{HUGE_PAGES}{}", bytes(*size)), bytes(*amount)));
+    let huge_pages =
+        capacity.huge_pages.iter().map(|(size, amount)| (format!("{HUGE_PAGES}{}", bytes(*size)), bytes(*amount)));
     own.chain(huge_pages).map(|(name, amount)| (name, Quantity(amount.to_string()))).collect()
 }
 
@@ -53,8 +52,8 @@ mod tests {
             ((250, 1_000_001, 0, 1), ["250m", "0", "1000001", "1"]),
         ];
         for ((cpu_milli, memory_bytes, ephemeral_storage_bytes, max_pods), expected) in cases {
-            let capacity = Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes };
-            let list = own(&capacity, &[(2 << 20, 1 << 30), (1 << 30, 0)].into(), max_pods);
+            let huge_pages = [(2 << 20, 1 << 30), (1 << 30, 0)].into();
+            let list = own(&Capacity { cpu_milli, memory_bytes, ephemeral_storage_bytes, huge_pages }, max_pods);
             let amounts = ["cpu", "ephemeral-storage", "memory", "pods", "hugepages-2Mi", "hugepages-1Gi"];
             let written = amounts.map(|name| list[name].0.as_str());
             assert_eq!((&written[..4], &written[4..]), (&expected[..], &["1Gi", "0"][..]));

@@ -71,12 +71,8 @@ pub(crate) fn node(config: &Config) -> Node {
 pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
     let config = facts.config;
     let capacity = config.capacity.as_ref().unwrap_or(&facts.machine.capacity);
-    let huge_pages = &facts.machine.huge_pages;
-    let mut allocatable = config.allocatable(capacity);
-    // Who asks for plain memory cannot have these.
-    allocatable.memory_bytes = allocatable.memory_bytes.saturating_sub(huge_pages.values().sum());
     let others = amounts::of_others(before);
-    let of_all = |own| others.clone().into_iter().chain(amounts::own(own, huge_pages, config.max_pods)).collect();
+    let of_all = |own| others.clone().into_iter().chain(amounts::own(own, config.max_pods)).collect();
     let mut addresses: Vec<NodeAddress> = config
         .addresses
         .iter()
@@ -97,7 +93,7 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
     NodeStatus {
         addresses: Some(addresses),
         capacity: Some(of_all(capacity)),
-        allocatable: Some(of_all(&allocatable)),
+        allocatable: Some(of_all(&config.allocatable(capacity))),
         conditions: Some(conditions(facts, before, now)),
         daemon_endpoints: facts
             .server_port

@@ -17,8 +17,6 @@ pub(crate) struct Machine {
     pub(crate) boot_id: String,
     pub(crate) system_uuid: String,
     pub(crate) capacity: Capacity,
-    /// Memory in huge pages, by the size of a page in bytes; in bytes.
-    pub(crate) huge_pages: BTreeMap<u64, u64>,
 }
 
 impl Machine {
@@ -34,8 +32,8 @@ impl Machine {
                 cpu_milli: std::thread::available_parallelism().map_or(1, |count| count.get() as u64) * 1000,
                 memory_bytes: memory_total(&read("/proc/meminfo")),
                 ephemeral_storage_bytes: disk_size(data_dir),
+                huge_pages: huge_pages(Path::new(HUGE_PAGES)),
             },
-            huge_pages: huge_pages(Path::new(HUGE_PAGES)),
         }
     }
 }

@@ -121,6 +121,11 @@ impl Volumes {
         let directory = self.volume_dir(pod.uid(), volume);
         let group = fs_group(pod);
         if let Some(source) = &volume.empty_dir {
+            if let Some(medium) = source.medium.as_deref().filter(|medium| medium.starts_with("HugePages")) {
+                // A pod that asks for some is refused: there are none for pods.
+                let lack = "hugePages storage requested, but there is no resource request for huge pages";
+                return Err(format!("medium {medium}: {lack}"));
+            }
             if source.medium.as_deref() == Some("Memory") && self.memory == MemoryVolumes::Tmpfs {
                 let limit = source.size_limit.as_ref().and_then(|limit| quantity::whole(&limit.0));
                 let limit = limit.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);

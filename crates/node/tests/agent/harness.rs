@@ -119,7 +119,12 @@ impl Node {
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             taints: Vec::new(),
             max_pods: 110,
-            capacity: Some(Capacity { cpu_milli: 2000, memory_bytes: 4 << 30, ephemeral_storage_bytes: 10 << 30 }),
+            capacity: Some(Capacity {
+                cpu_milli: 2000,
+                memory_bytes: 4 << 30,
+                ephemeral_storage_bytes: 10 << 30,
+                huge_pages: [(2 << 20, 1 << 30)].into(),
+            }),
             log_rotation: LogRotation::default(),
             memory_volumes: MemoryVolumes::Directory,
             cgroups: None,

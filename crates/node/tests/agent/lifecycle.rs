@@ -214,9 +214,17 @@ async fn pods_that_do_not_fit_are_refused_and_others_run() {
     };
     node.create("first", asks("1500m", 8080)).await;
     node.until_ready("first").await;
-    for (name, spec, reason) in
-        [("too-large", asks("600m", 1), "OutOfcpu"), ("same-port", asks("100m", 8080), "NodePorts")]
-    {
+    let of = |resource: &str, amount: &str| {
+        let requests = json!({"requests": {resource: amount}});
+        json!({"containers": [{"name": "app", "image": "app:1", "resources": requests}]})
+    };
+    for (name, spec, reason) in [
+        ("too-large", asks("600m", 1), "OutOfcpu"),
+        ("same-port", asks("100m", 8080), "NodePorts"),
+        // A quarter of the machine's memory is in huge pages.
+        ("large-memory", of("memory", "3073Mi"), "OutOfmemory"),
+        ("huge-pages", of("hugepages-2Mi", "2Mi"), "OutOfhugepages-2Mi"),
+    ] {
         node.create(name, spec).await;
         node.until_phase(name, "Failed").await;
         let status = status(&node.pod(name).expect("it is there"));
@@ -346,17 +354,21 @@ async fn volumes_have_the_content_of_their_sources_and_follow_it() {
 #[tokio::test(start_paused = true)]
 async fn an_unsupported_volume_is_told() {
     let node = Node::start().await;
-    node.create("web", json!({"volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "c"}}]})).await;
-    let told = async {
-        while !node
-            .events("web")
-            .iter()
-            .any(|event| event.starts_with("FailedMount MountVolume.SetUp failed for volume \"disk\""))
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the event is written");
+    let cases = [
+        ("claim", json!({"persistentVolumeClaim": {"claimName": "c"}}), "this node has no plugin"),
+        ("huge", json!({"emptyDir": {"medium": "HugePages"}}), "medium HugePages: hugePages storage requested, but"),
+    ];
+    for (name, mut volume, why) in cases {
+        volume["name"] = json!("disk");
+        node.create(name, json!({"volumes": [volume]})).await;
+        let told = format!("FailedMount MountVolume.SetUp failed for volume \"disk\" : {why}");
+        let told = async {
+            while !node.events(name).iter().any(|event| event.starts_with(&told)) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), told).await.expect("the event is written");
+    }
     node.stop().await;
 }
 
@@ -374,6 +386,9 @@ async fn the_node_registers_and_an_idle_one_only_renews_its_lease() {
         (capacity["cpu"].0.as_str(), capacity["memory"].0.as_str(), capacity["pods"].0.as_str()),
         ("2", "4Gi", "110")
     );
+    let allocatable = status.allocatable.unwrap_or_default();
+    let amounts = ["memory", "hugepages-2Mi"].map(|name| [&capacity, &allocatable].map(|list| list[name].0.as_str()));
+    assert_eq!(amounts, [["4Gi", "3Gi"], ["1Gi", "0"]]);
     tokio::time::sleep(Duration::from_secs(30)).await;
     node.api.clear_requests();
     tokio::time::sleep(Duration::from_secs(240)).await;
