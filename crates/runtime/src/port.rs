@@ -14,7 +14,10 @@ use portolan_base::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
-pub use config::*;
+pub use config::{
+    ContainerConfig, DnsConfig, Mount, MountPropagation, NamespaceMode, PortMapping, Protocol, Resources,
+    SandboxConfig, Seccomp, SecurityConfig,
+};
 
 /// Names a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

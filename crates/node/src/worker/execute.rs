@@ -1,6 +1,6 @@
 //! Executes steps. What they achieve is seen in the runtime's state; what they learn is an outcome.
 
-mod image;
+pub(super) mod image;
 mod resize;
 pub(super) mod start;
 mod stop;

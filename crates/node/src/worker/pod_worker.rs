@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::execute::{Job, Outcome, start};
+use super::execute::{Job, Outcome, image, start};
 use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
@@ -411,11 +411,11 @@ impl Worker {
                 settled = true;
             }
             let ImageState::Failed(failure) = &mut local.image else { continue };
-            if failure.reason == "ErrImagePull" && failure.retry_at > now {
-                let image = pod::container(&self.pod, name).and_then(|(_, container)| container.image);
-                let text = format!("Back-off pulling image \"{}\"", image.unwrap_or_default());
+            if failure.reason == image::PULL_ERROR && failure.retry_at > now {
+                let reference = pod::container(&self.pod, name).and_then(|(_, container)| container.image);
+                let text = format!("Back-off pulling image \"{}\"", reference.unwrap_or_default());
                 failure.reason = "ImagePullBackOff".to_owned();
-                failure.message = format!("{text}: ErrImagePull: {}", failure.message);
+                failure.message = format!("{text}: {}: {}", image::PULL_ERROR, failure.message);
                 self.context.container_event(&self.pod, name, EventType::Normal, "BackOff", text);
                 let text = format!("Error: {}", failure.reason);
                 self.context.container_event(&self.pod, name, EventType::Warning, "Failed", text);

@@ -158,6 +158,21 @@ async fn an_image_that_cannot_be_pulled_is_told_and_tried_again() {
         })
     };
     node.until("web", "backing off", |pod| waits(pod, "ImagePullBackOff")).await;
+    node.create("kept", json!({"containers": [{"name": "app", "image": "none:1", "imagePullPolicy": "Never"}]})).await;
+    // Events are written behind the status.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let absent = "ErrImageNeverPull Container image \"none:1\" is not present with pull policy of Never";
+    let cases = [
+        ("web", "Failed Failed to pull image \"app:1\": "),
+        ("web", "Failed Error: ErrImagePull"),
+        ("web", "BackOff Back-off pulling image \"app:1\""),
+        ("web", "Failed Error: ImagePullBackOff"),
+        ("kept", absent),
+        ("kept", "Failed Error: ErrImageNeverPull"),
+    ];
+    for (name, told) in cases {
+        assert!(node.events(name).iter().any(|event| event.starts_with(told)), "{told}: {:?}", node.events(name));
+    }
     node.runtime.heal();
     node.until_ready("web").await;
     node.stop().await;

@@ -17,20 +17,55 @@ use super::{Job, Outcome};
 use crate::pod;
 use crate::sources::Freshness;
 
+/// An image could not be pulled.
+pub(crate) const PULL_ERROR: &str = "ErrImagePull";
+
+/// Why a container cannot have its image.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    /// Its reference is not one.
+    InvalidName,
+    /// The runtime does not say whether it is here.
+    NotInspected,
+    /// It is not here and must not be pulled.
+    NeverPulled,
+    /// It cannot be pulled.
+    NotPulled,
+}
+
+impl Refusal {
+    /// The word for it in a status.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidName => "InvalidImageName",
+            Self::NotInspected => "ImageInspectError",
+            Self::NeverPulled => "ErrImageNeverPull",
+            Self::NotPulled => PULL_ERROR,
+        }
+    }
+
+    /// The event that tells it, with its message, about the image of this reference.
+    fn event(self, reference: &str, message: &str) -> (&'static str, String) {
+        match self {
+            Self::InvalidName | Self::NotInspected => ("InspectFailed", message.to_owned()),
+            Self::NeverPulled => ("ErrImageNeverPull", message.to_owned()),
+            Self::NotPulled => ("Failed", format!("Failed to pull image \"{reference}\": {message}")),
+        }
+    }
+}
+
 /// Makes sure that the image of a container is here, as its policy says.
 pub(super) async fn ensure(job: &Job, name: String) -> Outcome {
     let Some((_, container)) = pod::container(&job.pod, &name) else { return Outcome::Done };
     let reference = container.image.clone().unwrap_or_default();
     let outcome = find_or_pull(job, &name, &reference, container.image_pull_policy.as_deref()).await;
-    if let Err((reason, message)) = &outcome {
-        let (event, text) = match reason.as_str() {
-            "InvalidImageName" | "ImageInspectError" => ("InspectFailed", message.clone()),
-            "ErrImageNeverPull" => ("ErrImageNeverPull", message.clone()),
-            _ => ("Failed", format!("Failed to pull image \"{reference}\": {message}")),
-        };
+    let outcome = outcome.map_err(|(refusal, message)| {
+        let (event, text) = refusal.event(&reference, &message);
         job.context.container_event(&job.pod, &name, EventType::Warning, event, text);
-        job.context.container_event(&job.pod, &name, EventType::Warning, "Failed", format!("Error: {reason}"));
-    }
+        let text = format!("Error: {}", refusal.reason());
+        job.context.container_event(&job.pod, &name, EventType::Warning, "Failed", text);
+        (refusal.reason().to_owned(), message)
+    });
     Outcome::Image(name, outcome)
 }
 
@@ -39,7 +74,7 @@ async fn find_or_pull(
     name: &str,
     reference: &str,
     policy: Option<&str>,
-) -> Result<String, (String, String)> {
+) -> Result<String, (Refusal, String)> {
     let context = &job.context;
     let runtime = &context.config.runtime;
     let present = match runtime.image(reference).await {
@@ -47,12 +82,12 @@ async fn find_or_pull(
         Err(Error::InvalidImageName { image, reason }) => {
             let why = format!("couldn't parse image name \"{image}\": {reason}");
             let text = format!("Failed to apply default image tag \"{reference}\": {why}");
-            return Err(("InvalidImageName".to_owned(), text));
+            return Err((Refusal::InvalidName, text));
         }
         Err(error) => {
             // The quotes are where upstream has what it did not find out.
             let text = format!("Failed to inspect image \"\": {}", chain(&error));
-            return Err(("ImageInspectError".to_owned(), text));
+            return Err((Refusal::NotInspected, text));
         }
     };
     let policy = policy.unwrap_or_else(|| default_policy(reference));
@@ -66,14 +101,14 @@ async fn find_or_pull(
         }
         None if policy == "Never" => {
             let text = format!("Container image \"{reference}\" is not present with pull policy of Never");
-            return Err(("ErrImageNeverPull".to_owned(), text));
+            return Err((Refusal::NeverPulled, text));
         }
         _ => {}
     }
     let text = format!("Pulling image \"{reference}\"");
     context.container_event(&job.pod, name, EventType::Normal, "Pulling", text);
     let started = Instant::now();
-    let id = pull(job, reference).await.map_err(|error| ("ErrImagePull".to_owned(), words(&error)))?;
+    let id = pull(job, reference).await.map_err(|error| (Refusal::NotPulled, words(&error)))?;
     let took = Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     let took = format_duration(took);
     let size = match runtime.image(reference).await {
