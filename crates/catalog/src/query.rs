@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 pub use portolan_api::typed::PreparedQuerySpec;
 
-pub use self::template::Template;
+pub use self::template::{MOST_REGEX_BYTES, Template};
 use crate::model::{Instance, Node, Status};
 use crate::names::find_service_in_any_case;
 use crate::snapshot::Snapshot;

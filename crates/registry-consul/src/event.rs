@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Response};
 use parking_lot::Mutex;
+use portolan_base::go::regexp;
+use portolan_catalog::query::MOST_REGEX_BYTES;
 use portolan_registrar::http::{Body, Request};
-use regex::Regex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -66,7 +67,8 @@ fn fire(state: &State, request: &Request, name: &str) -> Result<Response<Body>, 
     }
     let pattern = |parameter: &str| -> Result<String, Error> {
         let text = parameters.get(parameter).unwrap_or_default();
-        Regex::new(text).map_err(|error| Error::BadRequest(format!("Invalid {parameter} filter: {error}")))?;
+        regexp::compile(text, MOST_REGEX_BYTES)
+            .map_err(|error| Error::BadRequest(format!("Invalid {parameter} filter: {error}")))?;
         Ok(text.to_owned())
     };
     let id = uuid::Uuid::new_v4();

@@ -31,8 +31,20 @@ const CACHE: usize = 1 << 20;
 /// # Errors
 /// It is none, in Go's words.
 pub fn compile(pattern: &str, most_bytes: usize) -> Result<Regex, String> {
+    built(pattern, most_bytes, "(?:")
+}
+
+/// The same whose groups can be asked for, by their numbers.
+///
+/// # Errors
+/// It is none, in Go's words.
+pub fn compile_with_groups(pattern: &str, most_bytes: usize) -> Result<Regex, String> {
+    built(pattern, most_bytes, "(")
+}
+
+fn built(pattern: &str, most_bytes: usize, group: &'static str) -> Result<Regex, String> {
     let refused = |Wrong { what, place }: Wrong<'_>| format!("error parsing regexp: {what}: `{place}`");
-    let translated = translated(pattern).map_err(refused)?;
+    let translated = translated(pattern, group).map_err(refused)?;
     let limit = u32::try_from(2 * MOST_DEPTH).unwrap_or(u32::MAX);
     let mut builder = RegexBuilder::new(&translated);
     let built = builder.size_limit(most_bytes).dfa_size_limit(CACHE).nest_limit(limit).build();
@@ -94,6 +106,8 @@ struct Output {
     is_repeated: bool,
     /// How many operands were put into a group of their own.
     wrapped: usize,
+    /// How a group begins that Go numbers.
+    group: &'static str,
 }
 
 impl Output {
@@ -132,10 +146,10 @@ impl Output {
     }
 }
 
-/// The expression as the engine reads it.
-fn translated(pattern: &str) -> Checked<'_, String> {
+/// The expression as the engine reads it; `group` is how its groups begin.
+fn translated<'p>(pattern: &'p str, group: &'static str) -> Checked<'p, String> {
     let mut groups = vec![Group::default()];
-    let mut output = Output::default();
+    let mut output = Output { group, ..Output::default() };
     let mut rest = pattern;
     // The repetition right before, which may not be repeated itself.
     let mut last = "";
@@ -149,7 +163,7 @@ fn translated(pattern: &str) -> Checked<'_, String> {
                 rest = behind;
             }
             '(' => {
-                groups.push(output.open("(?:"));
+                groups.push(output.open(output.group));
                 rest = after;
             }
             '|' => {
@@ -281,7 +295,7 @@ fn flags<'p>(text: &'p str, output: &mut Output) -> Checked<'p, (Option<Group>, 
         if !is_name {
             return wrong("invalid named capture", before(text, after));
         }
-        return Ok((Some(output.open("(?:")), after));
+        return Ok((Some(output.open(output.group)), after));
     }
     let (mut rest, mut is_negative, mut is_empty) = (&text[2..], false, true);
     let (mut set, mut cleared) = (String::new(), String::new());

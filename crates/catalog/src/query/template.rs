@@ -1,9 +1,10 @@
 //! Templates of prepared queries: one definition for many names. Pure.
 
-use regex::{Captures, Regex, RegexBuilder};
+use portolan_base::go::regexp;
+use regex::{Captures, Regex};
 
-/// Size of a compiled expression: a bound on what a client can make us spend.
-const MOST_REGEX_BYTES: usize = 1 << 20;
+/// Size of a compiled expression of a client: a bound on what it can make us spend.
+pub const MOST_REGEX_BYTES: usize = 1 << 20;
 
 /// What takes a name apart and fills texts from it.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl Template {
     /// The expression cannot be read; the error says why.
     pub fn new(prefix: &str, regexp: &str) -> Result<Self, String> {
         let compile = |text: &str| {
-            let regex = RegexBuilder::new(text).size_limit(MOST_REGEX_BYTES).build();
+            let regex = regexp::compile_with_groups(text, MOST_REGEX_BYTES);
             regex.map_err(|error| format!("Bad Regexp: {error}"))
         };
         let regexp = Some(regexp).filter(|text| !text.is_empty()).map(compile).transpose()?;

@@ -1,5 +1,7 @@
 //! What can be selected, and by which operators it can be compared.
 
+use portolan_base::go::regexp;
+use portolan_catalog::query::MOST_REGEX_BYTES;
 use regex::Regex;
 
 use super::{Expression, Operator};
@@ -261,10 +263,7 @@ fn test(kind: &Kind, operator: Operator, value: String, invalid: impl Fn() -> St
         (Operator::In, List(Number)) => number(value).map(Test::Holds),
         (Operator::IsEmpty, List(_) | Map(_)) => Ok(Test::Empty),
         (Operator::IsNil, _) => Ok(Test::Nil),
-        (Operator::Matches, Text) => {
-            let compiled = Regex::new(&value);
-            compiled.map(Test::Matches).map_err(|error| format!("error parsing regexp: {error}"))
-        }
+        (Operator::Matches, Text) => regexp::compile(&value, MOST_REGEX_BYTES).map(Test::Matches),
         _ => Err(invalid()),
     }
 }

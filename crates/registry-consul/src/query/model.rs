@@ -242,6 +242,8 @@ mod tests {
             ("geo-", "", "${name.full}/${name.prefix}/${name.suffix}", "geo-db", "geo-db/geo-/db"),
             ("", "^(.+)\\.(v[0-9]+)$", "${match(1)}-${match(2)}-${match(0)}", "web.v2", "web-v2-web.v2"),
             ("", "^x", "a${match(0)}${match(7)}", "web", "a"),
+            ("", "(?P<n>[[a]+)(?:-)(\\d)", "${match(1)}/${match(2)}", "[a-7", "[a/7"),
+            ("", "^(\\d)$", "x${match(1)}", "٣", "x"),
             ("", "", "$${name.full} $5", "web", "${name.full} $5"),
         ];
         for (name, regexp, service, asked, expected) in cases {
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn bad_templates_are_refused() {
-        let cases = [("(", "x", "Bad Regexp"), ("", "${name", "not closed"), ("", "${nobody}", "unknown variable")];
+        let cases = [("(", "x", "Bad Regexp: error parsing regexp: missing closing ): `(`"), ("", "${name", "not closed"), ("", "${nobody}", "unknown variable")];
         for (regexp, service, part) in cases {
             let error = template("", regexp, service, &[]).check().expect_err(service);
             assert!(error.contains(part), "{error}");

@@ -148,6 +148,7 @@ async fn malformed_requests_are_refused_in_consuls_words_and_change_nothing() {
         (&delete, "/v1/catalog/services", "", 405, "method DELETE not allowed"),
         (&get, "/v1/txn", "", 405, "method GET not allowed"),
         (&put, "/v1/event/fire/", "", 400, "Missing name"),
+        (&put, "/v1/event/fire/a?node=(", "", 400, "Invalid node filter: error parsing regexp: missing closing ): `(`"),
         (&put, "/v1/session/renew/nobody", "", 404, "Session id 'nobody' not found"),
         (&put, "/v1/session/destroy/", "", 400, "Missing session"),
         (&put, "/v1/session/renew/", "", 400, "Missing session"),

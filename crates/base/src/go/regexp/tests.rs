@@ -61,6 +61,21 @@ fn what_matches_is_what_matches_in_go() {
 }
 
 #[test]
+fn groups_have_gos_numbers() {
+    for (pattern, text, expected) in [
+        (r"^(\d+)-(.*)$", "17-b", &["17-b", "17", "b"][..]),
+        ("(?P<n>a)(?<n>b)", "ab", &["ab", "a", "b"]),
+        (r"(a)+\Q\E?(b)", "aab", &["aab", "a", "b"]),
+        ("(?:a)(b)", "ab", &["ab", "b"]),
+    ] {
+        let compiled = compile_with_groups(pattern, 1 << 20).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let captures = compiled.captures(text).expect("matches");
+        let found: Vec<&str> = captures.iter().map(|found| found.map_or("", |found| found.as_str())).collect();
+        assert_eq!(found, expected, "{pattern} {text}");
+    }
+}
+
+#[test]
 fn groups_within_each_other_have_an_end() {
     let nested = |depth: usize| [&*"(".repeat(depth), "a", &*")".repeat(depth)].concat();
     assert!(compile(&nested(900), 1 << 20).is_ok());
