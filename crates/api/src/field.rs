@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use portolan_base::go;
 use serde_json::Value;
 
 /// Where a field is: `spec.ports[0].name`, `metadata.labels[app]`.
@@ -193,7 +194,8 @@ impl Error {
     pub fn body(&self) -> String {
         let words = self.error_type.words();
         let mut text = match &self.value {
-            Shown::Json(value) => format!("{words}: {value}"),
+            Shown::Json(Value::String(text)) => format!("{words}: {}", go::quote(text)),
+            Shown::Json(value) => format!("{words}: {}", go::html_safe(&value.to_string())),
             Shown::Text(value) => format!("{words}: {value}"),
             Shown::Omitted => words.to_owned(),
         };
@@ -237,6 +239,11 @@ mod tests {
             (Error::duplicate(&spec.child("a").key("b"), "x"), "spec.a[b]: Duplicate value: \"x\""),
             (Error::duplicate(&spec.child("a"), Shown::Text("{\"B\":1}".into())), "spec.a: Duplicate value: {\"B\":1}"),
             (Error::invalid(&spec, Shown::Omitted, "too much"), "spec: Invalid value: too much"),
+            (Error::invalid(&spec, "a\u{200b}<\u{1}", "hidden"), "spec: Invalid value: \"a\\u200b<\\x01\": hidden"),
+            (
+                Error::duplicate(&spec, serde_json::json!({"a": ["<\u{200b}\u{1}"]})),
+                "spec: Duplicate value: {\"a\":[\"\\u003c\u{200b}\\u0001\"]}",
+            ),
         ];
         for (error, text) in cases {
             assert_eq!(error.to_string(), text);

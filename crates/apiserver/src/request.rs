@@ -7,6 +7,7 @@ use std::num::{IntErrorKind, ParseIntError};
 
 use http::Method;
 use portolan_api::selector::{FieldSelector, LabelSelector, Operator};
+use portolan_base::go;
 
 use crate::status::Status;
 
@@ -223,7 +224,7 @@ pub(crate) fn go_integer(text: &str) -> Result<i64, Status> {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
             _ => "invalid syntax",
         };
-        Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+        Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", go::quote(text)))
     })
 }
 

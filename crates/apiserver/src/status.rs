@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use portolan_api::field;
+use portolan_base::go;
 use serde_json::{Map, Value, json};
 
 use crate::encryption::Unreadable;
@@ -158,14 +159,14 @@ impl Status {
         let what = target.qualified();
         let message = match name {
             "" => format!("{what} is forbidden: {why}"),
-            _ => format!("{what} \"{name}\" is forbidden: {why}"),
+            _ => format!("{what} {} is forbidden: {why}", go::quote(name)),
         };
         Self::new(403, "Forbidden", message).about(target, name)
     }
 
     /// 403 for a path that is not a resource.
     pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str, reason: &str) -> Self {
-        let mut message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
+        let mut message = format!("forbidden: User {} cannot {verb} path {}", go::quote(user), go::quote(path));
         if !reason.is_empty() {
             message = format!("{message}: {reason}");
         }
@@ -174,7 +175,7 @@ impl Status {
 
     /// 404 for an object.
     pub(crate) fn not_found(target: &Target<'_>, name: &str) -> Self {
-        Self::new(404, "NotFound", format!("{} \"{name}\" not found", target.qualified())).about(target, name)
+        Self::new(404, "NotFound", format!("{} {} not found", target.qualified(), go::quote(name))).about(target, name)
     }
 
     /// 404 for a path.
@@ -195,13 +196,14 @@ impl Status {
 
     /// 409: a name is taken.
     pub(crate) fn already_exists(target: &Target<'_>, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", target.qualified())).about(target, name)
+        Self::new(409, "AlreadyExists", format!("{} {} already exists", target.qualified(), go::quote(name)))
+            .about(target, name)
     }
 
     /// 409: somebody else was faster, or the object is not in the state that the caller thinks.
     pub(crate) fn conflict(target: &Target<'_>, name: &str, why: &str) -> Self {
         let what = target.qualified();
-        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {what} \"{name}\": {why}"))
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {what} {}: {why}", go::quote(name)))
             .about(target, name)
     }
 
@@ -257,7 +259,7 @@ impl Status {
                 })
             })
             .collect();
-        let status = Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {text}"))
+        let status = Self::new(422, "Invalid", format!("{qualified} {} is invalid: {text}", go::quote(name)))
             .detail("name", name)
             .detail("kind", kind)
             .detail("causes", causes);

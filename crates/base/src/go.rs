@@ -1,9 +1,12 @@
-//! Durations and truth values as Go's standard library reads and writes them: clients, flags and
+//! Durations, truth values and quoted texts as Go's standard library reads and writes them: clients, flags and
 //! configuration files of programs written in Go have them in these forms. Its regular expressions are in [`regexp`].
 
 use std::time::Duration;
 
+mod quote;
 pub mod regexp;
+
+pub use quote::{html_safe, quote};
 
 /// Units of durations in nanoseconds.
 const UNITS: [(&str, i128); 8] = [

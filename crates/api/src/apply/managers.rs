@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use portolan_base::go;
 use serde_json::{Map, Value};
 
 use super::compare::{Comparison, compare};
@@ -95,9 +96,9 @@ impl<'a> Entry<'a> {
 
     /// How messages name it.
     fn describe(&self) -> String {
-        let mut text = format!("{:?}", self.manager);
+        let mut text = go::quote(&self.manager);
         if !self.subresource.is_empty() {
-            text.push_str(&format!(" with subresource {:?}", self.subresource));
+            text.push_str(&format!(" with subresource {}", go::quote(&self.subresource)));
         }
         if self.operation == Operation::Update {
             text.push_str(&format!(" using {}", self.api_version));

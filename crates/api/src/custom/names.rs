@@ -1,5 +1,6 @@
 //! Whether a definition may have the names that it asks for.
 
+use portolan_base::go;
 use serde_json::{Value, json};
 
 use super::Definition;
@@ -18,7 +19,7 @@ pub struct Conflict {
 pub fn accept<'a>(wanted: &Value, others: impl Iterator<Item = &'a Definition> + Clone) -> (Value, Option<Conflict>) {
     let mut accepted = wanted.clone();
     let mut conflict = None;
-    let in_use = |reason, name: &str| Conflict { reason, message: format!("{name:?} is already in use") };
+    let in_use = |reason, name: &str| Conflict { reason, message: format!("{} is already in use", go::quote(name)) };
     let is_resource_name = |name: &str| {
         others.clone().any(|it| it.plural == name || it.singular == name || it.short_names.iter().any(|it| it == name))
     };

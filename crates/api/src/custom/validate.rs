@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use portolan_base::go;
 use serde_json::{Map, Number, Value};
 
 use super::embedded::embedded;
@@ -78,7 +79,7 @@ impl Found {
 
     fn wrong_type(&mut self, path: &str, value: impl Into<Value>, wanted: &str) {
         let value = value.into();
-        let shown = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+        let shown = value.as_str().map_or_else(|| value.to_string(), go::quote);
         let text = format!("{path} in body must be of type {wanted}: {shown}");
         let error = field::Error::invalid(&at(path), value, text);
         self.errors.push(field::Error { error_type: ErrorType::TypeInvalid, ..error });

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use portolan_base::go;
 use serde_json::Value;
 
 use super::Error;
@@ -52,14 +53,16 @@ impl Requirement {
                 Some("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".to_owned())
             }
             Operator::Exists | Operator::DoesNotExist if !values.is_empty() => Some(format!(
-                "values: Invalid value: {values:?}: values set must be empty for exists and does not exist"
+                "values: Invalid value: {}: values set must be empty for exists and does not exist",
+                listed(&values)
             )),
             Operator::GreaterThan | Operator::LessThan if values.len() != 1 => Some(format!(
-                "values: Invalid value: {values:?}: for 'Gt', 'Lt' operators, exactly one value is required"
+                "values: Invalid value: {}: for 'Gt', 'Lt' operators, exactly one value is required",
+                listed(&values)
             )),
             Operator::GreaterThan | Operator::LessThan if values[0].parse::<i64>().is_err() => Some(format!(
-                "values[0]: Invalid value: {:?}: for 'Gt', 'Lt' operators, the value must be an integer",
-                values[0]
+                "values[0]: Invalid value: {}: for 'Gt', 'Lt' operators, the value must be an integer",
+                go::quote(&values[0])
             )),
             _ => None,
         };
@@ -68,7 +71,7 @@ impl Requirement {
         }
         for (index, value) in values.iter().enumerate() {
             if let Some(text) = joined(&validation::is_valid_label_value(value)) {
-                return Err(Error(format!("values[{index}][{key}]: Invalid value: {value:?}: {text}")));
+                return Err(Error(format!("values[{index}][{key}]: Invalid value: {}: {text}", go::quote(value))));
             }
         }
         let mut values = values;
@@ -208,9 +211,14 @@ impl fmt::Display for LabelSelector {
 
 fn check_key(key: &str, place: &str) -> Result<(), Error> {
     match joined(&validation::is_qualified_name(key)) {
-        Some(text) => Err(Error(format!("{place}: Invalid value: {key:?}: {text}"))),
+        Some(text) => Err(Error(format!("{place}: Invalid value: {}: {text}", go::quote(key)))),
         None => Ok(()),
     }
+}
+
+/// Texts as JSON.
+fn listed(values: &[String]) -> String {
+    go::html_safe(&serde_json::Value::from(values).to_string()).into_owned()
 }
 
 /// All that is wrong with a text.

@@ -2,6 +2,7 @@
 //!
 //! Source: `pkg/registry/rbac` of Kubernetes: `policybased` storages and `validation.Covers`.
 
+use portolan_base::go;
 use serde_json::Value;
 
 use super::bootstrap::{API, MASTERS};
@@ -202,7 +203,7 @@ fn described(rule: &Rule) -> String {
 }
 
 fn quoted(list: &[String]) -> String {
-    let texts: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+    let texts: Vec<String> = list.iter().map(|text| go::quote(text)).collect();
     format!("[{}]", texts.join(" "))
 }
 

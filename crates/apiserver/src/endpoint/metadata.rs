@@ -3,7 +3,7 @@
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::field::{self, Path};
 use portolan_api::{time, validation};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::{Map, Value};
 
 use super::{Call, names};
@@ -177,7 +177,7 @@ pub(super) fn check_update(new: &Value, old: &Value) -> Vec<field::Error> {
     if added.is_empty() {
         return Vec::new();
     }
-    let names = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let names = added.iter().map(|name| go::quote(name)).collect::<Vec<_>>().join(", ");
     let detail = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
     );

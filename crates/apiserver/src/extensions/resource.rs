@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portolan_api::custom::{self, Options};
 use portolan_api::description::Resource;
 use portolan_api::field::{self, ErrorType, Path};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::{Value, json};
 
 use super::rules::Rules;
@@ -237,8 +237,9 @@ fn unqualified_finalizers(new: &Value, old: &Value) -> Vec<String> {
         .map(|name| {
             let path = if name.contains('.') { "including a path (/) " } else { "" };
             format!(
-                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name {path}to avoid accidental \
-                 conflicts with other finalizer writers"
+                "metadata.finalizers: {}: prefer a domain-qualified finalizer name {path}to avoid accidental \
+                 conflicts with other finalizer writers",
+                go::quote(&name)
             )
         })
         .collect()

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use portolan_api::field::Shown;
 use portolan_api::{int_or_string, quantity::Quantity, validation};
+use portolan_base::go;
 use serde_json::Value;
 
 use super::at::{At, Errors};
@@ -74,7 +75,7 @@ impl Errors {
     fn signer_labels(&mut self, at: &At<'_>, labels: &str, rule: Rule) {
         if let Some(label) = labels.split('.').find(|label| !rule(label).is_empty()) {
             for problem in rule(label) {
-                self.invalid(at, labels, format!("validating label {label:?}: {problem}"));
+                self.invalid(at, labels, format!("validating label {}: {problem}", go::quote(label)));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use portolan_base::go;
 
 const CERTIFICATE: &str = "CERTIFICATE";
 
@@ -38,7 +39,7 @@ pub(crate) fn why_not_certificates(pem: &[u8]) -> Option<String> {
     let mut count = 0;
     for block in blocks(&text) {
         if block.label != CERTIFICATE {
-            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {:?}", block.label));
+            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {}", go::quote(block.label)));
         }
         if block.has_headers {
             return Some("no PEM block headers are permitted".to_owned());

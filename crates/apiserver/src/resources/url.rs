@@ -2,6 +2,8 @@
 //!
 //! Source: `net/url`.
 
+use portolan_base::go;
+
 /// What is known of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Url {
@@ -30,27 +32,10 @@ enum Part {
 /// It is none.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let (whole, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let wrong = |text: &str, problem: String| format!("parse {}: {problem}", quoted(text));
+    let wrong = |text: &str, problem: String| format!("parse {}: {problem}", go::quote(text));
     let url = without_fragment(whole).map_err(|problem| wrong(whole, problem))?;
     let fragment = unescaped(fragment, Part::Fragment).map_err(|problem| wrong(text, problem))?;
     Ok(Url { fragment, ..url })
-}
-
-/// As Go quotes a text.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\0'..='\u{1f}' | '\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(letter))),
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 fn without_fragment(text: &str) -> Result<Url, String> {
@@ -117,7 +102,7 @@ fn host(text: &str) -> Result<String, String> {
         text.rfind(':').map_or("", |colon| &text[colon..])
     };
     if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
-        return Err(format!("invalid port {} after host", quoted(port)));
+        return Err(format!("invalid port {} after host", go::quote(port)));
     }
     unescaped(text, Part::Host)
 }
@@ -137,7 +122,7 @@ fn unescaped(text: &str, part: Part) -> Result<String, String> {
             let Some(value) = value.filter(|value| !is_wrong(*value)) else {
                 let end = (place + 3).min(bytes.len());
                 let shown = String::from_utf8_lossy(&bytes[place..end]);
-                return Err(format!("invalid URL escape {}", quoted(&shown)));
+                return Err(format!("invalid URL escape {}", go::quote(&shown)));
             };
             unescaped.push(value);
             place += 3;
@@ -145,7 +130,7 @@ fn unescaped(text: &str, part: Part) -> Result<String, String> {
         }
         let is_of_host = byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte);
         if part == Part::Host && byte < 0x80 && !is_of_host {
-            return Err(format!("invalid character {} in host name", quoted(&char::from(byte).to_string())));
+            return Err(format!("invalid character {} in host name", go::quote(&char::from(byte).to_string())));
         }
         unescaped.push(byte);
         place += 1;

@@ -257,7 +257,11 @@ mod tests {
 
     #[test]
     fn bad_templates_are_refused() {
-        let cases = [("(", "x", "Bad Regexp: error parsing regexp: missing closing ): `(`"), ("", "${name", "not closed"), ("", "${nobody}", "unknown variable")];
+        let cases = [
+            ("(", "x", "Bad Regexp: error parsing regexp: missing closing ): `(`"),
+            ("", "${name", "not closed"),
+            ("", "${nobody}", "unknown variable"),
+        ];
         for (regexp, service, part) in cases {
             let error = template("", regexp, service, &[]).check().expect_err(service);
             assert!(error.contains(part), "{error}");

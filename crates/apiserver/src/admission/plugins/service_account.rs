@@ -1,6 +1,7 @@
 //! A new pod gets an identity: its service account, a token and the account's secrets for images.
 
 use portolan_api::encoded;
+use portolan_base::go;
 use serde_json::{Value, json};
 
 use super::push;
@@ -95,7 +96,8 @@ fn secrets_must_be_mountable(attributes: &Attributes<'_>, account: &Value) -> Re
                     let what = if list == "containers" { "container" } else { "init container" };
                     let variable = variable["name"].as_str().unwrap_or_default();
                     return Err(attributes.forbidden(&format!(
-                        "{what} {name} with envVar {variable} referencing secret.secretName={text:?} is not allowed because service account {account_name} does not reference that secret"
+                        "{what} {name} with envVar {variable} referencing secret.secretName={} is not allowed because service account {account_name} does not reference that secret",
+                        go::quote(text)
                     )));
                 }
             }

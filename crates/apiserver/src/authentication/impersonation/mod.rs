@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
+use portolan_base::go;
 use portolan_identity::User;
 
 use super::{header_text, percent_decoded};
@@ -90,7 +91,7 @@ fn go_syntax(user: &User) -> String {
     let list = |values: &[String]| match values {
         [] => "[]string(nil)".to_owned(),
         values => {
-            let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+            let values: Vec<String> = values.iter().map(|value| go::quote(value)).collect();
             format!("[]string{{{}}}", values.join(", "))
         }
     };

@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use portolan_api::custom;
 use portolan_api::field::{Error, Path};
 use portolan_api::validation as names;
+use portolan_base::go;
 use serde_json::Value;
 
 use super::versions;
@@ -310,7 +311,7 @@ pub(super) fn warnings(object: &Value) -> Vec<String> {
     fn visit(schema: &Value, warnings: &mut Vec<String>) {
         let format = text(schema, "format");
         if !FORMATS.contains(&format) {
-            warnings.push(format!("unrecognized format {format:?}"));
+            warnings.push(format!("unrecognized format {}", go::quote(format)));
         }
         let item = text(&schema["items"], "type");
         if schema["x-kubernetes-list-type"] == "set" && matches!(item, "object" | "array") {

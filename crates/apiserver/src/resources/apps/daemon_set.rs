@@ -4,7 +4,7 @@ use std::num::IntErrorKind;
 
 use portolan_api::field::Shown;
 use portolan_api::{field, int_or_string};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::Value;
 
 use super::deployment::internal_strategy;
@@ -61,7 +61,7 @@ impl Strategy for DaemonSet {
                 _ => "invalid syntax",
             },
         };
-        Some(format!("strconv.ParseInt: parsing {generation:?}: {why}"))
+        Some(format!("strconv.ParseInt: parsing {}: {why}", go::quote(generation)))
     }
 
     fn default(&self, object: &mut Value) {

@@ -4,6 +4,7 @@
 
 use portolan_api::field::{Path, Shown};
 use portolan_api::validation;
+use portolan_base::go;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
@@ -288,8 +289,9 @@ pub(super) fn intervals_overlap(left: &str, right: &str, completions: i64) -> Op
 fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {
     let limits: Vec<&str> = interval.split('-').collect();
     let index = |text: &str| {
-        let number: i64 = text.parse().map_err(|_| format!("cannot convert string to integer for index: {text:?}"))?;
-        if number >= completions { Err(format!("too large index: {text:?}")) } else { Ok(number) }
+        let number: i64 =
+            text.parse().map_err(|_| format!("cannot convert string to integer for index: {}", go::quote(text)))?;
+        if number >= completions { Err(format!("too large index: {}", go::quote(text))) } else { Ok(number) }
     };
     match limits.as_slice() {
         [only] => index(only).map(|only| (only, only)),
@@ -301,7 +303,8 @@ fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {
             Ok((first, last))
         }
         _ => Err(format!(
-            "the fragment {interval:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+            "the fragment {} violates the requirement that an index interval can have at most two parts separated by '-'",
+            go::quote(interval)
         )),
     }
 }

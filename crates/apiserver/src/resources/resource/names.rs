@@ -1,6 +1,7 @@
 //! Names of drivers, pools, attributes and shares.
 
 use portolan_api::validation;
+use portolan_base::go;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
@@ -134,7 +135,7 @@ fn read_uuid(text: &str) -> Result<(), String> {
         },
         45 => match text.split_at_checked(9) {
             Some((prefix, plain)) if prefix.eq_ignore_ascii_case("urn:uuid:") => plain,
-            Some((prefix, _)) => return Err(format!("invalid urn prefix: {prefix:?}")),
+            Some((prefix, _)) => return Err(format!("invalid urn prefix: {}", go::quote(prefix))),
             None => return wrong(),
         },
         length => return Err(format!("invalid UUID length: {length}")),

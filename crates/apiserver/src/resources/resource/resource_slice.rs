@@ -1,7 +1,7 @@
 //! Devices that a driver offers.
 
 use portolan_api::field::{self, Shown};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::Value;
 
 use super::device::{default_counters, default_device, is_advanced, settle};
@@ -114,8 +114,12 @@ impl Strategy for ResourceSlice {
     fn warnings(&self, object: &Value) -> Vec<String> {
         let driver = text(&object["spec"]["driver"]);
         let is_odd = driver.to_lowercase() != driver;
-        let warning =
-            || format!("spec.driver: driver names should be lowercase; {driver:?} contains uppercase characters");
+        let warning = || {
+            format!(
+                "spec.driver: driver names should be lowercase; {} contains uppercase characters",
+                go::quote(driver)
+            )
+        };
         is_odd.then(warning).into_iter().collect()
     }
 

@@ -8,6 +8,7 @@ mod unified;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use portolan_base::go;
 use serde_json::{Map, Value};
 
 /// Kubernetes' own structures by their names.
@@ -214,12 +215,7 @@ fn write_name(text: &mut String, name: &str, place: Place) {
 
 /// As Go writes texts into JSON: fit to stand in HTML.
 fn quote(text: &mut String, string: &str) {
-    for letter in Value::from(string).to_string().chars() {
-        match letter {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            letter => text.push(letter),
-        }
-    }
+    text.push_str(&go::html_safe(&Value::from(string).to_string()));
 }
 
 fn list<Item>(
