@@ -1,5 +1,7 @@
 //! Responses.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -47,10 +49,70 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
 
 /// Adds texts that `kubectl` prints as `Warning: ...` (RFC 7234, section 5.5).
 pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
-    for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+    for warning in shown(warnings) {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             response.headers_mut().append(header::WARNING, value);
         }
+    }
+}
+
+/// How many characters all warnings of a response have. More are cut, each to [`OF_ONE`].
+const OF_ALL: usize = 4 << 10;
+const OF_ONE: usize = 256;
+
+/// More warnings that differ are never shown.
+pub(crate) const MOST_SHOWN: usize = OF_ALL;
+
+/// Each warning once, and as many as clients take in headers. Control characters cannot stand there: who writes them
+/// is not heard.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/filters/warning.go`.
+fn shown(warnings: &[String]) -> Vec<&str> {
+    let mut told = HashSet::new();
+    let distinct = warnings.iter().map(String::as_str).filter(|text| !text.is_empty() && told.insert(*text));
+    let (mut texts, mut whole, mut cut) = (Vec::new(), 0, 0);
+    for text in distinct.filter(|text| !text.contains(char::is_control)) {
+        if whole > OF_ALL && cut >= OF_ALL {
+            break;
+        }
+        let length = text.chars().count();
+        (whole, cut) = (whole + length, cut + length.min(OF_ONE));
+        texts.push(text);
+    }
+    if whole > OF_ALL {
+        for text in &mut texts {
+            let end = text.char_indices().nth(OF_ONE).map_or(text.len(), |(end, _)| end);
+            *text = &text[..end];
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_fit_into_headers() {
+        let long = |letter: &str, length: usize| letter.repeat(length);
+        let numbers = |letters: usize| (0..5000).map(|it| format!("{it:0letters$}")).collect::<Vec<_>>();
+        // What is written, how many are shown, and how long the first and the last of them are.
+        for (warnings, count, first, last) in [
+            (vec![], 0, 0, 0),
+            (vec!["a".into(), String::new(), "b".into(), "a".into(), "c\n".into()], 2, 1, 1),
+            (vec![long("é", 4096)], 1, 4096, 4096),
+            (vec![long("é", 4097)], 1, 256, 256),
+            (vec![long("a", 4000), "b".into(), long("c", 300)], 3, 256, 256),
+            (numbers(4), 1025, 4, 4),
+            (numbers(300), 16, 256, 256),
+        ] {
+            let shown = shown(&warnings);
+            let length = |text: Option<&&str>| text.map_or(0, |text| text.chars().count());
+            assert_eq!((shown.len(), length(shown.first()), length(shown.last())), (count, first, last));
+        }
+        let mut response = Response::new(full(Bytes::new()));
+        add_warnings(&mut response, &["a \"b\" \\c".to_owned()]);
+        assert_eq!(response.headers()[header::WARNING], "299 - \"a \\\"b\\\" \\\\c\"");
     }
 }
