@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/kubernetes/pkg/apis/certificates/validation`.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use portolan_api::time;
@@ -9,7 +11,7 @@ use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{is_set, items, objects, text};
+use crate::resources::json::{is_set, items, objects, text, texts};
 use crate::resources::pem::why_not_certificates;
 
 /// The two that exclude each other, and that only approvers write.
@@ -96,25 +98,23 @@ fn of<'a>(status: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
 
 /// Faults that are there already may stay.
 fn validate_conditions(status: &Value, old: &Value, list: &At<'_>, errors: &mut Errors) {
-    let kinds = |status: &Value| -> Vec<String> {
-        items(&status["conditions"]).iter().map(|condition| text(&condition["type"]).to_owned()).collect()
-    };
-    let (kinds, old_kinds) = (kinds(status), kinds(old));
-    let may_be_empty = old_kinds.iter().any(String::is_empty);
-    let may_repeat = old_kinds.iter().enumerate().any(|(index, kind)| old_kinds[..index].contains(kind));
+    let old_kinds = texts(items(&old["conditions"]), "type");
+    let mut before = HashSet::new();
+    let may_be_empty = old_kinds.contains("");
+    let may_repeat = old_kinds.len() < items(&old["conditions"]).len();
     let may_be_both = DECISIONS.iter().all(|kind| has(old, kind));
     for (index, condition) in items(&status["conditions"]).iter().enumerate() {
-        let (at, kind, before) = (list.index(index), kinds[index].as_str(), &kinds[..index]);
+        let (at, kind) = (list.index(index), text(&condition["type"]));
         if kind.is_empty() && !may_be_empty {
             errors.required(&at.child("type"), "");
         }
         let allowed = if kind == FAILED || DECISIONS.contains(&kind) { &ANY_STATUS[1..2] } else { &ANY_STATUS };
         errors.required_one_of(&at.child("status"), &condition["status"], allowed);
-        let is_decided = DECISIONS.iter().any(|other| *other != kind && before.iter().any(|it| it == other));
+        let is_decided = DECISIONS.iter().any(|other| *other != kind && before.contains(other));
         if DECISIONS.contains(&kind) && is_decided && !may_be_both {
             errors.invalid(list, kind, "Approved and Denied conditions are mutually exclusive");
         }
-        if !may_repeat && before.iter().any(|other| other == kind) {
+        if !before.insert(kind) && !may_repeat {
             errors.duplicate(&at.child("type"), kind);
         }
     }

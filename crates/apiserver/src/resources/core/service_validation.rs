@@ -128,21 +128,21 @@ fn validate_port<'a>(
 
 /// What no two ports may share.
 fn validate_ports_together(kind: &str, ports: &[Value], list: &At<'_>, errors: &mut Errors) {
-    let shared = |index: usize, field: &str| {
-        let same =
-            |before: &&Value| before[field] == ports[index][field] && before["protocol"] == ports[index]["protocol"];
-        ports[..index].iter().any(|before| same(&before))
-    };
+    let mut taken = HashSet::new();
     for (index, port) in ports.iter().enumerate().filter(|(_, port)| is_set(&port["nodePort"])) {
         let at = list.index(index);
         if kind == "ClusterIP" {
             errors.forbidden(&at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
         }
-        if shared(index, "nodePort") {
+        if !taken.insert((&port["nodePort"], &port["protocol"])) {
             errors.duplicate(&at.child("nodePort"), port["nodePort"].clone());
         }
     }
-    for (index, port) in ports.iter().enumerate().filter(|(index, _)| shared(*index, "port")) {
+    taken.clear();
+    for (index, port) in ports.iter().enumerate() {
+        if taken.insert((&port["port"], &port["protocol"])) {
+            continue;
+        }
         let number = if port["port"].is_null() { Value::from(0) } else { port["port"].clone() };
         // Shown as upstream compares it: a structure of its own with the rest of the fields empty.
         let shown = format!(

@@ -1,5 +1,7 @@
 //! Endpoint slices.
 
+use std::collections::HashSet;
+
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -68,13 +70,14 @@ impl Strategy for EndpointSlice {
             errors.too_many(&list, ports.len(), MOST_PORTS);
             return errors.0;
         }
+        let mut names = HashSet::new();
         for (index, port) in ports.iter().enumerate() {
             let at = list.index(index);
             let name = text(&port["name"]);
             if !name.is_empty() {
                 errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
             }
-            if ports[..index].iter().any(|before| text(&before["name"]) == name) {
+            if !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
             }
             errors.one_of_if_present(&at.child("protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);

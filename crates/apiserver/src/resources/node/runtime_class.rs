@@ -1,5 +1,7 @@
 //! Runtime classes.
 
+use std::collections::HashSet;
+
 use portolan_api::field::Shown;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -38,8 +40,9 @@ impl Strategy for RuntimeClass {
         let list = at.child("tolerations");
         let tolerations = items(&scheduling["tolerations"]);
         validate_tolerations(tolerations, &list, &mut errors);
+        let mut before = HashSet::new();
         for (index, toleration) in tolerations.iter().enumerate() {
-            if tolerations[..index].contains(toleration) {
+            if !before.insert(toleration) {
                 errors.duplicate(&list.index(index), Shown::Text(shown::compact("Toleration", toleration)));
             }
         }

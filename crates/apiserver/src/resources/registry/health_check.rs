@@ -1,5 +1,7 @@
 //! Rules for the health checks of instances and machines.
 
+use std::collections::HashSet;
+
 use portolan_api::typed::LARGEST_OUTPUT;
 use portolan_api::validation;
 use serde_json::{Map, Value};
@@ -20,10 +22,11 @@ pub(super) fn default(spec: &mut Map<String, Value>) {
 
 pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let (list, checks) = (at.child("checks"), items(&spec["checks"]));
+    let mut ids = HashSet::new();
     for (index, check) in checks.iter().enumerate() {
         let (at, id) = (list.index(index), text(&check["id"]));
         errors.required_name(&at.child("id"), &check["id"], validation::is_registered_name);
-        if checks[..index].iter().any(|before| text(&before["id"]) == id) {
+        if !ids.insert(id) {
             errors.duplicate(&at.child("id"), id);
         }
         errors.required_one_of(&at.child("type"), &check["type"], &TYPES);

@@ -1,5 +1,7 @@
 //! Service instances: copies of a service that registered themselves.
 
+use std::collections::HashSet;
+
 use portolan_api::typed::LONGEST_TTL_SECONDS;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -84,13 +86,14 @@ impl Strategy for ServiceInstance {
         }
         let list = at.child("ports");
         let ports = items(&spec["ports"]);
+        let mut names = HashSet::new();
         for (index, port) in ports.iter().enumerate() {
             let (at, name) = (list.index(index), text(&port["name"]));
             if name.is_empty() && ports.len() > 1 {
                 errors.required(&at.child("name"), "");
             } else if !name.is_empty() {
                 errors.obeys(&at.child("name"), name, validation::is_dns1123_label);
-                if ports[..index].iter().any(|before| text(&before["name"]) == name) {
+                if !names.insert(name) {
                     errors.duplicate(&at.child("name"), name);
                 }
             }

@@ -1,6 +1,6 @@
 //! Storage classes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
@@ -121,30 +121,33 @@ fn values_of(term: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
 
 /// Where volumes of the class may be.
 fn validate_topologies(terms: &[Value], at: &At<'_>, errors: &mut Errors) {
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
     for (index, term) in terms.iter().enumerate() {
         let at = at.index(index);
         let list = at.child("matchLabelExpressions");
-        let expressions = items(&term["matchLabelExpressions"]);
-        for (index, expression) in expressions.iter().enumerate() {
+        let mut keys = HashSet::new();
+        for (index, expression) in items(&term["matchLabelExpressions"]).iter().enumerate() {
             let at = list.index(index);
             let (key, values) = (text(&expression["key"]), items(&expression["values"]));
             if values.is_empty() {
                 errors.required(&at.child("values"), "");
             }
-            for (index, value) in values.iter().enumerate().filter(|(index, value)| values[..*index].contains(value)) {
+            let mut before = HashSet::new();
+            for (index, value) in values.iter().enumerate().filter(|(_, value)| !before.insert(*value)) {
                 errors.duplicate(&at.child("values").index(index), value.clone());
             }
             errors.obeys(&at.child("key"), key, validation::is_qualified_name);
-            if expressions[..index].iter().any(|before| text(&before["key"]) == key) {
+            if !keys.insert(key) {
                 errors.duplicate(&at.child("key"), key);
             }
         }
         // Upstream compares with as many empty terms as there are terms, too.
         let mine = values_of(term);
         let empty = if mine.is_empty() { terms.len() } else { 0 };
-        let same = terms[..index].iter().filter(|before| values_of(before) == mine).count();
-        for _ in 0..empty + same {
+        let same = seen.entry(mine).or_insert(0);
+        for _ in 0..empty + *same {
             errors.duplicate(&list, "");
         }
+        *same += 1;
     }
 }

@@ -9,6 +9,7 @@ mod edges;
 mod extensions;
 mod immutable;
 mod jobs;
+mod long;
 mod of_pods;
 mod others;
 mod pod_rows;

@@ -120,10 +120,10 @@ pub(super) fn validate_container(
 
 /// What happens to the container when its resources change.
 fn validate_resize_policy(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let policies = items(&container["resizePolicy"]);
-    for (index, policy) in policies.iter().enumerate() {
+    let mut resources = HashSet::new();
+    for (index, policy) in items(&container["resizePolicy"]).iter().enumerate() {
         let resource = &policy["resourceName"];
-        if policies[..index].iter().any(|earlier| earlier["resourceName"] == *resource) {
+        if !resources.insert(resource) {
             errors.duplicate(&at.index(index), resource.clone());
         }
         errors.required_one_of(at, resource, &["cpu", "memory"]);

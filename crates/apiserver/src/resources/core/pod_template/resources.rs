@@ -1,5 +1,7 @@
 //! Validation of resource requests and limits.
 
+use std::collections::{HashMap, HashSet};
+
 use portolan_api::field::Error;
 use portolan_api::quantity::Quantity;
 use portolan_api::validation;
@@ -16,23 +18,25 @@ const NOT_STANDARD: &str = "must be a standard resource for containers";
 pub(super) fn validate_resources(resources: &Value, spec: &Value, at: &At<'_>, errors: &mut Errors) {
     validate_amounts(resources, at, errors, validate_name);
     let list = at.child("claims");
-    let (of_pod, claims) = (claims_of(spec), items(&resources["claims"]));
-    for (index, claim) in claims.iter().enumerate() {
+    let of_pod = claims_of(spec);
+    let known: HashSet<&str> = of_pod.iter().copied().collect();
+    let mut taken: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
         let (at, name, request) = (list.index(index), text(&claim["name"]), text(&claim["request"]));
         if name.is_empty() {
             errors.required(&at, "");
             continue;
         }
         // A claim as a whole stands beside no other mention of it, a request of it beside other requests.
-        let taken = claims[..index].iter().filter(|before| text(&before["name"]) == name);
-        let mut taken = taken.map(|before| text(&before["request"]));
+        let before = taken.entry(name).or_default();
         if !request.is_empty() {
             errors.obeys(&at.child("request"), request, validation::is_dns1123_label);
         }
-        if taken.any(|before| request.is_empty() || before.is_empty() || before == request) {
+        let is_whole = !before.is_empty() && (request.is_empty() || before.contains(""));
+        if !before.insert(request) || is_whole {
             errors.duplicate(&at, name);
         }
-        if !of_pod.contains(&name) {
+        if !known.contains(name) {
             let mut error = Error::not_found(&at.path(), name);
             error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
             if of_pod.is_empty() {

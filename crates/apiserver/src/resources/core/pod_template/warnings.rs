@@ -6,12 +6,14 @@ use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 
 use portolan_api::field::Path;
+use portolan_base::go;
 use serde_json::Value;
 
 use super::resources::parse;
 use super::volume_warnings::volume_warnings;
 use crate::resources::addresses::ip_warning;
 use crate::resources::json::{entries, is_set, items, text};
+use crate::respond::MOST_SHOWN;
 
 const DEPRECATED_LABELS: [(&str, &str); 8] = [
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -200,13 +202,10 @@ fn affinity(spec: &Value, at: &Path) -> Vec<String> {
 }
 
 fn duplicates(spec: &Value, at: &Path, list: &str, field: &str) -> Vec<String> {
-    let all = items(&spec[list]);
-    let repeated = all
-        .iter()
-        .enumerate()
-        .filter(|(index, item)| all[..*index].iter().any(|before| text(&before[field]) == text(&item[field])));
+    let mut before = HashSet::new();
+    let repeated = items(&spec[list]).iter().enumerate().filter(|(_, item)| !before.insert(text(&item[field])));
     let said = repeated.map(|(index, item)| {
-        format!("{}: duplicate {field} {:?}", at.child(list).index(index).child(field), text(&item[field]))
+        format!("{}: duplicate {field} {}", at.child(list).index(index).child(field), go::quote(text(&item[field])))
     });
     said.collect()
 }
@@ -270,7 +269,11 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
         })
         .collect();
     let number = |port: &Value, field: &str| port[field].as_i64().unwrap_or_default();
-    for (index, (port, at)) in listed.iter().enumerate() {
+    let mut taken: HashMap<_, Vec<&(&Value, Path)>> = HashMap::new();
+    for listed @ (port, at) in &listed {
+        if warnings.len() > MOST_SHOWN {
+            return warnings;
+        }
         let (host_ip, host_port) = (text(&port["hostIP"]), number(port, "hostPort"));
         let (inner, protocol) = (number(port, "containerPort"), text(&port["protocol"]));
         if !host_ip.is_empty() && host_port == 0 {
@@ -279,10 +282,8 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
                 text(&port["name"])
             ));
         }
-        for (other, place) in &listed[..index] {
-            if number(other, "containerPort") != inner || text(&other["protocol"]) != protocol {
-                continue;
-            }
+        let others = taken.entry((inner, protocol)).or_default();
+        for (other, place) in others.iter().copied() {
             let (other_ip, other_port) = (text(&other["hostIP"]), number(other, "hostPort"));
             if other_ip == host_ip && other_port == host_port {
                 warnings.push(format!("{at}: duplicate port definition with {place}"));
@@ -292,6 +293,7 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
                 warnings.push(format!("{at}: dangerously ambiguous port definition with {place}"));
             }
         }
+        others.push(listed);
     }
     let mut first = HashMap::new();
     for (port, at) in listed.iter().filter(|(port, _)| is_set(&port["name"])) {
@@ -303,7 +305,8 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
             Entry::Occupied(place) => {
                 let place = place.get();
                 warnings.push(format!(
-                    "{at}: duplicate port name {name:?} with {place}, services and probes that select ports by name will use {place}"
+                    "{at}: duplicate port name {} with {place}, services and probes that select ports by name will use {place}",
+                    go::quote(name)
                 ));
             }
         }
