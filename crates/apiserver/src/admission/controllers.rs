@@ -3,7 +3,7 @@
 use super::Operation;
 
 /// Who decides, by upstream's name.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Controller {
     pub(crate) name: &'static str,
     pub(crate) usual: Usual,

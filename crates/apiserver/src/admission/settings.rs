@@ -7,7 +7,10 @@ use std::path::Path as FilePath;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::controllers::{self, Controller, ELSEWHERE, EVENT_RATE_LIMIT, Usual};
+use super::controllers::{
+    self, Controller, ELSEWHERE, EVENT_RATE_LIMIT, MUTATING_WEBHOOK, POD_SECURITY, RESOURCE_QUOTA, Usual,
+    VALIDATING_WEBHOOK,
+};
 use super::plugins::{EventLimits, PodSecurity};
 use super::quota::LimitedResource;
 use crate::configuration::{self, Invalid};
@@ -130,8 +133,8 @@ impl AdmissionSettings {
     }
 
     fn configure(&mut self, name: &str, text: &str, users: WebhookUsersReader<'_>) -> Result<(), Invalid> {
-        match name {
-            "PodSecurity" => {
+        match controllers::named(name) {
+            Some(&POD_SECURITY) => {
                 let versions = [
                     "pod-security.admission.config.k8s.io/v1",
                     "pod-security.admission.config.k8s.io/v1beta1",
@@ -140,7 +143,7 @@ impl AdmissionSettings {
                 let kinds = versions.map(|version| (version, "PodSecurityConfiguration"));
                 self.pod_security = PodSecurity::checked(configuration::read(text, &kinds)?)?;
             }
-            "ResourceQuota" => {
+            Some(&RESOURCE_QUOTA) => {
                 let kinds = [
                     ("apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"),
                     ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
@@ -148,14 +151,14 @@ impl AdmissionSettings {
                 ];
                 self.limited_resources = LimitedResource::checked(configuration::read(text, &kinds)?)?;
             }
-            "EventRateLimit" => {
+            Some(&EVENT_RATE_LIMIT) => {
                 let kinds = [("eventratelimit.admission.k8s.io/v1alpha1", "Configuration")];
                 self.event_limits = EventLimits::checked(configuration::read(text, &kinds)?)?;
             }
-            "MutatingAdmissionWebhook" => self.mutating_users = webhook_users(text, users)?,
-            "ValidatingAdmissionWebhook" => self.validating_users = webhook_users(text, users)?,
-            name if controllers::named(name).is_some() => return Err(Invalid("it takes no configuration".into())),
-            _ => return Err(Invalid("it is not part of this server".into())),
+            Some(&MUTATING_WEBHOOK) => self.mutating_users = webhook_users(text, users)?,
+            Some(&VALIDATING_WEBHOOK) => self.validating_users = webhook_users(text, users)?,
+            Some(_) => return Err(Invalid("it takes no configuration".into())),
+            None => return Err(Invalid("it is not part of this server".into())),
         }
         Ok(())
     }
@@ -163,10 +166,7 @@ impl AdmissionSettings {
 
 /// As whom webhooks are asked, by the configuration of one of the two plugins that ask them.
 fn webhook_users(text: &str, users: WebhookUsersReader<'_>) -> Result<WebhookUsers, Invalid> {
-    let kinds = [
-        ("apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration"),
-        ("apiserver.config.k8s.io/v1alpha1", "WebhookAdmission"),
-    ];
+    let kinds = [("apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration")];
     let Webhooks { kube_config_file } = configuration::read(text, &kinds)?;
     let path = FilePath::new(&kube_config_file);
     let invalid = |why: &str| Invalid(format!("kubeConfigFile: Invalid value: {kube_config_file:?}: {why}"));
@@ -290,6 +290,11 @@ mod tests {
                 "ResourceQuota",
                 quota.replace("ResourceQuotaConfiguration", "Configuration") + "}",
                 "no kind \"Configuration\" is registered for version \"apiserver.config.k8s.io/v1\"",
+            ),
+            (
+                "MutatingAdmissionWebhook",
+                "{apiVersion: apiserver.config.k8s.io/v1alpha1, kind: WebhookAdmission}".to_owned(),
+                "no kind \"WebhookAdmission\" is registered for version \"apiserver.config.k8s.io/v1alpha1\"",
             ),
             (
                 "ValidatingAdmissionWebhook",
