@@ -1,7 +1,5 @@
 //! Levels, queues and requests as the CSV of upstream's `/debug/api_priority_and_fairness`.
 //!
-//! Levels that limit nothing are not shown: their requests are not followed.
-//!
 //! Source: `k8s.io/apiserver/pkg/util/flowcontrol/apf_controller_debug.go`.
 
 use std::fmt::Write as _;

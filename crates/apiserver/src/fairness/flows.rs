@@ -111,6 +111,13 @@ pub(super) struct LevelObject {
 pub(super) struct LevelSpec {
     pub(super) r#type: String,
     pub(super) limited: Limited,
+    pub(super) exempt: Exempt,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Exempt {
+    pub(super) nominal_concurrency_shares: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -24,11 +24,49 @@ pub(super) struct Level {
     state: Mutex<State>,
 }
 
+/// How many may run at a time, and what becomes of the rest.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit {
+    /// All run; the level counts as one of so many seats.
+    None { nominal: usize },
+    /// It is refused.
+    Reject(usize),
+    /// It waits.
+    Queue(usize, Queuing),
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self::None { nominal: 0 }
+    }
+}
+
+impl Limit {
+    fn queuing(&self) -> Option<Queuing> {
+        match self {
+            Self::Queue(_, queuing) => Some(*queuing),
+            Self::None { .. } | Self::Reject(_) => None,
+        }
+    }
+
+    /// How many seats there are.
+    fn seats(&self) -> usize {
+        match self {
+            Self::None { nominal } => *nominal,
+            Self::Reject(seats) | Self::Queue(seats, _) => (*seats).max(1),
+        }
+    }
+
+    /// Whether one more may run.
+    fn has_room(&self, running: usize) -> bool {
+        matches!(self, Self::None { .. }) || running < self.seats()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    limit: usize,
+    limit: Limit,
     running: usize,
-    queuing: Option<Queuing>,
     queues: Vec<Queue>,
     /// The start tag of the request that was let in last.
     virtual_time: u64,
@@ -122,12 +160,11 @@ impl Level {
         Arc::new(Self { state: Mutex::default() })
     }
 
-    /// Sets how many may run at a time and how the rest waits; nothing: it does not.
-    pub(super) fn configure(self: &Arc<Self>, limit: usize, queuing: Option<Queuing>) {
+    /// Sets how many may run at a time, and what becomes of the rest.
+    pub(super) fn configure(self: &Arc<Self>, limit: Limit) {
         let mut state = self.state.lock();
-        state.limit = limit.max(1);
-        state.queuing = queuing;
-        let count = queuing.map_or(0, |queuing| queuing.queues.max(1));
+        state.limit = limit;
+        let count = limit.queuing().map_or(0, |queuing| queuing.queues.max(1));
         // Those who wait in a queue that is no more keep their place until it is empty.
         while state.queues.len() > count && state.queues.last().is_some_and(|queue| queue.waiting.is_empty()) {
             state.queues.pop();
@@ -141,13 +178,13 @@ impl Level {
     /// Lets a request of a flow in, or makes it wait.
     pub(super) fn admit(self: &Arc<Self>, flow: &(&str, &str), request: Request) -> Admission {
         let mut state = self.state.lock();
-        if state.running < state.limit && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
+        if state.limit.has_room(state.running) && state.queues.iter().all(|queue| queue.waiting.is_empty()) {
             state.running += 1;
             state.past.dispatched += 1;
             let number = state.add(None, request.started_at_once());
             return Admission::Now(self.seat(Holder { queue: None, number }));
         }
-        let Some(queuing) = state.queuing else {
+        let Some(queuing) = state.limit.queuing() else {
             state.past.rejected += 1;
             return Admission::Full;
         };
@@ -175,7 +212,7 @@ impl Level {
         let state = self.state.lock();
         let waiting = state.queues.iter().map(|queue| queue.waiting.len()).sum();
         let active_queues = state.queues.iter().filter(|queue| !queue.waiting.is_empty()).count();
-        Figures { limit: state.limit, running: state.running, waiting, active_queues, past: state.past }
+        Figures { limit: state.limit.seats(), running: state.running, waiting, active_queues, past: state.past }
     }
 
     /// Figures of its queues.
@@ -250,7 +287,7 @@ impl State {
 
     /// Who waits first in the queue whose turn it is, with his ear. Those who have gone are passed over.
     fn next(&mut self) -> Option<(Holder, oneshot::Sender<Seat>)> {
-        if self.running >= self.limit {
+        if !self.limit.has_room(self.running) {
             return None;
         }
         loop {

@@ -30,7 +30,7 @@ use crate::request::Info;
 use crate::server::{self, Server};
 use crate::{respond, rounds};
 use flows::{Asked, Flows};
-use level::{Admission, End, Level, Seat};
+use level::{Admission, End, Level, Limit, Seat};
 use requests::Request;
 
 /// Group of both kinds.
@@ -148,9 +148,6 @@ impl Fairness {
             let Some((schema, level)) = flows.classify(asked) else { return Ok(None) };
             let turn =
                 Turn { schema_uid: schema.metadata.uid.clone(), level_uid: level.metadata.uid.clone(), _seat: None };
-            if level.spec.r#type == "Exempt" {
-                return Ok(Some(turn));
-            }
             let Some(level) = self.levels(&flows).by_name.get(&level.metadata.name).cloned() else {
                 return Ok(Some(turn));
             };
@@ -186,20 +183,29 @@ impl Fairness {
         levels
     }
 
-    /// Shares the seats out in proportion.
+    /// Shares the seats out in proportion. Levels that limit nothing may have a share as well, which others then lack.
     fn configure(&self, flows: &Flows, by_name: &mut HashMap<String, Arc<Level>>) {
-        let limited = || flows.levels.values().filter(|level| level.spec.r#type == "Limited");
+        let is_exempt = |level: &flows::LevelObject| level.spec.r#type == "Exempt";
         let shares = |level: &flows::LevelObject| {
-            usize::try_from(level.spec.limited.nominal_concurrency_shares.unwrap_or(30)).unwrap_or(usize::MAX)
+            let shares = if is_exempt(level) {
+                level.spec.exempt.nominal_concurrency_shares.unwrap_or(0)
+            } else {
+                level.spec.limited.nominal_concurrency_shares.unwrap_or(30)
+            };
+            usize::try_from(shares).unwrap_or(usize::MAX)
         };
-        let sum: usize = limited().map(shares).sum::<usize>().max(1);
+        let sum: usize = flows.levels.values().map(shares).sum::<usize>().max(1);
         by_name.retain(|name, _| flows.levels.contains_key(name));
-        for level in limited() {
+        for level in flows.levels.values() {
             let seats = (self.total * shares(level)).div_ceil(sum);
             let response = &level.spec.limited.limit_response;
-            let queuing = (response.r#type == "Queue").then_some(response.queuing);
+            let limit = match (is_exempt(level), &*response.r#type) {
+                (true, _) => Limit::None { nominal: seats },
+                (false, "Queue") => Limit::Queue(seats, response.queuing),
+                (false, _) => Limit::Reject(seats),
+            };
             let at_work = by_name.entry(level.metadata.name.clone()).or_insert_with(Level::new);
-            at_work.configure(seats, queuing);
+            at_work.configure(limit);
         }
     }
 

@@ -73,6 +73,7 @@ async fn a_greedy_client_waits_for_itself() {
     assert_eq!(words[0][..3], ["PriorityLevelName", "ActiveQueues", "IsIdle"]);
     let own = words.iter().find(|line| line[0] == "global-default").expect("a line");
     assert_eq!(own[2..], ["false", "false", "38", "2", "2", "0", "0", "0"], "{levels}");
+    assert!(words.iter().any(|line| line[0] == "exempt" && line[3..5] == ["false", "0"]), "{levels}");
     let queues = cluster.get("/debug/api_priority_and_fairness/dump_queues").await;
     let queues = queues.body.as_str().unwrap_or_default().to_owned();
     let rows: Vec<Vec<&str>> = queues.lines().map(|line| line.split(',').map(str::trim).collect()).collect();

@@ -3,7 +3,7 @@ use crate::fairness::flows::Asked;
 
 fn level(limit: usize, queue_length_limit: usize) -> Arc<Level> {
     let level = Level::new();
-    level.configure(limit, Some(Queuing { queues: 16, hand_size: 4, queue_length_limit }));
+    level.configure(Limit::Queue(limit, Queuing { queues: 16, hand_size: 4, queue_length_limit }));
     level
 }
 
@@ -77,7 +77,7 @@ fn seats_come_back_and_full_queues_refuse() {
 #[test]
 fn who_gives_up_leaves_room_in_the_queue() {
     let level = Level::new();
-    level.configure(1, Some(Queuing { queues: 1, hand_size: 1, queue_length_limit: 3 }));
+    level.configure(Limit::Queue(1, Queuing { queues: 1, hand_size: 1, queue_length_limit: 3 }));
     let Admission::Now(seat) = admit(&level, "a") else { panic!("there is room") };
     let mut waiting: Vec<_> = (0..3)
         .map(|_| match admit(&level, "a") {
@@ -150,4 +150,20 @@ fn a_hand_has_different_queues_and_is_always_the_same() {
         hand.dedup();
         assert_eq!(hand.len(), 6);
     }
+}
+
+#[test]
+fn levels_without_a_limit_let_all_in_and_tell_of_them() {
+    let level = level(1, 50);
+    let _running = [admit(&level, "a"), admit(&level, "a")];
+    level.configure(Limit::None { nominal: 7 });
+    let exempt: Vec<_> = (0..3).map(|_| admit(&level, "b")).collect();
+    assert!(exempt.iter().all(|admission| matches!(admission, Admission::Now(_))));
+    let past = Past { dispatched: 4, ..Past::default() };
+    assert_eq!(level.figures(), Figures { limit: 7, running: 5, waiting: 0, active_queues: 0, past });
+    assert_eq!(level.requests().iter().filter(|it| it.distinguisher == "b" && it.queue.is_none()).count(), 3);
+    level.configure(Limit::Reject(5));
+    assert!(matches!(admit(&level, "c"), Admission::Full));
+    drop(exempt);
+    assert!(matches!(admit(&level, "c"), Admission::Now(_)));
 }
