@@ -240,6 +240,10 @@ pub enum NameRule {
     Dns1035Label,
     /// Anything that can be one segment of a path (roles).
     PathSegment,
+    /// RFC 1123 subdomain; a name that is made is looked at as a whole only.
+    MadeDnsSubdomain,
+    /// An IP address, which no name is made of.
+    IpAddress,
 }
 
 /// Keeps `status` from `old` in an update of the main resource, or everything but `status` and

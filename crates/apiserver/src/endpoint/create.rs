@@ -112,7 +112,7 @@ impl Call<'_> {
         mut errors: Vec<field::Error>,
     ) -> Result<(), Status> {
         let check = |object: &Value| {
-            let mut errors = metadata::check(object, self.strategy.name_rule());
+            let mut errors = metadata::check_new(object, self.strategy.name_rule());
             errors.extend(self.strategy.validate(object, context));
             errors
         };

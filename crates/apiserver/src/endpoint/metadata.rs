@@ -34,6 +34,7 @@ impl Call<'_> {
     pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
         let namespace = self.namespace().to_owned();
         let counts = self.strategy.generations() == Generations::FromCreation;
+        let rule = self.strategy.name_rule();
         let now = time::format(self.now);
         let metadata = of(object);
         match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
@@ -64,7 +65,7 @@ impl Call<'_> {
         let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
         if unnamed && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|it| !it.is_empty())
         {
-            let name = names::generate(base);
+            let name = names::made(base, rule);
             metadata.insert("name".into(), name.into());
         }
         metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -100,7 +101,7 @@ impl Call<'_> {
         }
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
-        for field in OF_THE_SERVER.iter().chain(&["name", "namespace", "generation", "generateName"]) {
+        for field in OF_THE_SERVER.iter().chain(&["name", "namespace", "generation"]) {
             match old.get(*field) {
                 Some(value) => metadata.insert((*field).into(), value.clone()),
                 None => metadata.remove(*field),
@@ -130,11 +131,17 @@ impl Call<'_> {
     }
 }
 
-/// What is wrong with an object's metadata.
-pub(super) fn check(object: &Value, rule: crate::strategy::NameRule) -> Vec<field::Error> {
+/// What is wrong with a new object's metadata.
+pub(super) fn check_new(object: &Value, rule: crate::strategy::NameRule) -> Vec<field::Error> {
+    let mut errors = names::check(text(object, "generateName"), text(object, "name"), rule);
+    errors.extend(check(object));
+    errors
+}
+
+/// What is wrong with metadata that may have changed since the object was new.
+fn check(object: &Value) -> Vec<field::Error> {
     let path = Path::new("metadata");
-    let mut errors = names::check(text(object, "name"), rule);
-    errors.extend(validation::metadata(&object["metadata"], &path));
+    let mut errors = validation::metadata(&object["metadata"], &path);
     errors.extend(unqualified_finalizers(object, &path.child("finalizers")));
     errors
 }
@@ -163,8 +170,17 @@ fn unqualified_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
     unqualified.map(|(index, name)| field::Error::invalid(&path.index(index), name, detail)).collect()
 }
 
-/// What is wrong with an update of metadata.
+/// What is wrong with an update of metadata. A name stays what it is, even if such names are refused by now.
 pub(super) fn check_update(new: &Value, old: &Value) -> Vec<field::Error> {
+    let base = text(new, "generateName");
+    let mut errors = if base == text(old, "generateName") { Vec::new() } else { names::check_changed(base) };
+    errors.extend(check(new));
+    errors.extend(new_finalizers(new, old));
+    errors
+}
+
+/// Finalizers that come while the object is being deleted.
+fn new_finalizers(new: &Value, old: &Value) -> Vec<field::Error> {
     if old["metadata"].get("deletionTimestamp").is_none() {
         return Vec::new();
     }

@@ -1,7 +1,10 @@
 //! Names of objects.
 
+use std::borrow::Cow;
+
 use portolan_api::{field, validation};
 
+use crate::resources::addresses;
 use crate::strategy::NameRule;
 
 /// What may stand in the random part of a generated name: no vowels, so that no words appear, and
@@ -10,6 +13,11 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 const RANDOM_LENGTH: usize = 5;
 const GENERATED_LENGTH: usize = 63;
+
+/// A name for an object that asks for one by its `metadata.generateName`.
+pub(super) fn made(base: &str, rule: NameRule) -> String {
+    if rule == NameRule::IpAddress { base.to_owned() } else { generate(base) }
+}
 
 /// A name that begins with `base`.
 pub(crate) fn generate(base: &str) -> String {
@@ -27,20 +35,54 @@ pub(crate) fn generate(base: &str) -> String {
 /// What is wrong with a name.
 pub(super) fn problems(name: &str, rule: NameRule) -> Vec<String> {
     match rule {
-        NameRule::DnsSubdomain => validation::is_dns1123_subdomain(name),
+        NameRule::DnsSubdomain | NameRule::MadeDnsSubdomain => validation::is_dns1123_subdomain(name),
         NameRule::DnsLabel => validation::is_dns1123_label(name),
         NameRule::Dns1035Label => validation::is_dns1035_label(name),
         NameRule::PathSegment => validation::is_path_segment_name(name),
+        NameRule::IpAddress => addresses::problems_of_name(name),
     }
 }
 
-/// What is wrong with `metadata.name`.
-pub(super) fn check(name: &str, rule: NameRule) -> Vec<field::Error> {
-    let path = field::Path::new("metadata").child("name");
-    if name.is_empty() {
-        return vec![field::Error::required(&path, "name or generateName is required")];
+/// What is wrong with what a name is made of.
+fn problems_of_base(base: &str, rule: NameRule) -> Vec<String> {
+    match rule {
+        NameRule::DnsSubdomain | NameRule::DnsLabel | NameRule::Dns1035Label => problems(&ended(base), rule),
+        NameRule::MadeDnsSubdomain => validation::is_path_segment_prefix(base),
+        NameRule::PathSegment | NameRule::IpAddress => problems(base, rule),
     }
-    problems(name, rule).into_iter().map(|text| field::Error::invalid(&path, name, text)).collect()
+}
+
+/// What stands before the random part with an end that a name may have. As upstream, where a dash takes what stands
+/// before it along.
+fn ended(base: &str) -> Cow<'_, str> {
+    match base.strip_suffix('-').and_then(|rest| rest.char_indices().next_back()) {
+        Some((last, letter)) if letter.is_ascii() => Cow::Owned(format!("{}a", &base[..last])),
+        _ => Cow::Borrowed(base),
+    }
+}
+
+/// What is wrong with `metadata.generateName` and `metadata.name` of a new object.
+pub(super) fn check(base: &str, name: &str, rule: NameRule) -> Vec<field::Error> {
+    let metadata = field::Path::new("metadata");
+    let invalid = |field: &str, value: &str, problems: Vec<String>| -> Vec<field::Error> {
+        let path = metadata.child(field);
+        problems.into_iter().map(|text| field::Error::invalid(&path, value, text)).collect()
+    };
+    let of_base = if base.is_empty() { Vec::new() } else { problems_of_base(base, rule) };
+    let mut errors = invalid("generateName", base, of_base);
+    if name.is_empty() {
+        errors.push(field::Error::required(&metadata.child("name"), "name or generateName is required"));
+    } else {
+        errors.extend(invalid("name", name, problems(name, rule)));
+    }
+    errors
+}
+
+/// What is wrong with a `metadata.generateName` that an update changes: it makes no name any more.
+pub(super) fn check_changed(base: &str) -> Vec<field::Error> {
+    let path = field::Path::new("metadata").child("generateName");
+    let problems = validation::is_path_segment_prefix(base).into_iter();
+    problems.map(|text| field::Error::invalid(&path, base, text)).collect()
 }
 
 #[cfg(test)]
@@ -63,10 +105,43 @@ mod tests {
             ("1web", NameRule::Dns1035Label, false),
             ("system:node", NameRule::PathSegment, true),
             ("a/b", NameRule::PathSegment, false),
+            ("fd00::1", NameRule::IpAddress, true),
+            ("FD00::1", NameRule::IpAddress, false),
+            ("a_b", NameRule::MadeDnsSubdomain, false),
             ("", NameRule::DnsSubdomain, false),
         ];
         for (name, rule, valid) in cases {
-            assert_eq!(check(name, rule).is_empty(), valid, "{name} {rule:?}");
+            assert_eq!(check("", name, rule).is_empty(), valid, "{name} {rule:?}");
         }
+    }
+
+    #[test]
+    fn what_names_are_made_of_is_checked_with_an_end() {
+        let cases = [
+            ("web-", NameRule::DnsSubdomain, true),
+            ("web.", NameRule::DnsSubdomain, false),
+            ("web.-", NameRule::DnsSubdomain, true),
+            ("web--", NameRule::DnsLabel, true),
+            ("-", NameRule::DnsLabel, false),
+            ("\u{e9}-", NameRule::DnsLabel, false),
+            ("Web-", NameRule::DnsLabel, false),
+            ("a.b-", NameRule::DnsLabel, false),
+            ("1-", NameRule::Dns1035Label, true),
+            ("1a-", NameRule::Dns1035Label, false),
+            ("a_-", NameRule::MadeDnsSubdomain, true),
+            ("A/", NameRule::MadeDnsSubdomain, false),
+            ("..", NameRule::PathSegment, false),
+            ("a%", NameRule::PathSegment, false),
+            ("A:", NameRule::PathSegment, true),
+            ("10.0.0.1", NameRule::IpAddress, true),
+            ("10.0.0.", NameRule::IpAddress, false),
+        ];
+        for (base, rule, valid) in cases {
+            let name = if rule == NameRule::IpAddress { "10.0.0.1" } else { "a" };
+            let errors = check(base, name, rule);
+            assert_eq!(errors.is_empty(), valid, "{base} {rule:?}: {errors:?}");
+            assert!(errors.iter().all(|error| error.path.to_string() == "metadata.generateName"), "{errors:?}");
+        }
+        assert_eq!(made("10.0.0.1", NameRule::IpAddress), "10.0.0.1");
     }
 }

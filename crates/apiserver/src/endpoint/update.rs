@@ -233,8 +233,7 @@ impl<'a> Call<'a> {
         self.settle_definition(new);
         let reservation = self.reserve(new, Some(old)).await?;
         self.raise_generation(new, old);
-        let mut errors = metadata::check(new, self.strategy.name_rule());
-        errors.extend(metadata::check_update(new, old));
+        let mut errors = metadata::check_update(new, old);
         errors.extend(devices::problems(self, new, Some(old)).await?);
         errors.extend(self.new_problems(new, old, &context, warnings));
         if !errors.is_empty() {

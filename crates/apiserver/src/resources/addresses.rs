@@ -188,6 +188,13 @@ pub(crate) fn cidr_warning(path: &str, value: &str) -> Option<String> {
         .then(|| format!("{path}: IPv6 CIDR value \"{value}\" should be in RFC 5952 canonical format (\"{range}\")"))
 }
 
+/// What is wrong with an address that is a name.
+pub(crate) fn problems_of_name(name: &str) -> Vec<String> {
+    let mut errors = Errors::default();
+    errors.strict_ip(&At::root("metadata"), name);
+    errors.0.into_iter().map(|error| error.detail).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,10 +31,13 @@ pub(super) fn list(value: &Value) -> impl Iterator<Item = (usize, &Value)> + Clo
 pub(super) fn created(object: &Value) -> Vec<Error> {
     let mut errors = Vec::new();
     let wanted = format!("{}.{}", text(&object["spec"]["names"], "plural"), text(&object["spec"], "group"));
-    let name = text(&object["metadata"], "name");
-    if name != wanted {
-        let detail = "must be spec.names.plural+\".\"+spec.group";
-        errors.push(Error::invalid(&Path::new("metadata").child("name"), name, detail));
+    let is_made = !text(&object["metadata"], "generateName").is_empty();
+    for field in ["generateName", "name"].into_iter().skip(usize::from(!is_made)) {
+        let name = text(&object["metadata"], field);
+        if name != wanted {
+            let detail = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(Error::invalid(&Path::new("metadata").child(field), name, detail));
+        }
     }
     errors.extend(specified(object));
     errors.extend(approval(object, None));

@@ -1,7 +1,7 @@
 //! API services.
 
 use portolan_api::{field, time, validation};
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use serde_json::{Value, json};
 
 use crate::resources::at::{At, Errors};
@@ -41,14 +41,14 @@ impl Strategy for ApiService {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);
         let (group, version) = (text(&spec["group"]), text(&spec["version"]));
-        let (name, required) = (text(&object["metadata"]["name"]), format!("{version}.{group}"));
-        if name != required {
-            let metadata = At::root("metadata");
-            errors.invalid(
-                &metadata.child("name"),
-                name,
-                format!("must be `spec.version+\".\"+spec.group`: \"{required}\""),
-            );
+        let (metadata, required) = (At::root("metadata"), format!("{version}.{group}"));
+        let is_made = is_set(&object["metadata"]["generateName"]);
+        for field in ["generateName", "name"].into_iter().skip(usize::from(!is_made)) {
+            let name = text(&object["metadata"][field]);
+            if name != required {
+                let detail = format!("must be `spec.version+\".\"+spec.group`: {}", go::quote(&required));
+                errors.invalid(&metadata.child(field), name, detail);
+            }
         }
         if group.is_empty() && version != "v1" {
             errors.required(&at.child("group"), "only v1 may have an empty group and it better be legacy kube");

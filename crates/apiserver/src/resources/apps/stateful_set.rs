@@ -11,7 +11,7 @@ use crate::resources::core::pod_template::{claim_warnings, default_template, val
 use crate::resources::json::{self, entries, is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::of_template_warnings;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, NameRule, Strategy};
 
 /// The strategy of stateful sets.
 pub(crate) struct StatefulSet;
@@ -139,6 +139,10 @@ impl Strategy for StatefulSet {
             warnings.push(KEEPS_ALL.to_owned());
         }
         warnings
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::DnsLabel
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -10,7 +10,7 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, of_template_warnings};
-use crate::strategy::{Column, Context, Generations, Strategy};
+use crate::strategy::{Column, Context, Generations, NameRule, Strategy};
 
 /// The strategy of replication controllers.
 pub(crate) struct ReplicationController;
@@ -73,6 +73,10 @@ impl Strategy for ReplicationController {
         let generation = |object: &Value| object["metadata"]["generation"].as_i64();
         // Upstream looks at the template that was there before.
         if generation(new) == generation(old) { Vec::new() } else { of_template_warnings(old) }
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::MadeDnsSubdomain
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -17,7 +17,6 @@ const COLUMNS: &[Column] = &[NAME, Column::string("ParentRef"), AGE];
 impl Strategy for IpAddress {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        errors.strict_ip(&At::root("metadata").child("name"), text(&object["metadata"]["name"]));
         let spec = At::root("spec");
         let (at, parent) = (spec.child("parentRef"), &object["spec"]["parentRef"]);
         if parent.is_null() {
@@ -40,7 +39,7 @@ impl Strategy for IpAddress {
     }
 
     fn name_rule(&self) -> NameRule {
-        NameRule::PathSegment
+        NameRule::IpAddress
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -8,7 +8,7 @@ use super::device_claim::MOST;
 use crate::resources::at::{At, Errors};
 use crate::resources::core::resource_name::is_extended;
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, NameRule, Strategy};
 
 /// The strategy of device classes.
 pub(crate) struct DeviceClass;
@@ -32,6 +32,10 @@ impl Strategy for DeviceClass {
             errors.invalid(&at.child("extendedResourceName"), name, "must be a valid extended resource name");
         }
         errors.0
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::MadeDnsSubdomain
     }
 
     fn columns(&self) -> &'static [Column] {

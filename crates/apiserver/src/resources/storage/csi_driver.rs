@@ -70,8 +70,6 @@ impl Strategy for CsiDriver {
 
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
-        let metadata = At::root("metadata");
-        validate_name(text(&object["metadata"]["name"]), &metadata.child("name"), &mut errors);
         let (at, spec) = (At::root("spec"), &object["spec"]);
         errors.one_of_if_present(&at.child("fsGroupPolicy"), &spec["fsGroupPolicy"], &GROUP_POLICIES);
         for mode in items(&spec["volumeLifecycleModes"]) {
