@@ -16,19 +16,36 @@ use crate::status::Status;
 /// server itself does.
 const OF_THE_COLLECTOR: [&str; 4] = ["finalizers", "managedFields", "ownerReferences", "resourceVersion"];
 
+/// Metadata that the server fills in where it is left out.
+const OF_THE_SERVER: [&str; 6] =
+    ["creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "namespace", "resourceVersion", "uid"];
+
+/// A role or binding before a change.
+#[derive(Clone, Copy)]
+pub(crate) struct Old<'a> {
+    pub(crate) object: &'a Value,
+    /// Whether the new one came with [`all that the server fills in`](is_whole).
+    pub(crate) came_whole: bool,
+}
+
+/// Whether an update came with everything that the server fills in otherwise: only then it can change nothing.
+pub(crate) fn is_whole(new: &Value, old: &Value) -> bool {
+    OF_THE_SERVER.iter().all(|name| json::same(&new["metadata"][*name], &old["metadata"][*name]))
+}
+
 /// Refuses a role or binding by which the user would grant what he does not have.
 ///
 /// Labels grant, too: roles that are made of others take those that have certain labels. So whoever changes anything
-/// of a role must have what it grants, as upstream has it.
-pub(crate) async fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+/// of a role must have what it grants, as upstream has it. Whether the object is valid is not known yet.
+pub(crate) async fn check(call: &Call<'_>, new: &Value, old: Option<Old<'_>>) -> Result<(), Status> {
     if call.resource.group != API || call.user.is_in(MASTERS) {
         return Ok(());
     }
-    if old.is_some_and(|old| grants_as_before(new, old)) {
+    if old.is_some_and(|old| old.came_whole && grants_as_before(new, old.object)) {
         return Ok(());
     }
     match &*call.resource.name {
-        "roles" | "clusterroles" => role(call, new, old).await,
+        "roles" | "clusterroles" => role(call, new, old.map(|old| old.object)).await,
         "rolebindings" | "clusterrolebindings" => binding(call, new).await,
         _ => Ok(()),
     }
@@ -44,7 +61,7 @@ fn grants_as_before(new: &Value, old: &Value) -> bool {
 }
 
 async fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
-    if may(call, "escalate", &call.resource.name, call.namespace(), &call.info.name).await {
+    if may(call, "escalate", API, &call.resource.name, call.namespace(), &call.info.name).await {
         return Ok(());
     }
     let name = metadata::text(new, "name");
@@ -70,11 +87,12 @@ async fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
     let (kind, role) = (text("kind"), text("name"));
     let (resource, namespace) = match kind {
         "Role" => ("roles", call.namespace()),
-        _ => ("clusterroles", ""),
+        "ClusterRole" => ("clusterroles", ""),
+        other => return Err(Status::new(500, "", format!("unsupported role reference kind: {}", go::quote(other)))),
     };
     // A cluster role that is bound in a namespace is granted there only.
     let asked_in = if call.resource.name == "rolebindings" { call.namespace() } else { namespace };
-    if may(call, "bind", resource, asked_in, role).await {
+    if may(call, "bind", text("apiGroup"), resource, asked_in, role).await {
         return Ok(());
     }
     let Some(rules) = call.server.authorizer.rules_of(kind, role, call.namespace()) else {
@@ -83,11 +101,11 @@ async fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
     covered(call, metadata::text(new, "name"), &rules)
 }
 
-async fn may(call: &Call<'_>, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
+async fn may(call: &Call<'_>, verb: &str, group: &str, resource: &str, namespace: &str, name: &str) -> bool {
     let info = Info {
         verb: "get",
         other_verb: verb.into(),
-        group: API.into(),
+        group: group.into(),
         version: "v1".into(),
         resource: resource.into(),
         namespace: namespace.into(),
@@ -244,6 +262,18 @@ mod tests {
             (json!({}), json!({"rules": null}), false),
             (json!({}), json!({"aggregationRule": {"clusterRoleSelectors": [{}]}}), false),
         ];
+        for (name, value, expected) in [
+            ("uid", json!("u"), true),
+            ("uid", json!(""), false),
+            ("uid", json!(null), false),
+            ("resourceVersion", json!("0"), false),
+            ("namespace", json!("default"), false),
+            ("labels", json!(null), true),
+        ] {
+            let mut new = old.clone();
+            new["metadata"][name] = value;
+            assert_eq!(is_whole(&new, &old), expected, "{name} {new}");
+        }
         for (metadata, fields, expected) in cases {
             let mut new = old.clone();
             let mut put = |place: &str, fields: &Value| {

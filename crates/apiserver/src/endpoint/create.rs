@@ -77,6 +77,7 @@ impl Call<'_> {
         self.record_requester(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
+        escalation::check(self, &attributes.new, None).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut attributes.new, &context);
         self.fill_status(&mut attributes.new);
@@ -84,7 +85,6 @@ impl Call<'_> {
         let reservation = self.reserve(&mut attributes.new, None).await?;
         let refused = devices::problems(self, &attributes.new, None).await?;
         self.validate_new(&attributes.new, &context, refused)?;
-        escalation::check(self, &attributes.new, None).await?;
         admission::validate(&mut attributes).await?;
         warnings.extend(self.strategy.warnings(&attributes.new));
         warnings.append(&mut attributes.warnings);

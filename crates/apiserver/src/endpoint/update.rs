@@ -200,6 +200,7 @@ impl<'a> Call<'a> {
     ) -> Result<Prepared<'a>, Status> {
         let context = self.context();
         let old = &before.object;
+        let granting = escalation::Old { object: old, came_whole: escalation::is_whole(new, old) };
         self.stamp_update(new, old)?;
         let is_binding = self.info.subresource == "binding";
         if !is_binding {
@@ -224,6 +225,7 @@ impl<'a> Call<'a> {
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new);
+        escalation::check(self, new, Some(granting)).await?;
         match self.info.subresource.as_str() {
             "finalize" => keep_all_but_finalizers(new, old),
             _ => self.strategy.prepare_for_update(new, old, &context),
@@ -239,7 +241,6 @@ impl<'a> Call<'a> {
         if !errors.is_empty() {
             return Err(self.invalid(new, &errors));
         }
-        escalation::check(self, new, Some(old)).await?;
         attributes.new = self.seen(new);
         admission::validate(&mut attributes).await?;
         warnings.append(&mut attributes.warnings);

@@ -56,6 +56,10 @@ async fn roles_and_bindings_grant_only_what_their_writer_has() {
         as_ann(&cluster, "POST", bindings, &binding("Role", "none")).await,
         "404 roles.rbac.authorization.k8s.io \"none\" not found"
     );
+    assert_eq!(
+        as_ann(&cluster, "POST", bindings, &binding("Rolls", "r")).await,
+        "500 unsupported role reference kind: \"Rolls\""
+    );
     assert_eq!(as_ann(&cluster, "POST", bindings, &binding("Role", "r")).await, "201");
     let aggregating = json!({"metadata": {"name": "sum"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
     let refused = as_ann(&cluster, "POST", "/clusterroles", &aggregating).await;
@@ -122,6 +126,20 @@ async fn who_changes_anything_of_a_role_has_what_it_grants() {
         let held = json!({"metadata": {"finalizers": ["example.com/mine"]}});
         assert_eq!(send("PATCH", path, merge, &held).await, "200");
         assert_eq!(send("PATCH", path, merge, &json!({"metadata": {"finalizers": null}})).await, "200");
+        let whole = cluster.get(&format!("{RBAC}{path}")).await.body;
+        assert_eq!(send("PUT", path, "application/json", &whole).await, "200");
+        // The server cannot know that it would change nothing before it has filled in what is left out.
+        for name in ["uid", "resourceVersion", "creationTimestamp"] {
+            let mut part = whole.clone();
+            part["metadata"].as_object_mut().expect("an object").remove(name);
+            let answer = send("PUT", path, "application/json", &part).await;
+            assert!(refused(&answer), "{path} without {name}: {answer}");
+        }
+        // What is wrong as well is not looked at.
+        let mut wrong = whole.clone();
+        wrong["metadata"]["labels"]["?"] = "".into();
+        let answer = send("PUT", path, "application/json", &wrong).await;
+        assert!(refused(&answer), "{path}: {answer}");
         let after = cluster.get(&format!("{RBAC}{path}")).await.body;
         assert_eq!((&after["rules"], &after["subjects"]), (&before["rules"], &before["subjects"]));
         assert_eq!(after["metadata"]["labels"]["of.mine"], "a");
