@@ -119,3 +119,69 @@ pub fn set(object: &mut Value, name: &str, holds: bool, reason: &str, message: &
         None => conditions.push(new),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EARLY: &str = "2026-01-01T00:00:00Z";
+    const LATE: &str = "2026-01-02T00:00:00Z";
+
+    /// Each step: whether others have the names, what is known of the converter, and the conditions afterwards with
+    /// whether their status changed.
+    #[test]
+    fn a_definition_is_not_served_before_its_converter_can_be_known() {
+        const ACCEPTED: &str = "NamesAccepted=True NoConflicts";
+        const TAKEN: &str = "NamesAccepted=False KindConflict";
+        const BAD: &str = "Established=False InvalidCABundle: The conversion webhook CABundle is invalid";
+        const NOT_YET: &str = "Established=False NotAccepted: not all names are accepted";
+        const SERVED: &str = "Established=True InitialNamesAccepted: the initial names have been accepted";
+        let (trusted, bad) = (Converter::Trusted, Converter::BadBundle);
+        type Step = (bool, Converter, [(&'static str, bool); 2]);
+        let cases: [&[Step]; 4] = [
+            &[
+                (false, bad, [(ACCEPTED, true), (BAD, true)]),
+                (false, bad, [(ACCEPTED, false), (BAD, false)]),
+                (false, trusted, [(ACCEPTED, false), (SERVED, true)]),
+            ],
+            // What is served once stays so.
+            &[
+                (false, trusted, [(ACCEPTED, true), (SERVED, true)]),
+                (false, bad, [(ACCEPTED, false), (SERVED, false)]),
+                (true, bad, [(TAKEN, true), (SERVED, false)]),
+            ],
+            // The names come first.
+            &[
+                (true, bad, [(TAKEN, true), (NOT_YET, true)]),
+                (false, bad, [(ACCEPTED, true), (BAD, false)]),
+                (true, bad, [(TAKEN, true), (NOT_YET, false)]),
+                (false, trusted, [(ACCEPTED, true), (SERVED, true)]),
+            ],
+            &[(true, trusted, [(TAKEN, true), (NOT_YET, true)]), (true, bad, [(TAKEN, false), (NOT_YET, false)])],
+        ];
+        for steps in cases {
+            let mut object = json!({});
+            for (index, (is_taken, converter, expected)) in steps.iter().enumerate() {
+                let conflict = is_taken.then(|| Conflict { reason: "KindConflict", message: "it is".to_owned() });
+                for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                    condition["lastTransitionTime"] = EARLY.into();
+                }
+                settle(&mut object, (json!({}), conflict), *converter, LATE);
+                let conditions = object["status"]["conditions"].as_array().expect("there are some");
+                let text = |condition: &Value, name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+                let told: Vec<(String, bool)> = conditions
+                    .iter()
+                    .map(|it| {
+                        let mut told = format!("{}={} {}", text(it, "type"), text(it, "status"), text(it, "reason"));
+                        if it["type"] == "Established" {
+                            told = format!("{told}: {}", text(it, "message"));
+                        }
+                        (told, it["lastTransitionTime"] == LATE)
+                    })
+                    .collect();
+                let told: Vec<(&str, bool)> = told.iter().map(|(told, changed)| (told.as_str(), *changed)).collect();
+                assert_eq!(told, expected, "step {index}: {is_taken} {converter:?}");
+            }
+        }
+    }
+}

@@ -159,3 +159,48 @@ async fn what_broke_a_rule_before_is_warned_of() {
     let refused = cluster.ask("PATCH", &knob, "application/merge-patch+json", r#"{"spec":{"n":8}}"#).await;
     assert_eq!(wrong(&refused), ["spec: Invalid value: failed rule: self.n < 5"]);
 }
+
+#[tokio::test]
+async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
+    let cluster = cluster().await;
+    let with = |bundle: &str| {
+        let client = json!({"url": "https://a.example.com", "caBundle": bundle});
+        let webhook = json!({"conversionReviewVersions": ["v1"], "clientConfig": client});
+        let mut definition = definition(&json!({"type": "object"}));
+        definition["metadata"]["finalizers"] = json!(["example.com/mine"]);
+        definition["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": webhook});
+        definition
+    };
+    let conditions = |answer: &Answer| -> Vec<String> {
+        let conditions = answer.body["status"]["conditions"].as_array().into_iter().flatten();
+        let text = |condition: &Value, name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+        conditions.map(|it| format!("{}={} {}", text(it, "type"), text(it, "status"), text(it, "reason"))).collect()
+    };
+    let uri = format!("{DEFINITIONS}/knobs.a.io");
+    let (bad, accepted) = ("Established=False InvalidCABundle", "NamesAccepted=True NoConflicts");
+    let made = cluster.create(DEFINITIONS, with("eA==")).await;
+    assert_eq!(conditions(&made), [accepted, bad], "{made:?}");
+    assert_eq!(cluster.get(KNOBS).await.code, 404);
+    let still = cluster.update(&uri, &with("eQ==")).await;
+    assert_eq!(conditions(&still), [accepted, bad], "{still:?}");
+    let mended = cluster.update(&uri, &with("")).await;
+    assert_eq!(conditions(&mended), [accepted, "Established=True InitialNamesAccepted"], "{mended:?}");
+    assert_eq!(cluster.get(KNOBS).await.code, 200);
+    let again = cluster.update(&uri, &with("eA==")).await;
+    assert_eq!(
+        wrong(&again),
+        [
+            "spec.conversion.webhookClientConfig.caBundle: Invalid value: \"eA==\": unable to load root certificates: \
+             unable to parse bytes as PEM block"
+        ]
+    );
+    // One that goes before it was served says both.
+    let mut other = with("eA==");
+    (other["metadata"]["name"], other["spec"]["group"]) = ("knobs.b.io".into(), "b.io".into());
+    assert_eq!(cluster.create(DEFINITIONS, other).await.code, 201);
+    let uri = format!("{DEFINITIONS}/knobs.b.io");
+    cluster.delete(&uri, json!({})).await;
+    let going = conditions(&cluster.get(&uri).await);
+    assert_eq!(going[..2], [accepted, bad], "{going:?}");
+    assert!(going[2].starts_with("Terminating="), "{going:?}");
+}
