@@ -40,7 +40,7 @@ use crate::fairness::{self, Fairness};
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
-use crate::service_addresses::ServiceRanges;
+use crate::service_addresses::{self, ServiceRanges};
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
 use crate::{bootstrap, followed_file, own_service, respond, router, subresource};
@@ -245,6 +245,7 @@ impl Server {
         connections.spawn(own_service::keep(self.clone(), stop.clone()));
         connections.spawn(encryption::reload::follow(self.clone(), stop.clone()));
         connections.spawn(fairness::keep(self.clone(), stop.clone()));
+        connections.spawn(service_addresses::keep(self.clone(), stop.clone()));
         connections.spawn(followed_file::follow(self.clone(), stop.clone()));
         // It ends after all that it may have to record.
         let (mut auditing, recorded) = (JoinSet::new(), CancellationToken::new());

@@ -2,19 +2,20 @@
 //!
 //! Addresses are chosen in memory, out of the `ServiceCIDR` objects in the store. Each address that a Service has
 //! is an `IPAddress` object as well, written and deleted in the transaction that gives or takes it: so two servers
-//! over one store can never give the same address twice. At start both sides are compared, and what is missing or
-//! left over is repaired.
+//! over one store can never give the same address twice. At start and every few minutes both sides are compared, and
+//! what is missing or left over is repaired.
 
-use std::collections::{BTreeMap, HashMap};
+mod repair;
+
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
 use portolan_api::{encoded, time};
 use portolan_base::Timestamp;
-use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, RangeRequest, Revision, Store, Txn};
+use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, Revision, Store, Txn};
 use serde_json::{Value, json};
 
 use crate::authorization::followed::{Followed, View};
@@ -24,6 +25,8 @@ use crate::resources::core::service_allocation::{Moved, address_of};
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
+
+pub(crate) use repair::{keep, run as repair};
 
 /// Group of the objects about addresses.
 pub(crate) const GROUP: &str = "networking.k8s.io";
@@ -43,11 +46,11 @@ const FAMILY: (&str, &str) = ("ipaddress.kubernetes.io/ip-family", "IPv4");
 /// Who reports what was repaired.
 const REPORTER: &str = "ipallocator-repair-controller";
 
-/// Attempts at a Service that is being changed; the next start repairs what is left.
-const RESTORES: usize = 5;
+/// Who reports what is wrong with ports.
+const PORTS_REPORTER: &str = "portallocator-repair-controller";
 
-/// Repairs that are written at a time.
-const BATCH: usize = 64;
+/// Attempts at a Service that is being changed; the next comparison repairs what is left.
+const RESTORES: usize = 5;
 
 /// The ranges in the store.
 pub(crate) struct ServiceRanges(Followed<Ranges>);
@@ -164,7 +167,7 @@ pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) ->
         add_to(moved, (namespace, name), server.config.clock.now(), &mut compare, &mut success)?;
         let written = server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
         if written.succeeded {
-            report(server, &service, address).await;
+            report(server, regarding(&service, "Service", "v1"), Told::not_allocated(address)).await;
             return Ok(());
         }
         if is_taken(server, address).await? {
@@ -174,32 +177,64 @@ pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) ->
     Ok(())
 }
 
-/// Tells whoever looks at a Service that the object about its address was not there, in upstream's words.
+/// What is told of a Service or an address, in upstream's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    reporter: &'static str,
+    action: &'static str,
+    reason: &'static str,
+    note: String,
+}
+
+impl Told {
+    fn of_service(reason: &'static str, note: String) -> Self {
+        Self { reporter: REPORTER, action: "ClusterIPAllocation", reason, note }
+    }
+
+    fn of_address(reason: &'static str, note: String) -> Self {
+        Self { reporter: REPORTER, action: "IPAddressAllocation", reason, note }
+    }
+
+    fn of_port(reason: &'static str, note: String) -> Self {
+        Self { reporter: PORTS_REPORTER, action: "PortAllocation", reason, note }
+    }
+
+    /// The object about the address of a Service was not there.
+    fn not_allocated(address: Ipv4Addr) -> Self {
+        Self::of_service("ClusterIPNotAllocated", format!("Cluster IP [IPv4]: {address} is not allocated; repairing"))
+    }
+}
+
+/// What an event is about.
+fn regarding(object: &Value, kind: &str, api_version: &str) -> Value {
+    let (namespace, name) = id(object);
+    let metadata = &object["metadata"];
+    json!({
+        "kind": kind, "apiVersion": api_version, "namespace": namespace, "name": name,
+        "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
+    })
+}
+
+/// Tells whoever looks at an object what was wrong.
 ///
 /// Writing an event is a write too: without a box, the one would hold the other.
-fn report<'a>(
-    server: &'a Server,
-    service: &'a Value,
-    address: Ipv4Addr,
-) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+fn report(server: &Server, regarding: Value, told: Told) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
     let now = server.config.clock.now();
-    let (namespace, name) = id(service);
+    let text = |field: &str| regarding[field].as_str().unwrap_or_default().to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let namespace = if namespace.is_empty() { "default".to_owned() } else { namespace };
+    let Told { reporter, action, reason, note } = told;
     let event = json!({
         "kind": "Event", "apiVersion": "events.k8s.io/v1",
         "metadata": {"name": format!("{name}.{:x}", now.as_nanosecond()), "namespace": namespace},
         "eventTime": time::format_micro(now), "type": "Warning",
-        "reportingController": REPORTER, "reportingInstance": REPORTER,
-        "action": "ClusterIPAllocation", "reason": "ClusterIPNotAllocated",
-        "note": format!("Cluster IP [IPv4]: {address} is not allocated; repairing"),
-        "regarding": {
-            "kind": "Service", "apiVersion": "v1", "namespace": namespace, "name": name,
-            "uid": service["metadata"]["uid"], "resourceVersion": service["metadata"]["resourceVersion"],
-        },
+        "reportingController": reporter, "reportingInstance": reporter,
+        "action": action, "reason": reason, "note": note, "regarding": regarding,
     });
     Box::pin(async move {
         if let Err(error) = bootstrap::ensure(server, event, |_| None).await {
             let error = portolan_base::error::chain(&error);
-            tracing::warn!(%address, %error, "it could not be reported that the address of a Service was not there");
+            tracing::warn!(name, reason, %error, "it could not be reported what was wrong with an address or port");
         }
     })
 }
@@ -219,62 +254,4 @@ fn parent(entry: &Entry) -> Option<Id> {
         found.map(std::borrow::Cow::into_owned).unwrap_or_default()
     };
     (text("resource") == "services" && text("group").is_empty()).then(|| (text("namespace"), text("name")))
-}
-
-/// Tells the allocator which addresses and ports are taken, and writes the objects that say so where they are
-/// missing; removes those of Services that are gone.
-pub(crate) async fn repair(server: &Server) -> Result<(), Status> {
-    let now = server.config.clock.now();
-    let mut holders: HashMap<Ipv4Addr, Id> = HashMap::new();
-    for entry in all(server, storage::prefix("", "services", "")).await? {
-        let service = storage::decode(&entry)?;
-        server.allocator.lock().hold(&service);
-        holders.extend(address_of(&service).map(|address| (address, id(&service))));
-    }
-    let mut repairs = Vec::new();
-    for entry in all(server, storage::prefix(GROUP, ADDRESSES, "")).await? {
-        let name = encoded::string_at(&entry.value, &["metadata", "name"]).unwrap_or_default();
-        let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
-        let (parent, holder) = (parent(&entry), holders.remove(&address));
-        let is_right = holder.is_some() && parent == holder;
-        let has = |(label, value): (&str, &str)| {
-            encoded::string_at(&entry.value, &["metadata", "labels", label]).as_deref() == Some(value)
-        };
-        let is_managed = has(MANAGED_BY);
-        if is_right && is_managed && has(FAMILY) {
-            continue;
-        }
-        if !is_managed && !is_right {
-            server.allocator.lock().hold_foreign(address);
-            continue;
-        }
-        // Somebody may have taken the labels off what is right otherwise.
-        tracing::warn!(%address, ?parent, is_right, "what is said of the address of a Service is repaired");
-        let compare = vec![Compare::ModRevision { key: entry.key.clone(), equals: entry.mod_revision }];
-        let right = match holder {
-            Some((namespace, name)) => {
-                let value = storage::encode(&object(address, &namespace, &name, now))?;
-                Operation::Put { key: entry.key.clone(), value, lease: None }
-            }
-            None => Operation::Delete { range: KeyRange::key(entry.key.clone()) },
-        };
-        repairs.push(Txn { compare, success: vec![right], failure: Vec::new() });
-    }
-    for (address, (namespace, name)) in holders {
-        let (mut compare, mut success) = (Vec::new(), Vec::new());
-        let moved = Moved { taken: Some(address), freed: None };
-        add_to(moved, (&namespace, &name), now, &mut compare, &mut success)?;
-        repairs.push(Txn { compare, success, failure: Vec::new() });
-    }
-    let mut repairs = repairs.into_iter().peekable();
-    while repairs.peek().is_some() {
-        // One that does not apply was made by another server meanwhile.
-        try_join_all(repairs.by_ref().take(BATCH).map(|txn| server.store().txn(txn))).await?;
-    }
-    Ok(())
-}
-
-async fn all(server: &Server, prefix: Bytes) -> Result<Vec<Arc<Entry>>, Status> {
-    let request = RangeRequest { range: KeyRange::prefix(prefix), revision: None, limit: 0 };
-    Ok(server.store().range(request).await?.entries)
 }

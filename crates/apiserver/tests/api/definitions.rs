@@ -189,10 +189,8 @@ async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
     let again = cluster.update(&uri, &with("eA==")).await;
     assert_eq!(
         wrong(&again),
-        [
-            "spec.conversion.webhookClientConfig.caBundle: Invalid value: \"eA==\": unable to load root certificates: \
-             unable to parse bytes as PEM block"
-        ]
+        ["spec.conversion.webhookClientConfig.caBundle: Invalid value: \"eA==\": unable to load root certificates: \
+             unable to parse bytes as PEM block"]
     );
     // One that goes before it was served says both.
     let mut other = with("eA==");

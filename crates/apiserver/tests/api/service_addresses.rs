@@ -1,5 +1,7 @@
 //! Addresses of Services: where they come from, and the objects that say who has them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, again_with, cluster};
@@ -130,6 +132,8 @@ async fn a_start_repairs_what_does_not_fit() {
         let left = json!({"metadata": {"name": address, "labels": label}, "spec": {"parentRef": parent}});
         assert_eq!(cluster.create(ADDRESSES, left).await.text(), "201");
     }
+    // Their Services might be about to be written for so long.
+    cluster.clock.advance(Duration::from_secs(61));
     let cluster = again_with(cluster, portolan_apiserver::Access::default()).await;
     assert_eq!(addresses(&cluster).await, before);
     for (name, _) in &labels {
@@ -141,4 +145,44 @@ async fn a_start_repairs_what_does_not_fit() {
     }
     let again = cluster.create(SERVICES, service("d", json!({"clusterIP": b}))).await;
     assert!(again.text().ends_with("provided IP is already allocated"), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_repaired_every_three_minutes() {
+    let cluster = cluster().await;
+    let serving = cluster.serve().await;
+    assert_eq!(cluster.create(SERVICES, service("a", json!({}))).await.code, 201);
+    let before = addresses(&cluster).await;
+    let label = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
+    let parent = json!({"resource": "services", "namespace": "default", "name": "gone"});
+    let left = json!({"metadata": {"name": "10.43.0.70", "labels": label}, "spec": {"parentRef": parent}});
+    assert_eq!(cluster.create(ADDRESSES, left).await.text(), "201");
+    cluster.clock.advance(Duration::from_secs(61));
+    assert_eq!(addresses(&cluster).await.len(), 1 + before.len());
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(181)).await;
+    tokio::time::resume();
+    let repaired = async {
+        while addresses(&cluster).await != before {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let events = cluster.get("/api/v1/namespaces/default/events").await.body;
+            let events = events["items"].as_array().into_iter().flatten();
+            if let Some(event) = events.clone().find(|event| event["involvedObject"]["kind"] == "IPAddress") {
+                return event.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let event = tokio::time::timeout(Duration::from_secs(20), repaired).await.expect("in time");
+    assert_eq!(
+        (&event["reason"], &event["message"], &event["involvedObject"]["name"]),
+        (
+            &json!("IPAddressNotAllocated"),
+            &json!("IPAddress: 10.43.0.70 for Service default/gone appears to have leaked: cleaning up"),
+            &json!("10.43.0.70")
+        )
+    );
+    serving.end().await;
 }

@@ -2,8 +2,8 @@
 //!
 //! The endpoint of services uses it around its writes:
 //!
-//! 1. At start: one [`Allocator::new`], then [`Allocator::hold`] for every stored service. Before each question
-//!    [`Allocator::use_ranges`] says where addresses come from now.
+//! 1. At start: one [`Allocator::new`], then [`Allocator::compare`] with all stored services, and again now and
+//!    then. Before each question [`Allocator::use_ranges`] says where addresses come from now.
 //! 2. Create and update: after the strategy prepared it and its families are settled
 //!    ([`super::service_families`]), `let grant = allocator.allocate(&service, old)?`, then
 //!    `grant.apply(&mut service)`, then validate and write. If the write succeeds,
@@ -41,7 +41,22 @@ pub struct Allocator {
     /// A number serves one Service, whatever its protocols.
     ports: HashSet<u16>,
     next_port: u32,
+    /// What no stored Service had, and in how many comparisons in a row.
+    leaks: HashMap<Holding, u32>,
+    /// How often something was given back.
+    returns: u64,
 }
+
+/// What a Service may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holding {
+    Address(Ipv4Addr),
+    Port(u16),
+}
+
+/// In how many comparisons in a row something is held by no stored Service before it is free: the write of its
+/// Service may be under way. As upstream.
+const LEAKED_AFTER: u32 = 3;
 
 /// A network that addresses come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +147,8 @@ impl Allocator {
             foreign: HashSet::new(),
             ports: HashSet::new(),
             next_port: 0,
+            leaks: HashMap::new(),
+            returns: 0,
         }
     }
 
@@ -158,11 +175,42 @@ impl Allocator {
         self.foreign.remove(&address);
     }
 
-    /// Takes over what a stored service holds.
-    pub fn hold(&mut self, service: &Value) {
-        let held = held(&service["spec"]);
-        self.addresses.extend(held.address);
-        self.ports.extend(held.ports);
+    /// Something else than Services has these addresses, and no others.
+    pub fn hold_all_foreign(&mut self, addresses: HashSet<Ipv4Addr>) {
+        self.foreign = addresses;
+    }
+
+    /// Tells what was given back up to now: [`Allocator::compare`] has to know whether something was since services
+    /// were read.
+    pub fn returns(&self) -> u64 {
+        self.returns
+    }
+
+    /// Takes over what all stored services hold, and frees what none of them has held for some time. The services were
+    /// read after [`Allocator::returns`] had told what it did.
+    pub fn compare<'a>(&mut self, services: impl IntoIterator<Item = &'a Value>, returns: u64) {
+        let (mut addresses, mut ports) = (HashSet::new(), HashSet::new());
+        for service in services {
+            let held = held(&service["spec"]);
+            addresses.extend(held.address);
+            ports.extend(held.ports);
+        }
+        let known = std::mem::take(&mut self.leaks);
+        let leaked = self.addresses.difference(&addresses).map(|address| Holding::Address(*address));
+        let leaked = leaked.chain(self.ports.difference(&ports).map(|port| Holding::Port(*port)));
+        self.leaks = leaked.map(|holding| (holding, known.get(&holding).map_or(1, |times| times + 1))).collect();
+        for (holding, _) in self.leaks.extract_if(|_, times| *times >= LEAKED_AFTER) {
+            tracing::warn!(?holding, "no service has had it for some time: it is free");
+            match holding {
+                Holding::Address(address) => self.addresses.remove(&address),
+                Holding::Port(port) => self.ports.remove(&port),
+            };
+        }
+        // What was given back since may be among what was read; the next comparison takes the rest over.
+        if self.returns == returns {
+            self.addresses.extend(addresses);
+            self.ports.extend(ports);
+        }
     }
 
     /// Gives back what a deleted service held.
@@ -371,6 +419,7 @@ impl Allocator {
     }
 
     fn free(&mut self, held: &Held) {
+        self.returns += 1;
         if let Some(address) = held.address {
             self.addresses.remove(&address);
         }

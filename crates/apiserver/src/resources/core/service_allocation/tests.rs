@@ -111,7 +111,7 @@ fn an_abandoned_grant_is_free_again() {
 fn a_change_of_type_frees_the_ports_after_the_write() {
     let mut allocator = allocator();
     let old = service("NodePort", json!({"clusterIP": "10.43.0.7", "ports": [{"port": 80, "nodePort": 30080}]}));
-    allocator.hold(&old);
+    allocator.compare([&old], 0);
     let new = service("ClusterIP", json!({"clusterIP": "10.43.0.7"}));
     let grant = allocator.allocate(&new, Some(&old)).expect("it keeps its address");
     assert_eq!(allocator.ports.len(), 1, "reserved until the write took place");
@@ -219,4 +219,37 @@ fn a_port_for_health_stays_and_cannot_be_one_of_others() {
     let grant = allocator.allocate(&more, Some(&old)).expect("there is one more");
     grant.apply(&mut more);
     assert_ne!(more["spec"]["ports"][1]["nodePort"], 30080, "only new services share a number");
+}
+
+#[test]
+fn what_no_service_has_for_some_time_is_free_again() {
+    let mut allocator = Allocator::new(30000..=30010);
+    allocator.use_ranges(&["10.43.0.0/24".parse().expect("a network")]);
+    let service = |address: &str, port: u16| {
+        json!({"metadata": {"name": "a"}, "spec": {
+            "type": "NodePort", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80, "nodePort": port}],
+        }})
+    };
+    let (first, second) = (service("10.43.0.7", 30001), service("10.43.0.8", 30002));
+    let may_have = |allocator: &mut Allocator, service: &Value| match allocator.allocate(service, None) {
+        Ok(grant) => {
+            allocator.abandon(grant);
+            true
+        }
+        Err(_) => false,
+    };
+    allocator.compare([&first, &second], 0);
+    // The first is gone without a word; that of the second is heard of in between.
+    let steps: [&[&Value]; 5] = [&[&second], &[], &[&second], &[&second], &[&second]];
+    let expected = [(false, false), (false, false), (true, false), (true, false), (true, false)];
+    for (step, (services, expected)) in steps.iter().zip(expected).enumerate() {
+        let returns = allocator.returns();
+        allocator.compare(services.iter().copied(), returns);
+        assert_eq!((may_have(&mut allocator, &first), may_have(&mut allocator, &second)), expected, "step {step}");
+    }
+    // What was given back while services were read is not taken over again.
+    let returns = allocator.returns();
+    allocator.release(&second);
+    allocator.compare([&second], returns);
+    assert!(may_have(&mut allocator, &second));
 }
