@@ -150,7 +150,10 @@ fn execute(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(failed.status.code() == Some(7) && failed.stderr == b"why\n", "{failed:?}");
     let through: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let echoed = run(cluster, &["exec", "-i", &name, "-c", "c", "--", "busybox", "cat"], &through)?;
-    ensure!(echoed.stdout == through, "{} of {} bytes came back", echoed.stdout.len(), through.len());
+    let complaint = String::from_utf8_lossy(&echoed.stderr);
+    let (came, sent) = (echoed.stdout.len(), through.len());
+    ensure!(echoed.stdout == through, "{came} of {sent} bytes came back, {}: {complaint}", echoed.status);
+    ensure!(echoed.status.success(), "{}: {complaint}", echoed.status);
     refuses(cluster, &format!("exec {name} -c nope -- true"), &["container nope is not valid"])?;
     refuses(cluster, &format!("exec {name} -- /no/such/program"), &["/no/such/program"])
 }

@@ -17,7 +17,7 @@ use super::state::{Outgoing, State};
 use super::stream::Stream;
 use super::{Error, Limits, Role};
 
-/// A peer that takes longer to accept the last bytes is gone; nobody waits for it any further.
+/// A peer that takes longer to accept the last bytes, or to hang up then, is gone; nobody waits for it any further.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest piece of a data frame that is handed on at once.
 const READ_CHUNK: usize = 64 * 1024;
@@ -32,7 +32,14 @@ const CONTROL_OVERHEAD: usize = 4096;
 pub struct Connection {
     shared: Arc<Shared>,
     tasks: Mutex<JoinSet<()>>,
-    finished: watch::Receiver<bool>,
+    finished: watch::Receiver<Finished>,
+}
+
+/// Which of the two tasks have nothing to do any more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Finished {
+    reading: bool,
+    writing: bool,
 }
 
 /// What streams and the two tasks share.
@@ -70,19 +77,24 @@ impl Connection {
             room: Notify::new(),
             accepted: Notify::new(),
         });
-        let (finish, finished) = watch::channel(false);
+        let (finish, finished) = watch::channel(Finished::default());
         let (reader, writer) = tokio::io::split(io);
         let mut tasks = JoinSet::new();
-        let reading = shared.clone();
+        let (reading, read_finish) = (shared.clone(), finish.clone());
         tasks.spawn(async move {
             let error = read(reader, &reading, limits).await.err().unwrap_or(Error::Closed);
             reading.end(error);
+            read_finish.send_modify(|finished| finished.reading = true);
         });
         let writing = shared.clone();
         tasks.spawn(async move {
-            let error = write(writer, &writing).await.err().unwrap_or(Error::Closed);
-            writing.end(error);
-            finish.send_replace(true);
+            // A peer that takes nothing more may have said something before: that is the reading task's affair.
+            if let Err(error) = write(writer, &writing).await {
+                tracing::debug!("write to a SPDY connection: {error}");
+            }
+            writing.state.lock().fall_silent();
+            writing.accepted.notify_waiters();
+            finish.send_modify(|finished| finished.writing = true);
         });
         Self { shared, tasks: Mutex::new(tasks), finished }
     }
@@ -102,6 +114,8 @@ impl Connection {
                     return Ok(Some(Stream::new(id, headers, self.shared.clone())));
                 }
                 match &state.ended {
+                    // Whoever opens a stream wants to hear of it.
+                    None if state.is_mute => return Ok(None),
                     None => {}
                     Some(Error::Closed | Error::Transport(_)) => return Ok(None),
                     Some(error) => return Err(error.clone()),
@@ -118,7 +132,7 @@ impl Connection {
         self.shared.changed();
         poll_fn(|context| {
             let mut state = self.shared.state.lock();
-            let ended = state.ended.clone();
+            let ended = state.ended.clone().or(state.is_mute.then_some(Error::Closed));
             let Some(known) = state.streams.get_mut(&id) else { return Poll::Ready(Err(Error::Closed)) };
             if known.replied {
                 return Poll::Ready(Ok(()));
@@ -136,19 +150,26 @@ impl Connection {
         Ok(stream)
     }
 
-    /// Completes when the connection has ended, whoever ended it.
+    /// Completes when nothing can be sent any more, whoever ended the connection.
     pub async fn ended(&self) {
-        let mut finished = self.finished.clone();
-        // An error means that the writing task is gone, which is the same.
-        let _ = finished.wait_for(|finished| *finished).await;
+        self.finished(|finished| finished.writing).await;
+    }
+
+    async fn finished(&self, far_enough: impl FnMut(&Finished) -> bool) {
+        // An error means that both tasks are gone, which is the same.
+        let _ = self.finished.clone().wait_for(far_enough).await;
     }
 
     /// Sends what was written, says goodbye and ends the connection. Idempotent.
+    ///
+    /// Whatever the peer still says is read until it hangs up as well: a connection that is closed with
+    /// something unread is reset, and what is on its way to the peer is lost (RFC 9293, section 3.6.1).
     pub async fn close(&self) {
         self.shared.state.lock().leave();
         self.shared.changed();
+        let hung_up = self.finished(|finished| finished.writing && finished.reading);
         // On time-out the peer does not read: what is left cannot be delivered.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.ended()).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, hung_up).await;
         self.shared.end(Error::Closed);
         self.tasks.lock().abort_all();
     }
@@ -164,10 +185,10 @@ async fn write(mut io: impl AsyncWrite + Unpin, shared: &Shared) -> Result<(), E
     let mut compressor = Compressor::new();
     let mut out = BytesMut::new();
     loop {
-        let (closing, ended) = {
+        let is_last = {
             let mut state = shared.state.lock();
             state.gather(&mut compressor, &mut out);
-            (state.closing, state.ended.clone())
+            state.closing || state.ended.is_some()
         };
         if !out.is_empty() {
             io.write_all(&out).await.map_err(|error| Error::Transport(error.to_string()))?;
@@ -175,10 +196,10 @@ async fn write(mut io: impl AsyncWrite + Unpin, shared: &Shared) -> Result<(), E
             continue;
         }
         io.flush().await.map_err(|error| Error::Transport(error.to_string()))?;
-        if closing || ended.is_some() {
+        if is_last {
             // The peer may be gone already; then there is nobody to tell.
             let _ = io.shutdown().await;
-            return ended.map_or(Ok(()), Err);
+            return Ok(());
         }
         shared.to_send.notified().await;
     }

@@ -5,7 +5,10 @@
 //!
 //! Flow control: the widespread Go implementation neither sends WINDOW_UPDATE nor honours it. Windows
 //! are therefore obeyed only from the moment the peer shows that it takes part, and a stream whose
-//! reader is slow stops the reading of the whole connection once [`Limits::buffer`] bytes wait.
+//! reader is slow stops the reading of the whole connection once [`Limits::buffer`] bytes wait. A
+//! client also returns them only from then on: a server closes its connection as soon as it has
+//! written everything, and a kernel that gets more for a connection that is closed resets it and
+//! throws away what it has not delivered yet (RFC 9293, section 3.6.1).
 //!
 //! ```no_run
 //! # async fn example(socket: tokio::net::TcpStream) -> Result<(), portolan_runtime::spdy::Error> {

@@ -33,7 +33,10 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) streams: HashMap<u32, StreamState>,
     pub(super) accepted: VecDeque<(u32, Headers)>,
+    /// Nothing arrives any more.
     pub(super) ended: Option<Error>,
+    /// Nothing can be sent any more. What has arrived, or is still about to, is read nevertheless.
+    pub(super) is_mute: bool,
     /// This side said GOAWAY and sends only what is queued.
     pub(super) closing: bool,
     /// The peer said GOAWAY.
@@ -84,6 +87,7 @@ impl State {
             streams: HashMap::new(),
             accepted: VecDeque::new(),
             ended: None,
+            is_mute: false,
             closing: false,
             peer_leaves: false,
             control: VecDeque::new(),
@@ -103,7 +107,7 @@ impl State {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        if self.closing || self.peer_leaves || self.next_id > 0x7fff_fff0 {
+        if self.is_mute || self.closing || self.peer_leaves || self.next_id > 0x7fff_fff0 {
             return Err(Error::Closed);
         }
         let id = self.next_id;
@@ -114,7 +118,9 @@ impl State {
     }
 
     pub(super) fn send(&mut self, frame: Outgoing) {
-        self.control.push_back(frame);
+        if !self.is_mute {
+            self.control.push_back(frame);
+        }
     }
 
     /// Lets the writer know that a stream has something to send.
@@ -238,20 +244,26 @@ impl State {
     /// Bytes were read from a stream: returns them to the peer's windows, half a window at a time.
     pub(super) fn consumed(&mut self, id: u32, length: usize) {
         self.consumed_in_session(length);
+        let returns = self.returns_windows();
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.consumed += length as u32;
-        if i64::from(stream.consumed) >= INITIAL_WINDOW / 2 && !stream.receive_finished {
+        stream.consumed = grown(stream.consumed, length);
+        if returns && i64::from(stream.consumed) >= INITIAL_WINDOW / 2 && !stream.receive_finished {
             let delta = std::mem::take(&mut stream.consumed);
             self.send(Outgoing::Plain(Control::WindowUpdate { stream: id, delta }));
         }
     }
 
     fn consumed_in_session(&mut self, length: usize) {
-        self.session_consumed += length as u32;
-        if i64::from(self.session_consumed) >= INITIAL_WINDOW / 2 {
+        self.session_consumed = grown(self.session_consumed, length);
+        if self.returns_windows() && i64::from(self.session_consumed) >= INITIAL_WINDOW / 2 {
             let delta = std::mem::take(&mut self.session_consumed);
             self.send(Outgoing::Plain(Control::WindowUpdate { stream: 0, delta }));
         }
+    }
+
+    /// A client that takes part may say so only once its window is used up; a server's settings come first.
+    fn returns_windows(&self) -> bool {
+        self.role == Role::Server || self.windowed || self.session_windowed
     }
 
     /// The handle of a stream was dropped.
@@ -281,6 +293,13 @@ impl State {
     pub(super) fn end(&mut self, error: Error) {
         self.ended.get_or_insert(error);
         self.streams.values_mut().for_each(StreamState::wake_all);
+    }
+
+    /// Nothing is sent any more, whether all was or the transport takes no more.
+    pub(super) fn fall_silent(&mut self) {
+        self.is_mute = true;
+        self.control.clear();
+        self.streams.values_mut().for_each(StreamState::wake_senders);
     }
 
     /// Says goodbye; what is queued is still sent.
@@ -394,9 +413,18 @@ impl StreamState {
         self.writer.take().into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn wake_all(&mut self) {
-        self.wake_reader();
+    fn wake_senders(&mut self) {
         self.wake_writer();
         self.opener.take().into_iter().for_each(Waker::wake);
     }
+
+    pub(super) fn wake_all(&mut self) {
+        self.wake_reader();
+        self.wake_senders();
+    }
+}
+
+/// A window's debt; nobody who counts lets it come near the largest that can be told.
+fn grown(consumed: u32, length: usize) -> u32 {
+    consumed.saturating_add(length as u32).min(i32::MAX as u32)
 }

@@ -2,8 +2,9 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::frame::{Control, HEADER_LENGTH, Header};
+use super::frame::{Control, HEADER_LENGTH, Header, data_header};
 use super::headers::{Compressor, Decompressor};
+use super::state::State;
 use super::*;
 
 const LIMITS: Limits = Limits { streams: 4, header_bytes: 4096, buffer: 256 * 1024 };
@@ -92,6 +93,80 @@ async fn close_delivers_what_was_written_and_ends_the_peer() {
     assert_eq!(&heard, b"bye");
     assert!(server.accept_stream().await.unwrap().is_none());
     assert_eq!(far.read(&mut heard).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn what_a_server_said_is_heard_though_it_takes_nothing_more() {
+    let ((near, mut from_client), (to_client, mut far)) = (duplex(1024), duplex(1024));
+    let client = Connection::new(tokio::io::join(to_client, near), Role::Client, LIMITS);
+    let accept = async {
+        let mut syn_stream = [0; HEADER_LENGTH];
+        from_client.read_exact(&mut syn_stream).await.expect("the client opens a stream");
+        let (mut reply, block) = (BytesMut::new(), Compressor::new().compress(&Headers::new()));
+        Control::SynReply { stream: 1, fin: false, block }.encode(&mut reply);
+        far.write_all(&reply).await.expect("there is room");
+    };
+    let (opened, ()) = tokio::join!(client.open_stream(Headers::new()), accept);
+    let mut stream = opened.expect("the server accepts");
+    drop(from_client);
+    while stream.write_all(b"more").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let mut words = BytesMut::new();
+    data_header(&mut words, 1, false, 10);
+    words.extend_from_slice(b"last words");
+    far.write_all(&words).await.expect("it is still read");
+    drop(far);
+    let mut heard = Vec::new();
+    let error = stream.read_to_end(&mut heard).await.expect_err("it breaks then");
+    assert_eq!((heard.as_slice(), error.kind()), (&b"last words"[..], std::io::ErrorKind::ConnectionAborted));
+}
+
+#[test]
+fn windows_are_returned_to_a_server_that_has_shown_its_own() {
+    let mut frames = BytesMut::new();
+    let mut state = |role, shown: Option<Control>| {
+        let mut state = State::new(role, LIMITS);
+        let id = state.open(Headers::new()).expect("not ended");
+        if let Some(shown) = shown {
+            state.on_control(shown).expect("a correct frame");
+        }
+        state.consumed(id, 100_000);
+        frames.clear();
+        state.gather(&mut Compressor::new(), &mut frames);
+        let mut windows = Vec::new();
+        while !frames.is_empty() {
+            let header = frames.split_to(HEADER_LENGTH)[..].try_into().expect("whole frames");
+            let Header::Control { kind, flags, length } = Header::decode(header).expect("ours") else { panic!("data") };
+            let payload = frames.split_to(length);
+            if let Control::WindowUpdate { stream, delta } = Control::decode(kind, flags, &payload).expect("ours") {
+                windows.push((stream, delta));
+            }
+        }
+        windows
+    };
+    let settings = Control::Settings { initial_window: Some(1 << 20) };
+    assert_eq!(state(Role::Client, None), []);
+    assert_eq!(state(Role::Client, Some(settings)), [(0, 100_000), (1, 100_000)]);
+    assert_eq!(state(Role::Client, Some(Control::WindowUpdate { stream: 0, delta: 1 })), [(0, 100_000), (1, 100_000)]);
+    assert_eq!(state(Role::Server, None), [(0, 100_000), (2, 100_000)]);
+}
+
+#[tokio::test]
+async fn close_reads_until_the_peer_hangs_up() {
+    let (near, mut far) = duplex(1024);
+    let client = Connection::new(near, Role::Client, LIMITS);
+    let peer = async {
+        let mut goodbye = Vec::new();
+        far.read_to_end(&mut goodbye).await.expect("in memory");
+        let mut pings = BytesMut::new();
+        for _ in 0..1000 {
+            Control::Ping { id: 7 }.encode(&mut pings);
+        }
+        far.write_all(&pings).await.expect("it is still read");
+        drop(far);
+    };
+    tokio::join!(client.close(), peer);
 }
 
 #[tokio::test]
