@@ -1,4 +1,5 @@
-//! What every other crate stands on: time, shutdown, readiness, back-off, processes, error texts and forms of Go.
+//! What every other crate stands on: time, shutdown, readiness, back-off, processes, relays of bytes, error texts and
+//! forms of Go.
 //!
 //! Nothing here knows a noun of the domain. If a name from Kubernetes, a registry or a container
 //! appears in this crate, it is in the wrong place.
@@ -10,6 +11,7 @@ pub mod go;
 pub mod patience;
 pub mod process;
 pub mod readiness;
+pub mod relay;
 pub mod supervise;
 pub mod tasks;
 pub mod trust;

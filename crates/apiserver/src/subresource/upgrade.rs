@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use portolan_base::relay;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,13 +93,11 @@ pub(crate) fn answer(
             tasks.spawn(async move {
                 let joined = async {
                     let (client, backend) = tokio::try_join!(client, backend)?;
-                    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-                    tokio::io::copy_bidirectional(&mut client, &mut backend).await.map_err(Into::into)
+                    relay::join(TokioIo::new(client), TokioIo::new(backend)).await;
+                    Ok::<_, hyper::Error>(())
                 };
-                let outcome: Option<Result<(u64, u64), crate::body::BoxError>> =
-                    draining.run_until_cancelled(joined).await;
-                if let Some(Err(error)) = outcome {
-                    tracing::debug!(%error, "a passed-through connection ended");
+                if let Some(Err(error)) = draining.run_until_cancelled(joined).await {
+                    tracing::debug!(%error, "a connection to be passed through was not upgraded");
                 }
             });
             empty()
