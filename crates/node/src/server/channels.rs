@@ -4,11 +4,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::{Sink, SinkExt as _};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use portolan_base::relay::LINGER;
 use portolan_runtime::Reader;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
 
 use super::protocol::goodbye;
 
@@ -16,8 +18,44 @@ use super::protocol::goodbye;
 pub(super) const QUEUE: usize = 16;
 const CHUNK: usize = 32 << 10;
 
+/// Sends messages while `work` makes them. It gives back what the client says, who is to hang up then.
+pub(super) async fn serve<M: Messages>(
+    work: impl Future<Output = M>,
+    sink: impl Sink<Message, Error = Error> + Unpin,
+    messages: mpsc::Receiver<Message>,
+) -> Result<(), String> {
+    let told = CancellationToken::new();
+    let write = async {
+        let written = write(sink, messages).await;
+        told.cancel();
+        written
+    };
+    let read = async {
+        let mut source = work.await;
+        tokio::select! { () = drain(&mut source) => return, () = told.cancelled() => {} }
+        hang_up(source).await;
+    };
+    tokio::join!(write, read).0
+}
+
+/// Waits until a client that was told everything hangs up. What it still says is read, for the reason that
+/// [`portolan_base::relay`] gives.
+pub(super) async fn hang_up(mut source: impl Messages) {
+    // One that takes longer is not waiting for anything.
+    let _ = tokio::time::timeout(LINGER, drain(&mut source)).await;
+}
+
+async fn drain(source: &mut impl Messages) {
+    while let Some(Ok(_)) = source.next().await {}
+}
+
+/// What a client says.
+pub(super) trait Messages: Stream<Item = Result<Message, Error>> + Unpin {}
+
+impl<S: Stream<Item = Result<Message, Error>> + Unpin> Messages for S {}
+
 /// Sends messages as they come, and says goodbye once nobody has more.
-pub(super) async fn write(
+async fn write(
     mut sink: impl Sink<Message, Error = Error> + Unpin,
     mut messages: mpsc::Receiver<Message>,
 ) -> Result<(), String> {

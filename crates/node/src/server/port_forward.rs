@@ -12,6 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portolan_base::error::chain;
+use portolan_base::relay;
 use portolan_runtime::SandboxId;
 use portolan_runtime::spdy::{Connection, Limits, Role, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -30,6 +31,9 @@ const TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 const TUNNEL_BUFFER: usize = 64 << 10;
 /// How long the second stream of a pair may take, upstream's `streamCreationTimeout`.
 const PAIR_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a pod that has said everything is still told what the client says, as upstream's runtimes do it. Mostly
+/// it has closed the connection altogether, and a client may wait for our end.
+const AFTER_THE_ANSWER: Duration = Duration::from_millis(500);
 
 pub(super) async fn start(
     shared: &Arc<Shared>,
@@ -124,11 +128,15 @@ where
         }
         let _ = sink.send(goodbye()).await;
     };
-    let serve = serve(shared, far, sandbox);
-    tokio::pin!(inward, outward, serve);
+    let serve = async { tokio::join!(serve(shared, far, sandbox), outward).0 };
+    tokio::pin!(inward, serve);
     tokio::select! {
-        outcome = async { tokio::join!(&mut serve, &mut outward).0 } => outcome,
-        () = &mut inward => Ok(()),
+        outcome = &mut serve => {
+            // For the reason that the module gives.
+            let _ = tokio::time::timeout(relay::LINGER, inward).await;
+            outcome
+        }
+        () = &mut inward => serve.await,
     }
 }
 
@@ -165,6 +173,9 @@ where
             }
         }
     }
+    // What a client said before it left still reaches the pod.
+    let forwarded = async { while forwards.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(AFTER_THE_ANSWER, forwarded).await;
     connection.close().await;
     Ok(())
 }
@@ -198,20 +209,22 @@ async fn copy(
     let (mut from_pod, mut to_pod) = runtime.connect(sandbox, port).await.map_err(|error| chain(&error).to_string())?;
     let (mut from_client, mut to_client) = tokio::io::split(data);
     let inward = async {
-        let copied = tokio::io::copy(&mut from_client, &mut to_pod).await;
+        let copied = relay::copy(&mut from_client, &mut to_pod).await;
         let _ = to_pod.shutdown().await;
-        copied.map(drop)
+        copied
     };
     let outward = async {
-        let copied = tokio::io::copy(&mut from_pod, &mut to_client).await;
+        let copied = relay::copy(&mut from_pod, &mut to_client).await;
         let _ = to_client.shutdown().await;
-        copied.map(drop)
+        copied
     };
     tokio::pin!(inward, outward);
-    // A connection that the pod has ended takes nothing more; one that the client has half closed
-    // may still answer.
+    // One that the client has half closed may still answer.
     let outcome = tokio::select! {
-        outcome = &mut outward => outcome,
+        outcome = &mut outward => {
+            let _ = tokio::time::timeout(AFTER_THE_ANSWER, &mut inward).await;
+            outcome
+        }
         outcome = &mut inward => match outcome {
             Ok(()) => outward.await,
             Err(error) => Err(error),

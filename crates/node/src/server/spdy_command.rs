@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portolan_base::relay::{self, LINGER};
 use portolan_runtime::spdy::{Connection, Limits, Role, Stream};
 use portolan_runtime::{ExecSession, TerminalSize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
@@ -40,7 +41,7 @@ where
     let error_stream = streams.error.take();
     let ending = match command.start(shared).await {
         Ok(session) => tokio::select! {
-            ending = relay(session, streams) => Some(ending),
+            ending = exchange(session, streams) => Some(ending),
             () = connection.ended() => None,
         },
         Err(message) => Some(Ending::Failed(message)),
@@ -49,6 +50,8 @@ where
         let text = if protocol == "v4.channel.k8s.io" { ending.status() } else { ending.text() };
         stream.write_all(text.as_bytes()).await.map_err(|error| error.to_string())?;
         stream.shutdown().await.map_err(|error| error.to_string())?;
+        // Clients hang up by themselves. Those written in Go forget what they have not read yet if we do it.
+        let _ = tokio::time::timeout(LINGER, connection.ended()).await;
     }
     connection.close().await;
     Ok(())
@@ -81,12 +84,12 @@ async fn open(connection: &Connection, command: &Command, resizes: bool) -> Resu
     }
 }
 
-async fn relay(session: ExecSession, streams: Streams) -> Ending {
+async fn exchange(session: ExecSession, streams: Streams) -> Ending {
     let ExecSession { stdin, stdout, stderr, resize, exit } = session;
     let input = async {
         if let (Some(mut from), Some(mut to)) = (streams.stdin, stdin) {
             // The command may stop reading at any time.
-            let _ = tokio::io::copy(&mut from, &mut to).await;
+            let _ = relay::copy(&mut from, &mut to).await;
             let _ = to.shutdown().await;
         }
         std::future::pending::<()>().await;
@@ -115,7 +118,7 @@ async fn relay(session: ExecSession, streams: Streams) -> Ending {
 async fn copy_out(from: Option<portolan_runtime::Reader>, to: Option<Stream>) {
     if let (Some(mut from), Some(mut to)) = (from, to) {
         // A client that no longer reads is noticed by the end of its connection.
-        let _ = tokio::io::copy(&mut from, &mut to).await;
+        let _ = relay::copy(&mut from, &mut to).await;
         let _ = to.shutdown().await;
     }
 }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Shared;
-use super::channels::{Codec, QUEUE, pump, write};
+use super::channels::{self, Codec, Messages, QUEUE, pump};
 use super::command::{Command, failure};
 use super::protocol::{CLOSE, ERROR, Ending, RESIZE, STDERR, STDIN, STDOUT, terminal_size};
 
@@ -41,11 +41,11 @@ where
         closes: protocol == "v5.channel.k8s.io",
     };
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-    let (sink, mut source) = socket.split();
+    let (sink, source) = socket.split();
     let (sender, receiver) = mpsc::channel(QUEUE);
     let work = async {
         // Owned here, so that the writer ends with this.
-        let sender = sender;
+        let (sender, mut source) = (sender, source);
         // An empty message says that the connection stands; on the lowest channel that the client
         // reads, as upstream does it: clients complain about channels that they do not expect.
         let StreamOptions { stdout, stderr, .. } = command.options;
@@ -67,21 +67,18 @@ where
                 codec.send(&sender, ERROR, text.as_bytes()).await;
             }
         }
+        source
     };
-    let ((), written) = tokio::join!(work, write(sink, receiver));
-    written
+    channels::serve(work, sink, receiver).await
 }
 
 /// Connects a command and a client; `None` if the client left first.
-async fn relay<S>(
+async fn relay(
     session: ExecSession,
-    source: &mut S,
+    source: &mut impl Messages,
     sender: &mpsc::Sender<Message>,
     version: Version,
-) -> Option<Ending>
-where
-    S: futures::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
-{
+) -> Option<Ending> {
     let codec = version.codec;
     let ExecSession { mut stdin, stdout, stderr, resize, exit } = session;
     let output = async {

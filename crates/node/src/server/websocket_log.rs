@@ -15,6 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::channels::hang_up;
 use super::protocol::{goodbye, negotiate};
 use super::upgrade::{self, Offer};
 use super::{Body, Refusal, Shared};
@@ -85,11 +86,13 @@ where
         }
         // A client that is gone does not hear it.
         let _ = sink.send(goodbye()).await;
-        Ok(())
+        Ok::<_, String>(())
     };
     let left = async { while let Some(Ok(_)) = source.next().await {} };
     tokio::select! {
-        outcome = write => outcome,
-        () = left => Ok(()),
+        outcome = write => outcome?,
+        () = left => return Ok(()),
     }
+    hang_up(source).await;
+    Ok(())
 }

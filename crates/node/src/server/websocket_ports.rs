@@ -14,7 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::channels::{Codec, QUEUE, pump, write};
+use super::channels::{self, Codec, QUEUE, pump};
 use super::port_forward::refused;
 use super::{Query, Refusal, Shared};
 
@@ -55,12 +55,12 @@ where
 {
     let codec = Codec { base64: protocol.contains("base64") };
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-    let (sink, mut source) = socket.split();
+    let (sink, source) = socket.split();
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (inputs, outputs): (Vec<_>, Vec<_>) = ports.iter().map(|_| mpsc::channel::<Bytes>(QUEUE)).unzip();
     let work = async {
         // Owned here, so that the writer ends with this.
-        let sender = sender;
+        let (sender, mut source) = (sender, source);
         let numbered = (0_u8..).step_by(2).zip(ports).zip(outputs);
         let forwards = numbered.map(|((channel, port), input)| {
             let line = Line { shared, sandbox, port: *port, channel, codec, sender: &sender };
@@ -86,9 +86,9 @@ where
             }
         };
         tokio::select! { _ = forwards => {}, () = read => {} }
+        source
     };
-    let ((), written) = tokio::join!(work, write(sink, receiver));
-    written
+    channels::serve(work, sink, receiver).await
 }
 
 /// One port and its channels.

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use portolan_api::typed::kinds::core::v1::Node as NodeObject;
 use portolan_identity::{Authority, Usage, client_tls, server_tls};
 use portolan_node::ServerConfig;
-use portolan_runtime::simulated::program::Program;
+use portolan_runtime::simulated::program::{End, Program};
 use portolan_runtime::spdy::{Connection, Headers, Limits, Role};
 use rustls::pki_types::ServerName;
 use serde_json::json;
@@ -253,6 +253,28 @@ async fn input_over_websocket_ends_with_the_close_signal_of_version_5() {
     socket.send(Message::binary(vec![255, 0])).await.expect("sent");
     let [_, stdout, _, error] = collect(&mut socket).await;
     assert_eq!((stdout.as_str(), error.as_str()), ("ping", r#"{"metadata":{},"status":"Success"}"#));
+    lab.node.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_command_reach_a_client_that_still_sends() {
+    let lab = Lab::start().await;
+    // As much as waits in the kernels of both sides while nobody reads.
+    let words = vec!["x".repeat(20_000); 20];
+    let expected: String = words.iter().map(|line| format!("{line}\n")).collect();
+    let end = End::Exit { code: 0, after: Duration::ZERO };
+    lab.node.runtime.set_program("tell", Program { output: words, end, ..Program::default() });
+    let path = "/exec/default/web/app?command=tell&stdin=1&stdout=1";
+    let mut socket = lab.websocket(path, "v5.channel.k8s.io").await;
+    for _ in 0..200 {
+        // Nobody wants to have it.
+        if socket.send(Message::binary(vec![0; 32 << 10])).await.is_err() {
+            break;
+        }
+    }
+    let [_, stdout, _, error] = collect(&mut socket).await;
+    assert_eq!((stdout.len(), error.as_str()), (expected.len(), r#"{"metadata":{},"status":"Success"}"#));
+    assert!(stdout == expected);
     lab.node.stop().await;
 }
 
