@@ -56,37 +56,32 @@ pub(crate) async fn read(
     let mut raw = Vec::new();
     let Some(follow) = follow else {
         // What is written from now on belongs to no last lines that were counted.
-        let mut reader = BufReader::new(file.take(end - start));
-        while next(&mut reader, &mut raw).await? {
-            if !writer.line(&std::mem::take(&mut raw)).await {
-                return Ok(());
-            }
-        }
+        writer.lines(&mut BufReader::new(file.take(end - start)), &mut raw).await?;
         return Ok(());
     };
     let mut reader = BufReader::new(file);
     tokio::pin!(follow);
     let mut ended = false;
-    loop {
-        while next(&mut reader, &mut raw).await? {
-            if !writer.line(&std::mem::take(&mut raw)).await {
-                return Ok(());
-            }
-        }
+    while writer.lines(&mut reader, &mut raw).await? {
         if rotated(&reader, path).await? {
+            // What came into it after the last look; now it gets nothing more.
+            if !writer.lines(&mut reader, &mut raw).await? {
+                break;
+            }
             reader = BufReader::new(File::open(path).await?);
             continue;
         }
         if ended {
-            return Ok(());
+            break;
         }
         tokio::select! {
             // What was written before the end is still read.
             () = &mut follow => ended = true,
             () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
-            () = output.closed() => return Ok(()),
+            () = output.closed() => break,
         }
     }
+    Ok(())
 }
 
 /// The last lines of a log, for a termination message.
@@ -163,6 +158,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Sends the lines that there are; `false` once no more is wanted. `raw` is the beginning of the next one.
+    async fn lines(&mut self, reader: &mut (impl AsyncBufRead + Unpin), raw: &mut Vec<u8>) -> std::io::Result<bool> {
+        while next(reader, raw).await? {
+            if !self.line(&std::mem::take(raw)).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Sends a line if it is wanted; `false` once no more is wanted.
     async fn line(&mut self, raw: &[u8]) -> bool {
         // A damaged line is left out, as upstream does.
