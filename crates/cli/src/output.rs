@@ -1,7 +1,8 @@
 //! Tables for people, JSON and YAML for machines.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -70,11 +71,38 @@ pub(crate) fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Prints bytes as they are; whether anybody still reads them (`| head` does not for long).
+///
+/// # Errors
+/// They cannot be written, for example because the disk is full.
+pub(crate) fn print_bytes(out: &mut impl Write, bytes: &[u8]) -> anyhow::Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("write the output"),
+    }
+}
+
 /// A cell of a server-side table.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_that_cannot_be_written_is_told_unless_nobody_reads_it() {
+        let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+        let error = print_bytes(&mut full, b"text").expect_err("it is full");
+        assert!(format!("{error:#}").starts_with("write the output: No space left"), "{error:#}");
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        assert!(print_bytes(&mut writer, b"text").expect("somebody could read it"));
+        drop(reader);
+        assert!(!print_bytes(&mut writer, b"text").expect("nobody wants it"));
     }
 }

@@ -1,6 +1,5 @@
 //! `portolan exec`: a command in a container, with our standard streams as its own.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -13,12 +12,13 @@ use http::header::{
 use http::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use portolan_client::{HttpsTransport, Upgrade};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 use tokio_tungstenite::tungstenite::{self, protocol::Role};
 
+use crate::output::print_bytes;
 use crate::remote_command::{self, Message, PROTOCOL};
 use crate::terminal::{self, RawMode};
 use crate::{Api, api};
@@ -62,9 +62,10 @@ pub(crate) async fn run(api: &Api, arguments: Arguments) -> anyhow::Result<ExitC
     let (sink, source) = socket.split();
     let raw = if tty { Some(RawMode::enter()?) } else { None };
     let input = arguments.stdin.then(terminal::input);
+    let resized = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
     let ended = tokio::select! {
         ended = output(source) => ended,
-        Err(error) = send(sink, input, tty) => Err(error),
+        () = send(sink, input, resized, tty) => unreachable!("sending never completes"),
     };
     drop(raw);
     Ok(ExitCode::from(ended?))
@@ -125,17 +126,17 @@ async fn output(
             Err(_) if ended.is_some() => break,
             Err(error) => return Err(error).context("the connection to the command broke"),
         };
-        let written = match remote_command::read(&message) {
-            Message::Stdout(bytes) => print(&mut std::io::stdout(), &bytes),
-            Message::Stderr(bytes) => print(&mut std::io::stderr(), &bytes),
+        let is_read = match remote_command::read(&message) {
+            Message::Stdout(bytes) => print_bytes(&mut std::io::stdout(), &bytes)?,
+            Message::Stderr(bytes) => print_bytes(&mut std::io::stderr(), &bytes)?,
             Message::Ended(how) => {
                 ended = Some(how);
-                Ok(())
+                true
             }
-            Message::Other => Ok(()),
+            Message::Other => true,
         };
-        if written.is_err() {
-            // The reader of our output went away; the command hears of it by the closed connection.
+        if !is_read {
+            // The command hears of it by the closed connection.
             return Ok(0);
         }
     }
@@ -146,41 +147,39 @@ async fn output(
     }
 }
 
-fn print(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
-    out.write_all(bytes)?;
-    out.flush()
-}
-
-/// Sends input and sizes of the terminal; never returns unless sending fails.
+/// Sends input and sizes of the terminal for as long as they are taken; never completes.
+///
+/// A command that has ended takes nothing more, while its last words may still be on the way: whether they come,
+/// and why not, is seen by who waits for them.
 async fn send(
     mut sink: SplitSink<Socket, tungstenite::Message>,
     mut input: Option<mpsc::Receiver<Bytes>>,
+    mut resized: Signal,
     tty: bool,
-) -> anyhow::Result<()> {
-    let mut resized = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
-    if let Some(size) = terminal::size().filter(|_| tty) {
-        sink.send(tungstenite::Message::Binary(remote_command::resize(size))).await?;
-    }
+) {
+    let mut message = terminal::size().filter(|_| tty).map(remote_command::resize);
     loop {
+        if let Some(message) = message
+            && sink.send(tungstenite::Message::Binary(message)).await.is_err()
+        {
+            break;
+        }
         let next = async {
             match &mut input {
                 Some(input) => input.recv().await,
                 None => std::future::pending().await,
             }
         };
-        let message = tokio::select! {
-            chunk = next => match chunk {
+        message = tokio::select! {
+            chunk = next => Some(match chunk {
                 Some(chunk) => remote_command::stdin(&chunk),
                 None => {
                     input = None;
                     remote_command::end_of_stdin()
                 }
-            },
-            Some(()) = resized.recv(), if tty => match terminal::size() {
-                Some(size) => remote_command::resize(size),
-                None => continue,
-            },
+            }),
+            Some(()) = resized.recv(), if tty => terminal::size().map(remote_command::resize),
         };
-        sink.send(tungstenite::Message::Binary(message)).await.context("send to the command")?;
     }
+    std::future::pending().await
 }

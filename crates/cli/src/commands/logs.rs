@@ -1,11 +1,10 @@
 //! `portolan logs`
 
-use std::io::Write;
-
 use http::Method;
 use http_body_util::BodyExt;
 
 use crate::Api;
+use crate::output::print_bytes;
 
 /// Arguments of `logs`.
 #[derive(Debug, clap::Args)]
@@ -56,9 +55,9 @@ pub(crate) async fn run(api: &Api, arguments: Arguments) -> anyhow::Result<()> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| anyhow::anyhow!("read the log: {error}"))?;
         if let Some(data) = frame.data_ref()
-            && out.write_all(data).and_then(|()| out.flush()).is_err()
+            && !print_bytes(&mut out, data)?
         {
-            break; // The reader of our output went away.
+            break;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `portolan registry kv`
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Scoped;
 use crate::commands::registry_http::Registry;
-use crate::output::{self, Format, cell, print_line, table};
+use crate::output::{self, Format, cell, print_bytes, print_line, table};
 
 /// Reads and writes keys.
 #[derive(Debug, clap::Subcommand)]
@@ -176,11 +176,8 @@ async fn get(keys: &Registry, key: &str, format: Option<Format>) -> anyhow::Resu
     let found = found.with_context(|| format!("there is no key {key}"))?;
     match format {
         Some(format) => output::document(&serde_json::from_slice::<Value>(&found)?[0], format),
-        None => {
-            // A value is printed as it is; a reader that went away is not an error.
-            let _ = std::io::stdout().write_all(&found);
-            Ok(())
-        }
+        // A value is printed as it is.
+        None => print_bytes(&mut std::io::stdout(), &found).map(drop),
     }
 }
 
