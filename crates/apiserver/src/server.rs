@@ -84,7 +84,7 @@ impl Peer {
 
 /// The API server.
 pub struct Server {
-    /// Itself, for answers that outlive their request.
+    /// Itself, for answers and writes that outlive their request.
     pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
@@ -105,6 +105,8 @@ pub struct Server {
     pub(crate) nodes: subresource::NodeDialer,
     pub(crate) allocator: Mutex<Allocator>,
     pub(crate) service_ranges: ServiceRanges,
+    /// Writes that the store may have done, with what follows them.
+    pub(crate) writes: TaskTracker,
     /// Cancelled when the server drains: watches end then, so that clients go elsewhere.
     pub(crate) draining: CancellationToken,
 }
@@ -169,6 +171,7 @@ impl Server {
             heartbeats: Heartbeats::default(),
             metrics,
             nodes,
+            writes: TaskTracker::new(),
             draining: CancellationToken::new(),
         });
         bootstrap::run(&server).await?;
@@ -198,6 +201,11 @@ impl Server {
             self.authenticator.reload(self.config.tokens.issuers(), now),
             self.ways.reload(&self.metrics.authorizations, now),
         );
+    }
+
+    /// The server for what may outlive its request.
+    pub(crate) fn shared(&self) -> Arc<Self> {
+        self.this.upgrade().expect("whoever calls it holds it: it is only made shared")
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -277,6 +285,10 @@ impl Server {
         connections.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "some requests did not end while draining");
+        }
+        self.writes.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.writes.wait()).await.is_err() {
+            tracing::warn!(writes = self.writes.len(), "some writes did not end while draining");
         }
         recorded.cancel();
         if tokio::time::timeout(DRAIN_TIMEOUT, auditing.join_all()).await.is_err() {

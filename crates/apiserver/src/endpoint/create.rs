@@ -95,11 +95,8 @@ impl Call<'_> {
                 None => Ok(Written { stored, revision: Revision(0) }),
             };
         }
-        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take(), reservation.addresses()).await? {
-            Ok(revision) => {
-                reservation.keep();
-                Ok(Written { stored, revision })
-            }
+        match self.put(&name, stored.clone(), Revision(0), attributes.charge.take(), reservation).await? {
+            Ok(revision) => Ok(Written { stored, revision }),
             Err(Moved) => Err(Status::already_exists(&self.target(), &name)),
         }
     }

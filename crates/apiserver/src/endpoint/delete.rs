@@ -1,7 +1,7 @@
 //! Deleting objects: preconditions, grace, finalizers, propagation.
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
@@ -197,7 +197,7 @@ impl Call<'_> {
                 }
                 continue;
             }
-            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None, Default::default()).await? {
+            if let Ok(revision) = self.put(name, stored.clone(), entry.mod_revision, None, None).await? {
                 return Ok(Deleted::Marked(Written { stored, revision }));
             }
         }
@@ -272,9 +272,11 @@ impl Call<'_> {
         let page = self.page().await?;
         let mut items = Vec::with_capacity(page.entries.len());
         let mut warnings = Vec::new();
-        // Each waits for the disk: together they wait once.
+        // Each waits for the disk: together they wait once. All of them come to their end, also beside one that is
+        // refused, and the first of the list that is says why.
         for entries in page.entries.chunks(DELETED_AT_ONCE) {
-            for (object, mut news) in try_join_all(entries.iter().map(|it| self.delete_listed(it, &options))).await? {
+            for outcome in join_all(entries.iter().map(|entry| self.delete_listed(entry, &options))).await {
+                let (object, mut news) = outcome?;
                 items.extend(object);
                 warnings.append(&mut news);
             }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::Call;
 use super::update::{Managers, Owners};
 use super::write::Written;
-use crate::resources::core::service_allocation::Moved as Addresses;
 use crate::status::Status;
 use crate::{admission, authorization};
 
@@ -105,7 +104,7 @@ impl Call<'_> {
         if !found.leaves_object() && !has_good_notes(&stored) {
             return Ok(None);
         }
-        let written = self.put(&self.info.name, stored.clone(), entry.mod_revision, None, Addresses::default()).await?;
+        let written = self.put(&self.info.name, stored.clone(), entry.mod_revision, None, None).await?;
         Ok(written.ok().map(|revision| Written { stored, revision }))
     }
 

@@ -1,5 +1,6 @@
 //! The one endpoint that serves every resource.
 
+mod aftermath;
 mod create;
 mod decode;
 mod delete;

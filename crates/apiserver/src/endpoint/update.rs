@@ -1,15 +1,17 @@
 //! Changing an object: the loop under update, patch, scale and the server's own changes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
 use portolan_store::Entry;
 use serde_json::Value;
 
+use super::aftermath::Reservation;
 use super::metadata;
 use super::owners::{are_same_encoded, is_same_but_times};
-use super::write::{ATTEMPTS, Moved, Reservation, Written};
+use super::write::{ATTEMPTS, Moved, Written};
 use super::{Call, Input};
 use crate::admission::{self, Attributes, Charge};
 use crate::authorization::{devices, escalation};
@@ -75,10 +77,10 @@ pub(super) enum Owners {
 }
 
 /// A change that may be written.
-pub(super) struct Prepared<'a> {
+pub(super) struct Prepared {
     /// The new `managedFields`, encoded, unless they are in the object.
     managers: Option<Vec<u8>>,
-    reservation: Reservation<'a>,
+    reservation: Option<Arc<Reservation>>,
     charge: Option<Charge>,
 }
 
@@ -197,7 +199,7 @@ impl<'a> Call<'a> {
         owners: Owners,
         dry_run: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Prepared<'a>, Status> {
+    ) -> Result<Prepared, Status> {
         let context = self.context();
         let old = &before.object;
         let granting = escalation::Old { object: old, came_whole: escalation::is_whole(new, old) };
@@ -306,7 +308,7 @@ impl<'a> Call<'a> {
         before: &Old,
         new: &Value,
         dry_run: bool,
-        prepared: Prepared<'a>,
+        prepared: Prepared,
     ) -> Result<Result<Written, Moved>, Status> {
         let name = self.info.name.as_str();
         let old = &before.object;
@@ -327,10 +329,7 @@ impl<'a> Call<'a> {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision, charge, reservation.addresses()).await?;
-        if written.is_ok() {
-            reservation.keep();
-        }
+        let written = self.put(name, stored.clone(), entry.mod_revision, charge, reservation).await?;
         Ok(written.map(|revision| Written { stored, revision }))
     }
 }

@@ -7,14 +7,14 @@ use portolan_api::field;
 use portolan_store::{Compare, Entry, KeyRange, Operation, RangeRequest, Revision, Txn};
 use serde_json::Value;
 
+use super::aftermath::{Aftermath, Holder, Reservation};
 use super::{Call, metadata};
 use crate::admission::Charge;
 use crate::request::Target;
-use crate::resources::core::service_allocation::{Grant, Moved as Addresses, Refusal};
+use crate::resources::core::service_allocation::{Moved as Addresses, Refusal};
 use crate::resources::core::service_families;
-use crate::server::Server;
+use crate::service_addresses;
 use crate::status::Status;
-use crate::{aggregation, authorization, extensions, fairness, service_addresses};
 
 /// An object as it was written.
 #[derive(Debug, Clone)]
@@ -36,44 +36,19 @@ pub(super) const ATTEMPTS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Moved;
 
-/// Addresses and ports reserved for a Service until its write is through; given back otherwise.
-#[must_use = "keep it after the write"]
-pub(super) struct Reservation<'a> {
-    server: &'a Server,
-    grant: Option<Grant>,
-}
-
-impl Reservation<'_> {
-    /// The addresses that the write gives and takes.
-    pub(super) fn addresses(&self) -> Addresses {
-        self.grant.as_ref().map(Grant::moved).unwrap_or_default()
-    }
-
-    /// The object was written.
-    pub(super) fn keep(mut self) {
-        if let Some(grant) = self.grant.take() {
-            self.server.allocator.lock().commit(grant);
-        }
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        if let Some(grant) = self.grant.take() {
-            self.server.allocator.lock().abandon(grant);
-        }
-    }
-}
-
-impl<'a> Call<'a> {
+impl Call<'_> {
     fn is_service(&self) -> bool {
         self.resource.group.is_empty() && self.resource.name == "services"
     }
 
     /// Chooses addresses and ports for a Service; nothing for other kinds.
-    pub(super) async fn reserve(&self, object: &mut Value, old: Option<&Value>) -> Result<Reservation<'a>, Status> {
+    pub(super) async fn reserve(
+        &self,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Option<Arc<Reservation>>, Status> {
         if !self.is_service() || !self.info.subresource.is_empty() {
-            return Ok(Reservation { server: self.server, grant: None });
+            return Ok(None);
         }
         service_families::settle(object, old).map_err(|errors| self.invalid(object, &errors))?;
         let ranges = self.server.service_ranges.usable().await?;
@@ -87,24 +62,23 @@ impl<'a> Call<'a> {
                 Refusal::Invalid(error) => self.invalid(object, &[error]),
                 Refusal::Internal(why) => Status::internal(why),
             })?;
-            let taken = grant.moved().taken;
-            let reservation = Reservation { server: self.server, grant: Some(grant) };
+            let reservation = Reservation::new(self.server.shared(), grant);
             // Somebody may have written the address down without being a Service of this server.
-            if let Some(address) = taken
+            if let Some(address) = reservation.addresses().taken
                 && service_addresses::is_taken(self.server, address).await?
             {
                 drop(reservation);
                 self.server.allocator.lock().hold_foreign(address);
                 continue;
             }
-            reservation.grant.iter().for_each(|grant| grant.apply(object));
-            return Ok(reservation);
+            reservation.apply(object);
+            return Ok(Some(Arc::new(reservation)));
         }
     }
 
     /// Writes a new object that nothing else is written with; `None` if there is one of its name.
     pub(crate) async fn put_new(&self, name: &str, stored: Bytes) -> Result<Option<Revision>, Status> {
-        Ok(self.put(name, stored, Revision(0), None, Addresses::default()).await?.ok())
+        Ok(self.put(name, stored, Revision(0), None, None).await?.ok())
     }
 
     /// Writes an object if its key is still at `expected` (0: does not exist).
@@ -114,9 +88,11 @@ impl<'a> Call<'a> {
         stored: Bytes,
         expected: Revision,
         charge: Option<Charge>,
-        addresses: Addresses,
+        reservation: Option<Arc<Reservation>>,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
+        let addresses = reservation.as_ref().map(|reservation| reservation.addresses()).unwrap_or_default();
+        let written = || Aftermath::Written(reservation.clone());
         let stored = self.in_storage_version(stored).await?;
         let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
             ("" | "events.k8s.io", "events") => self.server.event_leases.lease(self.server.store()).await?,
@@ -124,14 +100,15 @@ impl<'a> Call<'a> {
         };
         let put = || Operation::Put { key: key.clone(), value: stored.clone(), lease };
         let Some(mut charge) = charge else {
-            let written = self.apply(key.clone(), expected, put(), None, (name, addresses)).await?;
-            if written.is_err() && addresses.taken.is_some() && self.is_at(&key, expected).await? {
+            let outcome = self.apply(key.clone(), expected, put(), None, (name, addresses), written()).await?;
+            if outcome.is_err() && addresses.taken.is_some() && self.is_at(&key, expected).await? {
                 return Err(address_is_gone(addresses));
             }
-            return Ok(written);
+            return Ok(outcome);
         };
         for _ in 0..ATTEMPTS {
-            if let Ok(revision) = self.apply(key.clone(), expected, put(), Some(&charge), (name, addresses)).await? {
+            let applied = self.apply(key.clone(), expected, put(), Some(&charge), (name, addresses), written()).await?;
+            if let Ok(revision) = applied {
                 return Ok(Ok(revision));
             }
             if !self.is_at(&key, expected).await? {
@@ -163,29 +140,19 @@ impl<'a> Call<'a> {
         expected: Revision,
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
-        let mut addresses = Addresses::default();
+        let (mut addresses, mut holder) = (Addresses::default(), Holder::None);
         if self.is_service() {
             addresses = service_addresses::given_back(self.server, object).await?;
-        }
-        let delete = Operation::Delete { range: KeyRange::key(key.clone()) };
-        let removed = self.apply(key, expected, delete, None, (name, addresses)).await?;
-        if removed.is_ok()
-            && (&*self.resource.group, &*self.resource.name) == (service_addresses::GROUP, service_addresses::ADDRESSES)
+            holder = Holder::Service(object.clone());
+        } else if (&*self.resource.group, &*self.resource.name)
+            == (service_addresses::GROUP, service_addresses::ADDRESSES)
             && let Ok(address) = name.parse()
         {
-            self.server.allocator.lock().release_foreign(address);
-            // The deletion is done, whatever becomes of this; the next start looks again.
-            if let Err(status) = service_addresses::restore(self.server, object, address).await {
-                tracing::warn!(%address, status = status.message(), "the address of a Service is not there again");
-            }
+            holder = Holder::Address(object.clone(), address);
         }
-        if removed.is_ok() {
-            self.server.heartbeats.forget(&self.key(name));
-        }
-        if removed.is_ok() && self.is_service() {
-            self.server.allocator.lock().release(object);
-        }
-        Ok(removed)
+        let delete = Operation::Delete { range: KeyRange::key(key.clone()) };
+        let removed = Aftermath::Removed(key.clone(), holder);
+        self.apply(key, expected, delete, None, (name, addresses), removed).await
     }
 
     async fn apply(
@@ -195,6 +162,7 @@ impl<'a> Call<'a> {
         operation: Operation,
         charge: Option<&Charge>,
         (name, addresses): (&str, Addresses),
+        aftermath: Aftermath,
     ) -> Result<Result<Revision, Moved>, Status> {
         let mut compare = vec![Compare::ModRevision { key, equals: expected }];
         let mut success = vec![operation];
@@ -202,27 +170,7 @@ impl<'a> Call<'a> {
             charge.add_to(&mut compare, &mut success);
         }
         service_addresses::add_to(addresses, (self.namespace(), name), self.now, &mut compare, &mut success)?;
-        let answer = self.server.store().txn(Txn { compare, success, failure: Vec::new() }).await?;
-        if !answer.succeeded {
-            return Ok(Err(Moved));
-        }
-        self.expect(answer.revision);
-        Ok(Ok(answer.revision))
-    }
-
-    /// Tells whoever follows objects of this kind in memory that one was written at `revision`.
-    fn expect(&self, revision: Revision) {
-        let (server, resource) = (self.server, &*self.resource.name);
-        server.authorizer.expect_link(&self.resource.group, resource, revision);
-        match &*self.resource.group {
-            extensions::GROUP => server.extensions.expect(revision),
-            service_addresses::GROUP => server.service_ranges.expect_of(resource, revision),
-            aggregation::GROUP => server.aggregation.expect(revision),
-            authorization::bootstrap::API => server.authorizer.expect(revision),
-            fairness::GROUP => server.fairness.iter().for_each(|fairness| fairness.expect(revision)),
-            "admissionregistration.k8s.io" => server.admission.expect(resource, revision),
-            _ => {}
-        }
+        self.write(Txn { compare, success, failure: Vec::new() }, aftermath).await
     }
 
     /// 422 about an object.

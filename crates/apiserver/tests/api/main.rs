@@ -11,6 +11,7 @@ mod authentication;
 mod certificates;
 mod collections;
 mod definitions;
+mod deletions;
 mod devices;
 mod encryption;
 mod escalation;

@@ -1,0 +1,141 @@
+//! What a server remembers beside its store follows each write, whatever becomes of the request.
+//!
+//! A request may end at any moment: its time is up, its client goes away. What was handed to the store is written all
+//! the same. So a transaction and what follows it are one task of the server, which nobody but the store can end.
+
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use portolan_store::{Revision, Txn};
+use serde_json::Value;
+
+use super::Call;
+use super::write::Moved;
+use crate::resources::core::service_allocation::{Grant, Moved as Addresses};
+use crate::server::Server;
+use crate::status::Status;
+use crate::{aggregation, authorization, extensions, fairness, service_addresses};
+
+/// Addresses and ports reserved for a Service: its own once its write is through, and given back if none will be.
+pub(super) struct Reservation {
+    server: Arc<Server>,
+    grant: Mutex<Option<Grant>>,
+}
+
+impl Reservation {
+    pub(super) fn new(server: Arc<Server>, grant: Grant) -> Self {
+        Self { server, grant: Mutex::new(Some(grant)) }
+    }
+
+    /// The addresses that the write gives and takes.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.grant.lock().as_ref().map(Grant::moved).unwrap_or_default()
+    }
+
+    /// Writes what is reserved into the Service.
+    pub(super) fn apply(&self, service: &mut Value) {
+        self.grant.lock().iter().for_each(|grant| grant.apply(service));
+    }
+
+    /// The object was written.
+    fn keep(&self) {
+        if let Some(grant) = self.grant.lock().take() {
+            self.server.allocator.lock().commit(grant);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.get_mut().take() {
+            self.server.allocator.lock().abandon(grant);
+        }
+    }
+}
+
+/// What follows a transaction.
+pub(super) enum Aftermath {
+    /// What was reserved for the object is its own.
+    Written(Option<Arc<Reservation>>),
+    /// What is remembered of the object under this key is forgotten.
+    Removed(Bytes, Holder),
+}
+
+/// What the allocator knows of an object that goes.
+pub(super) enum Holder {
+    /// A Service, which has addresses and ports.
+    Service(Value),
+    /// The object that says who has an address.
+    Address(Value, Ipv4Addr),
+    /// Nothing.
+    None,
+}
+
+impl Call<'_> {
+    /// Writes a transaction about an object, and sees to what follows.
+    pub(super) async fn write(&self, txn: Txn, aftermath: Aftermath) -> Result<Result<Revision, Moved>, Status> {
+        let server = self.server.shared();
+        let (group, resource) = (self.resource.group.clone(), self.resource.name.clone());
+        let writing = self.server.writes.spawn(async move {
+            let answer = server.store().txn(txn).await?;
+            if !answer.succeeded {
+                return Ok(Err(Moved));
+            }
+            expect(&server, (group, resource), answer.revision);
+            aftermath.follow(&server).await;
+            Ok(Ok(answer.revision))
+        });
+        match writing.await {
+            Ok(written) => written,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Status::internal("the server ended while it wrote")),
+            },
+        }
+    }
+}
+
+impl Aftermath {
+    async fn follow(self, server: &Server) {
+        match self {
+            Self::Written(reservation) => reservation.iter().for_each(|reservation| reservation.keep()),
+            Self::Removed(key, holder) => {
+                server.heartbeats.forget(&key);
+                holder.release(server).await;
+            }
+        }
+    }
+}
+
+impl Holder {
+    async fn release(self, server: &Server) {
+        match self {
+            Self::None => {}
+            Self::Service(service) => server.allocator.lock().release(&service),
+            Self::Address(object, address) => {
+                server.allocator.lock().release_foreign(address);
+                // The deletion is done, whatever becomes of this; the next comparison looks again.
+                if let Err(status) = service_addresses::restore(server, &object, address).await {
+                    tracing::warn!(%address, status = status.message(), "the address of a Service is not there again");
+                }
+            }
+        }
+    }
+}
+
+/// Tells whoever follows objects of this group and resource in memory that one was written at `revision`.
+fn expect(server: &Server, (group, resource): (Cow<'_, str>, Cow<'_, str>), revision: Revision) {
+    server.authorizer.expect_link(&group, &resource, revision);
+    match &*group {
+        extensions::GROUP => server.extensions.expect(revision),
+        service_addresses::GROUP => server.service_ranges.expect_of(&resource, revision),
+        aggregation::GROUP => server.aggregation.expect(revision),
+        authorization::bootstrap::API => server.authorizer.expect(revision),
+        fairness::GROUP => server.fairness.iter().for_each(|fairness| fairness.expect(revision)),
+        "admissionregistration.k8s.io" => server.admission.expect(&resource, revision),
+        _ => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! Deletions of collections, and what is known of objects that came and went while nobody waited for it.
+
+use futures::poll;
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, admin, cluster, request};
+
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+
+fn service(name: &str, node_port: u16) -> Value {
+    json!({"metadata": {"name": name}, "spec": {
+        "type": "NodePort", "selector": {"app": name}, "ports": [{"port": 80, "nodePort": node_port}],
+    }})
+}
+
+/// Lets nobody delete this Service.
+async fn protect(cluster: &Cluster, name: &str) {
+    let policy = json!({"metadata": {"name": "keep"}, "spec": {
+        "matchConstraints": {"resourceRules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["services"]},
+        ]},
+        "validations": [{"expression": format!("oldObject.metadata.name != '{name}'"), "message": "it stays"}],
+    }});
+    let binding = json!({"metadata": {"name": "keep"}, "spec": {"policyName": "keep", "validationActions": ["Deny"]}});
+    for (path, object) in [(POLICIES, policy), (BINDINGS, binding)] {
+        let made = cluster.create(path, object).await;
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+}
+
+async fn names(cluster: &Cluster, path: &str) -> Vec<String> {
+    let list = cluster.get(path).await;
+    let items = list.body["items"].as_array().unwrap_or_else(|| panic!("{list:?}")).iter();
+    items.map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_goes_beside_a_refused_deletion_is_forgotten_as_well() {
+    let cluster = cluster().await;
+    let port = |index: u16| (format!("m{index:02}"), 30100 + index);
+    for (name, port) in (0..20).map(port) {
+        let made = cluster.create(SERVICES, service(&name, port)).await;
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+    protect(&cluster, "m07").await;
+    let refused = cluster.delete(SERVICES, json!({})).await;
+    assert!(refused.text().starts_with("422") && refused.text().contains("\"m07\""), "{refused:?}");
+    assert_eq!(names(&cluster, SERVICES).await, ["m07"]);
+    for (name, port) in (0..20).map(port).filter(|(name, _)| name != "m07") {
+        let made = cluster.create(SERVICES, service(&name, port)).await;
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+}
+
+/// Asks, and goes away after so many turns; whether it was over by then.
+async fn ask_for(cluster: &Cluster, turns: usize, method: &str, path: &str, body: &Value) -> bool {
+    let request = request(method, path, "application/json", &body.to_string());
+    let mut asked = Box::pin(cluster.send(admin(), request));
+    for _ in 0..turns {
+        if poll!(&mut asked).is_ready() {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_is_remembered() {
+    let cluster = cluster().await;
+    let (mut turns, mut left) = (0, 0);
+    // Each time a little later.
+    loop {
+        let is_over = ask_for(&cluster, turns, "POST", SERVICES, &service("a", 30200)).await;
+        // What was under way before is done now.
+        cluster.config_map(&format!("created-{turns}"), json!({})).await;
+        let is_there = cluster.get(&format!("{SERVICES}/a")).await.code == 200;
+        let other = cluster.create(SERVICES, service("b", 30200)).await;
+        assert_eq!(other.code, if is_there { 422 } else { 201 }, "{turns}: {other:?}");
+        left += usize::from(is_there && !is_over);
+        for name in ["a", "b"] {
+            cluster.delete(&format!("{SERVICES}/{name}"), json!({})).await;
+        }
+        if is_over || left > 0 {
+            break;
+        }
+        turns += 1;
+    }
+    assert!(left > 0, "no turn came between the write and the answer");
+    (turns, left) = (0, 0);
+    loop {
+        assert_eq!(cluster.create(SERVICES, service("a", 30200)).await.code, 201, "{turns}");
+        let is_over = ask_for(&cluster, turns, "DELETE", &format!("{SERVICES}/a"), &json!({})).await;
+        cluster.config_map(&format!("deleted-{turns}"), json!({})).await;
+        let is_gone = cluster.get(&format!("{SERVICES}/a")).await.code == 404;
+        left += usize::from(is_gone && !is_over);
+        cluster.delete(&format!("{SERVICES}/a"), json!({})).await;
+        if is_over || left > 0 {
+            break;
+        }
+        turns += 1;
+    }
+    assert!(left > 0, "no turn came between the write and the answer");
+    assert_eq!(cluster.create(SERVICES, service("b", 30200)).await.code, 201);
+}
