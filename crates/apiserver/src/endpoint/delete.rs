@@ -1,10 +1,12 @@
 //! Deleting objects: preconditions, grace, finalizers, propagation.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::schema;
+use portolan_api::{encoded, schema};
 use portolan_base::clock::earlier;
 use portolan_store::Entry;
 use serde_json::{Value, json};
@@ -267,52 +269,35 @@ impl Call<'_> {
     }
 
     pub(super) async fn delete_collection(&self, body: Body) -> Result<Response<Body>, Status> {
-        let view = self.view()?;
+        let accepted = self.accepted()?;
         let options = DeleteOptions::read(self, &body::read(body).await?)?;
         let page = self.page().await?;
-        let mut items = Vec::with_capacity(page.entries.len());
         let mut warnings = Vec::new();
         // Each waits for the disk: together they wait once. All of them come to their end, also beside one that is
         // refused, and the first of the list that is says why.
         for entries in page.entries.chunks(DELETED_AT_ONCE) {
             for outcome in join_all(entries.iter().map(|entry| self.delete_listed(entry, &options))).await {
-                let (object, mut news) = outcome?;
-                items.extend(object);
-                warnings.append(&mut news);
+                warnings.append(&mut outcome?);
             }
         }
-        tracing::debug!(resource = %self.resource.name, count = items.len(), ?view, "deleted a collection");
-        let list = json!({
-            "kind": self.resource.list_kind, "apiVersion": self.kind().api_version(),
-            "metadata": {"resourceVersion": page.revision.to_string()}, "items": items,
-        });
-        let mut response = respond::json(200, &list);
+        // As upstream: the list as it was read.
+        let mut response = self.listed(accepted, page).await?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
     }
 
-    /// Deletes one of a collection; what became of it, unless somebody else was faster, and the warnings about it.
-    async fn delete_listed(
-        &self,
-        entry: &Entry,
-        options: &DeleteOptions,
-    ) -> Result<(Option<Value>, Vec<String>), Status> {
-        let object = storage::decode(entry)?;
-        let info = Info {
-            verb: "delete",
-            name: metadata::text(&object, "name").to_owned(),
-            namespace: metadata::text(&object, "namespace").to_owned(),
-            ..self.info.clone()
+    /// Deletes one of a collection, unless somebody else was faster; gives the warnings about it.
+    async fn delete_listed(&self, entry: &Entry, options: &DeleteOptions) -> Result<Vec<String>, Status> {
+        let text = |field: &str| {
+            let found = encoded::string_at(&entry.value, &["metadata", field]);
+            found.map(Cow::into_owned).unwrap_or_default()
         };
+        let info = Info { verb: "delete", name: text("name"), namespace: text("namespace"), ..self.info.clone() };
         let mut warnings = Vec::new();
-        let outcome = self.on(self.resource, &info).delete_object(options, Some(&mut warnings)).await;
-        let left = match outcome {
-            Ok(Deleted::Gone(_)) => Some(object),
-            Ok(Deleted::Marked(written)) => Some(storage::decode_at(&written.stored, written.revision)?),
-            Err(status) if status.code() == 404 => None,
-            Err(status) => return Err(status),
-        };
-        Ok((left, warnings))
+        match self.on(self.resource, &info).delete_object(options, Some(&mut warnings)).await {
+            Err(status) if status.code() != 404 => Err(status),
+            _ => Ok(warnings),
+        }
     }
 }
 

@@ -64,8 +64,13 @@ pub(super) struct Page {
 
 impl Call<'_> {
     pub(super) async fn list(&self) -> Result<Response<Body>, Status> {
-        let Accepted { view, format } = self.accepted()?;
-        let page = self.page().await?;
+        let accepted = self.accepted()?;
+        self.listed(accepted, self.page().await?).await
+    }
+
+    /// The answer about a page.
+    pub(super) async fn listed(&self, accepted: Accepted, page: Page) -> Result<Response<Body>, Status> {
+        let Accepted { view, format } = accepted;
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".into(), page.revision.to_string().into());
         if let Some(after) = &page.next {

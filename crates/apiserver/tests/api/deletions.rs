@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Cluster, admin, cluster, request};
 
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
+const PODS: &str = "/api/v1/namespaces/default/pods";
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 
@@ -104,4 +106,39 @@ async fn a_write_that_nobody_waits_for_is_remembered() {
     }
     assert!(left > 0, "no turn came between the write and the answer");
     assert_eq!(cluster.create(SERVICES, service("b", 30200)).await.code, 201);
+}
+
+#[tokio::test]
+async fn a_deleted_collection_is_answered_as_the_list_that_was_read() {
+    let cluster = cluster().await;
+    for index in 0..5 {
+        cluster.config_map(&format!("c{index}"), json!({})).await;
+    }
+    let page = cluster.delete(&format!("{MAPS}?limit=2"), json!({})).await;
+    assert_eq!((page.code.as_u16(), &page.body["kind"]), (200, &json!("ConfigMapList")));
+    assert_eq!(
+        (page.body["items"].as_array().map(Vec::len), &page.body["metadata"]["remainingItemCount"]),
+        (Some(2), &json!(3))
+    );
+    let token = page.body["metadata"]["continue"].as_str().expect("a token");
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let mut rest = request("DELETE", &format!("{MAPS}?limit=2&continue={token}"), "", "");
+    rest.headers_mut().insert("accept", accept.parse().expect("a header"));
+    let rest = cluster.send(admin(), rest).await;
+    assert_eq!(
+        (&rest.body["kind"], rest.body["rows"].as_array().map(Vec::len)),
+        (&json!("Table"), Some(2)),
+        "{rest:?}"
+    );
+    assert_eq!(rest.body["rows"][0]["cells"][0], "c2");
+    assert_eq!(names(&cluster, MAPS).await, ["c4"]);
+
+    // What stays until its grace is over is shown as it was before.
+    let mut pod = crate::support::pod("p");
+    pod["spec"]["nodeName"] = "n1".into();
+    assert_eq!(cluster.create(PODS, pod).await.code, 201);
+    let list = cluster.delete(PODS, json!({})).await;
+    assert_eq!(list.body["items"][0]["metadata"].get("deletionTimestamp"), None, "{list:?}");
+    let left = cluster.get(&format!("{PODS}/p")).await;
+    assert!(left.body["metadata"]["deletionTimestamp"].is_string(), "{left:?}");
 }
