@@ -32,10 +32,39 @@ impl Errors {
             return self.invalid(at, value, detail);
         };
         let plain = address.to_canonical();
+        let length = i16::from(length);
+        // Of an IPv4 address in the form of the other family; as upstream, whatever comes of it.
         let length = if plain.is_ipv4() && length > 32 { length - 96 } else { length };
         let canonical = format!("{plain}/{length}");
         if value != canonical {
             self.invalid(at, value, format!("must be in canonical form (\"{canonical}\")"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_interfaces_have_one_form() {
+        for (value, expected) in [
+            ("10.9.8.7/24", ""),
+            ("2001:db8::1/64", ""),
+            ("10.9.8.07/24", "10.9.8.7/24"),
+            ("2001:DB8::1/64", "2001:db8::1/64"),
+            ("::ffff:192.168.0.1/120", "192.168.0.1/24"),
+            ("::ffff:1.2.3.4/50", "1.2.3.4/-46"),
+            ("::ffff:1.2.3.4/32", "1.2.3.4/32"),
+        ] {
+            let mut errors = Errors::default();
+            errors.interface_address(&At::root("ips"), value);
+            let found = errors.0.first().map_or("", |error| error.detail.as_str());
+            let expected = match expected {
+                "" => String::new(),
+                canonical => format!("must be in canonical form (\"{canonical}\")"),
+            };
+            assert_eq!(found, expected, "{value}");
         }
     }
 }
