@@ -206,7 +206,7 @@ impl Request<'_> {
             "create" => Ok(()),
             "get" | "update" | "patch" | "delete" => self.related(Kind::Slice),
             "watch" | "list" | "deletecollection" => {
-                if self.info.selection.field("nodeName") == Some(self.node) {
+                if self.info.selection.field("spec.nodeName") == Some(self.node) {
                     return Ok(());
                 }
                 no("can only list/watch/deletecollection resourceslices with nodeName field selector")

@@ -159,9 +159,11 @@ async fn a_node_sees_no_more_of_the_cluster_than_is_its_own() {
         ),
         ("GET", "/apis/storage.k8s.io/v1/volumeattachments", "can only get individual resources of this type"),
         ("GET", "/apis/storage.k8s.io/v1/csidrivers", ""),
+        ("GET", "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1", ""),
+        ("DELETE", "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1", ""),
         (
             "GET",
-            "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1",
+            "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn2",
             "can only list/watch/deletecollection resourceslices with nodeName field selector",
         ),
     ];
