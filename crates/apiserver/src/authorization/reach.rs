@@ -17,7 +17,7 @@ pub(super) const PREFIX: &str = "/registry/core/pods/";
 
 /// A kind of object that pods refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Secret,
     ConfigMap,
     ServiceAccount,
@@ -212,6 +212,15 @@ impl Pod {
             }
         }
     }
+}
+
+/// Whether what a pod is made of refers to a service account, secret or ConfigMap.
+pub(crate) fn refers_to(spec: &Value, wanted: Kind) -> bool {
+    let mut is_found = false;
+    // What is no such text refers to nothing: it was refused, or will be.
+    let spec = Spec::deserialize(spec).unwrap_or_default();
+    spec.references(&mut |kind, _| is_found |= kind == wanted);
+    is_found
 }
 
 impl Spec {

@@ -5,22 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use portolan_identity::User;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, admin, cluster, request};
+use crate::support::{Cluster, admin, certificate_request as pem, cluster, request};
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
-
-fn pem(common_name: &str, groups: &[&str]) -> String {
-    let mut subject = rcgen::DistinguishedName::new();
-    subject.push(rcgen::DnType::CommonName, common_name);
-    for group in groups {
-        subject.push(rcgen::DnType::OrganizationName, *group);
-    }
-    let mut params = rcgen::CertificateParams::default();
-    params.distinguished_name = subject;
-    let key = rcgen::KeyPair::generate().expect("a key");
-    params.serialize_request(&key).and_then(|request| request.pem()).expect("a request")
-}
 
 fn asked(name: &str, pem: &str) -> Value {
     json!({

@@ -265,6 +265,19 @@ pub(crate) fn request(method: &str, uri: &str, content_type: &str, body: &str) -
     request.body(body).expect("a request")
 }
 
+/// A request for a certificate, in PEM.
+pub(crate) fn certificate_request(common_name: &str, groups: &[&str]) -> String {
+    let mut subject = rcgen::DistinguishedName::new();
+    subject.push(rcgen::DnType::CommonName, common_name);
+    for group in groups {
+        subject.push(rcgen::DnType::OrganizationName, *group);
+    }
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = subject;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    params.serialize_request(&key).and_then(|request| request.pem()).expect("a request")
+}
+
 pub(crate) fn pod(name: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
 }
