@@ -14,12 +14,16 @@ mod class;
 mod escape;
 #[cfg(test)]
 mod tests;
+mod unicode;
 
 /// Most repetitions, those of repetitions within repetitions multiplied.
 const MOST: u64 = 1000;
 
 /// Most groups within each other.
 const MOST_DEPTH: usize = 999;
+
+/// Most classes with a name of Unicode: the engine keeps a copy of all characters of each while it compiles.
+const MOST_CLASSES: usize = 10_000;
 
 /// Bytes that matching may remember at a time.
 const CACHE: usize = 1 << 20;
@@ -45,6 +49,9 @@ pub fn compile_with_groups(pattern: &str, most_bytes: usize) -> Result<Regex, St
 fn built(pattern: &str, most_bytes: usize, group: &'static str) -> Result<Regex, String> {
     let refused = |Wrong { what, place }: Wrong<'_>| format!("error parsing regexp: {what}: `{place}`");
     let translated = translated(pattern, group).map_err(refused)?;
+    if [r"\p{", r"\P{"].iter().map(|class| translated.matches(class).count()).sum::<usize>() > MOST_CLASSES {
+        return Err(refused(Wrong { what: "expression too large", place: pattern }));
+    }
     let limit = u32::try_from(2 * MOST_DEPTH).unwrap_or(u32::MAX);
     let mut builder = RegexBuilder::new(&translated);
     let built = builder.size_limit(most_bytes).dfa_size_limit(CACHE).nest_limit(limit).build();

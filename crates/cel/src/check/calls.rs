@@ -83,16 +83,25 @@ impl<'a> Checker<'a> {
             let message = self.no_match(name, style, &given);
             return self.report(at, message);
         };
-        self.check_constants(at, name, texts, &arguments);
+        let pattern = match (name, arguments.get(1).map(|node| &node.op)) {
+            ("matches" | "find" | "findAll", Some(Op::Constant(Value::String(text)))) => {
+                Some(library::regex::compile(text))
+            }
+            _ => None,
+        };
+        self.check_constants(at, name, texts, &arguments, matches!(pattern, Some(Err(_))));
+        let pattern = pattern.and_then(Result::ok);
         if !matches!(name, "or" | "orValue") {
-            return node(name, fitting, arguments, ty);
+            return Node { op: Op::Call(Call { function: name, overloads: fitting, arguments, pattern }), ty };
         }
         match <[Node; 2]>::try_from(arguments) {
             Ok([first, second]) => {
                 let (first, second) = (Box::new(first), Box::new(second));
                 Node { op: Op::Otherwise { first, second, unwrap: name == "orValue" }, ty }
             }
-            Err(arguments) => node(name, fitting, arguments, ty),
+            Err(arguments) => {
+                Node { op: Op::Call(Call { function: name, overloads: fitting, arguments, pattern }), ty }
+            }
         }
     }
 
@@ -107,7 +116,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Constants that can be seen to be wrong before anything is evaluated.
-    fn check_constants(&mut self, at: u32, name: &str, texts: &[Expr], arguments: &[Node]) {
+    fn check_constants(&mut self, at: u32, name: &str, texts: &[Expr], arguments: &[Node], has_wrong_pattern: bool) {
         let literal = |index: usize| match arguments.get(index).map(|node| &node.op) {
             Some(Op::Constant(Value::String(text))) => Some(text.to_string()),
             _ => None,
@@ -115,7 +124,7 @@ impl<'a> Checker<'a> {
         let wrong = match name {
             "duration" => literal(0).is_some_and(|text| go::parse_duration(&text).is_err()),
             "timestamp" => literal(0).is_some_and(|text| library::time::parse_rfc3339(&text).is_none()),
-            "matches" => literal(1).is_some_and(|text| library::regex::compile(&text).is_err()),
+            "matches" => has_wrong_pattern,
             _ => false,
         };
         if wrong && let Some(last) = texts.last() {
@@ -186,13 +195,4 @@ fn type_of(value: &Value<'_>) -> Type {
         Value::Type(_) => Type::Type,
         _ => Type::Dyn,
     }
-}
-
-/// Puts a call together.
-fn node(name: &'static str, overloads: Vec<&'static Overload>, arguments: Vec<Node>, ty: Type) -> Node {
-    let pattern = match (name, arguments.get(1).map(|node| &node.op)) {
-        ("matches" | "find" | "findAll", Some(Op::Constant(Value::String(text)))) => library::regex::compile(text).ok(),
-        _ => None,
-    };
-    Node { op: Op::Call(Call { function: name, overloads, arguments, pattern }), ty }
 }

@@ -11,6 +11,9 @@ const NAMES: [&str; 14] = [
 /// What no character is in.
 pub(super) const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
 
+/// What all characters are in.
+pub(super) const ANYTHING: &str = r"[\x00-\x{10FFFF}]";
+
 /// `[...]` for the engine; and what comes behind it.
 pub(super) fn translated(text: &str) -> Checked<'_, (String, &str)> {
     let mut rest = &text[1..];

@@ -1,9 +1,7 @@
 //! What stands behind a backslash.
 
-use regex::Regex;
-
 use super::class::NOTHING;
-use super::{Checked, before, first, wrong};
+use super::{Checked, before, first, unicode, wrong};
 
 /// What it means.
 pub(super) enum Escaped {
@@ -44,13 +42,13 @@ pub(super) fn read(text: &str) -> Checked<'_, (Escaped, &str)> {
         Some(('S', after)) => Ok((class(r"[^\t\n\f\r ]"), after)),
         Some(('w', after)) => Ok((class("[0-9A-Za-z_]"), after)),
         Some(('W', after)) => Ok((class("[^0-9A-Za-z_]"), after)),
-        Some((sign @ ('p' | 'P'), after)) => unicode(text, sign, after),
+        Some((sign @ ('p' | 'P'), after)) => unicode_class(text, sign, after),
         _ => character(text).map(|(character, after)| (Escaped::Character(character), after)),
     }
 }
 
 /// `\pL`, `\p{Greek}` or `\p{^Greek}`.
-fn unicode<'p>(text: &'p str, sign: char, after: &'p str) -> Checked<'p, (Escaped, &'p str)> {
+fn unicode_class<'p>(text: &'p str, sign: char, after: &'p str) -> Checked<'p, (Escaped, &'p str)> {
     let Some((begin, behind)) = first(after) else { return wrong("invalid escape sequence", text) };
     let (name, after) = match begin {
         '{' => match behind.split_once('}') {
@@ -63,12 +61,10 @@ fn unicode<'p>(text: &'p str, sign: char, after: &'p str) -> Checked<'p, (Escape
         Some(name) => (sign == 'p', name),
         None => (sign == 'P', name),
     };
-    let class = format!(r"\{}{{{name}}}", if is_negative { 'P' } else { 'p' });
-    // The engine knows properties with values, too.
-    if name.contains(['=', ':', '!']) || Regex::new(&class).is_err() {
-        return wrong("invalid character class range", before(text, after));
+    match unicode::class(name, is_negative) {
+        Some(class) => Ok((Escaped::Class(class), after)),
+        None => wrong("invalid character class range", before(text, after)),
     }
-    Ok((Escaped::Class(class), after))
 }
 
 /// A character behind a backslash; and what comes behind it.

@@ -43,6 +43,15 @@ fn what_matches_is_what_matches_in_go() {
         (r"\<a\>", "<a> a", &[(0, 3)]),
         (r"\p{^Greek}", "αa", &[(2, 3)]),
         (r"\pN", "٣", &[(0, 2)]),
+        // Names of classes, whatever they are written like.
+        (r"\p{greek}+", "αa", &[(0, 2)]),
+        (r"\p{l c}+", "aA1", &[(0, 2)]),
+        (r"\p{Currency_Symbol}", "a$", &[(1, 2)]),
+        (r"\p{Any}", "\u{378}", &[(0, 2)]),
+        (r"\p{ASCII}", "éa", &[(2, 3)]),
+        (r"\P{Assigned}", "a\u{378}", &[(1, 3)]),
+        (r"\p{Cs}|[\p{Surrogate}b]", "ab", &[(1, 2)]),
+        (r"\P{Cs}", "a", &[(0, 1)]),
         // Flags, also where they come between an operand and its repetition.
         ("a(?i)*b", "aaB", &[(0, 3)]),
         ("^{2,}(?i)?", ".", &[(0, 0), (1, 1)]),
@@ -81,6 +90,24 @@ fn groups_within_each_other_have_an_end() {
     assert!(compile(&nested(900), 1 << 20).is_ok());
     let error = compile(&nested(100_000), 1 << 20).expect_err("too deep");
     assert!(error.starts_with("error parsing regexp: expression nests too deeply: `((("));
+}
+
+/// What is looked for behind each character of these is not there.
+#[test]
+fn long_expressions_are_read_once() {
+    let long = |text: &str| text.repeat(300_000);
+    let cases = [
+        (long(r"\pL"), "expression too large"),
+        (long(r"[\p{Greek}]"), "expression too large"),
+    ];
+    for (pattern, expected) in cases {
+        let started = std::time::Instant::now();
+        let error = compile(&pattern, 1 << 20).err().unwrap_or_default();
+        assert_eq!(error.is_empty(), expected.is_empty(), "{}", &pattern[..20]);
+        assert!(error.contains(expected), "{}", &pattern[..20]);
+        // Reading the rest for each of them takes a minute.
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{}", &pattern[..20]);
+    }
 }
 
 /// Outcomes that Go printed.
@@ -124,6 +151,13 @@ fn what_is_wrong_is_told_as_by_go() {
         ("(?i-)", "invalid or unsupported Perl syntax: `(?i-)`"),
         ("(?<=a)", "invalid named capture: `(?<=a)`"),
         ("(?P<>a)", "invalid named capture: `(?P<>`"),
+        ("\\p{Alphabetic}", "invalid character class range: `\\p{Alphabetic}`"),
+        ("\\p{White_Space}", "invalid character class range: `\\p{White_Space}`"),
+        ("\\p{Old_Italic}", "invalid character class range: `\\p{Old_Italic}`"),
+        ("\\p{Grek}", "invalid character class range: `\\p{Grek}`"),
+        ("\\p{}", "invalid character class range: `\\p{}`"),
+        ("\\pé", "invalid character class range: `\\pé`"),
+        ("\\p{Greek", "invalid character class range: `\\p{Greek`"),
         ("\\p{sc=Greek}", "invalid character class range: `\\p{sc=Greek}`"),
         ("\\pL{1000}[^a]{1000}", "expression too large: `\\pL{1000}[^a]{1000}`"),
     ];
