@@ -158,6 +158,7 @@ fn translated<'p>(pattern: &'p str, group: &'static str) -> Checked<'p, String> 
     let mut groups = vec![Group::default()];
     let mut output = Output { group, ..Output::default() };
     let mut rest = pattern;
+    let last_name = pattern.rfind(class::NAME_END).map_or(pattern, |at| &pattern[at + class::NAME_END.len()..]);
     // The repetition right before, which may not be repeated itself.
     let mut last = "";
     while let Some((character, after)) = first(rest) {
@@ -186,7 +187,7 @@ fn translated<'p>(pattern: &'p str, group: &'static str) -> Checked<'p, String> 
                 rest = after;
             }
             '[' => {
-                let (translated, behind) = class::translated(rest)?;
+                let (translated, behind) = class::translated(rest, last_name)?;
                 output.add(&translated);
                 group.push(1);
                 rest = behind;
@@ -278,19 +279,25 @@ fn repeat<'p>(group: &Group, text: &'p str, after: &'p str, last: &'p str) -> Ch
 
 /// `{2}`, `{2,}` or `{2,3}`: least, most, and what comes after it. Anything else in braces means itself.
 fn count(text: &str) -> Option<(u64, Option<u64>, &str)> {
-    let (inside, after) = text.strip_prefix('{')?.split_once('}')?;
-    let number = |text: &str| {
-        let is_number = !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-            && (text == "0" || !text.starts_with('0'));
-        // Larger ones are too large whatever they are.
-        is_number.then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    match inside.split_once(',') {
-        None => number(inside).map(|count| (count, Some(count), after)),
-        Some((least, "")) => Some((number(least)?, None, after)),
-        Some((least, most)) => Some((number(least)?, Some(number(most)?), after)),
+    let (least, after) = number(text.strip_prefix('{')?)?;
+    if let Some(after) = after.strip_prefix('}') {
+        return Some((least, Some(least), after));
     }
+    let after = after.strip_prefix(',')?;
+    if let Some(after) = after.strip_prefix('}') {
+        return Some((least, None, after));
+    }
+    let (most, after) = number(after)?;
+    Some((least, Some(most), after.strip_prefix('}')?))
+}
+
+/// A number as counts have them, and what comes after it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let after = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let digits = before(text, after);
+    let is_number = digits == "0" || !digits.is_empty() && !digits.starts_with('0');
+    // Larger ones are too large whatever they are.
+    is_number.then(|| (digits.parse().unwrap_or(u64::MAX), after))
 }
 
 /// `(?` and what it begins: a group, if it is one, and what comes behind its head.

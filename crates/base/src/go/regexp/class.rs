@@ -14,8 +14,12 @@ pub(super) const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
 /// What all characters are in.
 pub(super) const ANYTHING: &str = r"[\x00-\x{10FFFF}]";
 
-/// `[...]` for the engine; and what comes behind it.
-pub(super) fn translated(text: &str) -> Checked<'_, (String, &str)> {
+/// The end of a name within a class.
+pub(super) const NAME_END: &str = ":]";
+
+/// `[...]` for the engine; and what comes behind it. Behind `last_name` nothing is the end of a name any more: looking
+/// for it again and again would take its time.
+pub(super) fn translated<'p>(text: &'p str, last_name: &str) -> Checked<'p, (String, &'p str)> {
     let mut rest = &text[1..];
     let mut members = String::new();
     let is_negative = rest.starts_with('^');
@@ -23,7 +27,8 @@ pub(super) fn translated(text: &str) -> Checked<'_, (String, &str)> {
     let mut is_first = true;
     while is_first || !rest.starts_with(']') {
         is_first = false;
-        if let Some((name, after)) = rest.strip_prefix("[:").and_then(|inside| inside.split_once(":]")) {
+        let named = rest.strip_prefix("[:").filter(|inside| inside.len() > last_name.len());
+        if let Some((name, after)) = named.and_then(|inside| inside.split_once(NAME_END)) {
             if !NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
                 return wrong("invalid character class range", before(rest, after));
             }

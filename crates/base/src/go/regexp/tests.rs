@@ -52,6 +52,7 @@ fn what_matches_is_what_matches_in_go() {
         (r"\P{Assigned}", "a\u{378}", &[(1, 3)]),
         (r"\p{Cs}|[\p{Surrogate}b]", "ab", &[(1, 2)]),
         (r"\P{Cs}", "a", &[(0, 1)]),
+        (r"[[:]+", ":[", &[(0, 2)]),
         // Flags, also where they come between an operand and its repetition.
         ("a(?i)*b", "aaB", &[(0, 3)]),
         ("^{2,}(?i)?", ".", &[(0, 0), (1, 1)]),
@@ -95,10 +96,14 @@ fn groups_within_each_other_have_an_end() {
 /// What is looked for behind each character of these is not there.
 #[test]
 fn long_expressions_are_read_once() {
-    let long = |text: &str| text.repeat(300_000);
+    let long = |text: &str| text.repeat(600_000);
     let cases = [
+        (long("{"), "expression too large"),
+        (format!("[{}a]", long("[:")), ""),
+        (format!("[{}", long("[:")), "missing closing ]"),
         (long(r"\pL"), "expression too large"),
         (long(r"[\p{Greek}]"), "expression too large"),
+        (long("{1,"), "expression too large"),
     ];
     for (pattern, expected) in cases {
         let started = std::time::Instant::now();
