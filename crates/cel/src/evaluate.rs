@@ -33,7 +33,7 @@ impl<'a, const N: usize> Bindings<'a> for [(&str, Value<'a>); N] {
 }
 
 /// Evaluates a plan: its value, and what that cost.
-pub(crate) fn run<'a>(root: &Node, bindings: &dyn Bindings<'a>, limit: u64) -> (Outcome<'a>, u64) {
+pub(crate) fn run<'b, 'a>(root: &'b Node, bindings: &'b dyn Bindings<'a>, limit: u64) -> (Outcome<'a>, u64) {
     let mut evaluator = Evaluator { bindings, cost: 0, limit, locals: Vec::new() };
     let outcome = evaluator.value(root);
     (outcome, evaluator.cost)
@@ -43,16 +43,23 @@ struct Evaluator<'b, 'a> {
     bindings: &'b dyn Bindings<'a>,
     cost: u64,
     limit: u64,
-    locals: Vec<Value<'a>>,
+    locals: Vec<Local<'b, 'a>>,
 }
 
-impl<'a> Evaluator<'_, 'a> {
+/// What a macro names.
+enum Local<'b, 'a> {
+    Known(Outcome<'a>),
+    /// Computed where it is first used.
+    Later(&'b Node),
+}
+
+impl<'b, 'a> Evaluator<'b, 'a> {
     fn pay(&mut self, cost: u64) -> Result<(), EvaluationError> {
         self.cost = self.cost.saturating_add(cost);
         if self.cost > self.limit { Err(EvaluationError::CostExceeded) } else { Ok(()) }
     }
 
-    fn value(&mut self, node: &Node) -> Outcome<'a> {
+    fn value(&mut self, node: &'b Node) -> Outcome<'a> {
         match &node.op {
             Op::Constant(value) => Ok(value.clone()),
             Op::Variable(name) => {
@@ -62,7 +69,7 @@ impl<'a> Evaluator<'_, 'a> {
             }
             Op::Local(index) => {
                 self.pay(SELECT)?;
-                self.locals.get(*index).cloned().ok_or(EvaluationError::NoSuchOverload)
+                self.local(*index)
             }
             Op::Select { operand, field, access } => self.select(operand, field, *access),
             Op::And(terms) => self.logical(terms, false),
@@ -107,7 +114,22 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
-    fn select(&mut self, operand: &Node, field: &Arc<str>, access: Access) -> Outcome<'a> {
+    fn local(&mut self, index: usize) -> Outcome<'a> {
+        let node = match self.locals.get(index) {
+            None => return Err(EvaluationError::NoSuchOverload),
+            Some(Local::Known(outcome)) => return outcome.clone(),
+            Some(Local::Later(node)) => *node,
+        };
+        // It sees what had a name where it stands, which is not all that has one where it is used.
+        let inner = self.locals.split_off(index);
+        let outcome = self.value(node);
+        self.locals.truncate(index);
+        self.locals.push(Local::Known(outcome.clone()));
+        self.locals.extend(inner.into_iter().skip(1));
+        outcome
+    }
+
+    fn select(&mut self, operand: &'b Node, field: &Arc<str>, access: Access) -> Outcome<'a> {
         let holder = self.value(operand)?;
         let (holder, through_optional) = match holder {
             Value::Optional(None) if access == Access::Presence => return Ok(false.into()),
@@ -132,7 +154,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// Terms of `&&` or `||`. One term that decides outweighs errors of others.
-    fn logical(&mut self, terms: &[Node], decisive: bool) -> Outcome<'a> {
+    fn logical(&mut self, terms: &'b [Node], decisive: bool) -> Outcome<'a> {
         let mut failed = None;
         for term in terms {
             match self.value(term) {
@@ -149,7 +171,7 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
-    fn call(&mut self, call: &Call) -> Outcome<'a> {
+    fn call(&mut self, call: &'b Call) -> Outcome<'a> {
         let mut values = Vec::with_capacity(call.arguments.len());
         for argument in &call.arguments {
             values.push(self.value(argument)?);
@@ -185,7 +207,7 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(result)
     }
 
-    fn map(&mut self, nodes: &[(Node, Node, bool)]) -> Outcome<'a> {
+    fn map(&mut self, nodes: &'b [(Node, Node, bool)]) -> Outcome<'a> {
         let mut entries = Entries::new();
         for (key, value, optional) in nodes {
             let key = self.value(key)?;

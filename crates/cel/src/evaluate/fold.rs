@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Evaluator, insert};
+use super::{Evaluator, Local, insert};
 use crate::ast::How;
 use crate::cost;
 use crate::error::EvaluationError;
@@ -13,17 +13,17 @@ use crate::library::lists;
 use crate::plan::FoldNode;
 use crate::value::{Entries, Map, Value};
 
-impl<'a> Evaluator<'_, 'a> {
-    pub(super) fn fold(&mut self, fold: &FoldNode) -> Outcome<'a> {
-        let range = self.value(&fold.range)?;
+impl<'b, 'a> Evaluator<'b, 'a> {
+    pub(super) fn fold(&mut self, fold: &'b FoldNode) -> Outcome<'a> {
         if fold.how == How::Bind {
-            // Upstream goes through an empty list.
+            // Upstream goes through an empty list, whose accumulator it computes where it is first used.
             self.pay(cost::LIST)?;
-            self.locals.push(range);
+            self.locals.push(Local::Later(&fold.range));
             let made = self.value(&fold.body);
             self.locals.pop();
             return made;
         }
+        let range = self.value(&fold.range)?;
         if matches!(fold.how, How::OptMap | How::OptFlatMap) {
             return self.optional(fold, range);
         }
@@ -43,7 +43,7 @@ impl<'a> Evaluator<'_, 'a> {
     /// Runs something for each element, with the variables of the macro set.
     fn each(
         &mut self,
-        fold: &FoldNode,
+        fold: &'b FoldNode,
         range: &Value<'a>,
         mut visit: impl FnMut(&mut Self, &Value<'a>) -> Result<Next, EvaluationError>,
     ) -> Result<(), EvaluationError> {
@@ -51,10 +51,10 @@ impl<'a> Evaluator<'_, 'a> {
         let mut step = |evaluator: &mut Self, key: Value<'a>, one: Option<Value<'a>>, value: Value<'a>| {
             evaluator.locals.truncate(depth);
             if fold.variables == 2 {
-                evaluator.locals.push(key.clone());
-                evaluator.locals.push(value);
+                evaluator.locals.push(Local::Known(Ok(key.clone())));
+                evaluator.locals.push(Local::Known(Ok(value)));
             } else {
-                evaluator.locals.push(one.unwrap_or(value));
+                evaluator.locals.push(Local::Known(Ok(one.unwrap_or(value))));
             }
             visit(evaluator, &key)
         };
@@ -91,14 +91,14 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// Whether an element counts.
-    fn passes(&mut self, fold: &FoldNode) -> Result<bool, EvaluationError> {
+    fn passes(&mut self, fold: &'b FoldNode) -> Result<bool, EvaluationError> {
         match &fold.filter {
             None => Ok(true),
             Some(filter) => self.value(filter)?.as_bool().ok_or(EvaluationError::NoSuchOverload),
         }
     }
 
-    fn decide(&mut self, fold: &FoldNode, range: &Value<'a>, decisive: bool) -> Outcome<'a> {
+    fn decide(&mut self, fold: &'b FoldNode, range: &Value<'a>, decisive: bool) -> Outcome<'a> {
         let mut failed = None;
         let mut decided = false;
         self.each(fold, range, |evaluator, _| {
@@ -124,7 +124,7 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
-    fn exactly_one(&mut self, fold: &FoldNode, range: &Value<'a>) -> Outcome<'a> {
+    fn exactly_one(&mut self, fold: &'b FoldNode, range: &Value<'a>) -> Outcome<'a> {
         let mut count = 0;
         self.each(fold, range, |evaluator, _| {
             evaluator.pay(1)?;
@@ -138,7 +138,7 @@ impl<'a> Evaluator<'_, 'a> {
         Ok((count == 1).into())
     }
 
-    fn list(&mut self, fold: &FoldNode, range: &Value<'a>) -> Outcome<'a> {
+    fn list(&mut self, fold: &'b FoldNode, range: &Value<'a>) -> Outcome<'a> {
         let mut items = Vec::new();
         self.each(fold, range, |evaluator, _| {
             evaluator.pay(1)?;
@@ -154,7 +154,7 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(Value::list(items))
     }
 
-    fn map_of(&mut self, fold: &FoldNode, range: &Value<'a>) -> Outcome<'a> {
+    fn map_of(&mut self, fold: &'b FoldNode, range: &Value<'a>) -> Outcome<'a> {
         let mut entries = Entries::new();
         self.each(fold, range, |evaluator, key| {
             evaluator.pay(1)?;
@@ -178,7 +178,7 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(Value::Map(Map::Made(Arc::new(entries))))
     }
 
-    fn sort_by(&mut self, fold: &FoldNode, range: &Value<'a>) -> Outcome<'a> {
+    fn sort_by(&mut self, fold: &'b FoldNode, range: &Value<'a>) -> Outcome<'a> {
         let Value::List(list) = range else { return Err(EvaluationError::NoSuchOverload) };
         let items: Vec<Value<'a>> = list.iter().collect();
         let mut keys = Vec::with_capacity(items.len());
@@ -193,13 +193,13 @@ impl<'a> Evaluator<'_, 'a> {
         lists::sort_by(items, keys)
     }
 
-    fn optional(&mut self, fold: &FoldNode, range: Value<'a>) -> Outcome<'a> {
+    fn optional(&mut self, fold: &'b FoldNode, range: Value<'a>) -> Outcome<'a> {
         let inner = match range {
             Value::Optional(None) => return Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => (*inner).clone(),
             _ => return Err(EvaluationError::NoSuchOverload),
         };
-        self.locals.push(inner);
+        self.locals.push(Local::Known(Ok(inner)));
         let made = self.value(&fold.body);
         self.locals.pop();
         match (fold.how, made?) {

@@ -176,6 +176,11 @@ fn names_stand_for_values() {
         ("cel.bind(a, [1, 2], cel.bind(b, a.map(x, x + 1), b == [2, 3] && a[0] == 1))", true),
         ("[1, 2].all(a, cel.bind(b, a + 1, b > a))", true),
         ("cel.bind(a, 'x', a == 'y')", false),
+        // Nobody asks for the value, or nobody needs it.
+        ("cel.bind(a, 1 / 0, true)", true),
+        ("cel.bind(a, 1 / 0, a == 1 || true)", true),
+        ("[1, 2].all(x, cel.bind(a, [x].map(y, y + 1), [0, 3].exists(z, (z - x) in a || z == x + 1) || x == 1))", true),
+        ("[5].all(x, cel.bind(a, [x].map(y, y + 1), [6].all(z, [z].all(y, y in a && x + 1 == y))))", true),
     ] {
         let program = environment().compile(text).expect(text);
         let bindings: [(&str, crate::Value<'_>); 0] = [];
