@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-pub use self::metadata::{MANAGER_LENGTH, field_manager, metadata};
+pub use self::metadata::{field_manager, manager_of_agent, metadata};
 use crate::field::{Error, Path};
 
 mod metadata;

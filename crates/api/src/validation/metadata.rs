@@ -11,7 +11,7 @@ use super::{annotations, is_qualified_name, labels};
 use crate::field::{Error, Path};
 
 /// Longest name of a field manager, in bytes.
-pub const MANAGER_LENGTH: usize = 128;
+const MANAGER_LENGTH: usize = 128;
 
 /// Longest name of a subresource in `managedFields`.
 const SUBRESOURCE_LENGTH: usize = 256;
@@ -126,12 +126,37 @@ pub fn field_manager(name: &str, path: &Path) -> Vec<Error> {
     errors
 }
 
+/// The manager that a user agent stands for: its first part, as far as that can be printed and is not too long.
+pub fn manager_of_agent(agent: &str) -> String {
+    let name = UNPRINTABLE.replace_all(agent.split('/').next().unwrap_or_default(), "");
+    name[..name.floor_char_boundary(MANAGER_LENGTH)].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn agents_stand_for_managers_that_can_be_printed() {
+        let long = |letter: &str, count: usize| letter.repeat(count);
+        for (agent, expected) in [
+            ("kubectl/v1.36 (linux)", "kubectl".to_owned()),
+            ("my\tclient/1", "myclient".to_owned()),
+            ("my client", "my client".to_owned()),
+            ("é\u{ad}\u{a0}ß/2", "éß".to_owned()),
+            ("", String::new()),
+            ("/1", String::new()),
+            (&long("a", 200), long("a", 128)),
+            (&long("€", 50), long("€", 42)),
+        ] {
+            let manager = manager_of_agent(agent);
+            assert_eq!(manager, expected, "{agent}");
+            assert_eq!(field_manager(&manager, &Path::new("manager")), []);
+        }
+    }
 
     fn check(given: Value, expected: Expect) {
         let errors = metadata(&given, &Path::new("metadata"));

@@ -6,7 +6,7 @@ use portolan_api::apply::{self, Versioned};
 use portolan_api::conversion;
 use portolan_api::description::GroupVersionKind;
 use portolan_api::field::Path;
-use portolan_api::validation::{self, MANAGER_LENGTH};
+use portolan_api::validation;
 use serde_json::Value;
 
 use super::Call;
@@ -90,12 +90,9 @@ impl Call<'_> {
         if !given.is_empty() {
             return Ok(given.to_owned());
         }
-        let agent =
-            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
-        let mut name = agent.split('/').next().unwrap_or_default().to_owned();
-        let end = (0..=name.len().min(MANAGER_LENGTH)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-        name.truncate(end);
-        Ok(name)
+        let agent = self.headers.get(http::header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        let name = validation::manager_of_agent(&String::from_utf8_lossy(agent));
+        Ok(if name.is_empty() { "unknown".to_owned() } else { name })
     }
 
     /// Records in an object's `managedFields` who writes it.
