@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use portolan_base::Timestamp;
+use portolan_base::clock::earlier;
 use tokio::sync::Notify;
 
 mod predecessors;
@@ -115,7 +116,7 @@ impl Log {
 
     /// Removes predecessors that are too old or too many; returns what failed.
     fn sweep(&self, now: Timestamp) -> Vec<io::Error> {
-        let oldest = self.settings.longest.map(|age| predecessors::date(now - age));
+        let oldest = self.settings.longest.map(|age| predecessors::date(earlier(now, age)));
         let mut failures = Vec::new();
         for (index, predecessor) in self.predecessors(&mut failures).into_iter().enumerate() {
             let too_many = self.settings.most_files > 0 && index >= self.settings.most_files;
@@ -207,6 +208,20 @@ mod tests {
             log.write(record, now).expect("writes");
         }
         assert_eq!([1, 2, 3, 4].map(|day| old(day).exists()), [false, false, true, true]);
+    }
+
+    #[test]
+    fn an_age_that_nothing_reaches_removes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        let longest = Some(Duration::from_secs(u64::from(u32::MAX) * 24 * 3600));
+        let settings = LogFile { path, most_bytes: 10, most_files: 0, longest, compress: false };
+        let log = Log::open(settings).expect("opens");
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        for second in 0..3 {
+            log.write(b"1234567\n", now + Duration::from_secs(second)).expect("writes");
+        }
+        assert_eq!(folder.path().read_dir().expect("a folder").count(), 3);
     }
 
     #[test]
