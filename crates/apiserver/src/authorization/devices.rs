@@ -13,6 +13,7 @@ use super::authorize;
 use crate::authentication::impersonation::{NODE_NAME, service_account};
 use crate::endpoint::Call;
 use crate::request::Info;
+use crate::resources::json::items;
 use crate::status::Status;
 use crate::storage;
 
@@ -33,10 +34,6 @@ pub(crate) async fn problems(call: &Call<'_>, new: &Value, old: Option<&Value>) 
         ("resourceclaims", "status", Some(old)) => status(call, &new["status"], &old["status"]).await,
         _ => Ok(Vec::new()),
     }
-}
-
-fn items(list: &Value) -> &[Value] {
-    list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Requests are there to stay: they are looked at once.
