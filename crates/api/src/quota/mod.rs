@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::quantity::{Format, Quantity};
 
 pub use amounts::Amounts;
-pub use pod::{limits as pod_limits, missing as pod_misses, requests as pod_requests};
+pub use pod::{limits as pod_limits, missing as pod_misses, quality_of_service, requests as pod_requests};
 
 use portolan_base::Timestamp;
 

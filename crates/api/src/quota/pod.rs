@@ -101,16 +101,57 @@ fn total(pod: &Value, list: &str) -> Amounts {
     }
     running.raise_to(&starting);
     // A budget for the pod as a whole takes the place of the sum for what it names.
-    for (name, quantity) in Amounts::read(&spec["resources"][list]).iter() {
+    for (name, quantity) in whole(spec, list).iter() {
         running.set(name, quantity);
     }
     for (name, quantity) in Amounts::read(&spec["overhead"]).iter() {
         // What has no limit gets none by its overhead.
-        if list == "requests" || running.get(name).is_some() {
+        if list == "requests" || running.get(name).is_some_and(|limit| !limit.is_zero()) {
             running.add(name, quantity);
         }
     }
     running
+}
+
+/// What a pod says of itself as a whole, of what can be said so.
+fn whole(spec: &Value, list: &str) -> Amounts {
+    let named = |name: &str| matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
+    Amounts::read(&spec["resources"][list]).only(named)
+}
+
+/// The class of a pod with this `spec`, which decides who goes first when a node runs out of memory.
+///
+/// `Guaranteed`: every container limits CPU and memory and requests as much. `BestEffort`: none
+/// requests or limits anything. `Burstable`: the rest. What a pod says as a whole goes before its containers.
+///
+/// Source: `ComputePodQOS` of `pkg/apis/core/v1/helper/qos`.
+pub fn quality_of_service(spec: &Value) -> &'static str {
+    let counted = |list: &Value| {
+        let amounts = Amounts::read(list);
+        let positive = |name: &str| amounts.get(name).is_some_and(|it| !it.is_zero() && !it.is_negative());
+        amounts.only(|name| matches!(name, "cpu" | "memory") && positive(name))
+    };
+    let containers = ["containers", "initContainers"].into_iter().filter_map(|list| spec[list].as_array()).flatten();
+    let all: Vec<&Value> = match &spec["resources"] {
+        whole if !whole.is_null() => vec![whole],
+        _ => containers.map(|container| &container["resources"]).collect(),
+    };
+    let (mut requests, mut limits, mut limited) = (Amounts::default(), Amounts::default(), true);
+    for resources in all {
+        let own = counted(&resources["limits"]);
+        requests.add_all(&counted(&resources["requests"]));
+        // A limit alone is also the request.
+        requests.add_all(&own.only(|name| resources["requests"][name].is_null()));
+        limited &= own.iter().count() == 2;
+        limits.add_all(&own);
+    }
+    if requests.is_empty() && limits.is_empty() {
+        "BestEffort"
+    } else if limited && requests == limits {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
 }
 
 /// The most of what a container asks for, was given and has, which differ while it is resized. See KEP-1287.
@@ -134,8 +175,13 @@ fn raised(status: &Value, name: &Value, list: &str, asked: Amounts, infeasible: 
 }
 
 /// What containers would have to say because a quota names it, with the names of those that do not.
+///
+/// Those of a pod that speaks for itself as a whole need to say nothing.
 pub fn missing(pod: &Value, named: impl Fn(&str) -> bool) -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut missing: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+    if ["requests", "limits"].into_iter().any(|list| !whole(&pod["spec"], list).is_empty()) {
+        return missing;
+    }
     for list in ["containers", "initContainers"] {
         for container in pod["spec"][list].as_array().into_iter().flatten() {
             let (requests, limits) = (&container["resources"]["requests"], &container["resources"]["limits"]);

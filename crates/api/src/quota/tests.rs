@@ -94,4 +94,9 @@ fn containers_must_say_what_a_quota_names() {
     ]}});
     let missing = pod_misses(&pod, |name| matches!(name, "cpu" | "limits.memory" | "pods"));
     assert_eq!(format!("{missing:?}"), r#"{"cpu": {"b"}, "limits.memory": {"a"}}"#);
+    for (whole, is_enough) in [(json!({"limits": {"cpu": "1"}}), true), (json!({}), false), (json!(null), false)] {
+        let mut pod = pod.clone();
+        pod["spec"]["resources"] = whole;
+        assert_eq!(pod_misses(&pod, |_| true).is_empty(), is_enough, "{pod}");
+    }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use portolan_api::typed::Object;
 
 use crate::config::Capacity;
-use crate::pod::{self, quantity};
+use crate::pod::{self, quantity, whole};
 
 /// What the pod learns about where it runs.
 #[derive(Debug, Clone)]
@@ -14,7 +14,8 @@ pub(crate) struct Place {
     pub(crate) node_name: String,
     pub(crate) host_addresses: Vec<String>,
     pub(crate) pod_addresses: Vec<String>,
-    pub(crate) capacity: Capacity,
+    /// What pods may have of the node.
+    pub(crate) allocatable: Capacity,
 }
 
 /// The value of a field of the pod.
@@ -62,18 +63,19 @@ pub(crate) fn resource(
         Some(name) => other.as_ref().ok_or_else(|| format!("container {name} not found"))?,
         None => own.ok_or("containerName is required")?,
     };
-    let resources = container.resources.clone().unwrap_or_default();
+    // A container without a limit may use what the pod may, or all of the node.
+    let whole = pod::spec(pod).resources.as_ref();
+    let resources = whole::limited(whole, &container.resources.clone().unwrap_or_default());
     let (side, name) = selector.resource.split_once('.').unwrap_or(("", &selector.resource));
     let list = match side {
         "limits" => resources.limits.as_ref(),
         "requests" => resources.requests.as_ref(),
         _ => return Err(format!("unsupported container resource : {}", selector.resource)),
     };
-    // A container without a limit may use all of the node.
     let default = match (side, name) {
-        ("limits", "cpu") => i128::from(place.capacity.cpu_milli),
-        ("limits", "memory") => i128::from(place.capacity.memory_bytes) * 1000,
-        ("limits", "ephemeral-storage") => i128::from(place.capacity.ephemeral_storage_bytes) * 1000,
+        ("limits", "cpu") => i128::from(place.allocatable.cpu_milli),
+        ("limits", "memory") => i128::from(place.allocatable.memory_bytes) * 1000,
+        ("limits", "ephemeral-storage") => i128::from(place.allocatable.ephemeral_storage_bytes) * 1000,
         _ => 0,
     };
     let value = if name == "cpu" {

@@ -29,7 +29,7 @@ fn place() -> Place {
         node_name: "north".into(),
         host_addresses: vec!["192.0.2.1".into()],
         pod_addresses: vec!["10.42.0.2".into()],
-        capacity: Capacity {
+        allocatable: Capacity {
             cpu_milli: 2000,
             memory_bytes: 1 << 30,
             ephemeral_storage_bytes: 1 << 30,

@@ -2,6 +2,7 @@
 
 mod qos;
 pub(crate) mod quantity;
+pub(crate) mod whole;
 
 use std::time::Duration;
 
@@ -158,6 +159,12 @@ pub(crate) fn hostname(pod: &Pod) -> String {
 /// Whether the pod uses the machine's network.
 pub(crate) fn host_network(pod: &Pod) -> bool {
     spec(pod).host_network.unwrap_or(false)
+}
+
+/// Whether the pod uses nothing of the node any more.
+pub(crate) fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// `name_namespace(uid)`, upstream's way to name a pod in messages.

@@ -1,8 +1,11 @@
 //! Quality-of-service class of a pod.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::Pod;
+use portolan_api::quota::quality_of_service;
+use serde_json::json;
 
-use super::{Role, containers, quantity, spec};
+use super::spec;
+use super::whole::resources;
 
 /// How a pod is treated when the machine runs short.
 ///
@@ -24,40 +27,24 @@ impl QosClass {
     }
 }
 
-/// The class of a pod by the requests and limits of its containers.
+/// The class of a pod: as it was classed when it was made, which no resize changes.
 pub(crate) fn qos_class(pod: &Pod) -> QosClass {
-    let mut any = false;
-    let mut guaranteed = true;
-    let pod_level = spec(pod).resources.as_ref();
-    let pod_level = pod_level.map(|resources| Container { resources: Some(resources.clone()), ..Container::default() });
-    let all = match pod_level {
-        Some(container) => vec![container],
-        None => containers(pod).into_iter().filter(|(role, _)| *role != Role::Ephemeral).map(|(_, c)| c).collect(),
+    let known = pod.status.as_ref().and_then(|status| status.qos_class.as_deref());
+    let computed = || {
+        let mut described = resources(pod);
+        described["spec"]["resources"] = json!(spec(pod).resources);
+        quality_of_service(&described["spec"])
     };
-    for container in all {
-        let resources = container.resources.unwrap_or_default();
-        let (requests, limits) = (resources.requests.as_ref(), resources.limits.as_ref());
-        let pairs = [
-            (quantity::cpu_milli(requests), quantity::cpu_milli(limits)),
-            (quantity::memory_bytes(requests), quantity::memory_bytes(limits)),
-        ];
-        for (request, limit) in pairs {
-            let (request, limit) = (request.filter(|value| *value > 0), limit.filter(|value| *value > 0));
-            any |= request.is_some() || limit.is_some();
-            guaranteed &= limit.is_some() && request.or(limit) == limit;
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => QosClass::BestEffort,
-        (true, true) => QosClass::Guaranteed,
-        (true, false) => QosClass::Burstable,
+    match known.unwrap_or_else(computed) {
+        "Guaranteed" => QosClass::Guaranteed,
+        "Burstable" => QosClass::Burstable,
+        _ => QosClass::BestEffort,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn class_follows_requests_and_limits() {
@@ -76,5 +63,7 @@ mod tests {
             let pod: Pod = serde_json::from_value(text).expect("the test's pod is valid");
             assert_eq!(qos_class(&pod), expected);
         }
+        let known = json!({"metadata": {}, "spec": {"containers": []}, "status": {"qosClass": "Guaranteed"}});
+        assert_eq!(qos_class(&serde_json::from_value(known).expect("a pod")), QosClass::Guaranteed);
     }
 }

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::EvictionConfig;
+use crate::pod::has_ended;
 use crate::registration;
 use crate::worker::Context;
 use images::{Goal, Seen};
@@ -208,7 +209,7 @@ impl Keeper {
 
     /// Lets one pod make room, unless another one is about to.
     async fn relieve(&mut self, crossed: &Crossed) {
-        let pods: Vec<Arc<Pod>> = self.pods.list().into_iter().filter(|pod| is_running(pod)).collect();
+        let pods: Vec<Arc<Pod>> = self.pods.list().into_iter().filter(|pod| !has_ended(pod)).collect();
         if let Some((uid, until)) = &self.leaving
             && *until > Instant::now()
             && pods.iter().any(|pod| pod.uid() == uid)
@@ -226,10 +227,4 @@ impl Keeper {
         // Received by a task that outlives this one.
         let _ = self.evictions.send(eviction).await;
     }
-}
-
-/// Whether a pod may use something of the node.
-fn is_running(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    !matches!(phase, Some("Succeeded" | "Failed"))
 }

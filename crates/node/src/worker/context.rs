@@ -53,7 +53,7 @@ impl Context {
                 None => Vec::new(),
             },
             host_addresses,
-            capacity: self.capacity.clone(),
+            allocatable: self.config.allocatable(&self.capacity),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::config::Capacity;
 use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{Cause, Verdict};
 use crate::logs;
+use crate::pod;
 use crate::pressure::Eviction;
 
 /// After a worker failed, its pod gets a new one not before this.
@@ -140,7 +141,8 @@ impl Supervisor {
         let is_other = |other: &&Arc<Pod>| other.uid() != pod.uid() && !self.workers.contains_key(other.uid());
         let waiting = begun.iter().filter(is_other).map(|other| resize::with(other, &resize::allocation(other)));
         let others = self.workers.iter().filter(|(uid, _)| *uid != pod.uid()).map(|(_, worker)| worker.borrow());
-        let others = others.filter(|desired| !desired.gone && desired.verdict.is_none() && !has_ended(&desired.pod));
+        let others =
+            others.filter(|desired| !desired.gone && desired.verdict.is_none() && !pod::has_ended(&desired.pod));
         let others = others.map(|desired| match desired.room {
             Room::Enough => desired.pod.clone(),
             _ => resize::with(&desired.pod, &resize::allocation(&desired.pod)),
@@ -197,10 +199,4 @@ impl Supervisor {
 /// Whether an agent has begun with the pod, so that it is not refused any more.
 fn has_begun(pod: &Pod) -> bool {
     pod.status.as_ref().is_some_and(|status| status.start_time.is_some())
-}
-
-/// Whether the pod uses nothing of the node any more.
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -67,7 +67,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
-        let class = quality_of_service(&object["spec"]);
+        let class = portolan_api::quota::quality_of_service(&object["spec"]);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
         }
@@ -201,33 +201,5 @@ fn default_host_ports(spec: &mut serde_json::Map<String, Value>) {
                 }
             }
         }
-    }
-}
-
-/// The class of a pod, which decides who goes first when a node runs out of memory.
-///
-/// `Guaranteed`: every container limits CPU and memory and requests as much. `BestEffort`: none
-/// requests or limits anything. `Burstable`: the rest. What a pod says as a whole goes before its containers.
-pub(crate) fn quality_of_service(spec: &Value) -> &'static str {
-    let amount = |list: &Value, name: &str| {
-        list[name].as_str().and_then(|text| portolan_api::quantity::Quantity::parse(text).ok()).filter(|q| !q.is_zero())
-    };
-    let (mut any, mut all) = (false, true);
-    let containers = items(&spec["containers"]).iter().chain(items(&spec["initContainers"]));
-    let all_resources: Vec<&Value> = match &spec["resources"] {
-        whole if !whole.is_null() => vec![whole],
-        _ => containers.map(|container| &container["resources"]).collect(),
-    };
-    for resources in all_resources {
-        for name in ["cpu", "memory"] {
-            let (request, limit) = (amount(&resources["requests"], name), amount(&resources["limits"], name));
-            any |= request.is_some() || limit.is_some();
-            all &= limit.is_some() && (request.is_none() || request == limit);
-        }
-    }
-    match (any, all) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
     }
 }

@@ -1,7 +1,7 @@
 //! What may change in a pod after it was created.
 
 use portolan_api::field::{self, Shown};
-use portolan_api::validation;
+use portolan_api::{quota, validation};
 use serde_json::{Map, Value, json};
 
 use crate::resources::at::{At, Errors};
@@ -144,10 +144,10 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
         return errors.0;
     }
     let class = match text(&old["status"]["qosClass"]) {
-        "" => super::pod::quality_of_service(&old["spec"]),
+        "" => quota::quality_of_service(&old["spec"]),
         class => class,
     };
-    if class != super::pod::quality_of_service(&new["spec"]) {
+    if class != quota::quality_of_service(&new["spec"]) {
         errors.invalid(&at, class, "Pod QOS Class may not change as a result of resizing");
     }
     let running =

@@ -315,6 +315,8 @@ fn image_tags_decide_the_pull_policy() {
 
 #[test]
 fn resources_decide_the_quality_of_service() {
+    use portolan_api::quota::quality_of_service;
+
     for (resources, class) in [
         ("{}", "BestEffort"),
         ("{requests: {cpu: 0}}", "BestEffort"),
@@ -323,8 +325,12 @@ fn resources_decide_the_quality_of_service() {
         ("{limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 1000m, memory: 1024Mi}}", "Guaranteed"),
         ("{limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 500m}}", "Burstable"),
         ("{limits: {cpu: '1'}}", "Burstable"),
+        ("{limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 0}}", "Burstable"),
     ] {
         let pod = yaml(&format!("{{containers: [{{resources: {resources}}}]}}"));
-        assert_eq!(crate::resources::core::pod::quality_of_service(&pod), class, "{resources}");
+        assert_eq!(quality_of_service(&pod), class, "{resources}");
+        let whole =
+            yaml(&format!("{{containers: [{{resources: {{requests: {{cpu: 5m}}}}}}], resources: {resources}}}"));
+        assert_eq!(quality_of_service(&whole), class, "as a whole: {resources}");
     }
 }
