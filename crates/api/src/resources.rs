@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::quantity;
-use crate::typed::kinds::core::v1::{Container, Pod};
+use crate::typed::kinds::core::v1::{Container, Pod, ResourceRequirements};
 
 /// Amounts by resource. CPU counts in thousandths, everything else in whole units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Resources {
     }
 }
 
-/// What containers of a pod have by their statuses, which differs from what they ask for while a resize waits or
+/// What a pod and its containers have by their statuses, which differs from what they ask for while a resize waits or
 /// is being made. See KEP-1287.
 struct Statuses<'a> {
     pod: &'a Pod,
@@ -81,19 +81,36 @@ impl<'a> Statuses<'a> {
         Self { pod, infeasible }
     }
 
-    /// The most of what a container asks for, was given and has.
-    fn raised(&self, name: &str, asked: Resources) -> Resources {
+    /// What a container counts with.
+    fn of_container(&self, name: &str, asked: Resources) -> Resources {
         let Some(status) = &self.pod.status else { return asked };
         let lists = [&status.container_statuses, &status.init_container_statuses];
-        let Some(status) = lists.into_iter().flatten().flatten().find(|status| status.name == name) else {
-            return asked;
-        };
-        if status.allocated_resources.is_none() && status.resources.is_none() {
+        match lists.into_iter().flatten().flatten().find(|status| status.name == name) {
+            Some(status) => self.raised(status.allocated_resources.as_ref(), status.resources.as_ref(), asked),
+            None => asked,
+        }
+    }
+
+    /// What the pod as a whole counts with.
+    fn of_whole(&self, asked: Resources) -> Resources {
+        match &self.pod.status {
+            Some(status) => self.raised(status.allocated_resources.as_ref(), status.resources.as_ref(), asked),
+            None => asked,
+        }
+    }
+
+    /// The most of what is asked for, was given and is had.
+    fn raised(
+        &self,
+        allocated: Option<&Quantities>,
+        resources: Option<&ResourceRequirements>,
+        asked: Resources,
+    ) -> Resources {
+        if allocated.is_none() && resources.is_none() {
             return asked;
         }
-        let has = status.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        let mut most = Resources::of(has);
-        most.maximum(&Resources::of(status.allocated_resources.as_ref()));
+        let mut most = Resources::of(resources.and_then(|resources| resources.requests.as_ref()));
+        most.maximum(&Resources::of(allocated));
         if !self.infeasible {
             most.maximum(&asked);
         }
@@ -110,7 +127,7 @@ pub fn requests(pod: &Pod) -> Resources {
     let statuses = Statuses::of(pod);
     let request = |container: &Container| {
         let asked = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        statuses.raised(&container.name, Resources::of(asked))
+        statuses.of_container(&container.name, Resources::of(asked))
     };
     let mut running = Resources::default();
     let mut starting = Resources::default();
@@ -132,13 +149,18 @@ pub fn requests(pod: &Pod) -> Resources {
     running.maximum(&starting);
     if let Some(resources) = &spec.resources {
         // A budget for the pod as a whole takes the place of the sum for the resources it names.
-        let whole = Resources::of(resources.requests.as_ref());
+        let whole = statuses.of_whole(Resources::of(resources.requests.as_ref()));
         let named = |name: &str| resources.requests.as_ref().is_some_and(|requests| requests.contains_key(name));
         if named("cpu") {
             running.milli_cpu = whole.milli_cpu;
         }
         if named("memory") {
             running.memory = whole.memory;
+        }
+        for (name, amount) in whole.extended.into_iter().filter(|(name, _)| name.starts_with("hugepages-")) {
+            if named(&name) {
+                running.extended.insert(name, amount);
+            }
         }
     }
     running.add(&Resources::of(spec.overhead.as_ref()));
@@ -165,6 +187,35 @@ mod tests {
             let pod: Pod = serde_json::from_value(pod).expect("it is a pod");
             let requests = requests(&pod);
             assert_eq!((requests.milli_cpu, requests.memory), (expected, 1024), "{pod:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_as_a_whole_counts_with_what_it_names() {
+        let cases = [
+            (json!({"cpu": "3"}), json!(null), None, (3000, 1 << 20, 0)),
+            (json!({"memory": "4Mi", "hugepages-2Mi": "8Mi"}), json!(null), None, (1000, 4 << 20, 8 << 20)),
+            (json!({"cpu": "3"}), json!({"cpu": "2", "memory": "9Mi"}), None, (3000, 1 << 20, 0)),
+            (json!({"cpu": "3"}), json!({"cpu": "5"}), None, (5000, 1 << 20, 0)),
+            (json!({"cpu": "3"}), json!({"cpu": "2"}), Some("Infeasible"), (2000, 1 << 20, 0)),
+        ];
+        for (asked, has, reason, expected) in cases {
+            let pod = json!({
+                "metadata": {},
+                "spec": {
+                    "containers": [{"name": "c", "resources": {"requests": {"cpu": "1", "memory": "1Mi"}}}],
+                    "resources": {"requests": asked},
+                },
+                "status": {
+                    "conditions": reason.map(|reason| json!([
+                        {"type": "PodResizePending", "status": "True", "reason": reason}])),
+                    "allocatedResources": has, "resources": (!has.is_null()).then(|| json!({"requests": has})),
+                },
+            });
+            let typed: Pod = serde_json::from_value(pod.clone()).expect("it is a pod");
+            let counted = requests(&typed);
+            let huge = counted.extended.get("hugepages-2Mi").copied().unwrap_or_default();
+            assert_eq!((counted.milli_cpu, counted.memory, huge), expected, "{pod}");
         }
     }
 

@@ -68,6 +68,14 @@ pub(crate) async fn remove(config: Option<&CgroupConfig>, path: &str) -> io::Res
     Ok(())
 }
 
+/// The memory that a group uses, what the kernel caches for it included.
+pub(crate) fn memory_usage(config: Option<&CgroupConfig>, path: &str) -> Option<u64> {
+    let config = config.filter(|_| !path.is_empty())?;
+    let files = ["memory.current", "memory.usage_in_bytes"];
+    let mut texts = groups(&config.mount, path).into_iter().flat_map(|group| files.map(|file| group.join(file)));
+    texts.find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+}
+
 /// How many processes are in the group of a pod.
 pub(crate) fn process_count(config: Option<&CgroupConfig>, path: &str) -> u64 {
     let Some(config) = config.filter(|_| !path.is_empty()) else { return 0 };

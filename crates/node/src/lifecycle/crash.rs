@@ -45,7 +45,7 @@ pub(crate) fn next(pod: &Pod, role: Role, container: &Container, ended: &Contain
     let ContainerState::Exited { exit_code, .. } = ended.state else { return Next::Nothing };
     let policy = pod::restart_policy(pod, role, container);
     let changed = policy != RestartPolicy::Never && Memory::of(ended).hash != hash(container);
-    if changed || policy.restarts(exit_code) && resize::ended_for_resize(container, ended) {
+    if changed || policy.restarts(exit_code) && resize::ended_for_resize(pod, container, ended) {
         return Next::Start;
     }
     restart(ended).filter(|_| policy.restarts(exit_code)).map_or(Next::Nothing, Next::Restart)

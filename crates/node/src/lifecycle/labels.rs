@@ -51,7 +51,7 @@ pub(crate) struct Memory {
     /// File on the machine behind the termination message path.
     pub(crate) termination_file: String,
     pub(crate) termination_policy: String,
-    /// What it was started with; nothing for containers of an agent that could not resize.
+    /// What it was started with, the pod's limits included; nothing for containers of an agent that could not resize.
     pub(crate) resources: Option<ResourceRequirements>,
 }
 

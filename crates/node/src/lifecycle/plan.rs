@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Start { container: String, attempt: u32, crash_delay: Duration },
     /// Give a running container what it may have now.
     Resize { id: ContainerId, container: String },
+    /// Give the pod's control group what the pod may have now.
+    Limit,
     /// Stop a container; hooks included.
     Stop { id: ContainerId, container: String, grace: Duration, message: String },
     /// Remove an ended container.
@@ -53,6 +55,7 @@ impl Step {
             Self::EnsureImage { container } => Work::Image(container.clone()),
             Self::Start { container, .. } => Work::Start(container.clone()),
             Self::Resize { container, .. } => Work::Resize(container.clone()),
+            Self::Limit => Work::Limit,
             Self::Stop { id, .. } => Work::Stop(id.0.clone()),
             Self::Remove { id } => Work::Remove(id.0.clone()),
             Self::Delete => Work::Delete,
@@ -151,6 +154,25 @@ impl Planner<'_> {
             if role == Role::Ephemeral {
                 self.keep(role, &container);
             }
+        }
+        self.limit();
+    }
+
+    /// Brings the pod's control group to what the pod may have, once no container in it has more.
+    fn limit(&mut self) {
+        let restarts = |container: &Container| {
+            let running = self.runtime.current(&container.name).filter(|status| is_alive(status));
+            running.is_some_and(|status| resize::action(self.pod, self.local, container, status) == Action::Restart)
+        };
+        let is_resizing = self.plan.steps.iter().any(|step| matches!(step, Step::Resize { .. }))
+            || self.local.in_flight.iter().any(|work| matches!(work, Work::Resize(_)))
+            || pod::containers(self.pod).iter().any(|(_, container)| restarts(container));
+        if is_resizing || !resize::is_group_stale(self.pod, self.local) {
+            return;
+        }
+        match self.local.group_failure.as_ref().filter(|failure| failure.retry_at > self.now) {
+            Some(failure) => self.plan.wake(failure.retry_at),
+            None => self.step(Step::Limit),
         }
     }
 
@@ -279,6 +301,10 @@ impl Planner<'_> {
     fn start(&mut self, container: &Container, crash_delay: Option<Duration>) {
         let name = container.name.clone();
         if self.local.in_flight.contains(&Work::Start(name.clone())) {
+            return;
+        }
+        if resize::is_group_stale(self.pod, self.local) && self.local.group_failure.is_none() {
+            // It may have more than its pod had.
             return;
         }
         let remembered = self.local.containers.get(&name);

@@ -1,7 +1,8 @@
-//! Resizing the containers of a running pod in place. Pure.
+//! Resizing a running pod and its containers in place. Pure.
 //!
 //! What the API asks for becomes the pod's *allocation* once the node has room for it, and the allocation is then
-//! *applied* to each container, without a restart where its policy allows that. See KEP-1287.
+//! *applied* to the pod's control group and to each container, without a restart where its policy allows that. See
+//! KEP-1287 and, for the pod as a whole, KEP-5419.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +10,37 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use portolan_runtime::{ContainerState, ContainerStatus};
+use serde::Serialize;
 
 use super::labels::{Memory, container_uri};
 use super::state::{Local, PodRuntime};
-use crate::pod::{self, Role, quantity};
+use crate::container::resources;
+use crate::pod::{self, Role, quantity, whole};
 
 /// Conditions by which a pod tells how its resize is going.
 pub(crate) const PENDING: &str = "PodResizePending";
 pub(crate) const IN_PROGRESS: &str = "PodResizeInProgress";
 
-/// What each container of a pod may have, by its name.
-pub(crate) type Allocation = BTreeMap<String, ResourceRequirements>;
+/// What a pod may have.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Allocation {
+    /// As a whole.
+    pub(crate) whole: Option<ResourceRequirements>,
+    /// Each of its containers, by name.
+    pub(crate) containers: BTreeMap<String, ResourceRequirements>,
+}
+
+impl Allocation {
+    /// Whether `asked` is something else, of what can be resized.
+    pub(crate) fn differs(&self, asked: &Self) -> bool {
+        let nothing = Difference::default();
+        let of_whole = |it: &Self| it.whole.clone().unwrap_or_default();
+        let waits = |(name, asked): (&String, &ResourceRequirements)| {
+            self.containers.get(name).is_some_and(|own| differ(own, asked) != nothing)
+        };
+        differ(&of_whole(self), &of_whole(asked)) != nothing || asked.containers.iter().any(waits)
+    }
+}
 
 /// Whether the node has room for what a pod asks for now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,20 +68,40 @@ impl Room {
 /// What the specification asks for.
 pub(crate) fn asked(pod: &Pod) -> Allocation {
     let containers = pod::containers(pod).into_iter().filter(|(role, _)| *role != Role::Ephemeral);
-    containers.map(|(_, container)| (container.name, container.resources.unwrap_or_default())).collect()
+    let containers = containers.map(|(_, container)| (container.name, container.resources.unwrap_or_default()));
+    Allocation { whole: pod::spec(pod).resources.clone(), containers: containers.collect() }
 }
 
 /// What a pod had when the agent first saw it: what it asks for, but for a resize that waited.
 pub(crate) fn allocation(pod: &Pod) -> Allocation {
-    let mut allocation = asked(pod);
-    if !is_pending(pod) {
-        return allocation;
-    }
-    for (name, resources) in &mut allocation {
+    if is_pending(pod) { reported(pod) } else { asked(pod) }
+}
+
+/// What the API was told last that a pod has; what it was not told of is as it is asked for.
+pub(crate) fn reported(pod: &Pod) -> Allocation {
+    let Allocation { whole, mut containers } = asked(pod);
+    for (name, resources) in &mut containers {
         let reported = pod::reported_status(pod, name).and_then(|status| status.resources.clone());
         *resources = reported.unwrap_or_else(|| std::mem::take(resources));
     }
-    allocation
+    Allocation { whole: reported_whole(pod).or(whole), containers }
+}
+
+/// The same of the pod as a whole: of what it was told to have, what it says of itself.
+fn reported_whole(pod: &Pod) -> Option<ResourceRequirements> {
+    type List = BTreeMap<String, Quantity>;
+    let asked = pod::spec(pod).resources.as_ref()?;
+    let told = pod.status.as_ref()?.resources.as_ref()?;
+    let common = |told: Option<&List>, asked: Option<&List>| -> Option<List> {
+        let is_asked = |name: &str| asked.is_some_and(|asked| asked.contains_key(name));
+        let common = told?.iter().filter(|(name, _)| is_asked(name));
+        Some(common.map(|(name, amount)| (name.clone(), amount.clone())).collect())
+    };
+    Some(ResourceRequirements {
+        limits: common(told.limits.as_ref(), asked.limits.as_ref()),
+        requests: common(told.requests.as_ref(), asked.requests.as_ref()),
+        ..ResourceRequirements::default()
+    })
 }
 
 /// Whether the API knows that a resize of the pod waits.
@@ -71,29 +112,35 @@ pub(crate) fn is_pending(pod: &Pod) -> bool {
 
 /// Whether a pod may have something else than it asks for, by what the API knows.
 pub(crate) fn is_wanted(pod: &Pod) -> bool {
-    is_pending(pod)
-        || asked(pod).iter().any(|(name, asked)| {
-            let reported = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
-            reported.is_some_and(|reported| differ(reported, asked) != Difference::default())
-        })
+    is_pending(pod) || reported(pod).differs(&asked(pod))
 }
 
 /// The pod with what it may have instead of what it asks for.
 pub(crate) fn with(pod: &Arc<Pod>, allocation: &Allocation) -> Arc<Pod> {
     let differs = |container: &Container| {
-        allocation.get(&container.name).is_some_and(|own| *own != container.resources.clone().unwrap_or_default())
+        let own = allocation.containers.get(&container.name);
+        own.is_some_and(|own| *own != container.resources.clone().unwrap_or_default())
     };
-    if !pod::containers(pod).iter().any(|(_, container)| differs(container)) {
+    let is_same = allocation.whole == pod::spec(pod).resources
+        && !pod::containers(pod).iter().any(|(_, container)| differs(container));
+    // Nothing is known of a pod that only the runtime has.
+    if is_same || allocation.containers.is_empty() {
         return pod.clone();
     }
     let mut pod = Pod::clone(pod);
     let spec = pod.spec.get_or_insert_default();
+    spec.resources.clone_from(&allocation.whole);
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-        if let Some(own) = allocation.get(&container.name) {
+        if let Some(own) = allocation.containers.get(&container.name) {
             container.resources = Some(own.clone());
         }
     }
     Arc::new(pod)
+}
+
+/// What a container of the pod may have, the pod's limits included.
+pub(crate) fn allowed(pod: &Pod, container: &Container) -> ResourceRequirements {
+    whole::limited(pod::spec(pod).resources.as_ref(), &container.resources.clone().unwrap_or_default())
 }
 
 /// Which resources differ.
@@ -113,8 +160,8 @@ pub(crate) fn differ(one: &ResourceRequirements, other: &ResourceRequirements) -
     Difference { cpu: differs(quantity::cpu_milli), memory: differs(quantity::memory_bytes) }
 }
 
-/// What a start of a container has: as the agent remembers it, as the API was told, or as it was started. One that
-/// an earlier agent started without a note has what is asked for, which could not change then.
+/// What a start of a container has, the pod's limits included: as the agent remembers it, as the API was told, or as
+/// it was started. One that an earlier agent started without a note has what is asked for, which could not change then.
 pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Option<ResourceRequirements> {
     let remembered = local.containers.get(&status.name).and_then(|local| local.applied.as_ref());
     if let Some((_, resources)) = remembered.filter(|(id, _)| *id == status.id) {
@@ -122,8 +169,9 @@ pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Opt
     }
     let uri = container_uri(&status.id);
     let reported = pod::reported_status(pod, &status.name).filter(|known| known.container_id.as_deref() == Some(&uri));
-    let reported = reported.and_then(|reported| reported.resources.clone());
-    let asked = || Some(pod::container(pod, &status.name)?.1.resources.unwrap_or_default());
+    let reported = reported.and_then(|reported| reported.resources.as_ref());
+    let reported = reported.map(|own| whole::limited(reported_whole(pod).as_ref(), own));
+    let asked = || Some(allowed(pod, &pod::container(pod, &status.name)?.1));
     reported.or_else(|| Memory::of(status).resources).or_else(asked)
 }
 
@@ -141,7 +189,7 @@ pub(crate) enum Action {
 /// Compares what a start of a container has with what it may have now.
 pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &ContainerStatus) -> Action {
     let Some(applied) = applied(pod, local, status) else { return Action::Nothing };
-    let difference = differ(&applied, &container.resources.clone().unwrap_or_default());
+    let difference = differ(&applied, &allowed(pod, container));
     if difference == Difference::default() {
         return Action::Nothing;
     }
@@ -149,9 +197,15 @@ pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &C
 }
 
 /// Whether an ended container was stopped because its resources changed.
-pub(crate) fn ended_for_resize(container: &Container, status: &ContainerStatus) -> bool {
+pub(crate) fn ended_for_resize(pod: &Pod, container: &Container, status: &ContainerStatus) -> bool {
     let Some(started_with) = Memory::of(status).resources else { return false };
-    restarts_for(container, differ(&started_with, &container.resources.clone().unwrap_or_default()))
+    restarts_for(container, differ(&started_with, &allowed(pod, container)))
+}
+
+/// Whether the pod's control group has other limits than the pod may have. Until something was given to it since
+/// the agent came, it is as it was told to the API.
+pub(crate) fn is_group_stale(pod: &Pod, local: &Local) -> bool {
+    local.group.as_ref().is_some_and(|group| *group != resources::of_pod(pod))
 }
 
 fn restarts_for(container: &Container, difference: Difference) -> bool {
@@ -165,9 +219,14 @@ fn restarts_for(container: &Container, difference: Difference) -> bool {
     })
 }
 
-/// Containers that run and do not have yet what they may have; the reason why not, if the last try failed.
+/// Whether the pod or one of its containers that run does not have yet what it may have; the reason why not, if the
+/// last try failed.
 pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) -> Option<String> {
     let mut found = None;
+    let has_group = runtime.sandbox().is_some_and(|sandbox| sandbox.ready);
+    if has_group && is_group_stale(effective, local) {
+        found = Some(local.group_failure.as_ref().map_or(String::new(), |failure| failure.message.clone()));
+    }
     for (_, container) in pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral) {
         let Some(status) = runtime.current(&container.name) else { continue };
         if matches!(status.state, ContainerState::Running { .. })
@@ -183,11 +242,50 @@ pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) 
 
 /// Whether the containers of a resized pod run with what they may have. One that has ended for good has nothing.
 pub(crate) fn is_done(effective: &Pod, runtime: &PodRuntime, local: &Local) -> bool {
-    pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral).all(|(_, container)| {
+    let has = |container: &Container| {
         let Some(status) = runtime.current(&container.name) else { return false };
         let has = action(effective, local, container, status) == Action::Nothing;
-        has && (matches!(status.state, ContainerState::Running { .. }) || !ended_for_resize(container, status))
+        has && (matches!(status.state, ContainerState::Running { .. })
+            || !ended_for_resize(effective, container, status))
+    };
+    !is_group_stale(effective, local)
+        && pod::containers(effective)
+            .iter()
+            .filter(|(role, _)| *role != Role::Ephemeral)
+            .all(|(_, container)| has(container))
+}
+
+/// What a resize is about, as its events tell it: `error` is why it waits or failed.
+///
+/// Source: `podResourceSummary` of `pkg/kubelet/events`, which leaves the pod as a whole out.
+pub(crate) fn summary(pod: &Pod, error: &str) -> String {
+    #[derive(Serialize)]
+    struct Of<'a> {
+        name: &'a str,
+        resources: ResourceRequirements,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Summary<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        init_containers: Vec<Of<'a>>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        containers: Vec<Of<'a>>,
+        generation: i64,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        error: &'a str,
+    }
+    fn of(container: &Container) -> Of<'_> {
+        Of { name: &container.name, resources: container.resources.clone().unwrap_or_default() }
+    }
+    let spec = pod::spec(pod);
+    serde_json::to_string(&Summary {
+        init_containers: spec.init_containers.iter().flatten().map(of).collect(),
+        containers: spec.containers.iter().map(of).collect(),
+        generation: pod.metadata.generation.unwrap_or(0),
+        error,
     })
+    .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -243,7 +341,7 @@ mod tests {
             let pod = Arc::new(pod(conditions));
             assert!(is_wanted(&pod));
             let allocation = allocation(&pod);
-            assert_eq!(allocation["c"], requirements(&json!({"requests": {"cpu": expected}})));
+            assert_eq!(allocation.containers["c"], requirements(&json!({"requests": {"cpu": expected}})));
             let effective = with(&pod, &allocation);
             assert_eq!(asked(&effective), allocation);
             assert_eq!(Arc::ptr_eq(&effective, &pod), expected == "9");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use portolan_base::Timestamp;
-use portolan_runtime::{ContainerId, ContainerState, ContainerStatus, SandboxStatus};
+use portolan_runtime::{ContainerId, ContainerState, ContainerStatus, Resources, SandboxStatus};
 
 use super::labels;
 use super::resize::{Allocation, Room};
@@ -84,8 +84,12 @@ pub(crate) struct Local {
     pub(crate) delete_failure: Option<Failure>,
     /// The node does not let the pod run, or not any longer.
     pub(crate) verdict: Option<Verdict>,
-    /// What its containers may have.
+    /// What it may have.
     pub(crate) allocation: Allocation,
+    /// What its control group has, as far as it is known.
+    pub(crate) group: Option<Resources>,
+    /// Why the group did not get what it may have.
+    pub(crate) group_failure: Option<Failure>,
     /// Whether the node has room for what the pod asks for.
     pub(crate) room: Room,
 }
@@ -134,7 +138,7 @@ pub(crate) struct LocalContainer {
     pub(crate) probed: Option<Probed>,
     /// A running container that must be stopped.
     pub(crate) doomed: Option<Doomed>,
-    /// The start that was resized last, and to what.
+    /// The start that was resized last, and to what; the pod's limits included.
     pub(crate) applied: Option<(ContainerId, ResourceRequirements)>,
     /// Why the last resize failed.
     pub(crate) resize_failure: Option<Failure>,
@@ -206,6 +210,7 @@ pub(crate) enum Work {
     Image(String),
     Start(String),
     Resize(String),
+    Limit,
     Stop(String),
     Remove(String),
     Delete,

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod containers;
+mod resources;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -130,7 +131,10 @@ pub(crate) fn status(
     } else {
         (before.reason, before.message)
     };
+    let (allocated_resources, resources) = resources::resources(pod, local);
     PodStatus {
+        allocated_resources,
+        resources: Some(resources),
         conditions: Some(conditions),
         container_statuses: Some(container_statuses),
         ephemeral_container_statuses: non_empty(ephemeral_container_statuses),

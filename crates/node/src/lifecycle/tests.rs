@@ -159,6 +159,7 @@ fn words(step: &Step) -> String {
             format!("start {container} {attempt} (then {} s)", crash_delay.as_secs())
         }
         Step::Resize { id, .. } => format!("resize {}", id.0),
+        Step::Limit => "limit the pod".into(),
         Step::Stop { id, grace, .. } => format!("stop {} within {} s", id.0, grace.as_secs()),
         Step::Remove { id } => format!("remove {}", id.0),
         Step::StopSandbox { id } => format!("stop sandbox {}", id.0),
@@ -363,7 +364,7 @@ fn a_container_that_does_not_run_has_what_it_may_have_and_not_what_it_asks_for()
     }]});
     let own = json!({"requests": {"cpu": "1"}});
     let allocated = |local: &mut Local| {
-        local.allocation.insert("app".into(), serde_json::from_value(own.clone()).expect("valid"));
+        local.allocation.containers.insert("app".into(), serde_json::from_value(own.clone()).expect("valid"));
     };
     let case = case(spec).sandbox(0, true).exited("app", 1).local(allocated).at(6);
     let status = &case.status().container_statuses.expect("one container")[0];
@@ -374,6 +375,31 @@ fn a_container_that_does_not_run_has_what_it_may_have_and_not_what_it_asks_for()
         {"name": "b", "mountPath": "/b", "readOnly": true, "recursiveReadOnly": "Disabled"},
     ]);
     assert_eq!(json!(status.volume_mounts), mounts);
+}
+
+#[test]
+fn the_group_of_a_pod_follows_its_containers_and_goes_before_new_ones() {
+    let spec = |limit: &str| {
+        let requirements = json!({"requests": {"cpu": "1"}, "limits": {"cpu": limit}});
+        json!({"containers": [{"name": "app", "image": "app:1"}], "resources": requirements})
+    };
+    let with = |limit: &str| case(spec(limit)).sandbox(0, true);
+    let group = |limit: &str| {
+        let group = crate::container::resources::of_pod(&case(spec(limit)).pod);
+        move |local: &mut Local| local.group = Some(group.clone())
+    };
+    check(with("2").running("app").local(group("2")), expect![""]);
+    check(with("2").running("app").local(group("1")), expect!["limit the pod"]);
+    check(with("2").local(group("1")), expect!["limit the pod"]);
+    check(with("2").local(group("2")), expect!["start app 0 (then 0 s)"]);
+    let busy = |local: &mut Local| local.in_flight = [Work::Resize("app".into())].into();
+    check(with("2").running("app").local(group("1")).local(busy), expect![""]);
+    let failed = |local: &mut Local| {
+        let retry = (Duration::from_secs(5), Duration::from_secs(60));
+        local.group_failure = Some(Failure::after(None, "Error", "busy", at(0), retry));
+    };
+    check(with("2").running("app").local(group("1")).local(failed), expect!["wake after 5 s"]);
+    check(with("2").local(group("1")).local(failed), expect!["start app 0 (then 0 s); wake after 5 s"]);
 }
 
 #[test]

@@ -17,6 +17,11 @@ use crate::pressure::Pressures;
 
 /// Version reported to clients: what `kubectl get nodes` shows.
 pub(crate) const VERSION: &str = "v1.36.0+portolan";
+/// What this agent does that an older one does not, for whoever has to know before it asks for that.
+///
+/// Source: `k8s.io/component-helpers/nodedeclaredfeatures`; KEP-5328.
+const DECLARED_FEATURES: [&str; 3] =
+    ["ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"];
 /// Images named in the status; more make the object heavy.
 const IMAGES_REPORTED: usize = 50;
 
@@ -99,6 +104,7 @@ pub(crate) fn status(facts: &Facts<'_>, before: Option<&NodeStatus>, now: Timest
             .server_port
             .map(|port| NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(port) }) }),
         // What the runtime could do besides is not asked of it by this agent.
+        declared_features: Some(DECLARED_FEATURES.map(str::to_owned).into()),
         features: Some(NodeFeatures { supplemental_groups_policy: Some(false) }),
         runtime_handlers: Some(vec![NodeRuntimeHandler {
             // The default handler's name is empty, and shown: without it this would differ from what is read back.

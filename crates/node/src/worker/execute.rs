@@ -11,7 +11,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use portolan_base::error::chain;
 use portolan_client::{DeleteOptions, EventType};
-use portolan_runtime::{ContainerId, SandboxId};
+use portolan_runtime::{ContainerId, Resources, SandboxId};
 
 use super::context::Context;
 use crate::container::{self, SandboxInput, names, resources};
@@ -35,12 +35,14 @@ pub(crate) enum Outcome {
     Volumes(Result<(), (String, String)>),
     /// The volumes are gone, or why not.
     TornDown(Result<(), String>),
-    /// The sandbox runs, or why not.
-    Sandbox(Result<(), String>),
+    /// The sandbox runs in a group with these limits, if those could be set; or why it does not run.
+    Sandbox(Result<Option<Resources>, String>),
     /// The image is here, or the reason and message why not.
     Image(String, Result<String, (String, String)>),
     /// The container was started, or the reason and message why not.
     Started(String, Result<(), (String, String)>),
+    /// The pod's group has these limits now, or why not.
+    Limited(Result<Resources, String>),
     /// This start of the container has these resources now, or why not.
     Resized(String, ContainerId, Result<ResourceRequirements, String>),
     /// The API object is gone, or why not.
@@ -71,6 +73,7 @@ impl Job {
                 start::start(&self, container, attempt, crash_delay).await
             }
             Step::Resize { id, container } => resize::resize(&self, id, container).await,
+            Step::Limit => resize::limit(&self),
             Step::Stop { id, container, grace, message } => stop::stop(&self, &id, &container, grace, &message).await,
             Step::Remove { id } => {
                 self.plain("remove a container", self.context.config.runtime.remove_container(&id).await)
@@ -124,9 +127,9 @@ impl Job {
             context.pod_event(&self.pod, EventType::Normal, "SandboxChanged", message);
         }
         let config = self.sandbox_config(attempt).await;
-        if let Err(error) =
-            crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &resources::of_pod(&self.pod))
-        {
+        let limits = resources::of_pod(&self.pod);
+        let limited = crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &limits);
+        if let Err(error) = &limited {
             // The containers' own limits still hold.
             tracing::warn!(pod = crate::pod::display(&self.pod), "limit the pod's control group: {error}");
         }
@@ -134,7 +137,7 @@ impl Job {
             Ok(()) => context.config.runtime.run_sandbox(&config).await.map_err(|error| chain(&error).to_string()),
             Err(error) => Err(format!("create the log folder {}: {error}", config.log_directory.display())),
         };
-        Outcome::Sandbox(made.map(drop).map_err(|reason| {
+        Outcome::Sandbox(made.map(|_| limited.is_ok().then_some(limits)).map_err(|reason| {
             let message = format!("Failed to create pod sandbox: {reason}");
             context.pod_event(&self.pod, EventType::Warning, "FailedCreatePodSandBox", message.clone());
             message
@@ -190,7 +193,10 @@ impl Outcome {
                 let before = if let Volumes::Failed(failure) = &local.volumes { Some(failure) } else { None };
                 local.volumes = Volumes::Failed(Failure::after(before, "FailedUnmount", message, now, RETRY));
             }
-            Self::Sandbox(Ok(())) => local.sandbox_failure = None,
+            Self::Sandbox(Ok(group)) => {
+                local.sandbox_failure = None;
+                local.group = group;
+            }
             Self::Sandbox(Err(message)) => {
                 let before = local.sandbox_failure.take();
                 let failure = Failure::after(before.as_ref(), "FailedCreatePodSandBox", message, now, RETRY);
@@ -208,7 +214,19 @@ impl Outcome {
                     _ => Failure::after(before.as_ref(), reason, message, now, IMAGE_RETRY),
                 });
             }
+            Self::Limited(Ok(limits)) => {
+                local.group = Some(limits);
+                local.group_failure = None;
+            }
+            Self::Limited(Err(message)) => {
+                let before = local.group_failure.take();
+                local.group_failure = Some(Failure::after(before.as_ref(), "Error", message, now, RETRY));
+            }
             Self::Resized(name, id, outcome) => {
+                // It was lifted for that.
+                if let Some(group) = &mut local.group {
+                    group.cpu_quota_us = 0;
+                }
                 let container = local.containers.entry(name).or_default();
                 match outcome {
                     Ok(resources) => {

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Timestamp};
@@ -21,6 +21,7 @@ use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
 use super::view::Snapshot;
+use crate::container::resources;
 use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{
     ImageState, Local, PodRuntime, Step, Surroundings, Verdict, Volumes, Work, crash, is_terminal, plan, status,
@@ -91,7 +92,8 @@ enum Ended {
 impl Worker {
     fn new(context: Arc<Context>, desired: watch::Receiver<Desired>) -> Self {
         let Desired { pod, gone, verdict, room } = desired.borrow().clone();
-        let local = Local { verdict, allocation: resize::allocation(&pod), ..Local::default() };
+        let group = resources::of_pod(&resize::with(&pod, &resize::reported(&pod)));
+        let local = Local { verdict, allocation: resize::allocation(&pod), group: Some(group), ..Local::default() };
         let snapshots = context.view.subscribe();
         let around = Surroundings { host_addresses: context.config.addresses.clone(), messages: BTreeMap::new() };
         let mut worker = Self {
@@ -129,38 +131,34 @@ impl Worker {
             return;
         }
         let asked = resize::asked(&self.pod);
-        let nothing = resize::Difference::default();
-        let waits = |(name, asked): (&String, &ResourceRequirements)| {
-            self.local.allocation.get(name).is_some_and(|own| resize::differ(own, asked) != nothing)
-        };
-        let changes = asked.iter().any(waits);
+        let changes = self.local.allocation.differs(&asked);
         let room = if changes { room } else { Room::Enough };
         if let Some((reason, message)) = room.refusal().filter(|_| room != self.local.room) {
-            let message = format!("Pod resize {reason}: {message}");
-            self.context.pod_event(&self.pod, EventType::Warning, &format!("Resize{reason}"), message);
+            self.resize_event(EventType::Warning, reason, reason, &resize::summary(&self.pod, message));
         }
         self.local.room = room;
         if self.local.room == Room::Enough {
             if changes {
                 self.resizing = true;
-                self.resize_event("ResizeStarted", "started", &asked);
+                self.resize_event(EventType::Normal, "Started", "started", &resize::summary(&self.pod, ""));
             }
             self.local.allocation = asked;
         }
         self.effective = resize::with(&self.pod, &self.local.allocation);
     }
 
-    /// Tells what the containers get, or got.
-    fn resize_event(&self, reason: &str, word: &str, allocation: &resize::Allocation) {
-        let message = format!("Pod resize {word}: {}", serde_json::json!(allocation));
-        self.context.pod_event(&self.pod, EventType::Normal, reason, message);
+    /// Tells how far a resize is.
+    fn resize_event(&self, kind: EventType, reason: &str, word: &str, summary: &str) {
+        let message = format!("Pod resize {word}: {summary}");
+        self.context.pod_event(&self.pod, kind, &format!("Resize{reason}"), message);
     }
 
     /// Tells once that the containers have what they were to get.
     fn announce_resized(&mut self, runtime: &PodRuntime) {
         if self.resizing && resize::is_done(&self.effective, runtime, &self.local) {
             self.resizing = false;
-            self.resize_event("ResizeCompleted", "completed", &self.local.allocation);
+            let summary = resize::summary(&self.effective, "");
+            self.resize_event(EventType::Normal, "Completed", "completed", &summary);
         }
     }
 

@@ -30,6 +30,9 @@ pub(crate) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Res
     }
 }
 
+/// Fields that merge name by name, all the way down.
+const MERGED: [&str; 2] = ["allocatedResources", "resources"];
+
 /// The fields of `after` that differ; fields that are gone are null.
 ///
 /// Addresses merge by address and conditions by type, so those that are gone are named for deletion.
@@ -44,6 +47,11 @@ fn difference(before: &Value, after: &Value) -> Value {
     }
     for name in before.keys().filter(|name| !after.contains_key(*name)) {
         patch.insert(name.clone(), Value::Null);
+    }
+    for name in MERGED {
+        if let (Some(old), Some(new)) = (before.get(name), patch.get_mut(name)) {
+            forget_all(new, old);
+        }
     }
     if let (Some(old), Some(Value::Array(new))) =
         (before.get("podIPs").and_then(Value::as_array), patch.get_mut("podIPs"))
@@ -71,6 +79,14 @@ fn difference(before: &Value, after: &Value) -> Value {
     Value::Object(patch)
 }
 
+/// Names what an object no longer has.
+fn forget_all(new: &mut Value, old: &Value) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    for (name, old) in old {
+        forget_all(new.entry(name).or_insert(Value::Null), old);
+    }
+}
+
 /// Names the fields that a condition no longer has: conditions merge by their type, field by field.
 fn forget_fields(condition: &mut Value, old: &[Value]) {
     let Some(condition) = condition.as_object_mut() else { return };
@@ -96,6 +112,18 @@ mod tests {
             "podIPs": [{"ip": "2"}, {"$patch": "delete", "ip": "1"}],
         });
         assert_eq!(difference(&before, &after), expected);
+    }
+
+    #[test]
+    fn what_a_pod_no_longer_has_as_a_whole_is_named() {
+        let before = json!({
+            "allocatedResources": {"cpu": "1"},
+            "resources": {"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "1"}},
+        });
+        let after = json!({"allocatedResources": {"cpu": "1"}, "resources": {"limits": {"cpu": "2"}}});
+        let expected = json!({"resources": {"limits": {"cpu": "2", "memory": null}, "requests": null}});
+        assert_eq!(difference(&before, &after), expected);
+        assert_eq!(difference(&after, &json!({})), json!({"allocatedResources": null, "resources": null}));
     }
 
     #[test]

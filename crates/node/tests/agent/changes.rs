@@ -107,7 +107,7 @@ async fn a_container_gets_other_limits_while_it_runs() {
     assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
     // Events are written behind the status.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let told = r#"{"app":{"limits":{"cpu":"1500m"},"requests":{"cpu":"700m"}}}"#;
+    let told = r#"{"containers":[{"name":"app","resources":{"limits":{"cpu":"1500m"},"requests":{"cpu":"700m"}}}],"generation":2}"#;
     for text in [format!("Pod resize started: {told}"), format!("Pod resize completed: {told}")] {
         assert!(node.events("web").iter().any(|event| event.contains(&text)), "{text}: {:?}", node.events("web"));
     }
@@ -178,8 +178,88 @@ async fn a_resize_waits_for_room_or_for_ever() {
     };
     node.until("web", "resized", resized).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    for told in [format!("ResizeInfeasible Pod resize {never}"), format!("ResizeDeferred Pod resize {later}")] {
-        assert!(node.events("web").iter().any(|event| event.contains(&told)), "{told}: {:?}", node.events("web"));
+    for told in [never, later] {
+        let (reason, why) = told.split_once(": ").expect("it has both");
+        let is_it = |event: &&String| {
+            let summary = event.strip_prefix(&format!("Resize{reason} Pod resize {reason}: "));
+            let summary = summary.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+            summary["containers"][0]["name"] == "app" && summary["error"] == why
+        };
+        assert!(node.events("web").iter().any(|event| is_it(&event)), "{told}: {:?}", node.events("web"));
     }
+    node.stop().await;
+}
+
+fn with_whole(whole: &Value, policy: &Value) -> Value {
+    json!({"containers": [{"name": "app", "image": "app:1", "resizePolicy": policy}], "resources": whole})
+}
+
+fn whole(pod: Option<&Pod>) -> Value {
+    json!(pod.and_then(|pod| status(pod).resources))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_as_a_whole_gets_other_limits_while_it_runs() {
+    let mut node = Node::start().await;
+    node.create("web", with_whole(&cpu("500m", "1"), &json!([]))).await;
+    node.until_ready("web").await;
+    node.until("web", "told what it has", |pod| whole(pod) == cpu("500m", "1")).await;
+    let before = container(node.pod("web").as_ref()).expect("it runs");
+    // The container has no limit of its own, and is not said to have one.
+    assert_eq!(json!(before.resources), json!({}));
+    assert_eq!(limits(&node, "web").cpu_quota_us, 100_000);
+    patch(&node, "web", json!({"resources": cpu("700m", "1500m")})).await;
+    let resized = |pod: Option<&Pod>| {
+        whole(pod) == cpu("700m", "1500m")
+            && why(pod, "PodResizeInProgress").is_empty()
+            && limits(&node, "web").cpu_quota_us == 150_000
+    };
+    node.until("web", "resized", resized).await;
+    let pod = node.pod("web").expect("it is there");
+    let after = container(Some(&pod)).expect("it runs");
+    assert_eq!((after.restart_count, after.container_id.clone()), (0, before.container_id));
+    assert_eq!(json!(status(&pod).allocated_resources), json!({"cpu": "700m"}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for reason in ["ResizeStarted Pod resize started: ", "ResizeCompleted Pod resize completed: "] {
+        let told = node.events("web").iter().filter(|event| event.starts_with(reason)).count();
+        assert_eq!(told, 1, "{reason}: {:?}", node.events("web"));
+    }
+    // An agent that comes back finds nothing to do.
+    node.kill().await;
+    node.api.clear_requests();
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let writes = node.api.writes();
+    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_with_the_limits_of_its_pod_is_restarted_if_it_wants_that() {
+    let node = Node::start().await;
+    let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    node.create("web", with_whole(&cpu("500m", "1"), &policy)).await;
+    node.until_ready("web").await;
+    patch(&node, "web", json!({"resources": cpu("500m", "2")})).await;
+    let resized = |pod: Option<&Pod>| {
+        container(pod).is_some_and(|it| it.restart_count == 1 && it.ready) && whole(pod) == cpu("500m", "2")
+    };
+    node.until("web", "restarted", resized).await;
+    assert_eq!(limits(&node, "web").cpu_quota_us, 200_000);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_of_a_pod_as_a_whole_waits_for_room() {
+    let node = Node::start().await;
+    node.create("web", with_whole(&cpu("500m", "2"), &json!([]))).await;
+    node.until_ready("web").await;
+    patch(&node, "web", json!({"resources": cpu("5", "5")})).await;
+    let never = "Infeasible: Node didn't have enough capacity: cpu, requested: 5000, capacity: 2000";
+    node.until("web", "refused", |pod| why(pod, "PodResizePending") == never && whole(pod) == cpu("500m", "2")).await;
+    let pod = node.pod("web").expect("it is there");
+    assert_eq!(json!(status(&pod).allocated_resources), json!({"cpu": "500m"}));
+    assert_eq!(limits(&node, "web").cpu_quota_us, 200_000);
     node.stop().await;
 }

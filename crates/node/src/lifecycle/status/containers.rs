@@ -97,10 +97,15 @@ impl Writer<'_> {
         if role == Role::Ephemeral {
             return (None, None);
         }
-        let own = self.local.allocation.get(&latest.name);
+        let own = self.local.allocation.containers.get(&latest.name);
         let requests = own.and_then(|own| own.requests.clone()).filter(|requests| !requests.is_empty());
         let has = match latest.state {
-            runtime::ContainerState::Running { .. } => resize::applied(self.pod, self.local, latest),
+            runtime::ContainerState::Running { .. } => resize::applied(self.pod, self.local, latest).map(|mut has| {
+                // The pod's limits are told beside limits of its own only.
+                let has_limits = own.is_none_or(|own| own.limits.as_ref().is_some_and(|limits| !limits.is_empty()));
+                has.limits = has.limits.filter(|_| has_limits);
+                has
+            }),
             _ => own.cloned(),
         };
         (requests, has)

@@ -1,4 +1,4 @@
-//! Giving a running container other limits.
+//! Giving a running pod and its containers other limits.
 
 use k8s_openapi::api::core::v1::Container;
 use portolan_base::error::chain;
@@ -8,25 +8,60 @@ use portolan_runtime::ContainerId;
 use super::{Job, Outcome};
 use crate::cgroup;
 use crate::container::resources;
+use crate::lifecycle::resize::{allowed, summary};
 use crate::pod;
 
-/// Changes the limits of a container and of the pod that it is in.
+/// Changes the limits of a container. The pod's own follow once no container in it has more.
 pub(super) async fn resize(job: &Job, id: ContainerId, name: String) -> Outcome {
     let Some((_, container)) = pod::container(&job.pod, &name) else { return Outcome::Done };
     let outcome = try_resize(job, &id, &container).await;
     if let Err(reason) = &outcome {
-        let message = format!("Error: {reason}");
-        job.context.container_event(&job.pod, &name, EventType::Warning, "ResizeError", message);
+        tell_failure(job, reason);
     }
-    Outcome::Resized(name, id, outcome.map(|()| container.resources.unwrap_or_default()))
+    Outcome::Resized(name, id, outcome.map(|()| allowed(&job.pod, &container)))
 }
 
 async fn try_resize(job: &Job, id: &ContainerId, container: &Container) -> Result<(), String> {
     let context = &job.context;
-    let (groups, group) = (context.config.cgroups.as_ref(), context.cgroup(&job.pod));
-    let failed = |error: std::io::Error| format!("limit the pod's control group: {error}");
-    cgroup::lift_quota(groups, &group).map_err(failed)?;
+    let runtime = &context.config.runtime;
     let wanted = resources::of_container(&job.pod, container, context.capacity.memory_bytes);
-    context.config.runtime.update_resources(id, &wanted).await.map_err(|error| chain(&error).to_string())?;
-    cgroup::ensure(groups, &group, &resources::of_pod(&job.pod)).map_err(failed)
+    let stats = runtime.stats().await.map_err(|error| chain(&error).to_string())?;
+    let usage = stats.iter().find(|stats| stats.container == id.0).map(|stats| stats.working_set_bytes);
+    if let Some(usage) = usage.filter(|usage| wanted.memory_limit > 0 && *usage > wanted.memory_limit) {
+        return Err(below_usage(&format!("container \"{}\"", container.name), wanted.memory_limit, usage));
+    }
+    cgroup::lift_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod)).map_err(failed)?;
+    runtime.update_resources(id, &wanted).await.map_err(|error| chain(&error).to_string())
+}
+
+/// Changes the limits of the pod's control group.
+pub(super) fn limit(job: &Job) -> Outcome {
+    let limits = resources::of_pod(&job.pod);
+    let (groups, group) = (job.context.config.cgroups.as_ref(), job.context.cgroup(&job.pod));
+    let outcome = match cgroup::memory_usage(groups, &group) {
+        Some(usage) if limits.memory_limit > 0 && usage > limits.memory_limit => {
+            Err(below_usage("pod", limits.memory_limit, usage))
+        }
+        _ => cgroup::ensure(groups, &group, &limits).map_err(failed),
+    };
+    if let Err(reason) = &outcome {
+        tell_failure(job, reason);
+    }
+    Outcome::Limited(outcome.map(|()| limits))
+}
+
+/// Why a limit is not set: the kernel would refuse it, or end processes to make it so.
+fn below_usage(whose: &str, limit: u64, usage: u64) -> String {
+    format!(
+        "cannot decrease memory limits: attempting to set {whose} memory limit ({limit}) below current usage ({usage})"
+    )
+}
+
+fn failed(error: std::io::Error) -> String {
+    format!("limit the pod's control group: {error}")
+}
+
+fn tell_failure(job: &Job, reason: &str) {
+    let message = format!("Pod resize error: {}", summary(&job.pod, reason));
+    job.context.pod_event(&job.pod, EventType::Warning, "ResizeError", message);
 }

@@ -1,0 +1,153 @@
+//! What a pod has as a whole.
+//!
+//! Source: `convertToAPIPodLevelResourcesStatus` of `pkg/kubelet`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
+use portolan_api::quantity::{Format, Quantity};
+use portolan_api::quota::Amounts;
+
+use crate::container::resources;
+use crate::lifecycle::resize;
+use crate::lifecycle::state::Local;
+use crate::pod::quantity::{cpu_milli, milli};
+use crate::pod::{self, whole};
+
+type List = BTreeMap<String, Text>;
+
+/// Requests that the kernel does not tell apart from none, in thousandths of a processor.
+const LEAST_REQUEST: i64 = 2;
+/// The least limit that the kernel takes, in thousandths of a processor.
+const LEAST_LIMIT: i64 = 10;
+
+/// What the pod may have, and what it has: while it runs, what its control group says.
+pub(super) fn resources(pod: &Pod, local: &Local) -> (Option<List>, ResourceRequirements) {
+    let allocated = resize::with(&Arc::new(pod.clone()), &local.allocation);
+    let totals = whole::totals(&allocated);
+    let requests = non_empty(list(&totals.requests));
+    let is_running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    let has = if is_running {
+        running(&allocated, local)
+    } else {
+        ResourceRequirements {
+            requests: requests.clone(),
+            limits: non_empty(list(&totals.limits)),
+            ..pod::spec(&allocated).resources.clone().unwrap_or_default()
+        }
+    };
+    (requests, has)
+}
+
+fn running(allocated: &Pod, local: &Local) -> ResourceRequirements {
+    let group = local.group.clone().unwrap_or_else(|| resources::of_pod(allocated));
+    let mut has = pod::spec(allocated).resources.clone().unwrap_or_default();
+    let (mut requests, mut limits) = (has.requests.take().unwrap_or_default(), has.limits.take().unwrap_or_default());
+    let set = |list: &mut List, name: &str, amount: Quantity| {
+        list.insert(name.to_owned(), Text(amount.to_string()));
+    };
+    let request = i64::try_from((group.cpu_shares * 1000).div_ceil(1024)).unwrap_or(i64::MAX);
+    if request.max(cpu_milli(Some(&requests)).unwrap_or(0)) > LEAST_REQUEST {
+        set(&mut requests, "cpu", thousandths(request));
+    }
+    if milli(Some(&requests), "memory").is_none()
+        && let Some(memory) = whole::totals(allocated).requests.get("memory")
+    {
+        // No group knows it.
+        set(&mut requests, "memory", memory);
+    }
+    let limit = group.cpu_quota_us * 1000 / i64::try_from(group.cpu_period_us).unwrap_or(1).max(1);
+    if limit > 0 && limit.max(cpu_milli(Some(&limits)).unwrap_or(0)) > LEAST_LIMIT {
+        set(&mut limits, "cpu", thousandths(limit));
+    }
+    if group.memory_limit > 0 {
+        let bytes = i64::try_from(group.memory_limit).unwrap_or(i64::MAX);
+        set(&mut limits, "memory", Quantity::from_value(bytes, Format::BinarySi));
+    }
+    ResourceRequirements { requests: non_empty(requests), limits: non_empty(limits), ..has }
+}
+
+fn thousandths(milli: i64) -> Quantity {
+    Quantity::parse(&format!("{milli}m")).unwrap_or(Quantity::ZERO)
+}
+
+fn list(amounts: &Amounts) -> List {
+    amounts.iter().map(|(name, amount)| (name.to_owned(), Text(amount.to_string()))).collect()
+}
+
+fn non_empty(list: List) -> Option<List> {
+    (!list.is_empty()).then_some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_pod_tells_what_it_may_have_and_what_its_group_has() {
+        let both = json!({"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "32M"}});
+        let cases = [
+            // (containers' resources, the pod's, whether it runs) and what is told.
+            (json!([{}]), json!(null), false, json!(null), json!({})),
+            (json!([{}]), json!(null), true, json!(null), json!({})),
+            (
+                json!([both, {}]),
+                json!(null),
+                false,
+                json!({"cpu": "100m", "memory": "16Mi"}),
+                json!({"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "32M"}}),
+            ),
+            // One without a limit: the group has none.
+            (
+                json!([both, {}]),
+                json!(null),
+                true,
+                json!({"cpu": "100m", "memory": "16Mi"}),
+                json!({"requests": {"cpu": "100m", "memory": "16Mi"}}),
+            ),
+            (
+                json!([both, {}]),
+                json!({"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "128Mi"}}),
+                true,
+                json!({"cpu": "1", "memory": "64Mi"}),
+                json!({"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "128Mi"}}),
+            ),
+            (
+                json!([both]),
+                json!(null),
+                true,
+                json!({"cpu": "100m", "memory": "16Mi"}),
+                json!({"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "31250Ki"}}),
+            ),
+            // Less than the kernel can tell is told as it was asked for.
+            (
+                json!([{"requests": {"cpu": "1m"}, "limits": {"cpu": "5m"}}]),
+                json!({"requests": {"cpu": "1m"}, "limits": {"cpu": "5m"}}),
+                true,
+                json!({"cpu": "1m"}),
+                json!({"requests": {"cpu": "1m"}, "limits": {"cpu": "5m"}}),
+            ),
+        ];
+        for (containers, whole, is_running, allocated, expected) in cases {
+            let containers: Vec<Value> = containers
+                .as_array()
+                .expect("a list")
+                .iter()
+                .enumerate()
+                .map(|(index, own)| json!({"name": format!("c{index}"), "resources": own}))
+                .collect();
+            let pod: Pod = serde_json::from_value(json!({
+                "metadata": {}, "spec": {"containers": containers, "resources": whole},
+                "status": {"phase": if is_running { "Running" } else { "Pending" }},
+            }))
+            .expect("a pod");
+            let local = Local { allocation: resize::allocation(&pod), ..Local::default() };
+            let (requests, has) = resources(&pod, &local);
+            assert_eq!((json!(requests), json!(has)), (allocated, expected), "{pod:?}");
+        }
+    }
+}
