@@ -76,7 +76,9 @@ impl Tokens {
         projection: &ServiceAccountTokenProjection,
         now: Timestamp,
     ) -> Result<Issued, String> {
-        let account = pod::spec(pod).service_account_name.as_deref().unwrap_or("default");
+        // Admission names one for every pod; what came past it has none, and no token.
+        let account = pod::spec(pod).service_account_name.as_deref().filter(|name| !name.is_empty());
+        let account = account.ok_or("failed to fetch token: resource name may not be empty")?;
         let seconds = projection.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
         let audiences: Vec<&str> = projection.audience.as_deref().filter(|text| !text.is_empty()).into_iter().collect();
         let body = json!({
@@ -90,9 +92,7 @@ impl Tokens {
         });
         let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", pod.namespace());
         let answer = self.client.raw(http::Method::POST, &path, Some(body)).await;
-        let answer = answer.map_err(|error| {
-            format!("failed to fetch token: {} (service account {}/{account})", chain(&error), pod.namespace())
-        })?;
+        let answer = answer.map_err(|error| format!("failed to fetch token: {}", chain(&error)))?;
         let token = answer["status"]["token"].as_str().filter(|token| !token.is_empty());
         let token = token.ok_or("failed to fetch token: the answer has none")?.to_owned();
         let granted = answer["status"]["expirationTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
