@@ -8,7 +8,7 @@ use portolan_api::typed::Object;
 use portolan_api::typed::kinds::apps::v1::{Deployment, ReplicaSet};
 use portolan_api::typed::kinds::coordination::v1::Lease;
 use portolan_api::typed::kinds::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
 };
 use portolan_api::typed::kinds::discovery::v1::EndpointSlice;
 use portolan_base::{Clock, Shutdown};
@@ -476,6 +476,10 @@ async fn pods_of_a_silent_node_are_replaced_elsewhere() {
             assert_eq!(tainted, ["lost"], "the other node is well");
             world.client.delete::<Node>("", "lost", &DeleteOptions::default()).await.expect("it exists");
             world.until::<Pod>("gone", |pods| pods.iter().all(|pod| pod.name() != "stray")).await;
+            world.pass(Duration::from_secs(600)).await;
+            let mut events = world.server.objects::<Event>();
+            events.retain(|event| event.message.as_deref() == Some("Node lost event: Removing Node lost from Controller"));
+            assert_eq!(events.len(), 1, "{events:?}");
     })
     .await;
 }

@@ -18,7 +18,9 @@ use portolan_api::typed::Object;
 use portolan_api::typed::kinds::coordination::v1::Lease;
 use portolan_api::typed::kinds::core::v1::{Node, Pod};
 use portolan_base::{Shutdown, Timestamp};
-use portolan_client::{DeleteOptions, Error, EventRecorder, EventType, Informer, Key, Patch, WorkQueue, reference};
+use portolan_client::{
+    DeleteOptions, Error, EventRecorder, EventType, Informer, Key, ObjectReference, Patch, WorkQueue, reference,
+};
 use serde_json::json;
 
 use crate::context::Context;
@@ -32,8 +34,8 @@ struct Controller {
     context: Context,
     nodes: Informer<Node>,
     pods: Informer<Pod>,
-    /// What each node's lease said when it was last looked at.
-    heard: Mutex<HashMap<String, Heard>>,
+    /// What each node's lease said when it was last looked at, and which node of that name it was.
+    heard: Mutex<HashMap<String, (ObjectReference, Heard)>>,
     events: EventRecorder,
 }
 
@@ -72,13 +74,17 @@ impl Reconciler for Controller {
             return self.reconcile_pod(key).await;
         }
         let Some(node) = self.nodes.get("", &key.name) else {
-            self.heard.lock().remove(&key.name);
+            let removed = self.heard.lock().remove(&key.name);
+            if let Some((node, _)) = removed {
+                let message = format!("Node {0} event: Removing Node {0} from Controller", key.name);
+                self.events.event(&node, EventType::Normal, "RemovingNode", message);
+            }
             return Ok(Next::OnChange);
         };
         let now = self.context.clock.now();
         let grace = self.context.node_times.grace;
         let is_new = !self.heard.lock().contains_key(&key.name);
-        let heard = self.listen(&key.name, grace, now).await?;
+        let heard = self.listen(&node, grace, now).await?;
         if is_new {
             let message = format!("Node {0} event: Registered Node {0} in Controller", key.name);
             self.events.event(&reference(&*node), EventType::Normal, "RegisteredNode", message);
@@ -115,12 +121,12 @@ impl Reconciler for Controller {
 
 impl Controller {
     /// When a node was last heard of; asks for its lease only if what is known is not recent enough.
-    async fn listen(&self, node: &str, grace: Duration, now: Timestamp) -> Result<Timestamp, Error> {
-        let known = self.heard.lock().get(node).copied();
+    async fn listen(&self, node: &Node, grace: Duration, now: Timestamp) -> Result<Timestamp, Error> {
+        let known = self.heard.lock().get(node.name()).map(|(_, heard)| *heard);
         if let Some(known) = known.filter(|known| known.at + grace > now) {
             return Ok(known.at);
         }
-        let lease = match self.context.client.get::<Lease>(LEASE_NAMESPACE, node).await {
+        let lease = match self.context.client.get::<Lease>(LEASE_NAMESPACE, node.name()).await {
             Ok(lease) => Some(lease),
             // It comes once the node has registered.
             Err(error) if error.is_not_found() => None,
@@ -128,7 +134,7 @@ impl Controller {
         };
         let renewed = lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0);
         let heard = hear(known, renewed, now);
-        self.heard.lock().insert(node.to_owned(), heard);
+        self.heard.lock().insert(node.name().to_owned(), (reference(node), heard));
         Ok(heard.at)
     }
 
