@@ -3,6 +3,7 @@
 //! Alone in its binary: it looks at the whole machine before and after, and tests of one binary overlap.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -70,6 +71,7 @@ fn life_of_a_deployment(cluster: &Cluster) -> anyhow::Result<()> {
 
     inside_a_pod(cluster)?;
     small_changes(cluster)?;
+    a_pod_as_a_whole(cluster)?;
 
     cluster.kubectl("delete deployment my-deployment --wait=true")?;
     eventually("the pods are gone", || {
@@ -148,4 +150,62 @@ fn small_changes(cluster: &Cluster) -> anyhow::Result<()> {
     let unchanged = cluster.kubectl_with("apply", MANIFEST)?;
     ensure!(unchanged.contains("service/my-service unchanged"), "{unchanged}");
     Ok(())
+}
+
+/// A pod whose limits are of all its containers together.
+const WHOLE: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: whole}
+spec:
+  terminationGracePeriodSeconds: 0
+  resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 500m, memory: 64Mi}}
+  containers: [{name: one, image: 'my-image:latest'}]
+";
+
+/// What the kernel holds a control group of this cluster's pods to: microseconds of each tenth of a second, and bytes.
+fn held_to(cluster: &Cluster, group: &str) -> anyhow::Result<(String, String)> {
+    let group = format!("kubepods-{}{group}", cluster.bridge());
+    // Version 1 of control groups has a hierarchy for each controller.
+    let read = |controller: &str, legacy: &str, unified: &str| {
+        let root = Path::new("/sys/fs/cgroup");
+        let legacy = root.join(controller).join(&group).join(legacy);
+        let file = if legacy.exists() { legacy } else { root.join(&group).join(unified) };
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        text.split_whitespace().next().map(str::to_owned).context("it has a word")
+    };
+    Ok((read("cpu", "cpu.cfs_quota_us", "cpu.max")?, read("memory", "memory.limit_in_bytes", "memory.max")?))
+}
+
+fn a_pod_as_a_whole(cluster: &Cluster) -> anyhow::Result<()> {
+    let node = cluster.kubectl_json("get node test-node")?;
+    let memory = node["status"]["capacity"]["memory"].as_str().and_then(|text| text.strip_suffix("Ki"));
+    let memory: u64 = memory.context("the node has memory")?.parse()?;
+    let (_, all) = held_to(cluster, "")?;
+    // The kernel counts in pages.
+    ensure!(all.parse::<u64>()?.abs_diff(memory * 1024) < 1 << 16, "all pods may have {all} of {memory} Ki");
+    let told = cluster.kubectl("get events --field-selector reason=NodeAllocatableEnforced")?;
+    ensure!(told.contains("Updated Node Allocatable limit across pods"), "{told}");
+
+    cluster.kubectl_with("apply", WHOLE)?;
+    cluster.kubectl("wait --for=condition=Ready pod/whole --timeout=60s")?;
+    let uid = cluster.kubectl("get pod whole -o jsonpath={.metadata.uid}")?;
+    let group = format!("/burstable/pod{}", uid.trim());
+    let held = held_to(cluster, &group)?;
+    ensure!(held == ("50000".to_owned(), "67108864".to_owned()), "{held:?}");
+    let resize = r#"{"spec":{"resources":{"limits":{"cpu":"750m","memory":"96Mi"}}}}"#;
+    command(cluster.kubectl_command().args(["patch", "pod", "whole", "--subresource", "resize", "-p", resize]))?;
+    eventually("the pod has more as a whole", || {
+        let held = held_to(cluster, &group)?;
+        ensure!(held == ("75000".to_owned(), "100663296".to_owned()), "{held:?}");
+        let status = &cluster.kubectl_json("get pod whole")?["status"];
+        let limits = &status["resources"]["limits"];
+        ensure!(limits["cpu"] == "750m" && limits["memory"] == "96Mi", "{status}");
+        ensure!(status["allocatedResources"]["cpu"] == "100m", "{status}");
+        ensure!(status["containerStatuses"][0]["restartCount"] == 0, "{status}");
+        let told = cluster.kubectl("get events --field-selector involvedObject.name=whole")?;
+        ensure!(told.contains("ResizeCompleted") && !told.contains("ResizeError"), "{told}");
+        Ok(())
+    });
+    cluster.kubectl("delete pod whole").map(drop)
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Config;
 use crate::error::Error;
 use crate::logs;
+use crate::node_group;
 use crate::pressure::{Keeper, Pressures};
 use crate::registration::{Machine, Registration};
 use crate::server::Server;
@@ -78,6 +79,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     if let Some(eviction) = config.eviction.clone() {
         let keeper = Keeper::new(context.clone(), eviction, pods.clone(), pressures, evictions);
         tasks.spawn("pressure", keeper.run(stop.clone()));
+    }
+    if let Some(cgroups) = config.cgroups.clone() {
+        tasks.spawn("control groups", node_group::run(context.clone(), cgroups, pods.clone(), stop.clone()));
     }
     let registration = Registration::new(config, machine, port, nodes, pressed, context.events.clone());
     tasks.spawn("registration", registration.run(stop.clone()));

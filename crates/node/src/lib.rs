@@ -14,6 +14,7 @@ mod error;
 mod hooks;
 mod lifecycle;
 mod logs;
+mod node_group;
 mod pod;
 mod pressure;
 mod probes;

@@ -259,7 +259,7 @@ pub(crate) fn tell(events: &EventRecorder, node: &str, reason: &str) {
 }
 
 /// The node as its events name it: upstream's kubelet puts the name where others have the UID.
-fn about(node: &str) -> ObjectReference {
+pub(crate) fn about(node: &str) -> ObjectReference {
     ObjectReference {
         kind: Some("Node".to_owned()),
         name: Some(node.to_owned()),

@@ -93,7 +93,7 @@ impl Supervisor {
             }
         }
         let mut new: Vec<Arc<Pod>> = pods.iter().filter(|pod| !self.workers.contains_key(pod.uid())).cloned().collect();
-        let begun: Vec<Arc<Pod>> = new.iter().filter(|pod| has_begun(pod) && !has_ended(pod)).cloned().collect();
+        let begun: Vec<Arc<Pod>> = new.iter().filter(|pod| has_begun(pod) && !pod::has_ended(pod)).cloned().collect();
         for pod in &pods {
             let Some(worker) = self.workers.get(pod.uid()) else { continue };
             let room = self.room(pod, &begun);

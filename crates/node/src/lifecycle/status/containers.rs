@@ -1,6 +1,7 @@
 //! Statuses of containers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
@@ -200,8 +201,9 @@ impl Writer<'_> {
 
     /// What comes after the end of a container, as it is planned: by what it may have, whatever it asks for.
     fn next(&self, role: Role, container: &Container, ended: &runtime::ContainerStatus) -> Next {
-        let resources = self.local.allocation.get(&container.name).or(container.resources.as_ref()).cloned();
-        crash::next(self.pod, role, &Container { resources, ..container.clone() }, ended)
+        let pod = resize::with(&Arc::new(self.pod.clone()), &self.local.allocation);
+        let allocated = pod::container(&pod, &container.name).map(|(_, allocated)| allocated);
+        crash::next(&pod, role, allocated.as_ref().unwrap_or(container), ended)
     }
 
     /// That a start that ended is repeated only after a while. The word stands until the next one runs, as upstream.
