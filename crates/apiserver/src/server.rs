@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
+use portolan_base::liveness::Liveness;
 use portolan_base::{Patience, Shutdown};
 use portolan_identity::User;
 use portolan_store::Store;
@@ -309,6 +310,8 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        // An interactive session may be silent for hours, and its client gone.
+        let _ = Liveness::SERVER.watch(&stream);
         let (stream, socket) = Cork::new(stream);
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,

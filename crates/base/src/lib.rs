@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod go;
+pub mod liveness;
 pub mod patience;
 pub mod process;
 pub mod readiness;

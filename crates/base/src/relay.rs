@@ -27,14 +27,30 @@ where
     R: AsyncRead + Unpin + ?Sized,
     W: AsyncWrite + Unpin + ?Sized,
 {
+    pass(from, to).await.map_err(|failed| match failed {
+        Failed::Reading(error) | Failed::Writing(error) => error,
+    })
+}
+
+/// Which side failed.
+enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+async fn pass<R, W>(from: &mut R, to: &mut W) -> Result<(), Failed>
+where
+    R: AsyncRead + Unpin + ?Sized,
+    W: AsyncWrite + Unpin + ?Sized,
+{
     let mut buffer = vec![0; CHUNK];
     loop {
-        let count = from.read(&mut buffer).await?;
+        let count = from.read(&mut buffer).await.map_err(Failed::Reading)?;
         if count == 0 {
             return Ok(());
         }
-        to.write_all(&buffer[..count]).await?;
-        to.flush().await?;
+        to.write_all(&buffer[..count]).await.map_err(Failed::Writing)?;
+        to.flush().await.map_err(Failed::Writing)?;
     }
 }
 
@@ -47,7 +63,8 @@ pub async fn drain<R: AsyncRead + Unpin + ?Sized>(from: &mut R) {
 /// Joins two connections until both sides have hung up.
 ///
 /// A side that takes no more may still speak: a client goes on sending to a backend that is done, and reads what
-/// that said last. Once the backend has said everything, a client that does not hang up is left in the end.
+/// that said last. Once the backend has said everything, a client that does not hang up is left in the end; and so is a
+/// backend that is silent, once the connection of the client broke.
 pub async fn join<C, B>(client: C, backend: B)
 where
     C: AsyncRead + AsyncWrite,
@@ -55,15 +72,24 @@ where
 {
     let (mut from_client, mut to_client) = split(client);
     let (mut from_backend, mut to_backend) = split(backend);
-    let told = CancellationToken::new();
+    let (told, broken) = (CancellationToken::new(), CancellationToken::new());
     let inward = async {
         // What failed here, those at both ends see by themselves.
-        let _ = copy(&mut from_client, &mut to_backend).await;
+        if let Err(Failed::Reading(_)) = pass(&mut from_client, &mut to_backend).await {
+            broken.cancel();
+        }
         let _ = to_backend.shutdown().await;
         drain(&mut from_client).await;
     };
     let outward = async {
-        let _ = copy(&mut from_backend, &mut to_client).await;
+        let nobody = async {
+            broken.cancelled().await;
+            sleep(LINGER).await;
+        };
+        tokio::select! {
+            _ = copy(&mut from_backend, &mut to_client) => {}
+            () = nobody => return,
+        }
         let _ = to_client.shutdown().await;
         told.cancel();
         let _ = timeout(LINGER, drain(&mut from_backend)).await;
@@ -146,5 +172,12 @@ mod tests {
         drop(backend);
         join(near, far).await;
         assert!(rest(client).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_backend_of_a_client_whose_connection_broke_is_left() {
+        let (far, backend) = duplex(16);
+        join(tokio::io::join(Broken, tokio::io::sink()), far).await;
+        assert!(rest(backend).await.is_empty());
     }
 }

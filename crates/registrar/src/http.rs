@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use parking_lot::Mutex;
+use portolan_base::liveness::Liveness;
 use portolan_base::{Patience, Shutdown};
 use portolan_identity::{User, user_of_certificate};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +31,14 @@ use crate::half_closed::{Asked, Lingering};
 use crate::limits::Client;
 use crate::places::Places;
 use crate::refusals::Refusals;
+
+/// When a client is gone. A registration that lives by a connection would be listed for as long.
+const CLIENT: Liveness = Liveness {
+    idle: Duration::from_secs(10),
+    interval: Duration::from_secs(5),
+    probes: 3,
+    unacknowledged: Some(Duration::from_secs(30)),
+};
 
 /// A client that has not sent its request's head by then is cut off.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -212,7 +221,7 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             tracing::debug!(%peer, %error, "a connection to the registry ended at once");
             continue;
         }
-        if let Err(error) = crate::liveness::watch(&stream) {
+        if let Err(error) = CLIENT.watch(&stream) {
             tracing::debug!(%peer, %error, "cannot tell whether a client is there");
         }
         let Some(place) = places.take(peer.ip()) else {

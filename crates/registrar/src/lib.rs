@@ -22,7 +22,6 @@ mod ids;
 mod kept;
 mod lease;
 pub mod limits;
-mod liveness;
 mod names;
 mod places;
 mod policy;

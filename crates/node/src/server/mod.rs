@@ -28,6 +28,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use k8s_openapi::api::core::v1::Pod;
+use portolan_base::liveness::Liveness;
 use portolan_base::{Patience, Shutdown};
 use portolan_client::Informer;
 use portolan_identity::{User, user_of_certificate};
@@ -125,6 +126,7 @@ async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Keystrokes of an interactive session are small and must not wait for more.
     stream.set_nodelay(true)?;
+    Liveness::SERVER.watch(&stream)?;
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let access = access(certificate.map(|certificate| user_of_certificate(certificate)));
