@@ -117,7 +117,7 @@ impl Writer {
             }
             match record.write(&self.client, &identity.same).await {
                 // The record is gone, so a new one is due.
-                Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_not_found() => drop(self.recent.remove(&identity)),
                 outcome => return outcome,
             }
         }
@@ -141,7 +141,8 @@ impl Writer {
     async fn look_at_series(&mut self) {
         let now = Instant::now();
         let has_ended = |record: &Record| now.duration_since(record.last) >= SERIES_END;
-        for (identity, record) in &mut self.recent {
+        let series = self.recent.iter_mut().filter(|(identity, _)| matches!(identity.same, Same::Action(..)));
+        for (identity, record) in series {
             let is_due = has_ended(record) || now.duration_since(record.written) >= SERIES_REFRESH;
             if is_due
                 && record.count > record.written_count
