@@ -180,6 +180,7 @@ fn images(cluster: &Cluster) -> anyhow::Result<()> {
     // Names of one image, and an id as the table shows it.
     let line = format!("image rm spare:1 spare:2 {}", &id[..12]);
     says(cluster, &line, &["spare:1 removed", "spare:2 removed", "other:1 removed"])?;
+    refuses(cluster, "image rm sha256:", &["sha256:"])?;
     let left = says(cluster, "image ls", &["web:1"])?;
     ensure!(!left.contains("spare") && !left.contains("other"), "{left}");
     Ok(())

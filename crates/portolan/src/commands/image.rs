@@ -176,6 +176,8 @@ async fn remove(runtime: &CriRuntime, references: &[String]) -> anyhow::Result<(
 /// An image by a name, or by its id or how that begins.
 async fn find(runtime: &CriRuntime, present: &[Image], reference: &str) -> anyhow::Result<Image> {
     let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+    let is_id = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let present = if is_id { present } else { &[] };
     let by_id: Vec<&Image> =
         present.iter().filter(|it| it.id.trim_start_matches("sha256:").starts_with(digits)).collect();
     // What is a name of one image may be how the id of another begins.
