@@ -38,37 +38,60 @@ impl fmt::Display for File {
     }
 }
 
-/// Files by the parts of their paths.
-#[derive(Default)]
-struct Directory<'a> {
-    inner: HashMap<&'a str, usize>,
+/// A path of files.
+struct Place {
+    /// The nearest place that it lies below.
+    outer: Option<usize>,
     /// Indices of files of this path, and of those below it.
     here: Vec<usize>,
     below: Vec<usize>,
 }
 
 /// Which files are, or lie below, which others: to compare each with all others takes too long, since a body has
-/// room for a hundred thousand.
-struct Tree<'a>(Vec<Directory<'a>>);
+/// room for a hundred thousand. There is a place for each path of a file and none for what lies between: that can be
+/// as many as a body has bytes.
+struct Places {
+    all: Vec<Place>,
+    /// The place of each file that has a path.
+    of_file: HashMap<usize, usize>,
+}
 
-impl<'a> Tree<'a> {
-    /// Adds a file; gives those before it that it overlaps with.
-    fn add(&mut self, index: usize, file: &'a File) -> Vec<usize> {
-        let (mut at, mut found) = (0, Vec::new());
-        for part in file.path.split('/') {
-            let next = self.0.len();
-            let next = *self.0[at].inner.entry(part).or_insert(next);
-            if next == self.0.len() {
-                self.0.push(Directory::default());
-            }
-            if at > 0 {
-                found.extend(&self.0[at].here);
-                self.0[at].below.push(index);
-            }
-            at = next;
+impl Places {
+    fn of(files: &[File]) -> Self {
+        let with_path = files.iter().enumerate().filter(|(_, file)| !file.path.is_empty());
+        let mut paths: Vec<(String, usize)> =
+            with_path.map(|(index, file)| (format!("{}/", file.path), index)).collect();
+        // What lies below a path comes right behind it.
+        paths.sort_unstable();
+        let (mut all, mut of_file) = (Vec::new(), HashMap::new());
+        let mut around: Vec<(&str, usize)> = Vec::new();
+        for (path, file) in &paths {
+            while around.pop_if(|(outer, _)| !path.starts_with(*outer)).is_some() {}
+            let place = match around.last() {
+                Some((same, place)) if same == path => *place,
+                outer => {
+                    all.push(Place { outer: outer.map(|(_, place)| *place), here: Vec::new(), below: Vec::new() });
+                    around.push((path, all.len() - 1));
+                    all.len() - 1
+                }
+            };
+            of_file.insert(*file, place);
         }
-        found.extend(self.0[at].here.iter().chain(&self.0[at].below));
-        self.0[at].here.push(index);
+        Self { all, of_file }
+    }
+
+    /// Adds a file; gives those before it that it overlaps with.
+    fn add(&mut self, index: usize) -> Vec<usize> {
+        let Some(own) = self.of_file.get(&index) else { return Vec::new() };
+        let own = &mut self.all[*own];
+        let mut found: Vec<usize> = own.here.iter().chain(&own.below).copied().collect();
+        own.here.push(index);
+        let mut outer = own.outer;
+        while let Some(place) = outer.map(|outer| &mut self.all[outer]) {
+            found.extend(&place.here);
+            place.below.push(index);
+            outer = place.outer;
+        }
         found.sort_unstable();
         found
     }
@@ -98,9 +121,9 @@ fn overlaps(volume: &Value) -> Vec<String> {
     let name = text(&volume["name"]);
     let name = go::quote(name);
     let of_files = |files: &[File], kind: &str| -> Vec<String> {
-        let (mut tree, mut said) = (Tree(vec![Directory::default()]), Vec::new());
-        for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.path.is_empty()) {
-            let before = tree.add(index, file).into_iter().map(|other| &files[other]);
+        let (mut places, mut said) = (Places::of(files), Vec::new());
+        for (index, file) in files.iter().enumerate() {
+            let before = places.add(index).into_iter().map(|other| &files[other]);
             said.extend(before.map(|other| format!("volume {name} ({kind}): overlapping paths: {file} with {other}")));
             if said.len() > MOST_SHOWN {
                 break;
@@ -157,13 +180,24 @@ mod tests {
     fn files_overlap_that_are_or_lie_below_others() {
         let files: Vec<File> =
             ["a/b", "a", "ab", "a/b/c", "a//b", "b", "a/b", "/a", "a/c", "/", "a"].map(|path| file(path, "")).into();
-        let mut tree = Tree(vec![Directory::default()]);
-        for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.path.is_empty()) {
+        let mut places = Places::of(&files);
+        for (index, file) in files.iter().enumerate() {
             let below =
                 |inner: &File, outer: &File| format!("{}/", inner.path).starts_with(&format!("{}/", outer.path));
-            let overlaps = |other: &File| !other.path.is_empty() && (below(file, other) || below(other, file));
+            let overlaps = |other: &File| {
+                !file.path.is_empty() && !other.path.is_empty() && (below(file, other) || below(other, file))
+            };
             let expected: Vec<usize> = (0..index).filter(|other| overlaps(&files[*other])).collect();
-            assert_eq!(tree.add(index, file), expected, "{file}");
+            assert_eq!(places.add(index), expected, "{file}");
         }
+    }
+
+    #[test]
+    fn long_paths_are_one_place_each() {
+        let long = format!("a{}b", "/".repeat(1 << 20));
+        let files = [long.as_str(), "a", &long].map(|path| file(path, ""));
+        let mut places = Places::of(&files);
+        assert_eq!(places.all.len(), 2);
+        assert_eq!([0, 1, 2].map(|index| places.add(index)), [vec![], vec![0], vec![0, 1]]);
     }
 }
