@@ -15,6 +15,11 @@ use crate::types::Type;
 use crate::value::{Entries, Map, Text, Value};
 use unify::Unifier;
 
+/// How deep the evaluation of an expression may go. An operator does not nest what it stands beside, and what is bound
+/// to a name is computed where that is used: so this is more than the parser counts, which bounds only what is written
+/// in brackets.
+const MAX_STACK: usize = 200;
+
 /// Names that are types.
 const TYPE_NAMES: [&str; 13] = [
     "bool",
@@ -42,6 +47,9 @@ pub(crate) fn check(environment: &Environment, expression: &Expr) -> Result<Node
         doubts: Problems::default(),
         literals: Vec::new(),
         formats: 0,
+        depth: 0,
+        deepest: 0,
+        is_too_deep: false,
     };
     let mut node = checker.expression(expression);
     if checker.problems.is_empty() {
@@ -58,7 +66,7 @@ struct Checker<'a> {
     environment: &'a Environment,
     unifier: Unifier,
     /// Variables of the macros around, from the outside in.
-    scope: Vec<(&'a str, Type)>,
+    scope: Vec<Variable<'a>>,
     problems: Problems,
     /// What is wrong with constants. It matters only if all types fit.
     doubts: Problems,
@@ -67,18 +75,50 @@ struct Checker<'a> {
     literals: Vec<Vec<(u32, Type)>>,
     /// How many calls of `format` there are around; what they are given is of any type.
     formats: usize,
+    /// How deep the evaluation is where this is, and how deep it went.
+    depth: usize,
+    deepest: usize,
+    is_too_deep: bool,
+}
+
+struct Variable<'a> {
+    name: &'a str,
+    ty: Type,
+    /// How deep it is to compute what is bound to it.
+    depth: usize,
 }
 
 impl<'a> Checker<'a> {
     fn report(&mut self, at: u32, message: String) -> Node {
         self.problems.push(Problem { at, message });
-        Node { op: Op::Constant(Value::Null), ty: Type::Error }
+        nothing()
     }
 
     fn expression(&mut self, expression: &'a Expr) -> Node {
+        self.depth += 1;
+        let node = if self.reaches(self.depth, expression.at) { self.node(expression) } else { nothing() };
+        self.depth -= 1;
+        node
+    }
+
+    /// Notes how deep evaluation goes. That it is too deep is told once.
+    fn reaches(&mut self, depth: usize, at: u32) -> bool {
+        self.deepest = self.deepest.max(depth);
+        let fits = depth <= MAX_STACK;
+        if !fits && !std::mem::replace(&mut self.is_too_deep, true) {
+            self.report(at, format!("expression recursion limit exceeded: {MAX_STACK}"));
+        }
+        fits
+    }
+
+    fn node(&mut self, expression: &'a Expr) -> Node {
         match &expression.kind {
             Kind::Literal(literal) => constant(literal),
             Kind::Name(name) => match self.resolve(name) {
+                Some(Node { op: Op::Local(index), ty }) => {
+                    self.reaches(self.depth + self.scope[index].depth, expression.at);
+                    Node { op: Op::Local(index), ty }
+                }
                 Some(node) => node,
                 None => self.report(expression.at, format!("undeclared reference to '{name}' (in container '')")),
             },
@@ -95,8 +135,8 @@ impl<'a> Checker<'a> {
 
     /// What a name stands for.
     fn resolve(&self, name: &str) -> Option<Node> {
-        if let Some(index) = self.scope.iter().rposition(|(local, _)| *local == name) {
-            return Some(Node { op: Op::Local(index), ty: self.scope[index].1.clone() });
+        if let Some(index) = self.scope.iter().rposition(|local| local.name == name) {
+            return Some(Node { op: Op::Local(index), ty: self.scope[index].ty.clone() });
         }
         if let Some((ty, _)) = self.environment.variables.get(name) {
             return Some(Node { op: Op::Variable(name.into()), ty: ty.clone() });
@@ -106,13 +146,15 @@ impl<'a> Checker<'a> {
 
     /// `a.b.c` as one name, unless `a` is a variable of a macro.
     fn qualified(&self, expression: &Expr) -> Option<String> {
-        match &expression.kind {
-            Kind::Name(name) if self.scope.iter().all(|(local, _)| local != name) => Some(name.clone()),
-            Kind::Select { operand, field, access: Access::Value } => {
-                Some(format!("{}.{field}", self.qualified(operand)?))
-            }
-            _ => None,
+        let (mut fields, mut operand) = (Vec::new(), expression);
+        while let Kind::Select { operand: inner, field, access: Access::Value } = &operand.kind {
+            fields.push(field.as_str());
+            operand = inner;
         }
+        let Kind::Name(name) = &operand.kind else { return None };
+        fields.push(name);
+        fields.reverse();
+        self.scope.iter().all(|local| local.name != name).then(|| fields.join("."))
     }
 
     fn select(&mut self, whole: &'a Expr, operand: &'a Expr, field: &str, access: Access) -> Node {
@@ -300,6 +342,11 @@ fn struct_field(name: &str, field: &str) -> Option<Type> {
         ("JSONPatch", _) => None,
         _ => Some(Type::Dyn),
     }
+}
+
+/// What stands for something that is wrong.
+fn nothing() -> Node {
+    Node { op: Op::Constant(Value::Null), ty: Type::Error }
 }
 
 fn constant(literal: &Literal) -> Node {

@@ -1,6 +1,6 @@
 //! Macros over lists, maps and optional values.
 
-use super::Checker;
+use super::{Checker, Variable};
 use crate::ast::{Expr, Fold, How, Kind};
 use crate::functions::Style;
 use crate::plan::{FoldNode, Node, Op};
@@ -12,8 +12,11 @@ impl<'a> Checker<'a> {
         let Kind::Name(variable) = &name.kind else {
             return self.report(name.at, "cel.bind() variable names must be simple identifiers".to_owned());
         };
+        let deepest = std::mem::replace(&mut self.deepest, self.depth);
         let range = self.expression(value);
-        self.scope.push((variable, range.ty.clone()));
+        let depth = self.deepest - self.depth;
+        self.deepest = self.deepest.max(deepest);
+        self.scope.push(Variable { name: variable, ty: range.ty.clone(), depth });
         let body = self.expression(body);
         self.scope.pop();
         let ty = body.ty.clone();
@@ -45,12 +48,10 @@ impl<'a> Checker<'a> {
         };
         let is_map = matches!(range_type, Type::Map(_));
         let depth = self.scope.len();
+        let variable = |name: &'a str, ty: &Type| Variable { name, ty: ty.clone(), depth: 0 };
         match fold.names.as_slice() {
-            [name] => self.scope.push((name, if is_map { key.clone() } else { value.clone() })),
-            [first, second] => {
-                self.scope.push((first, key.clone()));
-                self.scope.push((second, value.clone()));
-            }
+            [name] => self.scope.push(variable(name, if is_map { &key } else { &value })),
+            [first, second] => self.scope.extend([variable(first, &key), variable(second, &value)]),
             _ => {}
         }
         let filter = fold.filter.as_ref().map(|filter| self.expression(filter));

@@ -89,6 +89,49 @@ fn what_is_too_deep_or_too_long_is_refused() {
 }
 
 #[test]
+fn evaluation_is_no_deeper_than_a_stack() {
+    // What stands in brackets is the left end of a sum, which each nests deeper.
+    let leaning =
+        |levels: usize| (1..=levels).fold("1".to_owned(), |inner, sums| format!("({inner}{})", "+1".repeat(sums)));
+    // Each value is computed where the next one first needs it.
+    let bound = |names: usize, terms: usize| {
+        let mut text = "0".to_owned();
+        let more = "+1".repeat(terms);
+        for name in (0..names).rev() {
+            let before = if name == 0 { "1".to_owned() } else { format!("v{}", name - 1) };
+            let body = if name + 1 == names { format!("v{name}") } else { text };
+            text = format!("cel.bind(v{name}, {before}{more}, {body})");
+        }
+        text
+    };
+    let looped = |levels: usize| (0..levels).fold("1".to_owned(), |inner, _| format!("-[0].map(x, {inner})[0]"));
+    let environment = Environment::new().with_bindings();
+    for (text, fits) in [
+        (leaning(18), true),
+        (leaning(20), false),
+        (leaning(97), false),
+        (bound(30, 4), true),
+        (bound(90, 4), false),
+        (bound(5, 90), false),
+        (looped(66), true),
+        (looped(67), false),
+    ] {
+        match environment.compile(&text) {
+            Ok(program) => {
+                assert!(fits, "{text}");
+                let none: [(&str, crate::Value<'_>); 0] = [];
+                program.evaluate(&none, &mut crate::Budget::new(100_000)).expect(&text);
+            }
+            Err(error) => {
+                assert!(!fits, "{text}: {error}");
+                let told: Vec<&str> = error.issues.iter().map(|issue| issue.message.as_str()).collect();
+                assert_eq!(told, ["expression recursion limit exceeded: 200"], "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn of_many_problems_the_first_hundred_are_told() {
     let strange = |count: usize| "$".repeat(count);
     let listed = |element: &str, count: usize| format!("[{}]", format!("{element},").repeat(count));
