@@ -47,14 +47,33 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
     response
 }
 
+/// What a response warns of, to be compared and counted with what is added later.
+#[derive(Clone, Default)]
+struct Warnings(Vec<String>);
+
 /// Adds texts that `kubectl` prints as `Warning: ...` (RFC 7234, section 5.5).
 pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
-    for warning in shown(warnings) {
+    if !warnings.is_empty() {
+        change_warnings(response, |all| all.extend_from_slice(warnings));
+    }
+}
+
+/// Warns of something that was known before the request was looked at.
+pub(crate) fn warn_first(response: &mut Response<Body>, warning: &str) {
+    change_warnings(response, |all| all.insert(0, warning.to_owned()));
+}
+
+fn change_warnings(response: &mut Response<Body>, change: impl FnOnce(&mut Vec<String>)) {
+    let mut all: Warnings = response.extensions_mut().remove().unwrap_or_default();
+    change(&mut all.0);
+    response.headers_mut().remove(header::WARNING);
+    for warning in shown(&all.0) {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             response.headers_mut().append(header::WARNING, value);
         }
     }
+    response.extensions_mut().insert(all);
 }
 
 /// How many characters all warnings of a response have. More are cut, each to [`OF_ONE`].
@@ -114,5 +133,28 @@ mod tests {
         let mut response = Response::new(full(Bytes::new()));
         add_warnings(&mut response, &["a \"b\" \\c".to_owned()]);
         assert_eq!(response.headers()[header::WARNING], "299 - \"a \\\"b\\\" \\\\c\"");
+    }
+
+    #[test]
+    fn all_warnings_of_a_response_are_compared_and_counted() {
+        for (told, first, expected) in [
+            (vec![vec!["a", "b"], vec!["b", "c"]], Some("b"), vec!["b", "a", "c"]),
+            (vec![vec![]], Some("a"), vec!["a"]),
+            (vec![vec!["a"], vec![]], None, vec!["a"]),
+        ] {
+            let mut response = Response::new(full(Bytes::new()));
+            for warnings in told {
+                add_warnings(&mut response, &warnings.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            }
+            first.into_iter().for_each(|warning| warn_first(&mut response, warning));
+            let shown = response.headers().get_all(header::WARNING).iter();
+            let shown: Vec<_> = shown.map(|value| value.to_str().expect("a text")).collect();
+            assert_eq!(shown, expected.iter().map(|text| format!("299 - \"{text}\"")).collect::<Vec<_>>());
+        }
+        let mut response = Response::new(full(Bytes::new()));
+        add_warnings(&mut response, &["a".repeat(4000)]);
+        warn_first(&mut response, &"b".repeat(300));
+        let lengths = response.headers().get_all(header::WARNING).iter().map(HeaderValue::len);
+        assert_eq!(lengths.collect::<Vec<_>>(), [OF_ONE + 8; 2]);
     }
 }

@@ -56,6 +56,12 @@ impl Status {
         self
     }
 
+    /// Adds one such text in front of the others.
+    pub(crate) fn warning_first(mut self, warning: &str) -> Self {
+        self.0.warnings.insert(0, warning.to_owned());
+        self
+    }
+
     /// Texts for the client's `Warning` headers.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.0.warnings

@@ -164,11 +164,15 @@ impl<'a> Call<'a> {
 
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let mut response = served(call, body).await?;
-    if let Some(warning) = call.deprecation() {
-        respond::add_warnings(&mut response, &[warning.to_owned()]);
+    let outcome = served(call, body).await;
+    let Some(warning) = call.deprecation() else { return outcome };
+    match outcome {
+        Ok(mut response) => {
+            respond::warn_first(&mut response, warning);
+            Ok(response)
+        }
+        Err(status) => Err(status.warning_first(warning)),
     }
-    Ok(response)
 }
 
 async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {

@@ -224,6 +224,9 @@ async fn parts_of_the_control_plane_tell_how_they_do() {
     let endpoints = cluster.get("/api/v1/namespaces/default/endpoints").await;
     let told = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
     assert_eq!(endpoints.headers["warning"], told);
+    let none = cluster.get("/api/v1/namespaces/default/endpoints/none").await;
+    assert_eq!(none.code, 404);
+    assert_eq!(none.headers["warning"], told);
 }
 
 #[tokio::test]
