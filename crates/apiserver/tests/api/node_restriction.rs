@@ -103,7 +103,7 @@ async fn a_node_shows_what_it_runs_by_itself_and_nothing_else() {
             owner(json!({"blockOwnerDeletion": true})),
             "node \"n1\" must not set blockOwnerDeletion on an owner reference".to_owned(),
         ),
-        (owner(json!({"uid": "u"})), format!("node n1 UID mismatch: expected {uid} got u")),
+        (owner(json!({"uid": "u"})), format!("node n1 UID mismatch: expected u got {uid}")),
         (owner(json!({})), String::new()),
     ] {
         let mut mirror = pod("m");

@@ -58,9 +58,10 @@ impl Request<'_, '_> {
             return self.refuse(&format!("node \"{node}\" must not set blockOwnerDeletion on an owner reference"));
         }
         let stored = self.stored(NODES, "", node).await?;
-        let [expected, given] = [&stored["metadata"]["uid"], &owner["uid"]].map(text);
-        if given != expected {
-            return self.refuse(&format!("node {node} UID mismatch: expected {expected} got {given}"));
+        let [given, known] = [&owner["uid"], &stored["metadata"]["uid"]].map(text);
+        if given != known {
+            // Upstream calls expected what the pod says.
+            return self.refuse(&format!("node {node} UID mismatch: expected {given} got {known}"));
         }
         match referred(&pod["spec"]) {
             None => Ok(()),
