@@ -1,5 +1,7 @@
 //! Files with which operators set the server up, in upstream's formats.
 
+use std::collections::HashSet;
+
 use portolan_api::decode::{self, Limits};
 use portolan_api::field::Error;
 use serde::de::DeserializeOwned;
@@ -15,8 +17,10 @@ pub(crate) fn all(errors: Vec<Error>) -> Result<(), Invalid> {
     aggregate(errors.iter().map(ToString::to_string).collect())
 }
 
-/// The same for texts.
+/// The same for texts, each of which is said once.
 pub(crate) fn aggregate(mut errors: Vec<String>) -> Result<(), Invalid> {
+    let mut said = HashSet::new();
+    errors.retain(|error| said.insert(error.clone()));
     match errors.len() {
         0 => Ok(()),
         1 => Err(Invalid(errors.remove(0))),

@@ -201,4 +201,33 @@ async fn a_node_has_tokens_that_its_pods_ask_for() {
         let answer = create(&cluster, "/api/v1/namespaces/default/serviceaccounts/default/token", &body).await;
         assert_eq!(answer, expected, "{body}");
     }
+    let lost = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
+    let driven = json!({"name": "c", "csi": {"driver": "no.such"}});
+    let wanted =
+        json!({"name": "w", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "x"}}]}});
+    let gone = "persistentvolumeclaim \"gone\" not found";
+    for (name, volumes, missing) in [
+        ("one", vec![lost("a", "gone")], Some(gone.to_owned())),
+        ("same", vec![lost("a", "gone"), lost("b", "gone")], Some(gone.to_owned())),
+        (
+            "two",
+            vec![lost("a", "gone"), driven],
+            Some(format!("[{gone}, csidriver.storage.k8s.io \"no.such\" not found]")),
+        ),
+        ("found", vec![lost("a", "gone"), wanted], None),
+    ] {
+        let mut asking = pod(name);
+        asking["spec"]["volumes"] = volumes.into();
+        let made = cluster.create(PODS, asking).await;
+        assert_eq!(made.code, 201, "{made:?}");
+        let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": "n1"}});
+        assert_eq!(cluster.create(&format!("{PODS}/{name}/binding"), binding).await.code, 201);
+        let uid = &made.body["metadata"]["uid"];
+        let reference = json!({"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid});
+        let body = json!({"spec": {"audiences": ["x"], "boundObjectRef": reference}});
+        let answer = create(&cluster, "/api/v1/namespaces/default/serviceaccounts/default/token", &body).await;
+        let refused =
+            |why| format!("403 serviceaccounts \"default\" is forbidden: error validating audience \"x\": {why}");
+        assert_eq!(answer, missing.map_or("201".to_owned(), refused), "{name}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Tokens of accounts whose pods the node runs.
 
+use portolan_base::go;
 use serde_json::Value;
 
 use super::pods::place;
 use super::{PODS, Request};
 use crate::admission::Operation;
 use crate::authorization::{Action, decide};
+use crate::configuration::aggregate;
 use crate::request::{Info, Target};
 use crate::resources::json::{items, text};
 use crate::status::Status;
@@ -44,12 +46,20 @@ impl Request<'_, '_> {
             [audience] => text(audience),
             _ => return self.refuse("node may only request 0 or 1 audiences"),
         };
+        let mut missing = Vec::new();
         for volume in items(&pod["spec"]["volumes"]) {
-            if self.is_for(volume, &pod, audience).await? {
-                return Ok(());
+            match self.is_for(volume, &pod, audience).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Another volume may ask for it.
+                Err(status) if status.code() == 404 => missing.push(status.message().to_owned()),
+                Err(status) => return Err(status),
             }
         }
-        self.may_have(audience).await
+        match aggregate(missing) {
+            Ok(()) => self.may_have(audience).await,
+            Err(why) => self.refuse(&format!("error validating audience {}: {why}", go::quote(audience))),
+        }
     }
 
     /// Whether a volume, or the driver behind it, asks for tokens for an audience.
@@ -60,33 +70,31 @@ impl Request<'_, '_> {
         }
         let driver = if volume["ephemeral"]["volumeClaimTemplate"].is_object() {
             let claim = format!("{}-{}", text(&pod["metadata"]["name"]), text(&volume["name"]));
-            self.driver_of(&claim).await
+            self.driver_of(&claim).await?
         } else if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
-            self.driver_of(claim).await
+            self.driver_of(claim).await?
         } else {
-            Ok(text(&volume["csi"]["driver"]).to_owned())
+            text(&volume["csi"]["driver"]).to_owned()
         };
-        // What is not there asks for nothing.
-        let driver = match driver {
-            Ok(driver) if driver.is_empty() => return Ok(false),
-            Ok(driver) => self.stored(DRIVERS, "", &driver).await,
-            Err(status) => Err(status),
-        };
-        match driver {
-            Ok(driver) => {
-                let requests = items(&driver["spec"]["tokenRequests"]);
-                Ok(requests.iter().any(|request| text(&request["audience"]) == audience))
-            }
-            Err(status) if status.code() == 404 => Ok(false),
-            Err(status) => Err(status),
+        if driver.is_empty() {
+            return Ok(false);
         }
+        let driver = self.known(DRIVERS, "", &driver).await?;
+        Ok(items(&driver["spec"]["tokenRequests"]).iter().any(|request| text(&request["audience"]) == audience))
     }
 
     /// The driver of the volume that a claim has; empty if that has none.
     async fn driver_of(&self, claim: &str) -> Result<String, Status> {
-        let claim = self.stored(CLAIMS, self.attributes.call.namespace(), claim).await?;
-        let volume = self.stored(VOLUMES, "", text(&claim["spec"]["volumeName"])).await?;
+        let claim = self.known(CLAIMS, self.attributes.call.namespace(), claim).await?;
+        let volume = self.known(VOLUMES, "", text(&claim["spec"]["volumeName"])).await?;
         Ok(text(&volume["spec"]["csi"]["driver"]).to_owned())
+    }
+
+    /// An object, which upstream calls by the singular where it is not there.
+    async fn known(&self, target: Target<'_>, namespace: &str, name: &str) -> Result<Value, Status> {
+        let one = Target { resource: target.resource.trim_end_matches('s'), ..target };
+        let found = self.stored(target, namespace, name).await;
+        found.map_err(|status| if status.code() == 404 { Status::not_found(&one, name) } else { status })
     }
 
     /// Somebody may have allowed the node more.
