@@ -41,7 +41,7 @@ use crate::fairness::{self, Fairness};
 use crate::heartbeats::Heartbeats;
 use crate::metrics::Metrics;
 use crate::resources::core::service_allocation::Allocator;
-use crate::service_addresses::{self, ServiceRanges};
+use crate::service_addresses::{self, Reports, ServiceRanges};
 use crate::status::Status;
 use crate::streams::{Driven, Streams};
 use crate::{bootstrap, followed_file, own_service, respond, router, subresource};
@@ -106,6 +106,7 @@ pub struct Server {
     pub(crate) nodes: subresource::NodeDialer,
     pub(crate) allocator: Mutex<Allocator>,
     pub(crate) service_ranges: ServiceRanges,
+    pub(crate) reports: Mutex<Reports>,
     /// Writes that the store may have done, with what follows them.
     pub(crate) writes: TaskTracker,
     /// Cancelled when the server drains: watches end then, so that clients go elsewhere.
@@ -158,6 +159,7 @@ impl Server {
             config,
             allocator: Mutex::new(allocator),
             service_ranges,
+            reports: Mutex::default(),
             converters: Converters::default(),
             authenticator,
             audiences,

@@ -6,10 +6,10 @@
 //! what is missing or left over is repaired.
 
 mod repair;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +19,6 @@ use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, Revision, S
 use serde_json::{Value, json};
 
 use crate::authorization::followed::{Followed, View};
-use crate::bootstrap;
 use crate::config::Network;
 use crate::resources::core::service_allocation::{Moved, address_of};
 use crate::server::Server;
@@ -27,6 +26,8 @@ use crate::status::Status;
 use crate::storage;
 
 pub(crate) use repair::{keep, run as repair};
+pub(crate) use reports::Reports;
+use reports::{Told, regarding, report};
 
 /// Group of the objects about addresses.
 pub(crate) const GROUP: &str = "networking.k8s.io";
@@ -42,12 +43,6 @@ const MANAGED_BY: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "ipalloc
 
 /// The label by which they are known to be of one family, and the one that is served.
 const FAMILY: (&str, &str) = ("ipaddress.kubernetes.io/ip-family", "IPv4");
-
-/// Who reports what was repaired.
-const REPORTER: &str = "ipallocator-repair-controller";
-
-/// Who reports what is wrong with ports.
-const PORTS_REPORTER: &str = "portallocator-repair-controller";
 
 /// Attempts at a Service that is being changed; the next comparison repairs what is left.
 const RESTORES: usize = 5;
@@ -175,68 +170,6 @@ pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) ->
         }
     }
     Ok(())
-}
-
-/// What is told of a Service or an address, in upstream's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
-    reporter: &'static str,
-    action: &'static str,
-    reason: &'static str,
-    note: String,
-}
-
-impl Told {
-    fn of_service(reason: &'static str, note: String) -> Self {
-        Self { reporter: REPORTER, action: "ClusterIPAllocation", reason, note }
-    }
-
-    fn of_address(reason: &'static str, note: String) -> Self {
-        Self { reporter: REPORTER, action: "IPAddressAllocation", reason, note }
-    }
-
-    fn of_port(reason: &'static str, note: String) -> Self {
-        Self { reporter: PORTS_REPORTER, action: "PortAllocation", reason, note }
-    }
-
-    /// The object about the address of a Service was not there.
-    fn not_allocated(address: Ipv4Addr) -> Self {
-        Self::of_service("ClusterIPNotAllocated", format!("Cluster IP [IPv4]: {address} is not allocated; repairing"))
-    }
-}
-
-/// What an event is about.
-fn regarding(object: &Value, kind: &str, api_version: &str) -> Value {
-    let (namespace, name) = id(object);
-    let metadata = &object["metadata"];
-    json!({
-        "kind": kind, "apiVersion": api_version, "namespace": namespace, "name": name,
-        "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
-    })
-}
-
-/// Tells whoever looks at an object what was wrong.
-///
-/// Writing an event is a write too: without a box, the one would hold the other.
-fn report(server: &Server, regarding: Value, told: Told) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-    let now = server.config.clock.now();
-    let text = |field: &str| regarding[field].as_str().unwrap_or_default().to_owned();
-    let (namespace, name) = (text("namespace"), text("name"));
-    let namespace = if namespace.is_empty() { "default".to_owned() } else { namespace };
-    let Told { reporter, action, reason, note } = told;
-    let event = json!({
-        "kind": "Event", "apiVersion": "events.k8s.io/v1",
-        "metadata": {"name": format!("{name}.{:x}", now.as_nanosecond()), "namespace": namespace},
-        "eventTime": time::format_micro(now), "type": "Warning",
-        "reportingController": reporter, "reportingInstance": reporter,
-        "action": action, "reason": reason, "note": note, "regarding": regarding,
-    });
-    Box::pin(async move {
-        if let Err(error) = bootstrap::ensure(server, event, |_| None).await {
-            let error = portolan_base::error::chain(&error);
-            tracing::warn!(name, reason, %error, "it could not be reported what was wrong with an address or port");
-        }
-    })
 }
 
 /// Namespace and name.

@@ -19,7 +19,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::plan::{Action, Repair, Subject};
-use super::{ADDRESSES, GROUP, Id, PREFIX, id, key, object, regarding, report};
+use super::reports::{regarding, report_all};
+use super::{ADDRESSES, GROUP, Id, PREFIX, id, key, object};
 use crate::config::Network;
 use crate::resources::core::service_allocation::address_of;
 use crate::rounds;
@@ -94,14 +95,14 @@ async fn apply(server: &Server, seen: &Seen, repairs: Vec<Repair>, now: Timestam
         // One that does not apply is of something that changed meanwhile: the next round looks again.
         try_join_all(writes.by_ref().take(BATCH).map(|txn| server.store().txn(txn))).await?;
     }
-    for Repair { subject, told, .. } in repairs {
-        let Some(told) = told else { continue };
+    let told = repairs.into_iter().filter_map(|Repair { subject, told, .. }| {
         let regarding = match subject {
             Subject::Service(index) => regarding(&seen.services[index], "Service", "v1"),
             Subject::Address(address) => regarding(&seen.addresses[&address], "IPAddress", "networking.k8s.io/v1"),
         };
-        report(server, regarding, told).await;
-    }
+        Some((regarding, told?))
+    });
+    report_all(server, told.collect());
     Ok(())
 }
 

@@ -186,3 +186,36 @@ async fn what_does_not_fit_is_repaired_every_three_minutes() {
     );
     serving.end().await;
 }
+
+#[tokio::test]
+async fn what_is_found_again_is_counted() {
+    let cluster = cluster().await;
+    let serving = cluster.serve().await;
+    let range = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.99.0.0/24"]}});
+    assert_eq!(cluster.create(RANGES, range).await.text(), "201");
+    let outside = service("a", json!({"clusterIP": "10.99.0.7"}));
+    assert_eq!(cluster.create(SERVICES, outside).await.text(), "201");
+    assert_eq!(cluster.delete(&format!("{RANGES}/more"), Value::Null).await.code, 200);
+    for series in [Value::Null, json!(2)] {
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(181)).await;
+        tokio::time::resume();
+        let told = async {
+            loop {
+                let events = cluster.get("/apis/events.k8s.io/v1/namespaces/default/events").await.body;
+                let events = events["items"].as_array().into_iter().flatten();
+                let found: Vec<_> = events.filter(|event| event["regarding"]["name"] == "a").cloned().collect();
+                if found.first().is_some_and(|event| event["series"]["count"] == series) {
+                    return found;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await.expect("in time");
+        let [event] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(event["reason"], "ClusterIPOutOfRange");
+        let instance = event["reportingInstance"].as_str().unwrap_or_default();
+        assert!(instance.starts_with("ipallocator-repair-controller-"), "{instance}");
+    }
+    serving.end().await;
+}

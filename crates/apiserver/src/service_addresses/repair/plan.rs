@@ -12,7 +12,8 @@ use super::Seen;
 use crate::config::Network;
 use crate::resources::core::service_allocation::address_of;
 use crate::resources::json::{items, text};
-use crate::service_addresses::{FAMILY, Id, MANAGED_BY, Told, id};
+use crate::service_addresses::reports::Told;
+use crate::service_addresses::{FAMILY, Id, MANAGED_BY, id};
 
 /// How old an address without its Service must be: the Service may be about to be written, as long as requests take.
 const GRACE: Duration = Duration::from_secs(60);
