@@ -79,7 +79,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
     {
         let mut allocator = server.allocator.lock();
         allocator.compare(&seen.services, returns);
-        allocator.hold_all_foreign(plan::foreign(&seen));
+        allocator.hold_all_foreign(plan::foreign(&seen), returns);
     }
     apply(server, &seen, plan::plan(&seen, now), now).await
 }

@@ -172,12 +172,19 @@ impl Allocator {
 
     /// It has it no longer.
     pub fn release_foreign(&mut self, address: Ipv4Addr) {
+        self.returns += 1;
         self.foreign.remove(&address);
     }
 
-    /// Something else than Services has these addresses, and no others.
-    pub fn hold_all_foreign(&mut self, addresses: HashSet<Ipv4Addr>) {
-        self.foreign = addresses;
+    /// Something else than Services had these addresses, and no others, after [`Allocator::returns`] had told what it
+    /// did.
+    pub fn hold_all_foreign(&mut self, addresses: HashSet<Ipv4Addr>, returns: u64) {
+        if self.returns == returns {
+            self.foreign = addresses;
+        } else {
+            // Any of them may have been given back since.
+            self.foreign.retain(|address| addresses.contains(address));
+        }
     }
 
     /// Tells what was given back up to now: [`Allocator::compare`] has to know whether something was since services

@@ -253,3 +253,20 @@ fn what_no_service_has_for_some_time_is_free_again() {
     allocator.compare([&second], returns);
     assert!(may_have(&mut allocator, &second));
 }
+
+#[test]
+fn what_something_else_gave_back_is_not_held_again() {
+    let [first, second, third] = [2, 3, 4].map(|last| Ipv4Addr::new(10, 43, 0, last));
+    let mut allocator = allocator();
+    let held = |allocator: &Allocator| [first, second, third].map(|address| allocator.foreign.contains(&address));
+    let returns = allocator.returns();
+    allocator.hold_all_foreign([first, second].into(), returns);
+    assert_eq!(held(&allocator), [true, true, false]);
+    // It was read before one of them was deleted.
+    allocator.release_foreign(first);
+    allocator.hold_all_foreign([first, second, third].into(), returns);
+    assert_eq!(held(&allocator), [false, true, false]);
+    let returns = allocator.returns();
+    allocator.hold_all_foreign([third].into(), returns);
+    assert_eq!(held(&allocator), [false, false, true]);
+}
