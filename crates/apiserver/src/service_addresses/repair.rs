@@ -121,7 +121,12 @@ fn transaction(seen: &Seen, repair: &Repair, now: Timestamp) -> Option<Result<Tx
             let compare =
                 vec![is_still(key(*address), seen.addresses.get(address)), is_still(of_service, Some(service))];
             debug_assert_eq!(address_of(service), Some(*address), "it is this Service's address");
-            Some(storage::encode(&object(*address, &namespace, &name, now)).map(|value| Txn {
+            let made = object(*address, &namespace, &name, now);
+            let written = match seen.addresses.get(address) {
+                None => made,
+                Some(found) => corrected(found, &made),
+            };
+            Some(storage::encode(&written).map(|value| Txn {
                 compare,
                 success: vec![Operation::Put { key: key(*address), value, lease: None }],
                 failure: Vec::new(),
@@ -134,6 +139,19 @@ fn transaction(seen: &Seen, repair: &Repair, now: Timestamp) -> Option<Result<Tx
         })),
         _ => None,
     }
+}
+
+/// An object that says who has an address, saying now what it should. Who follows it knows it by its UID.
+fn corrected(found: &Value, wanted: &Value) -> Value {
+    let mut new = found.clone();
+    if new["spec"] != wanted["spec"] {
+        new["spec"].clone_from(&wanted["spec"]);
+        new["metadata"]["generation"] = (found["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
+    }
+    for (name, value) in wanted["metadata"]["labels"].as_object().into_iter().flatten() {
+        new["metadata"]["labels"][name] = value.clone();
+    }
+    new
 }
 
 async fn all(server: &Server, prefix: Bytes, revision: Option<Revision>) -> Result<RangeResponse, Status> {

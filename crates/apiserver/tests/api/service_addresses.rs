@@ -121,10 +121,14 @@ async fn a_start_repairs_what_does_not_fit() {
     }
     let b = address_of(&cluster, "b").await;
     let before = addresses(&cluster).await;
+    let mut known = Vec::new();
     for (name, changed) in &labels {
         let address = format!("{ADDRESSES}/{}", address_of(&cluster, name).await);
-        let changed = json!({"metadata": {"labels": changed}}).to_string();
-        assert_eq!(cluster.ask("PATCH", &address, MERGE, &changed).await.text(), "200");
+        let mut changed = json!({"metadata": {"labels": changed}});
+        changed["metadata"]["labels"]["own"] = "x".into();
+        let patched = cluster.ask("PATCH", &address, MERGE, &changed.to_string()).await;
+        assert_eq!(patched.text(), "200");
+        known.push((address, patched.body["metadata"].clone()));
     }
     let label = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
     for (address, owner) in [("10.43.0.70", "gone"), ("10.43.0.71", "b")] {
@@ -136,12 +140,16 @@ async fn a_start_repairs_what_does_not_fit() {
     cluster.clock.advance(Duration::from_secs(61));
     let cluster = again_with(cluster, portolan_apiserver::Access::default()).await;
     assert_eq!(addresses(&cluster).await, before);
-    for (name, _) in &labels {
-        let labelled = cluster.get(&format!("{ADDRESSES}/{}", address_of(&cluster, name).await)).await;
+    for (address, before) in known {
+        let now = cluster.get(&address).await.body["metadata"].clone();
         let expected = json!({
             "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io", "ipaddress.kubernetes.io/ip-family": "IPv4",
+            "own": "x",
         });
-        assert_eq!(labelled.body["metadata"]["labels"], expected, "{name}");
+        assert_eq!(now["labels"], expected, "{address}");
+        for kept in ["uid", "creationTimestamp", "generation"] {
+            assert_eq!(now[kept], before[kept], "{kept} of {address}");
+        }
     }
     let again = cluster.create(SERVICES, service("d", json!({"clusterIP": b}))).await;
     assert!(again.text().ends_with("provided IP is already allocated"), "{again:?}");
