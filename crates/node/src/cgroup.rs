@@ -20,13 +20,19 @@ use crate::config::CgroupConfig;
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes the group of a pod and sets its limits; does nothing if groups are left to the runtime.
-pub(crate) fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &Resources) -> io::Result<()> {
+///
+/// Whoever writes a limit of memory waits until the kernel has taken back what is above it, which can be long.
+pub(crate) async fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &Resources) -> io::Result<()> {
     let Some(config) = config.filter(|_| !path.is_empty()) else { return Ok(()) };
-    if config.mount.join("cgroup.controllers").exists() {
-        unified(&config.mount, path, limits)
-    } else {
-        legacy(&config.mount, path, limits)
-    }
+    let (mount, path, limits) = (config.mount.clone(), path.to_owned(), limits.clone());
+    let written = tokio::task::spawn_blocking(move || {
+        if mount.join("cgroup.controllers").exists() {
+            unified(&mount, &path, &limits)
+        } else {
+            legacy(&mount, &path, &limits)
+        }
+    });
+    written.await.map_err(io::Error::other)?
 }
 
 /// Takes away the limit of a pod's processor time, while those of its containers change: theirs must never be more.
@@ -229,8 +235,8 @@ mod tests {
         Resources { cpu_shares, cpu_quota_us, cpu_period_us: 100_000, memory_limit, ..Resources::default() }
     }
 
-    #[test]
-    fn limits_are_written_in_the_files_of_version_2() {
+    #[tokio::test]
+    async fn limits_are_written_in_the_files_of_version_2() {
         let names = ["cpu.weight", "cpu.max", "memory.max"];
         let cases = [
             (limits(2, -1, 0), "cpu.weight=1"),
@@ -241,38 +247,53 @@ mod tests {
         ];
         for (limits, expected) in cases {
             let mount = unified_tree("cpuset cpu io memory hugetlb pids rdma misc");
-            ensure(Some(&config(&mount)), POD, &limits).expect("made");
+            ensure(Some(&config(&mount)), POD, &limits).await.expect("made");
             assert_eq!(files(&mount, &POD[1..], &names), expected, "{limits:?}");
         }
     }
 
-    #[test]
-    fn each_group_passes_on_the_controllers_that_it_has() {
+    #[tokio::test]
+    async fn each_group_passes_on_the_controllers_that_it_has() {
         for (available, expected) in [
             ("cpuset cpu io memory hugetlb pids rdma misc", "cgroup.subtree_control=+cpuset +cpu +io +memory +pids"),
             ("cpu memory", "cgroup.subtree_control=+cpu +memory"),
             ("", ""),
         ] {
             let mount = unified_tree(available);
-            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).expect("made");
+            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).await.expect("made");
             for group in ["", "kubepods", "kubepods/burstable"] {
                 assert_eq!(files(&mount, group, &["cgroup.subtree_control"]), expected, "{group}");
             }
             // Processes live in the leaves: the pod's own group is left to the runtime.
             assert_eq!(files(&mount, &POD[1..], &["cgroup.subtree_control"]), "");
-            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).expect("a second time changes nothing");
+            ensure(Some(&config(&mount)), POD, &limits(2, 0, 0)).await.expect("a second time changes nothing");
         }
     }
 
-    #[test]
-    fn limits_are_written_in_each_hierarchy_of_version_1() {
+    #[tokio::test]
+    async fn limits_are_written_in_each_hierarchy_of_version_1() {
         let mount = legacy_tree(&["cpu", "memory", "pids"]);
-        ensure(Some(&config(&mount)), POD, &limits(512, 50_000, 1 << 20)).expect("made");
+        ensure(Some(&config(&mount)), POD, &limits(512, 50_000, 1 << 20)).await.expect("made");
         let group = |controller: &str| format!("{controller}{POD}");
         let names = ["cpu.shares", "cpu.cfs_quota_us", "memory.limit_in_bytes"];
         assert_eq!(files(&mount, &group("cpu"), &names), "cpu.shares=512; cpu.cfs_quota_us=50000");
         assert_eq!(files(&mount, &group("memory"), &names), "memory.limit_in_bytes=1048576");
         assert!(!mount.path().join(group("pids")).exists());
+    }
+
+    #[tokio::test]
+    async fn nothing_else_waits_for_the_kernel_while_it_takes_a_limit() {
+        let mount = legacy_tree(&["memory"]);
+        let group = mount.path().join("memory").join(&POD[1..]);
+        fs::create_dir_all(&group).expect("made");
+        let file = group.join("memory.limit_in_bytes");
+        // Whoever writes into a pipe waits for its reader.
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let config = config(&mount);
+        let limits = limits(2, 0, 1 << 20);
+        let (written, read) = tokio::join!(ensure(Some(&config), POD, &limits), tokio::fs::read_to_string(&file));
+        written.expect("written");
+        assert_eq!(read.expect("read"), "1048576");
     }
 
     #[test]

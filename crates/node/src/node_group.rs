@@ -29,7 +29,7 @@ pub(crate) async fn run(context: Arc<Context>, config: CgroupConfig, pods: Infor
 }
 
 async fn keep(context: &Context, config: &CgroupConfig, pods: &Informer<Pod>) {
-    let mut enforce_at = enforce(context, config);
+    let mut enforce_at = enforce(context, config).await;
     pods.synced().await;
     let mut changes = pods.changes();
     let mut known = None;
@@ -38,7 +38,7 @@ async fn keep(context: &Context, config: &CgroupConfig, pods: &Informer<Pod>) {
         let classes = of_classes(&pods.list());
         if known.as_ref() != Some(&classes) {
             for (class, limits) in &classes {
-                if let Err(error) = cgroup::ensure(Some(config), &class_path(&config.parent, *class), limits) {
+                if let Err(error) = cgroup::ensure(Some(config), &class_path(&config.parent, *class), limits).await {
                     tracing::warn!(class = class.name(), "set the share of a class of pods: {error}");
                 }
             }
@@ -53,15 +53,15 @@ async fn keep(context: &Context, config: &CgroupConfig, pods: &Informer<Pod>) {
         tokio::select! {
             // Sent by a task that outlives this one.
             _ = changes.changed() => {}
-            () = retry => enforce_at = enforce(context, config),
+            () = retry => enforce_at = enforce(context, config).await,
         }
     }
 }
 
 /// Limits all pods together; returns when to try again, if that failed.
-fn enforce(context: &Context, config: &CgroupConfig) -> Option<Instant> {
+async fn enforce(context: &Context, config: &CgroupConfig) -> Option<Instant> {
     let node = about(&context.config.node_name);
-    match cgroup::ensure(Some(config), &config.parent, &of_all(&context.capacity)) {
+    match cgroup::ensure(Some(config), &config.parent, &of_all(&context.capacity)).await {
         Ok(()) => {
             let message = "Updated Node Allocatable limit across pods";
             context.events.event(&node, EventType::Normal, "NodeAllocatableEnforced", message);

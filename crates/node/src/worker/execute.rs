@@ -73,7 +73,7 @@ impl Job {
                 start::start(&self, container, attempt, crash_delay).await
             }
             Step::Resize { id, container } => resize::resize(&self, id, container).await,
-            Step::Limit => resize::limit(&self),
+            Step::Limit => resize::limit(&self).await,
             Step::Stop { id, container, grace, message } => stop::stop(&self, &id, &container, grace, &message).await,
             Step::Remove { id } => {
                 self.plain("remove a container", self.context.config.runtime.remove_container(&id).await)
@@ -128,7 +128,7 @@ impl Job {
         }
         let config = self.sandbox_config(attempt).await;
         let limits = resources::of_pod(&self.pod);
-        let limited = crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &limits);
+        let limited = crate::cgroup::ensure(context.config.cgroups.as_ref(), &config.cgroup_parent, &limits).await;
         if let Err(error) = &limited {
             // The containers' own limits still hold.
             tracing::warn!(pod = crate::pod::display(&self.pod), "limit the pod's control group: {error}");

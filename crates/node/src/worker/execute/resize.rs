@@ -35,14 +35,14 @@ async fn try_resize(job: &Job, id: &ContainerId, container: &Container) -> Resul
 }
 
 /// Changes the limits of the pod's control group.
-pub(super) fn limit(job: &Job) -> Outcome {
+pub(super) async fn limit(job: &Job) -> Outcome {
     let limits = resources::of_pod(&job.pod);
     let (groups, group) = (job.context.config.cgroups.as_ref(), job.context.cgroup(&job.pod));
     let outcome = match cgroup::memory_usage(groups, &group) {
         Some(usage) if limits.memory_limit > 0 && usage > limits.memory_limit => {
             Err(below_usage("pod", limits.memory_limit, usage))
         }
-        _ => cgroup::ensure(groups, &group, &limits).map_err(failed),
+        _ => cgroup::ensure(groups, &group, &limits).await.map_err(failed),
     };
     if let Err(reason) = &outcome {
         tell_failure(job, reason);
