@@ -72,36 +72,44 @@ pub(crate) fn asked(pod: &Pod) -> Allocation {
     Allocation { whole: pod::spec(pod).resources.clone(), containers: containers.collect() }
 }
 
-/// What a pod had when the agent first saw it: what it asks for, but for a resize that waited.
+/// What a pod had when the agent first saw it: what it asks for, but for a resize that waited or that no agent saw.
 pub(crate) fn allocation(pod: &Pod) -> Allocation {
-    if is_pending(pod) { reported(pod) } else { asked(pod) }
+    let seen = pod.status.as_ref().and_then(|status| status.observed_generation);
+    let is_unseen = seen.is_some_and(|seen| pod.metadata.generation.is_some_and(|generation| seen < generation));
+    if is_pending(pod) || is_unseen { reported(pod) } else { asked(pod) }
 }
 
 /// What the API was told last that a pod has; what it was not told of is as it is asked for.
 pub(crate) fn reported(pod: &Pod) -> Allocation {
     let Allocation { whole, mut containers } = asked(pod);
     for (name, resources) in &mut containers {
-        let reported = pod::reported_status(pod, name).and_then(|status| status.resources.clone());
-        *resources = reported.unwrap_or_else(|| std::mem::take(resources));
+        let told = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
+        if let Some(told) = told {
+            *resources = of_those_asked(told, resources);
+        }
     }
     Allocation { whole: reported_whole(pod).or(whole), containers }
 }
 
 /// The same of the pod as a whole: of what it was told to have, what it says of itself.
 fn reported_whole(pod: &Pod) -> Option<ResourceRequirements> {
-    type List = BTreeMap<String, Quantity>;
     let asked = pod::spec(pod).resources.as_ref()?;
-    let told = pod.status.as_ref()?.resources.as_ref()?;
+    Some(of_those_asked(pod.status.as_ref()?.resources.as_ref()?, asked))
+}
+
+/// Of what was told, that of which an amount is asked for: the rest follows from elsewhere, as the pod's limits do.
+fn of_those_asked(told: &ResourceRequirements, asked: &ResourceRequirements) -> ResourceRequirements {
+    type List = BTreeMap<String, Quantity>;
     let common = |told: Option<&List>, asked: Option<&List>| -> Option<List> {
         let is_asked = |name: &str| asked.is_some_and(|asked| asked.contains_key(name));
         let common = told?.iter().filter(|(name, _)| is_asked(name));
         Some(common.map(|(name, amount)| (name.clone(), amount.clone())).collect())
     };
-    Some(ResourceRequirements {
+    ResourceRequirements {
         limits: common(told.limits.as_ref(), asked.limits.as_ref()),
         requests: common(told.requests.as_ref(), asked.requests.as_ref()),
-        ..ResourceRequirements::default()
-    })
+        claims: asked.claims.clone(),
+    }
 }
 
 /// Whether the API knows that a resize of the pod waits.
@@ -325,23 +333,28 @@ mod tests {
     }
 
     #[test]
-    fn a_resize_that_waited_still_waits_after_the_agent_was_away() {
-        let pod = |conditions: Value| -> Pod {
+    fn a_resize_that_waited_or_that_no_agent_saw_is_decided_after_the_agent_was_away() {
+        let pod = |conditions: Value, seen: i64| -> Pod {
             serde_json::from_value(json!({
-                "metadata": {}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "9"}}}]},
-                "status": {"conditions": conditions, "containerStatuses": [{
+                "metadata": {"generation": 2},
+                "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "9"}}}]},
+                // The limit is the pod's.
+                "status": {"observedGeneration": seen, "conditions": conditions, "containerStatuses": [{
                     "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
-                    "resources": {"requests": {"cpu": "1"}}}]},
+                    "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}]},
             }))
             .expect("a pod")
         };
-        for (conditions, expected) in
-            [(json!([]), "9"), (json!([{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]), "1")]
-        {
-            let pod = Arc::new(pod(conditions));
+        let pending = json!([{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]);
+        for (conditions, seen, expected) in [(json!([]), 2, "9"), (pending, 2, "1"), (json!([]), 1, "1")] {
+            let pod = Arc::new(pod(conditions, seen));
             assert!(is_wanted(&pod));
             let allocation = allocation(&pod);
-            assert_eq!(allocation.containers["c"], requirements(&json!({"requests": {"cpu": expected}})));
+            assert_eq!(
+                allocation.containers["c"].requests,
+                requirements(&json!({"requests": {"cpu": expected}})).requests
+            );
+            assert_eq!(allocation.containers["c"].limits.clone().unwrap_or_default(), BTreeMap::new());
             let effective = with(&pod, &allocation);
             assert_eq!(asked(&effective), allocation);
             assert_eq!(Arc::ptr_eq(&effective, &pod), expected == "9");

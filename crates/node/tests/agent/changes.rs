@@ -190,6 +190,30 @@ async fn a_resize_waits_for_room_or_for_ever() {
     node.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_resize_made_while_the_agent_was_away_needs_room_too() {
+    let mut node = Node::start().await;
+    node.create("web", with_resources(&cpu("500m", "2"), &json!([]))).await;
+    node.until_ready("web").await;
+    node.kill().await;
+    patch(&node, "web", with_resources(&cpu("5", "5"), &json!([]))).await;
+    node.run();
+    let never = "Infeasible: Node didn't have enough capacity: cpu, requested: 5000, capacity: 2000";
+    node.until("web", "refused", |pod| why(pod, "PodResizePending") == never).await;
+    assert_eq!(limits(&node, "web").cpu_quota_us, 200_000);
+    node.kill().await;
+    patch(&node, "web", with_resources(&cpu("1", "1"), &json!([]))).await;
+    node.run();
+    let resized = |pod: Option<&Pod>| container(pod).is_some_and(|it| json!(it.resources) == cpu("1", "1"));
+    node.until("web", "resized", resized).await;
+    assert_eq!(limits(&node, "web").cpu_quota_us, 100_000);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for reason in ["ResizeInfeasible", "ResizeStarted", "ResizeCompleted"] {
+        assert!(node.events("web").iter().any(|event| event.starts_with(reason)), "{reason}: {:?}", node.events("web"));
+    }
+    node.stop().await;
+}
+
 fn with_whole(whole: &Value, policy: &Value) -> Value {
     json!({"containers": [{"name": "app", "image": "app:1", "resizePolicy": policy}], "resources": whole})
 }
