@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use portolan_runtime::{ContainerState, ContainerStatus};
 use serde::Serialize;
@@ -114,8 +114,13 @@ fn of_those_asked(told: &ResourceRequirements, asked: &ResourceRequirements) -> 
 
 /// Whether the API knows that a resize of the pod waits.
 pub(crate) fn is_pending(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == PENDING && condition.status == "True")
+    told(pod, PENDING).is_some()
+}
+
+/// A condition that holds, as the API was told last.
+fn told<'a>(pod: &'a Pod, name: &str) -> Option<&'a PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    conditions.iter().find(|condition| condition.type_ == name && condition.status == "True")
 }
 
 /// Whether a pod may have something else than it asks for, by what the API knows.
@@ -169,7 +174,8 @@ pub(crate) fn differ(one: &ResourceRequirements, other: &ResourceRequirements) -
 }
 
 /// What a start of a container has, the pod's limits included: as the agent remembers it, as the API was told, or as
-/// it was started. One that an earlier agent started without a note has what is asked for, which could not change then.
+/// it was started. One that an earlier agent started without a note has what is asked for, which could not change then,
+/// and nothing of the pod's limits, which that agent did not give.
 pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Option<ResourceRequirements> {
     let remembered = local.containers.get(&status.name).and_then(|local| local.applied.as_ref());
     if let Some((_, resources)) = remembered.filter(|(id, _)| *id == status.id) {
@@ -178,9 +184,20 @@ pub(crate) fn applied(pod: &Pod, local: &Local, status: &ContainerStatus) -> Opt
     let uri = container_uri(&status.id);
     let reported = pod::reported_status(pod, &status.name).filter(|known| known.container_id.as_deref() == Some(&uri));
     let reported = reported.and_then(|reported| reported.resources.as_ref());
-    let reported = reported.map(|own| whole::limited(reported_whole(pod).as_ref(), own));
-    let asked = || Some(allowed(pod, &pod::container(pod, &status.name)?.1));
-    reported.or_else(|| Memory::of(status).resources).or_else(asked)
+    let started = Memory::of(status).resources;
+    let reported = reported.map(|own| {
+        let has_limit = |name: &String| {
+            [Some(own), started.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|of| of.limits.iter().any(|it| it.contains_key(name)))
+        };
+        let mut has = whole::limited(reported_whole(pod).as_ref(), own);
+        has.limits.iter_mut().for_each(|limits| limits.retain(|name, _| has_limit(name)));
+        has
+    });
+    let asked = || Some(pod::container(pod, &status.name)?.1.resources.unwrap_or_default());
+    reported.or(started).or_else(asked)
 }
 
 /// What is to be done with a running container.
@@ -210,10 +227,10 @@ pub(crate) fn ended_for_resize(pod: &Pod, container: &Container, status: &Contai
     restarts_for(container, differ(&started_with, &allowed(pod, container)))
 }
 
-/// Whether the pod's control group has other limits than the pod may have. Until something was given to it since
-/// the agent came, it is as it was told to the API.
+/// Whether the pod's control group has other limits than the pod may have, or may have others: what an earlier agent
+/// told of it says neither whether that one came to limit it, nor whether it knew how.
 pub(crate) fn is_group_stale(pod: &Pod, local: &Local) -> bool {
-    local.group.as_ref().is_some_and(|group| *group != resources::of_pod(pod))
+    local.group.as_ref() != Some(&resources::of_pod(pod))
 }
 
 fn restarts_for(container: &Container, difference: Difference) -> bool {
@@ -233,7 +250,12 @@ pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) 
     let mut found = None;
     let has_group = runtime.sandbox().is_some_and(|sandbox| sandbox.ready);
     if has_group && is_group_stale(effective, local) {
-        found = Some(local.group_failure.as_ref().map_or(String::new(), |failure| failure.message.clone()));
+        found = match (&local.group_failure, &local.group) {
+            (Some(failure), _) => Some(failure.message.clone()),
+            (None, Some(_)) => Some(String::new()),
+            // What was told stands until more is known.
+            (None, None) => told(effective, IN_PROGRESS).map(|told| told.message.clone().unwrap_or_default()),
+        };
     }
     for (_, container) in pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral) {
         let Some(status) = runtime.current(&container.name) else { continue };
@@ -329,6 +351,39 @@ mod tests {
             let applied = Some((ContainerId(status.id.0.clone()), requirements(&has)));
             local.containers.insert("c".into(), LocalContainer { applied, ..LocalContainer::default() });
             assert_eq!(action(&pod, &local, &pod::spec(&pod).containers[0], &status), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_container_has_the_limits_of_its_pod_only_if_it_was_started_with_such() {
+        let (own, both) = (json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "1", "memory": "1Gi"}}));
+        let of_pod = json!({"limits": {"memory": "1Gi"}});
+        // (what it was told to have, what is noted on it) and what it has beside a pod's limit of memory.
+        let cases = [
+            (json!({}), json!(null), json!({})),
+            (json!({}), of_pod.clone(), of_pod.clone()),
+            (own.clone(), json!(null), own.clone()),
+            (own.clone(), own.clone(), own.clone()),
+            (own.clone(), both.clone(), both.clone()),
+            (both.clone(), json!(null), both.clone()),
+            (json!(null), json!(null), own.clone()),
+            (json!(null), both.clone(), both),
+        ];
+        for (told, noted, expected) in cases {
+            let pod: Pod = serde_json::from_value(json!({
+                "metadata": {}, "spec": {"containers": [{"name": "c", "resources": own}], "resources": of_pod},
+                "status": {"resources": of_pod, "containerStatuses": [{
+                    "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "containerID": "containerd://c-0", "resources": told}]},
+            }))
+            .expect("a pod");
+            let mut status = super::super::tests::running("c", 0);
+            if !noted.is_null() {
+                status.annotations.insert("portolan.dev/resources".into(), noted.to_string());
+            }
+            let has = applied(&pod, &Local::default(), &status).expect("it is known");
+            let has = ResourceRequirements { limits: has.limits.filter(|it| !it.is_empty()), ..has };
+            assert_eq!(json!(has), expected, "{told} {noted}");
         }
     }
 

@@ -86,7 +86,7 @@ pub(crate) struct Local {
     pub(crate) verdict: Option<Verdict>,
     /// What it may have.
     pub(crate) allocation: Allocation,
-    /// What its control group has, as far as it is known.
+    /// What its control group has; unknown until this agent has limited it, whatever an earlier one did.
     pub(crate) group: Option<Resources>,
     /// Why the group did not get what it may have.
     pub(crate) group_failure: Option<Failure>,

@@ -33,7 +33,8 @@ fn case(spec: Value) -> Case {
     });
     object["spec"].as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let pod: Pod = serde_json::from_value(object).expect("the test's pod is valid");
-    let mut local = Local { volumes: Volumes::Ready, reported: true, ..Local::default() };
+    let group = Some(crate::container::resources::of_pod(&pod));
+    let mut local = Local { volumes: Volumes::Ready, reported: true, group, ..Local::default() };
     for (_, container) in pod::containers(&pod) {
         let present = LocalContainer { image: ImageState::Present("id".into()), ..LocalContainer::default() };
         local.containers.insert(container.name, present);
@@ -70,7 +71,7 @@ impl Case {
             crash_delay: Duration::from_secs(crash_delay),
             termination_file: String::new(),
             termination_policy: "File".into(),
-            resources: specification.resources.clone(),
+            resources: Some(resize::allowed(&self.pod, &specification)),
         };
         self.runtime.containers.push(ContainerStatus {
             sandbox: self.runtime.sandbox().expect("a sandbox comes first").id.clone(),
@@ -389,6 +390,9 @@ fn the_group_of_a_pod_follows_its_containers_and_goes_before_new_ones() {
         move |local: &mut Local| local.group = Some(group.clone())
     };
     check(with("2").running("app").local(group("2")), expect![""]);
+    let unknown = |local: &mut Local| local.group = None;
+    check(with("2").running("app").local(unknown), expect!["limit the pod"]);
+    check(with("2").local(unknown), expect!["limit the pod"]);
     check(with("2").running("app").local(group("1")), expect!["limit the pod"]);
     check(with("2").local(group("1")), expect!["limit the pod"]);
     check(with("2").local(group("2")), expect!["start app 0 (then 0 s)"]);

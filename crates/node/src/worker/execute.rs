@@ -195,6 +195,7 @@ impl Outcome {
             }
             Self::Sandbox(Ok(group)) => {
                 local.sandbox_failure = None;
+                local.group_failure = local.group_failure.take().filter(|_| group.is_none());
                 local.group = group;
             }
             Self::Sandbox(Err(message)) => {

@@ -21,7 +21,6 @@ use super::messages;
 use super::probing::{self, Probing};
 use super::report::{self, Written};
 use super::view::Snapshot;
-use crate::container::resources;
 use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{
     ImageState, Local, PodRuntime, Step, Surroundings, Verdict, Volumes, Work, crash, is_terminal, plan, status,
@@ -92,8 +91,7 @@ enum Ended {
 impl Worker {
     fn new(context: Arc<Context>, desired: watch::Receiver<Desired>) -> Self {
         let Desired { pod, gone, verdict, room } = desired.borrow().clone();
-        let group = resources::of_pod(&resize::with(&pod, &resize::reported(&pod)));
-        let local = Local { verdict, allocation: resize::allocation(&pod), group: Some(group), ..Local::default() };
+        let local = Local { verdict, allocation: resize::allocation(&pod), ..Local::default() };
         let snapshots = context.view.subscribe();
         let around = Surroundings { host_addresses: context.config.addresses.clone(), messages: BTreeMap::new() };
         let mut worker = Self {

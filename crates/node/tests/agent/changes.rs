@@ -214,6 +214,45 @@ async fn a_resize_made_while_the_agent_was_away_needs_room_too() {
     node.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_back_limits_the_group_of_a_pod_again() {
+    let mut node = Node::prepare().with_groups();
+    node.run();
+    let own = json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "1Gi"}});
+    node.create("web", with_resources(&own, &json!([]))).await;
+    node.until_ready("web").await;
+    let [quota, memory] = ["cpu.cfs_quota_us", "memory.limit_in_bytes"].map(|name| node.group_file("web", name));
+    let read = |file| std::fs::read_to_string(file).expect("it was written");
+    assert_eq!((read(&quota).as_str(), read(&memory).as_str()), ("100000", "1073741824"));
+    node.kill().await;
+    // The one before had something in hand.
+    std::fs::write(&quota, "-1").expect("a file of the test");
+    node.api.clear_requests();
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let writes = node.api.writes();
+    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    assert_eq!(read(&quota), "100000");
+    node.kill().await;
+    std::fs::write(&memory, "-1").expect("a file of the test");
+    let usage = node.group_file("web", "memory.usage_in_bytes");
+    std::fs::write(&usage, "2147483648").expect("a file of the test");
+    node.run();
+    let refused = "Error: cannot decrease memory limits: attempting to set pod memory limit (1073741824) below current \
+                   usage (2147483648)";
+    node.until("web", "refused", |pod| why(pod, "PodResizeInProgress") == refused).await;
+    assert_eq!(read(&memory), "-1");
+    // The next one knows that too, and when it is over.
+    node.kill().await;
+    node.run();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(why(node.pod("web").as_ref(), "PodResizeInProgress"), refused);
+    std::fs::write(&usage, "1").expect("a file of the test");
+    node.until("web", "limited", |pod| why(pod, "PodResizeInProgress").is_empty()).await;
+    assert_eq!(read(&memory), "1073741824");
+    node.stop().await;
+}
+
 fn with_whole(whole: &Value, policy: &Value) -> Value {
     json!({"containers": [{"name": "app", "image": "app:1", "resizePolicy": policy}], "resources": whole})
 }

@@ -10,7 +10,7 @@ use portolan_api::typed::kinds::core::v1::Pod;
 use portolan_base::{Clock, Readiness, Shutdown, Timestamp};
 use portolan_client::testing::FakeServer;
 use portolan_client::{Body, Client, Transport};
-use portolan_node::{Capacity, Config, LogRotation, MemoryVolumes, ServerConfig};
+use portolan_node::{Capacity, CgroupConfig, Config, LogRotation, MemoryVolumes, ServerConfig};
 use portolan_runtime::simulated::{Options, SimulatedRuntime};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -76,6 +76,7 @@ pub(crate) struct Node {
     shutdown: Shutdown,
     agent: Option<JoinHandle<Result<(), portolan_node::Error>>>,
     pub(crate) server: Option<ServerConfig>,
+    cgroups: Option<CgroupConfig>,
 }
 
 impl Node {
@@ -98,7 +99,30 @@ impl Node {
             shutdown: Shutdown::default(),
             agent: None,
             server: None,
+            cgroups: None,
         }
+    }
+
+    /// Gives pods control groups: plain files, that take whatever is written.
+    pub(crate) fn with_groups(mut self) -> Self {
+        let mount = self.folder.path().join("cgroup");
+        for controller in ["cpu", "memory"] {
+            std::fs::create_dir_all(mount.join(controller)).expect("a folder of the test");
+        }
+        self.cgroups = Some(CgroupConfig { mount, parent: "/kubepods".into() });
+        self
+    }
+
+    /// The file `name`, such as `cpu.shares`, in the control group of a burstable pod.
+    pub(crate) fn group_file(&self, pod: &str, name: &str) -> std::path::PathBuf {
+        let controller = name.split('.').next().unwrap_or_default();
+        let pod = self.pod(pod).expect("the API has it");
+        self.folder
+            .path()
+            .join("cgroup")
+            .join(controller)
+            .join(format!("kubepods/burstable/pod{}", pod.uid()))
+            .join(name)
     }
 
     /// Starts the agent.
@@ -127,7 +151,7 @@ impl Node {
             }),
             log_rotation: LogRotation::default(),
             memory_volumes: MemoryVolumes::Directory,
-            cgroups: None,
+            cgroups: self.cgroups.clone(),
             eviction: None,
             clock: self.clock.clone(),
             readiness: Readiness::default(),

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use portolan_api::quantity::{Format, Quantity};
 use portolan_api::quota::Amounts;
+use portolan_runtime::Resources;
 
 use crate::container::resources;
 use crate::lifecycle::resize;
@@ -23,26 +24,27 @@ const LEAST_REQUEST: i64 = 2;
 /// The least limit that the kernel takes, in thousandths of a processor.
 const LEAST_LIMIT: i64 = 10;
 
-/// What the pod may have, and what it has: while it runs, what its control group says.
+/// What the pod may have, and what it has: while it runs, what its control group has, or what was told of that last.
 pub(super) fn resources(pod: &Pod, local: &Local) -> (Option<List>, ResourceRequirements) {
     let allocated = resize::with(&Arc::new(pod.clone()), &local.allocation);
     let totals = whole::totals(&allocated);
     let requests = non_empty(list(&totals.requests));
     let is_running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    let has = if is_running {
-        running(&allocated, local)
-    } else {
-        ResourceRequirements {
+    let told = pod.status.as_ref().and_then(|status| status.resources.clone());
+    let has = match (&local.group, told) {
+        _ if !is_running => ResourceRequirements {
             requests: requests.clone(),
             limits: non_empty(list(&totals.limits)),
             ..pod::spec(&allocated).resources.clone().unwrap_or_default()
-        }
+        },
+        (Some(group), _) => running(&allocated, group),
+        (None, Some(told)) => told,
+        (None, None) => running(&allocated, &resources::of_pod(&allocated)),
     };
     (requests, has)
 }
 
-fn running(allocated: &Pod, local: &Local) -> ResourceRequirements {
-    let group = local.group.clone().unwrap_or_else(|| resources::of_pod(allocated));
+fn running(allocated: &Pod, group: &Resources) -> ResourceRequirements {
     let mut has = pod::spec(allocated).resources.clone().unwrap_or_default();
     let (mut requests, mut limits) = (has.requests.take().unwrap_or_default(), has.limits.take().unwrap_or_default());
     let set = |list: &mut List, name: &str, amount: Quantity| {
@@ -86,6 +88,24 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn what_was_told_stands_until_the_group_is_known() {
+        let (told, own) = (json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "2"}}));
+        let pod = |phase: &str| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": {}, "spec": {"containers": [{"name": "c", "resources": own}]},
+                "status": {"phase": phase, "resources": told},
+            }))
+            .expect("a pod")
+        };
+        for (phase, is_known, expected) in [("Running", false, "1"), ("Running", true, "2"), ("Pending", false, "2")] {
+            let pod = pod(phase);
+            let group = is_known.then(|| resources::of_pod(&pod));
+            let local = Local { allocation: resize::allocation(&pod), group, ..Local::default() };
+            assert_eq!(json!(resources(&pod, &local).1)["limits"], json!({"cpu": expected}), "{phase} {is_known}");
+        }
+    }
 
     #[test]
     fn a_pod_tells_what_it_may_have_and_what_its_group_has() {
