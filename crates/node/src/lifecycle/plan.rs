@@ -160,8 +160,14 @@ impl Planner<'_> {
 
     /// Brings the pod's control group to what the pod may have, once no container in it has more.
     fn limit(&mut self) {
+        // One that is to be stopped later than now, as while containers before it start, waits for the group too.
+        let stops = |id: &ContainerId| {
+            let is_planned =
+                self.plan.steps.iter().any(|step| matches!(step, Step::Stop { id: planned, .. } if planned == id));
+            is_planned || self.local.stopping.contains_key(id)
+        };
         let restarts = |container: &Container| {
-            let running = self.runtime.current(&container.name).filter(|status| is_alive(status));
+            let running = self.runtime.current(&container.name).filter(|status| is_alive(status) && stops(&status.id));
             running.is_some_and(|status| resize::action(self.pod, self.local, container, status) == Action::Restart)
         };
         let is_resizing = self.plan.steps.iter().any(|step| matches!(step, Step::Resize { .. }))

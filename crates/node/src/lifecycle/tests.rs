@@ -407,6 +407,33 @@ fn the_group_of_a_pod_follows_its_containers_and_goes_before_new_ones() {
 }
 
 #[test]
+fn the_group_of_a_pod_does_not_wait_for_a_restart_that_waits_itself() {
+    let side = |name: &str, policy: Value| json!({"name": name, "image": "i", "restartPolicy": "Always", "resizePolicy": policy});
+    let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    let spec = |limit: &str| {
+        json!({"initContainers": [side("s1", json!([])), side("s2", policy.clone()), {"name": "init", "image": "i"}],
+               "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": limit}}})
+    };
+    // It crashed after the others had begun; the second is to be restarted for what the pod has now.
+    let resized = |now| {
+        let mut case = case(spec("1")).sandbox(0, true);
+        case = case.container("s1", 1, exited(1, 0, 5), 10).running("s2").running("init").at(now);
+        case.pod.spec = self::case(spec("2")).pod.spec;
+        case
+    };
+    check(resized(6), expect!["limit the pod; wake after 9 s"]);
+    check(resized(20), expect!["limit the pod"]);
+    let limited = |case: &Case| Some(crate::container::resources::of_pod(&case.pod));
+    let mut done = resized(20);
+    done.local.group = limited(&done);
+    check(done, expect!["start s1 2 (then 20 s)"]);
+    // Once it is its turn, the group follows its stop.
+    let mut up = case(spec("1")).sandbox(0, true).running("s1").running("s2").running("init");
+    up.pod.spec = case(spec("2")).pod.spec;
+    check(up, expect!["resize s1-0; stop s2-0 within 30 s; resize init-0"]);
+}
+
+#[test]
 fn an_adopted_container_keeps_what_the_api_last_heard() {
     let spec = json!({"containers": [{"name": "app", "image": "app:1", "readinessProbe": {"tcpSocket": {"port": 1}}}]});
     let adopted = |ready: bool, id: &str| {
