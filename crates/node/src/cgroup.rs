@@ -35,18 +35,30 @@ pub(crate) async fn ensure(config: Option<&CgroupConfig>, path: &str, limits: &R
     written.await.map_err(io::Error::other)?
 }
 
-/// Takes away the limit of a pod's processor time, while those of its containers change: theirs must never be more.
-pub(crate) fn lift_quota(config: Option<&CgroupConfig>, path: &str) -> io::Result<()> {
+/// Lets a pod have the processor time of `limits` if it has less, before its containers may have more of it: theirs
+/// must never be more than the pod's.
+pub(crate) fn raise_quota(config: Option<&CgroupConfig>, path: &str, limits: &Resources) -> io::Result<()> {
     let Some(config) = config.filter(|_| !path.is_empty()) else { return Ok(()) };
+    let quota = limits.cpu_quota_us;
     for group in groups(&config.mount, path) {
         for (file, unlimited) in [("cpu.max", "max"), ("cpu.cfs_quota_us", "-1")] {
             let file = group.join(file);
-            if file.exists() {
-                fs::write(file, unlimited)?;
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            let has = text.split_whitespace().next().and_then(|has| has.parse().ok());
+            // Whatever is no amount is no limit.
+            if has.is_some_and(|has: i64| has > 0 && is_less(has, quota)) {
+                // The period stays.
+                fs::write(file, if quota > 0 { quota.to_string() } else { unlimited.to_owned() })?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether one limit is less than another; 0 is none.
+pub(crate) fn is_less<T: PartialOrd + Default>(one: T, other: T) -> bool {
+    let none = T::default();
+    one != none && (other == none || one < other)
 }
 
 /// Removes the group of a pod that has ended, with the groups of containers that the runtime left in it.
@@ -294,6 +306,28 @@ mod tests {
         let (written, read) = tokio::join!(ensure(Some(&config), POD, &limits), tokio::fs::read_to_string(&file));
         written.expect("written");
         assert_eq!(read.expect("read"), "1048576");
+    }
+
+    #[test]
+    fn a_quota_is_raised_and_never_lowered() {
+        // (what the group has, what it is to have) and what it has then.
+        let cases = [("100000", 150_000, "150000"), ("100000", 50_000, "100000"), ("100000", 0, ""), ("", 50_000, "")];
+        for (has, wanted, expected) in cases {
+            for (file, prefix, unlimited) in [("cpu.max", "", "max"), ("cpu.cfs_quota_us", "cpu/", "-1")] {
+                let mount = tempfile::tempdir().expect("a folder");
+                let group = mount.path().join(format!("{prefix}{}", &POD[1..]));
+                fs::create_dir_all(&group).expect("made");
+                if prefix.is_empty() {
+                    fs::write(mount.path().join("cgroup.controllers"), "cpu").expect("written");
+                }
+                let text = |quota: &str| if quota.is_empty() { unlimited.to_owned() } else { quota.to_owned() };
+                let period = if prefix.is_empty() { " 100000\n" } else { "\n" };
+                fs::write(group.join(file), format!("{}{period}", text(has))).expect("written");
+                raise_quota(Some(&config(&mount)), POD, &limits(2, wanted, 0)).expect("raised");
+                let now = fs::read_to_string(group.join(file)).expect("it is there");
+                assert_eq!(now.split_whitespace().next(), Some(text(expected).as_str()), "{file} {has} {wanted}");
+            }
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Planner<'_> {
         if is_resizing || !resize::is_group_stale(self.pod, self.local) {
             return;
         }
-        match self.local.group_failure.as_ref().filter(|failure| failure.retry_at > self.now) {
+        match resize::group_failure(self.pod, self.local).filter(|failure| failure.retry_at > self.now) {
             Some(failure) => self.plan.wake(failure.retry_at),
             None => self.step(Step::Limit),
         }
@@ -309,7 +309,7 @@ impl Planner<'_> {
         if self.local.in_flight.contains(&Work::Start(name.clone())) {
             return;
         }
-        if resize::is_group_stale(self.pod, self.local) && self.local.group_failure.is_none() {
+        if resize::is_group_stale(self.pod, self.local) && resize::group_failure(self.pod, self.local).is_none() {
             // It may have more than its pod had.
             return;
         }

@@ -13,7 +13,8 @@ use portolan_runtime::{ContainerState, ContainerStatus};
 use serde::Serialize;
 
 use super::labels::{Memory, container_uri};
-use super::state::{Local, PodRuntime};
+use super::state::{Failure, Local, PodRuntime};
+use crate::cgroup::is_less;
 use crate::container::resources;
 use crate::pod::{self, Role, quantity, whole};
 
@@ -231,6 +232,18 @@ pub(crate) fn ended_for_resize(pod: &Pod, container: &Container, status: &Contai
 /// told of it says neither whether that one came to limit it, nor whether it knew how.
 pub(crate) fn is_group_stale(pod: &Pod, local: &Local) -> bool {
     local.group.as_ref() != Some(&resources::of_pod(pod))
+}
+
+/// Why the pod's control group is not to be limited before another try: the last one failed, or it is to have less
+/// while a container did not take less.
+pub(crate) fn group_failure<'a>(pod: &Pod, local: &'a Local) -> Option<&'a Failure> {
+    let wanted = resources::of_pod(pod);
+    let is_decrease = local.group.as_ref().is_some_and(|has| {
+        is_less(wanted.cpu_quota_us, has.cpu_quota_us) || is_less(wanted.memory_limit, has.memory_limit)
+    });
+    let of_container =
+        || local.containers.values().filter_map(|it| it.resize_failure.as_ref()).max_by_key(|it| it.retry_at);
+    local.group_failure.as_ref().or_else(|| of_container().filter(|_| is_decrease))
 }
 
 fn restarts_for(container: &Container, difference: Difference) -> bool {

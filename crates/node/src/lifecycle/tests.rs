@@ -434,6 +434,25 @@ fn the_group_of_a_pod_does_not_wait_for_a_restart_that_waits_itself() {
 }
 
 #[test]
+fn the_group_of_a_pod_does_not_get_less_while_a_container_keeps_more() {
+    let spec = |limit: &str| {
+        json!({"containers": [{"name": "app", "image": "app:1", "resources": {"limits": {"memory": limit}}},
+                              {"name": "other", "image": "app:1", "resources": {"limits": {"memory": "1Gi"}}}]})
+    };
+    let resized = |to: &str, now| {
+        let mut case = case(spec("1Gi")).sandbox(0, true).running("app").at(now);
+        case.pod.spec = self::case(spec(to)).pod.spec;
+        let failure = Failure::after(None, "Error", "busy", at(0), (Duration::from_secs(60), Duration::from_secs(60)));
+        case.local.containers.get_mut("app").expect("known").resize_failure = Some(failure);
+        case
+    };
+    // Others start meanwhile: the group has enough for them.
+    check(resized("64Mi", 10), expect!["start other 0 (then 0 s); wake after 50 s"]);
+    check(resized("64Mi", 60), expect!["resize app-0; start other 0 (then 0 s)"]);
+    check(resized("2Gi", 10), expect!["limit the pod; wake after 50 s"]);
+}
+
+#[test]
 fn an_adopted_container_keeps_what_the_api_last_heard() {
     let spec = json!({"containers": [{"name": "app", "image": "app:1", "readinessProbe": {"tcpSocket": {"port": 1}}}]});
     let adopted = |ready: bool, id: &str| {

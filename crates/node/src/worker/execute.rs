@@ -14,6 +14,7 @@ use portolan_client::{DeleteOptions, EventType};
 use portolan_runtime::{ContainerId, Resources, SandboxId};
 
 use super::context::Context;
+use crate::cgroup::is_less;
 use crate::container::{self, SandboxInput, names, resources};
 use crate::lifecycle::{Failure, ImageState, Local, LocalContainer, PodRuntime, Step, Volumes};
 use crate::sources::Freshness;
@@ -43,8 +44,8 @@ pub(crate) enum Outcome {
     Started(String, Result<(), (String, String)>),
     /// The pod's group has these limits now, or why not.
     Limited(Result<Resources, String>),
-    /// This start of the container has these resources now, or why not.
-    Resized(String, ContainerId, Result<ResourceRequirements, String>),
+    /// This start of the container has these resources now, or why not; the pod has at least the raised quota.
+    Resized { container: String, id: ContainerId, raised: Option<i64>, outcome: Result<ResourceRequirements, String> },
     /// The API object is gone, or why not.
     Deleted(Result<(), String>),
     /// Logged; the next plan repeats the step after a while.
@@ -223,12 +224,13 @@ impl Outcome {
                 let before = local.group_failure.take();
                 local.group_failure = Some(Failure::after(before.as_ref(), "Error", message, now, RETRY));
             }
-            Self::Resized(name, id, outcome) => {
-                // It was lifted for that.
-                if let Some(group) = &mut local.group {
-                    group.cpu_quota_us = 0;
+            Self::Resized { container, id, raised, outcome } => {
+                if let (Some(group), Some(quota)) = (&mut local.group, raised)
+                    && is_less(group.cpu_quota_us, quota)
+                {
+                    group.cpu_quota_us = quota;
                 }
-                let container = local.containers.entry(name).or_default();
+                let container = local.containers.entry(container).or_default();
                 match outcome {
                     Ok(resources) => {
                         container.applied = Some((id, resources));

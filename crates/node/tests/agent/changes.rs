@@ -253,6 +253,32 @@ async fn an_agent_that_comes_back_limits_the_group_of_a_pod_again() {
     node.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_fails_is_told_once() {
+    let mut node = Node::prepare().with_groups();
+    node.run();
+    let own = |cpu: &str, memory: &str| {
+        let own = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": cpu, "memory": memory}});
+        with_resources(&own, &json!([]))
+    };
+    node.create("web", own("1", "1Gi")).await;
+    node.until_ready("web").await;
+    // Half of what it may have is in use.
+    patch(&node, "web", own("500m", "256Mi")).await;
+    let refused = "Error: cannot decrease memory limits: attempting to set container \"app\" memory limit (268435456) \
+                   below current usage (536870912)";
+    node.until("web", "refused", |pod| why(pod, "PodResizeInProgress") == refused).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    node.api.clear_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let writes = node.api.writes();
+    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    assert_eq!(whole(node.pod("web").as_ref())["limits"], json!({"cpu": "1", "memory": "1Gi"}));
+    let read = |name: &str| std::fs::read_to_string(node.group_file("web", name)).expect("it was written");
+    assert_eq!((read("cpu.cfs_quota_us").as_str(), read("memory.limit_in_bytes").as_str()), ("100000", "1073741824"));
+    node.stop().await;
+}
+
 fn with_whole(whole: &Value, policy: &Value) -> Value {
     json!({"containers": [{"name": "app", "image": "app:1", "resizePolicy": policy}], "resources": whole})
 }

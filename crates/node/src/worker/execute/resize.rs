@@ -14,14 +14,21 @@ use crate::pod;
 /// Changes the limits of a container. The pod's own follow once no container in it has more.
 pub(super) async fn resize(job: &Job, id: ContainerId, name: String) -> Outcome {
     let Some((_, container)) = pod::container(&job.pod, &name) else { return Outcome::Done };
-    let outcome = try_resize(job, &id, &container).await;
+    let mut raised = None;
+    let outcome = try_resize(job, &id, &container, &mut raised).await;
     if let Err(reason) = &outcome {
         tell_failure(job, reason);
     }
-    Outcome::Resized(name, id, outcome.map(|()| allowed(&job.pod, &container)))
+    Outcome::Resized { container: name, id, raised, outcome: outcome.map(|()| allowed(&job.pod, &container)) }
 }
 
-async fn try_resize(job: &Job, id: &ContainerId, container: &Container) -> Result<(), String> {
+/// `raised` is what the pod's group has at least of processor time, once it does.
+async fn try_resize(
+    job: &Job,
+    id: &ContainerId,
+    container: &Container,
+    raised: &mut Option<i64>,
+) -> Result<(), String> {
     let context = &job.context;
     let runtime = &context.config.runtime;
     let wanted = resources::of_container(&job.pod, container, context.capacity.memory_bytes);
@@ -30,7 +37,9 @@ async fn try_resize(job: &Job, id: &ContainerId, container: &Container) -> Resul
     if let Some(usage) = usage.filter(|usage| wanted.memory_limit > 0 && *usage > wanted.memory_limit) {
         return Err(below_usage(&format!("container \"{}\"", container.name), wanted.memory_limit, usage));
     }
-    cgroup::lift_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod)).map_err(failed)?;
+    let whole = resources::of_pod(&job.pod);
+    cgroup::raise_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod), &whole).map_err(failed)?;
+    *raised = Some(whole.cpu_quota_us);
     runtime.update_resources(id, &wanted).await.map_err(|error| chain(&error).to_string())
 }
 
