@@ -94,6 +94,14 @@ pub(crate) struct Local {
     pub(crate) room: Room,
 }
 
+impl Local {
+    /// Another resize is not the one that failed: it is tried at once.
+    pub(crate) fn forget_failed_resizes(&mut self) {
+        self.group_failure = None;
+        self.containers.values_mut().for_each(|container| container.resize_failure = None);
+    }
+}
+
 /// Why the node does not let a pod run. It fails with this, whatever its containers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {

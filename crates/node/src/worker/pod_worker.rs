@@ -139,6 +139,8 @@ impl Worker {
             if changes {
                 self.resizing = true;
                 self.resize_event(EventType::Normal, "Started", "started", &resize::summary(&self.pod, ""));
+                // What could not be given is not what is to be given now.
+                self.local.forget_failed_resizes();
             }
             self.local.allocation = asked;
         }

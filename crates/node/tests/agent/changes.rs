@@ -276,6 +276,33 @@ async fn a_resize_that_fails_is_told_once() {
     assert_eq!(whole(node.pod("web").as_ref())["limits"], json!({"cpu": "1", "memory": "1Gi"}));
     let read = |name: &str| std::fs::read_to_string(node.group_file("web", name)).expect("it was written");
     assert_eq!((read("cpu.cfs_quota_us").as_str(), read("memory.limit_in_bytes").as_str()), ("100000", "1073741824"));
+    // Another one does not wait for the next try of this one.
+    patch(&node, "web", own("2", "1Gi")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(why(node.pod("web").as_ref(), "PodResizeInProgress"), "");
+    assert_eq!((limits(&node, "web").cpu_quota_us, read("cpu.cfs_quota_us").as_str()), (200_000, "200000"));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_takes_the_place_of_a_failed_one_does_not_wait_for_its_next_try() {
+    let mut node = Node::prepare().with_groups();
+    node.run();
+    let memory = |limit: &str| json!({"requests": {"cpu": "100m"}, "limits": {"memory": limit}});
+    node.create("web", with_whole(&memory("1Gi"), &json!([]))).await;
+    node.until_ready("web").await;
+    std::fs::write(node.group_file("web", "memory.usage_in_bytes"), "838860800").expect("a file of the test");
+    patch(&node, "web", json!({"resources": memory("512Mi")})).await;
+    let refused = "Error: cannot decrease memory limits: attempting to set pod memory limit (536870912) below current \
+                   usage (838860800)";
+    node.until("web", "refused", |pod| why(pod, "PodResizeInProgress") == refused).await;
+    // The next try is a minute away.
+    tokio::time::sleep(Duration::from_secs(190)).await;
+    patch(&node, "web", json!({"resources": memory("900Mi")})).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(why(node.pod("web").as_ref(), "PodResizeInProgress"), "");
+    let limit = std::fs::read_to_string(node.group_file("web", "memory.limit_in_bytes")).expect("it was written");
+    assert_eq!(limit, "943718400");
     node.stop().await;
 }
 
