@@ -303,6 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_to_the_nearest_and_do_not_drift() {
+        for text in
+            ["6666666666666666666666666666666666666666666666666666466666466", "0.1234567890123456789012345", "2.5e-310"]
+        {
+            let read = json(text.as_bytes(), &Limits::default()).expect("a number").value;
+            assert_eq!(read.as_f64(), text.parse::<f64>().ok(), "{text}");
+            let again = json(read.to_string().as_bytes(), &Limits::default()).expect("a number").value;
+            assert_eq!(again, read, "{text}");
+        }
+    }
+
+    #[test]
     fn reads_yaml_as_json() {
         let body = b"a: &x {1: yes, true: 2.5}\nb: [*x, ~, 'text']\nb: 1\n";
         let decoded = yaml(body, &Limits::default()).expect("valid");
