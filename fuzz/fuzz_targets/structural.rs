@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use portolan_api::custom::{self, Definition, Node, Options};
+use portolan_api::custom::{self, Definition, Node, Options, Structure};
 use portolan_api::field::Path;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let (Ok(schema), Ok(object)) = (serde_json::from_str::<Value>(schema), serde_json::from_str::<Value>(object)) else {
         return;
     };
-    let problems = custom::structural_problems(&schema, &Path::new("schema"));
+    let problems = Structure::of(&schema, &Path::new("schema")).errors;
     let root = Node::read(&schema);
     let mut pruned = object.clone();
     custom::prune(&mut pruned, &root);
