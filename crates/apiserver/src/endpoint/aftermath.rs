@@ -1,16 +1,21 @@
 //! What a server remembers beside its store follows each write, whatever becomes of the request.
 //!
 //! A request may end at any moment: its time is up, its client goes away. What was handed to the store is written all
-//! the same. So a transaction and what follows it are one task of the server, which nobody but the store can end.
+//! the same. So a transaction and what follows it are one piece of work that nobody but the store can end: a task of the
+//! server goes on with it where its request does not.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use portolan_store::{Revision, Txn};
 use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::Call;
 use super::write::Moved;
@@ -79,7 +84,8 @@ impl Call<'_> {
     pub(super) async fn write(&self, txn: Txn, aftermath: Aftermath) -> Result<Result<Revision, Moved>, Status> {
         let server = self.server.shared();
         let (group, resource) = (self.resource.group.clone(), self.resource.name.clone());
-        let writing = self.server.writes.spawn(async move {
+        let tasks = self.server.writes.clone();
+        let work = async move {
             let answer = server.store().txn(txn).await?;
             if !answer.succeeded {
                 return Ok(Err(Moved));
@@ -87,13 +93,42 @@ impl Call<'_> {
             expect(&server, (group, resource), answer.revision);
             aftermath.follow(&server).await;
             Ok(Ok(answer.revision))
-        });
-        match writing.await {
-            Ok(written) => written,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Status::internal("the server ended while it wrote")),
-            },
+        };
+        Finishing::new(work, tasks).await
+    }
+}
+
+/// Work that goes on as a task where whoever waits for it gives up. As long as it is waited for it needs none.
+struct Finishing<F: Future + Send + 'static> {
+    work: Option<Pin<Box<F>>>,
+    tasks: TaskTracker,
+    runtime: Handle,
+}
+
+impl<F: Future + Send + 'static> Finishing<F> {
+    fn new(work: F, tasks: TaskTracker) -> Self {
+        Self { work: Some(Box::pin(work)), tasks, runtime: Handle::current() }
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Finishing<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Taken out, so that it is not polled again should it panic.
+        let mut work = self.work.take().expect("it is not polled after its end");
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Finishing<F> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.tasks.spawn_on(async { drop(work.await) }, &self.runtime);
         }
     }
 }
