@@ -92,6 +92,12 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// Whether a changed object is held to all that a new one is. Kinds of which upstream looks only at what
+    /// [`Strategy::validate_update`] does say no.
+    fn revalidates(&self) -> bool {
+        true
+    }
+
     /// What is wrong with an update, beyond [`Strategy::validate`]: changed immutable fields.
     fn validate_update(&self, _new: &Value, _old: &Value, _context: &Context) -> Vec<field::Error> {
         Vec::new()
@@ -105,7 +111,7 @@ pub trait Strategy: Send + Sync {
         context: &Context,
         _warnings: &mut Vec<String>,
     ) -> Vec<field::Error> {
-        let mut errors = self.validate(new, context);
+        let mut errors = if self.revalidates() { self.validate(new, context) } else { Vec::new() };
         errors.extend(self.validate_update(new, old, context));
         errors
     }

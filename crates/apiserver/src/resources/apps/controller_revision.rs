@@ -33,13 +33,11 @@ impl Strategy for ControllerRevision {
         errors.0
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        _context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
+    fn revalidates(&self) -> bool {
+        false
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         errors.not_negative(&At::root("revision"), &new["revision"]);
         if new["data"] != old["data"] {

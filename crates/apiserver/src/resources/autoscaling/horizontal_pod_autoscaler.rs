@@ -71,13 +71,11 @@ impl Strategy for HorizontalPodAutoscaler {
         validate(object, false)
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
+    fn revalidates(&self) -> bool {
+        false
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         if context.subresource == "status" {
             let mut errors = Errors::default();
             errors.status_counts(&new["status"], &["currentReplicas", "desiredReplicas"], &[]);

@@ -95,13 +95,11 @@ impl Strategy for Event {
         errors.0
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
+    fn revalidates(&self) -> bool {
+        false
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         let (new, old) = (&*as_core(new), &*as_core(old));
         validate_any(new, self.group, context, &mut errors);

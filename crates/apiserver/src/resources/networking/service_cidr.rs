@@ -23,13 +23,11 @@ impl Strategy for ServiceCidr {
         errors.0
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
+    fn revalidates(&self) -> bool {
+        false
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {
         let mut errors = Errors::default();
         if context.subresource == "status" {
             return errors.0;

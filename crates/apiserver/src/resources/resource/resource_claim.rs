@@ -50,15 +50,8 @@ impl Strategy for ResourceClaim {
         errors.0
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
-        // What cannot change is not looked at again.
-        self.validate_update(new, old, context)
+    fn revalidates(&self) -> bool {
+        false
     }
 
     fn validate_update(&self, new: &Value, old: &Value, context: &Context) -> Vec<field::Error> {

@@ -101,13 +101,11 @@ impl Strategy for ResourceSlice {
         Self::problems(object, &Value::Null)
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        _context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
+    fn revalidates(&self) -> bool {
+        false
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _context: &Context) -> Vec<field::Error> {
         Self::problems(new, old)
     }
 

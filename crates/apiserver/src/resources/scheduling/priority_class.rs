@@ -65,15 +65,8 @@ impl Strategy for PriorityClass {
         errors.0
     }
 
-    fn validate_changed(
-        &self,
-        new: &Value,
-        old: &Value,
-        context: &Context,
-        _warnings: &mut Vec<String>,
-    ) -> Vec<field::Error> {
-        // What cannot change was checked before.
-        self.validate_update(new, old, context)
+    fn revalidates(&self) -> bool {
+        false
     }
 
     fn columns(&self) -> &'static [Column] {
