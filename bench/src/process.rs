@@ -8,6 +8,11 @@ use anyhow::{Context, ensure};
 
 use crate::report::Measured;
 
+/// A server that uses no more than this between two looks has nothing to do.
+const IDLE: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(200);
+const MOST_LOOKS: u32 = 150;
+
 /// A server that ends with this value.
 pub struct Server {
     child: Child,
@@ -54,6 +59,23 @@ impl Server {
     /// The process has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_of(self.pid())
+    }
+
+    /// The same once the server has nothing to do any more: what it was asked lately may have left work behind.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub async fn cpu_at_rest(&self) -> anyhow::Result<Duration> {
+        let mut used = self.cpu()?;
+        for _ in 0..MOST_LOOKS {
+            tokio::time::sleep(LOOK).await;
+            let now = self.cpu()?;
+            if now - used <= IDLE {
+                return Ok(now);
+            }
+            used = now;
+        }
+        anyhow::bail!("the server does not come to rest: it still uses the CPU after {:?}", LOOK * MOST_LOOKS)
     }
 
     /// The same with that of all processes below it.

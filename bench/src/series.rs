@@ -26,7 +26,7 @@ pub async fn clients(plane: &ControlPlane, count: usize) -> anyhow::Result<Vec<H
 }
 
 /// Runs a series of requests, one after the other on each client; `request` makes the n-th. Returns
-/// the size of the largest answer too.
+/// the size of the largest answer too. What the requests leave the server to do counts as theirs.
 ///
 /// # Errors
 /// A request failed or was refused.
@@ -40,7 +40,7 @@ pub async fn series(
     let request = Arc::new(request);
     let (operations, end) = (range.len(), range.end);
     let transports = clients(plane, count).await?;
-    let (cpu, wall) = (plane.server.cpu()?, Instant::now());
+    let (cpu, started) = (plane.server.cpu_at_rest().await?, Instant::now());
     let workers = transports.into_iter().map(|transport| {
         let (next, request) = (next.clone(), request.clone());
         tokio::spawn(async move {
@@ -58,7 +58,8 @@ pub async fn series(
     for largest in try_join_all(workers).await? {
         size = size.max(largest?);
     }
-    Ok((Measured { operations, wall: wall.elapsed(), cpu: plane.server.cpu()? - cpu }, size))
+    let wall = started.elapsed();
+    Ok((Measured { operations, wall, cpu: plane.server.cpu_at_rest().await? - cpu }, size))
 }
 
 /// The size of an answer.

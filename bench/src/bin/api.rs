@@ -49,8 +49,8 @@ struct Options {
     /// Writes that the watchers see.
     #[arg(long, default_value_t = 50)]
     changes: usize,
-    /// Operations per verb and form; 0 leaves the verbs out.
-    #[arg(long, default_value_t = 1_000)]
+    /// Operations per verb and form; 0 leaves the verbs out. A clock tick is a microsecond of each of ten thousand.
+    #[arg(long, default_value_t = 10_000)]
     verbs: usize,
     /// How long to watch an idle control plane.
     #[arg(long, default_value_t = 10)]
