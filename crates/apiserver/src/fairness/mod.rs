@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response, header};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use portolan_base::Clock;
 use portolan_identity::User;
 use portolan_store::{Revision, Store};
@@ -54,7 +54,7 @@ static LEVEL_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-priority
 pub(crate) struct Fairness {
     flows: Followed<Flows>,
     total: usize,
-    levels: Mutex<Levels>,
+    levels: RwLock<Levels>,
     refused: AtomicU64,
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn keep(server: Arc<Server>, stop: CancellationToken) {
 impl Fairness {
     pub(crate) fn new(store: Arc<dyn Store>, total: usize) -> Self {
         let flows = Followed::new(store, flows::PREFIX);
-        Self { flows, total, levels: Mutex::default(), refused: AtomicU64::new(0) }
+        Self { flows, total, levels: RwLock::default(), refused: AtomicU64::new(0) }
     }
 
     /// Says that a flow or level was written at `revision`.
@@ -174,13 +174,21 @@ impl Fairness {
     }
 
     /// The levels at work, set up as the objects say now.
-    fn levels(&self, flows: &Flows) -> MutexGuard<'_, Levels> {
-        let mut levels = self.levels.lock();
-        if levels.generation != flows.generation || levels.by_name.is_empty() {
+    ///
+    /// Every request asks for them, so that nobody may keep the others waiting here.
+    fn levels(&self, flows: &Flows) -> RwLockReadGuard<'_, Levels> {
+        let is_current = |levels: &Levels| levels.generation == flows.generation && !levels.by_name.is_empty();
+        let levels = self.levels.read();
+        if is_current(&levels) {
+            return levels;
+        }
+        drop(levels);
+        let mut levels = self.levels.write();
+        if !is_current(&levels) {
             levels.generation = flows.generation;
             self.configure(flows, &mut levels.by_name);
         }
-        levels
+        RwLockWriteGuard::downgrade(levels)
     }
 
     /// Shares the seats out in proportion. Levels that limit nothing may have a share as well, which others then lack.
@@ -211,7 +219,7 @@ impl Fairness {
 
     /// Figures as Prometheus text.
     pub(crate) fn metrics(&self, text: &mut String) {
-        let levels = self.levels.lock();
+        let levels = self.levels.read();
         let mut names: Vec<_> = levels.by_name.iter().map(|(name, level)| (name, level.figures())).collect();
         names.sort_by_key(|(name, _)| (*name).clone());
         for (metric, help, value) in [
