@@ -6,7 +6,7 @@ use std::time::Duration;
 mod quote;
 pub mod regexp;
 
-pub use quote::{html_safe, quote};
+pub use quote::{html_safe, is_printed, quote};
 
 /// Units of durations in nanoseconds.
 const UNITS: [(&str, i128); 8] = [

@@ -2,9 +2,7 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/validation/objectmeta.go` and `pkg/apis/meta/v1/validation`.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use portolan_base::go;
 use serde_json::Value;
 
 use super::{annotations, is_qualified_name, labels};
@@ -15,10 +13,6 @@ const MANAGER_LENGTH: usize = 128;
 
 /// Longest name of a subresource in `managedFields`.
 const SUBRESOURCE_LENGTH: usize = 256;
-
-/// What Go's `unicode.IsPrint` is false of.
-static UNPRINTABLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"[^\p{L}\p{M}\p{N}\p{P}\p{S} ]").expect("the pattern is a constant"));
 
 /// What is wrong with an object's metadata, apart from its name and namespace.
 pub fn metadata(metadata: &Value, path: &Path) -> Vec<Error> {
@@ -117,10 +111,9 @@ pub fn field_manager(name: &str, path: &Path) -> Vec<Error> {
     if name.len() > MANAGER_LENGTH {
         errors.push(Error::too_long(path, MANAGER_LENGTH));
     }
-    let is_plain = name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    for found in UNPRINTABLE.find_iter(if is_plain { "" } else { name }) {
-        let number = found.as_str().chars().next().map_or(0, u32::from);
-        let detail = format!("invalid character U+{number:04X} (at position {})", found.start());
+    for (position, letter) in name.char_indices().filter(|(_, letter)| !go::is_printed(*letter)) {
+        let number = u32::from(letter);
+        let detail = format!("invalid character U+{number:04X} (at position {position})");
         errors.push(Error::invalid(path, name, detail));
     }
     errors
@@ -128,8 +121,10 @@ pub fn field_manager(name: &str, path: &Path) -> Vec<Error> {
 
 /// The manager that a user agent stands for: its first part, as far as that can be printed and is not too long.
 pub fn manager_of_agent(agent: &str) -> String {
-    let name = UNPRINTABLE.replace_all(agent.split('/').next().unwrap_or_default(), "");
-    name[..name.floor_char_boundary(MANAGER_LENGTH)].to_owned()
+    let name = agent.split('/').next().unwrap_or_default();
+    let mut name: String = name.chars().filter(|letter| go::is_printed(*letter)).collect();
+    name.truncate(name.floor_char_boundary(MANAGER_LENGTH));
+    name
 }
 
 #[cfg(test)]

@@ -10,6 +10,15 @@ use regex::Regex;
 static PRINTED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\pL\pM\pN\pP\pS]$").expect("written by hand, and tested"));
 
+/// Whether a letter is shown as it is: `unicode.IsPrint`.
+pub fn is_printed(letter: char) -> bool {
+    match letter {
+        ' '..='~' => true,
+        '\0'..'\u{80}' => false,
+        _ => PRINTED.is_match(letter.encode_utf8(&mut [0; 4])),
+    }
+}
+
 /// Quotes a text as `%q` of Go does: nothing that cannot be seen is left as it is.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -18,7 +27,6 @@ pub fn quote(text: &str) -> String {
         // Writing to a `String` cannot fail.
         let _ = match letter {
             '"' | '\\' => write!(quoted, "\\{letter}"),
-            ' '..='~' => write!(quoted, "{letter}"),
             '\u{7}' => write!(quoted, "\\a"),
             '\u{8}' => write!(quoted, "\\b"),
             '\u{c}' => write!(quoted, "\\f"),
@@ -26,8 +34,8 @@ pub fn quote(text: &str) -> String {
             '\r' => write!(quoted, "\\r"),
             '\t' => write!(quoted, "\\t"),
             '\u{b}' => write!(quoted, "\\v"),
+            _ if is_printed(letter) => write!(quoted, "{letter}"),
             '\0'..'\u{80}' => write!(quoted, "\\x{:02x}", u32::from(letter)),
-            _ if PRINTED.is_match(letter.encode_utf8(&mut [0; 4])) => write!(quoted, "{letter}"),
             ..='\u{ffff}' => write!(quoted, "\\u{:04x}", u32::from(letter)),
             _ => write!(quoted, "\\U{:08x}", u32::from(letter)),
         };
