@@ -260,7 +260,7 @@ async fn routed(
     let strategy = extensions::strategy_of(resource);
     let delivery = if origin.is_from_inside() { Delivery::Shared } else { Delivery::Copied };
     let headers = &parts.headers;
-    let notes = Notes::default();
+    let notes = Notes::new(record.is_some());
     let call =
         Call { server, description, resource, strategy, info, query, headers, user, now, delivery, notes: &notes };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {

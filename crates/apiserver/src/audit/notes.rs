@@ -9,6 +9,8 @@ use serde_json::Value;
 /// What is said about one request.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
+    /// Whether there is a record of the request.
+    are_kept: bool,
     /// Annotations by key. What was said first stays, as upstream.
     annotations: Mutex<BTreeMap<String, String>>,
     /// What the object that came with the request says of itself.
@@ -21,6 +23,16 @@ pub(crate) struct Notes {
 const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 impl Notes {
+    /// Those of a request that is recorded, or is not.
+    pub(crate) fn new(are_kept: bool) -> Self {
+        Self { are_kept, ..Self::default() }
+    }
+
+    /// Whether anybody will see what is noted.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.are_kept
+    }
+
     /// Says which object came with the request, as it came.
     pub(crate) fn came(&self, object: &Value) {
         let text = |field: &'static str| object["metadata"][field].as_str().map(|text| (field, text.to_owned()));
