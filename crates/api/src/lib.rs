@@ -14,6 +14,7 @@ pub mod decode;
 pub mod description;
 pub mod discovery;
 pub mod encoded;
+pub mod event_series;
 pub mod field;
 mod go_text;
 pub mod int_or_string;

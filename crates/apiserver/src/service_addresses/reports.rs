@@ -1,29 +1,21 @@
 //! Events about what was wrong with addresses and ports.
 //!
-//! What is found again with each comparison is one event, whose repetitions are a series: the second is written, and
-//! further ones are counted here and written when the series ends, or after a while.
-//!
-//! Source: `event_broadcaster.go` of `k8s.io/client-go/tools/events`.
+//! What is found again with each comparison is one event, whose repetitions are an [`EventSeries`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use portolan_api::event_series::EventSeries;
 use portolan_api::time;
 use portolan_base::Timestamp;
-use portolan_base::clock::later;
 use serde_json::{Value, json};
 
 use super::id;
 use crate::bootstrap;
 use crate::server::Server;
-
-/// A series that is silent for so long has ended.
-const SERIES_END: Duration = Duration::from_secs(360);
-
-/// What is counted in a series that goes on is written this often, so that it does not expire.
-const SERIES_REFRESH: Duration = Duration::from_secs(1800);
 
 /// Who reports what was repaired.
 const REPORTER: &str = "ipallocator-repair-controller";
@@ -84,21 +76,16 @@ struct Identity {
 
 struct Report {
     event: Value,
-    count: u32,
-    seen: Timestamp,
-    /// When it was written last, and the count then.
-    written: Timestamp,
-    written_count: u32,
+    series: EventSeries<Timestamp>,
 }
 
 impl Report {
     /// The event as it is to be written now.
     fn write(&mut self, now: Timestamp) -> Value {
-        (self.written, self.written_count) = (now, self.count);
+        let series = &mut self.series;
+        series.wrote(now);
         let mut event = self.event.clone();
-        if self.count > 1 {
-            event["series"] = json!({"count": self.count, "lastObservedTime": time::format_micro(self.seen)});
-        }
+        event["series"] = json!({"count": series.count(), "lastObservedTime": time::format_micro(series.seen())});
         event
     }
 }
@@ -108,27 +95,26 @@ impl Reports {
     fn take(&mut self, regarding: Value, told: Told, now: Timestamp) -> Option<Value> {
         let Told { reporter, action, reason, note } = told;
         let identity = Identity { regarding: regarding.to_string(), reporter, action, reason };
-        let report = self.0.entry(identity).or_insert_with(|| Report {
-            event: event((reporter, action, reason), &note, regarding, now),
-            count: 0,
-            seen: now,
-            written: now,
-            written_count: 0,
-        });
-        report.count = report.count.saturating_add(1);
-        report.seen = now;
-        (report.count <= 2).then(|| report.write(now))
+        match self.0.entry(identity) {
+            Entry::Occupied(known) => {
+                let report = known.into_mut();
+                report.series.again(now).then(|| report.write(now))
+            }
+            Entry::Vacant(vacant) => {
+                let event = event((reporter, action, reason), &note, regarding, now);
+                vacant.insert(Report { event: event.clone(), series: EventSeries::begin(now) });
+                Some(event)
+            }
+        }
     }
 
     /// Ends series; gives the events that are to be written again.
     fn due(&mut self, now: Timestamp) -> Vec<Value> {
-        let has_ended = |report: &Report| now >= later(report.seen, SERIES_END);
-        let due = self.0.values_mut().filter(|report| {
-            let is_due = has_ended(report) || now >= later(report.written, SERIES_REFRESH);
-            is_due && report.count > report.written_count
-        });
+        // None for one that is yet to come, by a clock that was set back.
+        let age = |then| Duration::try_from(now.duration_since(then)).unwrap_or_default();
+        let due = self.0.values_mut().filter(|report| report.series.is_due(age));
         let due = due.map(|report| report.write(now)).collect();
-        self.0.retain(|_, report| !has_ended(report));
+        self.0.retain(|_, report| !report.series.has_ended(age));
         due
     }
 }
@@ -191,6 +177,8 @@ async fn write(server: &Server, event: Value) {
 
 #[cfg(test)]
 mod tests {
+    use portolan_base::clock::later;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Writing events, each once: what repeats is counted.
 //!
-//! In the older form each repetition is written. In the newer one the second makes a series, and further ones are
-//! counted here and written when the series ends, or after a while (KEP-383; `tools/events` of client-go).
+//! In the older form each repetition is written. In the newer one they make an [`EventSeries`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
+use portolan_api::event_series::{self, EventSeries};
 use portolan_api::typed::Object;
 use portolan_api::typed::kinds::core::v1::{Event, EventSource};
 use portolan_base::Clock;
@@ -26,10 +26,6 @@ use crate::params::Patch;
 const REMEMBERED: usize = 4096;
 /// When there are more, those go that were silent for so long.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// A series that is silent for so long has ended. Also how often they are looked at.
-const SERIES_END: Duration = Duration::from_secs(360);
-/// What is counted in a series that goes on is written this often, so that it does not expire.
-const SERIES_REFRESH: Duration = Duration::from_secs(1800);
 
 pub(super) struct Writer {
     client: Client,
@@ -59,26 +55,23 @@ enum Same {
 struct Record {
     namespace: String,
     name: String,
-    count: i32,
-    /// When it happened last, by the clock of the events and by that of this process.
+    /// When it happened last, by the clock of the events.
     seen: Timestamp,
-    last: Instant,
-    /// When it was written last, and the count then.
-    written: Instant,
-    written_count: i32,
+    series: EventSeries<Instant>,
 }
 
 impl Record {
     fn patch(&self, same: &Same) -> Patch {
+        let count = self.series.count();
         Patch::Merge(match same {
-            Same::Message(_) => json!({"count": self.count, "lastTimestamp": Time(self.seen)}),
-            Same::Action(..) => json!({"series": {"count": self.count, "lastObservedTime": MicroTime(self.seen)}}),
+            Same::Message(_) => json!({"count": count, "lastTimestamp": Time(self.seen)}),
+            Same::Action(..) => json!({"series": {"count": count, "lastObservedTime": MicroTime(self.seen)}}),
         })
     }
 
     async fn write(&mut self, client: &Client, same: &Same) -> Result<(), Error> {
         client.patch::<Event>(&self.namespace, &self.name, "", &self.patch(same)).await?;
-        (self.written, self.written_count) = (Instant::now(), self.count);
+        self.series.wrote(Instant::now());
         Ok(())
     }
 }
@@ -89,7 +82,7 @@ impl Writer {
     }
 
     pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<Occurrence>) {
-        let mut looks = tokio::time::interval(SERIES_END);
+        let mut looks = tokio::time::interval(event_series::END);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -110,9 +103,9 @@ impl Writer {
         let now = self.clock.now();
         let identity = Identity::of(occurrence);
         if let Some(record) = self.recent.get_mut(&identity) {
-            record.count = record.count.saturating_add(1);
-            (record.seen, record.last) = (now, Instant::now());
-            if matches!(identity.same, Same::Action(..)) && record.count > 2 {
+            record.seen = now;
+            let is_due = record.series.again(Instant::now());
+            if matches!(identity.same, Same::Action(..)) && !is_due {
                 return Ok(());
             }
             match record.write(&self.client, &identity.same).await {
@@ -123,15 +116,11 @@ impl Writer {
         }
         let event = occurrence.event(&self.source, now);
         self.client.create(&event).await?;
-        let written = Instant::now();
         let record = Record {
             namespace: event.namespace().to_owned(),
             name: event.name().to_owned(),
-            count: 1,
             seen: now,
-            last: written,
-            written,
-            written_count: 1,
+            series: EventSeries::begin(Instant::now()),
         };
         self.recent.insert(identity, record);
         Ok(())
@@ -140,23 +129,20 @@ impl Writer {
     /// Ends series, and writes down how far those are that go on.
     async fn look_at_series(&mut self) {
         let now = Instant::now();
-        let has_ended = |record: &Record| now.duration_since(record.last) >= SERIES_END;
+        let age = |then| now.duration_since(then);
         let series = self.recent.iter_mut().filter(|(identity, _)| matches!(identity.same, Same::Action(..)));
-        for (identity, record) in series {
-            let is_due = has_ended(record) || now.duration_since(record.written) >= SERIES_REFRESH;
-            if is_due
-                && record.count > record.written_count
-                && let Err(error) = record.write(&self.client, &identity.same).await
-            {
+        for (identity, record) in series.filter(|(_, record)| record.series.is_due(age)) {
+            if let Err(error) = record.write(&self.client, &identity.same).await {
                 tracing::debug!(reason = identity.reason, "series not written: {}", chain(&error));
             }
         }
+        let has_ended = |record: &Record| record.series.has_ended(age);
         self.recent.retain(|identity, record| matches!(identity.same, Same::Message(_)) || !has_ended(record));
     }
 
     fn forget(&mut self) {
         if self.recent.len() >= REMEMBERED {
-            self.recent.retain(|_, record| record.last.elapsed() < FORGET_AFTER);
+            self.recent.retain(|_, record| record.series.seen().elapsed() < FORGET_AFTER);
         }
         if self.recent.len() >= REMEMBERED {
             self.recent.clear();
