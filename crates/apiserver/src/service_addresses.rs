@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_api::{encoded, time};
+use portolan_api::time;
 use portolan_base::Timestamp;
 use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, Revision, Store, Txn};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::authorization::followed::{Followed, View};
 use crate::config::Network;
 use crate::resources::core::service_allocation::{Moved, address_of};
+use crate::resources::json::{items, text};
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
@@ -66,9 +67,7 @@ impl View for Ranges {
         if object["metadata"].get("deletionTimestamp").is_some() {
             return;
         }
-        let cidrs = object["spec"]["cidrs"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // Of IPv4: others are not configured on this cluster.
-        self.0.insert(name.to_owned(), cidrs.filter_map(|cidr| cidr.parse().ok()).collect());
+        self.0.insert(name.to_owned(), networks(&object));
     }
 }
 
@@ -91,6 +90,11 @@ impl ServiceRanges {
         let (own, others): (Vec<_>, Vec<_>) = view.0.iter().partition(|(name, _)| *name == "kubernetes");
         Ok(own.into_iter().chain(others).flat_map(|(_, networks)| networks).copied().collect())
     }
+}
+
+/// The networks of a range. Of IPv4: others are not configured on this cluster.
+fn networks(range: &Value) -> Vec<Network> {
+    items(&range["spec"]["cidrs"]).iter().filter_map(|cidr| text(cidr).parse().ok()).collect()
 }
 
 fn key(address: Ipv4Addr) -> Bytes {
@@ -138,18 +142,14 @@ pub(crate) fn add_to(
 pub(crate) async fn given_back(server: &Server, service: &Value) -> Result<Moved, Status> {
     let Some(address) = address_of(service) else { return Ok(Moved::default()) };
     let found = storage::find(server, GROUP, ADDRESSES, "", &address.to_string()).await?;
-    let is_own = found.is_some_and(|entry| parent(&entry) == Some(id(service)));
+    let found = found.and_then(|entry| storage::decode(&entry).ok());
+    let is_own = found.is_some_and(|object| parent(&object) == Some(id(service)));
     Ok(Moved { taken: None, freed: is_own.then_some(address) })
 }
 
 /// Somebody deleted the object that says that a Service has an address: as long as it has it, it is said again.
 pub(crate) async fn restore(server: &Server, gone: &Value, address: Ipv4Addr) -> Result<(), Status> {
-    let parent = &gone["spec"]["parentRef"];
-    let field = |name: &str| parent[name].as_str().unwrap_or_default();
-    if field("resource") != "services" || !field("group").is_empty() {
-        return Ok(());
-    }
-    let (namespace, name) = (field("namespace"), field("name"));
+    let Some((namespace, name)) = &parent(gone) else { return Ok(()) };
     for _ in 0..RESTORES {
         let Some(entry) = storage::find(server, "", "services", namespace, name).await? else { return Ok(()) };
         let service = storage::decode(&entry)?;
@@ -181,10 +181,8 @@ fn id(object: &Value) -> Id {
 }
 
 /// The Service that an address belongs to, if it belongs to one.
-fn parent(entry: &Entry) -> Option<Id> {
-    let text = |field: &str| {
-        let found = encoded::string_at(&entry.value, &["spec", "parentRef", field]);
-        found.map(std::borrow::Cow::into_owned).unwrap_or_default()
-    };
-    (text("resource") == "services" && text("group").is_empty()).then(|| (text("namespace"), text("name")))
+fn parent(address: &Value) -> Option<Id> {
+    let field = |name: &str| text(&address["spec"]["parentRef"][name]);
+    let is_service = field("resource") == "services" && field("group").is_empty();
+    is_service.then(|| (field("namespace").to_owned(), field("name").to_owned()))
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::plan::{Action, Repair, Subject};
 use super::reports::{regarding, report_all};
-use super::{ADDRESSES, GROUP, Id, PREFIX, id, key, object};
+use super::{ADDRESSES, GROUP, Id, PREFIX, id, key, networks, object};
 use crate::config::Network;
 use crate::resources::core::service_allocation::address_of;
 use crate::rounds;
@@ -66,14 +66,10 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
         found.entries.iter().map(|entry| storage::decode(entry)).collect()
     };
     let addresses = decoded(addresses)?.into_iter().filter_map(|object| Some((id(&object).1.parse().ok()?, object)));
-    let of_range = |range: Value| -> Vec<Network> {
-        let cidrs = range["spec"]["cidrs"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        cidrs.filter_map(|cidr| cidr.parse().ok()).collect()
-    };
     let seen = Seen {
         services: decoded(services)?,
         addresses: addresses.collect(),
-        ranges: decoded(ranges)?.into_iter().flat_map(of_range).collect(),
+        ranges: decoded(ranges)?.iter().flat_map(networks).collect(),
         node_ports: server.config.networks.node_ports.clone(),
     };
     {

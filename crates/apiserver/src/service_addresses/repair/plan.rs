@@ -13,7 +13,7 @@ use crate::config::Network;
 use crate::resources::core::service_allocation::address_of;
 use crate::resources::json::{items, text};
 use crate::service_addresses::reports::Told;
-use crate::service_addresses::{FAMILY, Id, MANAGED_BY, id};
+use crate::service_addresses::{FAMILY, Id, MANAGED_BY, id, parent};
 
 /// How old an address without its Service must be: the Service may be about to be written, as long as requests take.
 const GRACE: Duration = Duration::from_secs(60);
@@ -198,13 +198,6 @@ fn ports_of(service: &Value) -> Vec<i64> {
         }
     }
     ports
-}
-
-/// The Service that an object names, if it names one.
-fn parent(object: &Value) -> Option<Id> {
-    let parent = &object["spec"]["parentRef"];
-    let field = |name: &str| text(&parent[name]).to_owned();
-    (field("resource") == "services" && field("group").is_empty()).then(|| (field("namespace"), field("name")))
 }
 
 fn has(object: &Value, (label, value): (&str, &str)) -> bool {
