@@ -89,15 +89,14 @@ pub fn setup_node(config: &Config) -> Result<(), SetupError> {
     }
     drop(leases);
 
-    let at_bridge = |step| move |source| SetupError::Link { step, name: config.bridge.clone(), source };
-    let mut netlink = Netlink::open().map_err(at_bridge("open a netlink socket for"))?;
+    let mut netlink = Netlink::open().map_err(at_bridge(config, "open a netlink socket for"))?;
     refuse_taken(&mut netlink, config)?;
     let gateway = config.pod_cidr.gateway();
     let bridge = make_link(&mut netlink, &config.bridge, |netlink| {
         netlink.create_bridge(&config.bridge, mac_of(gateway), config.mtu)
     })?;
     let configured = configure(&mut netlink, bridge, config);
-    configured.map_err(at_bridge("configure bridge"))?;
+    configured.map_err(at_bridge(config, "configure bridge"))?;
 
     sysctl("net/ipv4/ip_forward", "1")?;
     // For the host's own connections to node ports on 127.0.0.1; the rules keep pods out of it.
@@ -126,17 +125,20 @@ pub fn teardown_node(config: &Config) -> Vec<SetupError> {
     }
     let deleted = Netlink::open().and_then(|mut netlink| netlink.delete_link(&config.bridge));
     if let Err(source) = deleted {
-        failures.push(SetupError::Link { step: "delete link", name: config.bridge.clone(), source });
+        failures.push(at_bridge(config, "delete link")(source));
     }
     failures
+}
+
+fn at_bridge(config: &Config, step: &'static str) -> impl FnOnce(io::Error) -> SetupError {
+    move |source| SetupError::Link { step, name: config.bridge.clone(), source }
 }
 
 /// Another link's address among the cluster's would be answered by one of the two, nobody knows which; and what lies
 /// behind that link could not be reached any more.
 fn refuse_taken(netlink: &mut Netlink, config: &Config) -> Result<(), SetupError> {
-    let failed = |step| move |source| SetupError::Link { step, name: config.bridge.clone(), source };
-    let own = netlink.link(&config.bridge).map_err(failed("look for link"))?.map(|link| link.index);
-    let addresses = netlink.addresses().map_err(failed("read addresses beside those of"))?;
+    let own = netlink.link(&config.bridge).map_err(at_bridge(config, "look for link"))?.map(|link| link.index);
+    let addresses = netlink.addresses().map_err(at_bridge(config, "read addresses beside those of"))?;
     let networks = [
         (config.pod_cidr, "pods", "--pod-cidr"),
         (config.service_cidr, "services", "--service-cidr"),

@@ -139,7 +139,7 @@ async fn list(runtime: &CriRuntime, output: Option<Format>) -> anyhow::Result<()
     }
     let mut rows = Vec::new();
     for image in runtime.images().await? {
-        let id = image.id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+        let id = digits(&image.id).chars().take(12).collect::<String>();
         let size = format!("{:.1} MB", image.size_bytes as f64 / 1e6);
         for tag in &image.tags {
             let source = if image.local { "local" } else { "pulled" };
@@ -173,13 +173,17 @@ async fn remove(runtime: &CriRuntime, references: &[String]) -> anyhow::Result<(
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }
 
+/// An id without the name of its algorithm.
+fn digits(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
+}
+
 /// An image by a name, or by its id or how that begins.
 async fn find(runtime: &CriRuntime, present: &[Image], reference: &str) -> anyhow::Result<Image> {
-    let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
-    let is_id = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let given = digits(reference);
+    let is_id = !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_hexdigit());
     let present = if is_id { present } else { &[] };
-    let by_id: Vec<&Image> =
-        present.iter().filter(|it| it.id.trim_start_matches("sha256:").starts_with(digits)).collect();
+    let by_id: Vec<&Image> = present.iter().filter(|image| digits(&image.id).starts_with(given)).collect();
     // What is a name of one image may be how the id of another begins.
     let by_name = runtime.image(reference).await;
     match (by_name, &by_id[..]) {
