@@ -1,16 +1,17 @@
 //! Schemas of definitions, and objects that are held against them: what is found to be structural can be read,
 //! prunes and defaults an object once for all, and makes a table to merge by.
-#![no_main]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use portolan_api::custom::{self, Definition, Node, Options, Structure};
 use portolan_api::field::Path;
 use serde_json::{Value, json};
 
-fuzz_target!(|input: &[u8]| {
-    let Some((schema, object)) = portolan_fuzz::two(input) else { return };
-    let (Ok(schema), Ok(object)) = (serde_json::from_str::<Value>(schema), serde_json::from_str::<Value>(object)) else {
+use crate::two;
+
+pub(crate) fn run(input: &[u8]) {
+    let Some((schema, object)) = two(input) else { return };
+    let (Ok(schema), Ok(object)) = (serde_json::from_str::<Value>(schema), serde_json::from_str::<Value>(object))
+    else {
         return;
     };
     let problems = Structure::of(&schema, &Path::new("schema")).errors;
@@ -45,4 +46,4 @@ fuzz_target!(|input: &[u8]| {
         let _ = portolan_api::schema::check_at(&pruned, schema);
         let _ = portolan_api::apply::merge(&pruned, &object, schema);
     }
-});
+}

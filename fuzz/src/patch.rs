@@ -1,12 +1,10 @@
 //! Patches of all types: two documents behind each other, what is there and what is to change.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::patch;
 
-fuzz_target!(|input: &[u8]| {
+pub(crate) fn run(input: &[u8]) {
     let Some(position) = input.iter().position(|byte| *byte == 0) else { return };
     let (live, change) = (&input[..position], &input[position + 1..]);
     let (Ok(live), Ok(change)) = (decode::json(live, &Limits::default()), decode::json(change, &Limits::default()))
@@ -22,4 +20,4 @@ fuzz_target!(|input: &[u8]| {
     let kind = GroupVersionKind { group: "", version: "v1", kind: "Pod" };
     let schema = builtin().schema(kind).expect("a known kind");
     let _ = patch::strategic::apply(&mut live.value.clone(), &change.value, schema);
-});
+}

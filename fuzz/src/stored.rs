@@ -1,11 +1,9 @@
 //! The scanner of stored bytes, which rows of tables, selectors and lists read without decoding.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::encoded::{self, Header};
 use serde_json::Value;
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     let header = Header::scan(bytes);
     let name = encoded::string_at(bytes, &["metadata", "name"]);
     let _ = encoded::items(bytes).count();
@@ -17,4 +15,4 @@ fuzz_target!(|bytes: &[u8]| {
     {
         assert_eq!(value["metadata"]["name"].as_str(), Some(&*name));
     }
-});
+}

@@ -1,8 +1,6 @@
 //! Objects of the kinds whose versions differ: any object can be converted, and one that went to the stored
 //! version and back does not change any more.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::{conversion, schema};
 use serde_json::Value;
@@ -12,7 +10,8 @@ const SHOWN: [(&str, &str, &str); 2] = [
     ("horizontalpodautoscalers", "autoscaling/v1", "HorizontalPodAutoscaler"),
 ];
 
-fuzz_target!(|text: &str| {
+pub(crate) fn run(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
     let is_event = !text.contains("spec");
     let (resource, api_version, kind) = SHOWN[usize::from(!is_event)];
     let Ok(mut object) = serde_json::from_str::<Value>(text) else { return };
@@ -38,4 +37,4 @@ fuzz_target!(|text: &str| {
     if fits {
         assert_eq!(object, stored);
     }
-});
+}

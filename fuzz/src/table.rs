@@ -1,13 +1,13 @@
 //! Columns that a definition names: paths of any form, found in and written into any object.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::custom::{Column, JsonPath, cell};
+
+use crate::two;
 
 const TYPES: [&str; 6] = ["boolean", "date", "integer", "number", "string", ""];
 
-fuzz_target!(|input: &[u8]| {
-    let Some((text, object)) = portolan_fuzz::two(input) else { return };
+pub(crate) fn run(input: &[u8]) {
+    let Some((text, object)) = two(input) else { return };
     let (Ok(path), Ok(mut object)) = (JsonPath::parse(text), serde_json::from_str::<serde_json::Value>(object)) else {
         return;
     };
@@ -31,4 +31,4 @@ fuzz_target!(|input: &[u8]| {
     if path.set(&mut object, 5.into()) {
         assert_eq!(path.first(&object), Some(&5.into()));
     }
-});
+}

@@ -1,8 +1,6 @@
 //! Server-side apply: an object with whatever stands in its `managedFields`, and what is applied to it. Applying
 //! twice is applying once, and it is the same whether the managers stand in the object or, encoded, beside it.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::apply::{self, Apart, Force, Kind, Manager};
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
@@ -10,8 +8,10 @@ use portolan_api::schema;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
-fuzz_target!(|input: &[u8]| {
-    let Some((live, applied)) = portolan_fuzz::two(input) else { return };
+use crate::two;
+
+pub(crate) fn run(input: &[u8]) {
+    let Some((live, applied)) = two(input) else { return };
     let is_pod = live.len() % 2 == 0;
     let (api_version, name) = if is_pod { ("v1", "Pod") } else { ("apps/v1", "Deployment") };
     let kind = GroupVersionKind::from_api_version(api_version, name);
@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
     let mut updated = applied.clone();
     apply::track_update(Some(&once), &mut updated, &kind, &manager("b"));
     let _ = apply::managers_of_new(&applied, &kind, &manager("c"));
-});
+}
 
 /// An object without its managers, and these.
 fn taken_apart(mut object: Value) -> (Value, Option<Value>) {

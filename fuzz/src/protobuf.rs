@@ -1,11 +1,9 @@
 //! Bodies in protobuf: an object that was read is written, and reads as itself from then on.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use portolan_api::decode::Limits;
 use portolan_api::protobuf;
 
-fuzz_target!(|body: &[u8]| {
+pub(crate) fn run(body: &[u8]) {
     // Taken for JSON, any bytes are written or refused.
     let _ = protobuf::encode(body);
     let Ok(object) = protobuf::decode(body, None, &Limits::default()) else { return };
@@ -15,4 +13,4 @@ fuzz_target!(|body: &[u8]| {
     let Ok(once) = protobuf::decode(&written, None, &limits) else { return };
     let again = protobuf::encode(once.to_string().as_bytes()).expect("what was written once can be written again");
     assert_eq!(again, written);
-});
+}

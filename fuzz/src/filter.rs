@@ -1,9 +1,7 @@
 //! Filters of Consul's clients, put to an entry.
-#![no_main]
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
 static ENTRY: LazyLock<Value> = LazyLock::new(|| {
@@ -17,4 +15,7 @@ static ENTRY: LazyLock<Value> = LazyLock::new(|| {
     })
 });
 
-fuzz_target!(|text: &str| portolan_registry_consul::fuzzing::filter(text, &ENTRY));
+pub(crate) fn run(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    portolan_registry_consul::fuzzing::filter(text, &ENTRY);
+}

@@ -1,12 +1,12 @@
 //! Expressions and an object that they are about: whatever compiles can be estimated, by a range, and evaluated
 //! within its budget; a value can be written.
-#![no_main]
 
 use std::sync::{Arc, LazyLock};
 
-use libfuzzer_sys::fuzz_target;
 use portolan_cel::{Budget, Environment, Root, Schema, Value};
 use serde_json::json;
+
+use crate::two;
 
 /// Small, so that an input that is slow for its price shows as a timeout.
 const BUDGET: u64 = 100_000;
@@ -22,8 +22,8 @@ static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     Schema::of_structural(&schema, Root::Yes).expect("the schema is structural")
 });
 
-fuzz_target!(|input: &[u8]| {
-    let Some((text, object)) = portolan_fuzz::two(input) else { return };
+pub(crate) fn run(input: &[u8]) {
+    let Some((text, object)) = two(input) else { return };
     let Ok(object) = serde_json::from_str::<serde_json::Value>(object) else { return };
     let environment = Environment::new().with("object", Schema::any()).with("self", SCHEMA.clone()).for_mutation();
     let Ok(program) = environment.compile(text) else { return };
@@ -36,4 +36,4 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(value) = outcome {
         let _ = (value.to_json(), value.type_name(), value.as_bool());
     }
-});
+}
