@@ -25,6 +25,7 @@ mod in_place;
 mod known;
 mod last_applied;
 mod managers;
+mod manifest;
 mod merge;
 pub(crate) mod paths;
 mod reconcile;
@@ -43,6 +44,7 @@ use fields::FieldSet;
 pub use in_place::{InPlace, apply_in_place};
 pub(crate) use managers::Operation;
 use managers::{Entry, Managers, Versions};
+pub use manifest::{Fields, Manifest};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
 
 /// Who writes.

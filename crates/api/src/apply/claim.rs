@@ -164,17 +164,14 @@ fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, found: &mut Exam
 }
 
 /// What is wrong with a scalar, in upstream's words.
-pub(super) fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
-    let (fits, wanted) = match r#type {
-        Type::Int32 | Type::Int64 | Type::Number => (value.is_number(), "numeric (int or float)"),
-        Type::Boolean => (value.is_boolean(), "boolean"),
-        Type::String | Type::Bytes | Type::Time | Type::MicroTime => (value.is_string(), "string"),
-        Type::Quantity | Type::IntOrString => (value.is_string() || value.is_number(), "any scalar"),
-        _ => return None,
+fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
+    let form = match value {
+        Value::Number(_) => Form::Number,
+        Value::Bool(_) => Form::Bool,
+        Value::String(_) => Form::Text,
+        _ => Form::Other,
     };
-    if fits {
-        return None;
-    }
+    let wanted = wanted_instead(r#type, form)?;
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
@@ -183,6 +180,27 @@ pub(super) fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
         (_, value) => go_value(value),
     };
     Some(format!("expected {wanted}, got {got}"))
+}
+
+/// What a value is, as far as scalars are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Number,
+    Bool,
+    Text,
+    Other,
+}
+
+/// What there must be instead of a value of this form; `None` if it fits.
+pub(super) fn wanted_instead(r#type: &Type, form: Form) -> Option<&'static str> {
+    let (fits, wanted) = match r#type {
+        Type::Int32 | Type::Int64 | Type::Number => (form == Form::Number, "numeric (int or float)"),
+        Type::Boolean => (form == Form::Bool, "boolean"),
+        Type::String | Type::Bytes | Type::Time | Type::MicroTime => (form == Form::Text, "string"),
+        Type::Quantity | Type::IntOrString => (matches!(form, Form::Text | Form::Number), "any scalar"),
+        _ => return None,
+    };
+    (!fits).then_some(wanted)
 }
 
 /// A value as upstream's messages print it.

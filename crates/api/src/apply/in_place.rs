@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use super::compare::Comparison;
 use super::edit::Edit;
+use super::manifest::Manifest;
 use super::recorded::{self, Owner};
 use super::walk::Walk;
-use super::{Force, Kind, Manager, last_applied, reaches_ignored};
+use super::{Force, Kind, Manager, last_applied};
 use crate::time;
 
 #[cfg(test)]
@@ -36,17 +37,18 @@ pub struct InPlace {
 /// be gone then.
 pub fn apply_in_place(
     stored: &[u8],
-    applied: &Value,
+    applied: &Manifest<'_>,
     kind: &Kind<'_>,
     manager: &Manager<'_>,
     force: Force,
 ) -> Option<InPlace> {
-    let object = applied.as_object()?;
-    if reaches_ignored(applied, kind) || applied.pointer("/metadata/managedFields").is_some() {
+    let Manifest::Object(object) = applied else { return None };
+    let says = |path: &[&str]| applied.at(path).is_some();
+    if kind.ignored.iter().any(|path| says(path)) || says(&["metadata", "managedFields"]) {
         return None;
     }
     if manager.name == last_applied::KUBECTL
-        && (last_applied::annotation(applied).is_some()
+        && (says(&["metadata", "annotations", last_applied::ANNOTATION])
             || crate::encoded::raw_at(stored, &["metadata", "annotations", last_applied::ANNOTATION]).is_some())
     {
         return None;

@@ -19,15 +19,25 @@ pub(super) type Place<'a> = Option<Schema<'a>>;
 
 /// Takes a value apart. Without a schema objects have owners field by field, all else as a whole.
 pub(super) fn parts<'a>(value: &'a Value, place: Place<'_>) -> Parts<'a> {
-    match (value, place.map(Schema::r#type)) {
-        (Value::Object(fields), Some(Type::Struct(_) | Type::Map(_))) if !place.is_some_and(Schema::is_atomic) => {
-            Parts::Object(fields)
-        }
-        (Value::Array(items), Some(Type::List(_))) if !place.is_some_and(Schema::is_atomic) => Parts::List(items),
-        (_, Some(Type::Struct(_) | Type::Map(_) | Type::List(_))) => Parts::Whole,
-        (Value::Object(fields), _) => Parts::Object(fields),
+    match value {
+        Value::Object(fields) if has_fields(place) => Parts::Object(fields),
+        Value::Array(items) if has_items(place) => Parts::List(items),
         _ => Parts::Whole,
     }
+}
+
+/// Whether the fields of an object have owners of their own here.
+pub(super) fn has_fields(place: Place<'_>) -> bool {
+    match place.map(Schema::r#type) {
+        Some(Type::Struct(_) | Type::Map(_)) => !place.is_some_and(Schema::is_atomic),
+        Some(Type::List(_)) => false,
+        _ => true,
+    }
+}
+
+/// Whether the items of a list have owners of their own here.
+pub(super) fn has_items(place: Place<'_>) -> bool {
+    matches!(place.map(Schema::r#type), Some(Type::List(_))) && !place.is_some_and(Schema::is_atomic)
 }
 
 /// The place of a field of an object.
@@ -81,15 +91,7 @@ pub(super) fn write_element(item: &Value, place: Place<'_>, element: &mut String
         let kind = if item.is_null() { "a null element" } else { "non-map elements" };
         return Err(format!("associative list with keys may not have {kind}"));
     };
-    // Most lists are told apart by the names of their items.
-    if let [key] = &keys[..]
-        && let key = &**key
-        && let Some(Value::String(name)) = fields.get(key)
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_'))
-    {
-        let parts = ["k:{\"", key, "\":\"", name, "\"}"];
-        element.reserve(parts.iter().map(|part| part.len()).sum());
-        parts.iter().for_each(|part| element.push_str(part));
+    if write_name(place, |key| fields.get(key)?.as_str(), element) {
         return Ok(());
     }
     let mut values = Map::new();
@@ -109,6 +111,22 @@ pub(super) fn write_element(item: &Value, place: Place<'_>, element: &mut String
     }
     element.push_str(&format!("k:{}", Value::Object(values)));
     Ok(())
+}
+
+/// The same if items are told apart by their names, as those of most lists are, and this is a plain one; else `false`.
+pub(super) fn write_name<'v>(
+    place: Place<'_>,
+    field: impl FnOnce(&str) -> Option<&'v str>,
+    element: &mut String,
+) -> bool {
+    let Some(ListType::Map(keys)) = place.map(Schema::list_type) else { return false };
+    let [key] = &keys[..] else { return false };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
+    let Some(name) = field(key).filter(|name| name.bytes().all(is_plain)) else { return false };
+    let parts = ["k:{\"", &**key, "\":\"", name, "\"}"];
+    element.reserve(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| element.push_str(part));
+    true
 }
 
 /// Whether two lists have items of the same names in the same order, each once: that is what most lists look

@@ -5,19 +5,20 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::{Number, Value};
 
-use super::claim;
+use super::claim::{self, Form};
 use super::edit::{Edit, Step};
 use super::fields::IDENTITY;
+use super::manifest::{Fields, Manifest};
 use super::paths::{Key, Member, Paths};
 use super::recorded::{self, Owner};
 use super::segments::Segments;
-use super::shape::{self, Parts};
+use super::shape;
 use super::stored::{Cursor, Text};
 use crate::description::{ListType, Schema, Type};
 use crate::encoded::value_from;
-use crate::schema::{is_canonical, prune};
+use crate::schema::{is_canonical_text, prune};
 
 /// The walk.
 ///
@@ -44,6 +45,21 @@ enum Level<'s> {
     Other,
 }
 
+/// How a value that is applied is taken apart; see [`shape::Parts`].
+enum Parts<'m, 'a> {
+    Whole,
+    Object(&'m Fields<'a>),
+    List(&'m [Manifest<'a>]),
+}
+
+fn parts<'m, 'a>(value: &'m Manifest<'a>, schema: Schema<'_>) -> Parts<'m, 'a> {
+    match value {
+        Manifest::Object(fields) if shape::has_fields(Some(schema)) => Parts::Object(fields),
+        Manifest::List(items) if shape::has_items(Some(schema)) => Parts::List(items),
+        _ => Parts::Whole,
+    }
+}
+
 /// A key at which the walk through an object stopped.
 enum At<'a> {
     Key(usize, Text<'a>),
@@ -64,7 +80,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The object itself, whose stored members are not all in the order of their names.
-    pub(super) fn object(&mut self, applied: &Map<String, Value>, schema: Schema<'_>) -> Option<()> {
+    pub(super) fn object(&mut self, applied: &Fields<'_>, schema: Schema<'_>) -> Option<()> {
         let mut segments = Segments::default();
         let mut found = 0;
         let mut is_first = true;
@@ -75,7 +91,7 @@ impl<'a> Walk<'a> {
             found += usize::from(value.is_some());
             let (start, edits) = (self.paths.bytes.len(), self.edits.len());
             match (name, value) {
-                ("metadata", Some(Value::Object(fields))) => {
+                ("metadata", Some(Manifest::Object(fields))) => {
                     let open = self.paths.open(Key::Field("metadata"), Member::No);
                     self.fields(fields, schema.field("metadata")?, Level::Metadata(schema))?;
                     self.paths.close(open);
@@ -99,10 +115,10 @@ impl<'a> Walk<'a> {
     }
 
     /// A field of an object that is there, and the path to it.
-    fn field(&mut self, name: &str, value: &Value, around: Schema<'_>) -> Option<()> {
+    fn field(&mut self, name: &str, value: &Manifest<'_>, around: Schema<'_>) -> Option<()> {
         let (inner, is_named) = field_of(around, name)?;
         let open = self.paths.open(Key::Field(name), member(value, inner, is_named));
-        match shape::parts(value, Some(inner)) {
+        match parts(value, inner) {
             Parts::Whole => self.leaf(name, value, (around, inner))?,
             parts => {
                 let edits = self.edits.len();
@@ -115,7 +131,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in a value whose parts have owners.
-    fn parts(&mut self, parts: Parts<'_>, schema: Schema<'_>) -> Option<()> {
+    fn parts(&mut self, parts: Parts<'_, '_>, schema: Schema<'_>) -> Option<()> {
         match parts {
             Parts::Object(fields) => self.fields(fields, schema, Level::Other),
             Parts::List(list) => self.items(list, schema),
@@ -124,29 +140,29 @@ impl<'a> Walk<'a> {
     }
 
     /// A value that has one owner, the one that is there or another one.
-    fn leaf(&mut self, name: &str, value: &Value, (around, inner): (Schema<'_>, Schema<'_>)) -> Option<()> {
+    fn leaf(&mut self, name: &str, value: &Manifest<'_>, (around, inner): (Schema<'_>, Schema<'_>)) -> Option<()> {
         let start = self.stored.at;
         if self.whole(value, inner).is_some() {
             return Some(());
         }
         self.stored.at = start;
         let old: Value = serde_json::from_slice(self.stored.value()?).ok()?;
-        if !matches!(shape::parts(&old, Some(inner)), Parts::Whole) {
+        if !matches!(shape::parts(&old, Some(inner)), shape::Parts::Whole) {
             return None;
         }
         let range = start..self.stored.at;
-        let edit = Edit::new(range, name, (Some(&old), value), (around, inner))?;
+        let edit = Edit::new(range, name, (Some(&old), &value.to_value()), (around, inner))?;
         self.edits.push(edit);
         Some(())
     }
 
-    fn fields(&mut self, applied: &Map<String, Value>, schema: Schema<'_>, level: Level<'_>) -> Option<()> {
+    fn fields(&mut self, applied: &Fields<'_>, schema: Schema<'_>, level: Level<'_>) -> Option<()> {
         self.stored.expect(b'{')?;
         let start = self.stored.at;
         let mut is_first = true;
         let mut stopped = None;
         // Both are in the order of their names.
-        for (name, value) in applied {
+        for (name, value) in applied.iter() {
             let (at, is_there) = loop {
                 let at = match stopped.take() {
                     Some(at) => at,
@@ -162,7 +178,7 @@ impl<'a> Walk<'a> {
                     At::End(_) => break (at, false),
                 }
             };
-            let is_identity = matches!(level, Level::Metadata(_)) && IDENTITY.contains(&name.as_str());
+            let is_identity = matches!(level, Level::Metadata(_)) && IDENTITY.contains(&name);
             match is_there {
                 true if is_identity => self.whole(value, schema.field(name)?)?,
                 true => self.field(name, value, schema)?,
@@ -202,18 +218,26 @@ impl<'a> Walk<'a> {
     }
 
     /// A field that comes before a key, or at the end of an object whose first field stands at `start`.
-    fn new_field(&mut self, name: &str, value: &Value, around: Schema<'_>, at: &At<'_>, start: usize) -> Option<()> {
+    fn new_field(
+        &mut self,
+        name: &str,
+        value: &Manifest<'_>,
+        around: Schema<'_>,
+        at: &At<'_>,
+        start: usize,
+    ) -> Option<()> {
         let (inner, is_named) = field_of(around, name)?;
         let (place, before_others) = match at {
             At::Key(place, _) => (*place, true),
             At::End(place) => (*place, false),
         };
-        let mut edit = Edit::new(place..place, name, (None, value), (around, inner))?;
+        let tree = value.to_value();
+        let mut edit = Edit::new(place..place, name, (None, &tree), (around, inner))?;
         let is_only = place == start && self.edits.last().is_none_or(|edit| edit.written().0.start != place);
         edit.insert(before_others, is_only);
         self.edits.push(edit);
         let open = self.paths.open(Key::Field(name), member(value, inner, is_named));
-        let inside = claim::field_set(value, Some(inner)).encoded();
+        let inside = claim::field_set(&tree, Some(inner)).encoded();
         if !inside.is_empty() {
             self.paths.copy(&inside);
         }
@@ -222,7 +246,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Items that have owners: they are there in this order, with others between them.
-    fn items(&mut self, applied: &[Value], schema: Schema<'_>) -> Option<()> {
+    fn items(&mut self, applied: &[Manifest<'_>], schema: Schema<'_>) -> Option<()> {
         let inner = schema.items()?;
         let elements = Elements::of(applied, schema)?;
         // Of most lists nobody asks.
@@ -237,7 +261,7 @@ impl<'a> Walk<'a> {
                 (Some(element), Some(item)) if self.is_item(item, element, schema)? => {
                     let (length, edits) = (self.paths.bytes.len(), self.edits.len());
                     let open = self.paths.open(Key::Item(element), Member::Yes);
-                    match shape::parts(item, Some(inner)) {
+                    match parts(item, inner) {
                         Parts::Whole => self.whole(item, inner)?,
                         parts => self.parts(parts, inner)?,
                     }
@@ -261,14 +285,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the stored item that begins here is this one.
-    fn is_item(&self, item: &Value, element: &str, schema: Schema<'_>) -> Option<bool> {
+    fn is_item(&self, item: &Manifest<'_>, element: &str, schema: Schema<'_>) -> Option<bool> {
         let mut ahead = self.stored;
         let rest = self.stored.bytes.get(self.stored.at..)?;
         match schema.list_type() {
-            ListType::Map(keys) if keys.iter().all(|key| item.get(&**key).is_some()) => {
+            ListType::Map(keys) if keys.iter().all(|key| item.at(&[key]).is_some()) => {
                 let is_same = |key: &str| {
-                    let (wanted, found) = (item.get(key)?, value_from(rest, &[key])?);
-                    same(&mut Cursor::new(found), wanted)
+                    let (wanted, found) = (item.at(&[key])?, value_from(rest, &[key])?);
+                    same(&mut Cursor::new(found), wanted.into())
                 };
                 Some(keys.iter().all(|key| is_same(key).is_some()))
             }
@@ -277,17 +301,17 @@ impl<'a> Walk<'a> {
                 let stored: Value = serde_json::from_slice(ahead.value()?).ok()?;
                 Some(shape::element_of(&stored, Some(schema)).is_ok_and(|found| found == element))
             }
-            _ => Some(same(&mut ahead, item).is_some()),
+            _ => Some(same(&mut ahead, item.into()).is_some()),
         }
     }
 
     /// A value that has one owner: all of it is there, and nothing else.
-    fn whole(&mut self, value: &Value, schema: Schema<'_>) -> Option<()> {
+    fn whole(&mut self, value: &Manifest<'_>, schema: Schema<'_>) -> Option<()> {
         match (schema.r#type(), value) {
-            (Type::Struct(_) | Type::Map(_), Value::Object(fields)) => {
+            (Type::Struct(_) | Type::Map(_), Manifest::Object(fields)) => {
                 let mut is_first = true;
                 self.stored.expect(b'{')?;
-                for (name, value) in fields {
+                for (name, value) in fields.iter() {
                     if !self.stored.follows(b'}', &mut is_first)? || !self.stored.key()?.is(name) {
                         return None;
                     }
@@ -295,7 +319,7 @@ impl<'a> Walk<'a> {
                 }
                 self.stored.expect(b'}')
             }
-            (Type::List(_), Value::Array(list)) => {
+            (Type::List(_), Manifest::List(list)) => {
                 if !schema.is_atomic() {
                     Elements::of(list, schema)?;
                 }
@@ -313,14 +337,14 @@ impl<'a> Walk<'a> {
             // Of these the schema says nothing, so that they have one form.
             (Type::Any | Type::Dynamic, value) => {
                 let stored = self.stored.value()?;
-                (*stored == serde_json::to_vec(value).ok()?).then_some(())
+                (*stored == serde_json::to_vec(&value.to_value()).ok()?).then_some(())
             }
-            (r#type, scalar) if claim::scalar_problem(r#type, scalar).is_some() => None,
-            (r#type, scalar) if is_canonical(r#type, scalar) => same(&mut self.stored, scalar),
+            (r#type, scalar) if claim::wanted_instead(r#type, form(scalar)).is_some() => None,
+            (r#type, scalar) if is_canonical_text(r#type, scalar.as_text()) => same(&mut self.stored, scalar.into()),
             (_, scalar) => {
-                let mut scalar = scalar.clone();
+                let mut scalar = scalar.to_value();
                 drop(prune(&mut scalar, schema));
-                same(&mut self.stored, &scalar)
+                same(&mut self.stored, (&scalar).into())
             }
         }
     }
@@ -335,20 +359,59 @@ fn field_of<'s>(around: Schema<'s>, name: &str) -> Option<(Schema<'s>, bool)> {
 }
 
 /// Whether a path ends at a field that is applied.
-fn member(value: &Value, place: Schema<'_>, is_named: bool) -> Member {
-    let is_empty = value.as_object().is_some_and(Map::is_empty);
-    let has_parts = !matches!(shape::parts(value, Some(place)), Parts::Whole);
+fn member(value: &Manifest<'_>, place: Schema<'_>, is_named: bool) -> Member {
+    let is_empty = matches!(value, Manifest::Object(fields) if fields.is_empty());
+    let has_parts = !matches!(parts(value, place), Parts::Whole);
     Member::from(!is_named || is_empty || !has_parts)
 }
 
+fn form(value: &Manifest<'_>) -> Form {
+    match value {
+        Manifest::Number(_) => Form::Number,
+        Manifest::Bool(_) => Form::Bool,
+        Manifest::Text(_) => Form::Text,
+        _ => Form::Other,
+    }
+}
+
+/// A value that may be the one that is stored.
+enum Scalar<'v> {
+    Text(&'v str),
+    Bool(bool),
+    Number(&'v Number),
+    Other,
+}
+
+impl<'v> From<&'v Manifest<'_>> for Scalar<'v> {
+    fn from(value: &'v Manifest<'_>) -> Self {
+        match value {
+            Manifest::Text(text) => Self::Text(text),
+            Manifest::Bool(value) => Self::Bool(*value),
+            Manifest::Number(number) => Self::Number(number),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'v> From<&'v Value> for Scalar<'v> {
+    fn from(value: &'v Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => Self::Number(number),
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Passes a value that is neither an object nor a list if it is this one.
-fn same(stored: &mut Cursor<'_>, value: &Value) -> Option<()> {
+fn same(stored: &mut Cursor<'_>, value: Scalar<'_>) -> Option<()> {
     let is_same = match value {
-        Value::String(text) => stored.text()?.is(text),
-        Value::Bool(true) => stored.passes(b"true"),
-        Value::Bool(false) => stored.passes(b"false"),
-        number @ Value::Number(_) => stored.word()? == number.to_string().as_bytes(),
-        _ => false,
+        Scalar::Text(text) => stored.text()?.is(text),
+        Scalar::Bool(true) => stored.passes(b"true"),
+        Scalar::Bool(false) => stored.passes(b"false"),
+        Scalar::Number(number) => stored.word()? == number.to_string().as_bytes(),
+        Scalar::Other => false,
     };
     is_same.then_some(())
 }
@@ -361,11 +424,14 @@ struct Elements {
 
 impl Elements {
     /// Those of items that are applied. `None` if one cannot be told apart from the others.
-    fn of(applied: &[Value], schema: Schema<'_>) -> Option<Self> {
+    fn of(applied: &[Manifest<'_>], schema: Schema<'_>) -> Option<Self> {
         let mut elements =
             Self { text: String::with_capacity(applied.len() * 24), ends: Vec::with_capacity(applied.len()) };
         for item in applied {
-            shape::write_element(item, Some(schema), &mut elements.text).ok()?;
+            let name = |key: &str| item.at(&[key])?.as_text();
+            if !shape::write_name(Some(schema), name, &mut elements.text) {
+                shape::write_element(&item.to_value(), Some(schema), &mut elements.text).ok()?;
+            }
             elements.ends.push(elements.text.len());
         }
         let mut sorted: Vec<&str> = elements.iter().collect();

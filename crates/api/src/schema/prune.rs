@@ -60,11 +60,16 @@ fn prune_value(value: &mut Value, schema: Schema<'_>, emptied: &mut Emptied) {
 
 /// Whether a value that is no object or list is in its one form already.
 pub(crate) fn is_canonical(r#type: &Type, value: &Value) -> bool {
-    match (r#type, value) {
-        (Type::Quantity, Value::String(text)) => is_plainly_canonical(text),
-        (Type::Quantity, _) => false,
-        (Type::Time, Value::String(text)) => time::is_canonical(text),
-        (Type::MicroTime, Value::String(_)) => false,
+    is_canonical_text(r#type, value.as_str())
+}
+
+/// The same of a text, or of what is none.
+pub(crate) fn is_canonical_text(r#type: &Type, text: Option<&str>) -> bool {
+    match (r#type, text) {
+        (Type::Quantity, Some(text)) => is_plainly_canonical(text),
+        (Type::Quantity, None) => false,
+        (Type::Time, Some(text)) => time::is_canonical(text),
+        (Type::MicroTime, Some(_)) => false,
         _ => true,
     }
 }

@@ -1,7 +1,7 @@
 //! Applies to stored bytes: what they leave as it is need not be decoded, compared or checked again.
 
 use bytes::Bytes;
-use portolan_api::apply::{self, InPlace};
+use portolan_api::apply::{self, InPlace, Manifest};
 use portolan_api::field::Path;
 use portolan_api::{encoded, validation};
 use portolan_store::Entry;
@@ -45,12 +45,14 @@ const UNDISPUTED: [(&str, &str, Undisputed); 11] = [
 impl Call<'_> {
     /// What an apply that gives nothing up makes of a stored object. `None` if this cannot tell: the whole way has to
     /// be gone.
-    pub(super) fn found_in_place(&self, entry: &Entry, applied: &Value) -> Option<InPlace> {
+    ///
+    /// The manifest is rarely needed again: it is not kept while the disk is waited for, and dropped where it was made.
+    pub(super) fn found_in_place(&self, entry: &Entry, manifest: Manifest<'_>) -> Option<InPlace> {
         if !self.is_as_stored() {
             return None;
         }
         let found = self.with_owners(self.query.get("fieldManager"), |kind, manager| {
-            apply::apply_in_place(&entry.value, applied, kind, manager, self.force())
+            apply::apply_in_place(&entry.value, &manifest, kind, manager, self.force())
         });
         found.flatten()
     }

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::Response;
-use portolan_api::decode::Decoded;
+use portolan_api::apply::{self, Manifest};
+use portolan_api::decode::{Decoded, Limits};
 use portolan_api::field::{self, Path};
-use portolan_api::{apply, custom, go_text, patch, schema};
+use portolan_api::{custom, go_text, patch, schema};
 use serde_json::Value;
 
 use super::decode::{FieldValidation, expect_kind, parse};
@@ -32,10 +33,14 @@ pub(crate) enum Patch {
     Apply(Applied),
 }
 
-/// What is applied: as it came, and as it reads.
-pub(crate) struct Applied {
-    bytes: Bytes,
-    pub(crate) decoded: Decoded,
+/// What is applied, as it came.
+pub(crate) struct Applied(Bytes);
+
+impl Applied {
+    /// As it reads.
+    pub(crate) fn decoded(&self) -> Result<Decoded, Status> {
+        decoded(&self.0, true)
+    }
 }
 
 /// A patch that changes what is there.
@@ -68,9 +73,8 @@ impl Call<'_> {
         };
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
-        let decoded = decoded(&bytes, kind.is_none())?;
-        let Some(kind) = kind else { return Ok(Patch::Apply(Applied { bytes, decoded })) };
-        let Decoded { value: patch, duplicates } = decoded;
+        let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
+        let Decoded { value: patch, duplicates } = decoded(&bytes, false)?;
         if kind != Kind::Json && !patch.is_object() {
             let found = match &patch {
                 Value::Array(_) => "array",
@@ -158,24 +162,33 @@ impl Call<'_> {
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
-    async fn apply_patch(&self, view: View, dry_run: bool, applied: Applied) -> Result<Response<Body>, Status> {
-        let Applied { bytes, decoded: Decoded { value: mut applied, duplicates } } = applied;
-        self.expect_applied(&applied)?;
+    async fn apply_patch(&self, view: View, dry_run: bool, body: Applied) -> Result<Response<Body>, Status> {
+        let manifest = Manifest::read(&body.0, &Limits::default());
+        let decoded = match &manifest {
+            Some(manifest) => {
+                let text = |path: &[&str]| manifest.at(path).and_then(Manifest::as_text).unwrap_or_default();
+                self.expect_target(text(&["apiVersion"]), text(&["kind"]), text(&["metadata", "name"]))?;
+                None
+            }
+            None => {
+                let decoded = body.decoded()?;
+                self.expect_applied(&decoded.value)?;
+                Some(decoded)
+            }
+        };
         let entry = self.find(&self.info.name).await?;
         let stand = self.managers_stand().await?;
-        if let Some(entry) = entry.as_ref().filter(|_| duplicates.is_empty())
-            && let Some(found) = self.found_in_place(entry, &applied)
+        if let (Some(entry), Some(manifest)) = (&entry, manifest)
+            && let Some(found) = self.found_in_place(entry, manifest)
         {
-            // Rarely needed again: not to be kept while this waits for the disk, and cheap to drop here, where it was made.
-            drop(applied);
             let mut warnings = Vec::new();
             if let Some(written) = self.write_in_place(entry, &found, stand, dry_run, &mut warnings).await? {
                 let mut response = self.present(200, view, &written.stored, written.revision)?;
                 respond::add_warnings(&mut response, &warnings);
                 return Ok(response);
             }
-            applied = decoded(&bytes, true)?.value;
         }
+        let Decoded { value: applied, duplicates } = decoded.map_or_else(|| body.decoded(), Ok)?;
         if entry.is_none() && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
             let uid = metadata::text(&applied, "uid");
@@ -225,16 +238,19 @@ impl Call<'_> {
             return Err(Status::bad_request(text));
         }
         let text = |name: &str| applied.get(name).and_then(Value::as_str).unwrap_or_default();
+        self.expect_target(text("apiVersion"), text("kind"), metadata::text(applied, "name"))
+    }
+
+    /// Checks that this is what the URL speaks of.
+    fn expect_target(&self, version: &str, kind: &str, name: &str) -> Result<(), Status> {
         let expected = self.body_kind();
-        let (version, kind) = (text("apiVersion"), text("kind"));
         if version != expected.api_version() || kind != expected.kind {
             let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
             return Err(Status::bad_request(format!("invalid object type: {version}, Kind={kind}")));
         }
-        let given = metadata::text(applied, "name");
-        if !given.is_empty() && given != self.info.name {
+        if !name.is_empty() && name != self.info.name {
             return Err(Status::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({})",
+                "the name of the object ({name}) does not match the name on the URL ({})",
                 self.info.name
             )));
         }

@@ -7,7 +7,7 @@ use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::endpoint::{Applied, Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
+use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
 use crate::negotiate::{Include, View};
 use crate::resources::print;
 use crate::status::Status;
@@ -32,19 +32,23 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         let Input { object: wanted, .. } = call.input(body).await?;
         call.change(dry_run, &mut warnings, |old, _| scaled(call, old, wanted.clone(), Tracked::No)).await?
     } else {
-        let patch = call.read_patch(body).await?;
-        call.change(dry_run, &mut warnings, |old, warnings| match &patch {
+        match call.read_patch(body).await? {
             Patch::Change(change) => {
-                let wanted = call.patched(change, &scale_of(call.resource, old), warnings)?;
-                scaled(call, old, wanted, Tracked::No)
+                let patched = |old: &Value, warnings: &mut Vec<String>| {
+                    let wanted = call.patched(&change, &scale_of(call.resource, old), warnings)?;
+                    scaled(call, old, wanted, Tracked::No)
+                };
+                call.change(dry_run, &mut warnings, patched).await?
             }
-            Patch::Apply(Applied { decoded, .. }) => {
-                call.expect_applied(&decoded.value)?;
-                let wanted = applied(call, old, &decoded.value)?;
-                scaled(call, old, wanted, Tracked::Yes)
+            Patch::Apply(body) => {
+                let wanted = body.decoded()?.value;
+                let merged = |old: &Value, _: &mut Vec<String>| {
+                    call.expect_applied(&wanted)?;
+                    scaled(call, old, applied(call, old, &wanted)?, Tracked::Yes)
+                };
+                call.change(dry_run, &mut warnings, merged).await?
             }
-        })
-        .await?
+        }
     };
     let mut response = answer(call, view, &storage::decode_at(&written.stored, written.revision)?)?;
     respond::add_warnings(&mut response, &warnings);

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::apply::{Apart, Error, Force, apply, apply_apart, track_update};
+use crate::decode::Limits;
 use crate::description::{GroupVersionKind, builtin};
 
 const IGNORED: &[&[&str]] = &[&["status"]];
@@ -32,6 +33,12 @@ fn stored(object: &Value) -> Vec<u8> {
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
+fn in_place(stored: &[u8], applied: &Value, manager: &Manager<'_>, force: Force) -> Option<InPlace> {
+    let body = applied.to_string();
+    let manifest = Manifest::read(body.as_bytes(), &Limits::default()).expect("an object in JSON");
+    apply_in_place(stored, &manifest, &kind(), manager, force)
+}
+
 /// What the short way makes of an object if it is forced, held against the long one; and what it makes of it
 /// otherwise.
 fn short_way(live: &Value, applied: &Value, manager: &Manager<'_>) -> Option<InPlace> {
@@ -44,7 +51,7 @@ fn short_way(live: &Value, applied: &Value, manager: &Manager<'_>) -> Option<InP
 
 fn held_against(live: &Value, applied: &Value, manager: &Manager<'_>, force: Force) -> Option<InPlace> {
     let bytes = stored(live);
-    let found = apply_in_place(&bytes, applied, &kind(), manager, force)?;
+    let found = in_place(&bytes, applied, manager, force)?;
     let mut object = live.clone();
     let before = object["metadata"].as_object_mut().and_then(|it| it.remove("managedFields")).expect("has managers");
     assert_eq!(&bytes[found.place.clone()], before.to_string().as_bytes());
@@ -271,7 +278,7 @@ fn whose_value_is_changed_is_asked_unless_it_is_forced() {
     let mut other = all.clone();
     other["spec"]["replicas"] = 4.into();
     let bytes = stored(&live);
-    let applied = |who, force| apply_in_place(&bytes, &other, &kind(), &manager(who, 3), force);
+    let applied = |who, force| in_place(&bytes, &other, &manager(who, 3), force);
     assert_eq!(applied("b", Force::No), None, "a conflict");
     assert!(applied("b", Force::Yes).is_some());
     // It has to be asked of the creator, too.
@@ -323,12 +330,12 @@ fn managers_that_are_written_otherwise_are_read_the_long_way() {
     ];
     for list in lists {
         live["metadata"]["managedFields"] = list.clone();
-        let found = apply_in_place(&stored(&live), &all, &kind(), &manager("a", 2), Force::Yes);
+        let found = in_place(&stored(&live), &all, &manager("a", 2), Force::Yes);
         assert_eq!(found, None, "{list}");
     }
     let bytes = stored(&created(&all));
     for end in 0..bytes.len() {
-        assert_eq!(apply_in_place(&bytes[..end], &all, &kind(), &manager("a", 2), Force::Yes), None);
+        assert_eq!(in_place(&bytes[..end], &all, &manager("a", 2), Force::Yes), None);
     }
 }
 
