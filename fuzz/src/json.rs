@@ -1,12 +1,22 @@
 //! Bodies in JSON, as every write reads them: what is read is checked, pruned and told about without
-//! a panic, and reads the same once more after it was written.
+//! a panic, and reads the same once more after it was written. What is applied reads as what is decoded.
 
+use portolan_api::apply::Manifest;
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::schema;
 
 pub(crate) fn run(body: &[u8]) {
-    let Ok(decoded) = decode::json(body, &Limits::default()) else { return };
+    let manifest = Manifest::read(body, &Limits::default());
+    let Ok(decoded) = decode::json(body, &Limits::default()) else {
+        assert_eq!(manifest, None, "what cannot be decoded is not applied either");
+        return;
+    };
+    if body.starts_with(b"{") && decoded.duplicates.is_empty() {
+        assert_eq!(manifest.map(|read| read.to_value()).as_ref(), Some(&decoded.value));
+    } else {
+        assert_eq!(manifest, None);
+    }
     let written = serde_json::to_vec(&decoded.value).expect("what was read can be written");
     let again = decode::json(&written, &Limits::default()).expect("what was written can be read");
     assert_eq!(again.value, decoded.value);

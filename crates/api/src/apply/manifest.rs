@@ -93,7 +93,7 @@ impl<'a> Manifest<'a> {
     }
 
     /// The same as a tree of its own.
-    pub(super) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
