@@ -93,7 +93,7 @@ pub(crate) fn phase(pod: &Pod, runtime: &PodRuntime, local: &Local, now: Timesta
     }
 }
 
-/// The status that should stand in the API.
+/// The status that should stand in the API, of a pod with what it may have.
 pub(crate) fn status(
     pod: &Pod,
     runtime: &PodRuntime,
@@ -131,7 +131,7 @@ pub(crate) fn status(
     } else {
         (before.reason, before.message)
     };
-    let (allocated_resources, resources) = resources::resources(pod, local);
+    let (allocated_resources, resources) = resources::resources(pod, local.group.as_ref());
     PodStatus {
         allocated_resources,
         resources: Some(resources),

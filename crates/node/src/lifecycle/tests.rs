@@ -2,6 +2,7 @@
 
 mod resizes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -122,7 +123,8 @@ impl Case {
     }
 
     fn status(&self) -> k8s_openapi::api::core::v1::PodStatus {
-        status(&self.pod, &self.runtime, &self.local, &Surroundings::default(), at(self.now))
+        let pod = resize::with(&Arc::new(self.pod.clone()), &self.local.allocation);
+        status(&pod, &self.runtime, &self.local, &Surroundings::default(), at(self.now))
     }
 }
 

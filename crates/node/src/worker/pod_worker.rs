@@ -378,7 +378,7 @@ impl Worker {
     }
 
     fn report(&mut self, runtime: &PodRuntime, now: Timestamp) {
-        let status = status(&self.pod, runtime, &self.local, &self.around, now);
+        let status = status(&self.effective, runtime, &self.local, &self.around, now);
         let known = self.pod.status.as_ref() == Some(&status)
             || self
                 .written

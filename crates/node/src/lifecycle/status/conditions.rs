@@ -1,7 +1,5 @@
 //! Conditions of a pod.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portolan_base::Timestamp;
@@ -88,8 +86,7 @@ fn resizing(pod: &Pod, runtime: &PodRuntime, local: &Local) -> Vec<(&'static str
     if let Some((reason, message)) = local.room.refusal() {
         verdicts.push((resize::PENDING, Verdict { reason, message: message.to_owned(), ..Verdict::yes() }));
     }
-    let effective = resize::with(&Arc::new(pod.clone()), &local.allocation);
-    if let Some(message) = resize::in_progress(&effective, runtime, local) {
+    if let Some(message) = resize::in_progress(pod, runtime, local) {
         let reason = if message.is_empty() { "" } else { "Error" };
         verdicts.push((resize::IN_PROGRESS, Verdict { reason, message, ..Verdict::yes() }));
     }

@@ -1,7 +1,6 @@
 //! Statuses of containers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
@@ -71,7 +70,7 @@ impl Writer<'_> {
             Role::Ephemeral => false,
         };
         let created = latest.state != runtime::ContainerState::Created;
-        let (allocated, resources) = self.resources(role, latest);
+        let (allocated, resources) = self.resources(role, container, latest);
         ContainerStatus {
             allocated_resources: allocated,
             resources,
@@ -93,21 +92,21 @@ impl Writer<'_> {
     fn resources(
         &self,
         role: Role,
+        container: &Container,
         latest: &runtime::ContainerStatus,
     ) -> (Option<BTreeMap<String, Quantity>>, Option<ResourceRequirements>) {
         if role == Role::Ephemeral {
             return (None, None);
         }
-        let own = self.local.allocation.containers.get(&latest.name);
-        let requests = own.and_then(|own| own.requests.clone()).filter(|requests| !requests.is_empty());
+        let own = container.resources.clone().unwrap_or_default();
+        let requests = own.requests.clone().filter(|requests| !requests.is_empty());
         let has = match latest.state {
             runtime::ContainerState::Running { .. } => resize::applied(self.pod, self.local, latest).map(|mut has| {
                 // The pod's limits are told beside limits of its own only.
-                let has_limits = own.is_none_or(|own| own.limits.as_ref().is_some_and(|limits| !limits.is_empty()));
-                has.limits = has.limits.filter(|_| has_limits);
+                has.limits = has.limits.filter(|_| own.limits.as_ref().is_some_and(|limits| !limits.is_empty()));
                 has
             }),
-            _ => own.cloned(),
+            _ => Some(own),
         };
         (requests, has)
     }
@@ -181,7 +180,7 @@ impl Writer<'_> {
             },
             runtime::ContainerState::Exited { .. } => {
                 let stopping = self.phase.is_terminal() || self.pod.metadata.deletion_timestamp.is_some();
-                let next = self.next(role, container, latest);
+                let next = crash::next(self.pod, role, container, latest);
                 if stopping || next == Next::Nothing {
                     return self.terminated(latest);
                 }
@@ -190,20 +189,13 @@ impl Writer<'_> {
             }
             runtime::ContainerState::Created => {
                 let Some(previous) = self.runtime.previous(&container.name) else { return self.waiting(container) };
-                let next = self.next(role, container, previous);
+                let next = crash::next(self.pod, role, container, previous);
                 // Between two runs upstream has no word for it.
                 let nameless = || ContainerState { waiting: Some(Default::default()), ..ContainerState::default() };
                 self.failure(container).or_else(|| self.crash_loop(container, next)).unwrap_or_else(nameless)
             }
             runtime::ContainerState::Unknown => self.waiting(container),
         }
-    }
-
-    /// What comes after the end of a container, as it is planned: by what it may have, whatever it asks for.
-    fn next(&self, role: Role, container: &Container, ended: &runtime::ContainerStatus) -> Next {
-        let pod = resize::with(&Arc::new(self.pod.clone()), &self.local.allocation);
-        let allocated = pod::container(&pod, &container.name).map(|(_, allocated)| allocated);
-        crash::next(&pod, role, allocated.as_ref().unwrap_or(container), ended)
     }
 
     /// That a start that ended is repeated only after a while. The word stands until the next one runs, as upstream.

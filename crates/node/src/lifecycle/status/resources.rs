@@ -3,7 +3,6 @@
 //! Source: `convertToAPIPodLevelResourcesStatus` of `pkg/kubelet`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
@@ -12,8 +11,6 @@ use portolan_api::quota::Amounts;
 use portolan_runtime::Resources;
 
 use crate::container::resources;
-use crate::lifecycle::resize;
-use crate::lifecycle::state::Local;
 use crate::pod::quantity::{cpu_milli, milli};
 use crate::pod::{self, whole};
 
@@ -25,27 +22,26 @@ const LEAST_REQUEST: i64 = 2;
 const LEAST_LIMIT: i64 = 10;
 
 /// What the pod may have, and what it has: while it runs, what its control group has, or what was told of that last.
-pub(super) fn resources(pod: &Pod, local: &Local) -> (Option<List>, ResourceRequirements) {
-    let allocated = resize::with(&Arc::new(pod.clone()), &local.allocation);
-    let totals = whole::totals(&allocated);
+pub(super) fn resources(pod: &Pod, group: Option<&Resources>) -> (Option<List>, ResourceRequirements) {
+    let totals = whole::totals(pod);
     let requests = non_empty(list(&totals.requests));
     let is_running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
     let told = pod.status.as_ref().and_then(|status| status.resources.clone());
-    let has = match (&local.group, told) {
+    let has = match (group, told) {
         _ if !is_running => ResourceRequirements {
             requests: requests.clone(),
             limits: non_empty(list(&totals.limits)),
-            ..pod::spec(&allocated).resources.clone().unwrap_or_default()
+            ..pod::spec(pod).resources.clone().unwrap_or_default()
         },
-        (Some(group), _) => running(&allocated, group),
+        (Some(group), _) => running(pod, group, &totals),
         (None, Some(told)) => told,
-        (None, None) => running(&allocated, &resources::of_pod(&allocated)),
+        (None, None) => running(pod, &resources::of_pod(pod), &totals),
     };
     (requests, has)
 }
 
-fn running(allocated: &Pod, group: &Resources) -> ResourceRequirements {
-    let mut has = pod::spec(allocated).resources.clone().unwrap_or_default();
+fn running(pod: &Pod, group: &Resources, totals: &whole::Totals) -> ResourceRequirements {
+    let mut has = pod::spec(pod).resources.clone().unwrap_or_default();
     let (mut requests, mut limits) = (has.requests.take().unwrap_or_default(), has.limits.take().unwrap_or_default());
     let set = |list: &mut List, name: &str, amount: Quantity| {
         list.insert(name.to_owned(), Text(amount.to_string()));
@@ -55,7 +51,7 @@ fn running(allocated: &Pod, group: &Resources) -> ResourceRequirements {
         set(&mut requests, "cpu", thousandths(request));
     }
     if milli(Some(&requests), "memory").is_none()
-        && let Some(memory) = whole::totals(allocated).requests.get("memory")
+        && let Some(memory) = totals.requests.get("memory")
     {
         // No group knows it.
         set(&mut requests, "memory", memory);
@@ -102,8 +98,8 @@ mod tests {
         for (phase, is_known, expected) in [("Running", false, "1"), ("Running", true, "2"), ("Pending", false, "2")] {
             let pod = pod(phase);
             let group = is_known.then(|| resources::of_pod(&pod));
-            let local = Local { allocation: resize::allocation(&pod), group, ..Local::default() };
-            assert_eq!(json!(resources(&pod, &local).1)["limits"], json!({"cpu": expected}), "{phase} {is_known}");
+            let (_, has) = resources(&pod, group.as_ref());
+            assert_eq!(json!(has.limits), json!({"cpu": expected}), "{phase} {is_known}");
         }
     }
 
@@ -165,8 +161,7 @@ mod tests {
                 "status": {"phase": if is_running { "Running" } else { "Pending" }},
             }))
             .expect("a pod");
-            let local = Local { allocation: resize::allocation(&pod), ..Local::default() };
-            let (requests, has) = resources(&pod, &local);
+            let (requests, has) = resources(&pod, None);
             assert_eq!((json!(requests), json!(has)), (allocated, expected), "{pod:?}");
         }
     }
