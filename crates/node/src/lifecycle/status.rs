@@ -65,10 +65,7 @@ fn exceeded(pod: &Pod, now: Timestamp) -> bool {
 
 /// Whether the pod has ended for good, so that whatever still runs is to be stopped.
 pub(crate) fn is_terminal(pod: &Pod, runtime: &PodRuntime, local: &Local, now: Timestamp) -> bool {
-    reported_phase(pod).is_some_and(Phase::is_terminal)
-        || local.verdict.is_some()
-        || exceeded(pod, now)
-        || outcome(pod, runtime, local).is_some()
+    pod::has_ended(pod) || local.verdict.is_some() || exceeded(pod, now) || outcome(pod, runtime, local).is_some()
 }
 
 /// The phase, as upstream defines it; a terminal one only once nothing runs any more.
@@ -156,9 +153,8 @@ pub(crate) fn status(
 /// The status of a pod that never began: nothing is known of its containers.
 fn refused(pod: &Pod, verdict: &Verdict, now: Timestamp) -> PodStatus {
     let before = pod.status.clone().unwrap_or_default();
-    let terminal = reported_phase(pod).is_some_and(Phase::is_terminal);
     PodStatus {
-        phase: Some(if terminal { before.phase.clone().unwrap_or_default() } else { Phase::Failed.name().to_owned() }),
+        phase: before.phase.clone().filter(|_| pod::has_ended(pod)).or_else(|| Some(Phase::Failed.name().to_owned())),
         reason: before.reason.clone().or_else(|| Some(verdict.reason.clone())),
         message: before.message.clone().or_else(|| Some(format!("Pod was rejected: {}", verdict.message))),
         qos_class: Some(before.qos_class.clone().unwrap_or_else(|| pod::qos_class(pod).name().to_owned())),

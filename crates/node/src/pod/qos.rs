@@ -2,10 +2,8 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use portolan_api::quota::quality_of_service;
-use serde_json::json;
 
-use super::spec;
-use super::whole::resources;
+use super::whole::described;
 
 /// How a pod is treated when the machine runs short.
 ///
@@ -30,11 +28,7 @@ impl QosClass {
 /// The class of a pod: as it was classed when it was made, which no resize changes.
 pub(crate) fn qos_class(pod: &Pod) -> QosClass {
     let known = pod.status.as_ref().and_then(|status| status.qos_class.as_deref());
-    let computed = || {
-        let mut described = resources(pod);
-        described["spec"]["resources"] = json!(spec(pod).resources);
-        quality_of_service(&described["spec"])
-    };
+    let computed = || quality_of_service(&described(pod)["spec"]);
     match known.unwrap_or_else(computed) {
         "Guaranteed" => QosClass::Guaranteed,
         "Burstable" => QosClass::Burstable,
@@ -44,6 +38,8 @@ pub(crate) fn qos_class(pod: &Pod) -> QosClass {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -17,8 +17,7 @@ pub(crate) struct Totals {
 
 /// What a pod asks for and may use at most, overhead included.
 pub(crate) fn totals(pod: &Pod) -> Totals {
-    let mut described = resources(pod);
-    described["spec"]["resources"] = json!(spec(pod).resources);
+    let mut described = described(pod);
     described["spec"]["overhead"] = json!(spec(pod).overhead);
     Totals { requests: pod_requests(&described), limits: pod_limits(&described) }
 }
@@ -28,8 +27,15 @@ pub(crate) fn container_requests(pod: &Pod) -> Amounts {
     pod_requests(&resources(pod))
 }
 
-/// The part of a specification that says how much its containers need. What statuses say is left out.
-pub(super) fn resources(pod: &Pod) -> Value {
+/// The part of a specification that says how much a pod needs, but for its overhead. What statuses say is left out.
+pub(super) fn described(pod: &Pod) -> Value {
+    let mut described = resources(pod);
+    described["spec"]["resources"] = json!(spec(pod).resources);
+    described
+}
+
+/// What of it the containers say.
+fn resources(pod: &Pod) -> Value {
     let of =
         |container: &Container| json!({"resources": container.resources, "restartPolicy": container.restart_policy});
     let list = |containers: &[Container]| containers.iter().map(of).collect::<Vec<_>>();

@@ -45,7 +45,8 @@ pub(super) async fn hang_up(mut source: impl Messages) {
     let _ = tokio::time::timeout(LINGER, drain(&mut source)).await;
 }
 
-async fn drain(source: &mut impl Messages) {
+/// Reads what a client says until it hangs up.
+pub(super) async fn drain(source: &mut impl Messages) {
     while let Some(Ok(_)) = source.next().await {}
 }
 

@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::channels::hang_up;
+use super::channels::{drain, hang_up};
 use super::protocol::{goodbye, negotiate};
 use super::upgrade::{self, Offer};
 use super::{Body, Refusal, Shared};
@@ -88,10 +88,9 @@ where
         let _ = sink.send(goodbye()).await;
         Ok::<_, String>(())
     };
-    let left = async { while let Some(Ok(_)) = source.next().await {} };
     tokio::select! {
         outcome = write => outcome?,
-        () = left => return Ok(()),
+        () = drain(&mut source) => return Ok(()),
     }
     hang_up(source).await;
     Ok(())

@@ -10,6 +10,7 @@ use portolan_api::quantity::{Format, Quantity};
 use portolan_api::quota::Amounts;
 use portolan_runtime::Resources;
 
+use super::{Phase, reported_phase};
 use crate::container::resources;
 use crate::pod::quantity::{cpu_milli, milli};
 use crate::pod::{self, whole};
@@ -25,7 +26,7 @@ const LEAST_LIMIT: i64 = 10;
 pub(super) fn resources(pod: &Pod, group: Option<&Resources>) -> (Option<List>, ResourceRequirements) {
     let totals = whole::totals(pod);
     let requests = non_empty(list(&totals.requests));
-    let is_running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    let is_running = reported_phase(pod) == Some(Phase::Running);
     let told = pod.status.as_ref().and_then(|status| status.resources.clone());
     let has = match (group, told) {
         _ if !is_running => ResourceRequirements {
@@ -48,7 +49,7 @@ fn running(pod: &Pod, group: &Resources, totals: &whole::Totals) -> ResourceRequ
     };
     let request = i64::try_from((group.cpu_shares * 1000).div_ceil(1024)).unwrap_or(i64::MAX);
     if request.max(cpu_milli(Some(&requests)).unwrap_or(0)) > LEAST_REQUEST {
-        set(&mut requests, "cpu", thousandths(request));
+        set(&mut requests, "cpu", Quantity::from_milli_value(request, Format::DecimalSi));
     }
     if milli(Some(&requests), "memory").is_none()
         && let Some(memory) = totals.requests.get("memory")
@@ -58,17 +59,13 @@ fn running(pod: &Pod, group: &Resources, totals: &whole::Totals) -> ResourceRequ
     }
     let limit = group.cpu_quota_us * 1000 / i64::try_from(group.cpu_period_us).unwrap_or(1).max(1);
     if limit > 0 && limit.max(cpu_milli(Some(&limits)).unwrap_or(0)) > LEAST_LIMIT {
-        set(&mut limits, "cpu", thousandths(limit));
+        set(&mut limits, "cpu", Quantity::from_milli_value(limit, Format::DecimalSi));
     }
     if group.memory_limit > 0 {
         let bytes = i64::try_from(group.memory_limit).unwrap_or(i64::MAX);
         set(&mut limits, "memory", Quantity::from_value(bytes, Format::BinarySi));
     }
     ResourceRequirements { requests: non_empty(requests), limits: non_empty(limits), ..has }
-}
-
-fn thousandths(milli: i64) -> Quantity {
-    Quantity::parse(&format!("{milli}m")).unwrap_or(Quantity::ZERO)
 }
 
 fn list(amounts: &Amounts) -> List {
