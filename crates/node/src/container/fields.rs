@@ -64,8 +64,7 @@ pub(crate) fn resource(
         None => own.ok_or("containerName is required")?,
     };
     // A container without a limit may use what the pod may, or all of the node.
-    let whole = pod::spec(pod).resources.as_ref();
-    let resources = whole::limited(whole, &container.resources.clone().unwrap_or_default());
+    let resources = whole::allowed(pod, container);
     let (side, name) = selector.resource.split_once('.').unwrap_or(("", &selector.resource));
     let list = match side {
         "limits" => resources.limits.as_ref(),

@@ -20,8 +20,7 @@ use portolan_runtime::{
 };
 
 use crate::lifecycle::labels::{self, Memory};
-use crate::lifecycle::resize::allowed;
-use crate::pod;
+use crate::pod::{self, whole};
 
 /// What [`sandbox`] needs besides the pod.
 #[derive(Debug)]
@@ -89,7 +88,7 @@ pub(crate) fn container(pod: &Pod, container: &Container, input: ContainerInput)
         crash_delay: input.crash_delay,
         termination_file: input.termination_file.to_string_lossy().into_owned(),
         termination_policy: container.termination_message_policy.clone().unwrap_or_else(|| "File".into()),
-        resources: Some(allowed(pod, container)),
+        resources: Some(whole::allowed(pod, container)),
     };
     ContainerConfig {
         name: container.name.clone(),

@@ -18,8 +18,7 @@ const NODE_CRITICAL: &str = "system-node-critical";
 
 /// Limits of one container.
 pub(crate) fn of_container(pod: &Pod, container: &Container, node_memory: u64) -> Resources {
-    let own = container.resources.clone().unwrap_or_default();
-    let resources = whole::limited(pod::spec(pod).resources.as_ref(), &own);
+    let resources = whole::allowed(pod, container);
     let (requests, limits) = (resources.requests.as_ref(), resources.limits.as_ref());
     let cpu_limit = quantity::cpu_milli(limits).filter(|value| *value > 0);
     // A limit alone is also the request.

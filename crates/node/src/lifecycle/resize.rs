@@ -16,7 +16,7 @@ use super::labels::{Memory, container_uri};
 use super::state::{Failure, Local, PodRuntime};
 use crate::cgroup::is_less;
 use crate::container::resources;
-use crate::pod::{self, Role, quantity, whole};
+use crate::pod::{self, quantity, whole};
 
 /// Conditions by which a pod tells how its resize is going.
 pub(crate) const PENDING: &str = "PodResizePending";
@@ -66,30 +66,36 @@ impl Room {
     }
 }
 
+/// The containers that ask for something: those for debugging do not.
+fn asking(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let spec = pod::spec(pod);
+    spec.init_containers.iter().flatten().chain(&spec.containers)
+}
+
 /// What the specification asks for.
 pub(crate) fn asked(pod: &Pod) -> Allocation {
-    let containers = pod::containers(pod).into_iter().filter(|(role, _)| *role != Role::Ephemeral);
-    let containers = containers.map(|(_, container)| (container.name, container.resources.unwrap_or_default()));
-    Allocation { whole: pod::spec(pod).resources.clone(), containers: containers.collect() }
+    let of = |container: &Container| (container.name.clone(), container.resources.clone().unwrap_or_default());
+    Allocation { whole: pod::spec(pod).resources.clone(), containers: asking(pod).map(of).collect() }
 }
 
 /// What a pod had when the agent first saw it: what it asks for, but for a resize that waited or that no agent saw.
 pub(crate) fn allocation(pod: &Pod) -> Allocation {
     let seen = pod.status.as_ref().and_then(|status| status.observed_generation);
     let is_unseen = seen.is_some_and(|seen| pod.metadata.generation.is_some_and(|generation| seen < generation));
-    if is_pending(pod) || is_unseen { reported(pod) } else { asked(pod) }
+    let asked = asked(pod);
+    if is_pending(pod) || is_unseen { reported(pod, &asked) } else { asked }
 }
 
 /// What the API was told last that a pod has; what it was not told of is as it is asked for.
-pub(crate) fn reported(pod: &Pod) -> Allocation {
-    let Allocation { whole, mut containers } = asked(pod);
-    for (name, resources) in &mut containers {
+fn reported(pod: &Pod, asked: &Allocation) -> Allocation {
+    let of = |(name, asked): (&String, &ResourceRequirements)| {
         let told = pod::reported_status(pod, name).and_then(|status| status.resources.as_ref());
-        if let Some(told) = told {
-            *resources = of_those_asked(told, resources);
-        }
+        (name.clone(), told.map_or_else(|| asked.clone(), |told| of_those_asked(told, asked)))
+    };
+    Allocation {
+        whole: reported_whole(pod).or_else(|| asked.whole.clone()),
+        containers: asked.containers.iter().map(of).collect(),
     }
-    Allocation { whole: reported_whole(pod).or(whole), containers }
 }
 
 /// The same of the pod as a whole: of what it was told to have, what it says of itself.
@@ -126,7 +132,8 @@ fn told<'a>(pod: &'a Pod, name: &str) -> Option<&'a PodCondition> {
 
 /// Whether a pod may have something else than it asks for, by what the API knows.
 pub(crate) fn is_wanted(pod: &Pod) -> bool {
-    is_pending(pod) || reported(pod).differs(&asked(pod))
+    let asked = asked(pod);
+    is_pending(pod) || reported(pod, &asked).differs(&asked)
 }
 
 /// The pod with what it may have instead of what it asks for.
@@ -135,8 +142,7 @@ pub(crate) fn with(pod: &Arc<Pod>, allocation: &Allocation) -> Arc<Pod> {
         let own = allocation.containers.get(&container.name);
         own.is_some_and(|own| *own != container.resources.clone().unwrap_or_default())
     };
-    let is_same = allocation.whole == pod::spec(pod).resources
-        && !pod::containers(pod).iter().any(|(_, container)| differs(container));
+    let is_same = allocation.whole == pod::spec(pod).resources && !asking(pod).any(differs);
     // Nothing is known of a pod that only the runtime has.
     if is_same || allocation.containers.is_empty() {
         return pod.clone();
@@ -150,11 +156,6 @@ pub(crate) fn with(pod: &Arc<Pod>, allocation: &Allocation) -> Arc<Pod> {
         }
     }
     Arc::new(pod)
-}
-
-/// What a container of the pod may have, the pod's limits included.
-pub(crate) fn allowed(pod: &Pod, container: &Container) -> ResourceRequirements {
-    whole::limited(pod::spec(pod).resources.as_ref(), &container.resources.clone().unwrap_or_default())
 }
 
 /// Which resources differ.
@@ -215,7 +216,7 @@ pub(crate) enum Action {
 /// Compares what a start of a container has with what it may have now.
 pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &ContainerStatus) -> Action {
     let Some(applied) = applied(pod, local, status) else { return Action::Nothing };
-    let difference = differ(&applied, &allowed(pod, container));
+    let difference = differ(&applied, &whole::allowed(pod, container));
     if difference == Difference::default() {
         return Action::Nothing;
     }
@@ -225,7 +226,7 @@ pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &C
 /// Whether an ended container was stopped because its resources changed.
 pub(crate) fn ended_for_resize(pod: &Pod, container: &Container, status: &ContainerStatus) -> bool {
     let Some(started_with) = Memory::of(status).resources else { return false };
-    restarts_for(container, differ(&started_with, &allowed(pod, container)))
+    restarts_for(container, differ(&started_with, &whole::allowed(pod, container)))
 }
 
 /// Whether the pod's control group has other limits than the pod may have, or may have others: what an earlier agent
@@ -270,7 +271,7 @@ pub(crate) fn in_progress(effective: &Pod, runtime: &PodRuntime, local: &Local) 
             (None, None) => told(effective, IN_PROGRESS).map(|told| told.message.clone().unwrap_or_default()),
         };
     }
-    for (_, container) in pod::containers(effective).iter().filter(|(role, _)| *role != Role::Ephemeral) {
+    for container in asking(effective) {
         let Some(status) = runtime.current(&container.name) else { continue };
         if matches!(status.state, ContainerState::Running { .. })
             && action(effective, local, container, status) != Action::Nothing
@@ -291,11 +292,7 @@ pub(crate) fn is_done(effective: &Pod, runtime: &PodRuntime, local: &Local) -> b
         has && (matches!(status.state, ContainerState::Running { .. })
             || !ended_for_resize(effective, container, status))
     };
-    !is_group_stale(effective, local)
-        && pod::containers(effective)
-            .iter()
-            .filter(|(role, _)| *role != Role::Ephemeral)
-            .all(|(_, container)| has(container))
+    !is_group_stale(effective, local) && asking(effective).all(has)
 }
 
 /// What a resize is about, as its events tell it: `error` is why it waits or failed.

@@ -74,7 +74,7 @@ impl Case {
             crash_delay: Duration::from_secs(crash_delay),
             termination_file: String::new(),
             termination_policy: "File".into(),
-            resources: Some(resize::allowed(&self.pod, &specification)),
+            resources: Some(pod::whole::allowed(&self.pod, &specification)),
         };
         self.runtime.containers.push(ContainerStatus {
             sandbox: self.runtime.sandbox().expect("a sandbox comes first").id.clone(),

@@ -44,6 +44,11 @@ fn resources(pod: &Pod) -> Value {
     json!({"spec": {"containers": list(&spec.containers), "initContainers": list(init)}})
 }
 
+/// What a container of the pod may have, the pod's limits included.
+pub(crate) fn allowed(pod: &Pod, container: &Container) -> ResourceRequirements {
+    limited(spec(pod).resources.as_ref(), &container.resources.clone().unwrap_or_default())
+}
+
 /// What holds for a container: the pod's limits where it has none of its own.
 pub(crate) fn limited(whole: Option<&ResourceRequirements>, own: &ResourceRequirements) -> ResourceRequirements {
     let mut limited = own.clone();

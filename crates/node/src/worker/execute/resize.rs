@@ -8,8 +8,8 @@ use portolan_runtime::ContainerId;
 use super::{Job, Outcome};
 use crate::cgroup;
 use crate::container::resources;
-use crate::lifecycle::resize::{allowed, summary};
-use crate::pod;
+use crate::lifecycle::resize::summary;
+use crate::pod::{self, whole};
 
 /// Changes the limits of a container. The pod's own follow once no container in it has more.
 pub(super) async fn resize(job: &Job, id: ContainerId, name: String) -> Outcome {
@@ -19,7 +19,7 @@ pub(super) async fn resize(job: &Job, id: ContainerId, name: String) -> Outcome 
     if let Err(reason) = &outcome {
         tell_failure(job, reason);
     }
-    Outcome::Resized { container: name, id, raised, outcome: outcome.map(|()| allowed(&job.pod, &container)) }
+    Outcome::Resized { container: name, id, raised, outcome: outcome.map(|()| whole::allowed(&job.pod, &container)) }
 }
 
 /// `raised` is what the pod's group has at least of processor time, once it does.
@@ -37,9 +37,9 @@ async fn try_resize(
     if let Some(usage) = usage.filter(|usage| wanted.memory_limit > 0 && *usage > wanted.memory_limit) {
         return Err(below_usage(&format!("container \"{}\"", container.name), wanted.memory_limit, usage));
     }
-    let whole = resources::of_pod(&job.pod);
-    cgroup::raise_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod), &whole).map_err(failed)?;
-    *raised = Some(whole.cpu_quota_us);
+    let limits = resources::of_pod(&job.pod);
+    cgroup::raise_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod), &limits).map_err(failed)?;
+    *raised = Some(limits.cpu_quota_us);
     runtime.update_resources(id, &wanted).await.map_err(|error| chain(&error).to_string())
 }
 
