@@ -1,9 +1,8 @@
 //! Giving a running pod and its containers other limits.
 
-use k8s_openapi::api::core::v1::Container;
 use portolan_base::error::chain;
 use portolan_client::EventType;
-use portolan_runtime::ContainerId;
+use portolan_runtime::{ContainerId, Resources};
 
 use super::{Job, Outcome};
 use crate::cgroup;
@@ -14,33 +13,36 @@ use crate::pod::{self, whole};
 /// Changes the limits of a container. The pod's own follow once no container in it has more.
 pub(super) async fn resize(job: &Job, id: ContainerId, name: String) -> Outcome {
     let Some((_, container)) = pod::container(&job.pod, &name) else { return Outcome::Done };
-    let mut raised = None;
-    let outcome = try_resize(job, &id, &container, &mut raised).await;
+    let limits = resources::of_container(&job.pod, &container, job.context.capacity.memory_bytes);
+    let raised = make_room(job, &id, &name, &limits).await;
+    let outcome = match &raised {
+        Ok(_) => {
+            let updated = job.context.config.runtime.update_resources(&id, &limits).await;
+            updated.map_err(|error| chain(&error).to_string())
+        }
+        Err(reason) => Err(reason.clone()),
+    };
     if let Err(reason) = &outcome {
         tell_failure(job, reason);
     }
-    Outcome::Resized { container: name, id, raised, outcome: outcome.map(|()| whole::allowed(&job.pod, &container)) }
+    let outcome = outcome.map(|()| whole::allowed(&job.pod, &container));
+    Outcome::Resized { container: name, id, raised: raised.ok(), outcome }
 }
 
-/// `raised` is what the pod's group has at least of processor time, once it does.
-async fn try_resize(
-    job: &Job,
-    id: &ContainerId,
-    container: &Container,
-    raised: &mut Option<i64>,
-) -> Result<(), String> {
-    let context = &job.context;
-    let runtime = &context.config.runtime;
-    let wanted = resources::of_container(&job.pod, container, context.capacity.memory_bytes);
-    let stats = runtime.stats().await.map_err(|error| chain(&error).to_string())?;
-    let usage = stats.iter().find(|stats| stats.container == id.0).map(|stats| stats.working_set_bytes);
-    if let Some(usage) = usage.filter(|usage| wanted.memory_limit > 0 && *usage > wanted.memory_limit) {
-        return Err(below_usage(&format!("container \"{}\"", container.name), wanted.memory_limit, usage));
+/// Lets the pod's group have the processor time that it may have, unless a container is to have less memory than it
+/// uses. Returns what the group has of it at least.
+async fn make_room(job: &Job, id: &ContainerId, name: &str, limits: &Resources) -> Result<i64, String> {
+    let config = &job.context.config;
+    if limits.memory_limit > 0 {
+        let stats = config.runtime.stats().await.map_err(|error| chain(&error).to_string())?;
+        let usage = stats.iter().find(|stats| stats.container == id.0).map(|stats| stats.working_set_bytes);
+        if let Some(usage) = usage.filter(|usage| *usage > limits.memory_limit) {
+            return Err(below_usage(&format!("container \"{name}\""), limits.memory_limit, usage));
+        }
     }
-    let limits = resources::of_pod(&job.pod);
-    cgroup::raise_quota(context.config.cgroups.as_ref(), &context.cgroup(&job.pod), &limits).map_err(failed)?;
-    *raised = Some(limits.cpu_quota_us);
-    runtime.update_resources(id, &wanted).await.map_err(|error| chain(&error).to_string())
+    let whole = resources::of_pod(&job.pod);
+    cgroup::raise_quota(config.cgroups.as_ref(), &job.context.cgroup(&job.pod), &whole).map_err(failed)?;
+    Ok(whole.cpu_quota_us)
 }
 
 /// Changes the limits of the pod's control group.
