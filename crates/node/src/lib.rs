@@ -15,6 +15,7 @@ mod hooks;
 mod lifecycle;
 mod logs;
 mod node_group;
+mod patch;
 mod pod;
 mod pressure;
 mod probes;

@@ -13,11 +13,12 @@ use portolan_api::typed::Object;
 use portolan_base::error::chain;
 use portolan_base::{Backoff, Shutdown, Timestamp};
 use portolan_client::{Client, EventRecorder, EventType, Informer, ObjectReference, Patch};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::patch::forget_all;
 use crate::pressure::Pressures;
 use describe::Facts;
 pub(crate) use describe::VERSION;
@@ -293,11 +294,7 @@ fn status_patch(before: Option<&NodeStatus>, after: &NodeStatus) -> Value {
     // Amounts merge name by name.
     let known = json!(before);
     for list in ["capacity", "allocatable"] {
-        for name in known[list].as_object().into_iter().flat_map(Map::keys) {
-            if patch[list].get(name).is_none() {
-                patch[list][name] = Value::Null;
-            }
-        }
+        forget_all(&mut patch[list], &known[list]);
     }
     if after.images.is_none() && before.is_some_and(|status| status.images.is_some()) {
         patch["images"] = Value::Null;

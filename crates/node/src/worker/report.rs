@@ -5,6 +5,8 @@ use portolan_api::typed::Object;
 use portolan_client::{Client, Error, Patch};
 use serde_json::{Map, Value, json};
 
+use crate::patch::forget_all;
+
 /// What a status write led to.
 #[derive(Debug)]
 pub(crate) enum Written {
@@ -71,31 +73,15 @@ fn difference(before: &Value, after: &Value) -> Value {
             .filter(|known| new.iter().all(|condition| condition["type"] != known["type"]))
             .map(|known| json!({"$patch": "delete", "type": known["type"]}))
             .collect();
+        // Those of a type merge field by field.
         for condition in &mut *new {
-            forget_fields(condition, old);
+            if let Some(known) = old.iter().find(|known| known["type"] == condition["type"]) {
+                forget_all(condition, known);
+            }
         }
         new.extend(gone);
     }
     Value::Object(patch)
-}
-
-/// Names what an object no longer has.
-fn forget_all(new: &mut Value, old: &Value) {
-    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
-    for (name, old) in old {
-        forget_all(new.entry(name).or_insert(Value::Null), old);
-    }
-}
-
-/// Names the fields that a condition no longer has: conditions merge by their type, field by field.
-fn forget_fields(condition: &mut Value, old: &[Value]) {
-    let Some(condition) = condition.as_object_mut() else { return };
-    let known = old.iter().filter_map(Value::as_object).find(|known| known.get("type") == condition.get("type"));
-    for name in known.into_iter().flat_map(Map::keys) {
-        if !condition.contains_key(name) {
-            condition.insert(name.clone(), Value::Null);
-        }
-    }
 }
 
 #[cfg(test)]
