@@ -42,8 +42,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let sources = Arc::new(Sources::new(config.client.clone()));
     let (pressures, pressed) = watch::channel(Pressures::default());
     let (evictions, evicted) = mpsc::channel(1);
+    let capacity = config.capacity.clone().unwrap_or_else(|| machine.capacity.clone());
     let context = Arc::new(Context {
-        capacity: config.capacity.clone().unwrap_or_else(|| machine.capacity.clone()),
+        allocatable: config.allocatable(&capacity),
+        capacity,
         view: RuntimeView::new(config.runtime.clone()),
         volumes: Volumes::new(
             &config.data_dir,

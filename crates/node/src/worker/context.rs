@@ -26,6 +26,8 @@ use crate::volumes::Volumes;
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) capacity: Capacity,
+    /// What pods may have of it.
+    pub(crate) allocatable: Capacity,
     pub(crate) view: RuntimeView,
     pub(crate) volumes: Volumes,
     pub(crate) sources: Arc<Sources>,
@@ -53,7 +55,7 @@ impl Context {
                 None => Vec::new(),
             },
             host_addresses,
-            allocatable: self.config.allocatable(&self.capacity),
+            allocatable: self.allocatable.clone(),
         }
     }
 

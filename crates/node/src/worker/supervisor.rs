@@ -15,7 +15,6 @@ use tokio::task::{Id, JoinSet};
 use super::context::Context;
 use super::pod_worker::{self, Desired};
 use crate::admission::{Offer, admit, fits};
-use crate::config::Capacity;
 use crate::lifecycle::resize::{self, Room};
 use crate::lifecycle::{Cause, Verdict};
 use crate::logs;
@@ -119,8 +118,7 @@ impl Supervisor {
         if has_begun(pod) || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
-        let capacity = self.context.config.allocatable(&self.context.capacity);
-        let verdict = admit(pod, &self.others(pod, begun), &self.offer(&capacity)).err()?;
+        let verdict = admit(pod, &self.others(pod, begun), &self.offer()).err()?;
         tracing::info!(pod = crate::pod::display(pod), reason = verdict.reason, "refusing a pod");
         self.context.pod_event(pod, EventType::Warning, &verdict.reason, verdict.message.clone());
         Some(verdict)
@@ -131,8 +129,7 @@ impl Supervisor {
         if !resize::is_wanted(pod) {
             return Room::Enough;
         }
-        let capacity = self.context.config.allocatable(&self.context.capacity);
-        fits(pod, &self.others(pod, begun), &self.offer(&capacity))
+        fits(pod, &self.others(pod, begun), &self.offer())
     }
 
     /// The other pods that use something of the node, with what they may have. Those of `begun` use it already, if
@@ -150,8 +147,9 @@ impl Supervisor {
         others.chain(waiting).collect()
     }
 
-    fn offer<'a>(&self, capacity: &'a Capacity) -> Offer<'a> {
-        Offer { capacity, max_pods: self.context.config.max_pods, pressures: *self.context.pressures.borrow() }
+    fn offer(&self) -> Offer<'_> {
+        let Context { allocatable, config, pressures, .. } = &*self.context;
+        Offer { capacity: allocatable, max_pods: config.max_pods, pressures: *pressures.borrow() }
     }
 
     /// Lets a running pod make room.
