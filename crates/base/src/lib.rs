@@ -15,6 +15,7 @@ pub mod readiness;
 pub mod relay;
 pub mod supervise;
 pub mod tasks;
+pub mod timer;
 pub mod trust;
 
 pub use backoff::Backoff;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portolan_api::typed::kinds::core::v1::Node;
 use portolan_api::typed::{Checked, ExternalNode, HealthCheck, Object as _, ServiceInstance};
 use portolan_base::error::chain;
+use portolan_base::timer::sleep_until;
 use portolan_base::{Backoff, Clock, Shutdown};
 use portolan_client::{Client, Error, Informer, Informers, Key};
 use tokio::task::{Id, JoinSet};
@@ -74,12 +75,6 @@ pub async fn run(config: Config, shutdown: Shutdown) {
         runner.start_tries();
         runner.start_writes();
         let wake = runner.next_wake();
-        let wait = async {
-            match wake {
-                Some(instant) => tokio::time::sleep_until(instant).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = shutdown.requested() => break,
             changed = keys.0.next() => changed.into_iter().for_each(|key| runner.follow(Owner::Instance(key))),
@@ -87,7 +82,7 @@ pub async fn run(config: Config, shutdown: Shutdown) {
             _ = keys.2.next() => runner.follow_nodes(&nodes),
             Some(ended) = runner.tries.join_next_with_id() => runner.finish_try(ended),
             Some(ended) = runner.writes.join_next() => runner.finish_write(ended),
-            () = wait => {}
+            () = sleep_until(wake) => {}
         }
     }
     runner.drain().await;

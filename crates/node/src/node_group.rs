@@ -2,13 +2,13 @@
 //!
 //! Source: `enforceNodeAllocatableCgroups` and `setCPUCgroupConfig` of `pkg/kubelet/cm`.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use portolan_api::resources::requests;
 use portolan_base::Shutdown;
+use portolan_base::timer::sleep_until;
 use portolan_client::{EventType, Informer};
 use portolan_runtime::Resources;
 use tokio::time::Instant;
@@ -44,16 +44,10 @@ async fn keep(context: &Context, config: &CgroupConfig, pods: &Informer<Pod>) {
             }
             known = Some(classes);
         }
-        let retry = async {
-            match enforce_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
             // Sent by a task that outlives this one.
             _ = changes.changed() => {}
-            () = retry => enforce_at = enforce(context, config).await,
+            () = sleep_until(enforce_at) => enforce_at = enforce(context, config).await,
         }
     }
 }

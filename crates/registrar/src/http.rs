@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use parking_lot::Mutex;
 use portolan_base::liveness::Liveness;
+use portolan_base::timer::sleep_until;
 use portolan_base::{Patience, Shutdown};
 use portolan_identity::{User, user_of_certificate};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -194,16 +195,10 @@ pub async fn serve<H: Handler>(listener: Listener, handler: Arc<H>, shutdown: Sh
             tracing::warn!(count, "too many connections to the registry; refused some");
         }
         let due = refusals.due();
-        let tell = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             Some(_) = connections.join_next() => continue,
-            () = tell => continue,
+            () = sleep_until(due) => continue,
             () = shutdown.requested() => break,
         };
         let (stream, peer) = match accepted {

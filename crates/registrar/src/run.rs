@@ -12,6 +12,7 @@ use portolan_api::typed::{
     record_check,
 };
 use portolan_base::error::chain;
+use portolan_base::timer::sleep_until;
 use portolan_client::{Key, KeyFeed};
 use tokio::time::Instant;
 
@@ -74,18 +75,12 @@ impl Registrar {
                 jobs.push(Box::pin(self.perform(job)));
             }
             let wake = self.next_wake(judged);
-            let wait = async {
-                match wake {
-                    Some(instant) => sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 changed = instances.next() => self.follow_instances(changed),
                 changed = next(&mut machines) => self.follow_machines(changed),
                 () = self.woken.notified() => {}
                 Some(()) = jobs.next() => {}
-                late = wait => {
+                late = late_after(wake) => {
                     if late > PAUSE {
                         tracing::warn!(late_ms = late.as_millis(), "the process stood still; all leases run that much longer");
                         self.counters.pauses.add();
@@ -413,10 +408,10 @@ async fn next(feed: &mut Option<KeyFeed>) -> BTreeSet<Key> {
     }
 }
 
-/// Sleeps, and returns how much longer than asked by the machine's own clock.
-async fn sleep_until(instant: Instant) -> Duration {
-    let planned = instant.saturating_duration_since(Instant::now());
+/// Sleeps until a moment, if there is one, and returns how much longer than asked by the machine's own clock.
+async fn late_after(moment: Option<Instant>) -> Duration {
+    let planned = moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(Instant::now()));
     let start = std::time::Instant::now();
-    tokio::time::sleep_until(instant).await;
+    sleep_until(moment).await;
     start.elapsed().saturating_sub(planned)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use portolan_api::typed::Object;
 use portolan_base::error::chain;
+use portolan_base::timer::sleep_until;
 use portolan_base::{Backoff, Timestamp};
 use portolan_client::EventType;
 use portolan_runtime::{ContainerId, ContainerState};
@@ -234,12 +235,6 @@ impl Worker {
 
     /// Waits until something may have changed, and takes it in.
     async fn wait(&mut self, seen: Option<&Arc<PodRuntime>>, wake: Option<Instant>) {
-        let timer = async {
-            match wake {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => pending().await,
-            }
-        };
         let (uid, wanted, looked) = (self.pod.uid(), self.wanted, self.looked);
         let news = |snapshot: &Arc<Snapshot>| {
             // Also wakes for an answer that shows no difference: steps wait for it.
@@ -260,7 +255,7 @@ impl Worker {
             _ = look => Woken::Look,
             Some(ended) = self.jobs.join_next() => Woken::Ended(ended),
             report = self.probing.report() => Woken::Probe(report),
-            () = timer => Woken::Look,
+            () = sleep_until(wake) => Woken::Look,
         };
         match woken {
             Woken::Look => {}

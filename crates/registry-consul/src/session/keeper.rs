@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use portolan_base::timer::sleep_until;
 use portolan_catalog::Snapshot;
 use portolan_store::{Compare, Entry, EventKind, KeyRange, Operation, Revision, Txn, WatchItem, WatchRequest};
 use tokio::sync::Notify;
@@ -143,13 +144,7 @@ impl Keeper {
         snapshots.mark_changed();
         let mut grace = Some(guard.patient_until);
         loop {
-            let next = self.deadlines.lock().next();
-            let due = async {
-                match next.into_iter().chain(grace).min() {
-                    Some(instant) => tokio::time::sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = self.deadlines.lock().next().into_iter().chain(grace).min();
             let mut failed = Vec::new();
             tokio::select! {
                 () = shutdown.requested() => return Ok(()),
@@ -176,7 +171,7 @@ impl Keeper {
                     failed = guard.failed(state, &snapshot);
                 }
                 () = self.added.notified() => {}
-                () = due => {
+                () = sleep_until(due) => {
                     if grace.is_some_and(|until| until <= Instant::now()) {
                         grace = None;
                         failed = guard.failed(state, &changes.current());
