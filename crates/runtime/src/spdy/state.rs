@@ -117,6 +117,11 @@ impl State {
         Ok(id)
     }
 
+    /// Whether what is written goes nowhere.
+    pub(super) fn takes_nothing(&self) -> bool {
+        self.is_mute || self.ended.is_some()
+    }
+
     pub(super) fn send(&mut self, frame: Outgoing) {
         if !self.is_mute {
             self.control.push_back(frame);

@@ -99,7 +99,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.shared.state.lock();
-        let ended = state.is_mute || state.ended.is_some();
+        let ended = state.takes_nothing();
         let Some(stream) = state.streams.get_mut(&self.id).filter(|_| !ended) else { return Poll::Ready(Err(gone())) };
         if let Some(error) = stream.write_failure() {
             return Poll::Ready(Err(error));
@@ -119,7 +119,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.shared.state.lock();
-        let ended = state.is_mute || state.ended.is_some();
+        let ended = state.takes_nothing();
         let Some(stream) = state.streams.get_mut(&self.id).filter(|_| !ended) else { return Poll::Ready(Err(gone())) };
         if stream.reset.is_some() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the peer reset the stream")));
@@ -133,7 +133,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.shared.state.lock();
-        let ended = state.is_mute || state.ended.is_some();
+        let ended = state.takes_nothing();
         let Some(stream) = state.streams.get_mut(&self.id) else { return Poll::Ready(Ok(())) };
         if stream.reset.is_some() || stream.finish == Finish::Sent || ended {
             return Poll::Ready(Ok(()));
