@@ -105,19 +105,12 @@ async fn a_container_gets_other_limits_while_it_runs() {
     assert_eq!((after.restart_count, after.container_id.clone()), (0, before.container_id));
     assert_eq!(json!(after.allocated_resources), json!({"cpu": "700m"}));
     assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
-    // Events are written behind the status.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let told = r#"{"containers":[{"name":"app","resources":{"limits":{"cpu":"1500m"},"requests":{"cpu":"700m"}}}],"generation":2}"#;
-    for text in [format!("Pod resize started: {told}"), format!("Pod resize completed: {told}")] {
-        assert!(node.events("web").iter().any(|event| event.contains(&text)), "{text}: {:?}", node.events("web"));
-    }
+    node.until_event("web", &format!("ResizeStarted Pod resize started: {told}")).await;
+    node.until_event("web", &format!("ResizeCompleted Pod resize completed: {told}")).await;
     // An agent that comes back finds nothing to do.
     node.kill().await;
-    node.api.clear_requests();
-    node.run();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let writes = node.api.writes();
-    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    node.run_idle().await;
     assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
     node.stop().await;
 }
@@ -134,11 +127,7 @@ async fn a_container_that_wants_a_restart_for_it_is_restarted() {
     };
     node.until("web", "restarted", resized).await;
     assert_eq!(limits(&node, "web").cpu_quota_us, 200_000);
-    assert!(
-        node.events("web").iter().any(|event| event.contains("resize requires restart")),
-        "{:?}",
-        node.events("web")
-    );
+    node.until_event("web", "Killing Container app resize requires restart").await;
     node.stop().await;
 }
 
@@ -177,6 +166,7 @@ async fn a_resize_waits_for_room_or_for_ever() {
             && why(pod, "PodResizePending").is_empty()
     };
     node.until("web", "resized", resized).await;
+    // Events are written behind the status.
     tokio::time::sleep(Duration::from_secs(1)).await;
     for told in [never, later] {
         let (reason, why) = told.split_once(": ").expect("it has both");
@@ -207,9 +197,8 @@ async fn a_resize_made_while_the_agent_was_away_needs_room_too() {
     let resized = |pod: Option<&Pod>| container(pod).is_some_and(|it| json!(it.resources) == cpu("1", "1"));
     node.until("web", "resized", resized).await;
     assert_eq!(limits(&node, "web").cpu_quota_us, 100_000);
-    tokio::time::sleep(Duration::from_secs(1)).await;
     for reason in ["ResizeInfeasible", "ResizeStarted", "ResizeCompleted"] {
-        assert!(node.events("web").iter().any(|event| event.starts_with(reason)), "{reason}: {:?}", node.events("web"));
+        node.until_event("web", reason).await;
     }
     node.stop().await;
 }
@@ -227,11 +216,7 @@ async fn an_agent_that_comes_back_limits_the_group_of_a_pod_again() {
     node.kill().await;
     // The one before had something in hand.
     std::fs::write(&quota, "-1").expect("a file of the test");
-    node.api.clear_requests();
-    node.run();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let writes = node.api.writes();
-    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    node.run_idle().await;
     assert_eq!(read(&quota), "100000");
     node.kill().await;
     std::fs::write(&memory, "-1").expect("a file of the test");
@@ -271,8 +256,7 @@ async fn a_resize_that_fails_is_told_once() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     node.api.clear_requests();
     tokio::time::sleep(Duration::from_secs(600)).await;
-    let writes = node.api.writes();
-    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    node.wrote_no_pods();
     assert_eq!(whole(node.pod("web").as_ref())["limits"], json!({"cpu": "1", "memory": "1Gi"}));
     let read = |name: &str| std::fs::read_to_string(node.group_file("web", name)).expect("it was written");
     assert_eq!((read("cpu.cfs_quota_us").as_str(), read("memory.limit_in_bytes").as_str()), ("100000", "1073741824"));
@@ -342,11 +326,7 @@ async fn a_pod_as_a_whole_gets_other_limits_while_it_runs() {
     }
     // An agent that comes back finds nothing to do.
     node.kill().await;
-    node.api.clear_requests();
-    node.run();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let writes = node.api.writes();
-    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    node.run_idle().await;
     assert_eq!(limits(&node, "web").cpu_quota_us, 150_000);
     node.stop().await;
 }

@@ -159,6 +159,20 @@ impl Node {
         self.agent = Some(tokio::spawn(portolan_node::run(config, self.shutdown.clone())));
     }
 
+    /// Starts the agent again, which finds nothing to do.
+    pub(crate) async fn run_idle(&mut self) {
+        self.api.clear_requests();
+        self.run();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        self.wrote_no_pods();
+    }
+
+    /// No pod was written since requests were cleared last.
+    pub(crate) fn wrote_no_pods(&self) {
+        let writes = self.api.writes();
+        assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
+    }
+
     /// Ends the agent as `kill -9` would: nothing is told, nothing is cleaned up.
     pub(crate) async fn kill(&mut self) {
         if let Some(agent) = self.agent.take() {
@@ -235,6 +249,15 @@ impl Node {
 
     pub(crate) async fn until_gone(&self, name: &str) {
         self.until(name, "gone", |pod| pod.is_none()).await;
+    }
+
+    /// Waits for an event about a pod, as [`Self::events`] has it: events are written behind the status.
+    pub(crate) async fn until_event(&self, name: &str, start: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.events(name).iter().any(|event| event.starts_with(start)) {
+            assert!(Instant::now() < deadline, "{start}: {:?}", self.events(name));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// `reason message` of the events about a pod.

