@@ -24,10 +24,18 @@ rules:
 - {level: None}
 ";
 
-async fn audited(path: &std::path::Path) -> Cluster {
+/// Once for each request, without what it says.
+const METADATA: &str =
+    "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
+
+fn to_file(policy: &str, path: &std::path::Path) -> Access {
     let log = LogFile { path: path.to_owned(), ..LogFile::default() };
-    let audit = Audit::to_file(Policy::parse(POLICY).expect("reads"), log);
-    cluster_with(Access { audit: Some(audit), ..Access::default() }).await
+    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
+    Access { audit: Some(audit), ..Access::default() }
+}
+
+async fn audited(policy: &str, path: &std::path::Path) -> Cluster {
+    cluster_with(to_file(policy, path)).await
 }
 
 fn events(path: &std::path::Path) -> Vec<Value> {
@@ -39,7 +47,7 @@ fn events(path: &std::path::Path) -> Vec<Value> {
 async fn a_record_says_as_much_as_its_level() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let cluster = audited(&path).await;
+    let cluster = audited(POLICY, &path).await;
     let config = json!({"metadata": {"name": "a"}, "data": {"k": "v"}});
     assert_eq!(cluster.create("/api/v1/namespaces/default/configmaps", config).await.code, 201);
     let secret = json!({"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}});
@@ -78,12 +86,10 @@ async fn a_record_says_as_much_as_its_level() {
 async fn who_is_refused_is_recorded_as_far_as_known() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), ..LogFile::default() };
     let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: RequestResponse, users: [bob]}, \
                   {level: None, users: ['system:apiserver']}, {level: None, userGroups: ['system:masters']}, \
                   {level: Request}]}";
-    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
-    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    let cluster = audited(policy, &path).await;
     let start = events(&path).len();
     let body = r#"{"metadata": {"name": "a"}}"#;
     let mut wrong = request("POST", "/api/v1/namespaces/default/configmaps", "application/json", body);
@@ -108,7 +114,7 @@ async fn who_is_refused_is_recorded_as_far_as_known() {
 async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let cluster = audited(&path).await;
+    let cluster = audited(POLICY, &path).await;
     let user = User::new("ann", ["system:masters"]);
     let answer = cluster.raw(user, request("GET", "/api/v1/pods?watch=true", "", "")).await;
     let stages = || events(&path).iter().map(|event| event["stage"].clone()).collect::<Vec<_>>();
@@ -121,11 +127,7 @@ async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
 async fn a_record_has_what_admission_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), ..LogFile::default() };
-    let policy =
-        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
-    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
-    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    let cluster = audited(METADATA, &path).await;
     // Of the newest create.
     let notes = || {
         let events = events(&path);
@@ -178,10 +180,6 @@ async fn a_record_has_what_admission_says() {
 async fn a_record_says_the_same_of_an_apply_whichever_way_that_goes() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), ..LogFile::default() };
-    let policy =
-        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata, omitStages: [RequestReceived]}]}";
-    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
     let settings = "
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -194,7 +192,7 @@ plugins:
 ";
     let file = Some((std::path::Path::new("/etc/admission.yaml"), settings));
     let admission = AdmissionSettings::read(&[], &[], file, &|_| Err("none".to_owned())).expect("reads");
-    let cluster = cluster_with(Access { audit: Some(audit), admission, ..Access::default() }).await;
+    let cluster = cluster_with(Access { admission, ..to_file(METADATA, &path) }).await;
     let levels = json!({
         "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted",
         "pod-security.kubernetes.io/audit": "restricted",
@@ -238,10 +236,7 @@ plugins:
 async fn who_asks_for_the_head_asks_for_the_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
-    let log = LogFile { path: path.clone(), ..LogFile::default() };
-    let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
-    let audit = Audit::to_file(Policy::parse(policy).expect("reads"), log);
-    let cluster = cluster_with(Access { audit: Some(audit), ..Access::default() }).await;
+    let cluster = audited("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}", &path).await;
     for uri in ["/version", "/api/v1/namespaces/default"] {
         let answer = cluster.raw(crate::support::admin(), request("HEAD", uri, "", "")).await;
         assert_eq!(answer.status(), 200, "{uri}");
