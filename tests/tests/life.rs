@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
+use portolan_api::quantity::Quantity;
 use portolan_tests::{Cluster, Leftovers, MANIFEST, build_web_image, command, eventually, http_get};
 
 /// Asks a service until as many different instances answered as there should be.
@@ -179,11 +180,13 @@ fn held_to(cluster: &Cluster, group: &str) -> anyhow::Result<(String, String)> {
 
 fn a_pod_as_a_whole(cluster: &Cluster) -> anyhow::Result<()> {
     let node = cluster.kubectl_json("get node test-node")?;
-    let memory = node["status"]["capacity"]["memory"].as_str().and_then(|text| text.strip_suffix("Ki"));
-    let memory: u64 = memory.context("the node has memory")?.parse()?;
+    let memory = node["status"]["capacity"]["memory"].as_str().context("the node has memory")?;
     let (_, all) = held_to(cluster, "")?;
     // The kernel counts in pages.
-    ensure!(all.parse::<u64>()?.abs_diff(memory * 1024) < 1 << 16, "all pods may have {all} of {memory} Ki");
+    ensure!(
+        all.parse::<i64>()?.abs_diff(Quantity::parse(memory)?.value()) < 1 << 16,
+        "all pods may have {all} of {memory}"
+    );
     let told = cluster.kubectl("get events --field-selector reason=NodeAllocatableEnforced")?;
     ensure!(told.contains("Updated Node Allocatable limit across pods"), "{told}");
 
