@@ -29,4 +29,5 @@ mod worker;
 pub use agent::run;
 pub use config::{Capacity, CgroupConfig, Config, EvictionConfig, LogRotation, MemoryVolumes, ServerConfig};
 pub use error::Error;
+pub use lifecycle::labels::POD_NAME;
 pub use pressure::{BadThresholds, Thresholds};

@@ -8,8 +8,8 @@ use portolan_api::typed::Object;
 use portolan_runtime::{ContainerId, ContainerStatus};
 use sha2::{Digest, Sha256};
 
-/// Labels that upstream's tools read.
-pub(crate) const POD_NAME: &str = "io.kubernetes.pod.name";
+/// Label of sandboxes and containers with the name of their pod. Upstream's tools read it, and the next ones.
+pub const POD_NAME: &str = "io.kubernetes.pod.name";
 pub(crate) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub(crate) const POD_UID: &str = "io.kubernetes.pod.uid";
 pub(crate) const CONTAINER_NAME: &str = "io.kubernetes.container.name";

@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use portolan_cli::{Format, Place, document, table};
+use portolan_node::POD_NAME;
 use portolan_runtime::cri::CriRuntime;
 use portolan_runtime::{ContainerStatus, Image, Images, Runtime, image};
 use serde_json::json;
-
-/// Label of a container with the name of its pod.
-const POD_NAME: &str = "io.kubernetes.pod.name";
 
 /// Builds, loads, lists and removes images without a registry.
 #[derive(Debug, clap::Subcommand)]
