@@ -216,11 +216,14 @@ pub(crate) enum Action {
 /// Compares what a start of a container has with what it may have now.
 pub(crate) fn action(pod: &Pod, local: &Local, container: &Container, status: &ContainerStatus) -> Action {
     let Some(applied) = applied(pod, local, status) else { return Action::Nothing };
-    let difference = differ(&applied, &whole::allowed(pod, container));
-    if difference == Difference::default() {
+    let allowed = whole::allowed(pod, container);
+    if differ(&applied, &allowed) == Difference::default() {
         return Action::Nothing;
     }
-    if restarts_for(container, difference) { Action::Restart } else { Action::Update }
+    // What it is restarted for changes only with a start, which has its note; what the API was told of the pod may be
+    // what its group, that could not follow, still has.
+    let started_with = Memory::of(status).resources.unwrap_or(applied);
+    if restarts_for(container, differ(&started_with, &allowed)) { Action::Restart } else { Action::Update }
 }
 
 /// Whether an ended container was stopped because its resources changed.

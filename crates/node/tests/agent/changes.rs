@@ -347,6 +347,31 @@ async fn a_container_with_the_limits_of_its_pod_is_restarted_if_it_wants_that() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_is_restarted_once_also_if_the_group_of_its_pod_cannot_follow() {
+    let mut node = Node::prepare().with_groups();
+    node.run();
+    let policy = json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"}]);
+    let memory = |limit: &str| json!({"requests": {"cpu": "100m"}, "limits": {"memory": limit}});
+    node.create("web", with_whole(&memory("1Gi"), &policy)).await;
+    node.until_ready("web").await;
+    // What it leaves behind stays in use.
+    std::fs::write(node.group_file("web", "memory.usage_in_bytes"), "838860800").expect("a file of the test");
+    patch(&node, "web", json!({"resources": memory("512Mi")})).await;
+    let refused = "Error: cannot decrease memory limits: attempting to set pod memory limit (536870912) below current \
+                   usage (838860800)";
+    for _agent in 0..2 {
+        node.until("web", "refused", |pod| why(pod, "PodResizeInProgress") == refused).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let running = container(node.pod("web").as_ref()).expect("it has one");
+        assert_eq!((running.restart_count, running.ready), (1, true));
+        assert_eq!(limits(&node, "web").memory_limit, 536_870_912);
+        node.kill().await;
+        node.run();
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resize_of_a_pod_as_a_whole_waits_for_room() {
     let node = Node::start().await;
     node.create("web", with_whole(&cpu("500m", "2"), &json!([]))).await;

@@ -85,6 +85,31 @@ fn the_group_of_a_pod_does_not_wait_for_a_restart_that_waits_itself() {
 }
 
 #[test]
+fn a_container_is_not_restarted_for_what_it_was_started_with() {
+    let policy = json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"}]);
+    let spec = |limit: &str| {
+        json!({"containers": [{"name": "app", "image": "app:1", "resizePolicy": policy}],
+               "resources": {"limits": {"memory": limit}}})
+    };
+    // What the API was told of the pod is what its group still has.
+    let told = |limit: &str| {
+        let mut case = case(spec("512Mi")).sandbox(0, true).running("app");
+        let status = json!({
+            "resources": {"limits": {"memory": limit}},
+            "containerStatuses": [{"name": "app", "image": "app:1", "imageID": "", "ready": true, "restartCount": 1,
+                                   "containerID": "containerd://app-0", "resources": {}}],
+        });
+        case.pod.status = Some(serde_json::from_value(status).expect("a status"));
+        case
+    };
+    check(told("512Mi"), expect![""]);
+    check(told("1Gi"), expect!["resize app-0"]);
+    let mut again = told("512Mi");
+    again.pod.spec = case(spec("256Mi")).pod.spec;
+    check(again, expect!["stop app-0 within 30 s"]);
+}
+
+#[test]
 fn the_group_of_a_pod_does_not_get_less_while_a_container_keeps_more() {
     let spec = |limit: &str| {
         json!({"containers": [{"name": "app", "image": "app:1", "resources": {"limits": {"memory": limit}}},
