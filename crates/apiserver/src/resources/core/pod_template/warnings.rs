@@ -269,8 +269,9 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
         })
         .collect();
     let number = |port: &Value, field: &str| port[field].as_i64().unwrap_or_default();
-    let mut taken: HashMap<_, Vec<&(&Value, Path)>> = HashMap::new();
-    for listed @ (port, at) in &listed {
+    // By ports of containers and then of nodes and addresses, as far as those matter to what comes.
+    let mut taken: HashMap<_, Vec<usize>> = HashMap::new();
+    for (index, (port, at)) in listed.iter().enumerate() {
         if warnings.len() > MOST_SHOWN {
             return warnings;
         }
@@ -282,8 +283,18 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
                 text(&port["name"])
             ));
         }
-        let others = taken.entry((inner, protocol)).or_default();
-        for (other, place) in others.iter().copied() {
+        let key = |port: Option<i64>, ip: Option<_>| (inner, protocol, port, ip);
+        let own = [key(None, None), key(Some(host_port), None), key(Some(host_port), Some(host_ip))];
+        let [any, same, exact] = own;
+        let unbound = key(Some(0), None);
+        let met = match (host_port, host_ip) {
+            (0, _) => vec![any],
+            (_, "") => vec![same, unbound],
+            _ => vec![exact, key(Some(host_port), Some("")), unbound],
+        };
+        let mut others: Vec<usize> = met.iter().filter_map(|key| taken.get(key)).flatten().copied().collect();
+        others.sort_unstable();
+        for (other, place) in others.into_iter().map(|index| &listed[index]) {
             let (other_ip, other_port) = (text(&other["hostIP"]), number(other, "hostPort"));
             if other_ip == host_ip && other_port == host_port {
                 warnings.push(format!("{at}: duplicate port definition with {place}"));
@@ -293,7 +304,9 @@ fn ports(spec: &Value, at: &Path) -> Vec<String> {
                 warnings.push(format!("{at}: dangerously ambiguous port definition with {place}"));
             }
         }
-        others.push(listed);
+        for key in own {
+            taken.entry(key).or_default().push(index);
+        }
     }
     let mut first = HashMap::new();
     for (port, at) in listed.iter().filter(|(port, _)| is_set(&port["name"])) {
