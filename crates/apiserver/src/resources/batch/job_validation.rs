@@ -2,6 +2,8 @@
 //!
 //! Source: `validateJobSpec` of `kubernetes/pkg/apis/batch/validation`.
 
+use std::collections::HashSet;
+
 use portolan_api::field::{Path, Shown};
 use portolan_api::validation;
 use portolan_base::go;
@@ -203,11 +205,12 @@ fn validate_exit_codes(codes: &Value, pod: &Value, at: &At<'_>, errors: &mut Err
     } else if values.len() > MOST_EXIT_CODES {
         errors.too_many(&list, values.len(), MOST_EXIT_CODES);
     }
+    let mut seen = HashSet::new();
     for (index, value) in values.iter().enumerate() {
         if operator == "In" && *value == 0 {
             errors.invalid(&list.index(index), 0, "must not be 0 for the In operator");
         }
-        if values[..index].contains(value) {
+        if !seen.insert(value) {
             errors.duplicate(&list.index(index), *value);
         }
     }

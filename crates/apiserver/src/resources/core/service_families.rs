@@ -3,6 +3,8 @@
 //! Source: `kubernetes/pkg/registry/core/service/storage/alloc.go`, `initIPFamilyFields`, and
 //! `kubernetes/pkg/apis/core/validation`, `ValidateServiceClusterIPsRelatedFields`. There is one family, IPv4.
 
+use std::collections::HashSet;
+
 use portolan_api::field;
 use serde_json::{Map, Value, json};
 
@@ -163,10 +165,11 @@ pub(super) fn validate(spec: &Value, old: Option<&Value>, errors: &mut Errors) {
         _ => {}
     }
     let families = items(&spec["ipFamilies"]);
+    let mut seen = HashSet::new();
     for (index, family) in families.iter().enumerate() {
         let family_at = at.child("ipFamilies");
         errors.one_of_if_present(&family_at.index(index), family, &FAMILIES);
-        if families[..index].contains(family) {
+        if !seen.insert(family) {
             errors.duplicate(&family_at.index(index), family.clone());
         }
     }

@@ -1,6 +1,6 @@
 //! Conditions that have to be met, or must not be, before a pod is bound.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use portolan_api::validation;
 use serde_json::Value;
@@ -23,13 +23,14 @@ impl Errors {
         for (index, name) in repeated(items(conditions).iter().map(text)) {
             self.duplicate(&met.index(index), name);
         }
-        let mut seen = BTreeSet::new();
+        let met_by: HashSet<&str> = items(conditions).iter().map(text).collect();
+        let mut seen = HashSet::new();
         for (index, name) in items(failures).iter().map(text).enumerate() {
             let at = failed.index(index);
             if !seen.insert(name) {
                 self.duplicate(&at, name);
             }
-            if items(conditions).iter().any(|other| text(other) == name) {
+            if met_by.contains(name) {
                 self.invalid(&at, name, "bindingFailureConditions must not overlap with bindingConditions");
             }
         }

@@ -52,6 +52,18 @@ fn each_item_is_looked_at_once() {
             .find(|sum| *sum > MOST_SHOWN)
             .unwrap_or_default(),
     );
+    let ports = list(
+        |index| json!({"containerPort": 80, "hostPort": port(index), "protocol": "TCP", "name": format!("p{index}")}),
+    );
+    check("pods", pod(with("ports", ports), json!({})), 1, 1);
+    let conditions = |name: char| list(|index| json!(format!("{name}{}", index.max(1))));
+    let device = json!({
+        "name": "d", "bindingConditions": conditions('a'), "bindingFailureConditions": conditions('b'),
+    });
+    let pool = json!({"name": "p", "generation": 1, "resourceSliceCount": 1});
+    let spec = json!({"driver": "d", "nodeName": "n", "pool": pool, "devices": [device]});
+    // Each list is too long as well.
+    check("resource.k8s.io/resourceslices", json!({"metadata": {"name": "a"}, "spec": spec}), 4, 0);
     let claims = list(|index| json!({"name": "c", "request": format!("r{}", index.max(1))}));
     let of_pod = json!({"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]});
     check("pods", pod(with("resources", json!({"claims": claims})), of_pod), 1, 0);

@@ -170,18 +170,17 @@ fn validate_ports(container: &Value, spec: &Value, at: &At<'_>, errors: &mut Err
 
 /// Two containers of a pod cannot take the same port of the node.
 fn validate_host_ports(containers: &[Value], at: &At<'_>, errors: &mut Errors) {
-    let mut taken: Vec<(&str, &str, i64)> = Vec::new();
+    let mut taken = HashSet::new();
     for (index, container) in containers.iter().enumerate() {
         for (position, port) in items(&container["ports"]).iter().enumerate() {
             let Some(number) = port["hostPort"].as_i64().filter(|port| *port != 0) else { continue };
             let key = (text(&port["protocol"]), text(&port["hostIP"]), number);
-            if taken.contains(&key) {
+            if !taken.insert(key) {
                 let (container, ports) = (at.index(index), "ports");
                 let ports = container.child(ports);
                 let shown = format!("{}/{}/{}", key.0, key.1, key.2);
                 errors.duplicate(&ports.index(position).child("hostPort"), shown);
             }
-            taken.push(key);
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::container::validate_container;
 use super::volume::Volumes;
 use crate::resources::at::{At, Errors};
-use crate::resources::json::{entries, is_set, items, text};
+use crate::resources::json::{entries, is_set, items, text, texts};
 use crate::resources::shown;
 
 /// Fields that an ephemeral container may not have.
@@ -115,22 +115,19 @@ fn is_sysctl(name: &str) -> bool {
 
 /// Containers that join a running pod; they may mount these volumes.
 pub(super) fn validate_ephemeral(spec: &Value, volumes: &Volumes<'_>, at: &At<'_>, errors: &mut Errors) {
-    let names = |list: &str| -> Vec<String> {
-        items(&spec[list]).iter().map(|container| text(&container["name"]).to_owned()).collect()
-    };
-    let mut taken = [names("containers"), names("initContainers")].concat();
-    let targets = taken.clone();
+    let mut targets = texts(items(&spec["containers"]), "name");
+    targets.extend(texts(items(&spec["initContainers"]), "name"));
+    let mut taken = targets.clone();
     let list = at.child("ephemeralContainers");
     for (index, container) in items(&spec["ephemeralContainers"]).iter().enumerate() {
         let at = list.index(index);
         validate_container(container, spec, volumes, &at, errors);
         let name = text(&container["name"]);
-        if !name.is_empty() && taken.iter().any(|other| other == name) {
+        if !name.is_empty() && !taken.insert(name) {
             errors.duplicate(&at.child("name"), name);
         }
-        taken.push(name.to_owned());
         let target = text(&container["targetContainerName"]);
-        if !target.is_empty() && !targets.iter().any(|other| other == target) {
+        if !target.is_empty() && !targets.contains(target) {
             errors.not_found(&at.child("targetContainerName"), target);
         }
         // A lifecycle, probe or policy that says nothing is one all the same.
