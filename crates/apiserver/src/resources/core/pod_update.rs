@@ -337,13 +337,13 @@ fn validate_gated(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = required.child(list);
     if is_set(&before) && items(&before).len() != items(&after).len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        errors.invalid(&at, Shown::Text(internal_terms(&after)), detail);
+        errors.invalid(&at, Shown::Text(shown::compact_list_or_null("NodeSelectorTerm", &after)), detail);
         return;
     }
     for (index, (after, before)) in items(&after).iter().zip(items(&before)).enumerate() {
         if !only_adds(after, before) {
             let detail = "only additions are allowed (no mutations or deletions)";
-            errors.invalid(&at.index(index), Shown::Text(internal_term(after)), detail);
+            errors.invalid(&at.index(index), Shown::Text(shown::compact("NodeSelectorTerm", after)), detail);
         }
     }
 }
@@ -356,26 +356,6 @@ fn only_adds(after: &Value, before: &Value) -> bool {
         return PARTS.iter().all(|part| !is_set(&after[*part]));
     }
     PARTS.iter().all(|part| items(&after[*part]).starts_with(items(&before[*part])))
-}
-
-/// Terms as upstream shows them as a whole: by the names of its own structures.
-fn internal_terms(terms: &Value) -> String {
-    match terms {
-        Value::Null => "null".to_owned(),
-        terms => format!("[{}]", items(terms).iter().map(internal_term).collect::<Vec<_>>().join(",")),
-    }
-}
-
-fn internal_term(term: &Value) -> String {
-    let internal = |expression: &Value| {
-        let (key, operator, values) = (&expression["key"], &expression["operator"], &expression["values"]);
-        format!(r#"{{"Key":{key},"Operator":{operator},"Values":{values}}}"#)
-    };
-    let list = |part: &str| match &term[part] {
-        Value::Null => "null".to_owned(),
-        expressions => format!("[{}]", items(expressions).iter().map(internal).collect::<Vec<_>>().join(",")),
-    };
-    format!(r#"{{"MatchExpressions":{},"MatchFields":{}}}"#, list("matchExpressions"), list("matchFields"))
 }
 
 /// A spec with the old one's values where changes are allowed or were compared already.
