@@ -11,7 +11,10 @@ use serde_json::Value;
 use crate::quantity::{Format, Quantity};
 
 pub use amounts::Amounts;
-pub use pod::{limits as pod_limits, missing as pod_misses, quality_of_service, requests as pod_requests};
+pub use pod::{
+    class as pod_class, is_pod_level, limits as pod_limits, missing as pod_misses, quality_of_service,
+    requests as pod_requests,
+};
 
 use portolan_base::Timestamp;
 

@@ -115,8 +115,20 @@ fn total(pod: &Value, list: &str) -> Amounts {
 
 /// What a pod says of itself as a whole, of what can be said so.
 fn whole(spec: &Value, list: &str) -> Amounts {
-    let named = |name: &str| matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
-    Amounts::read(&spec["resources"][list]).only(named)
+    Amounts::read(&spec["resources"][list]).only(is_pod_level)
+}
+
+/// Whether a pod as a whole can say how much it has of a resource.
+pub fn is_pod_level(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
+}
+
+/// The class of a pod: as it was classed when it was made, else as its spec says.
+///
+/// Source: `GetPodQOS` of `pkg/apis/core/v1/helper/qos`.
+pub fn class(pod: &Value) -> &str {
+    let known = pod["status"]["qosClass"].as_str().filter(|class| !class.is_empty());
+    known.unwrap_or_else(|| quality_of_service(&pod["spec"]))
 }
 
 /// The class of a pod with this `spec`, which decides who goes first when a node runs out of memory.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::pod::class;
+
 /// Whether an object is in all scopes of a quota's `spec`.
 pub(super) fn matches(spec: &Value, group: &str, resource: &str, object: &Value) -> bool {
     let plain = spec["scopes"].as_array().into_iter().flatten();
@@ -19,8 +21,8 @@ fn pod_matches(expression: &Value, pod: &Value) -> bool {
     match expression["scopeName"].as_str().unwrap_or_default() {
         "Terminating" => is_terminating(spec),
         "NotTerminating" => !is_terminating(spec),
-        "BestEffort" => is_best_effort(pod),
-        "NotBestEffort" => !is_best_effort(pod),
+        "BestEffort" => class(pod) == "BestEffort",
+        "NotBestEffort" => class(pod) != "BestEffort",
         "PriorityClass" => selects(expression, spec["priorityClassName"].as_str().unwrap_or_default()),
         "CrossNamespacePodAffinity" => crosses_namespaces(spec),
         _ => false,
@@ -29,25 +31,6 @@ fn pod_matches(expression: &Value, pod: &Value) -> bool {
 
 fn is_terminating(spec: &Value) -> bool {
     spec["activeDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 0)
-}
-
-/// Nobody asks for or limits processor or memory.
-fn is_best_effort(pod: &Value) -> bool {
-    if let Some(class) = pod["status"]["qosClass"].as_str().filter(|class| !class.is_empty()) {
-        return class == "BestEffort";
-    }
-    let spec = &pod["spec"];
-    let says = |resources: &Value| {
-        ["requests", "limits"].iter().any(|list| {
-            ["cpu", "memory"].iter().any(|name| {
-                let amount = resources[*list][*name].as_str();
-                amount.is_some_and(|text| crate::quantity::Quantity::parse(text).is_ok_and(|it| !it.is_zero()))
-            })
-        })
-    };
-    let lists = ["containers", "initContainers"];
-    let mut containers = lists.iter().flat_map(|list| spec[*list].as_array().into_iter().flatten());
-    !says(&spec["resources"]) && !containers.any(|container| says(&container["resources"]))
 }
 
 fn crosses_namespaces(spec: &Value) -> bool {

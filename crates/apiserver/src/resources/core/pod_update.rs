@@ -143,10 +143,7 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
         errors.forbidden(&At::root(""), "windows pods cannot be resized");
         return errors.0;
     }
-    let class = match text(&old["status"]["qosClass"]) {
-        "" => quota::quality_of_service(&old["spec"]),
-        class => class,
-    };
+    let class = quota::pod_class(old);
     if class != quota::quality_of_service(&new["spec"]) {
         errors.invalid(&at, class, "Pod QOS Class may not change as a result of resizing");
     }

@@ -16,10 +16,6 @@ fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
-fn is_supported(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || is_huge_page(name)
-}
-
 /// A pod that has limits as a whole requests what its containers do together, else as much as the limit.
 pub(crate) fn default_pod_level_requests(spec: &mut Map<String, Value>) {
     if !spec.get("resources").is_some_and(|resources| is_set(&resources["limits"])) {
@@ -29,10 +25,10 @@ pub(crate) fn default_pod_level_requests(spec: &mut Map<String, Value>) {
     let Some(resources) = object(spec, "resources") else { return };
     let limits = resources.get("limits").cloned().unwrap_or_default();
     let Some(requests) = object_or_new(resources, "requests") else { return };
-    for (name, amount) in together.iter().filter(|(name, _)| is_supported(name) && !is_huge_page(name)) {
+    for (name, amount) in together.iter().filter(|(name, _)| quota::is_pod_level(name) && !is_huge_page(name)) {
         requests.entry(name).or_insert_with(|| amount.to_string().into());
     }
-    for (name, limit) in entries(&limits).filter(|(name, _)| is_supported(name)) {
+    for (name, limit) in entries(&limits).filter(|(name, _)| quota::is_pod_level(name)) {
         requests.entry(name).or_insert_with(|| limit.clone());
     }
 }
@@ -56,7 +52,7 @@ pub(super) fn validate_pod_level(spec: &Value, at: &At<'_>, errors: &mut Errors)
         errors.forbidden(&at.child("claims"), "claims may not be set for Resources at pod-level");
     }
     validate_amounts(resources, &at, errors, |name, at, errors| {
-        if !is_supported(name) {
+        if !quota::is_pod_level(name) {
             errors.not_supported(at, name, &SUPPORTED);
         }
     });
