@@ -98,8 +98,6 @@ pub(crate) enum How {
     MapEntry,
     /// `sortBy`: the range in the order of what the body makes.
     SortBy,
-    /// `cel.bind`: what the body makes of a value.
-    Bind,
     /// `optMap`
     OptMap,
     /// `optFlatMap`

@@ -198,6 +198,7 @@ impl Estimator<'_> {
                 Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, of_map) }
             }
             Op::Struct { fields, .. } => self.made(cost::STRUCT, fields.iter().map(|(_, value, _)| (value, false))),
+            Op::Bind(nodes) => self.bind(nodes),
             Op::Fold(fold) => self.fold(fold),
         }
     }
@@ -240,15 +241,17 @@ impl Estimator<'_> {
         }
     }
 
+    fn bind(&mut self, [value, body]: &[Node; 2]) -> Known {
+        let bound = self.node(value);
+        let before = bound.cost.plus(Estimate::exactly(cost::LIST));
+        self.locals.push(Known { size: Some(bound.size(&value.ty)), ..bound });
+        let made = self.node(body);
+        self.locals.pop();
+        Known { cost: before.plus(made.cost), size: Some(made.size(&body.ty)), ..made }
+    }
+
     fn fold(&mut self, fold: &FoldNode) -> Known {
         let range = self.node(&fold.range);
-        if fold.how == How::Bind {
-            let before = range.cost.plus(Estimate::exactly(cost::LIST));
-            self.locals.push(Known { size: Some(range.size(&fold.range.ty)), ..range });
-            let body = self.node(&fold.body);
-            self.locals.pop();
-            return Known { cost: before.plus(body.cost), size: Some(body.size(&fold.body.ty)), ..body };
-        }
         let inner = self.part(&range.place, None);
         let depth = self.locals.len();
         let is_map = matches!(fold.range.ty, Type::Map(_));
@@ -266,7 +269,7 @@ impl Estimator<'_> {
             How::All => (0, filter.plus(body).plus(Estimate::exactly(3)), 1),
             How::Exists => (0, filter.plus(body).plus(Estimate::exactly(4)), 1),
             How::ExistsOne => (0, body.plus(Estimate { min: 1, max: 2 }), 2),
-            How::OptMap | How::OptFlatMap | How::Bind => {
+            How::OptMap | How::OptFlatMap => {
                 let cost = Estimate { min: range.cost.min, max: range.cost.plus(body).max };
                 return Known::costing(cost);
             }

@@ -110,6 +110,7 @@ impl<'b, 'a> Evaluator<'b, 'a> {
                 self.pay(cost::STRUCT)?;
                 Ok(Value::Map(Map::Struct(name.clone(), Arc::new(entries))))
             }
+            Op::Bind(nodes) => self.bind(nodes),
             Op::Fold(fold) => self.fold(fold),
         }
     }

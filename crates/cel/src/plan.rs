@@ -43,6 +43,8 @@ pub(crate) enum Op {
         name: Arc<str>,
         fields: Vec<(Arc<str>, Node, bool)>,
     },
+    /// `cel.bind`: a value that is named, and what is made of it.
+    Bind(Box<[Node; 2]>),
     Fold(Box<FoldNode>),
 }
 

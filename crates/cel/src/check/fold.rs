@@ -13,15 +13,14 @@ impl<'a> Checker<'a> {
             return self.report(name.at, "cel.bind() variable names must be simple identifiers".to_owned());
         };
         let deepest = std::mem::replace(&mut self.deepest, self.depth);
-        let range = self.expression(value);
+        let value = self.expression(value);
         let depth = self.deepest - self.depth;
         self.deepest = self.deepest.max(deepest);
-        self.scope.push(Variable { name: variable, ty: range.ty.clone(), depth });
+        self.scope.push(Variable { name: variable, ty: value.ty.clone(), depth });
         let body = self.expression(body);
         self.scope.pop();
         let ty = body.ty.clone();
-        let fold = FoldNode { how: How::Bind, range, variables: 1, filter: None, body };
-        Node { op: Op::Fold(Box::new(fold)), ty }
+        Node { op: Op::Bind(Box::new([value, body])), ty }
     }
 
     pub(super) fn fold(&mut self, at: u32, fold: &'a Fold) -> Node {
@@ -89,7 +88,6 @@ impl<'a> Checker<'a> {
                 other => Err(self.no_match("cel.@mapInsert", Style::Global, &[Type::map(Type::Dyn, Type::Dyn), other])),
             },
             How::SortBy => Ok(range.clone()),
-            How::Bind => Ok(body.ty.clone()),
             How::OptMap => Ok(Type::optional(body.ty.clone())),
             How::OptFlatMap => match self.unifier.resolve(&body.ty) {
                 ty @ Type::Optional(_) => Ok(ty),

@@ -89,6 +89,7 @@ impl Unifier {
             Op::Select { operand, .. } => self.finish(operand),
             Op::And(nodes) | Op::Or(nodes) => nodes.iter_mut().for_each(|node| self.finish(node)),
             Op::Choose(nodes) => nodes.iter_mut().for_each(|node| self.finish(node)),
+            Op::Bind(nodes) => nodes.iter_mut().for_each(|node| self.finish(node)),
             Op::Otherwise { first, second, .. } => {
                 self.finish(first);
                 self.finish(second);

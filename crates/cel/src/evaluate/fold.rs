@@ -10,23 +10,21 @@ use crate::cost;
 use crate::error::EvaluationError;
 use crate::functions::Outcome;
 use crate::library::lists;
-use crate::plan::FoldNode;
+use crate::plan::{FoldNode, Node};
 use crate::value::{Entries, Map, Value};
 
 impl<'b, 'a> Evaluator<'b, 'a> {
+    pub(super) fn bind(&mut self, [value, body]: &'b [Node; 2]) -> Outcome<'a> {
+        // Upstream goes through an empty list, whose accumulator it computes where it is first used.
+        self.pay(cost::LIST)?;
+        self.locals.push(Local::Later(value));
+        let made = self.value(body);
+        self.locals.pop();
+        made
+    }
+
     pub(super) fn fold(&mut self, fold: &'b FoldNode) -> Outcome<'a> {
-        if fold.how == How::Bind {
-            // Upstream goes through an empty list, whose accumulator it computes where it is first used.
-            self.pay(cost::LIST)?;
-            self.locals.push(Local::Later(&fold.range));
-            let made = self.value(&fold.body);
-            self.locals.pop();
-            return made;
-        }
         let range = self.value(&fold.range)?;
-        if matches!(fold.how, How::OptMap | How::OptFlatMap) {
-            return self.optional(fold, range);
-        }
         let depth = self.locals.len();
         let outcome = match fold.how {
             How::All => self.decide(fold, &range, false),
@@ -34,7 +32,8 @@ impl<'b, 'a> Evaluator<'b, 'a> {
             How::ExistsOne => self.exactly_one(fold, &range),
             How::SortBy => self.sort_by(fold, &range),
             How::List => self.list(fold, &range),
-            _ => self.map_of(fold, &range),
+            How::Map | How::MapEntry => self.map_of(fold, &range),
+            How::OptMap | How::OptFlatMap => self.optional(fold, range),
         };
         self.locals.truncate(depth);
         outcome
