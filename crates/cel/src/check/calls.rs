@@ -91,18 +91,17 @@ impl<'a> Checker<'a> {
         };
         self.check_constants(at, name, texts, &arguments, matches!(pattern, Some(Err(_))));
         let pattern = pattern.and_then(Result::ok);
-        if !matches!(name, "or" | "orValue") {
-            return Node { op: Op::Call(Call { function: name, overloads: fitting, arguments, pattern }), ty };
-        }
-        match <[Node; 2]>::try_from(arguments) {
-            Ok([first, second]) => {
+        let op = match (name, <[Node; 2]>::try_from(arguments)) {
+            ("or" | "orValue", Ok([first, second])) => {
                 let (first, second) = (Box::new(first), Box::new(second));
-                Node { op: Op::Otherwise { first, second, unwrap: name == "orValue" }, ty }
+                Op::Otherwise { first, second, unwrap: name == "orValue" }
             }
-            Err(arguments) => {
-                Node { op: Op::Call(Call { function: name, overloads: fitting, arguments, pattern }), ty }
+            (_, arguments) => {
+                let arguments = arguments.map_or_else(|others| others, Vec::from);
+                Op::Call(Call { function: name, overloads: fitting, arguments, pattern })
             }
-        }
+        };
+        Node { op, ty }
     }
 
     /// Says that nothing of that name takes such arguments.
