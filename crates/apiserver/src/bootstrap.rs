@@ -102,9 +102,8 @@ pub(crate) async fn flows(server: &Server) -> Result<(), Error> {
 async fn own_proxy(server: &Server) -> Result<Option<String>, Error> {
     let unusable = |source| Error::NodeTls { source };
     let key = ("kube-system", "front-proxy-ca");
-    let read = || storage::find(server, "", "secrets", key.0, key.1);
     let failed = |status: Status| failed("read the authority of the front proxy", &status);
-    let found = match read().await {
+    let found = match storage::find(server, SECRETS.group, SECRETS.resource, key.0, key.1).await {
         Ok(found) => found,
         Err(status) => {
             tracing::error!(error = %status, "Secret kube-system/front-proxy-ca cannot be read: no extension server \
@@ -116,7 +115,7 @@ async fn own_proxy(server: &Server) -> Result<Option<String>, Error> {
         ensure(server, aggregation::authority().map_err(unusable)?, |_| None).await?;
     }
     // Another server may have been first.
-    let entry = read().await.map_err(failed)?.ok_or_else(|| failed(Status::not_found(&SECRETS, key.1)))?;
+    let entry = storage::entry(server, &SECRETS, key.0, key.1).await.map_err(failed)?;
     let secret = storage::decode(&entry).map_err(failed)?;
     aggregation::prepare(&server.aggregation, &secret).map(Some).map_err(unusable)
 }

@@ -18,6 +18,11 @@ pub(crate) struct Target<'a> {
     pub(crate) resource: &'a str,
 }
 
+impl Target<'static> {
+    pub(crate) const NAMESPACES: Self = Self { group: "", resource: "namespaces" };
+    pub(crate) const NODES: Self = Self { group: "", resource: "nodes" };
+}
+
 impl Target<'_> {
     /// `pods`, `deployments.apps`.
     pub(crate) fn qualified(&self) -> String {

@@ -13,6 +13,7 @@ use portolan_api::{conversion, encoded};
 use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
 use serde_json::{Map, Value};
 
+use crate::request::Target;
 use crate::server::Server;
 use crate::status::Status;
 
@@ -223,6 +224,17 @@ pub(crate) async fn find(
     let range = KeyRange::key(key(group, resource, namespace, name));
     let answer = server.store().range(RangeRequest { range, revision: None, limit: 1 }).await?;
     Ok(answer.entries.into_iter().next())
+}
+
+/// The newest version of an object that has to be there.
+pub(crate) async fn entry(
+    server: &Server,
+    target: &Target<'_>,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<Entry>, Status> {
+    let found = find(server, target.group, target.resource, namespace, name).await?;
+    found.ok_or_else(|| Status::not_found(target, name))
 }
 
 /// The UID of a stored object.

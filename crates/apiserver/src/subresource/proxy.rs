@@ -237,11 +237,7 @@ fn with_query(path: &str, uri: &Uri) -> String {
 
 /// Where the agent of a node listens.
 async fn node_address(server: &Server, name: &str) -> Result<SocketAddr, Status> {
-    let target = Target { group: "", resource: "nodes" };
-    let Some(entry) = storage::find(server, "", "nodes", "", name).await? else {
-        return Err(Status::not_found(&target, name));
-    };
-    let node = storage::decode(&entry)?;
+    let node = storage::decode(&*storage::entry(server, &Target::NODES, "", name).await?)?;
     let addresses = node["status"]["addresses"].as_array();
     let address = addresses
         .into_iter()

@@ -121,17 +121,15 @@ async fn bound(call: &Call<'_>, reference: &Value) -> Result<Bound, Status> {
             )));
         }
     };
-    let name = text("name");
-    let Some(entry) = storage::find(call.server, "", resource, namespace, name).await? else {
-        return Err(Status::not_found(&Target { group: "", resource }, name));
-    };
+    let (target, name) = (Target { group: "", resource }, text("name"));
+    let entry = storage::entry(call.server, &target, namespace, name).await?;
     let uid = storage::uid(&entry);
     if !text("uid").is_empty() && text("uid") != uid {
         let why = format!(
             "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
             text("uid")
         );
-        return Err(Status::conflict(&Target { group: "", resource }, name, &why));
+        return Err(Status::conflict(&target, name, &why));
     }
     let object = BoundObject { name: name.to_owned(), uid };
     match resource {

@@ -38,9 +38,7 @@ async fn must_accept(attributes: &Attributes<'_>) -> Result<(), Status> {
     if namespace.is_empty() {
         return Ok(());
     }
-    let Some(entry) = storage::find(attributes.call.server, "", "namespaces", "", namespace).await? else {
-        return Err(Status::not_found(&Target { group: "", resource: "namespaces" }, namespace));
-    };
+    let entry = storage::entry(attributes.call.server, &Target::NAMESPACES, "", namespace).await?;
     if !is_leaving(&entry) {
         return Ok(());
     }

@@ -12,6 +12,7 @@ use super::authorizer::OnBehalf;
 use super::compile::{self, Expression, Variable};
 use crate::admission::Attributes;
 use crate::admission::webhook::select::Seen;
+use crate::request::Target;
 use crate::status::Status;
 use crate::storage;
 use crate::subresource::user_info;
@@ -138,8 +139,5 @@ pub(super) async fn namespace(attributes: &Attributes<'_>) -> Result<Json, Statu
     if name.is_empty() || attributes.is_namespace() {
         return Ok(Json::Null);
     }
-    match storage::find(attributes.call.server, "", "namespaces", "", name).await? {
-        Some(entry) => storage::decode(&entry),
-        None => Err(Status::not_found(&crate::request::Target { group: "", resource: "namespaces" }, name)),
-    }
+    storage::decode(&*storage::entry(attributes.call.server, &Target::NAMESPACES, "", name).await?)
 }

@@ -167,8 +167,6 @@ pub(in crate::admission) async fn selects_namespace(
         let labels = &attributes.old["metadata"]["labels"];
         return Ok(selector.matches(|key| labels.get(key).and_then(Value::as_str)));
     }
-    let Some(entry) = storage::find(attributes.call.server, "", "namespaces", "", namespace).await? else {
-        return Err(Status::not_found(&Target { group: "", resource: "namespaces" }, namespace));
-    };
+    let entry = storage::entry(attributes.call.server, &Target::NAMESPACES, "", namespace).await?;
     Ok(selector.matches(|key| encoded::string_at(&entry.value, &["metadata", "labels", key])))
 }

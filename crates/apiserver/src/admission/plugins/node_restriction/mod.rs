@@ -74,9 +74,7 @@ impl Request<'_, '_> {
 
     /// An object in the store.
     async fn stored(&self, target: Target<'_>, namespace: &str, name: &str) -> Result<Value, Status> {
-        let found = storage::find(self.attributes.call.server, target.group, target.resource, namespace, name).await?;
-        let entry = found.ok_or_else(|| Status::not_found(&target, name))?;
-        storage::decode(&entry)
+        storage::decode(&*storage::entry(self.attributes.call.server, &target, namespace, name).await?)
     }
 
     fn lease(&self) -> Result<(), Status> {

@@ -9,7 +9,6 @@ use crate::request::Target;
 use crate::resources::json::{entries, items, same, text};
 use crate::status::Status;
 
-const NODES: Target<'_> = Target { group: "", resource: "nodes" };
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 pub(super) fn place(pod: &Value) -> &str {
@@ -57,7 +56,7 @@ impl Request<'_, '_> {
         if owner["blockOwnerDeletion"] == true {
             return self.refuse(&format!("node \"{node}\" must not set blockOwnerDeletion on an owner reference"));
         }
-        let stored = self.stored(NODES, "", node).await?;
+        let stored = self.stored(Target::NODES, "", node).await?;
         let [given, known] = [&owner["uid"], &stored["metadata"]["uid"]].map(text);
         if given != known {
             // Upstream calls expected what the pod says.
