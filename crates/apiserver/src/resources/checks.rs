@@ -85,6 +85,18 @@ impl Errors {
         if is_set(value) { self.obeys(at, text(value), rule) } else { self.required(at, "") }
     }
 
+    /// That an object has the name that its spec decides; what the name is made of has to be the same.
+    pub(crate) fn decided_name(&mut self, metadata: &Value, wanted: &str, detail: &str) {
+        let at = At::root("metadata");
+        let is_made = is_set(&metadata["generateName"]);
+        for field in ["generateName", "name"].into_iter().skip(usize::from(!is_made)) {
+            let name = text(&metadata[field]);
+            if name != wanted {
+                self.invalid(&at.child(field), name, detail);
+            }
+        }
+    }
+
     /// A field that must be there.
     pub(crate) fn present(&mut self, at: &At<'_>, value: &Value) {
         if !is_set(value) {

@@ -29,16 +29,10 @@ pub(super) fn list(value: &Value) -> impl Iterator<Item = (usize, &Value)> + Clo
 
 /// What is wrong with a new definition, but for what it remembers of versions.
 pub(super) fn created(object: &Value) -> Vec<Error> {
-    let mut errors = Vec::new();
     let wanted = format!("{}.{}", text(&object["spec"]["names"], "plural"), text(&object["spec"], "group"));
-    let is_made = !text(&object["metadata"], "generateName").is_empty();
-    for field in ["generateName", "name"].into_iter().skip(usize::from(!is_made)) {
-        let name = text(&object["metadata"], field);
-        if name != wanted {
-            let detail = "must be spec.names.plural+\".\"+spec.group";
-            errors.push(Error::invalid(&Path::new("metadata").child(field), name, detail));
-        }
-    }
+    let mut errors = Errors::default();
+    errors.decided_name(&object["metadata"], &wanted, "must be spec.names.plural+\".\"+spec.group");
+    let mut errors = errors.0;
     errors.extend(specified(object));
     errors.extend(approval(object, None));
     errors.extend(keeps_all(object));

@@ -41,15 +41,9 @@ impl Strategy for ApiService {
         let mut errors = Errors::default();
         let (at, spec) = (At::root("spec"), &object["spec"]);
         let (group, version) = (text(&spec["group"]), text(&spec["version"]));
-        let (metadata, required) = (At::root("metadata"), format!("{version}.{group}"));
-        let is_made = is_set(&object["metadata"]["generateName"]);
-        for field in ["generateName", "name"].into_iter().skip(usize::from(!is_made)) {
-            let name = text(&object["metadata"][field]);
-            if name != required {
-                let detail = format!("must be `spec.version+\".\"+spec.group`: {}", go::quote(&required));
-                errors.invalid(&metadata.child(field), name, detail);
-            }
-        }
+        let required = format!("{version}.{group}");
+        let detail = format!("must be `spec.version+\".\"+spec.group`: {}", go::quote(&required));
+        errors.decided_name(&object["metadata"], &required, &detail);
         if group.is_empty() && version != "v1" {
             errors.required(&at.child("group"), "only v1 may have an empty group and it better be legacy kube");
         }
