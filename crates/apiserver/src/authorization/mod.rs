@@ -22,7 +22,7 @@ use portolan_store::Store;
 pub use conditions::Conditions;
 pub(crate) use node::name as node_of;
 pub(crate) use rbac::Authorizer;
-pub(crate) use reach::{Kind, refers_to};
+pub(crate) use reach::{Kind, referred_kinds};
 pub(crate) use rules::{Rule, covers_path, has};
 use ways::Way;
 pub(crate) use ways::Ways;

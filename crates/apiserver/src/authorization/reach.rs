@@ -1,7 +1,6 @@
 //! What the pods of a node refer to: the only secrets, ConfigMaps, claims and so on that it may read.
 
-use std::collections::HashMap;
-use std::collections::hash_map;
+use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -214,13 +213,15 @@ impl Pod {
     }
 }
 
-/// Whether what a pod is made of refers to a service account, secret or ConfigMap.
-pub(crate) fn refers_to(spec: &Value, wanted: Kind) -> bool {
-    let mut is_found = false;
+/// Which of service accounts, secrets and ConfigMaps a pod refers to by what it is made of.
+pub(crate) fn referred_kinds(spec: &Value) -> HashSet<Kind> {
+    let mut kinds = HashSet::new();
     // What is no such text refers to nothing: it was refused, or will be.
     let spec = Spec::deserialize(spec).unwrap_or_default();
-    spec.references(&mut |kind, _| is_found |= kind == wanted);
-    is_found
+    spec.references(&mut |kind, _| {
+        kinds.insert(kind);
+    });
+    kinds
 }
 
 impl Spec {

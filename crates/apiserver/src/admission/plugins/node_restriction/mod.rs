@@ -9,7 +9,7 @@ mod tokens;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_identity::CertificateRequest;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use crate::admission::{Attributes, Operation};
 use crate::authorization::node_of;
@@ -104,10 +104,10 @@ impl Request<'_, '_> {
             let own = ITS_OWN.iter().find(|(name, _)| *name == field).map_or(&[][..], |(_, own)| own);
             are_same_but(new, old, own, |_, new, old| same(new, old))
         };
-        let empty = Value::Object(Map::new());
-        let part = |claim: &'_ Value, field: &str| claim.get(field).cloned().unwrap_or_else(|| empty.clone());
+        let empty = json!({});
         let (new, old) = (&self.attributes.new, self.attributes.old);
-        if ["metadata", "spec", "status"].iter().all(|field| is_kept(field, &part(new, field), &part(old, field))) {
+        let [new, old] = [new, old].map(|claim| |field: &str| claim.get(field).unwrap_or(&empty));
+        if ["metadata", "spec", "status"].into_iter().all(|field| is_kept(field, new(field), old(field))) {
             return Ok(());
         }
         self.refuse(&format!(

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{PODS, Request};
 use crate::admission::Operation;
-use crate::authorization::{Kind, refers_to};
+use crate::authorization::{Kind, referred_kinds};
 use crate::request::Target;
 use crate::resources::json::{entries, items, same, text};
 use crate::status::Status;
@@ -116,15 +116,11 @@ fn extended_claim(status: &Value) -> Option<(&str, &[Value])> {
 
 /// What a pod refers to that the node would have to read from the API.
 fn referred(spec: &Value) -> Option<&'static str> {
-    let has = |kind: Kind| refers_to(spec, kind);
-    if has(Kind::ServiceAccount) {
-        return Some("serviceaccounts");
-    }
-    if has(Kind::Secret) {
-        return Some("secrets");
-    }
-    if has(Kind::ConfigMap) {
-        return Some("configmaps");
+    const KINDS: [(Kind, &str); 3] =
+        [(Kind::ServiceAccount, "serviceaccounts"), (Kind::Secret, "secrets"), (Kind::ConfigMap, "configmaps")];
+    let referred = referred_kinds(spec);
+    if let Some((_, what)) = KINDS.iter().find(|(kind, _)| referred.contains(kind)) {
+        return Some(what);
     }
     if !items(&spec["resourceClaims"]).is_empty() {
         return Some("resourceclaims");
