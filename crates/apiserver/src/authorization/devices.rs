@@ -14,6 +14,7 @@ use crate::authentication::impersonation::{NODE_NAME, service_account};
 use crate::endpoint::Call;
 use crate::request::Info;
 use crate::resources::json::items;
+use crate::resources::resource::allocation::Device;
 use crate::status::Status;
 use crate::storage;
 
@@ -134,9 +135,8 @@ async fn speaks_for(call: &Call<'_>, driver: &str, verbs: &[String]) -> Result<(
 
 /// The drivers of devices of which something else is said than before.
 fn changed_drivers<'a>(new: &'a Value, old: &'a Value) -> BTreeSet<&'a str> {
-    let id = |device: &'a Value| ["driver", "pool", "device", "shareID"].map(|field| &device[field]);
     let (new, old) = (items(&new["devices"]), items(&old["devices"]));
-    let said = |list: &'a [Value], device: &'a Value| list.iter().find(|other| id(other) == id(device));
+    let said = |list: &'a [Value], device: &'a Value| list.iter().find(|other| Device::of(other) == Device::of(device));
     let changed = new.iter().filter(|device| said(old, device) != Some(device));
     let gone = old.iter().filter(|device| said(new, device).is_none());
     changed.chain(gone).map(|device| device["driver"].as_str().unwrap_or_default()).collect()

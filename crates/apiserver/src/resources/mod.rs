@@ -24,7 +24,7 @@ mod policy;
 pub mod print;
 mod rbac;
 mod registry;
-mod resource;
+pub(crate) mod resource;
 mod scheduling;
 pub(crate) mod shown;
 mod storage;

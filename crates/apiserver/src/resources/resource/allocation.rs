@@ -11,11 +11,11 @@ use crate::resources::json::{items, text};
 
 /// A device, or a share of one: driver, pool, device and share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Device<'a>([&'a str; 4]);
+pub(crate) struct Device<'a>([&'a str; 4]);
 
 impl<'a> Device<'a> {
     /// The device that an allocation, or a driver's word about it, is of.
-    pub(super) fn of(holder: &'a Value) -> Self {
+    pub(crate) fn of(holder: &'a Value) -> Self {
         Self(["driver", "pool", "device", "shareID"].map(|field| text(&holder[field])))
     }
 

@@ -1,6 +1,6 @@
 //! Strategies of `resource.k8s.io`.
 
-mod allocation;
+pub(crate) mod allocation;
 mod binding_conditions;
 mod capacity;
 mod claim_status;
