@@ -6,17 +6,19 @@ use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use super::capacity::default_capacities;
-use super::device_claim::MOST as MOST_NAMES;
 use super::names::{COUNTER_LENGTH, KEY_LENGTH};
 use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::validate_node_selector;
 use crate::resources::json::{canonical_quantity, entries, is_set, object, objects, same, set, text};
 use crate::resources::shown;
 
+/// Most attributes and capacities of a device.
+pub(super) const MOST_NAMES: usize = 32;
 const MOST_TAINTS: usize = 16;
 const MOST_CONSUMPTIONS: usize = 2;
 const MOST_COUNTERS: usize = 32;
-const VALUE_LENGTH: usize = 64;
+/// Longest value of an attribute.
+pub(super) const VALUE_LENGTH: usize = 64;
 
 /// Fields of an attribute of which one holds its value.
 const VALUES: [&str; 4] = ["bool", "int", "string", "version"];

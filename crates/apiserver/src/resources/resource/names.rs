@@ -5,15 +5,15 @@ use portolan_base::go;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
-use crate::resources::core::pod_template::validate_driver_name;
+use crate::resources::core::pod_template::{DRIVER_LENGTH, validate_driver_name};
 use crate::resources::json::text;
 
 /// Longest name of a pool.
 const POOL_LENGTH: usize = 253;
 /// Longest name of an attribute or capacity, without its domain.
-const IDENTIFIER_LENGTH: usize = 32;
+pub(super) const IDENTIFIER_LENGTH: usize = 32;
 /// Longest key of a map of attributes or capacities: of domain, slash and name.
-pub(super) const KEY_LENGTH: usize = 63 + 1 + IDENTIFIER_LENGTH;
+pub(super) const KEY_LENGTH: usize = DRIVER_LENGTH + 1 + IDENTIFIER_LENGTH;
 /// Longest key of a map of counters.
 pub(super) const COUNTER_LENGTH: usize = 63;
 

@@ -7,7 +7,10 @@ use std::sync::{Arc, LazyLock};
 use portolan_cel::{Environment, Kind, Schema, Type};
 use serde_json::Value;
 
+use super::device::{MOST_NAMES, VALUE_LENGTH};
+use super::names::IDENTIFIER_LENGTH;
 use crate::resources::at::{At, Errors};
+use crate::resources::core::pod_template::DRIVER_LENGTH;
 use crate::resources::json::text;
 
 /// Most selectors of each list.
@@ -16,22 +19,21 @@ const MOST: usize = 32;
 const LENGTH: usize = 10 * 1024;
 /// Most that an expression may be estimated to cost.
 const COST: u64 = 1_000_000;
-/// Most attributes and capacities of a device.
-const MOST_NAMES: u64 = 32;
 
 /// What expressions may refer to.
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     // Outside are domains, inside the names below them.
     let by_name = |of: Schema| {
-        let map = |values, key| Schema::new(Kind::Map(Arc::new(values))).at_most(MOST_NAMES).with_keys(key);
-        Arc::new(map(map(of, 32), 63))
+        let map =
+            |values, key| Schema::new(Kind::Map(Arc::new(values))).at_most(MOST_NAMES as u64).with_keys(key as u64);
+        Arc::new(map(map(of, IDENTIFIER_LENGTH), DRIVER_LENGTH))
     };
     let device = Schema::object(
         "kubernetes.DRADevice",
         [
-            ("driver", Arc::new(Schema::new(Kind::String).at_most(63))),
+            ("driver", Arc::new(Schema::new(Kind::String).at_most(DRIVER_LENGTH as u64))),
             ("allowMultipleAllocations", Arc::new(Schema::new(Kind::Bool).at_most(1))),
-            ("attributes", by_name(Schema::new(Kind::Any).at_most(64))),
+            ("attributes", by_name(Schema::new(Kind::Any).at_most(VALUE_LENGTH as u64))),
             ("capacity", by_name(Schema::new(Kind::Quantity))),
         ],
     );

@@ -25,7 +25,7 @@ pub(crate) use scheduling::{EFFECTS, validate_node_selector, validate_toleration
 pub(crate) use spec::{validate_pod_spec, validate_template, validate_template_metadata};
 
 pub(crate) use volume::validate_kind as validate_volume_kind;
-pub(crate) use volume_source::validate_driver_name;
+pub(crate) use volume_source::{DRIVER_LENGTH, validate_driver_name};
 pub(crate) use volume_warnings::DEPRECATED as DEPRECATED_VOLUMES;
 pub(crate) use warnings::{
     claim_warnings, label_warning, node_term_warnings, pod_warnings, template_warnings, workload_name_warning,

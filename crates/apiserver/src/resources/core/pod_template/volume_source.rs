@@ -10,7 +10,8 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::persistent_volume_claim;
 use crate::resources::json::{is_set, items, text};
 
-const DRIVER_LENGTH: usize = 63;
+/// Longest name of a driver.
+pub(crate) const DRIVER_LENGTH: usize = 63;
 const ONE_BYTE: (i64, i64) = (0, 255);
 const INITIATORS: [&str; 3] = ["iqn", "eui", "naa"];
 
