@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use portolan_api::description::Resource;
 use portolan_api::{field, validation};
 
 use crate::resources::addresses;
@@ -78,15 +79,57 @@ pub(super) fn check(base: &str, name: &str, rule: NameRule) -> Vec<field::Error>
     errors
 }
 
-/// What is wrong with a `metadata.generateName` that an update changes: it makes no name any more.
-pub(super) fn check_changed(base: &str) -> Vec<field::Error> {
+/// Kinds by group and resource that upstream does not hold to their rule for names when they are updated.
+const NAMED_ONCE: [(&str, &str); 19] = [
+    ("", "events"),
+    ("", "podtemplates"),
+    ("", "replicationcontrollers"),
+    ("", "resourcequotas"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apps", "daemonsets"),
+    ("apps", "deployments"),
+    ("apps", "replicasets"),
+    ("apps", "statefulsets"),
+    ("autoscaling", "horizontalpodautoscalers"),
+    ("batch", "cronjobs"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("networking.k8s.io", "servicecidrs"),
+    ("resource.k8s.io", "deviceclasses"),
+    ("resource.k8s.io", "resourceslices"),
+    ("scheduling.k8s.io", "priorityclasses"),
+    ("storage.k8s.io", "csidrivers"),
+];
+
+/// The rule that a `metadata.generateName` obeys when an update changes it. It makes no name any more: for some kinds,
+/// for those of users and where only a part of an object is written, it may be all that a path can hold.
+///
+/// Source: the functions `Validate...Update` of `k8s.io/kubernetes/pkg/apis`: which of them call `ValidateObjectMeta`.
+pub(super) fn rule_of_changed(resource: &Resource, subresource: &str, rule: NameRule) -> Option<NameRule> {
+    let is_asked = subresource.is_empty()
+        && resource.custom.is_none()
+        && !NAMED_ONCE.contains(&(&*resource.group, &*resource.name));
+    is_asked.then_some(rule)
+}
+
+/// What is wrong with a `metadata.generateName` that an update changes.
+pub(super) fn check_changed(base: &str, rule: Option<NameRule>) -> Vec<field::Error> {
     let path = field::Path::new("metadata").child("generateName");
-    let problems = validation::is_path_segment_prefix(base).into_iter();
-    problems.map(|text| field::Error::invalid(&path, base, text)).collect()
+    let mut problems = validation::is_path_segment_prefix(base);
+    let of_kind = rule.filter(|_| !base.is_empty()).map(|rule| problems_of_base(base, rule));
+    for problem in of_kind.into_iter().flatten() {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems.into_iter().map(|text| field::Error::invalid(&path, base, text)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use portolan_api::description::builtin;
+
     use super::*;
 
     #[test]
@@ -112,6 +155,35 @@ mod tests {
         ];
         for (name, rule, valid) in cases {
             assert_eq!(check("", name, rule).is_empty(), valid, "{name} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_base_obeys_the_rule_of_kinds_that_are_held_to_it() {
+        let cases = [
+            ("", "configmaps", "", "Web-", 1),
+            ("", "configmaps", "", "web-", 0),
+            ("", "configmaps", "", "", 0),
+            ("", "configmaps", "", "a/", 2),
+            ("", "configmaps", "status", "Web-", 0),
+            ("", "services", "", "a.b-", 1),
+            ("apps", "deployments", "", "Web-", 0),
+            ("apps", "deployments", "", "a/", 1),
+            ("apps", "controllerrevisions", "", "Web-", 1),
+            ("batch", "jobs", "", "Web-", 1),
+            ("batch", "cronjobs", "", "Web-", 0),
+            ("rbac.authorization.k8s.io", "roles", "", "Web:", 0),
+            // Both say the same.
+            ("rbac.authorization.k8s.io", "roles", "", "a/%", 2),
+        ];
+        for (group, name, subresource, base, problems) in cases {
+            let resource = builtin().resources().find(|it| *it.group == *group && *it.name == *name);
+            let rule = crate::resources::strategy(group, name).name_rule();
+            let rule = rule_of_changed(resource.expect(name), subresource, rule);
+            assert_eq!(check_changed(base, rule).len(), problems, "{group}/{name}/{subresource} {base}");
+        }
+        for (group, name) in NAMED_ONCE {
+            assert!(builtin().resources().any(|it| *it.group == *group && *it.name == *name), "{group}/{name}");
         }
     }
 

@@ -9,10 +9,9 @@ use portolan_store::Entry;
 use serde_json::Value;
 
 use super::aftermath::Reservation;
-use super::metadata;
 use super::owners::{are_same_encoded, is_same_but_times};
 use super::write::{ATTEMPTS, Moved, Written};
-use super::{Call, Input};
+use super::{Call, Input, metadata, names};
 use crate::admission::{self, Attributes, Charge};
 use crate::authorization::{devices, escalation};
 use crate::body::Body;
@@ -237,7 +236,8 @@ impl<'a> Call<'a> {
         self.settle_definition(new);
         let reservation = self.reserve(new, Some(old)).await?;
         self.raise_generation(new, old);
-        let mut errors = metadata::check_update(new, old);
+        let rule = names::rule_of_changed(self.resource, &self.info.subresource, self.strategy.name_rule());
+        let mut errors = metadata::check_update(new, old, rule);
         errors.extend(devices::problems(self, new, Some(old)).await?);
         errors.extend(self.new_problems(new, old, &context, warnings));
         if !errors.is_empty() {

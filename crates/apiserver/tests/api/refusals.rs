@@ -102,6 +102,13 @@ async fn every_refusal_says_why() {
             r#"{"metadata":{"name":"taken","resourceVersion":"1"}}"#,
             "409 Operation cannot be fulfilled on configmaps \"taken\": the object has been modified; please apply your changes to the latest version and try again",
         ),
+        (
+            "PUT",
+            "/api/v1/namespaces/default/configmaps/taken",
+            json,
+            r#"{"metadata":{"name":"taken","generateName":"Web-"}}"#,
+            "422 ConfigMap \"taken\" is invalid: metadata.generateName: Invalid value: \"Web-\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+        ),
         ("GET", "/api/v1/pods?fieldSelector=spec.unheard%3Dx", "", "", "400 field label not supported: spec.unheard"),
         (
             "GET",
