@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::print::{self, integer};
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, Column, Context, Generations, NAME, NameRule, Strategy};
 
 /// The strategy of pod disruption budgets.
 pub(crate) struct PodDisruptionBudget;
@@ -52,6 +52,10 @@ impl Strategy for PodDisruptionBudget {
             errors.conditions(&status.child("conditions"), &new["status"]["conditions"]);
         }
         errors.0
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::PathSegment
     }
 
     fn columns(&self) -> &'static [Column] {
