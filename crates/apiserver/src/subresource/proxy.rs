@@ -9,6 +9,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use portolan_base::go;
 use serde_json::Value;
 
 use super::dial::Security;
@@ -257,18 +258,20 @@ struct ProxyName<'a> {
     port: &'a str,
 }
 
-fn proxy_name(text: &str) -> Result<ProxyName<'_>, Status> {
+fn proxy_name<'a>(call: &'a Call<'_>) -> Result<ProxyName<'a>, Status> {
+    let text = &call.info.name;
     let parts: Vec<&str> = text.split(':').collect();
-    let found = match parts.as_slice() {
-        [name] => ProxyName { scheme: "", name, port: "" },
-        [name, port] => ProxyName { scheme: "", name, port },
-        [scheme, name, port] => ProxyName { scheme, name, port },
-        _ => return Err(Status::bad_request(format!("invalid name {text:?}"))),
+    let found = match *parts {
+        [name] => Some(ProxyName { scheme: "", name, port: "" }),
+        [name, port] => Some(ProxyName { scheme: "", name, port }),
+        [scheme, name, port] => Some(ProxyName { scheme, name, port }),
+        _ => None,
     };
-    match found.scheme {
-        "" | "http" | "https" => Ok(found),
-        other => Err(Status::bad_request(format!("proxying with scheme {other:?} is not supported"))),
-    }
+    let is_known = |found: &ProxyName<'_>| !found.name.is_empty() && matches!(found.scheme, "" | "http" | "https");
+    found.filter(is_known).ok_or_else(|| {
+        let kind = call.info.resource.trim_end_matches('s');
+        Status::bad_request(format!("invalid {kind} request {}", go::quote(text)))
+    })
 }
 
 fn rest(call: &Call<'_>, uri: &Uri) -> String {
@@ -278,7 +281,7 @@ fn rest(call: &Call<'_>, uri: &Uri) -> String {
 }
 
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
-    let ProxyName { scheme, name, port } = proxy_name(&call.info.name)?;
+    let ProxyName { scheme, name, port } = proxy_name(call)?;
     let pod = storage::decode(&*call.entry(name).await?)?;
     let ports = || {
         let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
@@ -300,7 +303,7 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
 
 /// One ready endpoint of a service.
 async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
-    let ProxyName { scheme, name, port } = proxy_name(&call.info.name)?;
+    let ProxyName { scheme, name, port } = proxy_name(call)?;
     let service = storage::decode(&*call.entry(name).await?)?;
     let ports: Vec<&Value> = service["spec"]["ports"].as_array().into_iter().flatten().collect();
     let found = match port {
@@ -372,7 +375,7 @@ fn security(scheme: &str) -> Security {
 }
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
-    let ProxyName { name, port, .. } = proxy_name(&call.info.name)?;
+    let ProxyName { name, port, .. } = proxy_name(call)?;
     let mut address = node_address(call.server, name).await?;
     let security = match port {
         "" => Security::Node,
