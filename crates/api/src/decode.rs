@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use portolan_base::go;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
@@ -232,7 +233,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 Entry::Vacant(entry) => drop(entry.insert(value)),
                 Entry::Occupied(mut entry) => {
                     let place = Place::Field(&self.place, entry.key());
-                    self.duplicates.borrow_mut().push(format!("duplicate field \"{place}\""));
+                    self.duplicates.borrow_mut().push(format!("duplicate field {}", go::quote(&place.to_string())));
                     entry.insert(value);
                 }
             }

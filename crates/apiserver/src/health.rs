@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::Response;
+use portolan_base::go;
 use portolan_base::readiness::State;
 
 use crate::body::Body;
@@ -79,8 +80,8 @@ fn report(which: &str, checks: &[Check], excluded: &[&str]) -> (bool, String) {
     let unknown: BTreeSet<&str> =
         excluded.iter().copied().filter(|excluded| checks.iter().all(|(name, _)| name != excluded)).collect();
     if !unknown.is_empty() {
-        let unknown: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
-        let unknown = unknown.join(", ");
+        let unknown: Vec<String> = unknown.into_iter().map(go::quote).collect();
+        let unknown = unknown.join(",");
         lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {unknown}\n"));
     }
     lines.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
@@ -115,7 +116,7 @@ mod tests {
         let failed = "[+]ping ok\n[-]dns failed: reason withheld\nreadyz check failed\n";
         assert_eq!(report("readyz", &checks, &[]), (false, failed.to_owned()));
         let excluded = "[+]ping ok\n[+]dns excluded: ok\n\
-            warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
-        assert_eq!(report("readyz", &checks, &["x", "dns", "x"]), (true, excluded.to_owned()));
+            warn: some health checks cannot be excluded: no matches for \"x\",\"y\\n\"\nreadyz check passed\n";
+        assert_eq!(report("readyz", &checks, &["y\n", "x", "dns", "x"]), (true, excluded.to_owned()));
     }
 }

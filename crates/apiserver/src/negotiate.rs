@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, header};
 use portolan_api::protobuf;
+use portolan_base::go;
 
 use crate::request::Query;
 use crate::status::Status;
@@ -168,7 +169,7 @@ fn include(query: &Query) -> Result<Include, Status> {
         "" | "Metadata" => Ok(Include::Metadata),
         "None" => Ok(Include::Nothing),
         "Object" => Ok(Include::Object),
-        other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+        other => Err(Status::bad_request(format!("unrecognized includeObject value: {}", go::quote(other)))),
     }
 }
 

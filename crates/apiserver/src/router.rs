@@ -148,7 +148,8 @@ pub(crate) async fn route(server: &Server, request: Request<Body>, asked: Asked,
 /// The answer to a request that must be recorded, and is not; in upstream's words.
 fn unrecorded(uri: &Uri) -> Response<Body> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    crate::server::text(500, format!("Internal Server Error: {path:?}: failed to store audit event\n"))
+    let path = go::without_markup(&go::quote(path));
+    crate::server::text(500, format!("Internal Server Error: {path}: failed to store audit event\n"))
 }
 
 /// An answer that says which request it is for, if that has a name.

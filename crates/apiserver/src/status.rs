@@ -172,7 +172,8 @@ impl Status {
 
     /// 403 for a path that is not a resource.
     pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str, reason: &str) -> Self {
-        let mut message = format!("forbidden: User {} cannot {verb} path {}", go::quote(user), go::quote(path));
+        let refused = format!("User {} cannot {verb} path {}", go::quote(user), go::quote(path));
+        let mut message = format!("forbidden: {}", go::without_markup(&refused));
         if !reason.is_empty() {
             message = format!("{message}: {reason}");
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 mod quote;
 pub mod regexp;
 
-pub use quote::{html_safe, is_printed, quote};
+use quote::quote_ascii;
+pub use quote::{html_safe, is_printed, quote, quote_all, without_markup};
 
 /// Units of durations in nanoseconds.
 const UNITS: [(&str, i128); 8] = [
@@ -25,7 +26,7 @@ const UNITS: [(&str, i128); 8] = [
 /// # Errors
 /// It is none, or more than 64 bits hold; in Go's words without the `time: ` before them.
 pub fn parse_duration(text: &str) -> Result<i64, String> {
-    let invalid = || format!("invalid duration {text:?}");
+    let invalid = || format!("invalid duration {}", quote_ascii(text));
     let is_negative = text.starts_with('-');
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
@@ -43,10 +44,10 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         }
         let (unit, tail) = tail.split_at(tail.find(is_number).unwrap_or(tail.len()));
         if unit.is_empty() {
-            return Err(format!("missing unit in duration {text:?}"));
+            return Err(format!("missing unit in duration {}", quote_ascii(text)));
         }
         let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("unknown unit {unit:?} in duration {text:?}"));
+            return Err(format!("unknown unit {} in duration {}", quote_ascii(unit), quote_ascii(text)));
         };
         nanoseconds = nanoseconds.checked_add(scaled(number, *scale).ok_or_else(invalid)?).ok_or_else(invalid)?;
         rest = tail;

@@ -165,11 +165,12 @@ impl Found {
             found.value(path, value, None, node);
             found
         };
+        let quoted = || go::quote(path);
         let best = |tried: Vec<Self>| tried.into_iter().reduce(|a, b| if b.matches > a.matches { b } else { a });
         if !checks.any_of.is_empty() {
             let tried: Vec<Self> = checks.any_of.iter().map(of).collect();
             if tried.iter().all(|found| !found.errors.is_empty()) {
-                self.plain(format!("{path:?} must validate at least one schema (anyOf)"));
+                self.plain(format!("{} must validate at least one schema (anyOf)", quoted()));
                 if let Some(best) = best(tried) {
                     self.merge(best);
                 }
@@ -183,7 +184,7 @@ impl Found {
                     0 => "Found none valid".to_owned(),
                     valid => format!("Found {valid} valid alternatives"),
                 };
-                self.plain(format!("{path:?} must validate one and only one schema (oneOf). {more}"));
+                self.plain(format!("{} must validate one and only one schema (oneOf). {more}", quoted()));
             }
             if valid == 0
                 && let Some(best) = best(tried)
@@ -200,11 +201,11 @@ impl Found {
             }
             if valid != checks.all_of.len() {
                 let more = if valid == 0 { ". None validated" } else { "" };
-                self.plain(format!("{path:?} must validate all the schemas (allOf){more}"));
+                self.plain(format!("{} must validate all the schemas (allOf){more}", quoted()));
             }
         }
         if checks.not.as_ref().is_some_and(|not| of(not).errors.is_empty()) {
-            self.plain(format!("{path:?} must not validate the schema (not)"));
+            self.plain(format!("{} must not validate the schema (not)", quoted()));
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use portolan_base::go;
+
 /// A mapping that is open: the column of its keys, and the keys so far.
 struct Mapping<'a> {
     column: usize,
@@ -58,7 +60,7 @@ pub(super) fn duplicates(document: &str) -> Vec<String> {
 }
 
 fn duplicate(index: usize, key: &str) -> String {
-    format!("line {}: key {key:?} already set in map", index + 1)
+    format!("line {}: key {} already set in map", index + 1, go::quote(key))
 }
 
 /// The key at the beginning of a line, and what follows its colon.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use portolan_base::go;
 use serde_json::Value;
 
 use super::prune;
@@ -114,7 +115,7 @@ impl Checker {
                         }
                         None => {
                             self.findings.to_prune = true;
-                            self.findings.unknown.push(format!("unknown field \"{place}\""));
+                            self.findings.unknown.push(format!("unknown field {}", go::quote(&place.to_string())));
                         }
                     }
                 }

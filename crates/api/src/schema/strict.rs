@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use portolan_base::go;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::description::{Schema, Type};
@@ -31,7 +32,7 @@ struct Problems {
 
 impl Problems {
     fn add(&mut self, what: &str, path: &str) {
-        let problem = format!("{what} field \"{path}\"");
+        let problem = format!("{what} field {}", go::quote(path));
         if self.list.len() < MOST && self.known.insert(problem.clone()) {
             self.list.push(problem);
         }

@@ -161,7 +161,7 @@ impl LabelSelector {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(Error(format!("\"{other}\" is not a valid label selector operator"))),
+                other => return Err(Error(format!("{} is not a valid label selector operator", go::quote(other)))),
             };
             requirements.push(Requirement::new(field("key"), operator, values)?);
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Limited};
 use portolan_api::time;
+use portolan_base::go;
 use portolan_store::{KeyRange, RangeRequest, WatchRequest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -130,8 +131,7 @@ async fn examine(server: &Server, service: &Service) -> (Condition, Option<Found
         Ok(None) => {}
         Ok(Some(condition)) => return (condition, None),
         Err(status) => {
-            let message =
-                format!("service/{} in {:?} cannot be checked due to: {status}", name(service), space(service));
+            let message = format!("{} cannot be checked due to: {status}", described(service));
             return (Condition { status: "Unknown", reason: "ServiceAccessError", message }, None);
         }
     }
@@ -156,11 +156,16 @@ fn space(service: &Service) -> &str {
     &service.backend.namespace
 }
 
+/// A Service as conditions name it.
+fn described(service: &Service) -> String {
+    format!("service/{} in {}", name(service), go::quote(space(service)))
+}
+
 /// What is wrong with the Service, if anything is.
 async fn backed(server: &Server, service: &Service) -> Result<Option<Condition>, Status> {
     let (name, space, port) = (name(service), space(service), service.backend.port);
     let Some(entry) = storage::find(server, "", "services", space, name).await? else {
-        let message = format!("service/{name} in {space:?} is not present");
+        let message = format!("{} is not present", described(service));
         return Ok(Some(Condition::not("ServiceNotFound", message)));
     };
     let object = storage::decode(&entry)?;
@@ -169,7 +174,7 @@ async fn backed(server: &Server, service: &Service) -> Result<Option<Condition>,
     }
     let mut ports = object["spec"]["ports"].as_array().into_iter().flatten();
     let Some(found) = ports.find(|it| it["port"] == port) else {
-        let message = format!("service/{name} in {space:?} is not listening on port {port}");
+        let message = format!("{} is not listening on port {port}", described(service));
         return Ok(Some(Condition::not("ServicePortError", message)));
     };
     let port_name = found["name"].as_str().unwrap_or_default();
@@ -179,13 +184,14 @@ async fn backed(server: &Server, service: &Service) -> Result<Option<Condition>,
     let mut of_service =
         slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name).peekable();
     if of_service.peek().is_none() {
-        let message = format!("cannot find endpointslices for service/{name} in {space:?}");
+        let message = format!("cannot find endpointslices for {}", described(service));
         return Ok(Some(Condition::not("EndpointsNotFound", message)));
     }
     if of_service.any(|slice| is_ready(slice, port_name)) {
         return Ok(None);
     }
-    let message = format!("endpoints for service/{name} in {space:?} have no addresses with port name {port_name:?}");
+    let (service, port_name) = (described(service), go::quote(port_name));
+    let message = format!("endpointslices for {service} have no addresses with port name {port_name}");
     Ok(Some(Condition::not("MissingEndpoints", message)))
 }
 

@@ -1,5 +1,6 @@
 //! What a record looks like in a file.
 
+use portolan_base::go;
 use serde_json::Value;
 
 /// What a record looks like in a file.
@@ -25,11 +26,10 @@ pub(super) fn line(event: &Value, format: Format) -> Vec<u8> {
 /// Source: `k8s.io/apiserver/pkg/audit`, `EventString`.
 fn legacy(event: &Value) -> String {
     let text =
-        |value: &Value, otherwise: &str| value.as_str().filter(|text| !text.is_empty()).unwrap_or(otherwise).to_owned();
+        |value: &Value, otherwise: &str| go::quote(value.as_str().filter(|text| !text.is_empty()).unwrap_or(otherwise));
     let groups = |user: &Value| {
         let groups = user["groups"].as_array()?;
-        let quoted: Vec<String> =
-            groups.iter().map(|group| format!("{:?}", group.as_str().unwrap_or_default())).collect();
+        let quoted: Vec<String> = groups.iter().map(|group| go::quote(group.as_str().unwrap_or_default())).collect();
         Some(quoted.join(","))
     };
     let (user, acting) = (&event["user"], &event["impersonatedUser"]);
@@ -39,17 +39,17 @@ fn legacy(event: &Value) -> String {
         code => code.to_string(),
     };
     format!(
-        "{} AUDIT: id={:?} stage={:?} ip={:?} method={:?} user={:?} groups={:?} as={:?} asgroups={:?} user-agent={:?} \
-         namespace={:?} uri={:?} response=\"{response}\"",
-        text(&event["requestReceivedTimestamp"], ""),
+        "{} AUDIT: id={} stage={} ip={} method={} user={} groups={} as={} asgroups={} user-agent={} namespace={} \
+         uri={} response=\"{response}\"",
+        event["requestReceivedTimestamp"].as_str().unwrap_or_default(),
         text(&event["auditID"], ""),
         text(&event["stage"], ""),
         text(&event["sourceIPs"][0], "<unknown>"),
         text(&event["verb"], ""),
         text(&user["username"], "<none>"),
-        of_user.as_deref().unwrap_or("<none>"),
+        go::quote(of_user.as_deref().unwrap_or("<none>")),
         text(&acting["username"], "<self>"),
-        groups(acting).as_deref().unwrap_or("<lookup>"),
+        go::quote(groups(acting).as_deref().unwrap_or("<lookup>")),
         text(&event["userAgent"], ""),
         text(&event["objectRef"]["namespace"], "<none>"),
         text(&event["requestURI"], ""),

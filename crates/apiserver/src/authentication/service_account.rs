@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portolan_api::encoded::string_at;
 use portolan_api::time;
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use portolan_identity::{BoundObject, Claims, LegacyClaims, User};
 use portolan_store::Entry;
 use serde_json::{Value, json};
@@ -43,8 +43,9 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
     let granted: Vec<String> = claims.audiences.iter().filter(|it| audiences.contains(it)).cloned().collect();
     if granted.is_empty() {
         return Err(format!(
-            "token audiences {:?} is invalid for the target audiences {audiences:?}",
-            claims.audiences
+            "token audiences {} is invalid for the target audiences {}",
+            go::quote_all(&claims.audiences),
+            go::quote_all(audiences)
         ));
     }
     let namespace = &claims.namespace;

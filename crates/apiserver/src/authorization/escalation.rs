@@ -128,9 +128,9 @@ fn covered(call: &Call<'_>, name: &str, wanted: &[Rule]) -> Result<(), Status> {
     let mut lines: Vec<String> = compact(missing).iter().map(described).collect();
     lines.sort();
     let why = format!(
-        "user \"{}\" (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
-        call.user.name,
-        quoted(&call.user.groups),
+        "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+        go::quote(&call.user.name),
+        go::quote_all(&call.user.groups),
         lines.join("\n")
     );
     Err(Status::forbidden(&call.target(), name, &why))
@@ -216,13 +216,8 @@ fn described(rule: &Rule) -> String {
         ("Verbs", &rule.verbs),
     ];
     let parts = parts.iter().filter(|(_, list)| !list.is_empty());
-    let texts: Vec<String> = parts.map(|(name, list)| format!("{name}:{}", quoted(list))).collect();
+    let texts: Vec<String> = parts.map(|(name, list)| format!("{name}:{}", go::quote_all(list))).collect();
     format!("{{{}}}", texts.join(", "))
-}
-
-fn quoted(list: &[String]) -> String {
-    let texts: Vec<String> = list.iter().map(|text| go::quote(text)).collect();
-    format!("[{}]", texts.join(" "))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod webhook;
 
 use std::sync::Arc;
 
+use portolan_base::go;
 use portolan_identity::User;
 use portolan_store::Store;
 
@@ -146,14 +147,15 @@ pub(crate) async fn permitted(server: &Server, user: &User, info: &Info) -> Resu
     };
     let place = match info.namespace.as_str() {
         "" => "at the cluster scope".to_owned(),
-        namespace => format!("in the namespace \"{namespace}\""),
+        namespace => format!("in the namespace {}", go::quote(namespace)),
     };
-    let mut why = format!(
-        "User \"{}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
-        user.name,
+    let mut why = go::without_markup(&format!(
+        "User {} cannot {} resource {} in API group {} {place}",
+        go::quote(&user.name),
         info.authorized_verb(),
-        info.group
-    );
+        go::quote(&resource),
+        go::quote(&info.group)
+    ));
     if !decision.reason().is_empty() {
         why = format!("{why}: {}", decision.reason());
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use portolan_base::go;
 use portolan_store::{
     Entry, Error, Event, EventKind, KeyRange, LeaseId, LeaseStatus, Operation, OperationResult, RangeRequest,
     RangeResponse, Revision, Status, Store, Txn, TxnResponse, Watch, WatchItem, WatchRequest,
@@ -126,7 +127,8 @@ fn all(rules: &[Rule], entries: Vec<Arc<Entry>>, unreadables: Unreadables) -> Re
     let entry = |entry: Arc<Entry>| match opened(rules, &entry) {
         Err(_) if unreadables == Unreadables::LeaveOut => None,
         opened => Some(opened.map_err(|why| {
-            unreadable(&entry.key, format!("unable to transform key {:?}: {why}", upstream_key(&entry.key)))
+            let key = go::quote(&upstream_key(&entry.key));
+            unreadable(&entry.key, format!("unable to transform key {key}: {why}"))
         })),
     };
     entries.into_iter().filter_map(entry).collect()

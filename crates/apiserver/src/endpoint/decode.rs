@@ -4,6 +4,7 @@ use http::header;
 use portolan_api::decode::{self, Decoded, Limits};
 use portolan_api::description::{GroupVersionKind, Schema};
 use portolan_api::{custom, field, protobuf, schema};
+use portolan_base::go;
 use serde_json::Value;
 
 use super::Call;
@@ -187,7 +188,8 @@ impl Call<'_> {
                 422,
                 "Invalid",
                 format!(
-                    "fieldValidation: Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
+                    "fieldValidation: Unsupported value: {}: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+                    go::quote(other)
                 ),
             )),
         }

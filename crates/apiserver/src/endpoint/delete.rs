@@ -8,6 +8,7 @@ use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::{encoded, schema};
 use portolan_base::clock::earlier;
+use portolan_base::go;
 use portolan_store::Entry;
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ impl DeleteOptions {
         let grace_seconds = match query.get("gracePeriodSeconds") {
             "" => body["gracePeriodSeconds"].as_i64(),
             text => Some(text.parse().map_err(|_| {
-                Status::bad_request(format!("gracePeriodSeconds: Invalid value: \"{text}\": not a number"))
+                Status::bad_request(format!("gracePeriodSeconds: Invalid value: {}: not a number", go::quote(text)))
             })?),
         };
         let policy = match query.get("propagationPolicy") {
@@ -106,7 +107,8 @@ impl DeleteOptions {
             }
             (other, None) => {
                 return Err(invalid(format!(
-                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
+                    "propagationPolicy: Unsupported value: {}: supported values: \"Background\", \"Foreground\", \"Orphan\"",
+                    go::quote(other)
                 )));
             }
         };

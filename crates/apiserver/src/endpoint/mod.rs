@@ -24,7 +24,7 @@ mod write;
 use http::{HeaderMap, Response};
 use portolan_api::description::{Description, GroupVersionKind, Resource, Schema, builtin};
 use portolan_api::protobuf;
-use portolan_base::Timestamp;
+use portolan_base::{Timestamp, go};
 use portolan_identity::User;
 use portolan_store::{Entry, KeyRange, RangeRequest};
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl<'a> Call<'a> {
             Some(other) => Err(Status::new(
                 422,
                 "Invalid",
-                format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\""),
+                format!("dryRun: Unsupported value: {}: supported values: \"All\"", go::quote(other)),
             )),
         }
     }

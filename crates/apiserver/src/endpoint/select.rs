@@ -2,6 +2,7 @@
 
 use portolan_api::encoded::{self, Header};
 use portolan_api::selector::{FieldSelector, LabelSelector};
+use portolan_base::go;
 use portolan_store::{Entry, KeyRange, Revision};
 use serde_json::Value;
 
@@ -120,8 +121,8 @@ impl Call<'_> {
                 let kind = &*self.resource.kind;
                 let text = match self.strategy.selectable_fields() {
                     [] if self.resource.custom.is_none() => format!(
-                        "\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-                        term.field
+                        "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                        go::quote(&term.field)
                     ),
                     _ => format!("field label not supported: {}", term.field),
                 };
@@ -167,7 +168,8 @@ impl Call<'_> {
             }
             if !matches!(how, "Exact" | "NotOlderThan") {
                 problems.push(format!(
-                    "resourceVersionMatch: Unsupported value: \"{how}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+                    "resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                    go::quote(how)
                 ));
             }
         }
@@ -198,8 +200,9 @@ pub(super) fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
         return Ok(None);
     }
     let number = text.parse().map_err(|_| {
+        let text = go::quote(text);
         list_options(&format!(
-            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            "resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: invalid syntax"
         ))
     })?;
     Ok(Some(Revision(number)))

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use portolan_api::custom::WebhookClient;
 use portolan_api::decode::{self, Limits};
 use portolan_api::go_type;
+use portolan_base::go;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -82,7 +83,7 @@ pub(super) async fn convert(
     }
     let given = response["uid"].as_str().unwrap_or_default();
     if !is_first && given != uid {
-        return Err(failed(&format!("expected response.uid={uid:?}, got {given:?}")));
+        return Err(failed(&format!("expected response.uid={}, got {}", go::quote(&uid), go::quote(given))));
     }
     let result = &response["result"];
     let status = result["status"].as_str().unwrap_or_default();

@@ -184,7 +184,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
 fn port_forward<'p>(namespace: &str, name: &str, ports: impl Iterator<Item = &'p str>) -> Result<String, Status> {
     let number = |text: &str| match text.parse::<i32>() {
         Ok(port) => Ok(port.to_string()),
-        Err(error) => Err(Status::bad_request(format!("unable to parse port {text:?}: {error}"))),
+        Err(error) => Err(Status::bad_request(format!("unable to parse port {}: {error}", go::quote(text)))),
     };
     let ports = ports.flat_map(|list| list.split(',')).map(number).collect::<Result<Vec<_>, _>>()?;
     let path = format!("/portForward/{namespace}/{name}");
@@ -295,7 +295,7 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     };
     let port = number
         .and_then(|number| u16::try_from(number).ok())
-        .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {port:?}")))?;
+        .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {}", go::quote(port))))?;
     let address = addresses_of(&pod).next().and_then(proxyable).ok_or_else(not_allowed)?;
     let address = SocketAddr::new(address, port);
     Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
@@ -310,10 +310,11 @@ async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
         "" => ports.first(),
         text => ports.iter().find(|it| it["name"] == text || text.parse::<u64>().is_ok_and(|n| it["port"] == n)),
     };
+    let (port, service) = (go::quote(port), go::quote(name));
     let port_name = found
         .map(|port| port["name"].as_str().unwrap_or_default())
-        .ok_or_else(|| Status::unavailable(format!("no service port {port:?} found for service {name:?}")))?;
-    let none = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
+        .ok_or_else(|| Status::unavailable(format!("no service port {port} found for service {service}")))?;
+    let none = || Status::unavailable(format!("no endpoints available for service {service}"));
     let entry = storage::find(call.server, "", "endpoints", call.namespace(), name).await?.ok_or_else(none)?;
     let endpoints = storage::decode(&entry)?;
     let candidates: Vec<(&Value, u16)> = endpoints["subsets"]
@@ -380,7 +381,8 @@ async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let security = match port {
         "" => Security::Node,
         text => {
-            let port: u16 = text.parse().map_err(|_| Status::bad_request(format!("{text:?} is not a port")))?;
+            let port: u16 =
+                text.parse().map_err(|_| Status::bad_request(format!("{} is not a port", go::quote(text))))?;
             if address.port() == port {
                 Security::Node
             } else if is_global_unicast(address.ip()) {

@@ -18,6 +18,7 @@ use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use portolan_base::go;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde_json::Value;
@@ -220,7 +221,7 @@ async fn read(response: http::Response<Incoming>) -> Result<Bytes, Problem> {
         StatusCode::NOT_FOUND => "the server could not find the requested resource".to_owned(),
         StatusCode::UNAUTHORIZED => "the server has asked for the client to provide credentials".to_owned(),
         status if status.is_server_error() => {
-            let text = if text.is_empty() { "unknown".to_owned() } else { format!("{text:?}") };
+            let text = go::quote(if text.is_empty() { "unknown" } else { &text });
             format!("an error on the server ({text}) has prevented the request from succeeding")
         }
         _ => {

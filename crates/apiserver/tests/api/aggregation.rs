@@ -225,8 +225,8 @@ async fn a_server_is_available_once_everything_about_it_is_there() {
         "endpoints": [], "ports": [{"port": 1, "name": ""}],
     });
     cluster.create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", other).await;
-    expect("False MissingEndpoints endpoints for service/demo in \"default\" have no addresses with port name \"\"")
-        .await;
+    let missing = "endpointslices for service/demo in \"default\" have no addresses with port name \"\"";
+    expect(&format!("False MissingEndpoints {missing}")).await;
     cluster.put_slice("default", "demo-1", "demo", extension.port).await;
     let url = "https://demo.default.svc:443/apis/demo.example.com/v1";
     expect(&format!(

@@ -119,6 +119,13 @@ async fn every_refusal_says_why() {
         ),
         (
             "GET",
+            "/api/v1/pods?resourceVersion=%C2%A0%22%1B%C3%A9",
+            "",
+            "",
+            "422 ListOptions.meta.k8s.io \"\" is invalid: resourceVersion: Invalid value: \"\\u00a0\\\"\\x1bé\": strconv.ParseUint: parsing \"\\u00a0\\\"\\x1bé\": invalid syntax",
+        ),
+        (
+            "GET",
             "/api/v1/pods?resourceVersionMatch=Exact",
             "",
             "",

@@ -44,6 +44,33 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
+/// Quotes a text as Go's package `time` does, which shows nothing but ASCII.
+pub(super) fn quote_ascii(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for byte in text.bytes() {
+        // Writing to a `String` cannot fail.
+        let _ = match byte {
+            b'"' | b'\\' => write!(quoted, "\\{}", char::from(byte)),
+            b' '..=0x7f => write!(quoted, "{}", char::from(byte)),
+            _ => write!(quoted, "\\x{byte:02x}"),
+        };
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Quotes texts as `%q` of Go does a list of them: `["a" "b"]`.
+pub fn quote_all(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+    format!("[{}]", texts.join(" "))
+}
+
+/// A text in which nothing is markup to a browser.
+pub fn without_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// JSON as Go's package writes it by default: fit to stand in HTML.
 pub fn html_safe(json: &str) -> Cow<'_, str> {
     // None of them stands outside of texts.
@@ -82,6 +109,15 @@ mod tests {
         ] {
             assert_eq!(quote(text), quoted, "{text:?}");
         }
+    }
+
+    /// As Go's own packages gave them.
+    #[test]
+    fn durations_lists_and_pages_have_ways_of_their_own() {
+        assert_eq!(quote_ascii("\"a\\\n\u{7f}é"), "\"\\\"a\\\\\\x0a\u{7f}\\xc3\\xa9\"");
+        assert_eq!(quote_all(&["a b".to_owned(), "\n".to_owned()]), r#"["a b" "\n"]"#);
+        assert_eq!(quote_all(&[]), "[]");
+        assert_eq!(without_markup("a<b>&amp;"), "a&lt;b&gt;&amp;amp;");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use portolan_base::go;
+
 use super::{fail, no_overload};
 use crate::functions::{Outcome, Row, Style::Global, Style::Member};
 use crate::value::Value;
@@ -55,16 +57,15 @@ pub(super) fn parse(text: &str) -> Result<IpAddr, String> {
         && address.contains(':')
         && !zone.is_empty()
     {
-        return Err(format!("IP address {text:?} with zone value is not allowed"));
+        return Err(format!("IP address {} with zone value is not allowed", go::quote(text)));
     }
     let address: IpAddr = text.parse().map_err(|_| {
-        format!(
-            "IP Address {text:?} parse error during conversion from string: ParseAddr({text:?}): unable to parse IP"
-        )
+        let text = go::quote(text);
+        format!("IP Address {text} parse error during conversion from string: ParseAddr({text}): unable to parse IP")
     })?;
     match address {
         IpAddr::V6(inner) if inner.to_ipv4_mapped().is_some() => {
-            Err(format!("IPv4-mapped IPv6 address {text:?} is not allowed"))
+            Err(format!("IPv4-mapped IPv6 address {} is not allowed", go::quote(text)))
         }
         address => Ok(address),
     }

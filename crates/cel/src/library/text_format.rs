@@ -2,6 +2,8 @@
 //!
 //! Source: version 2 of cel-go's string extensions, which is what upstream switches on.
 
+use portolan_base::go;
+
 use super::convert::plain;
 use super::time;
 use crate::error::EvaluationError;
@@ -216,8 +218,8 @@ fn text(value: &Value<'_>) -> Formatted {
 /// A value within a list or map: as it would be written in an expression.
 fn inner(value: &Value<'_>, quoted: bool) -> Formatted {
     Ok(match value {
-        Value::String(text) if quoted => format!("{:?}", &**text),
-        Value::Bytes(bytes) if quoted => format!("b{:?}", String::from_utf8_lossy(bytes)),
+        Value::String(text) if quoted => go::quote(text),
+        Value::Bytes(bytes) if quoted => format!("b{}", go::quote(&String::from_utf8_lossy(bytes))),
         Value::Double(number) if quoted && number.is_finite() => format!("{number:.6}"),
         Value::Double(number) if quoted => format!("{:?}", infinite(*number)),
         Value::Duration(nanos) if quoted => format!("duration({:?})", time::duration_text(*nanos)),

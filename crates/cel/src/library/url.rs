@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portolan_base::go;
+
 use super::{fail, no_overload};
 use crate::functions::{Outcome, Row, Style::Global, Style::Member};
 use crate::value::{Entries, Key, Map, Value};
@@ -61,7 +63,7 @@ impl Url {
 
 /// Reads an absolute URL or an absolute path.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
-    let refuse = |why: &str| format!("parse {text:?}: {why}");
+    let refuse = |why: &str| format!("parse {}: {why}", go::quote(text));
     if text.is_empty() {
         return Err(refuse("empty url"));
     }
@@ -92,7 +94,7 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     check_host(host).map_err(|why| refuse(&why))?;
     if let Some(broken) = broken_escape(path) {
-        return Err(refuse(&format!("invalid URL escape {broken:?}")));
+        return Err(refuse(&format!("invalid URL escape {}", go::quote(&broken))));
     }
     Ok(Url { scheme, host: host.to_owned(), path: path.to_owned(), query: query.to_owned() })
 }
@@ -109,7 +111,7 @@ fn check_host(host: &str) -> Result<(), String> {
         Some(rest) => {
             let (name, after) = rest.split_once(']').ok_or("missing ']' in host")?;
             if name.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(format!("invalid host: ParseAddr({name:?}): unable to parse IP"));
+                return Err(format!("invalid host: ParseAddr({}): unable to parse IP", go::quote(name)));
             }
             ("", after)
         }
@@ -119,11 +121,11 @@ fn check_host(host: &str) -> Result<(), String> {
         },
     };
     if let Some(bad) = name.chars().find(|character| " <>\"{}|\\^`[]".contains(*character)) {
-        return Err(format!("invalid character {:?} in host name", bad.to_string()));
+        return Err(format!("invalid character {} in host name", go::quote(&bad.to_string())));
     }
     let digits = port.strip_prefix(':').unwrap_or(port);
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (!port.is_empty() && !port.starts_with(':')) {
-        return Err(format!("invalid port {port:?} after host"));
+        return Err(format!("invalid port {} after host", go::quote(port)));
     }
     Ok(())
 }

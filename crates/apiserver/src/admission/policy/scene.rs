@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_base::go;
 use portolan_cel::{Asked, Authorizer, Bindings, Budget, EvaluationError, Value, What};
 use serde_json::{Value as Json, json};
 
@@ -70,8 +71,8 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         }
         let variable = &self.variables[index];
         let failed = |what: &str| {
-            let name = variable.name.trim_start_matches("variables.");
-            EvaluationError::Other(format!("composited variable {name:?} fails to {what}").into())
+            let name = go::quote(variable.name.trim_start_matches("variables."));
+            EvaluationError::Other(format!("composited variable {name} fails to {what}").into())
         };
         let value = match &variable.expression.program {
             Ok(program) => self.run(program).map_err(|error| match error {

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_base::go;
 use serde_json::{Map, Value, json};
 
 use super::configuration::Hook;
@@ -89,7 +90,8 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
     if hook.review_version == "v1" {
         let (api_version, kind) = (text(&review["apiVersion"]), text(&review["kind"]));
         if response["uid"] != uid {
-            return Err(invalid(format!("expected response.uid=\"{uid}\", got \"{}\"", text(&response["uid"]))));
+            let given = go::quote(text(&response["uid"]));
+            return Err(invalid(format!("expected response.uid=\"{uid}\", got {given}")));
         }
         if api_version != wanted || kind != "AdmissionReview" {
             let expected = "admission.k8s.io/v1, Kind=AdmissionReview";
@@ -122,7 +124,9 @@ fn patch(hook: &Hook, response: &Value) -> Result<Vec<Value>, String> {
             return Err("webhook returned response.patch but not response.patchType".into());
         }
         (false, None | Some("JSONPatch")) => {}
-        (false, Some(other)) => return Err(format!("webhook returned invalid response.patchType of \"{other}\"")),
+        (false, Some(other)) => {
+            return Err(format!("webhook returned invalid response.patchType of {}", go::quote(other)));
+        }
     }
     let bytes = STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))?;
     match serde_json::from_slice(&bytes) {

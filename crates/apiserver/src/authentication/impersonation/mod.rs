@@ -96,16 +96,17 @@ fn go_syntax(user: &User) -> String {
         }
     };
     let mut text = format!(
-        "&user.DefaultInfo{{Name:{:?}, UID:{:?}, Groups:{}, Extra:map[string][]string",
-        user.name,
-        user.uid,
+        "&user.DefaultInfo{{Name:{}, UID:{}, Groups:{}, Extra:map[string][]string",
+        go::quote(&user.name),
+        go::quote(&user.uid),
         list(&user.groups)
     );
     if user.extra.is_empty() {
         text.push_str("(nil)}");
         return text;
     }
-    let pairs: Vec<String> = user.extra.iter().map(|(key, values)| format!("{key:?}:{}", list(values))).collect();
+    let pairs: Vec<String> =
+        user.extra.iter().map(|(key, values)| format!("{}:{}", go::quote(key), list(values))).collect();
     // Writing to a `String` cannot fail.
     let _ = write!(text, "{{{}}}}}", pairs.join(", "));
     text

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use portolan_api::field::Path;
 use portolan_api::validation::{is_dns1123_label, is_dns1123_subdomain, is_domain_prefixed_path};
+use portolan_base::go;
 use portolan_identity::User;
 
 use super::Impersonated;
@@ -205,8 +206,8 @@ impl Question<'_> {
         let info = self.about(GROUP, resource, "", "", name);
         let verb = self.mode.verb();
         let why = format!(
-            "User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{GROUP}\" at the cluster scope: {why}",
-            self.real.name
+            "User {} cannot {verb} resource \"{resource}\" in API group \"{GROUP}\" at the cluster scope: {why}",
+            go::without_markup(&go::quote(&self.real.name))
         );
         Status::forbidden(&info.target(), name, &why)
     }
