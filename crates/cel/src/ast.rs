@@ -6,6 +6,17 @@
 pub(crate) struct Expr {
     pub(crate) at: u32,
     pub(crate) kind: Kind,
+    /// How many operators, choices, fields, indexes and calls of members lie within each other, which are what upstream
+    /// counts.
+    pub(crate) depth: usize,
+}
+
+impl Expr {
+    /// An expression that is as deep as its deepest part.
+    pub(crate) fn new(at: u32, kind: Kind) -> Self {
+        let depth = kind.depth();
+        Self { at, kind, depth }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +41,23 @@ pub(crate) enum Kind {
         fields: Vec<Field>,
     },
     Fold(Box<Fold>),
+}
+
+impl Kind {
+    fn depth(&self) -> usize {
+        fn deepest<'e>(parts: impl IntoIterator<Item = &'e Expr>) -> usize {
+            parts.into_iter().map(|part| part.depth).max().unwrap_or_default()
+        }
+        match self {
+            Self::Literal(_) | Self::Name(_) => 0,
+            Self::Select { operand, .. } => operand.depth,
+            Self::Call { target, arguments, .. } => deepest(target.as_deref().into_iter().chain(arguments)),
+            Self::List(items) => deepest(items.iter().map(|item| &item.value)),
+            Self::Map(entries) => deepest(entries.iter().flat_map(|entry| [&entry.key, &entry.value])),
+            Self::Struct { fields, .. } => deepest(fields.iter().map(|field| &field.value)),
+            Self::Fold(fold) => deepest([&fold.range, &fold.body].into_iter().chain(&fold.filter)),
+        }
+    }
 }
 
 /// How a field is read.

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
 use crate::environment::Environment;
 use crate::lexer::Problem;
+use crate::parser::{MAX_DEPTH, TOO_DEEP};
 use crate::plan::{Node, Op};
 use crate::source::Problems;
 use crate::types::Type;
 use crate::value::{Entries, Map, Text, Value};
 use unify::Unifier;
 
-/// How deep the evaluation of an expression may go. An operator does not nest what it stands beside, and what is bound
-/// to a name is computed where that is used: so this is more than the parser counts, which bounds only what is written
-/// in brackets.
-const MAX_STACK: usize = 200;
+/// How deep the evaluation of an expression may go, to what has no parts any more. The parser does not count lists,
+/// functions and logical operators, and what is bound to a name is computed where that is used: so more is refused here.
+/// Upstream has all the stack it wants; ours is that of a worker thread, also in a build without optimisation.
+const MAX_STACK: usize = MAX_DEPTH + 1;
 
 /// Names that are types.
 const TYPE_NAMES: [&str; 13] = [
@@ -90,23 +91,23 @@ struct Variable<'a> {
 
 impl<'a> Checker<'a> {
     fn report(&mut self, at: u32, message: String) -> Node {
-        self.problems.push(Problem { at, message });
+        self.problems.push(Problem::at(at, message));
         nothing()
     }
 
     fn expression(&mut self, expression: &'a Expr) -> Node {
         self.depth += 1;
-        let node = if self.reaches(self.depth, expression.at) { self.node(expression) } else { nothing() };
+        let node = if self.reaches(self.depth) { self.node(expression) } else { nothing() };
         self.depth -= 1;
         node
     }
 
     /// Notes how deep evaluation goes. That it is too deep is told once.
-    fn reaches(&mut self, depth: usize, at: u32) -> bool {
+    fn reaches(&mut self, depth: usize) -> bool {
         self.deepest = self.deepest.max(depth);
         let fits = depth <= MAX_STACK;
         if !fits && !std::mem::replace(&mut self.is_too_deep, true) {
-            self.report(at, format!("expression recursion limit exceeded: {MAX_STACK}"));
+            self.problems.push(Problem::of_all(TOO_DEEP));
         }
         fits
     }
@@ -116,7 +117,7 @@ impl<'a> Checker<'a> {
             Kind::Literal(literal) => constant(literal),
             Kind::Name(name) => match self.resolve(name) {
                 Some(Node { op: Op::Local(index), ty }) => {
-                    self.reaches(self.depth + self.scope[index].depth, expression.at);
+                    self.reaches(self.depth + self.scope[index].depth);
                     Node { op: Op::Local(index), ty }
                 }
                 Some(node) => node,
@@ -220,7 +221,7 @@ impl<'a> Checker<'a> {
             let first = self.unifier.show(first);
             let other = literal.iter().map(|(at, ty)| (*at, self.unifier.show(ty))).find(|(_, ty)| *ty != first);
             if let Some((at, ty)) = other {
-                self.problems.push(Problem { at, message: format!("expected type '{first}' but found '{ty}'") });
+                self.problems.push(Problem::at(at, format!("expected type '{first}' but found '{ty}'")));
             }
         }
     }

@@ -7,10 +7,12 @@ use crate::check;
 use crate::error::EvaluationError;
 use crate::estimate::{self, Estimate};
 use crate::evaluate::{self, Bindings};
+use crate::lexer::Problem;
 use crate::parser;
 use crate::plan::Node;
 use crate::schema::Schema;
 use crate::source::CompileError;
+use crate::stack;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -69,7 +71,9 @@ impl Environment {
     /// # Errors
     /// The text is no expression, uses something that is not there, or types do not match.
     pub fn compile(&self, text: &str) -> Result<Program, CompileError> {
-        let checked = parser::parse(text).and_then(|expression| check::check(self, &expression));
+        let read = || parser::parse(text).and_then(|expression| check::check(self, &expression));
+        let checked = stack::with_room(text, read)
+            .unwrap_or_else(|error| Err(Problem::of_all(format!("expression needs a thread: {error}")).into()));
         let root = checked.map_err(|problems| CompileError::of(text, problems))?;
         Ok(Program { root })
     }

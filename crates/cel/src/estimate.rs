@@ -81,6 +81,9 @@ pub(crate) fn estimate(root: &Node, environment: &Environment) -> Estimate {
     Estimator { environment, whole, locals: Vec::new() }.node(root).cost
 }
 
+/// What a field or a variable costs.
+const ONE: Estimate = Estimate::exactly(cost::SELECT);
+
 /// What is known of an expression.
 #[derive(Debug, Clone)]
 struct Known {
@@ -142,65 +145,81 @@ struct Estimator<'e> {
 }
 
 impl Estimator<'_> {
+    /// What is known of a node. Every level of an expression stands on the stack with this: it only hands on.
     fn node(&mut self, node: &Node) -> Known {
-        let one = Estimate::exactly(cost::SELECT);
         match &node.op {
             Op::Constant(value) => constant(value),
-            Op::Variable(name) => {
-                let schema = self.environment.variables.get(&**name).and_then(|(_, schema)| schema.clone());
-                let place = schema.map_or_else(|| self.part(&Place::Nowhere, None), Place::At);
-                Known { place, ..Known::costing(one) }
-            }
-            Op::Local(index) => {
-                let local = self.locals.get(*index).cloned();
-                Known { cost: one, ..local.unwrap_or(Known::costing(one)) }
-            }
-            Op::Select { operand, field, access } => {
-                let holder = self.node(operand);
-                let place = match access {
-                    Access::Optional => Place::Nowhere,
-                    _ => self.part(&holder.place, Some(field)),
-                };
-                let pays = *access != Access::Presence
-                    && matches!(operand.ty, Type::Map(_) | Type::Object(_) | Type::Struct(_) | Type::Optional(_));
-                let cost = if pays { holder.cost.plus(one) } else { holder.cost };
-                Known { place, ..Known::costing(cost) }
-            }
-            Op::And(terms) | Op::Or(terms) => {
-                let costs: Vec<Estimate> = terms.iter().map(|term| self.node(term).cost).collect();
-                let all = costs.iter().fold(Estimate::exactly(0), |sum, cost| sum.plus(*cost));
-                // The first term may decide.
-                Known::costing(Estimate { min: costs.first().map_or(0, |cost| cost.min), max: all.max })
-            }
-            Op::Choose(parts) => {
-                let condition = self.node(&parts[0]);
-                let (then, otherwise) = (self.node(&parts[1]), self.node(&parts[2]));
-                let size = then.size(&parts[1].ty).either(otherwise.size(&parts[2].ty));
-                let parts = then.parts.zip(otherwise.parts).map(|(then, otherwise)| then.either(otherwise));
-                let cost = condition.cost.plus(then.cost.either(otherwise.cost));
-                Known { size: Some(size), parts, ..Known::costing(cost) }
-            }
-            Op::Otherwise { first, second, .. } => {
-                let (known, other) = (self.node(first), self.node(second));
-                Known {
-                    size: Some(known.size(&node.ty).either(other.size(&second.ty))),
-                    // The call is paid for as well.
-                    ..Known::costing(Estimate { min: known.cost.min, max: known.cost.plus(other.cost).plus(one).max })
-                }
-            }
+            Op::Variable(name) => self.variable(name),
+            Op::Local(index) => self.local(*index),
+            Op::Select { operand, field, access } => self.select(operand, field, *access),
+            Op::And(terms) | Op::Or(terms) => self.logical(terms),
+            Op::Choose(parts) => self.choose(parts),
+            Op::Otherwise { first, second, .. } => self.otherwise(&node.ty, first, second),
             Op::Call(call) => self.call(call),
-            Op::List(items) => {
-                let of_list = items.iter().map(|(item, _)| (item, true));
-                Known { size: Some(Estimate::exactly(items.len() as u64)), ..self.made(cost::LIST, of_list) }
-            }
-            Op::Map(entries) => {
-                let of_map = entries.iter().flat_map(|(key, value, _)| [(key, false), (value, true)]);
-                Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, of_map) }
-            }
+            Op::List(items) => self.items(items),
+            Op::Map(entries) => self.map(entries),
             Op::Struct { fields, .. } => self.made(cost::STRUCT, fields.iter().map(|(_, value, _)| (value, false))),
             Op::Bind(nodes) => self.bind(nodes),
             Op::Fold(fold) => self.fold(fold),
         }
+    }
+
+    fn variable(&self, name: &str) -> Known {
+        let schema = self.environment.variables.get(name).and_then(|(_, schema)| schema.clone());
+        let place = schema.map_or_else(|| self.part(&Place::Nowhere, None), Place::At);
+        Known { place, ..Known::costing(ONE) }
+    }
+
+    fn local(&self, index: usize) -> Known {
+        let local = self.locals.get(index).cloned();
+        Known { cost: ONE, ..local.unwrap_or(Known::costing(ONE)) }
+    }
+
+    fn select(&mut self, operand: &Node, field: &str, access: Access) -> Known {
+        let holder = self.node(operand);
+        let place = match access {
+            Access::Optional => Place::Nowhere,
+            _ => self.part(&holder.place, Some(field)),
+        };
+        let pays = access != Access::Presence
+            && matches!(operand.ty, Type::Map(_) | Type::Object(_) | Type::Struct(_) | Type::Optional(_));
+        let cost = if pays { holder.cost.plus(ONE) } else { holder.cost };
+        Known { place, ..Known::costing(cost) }
+    }
+
+    fn logical(&mut self, terms: &[Node]) -> Known {
+        let costs: Vec<Estimate> = terms.iter().map(|term| self.node(term).cost).collect();
+        let all = costs.iter().fold(Estimate::exactly(0), |sum, cost| sum.plus(*cost));
+        // The first term may decide.
+        Known::costing(Estimate { min: costs.first().map_or(0, |cost| cost.min), max: all.max })
+    }
+
+    fn choose(&mut self, parts: &[Node; 3]) -> Known {
+        let condition = self.node(&parts[0]);
+        let (then, otherwise) = (self.node(&parts[1]), self.node(&parts[2]));
+        let size = then.size(&parts[1].ty).either(otherwise.size(&parts[2].ty));
+        let parts = then.parts.zip(otherwise.parts).map(|(then, otherwise)| then.either(otherwise));
+        let cost = condition.cost.plus(then.cost.either(otherwise.cost));
+        Known { size: Some(size), parts, ..Known::costing(cost) }
+    }
+
+    fn otherwise(&mut self, ty: &Type, first: &Node, second: &Node) -> Known {
+        let (known, other) = (self.node(first), self.node(second));
+        Known {
+            size: Some(known.size(ty).either(other.size(&second.ty))),
+            // The call is paid for as well.
+            ..Known::costing(Estimate { min: known.cost.min, max: known.cost.plus(other.cost).plus(ONE).max })
+        }
+    }
+
+    fn items(&mut self, items: &[(Node, bool)]) -> Known {
+        let of_list = items.iter().map(|(item, _)| (item, true));
+        Known { size: Some(Estimate::exactly(items.len() as u64)), ..self.made(cost::LIST, of_list) }
+    }
+
+    fn map(&mut self, entries: &[(Node, Node, bool)]) -> Known {
+        let of_map = entries.iter().flat_map(|(key, value, _)| [(key, false), (value, true)]);
+        Known { size: Some(Estimate::exactly(entries.len() as u64)), ..self.made(cost::MAP, of_map) }
     }
 
     /// Something written out of nodes, of which it is said whether they are elements or values.

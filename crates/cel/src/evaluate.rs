@@ -59,63 +59,34 @@ impl<'b, 'a> Evaluator<'b, 'a> {
         if self.cost > self.limit { Err(EvaluationError::CostExceeded) } else { Ok(()) }
     }
 
+    /// The value of a node. Every level of an expression stands on the stack with this: it only hands on.
     fn value(&mut self, node: &'b Node) -> Outcome<'a> {
         match &node.op {
             Op::Constant(value) => Ok(value.clone()),
-            Op::Variable(name) => {
-                self.pay(SELECT)?;
-                let missing = || EvaluationError::text(format!("no such attribute(s): {name}"));
-                self.bindings.get(name).unwrap_or_else(|| Err(missing()))
-            }
-            Op::Local(index) => {
-                self.pay(SELECT)?;
-                self.local(*index)
-            }
+            Op::Variable(name) => self.variable(name),
+            Op::Local(index) => self.local(*index),
             Op::Select { operand, field, access } => self.select(operand, field, *access),
             Op::And(terms) => self.logical(terms, false),
             Op::Or(terms) => self.logical(terms, true),
-            Op::Choose(parts) => match self.value(&parts[0])? {
-                Value::Bool(true) => self.value(&parts[1]),
-                Value::Bool(false) => self.value(&parts[2]),
-                _ => Err(EvaluationError::NoSuchOverload),
-            },
-            Op::Otherwise { first, second, unwrap } => match self.value(first)? {
-                Value::Optional(Some(inner)) if *unwrap => Ok((*inner).clone()),
-                Value::Optional(Some(inner)) => Ok(Value::Optional(Some(inner))),
-                Value::Optional(None) => self.value(second),
-                _ => Err(EvaluationError::NoSuchOverload),
-            },
+            Op::Choose(parts) => self.choose(parts),
+            Op::Otherwise { first, second, unwrap } => self.otherwise(first, second, *unwrap),
             Op::Call(call) => self.call(call),
-            Op::List(items) => {
-                let mut values = Vec::with_capacity(items.len());
-                for (item, optional) in items {
-                    let value = self.value(item)?;
-                    if let Some(value) = present(value, *optional)? {
-                        values.push(value);
-                    }
-                }
-                self.pay(cost::LIST)?;
-                Ok(Value::list(values))
-            }
+            Op::List(items) => self.items(items),
             Op::Map(entries) => self.map(entries),
-            Op::Struct { name, fields } => {
-                let mut entries = Entries::new();
-                for (field, value, optional) in fields {
-                    let value = self.value(value)?;
-                    if let Some(value) = present(value, *optional)? {
-                        let key = Value::String(crate::value::Text::Shared(field.clone()));
-                        entries.insert(Key::String(field.clone()), (key, value));
-                    }
-                }
-                self.pay(cost::STRUCT)?;
-                Ok(Value::Map(Map::Struct(name.clone(), Arc::new(entries))))
-            }
+            Op::Struct { name, fields } => self.structure(name, fields),
             Op::Bind(nodes) => self.bind(nodes),
             Op::Fold(fold) => self.fold(fold),
         }
     }
 
+    fn variable(&mut self, name: &str) -> Outcome<'a> {
+        self.pay(SELECT)?;
+        let missing = || EvaluationError::text(format!("no such attribute(s): {name}"));
+        self.bindings.get(name).unwrap_or_else(|| Err(missing()))
+    }
+
     fn local(&mut self, index: usize) -> Outcome<'a> {
+        self.pay(SELECT)?;
         let node = match self.locals.get(index) {
             None => return Err(EvaluationError::NoSuchOverload),
             Some(Local::Known(outcome)) => return outcome.clone(),
@@ -172,6 +143,23 @@ impl<'b, 'a> Evaluator<'b, 'a> {
         }
     }
 
+    fn choose(&mut self, [condition, then, otherwise]: &'b [Node; 3]) -> Outcome<'a> {
+        match self.value(condition)? {
+            Value::Bool(true) => self.value(then),
+            Value::Bool(false) => self.value(otherwise),
+            _ => Err(EvaluationError::NoSuchOverload),
+        }
+    }
+
+    fn otherwise(&mut self, first: &'b Node, second: &'b Node, unwrap: bool) -> Outcome<'a> {
+        match self.value(first)? {
+            Value::Optional(Some(inner)) if unwrap => Ok((*inner).clone()),
+            Value::Optional(Some(inner)) => Ok(Value::Optional(Some(inner))),
+            Value::Optional(None) => self.value(second),
+            _ => Err(EvaluationError::NoSuchOverload),
+        }
+    }
+
     fn call(&mut self, call: &'b Call) -> Outcome<'a> {
         let mut values = Vec::with_capacity(call.arguments.len());
         for argument in &call.arguments {
@@ -206,6 +194,31 @@ impl<'b, 'a> Evaluator<'b, 'a> {
             self.pay(overload.cost.actual(&values, Some(&result)))?;
         }
         Ok(result)
+    }
+
+    fn items(&mut self, items: &'b [(Node, bool)]) -> Outcome<'a> {
+        let mut values = Vec::with_capacity(items.len());
+        for (item, optional) in items {
+            let value = self.value(item)?;
+            if let Some(value) = present(value, *optional)? {
+                values.push(value);
+            }
+        }
+        self.pay(cost::LIST)?;
+        Ok(Value::list(values))
+    }
+
+    fn structure(&mut self, name: &Arc<str>, fields: &'b [(Arc<str>, Node, bool)]) -> Outcome<'a> {
+        let mut entries = Entries::new();
+        for (field, value, optional) in fields {
+            let value = self.value(value)?;
+            if let Some(value) = present(value, *optional)? {
+                let key = Value::String(crate::value::Text::Shared(field.clone()));
+                entries.insert(Key::String(field.clone()), (key, value));
+            }
+        }
+        self.pay(cost::STRUCT)?;
+        Ok(Value::Map(Map::Struct(name.clone(), Arc::new(entries))))
     }
 
     fn map(&mut self, nodes: &'b [(Node, Node, bool)]) -> Outcome<'a> {

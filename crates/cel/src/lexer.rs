@@ -21,11 +21,22 @@ pub(crate) enum Word {
     End,
 }
 
-/// What is wrong at a character.
+/// What is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    pub(crate) at: u32,
+    /// At which character; none if it is the text as a whole.
+    pub(crate) at: Option<u32>,
     pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn at(at: u32, message: impl Into<String>) -> Self {
+        Self { at: Some(at), message: message.into() }
+    }
+
+    pub(crate) fn of_all(message: impl Into<String>) -> Self {
+        Self { at: None, message: message.into() }
+    }
 }
 
 const SYMBOLS: [&str; 24] = [
@@ -53,7 +64,7 @@ pub(crate) fn words(text: &str) -> Result<Words, Problems> {
             Ok(Some(word)) => word,
             Ok(None) => {
                 let message = format!("Syntax error: token recognition error at: '{}'", characters[lexer.position]);
-                words.strange.push(Problem { at, message });
+                words.strange.push(Problem::at(at, message));
                 if words.strange.are_too_many() {
                     return Err(words.strange);
                 }
@@ -98,7 +109,7 @@ impl Lexer<'_> {
     }
 
     fn problem(&self, at: usize, message: impl Into<String>) -> Problem {
-        Problem { at: at as u32, message: message.into() }
+        Problem::at(at as u32, message)
     }
 
     /// The next word; `None` if there is a character that begins none.

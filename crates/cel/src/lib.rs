@@ -34,6 +34,7 @@ mod plan;
 mod schema;
 mod selects;
 mod source;
+mod stack;
 mod types;
 mod value;
 

@@ -3,15 +3,17 @@
 //! Grammar: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>
 
 mod macros;
+mod operators;
 mod recover;
 
 use crate::ast::{Access, Entry, Expr, Field, Item, Kind, Literal};
 use crate::lexer::{Problem, Token, Word, Words, words};
 use crate::source::Problems;
 
-/// How deep expressions may be nested. Upstream allows 250; parsing, checking and evaluation recurse, and
-/// have to fit on the stack of a worker thread also in a build without optimisation.
-const MAX_DEPTH: usize = 100;
+/// How deep expressions may be nested, as upstream: in brackets and choices, and then also by what stands in them.
+pub(crate) const MAX_DEPTH: usize = 250;
+
+pub(crate) const TOO_DEEP: &str = "max recursion depth exceeded";
 
 /// How long a text may be, in characters, as upstream.
 const MAX_LENGTH: usize = 100_000;
@@ -43,7 +45,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Problems> {
     let length = characters.len();
     if length > MAX_LENGTH {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
-        return Err(Problem { at: 0, message }.into());
+        return Err(Problem::of_all(message).into());
     }
     let Words { tokens, strange } = words(text)?;
     let mut parser = Parser {
@@ -51,6 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Problems> {
         tokens: &tokens,
         position: 0,
         depth: 0,
+        operations: 0,
         problems: strange,
         is_lost: false,
         closers: Vec::new(),
@@ -71,7 +74,9 @@ struct Parser<'a> {
     text: &'a [char],
     tokens: &'a [Token],
     position: usize,
+    /// How many expressions and operands are being read. Upstream bounds each, as operands on the right nest too.
     depth: usize,
+    operations: usize,
     /// What is wrong but did not keep the rest from being read.
     problems: Problems,
     /// Whether nothing was understood since the last of them.
@@ -118,7 +123,7 @@ impl<'a> Parser<'a> {
     fn missing(&self, symbol: &str) -> Problem {
         match symbol {
             ":" if *self.peek() == Word::End => self.unexpected("':'"),
-            _ => Problem { at: self.at(), message: format!("Syntax error: missing '{symbol}' at '{}'", self.shown()) },
+            _ => Problem::at(self.at(), format!("Syntax error: missing '{symbol}' at '{}'", self.shown())),
         }
     }
 
@@ -127,7 +132,7 @@ impl<'a> Parser<'a> {
     }
 
     fn wrong(&self, what: &str, wanted: &str) -> Problem {
-        Problem { at: self.at(), message: format!("Syntax error: {what} '{}' {wanted}", self.shown()) }
+        Problem::at(self.at(), format!("Syntax error: {what} '{}' {wanted}", self.shown()))
     }
 
     /// The next word, as it is written.
@@ -155,10 +160,7 @@ impl<'a> Parser<'a> {
 
     fn expression(&mut self) -> Parsed<Expr> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
-            return Err(Problem { at: self.at(), message });
-        }
+        bounded(self.depth)?;
         let condition = self.or()?;
         let result = match self.take("?") {
             None => condition,
@@ -169,64 +171,11 @@ impl<'a> Parser<'a> {
                 let then = then?;
                 self.expect(":")?;
                 let otherwise = self.expression()?;
-                call(at, "_?_:_", vec![condition, then, otherwise])
+                deeper(call(at, "_?_:_", vec![condition, then, otherwise]))?
             }
         };
         self.depth -= 1;
         Ok(result)
-    }
-
-    fn or(&mut self) -> Parsed<Expr> {
-        self.logical("||", "_||_", Self::and)
-    }
-
-    fn and(&mut self) -> Parsed<Expr> {
-        self.logical("&&", "_&&_", Self::relation)
-    }
-
-    /// A chain of one logical operator. It becomes one call with all terms: no deep trees for long chains.
-    fn logical(&mut self, symbol: &str, function: &str, term: fn(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
-        let first = term(self)?;
-        let Some(at) = self.take(symbol) else { return Ok(first) };
-        let mut terms = vec![first, term(self)?];
-        while self.take(symbol).is_some() {
-            terms.push(term(self)?);
-        }
-        Ok(call(at, function, terms))
-    }
-
-    fn relation(&mut self) -> Parsed<Expr> {
-        const OPERATORS: [(&str, &str); 7] =
-            [("==", "_==_"), ("!=", "_!=_"), ("<=", "_<=_"), (">=", "_>=_"), ("<", "_<_"), (">", "_>_"), ("in", "@in")];
-        self.binary(&OPERATORS, Self::sum)
-    }
-
-    fn sum(&mut self) -> Parsed<Expr> {
-        self.binary(&[("+", "_+_"), ("-", "_-_")], Self::product)
-    }
-
-    fn product(&mut self) -> Parsed<Expr> {
-        self.binary(&[("*", "_*_"), ("/", "_/_"), ("%", "_%_")], Self::unary)
-    }
-
-    fn binary(&mut self, operators: &[(&str, &str)], operand: fn(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
-        let mut left = operand(self)?;
-        let mut chained = 0;
-        'next: loop {
-            for (symbol, function) in operators {
-                if let Some(at) = self.take(symbol) {
-                    // A chain leans to the left, so it is as deep as it is long.
-                    chained += 1;
-                    if self.depth + chained > MAX_DEPTH {
-                        let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
-                        return Err(Problem { at, message });
-                    }
-                    left = call(at, function, vec![left, operand(self)?]);
-                    continue 'next;
-                }
-            }
-            return Ok(left);
-        }
     }
 
     fn unary(&mut self) -> Parsed<Expr> {
@@ -255,13 +204,13 @@ impl<'a> Parser<'a> {
         let literal = match self.peek() {
             Word::Integer(value) => {
                 let value = 0i64.checked_sub_unsigned(*value);
-                Literal::Int(value.ok_or_else(|| Problem { at, message: "invalid int literal".into() })?)
+                Literal::Int(value.ok_or_else(|| Problem::at(at, "invalid int literal"))?)
             }
             Word::Literal(Literal::Double(value)) => Literal::Double(-value),
             _ => return Ok(None),
         };
         self.advance();
-        Ok(Some(Expr { at, kind: Kind::Literal(literal) }))
+        Ok(Some(Expr::new(at, Kind::Literal(literal))))
     }
 
     fn member(&mut self) -> Parsed<Expr> {
@@ -270,7 +219,6 @@ impl<'a> Parser<'a> {
     }
 
     fn postfix(&mut self, mut operand: Expr) -> Parsed<Expr> {
-        let mut chained = 0;
         loop {
             if self.is(".") {
                 let dot = self.at();
@@ -278,34 +226,27 @@ impl<'a> Parser<'a> {
                     self.skip();
                     return Ok(operand);
                 };
-                operand = match self.take("(") {
+                let made = match self.take("(") {
                     Some(open) if !optional => {
                         let arguments = self.arguments(")")?;
                         macros::expand(open, Some(operand), field, arguments)?
                     }
                     Some(open) => {
-                        return Err(Problem {
-                            at: open,
-                            message: "Syntax error: mismatched input '(' expecting <EOF>".into(),
-                        });
+                        return Err(Problem::at(open, "Syntax error: mismatched input '(' expecting <EOF>"));
                     }
                     None => {
                         let access = if optional { Access::Optional } else { Access::Value };
-                        Expr { at: dot, kind: Kind::Select { operand: Box::new(operand), field, access } }
+                        Expr::new(dot, Kind::Select { operand: Box::new(operand), field, access })
                     }
                 };
+                operand = deeper(made)?;
             } else if let Some(open) = self.take("[") {
                 let function = if self.take("?").is_some() { "_[?_]" } else { "_[_]" };
                 let index = self.expression_before(&["]"])?;
                 self.expect("]")?;
-                operand = call(open, function, vec![operand, index]);
+                operand = deeper(call(open, function, vec![operand, index]))?;
             } else {
                 return Ok(operand);
-            }
-            chained += 1;
-            if self.depth + chained > MAX_DEPTH {
-                let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
-                return Err(Problem { at: self.at(), message });
             }
         }
     }
@@ -340,14 +281,14 @@ impl<'a> Parser<'a> {
 
     fn primary(&mut self) -> Parsed<Expr> {
         let at = self.at();
-        let literal = |kind| Ok(Expr { at, kind: Kind::Literal(kind) });
+        let literal = |kind| Ok(Expr::new(at, Kind::Literal(kind)));
         match self.peek() {
             Word::Literal(value) => {
                 self.advance();
                 literal(value.clone())
             }
             Word::Integer(value) => {
-                let value = i64::try_from(*value).map_err(|_| Problem { at, message: "invalid int literal".into() })?;
+                let value = i64::try_from(*value).map_err(|_| Problem::at(at, "invalid int literal"))?;
                 self.advance();
                 literal(Literal::Int(value))
             }
@@ -360,12 +301,12 @@ impl<'a> Parser<'a> {
             Word::Symbol("[") => {
                 self.advance();
                 let items = self.items()?;
-                Ok(Expr { at, kind: Kind::List(items) })
+                Ok(Expr::new(at, Kind::List(items)))
             }
             Word::Symbol("{") => {
                 self.advance();
                 let entries = self.entries()?;
-                Ok(Expr { at, kind: Kind::Map(entries) })
+                Ok(Expr::new(at, Kind::Map(entries)))
             }
             Word::Symbol(".") => {
                 let next = self.position + 1;
@@ -392,18 +333,18 @@ impl<'a> Parser<'a> {
             self.is_lost = false;
             let open = self.expect("{")?;
             let fields = self.fields()?;
-            return Ok(Expr { at: open, kind: Kind::Struct { name, fields } });
+            return Ok(Expr::new(open, Kind::Struct { name, fields }));
         }
         let name = self.name(recover::OPERAND)?;
         if RESERVED.contains(&name.as_str()) {
-            return Err(Problem { at, message: format!("reserved identifier: {name}") });
+            return Err(Problem::at(at, format!("reserved identifier: {name}")));
         }
         match self.take("(") {
             Some(open) => {
                 let arguments = self.arguments(")")?;
                 macros::expand(open, None, name, arguments)
             }
-            None => Ok(Expr { at, kind: Kind::Name(name) }),
+            None => Ok(Expr::new(at, Kind::Name(name))),
         }
     }
 
@@ -483,5 +424,19 @@ impl<'a> Parser<'a> {
 }
 
 fn call(at: u32, function: &str, arguments: Vec<Expr>) -> Expr {
-    Expr { at, kind: Kind::Call { target: None, function: function.to_owned(), arguments } }
+    Expr::new(at, Kind::Call { target: None, function: function.to_owned(), arguments })
+}
+
+/// That no more of something is being read than upstream allows.
+fn bounded(depth: usize) -> Parsed<()> {
+    if depth <= MAX_DEPTH {
+        return Ok(());
+    }
+    Err(Problem::of_all(format!("expression recursion limit exceeded: {MAX_DEPTH}")))
+}
+
+/// Counts an expression as one more around its parts. Chains lean to the left: they are as deep as they are long.
+fn deeper(expression: Expr) -> Parsed<Expr> {
+    let depth = expression.depth + 1;
+    if depth > MAX_DEPTH { Err(Problem::of_all(TOO_DEEP)) } else { Ok(Expr { depth, ..expression }) }
 }

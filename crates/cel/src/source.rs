@@ -42,19 +42,26 @@ impl From<Problem> for Problems {
 /// One problem, and where in the text it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column, from 1, in characters; 0 if the text is empty, as upstream.
+    /// Line, from 1; -1 for the text as a whole, as upstream.
+    pub line: isize,
+    /// Column, from 1, in characters; 0 for the text as a whole and if it is empty, as upstream.
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    /// The line, unless it is too long to be shown.
+    /// The line, unless it is too long to be shown. The text as a whole is not.
     excerpt: Option<String>,
 }
 
 impl Issue {
+    fn of(text: &str, Problem { at, message }: Problem) -> Self {
+        match at {
+            Some(offset) => Self::at(text, offset, message),
+            None => Self { line: -1, column: 0, message, excerpt: None },
+        }
+    }
+
     /// A problem at a character of a text.
-    pub(crate) fn at(text: &str, offset: u32, message: String) -> Self {
+    fn at(text: &str, offset: u32, message: String) -> Self {
         let start = text.char_indices().nth(offset as usize).map_or(text.len(), |(start, _)| start);
         let (line, before) = text[..start].split('\n').enumerate().last().unwrap_or_default();
         let excerpt = text.split('\n').nth(line).unwrap_or_default();
@@ -62,7 +69,7 @@ impl Issue {
         let column = if text.is_empty() { 0 } else { before.chars().count() + 1 };
         let is_shown = !text.is_empty() && excerpt.len() <= MAX_EXCERPT;
         let excerpt = is_shown.then(|| excerpt.replace('\t', " "));
-        Self { line: line + 1, column, message, excerpt }
+        Self { line: line as isize + 1, column, message, excerpt }
     }
 }
 
@@ -98,7 +105,7 @@ impl CompileError {
     pub(crate) fn of(text: &str, problems: Problems) -> Self {
         let Problems { mut told, untold } = problems;
         told.sort_by_key(|problem| problem.at);
-        let issues = told.into_iter().map(|problem| Issue::at(text, problem.at, problem.message)).collect();
+        let issues = told.into_iter().map(|problem| Issue::of(text, problem)).collect();
         Self { issues, truncated: untold }
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Checker<'a> {
             _ => false,
         };
         if wrong && let Some(last) = texts.last() {
-            self.doubts.push(Problem { at: last.at, message: format!("invalid {name} argument") });
+            self.doubts.push(Problem::at(last.at, format!("invalid {name} argument")));
         }
         if name == "format"
             && let (Some(text), [Expr { kind: Kind::List(items), .. }]) = (literal(0), texts)
@@ -139,7 +139,7 @@ impl<'a> Checker<'a> {
             };
             if let Err((argument, message)) = text_format::check(&text, &types) {
                 let at = argument.and_then(|index| items.get(index)).map_or(at, |item| item.value.at);
-                self.doubts.push(Problem { at, message });
+                self.doubts.push(Problem::at(at, message));
             }
         }
     }

@@ -10,10 +10,10 @@ pub(super) fn expand(at: u32, target: Option<Expr>, function: String, mut argume
         if function == "has" && arguments.len() == 1 {
             return has(arguments.remove(0));
         }
-        return Ok(Expr { at, kind: Kind::Call { target: None, function, arguments } });
+        return Ok(Expr::new(at, Kind::Call { target: None, function, arguments }));
     };
     let Some(shape) = shape(&function, arguments.len()) else {
-        return Ok(Expr { at, kind: Kind::Call { target: Some(Box::new(target)), function, arguments } });
+        return Ok(Expr::new(at, Kind::Call { target: Some(Box::new(target)), function, arguments }));
     };
     let mut rest = arguments.split_off(shape.names);
     let mut names = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn expand(at: u32, target: Option<Expr>, function: String, mut argume
                     "__result__" => "iteration variable overwrites accumulator variable".to_owned(),
                     _ => format!("duplicate variable name: {name}"),
                 };
-                return Err(Problem { at: argument.at, message });
+                return Err(Problem::at(argument.at, message));
             }
             _ => {
                 let message = match (shape.how, shape.names, index) {
@@ -36,18 +36,18 @@ pub(super) fn expand(at: u32, target: Option<Expr>, function: String, mut argume
                     (_, _, 0) => "argument must be a simple name",
                     _ => "second argument must be a simple name",
                 };
-                return Err(Problem { at: argument.at, message: message.into() });
+                return Err(Problem::at(argument.at, message));
             }
         }
     }
-    let body = rest.pop().ok_or_else(|| Problem { at, message: format!("{function}() needs a body") })?;
+    let body = rest.pop().ok_or_else(|| Problem::at(at, format!("{function}() needs a body")))?;
     let filter = rest.pop();
     let (filter, body) = match function.as_str() {
         // The elements themselves, if the condition holds.
-        "filter" => (Some(body), Expr { at, kind: Kind::Name(names[0].clone()) }),
+        "filter" => (Some(body), Expr::new(at, Kind::Name(names[0].clone()))),
         _ => (filter, body),
     };
-    Ok(Expr { at, kind: Kind::Fold(Box::new(Fold { how: shape.how, range: target, names, filter, body })) })
+    Ok(Expr::new(at, Kind::Fold(Box::new(Fold { how: shape.how, range: target, names, filter, body }))))
 }
 
 struct Shape {
@@ -78,8 +78,8 @@ fn shape(function: &str, arguments: usize) -> Option<Shape> {
 fn has(argument: Expr) -> Parsed<Expr> {
     match argument.kind {
         Kind::Select { operand, field, access: Access::Value } => {
-            Ok(Expr { at: argument.at, kind: Kind::Select { operand, field, access: Access::Presence } })
+            Ok(Expr { kind: Kind::Select { operand, field, access: Access::Presence }, ..argument })
         }
-        _ => Err(Problem { at: argument.at, message: "invalid argument to has() macro".into() }),
+        _ => Err(Problem::at(argument.at, "invalid argument to has() macro")),
     }
 }

@@ -17,7 +17,7 @@ const OPERATORS: [&str; 15] = ["*", "/", "%", "+", "-", "==", "!=", "<", "<=", "
 
 /// Stands where an operand is missing. It is never evaluated.
 pub(super) fn missing(at: u32) -> Expr {
-    Expr { at, kind: Kind::Literal(Literal::Null) }
+    Expr::new(at, Kind::Literal(Literal::Null))
 }
 
 fn begins_operand(word: &Word) -> bool {
@@ -31,7 +31,8 @@ fn begins_operand(word: &Word) -> bool {
 impl Parser<'_> {
     /// Remembers what is wrong, unless it follows from the last that was.
     pub(super) fn report(&mut self, problem: Problem) {
-        if !self.is_lost && !self.problems.are_too_many() {
+        let follows = self.is_lost && problem.at.is_some();
+        if !follows && !self.problems.are_too_many() {
             self.problems.push(problem);
         }
         self.is_lost = true;
@@ -87,7 +88,7 @@ impl Parser<'_> {
     /// There is no name behind the dot that is next, but some other word.
     pub(super) fn report_no_name(&mut self, other: usize) {
         let message = format!("Syntax error: no viable alternative at input '{}'", self.shown_up_to(other));
-        self.report(Problem { at: self.tokens[other].at, message });
+        self.report(Problem::at(self.tokens[other].at, message));
     }
 
     /// Goes to what may stand behind the operand that is missing.
