@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::fields::{Element, FieldSet, readable};
+use super::manifest::Scalar;
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
 use crate::go_text::go_type;
@@ -165,13 +166,7 @@ fn examine_list(list: &[Value], schema: Schema<'_>, at: At<'_>, found: &mut Exam
 
 /// What is wrong with a scalar, in upstream's words.
 fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
-    let form = match value {
-        Value::Number(_) => Form::Number,
-        Value::Bool(_) => Form::Bool,
-        Value::String(_) => Form::Text,
-        _ => Form::Other,
-    };
-    let wanted = wanted_instead(r#type, form)?;
+    let wanted = wanted_instead(r#type, &value.into())?;
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
@@ -182,22 +177,13 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
     Some(format!("expected {wanted}, got {got}"))
 }
 
-/// What a value is, as far as scalars are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Number,
-    Bool,
-    Text,
-    Other,
-}
-
-/// What there must be instead of a value of this form; `None` if it fits.
-pub(super) fn wanted_instead(r#type: &Type, form: Form) -> Option<&'static str> {
+/// What there must be instead of a value; `None` if it fits.
+pub(super) fn wanted_instead(r#type: &Type, value: &Scalar<'_>) -> Option<&'static str> {
     let (fits, wanted) = match r#type {
-        Type::Int32 | Type::Int64 | Type::Number => (form == Form::Number, "numeric (int or float)"),
-        Type::Boolean => (form == Form::Bool, "boolean"),
-        Type::String | Type::Bytes | Type::Time | Type::MicroTime => (form == Form::Text, "string"),
-        Type::Quantity | Type::IntOrString => (matches!(form, Form::Text | Form::Number), "any scalar"),
+        Type::Int32 | Type::Int64 | Type::Number => (matches!(value, Scalar::Number(_)), "numeric (int or float)"),
+        Type::Boolean => (matches!(value, Scalar::Bool(_)), "boolean"),
+        Type::String | Type::Bytes | Type::Time | Type::MicroTime => (matches!(value, Scalar::Text(_)), "string"),
+        Type::Quantity | Type::IntOrString => (matches!(value, Scalar::Text(_) | Scalar::Number(_)), "any scalar"),
         _ => return None,
     };
     (!fits).then_some(wanted)

@@ -108,6 +108,37 @@ impl<'a> Manifest<'a> {
     }
 }
 
+/// A value that is neither an object nor a list, wherever it was read from.
+pub(super) enum Scalar<'v> {
+    Text(&'v str),
+    Bool(bool),
+    Number(&'v Number),
+    /// None of these.
+    Other,
+}
+
+impl<'v> From<&'v Manifest<'_>> for Scalar<'v> {
+    fn from(value: &'v Manifest<'_>) -> Self {
+        match value {
+            Manifest::Text(text) => Self::Text(text),
+            Manifest::Bool(value) => Self::Bool(*value),
+            Manifest::Number(number) => Self::Number(number),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'v> From<&'v Value> for Scalar<'v> {
+    fn from(value: &'v Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => Self::Number(number),
+            _ => Self::Other,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Seed {
     depth: usize,

@@ -5,12 +5,12 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::claim::{self, Form};
+use super::claim;
 use super::edit::{Edit, Step};
 use super::fields::IDENTITY;
-use super::manifest::{Fields, Manifest};
+use super::manifest::{Fields, Manifest, Scalar};
 use super::paths::{Key, Member, Paths};
 use super::recorded::{self, Owner};
 use super::segments::Segments;
@@ -339,7 +339,7 @@ impl<'a> Walk<'a> {
                 let stored = self.stored.value()?;
                 (*stored == serde_json::to_vec(&value.to_value()).ok()?).then_some(())
             }
-            (r#type, scalar) if claim::wanted_instead(r#type, form(scalar)).is_some() => None,
+            (r#type, scalar) if claim::wanted_instead(r#type, &scalar.into()).is_some() => None,
             (r#type, scalar) if is_canonical_text(r#type, scalar.as_text()) => same(&mut self.stored, scalar.into()),
             (_, scalar) => {
                 let mut scalar = scalar.to_value();
@@ -363,45 +363,6 @@ fn member(value: &Manifest<'_>, place: Schema<'_>, is_named: bool) -> Member {
     let is_empty = matches!(value, Manifest::Object(fields) if fields.is_empty());
     let has_parts = !matches!(parts(value, place), Parts::Whole);
     Member::from(!is_named || is_empty || !has_parts)
-}
-
-fn form(value: &Manifest<'_>) -> Form {
-    match value {
-        Manifest::Number(_) => Form::Number,
-        Manifest::Bool(_) => Form::Bool,
-        Manifest::Text(_) => Form::Text,
-        _ => Form::Other,
-    }
-}
-
-/// A value that may be the one that is stored.
-enum Scalar<'v> {
-    Text(&'v str),
-    Bool(bool),
-    Number(&'v Number),
-    Other,
-}
-
-impl<'v> From<&'v Manifest<'_>> for Scalar<'v> {
-    fn from(value: &'v Manifest<'_>) -> Self {
-        match value {
-            Manifest::Text(text) => Self::Text(text),
-            Manifest::Bool(value) => Self::Bool(*value),
-            Manifest::Number(number) => Self::Number(number),
-            _ => Self::Other,
-        }
-    }
-}
-
-impl<'v> From<&'v Value> for Scalar<'v> {
-    fn from(value: &'v Value) -> Self {
-        match value {
-            Value::String(text) => Self::Text(text),
-            Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => Self::Number(number),
-            _ => Self::Other,
-        }
-    }
 }
 
 /// Passes a value that is neither an object nor a list if it is this one.
