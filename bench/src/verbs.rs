@@ -12,6 +12,10 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 const JSON: &str = "application/json";
 /// Objects of a page.
 const PAGE: usize = 500;
+/// What is noted on a pod that is created.
+const CREATED: &str = "as it was created";
+/// What is noted on it after a change.
+const CHANGED: &str = "as it is now";
 
 /// A form that objects are exchanged in.
 #[derive(Clone, Copy)]
@@ -38,8 +42,7 @@ const FORMS: [Form; 2] = [
 pub async fn measure(plane: &ControlPlane, clients: usize, operations: usize) -> anyhow::Result<()> {
     for (form, first) in FORMS.into_iter().zip([0, operations]) {
         let Form { name, media_type, encode } = form;
-        let create =
-            move |index| request("POST", PODS, media_type, media_type, encode(&pod(index, "as it was created")));
+        let create = move |index| request("POST", PODS, media_type, media_type, encode(&pod(index, CREATED)));
         let (measured, size) = series(plane, first..first + operations, clients, create).await?;
         line(&format!("create, {name}, answer of {size} bytes"), &measured);
     }
@@ -65,17 +68,38 @@ pub async fn measure(plane: &ControlPlane, clients: usize, operations: usize) ->
     };
     let (measured, _) = series(plane, 0..operations, clients, patch).await?;
     line("strategic merge patch of one annotation", &measured);
-    // The first one adds the manager, as the first of a client does.
-    let applies = [("apply, first", "as it was created"), ("apply, changes one field", "as it is now")];
-    for (what, note) in applies.into_iter().chain([("apply, changes nothing", "as it is now")]) {
+    // Of what others made, the first apply adds a manager; what was created by one has only that.
+    let others = [("first", CREATED), ("changes one field", CHANGED), ("changes nothing", CHANGED)];
+    applies(plane, clients, operations, "apply to what others made", &others).await?;
+    delete(plane).await?;
+    let own = [("creates", CREATED), ("changes one field", CHANGED), ("changes nothing", CHANGED)];
+    applies(plane, clients, operations, "apply to what is its own", &own).await?;
+    delete(plane).await
+}
+
+/// Applies to each pod, once with each of the notes.
+async fn applies(
+    plane: &ControlPlane,
+    clients: usize,
+    operations: usize,
+    to: &str,
+    notes: &[(&str, &'static str)],
+) -> anyhow::Result<()> {
+    for &(does, note) in notes {
         let apply = move |index: usize| {
-            let path = format!("{}?fieldManager=bench&force=true", path(index % operations));
-            request("PATCH", &path, "application/apply-patch+yaml", JSON, applied(index % operations, note))
+            let path = format!("{}?fieldManager=bench&force=true", path(index));
+            request("PATCH", &path, "application/apply-patch+yaml", JSON, pod(index, note).to_string().into())
         };
         let (measured, size) = series(plane, 0..operations, clients, apply).await?;
+        let what = format!("{to}, {does}");
         line(&format!("{what}, answer of {size} bytes"), &measured);
         figure(&format!("{what}, CPU"), measured.cpu_per_operation(), "us", "target <= 150");
     }
+    Ok(())
+}
+
+/// Removes all pods of the default namespace.
+async fn delete(plane: &ControlPlane) -> anyhow::Result<()> {
     let transport = plane.connect()?;
     send(&transport, "DELETE", &format!("{PODS}?gracePeriodSeconds=0"), Bytes::new()).await?;
     Ok(())
@@ -83,10 +107,6 @@ pub async fn measure(plane: &ControlPlane, clients: usize, operations: usize) ->
 
 fn path(index: usize) -> String {
     format!("{PODS}/verbs-{index:06}")
-}
-
-fn applied(index: usize, note: &str) -> Bytes {
-    pod(index, note).to_string().into()
 }
 
 /// A pod that takes about 4 KiB once defaults are filled in, and that no scheduler takes up.
