@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::block::{BLOCK, Block, Nesting};
+use super::block::container_length;
 
 /// The fields of an encoded object, in their order.
 pub(super) struct Fields<'a> {
@@ -85,7 +85,7 @@ impl<'a> Iterator for Items<'a> {
 }
 
 /// The length of the string at the start of `bytes`, with its quotes.
-fn string_length(bytes: &[u8]) -> Option<usize> {
+pub(super) fn string_length(bytes: &[u8]) -> Option<usize> {
     if bytes.first() != Some(&b'"') {
         return None;
     }
@@ -128,21 +128,6 @@ pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
         // A value has at least a byte: whoever goes on behind it comes to an end.
         _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).filter(|length| *length > 0),
     }
-}
-
-/// The same for an object or a list. Most of what is passed is passed here: a block at a time, without a branch for each
-/// of its texts.
-fn container_length(bytes: &[u8]) -> Option<usize> {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut nesting = Nesting::default();
-    for (index, block) in blocks.iter().enumerate() {
-        if let Some(end) = nesting.end_in(&Block::of(block)) {
-            return Some(index * BLOCK + end + 1);
-        }
-    }
-    let mut last = [b' '; BLOCK];
-    last[..rest.len()].copy_from_slice(rest);
-    nesting.end_in(&Block::of(&last)).map(|end| blocks.len() * BLOCK + end + 1)
 }
 
 /// The text of an encoded string.
