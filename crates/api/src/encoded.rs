@@ -183,19 +183,25 @@ pub struct Members<'a> {
     pub uid: Cow<'a, str>,
     /// Where `managedFields` stands, with one of the commas beside it; empty if it is not there.
     pub managers: std::ops::Range<usize>,
+    /// Where the value of `annotations` stands; empty if it is not there.
+    pub annotations: std::ops::Range<usize>,
 }
 
 impl<'a> Members<'a> {
     /// Reads from the first member of an object's metadata to their end; what follows is not looked at.
     pub fn scan(members: &'a [u8]) -> Option<Self> {
         let empty = || Cow::Borrowed("");
-        let mut found = Self { name: empty(), namespace: empty(), uid: empty(), managers: 0..0 };
+        let mut found = Self { name: empty(), namespace: empty(), uid: empty(), managers: 0..0, annotations: 0..0 };
         let mut fields = Fields::from_first(members);
         while let Some((key, value)) = fields.next()? {
             match key {
                 b"name" => found.name = scan::text(value)?,
                 b"namespace" => found.namespace = scan::text(value)?,
                 b"uid" => found.uid = scan::text(value)?,
+                b"annotations" => {
+                    let start = offset_in(members, value);
+                    found.annotations = start..start + value.len();
+                }
                 b"managedFields" => {
                     // From the opening quote of the key.
                     let (mut start, mut end) = (offset_in(members, key) - 1, offset_in(members, value) + value.len());

@@ -47,12 +47,6 @@ pub(crate) fn encoded_controller_key<K: Object>(object: &Encoded<'_>) -> Option<
     Some(Key::new(&*object.header().namespace, text("name").filter(|_| is_kind)?))
 }
 
-/// The labels of an object that may be selected; read only if there is somebody who selects.
-pub(crate) fn selectable_labels(object: &Encoded<'_>) -> BTreeMap<String, String> {
-    let labels = object.header().labels();
-    labels.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
-}
-
 /// Whether somebody asked for its deletion.
 pub(crate) fn is_deleting<K: Object>(object: &K) -> bool {
     object.metadata().deletion_timestamp.is_some()

@@ -67,7 +67,10 @@ fn reads_the_members_of_metadata() {
         let rest = [&members[..found.managers.start], &members[found.managers.end..]].concat();
         assert_eq!(rest, without);
         assert_eq!(found.name, if members.contains("name") { "a" } else { "" });
+        assert_eq!(found.annotations, 0..0);
     }
+    let noted = br#""annotations":{"a":"}"},"name":"a"}}"#;
+    assert_eq!(&noted[Members::scan(noted).expect("members").annotations], br#"{"a":"}"}"#);
     assert_eq!(Members::scan(br#""name":"a""#), None);
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub struct Encoded<'a> {
     controller: OnceCell<Option<&'a [u8]>>,
     /// Where the parts stand that many ask for: they are looked for once.
     parts: [Part<'a>; 3],
+    labels: OnceCell<BTreeMap<String, String>>,
 }
 
 /// A field of the object and what is in it.
@@ -42,7 +44,7 @@ impl<'a> Encoded<'a> {
             tracing::error!("an object without readable metadata concerns nobody");
         }
         let parts = [Part::new("metadata"), Part::new("spec"), Part::new("status")];
-        Some(Self { bytes, header: header?, controller: OnceCell::new(), parts })
+        Some(Self { bytes, header: header?, controller: OnceCell::new(), parts, labels: OnceCell::new() })
     }
 
     /// Its bytes.
@@ -58,6 +60,12 @@ impl<'a> Encoded<'a> {
     /// Its namespace and name.
     pub fn key(&self) -> Key {
         Key::new(&*self.header.namespace, &*self.header.name)
+    }
+
+    /// Its labels, to be held against selectors.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        let owned = |(key, value): (Cow<'_, str>, Cow<'_, str>)| (key.into_owned(), value.into_owned());
+        self.labels.get_or_init(|| self.header.labels().into_iter().map(owned).collect())
     }
 
     /// Whether somebody asked for its deletion.

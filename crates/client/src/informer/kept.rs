@@ -25,9 +25,20 @@ pub(super) struct Shared {
     pub(super) revision: u64,
     /// What of the members is left out.
     managers: Range<u32>,
+    /// Where annotations stand before that.
+    annotations: Range<u32>,
     members: Bytes,
     /// The members are those of the metadata alone: the object ends after them, in a piece of its own.
     metadata_only: bool,
+}
+
+/// What two versions of an object differ in, apart from their revision and managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Difference {
+    Nothing,
+    Annotations,
+    /// Something else, or nobody looked.
+    More,
 }
 
 /// What happened to a shared object.
@@ -65,8 +76,10 @@ impl SharedEvent {
         let digits = rest.strip_suffix(b",").unwrap_or(rest).strip_suffix(b"\"")?;
         let revision = std::str::from_utf8(digits).ok()?.parse().ok()?;
         let found = Members::scan(members)?;
-        let Range { start, end } = found.managers;
-        let managers = u32::try_from(start).ok()?..u32::try_from(end).ok()?;
+        let place = |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
+        let managers = if found.managers.is_empty() { members.len()..members.len() } else { found.managers };
+        let annotations = if found.annotations.end <= managers.start { found.annotations } else { 0..0 };
+        let (managers, annotations) = (place(managers)?, place(annotations)?);
         let key = Key::new(found.namespace, found.name);
         if key.name.is_empty() {
             return None;
@@ -76,7 +89,7 @@ impl SharedEvent {
             change,
             key,
             opening,
-            object: Shared { revision, managers, members: members.clone(), metadata_only },
+            object: Shared { revision, managers, annotations, members: members.clone(), metadata_only },
         })
     }
 }
@@ -110,6 +123,14 @@ impl Kept {
         }
     }
 
+    /// What this version has that `other` does not have, where that is told by a glance.
+    pub(super) fn difference(&self, other: &Self) -> Difference {
+        match (self, other) {
+            (Self::Shared(one), Self::Shared(other)) => one.difference(other),
+            _ => Difference::More,
+        }
+    }
+
     /// The revision, where it is known without looking into the bytes.
     pub(super) fn revision(&self) -> Option<u64> {
         match self {
@@ -120,6 +141,23 @@ impl Kept {
 }
 
 impl Shared {
+    fn difference(&self, other: &Self) -> Difference {
+        let ([before, notes, between, after], others) = (self.parts(), other.parts());
+        if self.metadata_only != other.metadata_only || [before, between, after] != [others[0], others[2], others[3]] {
+            return Difference::More;
+        }
+        if notes == others[1] { Difference::Nothing } else { Difference::Annotations }
+    }
+
+    /// The members up to the annotations, these, those up to the managers, and those behind.
+    fn parts(&self) -> [&[u8]; 4] {
+        let (notes, managers) = (&self.annotations, &self.managers);
+        let places = [0..notes.start, notes.clone(), notes.end..managers.start];
+        let [before, annotations, between] =
+            places.map(|place| &self.members[place.start as usize..place.end as usize]);
+        [before, annotations, between, &self.members[managers.end as usize..]]
+    }
+
     fn write(&self, opening: &[u8], bytes: &mut Vec<u8>) {
         use std::io::Write as _;
         let (before, after) =
@@ -167,6 +205,31 @@ mod tests {
             let expected = format!(r#"{{"kind":"X","metadata":{{"resourceVersion":"12"{expected}"#);
             assert_eq!(String::from_utf8_lossy(bytes), expected);
         }
+    }
+
+    #[test]
+    fn a_glance_tells_what_two_versions_differ_in() {
+        let kept = |members: &str| {
+            let head = r#"{"type":"MODIFIED","object":{"kind":"X","metadata":{"resourceVersion":"12","#;
+            let pieces = [head, members, "}"].map(|piece| Bytes::copy_from_slice(piece.as_bytes()));
+            Kept::Shared(SharedEvent::read(&pieces).expect("an event").object)
+        };
+        let old = kept(r#""annotations":{"a":"1"},"managedFields":[{"a":1}],"name":"a"},"spec":1}"#);
+        for (members, difference) in [
+            (r#""annotations":{"a":"1"},"managedFields":[{"b":22}],"name":"a"},"spec":1}"#, Difference::Nothing),
+            (r#""annotations":{"a":"1"},"managedFields":[{"a":1}],"name":"a"},"spec":2}"#, Difference::More),
+            (r#""annotations":{"a":"22"},"managedFields":[],"name":"a"},"spec":1}"#, Difference::Annotations),
+            (r#""annotations":{"a":"1"},"labels":{},"managedFields":[],"name":"a"},"spec":1}"#, Difference::More),
+            (r#""managedFields":[],"name":"a"},"spec":1}"#, Difference::More),
+            (r#""annotations":{"a":"1"},"name":"a"},"spec":1}"#, Difference::More),
+            // Not in the order of the server's own objects.
+            (r#""managedFields":[{"a":1}],"annotations":{"a":"1"},"name":"a"},"spec":1}"#, Difference::More),
+        ] {
+            assert_eq!(kept(members).difference(&old), difference, "{members}");
+        }
+        let (one, other) = (r#""annotations":{"a":"1"},"name":"a"}}"#, r#""annotations":{},"name":"a"}}"#);
+        assert_eq!(kept(one).difference(&kept(other)), Difference::Annotations);
+        assert_eq!(Kept::of(b"{}").difference(&old), Difference::More);
     }
 
     #[test]

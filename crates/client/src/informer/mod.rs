@@ -23,7 +23,7 @@ use crate::params::ResourcePath;
 use crate::queue::{Key, KeyFeed, WorkQueue};
 use encoded::EncodedStore;
 pub use encoded::{Encoded, MetadataInformer};
-use kept::{Kept, Shared};
+use kept::{Difference, Kept, Shared};
 use store::{Form, Slot, Store};
 
 /// How objects of a type are requested and read.
@@ -248,6 +248,14 @@ enum MapKeys<T> {
     Encoded(encoded::MapKeys),
 }
 
+/// Which feeds are asked about a version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    All,
+    /// Those of decoded objects.
+    Decoded,
+}
+
 impl<T> Inner<T> {
     fn new(form: Form<T>) -> Self {
         Self {
@@ -303,10 +311,14 @@ impl<T> Inner<T> {
         if feeds.is_empty() {
             return;
         }
-        let mut keys = vec![Vec::new(); feeds.len()];
         let store = self.store.read();
-        let mut look = |bytes: &[u8], decoded: &dyn Fn() -> Option<Arc<T>>| {
-            let encoded = Encoded::of(bytes);
+        let difference = old.map_or(Difference::More, |old| store.difference(key, old));
+        if difference == Difference::Nothing {
+            return;
+        }
+        let mut keys = vec![Vec::new(); feeds.len()];
+        let mut look = |bytes: &[u8], decoded: &dyn Fn() -> Option<Arc<T>>, asked: Asked| {
+            let encoded = Encoded::of(bytes).filter(|_| asked == Asked::All);
             let mut object = None;
             for (feed, keys) in feeds.iter().zip(&mut keys) {
                 match &feed.keys {
@@ -319,14 +331,20 @@ impl<T> Inner<T> {
                 }
             }
         };
-        if let Some(old) = old {
-            store.show_slot(old, |bytes| look(bytes, &|| old.decoded().cloned().or_else(|| store.decode(bytes))));
+        let asked = match difference {
+            Difference::More => Some(Asked::All),
+            // Of encoded objects both versions have the same keys then.
+            _ => feeds.iter().any(|feed| matches!(feed.keys, MapKeys::Decoded(_))).then_some(Asked::Decoded),
+        };
+        if let (Some(old), Some(asked)) = (old, asked) {
+            let decoded = |bytes: &[u8]| old.decoded().cloned().or_else(|| store.decode(bytes));
+            store.show_slot(old, |bytes| look(bytes, &|| decoded(bytes), asked));
         }
         let decoded = || store.get(&key.namespace, &key.name);
         if new.is_empty() {
-            store.show(&key.namespace, &key.name, |bytes| look(bytes, &decoded));
+            store.show(&key.namespace, &key.name, |bytes| look(bytes, &decoded, Asked::All));
         } else {
-            look(new, &decoded);
+            look(new, &decoded, Asked::All);
         }
         drop(store);
         for (feed, keys) in feeds.iter().zip(keys) {
@@ -466,7 +484,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 
     /// Adds to `queue` the keys that `keys` derives from every object there is now and from the old and
-    /// new version of every object that changes. Ends when the queue is dropped.
+    /// new version of every object that changes in more than who manages its fields. Ends when the queue is dropped.
     ///
     /// `keys` must be quick and must not call the informer.
     pub fn feed(&self, queue: &WorkQueue, keys: impl Fn(&T) -> Vec<Key> + Send + Sync + 'static) {
@@ -479,7 +497,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 
     /// Like [`Informer::feed`], from the encoded objects: where most objects concern nobody, they
-    /// are not decoded.
+    /// are not decoded. `keys` must not depend on annotations: if only these change, the old version is not looked at.
     pub fn feed_encoded(&self, queue: &WorkQueue, keys: impl Fn(&Encoded<'_>) -> Vec<Key> + Send + Sync + 'static) {
         self.inner.feed_encoded(queue, Box::new(keys));
     }

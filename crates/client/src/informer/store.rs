@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use portolan_api::encoded::{controller, raw_at, string_at};
 
-use super::kept::{Kept, Opening, Shared};
+use super::kept::{Difference, Kept, Opening, Shared};
 use crate::queue::Key;
 
 /// Of how many encoded bytes the decoded objects are kept, which take more than ten times as much.
@@ -328,6 +328,12 @@ impl<T> Store<T> {
     pub(super) fn show<R>(&self, namespace: &str, name: &str, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let (.., slot) = self.slot(namespace, name)?;
         Some(look(self.bytes(&slot.kept, &mut Vec::new())))
+    }
+
+    /// What the present version differs in from one that was taken out.
+    pub(super) fn difference(&self, key: &Key, old: &Slot<T>) -> Difference {
+        let present = self.slot(&key.namespace, &key.name);
+        present.map_or(Difference::More, |(.., slot)| slot.kept.difference(&old.kept))
     }
 
     /// Shows the bytes of a version that was taken out.

@@ -16,7 +16,7 @@ use portolan_client::{ApiResource, Error, EventRecorder, EventType, Informer, Ke
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{controller_of, selectable_labels};
+use crate::meta::controller_of;
 use plan::{Planned, View, plan};
 
 struct Controller {
@@ -56,8 +56,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         if of_namespace.is_empty() {
             return Vec::new();
         }
-        let labels = selectable_labels(pod);
-        of_namespace.iter().filter(|budget| selects(budget, &labels)).map(|budget| Key::of(&**budget)).collect()
+        let labels = pod.labels();
+        of_namespace.iter().filter(|budget| selects(budget, labels)).map(|budget| Key::of(&**budget)).collect()
     });
     // How many pods there should be is a matter of their owners.
     for_namespace(&controller.deployments, &controller.budgets, &queue);

@@ -15,7 +15,7 @@ use portolan_client::{Client, DeleteOptions, Error, Informer, Key, WorkQueue};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{is_deleting, labels, selectable_labels};
+use crate::meta::{is_deleting, labels};
 use addresses::addresses;
 use plan::{MANAGED_BY, MANAGED_BY_LABEL, Plan, SERVICE_LABEL, plan_endpoints, plan_slices};
 
@@ -54,8 +54,8 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
         if services.is_empty() {
             return Vec::new();
         }
-        let labels = selectable_labels(pod);
-        services.iter().filter(|service| selects(service, Some(&labels))).map(|service| Key::of(&**service)).collect()
+        let labels = pod.labels();
+        services.iter().filter(|service| selects(service, Some(labels))).map(|service| Key::of(&**service)).collect()
     });
     controller.slices.feed(&queue, |slice| {
         let labels = slice.metadata.labels.as_ref();

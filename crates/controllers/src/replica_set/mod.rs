@@ -16,9 +16,7 @@ use portolan_client::{DeleteOptions, Error, EventRecorder, EventType, Informer, 
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
-use crate::meta::{
-    adoption, controller_reference, encoded_controller_key, is_active, is_deleting, labels, release, selectable_labels,
-};
+use crate::meta::{adoption, controller_reference, encoded_controller_key, is_active, is_deleting, labels, release};
 pub(crate) use kind::PodSet;
 use pending::Pending;
 use plan::{plan, with_failure};
@@ -58,8 +56,8 @@ pub(crate) async fn run<S: PodSet>(context: Context, shutdown: Shutdown) {
             if sets.is_empty() {
                 return Vec::new();
             }
-            let labels = selectable_labels(pod);
-            sets.iter().filter(|set| set.selects(Some(&labels))).map(|set| Key::of(&**set)).collect()
+            let labels = pod.labels();
+            sets.iter().filter(|set| set.selects(Some(labels))).map(|set| Key::of(&**set)).collect()
         }
     });
     drive(&controller, &queue, &controller.context.clock, &shutdown).await;
