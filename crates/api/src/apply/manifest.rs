@@ -46,6 +46,10 @@ impl<'a> Fields<'a> {
 
     /// The field of this name.
     pub fn get(&self, name: &str) -> Option<&Manifest<'a>> {
+        // Names are mostly of different lengths, which is all that is compared then.
+        if self.0.len() <= 16 {
+            return self.0.iter().find_map(|(known, value)| (known == name).then_some(value));
+        }
         let place = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         Some(&self.0[place].1)
     }
@@ -109,6 +113,7 @@ impl<'a> Manifest<'a> {
 }
 
 /// A value that is neither an object nor a list, wherever it was read from.
+#[derive(Debug, PartialEq)]
 pub(super) enum Scalar<'v> {
     Text(&'v str),
     Bool(bool),

@@ -19,12 +19,17 @@ impl<'k> Segments<'k> {
         }
     }
 
-    pub(super) fn put_in_order(mut self, paths: &mut Paths) {
-        let Some(first) = self.written.first().map(|(_, range)| range.start) else { return };
-        if self.written.is_sorted_by_key(|(element, _)| *element) {
-            return;
+    /// `None` if an element was written twice.
+    pub(super) fn put_in_order(mut self, paths: &mut Paths) -> Option<()> {
+        let Some(first) = self.written.first().map(|(_, range)| range.start) else { return Some(()) };
+        let is_before = |(one, _): &(&str, _), (other, _): &(&str, _)| one < other;
+        if self.written.is_sorted_by(is_before) {
+            return Some(());
         }
         self.written.sort_by_key(|(element, _)| *element);
+        if !self.written.is_sorted_by(is_before) {
+            return None;
+        }
         let written = paths.bytes.split_off(first);
         for (index, (_, range)) in self.written.into_iter().enumerate() {
             if index > 0 {
@@ -32,5 +37,6 @@ impl<'k> Segments<'k> {
             }
             paths.bytes.extend_from_slice(&written[range.start - first..range.end - first]);
         }
+        Some(())
     }
 }

@@ -1,9 +1,12 @@
 //! How a value is taken apart along its schema.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+use super::manifest::Scalar;
 use crate::description::{ListType, Schema, Type};
 
 /// How a value is taken apart.
@@ -91,14 +94,14 @@ pub(super) fn write_element(item: &Value, place: Place<'_>, element: &mut String
         let kind = if item.is_null() { "a null element" } else { "non-map elements" };
         return Err(format!("associative list with keys may not have {kind}"));
     };
-    if write_name(place, |key| fields.get(key)?.as_str(), element) {
+    if write_keys(place, |key| fields.get(key).map(Scalar::from), element) {
         return Ok(());
     }
     let mut values = Map::new();
     for key in keys {
         let key: &str = key;
-        if let Some(value) = fields.get(key).cloned().or_else(|| default_of(items(place), key)) {
-            values.insert(key.to_owned(), value);
+        if let Some(value) = fields.get(key).or_else(|| default_of(items(place), key)) {
+            values.insert(key.to_owned(), value.clone());
         }
     }
     if values.is_empty() {
@@ -113,20 +116,55 @@ pub(super) fn write_element(item: &Value, place: Place<'_>, element: &mut String
     Ok(())
 }
 
-/// The same if items are told apart by their names, as those of most lists are, and this is a plain one; else `false`.
-pub(super) fn write_name<'v>(
-    place: Place<'_>,
-    field: impl FnOnce(&str) -> Option<&'v str>,
+/// The same if items are told apart by plain texts and numbers, as those of most lists are; else `false`, and nothing
+/// is appended.
+pub(super) fn write_keys<'v>(
+    place: Place<'v>,
+    field: impl Fn(&str) -> Option<Scalar<'v>>,
     element: &mut String,
 ) -> bool {
-    let Some(ListType::Map(keys)) = place.map(Schema::list_type) else { return false };
-    let [key] = &keys[..] else { return false };
+    let start = element.len();
+    let is_written = try_write_keys(place, field, element).is_some();
+    if !is_written {
+        element.truncate(start);
+    }
+    is_written
+}
+
+fn try_write_keys<'v>(
+    place: Place<'v>,
+    field: impl Fn(&str) -> Option<Scalar<'v>>,
+    element: &mut String,
+) -> Option<()> {
+    let Some(ListType::Map(keys)) = place.map(Schema::list_type) else { return None };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
-    let Some(name) = field(key).filter(|name| name.bytes().all(is_plain)) else { return false };
-    let parts = ["k:{\"", &**key, "\":\"", name, "\"}"];
-    element.reserve(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| element.push_str(part));
-    true
+    // They are written in the order of their names.
+    if !keys.is_sorted() {
+        return None;
+    }
+    element.push_str("k:{");
+    for (index, key) in keys.iter().enumerate() {
+        let separator = if index > 0 { ",\"" } else { "\"" };
+        [separator, &**key, "\":"].iter().for_each(|part| element.push_str(part));
+        match key_value(place, key, &field)? {
+            Scalar::Text(text) if text.bytes().all(is_plain) => {
+                ["\"", text, "\""].iter().for_each(|part| element.push_str(part));
+            }
+            Scalar::Number(number) => write!(element, "{number}").ok()?,
+            _ => return None,
+        }
+    }
+    element.push('}');
+    Some(())
+}
+
+/// What an item of a list is told apart by: the value of a key, which may be left out if there is a default.
+pub(super) fn key_value<'v>(
+    place: Place<'v>,
+    key: &str,
+    field: impl FnOnce(&str) -> Option<Scalar<'v>>,
+) -> Option<Scalar<'v>> {
+    field(key).or_else(|| default_of(items(place), key).map(Scalar::from))
 }
 
 /// Whether two lists have items of the same names in the same order, each once: that is what most lists look
@@ -155,14 +193,15 @@ fn set_element(item: &Value) -> Result<String, String> {
 }
 
 /// The value of a key that an item may leave out. The published document lacks these defaults of built-in kinds.
-fn default_of(item: Place<'_>, key: &str) -> Option<Value> {
+fn default_of<'a>(item: Place<'a>, key: &str) -> Option<&'a Value> {
+    static PROTOCOL: LazyLock<Value> = LazyLock::new(|| Value::from("TCP"));
     let item = item?;
     if let Some(default) = item.field(key).and_then(Schema::default) {
-        return Some(default.clone());
+        return Some(default);
     }
     let name = &*item.definition()?.name;
     let has_protocol = matches!(name, "io.k8s.api.core.v1.ContainerPort" | "io.k8s.api.core.v1.ServicePort");
-    (has_protocol && key == "protocol").then(|| Value::from("TCP"))
+    (has_protocol && key == "protocol").then(|| &*PROTOCOL)
 }
 
 /// An item of a list that is not atomic.

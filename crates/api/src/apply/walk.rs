@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
             }
             segments.add(name, start, &self.paths);
         }
-        segments.put_in_order(&mut self.paths);
+        segments.put_in_order(&mut self.paths)?;
         (found == applied.len() && self.stored.at == self.stored.bytes.len()).then_some(())
     }
 
@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
         self.stored.expect(b'[')?;
         while self.stored.follows(b']', &mut is_first)? {
             match (elements.get(next), applied.get(next)) {
-                (Some(element), Some(item)) if self.is_item(item, element, schema)? => {
+                (Some(element), Some(item)) if self.is_item(item, schema)? => {
                     let (length, edits) = (self.paths.bytes.len(), self.edits.len());
                     let open = self.paths.open(Key::Item(element), Member::Yes);
                     match parts(item, inner) {
@@ -280,26 +280,25 @@ impl<'a> Walk<'a> {
             }
             place += 1;
         }
-        segments.put_in_order(&mut self.paths);
+        segments.put_in_order(&mut self.paths)?;
         (next == applied.len()).then_some(())
     }
 
     /// Whether the stored item that begins here is this one.
-    fn is_item(&self, item: &Manifest<'_>, element: &str, schema: Schema<'_>) -> Option<bool> {
+    fn is_item(&self, item: &Manifest<'_>, schema: Schema<'_>) -> Option<bool> {
         let mut ahead = self.stored;
         let rest = self.stored.bytes.get(self.stored.at..)?;
         match schema.list_type() {
-            ListType::Map(keys) if keys.iter().all(|key| item.at(&[key]).is_some()) => {
+            ListType::Map(keys) => {
                 let is_same = |key: &str| {
-                    let (wanted, found) = (item.at(&[key])?, value_from(rest, &[key])?);
-                    same(&mut Cursor::new(found), wanted.into())
+                    let wanted = shape::key_value(Some(schema), key, |key| item.at(&[key]).map(Scalar::from));
+                    match (value_from(rest, &[key]), wanted) {
+                        (Some(found), Some(wanted)) => same(&mut Cursor::new(found), wanted).is_some(),
+                        (Some(_), None) => false,
+                        (None, wanted) => wanted == shape::key_value(Some(schema), key, |_| None),
+                    }
                 };
-                Some(keys.iter().all(|key| is_same(key).is_some()))
-            }
-            // Something of what tells it apart is filled in.
-            ListType::Map(_) => {
-                let stored: Value = serde_json::from_slice(ahead.value()?).ok()?;
-                Some(shape::element_of(&stored, Some(schema)).is_ok_and(|found| found == element))
+                Some(keys.iter().all(|key| is_same(key)))
             }
             _ => Some(same(&mut ahead, item.into()).is_some()),
         }
@@ -320,8 +319,8 @@ impl<'a> Walk<'a> {
                 self.stored.expect(b'}')
             }
             (Type::List(_), Manifest::List(list)) => {
-                if !schema.is_atomic() {
-                    Elements::of(list, schema)?;
+                if !schema.is_atomic() && !Elements::of(list, schema)?.are_different() {
+                    return None;
                 }
                 let mut is_first = true;
                 self.stored.expect(b'[')?;
@@ -384,21 +383,25 @@ struct Elements {
 }
 
 impl Elements {
-    /// Those of items that are applied. `None` if one cannot be told apart from the others.
+    /// Those of items that are applied. `None` if one has none.
     fn of(applied: &[Manifest<'_>], schema: Schema<'_>) -> Option<Self> {
         let mut elements =
             Self { text: String::with_capacity(applied.len() * 24), ends: Vec::with_capacity(applied.len()) };
         for item in applied {
-            let name = |key: &str| item.at(&[key])?.as_text();
-            if !shape::write_name(Some(schema), name, &mut elements.text) {
+            let given = |key: &str| item.at(&[key]).map(Scalar::from);
+            if !shape::write_keys(Some(schema), given, &mut elements.text) {
                 shape::write_element(&item.to_value(), Some(schema), &mut elements.text).ok()?;
             }
             elements.ends.push(elements.text.len());
         }
-        let mut sorted: Vec<&str> = elements.iter().collect();
+        Some(elements)
+    }
+
+    /// Whether no two items are told apart by the same.
+    fn are_different(&self) -> bool {
+        let mut sorted: Vec<&str> = self.iter().collect();
         sorted.sort_unstable();
-        let is_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
-        is_unique.then_some(elements)
+        sorted.windows(2).all(|pair| pair[0] != pair[1])
     }
 
     fn get(&self, place: usize) -> Option<&str> {
