@@ -29,7 +29,7 @@ const CONFIG_KEY: &str = "[-._a-zA-Z0-9]+";
 const CONFIG_KEY_TEXT: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
 
 /// All annotations of an object together may not be larger than this many bytes.
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+pub const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// A value that must not be empty is.
 pub const EMPTY: &str = "must be non-empty";
@@ -175,21 +175,21 @@ pub fn is_dns1035_label(value: &str) -> Vec<String> {
 pub fn is_qualified_name(value: &str) -> Vec<String> {
     let examples = ["MyName", "my.name", "123-abc"];
     let mut errors = Vec::new();
-    let name = match value.split('/').collect::<Vec<_>>()[..] {
-        [name] => name,
-        [prefix, name] => {
+    let name = match value.split_once('/') {
+        None => value,
+        Some((_, name)) if name.contains('/') => {
+            return vec![format!(
+                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                regex(QUALIFIED_TEXT, QUALIFIED, &examples)
+            )];
+        }
+        Some((prefix, name)) => {
             if prefix.is_empty() {
                 errors.push(format!("prefix part {EMPTY}"));
             } else {
                 errors.extend(is_dns1123_subdomain(prefix).into_iter().map(|error| format!("prefix part {error}")));
             }
             name
-        }
-        _ => {
-            return vec![format!(
-                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
-                regex(QUALIFIED_TEXT, QUALIFIED, &examples)
-            )];
         }
     };
     if name.is_empty() {

@@ -85,6 +85,11 @@ impl Edit {
         (&self.range, &self.bytes)
     }
 
+    /// What the field becomes.
+    pub(super) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// The names of the fields on the way, if there are no items among them; else nothing.
     pub(super) fn fields(&self) -> Vec<&str> {
         let mut names = Vec::with_capacity(self.way.len() + 1);

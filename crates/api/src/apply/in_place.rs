@@ -97,6 +97,15 @@ impl InPlace {
         })
     }
 
+    /// The labels or annotations that change, with what they become.
+    pub fn changed_notes(&self, part: &str) -> Value {
+        let note = |edit: &Edit| match edit.fields()[..] {
+            ["metadata", found, name] if found == part => Some((name.to_owned(), edit.value().clone())),
+            _ => None,
+        };
+        Value::Object(self.edits.iter().filter_map(note).collect())
+    }
+
     /// The new stored bytes.
     pub fn encoded(&self, stored: &[u8]) -> Vec<u8> {
         let managers = self.managers.as_ref().map(|managers| (&self.place, &managers[..]));

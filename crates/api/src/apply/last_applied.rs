@@ -6,15 +6,13 @@ use super::claim;
 use super::compare::compare;
 use super::conflict::Conflicts;
 use crate::description::Schema;
+use crate::validation::ANNOTATIONS_LIMIT;
 
 /// The annotation of client-side apply.
 pub(super) const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The manager that takes over from client-side apply.
 pub(super) const KUBECTL: &str = "kubectl";
-
-/// Most bytes of all annotations of an object.
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// Drops what client-side apply set last and nobody changed since: no conflict for `kubectl`.
 pub(super) fn allow_unchanged(conflicts: &mut Conflicts, live: &Value, schema: Schema<'_>, api_version: &str) {

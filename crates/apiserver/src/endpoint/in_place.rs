@@ -70,7 +70,7 @@ impl Call<'_> {
             admission::note_harmless_update(self).await?;
             return self.put_in_place(entry, found).await;
         }
-        self.change_in_place(entry, found, stand, dry_run, warnings).await
+        Box::pin(self.change_in_place(entry, found, stand, dry_run, warnings)).await
     }
 
     /// Whether nobody has a say about an apply, if nobody is asked who would see the managers.
@@ -103,7 +103,7 @@ impl Call<'_> {
             return Ok(Some(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
         }
         let stored = Bytes::from(found.encoded(&entry.value));
-        if !found.leaves_object() && !has_good_notes(&stored) {
+        if !found.leaves_object() && !has_good_notes(found, &stored) {
             return Ok(None);
         }
         let written = self.put(&self.info.name, stored.clone(), entry.mod_revision, None, None).await?;
@@ -143,15 +143,16 @@ impl Call<'_> {
     }
 }
 
-/// Whether the labels and annotations of a stored object are fit to be there.
-fn has_good_notes(stored: &[u8]) -> bool {
-    let path = Path::new("metadata");
-    let parts = [
-        ("labels", validation::labels as fn(&Value, &Path) -> Vec<portolan_api::field::Error>),
-        ("annotations", validation::annotations),
-    ];
-    parts.iter().all(|(name, check)| match encoded::raw_at(stored, &["metadata", name]) {
-        Some(notes) => serde_json::from_slice(notes).is_ok_and(|notes| check(&notes, &path.child(name)).is_empty()),
-        None => true,
-    })
+/// Whether the labels and annotations that change are fit to be among the others of the object, whose new bytes are
+/// `stored`.
+fn has_good_notes(found: &InPlace, stored: &[u8]) -> bool {
+    let is_good = |part: &str, check: fn(&Value, &Path) -> Vec<portolan_api::field::Error>| {
+        check(&found.changed_notes(part), &Path::new(part)).is_empty()
+    };
+    // As they are written they are no shorter than what counts.
+    let are_few = || {
+        let all = encoded::raw_at(stored, &["metadata", "annotations"]).unwrap_or_default();
+        all.len() <= validation::ANNOTATIONS_LIMIT
+    };
+    is_good("labels", validation::labels) && is_good("annotations", validation::annotations) && are_few()
 }
