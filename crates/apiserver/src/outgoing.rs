@@ -177,7 +177,8 @@ impl Client {
     }
 
     async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failed> {
-        match tokio::time::timeout(self.timeout, self.exchange(url, request)).await {
+        // Boxed: whoever might ask somebody need not make room for it until it does, which few requests do.
+        match tokio::time::timeout(self.timeout, Box::pin(self.exchange(url, request))).await {
             Ok(outcome) => outcome.map_err(|failed| Failed { why: format!("{url}: {}", failed.why), ..failed }),
             Err(_) => {
                 let why = format!("{url}: no answer within {:?}", self.timeout);

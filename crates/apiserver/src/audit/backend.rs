@@ -164,7 +164,7 @@ impl Backend {
         match &self.sink {
             _ if self.is_batch() => self.enqueue(event),
             Sink::Log(..) => self.write(&[event], now),
-            Sink::Webhook(..) => self.send(&[event]).await,
+            Sink::Webhook(..) => Box::pin(self.send(&[event])).await,
         }
     }
 
@@ -193,7 +193,7 @@ impl Backend {
             // What is lost is counted.
             let _ = match &self.sink {
                 Sink::Log(..) => self.write(part, now),
-                Sink::Webhook(..) => self.send(part).await,
+                Sink::Webhook(..) => Box::pin(self.send(part)).await,
             };
         }
     }

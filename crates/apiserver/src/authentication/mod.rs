@@ -245,7 +245,7 @@ async fn proven(
         Some(Ok(None)) | None => {}
     }
     if let Some(token) = bearer(headers) {
-        match token_user(server, token, server.api_audiences(), now).await {
+        match Box::pin(token_user(server, token, server.api_audiences(), now)).await {
             Ok(proven) => return Ok(Arc::new(proven.user)),
             Err(why) => refused.push(why),
         }

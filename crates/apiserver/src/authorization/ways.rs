@@ -150,7 +150,7 @@ impl Way {
     pub(super) async fn decide(&self, server: &Server, user: &User, action: Action<'_>) -> Decision {
         if let Kind::Webhook(webhook) = &self.kind {
             let (metrics, now) = (&server.metrics.authorizations, server.config.clock.now());
-            return self.counted(webhook.decide(&self.name, metrics, user, action, now).await);
+            return self.counted(Box::pin(webhook.decide(&self.name, metrics, user, action, now)).await);
         }
         self.decide_now(server, user, action).unwrap_or_else(|| Decision::NoOpinion(String::new()))
     }

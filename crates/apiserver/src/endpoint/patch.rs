@@ -57,6 +57,14 @@ enum Kind {
     Strategic,
 }
 
+/// What an apply is made to.
+#[derive(Clone, Copy)]
+struct Target {
+    /// Whether it was there when it was looked for.
+    exists: bool,
+    managers: Managers,
+}
+
 impl Call<'_> {
     /// Reads a patch.
     pub(crate) async fn read_patch(&self, body: Body) -> Result<Patch, Status> {
@@ -109,11 +117,15 @@ impl Call<'_> {
     pub(crate) async fn patch(&self, body: Body) -> Result<Response<Body>, Status> {
         let view = self.view()?;
         let dry_run = self.is_dry_run()?;
+        match self.read_patch(body).await? {
+            Patch::Change(change) => Box::pin(self.change_patch(view, dry_run, change)).await,
+            Patch::Apply(applied) => self.apply_patch(view, dry_run, applied).await,
+        }
+    }
+
+    /// Changes what is there.
+    async fn change_patch(&self, view: View, dry_run: bool, change: Change) -> Result<Response<Body>, Status> {
         let mut warnings = Vec::new();
-        let change = match self.read_patch(body).await? {
-            Patch::Change(change) => change,
-            Patch::Apply(applied) => return self.apply_patch(view, dry_run, applied).await,
-        };
         // A list of operations may look at any place; the other patches set `managedFields` as a whole or not at all.
         let managers = if change.kind == Kind::Json { Managers::Inside } else { self.managers_stand().await? };
         let patched =
@@ -188,8 +200,22 @@ impl Call<'_> {
                 return Ok(response);
             }
         }
-        let Decoded { value: applied, duplicates } = decoded.map_or_else(|| body.decoded(), Ok)?;
-        if entry.is_none() && self.info.subresource.is_empty() {
+        let decoded = decoded.map_or_else(|| body.decoded(), Ok)?;
+        let to = Target { exists: entry.is_some(), managers: stand };
+        // Boxed: most applies do without, and need not make room for it.
+        Box::pin(self.apply_whole(view, dry_run, decoded, to)).await
+    }
+
+    /// The same with the object decoded, or made.
+    async fn apply_whole(
+        &self,
+        view: View,
+        dry_run: bool,
+        decoded: Decoded,
+        to: Target,
+    ) -> Result<Response<Body>, Status> {
+        let Decoded { value: applied, duplicates } = decoded;
+        if !to.exists && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
             let uid = metadata::text(&applied, "uid");
             if !uid.is_empty() {
@@ -216,8 +242,8 @@ impl Call<'_> {
         }
         let mut warnings = Vec::new();
         let written = self
-            .change_with(stand, dry_run, &mut warnings, |old, warnings| {
-                let (object, managers) = match stand {
+            .change_with(to.managers, dry_run, &mut warnings, |old, warnings| {
+                let (object, managers) = match to.managers {
                     Managers::Inside => (self.applied(Some(&old.object), &applied)?, None),
                     Managers::Apart => self.applied_apart(old, &applied)?,
                 };

@@ -100,7 +100,8 @@ impl Endpoint {
     ) -> Result<Bytes, String> {
         let url = self.url(timeout);
         let told = |why: String| format!("Post \"{url}\": {why}");
-        match tokio::time::timeout(timeout, self.exchange(server, user, &url, body)).await {
+        // Boxed: whatever might ask a webhook need not make room for it until it does.
+        match tokio::time::timeout(timeout, Box::pin(self.exchange(server, user, &url, body))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Problem::Sending(why))) => Err(told(why)),
             Ok(Err(Problem::Answer(why))) => Err(why),

@@ -69,7 +69,7 @@ pub(super) async fn asked(
         return Err(Status::bad_request(format!("requested {what} without impersonating a user name")));
     }
     let began = Instant::now();
-    let outcome = mode::first(server, wanted, user, action).await;
+    let outcome = Box::pin(mode::first(server, wanted, user, action)).await;
     let (mode, decision) = match &outcome {
         Ok(impersonated) => (impersonated.mode.name(), "allowed"),
         Err(_) => ("", "denied"),
