@@ -4,7 +4,7 @@ use portolan_base::Timestamp;
 
 /// `2026-01-02T03:04:05Z`, the form of almost every time in an object.
 pub fn format(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    whole_seconds(time).to_string()
 }
 
 /// The same time as [`format()`] leaves it: without the part of its second.
