@@ -318,7 +318,7 @@ impl<T> Inner<T> {
         }
         let mut keys = vec![Vec::new(); feeds.len()];
         let mut look = |bytes: &[u8], decoded: &dyn Fn() -> Option<Arc<T>>, asked: Asked| {
-            let encoded = Encoded::of(bytes).filter(|_| asked == Asked::All);
+            let encoded = (asked == Asked::All).then(|| Encoded::of(bytes)).flatten();
             let mut object = None;
             for (feed, keys) in feeds.iter().zip(&mut keys) {
                 match &feed.keys {
