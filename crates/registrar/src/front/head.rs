@@ -44,10 +44,6 @@ pub(super) struct Ordinary {
 /// Takes a request off the front of `unread`, if a whole ordinary one is there; `seen` bytes of it were found to be a
 /// part of a head before.
 pub(super) fn take(unread: &mut BytesMut, seen: usize, body_limit: usize) -> Begin {
-    // What may become HTTP/2, hyper looks at byte by byte, and says at once that it did not.
-    if unread.starts_with(b"PRI") {
-        return Begin::Unusual(Bytes::new());
-    }
     // As hyper does: what a head has wrong is of interest once it has ended, and so it is not read again before.
     if seen > 0 && unread.len() < LARGEST_HEAD && !has_end(&unread[seen.saturating_sub(3)..]) {
         return Begin::Part;

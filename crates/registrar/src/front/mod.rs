@@ -108,6 +108,10 @@ pub(crate) async fn serve<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection::new(stream, stop);
     let (mut asked, mut seen, mut rest_of_body) = (false, 0, None);
     loop {
+        // Of the first bytes of a connection hyper says at once that they are no HTTP/2 after all.
+        if !asked && connection.unread.starts_with(b"PRI") {
+            return Ok(connection.unusual(Bytes::new(), None, asked));
+        }
         let request = match head::take(&mut connection.unread, seen, H::BODY_LIMIT) {
             Begin::Request(request) => request,
             Begin::Part => {

@@ -78,7 +78,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("HTTP/1.0 that stays", b"GET /a HTTP/1.0\r\nconnection: keep-alive\r\n\r\n".into(), "unusual"),
         ("HTTP/2.0", line("GET /a HTTP/2.0"), "unusual"),
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "unusual"),
-        ("a beginning of HTTP/2", b"PRI * HTTP".into(), "unusual"),
+        ("a beginning of HTTP/2", b"PRI * HTTP".into(), "part"),
         ("TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1".into(), "unusual"),
         ("wrong and without an end", b"GET /a HTTP/1\xff\r\nhost: x\r\r\n".into(), "unusual"),
         ("noise", b"\0\0\0\0".into(), "unusual"),
