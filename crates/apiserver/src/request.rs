@@ -121,7 +121,7 @@ impl Info {
 
     /// Reads a path below `/api/v1/` or `/apis/<group>/<version>/`; `None` if it is no resource's.
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Option<Self> {
-        let mut segments = path.strip_prefix('/')?.split('/').map(decode);
+        let mut segments = path.strip_prefix('/')?.split('/').map(|segment| percent_decode(segment, false));
         let (group, version) = match segments.next()?.as_ref() {
             "api" => (Cow::Borrowed(""), segments.next()?),
             "apis" => (segments.next()?, segments.next()?),
@@ -192,18 +192,11 @@ fn verb(method: &Method, info: &Info, query: &Query, watch_path: bool) -> Option
     })
 }
 
-fn decode(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
-        return Cow::Borrowed(segment);
-    }
-    Cow::Owned(percent_decode(segment, false))
-}
-
 /// Puts the bytes in for which a percent sign stands.
-pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
+pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
-    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return text.to_owned();
+    if !bytes.iter().any(|byte| *byte == b'%' || plus_is_space && *byte == b'+') {
+        return Cow::Borrowed(text);
     }
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
@@ -222,7 +215,7 @@ pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
         }
         index += 1;
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 /// A whole number of a query as Go's `strconv.ParseInt` reads it; 400 in its words.
@@ -245,7 +238,7 @@ impl Query {
     pub(crate) fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(name, true), percent_decode(value, true))
+            (percent_decode(name, true).into_owned(), percent_decode(value, true).into_owned())
         });
         Self(pairs.collect())
     }
