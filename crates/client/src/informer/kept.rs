@@ -123,7 +123,7 @@ impl Kept {
         }
     }
 
-    /// What this version has that `other` does not have, where that is told by a glance.
+    /// What this version differs in from `other`, as far as a glance tells.
     pub(super) fn difference(&self, other: &Self) -> Difference {
         match (self, other) {
             (Self::Shared(one), Self::Shared(other)) => one.difference(other),

@@ -248,14 +248,6 @@ enum MapKeys<T> {
     Encoded(encoded::MapKeys),
 }
 
-/// Which feeds are asked about a version.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    All,
-    /// Those of decoded objects.
-    Decoded,
-}
-
 impl<T> Inner<T> {
     fn new(form: Form<T>) -> Self {
         Self {
@@ -317,8 +309,7 @@ impl<T> Inner<T> {
             return;
         }
         let mut keys = vec![Vec::new(); feeds.len()];
-        let mut look = |bytes: &[u8], decoded: &dyn Fn() -> Option<Arc<T>>, asked: Asked| {
-            let encoded = (asked == Asked::All).then(|| Encoded::of(bytes)).flatten();
+        let mut look = |encoded: Option<Encoded<'_>>, decoded: &dyn Fn() -> Option<Arc<T>>| {
             let mut object = None;
             for (feed, keys) in feeds.iter().zip(&mut keys) {
                 match &feed.keys {
@@ -331,20 +322,19 @@ impl<T> Inner<T> {
                 }
             }
         };
-        let asked = match difference {
-            Difference::More => Some(Asked::All),
-            // Of encoded objects both versions have the same keys then.
-            _ => feeds.iter().any(|feed| matches!(feed.keys, MapKeys::Decoded(_))).then_some(Asked::Decoded),
-        };
-        if let (Some(old), Some(asked)) = (old, asked) {
-            let decoded = |bytes: &[u8]| old.decoded().cloned().or_else(|| store.decode(bytes));
-            store.show_slot(old, |bytes| look(bytes, &|| decoded(bytes), asked));
+        if let Some(old) = old {
+            let decoded = || old.decoded().cloned().or_else(|| store.show_slot(old, |bytes| store.decode(bytes)));
+            match difference {
+                // Those who look at encoded objects have the same keys for both versions.
+                Difference::Annotations => look(None, &decoded),
+                _ => store.show_slot(old, |bytes| look(Encoded::of(bytes), &decoded)),
+            }
         }
         let decoded = || store.get(&key.namespace, &key.name);
         if new.is_empty() {
-            store.show(&key.namespace, &key.name, |bytes| look(bytes, &decoded, Asked::All));
+            store.show(&key.namespace, &key.name, |bytes| look(Encoded::of(bytes), &decoded));
         } else {
-            look(new, &decoded, Asked::All);
+            look(Encoded::of(new), &decoded);
         }
         drop(store);
         for (feed, keys) in feeds.iter().zip(keys) {
