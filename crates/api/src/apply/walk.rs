@@ -286,7 +286,6 @@ impl<'a> Walk<'a> {
 
     /// Whether the stored item that begins here is this one.
     fn is_item(&self, item: &Manifest<'_>, schema: Schema<'_>) -> Option<bool> {
-        let mut ahead = self.stored;
         let rest = self.stored.bytes.get(self.stored.at..)?;
         match schema.list_type() {
             ListType::Map(keys) => {
@@ -300,7 +299,7 @@ impl<'a> Walk<'a> {
                 };
                 Some(keys.iter().all(|key| is_same(key)))
             }
-            _ => Some(same(&mut ahead, item.into()).is_some()),
+            _ => Some(same(&mut Cursor::new(rest), item.into()).is_some()),
         }
     }
 

@@ -193,7 +193,7 @@ impl Backend {
             // What is lost is counted.
             let _ = match &self.sink {
                 Sink::Log(..) => self.write(part, now),
-                Sink::Webhook(..) => Box::pin(self.send(part)).await,
+                Sink::Webhook(..) => self.send(part).await,
             };
         }
     }

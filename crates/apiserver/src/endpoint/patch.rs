@@ -59,7 +59,7 @@ enum Kind {
 
 /// What an apply is made to.
 #[derive(Clone, Copy)]
-struct Target {
+struct Live {
     /// Whether it was there when it was looked for.
     exists: bool,
     managers: Managers,
@@ -201,9 +201,9 @@ impl Call<'_> {
             }
         }
         let decoded = decoded.map_or_else(|| body.decoded(), Ok)?;
-        let to = Target { exists: entry.is_some(), managers: stand };
+        let live = Live { exists: entry.is_some(), managers: stand };
         // Boxed: most applies do without, and need not make room for it.
-        Box::pin(self.apply_whole(view, dry_run, decoded, to)).await
+        Box::pin(self.apply_whole(view, dry_run, decoded, live)).await
     }
 
     /// The same with the object decoded, or made.
@@ -212,10 +212,10 @@ impl Call<'_> {
         view: View,
         dry_run: bool,
         decoded: Decoded,
-        to: Target,
+        live: Live,
     ) -> Result<Response<Body>, Status> {
         let Decoded { value: applied, duplicates } = decoded;
-        if !to.exists && self.info.subresource.is_empty() {
+        if !live.exists && self.info.subresource.is_empty() {
             let info = Info { verb: "create", ..self.info.clone() };
             let uid = metadata::text(&applied, "uid");
             if !uid.is_empty() {
@@ -242,8 +242,8 @@ impl Call<'_> {
         }
         let mut warnings = Vec::new();
         let written = self
-            .change_with(to.managers, dry_run, &mut warnings, |old, warnings| {
-                let (object, managers) = match to.managers {
+            .change_with(live.managers, dry_run, &mut warnings, |old, warnings| {
+                let (object, managers) = match live.managers {
                     Managers::Inside => (self.applied(Some(&old.object), &applied)?, None),
                     Managers::Apart => self.applied_apart(old, &applied)?,
                 };
