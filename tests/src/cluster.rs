@@ -84,6 +84,7 @@ impl Cluster {
         let [pods, services, balancers] =
             [format!("10.{first}.0.0/24"), format!("10.{}.0.0/16", first + 1), format!("10.{}.0.0/24", first + 2)];
         let dns = self.name_server();
+        let run_dir = self.run.path().to_string_lossy();
         let mut given: Vec<(&str, Option<&str>)> = [
             ("--listen", "127.0.0.1:0"),
             ("--registry-listen", "127.0.0.1:0"),
@@ -97,6 +98,7 @@ impl Cluster {
             ("--load-balancer-cidr", &balancers),
             ("--cluster-dns", &dns),
             ("--bridge", &self.bridge),
+            ("--run-dir", &run_dir),
         ]
         .map(|(flag, value)| (flag, Some(value)))
         .into();
@@ -106,7 +108,7 @@ impl Cluster {
             given.push((flag, own.next_if(|next| !next.starts_with("--"))));
         }
         let given = given.into_iter().flat_map(|(flag, value)| std::iter::once(flag).chain(value));
-        command(Command::new(binary).arg("up").args(self.folders()).args(given))
+        command(Command::new(binary).args(["up", "--data-dir"]).arg(self.data.path()).args(given))
     }
 
     /// Runs `portolan down`; returns what it printed.
@@ -114,13 +116,10 @@ impl Cluster {
         self.down_with(&[])
     }
 
-    /// Runs `portolan down` with further flags. It is not told the bridge: a cluster knows its own.
+    /// Runs `portolan down` with further flags. It is told neither the bridge nor the folder for sockets: a cluster
+    /// knows its own.
     pub fn down_with(&self, flags: &[&str]) -> anyhow::Result<String> {
-        command(Command::new(binary()?).arg("down").args(self.folders()).args(flags))
-    }
-
-    fn folders(&self) -> [std::ffi::OsString; 4] {
-        ["--data-dir".into(), self.data.path().into(), "--run-dir".into(), self.run.path().into()]
+        command(Command::new(binary()?).args(["down", "--data-dir"]).arg(self.data.path()).args(flags))
     }
 
     /// Runs a command of our own client.

@@ -56,10 +56,12 @@ fn a_start_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_cluster_knows_its_bridge_without_being_told() {
+fn a_cluster_knows_its_bridge_and_its_sockets_without_being_told() {
     let cluster = Cluster::prepare(&[]).expect("prepared");
     let first = cluster.bridge().to_owned();
     let second = format!("{first}x");
+    let elsewhere = cluster.scratch_dir().join("run");
+    let elsewhere = elsewhere.to_str().expect("a path of test clusters");
     let links = || -> Vec<String> { own(&cluster).into_iter().filter(|line| line.starts_with("link")).collect() };
     let life = || -> anyhow::Result<()> {
         cluster.up()?;
@@ -69,14 +71,21 @@ fn a_cluster_knows_its_bridge_without_being_told() {
             let expected = format!("has its network on the bridge {first}, and --bridge asks for {second}");
             ensure!(format!("{error:#}").contains(&expected), "{error:#}");
         }
+        for refused in [cluster.up_with(&["--run-dir", elsewhere]), cluster.down_with(&["--run-dir", elsewhere])] {
+            let Err(error) = refused else { anyhow::bail!("another folder was taken") };
+            let expected = format!("has its sockets in {}, and --run-dir asks for", cluster.run_dir().display());
+            ensure!(format!("{error:#}").contains(&expected), "{error:#}");
+        }
         ensure!(!links().is_empty(), "the network stays");
         cluster.down_with(&["--keep-data"])?;
         ensure!(own(&cluster).is_empty(), "{:?}", own(&cluster));
-        cluster.up_with(&["--bridge", &second])?;
+        ensure!(!cluster.run_dir().exists(), "the sockets go");
+        cluster.up_with(&["--bridge", &second, "--run-dir", elsewhere])?;
         ensure!(!links().is_empty() && links().iter().all(|line| line.contains(&second)), "{:?}", links());
         cluster.kill_server()?;
         cluster.down()?;
         ensure!(own(&cluster).is_empty(), "{:?}", own(&cluster));
+        ensure!(!std::path::Path::new(elsewhere).exists(), "the sockets go");
         Ok(())
     };
     life().expect("one cluster, two bridges");

@@ -84,7 +84,7 @@ impl Process {
             stop,
             is_new: !folders.has_network(),
             // This process makes the network if it is not there, and may have to remove it.
-            folders: Folders { bridge: Some(folders.bridge().to_owned()), ..folders.clone() },
+            folders: folders.spelled_out(),
             _claim: claim,
         })
     }

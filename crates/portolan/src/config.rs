@@ -12,7 +12,7 @@ use portolan_registrar::limits::Limits;
 use portolan_registry_consul::{AclConfig, DefaultPolicy};
 use portolan_runtime::cri::CriRuntime;
 
-use crate::access_options::AccessOptions;
+use crate::access_options::{AccessOptions, absolute};
 use crate::consul_options::ConsulOptions;
 use crate::folders::Folders;
 use crate::service_account_options::ServiceAccountOptions;
@@ -161,7 +161,7 @@ impl DataplaneOptions {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let pairs: [(&str, OsString); 9] = [
             ("--data-dir", self.folders.data_dir.clone().into()),
-            ("--run-dir", self.folders.run_dir.clone().into()),
+            ("--run-dir", self.folders.run_dir().into()),
             ("--bridge", self.folders.bridge().into()),
             ("--node-name", self.node_name.clone().into()),
             ("--pod-cidr", self.pod_cidr.clone().into()),
@@ -298,7 +298,7 @@ impl ServerOptions {
             arguments.push(value);
         };
         add("--data-dir", self.node.folders.data_dir.clone().into());
-        add("--run-dir", self.node.folders.run_dir.clone().into());
+        add("--run-dir", self.node.folders.run_dir().into());
         add("--bridge", self.node.folders.bridge().into());
         add("--listen", self.listen.to_string().into());
         add("--registry-listen", self.registry_listen.to_string().into());
@@ -313,7 +313,7 @@ impl ServerOptions {
             add("--consul-acl-default-policy", policy.word().into());
         }
         if let Some(file) = &self.consul_acl_initial_management_token_file {
-            add("--consul-acl-initial-management-token-file", file.into());
+            add("--consul-acl-initial-management-token-file", absolute(file));
         }
         add("--agent-port", self.node.agent_port.to_string().into());
         add("--pod-cidr", self.node.pod_cidr.clone().into());
@@ -335,7 +335,7 @@ impl ServerOptions {
             add("--node-name", name.into());
         }
         if let Some(socket) = &self.node.runtime_endpoint {
-            add("--runtime-endpoint", socket.into());
+            add("--runtime-endpoint", absolute(socket));
         }
         for registry in &self.node.insecure_registry {
             add("--insecure-registry", registry.into());

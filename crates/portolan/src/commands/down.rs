@@ -30,31 +30,37 @@ pub(crate) async fn run(mut folders: Folders, keep_data: bool) -> anyhow::Result
         println!("containers and network removed");
     } else {
         let bridge = folders.bridge();
-        println!("containers removed");
-        println!("the bridge {bridge} was not made from this folder and stays; --bridge {bridge} would remove it too");
+        println!(
+            "the bridge {bridge} was not made from this folder and stays, with its containers; --bridge {bridge} would \
+             remove them too"
+        );
     }
     if keep_data {
         let _ = std::fs::remove_file(Place::path(&folders.data_dir));
     } else {
         failures.extend(remove(&folders.data_dir));
     }
-    failures.extend(remove(&folders.run_dir));
     if failures.is_empty() {
         println!("Portolan is down");
         return Ok(());
     }
     bail!(
-        "not everything could be removed; run `portolan down --bridge {}` again after looking at:\n  {}",
+        "not everything could be removed; run `portolan down --bridge {} --run-dir {}` again after looking at:\n  {}",
         folders.bridge(),
+        folders.run_dir().display(),
         failures.join("\n  ")
     )
 }
 
-/// Removes what makes this machine a node: names and packet rules, containers, the network. Data stays. Without a bridge
-/// there is no network: the one of the usual name may be another cluster's.
+/// Removes what makes this machine a node: names and packet rules, containers, the network. Data stays. What is not
+/// known to be this cluster's stays too: what has the usual names may be another's.
 pub(crate) async fn remove_node(folders: &Folders) -> Vec<String> {
-    let mut failures = portolan_dataplane::purge(&folders.dataplane()).await;
-    failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
+    let mut failures = Vec::new();
+    if let Some(run_dir) = &folders.run_dir {
+        failures.extend(portolan_dataplane::purge(&folders.dataplane()).await);
+        failures.extend(portolan_runtime::containerd::purge(&folders.containerd()).await);
+        failures.extend(remove(run_dir));
+    }
     failures.extend(unmount_below(&folders.data_dir));
     if folders.bridge.is_some() {
         let left = portolan_network::teardown_node(&folders.network(""));
@@ -62,7 +68,7 @@ pub(crate) async fn remove_node(folders: &Folders) -> Vec<String> {
         failures.extend(remove_control_groups(Path::new(CGROUP_ROOT), &folders.cgroup_parent()).await);
     }
     if failures.is_empty() {
-        folders.forget_bridge();
+        folders.forget_names();
     }
     failures
 }

@@ -46,7 +46,7 @@ pub(crate) async fn start(
     // What may be taken by others is asked for before anything is made.
     drop(ports::listen(agent_address(options), "the node agent", "--agent-port").await?);
     options.folders.refuse_foreign_bridge()?;
-    options.folders.note_bridge()?;
+    options.folders.note_names()?;
     portolan_network::setup_node(&network)?;
     install_plugin(&options.folders.network_plugins())?;
     write_network_list(options, &network)?;
