@@ -51,11 +51,9 @@ pub(crate) async fn run(context: Context, shutdown: Shutdown) {
     let services = controller.services.clone();
     controller.pods.feed_encoded(&queue, move |pod| {
         let services = services.in_namespace(&pod.header().namespace);
-        if services.is_empty() {
-            return Vec::new();
-        }
-        let labels = pod.labels();
-        services.iter().filter(|service| selects(service, Some(labels))).map(|service| Key::of(&**service)).collect()
+        // Labels are read if there is a selector to hold against them.
+        let concerned = services.iter().filter(|service| selects(service, || pod.labels()));
+        concerned.map(|service| Key::of(&**service)).collect()
     });
     controller.slices.feed(&queue, |slice| {
         let labels = slice.metadata.labels.as_ref();
@@ -86,9 +84,10 @@ pub(crate) fn has_own_selector(service: &Service) -> bool {
     selector.is_some_and(|selector| !selector.is_empty())
 }
 
-fn selects(service: &Service, labels: Option<&BTreeMap<String, String>>) -> bool {
+fn selects<'l>(service: &Service, labels: impl FnOnce() -> &'l BTreeMap<String, String>) -> bool {
     selector(service).is_some_and(|selector| {
-        selector.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+        let labels = labels();
+        selector.iter().all(|(key, value)| labels.get(key) == Some(value))
     })
 }
 
@@ -114,7 +113,10 @@ impl Controller {
             return Ok(());
         }
         let client = &self.context.client;
-        let selected = |encoded: &[u8]| selects(service, Some(&labels(encoded)));
+        let selected = |encoded: &[u8]| {
+            let labels = labels(encoded);
+            selects(service, || &labels)
+        };
         let pods = self.pods.filter(Some(service.namespace()), selected);
         let groups = addresses(service, &pods);
         let ours = |slice: &Arc<EndpointSlice>| {
