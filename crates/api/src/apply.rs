@@ -44,7 +44,7 @@ use fields::FieldSet;
 pub use in_place::{InPlace, apply_in_place};
 pub(crate) use managers::Operation;
 use managers::{Entry, Managers, Versions};
-pub use manifest::{Fields, Manifest};
+pub use manifest::{Fields, Items, Manifest, Part};
 pub use scale::{ReplicasPath, replicas_of_parent, replicas_to_parent};
 
 /// Who writes.

@@ -45,9 +45,12 @@ impl Comparison {
     }
 
     fn insert_children(&mut self, element: &Element<'_>, children: Self) {
-        self.added.put(element.owned(), false, children.added);
-        self.modified.put(element.owned(), false, children.modified);
-        self.removed.put(element.owned(), false, children.removed);
+        let sets = [&mut self.added, &mut self.modified, &mut self.removed];
+        for (set, children) in sets.into_iter().zip([children.added, children.modified, children.removed]) {
+            if !children.is_empty() {
+                set.put(element.owned(), false, children);
+            }
+        }
     }
 }
 

@@ -103,8 +103,8 @@ impl Edit {
         names
     }
 
-    /// How the whole object differs by it.
-    pub(super) fn comparison(&self) -> Comparison {
+    /// How the whole object differs by it; said once.
+    pub(super) fn take_comparison(&mut self) -> Comparison {
         let around = |inner: Comparison, step: &Step| {
             let element = match step {
                 Step::Field(name) => Element::field(name),
@@ -112,7 +112,7 @@ impl Edit {
             };
             inner.inside(&element)
         };
-        self.way.iter().fold(self.comparison.clone(), around)
+        self.way.iter().fold(std::mem::take(&mut self.comparison), around)
     }
 
     /// Changes an object that was decoded.

@@ -42,7 +42,6 @@ pub fn apply_in_place(
     manager: &Manager<'_>,
     force: Force,
 ) -> Option<InPlace> {
-    let Manifest::Object(object) = applied else { return None };
     let says = |path: &[&str]| applied.at(path).is_some();
     if kind.ignored.iter().any(|path| says(path)) || says(&["metadata", "managedFields"]) {
         return None;
@@ -54,8 +53,8 @@ pub fn apply_in_place(
         return None;
     }
     let mut walk = Walk::new(stored, manager.api_version);
-    walk.object(object, kind.schema)?;
-    let Walk { paths, managers: mut list, place, edits, .. } = walk;
+    walk.object(applied.fields(), kind.schema)?;
+    let Walk { paths, managers: mut list, place, mut edits, .. } = walk;
     let owned = Some(paths.bytes).filter(|owned| !owned.is_empty() && !list.is_empty())?;
     let own = list.iter().position(|entry| entry.applies_as(manager)).map(|place| list.remove(place));
     // What nobody owns any more would go.
@@ -71,7 +70,7 @@ pub fn apply_in_place(
         list.push(own);
     } else {
         let mut comparison = Comparison::default();
-        edits.iter().for_each(|edit| comparison.add(edit.comparison()));
+        edits.iter_mut().for_each(|edit| comparison.add(edit.take_comparison()));
         losses = recorded::losses(&list, &comparison, force)?;
         recorded::lose(&mut list, &losses);
         now = time::format(manager.now);

@@ -1,69 +1,130 @@
-//! What is applied, as it is read from a body: names and texts stand in the body, and the fields of an object one behind
-//! the other. Most applies are done with by one walk along it, and a tree of [`Value`] costs more than that walk.
+//! What is applied, as it is read from a body: names and texts stand in the body, and all values one behind the other.
+//! Most applies are done with by one walk along it, and a tree of [`Value`] costs more than that walk.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::decode::Limits;
 
-/// A value that is applied.
+/// Members for which there is room before they are read.
+const MOST_ROOM: usize = 1024;
+
+/// An object that is applied.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Manifest<'a> {
+pub struct Manifest<'a> {
+    /// What objects and lists hold: that of each side by side.
+    members: Vec<Member<'a>>,
+    /// Where the fields of the object stand.
+    fields: Range<usize>,
+}
+
+/// A field of an object, or an item of a list, which has no name.
+#[derive(Debug, Clone, PartialEq)]
+struct Member<'a> {
+    name: Cow<'a, str>,
+    value: Held<'a>,
+}
+
+/// A value as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+enum Held<'a> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Cow<'a, str>),
+    List(Range<usize>),
+    Object(Range<usize>),
+}
+
+/// A value that is applied.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'m> {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number.
-    Number(Number),
+    Number(&'m Number),
     /// A text.
-    Text(Cow<'a, str>),
+    Text(&'m str),
     /// A list.
-    List(Vec<Manifest<'a>>),
+    List(Items<'m>),
     /// An object.
-    Object(Fields<'a>),
+    Object(Fields<'m>),
 }
 
+/// The items of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Items<'m>(Members<'m>);
+
 /// The fields of an object in the order of their names, each once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fields<'a>(Vec<(Cow<'a, str>, Manifest<'a>)>);
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'m>(Members<'m>);
 
-impl<'a> Fields<'a> {
-    /// `None` if one comes twice.
-    fn of(mut fields: Vec<(Cow<'a, str>, Manifest<'a>)>) -> Option<Self> {
-        let is_before = |one: &(Cow<'a, str>, _), other: &(Cow<'a, str>, _)| one.0 < other.0;
-        // Most bodies have them so.
-        if !fields.is_sorted_by(is_before) {
-            fields.sort_by(|one, other| one.0.cmp(&other.0));
-            if !fields.is_sorted_by(is_before) {
-                return None;
-            }
-        }
-        Some(Self(fields))
+#[derive(Debug, Clone, Copy)]
+struct Members<'m> {
+    all: &'m [Member<'m>],
+    own: &'m [Member<'m>],
+}
+
+impl<'m> Members<'m> {
+    fn of(all: &'m [Member<'m>], own: &Range<usize>) -> Self {
+        Self { all, own: &all[own.clone()] }
     }
 
+    fn part(self, member: &'m Member<'m>) -> Part<'m> {
+        match &member.value {
+            Held::Null => Part::Null,
+            Held::Bool(value) => Part::Bool(*value),
+            Held::Number(number) => Part::Number(number),
+            Held::Text(text) => Part::Text(text),
+            Held::List(own) => Part::List(Items(Self::of(self.all, own))),
+            Held::Object(own) => Part::Object(Fields(Self::of(self.all, own))),
+        }
+    }
+}
+
+impl<'m> Items<'m> {
+    pub(super) fn len(self) -> usize {
+        self.0.own.len()
+    }
+
+    pub(super) fn get(self, place: usize) -> Option<Part<'m>> {
+        self.0.own.get(place).map(|member| self.0.part(member))
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Part<'m>> {
+        self.0.own.iter().map(move |member| self.0.part(member))
+    }
+}
+
+impl<'m> Fields<'m> {
     /// The field of this name.
-    pub fn get(&self, name: &str) -> Option<&Manifest<'a>> {
+    pub fn get(self, name: &str) -> Option<Part<'m>> {
+        let own = self.0.own;
         // Names are mostly of different lengths, which is all that is compared then.
-        if self.0.len() <= 16 {
-            return self.0.iter().find_map(|(known, value)| (known == name).then_some(value));
-        }
-        let place = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        Some(&self.0[place].1)
+        let member = if own.len() <= 16 {
+            own.iter().find(|member| member.name == name)?
+        } else {
+            &own[own.binary_search_by(|member| (*member.name).cmp(name)).ok()?]
+        };
+        Some(self.0.part(member))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn len(self) -> usize {
+        self.0.own.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn is_empty(self) -> bool {
+        self.0.own.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Manifest<'a>)> {
-        self.0.iter().map(|(name, value)| (&**name, value))
+    pub(super) fn iter(self) -> impl Iterator<Item = (&'m str, Part<'m>)> {
+        self.0.own.iter().map(move |member| (&*member.name, self.0.part(member)))
     }
 }
 
@@ -75,13 +136,32 @@ impl<'a> Manifest<'a> {
             return None;
         }
         let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(body).ok()?);
-        let value = Seed { depth: limits.depth }.deserialize(&mut deserializer).ok()?;
+        let mut reader = Reader::new(body.len());
+        let value = Seed { reader: &mut reader, depth: limits.depth }.deserialize(&mut deserializer).ok()?;
         deserializer.end().ok()?;
-        Some(value)
+        let Held::Object(fields) = value else { return None };
+        Some(Self { members: reader.done, fields })
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields(Members::of(&self.members, &self.fields))
     }
 
     /// The value at the end of a path of fields.
-    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+    pub fn at(&self, path: &[&str]) -> Option<Part<'_>> {
+        Part::Object(self.fields()).at(path)
+    }
+
+    /// The same as a tree of its own.
+    pub fn to_value(&self) -> Value {
+        Part::Object(self.fields()).to_value()
+    }
+}
+
+impl<'m> Part<'m> {
+    /// The value at the end of a path of fields.
+    pub fn at(self, path: &[&str]) -> Option<Self> {
         path.iter().try_fold(self, |value, name| match value {
             Self::Object(fields) => fields.get(name),
             _ => None,
@@ -89,7 +169,7 @@ impl<'a> Manifest<'a> {
     }
 
     /// The text, if it is one.
-    pub fn as_text(&self) -> Option<&str> {
+    pub fn as_text(self) -> Option<&'m str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -97,12 +177,12 @@ impl<'a> Manifest<'a> {
     }
 
     /// The same as a tree of its own.
-    pub fn to_value(&self) -> Value {
+    pub fn to_value(self) -> Value {
         match self {
             Self::Null => Value::Null,
-            Self::Bool(value) => Value::Bool(*value),
+            Self::Bool(value) => Value::Bool(value),
             Self::Number(number) => Value::Number(number.clone()),
-            Self::Text(text) => Value::String(text.clone().into_owned()),
+            Self::Text(text) => Value::String(text.to_owned()),
             Self::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
             Self::Object(fields) => {
                 let fields = fields.iter().map(|(name, value)| (name.to_owned(), value.to_value()));
@@ -122,12 +202,12 @@ pub(super) enum Scalar<'v> {
     Other,
 }
 
-impl<'v> From<&'v Manifest<'_>> for Scalar<'v> {
-    fn from(value: &'v Manifest<'_>) -> Self {
+impl<'v> From<Part<'v>> for Scalar<'v> {
+    fn from(value: Part<'v>) -> Self {
         match value {
-            Manifest::Text(text) => Self::Text(text),
-            Manifest::Bool(value) => Self::Bool(*value),
-            Manifest::Number(number) => Self::Number(number),
+            Part::Text(text) => Self::Text(text),
+            Part::Bool(value) => Self::Bool(value),
+            Part::Number(number) => Self::Number(number),
             _ => Self::Other,
         }
     }
@@ -144,77 +224,120 @@ impl<'v> From<&'v Value> for Scalar<'v> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Seed {
+/// Lays out what is read.
+struct Reader<'a> {
+    /// What the objects and lists that are not at their end hold so far.
+    open: Vec<Member<'a>>,
+    done: Vec<Member<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    /// With room for what a body of this many bytes mostly has.
+    fn new(bytes: usize) -> Self {
+        let members = (bytes / 32).min(MOST_ROOM);
+        Self { open: Vec::with_capacity(members / 2), done: Vec::with_capacity(members) }
+    }
+
+    /// Lays out what is open from `start` on, which has come to its end.
+    fn close(&mut self, start: usize) -> Range<usize> {
+        let place = self.done.len();
+        self.done.extend(self.open.drain(start..));
+        place..self.done.len()
+    }
+
+    /// The same for an object. `None` if a field comes twice.
+    fn close_object(&mut self, start: usize) -> Option<Range<usize>> {
+        let is_before = |one: &Member<'_>, other: &Member<'_>| one.name < other.name;
+        let fields = &mut self.open[start..];
+        // Most bodies have them so.
+        if !fields.is_sorted_by(is_before) {
+            fields.sort_by(|one, other| one.name.cmp(&other.name));
+            if !fields.is_sorted_by(is_before) {
+                return None;
+            }
+        }
+        Some(self.close(start))
+    }
+}
+
+struct Seed<'r, 'a> {
+    reader: &'r mut Reader<'a>,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Seed {
-    type Value = Manifest<'de>;
+impl<'a> DeserializeSeed<'a> for Seed<'_, 'a> {
+    type Value = Held<'a>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Manifest<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Held<'a>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl Seed {
+impl<'a> Seed<'_, 'a> {
+    /// For what is inside of it.
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("exceeded max depth"))?;
-        Ok(Self { depth })
+        Ok(Self { depth, ..self })
+    }
+
+    fn again(&mut self) -> Seed<'_, 'a> {
+        Seed { reader: self.reader, depth: self.depth }
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
-    type Value = Manifest<'de>;
+impl<'a> Visitor<'a> for Seed<'_, 'a> {
+    type Value = Held<'a>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value in JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Null)
+    fn visit_unit<E>(self) -> Result<Held<'a>, E> {
+        Ok(Held::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Held<'a>, E> {
+        Ok(Held::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Held<'a>, E> {
+        Ok(Held::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Held<'a>, E> {
+        Ok(Held::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Manifest<'de>, E> {
-        Number::from_f64(value).map(Manifest::Number).ok_or_else(|| E::custom("not a finite number"))
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Held<'a>, E> {
+        Number::from_f64(value).map(Held::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Text(Cow::Borrowed(value)))
+    fn visit_borrowed_str<E>(self, value: &'a str) -> Result<Held<'a>, E> {
+        Ok(Held::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Manifest<'de>, E> {
-        Ok(Manifest::Text(Cow::Owned(value.to_owned())))
+    fn visit_str<E>(self, value: &str) -> Result<Held<'a>, E> {
+        Ok(Held::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Manifest<'de>, A::Error> {
-        let inside = self.inside()?;
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(inside)? {
-            items.push(item);
+    fn visit_seq<A: SeqAccess<'a>>(self, mut access: A) -> Result<Held<'a>, A::Error> {
+        let mut inside = self.inside()?;
+        let start = inside.reader.open.len();
+        while let Some(value) = access.next_element_seed(inside.again())? {
+            inside.reader.open.push(Member { name: Cow::Borrowed(""), value });
         }
-        Ok(Manifest::List(items))
+        Ok(Held::List(inside.reader.close(start)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Manifest<'de>, A::Error> {
-        let inside = self.inside()?;
-        let mut fields = Vec::new();
+    fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<Held<'a>, A::Error> {
+        let mut inside = self.inside()?;
+        let start = inside.reader.open.len();
         while let Some(Name(name)) = access.next_key()? {
-            fields.push((name, access.next_value_seed(inside)?));
+            let value = access.next_value_seed(inside.again())?;
+            inside.reader.open.push(Member { name, value });
         }
-        Fields::of(fields).map(Manifest::Object).ok_or_else(|| A::Error::custom("a field comes twice"))
+        let fields = inside.reader.close_object(start);
+        fields.map(Held::Object).ok_or_else(|| A::Error::custom("a field comes twice"))
     }
 }
 

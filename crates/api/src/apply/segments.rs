@@ -5,12 +5,16 @@ use std::ops::Range;
 use super::paths::Paths;
 
 /// Elements of one level that are written, in whatever order they came.
-#[derive(Default)]
 pub(super) struct Segments<'k> {
     written: Vec<(&'k str, Range<usize>)>,
 }
 
 impl<'k> Segments<'k> {
+    /// With room for so many.
+    pub(super) fn with_capacity(elements: usize) -> Self {
+        Self { written: Vec::with_capacity(elements) }
+    }
+
     /// Notes what was written from `start` on for an element, if anything was.
     pub(super) fn add(&mut self, element: &'k str, start: usize, paths: &Paths) {
         let end = paths.bytes.len();
@@ -30,13 +34,17 @@ impl<'k> Segments<'k> {
         if !self.written.is_sorted_by(is_before) {
             return None;
         }
-        let written = paths.bytes.split_off(first);
+        // Written once more behind themselves, in their order.
+        let bytes = &mut paths.bytes;
+        let end = bytes.len();
         for (index, (_, range)) in self.written.into_iter().enumerate() {
             if index > 0 {
-                paths.bytes.push(b',');
+                bytes.push(b',');
             }
-            paths.bytes.extend_from_slice(&written[range.start - first..range.end - first]);
+            bytes.extend_from_within(range);
         }
+        bytes.copy_within(end.., first);
+        bytes.truncate(end);
         Some(())
     }
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::{self, Write};
 
 use crate::encoded::{quote_or_escape, value_length};
 
@@ -128,6 +129,21 @@ impl<'a> Cursor<'a> {
         let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
         self.at += length;
         Some(&rest[..length]).filter(|word| !word.is_empty())
+    }
+
+    /// Passes a number or a word, and tells whether that is how this is written.
+    pub(super) fn is_written(&mut self, value: impl fmt::Display) -> Option<bool> {
+        struct Rest<'a>(&'a [u8]);
+
+        impl fmt::Write for Rest<'_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0 = self.0.strip_prefix(text.as_bytes()).ok_or(fmt::Error)?;
+                Ok(())
+            }
+        }
+
+        let mut rest = Rest(self.word()?);
+        Some(write!(rest, "{value}").is_ok() && rest.0.is_empty())
     }
 
     /// Passes a value, and returns it.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::claim;
 use super::edit::{Edit, Step};
 use super::fields::IDENTITY;
-use super::manifest::{Fields, Manifest, Scalar};
+use super::manifest::{Fields, Items, Part, Scalar};
 use super::paths::{Key, Member, Paths};
 use super::recorded::{self, Owner};
 use super::segments::Segments;
@@ -35,6 +35,8 @@ pub(super) struct Walk<'a> {
     pub(super) place: Range<usize>,
     /// What differs.
     pub(super) edits: Vec<Edit>,
+    /// Room for those of the next list.
+    elements: Elements,
 }
 
 /// An object whose fields are walked along.
@@ -46,16 +48,16 @@ enum Level<'s> {
 }
 
 /// How a value that is applied is taken apart; see [`shape::Parts`].
-enum Parts<'m, 'a> {
+enum Parts<'m> {
     Whole,
-    Object(&'m Fields<'a>),
-    List(&'m [Manifest<'a>]),
+    Object(Fields<'m>),
+    List(Items<'m>),
 }
 
-fn parts<'m, 'a>(value: &'m Manifest<'a>, schema: Schema<'_>) -> Parts<'m, 'a> {
+fn parts<'m>(value: Part<'m>, schema: Schema<'_>) -> Parts<'m> {
     match value {
-        Manifest::Object(fields) if shape::has_fields(Some(schema)) => Parts::Object(fields),
-        Manifest::List(items) if shape::has_items(Some(schema)) => Parts::List(items),
+        Part::Object(fields) if shape::has_fields(Some(schema)) => Parts::Object(fields),
+        Part::List(items) if shape::has_items(Some(schema)) => Parts::List(items),
         _ => Parts::Whole,
     }
 }
@@ -76,12 +78,13 @@ impl<'a> Walk<'a> {
             managers: Vec::new(),
             place: 0..0,
             edits: Vec::new(),
+            elements: Elements::default(),
         }
     }
 
     /// The object itself, whose stored members are not all in the order of their names.
-    pub(super) fn object(&mut self, applied: &Fields<'_>, schema: Schema<'_>) -> Option<()> {
-        let mut segments = Segments::default();
+    pub(super) fn object(&mut self, applied: Fields<'_>, schema: Schema<'_>) -> Option<()> {
+        let mut segments = Segments::with_capacity(applied.len());
         let mut found = 0;
         let mut is_first = true;
         self.stored.expect(b'{')?;
@@ -91,7 +94,7 @@ impl<'a> Walk<'a> {
             found += usize::from(value.is_some());
             let (start, edits) = (self.paths.bytes.len(), self.edits.len());
             match (name, value) {
-                ("metadata", Some(Manifest::Object(fields))) => {
+                ("metadata", Some(Part::Object(fields))) => {
                     let open = self.paths.open(Key::Field("metadata"), Member::No);
                     self.fields(fields, schema.field("metadata")?, Level::Metadata(schema))?;
                     self.paths.close(open);
@@ -115,7 +118,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A field of an object that is there, and the path to it.
-    fn field(&mut self, name: &str, value: &Manifest<'_>, around: Schema<'_>) -> Option<()> {
+    fn field(&mut self, name: &str, value: Part<'_>, around: Schema<'_>) -> Option<()> {
         let (inner, is_named) = field_of(around, name)?;
         let open = self.paths.open(Key::Field(name), member(value, inner, is_named));
         match parts(value, inner) {
@@ -131,7 +134,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in a value whose parts have owners.
-    fn parts(&mut self, parts: Parts<'_, '_>, schema: Schema<'_>) -> Option<()> {
+    fn parts(&mut self, parts: Parts<'_>, schema: Schema<'_>) -> Option<()> {
         match parts {
             Parts::Object(fields) => self.fields(fields, schema, Level::Other),
             Parts::List(list) => self.items(list, schema),
@@ -140,7 +143,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A value that has one owner, the one that is there or another one.
-    fn leaf(&mut self, name: &str, value: &Manifest<'_>, (around, inner): (Schema<'_>, Schema<'_>)) -> Option<()> {
+    fn leaf(&mut self, name: &str, value: Part<'_>, (around, inner): (Schema<'_>, Schema<'_>)) -> Option<()> {
         let start = self.stored.at;
         if self.whole(value, inner).is_some() {
             return Some(());
@@ -156,7 +159,7 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    fn fields(&mut self, applied: &Fields<'_>, schema: Schema<'_>, level: Level<'_>) -> Option<()> {
+    fn fields(&mut self, applied: Fields<'_>, schema: Schema<'_>, level: Level<'_>) -> Option<()> {
         self.stored.expect(b'{')?;
         let start = self.stored.at;
         let mut is_first = true;
@@ -218,14 +221,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A field that comes before a key, or at the end of an object whose first field stands at `start`.
-    fn new_field(
-        &mut self,
-        name: &str,
-        value: &Manifest<'_>,
-        around: Schema<'_>,
-        at: &At<'_>,
-        start: usize,
-    ) -> Option<()> {
+    fn new_field(&mut self, name: &str, value: Part<'_>, around: Schema<'_>, at: &At<'_>, start: usize) -> Option<()> {
         let (inner, is_named) = field_of(around, name)?;
         let (place, before_others) = match at {
             At::Key(place, _) => (*place, true),
@@ -246,12 +242,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Items that have owners: they are there in this order, with others between them.
-    fn items(&mut self, applied: &[Manifest<'_>], schema: Schema<'_>) -> Option<()> {
+    fn items(&mut self, applied: Items<'_>, schema: Schema<'_>) -> Option<()> {
+        // Those of lists in it are read while these are looked at.
+        let mut elements = std::mem::take(&mut self.elements);
+        elements.read(applied, schema)?;
+        self.items_told_apart(applied, &elements, schema)?;
+        self.elements = elements;
+        Some(())
+    }
+
+    fn items_told_apart(&mut self, applied: Items<'_>, elements: &Elements, schema: Schema<'_>) -> Option<()> {
         let inner = schema.items()?;
-        let elements = Elements::of(applied, schema)?;
         // Of most lists nobody asks.
         let among = LazyCell::new(|| elements.iter().collect::<HashSet<&str>>());
-        let mut segments = Segments::default();
+        let mut segments = Segments::with_capacity(applied.len());
         let mut next = 0;
         let mut place = 0;
         let mut is_first = true;
@@ -285,7 +289,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the stored item that begins here is this one.
-    fn is_item(&self, item: &Manifest<'_>, schema: Schema<'_>) -> Option<bool> {
+    fn is_item(&self, item: Part<'_>, schema: Schema<'_>) -> Option<bool> {
         let rest = self.stored.bytes.get(self.stored.at..)?;
         match schema.list_type() {
             ListType::Map(keys) => {
@@ -304,9 +308,9 @@ impl<'a> Walk<'a> {
     }
 
     /// A value that has one owner: all of it is there, and nothing else.
-    fn whole(&mut self, value: &Manifest<'_>, schema: Schema<'_>) -> Option<()> {
+    fn whole(&mut self, value: Part<'_>, schema: Schema<'_>) -> Option<()> {
         match (schema.r#type(), value) {
-            (Type::Struct(_) | Type::Map(_), Manifest::Object(fields)) => {
+            (Type::Struct(_) | Type::Map(_), Part::Object(fields)) => {
                 let mut is_first = true;
                 self.stored.expect(b'{')?;
                 for (name, value) in fields.iter() {
@@ -317,13 +321,16 @@ impl<'a> Walk<'a> {
                 }
                 self.stored.expect(b'}')
             }
-            (Type::List(_), Manifest::List(list)) => {
-                if !schema.is_atomic() && !Elements::of(list, schema)?.are_different() {
-                    return None;
+            (Type::List(_), Part::List(list)) => {
+                if !schema.is_atomic() {
+                    self.elements.read(list, schema)?;
+                    if !self.elements.are_different() {
+                        return None;
+                    }
                 }
                 let mut is_first = true;
                 self.stored.expect(b'[')?;
-                for item in list {
+                for item in list.iter() {
                     if !self.stored.follows(b']', &mut is_first)? {
                         return None;
                     }
@@ -357,8 +364,8 @@ fn field_of<'s>(around: Schema<'s>, name: &str) -> Option<(Schema<'s>, bool)> {
 }
 
 /// Whether a path ends at a field that is applied.
-fn member(value: &Manifest<'_>, place: Schema<'_>, is_named: bool) -> Member {
-    let is_empty = matches!(value, Manifest::Object(fields) if fields.is_empty());
+fn member(value: Part<'_>, place: Schema<'_>, is_named: bool) -> Member {
+    let is_empty = matches!(value, Part::Object(fields) if fields.is_empty());
     let has_parts = !matches!(parts(value, place), Parts::Whole);
     Member::from(!is_named || is_empty || !has_parts)
 }
@@ -369,31 +376,33 @@ fn same(stored: &mut Cursor<'_>, value: Scalar<'_>) -> Option<()> {
         Scalar::Text(text) => stored.text()?.is(text),
         Scalar::Bool(true) => stored.passes(b"true"),
         Scalar::Bool(false) => stored.passes(b"false"),
-        Scalar::Number(number) => stored.word()? == number.to_string().as_bytes(),
+        Scalar::Number(number) => stored.is_written(number)?,
         Scalar::Other => false,
     };
     is_same.then_some(())
 }
 
 /// The elements of the items of a list, one behind the other.
+#[derive(Default)]
 struct Elements {
     text: String,
     ends: Vec<usize>,
 }
 
 impl Elements {
-    /// Those of items that are applied. `None` if one has none.
-    fn of(applied: &[Manifest<'_>], schema: Schema<'_>) -> Option<Self> {
-        let mut elements =
-            Self { text: String::with_capacity(applied.len() * 24), ends: Vec::with_capacity(applied.len()) };
-        for item in applied {
+    /// Takes those of items that are applied, in place of others. `None` if one has none.
+    fn read(&mut self, applied: Items<'_>, schema: Schema<'_>) -> Option<()> {
+        self.text.clear();
+        self.ends.clear();
+        self.ends.reserve(applied.len());
+        for item in applied.iter() {
             let given = |key: &str| item.at(&[key]).map(Scalar::from);
-            if !shape::write_keys(Some(schema), given, &mut elements.text) {
-                shape::write_element(&item.to_value(), Some(schema), &mut elements.text).ok()?;
+            if !shape::write_keys(Some(schema), given, &mut self.text) {
+                shape::write_element(&item.to_value(), Some(schema), &mut self.text).ok()?;
             }
-            elements.ends.push(elements.text.len());
+            self.ends.push(self.text.len());
         }
-        Some(elements)
+        Some(())
     }
 
     /// Whether no two items are told apart by the same.

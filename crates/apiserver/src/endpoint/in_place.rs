@@ -5,7 +5,7 @@ use portolan_api::apply::{self, InPlace, Manifest};
 use portolan_api::field::Path;
 use portolan_api::{encoded, validation};
 use portolan_store::Entry;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Call;
 use super::update::{Managers, Owners};
@@ -147,7 +147,8 @@ impl Call<'_> {
 /// `stored`.
 fn has_good_notes(found: &InPlace, stored: &[u8]) -> bool {
     let is_good = |part: &str, check: fn(&Value, &Path) -> Vec<portolan_api::field::Error>| {
-        check(&found.changed_notes(part), &Path::new(part)).is_empty()
+        let notes = found.changed_notes(part);
+        notes.as_object().is_none_or(Map::is_empty) || check(&notes, &Path::new(part)).is_empty()
     };
     // As they are written they are no shorter than what counts.
     let are_few = || {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Response;
-use portolan_api::apply::{self, Manifest};
+use portolan_api::apply::{self, Manifest, Part};
 use portolan_api::decode::{Decoded, Limits};
 use portolan_api::field::{self, Path};
 use portolan_api::{custom, go_text, patch, schema};
@@ -178,7 +178,7 @@ impl Call<'_> {
         let manifest = Manifest::read(&body.0, &Limits::default());
         let decoded = match &manifest {
             Some(manifest) => {
-                let text = |path: &[&str]| manifest.at(path).and_then(Manifest::as_text).unwrap_or_default();
+                let text = |path: &[&str]| manifest.at(path).and_then(Part::as_text).unwrap_or_default();
                 self.expect_target(text(&["apiVersion"]), text(&["kind"]), text(&["metadata", "name"]))?;
                 None
             }
