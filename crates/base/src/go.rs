@@ -1,8 +1,10 @@
 //! Durations, truth values and quoted texts as Go's standard library reads and writes them: clients, flags and
-//! configuration files of programs written in Go have them in these forms. Its regular expressions are in [`regexp`].
+//! configuration files of programs written in Go have them in these forms. Its regular expressions are in [`regexp`], its
+//! addresses in [`netip`].
 
 use std::time::Duration;
 
+pub mod netip;
 mod quote;
 pub mod regexp;
 

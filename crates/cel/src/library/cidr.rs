@@ -82,26 +82,12 @@ fn mask(address: IpAddr, prefix: u8) -> IpAddr {
 }
 
 fn parse(text: &str) -> Result<Cidr, String> {
-    let whole = go::quote(text);
-    let refuse = |why: &str| {
-        format!("network address parse error during conversion from string: netip.ParsePrefix({whole}): {why}")
-    };
-    let (address, prefix) = text.split_once('/').ok_or_else(|| refuse("no '/'"))?;
-    let address: IpAddr =
-        address.parse().map_err(|_| refuse(&format!("ParseAddr({}): unable to parse IP", go::quote(address))))?;
+    let (address, prefix) = go::netip::parse_prefix(text)
+        .map_err(|why| format!("network address parse error during conversion from string: {why}"))?;
     if matches!(address, IpAddr::V6(inner) if inner.to_ipv4_mapped().is_some()) {
-        return Err(format!("IPv4-mapped IPv6 address {whole} is not allowed"));
+        return Err(format!("IPv4-mapped IPv6 address {} is not allowed", go::quote(text)));
     }
-    let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-    let bits: u8 = if is_number {
-        prefix.parse().map_err(|_| refuse("prefix length out of range"))?
-    } else {
-        return Err(refuse(&format!("bad bits after slash: {}", go::quote(prefix))));
-    };
-    if bits > if address.is_ipv4() { 32 } else { 128 } {
-        return Err(refuse("prefix length out of range"));
-    }
-    Ok(Cidr { address, prefix: bits })
+    Ok(Cidr { address, prefix })
 }
 
 fn contains_ip<'a>(values: &[Value<'a>]) -> Outcome<'a> {

@@ -53,16 +53,11 @@ fn ask<'a>(values: &[Value<'a>], question: fn(&IpAddr) -> bool) -> Outcome<'a> {
 
 /// Reads an address: no zone, no IPv4 within IPv6.
 pub(super) fn parse(text: &str) -> Result<IpAddr, String> {
-    if let Some((address, zone)) = text.split_once('%')
-        && address.contains(':')
-        && !zone.is_empty()
-    {
+    let (address, zone) = go::netip::parse_address(text)
+        .map_err(|why| format!("IP Address {} parse error during conversion from string: {why}", go::quote(text)))?;
+    if !zone.is_empty() {
         return Err(format!("IP address {} with zone value is not allowed", go::quote(text)));
     }
-    let address: IpAddr = text.parse().map_err(|_| {
-        let text = go::quote(text);
-        format!("IP Address {text} parse error during conversion from string: ParseAddr({text}): unable to parse IP")
-    })?;
     match address {
         IpAddr::V6(inner) if inner.to_ipv4_mapped().is_some() => {
             Err(format!("IPv4-mapped IPv6 address {} is not allowed", go::quote(text)))

@@ -149,6 +149,11 @@ fn networks() {
             "ip('a')",
             "error: IP Address \"a\" parse error during conversion from string: ParseAddr(\"a\"): unable to parse IP",
         ),
+        (
+            "ip('10.0.0')",
+            "error: IP Address \"10.0.0\" parse error during conversion from string: ParseAddr(\"10.0.0\"): IPv4 address \
+             too short",
+        ),
         ("ip('10.0.0.1') == ip('10.0.0.1')", "true"),
         ("isCIDR('10.0.0.0/8')", "true"),
         ("isCIDR('10.0.0.0/33')", "false"),

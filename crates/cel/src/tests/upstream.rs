@@ -262,6 +262,10 @@ fn outcomes_are_those_of_upstream() {
             "cidr('10.0.0.0/99')",
             r#"error: network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("10.0.0.0/99"): prefix length out of range"#,
         ),
+        (
+            "cidr('10.0.0.0.0/8')",
+            r#"error: network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("10.0.0.0.0/8"): ParseAddr("10.0.0.0.0"): IPv4 address too long"#,
+        ),
         ("ip('fe80::1%eth0')", r#"error: IP address "fe80::1%eth0" with zone value is not allowed"#),
         (
             "format.dns1123Label().validate('A').value()",
