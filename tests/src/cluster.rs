@@ -1,5 +1,6 @@
 //! A Portolan of its own for one test.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -177,6 +178,20 @@ impl Cluster {
             // The first thread of a process that nobody has waited for yet is the last to go.
             let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
             anyhow::ensure!(matches!(state, None | Some("Z" | "X")) && threads <= 1, "{threads} threads: {status}");
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Asks the server to stop, and returns once it takes no connections any more: it may still drain, which a start
+    /// right after it waits for.
+    pub fn stop_server(&self) -> anyhow::Result<()> {
+        let status = self.status()?;
+        let field = |name: &str| status[name].as_str().with_context(|| format!("the status has {name}"));
+        let address: SocketAddr = field("apiServerUrl")?.trim_start_matches("https://").parse()?;
+        kill("-TERM", self.server_pid()?)?;
+        eventually("the server takes no connections", || {
+            anyhow::ensure!(TcpStream::connect(address).is_err(), "it listens on {address}");
             Ok(())
         });
         Ok(())

@@ -82,8 +82,16 @@ fn program(process: u32) -> PathBuf {
 }
 
 /// Asks for the name all the time while `work` is done; returns how many questions there were and
-/// the failures.
+/// the failures. Ends, too, if `work` fails.
 fn while_asking(cluster: &Cluster, work: impl FnOnce()) -> (usize, Vec<String>) {
+    struct Done<'a>(&'a AtomicBool);
+
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
     let (done, server) = (AtomicBool::new(false), cluster.name_server());
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
@@ -98,8 +106,9 @@ fn while_asking(cluster: &Cluster, work: impl FnOnce()) -> (usize, Vec<String>) 
             }
             (count, failures)
         });
+        let until_here = Done(&done);
         work();
-        done.store(true, Ordering::SeqCst);
+        drop(until_here);
         asking.join().expect("no panic")
     })
 }
@@ -231,7 +240,7 @@ fn another_build_takes_over_without_losing_a_question() {
     let other = cluster.scratch_dir().join("portolan");
     std::fs::copy(portolan_tests::binary().expect("built"), &other).expect("copied");
     let before = dataplane(&cluster);
-    kill("-TERM", cluster.server_pid().expect("running")).expect("stopped");
+    cluster.stop_server().expect("stopped");
     let (count, failures) = while_asking(&cluster, || {
         cluster.up_of(&other, &[]).expect("up");
         eventually("the other build has taken over", || {
@@ -244,10 +253,10 @@ fn another_build_takes_over_without_losing_a_question() {
     assert!(count > 10 && failures.is_empty(), "{count} questions, {failures:?}");
     // The same build again is adopted, and then replaced because it has other arguments.
     let process = dataplane(&cluster);
-    kill("-TERM", cluster.server_pid().expect("running")).expect("stopped");
+    cluster.stop_server().expect("stopped");
     cluster.up_of(&other, &[]).expect("up");
     assert_eq!(dataplane(&cluster), process);
-    kill("-TERM", cluster.server_pid().expect("running")).expect("stopped");
+    cluster.stop_server().expect("stopped");
     cluster.up_of(&other, &["--cluster-domain", "other.local"]).expect("up");
     assert_ne!(dataplane(&cluster), process);
     eventually("the new domain is served", || resolve(&cluster.name_server(), "web.default.svc.other.local").map(drop));
