@@ -68,7 +68,11 @@ impl Call<'_> {
     ) -> Result<Option<Written>, Status> {
         if !dry_run && stand == Managers::Apart && self.is_undisputed(entry, found).await? {
             admission::note_harmless_update(self).await?;
-            return self.put_in_place(entry, found).await;
+            let written = self.put_in_place(entry, found).await?;
+            if written.is_some() {
+                self.server.metrics.admissions.passed(admission::Operation::Update);
+            }
+            return Ok(written);
         }
         Box::pin(self.change_in_place(entry, found, stand, dry_run, warnings)).await
     }

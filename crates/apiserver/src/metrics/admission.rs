@@ -55,6 +55,12 @@ struct Counters {
     controllers: BTreeMap<(&'static str, Decided), Durations>,
 }
 
+impl Counters {
+    fn step(&mut self, decided: Decided) -> &mut Durations {
+        self.steps.entry(decided).or_insert_with(|| Histogram::new(&BUCKETS))
+    }
+}
+
 /// A step of the admission of one object.
 #[derive(Debug)]
 pub(crate) struct Timed<'a> {
@@ -72,6 +78,15 @@ impl Admissions {
     pub(crate) fn begin(&self, step: Step, operation: Operation) -> Timed<'_> {
         let now = Instant::now();
         Timed { admissions: self, step, operation, began: now, last: now, said: Vec::with_capacity(CONTROLLERS) }
+    }
+
+    /// Counts the steps of a write that no controller had to look at.
+    pub(crate) fn passed(&self, operation: Operation) {
+        let mut counters = self.0.lock();
+        for step in [Step::Admit, Step::Validate] {
+            let decided = Decided { operation: operation.name(), rejected: false, step };
+            counters.step(decided).record(Duration::ZERO);
+        }
     }
 
     pub(super) fn write(&self, text: &mut String) -> fmt::Result {
@@ -120,12 +135,11 @@ impl Timed<'_> {
     /// What comes of the step. All that its controllers said is counted here, under one lock.
     pub(crate) fn end<T, E>(self, outcome: Result<T, E>) -> Result<T, E> {
         let decided = self.decided(outcome.is_err());
-        let new = || Histogram::new(&BUCKETS);
         let mut counters = self.admissions.0.lock();
         for (name, decided, took) in self.said {
-            counters.controllers.entry((name, decided)).or_insert_with(new).record(took);
+            counters.controllers.entry((name, decided)).or_insert_with(|| Histogram::new(&BUCKETS)).record(took);
         }
-        counters.steps.entry(decided).or_insert_with(new).record(self.began.elapsed());
+        counters.step(decided).record(self.began.elapsed());
         outcome
     }
 }
@@ -145,13 +159,16 @@ mod tests {
         let mut timed = admissions.begin(Step::Admit, Operation::Delete);
         let outcome = timed.of(&LIMIT_RANGER, Ok::<_, ()>(()));
         assert!(timed.end(outcome).is_ok());
+        admissions.passed(Operation::Update);
         let mut text = String::new();
         admissions.write(&mut text).expect("a text takes everything");
         let counts: Vec<&str> = text.lines().filter(|line| line.contains("_count")).collect();
         expect_test::expect![[r#"
             apiserver_admission_controller_admission_duration_seconds_count{name="LimitRanger",operation="CREATE",rejected="true",type="validate"} 1
             apiserver_admission_step_admission_duration_seconds_count{operation="CREATE",rejected="true",type="validate"} 1
-            apiserver_admission_step_admission_duration_seconds_count{operation="DELETE",rejected="false",type="admit"} 1"#]]
+            apiserver_admission_step_admission_duration_seconds_count{operation="DELETE",rejected="false",type="admit"} 1
+            apiserver_admission_step_admission_duration_seconds_count{operation="UPDATE",rejected="false",type="admit"} 1
+            apiserver_admission_step_admission_duration_seconds_count{operation="UPDATE",rejected="false",type="validate"} 1"#]]
         .assert_eq(&counts.join("\n"));
     }
 }

@@ -57,6 +57,34 @@ async fn who_says_what_is_there_is_recorded_once_and_nothing_else_changes() {
 }
 
 #[tokio::test]
+async fn an_apply_that_needs_nobodys_consent_is_counted_as_admitted() {
+    let cluster = cluster().await;
+    let made = cluster.create(&format!("{CORE}/pods"), pod("a")).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let before = updates_admitted(&cluster).await;
+    let mut object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"note": "one"}}});
+    for note in ["one", "one", "two"] {
+        object["metadata"]["annotations"]["note"] = note.into();
+        let applied = apply(&cluster, &format!("{CORE}/pods/a"), "", &object).await;
+        assert_eq!(applied.code, 200, "{applied:?}");
+    }
+    assert_eq!(updates_admitted(&cluster).await, before.map(|steps| steps + 3));
+}
+
+/// How many updates passed either step of admission.
+async fn updates_admitted(cluster: &Cluster) -> [u64; 2] {
+    let metrics = cluster.get("/metrics").await;
+    let text = metrics.body.as_str().expect("a text").to_owned();
+    ["admit", "validate"].map(|step| {
+        let series = format!(
+            "apiserver_admission_step_admission_duration_seconds_count{{operation=\"UPDATE\",rejected=\"false\",type=\"{step}\"}} "
+        );
+        let count = text.lines().find_map(|line| line.strip_prefix(&series));
+        count.map_or(0, |count| count.parse().expect("a count"))
+    })
+}
+
+#[tokio::test]
 async fn a_double_field_is_refused_in_an_apply_that_changes_nothing() {
     let cluster = cluster().await;
     let body = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n"}, "data": {"n": "n", "n": "n"}}"#;
