@@ -116,8 +116,9 @@ pub(crate) fn left_out_if_empty() -> Vec<(&'static str, &'static str)> {
 /// The message of a kind.
 fn message_of(kind: GroupVersionKind<'_>) -> Option<&'static table::Message> {
     let table = table::builtin();
-    let GroupVersionKind { kind: name, .. } = kind;
-    let found = table.message(&format!("{}/{name}", kind.api_version()));
     // Options, Status and metadata belong to every group.
-    found.or_else(|| OF_ALL_GROUPS.contains(&name).then(|| table.message(&format!("meta.k8s.io/v1/{name}"))).flatten())
+    let of_all_groups = || {
+        OF_ALL_GROUPS.contains(&kind.kind).then_some(GroupVersionKind { group: "meta.k8s.io", version: "v1", ..kind })
+    };
+    table.message(kind).or_else(|| table.message(of_all_groups()?))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::wire;
+use crate::description::GroupVersionKind;
 
 const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
@@ -13,8 +14,7 @@ const MESSAGES: &str = include_str!("../generated/messages.txt");
 #[derive(Debug)]
 pub(super) struct Table {
     messages: Vec<Message>,
-    /// By group, version and kind, written `apps/v1/Deployment`.
-    by_kind: HashMap<&'static str, usize>,
+    by_kind: HashMap<GroupVersionKind<'static>, usize>,
     /// The schema inside a custom resource definition, which some simple types hold.
     schema: usize,
 }
@@ -172,9 +172,9 @@ impl<'a> Key<'a> {
 }
 
 impl Table {
-    /// The message of a kind, written `apps/v1/Deployment`.
-    pub(super) fn message(&self, kind: &str) -> Option<&Message> {
-        self.by_kind.get(kind).map(|index| &self.messages[*index])
+    /// The message of a kind.
+    pub(super) fn message(&self, kind: GroupVersionKind<'_>) -> Option<&Message> {
+        self.by_kind.get(&kind).map(|index| &self.messages[*index])
     }
 
     /// The message of the schema inside a custom resource definition.
@@ -233,11 +233,11 @@ fn is_left_out_if_empty(name: &str, kind: &str) -> bool {
 fn read(text: &'static str) -> Table {
     let heads: Vec<&'static str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
     let mut by_name: HashMap<&'static str, usize> = HashMap::with_capacity(heads.len());
-    let mut by_kind: HashMap<&'static str, usize> = HashMap::with_capacity(heads.len());
+    let mut by_kind = HashMap::with_capacity(heads.len());
     for (index, head) in heads.iter().enumerate() {
         let mut words = head.split(' ');
         by_name.insert(words.next().unwrap_or_default(), index);
-        by_kind.extend(words.map(|kind| (kind, index)));
+        by_kind.extend(words.map(|kind| (kind_of(kind), index)));
     }
     let mut messages: Vec<Message> = Vec::with_capacity(heads.len());
     for line in text.lines() {
@@ -259,6 +259,12 @@ fn read(text: &'static str) -> Table {
     }
     let schema = *by_name.get(SCHEMA).expect("the table has the schema of custom resources");
     Table { messages, by_kind, schema }
+}
+
+/// A kind that is written `apps/v1/Deployment`.
+fn kind_of(text: &'static str) -> GroupVersionKind<'static> {
+    let (api_version, kind) = text.rsplit_once('/').expect("a kind follows its version");
+    GroupVersionKind::from_api_version(api_version, kind)
 }
 
 fn field(line: &'static str, by_name: &HashMap<&'static str, usize>) -> Field {

@@ -8,12 +8,13 @@ mod notes;
 mod policy;
 mod record;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use portolan_base::{Clock, Timestamp};
 use portolan_identity::User;
 use serde_json::Value;
@@ -97,7 +98,7 @@ impl Auditor {
     ) -> Option<Record> {
         let path = parts.uri.path();
         let method = verb_of(&parts.method);
-        let verb = info.map_or(method.as_str(), |info| info.verb);
+        let verb = info.map_or(&*method, |info| info.verb);
         let extent = self.policy.extent(user.map(|user| &**user), verb, path, info);
         if let Some(index) = LEVELS.iter().position(|level| *level == extent.level) {
             self.levels[index].fetch_add(1, Ordering::Relaxed);
@@ -177,8 +178,15 @@ pub(crate) enum Kept {
 }
 
 /// The verb of a request for a path that is no resource's. Whoever asks for the head asks for the whole.
-pub(crate) fn verb_of(method: &http::Method) -> String {
-    if method == http::Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() }
+pub(crate) fn verb_of(method: &Method) -> Cow<'static, str> {
+    Cow::Borrowed(match *method {
+        Method::GET | Method::HEAD => "get",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => return Cow::Owned(method.as_str().to_ascii_lowercase()),
+    })
 }
 
 /// Where a request comes from: as proxies say, then the connection.
