@@ -16,6 +16,8 @@ const PAGE: usize = 500;
 const CREATED: &str = "as it was created";
 /// What is noted on it after a change.
 const CHANGED: &str = "as it is now";
+/// What an apply does where there was nothing.
+const CREATES: &str = "creates";
 
 /// A form that objects are exchanged in.
 #[derive(Clone, Copy)]
@@ -72,7 +74,7 @@ pub async fn measure(plane: &ControlPlane, clients: usize, operations: usize) ->
     let others = [("first", CREATED), ("changes one field", CHANGED), ("changes nothing", CHANGED)];
     applies(plane, clients, operations, "apply to what others made", &others).await?;
     delete(plane).await?;
-    let own = [("creates", CREATED), ("changes one field", CHANGED), ("changes nothing", CHANGED)];
+    let own = [(CREATES, CREATED), ("changes one field", CHANGED), ("changes nothing", CHANGED)];
     applies(plane, clients, operations, "apply to what is its own", &own).await?;
     delete(plane).await
 }
@@ -93,7 +95,8 @@ async fn applies(
         let (measured, size) = series(plane, 0..operations, clients, apply).await?;
         let what = format!("{to}, {does}");
         line(&format!("{what}, answer of {size} bytes"), &measured);
-        figure(&format!("{what}, CPU"), measured.cpu_per_operation(), "us", "target <= 150");
+        let target = if does == CREATES { "a creation, see there" } else { "target <= 150" };
+        figure(&format!("{what}, CPU"), measured.cpu_per_operation(), "us", target);
     }
     Ok(())
 }
