@@ -27,6 +27,12 @@ pub fn prune(object: &mut Value, root: &Node) -> Vec<String> {
     pruner.unknown
 }
 
+/// What of an object's metadata is of a wrong type, in the words of a decoder.
+pub fn wrong_metadata(object: &Value) -> Option<String> {
+    let place = builtin().definition(METADATA)?;
+    object.get("metadata").and_then(|metadata| schema::check_at(metadata, place).wrong_type)
+}
+
 struct Pruner {
     path: String,
     unknown: Vec<String>,

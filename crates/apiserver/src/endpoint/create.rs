@@ -6,6 +6,7 @@ use portolan_store::Revision;
 use serde_json::Value;
 
 use super::metadata;
+use super::owner_references::{Noticed, drop_doubles};
 use super::update::Managers;
 use super::write::{Moved, Written};
 use super::{Call, Input};
@@ -77,6 +78,7 @@ impl Call<'_> {
         self.record_requester(&mut object);
         let mut attributes = Attributes::create(self, object, dry_run);
         admission::mutate(&mut attributes).await?;
+        warnings.extend(drop_doubles(&mut attributes.new, Noticed::AfterAdmission));
         escalation::check(self, &attributes.new, None).await?;
         let context = self.context();
         self.strategy.prepare_for_create(&mut attributes.new, &context);

@@ -8,6 +8,7 @@ use portolan_base::go;
 use serde_json::Value;
 
 use super::Call;
+use super::owner_references::{Noticed, drop_doubles};
 use crate::body::{self, Body};
 use crate::status::Status;
 
@@ -50,7 +51,8 @@ impl Call<'_> {
         if self.server.auditor.is_some() {
             self.notes.came(&object);
         }
-        let warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
+        let mut warnings = self.check_body(&mut object, kind, decoded.duplicates, is_json.then_some(&bytes[..]))?;
+        warnings.extend(drop_doubles(&mut object, Noticed::AsSent));
         if let Some(why) = self.strategy.unreadable(&object).filter(|_| kind == self.kind()) {
             let GroupVersionKind { version, kind, .. } = kind;
             return Err(Status::bad_request(format!(
@@ -119,14 +121,15 @@ impl Call<'_> {
 
     /// What an object has that its kind lacks, and values of a wrong type. `None` if its kind has no schema.
     ///
-    /// An object that a user defined is pruned for this; its values are held against its schema later, when
-    /// defaults are in place.
+    /// An object that a user defined is pruned for this; its values, but for the metadata, are held against its schema
+    /// later, when defaults are in place.
     pub(super) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
         match self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
             Some(version) => {
+                let wrong_type = custom::wrong_metadata(object);
                 let unknown = custom::prune(object, version.root());
                 let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-                Some(schema::Findings { unknown, wrong_type: None, to_prune: false })
+                Some(schema::Findings { unknown, wrong_type, to_prune: false })
             }
             None => self.schema_of(kind).map(|place| schema::check_at(object, place)),
         }

@@ -11,6 +11,7 @@ mod measured;
 pub(crate) mod metadata;
 mod names;
 mod options;
+mod owner_references;
 mod owners;
 mod patch;
 mod present;

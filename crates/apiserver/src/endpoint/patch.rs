@@ -39,7 +39,7 @@ pub(crate) struct Applied(Bytes);
 impl Applied {
     /// As it reads.
     pub(crate) fn decoded(&self) -> Result<Decoded, Status> {
-        decoded(&self.0, true)
+        parse(&self.0, true)
     }
 }
 
@@ -47,7 +47,8 @@ impl Applied {
 pub(crate) struct Change {
     kind: Kind,
     patch: Value,
-    duplicates: Vec<String>,
+    /// Fields that it has twice, or that no operation has.
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,19 @@ enum Kind {
     Json,
     Merge,
     Strategic,
+}
+
+/// How most refusals of a patch that cannot be read begin.
+const DECODING: &str = "error decoding patch: ";
+
+impl Kind {
+    /// A refusal of a body as it is worded for this kind.
+    fn worded(self, status: Status) -> Status {
+        match status.message().strip_prefix(DECODING) {
+            Some(why) if self == Self::Strategic => Status::bad_request(why),
+            _ => status,
+        }
+    }
 }
 
 /// What an apply is made to.
@@ -82,21 +96,25 @@ impl Call<'_> {
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
         let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
-        let Decoded { value: patch, duplicates } = decoded(&bytes, false)?;
-        if kind != Kind::Json && !patch.is_object() {
-            let found = match &patch {
-                Value::Array(_) => "array",
-                Value::String(_) => "string",
-                Value::Number(_) => "number",
-                _ => "bool",
-            };
-            return Err(Status::bad_request(format!(
-                "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
-            )));
-        }
-        let prefix = if kind == Kind::Json { "json patch " } else { "" };
-        let duplicates = duplicates.into_iter().map(|text| format!("{prefix}{text}")).collect();
-        Ok(Patch::Change(Change { kind, patch, duplicates }))
+        let Decoded { value: patch, duplicates } = parse(&bytes, false).map_err(|status| kind.worded(status))?;
+        let patch = match patch {
+            Value::Object(_) => patch,
+            _ if kind == Kind::Json => patch,
+            Value::Null if kind == Kind::Strategic => Value::Object(serde_json::Map::new()),
+            Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
+            other => {
+                let refused = format!("{DECODING}{}", not_a_map(&other));
+                return Err(kind.worded(Status::bad_request(refused)));
+            }
+        };
+        let problems = match kind {
+            Kind::Json => {
+                let problems = duplicates.into_iter().chain(patch::json::unknown_fields(&patch));
+                problems.map(|text| format!("json patch {text}")).collect()
+            }
+            Kind::Merge | Kind::Strategic => duplicates,
+        };
+        Ok(Patch::Change(Change { kind, patch, problems }))
     }
 
     fn check_patch_options(&self, is_apply: bool) -> Result<(), Status> {
@@ -138,11 +156,14 @@ impl Call<'_> {
 
     /// `old` with a patch applied and checked.
     pub(crate) fn patched(&self, change: &Change, old: &Value, warnings: &mut Vec<String>) -> Result<Value, Status> {
-        let Change { kind: patch_kind, patch, duplicates } = change;
+        let Change { kind: patch_kind, patch, problems } = change;
         let kind = self.body_kind();
         let mut new = old.clone();
         match patch_kind {
-            Kind::Json => patch::json::apply(&mut new, patch).map_err(|error| self.patch_error(error))?,
+            Kind::Json => patch::json::apply(&mut new, patch).map_err(|error| match error {
+                patch::Error::Malformed(why) => Status::bad_request(format!("{DECODING}{why}")),
+                error => self.patch_error(error),
+            })?,
             Kind::Merge => patch::merge::apply(&mut new, patch),
             Kind::Strategic => {
                 let schema = self
@@ -158,7 +179,7 @@ impl Call<'_> {
         if let Some(problem) = findings.wrong_type {
             return Err(invalid_patch(&shown(), &problem));
         }
-        let mut problems = duplicates.clone();
+        let mut problems = problems.clone();
         problems.extend(findings.unknown);
         match self.field_validation()? {
             FieldValidation::Strict => {
@@ -170,7 +191,18 @@ impl Call<'_> {
             FieldValidation::Ignore => {}
         }
         self.prune(&mut new, kind);
+        if metadata::text(&new, "name").is_empty() {
+            return Err(self.unnamed_object());
+        }
         Ok(new)
+    }
+
+    /// 400 for an object that has lost its name.
+    pub(super) fn unnamed_object(&self) -> Status {
+        let name = &self.info.name;
+        Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        ))
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
@@ -258,10 +290,11 @@ impl Call<'_> {
 
     /// Checks that an applied object is what the URL speaks of.
     pub(crate) fn expect_applied(&self, applied: &Value) -> Result<(), Status> {
-        if !applied.is_object() {
-            let text = "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal into \
-                        Go value of type map[string]interface {}";
-            return Err(Status::bad_request(text));
+        if !matches!(applied, Value::Object(_) | Value::Null) {
+            let why = not_a_map(applied);
+            return Err(Status::bad_request(format!(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}"
+            )));
         }
         let text = |name: &str| applied.get(name).and_then(Value::as_str).unwrap_or_default();
         self.expect_target(text("apiVersion"), text("kind"), metadata::text(applied, "name"))
@@ -354,15 +387,15 @@ impl Call<'_> {
     }
 }
 
-/// Reads the body of a patch.
-fn decoded(bytes: &[u8], is_yaml: bool) -> Result<Decoded, Status> {
-    parse(bytes, is_yaml).map_err(|status| match status.code() {
-        400 => {
-            let cause = status.message().trim_start_matches("the object provided is unrecognized: ");
-            Status::bad_request(format!("error decoding patch: {cause}"))
-        }
-        _ => status,
-    })
+/// What a decoder says of a value that is no object.
+fn not_a_map(value: &Value) -> String {
+    let found = match value {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        _ => "bool",
+    };
+    format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
 }
 
 /// Why an apply was refused.

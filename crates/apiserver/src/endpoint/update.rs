@@ -9,6 +9,7 @@ use portolan_store::Entry;
 use serde_json::Value;
 
 use super::aftermath::Reservation;
+use super::owner_references::{Noticed, drop_doubles};
 use super::owners::{are_same_encoded, is_same_but_times};
 use super::write::{ATTEMPTS, Moved, Written};
 use super::{Call, Input, metadata, names};
@@ -100,7 +101,7 @@ impl<'a> Call<'a> {
         let Input { object, mut warnings } = self.input(body).await?;
         let name = metadata::text(&object, "name").to_owned();
         if name.is_empty() {
-            return Err(Status::bad_request("name must be provided"));
+            return Err(self.unnamed_object());
         }
         if name != self.info.name {
             return Err(Status::bad_request(format!(
@@ -226,6 +227,7 @@ impl<'a> Call<'a> {
         let mut attributes = Attributes::update(self, self.seen(new), &seen_old, dry_run);
         admission::mutate(&mut attributes).await?;
         self.unseen(attributes.new.take(), new);
+        warnings.extend(drop_doubles(new, Noticed::AfterAdmission));
         escalation::check(self, new, Some(granting)).await?;
         match self.info.subresource.as_str() {
             "finalize" => keep_all_but_finalizers(new, old),

@@ -140,6 +140,39 @@ async fn rules_wait_until_the_schema_is_obeyed() {
 }
 
 #[tokio::test]
+async fn metadata_of_users_objects_is_of_the_usual_types() {
+    let cluster = cluster().await;
+    with_rules(&cluster, &json!([])).await;
+    let made = cluster.create(KNOBS, knob(&json!({"n": 1}))).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let path = format!("{KNOBS}/k");
+    let number = "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string";
+    for (metadata, why) in [
+        (json!({"labels": {"a": 1}}), Some(number)),
+        (json!({"annotations": ["x"]}), None),
+        (json!({"finalizers": "x"}), None),
+        (json!({"ownerReferences": "y"}), None),
+        (json!({"generation": "x"}), None),
+        (json!({"creationTimestamp": "foo"}), None),
+    ] {
+        let mut object = knob(&json!({"n": 1}));
+        let whole = object["metadata"].as_object_mut().expect("metadata");
+        whole.extend(metadata.as_object().expect("metadata").clone());
+        let refused = cluster.update(&path, &object).await;
+        assert_eq!(refused.code, 400, "{metadata} {refused:?}");
+        let begin = "400 Knob in version \"v1\" cannot be handled as a Knob: ";
+        assert!(refused.text().starts_with(begin), "{refused:?}");
+        if let Some(why) = why {
+            assert_eq!(refused.text(), format!("{begin}{why}"));
+        }
+        let patch = json!({"metadata": metadata}).to_string();
+        let refused = cluster.ask("PATCH", &path, "application/merge-patch+json", &patch).await;
+        assert_eq!(refused.code, 422, "{metadata} {refused:?}");
+        assert_eq!(cluster.get(&path).await.body, made.body);
+    }
+}
+
+#[tokio::test]
 async fn what_broke_a_rule_before_is_warned_of() {
     let cluster = cluster().await;
     with_rules(&cluster, &json!([])).await;
