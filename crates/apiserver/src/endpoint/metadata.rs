@@ -30,6 +30,17 @@ pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
 }
 
 impl Call<'_> {
+    /// Refuses an object that names another namespace than the URL.
+    pub(crate) fn expect_namespace(&self, object: &Value) -> Result<(), Status> {
+        let given = text(object, "namespace");
+        if given.is_empty() || self.namespace().is_empty() || given == self.namespace() {
+            return Ok(());
+        }
+        Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ))
+    }
+
     /// Gives a new object its identity.
     pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
         let namespace = self.namespace().to_owned();

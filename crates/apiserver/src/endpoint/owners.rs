@@ -96,7 +96,7 @@ impl Call<'_> {
     }
 
     /// Records in an object's `managedFields` who writes it.
-    pub(super) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
+    pub(crate) fn track(&self, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
         let name = self.manager()?;
         self.with_owners(&name, |kind, manager| apply::track_update(old, new, kind, manager)).map_or(Ok(()), Ok)
     }

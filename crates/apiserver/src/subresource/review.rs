@@ -1,7 +1,7 @@
 //! Questions that are answered and not kept: who am I, may I, is this token good.
 
 use http::Response;
-use portolan_api::field::{self, Path};
+use portolan_api::field::{self, Path, Shown};
 use portolan_api::time;
 use portolan_identity::User;
 use serde_json::{Map, Value, json};
@@ -9,10 +9,23 @@ use serde_json::{Map, Value, json};
 use crate::authentication::token_user;
 use crate::authorization::{Action, Decision, Rule, decide};
 use crate::body::Body;
-use crate::endpoint::{Call, Input};
+use crate::endpoint::{Call, Input, metadata};
 use crate::request::{Info, Requirement, Selection};
+use crate::resources::json::is_set;
+use crate::resources::shown;
 use crate::respond;
 use crate::status::Status;
+
+/// What questions about access may say in their metadata: the server takes it away or sets it itself.
+const PASSED_OVER: [&str; 7] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "managedFields",
+    "namespace",
+    "selfLink",
+    "uid",
+];
 
 /// Whether objects of the resource are questions.
 pub(crate) fn is_review(call: &Call<'_>) -> bool {
@@ -23,19 +36,20 @@ pub(crate) fn is_review(call: &Call<'_>) -> bool {
 pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     call.view()?;
     let Input { mut object, warnings } = call.input(body).await?;
+    call.expect_namespace(&object)?;
     let spec = &object["spec"];
     object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
         "selfsubjectaccessreviews" => {
-            check(call, spec)?;
+            check(call, &object)?;
             access(call, call.user, spec).await?
         }
         "subjectaccessreviews" => {
-            check(call, spec)?;
+            check(call, &object)?;
             access(call, &subject(spec), spec).await?
         }
         "localsubjectaccessreviews" => {
-            check(call, spec)?;
+            check(call, &object)?;
             let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
             if namespace != call.namespace() {
                 return Err(Status::bad_request(format!(
@@ -89,8 +103,8 @@ fn subject(spec: &Value) -> User {
 }
 
 /// What is wrong with a question about access.
-fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
-    let at = Path::new("spec");
+fn check(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    let (at, spec) = (Path::new("spec"), &object["spec"]);
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let mut errors = Vec::new();
     if resource.is_object() && path.is_object() {
@@ -100,10 +114,6 @@ fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
     if !resource.is_object() && !path.is_object() {
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
         errors.push(field::Error::invalid(&at.child("resourceAttributes"), Value::Null, detail));
-    }
-    if call.resource.name == "localsubjectaccessreviews" && path.is_object() {
-        let detail = "disallowed on this kind of request";
-        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
     }
     if call.resource.name != "selfsubjectaccessreviews"
         && spec["user"].as_str().unwrap_or_default().is_empty()
@@ -152,11 +162,39 @@ fn check(call: &Call<'_>, spec: &Value) -> Result<(), Status> {
             }
         }
     }
+    errors.extend(metadata_problem(call, object)?);
+    if call.resource.name == "localsubjectaccessreviews" && path.is_object() {
+        let detail = "disallowed on this kind of request";
+        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+    }
     if errors.is_empty() {
         Ok(())
     } else {
         Err(Status::invalid(&call.resource.group, &call.resource.kind, "", &errors))
     }
+}
+
+/// What is wrong with the metadata of a question about access: it is not kept, so there is nothing to say of it.
+/// Upstream has recorded by then who owns its fields, and shows that too.
+fn metadata_problem(call: &Call<'_>, object: &Value) -> Result<Option<field::Error>, Status> {
+    let said = object["metadata"].as_object().into_iter().flatten();
+    if said.filter(|(name, _)| !PASSED_OVER.contains(&name.as_str())).all(|(_, value)| !is_set(value)) {
+        return Ok(None);
+    }
+    let mut whole = object.clone();
+    let said = metadata::of(&mut whole);
+    for name in PASSED_OVER.iter().filter(|name| **name != "managedFields") {
+        said.remove(*name);
+    }
+    let detail = if call.namespace().is_empty() {
+        "must be empty"
+    } else {
+        said.insert("namespace".into(), call.namespace().into());
+        "must be empty except for namespace"
+    };
+    call.track(None, &mut whole)?;
+    let shown = Shown::Text(shown::compact("ObjectMeta", &whole["metadata"]));
+    Ok(Some(field::Error::invalid(&Path::new("metadata"), shown, detail)))
 }
 
 /// The part of a collection that a question is about.

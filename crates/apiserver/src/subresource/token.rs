@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::authorization::node_of;
 use crate::body::Body;
-use crate::endpoint::{Call, Input};
+use crate::endpoint::{Call, Input, metadata};
 use crate::request::Target;
 use crate::status::Status;
 use crate::{respond, storage};
@@ -28,6 +28,8 @@ const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let Input { object, mut warnings } = call.input(body).await?;
+    call.expect_namespace(&object)?;
+    expect_name(call, &object)?;
     let mut object = super::admitted(call, object, false, &mut warnings).await?;
     let account = call.entry(&call.info.name).await?;
     let spec = &object["spec"];
@@ -81,6 +83,17 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
+}
+
+/// Refuses a body that names another account than the URL.
+fn expect_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    let given = metadata::text(object, "name");
+    if given.is_empty() || given == call.info.name {
+        return Ok(());
+    }
+    let detail = "must match the service account name if specified";
+    let error = field::Error::invalid(&Path::new("metadata").child("name"), given, detail);
+    Err(Status::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &[error]))
 }
 
 fn check(call: &Call<'_>, seconds: i64) -> Result<(), Status> {

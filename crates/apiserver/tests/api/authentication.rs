@@ -371,6 +371,25 @@ async fn a_review_of_a_token_says_for_which_audiences_it_is_good() {
 }
 
 #[tokio::test]
+async fn a_token_is_asked_for_by_the_account_of_the_url() {
+    let cluster = cluster().await;
+    let ask = async |metadata: Value| {
+        let body = json!({"metadata": metadata, "spec": {}});
+        cluster.create("/api/v1/namespaces/default/serviceaccounts/default/token", body).await.text()
+    };
+    assert_eq!(ask(json!({"name": "default", "namespace": "default"})).await, "201");
+    assert_eq!(
+        ask(json!({"name": "other"})).await,
+        "422 TokenRequest.authentication.k8s.io \"default\" is invalid: metadata.name: Invalid value: \"other\": must \
+         match the service account name if specified"
+    );
+    assert_eq!(
+        ask(json!({"name": "other", "namespace": "other"})).await,
+        "400 the namespace of the provided object does not match the namespace sent on the request"
+    );
+}
+
+#[tokio::test]
 async fn what_every_pod_gets_holds_longer_than_it_says() {
     let payload = |token: &str| -> Value {
         let part = token.split('.').nth(1).expect("a payload");

@@ -203,3 +203,39 @@ async fn questions_about_access_are_checked_and_know_any_verb() {
         assert!(answer.text().contains(expected), "{resource}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn questions_about_access_say_nothing_of_themselves() {
+    let cluster = cluster().await;
+    let ask = async |resource: &str, metadata: Value| {
+        let attributes = json!({"verb": "get", "resource": "pods", "namespace": "default"});
+        let spec = if resource == "selfsubjectaccessreviews" {
+            json!({"resourceAttributes": attributes})
+        } else {
+            json!({"user": "ann", "resourceAttributes": attributes})
+        };
+        let uri = format!("/apis/authorization.k8s.io/v1/{resource}");
+        cluster.create(&uri, json!({"metadata": metadata, "spec": spec})).await.text()
+    };
+    let local = "namespaces/default/localsubjectaccessreviews";
+    for (resource, kind, shown, detail) in [
+        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", "", "must be empty"),
+        ("subjectaccessreviews", "SubjectAccessReview", "", "must be empty"),
+        (local, "LocalSubjectAccessReview", r#""namespace":"default","#, "must be empty except for namespace"),
+    ] {
+        let passed_over = json!({"uid": "u", "creationTimestamp": null, "labels": {}, "managedFields": []});
+        assert_eq!(ask(resource, passed_over).await, "201", "{resource}");
+        let refused = ask(resource, json!({"name": "a", "uid": "u", "labels": {"b": "c"}})).await;
+        let start = format!(
+            r#"422 {kind}.authorization.k8s.io "" is invalid: metadata: Invalid value: {{"name":"a",{shown}"labels":{{"b":"c"}},"managedFields":[{{"manager":"#
+        );
+        assert!(refused.starts_with(&start), "{refused}");
+        assert!(refused.ends_with(&format!("}}]}}: {detail}")), "{refused}");
+        assert!(refused.contains(r#""fieldsV1":{"f:metadata":{"f:labels":{"#), "{refused}");
+    }
+    assert_eq!(ask(local, json!({"namespace": "default"})).await, "201");
+    assert_eq!(
+        ask(local, json!({"namespace": "other"})).await,
+        "400 the namespace of the provided object does not match the namespace sent on the request"
+    );
+}

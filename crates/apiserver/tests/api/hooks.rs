@@ -220,6 +220,77 @@ async fn a_hook_that_does_not_answer_fails_or_is_passed_over_as_configured() {
     assert!(answer.text().starts_with(start), "{}", answer.text());
 }
 
+#[tokio::test]
+async fn a_hook_that_only_says_yes_or_no_may_not_send_a_patch() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| match path {
+        "patch" => patch(&json!([])),
+        _ => json!({"allowed": true, "patchType": "JSONPatch"}),
+    })
+    .await;
+    for (path, field) in [("patch", "patch"), ("type", "patchType")] {
+        let mut changing = hook("changing", server.url(path), &["configmaps"]);
+        register(&cluster, VALIDATING, "changing", &[changing.clone()]).await;
+        let answer = cluster.create(CONFIG_MAPS, map("a")).await;
+        assert_eq!(
+            answer.text(),
+            format!(
+                "500 Internal error occurred: failed calling webhook \"changing.example.com\": received invalid webhook \
+                 response: validating webhook may not return response.{field}"
+            )
+        );
+        cluster.delete(&format!("{VALIDATING}/changing"), json!({})).await;
+        changing["failurePolicy"] = "Ignore".into();
+        register(&cluster, VALIDATING, "changing", &[changing.clone()]).await;
+        assert_eq!(cluster.create(CONFIG_MAPS, map(&format!("{path}-ignored"))).await.code, 201);
+        cluster.delete(&format!("{VALIDATING}/changing"), json!({})).await;
+        // The first version of reviews did not look.
+        changing["failurePolicy"] = "Fail".into();
+        changing["admissionReviewVersions"] = json!(["v1beta1"]);
+        register(&cluster, VALIDATING, "changing", &[changing]).await;
+        assert_eq!(cluster.create(CONFIG_MAPS, map(&format!("{path}-before"))).await.code, 201);
+        cluster.delete(&format!("{VALIDATING}/changing"), json!({})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_patch_that_nobody_can_read_is_a_failure_of_the_hook() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| {
+        let text = match path {
+            "half" | "refused" => "[{",
+            "object" => "{}",
+            "number" => "[1]",
+            _ => "null",
+        };
+        json!({"allowed": path != "refused", "patchType": "JSONPatch", "patch": STANDARD.encode(text)})
+    })
+    .await;
+    for (path, why) in [
+        ("half", "unexpected end of JSON input"),
+        ("object", "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        ("number", "json: cannot unmarshal number into Go value of type jsonpatch.Operation"),
+    ] {
+        register(&cluster, MUTATING, "garbled", &[hook("garbled", server.url(path), &["configmaps"])]).await;
+        let answer = cluster.create(CONFIG_MAPS, map("a")).await;
+        assert_eq!(
+            answer.text(),
+            format!(
+                "500 Internal error occurred: failed calling webhook \"garbled.example.com\": received undecodable patch \
+                 in webhook response: {why}"
+            )
+        );
+        cluster.delete(&format!("{MUTATING}/garbled"), json!({})).await;
+    }
+    // Whoever says no is not asked how to change the object, and null changes nothing.
+    register(&cluster, MUTATING, "garbled", &[hook("garbled", server.url("refused"), &["configmaps"])]).await;
+    let refused = "400 admission webhook \"garbled.example.com\" denied the request without explanation";
+    assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.text(), refused);
+    cluster.delete(&format!("{MUTATING}/garbled"), json!({})).await;
+    register(&cluster, MUTATING, "garbled", &[hook("garbled", server.url("null"), &["configmaps"])]).await;
+    assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.code, 201);
+}
+
 fn other_authority() -> String {
     let directory = tempfile::tempdir().expect("a folder");
     let other = portolan_identity::Authority::load_or_create(directory.path(), "other").expect("an authority");
@@ -311,6 +382,15 @@ async fn match_conditions_decide_whether_a_hook_is_asked() {
     let refused = cluster.create(VALIDATING, body).await;
     let start = "422 ValidatingWebhookConfiguration.admissionregistration.k8s.io \"b\" is invalid: webhooks[0].matchConditions[0].expression: Invalid value: \"object.metadata.name ==\": compilation failed: ERROR: <input>:1:24: Syntax error";
     assert!(refused.text().starts_with(start), "{}", refused.text());
+    let twice = json!({"name": "a", "expression": "true"});
+    conditional["matchConditions"] = json!([twice, twice]);
+    let body = json!({"metadata": {"name": "b"}, "webhooks": [conditional]});
+    let refused = cluster.create(VALIDATING, body).await;
+    assert_eq!(
+        refused.text(),
+        "422 ValidatingWebhookConfiguration.admissionregistration.k8s.io \"b\" is invalid: \
+         webhooks[0].matchConditions[1].name: Duplicate value: \"a\""
+    );
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ var roots = [][2]reflect.Type{
 		reflect.TypeFor[apiextensions.CustomResourceDefinitionVersion](),
 		reflect.TypeFor[apiextensionsv1.CustomResourceDefinitionVersion](),
 	},
+	{reflect.TypeFor[metav1.ObjectMeta](), reflect.TypeFor[metav1.ObjectMeta]()},
 }
 
 // Structures that are shown as a value.
@@ -68,6 +69,7 @@ var values = map[reflect.Type]string{
 	reflect.TypeFor[quantity.Quantity]():    `"0"`,
 	reflect.TypeFor[intstr.IntOrString]():   "0",
 	reflect.TypeFor[metav1.Time]():          "null",
+	reflect.TypeFor[metav1.FieldsV1]():      "null",
 	reflect.TypeFor[runtime.RawExtension](): "null",
 }
 

@@ -105,7 +105,8 @@ async fn ask(
         return Err(Failure::Rejected(refusal));
     }
     let sent = &question["request"]["object"];
-    let changed = !answer.patch.is_empty() && patch(hook, attributes, sent, answer.patch).await?;
+    let operations = review::operations(hook, &answer.patch)?;
+    let changed = !operations.is_empty() && patch(hook, attributes, sent, operations).await?;
     let note = json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed});
     attributes.annotate(format!("{AUDIT}/{key}"), note.to_string());
     Ok(changed)

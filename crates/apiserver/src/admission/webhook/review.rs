@@ -17,8 +17,8 @@ use crate::subresource::user_info;
 /// What a hook answered.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// Operations of a JSON Patch; empty if nothing is to be changed.
-    pub(super) patch: Vec<Value>,
+    /// A JSON Patch, not yet read; empty if nothing is to be changed.
+    pub(super) patch: Vec<u8>,
     pub(super) audit_annotations: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// Why the hook says no; `None` if it says yes.
@@ -98,7 +98,8 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
             return Err(invalid(format!("expected webhook response of {expected}, got {api_version}, Kind={kind}")));
         }
     }
-    let patch = if may_change { patch(hook, response).map_err(invalid)? } else { Vec::new() };
+    let patch = if may_change { patch(hook, response) } else { no_patch(hook, response) };
+    let patch = patch.map_err(invalid)?;
     let annotations = response["auditAnnotations"].as_object().into_iter().flatten();
     let warnings = response["warnings"].as_array().into_iter().flatten();
     Ok(Answer {
@@ -111,7 +112,49 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
     })
 }
 
-fn patch(hook: &Hook, response: &Value) -> Result<Vec<Value>, String> {
+/// The operations of a patch.
+pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failure> {
+    if patch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let undecodable = |why: String| {
+        Failure::Unanswered(hook.failed_calling(format!("received undecodable patch in webhook response: {why}")))
+    };
+    let wrong = |found: &Value, wanted: &str| {
+        let found = match found {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        undecodable(format!("json: cannot unmarshal {found} into Go value of type jsonpatch.{wanted}"))
+    };
+    let decoded = decode::json(patch, &Limits::of_any_size()).map_err(|error| undecodable(error.to_string()))?;
+    let operations = match decoded.value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(operations) => operations,
+        other => return Err(wrong(&other, "Patch")),
+    };
+    if let Some(other) = operations.iter().find(|operation| !matches!(operation, Value::Null | Value::Object(_))) {
+        return Err(wrong(other, "Operation"));
+    }
+    Ok(operations)
+}
+
+/// Refuses the patch of a hook that may only say yes or no. The first version of reviews passed it over.
+fn no_patch(hook: &Hook, response: &Value) -> Result<Vec<u8>, String> {
+    let field = match (text(&response["patch"]), &response["patchType"]) {
+        _ if hook.review_version != "v1" => return Ok(Vec::new()),
+        ("", Value::Null) => return Ok(Vec::new()),
+        ("", _) => "patchType",
+        _ => "patch",
+    };
+    Err(format!("validating webhook may not return response.{field}"))
+}
+
+fn patch(hook: &Hook, response: &Value) -> Result<Vec<u8>, String> {
     let encoded = text(&response["patch"]);
     let patch_type = response["patchType"].as_str();
     match (encoded.is_empty(), patch_type) {
@@ -128,12 +171,7 @@ fn patch(hook: &Hook, response: &Value) -> Result<Vec<Value>, String> {
             return Err(format!("webhook returned invalid response.patchType of {}", go::quote(other)));
         }
     }
-    let bytes = STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Array(operations)) => Ok(operations),
-        Ok(_) => Err("response.patch is not a list of operations".into()),
-        Err(error) => Err(format!("response.patch: {error}")),
-    }
+    STANDARD.decode(encoded).map_err(|error| format!("response.patch: {error}"))
 }
 
 /// What the client hears when a hook says no.

@@ -66,6 +66,19 @@ fn webhooks_are_where_urls_and_services_lead() {
     );
 }
 
+#[test]
+fn every_condition_of_a_webhook_is_looked_at() {
+    check_webhooks(
+        &["sideEffects: None, clientConfig: {url: 'https://a'}, \
+           matchConditions: [{name: a, expression: 'true'}, {name: a, expression: ''}, {name: '', expression: '1'}]"],
+        expect![[r#"
+            webhooks[0].matchConditions[1].expression: Required value
+            webhooks[0].matchConditions[1].name: Duplicate value: "a"
+            webhooks[0].matchConditions[2].expression: Invalid value: "1": must evaluate to bool but got int
+            webhooks[0].matchConditions[2].name: Required value"#]],
+    );
+}
+
 /// What a client gets that creates a policy with these fields besides those that it has to have.
 fn check_policies(resource: &str, spec: &[&str], expected: Expect) {
     let constraints = "matchConstraints: {resourceRules: [{apiGroups: [a], apiVersions: [v1], resources: [b], \
