@@ -141,7 +141,7 @@ const REACHING: Steps = &[
     ("kubectl get --raw /api/v1/namespaces/default/services/http:web:8080/proxy/", &["one web"]),
     ("kubectl exec web -c web -- busybox mkdir -p /www/folder", &[]),
     ("! kubectl get --raw /api/v1/namespaces/default/services/web:nothing/proxy/", &["no service port"]),
-    ("! kubectl get --raw /api/v1/namespaces/default/pods/web:81/proxy/", &["error dialing backend"]),
+    ("! kubectl get --raw /api/v1/namespaces/default/pods/web:81/proxy/", &["error trying to reach service: dial tcp"]),
     ("! kubectl get --raw /api/v1/namespaces/default/pods/web:80/proxy/missing", &["NotFound"]),
     (
         "kubectl proxy --port=0 > proxy.log & trap \"kill $!\" EXIT; until grep -q Starting proxy.log; do kill -0 $!; done; \
@@ -154,7 +154,7 @@ const REACHING: Steps = &[
             "301 http://127.0.0.1",
             "/pods/web/proxy/",
             "/services/web:8080/proxy/folder/",
-            "\"kind\":\"Pod\"",
+            "\"kind\": \"Pod\"",
         ],
     ),
     (

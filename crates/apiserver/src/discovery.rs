@@ -20,6 +20,8 @@ pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm6
 pub(crate) struct Version {
     pub(crate) major: &'static str,
     pub(crate) minor: &'static str,
+    /// Of the oldest release that one may go back to from this one.
+    pub(crate) compatible_minor: &'static str,
     pub(crate) git: &'static str,
     pub(crate) tree: &'static str,
     pub(crate) build_date: &'static str,
@@ -31,6 +33,7 @@ pub(crate) struct Version {
 pub(crate) const VERSION: Version = Version {
     major: "1",
     minor: "36",
+    compatible_minor: "35",
     git: "v1.36.0+portolan",
     tree: "clean",
     build_date: "1970-01-01T00:00:00Z",
@@ -43,7 +46,10 @@ pub(crate) fn version() -> Response<Body> {
     respond::json(
         200,
         &json!({
-            "major": VERSION.major, "minor": VERSION.minor, "gitVersion": VERSION.git,
+            "major": VERSION.major, "minor": VERSION.minor,
+            "emulationMajor": VERSION.major, "emulationMinor": VERSION.minor,
+            "minCompatibilityMajor": VERSION.major, "minCompatibilityMinor": VERSION.compatible_minor,
+            "gitVersion": VERSION.git,
             "gitCommit": "", "gitTreeState": VERSION.tree, "buildDate": VERSION.build_date,
             "goVersion": VERSION.go, "compiler": VERSION.compiler,
             "platform": PLATFORM,

@@ -20,6 +20,8 @@ use tokio_rustls::TlsConnector;
 
 pub(crate) use retry::Tries;
 
+use crate::webhook_client::tls;
+
 /// How long a call may take, its connection included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -119,7 +121,12 @@ impl Client {
                 .map_err(|error| unusable(error.to_string()))?;
             Arc::new(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
         } else {
-            client_tls(&authorities, endpoint.certificate.as_ref()).map_err(|error| unusable(error.to_string()))?
+            let tls = client_tls(&authorities, endpoint.certificate.as_ref());
+            let mut tls = Arc::unwrap_or_clone(tls.map_err(|error| unusable(error.to_string()))?);
+            let were_named = endpoint.authority_pem.is_some();
+            let verifier = tls::verifier(authorities.as_bytes(), were_named).map_err(&unusable)?;
+            tls.dangerous().set_certificate_verifier(verifier);
+            Arc::new(tls)
         };
         Ok(Self { tls: TlsConnector::from(tls), endpoint, timeout: TIMEOUT })
     }

@@ -267,10 +267,10 @@ impl Status {
             })
             .collect();
         let status = Self::new(422, "Invalid", format!("{qualified} {} is invalid: {text}", go::quote(name)))
-            .detail("name", name)
             .detail("kind", kind)
             .detail("causes", causes);
-        if group.is_empty() { status } else { status.detail("group", group) }
+        let with_name = if name.is_empty() { status } else { status.detail("name", name) };
+        if group.is_empty() { with_name } else { with_name.detail("group", group) }
     }
 
     /// 500: our fault. The cause is logged where it happened, not told.
@@ -299,7 +299,7 @@ impl Status {
 
     /// 504 for a revision that this server has not seen yet.
     pub(crate) fn too_new(requested: u64, current: u64) -> Self {
-        let message = format!("Too large resource version: {requested}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
         let mut status = Self::new(504, "Timeout", message)
             .detail(
                 "causes",

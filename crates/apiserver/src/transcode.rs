@@ -52,7 +52,10 @@ impl Wanted {
         let (format, otherwise) = if plain { (Format::Json, Format::Json) } else { (format(true), format(false)) };
         let encodings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let gzip = encodings.flat_map(|value| value.split(',')).any(|token| token.trim() == "gzip");
-        let pretty = go::parse_bool(query.get("pretty")) == Some(true);
+        let pretty = match query.get("pretty") {
+            "" => is_for_people(headers),
+            asked => go::parse_bool(asked) == Some(true),
+        };
         Self { format, otherwise, pretty, gzip }
     }
 
@@ -63,8 +66,9 @@ impl Wanted {
         }
         // That no form fits is told in JSON.
         let format = if response.status() == StatusCode::NOT_ACCEPTABLE { Format::Json } else { self.format };
-        // Events of a watch stay lines.
-        let indents = self.pretty && response.body().size_hint().exact().is_some();
+        // Events of a watch stay lines, and descriptions of the API what they were hashed as.
+        let is_hashed = response.headers().contains_key(header::ETAG);
+        let indents = self.pretty && !is_hashed && response.body().size_hint().exact().is_some();
         let response = if is(&response, respond::JSON) && (format != Format::Json || indents) {
             self.recoded(format, response).await
         } else {
@@ -101,6 +105,12 @@ impl Wanted {
             Format::Json => None,
         }
     }
+}
+
+/// Whether the client is one that people read the answers of, as upstream knows them.
+fn is_for_people(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    ["curl", "Wget", "Mozilla/5.0"].iter().any(|name| agent.starts_with(name))
 }
 
 fn is(response: &Response<Body>, content_type: &str) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
+use portolan_api::description::by_priority;
 use portolan_identity::KeyPairPem;
 use portolan_store::{Entry, EventKind, Revision, Store};
 use rustls::ClientConfig;
@@ -160,12 +161,7 @@ impl Aggregation {
 
     /// All that are answered elsewhere: important groups first, in them important versions first.
     pub(super) fn remotes(&self) -> Vec<Arc<Service>> {
-        let mut services: Vec<Arc<Service>> = self.registered.view().remote.values().cloned().collect();
-        services.sort_by(|one, other| {
-            let rank = |it: &Service| (-it.group_priority, it.group.clone(), -it.version_priority, it.version.clone());
-            rank(one).cmp(&rank(other))
-        });
-        services
+        in_order(self.registered.view().remote.values().cloned().collect())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -184,5 +180,70 @@ impl Aggregation {
     /// Replaces what is known about all servers.
     pub(super) fn remember(&self, found: HashMap<String, Arc<Found>>) {
         *self.found.write() = found;
+    }
+}
+
+/// A group comes where its most important version would; among equals the version that clients prefer is first.
+fn in_order(mut services: Vec<Arc<Service>>) -> Vec<Arc<Service>> {
+    services.sort_by_key(|service| (-service.group_priority, service.name.clone()));
+    let mut groups: Vec<Vec<Arc<Service>>> = Vec::new();
+    for service in services {
+        match groups.iter_mut().find(|group| group[0].group == service.group) {
+            Some(group) => group.push(service),
+            None => groups.push(vec![service]),
+        }
+    }
+    for group in &mut groups {
+        group.sort_by(|one, other| {
+            let by_number = other.version_priority.cmp(&one.version_priority);
+            by_number.then_with(|| by_priority(&one.version, &other.version))
+        });
+    }
+    groups.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn groups_and_versions_come_as_important_as_they_are() {
+        let services = [
+            ("b.example.com", "v1", 100, 15),
+            ("b.example.com", "v6", 100, 15),
+            ("b.example.com", "v10beta1", 100, 15),
+            ("b.example.com", "v7alpha1", 100, 20),
+            ("b.example.com", "latest", 100, 15),
+            ("a.example.com", "v1", 100, 1),
+            ("c.example.com", "v1", 50, 15),
+            ("c.example.com", "v2", 2000, 10),
+        ];
+        let services = services.map(|(group, version, group_priority, version_priority)| {
+            let object = json!({
+                "metadata": {"name": format!("{version}.{group}")},
+                "spec": {
+                    "group": group, "version": version, "groupPriorityMinimum": group_priority,
+                    "versionPriority": version_priority, "service": {"namespace": "default", "name": "demo"},
+                },
+            });
+            Arc::new(Service::read(&object).expect("it has a service"))
+        });
+        let sorted: Vec<String> = in_order(services.to_vec()).iter().map(|service| service.name.clone()).collect();
+        assert_eq!(
+            sorted,
+            [
+                "v1.c.example.com",
+                "v2.c.example.com",
+                // By the name of its first service, not of the group.
+                "v7alpha1.b.example.com",
+                "v6.b.example.com",
+                "v1.b.example.com",
+                "v10beta1.b.example.com",
+                "latest.b.example.com",
+                "v1.a.example.com",
+            ]
+        );
     }
 }

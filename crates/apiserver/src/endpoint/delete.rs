@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
+use portolan_api::field::{Error, Path};
 use portolan_api::{encoded, schema};
 use portolan_base::clock::earlier;
 use portolan_base::go;
@@ -77,8 +78,6 @@ impl DeleteOptions {
             return Err(Status::bad_request(format!("{kind} is not of the kind DeleteOptions")));
         }
         let query = call.query;
-        let invalid =
-            |text: String| Status::new(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"));
         let grace_seconds = match query.get("gracePeriodSeconds") {
             "" => body["gracePeriodSeconds"].as_i64(),
             text => Some(text.parse().map_err(|_| {
@@ -94,28 +93,29 @@ impl DeleteOptions {
             // As upstream reads truth values: what is not false is true.
             text => Some(!matches!(text.to_ascii_lowercase().as_str(), "false" | "0")),
         };
+        let path = Path::new("propagationPolicy");
+        let mut errors = Vec::new();
+        if !policy.is_empty() && orphan.is_some() {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(Error::invalid(&path, policy, why));
+        }
         let propagation = match (policy, orphan) {
             ("", None) => Propagation::Unset,
-            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
-            ("", Some(false)) | ("Background", None) => Propagation::Background,
-            ("Foreground", None) => Propagation::Foreground,
-            (_, Some(_)) => {
-                return Err(invalid(
-                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set"
-                        .into(),
-                ));
-            }
-            (other, None) => {
-                return Err(invalid(format!(
-                    "propagationPolicy: Unsupported value: {}: supported values: \"Background\", \"Foreground\", \"Orphan\"",
-                    go::quote(other)
-                )));
+            ("", Some(true)) | ("Orphan", _) => Propagation::Orphan,
+            ("", Some(false)) | ("Background", _) => Propagation::Background,
+            ("Foreground", _) => Propagation::Foreground,
+            _ => {
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                errors.push(Error::not_supported_as_listed(&path, policy, &supported));
+                Propagation::Unset
             }
         };
         let wanted = body["dryRun"].as_array().filter(|values| values.iter().any(|value| *value != "All"));
         if let Some(values) = wanted {
-            let values = Value::Array(values.clone());
-            return Err(invalid(format!("dryRun: Unsupported value: {values}: supported values: \"All\"")));
+            errors.push(Error::not_supported(&Path::new("dryRun"), Value::Array(values.clone()), &["All"]));
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &errors));
         }
         let dry_run = call.is_dry_run()? || body["dryRun"].as_array().is_some_and(|values| !values.is_empty());
         let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);

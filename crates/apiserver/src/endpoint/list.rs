@@ -50,8 +50,12 @@ impl Token {
             .decode(text)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| Status::bad_request("continue key is not valid: it was not made by this server"))
+            .ok_or_else(|| invalid_token("it was not made by this server"))
     }
+}
+
+fn invalid_token(why: &str) -> Status {
+    Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
 }
 
 /// A page of a list, selected but not yet encoded.
@@ -139,7 +143,7 @@ impl Call<'_> {
             }
             let token = Token::decode(token)?;
             if !range.contains(token.after.as_bytes()) {
-                return Err(Status::bad_request("continue key is not valid: it belongs to another list"));
+                return Err(invalid_token("it belongs to another list"));
             }
             let revision = (token.rv > 0).then_some(Revision(token.rv));
             let mut start = token.after.into_bytes();

@@ -1,6 +1,7 @@
 //! Which objects of a collection are meant, and at which revision.
 
 use portolan_api::encoded::{self, Header};
+use portolan_api::field::{Error, Path};
 use portolan_api::selector::{FieldSelector, LabelSelector};
 use portolan_base::go;
 use portolan_store::{Entry, KeyRange, Revision};
@@ -154,9 +155,10 @@ impl Call<'_> {
     /// Refuses options of a list that contradict each other.
     pub(super) fn check_list_options(&self) -> Result<(), Status> {
         let how = self.query.get("resourceVersionMatch");
-        let mut problems = Vec::new();
+        let mut errors = Vec::new();
         if !how.is_empty() {
-            let mut forbidden = |why: &str| problems.push(format!("resourceVersionMatch: Forbidden: {why}"));
+            let path = Path::new("resourceVersionMatch");
+            let mut forbidden = |why: &str| errors.push(Error::forbidden(&path, why));
             if self.query.get("resourceVersion").is_empty() {
                 forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided");
             }
@@ -167,26 +169,20 @@ impl Call<'_> {
                 forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
             }
             if !matches!(how, "Exact" | "NotOlderThan") {
-                problems.push(format!(
-                    "resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\", \"\"",
-                    go::quote(how)
-                ));
+                errors.push(Error::not_supported_as_listed(&path, how, &["Exact", "NotOlderThan", ""]));
             }
         }
         if self.query.has("sendInitialEvents") {
-            problems.push("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list".to_owned());
+            let path = Path::new("sendInitialEvents");
+            errors.push(Error::forbidden(&path, "sendInitialEvents is forbidden for list"));
         }
-        match &problems[..] {
-            [] => Ok(()),
-            [problem] => Err(list_options(problem)),
-            problems => Err(list_options(&format!("[{}]", problems.join(", ")))),
-        }
+        if errors.is_empty() { Ok(()) } else { Err(list_options(&errors)) }
     }
 }
 
 /// 422 for the options of a list or watch.
-pub(super) fn list_options(text: &str) -> Status {
-    Status::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+pub(super) fn list_options(errors: &[Error]) -> Status {
+    Status::invalid("meta.k8s.io", "ListOptions", "", errors)
 }
 
 /// Reads a whole number of the query as upstream does; none if it is not there.
@@ -200,10 +196,8 @@ pub(super) fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
         return Ok(None);
     }
     let number = text.parse().map_err(|_| {
-        let text = go::quote(text);
-        list_options(&format!(
-            "resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: invalid syntax"
-        ))
+        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", go::quote(text));
+        list_options(&[Error::invalid(&Path::new("resourceVersion"), text, why)])
     })?;
     Ok(Some(Revision(number)))
 }

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use portolan_api::field::{self, Path};
 use portolan_api::{encoded, protobuf};
 use portolan_base::Clock;
 use portolan_store::{Entry, Error, Event, EventKind, RangeRequest, Revision, Watch, WatchItem, WatchRequest};
@@ -121,23 +122,24 @@ impl Call<'_> {
     /// Whether the watch begins with the state of the collection and says where that ends.
     fn initial_events(&self) -> Result<bool, Status> {
         let how = self.query.get("resourceVersionMatch");
-        let forbidden = |field: &str, why: &str| Err(list_options(&format!("{field}: Forbidden: {why}")));
-        if !self.query.has("sendInitialEvents") {
-            return match how {
-                "" => Ok(false),
-                _ => forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                ),
-            };
+        let asked = self.query.has("sendInitialEvents");
+        let path = Path::new("resourceVersionMatch");
+        let mut errors = Vec::new();
+        let mut forbidden = |why: &str| errors.push(field::Error::forbidden(&path, why));
+        if asked && how != "NotOlderThan" {
+            forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
         }
-        if how != "NotOlderThan" {
-            return forbidden(
-                "resourceVersionMatch",
-                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            );
+        if !asked && !how.is_empty() {
+            forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
         }
-        Ok(self.query.is_true("sendInitialEvents"))
+        if !matches!(how, "" | "NotOlderThan") {
+            errors.push(field::Error::not_supported(&path, how, &["NotOlderThan"]));
+        }
+        if !how.is_empty() && !self.query.get("continue").is_empty() {
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(field::Error::forbidden(&path, why));
+        }
+        if errors.is_empty() { Ok(self.query.is_true("sendInitialEvents")) } else { Err(list_options(&errors)) }
     }
 
     fn watch_timeout(&self) -> Result<Duration, Status> {

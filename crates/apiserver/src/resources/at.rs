@@ -21,6 +21,11 @@ impl<'a> At<'a> {
         Self { parent: None, step: Step::Field(field) }
     }
 
+    /// The object as a whole: upstream's path without a name reads so.
+    pub(crate) const fn whole() -> Self {
+        Self::root("[]")
+    }
+
     pub(crate) const fn child(&'a self, field: &'a str) -> Self {
         Self { parent: Some(self), step: Step::Field(field) }
     }

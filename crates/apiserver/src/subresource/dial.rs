@@ -12,13 +12,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::config::{Config, Error};
-use crate::status::Status;
+use crate::webhook_client::dial;
 
 /// How long a node or pod may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,33 +53,25 @@ impl NodeDialer {
         Ok(Self { connector: TlsConnector::from(Arc::new(tls)), to_anyone, tasks: TaskTracker::new() })
     }
 
-    /// Sends a request over a connection of its own.
+    /// Sends a request over a connection of its own, or says as Go does why it cannot.
     pub(super) async fn send(
         &self,
         address: SocketAddr,
         security: Security,
         request: Request<Body>,
-    ) -> Result<http::Response<Incoming>, Status> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| {
-            Status::new(502, "ServiceUnavailable", format!("error dialing backend {address}: {what}: {error}"))
-        };
-        let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-        let stream = match connect.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(failed("connect", &error)),
-            Err(_) => return Err(failed("connect", &"timed out")),
-        };
-        let _ = stream.set_nodelay(true);
+    ) -> Result<http::Response<Incoming>, String> {
+        let dialled = tokio::time::timeout(CONNECT_TIMEOUT, dial(address)).await;
+        let stream = dialled.map_err(|_| format!("dial tcp {address}: i/o timeout"))??;
         match security {
             Security::Plain => self.exchange(TokioIo::new(stream), request).await,
             Security::Node | Security::Unverified => {
                 let name = ServerName::IpAddress(address.ip().into());
                 let connector = if security == Security::Node { &self.connector } else { &self.to_anyone };
-                let stream = connector.connect(name, stream).await.map_err(|error| failed("TLS", &error))?;
+                let stream = connector.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
                 self.exchange(TokioIo::new(stream), request).await
             }
         }
-        .map_err(|error| failed("request", &error))
+        .map_err(|error| if error.is_incomplete_message() { "EOF".to_owned() } else { error.to_string() })
     }
 
     /// Sends a request over a connection that is its own from now on.

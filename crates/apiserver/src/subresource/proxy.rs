@@ -91,7 +91,17 @@ pub(super) async fn stream(
         HeaderValue::from_str(&backend.address.to_string()).map_err(|error| Status::internal(error.to_string()))?;
     onward.headers_mut().insert(header::HOST, host);
     let nodes = &call.server.nodes;
-    let response = nodes.send(backend.address, backend.security, onward).await?;
+    let response = nodes.send(backend.address, backend.security, onward).await;
+    let response = response.map_err(|why| {
+        if upgrades {
+            Status::new(500, "", format!("error dialing backend: {why}"))
+        } else if is_proxy {
+            Status::new(503, "ServiceUnavailable", format!("error trying to reach service: {why}"))
+        } else {
+            let Backend { address, path_and_query, .. } = &backend;
+            Status::new(500, "", format!("Get \"https://{address}{path_and_query}\": {why}"))
+        }
+    })?;
     let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
     if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
         return Err(refusal(response).await);
@@ -117,7 +127,8 @@ pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result
     let host = address.to_string();
     let request = Request::get(path).header(header::HOST, host).body(empty());
     let request = request.map_err(|error| Status::internal(error.to_string()))?;
-    let response = server.nodes.send(address, Security::Node, request).await?;
+    let response = server.nodes.send(address, Security::Node, request).await;
+    let response = response.map_err(|why| Status::unavailable(format!("ask the agent of node \"{node}\": {why}")))?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }

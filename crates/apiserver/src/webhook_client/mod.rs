@@ -177,10 +177,13 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     Err(last)
 }
 
-async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
+/// A connection; a failure reads as Go words it.
+pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| {
         let why = match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
+            std::io::ErrorKind::NetworkUnreachable => "network is unreachable".to_owned(),
             _ => error.to_string(),
         };
         format!("dial tcp {address}: connect: {why}")

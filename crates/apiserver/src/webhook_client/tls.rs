@@ -30,11 +30,23 @@ pub(crate) fn trusting(bundle: &str) -> Result<ConfigBuilder<ClientConfig, Wants
     } else {
         STANDARD.decode(bundle).map_err(|error| format!("caBundle: {error}"))?
     };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(&pem, !bundle.is_empty())?);
+    Ok(builder)
+}
+
+/// Checks the certificates of servers against authorities in PEM. If those were named for one server, one of them may be
+/// its own certificate.
+pub(crate) fn verifier(pem: &[u8], were_named: bool) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     let mut trusted = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+    for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
         // A bundle may hold certificates that are of no use here; the others count.
-        if roots.add(certificate.clone()).is_ok() {
+        if roots.add(certificate.clone()).is_ok() && were_named {
             trusted.push(certificate);
         }
     }
@@ -42,16 +54,10 @@ pub(crate) fn trusting(bundle: &str) -> Result<ConfigBuilder<ClientConfig, Wants
         return Err("tls: failed to verify certificate: x509: certificate signed by unknown authority".into());
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|error| error.to_string())?;
-    let verifier = Verifier { inner, trusted: if bundle.is_empty() { Vec::new() } else { trusted } };
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(builder)
+    Ok(Arc::new(Verifier { inner, trusted }))
 }
 
 /// The usual checks, and one allowance that clients in Go make: a self-signed certificate which is itself in

@@ -170,6 +170,13 @@ async fn requests_have_names_and_documents_line_breaks() {
     let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.starts_with("{\n  \""), "{text}");
+    for (agent, breaks) in [("curl/8.1", true), ("Mozilla/5.0 (X11)", true), ("kubectl/v1.36.0", false)] {
+        let mut asked = request("GET", "/version", "", "");
+        asked.headers_mut().insert("user-agent", agent.parse().expect("a header"));
+        let response = cluster.raw(admin(), asked).await;
+        let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+        assert_eq!(bytes.starts_with(b"{\n  \""), breaks, "{agent}");
+    }
     for path in ["/readyz/etcd", "/livez/etcd"] {
         let answer = cluster.get(path).await;
         assert_eq!((answer.code.as_u16(), answer.body.as_str()), (200, Some("ok")), "{path}");

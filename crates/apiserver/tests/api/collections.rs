@@ -128,7 +128,8 @@ async fn revisions_can_be_asked_for() {
     assert_eq!(names(&at("resourceVersion=0".into()).await).len(), 0);
     let future = at("resourceVersion=999999&resourceVersionMatch=NotOlderThan".into()).await;
     assert_eq!((future.code.as_u16(), future.body["reason"].as_str()), (504, Some("Timeout")));
-    assert!(future.text().starts_with("504 Too large resource version: 999999, current: "), "{future:?}");
+    assert!(future.text().starts_with("504 Timeout: Too large resource version: 999999, current: "), "{future:?}");
+    assert_eq!(future.body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 
 #[tokio::test]

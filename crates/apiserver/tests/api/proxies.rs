@@ -162,3 +162,30 @@ async fn pods_and_ports_of_nodes_on_this_machine_alone_are_refused() {
     assert_eq!(said(&cluster, &of_node).await, "400 address not allowed");
     task.abort();
 }
+
+#[tokio::test]
+async fn a_closed_port_is_told_as_upstream_tells_it() {
+    let cluster = cluster().await;
+    let own = own_address().to_string();
+    let closed = TcpListener::bind("0.0.0.0:0").await.expect("a port").local_addr().expect("an address").port();
+    let node = json!({
+        "metadata": {"name": "n"},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": own}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": closed}},
+        },
+    });
+    let made = cluster.create("/api/v1/nodes", node).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let mut pod = pod("a");
+    pod["spec"]["nodeName"] = "n".into();
+    let made = cluster.create(PODS, pod).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    cluster.place_pod("a", &own).await;
+    let why = format!("dial tcp {own}:{closed}: connect: connection refused");
+    let answer = cluster.get(&format!("{PODS}/a:{closed}/proxy/x")).await;
+    assert_eq!(answer.text(), format!("503 error trying to reach service: {why}"));
+    assert_eq!(answer.body["reason"], "ServiceUnavailable");
+    let answer = cluster.get(&format!("{PODS}/a/log")).await;
+    assert_eq!(answer.text(), format!("500 Get \"https://{own}:{closed}/containerLogs/default/a/a\": {why}"));
+}

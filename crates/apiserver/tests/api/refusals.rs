@@ -1,5 +1,7 @@
 //! Bad requests get the code and the words that clients know, and change nothing.
 
+use serde_json::json;
+
 use crate::support::cluster;
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -7,7 +9,7 @@ const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 #[tokio::test]
 async fn every_refusal_says_why() {
     let cluster = cluster().await;
-    cluster.config_map("taken", serde_json::json!({})).await;
+    cluster.config_map("taken", json!({})).await;
     let json = "application/json";
     let long = format!("{{\"data\":{{\"x\":\"{}\"}}}}", "x".repeat(3 << 20));
     let cases: &[(&str, &str, &str, &str, &str)] = &[
@@ -174,4 +176,76 @@ async fn unknown_fields_are_refused_warned_about_or_ignored_as_asked() {
     assert_eq!(warned.body.get("unheard"), None);
     let ignored = cluster.ask("POST", &format!("{CONFIG_MAPS}?fieldValidation=Ignore"), "application/json", body).await;
     assert_eq!((ignored.code.as_u16(), ignored.headers.get("warning")), (201, None));
+}
+
+#[tokio::test]
+async fn wrong_options_are_named_in_the_details() {
+    let cluster = cluster().await;
+    cluster.config_map("taken", json!({})).await;
+    let of_collection = format!("{CONFIG_MAPS}?resourceVersionMatch=Exact");
+    let of_revision = format!("{CONFIG_MAPS}?resourceVersion=x");
+    let of_watch = format!("{CONFIG_MAPS}?watch=true&sendInitialEvents=true");
+    let of_object = format!("{CONFIG_MAPS}/taken");
+    let body = r#"{"propagationPolicy":"Unheard","orphanDependents":true,"dryRun":["None"]}"#;
+    let cause =
+        |field: &str, reason: &str, message: &str| json!({"field": field, "reason": reason, "message": message});
+    for (method, uri, body, kind, causes) in [
+        (
+            "GET",
+            &of_collection,
+            "",
+            "ListOptions",
+            json!([cause(
+                "resourceVersionMatch",
+                "FieldValueForbidden",
+                "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )]),
+        ),
+        (
+            "GET",
+            &of_revision,
+            "",
+            "ListOptions",
+            json!([cause(
+                "resourceVersion",
+                "FieldValueInvalid",
+                "Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"
+            )]),
+        ),
+        (
+            "GET",
+            &of_watch,
+            "",
+            "ListOptions",
+            json!([cause(
+                "resourceVersionMatch",
+                "FieldValueForbidden",
+                "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )]),
+        ),
+        (
+            "DELETE",
+            &of_object,
+            body,
+            "DeleteOptions",
+            json!([
+                cause(
+                    "propagationPolicy",
+                    "FieldValueInvalid",
+                    "Invalid value: \"Unheard\": orphanDependents and deletionPropagation cannot be both set"
+                ),
+                cause(
+                    "propagationPolicy",
+                    "FieldValueNotSupported",
+                    "Unsupported value: \"Unheard\": \
+                     supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                ),
+                cause("dryRun", "FieldValueNotSupported", "Unsupported value: [\"None\"]: supported values: \"All\""),
+            ]),
+        ),
+    ] {
+        let answer = cluster.ask(method, uri, "application/json", body).await;
+        let details = json!({"group": "meta.k8s.io", "kind": kind, "causes": causes});
+        assert_eq!((answer.code.as_u16(), &answer.body["details"]), (422, &details), "{method} {uri}");
+    }
 }

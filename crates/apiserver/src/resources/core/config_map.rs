@@ -38,8 +38,8 @@ impl Strategy for ConfigMap {
             size += decoded_length(&at, value, &mut errors);
         }
         if size > SIZE_LIMIT {
-            // Upstream names no field here: the sum is what is too long.
-            errors.too_long(&At::root(""), SIZE_LIMIT);
+            // No field of its own: the sum is what is too long.
+            errors.too_long(&At::whole(), SIZE_LIMIT);
         }
         errors.0
     }

@@ -101,7 +101,7 @@ pub(super) fn validate(new: &Value, old: &Value, subresource: &str) -> Vec<field
 fn validate_ephemeral(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
     if old["metadata"]["annotations"][MIRROR].is_string() {
-        errors.forbidden(&At::root(""), "static pods do not support ephemeral containers");
+        errors.forbidden(&At::whole(), "static pods do not support ephemeral containers");
         return errors.0;
     }
     let (spec, new) = (At::root("spec"), items(&new["spec"]["ephemeralContainers"]));
@@ -136,11 +136,11 @@ fn validate_resize(new: &Value, old: &Value) -> Vec<field::Error> {
     let mut errors = Errors::default();
     let at = At::root("spec");
     if old["metadata"]["annotations"][MIRROR].is_string() {
-        errors.forbidden(&At::root(""), "static pods cannot be resized");
+        errors.forbidden(&At::whole(), "static pods cannot be resized");
         return errors.0;
     }
     if text(&old["spec"]["os"]["name"]) == "windows" {
-        errors.forbidden(&At::root(""), "windows pods cannot be resized");
+        errors.forbidden(&At::whole(), "windows pods cannot be resized");
         return errors.0;
     }
     let class = quota::pod_class(old);
