@@ -28,6 +28,6 @@ pub use field_path::{NoField, Notation, field_path};
 pub use json_path::JsonPath;
 pub use names::{Conflict, Converter, accept, is_established, is_terminating, set as set_condition, settle};
 pub use node::{Additional, Checks, JsonType, Node, Rule};
-pub use prune::{prune, wrong_metadata};
+pub use prune::{Pruned, prune};
 pub use structure::{Compilable, Structure};
 pub use validate::{Options, counterpart, validate, validate_status};

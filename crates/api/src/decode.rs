@@ -115,6 +115,18 @@ pub fn yaml(body: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     Ok(Decoded { value, duplicates })
 }
 
+/// What Go's decoder calls a value: `null`, `bool`, `number`, `string`, `array` or `object`.
+pub fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 fn check_size(body: &[u8], limits: &Limits) -> Result<(), Error> {
     if body.len() > limits.bytes { Err(Error::TooLarge { limit: limits.bytes }) } else { Ok(()) }
 }

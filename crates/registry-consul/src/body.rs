@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use portolan_api::decode::type_of;
 use serde_json::{Map, Value};
 
 use crate::{Error, duration};
@@ -13,14 +14,7 @@ use crate::{Error, duration};
 pub(crate) struct Fields(BTreeMap<String, Value>);
 
 fn wrong(field: &str, wanted: &str, found: &Value) -> Error {
-    let kind = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let kind = type_of(found);
     Error::BadRequest(format!("Request decode failed: cannot unmarshal {kind} into field {field} of type {wanted}"))
 }
 

@@ -13,9 +13,19 @@ use crate::schema;
 /// The metadata of every object.
 pub(super) const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
-/// Drops unknown fields of an object, and returns their paths, sorted.
-pub fn prune(object: &mut Value, root: &Node) -> Vec<String> {
-    let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };
+/// What [`prune`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Paths of the fields that it dropped, sorted.
+    pub unknown: Vec<String>,
+    /// What of the object's metadata is of a wrong type, in the words of a decoder. Such metadata is left as it is.
+    pub wrong_metadata: Option<String>,
+}
+
+/// Drops unknown fields of an object.
+pub fn prune(object: &mut Value, root: &Node) -> Pruned {
+    let found = Pruned { unknown: Vec::new(), wrong_metadata: None };
+    let mut pruner = Pruner { path: String::new(), found };
     if let Value::Object(fields) = object {
         if root.preserve_unknown {
             pruner.keep(fields, root, true);
@@ -23,19 +33,13 @@ pub fn prune(object: &mut Value, root: &Node) -> Vec<String> {
             pruner.fields(fields, root, true);
         }
     }
-    pruner.unknown.sort();
-    pruner.unknown
-}
-
-/// What of an object's metadata is of a wrong type, in the words of a decoder.
-pub fn wrong_metadata(object: &Value) -> Option<String> {
-    let place = builtin().definition(METADATA)?;
-    object.get("metadata").and_then(|metadata| schema::check_at(metadata, place).wrong_type)
+    pruner.found.unknown.sort();
+    pruner.found
 }
 
 struct Pruner {
     path: String,
-    unknown: Vec<String>,
+    found: Pruned,
 }
 
 impl Pruner {
@@ -58,7 +62,7 @@ impl Pruner {
 
     fn record(&mut self, name: &str) {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        self.unknown.push(path);
+        self.found.unknown.push(path);
     }
 
     fn value(&mut self, value: &mut Value, node: Option<&Node>) {
@@ -132,8 +136,11 @@ impl Pruner {
             let path = text.split('"').nth(1).unwrap_or_default();
             self.field(name, |this| this.record(path));
         }
-        if findings.wrong_type.is_none() {
-            drop(schema::prune(value, place));
+        match findings.wrong_type {
+            None => drop(schema::prune(value, place)),
+            // That of an object inside is held against the schema, as the rest of it is.
+            Some(_) if !self.path.is_empty() => {}
+            wrong => self.found.wrong_metadata = wrong,
         }
     }
 }

@@ -100,8 +100,7 @@ fn defaults(schema: &Value, path: &Path, is_root: bool, errors: &mut Vec<Error>)
         let place = path.child("default");
         let mut whole = json!({ "value": given });
         let outer = Node { properties: [("value".to_owned(), node.clone())].into(), ..Node::default() };
-        let unknown = prune(&mut whole, &outer);
-        if !unknown.is_empty() {
+        if !prune(&mut whole, &outer).unknown.is_empty() {
             errors.push(Error::invalid(&place, given.clone(), "must not have unknown fields"));
         } else {
             let named = schema["type"].as_str().unwrap_or_default();

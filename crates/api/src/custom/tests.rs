@@ -240,7 +240,7 @@ fn unknown_fields_go_and_are_named() {
             "inner": {"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {}, "wrong": 1}, "spec": {"x": 1}},
         },
     });
-    let unknown = prune(&mut object, &root);
+    let unknown = prune(&mut object, &root).unknown;
     expect![[r#"
         metadata.wrong
         spec.free.strict.b

@@ -5,9 +5,12 @@
 //!
 //! Source: `github.com/evanphx/json-patch` v4, `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::Error;
+use crate::decode::type_of;
 
 /// The most operations in one patch.
 pub const LIMIT: usize = 10_000;
@@ -75,48 +78,37 @@ fn operations(patch: &Value) -> Result<&[Value], Error> {
     Ok(operations)
 }
 
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// One operation; one that is null says nothing.
 struct Operation<'a>(Option<&'a Map<String, Value>>);
 
 impl Operation<'_> {
+    fn field(&self, name: &str) -> Option<&Value> {
+        self.0?.get(name)
+    }
+
     /// The text of a field that must be there.
     fn text(&self, kind: &str, name: &str) -> Result<&str, String> {
-        let found = self.0.and_then(|fields| fields.get(name)).and_then(Value::as_str);
+        let found = self.field(name).and_then(Value::as_str);
         found.ok_or_else(|| format!("{kind} operation failed to decode {name}: {MISSING}"))
     }
 
     fn value(&self) -> &Value {
-        self.0.and_then(|fields| fields.get("value")).unwrap_or(&Value::Null)
+        self.field("value").unwrap_or(&Value::Null)
     }
 
     fn apply(&self, document: &mut Value, copied: &mut usize) -> Result<(), String> {
-        let kind = self.0.and_then(|fields| fields.get("op")).and_then(Value::as_str).unwrap_or("unknown");
+        let kind = self.field("op").and_then(Value::as_str).unwrap_or("unknown");
         match kind {
             "add" => {
                 let path = self.text(kind, "path")?;
-                let (container, key) = find(document, path).ok_or_else(|| {
-                    format!("add operation does not apply: doc is missing path: \"{path}\": {MISSING}")
-                })?;
+                let (container, key) = find(document, path, kind, format_args!("doc is missing path: \"{path}\""))?;
                 container
                     .add(&key, self.value().clone())
                     .map_err(|why| format!("error in add for path: '{path}': {why}"))
             }
             "remove" => {
                 let path = self.text(kind, "path")?;
-                let (container, key) = find(document, path).ok_or_else(|| {
-                    format!("remove operation does not apply: doc is missing path: \"{path}\": {MISSING}")
-                })?;
+                let (container, key) = find(document, path, kind, format_args!("doc is missing path: \"{path}\""))?;
                 let removed = container.remove(&key);
                 removed.map(drop).map_err(|why| format!("error in remove for path: '{path}': {why}"))
             }
@@ -137,8 +129,7 @@ impl Operation<'_> {
             document.clone_from(self.value());
             return Ok(());
         }
-        let (container, key) = find(document, path)
-            .ok_or_else(|| format!("replace operation does not apply: doc is missing path: {path}: {MISSING}"))?;
+        let (container, key) = find(document, path, "replace", format_args!("doc is missing path: {path}"))?;
         container
             .set(&key, self.value().clone())
             .map_err(|_| format!("replace operation does not apply: doc is missing key: {path}: {MISSING}"))
@@ -146,26 +137,20 @@ impl Operation<'_> {
 
     fn move_value(&self, document: &mut Value) -> Result<(), String> {
         let from = self.text("move", "from")?;
-        let (container, key) = find(document, from)
-            .ok_or_else(|| format!("move operation does not apply: doc is missing from path: {from}: {MISSING}"))?;
+        let (container, key) = find(document, from, "move", format_args!("doc is missing from path: {from}"))?;
         let value = container.remove(&key).map_err(|why| format!("error in move for path: '{key}': {why}"))?;
         let path = self.text("move", "path")?;
-        let (container, key) = find(document, path).ok_or_else(|| {
-            format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}")
-        })?;
+        let (container, key) = find(document, path, "move", format_args!("doc is missing destination path: {path}"))?;
         container.add(&key, value).map_err(|why| format!("error in move for path: '{path}': {why}"))
     }
 
     fn copy(&self, document: &mut Value, copied: &mut usize) -> Result<(), String> {
         let from = self.text("copy", "from")?;
-        let (container, key) = find(document, from)
-            .ok_or_else(|| format!("copy operation does not apply: doc is missing from path: {from}: {MISSING}"))?;
+        let (container, key) = find(document, from, "copy", format_args!("doc is missing from path: {from}"))?;
         let value = container.get(&key).map_err(|why| format!("error in copy for from: '{from}': {why}"))?;
         let value = value.cloned().unwrap_or_default();
         let path = self.text("copy", "path")?;
-        let (container, key) = find(document, path).ok_or_else(|| {
-            format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}")
-        })?;
+        let (container, key) = find(document, path, "copy", format_args!("doc is missing destination path: {path}"))?;
         *copied += value.to_string().len();
         if *copied > COPY_LIMIT {
             return Err(format!(
@@ -180,8 +165,7 @@ impl Operation<'_> {
         let found = if path.is_empty() {
             Some(document)
         } else {
-            let (container, key) = find(document, path)
-                .ok_or_else(|| format!("test operation does not apply: is missing path: {path}: {MISSING}"))?;
+            let (container, key) = find(document, path, "test", format_args!("is missing path: {path}"))?;
             container.get(&key).map_err(|why| format!("error in test for path: '{path}': {why}"))?
         };
         let is_as_wanted = found.map_or(self.value().is_null(), |found| found == self.value());
@@ -195,8 +179,18 @@ enum Container<'a> {
     Items(&'a mut Vec<Value>),
 }
 
-/// The container that a path ends in, and the name or index there. What stands before the first slash counts for nothing.
-fn find<'a>(document: &'a mut Value, path: &str) -> Option<(Container<'a>, String)> {
+/// The container that a path ends in, and the name or index there; else refuses the operation.
+fn find<'a>(
+    document: &'a mut Value,
+    path: &str,
+    operation: &str,
+    why: fmt::Arguments<'_>,
+) -> Result<(Container<'a>, String), String> {
+    followed(document, path).ok_or_else(|| format!("{operation} operation does not apply: {why}: {MISSING}"))
+}
+
+/// What stands before the first slash of a path counts for nothing.
+fn followed<'a>(document: &'a mut Value, path: &str) -> Option<(Container<'a>, String)> {
     let (parents, key) = path.rsplit_once('/')?;
     let mut at = document;
     for part in parents.split('/').skip(1) {

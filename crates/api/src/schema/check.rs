@@ -6,6 +6,7 @@ use portolan_base::go;
 use serde_json::Value;
 
 use super::prune;
+use crate::decode::type_of;
 use crate::description::{GroupVersionKind, Schema, Type, builtin};
 use crate::quantity::Quantity;
 
@@ -179,15 +180,10 @@ fn scalar_problem(
         return None;
     }
     let found = match value {
-        Value::Null => "null".into(),
-        Value::Bool(_) => "bool".into(),
         Value::Number(number) if matches!(r#type, Type::Int32 | Type::Int64 | Type::IntOrString) => {
             format!("number {number}")
         }
-        Value::Number(_) => "number".into(),
-        Value::String(_) => "string".into(),
-        Value::Array(_) => "array".into(),
-        Value::Object(_) => "object".into(),
+        value => type_of(value).into(),
     };
     let wanted = go_type(r#type, schema);
     // Types with a decoder of their own do not know the field they stand in.

@@ -126,10 +126,9 @@ impl Call<'_> {
     pub(super) fn findings(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Option<schema::Findings> {
         match self.resource.custom.as_ref().filter(|_| kind == self.kind()) {
             Some(version) => {
-                let wrong_type = custom::wrong_metadata(object);
-                let unknown = custom::prune(object, version.root());
+                let custom::Pruned { unknown, wrong_metadata } = custom::prune(object, version.root());
                 let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-                Some(schema::Findings { unknown, wrong_type, to_prune: false })
+                Some(schema::Findings { unknown, wrong_type: wrong_metadata, to_prune: false })
             }
             None => self.schema_of(kind).map(|place| schema::check_at(object, place)),
         }
@@ -199,15 +198,6 @@ impl Call<'_> {
     }
 }
 
-/// Parses bytes as JSON or YAML.
-pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Decoded, Status> {
-    parsed(bytes, yaml).map_err(|error| match error {
-        decode::Error::TooLarge { limit } => Status::too_large(limit),
-        error @ decode::Error::Json(_) => Status::bad_request(format!("error decoding patch: {error}")),
-        error @ decode::Error::Yaml(_) => Status::bad_request(format!("error decoding YAML: {error}")),
-    })
-}
-
 /// Parses bytes that should be an object of this kind.
 fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<Decoded, Status> {
     let decoded = parsed(bytes, yaml).map_err(|error| match error {
@@ -229,20 +219,20 @@ fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<
 fn kind_problem(value: &Value) -> Option<String> {
     const STRUCT: &str =
         r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let found = |value: &Value| match value {
+    let fields = match value {
+        Value::Null => return None,
+        Value::Object(fields) => fields,
+        other => {
+            let found = decode::type_of(other);
+            return Some(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
+        }
+    };
+    ["apiVersion", "kind"].into_iter().find_map(|name| match fields.get(name)? {
         Value::Null | Value::String(_) => None,
-        Value::Bool(_) => Some("bool"),
-        Value::Number(_) => Some("number"),
-        Value::Array(_) => Some("array"),
-        Value::Object(_) => Some("object"),
-    };
-    let Value::Object(fields) = value else {
-        let found = if value.is_string() { Some("string") } else { found(value) }?;
-        return Some(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
-    };
-    ["apiVersion", "kind"].into_iter().find_map(|name| {
-        let found = fields.get(name).and_then(found)?;
-        Some(format!("json: cannot unmarshal {found} into Go struct field .{name} of type string"))
+        other => {
+            let found = decode::type_of(other);
+            Some(format!("json: cannot unmarshal {found} into Go struct field .{name} of type string"))
+        }
     })
 }
 

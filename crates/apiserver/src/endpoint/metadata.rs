@@ -47,19 +47,8 @@ impl Call<'_> {
         let counts = self.strategy.generations() == Generations::FromCreation;
         let rule = self.strategy.name_rule();
         let now = time::format(self.now);
+        self.expect_namespace(object)?;
         let metadata = of(object);
-        match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
-            given if given == namespace => {}
-            "" => {}
-            _ if namespace.is_empty() => {
-                metadata.remove("namespace");
-            }
-            _ => {
-                return Err(Status::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
-        }
         if namespace.is_empty() {
             metadata.remove("namespace");
         } else {
@@ -93,23 +82,19 @@ impl Call<'_> {
         let uid = text(old, "uid").to_owned();
         let target = self.target();
         let old = old["metadata"].as_object().ok_or_else(|| Status::internal("a stored object has no metadata"))?;
-        let metadata = of(new);
-        let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();
-        if !matches!(given("name"), "") && given("name") != name {
+        let given = text(new, "name");
+        if !given.is_empty() && given != name {
             return Err(Status::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({name})",
-                given("name")
+                "the name of the object ({given}) does not match the name on the URL ({name})"
             )));
         }
-        if !given("namespace").is_empty() && !self.namespace().is_empty() && given("namespace") != self.namespace() {
-            return Err(Status::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
-        if !given("uid").is_empty() && given("uid") != uid {
-            let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", given("uid"));
+        self.expect_namespace(new)?;
+        let given = text(new, "uid");
+        if !given.is_empty() && given != uid {
+            let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
             return Err(Status::conflict(&target, &name, &why));
         }
+        let metadata = of(new);
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
         for field in OF_THE_SERVER.iter().chain(&["name", "namespace", "generation"]) {

@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// When double owners were found.
@@ -19,16 +21,15 @@ pub(super) fn drop_doubles(object: &mut Value, noticed: Noticed) -> Option<Strin
     if owners.len() < 2 {
         return None;
     }
-    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
-    let mut doubles: Vec<String> = Vec::new();
-    for owner in owners.drain(..) {
-        if kept.contains(&owner) {
+    let mut seen = HashSet::new();
+    let mut doubles = Vec::new();
+    owners.retain(|owner| {
+        let is_new = seen.insert(owner.clone());
+        if !is_new {
             doubles.push(owner["uid"].as_str().unwrap_or_default().to_owned());
-        } else {
-            kept.push(owner);
         }
-    }
-    *owners = kept;
+        is_new
+    });
     let when = match noticed {
         Noticed::AsSent => "",
         Noticed::AfterAdmission => " after mutating admission happens",

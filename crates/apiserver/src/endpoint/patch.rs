@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::Response;
 use portolan_api::apply::{self, Manifest, Part};
-use portolan_api::decode::{Decoded, Limits};
+use portolan_api::decode::{self, Decoded, Limits};
 use portolan_api::field::{self, Path};
 use portolan_api::{custom, go_text, patch, schema};
 use serde_json::Value;
 
-use super::decode::{FieldValidation, expect_kind, parse};
+use super::decode::{FieldValidation, expect_kind};
 use super::update::{Changed, Managers, Old};
 use super::{Call, metadata};
 use crate::body::{self, Body};
@@ -39,7 +39,7 @@ pub(crate) struct Applied(Bytes);
 impl Applied {
     /// As it reads.
     pub(crate) fn decoded(&self) -> Result<Decoded, Status> {
-        parse(&self.0, true)
+        decode::yaml(&self.0, &Limits::default()).map_err(|error| undecodable(&error, YAML))
     }
 }
 
@@ -58,15 +58,15 @@ enum Kind {
     Strategic,
 }
 
-/// How most refusals of a patch that cannot be read begin.
-const DECODING: &str = "error decoding patch: ";
+/// How a refusal of an apply that cannot be read begins.
+const YAML: &str = "error decoding YAML: ";
 
 impl Kind {
-    /// A refusal of a body as it is worded for this kind.
-    fn worded(self, status: Status) -> Status {
-        match status.message().strip_prefix(DECODING) {
-            Some(why) if self == Self::Strategic => Status::bad_request(why),
-            _ => status,
+    /// How a refusal of a patch that cannot be read begins.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Json | Self::Merge => "error decoding patch: ",
+            Self::Strategic => "",
         }
     }
 }
@@ -96,16 +96,14 @@ impl Call<'_> {
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
         let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
-        let Decoded { value: patch, duplicates } = parse(&bytes, false).map_err(|status| kind.worded(status))?;
+        let decoded = decode::json(&bytes, &Limits::default());
+        let Decoded { value: patch, duplicates } = decoded.map_err(|error| undecodable(&error, kind.refusal()))?;
         let patch = match patch {
             Value::Object(_) => patch,
             _ if kind == Kind::Json => patch,
             Value::Null if kind == Kind::Strategic => Value::Object(serde_json::Map::new()),
             Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
-            other => {
-                let refused = format!("{DECODING}{}", not_a_map(&other));
-                return Err(kind.worded(Status::bad_request(refused)));
-            }
+            other => return Err(Status::bad_request(format!("{}{}", kind.refusal(), not_a_map(&other)))),
         };
         let problems = match kind {
             Kind::Json => {
@@ -161,7 +159,7 @@ impl Call<'_> {
         let mut new = old.clone();
         match patch_kind {
             Kind::Json => patch::json::apply(&mut new, patch).map_err(|error| match error {
-                patch::Error::Malformed(why) => Status::bad_request(format!("{DECODING}{why}")),
+                patch::Error::Malformed(why) => Status::bad_request(format!("{}{why}", patch_kind.refusal())),
                 error => self.patch_error(error),
             })?,
             Kind::Merge => patch::merge::apply(&mut new, patch),
@@ -292,9 +290,7 @@ impl Call<'_> {
     pub(crate) fn expect_applied(&self, applied: &Value) -> Result<(), Status> {
         if !matches!(applied, Value::Object(_) | Value::Null) {
             let why = not_a_map(applied);
-            return Err(Status::bad_request(format!(
-                "error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}"
-            )));
+            return Err(Status::bad_request(format!("{YAML}error unmarshaling JSON: while decoding JSON: {why}")));
         }
         let text = |name: &str| applied.get(name).and_then(Value::as_str).unwrap_or_default();
         self.expect_target(text("apiVersion"), text("kind"), metadata::text(applied, "name"))
@@ -387,14 +383,17 @@ impl Call<'_> {
     }
 }
 
+/// Refuses a body that cannot be read.
+fn undecodable(error: &decode::Error, begin: &str) -> Status {
+    match error {
+        decode::Error::TooLarge { limit } => Status::too_large(*limit),
+        error => Status::bad_request(format!("{begin}{error}")),
+    }
+}
+
 /// What a decoder says of a value that is no object.
 fn not_a_map(value: &Value) -> String {
-    let found = match value {
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        _ => "bool",
-    };
+    let found = decode::type_of(value);
     format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
 }
 

@@ -98,7 +98,7 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
             return Err(invalid(format!("expected webhook response of {expected}, got {api_version}, Kind={kind}")));
         }
     }
-    let patch = if may_change { patch(hook, response) } else { no_patch(hook, response) };
+    let patch = if may_change { patch(hook, response) } else { no_patch(hook, response).map(|()| Vec::new()) };
     let patch = patch.map_err(invalid)?;
     let annotations = response["auditAnnotations"].as_object().into_iter().flatten();
     let warnings = response["warnings"].as_array().into_iter().flatten();
@@ -121,14 +121,7 @@ pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failur
         Failure::Unanswered(hook.failed_calling(format!("received undecodable patch in webhook response: {why}")))
     };
     let wrong = |found: &Value, wanted: &str| {
-        let found = match found {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
+        let found = decode::type_of(found);
         undecodable(format!("json: cannot unmarshal {found} into Go value of type jsonpatch.{wanted}"))
     };
     let decoded = decode::json(patch, &Limits::of_any_size()).map_err(|error| undecodable(error.to_string()))?;
@@ -144,10 +137,12 @@ pub(super) fn operations(hook: &Hook, patch: &[u8]) -> Result<Vec<Value>, Failur
 }
 
 /// Refuses the patch of a hook that may only say yes or no. The first version of reviews passed it over.
-fn no_patch(hook: &Hook, response: &Value) -> Result<Vec<u8>, String> {
+fn no_patch(hook: &Hook, response: &Value) -> Result<(), String> {
+    if hook.review_version != "v1" {
+        return Ok(());
+    }
     let field = match (text(&response["patch"]), &response["patchType"]) {
-        _ if hook.review_version != "v1" => return Ok(Vec::new()),
-        ("", Value::Null) => return Ok(Vec::new()),
+        ("", Value::Null) => return Ok(()),
         ("", _) => "patchType",
         _ => "patch",
     };
