@@ -49,7 +49,7 @@ interop: ## Run published clients of the registry against the binary (SUITES=...
 	@cargo build --package portolan
 	@interop/registry/run.sh $(SUITES)
 
-interop-kubernetes: ## Drive a cluster with stock Kubernetes clients (SUITES="kubectl helm operator kube-rs go python javascript strategies")
+interop-kubernetes: ## Drive a cluster with stock Kubernetes clients (SUITES="kubectl helm operator kube-rs go python javascript strategies parity")
 	@scripts/packages.sh test
 	@interop/kubernetes/run.sh $(SUITES)
 

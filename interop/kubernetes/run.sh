@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Drives Portolan with stock clients.
 #
-#   interop/kubernetes/run.sh [go] [python] [javascript] [kubectl] [helm] [operator] [kube-rs] [strategies]
+#   interop/kubernetes/run.sh [go] [python] [javascript] [kubectl] [helm] [operator] [kube-rs] [strategies] [parity]
 #
 # Without arguments: the clients whose tools are there. `go`, `python` and `javascript` need an API server only;
 # `helm` (3 and 4), `operator` (controllers of controller-runtime) and `kube-rs` need a whole cluster that runs
 # containers, and `kubectl` starts clusters of its own. `strategies` asks Kubernetes' own packages and an API server
-# of its own the same questions, and compares.
+# of its own the same questions, and compares; `parity` does the same with Kubernetes' own API server, in whole answers.
 #
 #   KUBECONFIG  the cluster to drive, as its administrator; else one is started for this and taken down again.
 #               For suites with containers it must be one of this machine, and PORTOLAN_DATA_DIR its folder.
@@ -32,7 +32,7 @@ trap clean_up EXIT
 
 suites=("$@")
 if ((${#suites[@]} == 0)); then
-    for pair in go:go python:python3 javascript:npm kubectl:kubectl helm:go operator:go kube-rs:cargo strategies:go; do
+    for pair in go:go python:python3 javascript:npm kubectl:kubectl helm:go operator:go kube-rs:cargo strategies:go parity:go; do
         if command -v "${pair#*:}" >/dev/null; then suites+=("${pair%%:*}"); fi
     done
 fi
@@ -143,6 +143,10 @@ for suite in "${suites[@]}"; do
             # Controllers would change what is compared.
             [[ -n "$server" ]] || start_server
             (cd "$here/strategies" && KUBECONFIG="$bare" go run .) || failed+=("$suite")
+            ;;
+        parity)
+            [[ -n "$server" ]] || start_server
+            (cd "$here/parity" && KUBECONFIG="$bare" go run . requests/*.txt 2>"$work/kube-apiserver.log") || failed+=("$suite")
             ;;
         *) echo "unknown suite $suite" >&2 && exit 2 ;;
     esac
