@@ -2,7 +2,7 @@
 //
 // Kubernetes' API server and etcd are part of this program, and run within it. The other is the one whose kubeconfig
 // $KUBECONFIG names; nothing but an API server should be at work there, since controllers would change what is compared.
-// Requests are lines of files (see requests.go). Answers are compared whole, status, headers and body, but for what
+// Requests are lines of files (see requests.go), or the life of each object of a file of YAML documents. Answers are compared whole, status, headers and body, but for what
 // each server draws for itself; what differs is printed and ends the program with a failure unless explained.txt
 // explains it.
 //
@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -53,7 +54,11 @@ func run(folder string, files []string, verbose bool) error {
 	}
 	asked, unexplained := 0, 0
 	for _, file := range files {
-		requests, err := script(file)
+		read := script
+		if strings.HasSuffix(file, ".yaml") {
+			read = kubernetes.lives
+		}
+		requests, err := read(file)
 		if err != nil {
 			return err
 		}
