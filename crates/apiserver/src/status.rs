@@ -317,7 +317,7 @@ impl Status {
 }
 
 /// The object that says that a request was done and has nothing to show.
-pub(crate) fn success(target: &Target<'_>, name: &str, uid: Option<&Value>) -> Value {
+pub(crate) fn success(target: &Target<'_>, name: &str, uid: Option<&str>) -> Value {
     let mut details = Map::new();
     details.insert("name".into(), name.into());
     if !target.group.is_empty() {
@@ -325,7 +325,7 @@ pub(crate) fn success(target: &Target<'_>, name: &str, uid: Option<&Value>) -> V
     }
     details.insert("kind".into(), target.resource.into());
     if let Some(uid) = uid {
-        details.insert("uid".into(), uid.clone());
+        details.insert("uid".into(), uid.into());
     }
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }

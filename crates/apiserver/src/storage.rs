@@ -134,6 +134,11 @@ pub(crate) fn members_offset(stored: &[u8]) -> Option<usize> {
     Some(start + METADATA.len())
 }
 
+/// Bytes of `kind` and `apiVersion` in stored bytes.
+pub(crate) fn names_size(stored: &[u8]) -> usize {
+    members_offset(stored).map_or(0, |offset| offset - METADATA.len() - 1)
+}
+
 /// Appends stored bytes with their resource version put in.
 pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
     into.reserve(stored.len() + RESOURCE_VERSION_SIZE);
@@ -145,6 +150,16 @@ pub(crate) fn splice(into: &mut BytesMut, stored: &[u8], revision: Revision) {
         }
         None => into.put_slice(stored),
     }
+}
+
+/// The same for an item of a list whose items are all of one built-in kind: without `kind` and `apiVersion`, which
+/// upstream's types have only where they stand alone.
+pub(crate) fn splice_item(into: &mut BytesMut, stored: &[u8], revision: Revision) {
+    let Some(offset) = members_offset(stored) else { return splice(into, stored, revision) };
+    into.reserve(stored.len() + RESOURCE_VERSION_SIZE);
+    into.put_u8(b'{');
+    into.put_slice(METADATA);
+    put_members(into, &stored[offset..], revision);
 }
 
 /// Appends the members of metadata and what follows them, the resource version first.

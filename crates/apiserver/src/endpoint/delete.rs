@@ -13,12 +13,11 @@ use portolan_base::go;
 use portolan_store::Entry;
 use serde_json::{Value, json};
 
-use super::Call;
-use super::metadata;
 use super::write::{ATTEMPTS, Written};
+use super::{Call, habits, metadata};
 use crate::admission::{self, Attributes};
 use crate::body::{self, Body};
-use crate::request::Info;
+use crate::request::{Info, Target};
 use crate::status::{self, Status};
 use crate::{respond, storage};
 
@@ -52,8 +51,8 @@ pub(crate) struct DeleteOptions {
 
 /// What became of a deletion.
 pub(crate) enum Deleted {
-    /// The object is gone.
-    Gone(Value),
+    /// The object is gone; what it was at last.
+    Gone(Written),
     /// The object stays until its grace is over and its finalizers are done.
     Marked(Written),
 }
@@ -158,11 +157,11 @@ impl Call<'_> {
         let options = DeleteOptions::read(self, &body::read(body).await?)?;
         let mut warnings = Vec::new();
         let mut response = match self.delete_object(&options, Some(&mut warnings)).await? {
-            Deleted::Gone(object) => {
-                let uid = object["metadata"].get("uid");
-                respond::json(200, &status::success(&self.target(), &self.info.name, uid))
+            Deleted::Gone(last) if !habits::is_shown_once_gone(self.resource) => {
+                let uid = encoded::string_at(&last.stored, &["metadata", "uid"]);
+                respond::json(200, &status::success(&self.target(), &self.info.name, uid.as_deref()))
             }
-            Deleted::Marked(written) => self.present(200, view, &written.stored, written.revision)?,
+            Deleted::Gone(last) | Deleted::Marked(last) => self.present(200, view, &last.stored, last.revision)?,
         };
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -187,17 +186,27 @@ impl Call<'_> {
                 admission::mutate(&mut attributes).await?;
                 admission::validate(&mut attributes).await?;
                 *warnings = attributes.warnings;
+                if let Some(Some(warning)) = habits::orphans(self.resource)
+                    && options.propagation == Propagation::Unset
+                {
+                    warnings.push(warning.into());
+                }
             }
             let mut new = old.clone();
             let gone = self.mark(&mut new, options)?;
             let stored = storage::encode(&new)?;
+            // One that needs no time to stop never says that it is being deleted.
+            let last = if self.stops(&old) { stored.clone() } else { entry.value.clone() };
             if options.dry_run || (!gone && stored == entry.value) {
-                let written = Written { stored, revision: entry.mod_revision };
-                return Ok(if gone { Deleted::Gone(old) } else { Deleted::Marked(written) });
+                let revision = entry.mod_revision;
+                return Ok(match gone {
+                    true => Deleted::Gone(Written { stored: last, revision }),
+                    false => Deleted::Marked(Written { stored, revision }),
+                });
             }
             if gone {
-                if self.remove(name, &old, entry.mod_revision).await?.is_ok() {
-                    return Ok(Deleted::Gone(old));
+                if let Ok(revision) = self.remove(name, &old, entry.mod_revision).await? {
+                    return Ok(Deleted::Gone(Written { stored: last, revision }));
                 }
                 continue;
             }
@@ -210,21 +219,38 @@ impl Call<'_> {
 
     /// Refuses if the object is not the one that shall be deleted.
     pub(crate) fn check_preconditions(&self, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
-        let checks = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
-        for (title, field, wanted) in checks {
+        let checks = [
+            ("UID", "uid", &options.uid, "deleted and then recreated"),
+            ("ResourceVersion", "resourceVersion", &options.resource_version, "modified"),
+        ];
+        for (title, field, wanted, guess) in checks {
             let found = metadata::text(object, field);
             if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-                let why =
-                    format!("Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}");
-                return Err(Status::conflict(&self.target(), &self.info.name, &why));
+                let why = format!(
+                    "the {title} in the precondition ({wanted}) does not match the {title} in record ({found}). \
+                     The object might have been {guess}"
+                );
+                // Upstream takes the kind for the plural here.
+                let target = Target { group: &self.resource.group, resource: &self.resource.kind };
+                return Err(Status::conflict(&target, &self.info.name, &why));
             }
         }
         Ok(())
     }
 
+    /// Whether objects of this kind may take time to stop.
+    fn stops(&self, object: &Value) -> bool {
+        self.strategy.default_grace_period_seconds(object).is_some()
+    }
+
     /// Writes into an object how far its deletion is; returns whether it goes at once.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
-        propagate(object, options.propagation);
+        match options.propagation {
+            Propagation::Unset if habits::orphans(self.resource).is_some() && !says_what_of_dependents(object) => {
+                propagate(object, Propagation::Orphan);
+            }
+            propagation => propagate(object, propagation),
+        }
         self.hold_definition(object);
         if self.target().qualified() == "namespaces" {
             return self.mark_namespace(object);
@@ -301,6 +327,12 @@ impl Call<'_> {
             _ => Ok(warnings),
         }
     }
+}
+
+/// Whether an object has one of the finalizers by which the garbage collector learns what to do.
+fn says_what_of_dependents(object: &Value) -> bool {
+    let mut finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    finalizers.any(|name| name == ORPHAN || name == FOREGROUND)
 }
 
 /// Adds or drops the finalizers by which the garbage collector learns what to do.

@@ -19,8 +19,8 @@ use super::present::{Presenter, partial};
 use super::select::{ReadAt, Selection, parse_integer};
 use crate::body::{Body, BoxError};
 use crate::negotiate::{Accepted, Format, View};
-use crate::respond;
 use crate::status::Status;
+use crate::{respond, storage};
 
 /// Size of the chunks of a list: large enough that TLS records are full, small enough that a
 /// thousand lists at a time are no matter.
@@ -88,11 +88,16 @@ impl Call<'_> {
             return self.list_in_protobuf(view, &metadata, &page.entries).await;
         }
         let (head, tail) = self.frame_of(view, &metadata);
-        let size =
-            if view == View::Whole { page.entries.iter().map(|entry| entry.value.len() as u64).sum() } else { 0 };
+        let named = self.resource.custom.is_some();
+        let size = |entry: &Arc<Entry>| {
+            let left_out = if named { 0 } else { storage::names_size(&entry.value) };
+            (entry.value.len() - left_out) as u64
+        };
+        let size = if view == View::Whole { page.entries.iter().map(size).sum() } else { 0 };
         let body = ListBody {
             size,
             view,
+            named,
             presenter: self.presenter(),
             head: Some(head),
             entries: page.entries.into_iter(),
@@ -238,6 +243,8 @@ struct ListBody {
     /// Bytes that it has at least.
     size: u64,
     view: View,
+    /// Whether each item says its kind.
+    named: bool,
     presenter: Presenter,
     head: Option<Bytes>,
     entries: std::vec::IntoIter<Arc<Entry>>,
@@ -269,7 +276,8 @@ impl ListBody {
     fn item(&self, entry: &Entry, chunk: &mut BytesMut) -> Result<(), Status> {
         let value = match self.view {
             View::Whole => {
-                crate::storage::splice(chunk, &entry.value, entry.mod_revision);
+                let splice = if self.named { storage::splice } else { storage::splice_item };
+                splice(chunk, &entry.value, entry.mod_revision);
                 return Ok(());
             }
             View::Metadata { version } => {

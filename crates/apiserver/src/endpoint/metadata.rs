@@ -30,6 +30,17 @@ pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
 }
 
 impl Call<'_> {
+    /// Refuses an object that has another name than the URL says.
+    pub(crate) fn expect_name(&self, object: &Value) -> Result<(), Status> {
+        let (given, name) = (text(object, "name"), &self.info.name);
+        if given.is_empty() || given == name {
+            return Ok(());
+        }
+        Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )))
+    }
+
     /// Refuses an object that names another namespace than the URL.
     pub(crate) fn expect_namespace(&self, object: &Value) -> Result<(), Status> {
         let given = text(object, "namespace");
@@ -82,12 +93,7 @@ impl Call<'_> {
         let uid = text(old, "uid").to_owned();
         let target = self.target();
         let old = old["metadata"].as_object().ok_or_else(|| Status::internal("a stored object has no metadata"))?;
-        let given = text(new, "name");
-        if !given.is_empty() && given != name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
+        self.expect_name(new)?;
         self.expect_namespace(new)?;
         let given = text(new, "uid");
         if !given.is_empty() && given != uid {

@@ -5,6 +5,7 @@ mod create;
 mod decode;
 mod delete;
 mod get;
+mod habits;
 mod in_place;
 mod list;
 mod measured;
@@ -201,6 +202,7 @@ async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
         "list" => Box::pin(call.list()).await,
         "watch" => Box::pin(call.watch()).await,
         "create" if subresource::is_review(call) => Box::pin(subresource::review(call, body)).await,
+        "create" if subresource::is_binding(call) => Box::pin(subresource::bind(call, body)).await,
         "create" => Box::pin(call.create(body)).await,
         "delete" => Box::pin(call.delete(body)).await,
         "deletecollection" => Box::pin(call.delete_collection(body)).await,

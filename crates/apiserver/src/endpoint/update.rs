@@ -12,30 +12,13 @@ use super::aftermath::Reservation;
 use super::owner_references::{Noticed, drop_doubles};
 use super::owners::{are_same_encoded, is_same_but_times};
 use super::write::{ATTEMPTS, Moved, Written};
-use super::{Call, Input, metadata, names};
+use super::{Call, Input, habits, metadata, names};
 use crate::admission::{self, Attributes, Charge};
 use crate::authorization::{devices, escalation};
 use crate::body::Body;
 use crate::status::Status;
 use crate::strategy::Context;
 use crate::{authorization, respond, storage, subresource};
-
-/// Resources that an update may create, as upstream allows.
-const CREATED_BY_UPDATE: [(&str, &str); 10] = [
-    ("", "endpoints"),
-    ("", "events"),
-    ("", "limitranges"),
-    ("", "services"),
-    ("coordination.k8s.io", "leases"),
-    ("events.k8s.io", "events"),
-    ("rbac.authorization.k8s.io", "clusterrolebindings"),
-    ("rbac.authorization.k8s.io", "clusterroles"),
-    ("rbac.authorization.k8s.io", "rolebindings"),
-    ("rbac.authorization.k8s.io", "roles"),
-];
-
-/// Resources that are only updated by who has read them.
-const NEVER_BLIND: [(&str, &str); 1] = [("coordination.k8s.io", "leases")];
 
 /// What a change makes of an object.
 pub(crate) struct Changed {
@@ -103,22 +86,18 @@ impl<'a> Call<'a> {
         if name.is_empty() {
             return Err(self.unnamed_object());
         }
-        if name != self.info.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                self.info.name
-            )));
-        }
-        let id = (&*self.resource.group, &*self.resource.name);
+        self.expect_name(&object)?;
         let blind = metadata::text(&object, "resourceVersion").is_empty();
-        let may_create = CREATED_BY_UPDATE.contains(&id) && self.info.subresource.is_empty();
+        let may_create = habits::is_created_by_update(self.resource) && self.info.subresource.is_empty();
         if may_create && self.find(&name).await?.is_none() {
             return self.create_by_update(object, blind, dry_run, warnings).await;
         }
-        if blind && NEVER_BLIND.contains(&id) {
+        if blind && habits::is_never_updated_blindly(self.resource) {
+            self.entry(&name).await?;
             let path = portolan_api::field::Path::new("metadata").child("resourceVersion");
             let error = portolan_api::field::Error::invalid(&path, 0, "must be specified for an update");
-            return Err(self.invalid(&object, &[error]));
+            // Upstream takes the plural for the kind here.
+            return Err(Status::invalid(&self.resource.group, &self.resource.name, &name, &[error]));
         }
         let managers = self.managers_stand().await?;
         let change = |_: &Old, _: &mut Vec<String>| Ok(object.clone().into());

@@ -1,33 +1,67 @@
-//! `pods/binding`: gives a pod its node.
+//! `pods/binding`, and the older `bindings`: gives a pod its node.
+//!
+//! Source: `k8s.io/kubernetes/pkg/registry/core/pod/storage/storage.go`.
 
 use http::Response;
+use portolan_api::field::{self, Path};
 use portolan_api::time;
+use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::endpoint::{Call, Input, metadata};
-use crate::request::Target;
+use crate::request::{Info, Target};
 use crate::respond;
 use crate::status::Status;
 
 const TARGET: Target<'static> = Target { group: "", resource: "pods/binding" };
 
+/// Whether a request makes an object of the kind that is nothing but the binding of a pod.
+pub(crate) fn is_binding(call: &Call<'_>) -> bool {
+    call.resource.group.is_empty() && call.resource.name == "bindings"
+}
+
+/// Gives the pod that the URL names its node.
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let dry_run = call.is_dry_run()?;
-    let Input { object: binding, mut warnings } = call.input(body).await?;
-    let binding = super::admitted(call, binding, dry_run, &mut warnings).await?;
-    let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
-    if node.is_empty() {
-        let path = portolan_api::field::Path::new("target").child("name");
-        let error = portolan_api::field::Error::required(&path, "");
-        return Err(Status::invalid("", "Binding", &call.info.name, &[error]));
+    let Input { object: binding, warnings } = call.input(body).await?;
+    if metadata::text(&binding, "name") != call.info.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    let uid = metadata::text(&binding, "uid").to_owned();
+    assign(call, call, binding, warnings).await
+}
+
+/// Gives the pod that the binding names its node.
+pub(crate) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let Input { object: binding, warnings } = call.input(body).await?;
+    call.expect_namespace(&binding)?;
+    let info = Info {
+        resource: "pods".into(),
+        subresource: "binding".into(),
+        name: metadata::text(&binding, "name").to_owned(),
+        ..call.info.clone()
+    };
+    let pods = call.description.resource("", "v1", "pods").ok_or_else(Status::no_such_path)?;
+    assign(call, &call.on(pods, &info), binding, warnings).await
+}
+
+/// What the client asked is `asked`; the pod is changed by `call`.
+async fn assign(
+    asked: &Call<'_>,
+    call: &Call<'_>,
+    binding: Value,
+    mut warnings: Vec<String>,
+) -> Result<Response<Body>, Status> {
+    check(&binding)?;
+    let dry_run = call.is_dry_run()?;
+    let binding = super::admitted(asked, binding, dry_run, &mut warnings).await?;
     call.change(dry_run, &mut warnings, |old, _| {
         let mut new = old.clone();
-        bound(&call.info.name, &mut new, &node, &binding, call.now)?;
-        if !uid.is_empty() {
-            metadata::of(&mut new).insert("uid".into(), uid.as_str().into());
+        bound(&call.info.name, &mut new, &binding, call.now)?;
+        let metadata = metadata::of(&mut new);
+        for field in ["uid", "resourceVersion"] {
+            if !metadata::text(&binding, field).is_empty() {
+                metadata.insert(field.into(), metadata::text(&binding, field).into());
+            }
         }
         Ok(new.into())
     })
@@ -38,40 +72,57 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     ))
 }
 
-fn bound(
-    name: &str,
-    pod: &mut Value,
-    node: &str,
-    binding: &Value,
-    now: portolan_base::Timestamp,
-) -> Result<(), Status> {
+/// Upstream answers these problems without the object that has them.
+fn check(binding: &Value) -> Result<(), Status> {
+    let target = Path::new("target");
+    let mut errors = Vec::new();
+    let kind = binding["target"]["kind"].as_str().unwrap_or_default();
+    if !matches!(kind, "" | "Node") {
+        errors.push(field::Error::not_supported_as_listed(&target.child("kind"), kind, &["Node", "<empty>"]));
+    }
+    if binding["target"]["name"].as_str().unwrap_or_default().is_empty() {
+        errors.push(field::Error::required(&target.child("name"), ""));
+    }
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [] => Ok(()),
+        [text] => Err(Status::new(500, "", text.as_str())),
+        texts => Err(Status::new(500, "", format!("[{}]", texts.join(", ")))),
+    }
+}
+
+fn bound(name: &str, pod: &mut Value, binding: &Value, now: Timestamp) -> Result<(), Status> {
+    let refused = |why: String| Err(Status::conflict(&TARGET, name, &why));
     if pod["metadata"].get("deletionTimestamp").is_some() {
-        let why = format!("pod {name} is being deleted, cannot be assigned to a host");
-        return Err(Status::conflict(&TARGET, name, &why));
+        return refused(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
     if let Some(current) = pod["spec"]["nodeName"].as_str().filter(|current| !current.is_empty()) {
-        let why = format!("pod {name} is already assigned to node \"{current}\"");
-        return Err(Status::conflict(&TARGET, name, &why));
+        return refused(format!("pod {name} is already assigned to node \"{current}\""));
     }
-    pod["spec"]["nodeName"] = node.into();
-    if let Some(annotations) = binding["metadata"]["annotations"].as_object().filter(|it| !it.is_empty()) {
-        for (key, value) in annotations {
-            pod["metadata"]["annotations"][key] = value.clone();
+    if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        return refused(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    pod["spec"]["nodeName"] = binding["target"]["name"].clone();
+    for field in ["annotations", "labels"] {
+        for (key, value) in binding["metadata"][field].as_object().into_iter().flatten() {
+            pod["metadata"][field][key] = value.clone();
         }
     }
-    for (key, value) in binding["metadata"]["labels"].as_object().into_iter().flatten() {
-        pod["metadata"]["labels"][key] = value.clone();
-    }
-    let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": time::format(now)});
     if !pod["status"].is_object() {
         pod["status"] = json!({});
+    }
+    if let Some(status) = pod["status"].as_object_mut() {
+        status.remove("nominatedNodeName");
     }
     if !pod["status"]["conditions"].is_array() {
         pod["status"]["conditions"] = json!([]);
     }
     if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
-        conditions.retain(|condition| condition["type"] != "PodScheduled");
-        conditions.push(scheduled);
+        let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": time::format(now)});
+        match conditions.iter_mut().find(|condition| condition["type"] == "PodScheduled") {
+            Some(condition) => *condition = scheduled,
+            None => conditions.push(scheduled),
+        }
     }
     Ok(())
 }

@@ -30,10 +30,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let Input { object, mut warnings } = call.input(body).await?;
     let name = metadata::text(&object, "name");
     if !name.is_empty() && name != call.info.name {
-        return Err(Status::bad_request(format!(
-            "name in URL does not match name in Eviction object: {} != {name}",
-            call.info.name
-        )));
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let options = DeleteOptions::from_value(call, &object["deleteOptions"])?;
     super::admitted(call, object, options.dry_run, &mut warnings).await?;

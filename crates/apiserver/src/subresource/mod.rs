@@ -22,6 +22,7 @@ use crate::request::Info;
 use crate::router::Origin;
 use crate::status::Status;
 
+pub(crate) use bind::{create as bind, is_binding};
 pub(crate) use dial::{Anyone, NodeDialer};
 pub(crate) use proxy::ask_agent;
 pub(crate) use review::{is_review, review, user_info};

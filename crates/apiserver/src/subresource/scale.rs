@@ -30,6 +30,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let mut warnings = Vec::new();
     let written: Written = if call.info.verb == "update" {
         let Input { object: wanted, .. } = call.input(body).await?;
+        call.expect_name(&wanted)?;
         call.change(dry_run, &mut warnings, |old, _| scaled(call, old, wanted.clone(), Tracked::No)).await?
     } else {
         match call.read_patch(body).await? {

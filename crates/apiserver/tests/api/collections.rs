@@ -149,4 +149,6 @@ async fn a_list_is_streamed_whole() {
             .iter()
             .all(|item| item["metadata"]["resourceVersion"].is_string())
     );
+    // The list says of what kind they are.
+    assert_eq!((list.body["items"][0].get("kind"), list.body["items"][0].get("apiVersion")), (None, None));
 }

@@ -214,12 +214,17 @@ async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
     let made = cluster.create(DEFINITIONS, with("eA==")).await;
     assert_eq!(conditions(&made), [accepted, bad], "{made:?}");
     assert_eq!(cluster.get(KNOBS).await.code, 404);
-    let still = cluster.update(&uri, &with("eQ==")).await;
+    let replace = async |bundle: &str| {
+        let mut definition = with(bundle);
+        definition["metadata"]["resourceVersion"] = cluster.get(&uri).await.body["metadata"]["resourceVersion"].take();
+        cluster.update(&uri, &definition).await
+    };
+    let still = replace("eQ==").await;
     assert_eq!(conditions(&still), [accepted, bad], "{still:?}");
-    let mended = cluster.update(&uri, &with("")).await;
+    let mended = replace("").await;
     assert_eq!(conditions(&mended), [accepted, "Established=True InitialNamesAccepted"], "{mended:?}");
     assert_eq!(cluster.get(KNOBS).await.code, 200);
-    let again = cluster.update(&uri, &with("eA==")).await;
+    let again = replace("eA==").await;
     assert_eq!(
         wrong(&again),
         ["spec.conversion.webhookClientConfig.caBundle: Invalid value: \"eA==\": unable to load root certificates: \

@@ -3,7 +3,7 @@
 use futures::poll;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, admin, cluster, request};
+use crate::support::{Answer, Cluster, admin, cluster, request};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
@@ -147,4 +147,40 @@ async fn a_deleted_collection_is_answered_as_the_list_that_was_read() {
     assert_eq!(list.body["items"][0]["metadata"].get("deletionTimestamp"), None, "{list:?}");
     let left = cluster.get(&format!("{PODS}/p")).await;
     assert!(left.body["metadata"]["deletionTimestamp"].is_string(), "{left:?}");
+}
+
+/// Warnings without their code and agent.
+fn warnings(answer: &Answer) -> Vec<&str> {
+    let values = answer.headers.get_all("warning").iter().map(|value| value.to_str().expect("text"));
+    values.map(|value| value.trim_start_matches("299 - ").trim_matches('"')).collect()
+}
+
+#[tokio::test]
+async fn some_kinds_answer_what_they_were_and_some_leave_their_dependents() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let cluster = cluster().await;
+    assert_eq!(cluster.create(SERVICES, service("s", 30200)).await.code, 201);
+    let gone = cluster.delete(&format!("{SERVICES}/s"), Value::Null).await;
+    assert_eq!(gone.body["kind"], "Service");
+    assert_eq!(gone.body["metadata"].get("deletionTimestamp"), None, "it needs no time to stop");
+    cluster.config_map("a", json!({})).await;
+    assert_eq!(cluster.delete(&format!("{MAPS}/a"), Value::Null).await.body["kind"], "Status");
+
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = |name: &str| json!({"metadata": {"name": name}, "spec": {"template": template}});
+    for (options, left, warned) in [
+        (Value::Null, Some(json!(["orphan"])), 1),
+        (json!({"propagationPolicy": "Orphan"}), Some(json!(["orphan"])), 0),
+        (json!({"propagationPolicy": "Background"}), None, 0),
+        (json!({"orphanDependents": false}), None, 0),
+    ] {
+        assert_eq!(cluster.create(JOBS, job("j")).await.code, 201);
+        let uri = format!("{JOBS}/j");
+        let deleted = cluster.delete(&uri, options).await;
+        let finalizers = deleted.body["metadata"].get("finalizers").cloned();
+        assert_eq!((finalizers, warnings(&deleted).len()), (left.clone(), warned), "{deleted:?}");
+        assert_eq!(cluster.get(&uri).await.code, if left.is_some() { 200 } else { 404 });
+        let clear = json!({"metadata": {"finalizers": null}}).to_string();
+        cluster.ask("PATCH", &uri, "application/merge-patch+json", &clear).await;
+    }
 }

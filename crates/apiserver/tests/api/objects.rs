@@ -227,9 +227,13 @@ async fn a_running_pod_gets_its_grace_and_an_unscheduled_one_goes_at_once() {
     let shorter = cluster.delete(&uri, json!({"gracePeriodSeconds": 5})).await;
     assert_eq!(shorter.body["metadata"]["deletionTimestamp"], "2026-01-02T03:04:10Z");
     assert_eq!(cluster.delete(&uri, json!({"preconditions": {"uid": "x"}})).await.code, 409);
-    assert_eq!(cluster.delete(&uri, json!({"gracePeriodSeconds": 0})).await.body["status"], "Success");
+    let gone = cluster.delete(&uri, json!({"gracePeriodSeconds": 0})).await;
+    assert_eq!((&gone.body["kind"], &gone.body["metadata"]["deletionGracePeriodSeconds"]), (&json!("Pod"), &json!(0)));
     assert_eq!(cluster.get(&uri).await.code, 404);
-    assert_eq!(cluster.delete(&format!("{PODS}/unbound"), json!({})).await.body["status"], "Success");
+    let unbound = format!("{PODS}/unbound");
+    let gone = cluster.delete(&unbound, json!({})).await;
+    assert_eq!((&gone.body["kind"], &gone.body["metadata"]["deletionGracePeriodSeconds"]), (&json!("Pod"), &json!(0)));
+    assert_eq!(cluster.get(&unbound).await.code, 404);
 }
 
 #[tokio::test]
@@ -304,4 +308,57 @@ async fn an_object_is_shown_as_a_row_or_by_its_metadata() {
     let partial = ask("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await.body;
     assert_eq!((&partial["metadata"]["name"], partial.get("data")), (&json!("a"), None));
     assert_eq!(ask("application/cbor").await.code, 406);
+}
+
+#[tokio::test]
+async fn bindings_name_a_pod_that_waits_for_nothing_else() {
+    const BINDINGS: &str = "/api/v1/namespaces/default/bindings";
+    let cluster = cluster().await;
+    let mut gated = pod("gated");
+    gated["spec"]["schedulingGates"] = json!([{"name": "a.b/c"}]);
+    for pod in [pod("free"), gated] {
+        assert_eq!(cluster.create(PODS, pod).await.code, 201);
+    }
+    let binding =
+        |pod: &str, kind: &str, node: &str| json!({"metadata": {"name": pod}, "target": {"kind": kind, "name": node}});
+    for (place, binding, expected) in [
+        ("free", binding("gated", "Node", "n"), "400 name in URL does not match name in Binding object"),
+        (
+            "free",
+            binding("free", "Pod", ""),
+            "500 [target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\", target.name: Required value]",
+        ),
+        (
+            "gated",
+            binding("gated", "Node", "n"),
+            "409 Operation cannot be fulfilled on pods/binding \"gated\": pod gated has non-empty .spec.schedulingGates",
+        ),
+        ("", binding("none", "Node", "n"), "404 pods \"none\" not found"),
+        ("", binding("free", "", "n"), "201"),
+        (
+            "",
+            binding("free", "", "n"),
+            "409 Operation cannot be fulfilled on pods/binding \"free\": pod free is already assigned to node \"n\"",
+        ),
+    ] {
+        let path = if place.is_empty() { BINDINGS.to_owned() } else { format!("{PODS}/{place}/binding") };
+        assert_eq!(cluster.create(&path, binding.clone()).await.text(), expected, "{binding}");
+    }
+    assert_eq!(cluster.get(&format!("{PODS}/free")).await.body["spec"]["nodeName"], "n");
+}
+
+#[tokio::test]
+async fn some_kinds_are_not_updated_unread() {
+    const CLASSES: &str = "/apis/node.k8s.io/v1/runtimeclasses";
+    let cluster = cluster().await;
+    let mut class = json!({"metadata": {"name": "c"}, "handler": "h"});
+    assert_eq!(cluster.update(&format!("{CLASSES}/c"), &class).await.code, 404);
+    let made = cluster.create(CLASSES, class.clone()).await;
+    let refused = cluster.update(&format!("{CLASSES}/c"), &class).await;
+    assert_eq!(
+        refused.text(),
+        "422 runtimeclasses.node.k8s.io \"c\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+    );
+    class["metadata"]["resourceVersion"] = made.body["metadata"]["resourceVersion"].clone();
+    assert_eq!(cluster.update(&format!("{CLASSES}/c"), &class).await.code, 200);
 }
