@@ -65,6 +65,10 @@ impl Call<'_> {
 
     /// Keeps of an old object what a write of this request cannot change in metadata.
     pub(super) fn keep_metadata(&self, new: &mut Value, old: &Value) {
+        // Upstream's strategy means to, and does not: its finalizer goes with the last condition.
+        if self.is_definition() {
+            return;
+        }
         for path in self.unreachable_fields() {
             let ["metadata", name] = path else { continue };
             let metadata = super::metadata::of(new);

@@ -240,3 +240,20 @@ async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
     assert_eq!(going[..2], [accepted, bad], "{going:?}");
     assert!(going[2].starts_with("Terminating="), "{going:?}");
 }
+
+#[tokio::test]
+async fn the_last_word_about_a_definition_goes_with_its_finalizer() {
+    let cluster = cluster().await;
+    let made = cluster.create(DEFINITIONS, definition(&json!({"type": "object"}))).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let path = format!("{DEFINITIONS}/knobs.a.io");
+    let going = cluster.delete(&path, json!({})).await.body;
+    let mut conditions = going["status"]["conditions"].as_array().expect("conditions").clone();
+    let last = conditions.last_mut().expect("a condition");
+    assert_eq!((&last["type"], &last["reason"]), (&json!("Terminating"), &json!("InstanceDeletionPending")));
+    (last["status"], last["reason"]) = ("False".into(), "InstanceDeletionCompleted".into());
+    let done = json!({"metadata": {"finalizers": []}, "status": {"conditions": conditions}}).to_string();
+    let done = cluster.ask("PATCH", &format!("{path}/status"), "application/merge-patch+json", &done).await;
+    assert_eq!((done.code.as_u16(), &done.body["status"]["conditions"]), (200, &json!(conditions)));
+    assert_eq!(cluster.get(&path).await.code, 404);
+}
