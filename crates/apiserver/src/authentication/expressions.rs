@@ -108,12 +108,16 @@ impl Expression {
             Ok(_) => Err(format!("{what} claim expression must return a string")),
             Err(why) => Err(why),
         }
-        .map_err(|why| format!("error evaluating {what} claim expression: {why}"))
+        .map_err(|why| format!("oidc: error evaluating {what} claim expression: {why}"))
     }
 
     /// The texts that it makes of the claims, none of them empty.
     pub(super) fn texts(&self, claims: &Value) -> Result<Vec<String>, String> {
-        let texts = match self.evaluate(claims)? {
+        Self::texts_of(self.evaluate(claims)?)
+    }
+
+    fn texts_of(value: Cel<'_>) -> Result<Vec<String>, String> {
+        let texts = match value {
             Cel::Null => Vec::new(),
             Cel::String(text) => vec![text.to_string()],
             Cel::List(list) => all_texts(&list)?,
@@ -177,9 +181,8 @@ impl Expressions {
     pub(super) fn extra(&self, claims: &Value) -> Result<BTreeMap<String, Vec<String>>, String> {
         let mut extra = BTreeMap::new();
         for (key, expression) in &self.extra {
-            let values = expression
-                .texts(claims)
-                .map_err(|why| format!("error evaluating extra claim expression: {}: {why}", expression.text))?;
+            let values = Expression::texts_of(expression.evaluate(claims)?)
+                .map_err(|why| format!("oidc: error evaluating extra claim expression: {}: {why}", expression.text))?;
             if !values.is_empty() {
                 extra.insert(key.clone(), values);
             }
@@ -190,7 +193,9 @@ impl Expressions {
     /// Whether the claims are as they must be.
     pub(super) fn check_claims(&self, claims: &Value) -> Result<(), String> {
         let mut outcomes = self.claim_rules.iter().map(|rule| rule.check(claims));
-        outcomes.try_for_each(|it| it).map_err(|why| format!("error evaluating claim validation expression: {why}"))
+        outcomes
+            .try_for_each(|it| it)
+            .map_err(|why| format!("oidc: error evaluating claim validation expression: {why}"))
     }
 
     /// Whether the user is as it must be.
@@ -206,6 +211,6 @@ impl Expressions {
         }
         let user = json!({"username": name, "uid": uid, "groups": groups, "extra": extra});
         let mut outcomes = self.user_rules.iter().map(|rule| rule.check(&user));
-        outcomes.try_for_each(|it| it).map_err(|why| format!("error evaluating user info validation rule: {why}"))
+        outcomes.try_for_each(|it| it).map_err(|why| format!("oidc: error evaluating user info validation rule: {why}"))
     }
 }

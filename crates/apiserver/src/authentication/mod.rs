@@ -6,6 +6,7 @@
 
 mod bootstrap_token;
 mod certificates;
+mod claims;
 mod configuration;
 mod expressions;
 mod front_proxy;
@@ -44,6 +45,9 @@ use crate::outgoing::Unusable;
 use crate::request::{Query, percent_decode};
 use crate::server::{Peer, Server};
 use crate::status::Status;
+
+/// What is said of tokens that no kind of tokens knows.
+const UNKNOWN_TOKEN: &str = "invalid bearer token";
 
 /// How users prove themselves, beyond certificates and tokens of the cluster itself.
 #[derive(Debug, Clone, Default)]
@@ -277,44 +281,46 @@ pub(crate) async fn token_user(
     now: Timestamp,
 ) -> Result<Proven, String> {
     let Authenticator { settings, webhook, .. } = &server.authenticator;
-    // Tokens that know nothing of audiences are meant for the API server.
+    // Tokens that know nothing of audiences are meant for the API server, and nobody's for others.
     let for_us = |user: User| {
         let granted = server.api_audiences().iter().filter(|own| audiences.contains(own));
         let audiences: Vec<String> = granted.cloned().collect();
-        if audiences.is_empty() {
-            Err("the token is meant for the API server".to_owned())
-        } else {
-            Ok(Proven { user, audiences })
-        }
+        (!audiences.is_empty()).then_some(Proven { user, audiences })
     };
-    if let Some(user) = settings.static_tokens.user(token) {
-        return for_us(user.clone());
+    let mut refused = vec![UNKNOWN_TOKEN.to_owned()];
+    if let Some(proven) = settings.static_tokens.user(token).cloned().and_then(for_us) {
+        return Ok(proven);
     }
-    if let Some((id, secret)) = bootstrap_token::split(token).filter(|_| settings.bootstrap_tokens) {
-        return bootstrap_token::user(server, id, secret, now).await.and_then(for_us);
-    }
-    let mut refused = "invalid bearer token".to_owned();
     if server.config.tokens.may_be_ours(token) {
         match service_account::user(server, token, audiences, now).await {
             Ok(proven) => return Ok(proven),
-            Err(why) => refused = format!("[{refused}, {why}]"),
+            Err(why) => refused.push(why),
+        }
+    }
+    if let Some((id, secret)) = bootstrap_token::split(token).filter(|_| settings.bootstrap_tokens) {
+        match bootstrap_token::user(server, id, secret, now).await.map(for_us) {
+            Ok(Some(proven)) => return Ok(proven),
+            Ok(None) => {}
+            // Who guesses learns nothing.
+            Err(why) => tracing::debug!(token = id, why, "a bootstrap token was refused"),
         }
     }
     let issuer = claimed_issuer(token);
     let issuers = server.authenticator.issuers.read().clone();
     if let Some(verifier) = issuers.iter().find(|verifier| Some(verifier.issuer()) == issuer.as_deref()) {
-        match verifier.user(token, now).await {
-            Ok(user) => return for_us(user),
-            Err(why) => refused = format!("[{refused}, oidc: {why}]"),
+        match verifier.user(token, now).await.map(for_us) {
+            Ok(Some(proven)) => return Ok(proven),
+            Ok(None) => {}
+            Err(why) => refused.push(why),
         }
     }
     if let Some(webhook) = webhook {
         match webhook.user(token, audiences, now).await {
             Ok(proven) => return Ok(proven),
-            Err(why) => refused = format!("[{refused}, {why}]"),
+            Err(why) => refused.push(why),
         }
     }
-    Err(refused)
+    Err(aggregate(refused).map_or_else(|all| all.to_string(), |()| UNKNOWN_TOKEN.to_owned()))
 }
 
 /// The value of a header. What is no text is odd text, never nothing: who is named so has no rights, and does not

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_base::Timestamp;
+use http::StatusCode;
+use portolan_base::{Timestamp, go};
 use portolan_identity::{PublicKeys, Unaccepted, User};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use super::claims;
 use super::expressions::Expressions;
 use crate::outgoing::{Client, Endpoint, Unusable};
 
@@ -62,6 +64,14 @@ struct Fetched {
     at: Timestamp,
 }
 
+/// What keeps the issuer's keys from this server.
+enum Unfetched {
+    /// The issuer does not say where they are.
+    Place(String),
+    /// They are not there.
+    Keys(String),
+}
+
 impl Verifier {
     pub(crate) fn new(settings: JwtIssuer) -> Result<Self, Unusable> {
         let url = settings
@@ -99,21 +109,41 @@ impl Verifier {
 
     /// The user of a token that names this issuer.
     pub(super) async fn user(&self, token: &str, now: Timestamp) -> Result<User, String> {
-        let keys = self.keys(now, None).await?;
-        let claims = match keys.verify(token, &self.settings.algorithms) {
-            Ok(claims) => claims,
+        claims::user(&self.settings, &self.claims(token, now).await?, now)
+    }
+
+    /// What a token says that one of the issuer's keys signed.
+    async fn claims(&self, token: &str, now: Timestamp) -> Result<Map<String, Value>, String> {
+        let refused = |why: &str| format!("oidc: verify token: {why}");
+        let unfetched = |why: Unfetched| match why {
+            Unfetched::Place(why) => {
+                tracing::debug!(issuer = self.settings.url, why, "the issuer does not say where its keys are");
+                "oidc: authenticator not initialized".to_owned()
+            }
+            Unfetched::Keys(why) => refused(&format!("failed to verify signature: fetching keys oidc: {why}")),
+        };
+        let algorithms = &self.settings.algorithms;
+        let unaccepted = |why: Unaccepted| match why {
+            Unaccepted::UnknownKey => refused("failed to verify signature: failed to verify id token signature"),
+            Unaccepted::Algorithm { name } => {
+                let (expected, name) = (go::quote_all(algorithms), go::quote(&name));
+                refused(&format!("oidc: id token signed with unsupported algorithm, expected {expected} got {name}"))
+            }
+            other => refused(&format!("oidc: malformed jwt: {other}")),
+        };
+        let keys = self.keys(now, None).await.map_err(unfetched)?;
+        match keys.verify(token, algorithms) {
             // The issuer may have new keys.
             Err(Unaccepted::UnknownKey) => {
-                let keys = self.keys(now, Some(&keys)).await?;
-                keys.verify(token, &self.settings.algorithms).map_err(|error| error.to_string())?
+                let keys = self.keys(now, Some(&keys)).await.map_err(unfetched)?;
+                keys.verify(token, algorithms).map_err(unaccepted)
             }
-            Err(error) => return Err(error.to_string()),
-        };
-        described(&self.settings, &claims, now)
+            outcome => outcome.map_err(unaccepted),
+        }
     }
 
     /// The issuer's keys; newer ones than `not` if they may be asked for.
-    async fn keys(&self, now: Timestamp, not: Option<&Arc<PublicKeys>>) -> Result<Arc<PublicKeys>, String> {
+    async fn keys(&self, now: Timestamp, not: Option<&Arc<PublicKeys>>) -> Result<Arc<PublicKeys>, Unfetched> {
         // Held while asking, so that many tokens at a time ask once.
         let mut fetched = self.keys.lock().await;
         if let Some(known) = &*fetched {
@@ -127,9 +157,15 @@ impl Verifier {
         Ok(keys)
     }
 
-    async fn fetch(&self) -> Result<PublicKeys, String> {
-        let place = self.place_of_keys().await?;
-        PublicKeys::from_json(&self.get(&place).await?).map_err(|error| error.to_string())
+    async fn fetch(&self) -> Result<PublicKeys, Unfetched> {
+        let place = self.place_of_keys().await.map_err(Unfetched::Place)?;
+        let failed = |why| Unfetched::Keys(format!("get keys failed {why}"));
+        let (code, body) = self.client.get(&place).await.map_err(failed)?;
+        let text = String::from_utf8_lossy(&body);
+        if code != StatusCode::OK {
+            return Err(Unfetched::Keys(format!("get keys failed: {code} {text}")));
+        }
+        PublicKeys::from_json(&body).map_err(|error| Unfetched::Keys(format!("failed to decode keys: {error} {text}")))
     }
 
     /// Where the issuer says that its keys are.
@@ -146,190 +182,5 @@ impl Verifier {
     async fn get(&self, url: &str) -> Result<bytes::Bytes, String> {
         let (code, body) = self.client.get(url).await?;
         if code.is_success() { Ok(body) } else { Err(format!("{url} answered {code}")) }
-    }
-}
-
-/// The user that the claims of a verified token describe.
-fn described(settings: &JwtIssuer, claims: &Map<String, Value>, now: Timestamp) -> Result<User, String> {
-    if claims.get("iss").and_then(Value::as_str) != Some(&settings.url) {
-        return Err("the token is one of another issuer".into());
-    }
-    if !texts(claims.get("aud")).unwrap_or_default().iter().any(|audience| settings.audiences.contains(audience)) {
-        return Err(format!("the token is not meant for any of {:?}", settings.audiences));
-    }
-    let second = |name: &str| claims.get(name).and_then(Value::as_f64);
-    if second("exp").is_none_or(|end| end <= now.as_second() as f64) {
-        return Err("the token has expired".into());
-    }
-    if second("nbf").is_some_and(|start| start > now.as_second() as f64 + 300.0) {
-        return Err("the token is not valid yet".into());
-    }
-    let expressions = &*settings.expressions;
-    let seen = expressions.claims(claims);
-    let name = match &expressions.username {
-        Some(expression) => expression.text(&seen, "username")?,
-        None => named(&settings.username, claims)?,
-    };
-    if name.is_empty() {
-        return Err("empty username via CEL expression is not allowed".into());
-    }
-    let mut groups = match &settings.groups {
-        None => Vec::new(),
-        Some(mapping) => match claims.get(&mapping.claim) {
-            None => Vec::new(),
-            found => texts(found)
-                .ok_or_else(|| format!("the claim {} is not a list of groups", mapping.claim))?
-                .iter()
-                .map(|group| format!("{}{group}", mapping.prefix))
-                .collect(),
-        },
-    };
-    if let Some(expression) = &expressions.groups {
-        groups = expression.texts(&seen).map_err(|why| format!("error evaluating group claim expression: {why}"))?;
-    }
-    let uid = match (&settings.uid_claim, &expressions.uid) {
-        (Some(claim), _) => {
-            let uid = claims.get(claim).and_then(Value::as_str);
-            uid.ok_or_else(|| format!("the token has no claim {claim}"))?.to_owned()
-        }
-        (None, Some(expression)) => expression.text(&seen, "uid")?,
-        (None, None) => String::new(),
-    };
-    let mut extra = expressions.extra(&seen)?;
-    if let Some(id) = claims.get("jti").and_then(Value::as_str) {
-        extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={id}")]);
-    }
-    for (name, value) in &settings.required_claims {
-        if claims.get(name).and_then(Value::as_str) != Some(value) {
-            return Err(format!("required claim {name} does not have the value {value}"));
-        }
-    }
-    expressions.check_claims(&seen)?;
-    expressions.check_user(&name, &uid, &groups, &extra)?;
-    let mut user = User::new(name, groups.iter().map(String::as_str));
-    (user.uid, user.extra) = (uid, extra);
-    Ok(user)
-}
-
-/// The name that a claim says.
-fn named(mapping: &ClaimMapping, claims: &Map<String, Value>) -> Result<String, String> {
-    let name = claims.get(&mapping.claim).and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| format!("the token has no claim {}", mapping.claim))?;
-    // An address that the issuer has not checked is anybody's.
-    if mapping.claim == "email" && claims.get("email_verified").is_some_and(|verified| verified != true) {
-        return Err("email not verified".into());
-    }
-    Ok(format!("{}{name}", mapping.prefix))
-}
-
-/// A claim that is a text or a list of them.
-fn texts(claim: Option<&Value>) -> Option<Vec<String>> {
-    match claim? {
-        Value::String(text) => Some(vec![text.clone()]),
-        Value::Array(list) => list.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn expressions_make_a_user() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let text = "
-apiVersion: apiserver.config.k8s.io/v1
-kind: AuthenticationConfiguration
-jwt:
-- issuer: {url: https://issuer, audiences: [us]}
-  claimValidationRules:
-  - {expression: 'claims.?email_verified.orValue(true) == true', message: the address must be verified}
-  - {expression: 'claims.exp - claims.nbf <= 86400', message: must live for a day at most}
-  claimMappings:
-    username: {expression: '\"x:\" + claims.email'}
-    groups: {expression: 'claims.roles.map(role, \"r:\" + role)'}
-    uid: {expression: claims.sub}
-    extra:
-    - {key: example.com/team, valueExpression: 'claims.team'}
-    - {key: example.com/none, valueExpression: '[\"\"]'}
-  userValidationRules:
-  - {expression: '!user.username.startsWith(\"x:system:\")', message: that name is taken}
-  - {expression: 'user.groups.all(group, group != \"r:root\")', message: nobody is root}
-";
-        let file = super::super::AuthenticationConfiguration::parse(text, &[]).expect("reads");
-        let good = json!({
-            "iss": "https://issuer", "aud": "us", "exp": now.as_second() + 60, "nbf": now.as_second(), "email": "ann@a",
-            "sub": "7", "roles": ["dev", "ops"], "team": ["blue", ""],
-        });
-        let cases = [
-            (json!({}), "x:ann@a [r:dev r:ops system:authenticated] 7 {\"example.com/team\":[\"blue\"]}"),
-            (json!({"team": "red"}), "{\"example.com/team\":[\"red\"]}"),
-            (
-                json!({"team": 1}),
-                "error evaluating extra claim expression: claims.team: expression must return a string",
-            ),
-            (json!({"roles": []}), "x:ann@a [system:authenticated]"),
-            (
-                json!({"email_verified": false}),
-                "error evaluating claim validation expression: validation expression \
-                 'claims.?email_verified.orValue(true) == true' failed: the address must be verified",
-            ),
-            (json!({"exp": now.as_second() + 86_401}), "must live for a day at most"),
-            (json!({"email": "system:ann"}), "failed: that name is taken"),
-            (json!({"roles": ["root"]}), "failed: nobody is root"),
-            (json!({"sub": 7}), "error evaluating uid claim expression: uid claim expression must return a string"),
-            (json!({"email": null}), "error evaluating username claim expression: expression"),
-        ];
-        for (changes, expected) in cases {
-            let mut claims = good.as_object().expect("an object").clone();
-            claims.extend(changes.as_object().expect("an object").clone());
-            let text = match described(&file.issuers[0], &claims, now) {
-                Ok(user) => format!("{} [{}] {} {}", user.name, user.groups.join(" "), user.uid, json!(user.extra)),
-                Err(why) => why,
-            };
-            assert!(text.contains(expected), "{changes}: {text}");
-        }
-    }
-
-    #[test]
-    fn claims_make_a_user() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let settings = JwtIssuer {
-            url: "https://issuer".into(),
-            audiences: vec!["us".into()],
-            username: ClaimMapping { claim: "email".into(), prefix: "oidc:".into() },
-            groups: Some(ClaimMapping { claim: "groups".into(), prefix: "g:".into() }),
-            required_claims: vec![("hd".into(), "example.com".into())],
-            ..JwtIssuer::default()
-        };
-        let good = json!({
-            "iss": "https://issuer", "aud": ["them", "us"], "exp": now.as_second() + 1, "email": "ann@example.com",
-            "groups": ["dev", "ops"], "hd": "example.com",
-        });
-        let cases = [
-            (json!({}), "oidc:ann@example.com [g:dev g:ops system:authenticated]"),
-            (json!({"groups": "dev"}), "oidc:ann@example.com [g:dev system:authenticated]"),
-            (json!({"groups": [1]}), "not a list of groups"),
-            (json!({"email_verified": false}), "email not verified"),
-            (json!({"email_verified": true}), "oidc:ann@example.com"),
-            (json!({"iss": "https://other"}), "another issuer"),
-            (json!({"aud": "them"}), "not meant for"),
-            (json!({"exp": now.as_second()}), "expired"),
-            (json!({"nbf": now.as_second() + 301}), "not valid yet"),
-            (json!({"hd": "other"}), "required claim hd"),
-            (json!({"email": ""}), "no claim email"),
-        ];
-        for (changes, expected) in cases {
-            let mut claims = good.as_object().expect("an object").clone();
-            claims.extend(changes.as_object().expect("an object").clone());
-            let text = match described(&settings, &claims, now) {
-                Ok(user) => format!("{} [{}]", user.name, user.groups.join(" ")),
-                Err(why) => why,
-            };
-            assert!(text.contains(expected), "{changes}: {text}");
-        }
     }
 }

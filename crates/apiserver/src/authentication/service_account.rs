@@ -42,11 +42,7 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
     };
     let granted: Vec<String> = claims.audiences.iter().filter(|it| audiences.contains(it)).cloned().collect();
     if granted.is_empty() {
-        return Err(format!(
-            "token audiences {} is invalid for the target audiences {}",
-            go::quote_all(&claims.audiences),
-            go::quote_all(audiences)
-        ));
+        return Err(other_audiences(&claims.audiences, audiences));
     }
     let namespace = &claims.namespace;
     exists(server, "serviceaccounts", namespace, &claims.service_account, now, LEEWAY).await?;
@@ -62,6 +58,11 @@ pub(super) async fn user(server: &Server, token: &str, audiences: &[String], now
     Ok(Proven { user: described(&claims), audiences: granted })
 }
 
+fn other_audiences(of_token: &[String], wanted: &[String]) -> String {
+    let (of_token, wanted) = (go::quote_all(of_token), go::quote_all(wanted));
+    format!("token audiences {of_token} is invalid for the target audiences {wanted}")
+}
+
 /// A token that lives in a Secret, and as long as that holds it.
 async fn legacy(
     server: &Server,
@@ -72,7 +73,7 @@ async fn legacy(
 ) -> Result<Proven, String> {
     let granted: Vec<String> = server.api_audiences().iter().filter(|own| audiences.contains(own)).cloned().collect();
     if granted.is_empty() {
-        return Err("the token is meant for the API server".into());
+        return Err(other_audiences(server.api_audiences(), audiences));
     }
     let account = BoundObject { name: claims.service_account.clone(), uid: claims.uid.clone() };
     exists(server, "serviceaccounts", &claims.namespace, &account, now, Duration::ZERO).await?;

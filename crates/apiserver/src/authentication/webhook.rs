@@ -6,7 +6,7 @@ use portolan_base::Timestamp;
 use portolan_identity::User;
 use serde_json::{Value, json};
 
-use super::Proven;
+use super::{Proven, UNKNOWN_TOKEN};
 use crate::cache::Cache;
 use crate::outgoing::{Client, Endpoint, Unusable};
 
@@ -58,7 +58,8 @@ impl TokenReviewer {
 
 fn understood(status: &Value, audiences: &[String]) -> Result<Proven, String> {
     if status["authenticated"] != true {
-        return Err(status["error"].as_str().unwrap_or("the webhook does not know the token").to_owned());
+        let why = status["error"].as_str().filter(|why| !why.is_empty());
+        return Err(why.unwrap_or(UNKNOWN_TOKEN).to_owned());
     }
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -70,7 +71,7 @@ fn understood(status: &Value, audiences: &[String]) -> Result<Proven, String> {
         false => granted.into_iter().filter(|audience| audiences.contains(audience)).collect(),
     };
     if granted.is_empty() {
-        return Err("the token is meant for somebody else".into());
+        return Err(UNKNOWN_TOKEN.into());
     }
     let described = &status["user"];
     let name = described["username"].as_str().filter(|name| !name.is_empty()).ok_or("the webhook named no user")?;

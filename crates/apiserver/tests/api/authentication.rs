@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use portolan_apiserver::authentication::{
     Anonymous, Authentication, ClaimMapping, FrontProxy, JwtIssuer, StaticTokens, TokenWebhook,
@@ -49,6 +49,15 @@ async fn whoami(cluster: &Cluster, peer: Peer, headers: &[(&'static str, &str)])
         text = format!("{text} {}", Value::from(extra.clone()));
     }
     text
+}
+
+/// Why a TokenReview says that a token is none.
+async fn refusal(cluster: &Cluster, token: &str) -> String {
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token},
+    });
+    let answer = cluster.create("/apis/authentication.k8s.io/v1/tokenreviews", review).await;
+    answer.body["status"]["error"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn with_token(cluster: &Cluster, token: &str) -> String {
@@ -187,13 +196,33 @@ async fn tokens_of_an_issuer_are_checked_against_its_published_keys() {
     assert_eq!(with_token(&cluster, &good).await, "oidc:system:serviceaccount:n:sam [system:authenticated]");
     assert_eq!(asked.count(), 2, "the keys are fetched once");
     assert_eq!(with_token(&cluster, &token("else")).await, "401 Unauthorized");
+    assert_eq!(
+        refusal(&cluster, &token("else")).await,
+        "[invalid bearer token, oidc: verify token: oidc: expected audience \"portolan\" got [\"else\"]]"
+    );
     // Another first byte of the signature: the last one has bits that do not count.
     let (signed, signature) = good.rsplit_once('.').expect("a signature");
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{signed}.{other}{}", &signature[1..]);
     assert_eq!(with_token(&cluster, &forged).await, "401 Unauthorized");
+    let why =
+        "[invalid bearer token, oidc: verify token: failed to verify signature: failed to verify id token signature]";
+    assert_eq!(refusal(&cluster, &forged).await, why);
+    let (_, claims) = signed.split_once('.').expect("a header");
+    let unsigned = URL_SAFE_NO_PAD.encode(json!({"alg": "none"}).to_string());
+    assert_eq!(
+        refusal(&cluster, &format!("{unsigned}.{claims}.")).await,
+        "[invalid bearer token, oidc: verify token: oidc: id token signed with unsupported algorithm, expected \
+         [\"ES256\"] got \"none\"]"
+    );
+    assert_eq!(refusal(&cluster, "what.is.this").await, "invalid bearer token");
     cluster.clock.advance(Duration::from_secs(61));
     assert_eq!(with_token(&cluster, &good).await, "401 Unauthorized");
+    let why = refusal(&cluster, &good).await;
+    assert!(
+        why.starts_with("[invalid bearer token, oidc: verify token: oidc: token is expired (Token Expiry: 20"),
+        "{why}"
+    );
 }
 
 #[tokio::test]
