@@ -15,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(600);
 /// Certificates begin a little before now, for clients whose clock is behind.
 const BACKDATE: Duration = Duration::from_secs(300);
+/// Certificates with a shorter life do not end earlier because they begin earlier.
+const SHORT: Duration = Duration::from_secs(8 * 3600);
 /// How long a request is kept that was decided.
 const KEPT_DECIDED: Duration = Duration::from_secs(3600);
 /// How long a request is kept that nobody decided.
@@ -86,7 +88,9 @@ pub(super) fn plan(
         Ok(_) => {
             let seconds = spec.expiration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
             let life = seconds.map_or(LONGEST, |seconds| Duration::from_secs(seconds).clamp(SHORTEST, LONGEST));
-            Action::Sign { from: now - BACKDATE, until: now + life }
+            // The end goes with the beginning, except of certificates that would lose much by that.
+            let moved = if life < SHORT { Duration::ZERO } else { BACKDATE };
+            Action::Sign { from: now - BACKDATE, until: now + life - moved }
         }
     }
 }
@@ -124,10 +128,26 @@ mod tests {
         node.organizations = vec!["system:nodes".into()];
         let condition = |kind: &str, time: &str| json!([{"type": kind, "status": "True", "lastUpdateTime": time}]);
         let (recent, old) = ("2026-01-01T23:30:00Z", "2026-01-01T22:00:00Z");
-        let year = 365 * 24 * 3600;
-        let cases: [(&str, Value, Value, &str); 9] = [
+        let life = |object: &CertificateSigningRequest| match object.spec.expiration_seconds {
+            None => 365 * 24 * 3600 - 300,
+            Some(28_800) => 28_500,
+            Some(seconds) => i64::from(seconds),
+        };
+        let cases: [(&str, Value, Value, &str); 11] = [
             ("kube-apiserver-client", json!({}), json!({}), "Wait(Some(2026-01-02T22:00:00Z))"),
             ("kube-apiserver-client", json!({}), json!({"conditions": condition("Approved", recent)}), "Sign"),
+            (
+                "kube-apiserver-client",
+                json!({"expirationSeconds": 28_799}),
+                json!({"conditions": condition("Approved", recent)}),
+                "Sign",
+            ),
+            (
+                "kube-apiserver-client",
+                json!({"expirationSeconds": 28_800}),
+                json!({"conditions": condition("Approved", recent)}),
+                "Sign",
+            ),
             (
                 "kube-apiserver-client",
                 json!({}),
@@ -163,8 +183,9 @@ mod tests {
             let object = CertificateSigningRequest::decode(object.to_string().as_bytes()).expect("decodes");
             let action = plan(&object, Ok(&node), now);
             assert!(format!("{action:?}").contains(expected), "{signer} {changes} {status}: {action:?}");
-            if let Action::Sign { until, .. } = action {
-                assert_eq!(until.as_second() - now.as_second(), year);
+            if let Action::Sign { from, until } = action {
+                assert_eq!(now.as_second() - from.as_second(), 300);
+                assert_eq!(until.as_second() - now.as_second(), life(&object));
             }
         }
     }
