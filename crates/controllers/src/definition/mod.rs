@@ -1,5 +1,7 @@
 //! Lets definitions of kinds go once their objects are gone, and gives names that became free to those who wait.
 
+mod ending;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
+use ending::Stage;
 
 const GROUP: &str = "apiextensions.k8s.io";
 const RESOURCE: &str = "customresourcedefinitions";
@@ -97,31 +100,79 @@ impl Reconciler for Controller {
         if definition["metadata"]["deletionTimestamp"].is_null() || !held {
             return Ok(Next::OnChange);
         }
+        // Whoever waits is told first: the rest may take a while.
+        let Some(definition) = self.tell(definition, Stage::Going, None).await? else { return Ok(Next::OnChange) };
         // A definition that never got its names has no objects; those at its path are another's.
-        if has_condition(&definition, "Established", "True")
-            && let Some(objects) = objects_of(&definition)
-        {
-            let left = self.empty(&objects).await?;
-            if left > 0 {
-                tracing::debug!(definition = key.name, left, "waiting for objects to go");
-                return Ok(Next::At(self.context.clock.now() + LOOK_AGAIN));
-            }
-        }
-        let rest: Vec<&Value> = finalizers.iter().filter(|finalizer| *finalizer != FINALIZER).collect();
-        let uid = &definition["metadata"]["uid"];
-        let patch = Patch::Merge(json!({"metadata": {"uid": uid, "finalizers": rest}}));
-        match self.context.client.raw_patch(&path(&key.name), &patch).await {
-            Err(error) if error.is_not_found() => Ok(Next::OnChange),
-            outcome => outcome.map(|_| Next::OnChange),
+        let stage = match objects_of(&definition) {
+            _ if !has_condition(&definition, "Established", "True") => Stage::NeverServed,
+            None => Stage::Gone,
+            Some(objects) => match self.empty(&objects).await {
+                Ok(0) => Stage::Gone,
+                Ok(left) => {
+                    tracing::debug!(definition = key.name, left, "waiting for objects to go");
+                    return Ok(Next::At(self.context.clock.now() + LOOK_AGAIN));
+                }
+                Err((step, error)) => {
+                    self.tell(definition, step.stage(&error.to_string()), None).await?;
+                    return Err(error);
+                }
+            },
+        };
+        let finalizers = definition["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let rest: Vec<Value> = finalizers.filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+        self.tell(definition, stage, Some(rest)).await.map(|_| Next::OnChange)
+    }
+}
+
+/// What is done about the objects of a definition.
+enum Step {
+    List,
+    Delete,
+}
+
+impl Step {
+    /// What failed with it.
+    fn stage(self, why: &str) -> Stage<'_> {
+        match self {
+            Self::List => Stage::Unlisted(why),
+            Self::Delete => Stage::Undeleted(why),
         }
     }
 }
 
 impl Controller {
+    /// Writes into a definition how far its end is, and what finalizers it has from now on. Returns the definition as it
+    /// is then; nothing if it changed in the meantime, which wakes us again.
+    async fn tell(
+        &self,
+        definition: Value,
+        stage: Stage<'_>,
+        finalizers: Option<Vec<Value>>,
+    ) -> Result<Option<Value>, Error> {
+        let conditions = ending::conditions(&definition, stage, self.context.clock.now());
+        if conditions.is_none() && finalizers.is_none() {
+            return Ok(Some(definition));
+        }
+        let metadata = &definition["metadata"];
+        let mut patch = json!({"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}});
+        if let Some(conditions) = conditions {
+            patch["status"]["conditions"] = conditions;
+        }
+        if let Some(finalizers) = finalizers {
+            patch["metadata"]["finalizers"] = finalizers.into();
+        }
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let path = format!("{}/status", path(name));
+        match self.context.client.raw_patch(&path, &Patch::Merge(patch)).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// Deletes all objects of a kind, and returns how many are left.
-    async fn empty(&self, kind: &ApiResource) -> Result<usize, Error> {
+    async fn empty(&self, kind: &ApiResource) -> Result<usize, (Step, Error)> {
         let path = kind.path();
-        for item in self.items(kind).await? {
+        for item in self.items(kind).await.map_err(|error| (Step::List, error))? {
             let metadata = &item["metadata"];
             if !metadata["deletionTimestamp"].is_null() {
                 continue;
@@ -130,10 +181,11 @@ impl Controller {
             let options = DeleteOptions::uid(text("uid"));
             match self.context.client.delete_at(&path, text("namespace"), text("name"), &options).await {
                 Err(error) if error.is_not_found() || error.is_conflict() => {}
-                outcome => outcome?,
+                outcome => outcome.map_err(|error| (Step::Delete, error))?,
             }
         }
-        Ok(self.items(kind).await?.len())
+        let left = self.items(kind).await.map_err(|error| (Step::List, error))?;
+        Ok(left.len())
     }
 
     async fn items(&self, kind: &ApiResource) -> Result<Vec<Value>, Error> {
