@@ -1,10 +1,11 @@
 //! The roles and bindings that every cluster has.
 //!
-//! Source: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy`. Upstream has one
-//! role per controller; here all controllers share one identity and one role.
+//! Source: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy`. Here all
+//! controllers share one identity and one role; upstream's, one for each, are there for others.
 
 use serde_json::{Value, json};
 
+mod controllers;
 mod upstream;
 
 /// User of the controllers, the garbage collector included.
@@ -308,8 +309,7 @@ const AGGREGATED: &[Aggregated] = &[
     ("view", Some("edit"), &[VIEW, METRICS]),
 ];
 
-/// All bootstrap objects, complete and in the order of creation: ClusterRoles, then
-/// ClusterRoleBindings.
+/// All bootstrap objects, complete.
 ///
 /// The caller creates those that are missing and, unless the annotation
 /// `rbac.authorization.kubernetes.io/autoupdate` says `false`, adds rules and subjects that those
@@ -348,6 +348,12 @@ pub fn objects() -> Vec<Value> {
             subjects.iter().map(|subject| json!({"apiGroup": API, "kind": kind, "name": subject})).collect();
         objects.push(binding);
     }
+    objects.extend(controllers::objects());
+    // A service account, unlike the others.
+    let mut binding = object("ClusterRoleBinding", "system:kube-dns");
+    binding["roleRef"] = json!({"apiGroup": API, "kind": "ClusterRole", "name": "system:kube-dns"});
+    binding["subjects"] = json!([service_account("kube-dns")]);
+    objects.push(binding);
     objects.extend(upstream::in_namespaces());
     objects
 }
@@ -362,6 +368,11 @@ fn object(kind: &str, name: &str) -> Value {
             "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
         },
     })
+}
+
+/// A service account in `kube-system`, as a subject.
+fn service_account(name: &str) -> Value {
+    json!({"kind": "ServiceAccount", "name": name, "namespace": "kube-system"})
 }
 
 fn rule(rule: &Rule) -> Value {
@@ -392,6 +403,49 @@ mod tests {
             let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
             assert!(roles.iter().any(|name| name == role), "{role}");
         }
+        let place = |object: &Value| (object["metadata"]["namespace"].clone(), name(object));
+        for binding in objects.iter().filter(|object| object["kind"] == "RoleBinding") {
+            let wanted =
+                (binding["metadata"]["namespace"].clone(), binding["roleRef"]["name"].as_str().unwrap_or_default());
+            let is_wanted =
+                |object: &&Value| object["kind"] == "Role" && place(object) == (wanted.0.clone(), wanted.1.into());
+            assert!(objects.iter().any(|object| is_wanted(&object)), "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn controllers_of_kubernetes_have_their_roles() {
+        let objects = objects();
+        let find = |kind: &str, namespace: &str, name: &str| {
+            let is_wanted = |object: &&Value| {
+                let metadata = &object["metadata"];
+                let placed = metadata["namespace"].as_str().unwrap_or_default();
+                object["kind"] == kind && placed == namespace && metadata["name"] == name
+            };
+            objects.iter().find(is_wanted).unwrap_or_else(|| panic!("{kind} {namespace}/{name}"))
+        };
+        let account = |name: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": "kube-system"});
+        for controller in ["attachdetach-controller", "generic-garbage-collector", "ttl-controller"] {
+            let name = format!("system:controller:{controller}");
+            assert!(find("ClusterRole", "", &name)["rules"].as_array().is_some_and(|rules| !rules.is_empty()));
+            let binding = find("ClusterRoleBinding", "", &name);
+            assert_eq!(binding["subjects"], json!([account(controller)]));
+            assert_eq!(binding["roleRef"], json!({"apiGroup": API, "kind": "ClusterRole", "name": name}));
+        }
+        let leaders = find("RoleBinding", "kube-system", "system::leader-locking-kube-controller-manager");
+        assert_eq!(
+            leaders["subjects"],
+            json!([
+                {"apiGroup": API, "kind": "User", "name": "system:kube-controller-manager"},
+                account("kube-controller-manager"),
+                account("leader-election-controller"),
+            ])
+        );
+        assert_eq!(find("ClusterRoleBinding", "", "system:kube-dns")["subjects"], json!([account("kube-dns")]));
+        assert_eq!(
+            find("Role", "kube-public", "system:controller:bootstrap-signer")["rules"][1],
+            json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["update"]})
+        );
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use portolan_identity::PODS_GROUP;
 use serde_json::{Value, json};
 
-use super::{API, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, allow, named, object, rule};
+use super::{API, NODE_CLIENT, READ, Rule, SCHEDULER, SELF_NODE_CLIENT, allow, named, object, rule, service_account};
 
+/// User and role of the controllers of Kubernetes.
+const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 const CERTIFICATES: &str = "certificates.k8s.io";
 /// Role of the pods that register through dialects without namespaces.
 const REGISTRY_CLIENTS: &str = "portolan:registry-clients";
-const EVENTS: Rule = allow("- events.k8s.io", "events", "create patch update");
+pub(super) const EVENTS: Rule = allow("- events.k8s.io", "events", "create patch update");
 
 pub(super) const ROLES: &[(&str, &[Rule])] = &[
     (NODE_CLIENT, &[allow(CERTIFICATES, "certificatesigningrequests/nodeclient", "create")]),
@@ -32,7 +34,7 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
     ("system:heapster", &[allow("-", "events namespaces nodes pods", READ), allow("extensions", "deployments", READ)]),
     ("system:kube-aggregator", &[allow("-", "endpoints services", READ)]),
     (
-        "system:kube-controller-manager",
+        CONTROLLER_MANAGER,
         &[
             EVENTS,
             allow("coordination.k8s.io", "leases", "create"),
@@ -79,24 +81,77 @@ pub(super) const ROLES: &[(&str, &[Rule])] = &[
 ];
 
 pub(super) const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
-    ("system:kube-controller-manager", "system:kube-controller-manager", "User", &["system:kube-controller-manager"]),
+    (CONTROLLER_MANAGER, CONTROLLER_MANAGER, "User", &[CONTROLLER_MANAGER]),
     ("system:volume-scheduler", "system:volume-scheduler", "User", &[SCHEDULER]),
 ];
 
-/// Roles in namespaces: namespace, name, rules.
-const IN_NAMESPACES: &[(&str, &str, &[Rule])] = &[(
-    "kube-system",
-    "extension-apiserver-authentication-reader",
-    &[named("-", "configmaps", "extension-apiserver-authentication", READ)],
-)];
+const LEADER_OF_CONTROLLERS: &str = "system::leader-locking-kube-controller-manager";
+const LEADER_OF_SCHEDULERS: &str = "system::leader-locking-kube-scheduler";
+const LEADING: &[Rule] = &[
+    allow("coordination.k8s.io", "leases", "create get list update watch"),
+    allow("coordination.k8s.io", "leasecandidates", "create get list update watch"),
+];
 
-/// Who is bound to them: namespace, name, role, users.
-const BOUND: &[(&str, &str, &str, &[&str])] = &[(
-    "kube-system",
-    "system::extension-apiserver-authentication-reader",
-    "extension-apiserver-authentication-reader",
-    &["system:kube-controller-manager", SCHEDULER],
-)];
+/// Roles in namespaces: namespace, name, rules.
+const IN_NAMESPACES: &[(&str, &str, &[Rule])] = &[
+    (
+        "kube-public",
+        "system:controller:bootstrap-signer",
+        &[allow("-", "configmaps", READ), named("-", "configmaps", "cluster-info", "update"), EVENTS],
+    ),
+    (
+        "kube-system",
+        "extension-apiserver-authentication-reader",
+        &[named("-", "configmaps", "extension-apiserver-authentication", READ)],
+    ),
+    ("kube-system", LEADER_OF_CONTROLLERS, LEADING),
+    ("kube-system", LEADER_OF_SCHEDULERS, LEADING),
+    ("kube-system", "system:controller:bootstrap-signer", &[allow("-", "secrets", READ)]),
+    ("kube-system", "system:controller:cloud-provider", &[allow("-", "configmaps", "create get list watch")]),
+    ("kube-system", "system:controller:token-cleaner", &[allow("-", "secrets", "delete get list watch"), EVENTS]),
+];
+
+/// Who is bound to them.
+struct Bound {
+    namespace: &'static str,
+    name: &'static str,
+    role: &'static str,
+    users: &'static [&'static str],
+    /// In `kube-system`.
+    service_accounts: &'static [&'static str],
+}
+
+const BOUND: &[Bound] = &[
+    Bound {
+        namespace: "kube-system",
+        name: "system::extension-apiserver-authentication-reader",
+        role: "extension-apiserver-authentication-reader",
+        users: &[CONTROLLER_MANAGER, SCHEDULER],
+        service_accounts: &[],
+    },
+    Bound {
+        namespace: "kube-system",
+        name: LEADER_OF_CONTROLLERS,
+        role: LEADER_OF_CONTROLLERS,
+        users: &[CONTROLLER_MANAGER],
+        service_accounts: &["kube-controller-manager", "leader-election-controller"],
+    },
+    Bound {
+        namespace: "kube-system",
+        name: LEADER_OF_SCHEDULERS,
+        role: LEADER_OF_SCHEDULERS,
+        users: &[SCHEDULER],
+        service_accounts: &["kube-scheduler"],
+    },
+    controller("kube-public", "system:controller:bootstrap-signer", &["bootstrap-signer"]),
+    controller("kube-system", "system:controller:bootstrap-signer", &["bootstrap-signer"]),
+    controller("kube-system", "system:controller:cloud-provider", &["cloud-provider"]),
+    controller("kube-system", "system:controller:token-cleaner", &["token-cleaner"]),
+];
+
+const fn controller(namespace: &'static str, role: &'static str, service_accounts: &'static [&'static str]) -> Bound {
+    Bound { namespace, name: role, role, users: &[], service_accounts }
+}
 
 pub(super) fn in_namespaces() -> Vec<Value> {
     let placed = |kind: &str, namespace: &str, name: &str| {
@@ -110,10 +165,12 @@ pub(super) fn in_namespaces() -> Vec<Value> {
         role["rules"] = rules.iter().map(rule).collect();
         objects.push(role);
     }
-    for (namespace, name, role, users) in BOUND {
+    for Bound { namespace, name, role, users, service_accounts } in BOUND {
         let mut binding = placed("RoleBinding", namespace, name);
         binding["roleRef"] = json!({"apiGroup": API, "kind": "Role", "name": role});
-        binding["subjects"] = users.iter().map(|user| json!({"apiGroup": API, "kind": "User", "name": user})).collect();
+        let users = users.iter().map(|user| json!({"apiGroup": API, "kind": "User", "name": user}));
+        let accounts = service_accounts.iter().map(|name| service_account(name));
+        binding["subjects"] = users.chain(accounts).collect();
         objects.push(binding);
     }
     // Clients of dialects without namespaces register in this one; every pod may, until the binding is taken away.
