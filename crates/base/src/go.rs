@@ -2,6 +2,7 @@
 //! configuration files of programs written in Go have them in these forms. Its regular expressions are in [`regexp`], its
 //! addresses in [`netip`].
 
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 pub mod netip;
@@ -101,6 +102,21 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
+/// Reads a number of 16 bits as `strconv.ParseUint` does; the error is in its words.
+///
+/// # Errors
+/// It is none, or too large.
+pub fn parse_u16(text: &str) -> Result<u16, String> {
+    let why = match text.parse::<u16>() {
+        // Rust takes a sign.
+        _ if text.starts_with('+') => "invalid syntax",
+        Ok(number) => return Ok(number),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => "value out of range",
+        Err(_) => "invalid syntax",
+    };
+    Err(format!("strconv.ParseUint: parsing {}: {why}", quote(text)))
+}
+
 /// Reads a truth value as `strconv.ParseBool` does; `None` if it is none.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
@@ -113,6 +129,20 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_numbers_are_read_as_go_does() {
+        assert_eq!(parse_u16("0"), Ok(0));
+        assert_eq!(parse_u16("65535"), Ok(65535));
+        for (text, why) in [
+            ("", "invalid syntax"),
+            ("+1", "invalid syntax"),
+            ("-1", "invalid syntax"),
+            ("65536", "value out of range"),
+        ] {
+            assert_eq!(parse_u16(text), Err(format!("strconv.ParseUint: parsing \"{text}\": {why}")));
+        }
+    }
 
     #[test]
     fn durations_are_read_and_written_as_go_does() {

@@ -1,11 +1,13 @@
 //! What a connection asks for, as the object that admission sees.
 
+use portolan_base::go;
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::Call;
+use crate::status::Status;
 
 /// The options of a connection; `None` for a stream that is only read (logs).
-pub(super) fn options(call: &Call<'_>) -> Option<Value> {
+pub(super) fn options(call: &Call<'_>) -> Result<Option<Value>, Status> {
     let mut fields = Map::new();
     match call.info.subresource.as_str() {
         "exec" | "attach" => {
@@ -23,8 +25,7 @@ pub(super) fn options(call: &Call<'_>) -> Option<Value> {
             }
         }
         "portforward" => {
-            let ports: Vec<i64> =
-                call.query.all("ports").flat_map(|list| list.split(',')).filter_map(|port| port.parse().ok()).collect();
+            let ports = ports(call)?;
             if !ports.is_empty() {
                 fields.insert("ports".into(), json!(ports));
             }
@@ -35,10 +36,16 @@ pub(super) fn options(call: &Call<'_>) -> Option<Value> {
                 fields.insert("path".into(), path.into());
             }
         }
-        _ => return None,
+        _ => return Ok(None),
     }
     let kind = call.body_kind();
     fields.insert("kind".into(), kind.kind.into());
     fields.insert("apiVersion".into(), kind.api_version().into());
-    Some(Value::Object(fields))
+    Ok(Some(Value::Object(fields)))
+}
+
+/// The ports that are to be forwarded. Only clients of channels name them here.
+pub(super) fn ports(call: &Call<'_>) -> Result<Vec<u16>, Status> {
+    let ports = call.query.all("ports").flat_map(|list| list.split(',')).map(go::parse_u16);
+    ports.collect::<Result<_, _>>().map_err(|why| Status::bad_request(format!("cannot convert to []int32: {why}")))
 }

@@ -55,7 +55,7 @@ pub(crate) async fn stream(
     origin: Origin<'_>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
-    if let Some(options) = connect::options(call) {
+    if let Some(options) = connect::options(call)? {
         let mut attributes = Attributes::connect(call, options);
         admission::mutate(&mut attributes).await?;
         admission::validate(&mut attributes).await?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::dial::Security;
 use super::links::{self, Place};
-use super::upgrade;
+use super::{connect, upgrade};
 use crate::body::{Body, empty};
 use crate::endpoint::Call;
 use crate::request::Target;
@@ -49,9 +49,16 @@ pub(super) async fn stream(
         ("pods", "proxy") => pod_port(call, &uri).await?,
         ("services", "proxy") => service_port(call, &uri).await?,
         ("nodes", "proxy") => node_port(call, &uri).await?,
-        _ => agent(call, &uri).await?,
+        _ => match agent(call, &uri).await? {
+            Some(backend) => backend,
+            None => return Ok(no_content()),
+        },
     };
     let upgrades = upgrade::is_upgrade(request.headers());
+    let needs_upgrade = matches!(call.info.subresource.as_str(), "attach" | "exec" | "portforward");
+    if needs_upgrade && !upgrades {
+        return Err(Status::bad_request("Upgrade request required"));
+    }
     let client = upgrade::client_side(&mut request);
     if upgrades && client.is_none() {
         return Err(Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"));
@@ -102,15 +109,22 @@ pub(super) async fn stream(
             Status::new(500, "", format!("Get \"https://{address}{path_and_query}\": {why}"))
         }
     })?;
-    let of_agent = call.resource.name == "pods" && call.info.subresource != "proxy";
-    if of_agent && (response.status().is_client_error() || response.status().is_server_error()) {
-        return Err(refusal(response).await);
+    // What was to become a stream comes back as the agent says it: clients know its words.
+    let is_log = call.info.subresource == "log";
+    if is_log && (response.status().is_client_error() || response.status().is_server_error()) {
+        return Err(refusal_of_log(call, response).await);
     }
     let answer = upgrade::answer(response, client, &nodes.tasks, &call.server.draining);
     if !is_page || upgrades {
         return Ok(answer);
     }
     Ok(links::rewrite(answer, Place { prefix: prefix.to_owned(), host: asked, backend: backend.address }))
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn redirect(there: &str) -> Result<Response<Body>, Status> {
@@ -150,91 +164,80 @@ async fn refusal(response: Response<Incoming>) -> Status {
         404 => "NotFound",
         _ => "InternalError",
     };
-    match Limited::new(response.into_body(), REFUSAL_LIMIT).collect().await {
-        Ok(body) => Status::new(code, reason, String::from_utf8_lossy(&body.to_bytes()).trim()),
-        Err(error) => Status::internal(format!("read the agent's refusal: {error}")),
+    match explanation(response).await {
+        Ok(text) => Status::new(code, reason, text),
+        Err(status) => status,
     }
 }
 
-/// The agent of the node that a pod runs on, with the path that it knows the request by.
-async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
+/// Why there is no log. Upstream does not pass on what an agent does not find.
+async fn refusal_of_log(call: &Call<'_>, response: Response<Incoming>) -> Status {
+    let name = &call.info.name;
+    match response.status().as_u16() {
+        404 => {
+            let text = format!("the server could not find the requested resource ( pods/log {name})");
+            Status::new(404, "NotFound", text).about(&Target { group: "", resource: "pods/log" }, name)
+        }
+        500 => explanation(response).await.map_or_else(|status| status, Status::internal),
+        _ => refusal(response).await,
+    }
+}
+
+async fn explanation(response: Response<Incoming>) -> Result<String, Status> {
+    let body = Limited::new(response.into_body(), REFUSAL_LIMIT).collect().await;
+    let body = body.map_err(|error| Status::internal(format!("read the agent's refusal: {error}")))?;
+    Ok(String::from_utf8_lossy(&body.to_bytes()).trim().to_owned())
+}
+
+/// The agent of the node that a pod runs on, with the path that it knows the request by; `None` for the log of a pod
+/// without a node, which is empty.
+async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Option<Backend>, Status> {
     let entry = call.entry(&call.info.name).await?;
     let pod = storage::decode(&entry)?;
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    let name = &call.info.name;
-    if node.is_empty() {
-        return Err(match call.info.subresource.as_str() {
-            "log" => Status::bad_request(format!("pod {name} does not have a host assigned")),
-            _ => Status::bad_request(format!("pod {name} does not have a host assigned yet")),
-        });
-    }
-    let namespace = call.namespace();
-    let path = match call.info.subresource.as_str() {
-        "portforward" => {
-            let path_and_query = port_forward(namespace, name, call.query.all("ports"))?;
-            let address = node_address(call.server, node).await?;
-            return Ok(Backend { address, security: Security::Node, path_and_query });
-        }
-        subresource => {
-            let container = container(call, &pod)?;
-            let verb = match subresource {
-                "log" => "containerLogs",
-                other => other,
-            };
-            format!("/{verb}/{namespace}/{name}/{container}")
-        }
+    let (namespace, name) = (call.namespace(), &call.info.name);
+    let path_and_query = match call.info.subresource.as_str() {
+        "portforward" => port_forward(namespace, name, &connect::ports(call)?),
+        "log" => with_query(&format!("/containerLogs/{namespace}/{name}/{}", container(call, &pod)?), uri),
+        verb => with_query(&format!("/{verb}/{namespace}/{name}/{}", container(call, &pod)?), uri),
     };
-    Ok(Backend {
-        address: node_address(call.server, node).await?,
-        security: Security::Node,
-        path_and_query: with_query(&path, uri),
-    })
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    if node.is_empty() {
+        return match call.info.subresource.as_str() {
+            "log" => Ok(None),
+            _ => Err(Status::bad_request(format!("pod {name} does not have a host assigned"))),
+        };
+    }
+    Ok(Some(Backend { address: node_address(call.server, node).await?, security: Security::Node, path_and_query }))
 }
 
 /// Only clients of channels name their ports here; what is a list to the API is one text to the agent.
-fn port_forward<'p>(namespace: &str, name: &str, ports: impl Iterator<Item = &'p str>) -> Result<String, Status> {
-    let number = |text: &str| match text.parse::<i32>() {
-        Ok(port) => Ok(port.to_string()),
-        Err(error) => Err(Status::bad_request(format!("unable to parse port {}: {error}", go::quote(text)))),
-    };
-    let ports = ports.flat_map(|list| list.split(',')).map(number).collect::<Result<Vec<_>, _>>()?;
+fn port_forward(namespace: &str, name: &str, ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let path = format!("/portForward/{namespace}/{name}");
-    Ok(if ports.is_empty() { path } else { format!("{path}?port={}", ports.join(",")) })
+    if ports.is_empty() { path } else { format!("{path}?port={}", ports.join(",")) }
 }
 
-/// The container that is meant: the one that is named, the one that the pod names, or the only one.
+/// The container that is meant: the one that is named, or the only one. The one that a pod recommends by its annotation
+/// is the clients' affair.
 fn container(call: &Call<'_>, pod: &Value) -> Result<String, Status> {
-    let lists = ["containers", "initContainers", "ephemeralContainers"];
-    let names = |list: &str| -> Vec<String> {
+    let names = |list: &str| -> Vec<&str> {
         let containers = pod["spec"][list].as_array().into_iter().flatten();
-        containers.filter_map(|container| container["name"].as_str()).map(str::to_owned).collect()
+        containers.filter_map(|container| container["name"].as_str()).collect()
     };
+    let all = || ["initContainers", "containers", "ephemeralContainers"].map(names).concat();
     let asked = call.query.get("container");
     let pod_name = &call.info.name;
     if !asked.is_empty() {
-        if lists.iter().any(|list| names(list).iter().any(|name| name == asked)) {
+        if all().contains(&asked) {
             return Ok(asked.to_owned());
         }
         return Err(Status::bad_request(format!("container {asked} is not valid for pod {pod_name}")));
     }
-    let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
-    if let Some(name) = annotated.filter(|name| names("containers").iter().any(|it| it == name)) {
-        return Ok(name.to_owned());
-    }
     match names("containers").as_slice() {
-        [only] => Ok(only.clone()),
-        many => {
-            let init = names("initContainers");
-            let list = |names: &[String]| format!("[{}]", names.join(" "));
-            let text = format!(
-                "a container name must be specified for pod {pod_name}, choose one of: {}{}",
-                list(many),
-                if init.is_empty() {
-                    String::new()
-                } else {
-                    format!(" or one of the init containers: {}", list(&init))
-                }
-            );
+        [only] => Ok((*only).to_owned()),
+        _ => {
+            let choice = all().join(" ");
+            let text = format!("a container name must be specified for pod {pod_name}, choose one of: [{choice}]");
             Err(Status::bad_request(text))
         }
     }

@@ -92,6 +92,50 @@ async fn options_of_logs_are_checked_before_the_pod_is_looked_for() {
 }
 
 #[tokio::test]
+async fn streams_are_refused_in_the_order_and_words_of_upstream() {
+    let cluster = cluster().await;
+    let node = json!({
+        "metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]},
+    });
+    assert_eq!(cluster.create("/api/v1/nodes", node).await.code, 201);
+    let container = |name: &str| json!({"name": name, "image": "x"});
+    let mut placed = pod("placed");
+    placed["spec"]["nodeName"] = "n".into();
+    let mut many = pod("many");
+    many["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/default-container": "a"});
+    many["spec"]["containers"] = json!([container("a"), container("b")]);
+    many["spec"]["initContainers"] = json!([container("first")]);
+    for pod in [pod("waits"), placed, many] {
+        assert_eq!(cluster.create(PODS, pod).await.code, 201);
+    }
+    let unchosen = "400 a container name must be specified for pod many, choose one of: [first a b]";
+    for (path, expected) in [
+        ("none/exec?command=x", "404 pods \"none\" not found"),
+        ("many/exec?command=x", unchosen),
+        ("many/attach", unchosen),
+        ("many/log", unchosen),
+        ("many/exec?command=x&container=c", "400 container c is not valid for pod many"),
+        ("many/exec?command=x&container=first", "400 pod many does not have a host assigned"),
+        ("waits/attach?stdin=true", "400 pod waits does not have a host assigned"),
+        ("waits/portforward", "400 pod waits does not have a host assigned"),
+        ("waits/log", "204"),
+        ("placed/exec?command=x", "400 Upgrade request required"),
+        ("placed/attach", "400 Upgrade request required"),
+        ("placed/portforward?ports=80,81", "400 Upgrade request required"),
+        (
+            "placed/portforward?ports=80,x",
+            "400 cannot convert to []int32: strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "none/portforward?ports=65536",
+            "400 cannot convert to []int32: strconv.ParseUint: parsing \"65536\": value out of range",
+        ),
+    ] {
+        assert_eq!(cluster.get(&format!("{PODS}/{path}")).await.text(), expected, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_but_pods_of_the_namespace_is_reached_through_a_service() {
     let cluster = cluster().await;
     let (port, task) = listen().await;

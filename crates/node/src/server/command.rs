@@ -50,12 +50,13 @@ pub(super) async fn exec(
     query: &Query,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
+    let options = options(query)?;
     let line = query.all("command");
     if line.is_empty() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "you must specify at least 1 command"));
     }
     let (_, id) = find::running(shared, namespace, name, container)?;
-    connect(shared, Command { id, line: Some(line), options: options(query)? }, request)
+    connect(shared, Command { id, line: Some(line), options }, request)
 }
 
 pub(super) async fn attach(
@@ -66,8 +67,8 @@ pub(super) async fn attach(
     query: &Query,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let (pod, id) = find::running(shared, namespace, name, container)?;
     let mut options = options(query)?;
+    let (pod, id) = find::running(shared, namespace, name, container)?;
     // Whether there is a terminal was decided when the container was made.
     options.tty = pod::container(&pod, container).is_some_and(|(_, container)| container.tty == Some(true));
     options.stderr &= !options.tty;

@@ -12,7 +12,7 @@ use crate::lifecycle::PodRuntime;
 
 /// A pod of this node and what the runtime has of it.
 pub(super) fn pod(shared: &Shared, namespace: &str, name: &str) -> Result<(Arc<Pod>, Arc<PodRuntime>), Refusal> {
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("pod \"{name}_{namespace}\" does not exist"));
+    let missing = || Refusal::new(StatusCode::NOT_FOUND, "pod does not exist");
     let pod = shared.pods.get(namespace, name).ok_or_else(missing)?;
     let runtime = shared.context.view.latest().pod(pod.uid());
     Ok((pod, runtime))
@@ -26,7 +26,8 @@ pub(super) fn running(
     container: &str,
 ) -> Result<(Arc<Pod>, ContainerId), Refusal> {
     let (pod, runtime) = pod(shared, namespace, name)?;
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")"));
+    // Not 404: what streams lack is an error of the runtime to the kubelet, and clients show its words.
+    let missing = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found (\"{container}\")"));
     let status = runtime.latest(container).ok_or_else(missing)?;
     match status.state {
         ContainerState::Running { .. } => Ok((pod, status.id.clone())),
@@ -39,6 +40,6 @@ pub(super) fn running(
 pub(super) fn sandbox(shared: &Shared, namespace: &str, name: &str) -> Result<SandboxId, Refusal> {
     let (_, runtime) = pod(shared, namespace, name)?;
     let sandbox = runtime.sandbox().filter(|sandbox| sandbox.ready);
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("pod not found (\"{name}_{namespace}\")"));
+    let missing = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("pod not found (\"{name}_{namespace}\")"));
     sandbox.map(|sandbox| sandbox.id.clone()).ok_or_else(missing)
 }

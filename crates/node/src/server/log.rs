@@ -28,10 +28,11 @@ pub(super) async fn logs(
     query: &Query,
 ) -> Result<Response<Body>, Refusal> {
     let options = options(shared, query)?;
-    let (pod, runtime) = find::pod(shared, namespace, name)?;
+    let unknown = |what: String| Refusal::new(StatusCode::NOT_FOUND, what);
+    let found = find::pod(shared, namespace, name);
+    let (pod, runtime) = found.map_err(|_| unknown(format!("pod \"{name}\" does not exist")))?;
     if pod::container(&pod, container).is_none() {
-        let message = format!("container {container} is not valid for pod {name}");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+        return Err(unknown(format!("container \"{container}\" not found in pod \"{name}\"")));
     }
     let refuse = |message: String| Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     let chosen = if query.flag(&["previous"]) {

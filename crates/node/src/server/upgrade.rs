@@ -72,7 +72,10 @@ pub(super) fn accept(offer: &Offer, protocol: &str) -> Response<Body> {
 
 /// The refusal of protocols that are not known here.
 pub(super) fn unknown(offered: &[String], supported: &[&str]) -> Refusal {
-    let text = format!("unable to negotiate protocol: client supports {offered:?}, server accepts {supported:?}");
+    let (offered, supported) = (offered.join(" "), supported.join(" "));
+    let text = format!(
+        "unable to upgrade: unable to negotiate protocol: client supports [{offered}], server accepts [{supported}]"
+    );
     Refusal::new(StatusCode::FORBIDDEN, text)
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::StatusCode;
 use portolan_base::error::chain;
+use portolan_base::go;
 use portolan_runtime::{Reader, SandboxId, Writer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -30,14 +31,19 @@ pub(super) fn ports(query: &Query) -> Result<Vec<u16>, Refusal> {
     if values.is_empty() {
         return Err(bad("query parameter \"port\" is required".to_owned()));
     }
-    let texts: Vec<&str> = values.iter().flat_map(|value| value.split(',')).collect();
+    if values.iter().any(String::is_empty) {
+        return Err(bad("query parameter \"port\" cannot be empty".to_owned()));
+    }
+    // As upstream, refusals name the list that a port is in.
+    let texts: Vec<(&str, &String)> =
+        values.iter().flat_map(|list| list.split(',').map(move |port| (port, list))).collect();
     if texts.len() > MOST_PORTS {
         return Err(bad(format!("{} ports are too many for one connection: at most {MOST_PORTS}", texts.len())));
     }
-    let parse = |text: &str| match text.parse::<u16>() {
-        Ok(0) => Err(bad(format!("port {text:?} must be > 0"))),
+    let parse = |(text, list): (&str, &String)| match go::parse_u16(text) {
+        Ok(0) => Err(bad(format!("port {} must be > 0", go::quote(list)))),
         Ok(port) => Ok(port),
-        Err(error) => Err(bad(format!("unable to parse {text:?} as a port: {error}"))),
+        Err(why) => Err(bad(format!("unable to parse {} as a port: {why}", go::quote(list)))),
     };
     texts.into_iter().map(parse).collect()
 }
@@ -153,10 +159,13 @@ mod tests {
         let many = vec!["1"; MOST_PORTS + 1].join(",");
         for (query, expected) in [
             ("", "query parameter \"port\" is required"),
-            ("port=", "unable to parse \"\" as a port: cannot parse integer from empty string"),
+            ("port=", "query parameter \"port\" cannot be empty"),
             ("port=0", "port \"0\" must be > 0"),
-            ("port=80,x", "unable to parse \"x\" as a port: invalid digit found in string"),
-            ("port=65536", "unable to parse \"65536\" as a port: number too large to fit in target type"),
+            ("port=80,x", "unable to parse \"80,x\" as a port: strconv.ParseUint: parsing \"x\": invalid syntax"),
+            (
+                "port=65536",
+                "unable to parse \"65536\" as a port: strconv.ParseUint: parsing \"65536\": value out of range",
+            ),
             (&format!("port={many}"), "40 ports are too many for one connection: at most 39"),
         ] {
             assert_eq!(read(query), Err(expected.to_owned()), "{query}");

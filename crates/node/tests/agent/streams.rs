@@ -202,8 +202,11 @@ async fn logs_are_served_and_refusals_say_why() {
     let (status, text) = get("/containerLogs/default/talk/talker?previous=true").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(text, "previous terminated container \"talker\" in pod \"talk\" not found");
-    assert_eq!(get("/containerLogs/default/talk/nobody").await.0, StatusCode::BAD_REQUEST);
-    assert_eq!(get("/containerLogs/default/nobody/talker").await.0, StatusCode::NOT_FOUND);
+    let missing = |text: &str| (StatusCode::NOT_FOUND, text.to_owned());
+    let unknown = get("/containerLogs/default/talk/nobody").await;
+    assert_eq!(unknown, missing("container \"nobody\" not found in pod \"talk\""));
+    let unknown = get("/containerLogs/default/nobody/talker").await;
+    assert_eq!(unknown, missing("pod \"nobody\" does not exist"));
     assert_eq!(get("/containerLogs/default/talk/talker?tailLines=x").await.0, StatusCode::BAD_REQUEST);
     lab.node.stop().await;
 }
@@ -389,7 +392,10 @@ async fn malformed_upgrades_are_refused() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
     assert_eq!(lab.get(Some(API_SERVER), "/exec/default/web/app?stdout=1").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(lab.get(Some(API_SERVER), "/exec/default/web/app?command=true").await.0, StatusCode::BAD_REQUEST);
-    assert_eq!(lab.get(Some(API_SERVER), "/exec/default/web/no?command=a&stdout=1").await.0, StatusCode::NOT_FOUND);
+    let missing = lab.get(Some(API_SERVER), "/exec/default/web/no?command=a&stdout=1").await;
+    assert_eq!(missing, (StatusCode::INTERNAL_SERVER_ERROR, "container not found (\"no\")".to_owned()));
+    let missing = lab.get(Some(API_SERVER), "/attach/default/nobody/app?stdout=1").await;
+    assert_eq!(missing, (StatusCode::NOT_FOUND, "pod does not exist".to_owned()));
     let request = Request::post("/exec/default/web/app?command=true&stdout=1")
         .header("host", "node")
         .header("connection", "Upgrade")
