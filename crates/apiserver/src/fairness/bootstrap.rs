@@ -20,7 +20,7 @@ const LIMITED: [(&str, u32, u32, u32, u32); 6] = [
 /// Says whether an object follows what is suggested.
 const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
-const ALL: &str = "system:authenticated system:unauthenticated";
+const ALL: &str = "system:unauthenticated system:authenticated";
 
 /// Those without which nothing works: nobody may take them away or change them.
 pub(crate) const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
@@ -72,12 +72,12 @@ pub(crate) fn objects() -> Vec<Value> {
         });
         objects.push(level(name, json!({"type": "Limited", "limited": limited})));
     }
-    let leases = |namespace: &str| resources("get create update", "coordination.k8s.io", "leases", Some(namespace));
+    let leases = |verbs: &str| resources(verbs, "coordination.k8s.io", "leases", Reach::Namespaces);
     let users = |names: &str| subjects("User", names);
     let groups = |names: &str| subjects("Group", names);
-    let nodes =
-        [resources("*", "", "nodes nodes/status", None), resources("*", "coordination.k8s.io", "leases", Some("*"))];
-    let everything = || rules(&[anywhere()], &["*"]);
+    let nodes = [resources("*", "", "nodes nodes/status", Reach::Everywhere), leases("*")];
+    let leaders = [users("system:kube-controller-manager system:kube-scheduler"), accounts("kube-system")].concat();
+    let everything = || rules(&[resources("*", "*", "*", Reach::Everywhere)], &["*"]);
     objects.extend([
         schema("exempt", 1, "exempt", "", &[with(groups("system:masters"), everything())]),
         schema("probes", 2, "exempt", "", &[with(groups(ALL), rules(&[], &["/healthz", "/readyz", "/livez"]))]),
@@ -86,17 +86,7 @@ pub(crate) fn objects() -> Vec<Value> {
             100,
             "leader-election",
             "ByUser",
-            &[with(
-                users("system:kube-controller-manager system:kube-scheduler"),
-                rules(&[leases("kube-system")], &[]),
-            )],
-        ),
-        schema(
-            "workload-leader-election",
-            200,
-            "leader-election",
-            "ByUser",
-            &[with(accounts("kube-system"), rules(&[leases("*")], &[]))],
+            &[with(leaders, rules(&[leases("get create update")], &[]))],
         ),
         schema("system-node-high", 400, "node-high", "ByUser", &[with(groups("system:nodes"), rules(&nodes, &[]))]),
         schema("system-nodes", 500, "system", "ByUser", &[with(groups("system:nodes"), everything())]),
@@ -166,18 +156,22 @@ fn accounts(namespace: &str) -> Vec<Value> {
     vec![json!({"kind": "ServiceAccount", "serviceAccount": {"namespace": namespace, "name": "*"}})]
 }
 
-/// Resources in a namespace, or those that are in none.
-fn resources(verbs: &str, group: &str, resources: &str, namespace: Option<&str>) -> Value {
-    let mut rule = json!({"verbs": words(verbs), "apiGroups": [group], "resources": words(resources)});
-    match namespace {
-        Some(namespace) => rule["namespaces"] = json!([namespace]),
-        None => rule["clusterScope"] = true.into(),
-    }
-    rule
+/// Where resources are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// In any namespace.
+    Namespaces,
+    /// There and in none.
+    Everywhere,
 }
 
-fn anywhere() -> Value {
-    json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]})
+fn resources(verbs: &str, group: &str, resources: &str, reach: Reach) -> Value {
+    let mut rule =
+        json!({"verbs": words(verbs), "apiGroups": [group], "resources": words(resources), "namespaces": ["*"]});
+    if reach == Reach::Everywhere {
+        rule["clusterScope"] = true.into();
+    }
+    rule
 }
 
 fn rules(resources: &[Value], paths: &[&str]) -> Value {
@@ -195,4 +189,60 @@ fn rules(resources: &[Value], paths: &[&str]) -> Value {
 fn with(subjects: Vec<Value>, mut rules: Value) -> Value {
     rules["subjects"] = subjects.into();
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_those_of_upstream() {
+        let spec = |name: &str| {
+            let mut found = objects().into_iter().filter(|object| object["kind"] == "FlowSchema");
+            found.find(|object| object["metadata"]["name"] == name).map(|object| object["spec"].clone())
+        };
+        let group = |name: &str| json!({"kind": "Group", "group": {"name": name}});
+        let user = |name: &str| json!({"kind": "User", "user": {"name": name}});
+        let everything = json!([{
+            "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"],
+        }]);
+        let leases = |verbs: &[&str]| json!({"verbs": verbs, "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "namespaces": ["*"]});
+        assert_eq!(
+            spec("catch-all"),
+            Some(json!({
+                "priorityLevelConfiguration": {"name": "catch-all"}, "matchingPrecedence": 10000,
+                "distinguisherMethod": {"type": "ByUser"},
+                "rules": [{
+                    "subjects": [group("system:unauthenticated"), group("system:authenticated")],
+                    "resourceRules": everything, "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                }],
+            }))
+        );
+        assert_eq!(
+            spec("system-leader-election"),
+            Some(json!({
+                "priorityLevelConfiguration": {"name": "leader-election"}, "matchingPrecedence": 100,
+                "distinguisherMethod": {"type": "ByUser"},
+                "rules": [{
+                    "subjects": [
+                        user("system:kube-controller-manager"),
+                        user("system:kube-scheduler"),
+                        {"kind": "ServiceAccount", "serviceAccount": {"name": "*", "namespace": "kube-system"}},
+                    ],
+                    "resourceRules": [leases(&["get", "create", "update"])],
+                }],
+            }))
+        );
+        assert_eq!(
+            spec("system-node-high").map(|spec| spec["rules"][0]["resourceRules"].clone()),
+            Some(json!([
+                {
+                    "verbs": ["*"], "apiGroups": [""], "resources": ["nodes", "nodes/status"], "clusterScope": true,
+                    "namespaces": ["*"],
+                },
+                leases(&["*"]),
+            ]))
+        );
+        assert_eq!(spec("workload-leader-election"), None);
+    }
 }
