@@ -127,17 +127,17 @@ impl Condition {
 }
 
 async fn examine(server: &Server, service: &Service) -> (Condition, Option<Found>) {
-    match backed(server, service).await {
-        Ok(None) => {}
-        Ok(Some(condition)) => return (condition, None),
+    let host = match backed(server, service).await {
+        Ok(Ok(host)) => host,
+        Ok(Err(condition)) => return (condition, None),
         Err(status) => {
             let message = format!("{} cannot be checked due to: {status}", described(service));
             return (Condition { status: "Unknown", reason: "ServiceAccessError", message }, None);
         }
-    }
+    };
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
-        match asked(server, service).await {
+        match asked(server, service, &host).await {
             Ok(found) => {
                 let message = "all checks passed".to_owned();
                 return (Condition { status: "True", reason: "Passed", message }, Some(found));
@@ -161,21 +161,22 @@ fn described(service: &Service) -> String {
     format!("service/{} in {}", name(service), go::quote(space(service)))
 }
 
-/// What is wrong with the Service, if anything is.
-async fn backed(server: &Server, service: &Service) -> Result<Option<Condition>, Status> {
+/// The host that a Service stands for, or what is wrong with it.
+async fn backed(server: &Server, service: &Service) -> Result<Result<String, Condition>, Status> {
     let (name, space, port) = (name(service), space(service), service.backend.port);
     let Some(entry) = storage::find(server, "", "services", space, name).await? else {
         let message = format!("{} is not present", described(service));
-        return Ok(Some(Condition::not("ServiceNotFound", message)));
+        return Ok(Err(Condition::not("ServiceNotFound", message)));
     };
     let object = storage::decode(&entry)?;
+    let host = shown_host(&object["spec"]);
     if !matches!(object["spec"]["type"].as_str(), None | Some("ClusterIP")) {
-        return Ok(None);
+        return Ok(Ok(host));
     }
     let mut ports = object["spec"]["ports"].as_array().into_iter().flatten();
     let Some(found) = ports.find(|it| it["port"] == port) else {
         let message = format!("{} is not listening on port {port}", described(service));
-        return Ok(Some(Condition::not("ServicePortError", message)));
+        return Ok(Err(Condition::not("ServicePortError", message)));
     };
     let port_name = found["name"].as_str().unwrap_or_default();
     let range = KeyRange::prefix(storage::prefix("discovery.k8s.io", "endpointslices", space));
@@ -185,27 +186,35 @@ async fn backed(server: &Server, service: &Service) -> Result<Option<Condition>,
         slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name).peekable();
     if of_service.peek().is_none() {
         let message = format!("cannot find endpointslices for {}", described(service));
-        return Ok(Some(Condition::not("EndpointsNotFound", message)));
+        return Ok(Err(Condition::not("EndpointsNotFound", message)));
     }
     if of_service.any(|slice| is_ready(slice, port_name)) {
-        return Ok(None);
+        return Ok(Ok(host));
     }
     let (service, port_name) = (described(service), go::quote(port_name));
     let message = format!("endpointslices for {service} have no addresses with port name {port_name}");
-    Ok(Some(Condition::not("MissingEndpoints", message)))
+    Ok(Err(Condition::not("MissingEndpoints", message)))
+}
+
+/// The host in the URLs of conditions. Upstream asks at the address of the Service, and people know that one; we ask the
+/// endpoint behind it.
+fn shown_host(spec: &Value) -> String {
+    let field = if spec["type"] == "ExternalName" { "externalName" } else { "clusterIP" };
+    let host = spec[field].as_str().unwrap_or_default();
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 fn is_ready(slice: &Value, port_name: &str) -> bool {
     let list = |field: &str| slice[field].as_array().map(Vec::as_slice).unwrap_or_default();
-    list("ports").iter().any(|port| port["name"].as_str().unwrap_or_default() == port_name)
+    list("ports").iter().any(|port| port["name"].as_str().unwrap_or_default() == port_name && port["port"].is_number())
         && list("endpoints").iter().any(|endpoint| endpoint["conditions"]["ready"] != false)
 }
 
-/// Asks an extension server what it serves.
-async fn asked(server: &Server, service: &Service) -> Result<Found, String> {
+/// Asks an extension server what it serves; `host` is where it is to people.
+async fn asked(server: &Server, service: &Service, host: &str) -> Result<Found, String> {
     let Service { group, version, backend, .. } = service;
     let path = format!("/apis/{group}/{version}");
-    let url = format!("https://{}.{}.svc:{}{path}", backend.name, backend.namespace, backend.port);
+    let url = format!("https://{host}:{}{path}", backend.port);
     let (code, resources) = get(server, service, &path)
         .await
         .map_err(|why| format!("failing or missing response from {url}: Get \"{url}\": {why}"))?;

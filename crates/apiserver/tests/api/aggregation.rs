@@ -228,7 +228,8 @@ async fn a_server_is_available_once_everything_about_it_is_there() {
     let missing = "endpointslices for service/demo in \"default\" have no addresses with port name \"\"";
     expect(&format!("False MissingEndpoints {missing}")).await;
     cluster.put_slice("default", "demo-1", "demo", extension.port).await;
-    let url = "https://demo.default.svc:443/apis/demo.example.com/v1";
+    let address = cluster.get("/api/v1/namespaces/default/services/demo").await.body["spec"]["clusterIP"].clone();
+    let url = format!("https://{}:443/apis/demo.example.com/v1", address.as_str().expect("an address"));
     expect(&format!(
         "False FailedDiscoveryCheck failing or missing response from {url}: Get \"{url}\": tls: failed to verify \
          certificate: x509: certificate signed by unknown authority"
