@@ -13,6 +13,8 @@ pub(crate) struct Notes {
     are_kept: bool,
     /// Annotations by key. What was said first stays, as upstream.
     annotations: Mutex<BTreeMap<String, String>>,
+    /// The same for records that hold what requests send.
+    of_bodies: Mutex<BTreeMap<String, String>>,
     /// What the object that came with the request says of itself.
     identity: Mutex<BTreeMap<&'static str, String>>,
     /// Empty lists and maps of that object, which are not kept.
@@ -57,7 +59,15 @@ impl Notes {
 
     /// Says something, unless it was said before.
     pub(crate) fn add(&self, key: String, value: String) {
-        let mut notes = self.annotations.lock();
+        Self::add_to(&mut self.annotations.lock(), key, value);
+    }
+
+    /// Says something that is only for records that hold what requests send.
+    pub(crate) fn add_of_bodies(&self, key: String, value: String) {
+        Self::add_to(&mut self.of_bodies.lock(), key, value);
+    }
+
+    fn add_to(notes: &mut BTreeMap<String, String>, key: String, value: String) {
         if let Some(known) = notes.get(&key).filter(|known| **known != value) {
             tracing::warn!(key, value, known, "an annotation of an audit event is set twice");
             return;
@@ -65,8 +75,12 @@ impl Notes {
         notes.insert(key, value);
     }
 
-    /// All that was said.
-    pub(crate) fn take(&self) -> BTreeMap<String, String> {
-        std::mem::take(&mut self.annotations.lock())
+    /// All that was said; `has_bodies`: whether the record holds what the request sent.
+    pub(crate) fn take(&self, has_bodies: bool) -> BTreeMap<String, String> {
+        let mut notes = std::mem::take(&mut *self.annotations.lock());
+        if has_bodies {
+            notes.append(&mut self.of_bodies.lock());
+        }
+        notes
     }
 }

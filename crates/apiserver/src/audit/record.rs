@@ -91,7 +91,7 @@ impl Record {
 
     /// Adds what was noted while the request was answered.
     pub(crate) fn noted(&mut self, notes: &Notes) {
-        for (key, value) in notes.take() {
+        for (key, value) in notes.take(self.extent.level >= Level::Request) {
             self.event["annotations"][key] = value.into();
         }
         // What the path does not say, as upstream.

@@ -1,5 +1,6 @@
 //! Webhooks: an HTTPS server that decides, and what the API makes of it.
 
+mod records;
 mod server;
 
 use base64::Engine as _;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use portolan_base::go;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::configuration::Hook;
 use super::{Failure, is_exempt, may_ask, measured, review, select};
@@ -15,6 +17,34 @@ use crate::extensions::convert;
 use crate::status::Status;
 
 const AUDIT: &str = "mutation.webhook.admission.k8s.io";
+
+/// Where the audit log says how a hook changed the object.
+const AUDIT_OF_PATCHES: &str = "patch.webhook.admission.k8s.io";
+
+/// What the audit log says of a hook; the fields stand in upstream's order.
+#[derive(Serialize)]
+struct Note<'a> {
+    configuration: &'a str,
+    webhook: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'a [Value]>,
+    #[serde(rename = "patchType", skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+}
+
+impl<'a> Note<'a> {
+    fn of(hook: &'a Hook) -> Self {
+        let Hook { configuration, name, .. } = hook;
+        Self { configuration, webhook: name, mutated: None, patch: None, patch_type: None }
+    }
+
+    fn text(&self) -> String {
+        let text = serde_json::to_string(self).expect("names and JSON can be written");
+        go::html_safe(&text).into_owned()
+    }
+}
 
 /// What is remembered from the first round for the second one.
 #[derive(Debug, Default)]
@@ -62,6 +92,8 @@ pub(crate) async fn mutate(attributes: &mut Attributes<'_>, rounds: &mut Rounds)
         let started = Instant::now();
         let outcome = ask(hook, attributes, &seen, &key).await;
         measured(hook, attributes, "admit", outcome.as_ref().map(|_| None), started.elapsed());
+        let note = Note { mutated: Some(matches!(outcome, Ok(true))), ..Note::of(hook) };
+        attributes.annotate(format!("{AUDIT}/{key}"), note.text());
         match outcome {
             Ok(true) => {
                 rounds.require();
@@ -106,9 +138,12 @@ async fn ask(
     }
     let sent = &question["request"]["object"];
     let operations = review::operations(hook, &answer.patch)?;
-    let changed = !operations.is_empty() && patch(hook, attributes, sent, operations).await?;
-    let note = json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed});
-    attributes.annotate(format!("{AUDIT}/{key}"), note.to_string());
+    if operations.is_empty() {
+        return Ok(false);
+    }
+    let note = Note { patch: Some(&operations), patch_type: Some("JSONPatch"), ..Note::of(hook) }.text();
+    let changed = patch(hook, attributes, sent, operations).await?;
+    attributes.call.notes.add_of_bodies(format!("{AUDIT_OF_PATCHES}/{key}"), note);
     Ok(changed)
 }
 
