@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use portolan_api::description::Description;
 use portolan_base::{Timestamp, go};
 use portolan_identity::User;
 
 use crate::audit::{self, Kept, Notes, Record};
 use crate::authentication::{Refused, Requester, impersonation};
-use crate::authorization::Action;
+use crate::authorization::{Action, Unpermitted};
 use crate::body::{Body, empty};
 use crate::endpoint::{self, Call, Delivery};
 use crate::fairness::Turn;
@@ -250,7 +250,9 @@ async fn routed(
     server.authorizer.refresh_reach(user, info).await?;
     let permitted = authorization::permitted(server, user, info).await;
     note(record, &permitted);
-    permitted?;
+    if let Err(unpermitted) = permitted {
+        return unallowed(&parts, unpermitted);
+    }
     if let Some(service) = server.aggregation.remote(&info.group, &info.version) {
         let request = Request::from_parts(parts, body);
         return Ok(Box::pin(aggregation::pass_on(server, &service, user, origin, request)).await);
@@ -286,13 +288,24 @@ async fn routed(
 }
 
 /// Records whether a request is allowed.
-fn note(record: &mut Option<Record>, permitted: &Result<String, Status>) {
+fn note(record: &mut Option<Record>, permitted: &Result<String, Unpermitted>) {
     if let Some(record) = record {
         match permitted {
-            Ok(reason) => record.authorized("allow", reason),
-            Err(_) => record.authorized("forbid", ""),
+            Ok(reason) => record.authorized(Some("allow"), reason),
+            Err(Unpermitted { error: Some(_), .. }) => record.authorized(None, "internal error"),
+            Err(Unpermitted { reason, .. }) => record.authorized(Some("forbid"), reason),
         }
     }
+}
+
+/// The answer to what is not allowed. That nobody could decide is no object, as upstream's filter says it.
+fn unallowed(parts: &Parts, unpermitted: Unpermitted) -> Result<Response<Body>, Status> {
+    let Some(error) = unpermitted.error else { return Err(unpermitted.status) };
+    let uri = parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
+    let text = go::without_markup(&format!("Internal Server Error: {}: {error}", go::quote(uri)));
+    let mut response = crate::server::text(500, format!("{text}\n"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
 }
 
 /// Paths that are no resource's.
@@ -312,7 +325,9 @@ async fn plain(
     if !ALWAYS_ALLOWED.contains(&path) {
         let permitted = authorization::authorize_path(server, user, &audit::verb_of(&parts.method), path).await;
         note(record, &permitted);
-        permitted?;
+        if let Err(unpermitted) = permitted {
+            return unallowed(parts, unpermitted);
+        }
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());

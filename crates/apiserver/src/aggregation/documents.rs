@@ -92,8 +92,7 @@ pub(crate) fn aggregated(server: &Server, document: String) -> String {
     for service in &services {
         let position = groups.iter().position(|group| group["metadata"]["name"] == service.group);
         let position = position.unwrap_or_else(|| {
-            let metadata = json!({"name": service.group, "creationTimestamp": null});
-            groups.push(json!({"metadata": metadata, "versions": []}));
+            groups.push(json!({"metadata": {"name": service.group}, "versions": []}));
             groups.len() - 1
         });
         let Some(versions) = groups[position]["versions"].as_array_mut() else { continue };

@@ -83,10 +83,12 @@ impl Record {
         }
     }
 
-    /// Says whether the request is allowed, and why.
-    pub(crate) fn authorized(&mut self, decision: &str, reason: &str) {
-        self.event["annotations"] =
-            json!({"authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": reason});
+    /// Says whether the request is allowed, if that could be decided, and why.
+    pub(crate) fn authorized(&mut self, decision: Option<&str>, reason: &str) {
+        self.event["annotations"] = json!({"authorization.k8s.io/reason": reason});
+        if let Some(decision) = decision {
+            self.event["annotations"]["authorization.k8s.io/decision"] = decision.into();
+        }
     }
 
     /// Adds what was noted while the request was answered.

@@ -46,7 +46,7 @@ impl TokenReviewer {
         }
         let question = json!({
             "apiVersion": format!("authentication.k8s.io/{}", self.version), "kind": "TokenReview",
-            "metadata": {"creationTimestamp": null}, "spec": {"token": token, "audiences": audiences},
+            "metadata": {}, "spec": {"token": token, "audiences": audiences}, "status": {"user": {}},
         });
         // No answer is not remembered.
         let review = self.client.ask_persistently(&question).await?;

@@ -5,7 +5,7 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
-use portolan_api::field::{Error, Path};
+use portolan_api::field::{Error, ErrorType, Path};
 use portolan_api::validation::is_dns1123_subdomain;
 use portolan_base::go;
 use serde::Deserialize;
@@ -260,8 +260,8 @@ fn connection(
 
 fn conditions(place: &Path, list: &[MatchCondition]) -> Result<Conditions, Vec<Error>> {
     if list.len() > MOST_CONDITIONS {
-        let why = format!("must have at most {MOST_CONDITIONS} items");
-        return Err(vec![Error::invalid(place, list.len(), why)]);
+        let error = Error::invalid(place, list.len(), format!("must have at most {MOST_CONDITIONS} items"));
+        return Err(vec![Error { error_type: ErrorType::TooMany, ..error }]);
     }
     let (mut conditions, mut errors) = (Conditions::default(), Vec::new());
     for (index, MatchCondition { expression }) in list.iter().enumerate() {
@@ -360,6 +360,11 @@ authorizers:
                 "authorizers[1].webhook: Invalid value: \"non-null\"",
             ),
             ("    timeout", "    time-out", "unknown field"),
+            (
+                "[{expression: 'has(request.resourceAttributes)'}]",
+                &format!("[{}]", ["{expression: 'true'}"; 65].join(", ")),
+                "authorizers[0].matchConditions: Too many: 65: must have at most 64 items",
+            ),
         ] {
             let error = parse(&GOOD.replacen(from, to, 1), &kubeconfigs).expect_err(to).to_string();
             assert!(error.contains(expected), "{to}: {error}");

@@ -29,7 +29,7 @@ use ways::Way;
 pub(crate) use ways::Ways;
 pub use webhook::{AccessWebhook, OnFailure};
 
-use crate::configuration::Invalid;
+use crate::configuration::{Invalid, aggregate};
 use crate::followed_file::{Kubeconfigs, SettingsFile};
 use crate::request::Info;
 use crate::server::Server;
@@ -129,13 +129,32 @@ impl Authorization {
     }
 }
 
+/// Why something is not allowed.
+#[derive(Debug)]
+pub(crate) struct Unpermitted {
+    /// As the client is told it.
+    pub(crate) status: Status,
+    /// What those say who decide.
+    pub(crate) reason: String,
+    /// What kept them from deciding, if anything did.
+    pub(crate) error: Option<String>,
+}
+
+impl Unpermitted {
+    fn new(decision: Decision, status: Status) -> Self {
+        let reason = decision.reason().to_owned();
+        let error = if let Decision::Failed(failure) = decision { Some(failure.error) } else { None };
+        Self { status, reason, error }
+    }
+}
+
 /// Refuses what the user may not do with a resource.
 pub(crate) async fn authorize(server: &Server, user: &User, info: &Info) -> Result<(), Status> {
-    permitted(server, user, info).await.map(drop)
+    permitted(server, user, info).await.map(drop).map_err(|unpermitted| unpermitted.status)
 }
 
 /// The same, with the reason why it is allowed.
-pub(crate) async fn permitted(server: &Server, user: &User, info: &Info) -> Result<String, Status> {
+pub(crate) async fn permitted(server: &Server, user: &User, info: &Info) -> Result<String, Unpermitted> {
     let decision = decide(server, user, Action::Resource(info)).await;
     if let Decision::Allowed(reason) = decision {
         return Ok(reason);
@@ -159,14 +178,23 @@ pub(crate) async fn permitted(server: &Server, user: &User, info: &Info) -> Resu
     if !decision.reason().is_empty() {
         why = format!("{why}: {}", decision.reason());
     }
-    Err(Status::forbidden(&info.target(), info.authorized_name(), &why))
+    let status = Status::forbidden(&info.target(), info.authorized_name(), &why);
+    Err(Unpermitted::new(decision, status))
 }
 
 /// Refuses a path that the user may not see.
-pub(crate) async fn authorize_path(server: &Server, user: &User, verb: &str, path: &str) -> Result<String, Status> {
+pub(crate) async fn authorize_path(
+    server: &Server,
+    user: &User,
+    verb: &str,
+    path: &str,
+) -> Result<String, Unpermitted> {
     match decide(server, user, Action::Path { verb, path }).await {
         Decision::Allowed(reason) => Ok(reason),
-        decision => Err(Status::forbidden_path(&user.name, verb, path, decision.reason())),
+        decision => {
+            let status = Status::forbidden_path(&user.name, verb, path, decision.reason());
+            Err(Unpermitted::new(decision, status))
+        }
     }
 }
 
@@ -179,6 +207,19 @@ pub(crate) enum Decision {
     Denied(String),
     /// Nobody allows it, perhaps with a reason.
     NoOpinion(String),
+    /// Nobody allows it, and somebody could not decide.
+    Failed(Failure),
+}
+
+/// What kept somebody from deciding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Whether that refuses, whatever others say.
+    pub(crate) denies: bool,
+    /// What was decided nevertheless.
+    pub(crate) reason: String,
+    /// What went wrong.
+    pub(crate) error: String,
 }
 
 impl Decision {
@@ -189,7 +230,13 @@ impl Decision {
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Allowed(reason) | Self::Denied(reason) | Self::NoOpinion(reason) => reason,
+            Self::Failed(failure) => &failure.reason,
         }
+    }
+
+    /// Whether it is refused, whatever others say.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Failed(Failure { denies: true, .. }))
     }
 }
 
@@ -200,14 +247,21 @@ pub(crate) async fn decide(server: &Server, user: &User, action: Action<'_>) -> 
         Ok(decision) => return decision,
         Err(undecided) => undecided,
     };
+    let mut errors = Vec::new();
     // A webhook stands among the ways: everything from it on may have to wait.
     for way in &ways[asked..] {
         match way.decide(server, user, action).await {
             Decision::NoOpinion(reason) => reasons.push(reason),
+            Decision::Failed(failure) if !failure.denies => errors.push(failure.error),
             decision => return decision,
         }
     }
-    no_opinion(reasons)
+    match (no_opinion(reasons), aggregate(errors)) {
+        (Decision::NoOpinion(reason), Err(error)) => {
+            Decision::Failed(Failure { denies: false, reason, error: error.to_string() })
+        }
+        (decision, _) => decision,
+    }
 }
 
 /// The same without those who would have to be asked over the network: they have no opinion.

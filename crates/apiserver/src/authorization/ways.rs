@@ -158,8 +158,8 @@ impl Way {
     fn counted(&self, decision: Decision) -> Decision {
         match &decision {
             Decision::Allowed(_) => drop(self.decided.allowed.fetch_add(1, Ordering::Relaxed)),
-            Decision::Denied(_) => drop(self.decided.denied.fetch_add(1, Ordering::Relaxed)),
-            Decision::NoOpinion(_) => {}
+            decision if decision.is_denied() => drop(self.decided.denied.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
         }
         decision
     }

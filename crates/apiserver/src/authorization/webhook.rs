@@ -7,7 +7,7 @@ use portolan_identity::User;
 use serde_json::{Value, json};
 
 use super::conditions::Conditions;
-use super::{Action, Decision};
+use super::{Action, Decision, Failure};
 use crate::cache::Cache;
 use crate::metrics::{Authorizations, Matched, Reply};
 use crate::outgoing::{Client, Endpoint, Failed, Tries, Unusable};
@@ -68,11 +68,8 @@ impl AccessReviewer {
         action: Action<'_>,
         now: Timestamp,
     ) -> Decision {
-        let question = json!({
-            "apiVersion": format!("authorization.k8s.io/{}", self.settings.version), "kind": "SubjectAccessReview",
-            "metadata": {"creationTimestamp": null}, "spec": specification(user, action),
-        });
-        match self.matches(name, metrics, &question["spec"]) {
+        let specification = specification(user, action);
+        match self.matches(name, metrics, &specification) {
             Ok(true) => {}
             Ok(false) => return Decision::NoOpinion(String::new()),
             Err(error) => {
@@ -80,10 +77,11 @@ impl AccessReviewer {
                 return self.failed(error);
             }
         }
-        let key = question["spec"].to_string();
+        let key = specification.to_string();
         if let Some(known) = self.answers.get(&key, now) {
             return known;
         }
+        let question = question(&self.settings.version, specification);
         let review = match self.ask(name, metrics, &question).await {
             Ok(review) => review,
             Err(failed) => {
@@ -133,10 +131,8 @@ impl AccessReviewer {
     }
 
     fn failed(&self, error: String) -> Decision {
-        match self.settings.on_failure {
-            OnFailure::NoOpinion => Decision::NoOpinion(String::new()),
-            OnFailure::Deny => Decision::Denied(error),
-        }
+        let denies = self.settings.on_failure == OnFailure::Deny;
+        Decision::Failed(Failure { denies, reason: String::new(), error })
     }
 }
 
@@ -162,13 +158,38 @@ fn understood(status: &Value) -> Decision {
     match (status["allowed"] == true, status["denied"] == true) {
         (true, false) => Decision::Allowed(reason),
         // Who says both means no.
-        (_, true) => Decision::Denied(reason),
+        (true, true) => {
+            let error = "webhook subject access review returned both allow and deny response".to_owned();
+            Decision::Failed(Failure { denies: true, reason, error })
+        }
+        (false, true) => Decision::Denied(reason),
         (false, false) => Decision::NoOpinion(reason),
     }
 }
 
+/// A review as Kubernetes sends it, `specification` in version 1.
+fn question(version: &str, mut specification: Value) -> Value {
+    if version == "v1beta1"
+        && let Some(fields) = specification.as_object_mut()
+        && let Some(groups) = fields.remove("groups")
+    {
+        fields.insert("group".into(), groups);
+    }
+    json!({
+        "apiVersion": format!("authorization.k8s.io/{version}"), "kind": "SubjectAccessReview", "metadata": {},
+        "spec": specification, "status": {"allowed": false},
+    })
+}
+
+/// What is asked, without what is empty.
 fn specification(user: &User, action: Action<'_>) -> Value {
-    let mut spec = json!({"user": user.name, "groups": user.groups});
+    let mut spec = json!({});
+    if !user.name.is_empty() {
+        spec["user"] = user.name.as_str().into();
+    }
+    if !user.groups.is_empty() {
+        spec["groups"] = json!(user.groups);
+    }
     if !user.uid.is_empty() {
         spec["uid"] = user.uid.as_str().into();
     }
@@ -216,6 +237,24 @@ fn requirement(requirement: &Requirement) -> Value {
 mod tests {
     use super::*;
     use crate::request::Info;
+
+    #[test]
+    fn questions_are_those_of_kubernetes_in_both_versions() {
+        let user = User::new("ann", ["dev"]);
+        let asked = |version: &str| question(version, specification(&user, Action::Path { verb: "get", path: "/x" }));
+        let groups = json!(["dev", "system:authenticated"]);
+        let attributes = json!({"path": "/x", "verb": "get"});
+        for (version, spec) in [
+            ("v1", json!({"user": "ann", "groups": groups, "nonResourceAttributes": attributes})),
+            ("v1beta1", json!({"user": "ann", "group": groups, "nonResourceAttributes": attributes})),
+        ] {
+            let expected = json!({
+                "apiVersion": format!("authorization.k8s.io/{version}"), "kind": "SubjectAccessReview", "metadata": {},
+                "spec": spec, "status": {"allowed": false},
+            });
+            assert_eq!(asked(version), expected);
+        }
+    }
 
     #[test]
     fn only_what_a_request_says_counts_for_how_long_a_question_is() {

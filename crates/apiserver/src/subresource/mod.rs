@@ -9,6 +9,7 @@ mod log_options;
 mod proxy;
 mod review;
 mod scale;
+mod selection;
 mod token;
 pub(crate) mod upgrade;
 

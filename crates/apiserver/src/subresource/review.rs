@@ -6,11 +6,12 @@ use portolan_api::time;
 use portolan_identity::User;
 use serde_json::{Map, Value, json};
 
+use super::selection;
 use crate::authentication::token_user;
 use crate::authorization::{Action, Decision, Rule, decide};
 use crate::body::Body;
 use crate::endpoint::{Call, Input, metadata};
-use crate::request::{Info, Requirement, Selection};
+use crate::request::Info;
 use crate::resources::json::is_set;
 use crate::resources::shown;
 use crate::respond;
@@ -197,31 +198,15 @@ fn metadata_problem(call: &Call<'_>, object: &Value) -> Result<Option<field::Err
     Ok(Some(field::Error::invalid(&Path::new("metadata"), shown, detail)))
 }
 
-/// The part of a collection that a question is about.
-fn selection(attributes: &Value) -> Selection {
-    let raw = |name: &str| attributes[name]["rawSelector"].as_str().unwrap_or_default();
-    let mut selection = Selection::parse(raw("fieldSelector"), raw("labelSelector"));
-    let requirements = |name: &str| -> Vec<Requirement> {
-        let list = attributes[name]["requirements"].as_array().into_iter().flatten();
-        list.filter_map(|item| {
-            let operator =
-                ["In", "NotIn", "Exists", "DoesNotExist"].into_iter().find(|known| item["operator"] == *known)?;
-            let key = item["key"].as_str()?.to_owned();
-            Some(Requirement { key, operator, values: texts(&item["values"]) })
-        })
-        .collect()
-    };
-    selection.fields.extend(requirements("fieldSelector"));
-    selection.labels.extend(requirements("labelSelector"));
-    selection
-}
-
 /// Verbs of requests.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Status> {
     let text = |place: &str, field: &str| spec[place][field].as_str().unwrap_or_default().to_owned();
+    let mut errors = Vec::new();
     let decision = if spec["resourceAttributes"].is_object() {
+        let (selection, problems) = selection::of(&spec["resourceAttributes"]);
+        errors = problems;
         let attribute = |field: &str| text("resourceAttributes", field);
         let asked = attribute("verb");
         let verb = VERBS.iter().copied().find(|known| *known == asked);
@@ -229,13 +214,13 @@ async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Sta
             verb: verb.unwrap_or("get"),
             other_verb: if verb.is_some() { String::new() } else { asked },
             group: attribute("group"),
-            version: attribute("version"),
+            version: Some(attribute("version")).filter(|version| !version.is_empty()).unwrap_or_else(|| "*".to_owned()),
             resource: attribute("resource"),
             subresource: attribute("subresource"),
             namespace: attribute("namespace"),
             name: attribute("name"),
             rest: String::new(),
-            selection: selection(&spec["resourceAttributes"]),
+            selection,
         };
         call.server.authorizer.refresh_reach(user, &info).await?;
         decide(call.server, user, Action::Resource(&info)).await
@@ -244,11 +229,17 @@ async fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Sta
         decide(call.server, user, Action::Path { verb: &verb, path: &path }).await
     };
     let mut status = json!({"allowed": decision.is_allowed()});
-    if matches!(decision, Decision::Denied(_)) {
+    if decision.is_denied() {
         status["denied"] = true.into();
     }
     if !decision.reason().is_empty() {
         status["reason"] = decision.reason().into();
+    }
+    if let Decision::Failed(failure) = decision {
+        errors.insert(0, failure.error);
+    }
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.join("; ").into();
     }
     Ok(status)
 }

@@ -182,6 +182,13 @@ async fn questions_about_access_are_checked_and_know_any_verb() {
         let answer = ask("subjectaccessreviews", json!({"user": "ann", "resourceAttributes": attributes(verb)})).await;
         assert_eq!(answer.body["status"]["allowed"], allowed, "{verb}: {answer:?}");
     }
+    let mut narrowed = attributes("use");
+    narrowed["fieldSelector"] = json!({"rawSelector": "a"});
+    let answer = ask("subjectaccessreviews", json!({"user": "ann", "resourceAttributes": narrowed})).await;
+    assert_eq!(
+        answer.body["status"]["evaluationError"],
+        "spec.resourceAttributes.fieldSelector ignored due to parse error"
+    );
     for (resource, spec, expected) in [
         (
             "selfsubjectaccessreviews",

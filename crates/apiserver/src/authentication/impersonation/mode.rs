@@ -163,7 +163,8 @@ impl Question<'_> {
                 authorization::authorize(self.server, self.real, &info).await
             }
             Action::Path { verb: method, path } => {
-                authorization::authorize_path(self.server, self.real, &verb(method), path).await.map(drop)
+                let permitted = authorization::authorize_path(self.server, self.real, &verb(method), path).await;
+                permitted.map(drop).map_err(|unpermitted| unpermitted.status)
             }
         };
         self.counted(began, outcome)
