@@ -113,6 +113,8 @@ fn unescape(value: &str) -> Result<String, Error> {
                 }
             },
             ',' | '=' => {
+                // Upstream writes the character as a number.
+                let character = u32::from(character);
                 return Err(Error(format!("invalid field selector: unescaped character in value: {character}")));
             }
             other => plain.push(other),
@@ -134,7 +136,7 @@ mod tests {
             (r"a=b\,c\=d\\", Ok(r"a=b\,c\=d\\")),
             ("a=", Ok("a=")),
             ("a", Err("invalid selector: 'a'; can't understand 'a'")),
-            ("a=b=c", Err("invalid field selector: unescaped character in value: =")),
+            ("a=b=c", Err("invalid field selector: unescaped character in value: 61")),
             (r"a=b\x", Err(r"invalid field selector: invalid escape sequence: \x")),
         ];
         for (text, expected) in cases {

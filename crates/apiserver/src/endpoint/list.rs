@@ -4,17 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use portolan_store::{Entry, KeyRange, RangeRequest, Revision};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::page_token::PageToken;
 use super::present::{Presenter, partial};
 use super::select::{ReadAt, Selection, parse_integer};
 use crate::body::{Body, BoxError};
@@ -29,39 +27,13 @@ const CHUNK: usize = 64 * 1024;
 /// How many entries a page with selectors reads at a time.
 const SCAN: usize = 1000;
 
-/// Where the next page begins.
-#[derive(Debug, Serialize, Deserialize)]
-struct Token {
-    /// Revision of the list; 0 once it was lost, then pages no longer belong together.
-    rv: u64,
-    /// Last key of the page before.
-    after: String,
-}
-
-impl Token {
-    fn encode(revision: Revision, after: &Bytes) -> String {
-        let token = Self { rv: revision.0, after: String::from_utf8_lossy(after).into_owned() };
-        // A struct of a number and a text always encodes.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
-    }
-
-    fn decode(text: &str) -> Result<Self, Status> {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| invalid_token("it was not made by this server"))
-    }
-}
-
-fn invalid_token(why: &str) -> Status {
-    Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
-}
-
 /// A page of a list, selected but not yet encoded.
 pub(super) struct Page {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) revision: Revision,
+    /// All keys of the list.
+    range: KeyRange,
+    /// The last key, if more follow.
     next: Option<Bytes>,
     remaining: Option<usize>,
 }
@@ -78,7 +50,8 @@ impl Call<'_> {
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".into(), page.revision.to_string().into());
         if let Some(after) = &page.next {
-            metadata.insert("continue".into(), Token::encode(page.revision, after).into());
+            let token = PageToken::behind(after, &page.range, Some(page.revision));
+            metadata.insert("continue".into(), token.into());
         }
         if let Some(remaining) = page.remaining.filter(|_| page.next.is_some()) {
             metadata.insert("remainingItemCount".into(), remaining.into());
@@ -143,36 +116,36 @@ impl Call<'_> {
             };
             (revision, range.start.clone())
         } else {
+            let token = PageToken::decode(token, &range)?;
             if self.resource_version()?.is_some_and(|revision| revision.0 > 0) {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let token = Token::decode(token)?;
-            if !range.contains(token.after.as_bytes()) {
-                return Err(invalid_token("it belongs to another list"));
-            }
-            let revision = (token.rv > 0).then_some(Revision(token.rv));
-            let mut start = token.after.into_bytes();
-            start.push(0);
-            (revision, Bytes::from(start))
+            (token.revision, token.start)
         };
-        self.collect(KeyRange { start, ..range }, revision, limit, &selection).await
+        self.collect(range, start, revision, limit, &selection).await
     }
 
     fn limit(&self) -> Result<usize, Status> {
-        // A negative one limits nothing.
         let limit = parse_integer(self.query, "limit")?.unwrap_or_default();
+        // Who takes any state gets it from memory upstream, all at once.
+        if self.query.get("resourceVersion") == "0" && self.query.get("continue").is_empty() {
+            return Ok(0);
+        }
+        // A negative one limits nothing.
         Ok(usize::try_from(limit).unwrap_or_default())
     }
 
     async fn collect(
         &self,
-        mut range: KeyRange,
+        whole: KeyRange,
+        start: Bytes,
         mut revision: Option<Revision>,
         limit: usize,
         selection: &Selection,
     ) -> Result<Page, Status> {
         let everything = selection.is_everything();
-        let mut page = Page { entries: Vec::new(), revision: Revision(0), next: None, remaining: None };
+        let mut range = KeyRange { start, ..whole.clone() };
+        let mut page = Page { entries: Vec::new(), revision: Revision(0), range: whole, next: None, remaining: None };
         loop {
             // One page is one read; only a page that also selects may need several.
             let read = match limit {
@@ -181,7 +154,8 @@ impl Call<'_> {
                 _ => SCAN.max(limit),
             };
             let request = RangeRequest { range: range.clone(), revision, limit: read };
-            let answer = self.server.store().range(request).await.map_err(|error| self.expired(error, &range))?;
+            let read = self.server.store().range(request).await;
+            let answer = read.map_err(|error| self.expired(error, &page.range, &range.start))?;
             page.revision = answer.revision;
             revision = Some(answer.revision);
             let last_read = answer.entries.last().map(|entry| entry.key.clone());
@@ -217,7 +191,7 @@ impl Call<'_> {
     }
 
     /// 410 for a list whose revision is gone; with a token that continues at the newest one.
-    fn expired(&self, error: portolan_store::Error, range: &KeyRange) -> Status {
+    fn expired(&self, error: portolan_store::Error, range: &KeyRange, start: &Bytes) -> Status {
         if !matches!(error, portolan_store::Error::Compacted { .. }) || self.query.get("continue").is_empty() {
             return match error {
                 portolan_store::Error::Compacted { .. } => {
@@ -226,7 +200,7 @@ impl Call<'_> {
                 error => error.into(),
             };
         }
-        let after = range.start.strip_suffix(&[0]).map_or_else(|| range.start.clone(), Bytes::copy_from_slice);
+        let after = start.strip_suffix(&[0]).unwrap_or(start);
         Status::expired(
             "The provided continue parameter is too old to display a consistent list result. You can start a new \
              list without the continue parameter, or use the continue token in this response to retrieve the \
@@ -234,7 +208,7 @@ impl Call<'_> {
              that were created, modified, or deleted between the time the first chunk was returned and now may show \
              up in the list.",
         )
-        .with_continue(Token::encode(Revision(0), &after))
+        .with_continue(PageToken::behind(after, range, None))
     }
 }
 

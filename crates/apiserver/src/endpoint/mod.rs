@@ -14,6 +14,7 @@ mod names;
 mod options;
 mod owner_references;
 mod owners;
+mod page_token;
 mod patch;
 mod present;
 mod protobuf_list;

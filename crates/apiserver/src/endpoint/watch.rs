@@ -49,6 +49,14 @@ const IN_PROTOBUF: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
+/// What comes before the changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Initial {
+    /// The state of the collection, and for who takes bookmarks where that ends.
+    State,
+    Nothing,
+}
+
 impl Call<'_> {
     pub(super) async fn watch(&self) -> Result<Response<Body>, Status> {
         let Accepted { view, format } = self.accepted()?;
@@ -83,8 +91,9 @@ impl Call<'_> {
             sent: self.server.metrics.watches.of(self.resource),
         };
         let after = match (initial, requested) {
-            (false, Some(revision)) => revision,
-            (_, requested) => {
+            (Initial::Nothing, Some(revision)) => revision,
+            (Initial::Nothing, None) => self.server.store().status().await.revision,
+            (Initial::State, requested) => {
                 if requested.is_some() {
                     self.check_fresh().await?;
                 }
@@ -97,7 +106,7 @@ impl Call<'_> {
                     let frames = source.frame("ADDED", &entry.value, entry.mod_revision)?;
                     source.send(frames);
                 }
-                if initial && bookmarks {
+                if bookmarks {
                     let bookmark = source.bookmark(state.revision, true)?;
                     source.send(bookmark.into());
                 }
@@ -119,10 +128,16 @@ impl Call<'_> {
         Ok(respond::with_body(200, content_type, source.boxed_unsync()))
     }
 
-    /// Whether the watch begins with the state of the collection and says where that ends.
-    fn initial_events(&self) -> Result<bool, Status> {
-        let how = self.query.get("resourceVersionMatch");
-        let asked = self.query.has("sendInitialEvents");
+    /// What the watch begins with.
+    fn initial_events(&self) -> Result<Initial, Status> {
+        let mut how = self.query.get("resourceVersionMatch");
+        let mut asked = self.query.has("sendInitialEvents");
+        let says = !asked || self.query.is_true("sendInitialEvents");
+        // Whoever has no state yet is taken to ask for it.
+        let has_none = !asked && how.is_empty() && matches!(self.query.get("resourceVersion"), "" | "0");
+        if has_none {
+            (asked, how) = (true, "NotOlderThan");
+        }
         let path = Path::new("resourceVersionMatch");
         let mut errors = Vec::new();
         let mut forbidden = |why: &str| errors.push(field::Error::forbidden(&path, why));
@@ -139,7 +154,10 @@ impl Call<'_> {
             let why = "resourceVersionMatch is forbidden when continue is provided";
             errors.push(field::Error::forbidden(&path, why));
         }
-        if errors.is_empty() { Ok(self.query.is_true("sendInitialEvents")) } else { Err(list_options(&errors)) }
+        if !errors.is_empty() {
+            return Err(list_options(&errors));
+        }
+        Ok(if asked && says { Initial::State } else { Initial::Nothing })
     }
 
     fn watch_timeout(&self) -> Result<Duration, Status> {

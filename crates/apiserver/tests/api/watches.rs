@@ -149,3 +149,25 @@ async fn events_are_counted_with_their_sizes() {
         assert!(text.contains(&line), "{line} in {text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_without_a_version_begins_with_the_state_unless_it_says_no() {
+    let cluster = cluster().await;
+    cluster.config_map("a", json!({})).await;
+    for (query, expected) in [
+        ("allowWatchBookmarks=true", "ADDED BOOKMARK"),
+        ("resourceVersion=0&allowWatchBookmarks=true", "ADDED BOOKMARK"),
+        ("", "ADDED"),
+        ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", "ADDED"),
+        ("sendInitialEvents=false&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", ""),
+    ] {
+        let mut watch = Watch::start(&cluster, &format!("timeoutSeconds=1&{query}")).await;
+        let mut types = Vec::new();
+        while let Some(event) = watch.next().await {
+            types.push(event["type"].as_str().expect("a type").to_owned());
+        }
+        assert_eq!(types.join(" "), expected, "{query}");
+    }
+    let refused = cluster.get(&format!("{CONFIG_MAPS}?watch=true&continue=x")).await;
+    assert_eq!(refused.code, 422, "{refused:?}");
+}
