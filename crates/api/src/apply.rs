@@ -225,19 +225,33 @@ fn apply_to<T>(
 
 /// Why an object cannot be applied.
 fn untyped(applied: &Value, problems: &[String]) -> String {
-    let text = |path| applied.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let version = text("/apiVersion");
-    let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
     let problems = match problems {
         [problem] => problem.clone(),
         problems => format!("errors:\n  {}", problems.join("\n  ")),
     };
+    format!("failed to create typed patch object ({}): {problems}", shown(applied))
+}
+
+/// Why the result of an apply is not of the types of its kind.
+pub fn unconverted(applied: &Value, problem: &str) -> String {
     format!(
-        "failed to create typed patch object ({}/{}; {version}, Kind={}): {problems}",
-        text("/metadata/namespace"),
-        text("/metadata/name"),
-        text("/kind"),
+        "failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {problem}",
+        shown(applied),
+        shown_kind(applied),
     )
+}
+
+/// What upstream calls an object: `namespace/name; apps/v1, Kind=Deployment`.
+fn shown(applied: &Value) -> String {
+    let text = |path| applied.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    format!("{}/{}; {}", text("/metadata/namespace"), text("/metadata/name"), shown_kind(applied))
+}
+
+fn shown_kind(applied: &Value) -> String {
+    let text = |name| applied.get(name).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    let slash = if version.contains('/') { "" } else { "/" };
+    format!("{slash}{version}, Kind={}", text("kind"))
 }
 
 fn apply_fields<T>(

@@ -12,7 +12,19 @@ pub fn go_text(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
         Value::String(text) => text.clone(),
         Value::Null => "<nil>".into(),
+        Value::Number(number) if !number.is_i64() => float_text(number.as_f64().unwrap_or_default()),
         other => other.to_string(),
+    }
+}
+
+/// A number that is no integer of 64 bits.
+fn float_text(number: f64) -> String {
+    let digits = format!("{number:e}");
+    let Some((digits, exponent)) = digits.split_once('e') else { return digits };
+    match exponent.parse::<i32>().unwrap_or_default() {
+        -4..6 => number.to_string(),
+        exponent if exponent < 0 => format!("{digits}e-{:02}", -exponent),
+        exponent => format!("{digits}e+{exponent:02}"),
     }
 }
 
@@ -39,5 +51,8 @@ mod tests {
     fn looks_like_go() {
         let value = json!({"image": "nginx", "ports": [80, 443], "none": null, "on": true});
         assert_eq!(go_text(&value), "map[image:nginx none:<nil> on:true ports:[80 443]]");
+        let numbers = json!([2.0, 2.5, 1e19, 1234567.5, 0.0001, 0.00001, 123456.0, u64::MAX, -7]);
+        let shown = "[2 2.5 1e+19 1.2345675e+06 0.0001 1e-05 123456 1.8446744073709552e+19 -7]";
+        assert_eq!(go_text(&numbers), shown);
     }
 }

@@ -1,14 +1,17 @@
 //! Holds objects against the schema of their kind.
 
 mod check;
+mod convert;
 mod emptied;
 mod fill;
+mod place;
 mod prune;
 mod strict;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Findings, check, check_at, strict_decoding_error};
+pub use convert::convert;
 pub use emptied::Emptied;
 pub(crate) use fill::zero;
 pub use fill::{fill, fill_status};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Error;
 use crate::description::{PatchStrategy, Schema};
-use crate::go_text;
+use crate::{go_text, go_type};
 
 mod list;
 #[cfg(test)]
@@ -147,7 +147,13 @@ fn merge_in_order(
 }
 
 fn unknown_directive(changes: &Map<String, Value>) -> Error {
-    let directive = changes.get(PATCH).map(go_text).unwrap_or_default();
+    let directive = match changes.get(PATCH) {
+        Some(Value::String(text)) => text.clone(),
+        // Upstream prints it as a text whatever it is.
+        Some(Value::Object(_) | Value::Array(_)) | None => changes.get(PATCH).map(go_text).unwrap_or_default(),
+        Some(Value::Null) => "%!s(<nil>)".into(),
+        Some(other) => format!("%!s({}={})", go_type(other), go_text(other)),
+    };
     Error::Unexpected(format!("unknown patch type: {directive} in map: {}", go_text(&Value::Object(changes.clone()))))
 }
 

@@ -1,10 +1,9 @@
 //! Finds unknown fields and values of the wrong type.
 
-use std::fmt;
-
 use portolan_base::go;
 use serde_json::Value;
 
+use super::place::Place;
 use super::prune;
 use crate::decode::type_of;
 use crate::description::{GroupVersionKind, Schema, Type, builtin};
@@ -57,49 +56,17 @@ pub fn check(value: &Value, kind: GroupVersionKind<'_>) -> Findings {
 
 /// Holds a value against a schema.
 pub fn check_at(value: &Value, schema: Schema<'_>) -> Findings {
-    let mut checker = Checker { findings: Findings::default() };
+    let mut checker = Checker { root: schema, findings: Findings::default() };
     checker.value(value, schema, &Place::Root, "");
     checker.findings
 }
 
-/// Where the checker is; written out only when something is found.
-enum Place<'a> {
-    Root,
-    Field(&'a Place<'a>, &'a str),
-    Key(&'a Place<'a>, &'a str),
-    Item(&'a Place<'a>, usize),
-}
-
-impl Place<'_> {
-    /// The path as upstream's decoder writes it, without keys of maps and indices.
-    fn without_indices(&self) -> String {
-        match self {
-            Self::Root => String::new(),
-            Self::Field(parent, name) => {
-                let parent = parent.without_indices();
-                if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") }
-            }
-            Self::Key(parent, _) | Self::Item(parent, _) => parent.without_indices(),
-        }
-    }
-}
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => Ok(()),
-            Self::Field(Self::Root, name) => formatter.write_str(name),
-            Self::Field(parent, name) | Self::Key(parent, name) => write!(formatter, "{parent}.{name}"),
-            Self::Item(parent, index) => write!(formatter, "{parent}[{index}]"),
-        }
-    }
-}
-
-struct Checker {
+struct Checker<'a> {
+    root: Schema<'a>,
     findings: Findings,
 }
 
-impl Checker {
+impl Checker<'_> {
     /// `structure` is the name of the innermost object with known fields, as the messages want it.
     fn value(&mut self, value: &Value, schema: Schema<'_>, place: &Place<'_>, structure: &str) {
         match (schema.r#type(), value) {
@@ -135,7 +102,12 @@ impl Checker {
             }
             (r#type, value) => {
                 if self.findings.wrong_type.is_none() {
-                    self.findings.wrong_type = scalar_problem(r#type, value, schema, place, structure);
+                    let problem = own_problem(r#type, value).or_else(|| {
+                        let wanted =
+                            || place.declared(self.root).map_or_else(|| go_type(r#type, schema), str::to_owned);
+                        type_problem(r#type, value, wanted, place, structure)
+                    });
+                    self.findings.wrong_type = problem;
                 }
                 self.findings.to_prune |= !prune::is_canonical(r#type, value);
             }
@@ -143,57 +115,76 @@ impl Checker {
     }
 }
 
-/// What is wrong with a value that is not an object or list where one is wanted.
-fn scalar_problem(
-    r#type: &Type,
-    value: &Value,
-    schema: Schema<'_>,
-    place: &Place<'_>,
-    structure: &str,
-) -> Option<String> {
-    let fits = match (r#type, value) {
-        (Type::String, Value::String(_)) | (Type::Boolean, Value::Bool(_)) | (Type::Number, Value::Number(_)) => true,
-        (Type::IntOrString, Value::String(_)) => true,
-        (Type::Int32 | Type::IntOrString, Value::Number(number)) => {
-            number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-        }
-        (Type::Int64, Value::Number(number)) => number.as_i64().is_some(),
-        (Type::Quantity, Value::String(text)) => return Quantity::parse(text).err().map(|error| error.to_string()),
-        (Type::Quantity, Value::Number(number)) => {
-            return Quantity::parse(&number.to_string()).err().map(|error| error.to_string());
-        }
+/// What is wrong with a value for a type that has a decoder of its own.
+pub(super) fn own_problem(r#type: &Type, value: &Value) -> Option<String> {
+    match (r#type, value) {
+        (Type::Quantity, Value::String(text)) => Quantity::parse(text).err().map(|error| error.to_string()),
+        (Type::Quantity, value) => Quantity::parse(&value.to_string()).err().map(|error| error.to_string()),
         (Type::Time | Type::MicroTime, Value::String(text)) => {
             let layout = match r#type {
                 Type::MicroTime => "2006-01-02T15:04:05.000000Z07:00",
                 _ => "2006-01-02T15:04:05Z07:00",
             };
-            return crate::time::parse(text)
+            crate::time::parse(text)
                 .is_none()
-                .then(|| format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""));
+                .then(|| format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""))
+        }
+        (Type::IntOrString, Value::String(_)) => None,
+        (Type::IntOrString, Value::Number(number)) if is_int32(number) => None,
+        // These do not know the field that they stand in.
+        (Type::Time | Type::MicroTime, value) => {
+            Some(format!("json: cannot unmarshal {} into Go value of type string", type_of(value)))
+        }
+        (Type::IntOrString, value) => {
+            Some(format!("json: cannot unmarshal {} into Go value of type int32", found(&Type::IntOrString, value)))
         }
         (Type::Bytes, Value::String(text)) => {
-            return base64_problem(text).map(|offset| format!("illegal base64 data at input byte {offset}"));
+            base64_problem(text).map(|offset| format!("illegal base64 data at input byte {offset}"))
         }
+        _ => None,
+    }
+}
+
+/// What is wrong with the type of a value. `structure` is the name of the innermost object with known fields.
+fn type_problem(
+    r#type: &Type,
+    value: &Value,
+    wanted: impl FnOnce() -> String,
+    place: &Place<'_>,
+    structure: &str,
+) -> Option<String> {
+    let fits = match (r#type, value) {
+        (Type::String | Type::Bytes, Value::String(_)) | (Type::Boolean, Value::Bool(_)) => true,
+        (Type::Number, Value::Number(_)) => true,
+        (Type::Int32, Value::Number(number)) => is_int32(number),
+        (Type::Int64, Value::Number(number)) => number.as_i64().is_some(),
+        (Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString, _) => true,
         _ => false,
     };
     if fits {
         return None;
     }
-    let found = match value {
-        Value::Number(number) if matches!(r#type, Type::Int32 | Type::Int64 | Type::IntOrString) => {
-            format!("number {number}")
-        }
-        value => type_of(value).into(),
-    };
-    let wanted = go_type(r#type, schema);
-    // Types with a decoder of their own do not know the field they stand in.
-    let has_own_decoder = matches!(r#type, Type::Time | Type::MicroTime | Type::IntOrString);
-    Some(if has_own_decoder || structure.is_empty() {
+    let (found, wanted) = (found(r#type, value), wanted());
+    Some(if structure.is_empty() {
         format!("json: cannot unmarshal {found} into Go value of type {wanted}")
     } else {
         let path = place.without_indices();
         format!("json: cannot unmarshal {found} into Go struct field {structure}.{path} of type {wanted}")
     })
+}
+
+fn is_int32(number: &serde_json::Number) -> bool {
+    number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+}
+
+/// What a decoder calls a value that is of a wrong type.
+fn found(wanted: &Type, value: &Value) -> String {
+    match value {
+        Value::Number(number) if matches!(wanted, Type::Int32 | Type::Int64 | Type::IntOrString) => {
+            format!("number {number}")
+        }
+        value => type_of(value).into(),
+    }
 }
 
 /// The last part of a definition's name.
@@ -225,7 +216,7 @@ fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
 }
 
 /// Where a text stops being base64 with padding.
-fn base64_problem(text: &str) -> Option<usize> {
+pub(super) fn base64_problem(text: &str) -> Option<usize> {
     // Line breaks are allowed, as in upstream's decoder.
     let mut length = 0;
     let mut padding = 0;

@@ -95,6 +95,66 @@ fn says_what_is_wrong_in_upstreams_words() {
 }
 
 #[test]
+fn types_are_called_what_upstream_calls_them() {
+    let told = |container: Value| {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}});
+        findings(&pod).rsplit_once(" of type ").map(|(_, name)| name.to_owned()).unwrap_or_default()
+    };
+    for (container, expected) in [
+        (json!({"image": 1}), "string"),
+        (json!({"imagePullPolicy": 1}), "v1.PullPolicy"),
+        (json!({"ports": [{"protocol": []}]}), "v1.Protocol"),
+        (json!({"securityContext": {"capabilities": {"add": 1}}}), "[]v1.Capability"),
+        (json!({"securityContext": {"capabilities": {"add": [1]}}}), "v1.Capability"),
+        (json!({"resources": {"limits": 1}}), "v1.ResourceList"),
+    ] {
+        assert_eq!(told(container.clone()), expected, "{container}");
+    }
+    for line in include_str!("../description/named.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (definition, fields) = line.split_once(' ').expect("fields");
+        let schema = builtin().definition(definition).unwrap_or_else(|| panic!("{definition} is not defined"));
+        for field in fields.split(' ').filter_map(|field| field.split('=').next()) {
+            assert!(schema.field(field).is_some(), "{definition} {field}");
+        }
+    }
+}
+
+#[test]
+fn patched_values_are_taken_over_as_upstream_does() {
+    let schema = builtin().schema(GroupVersionKind { group: "apps", version: "v1", kind: "Deployment" });
+    let container = |value: Value| json!({"spec": {"template": {"spec": {"containers": [value]}}}});
+    let surge = |value: Value| json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": value}}}});
+    let replicas = |value: Value| json!({"spec": {"replicas": value}});
+    for (value, expected) in [
+        (replicas(json!("x")), "unrecognized type: int32"),
+        (replicas(json!(2.5)), "cannot convert float64 to int32"),
+        (json!({"spec": "x"}), "cannot restore struct from: string"),
+        (json!({"spec": []}), "cannot restore struct from: slice"),
+        (container(json!({"imagePullPolicy": 5})), "cannot convert int64 to v1.PullPolicy"),
+        (container(json!({"ports": {}})), "cannot restore slice from map"),
+        (
+            container(json!({"resources": {"limits": {"cpu": true}}})),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (surge(json!(true)), "json: cannot unmarshal bool into Go value of type int32"),
+        (surge(json!(1.5)), "json: cannot unmarshal number 1.5 into Go value of type int32"),
+    ] {
+        let told = convert(&mut value.clone(), schema.expect("known"));
+        assert_eq!(told.expect_err("is of a wrong type"), expected, "{value}");
+    }
+    for (mut value, expected) in [
+        (replicas(json!(2.0)), replicas(json!(2))),
+        (replicas(json!(4_294_967_297_u64)), replicas(json!(1))),
+        (replicas(json!(1e19)), replicas(json!(0))),
+        (surge(json!(2.0)), surge(json!(2))),
+        (json!({"unheard": "x"}), json!({"unheard": "x"})),
+    ] {
+        convert(&mut value, schema.expect("known")).expect("fits");
+        assert_eq!(value, expected);
+    }
+}
+
+#[test]
 fn prunes_to_one_form() {
     let mut pod = json!({
         "metadata": {"creationTimestamp": null, "foo": 1, "labels": {"a": null},

@@ -7,8 +7,9 @@ use portolan_api::{custom, field, protobuf, schema};
 use portolan_base::go;
 use serde_json::Value;
 
-use super::Call;
+use super::kinds::{self, Expected, Misfit, Origin};
 use super::owner_references::{Noticed, drop_doubles};
+use super::{Call, metadata};
 use crate::body::{self, Body};
 use crate::status::Status;
 
@@ -46,7 +47,7 @@ impl Call<'_> {
         let bytes = body::read(body).await?;
         let decoded = self.decoded(&bytes, kind)?;
         let mut object = decoded.value;
-        expect_kind(&mut object, kind)?;
+        self.expect_sent(&mut object, kind, &bytes)?;
         let is_json = matches!(self.content_type(), "" | "application/json");
         if self.server.auditor.is_some() {
             self.notes.came(&object);
@@ -60,6 +61,26 @@ impl Call<'_> {
             )));
         }
         Ok(Input { object, warnings })
+    }
+
+    /// Checks that a body is of the kind that the URL speaks of; fills in what is missing.
+    fn expect_sent(&self, object: &mut Value, kind: GroupVersionKind<'_>, bytes: &[u8]) -> Result<(), Status> {
+        let is_custom = self.resource.custom.is_some() && kind == self.kind();
+        let expected = Expected { kind, is_custom, origin: Origin::Body };
+        let as_it_came = || String::from_utf8_lossy(bytes).into_owned();
+        kinds::expect(object, &expected, as_it_came).map_err(|misfit| match misfit {
+            Misfit::Untold(why) => unrecognized(bytes, kind, &why),
+            Misfit::Other { version, kind: found, why } => Status::bad_request(format!(
+                "{found} in version {} cannot be handled as a {}: {why}",
+                go::quote(&version),
+                kind.kind
+            )),
+            Misfit::Internal { .. } => wrong_version(&format!("{}/__internal", kind.group), kind),
+            Misfit::Version(found) => wrong_version(&found, kind),
+            Misfit::Invalid { group, kind, problems } => {
+                Status::invalid(&group, &kind, metadata::text(object, "name"), &problems)
+            }
+        })
     }
 
     /// Reads a body in the form that its type says. It should hold an object of the kind `expected`.
@@ -207,33 +228,10 @@ fn parse_as(bytes: &[u8], yaml: bool, expected: GroupVersionKind<'_>) -> Result<
         }
         error @ decode::Error::Yaml(_) => unrecognized(bytes, expected, &error.to_string()),
     })?;
-    match kind_problem(&decoded.value) {
+    match kinds::unreadable(&decoded.value) {
         None => Ok(decoded),
-        Some(problem) => {
-            Err(unrecognized(bytes, expected, &format!("couldn't get version/kind; json parse error: {problem}")))
-        }
+        Some(problem) => Err(unrecognized(bytes, expected, &problem)),
     }
-}
-
-/// Why nobody can tell what kind an object is of.
-fn kind_problem(value: &Value) -> Option<String> {
-    const STRUCT: &str =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let fields = match value {
-        Value::Null => return None,
-        Value::Object(fields) => fields,
-        other => {
-            let found = decode::type_of(other);
-            return Some(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
-        }
-    };
-    ["apiVersion", "kind"].into_iter().find_map(|name| match fields.get(name)? {
-        Value::Null | Value::String(_) => None,
-        other => {
-            let found = decode::type_of(other);
-            Some(format!("json: cannot unmarshal {found} into Go struct field .{name} of type string"))
-        }
-    })
 }
 
 fn parsed(bytes: &[u8], yaml: bool) -> Result<Decoded, decode::Error> {
@@ -248,6 +246,13 @@ fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decode
         error => unrecognized(bytes, expected, &error.to_string()),
     })?;
     Ok(Decoded { value, duplicates: Vec::new() })
+}
+
+fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Status {
+    let expected = expected.api_version();
+    Status::bad_request(format!(
+        "the API version in the data ({found}) does not match the expected API version ({expected})"
+    ))
 }
 
 /// How much of a body a refusal shows.
@@ -270,7 +275,7 @@ fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Stat
 
 /// Checks that an object is of the kind that the URL speaks of; fills in what is missing.
 pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) -> Result<(), Status> {
-    let Some(fields) = object.as_object_mut() else {
+    let Some(fields) = object.as_object() else {
         return Err(Status::bad_request("the object provided is unrecognized: it is not a JSON object"));
     };
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -289,17 +294,7 @@ pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) ->
             "the API version in the data ({api_version}) does not match the expected API version ({expected_version})"
         )));
     }
-    fields.insert("apiVersion".into(), expected_version.into());
-    fields.insert("kind".into(), expected.kind.into());
-    match fields.get("metadata") {
-        None | Some(Value::Null) => {
-            fields.insert("metadata".into(), Value::Object(serde_json::Map::new()));
-            Ok(())
-        }
-        Some(Value::Object(_)) => Ok(()),
-        Some(_) => Err(Status::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal into Go struct field {}.metadata of type v1.ObjectMeta",
-            expected.kind, expected.version, expected.kind, expected.kind
-        ))),
-    }
+    // Metadata of a wrong type is refused with all else that is.
+    kinds::name(object, expected);
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use portolan_api::apply::{self, InPlace, Manifest};
 use portolan_api::field::Path;
-use portolan_api::{encoded, validation};
+use portolan_api::{custom, encoded, validation};
 use portolan_store::Entry;
 use serde_json::{Map, Value};
 
@@ -126,8 +126,8 @@ impl Call<'_> {
         let old = stand.decode(entry)?;
         let mut new = old.object.clone();
         found.change(&mut new);
-        if self.resource.custom.is_some() {
-            self.settle(&mut new)?;
+        if let Some(definition) = &self.resource.custom {
+            custom::prune(&mut new, definition.root());
         }
         let managers = match (stand, &found.managers) {
             (Managers::Apart, Some(managers)) => Some(managers.clone()),

@@ -8,9 +8,10 @@ use portolan_api::field::{self, Path};
 use portolan_api::{custom, go_text, patch, schema};
 use serde_json::Value;
 
-use super::decode::{FieldValidation, expect_kind};
+use super::decode::FieldValidation;
+use super::patched::invalid_patch;
 use super::update::{Changed, Managers, Old};
-use super::{Call, metadata};
+use super::{Call, kinds, metadata};
 use crate::body::{self, Body};
 use crate::negotiate::View;
 use crate::request::Info;
@@ -171,11 +172,22 @@ impl Call<'_> {
                 patch::strategic::apply(&mut new, patch, schema).map_err(|error| self.patch_error(error))?;
             }
         }
-        expect_kind(&mut new, kind)?;
-        let Some(findings) = self.findings(&mut new, kind) else { return Ok(new) };
+        match patch_kind {
+            Kind::Json | Kind::Merge => self.expect_patched(&mut new, kind, problems)?,
+            // Upstream's types take over what it is called, and are converted as what they are.
+            Kind::Strategic => {
+                let converted = self.schema_of(kind).map_or(Ok(()), |place| schema::convert(&mut new, place));
+                converted.map_err(|problem| invalid_patch(&go_text(patch), &problem))?;
+                kinds::name(&mut new, kind);
+            }
+        }
+        let Some(mut findings) = self.findings(&mut new, kind) else { return Ok(new) };
         let shown = || if *patch_kind == Kind::Strategic { go_text(patch) } else { new.to_string() };
         if let Some(problem) = findings.wrong_type {
             return Err(invalid_patch(&shown(), &problem));
+        }
+        if *patch_kind == Kind::Strategic {
+            findings.unknown.sort();
         }
         let mut problems = problems.clone();
         problems.extend(findings.unknown);
@@ -193,14 +205,6 @@ impl Call<'_> {
             return Err(self.unnamed_object());
         }
         Ok(new)
-    }
-
-    /// 400 for an object that has lost its name.
-    pub(super) fn unnamed_object(&self) -> Status {
-        let name = &self.info.name;
-        Status::bad_request(format!(
-            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-        ))
     }
 
     /// Server-side apply: creates the object or merges into it, by field ownership.
@@ -327,7 +331,7 @@ impl Call<'_> {
 
     fn applied(&self, live: Option<&Value>, applied: &Value) -> Result<Value, Status> {
         let mut object = self.merged(|kind, manager| apply::apply(live, applied, kind, manager, self.force()))?;
-        self.settle(&mut object)?;
+        self.settle(&mut object, applied)?;
         Ok(object)
     }
 
@@ -336,7 +340,7 @@ impl Call<'_> {
         let live = apply::Apart { object: &live.object, managers: &live.managers };
         let (mut object, managers) =
             self.merged(|kind, manager| apply::apply_apart(Some(live), applied, kind, manager, self.force()))?;
-        self.settle(&mut object)?;
+        self.settle(&mut object, applied)?;
         Ok((object, managers))
     }
 
@@ -349,15 +353,12 @@ impl Call<'_> {
     }
 
     /// Holds the result of an apply against its schema.
-    pub(super) fn settle(&self, object: &mut Value) -> Result<(), Status> {
+    fn settle(&self, object: &mut Value, applied: &Value) -> Result<(), Status> {
         if let Some(definition) = &self.resource.custom {
             custom::prune(object, definition.root());
         } else if let Some(place) = self.resource.schema() {
-            let findings = schema::check_at(object, place);
-            if let Some(refusal) = findings.refusal(self.kind()) {
-                return Err(Status::bad_request(refusal));
-            }
-            if findings.to_prune {
+            schema::convert(object, place).map_err(|problem| unnamed(apply::unconverted(applied, &problem)))?;
+            if schema::check_at(object, place).to_prune {
                 self.prune(object, self.kind());
             }
         }
@@ -409,14 +410,7 @@ pub(crate) fn apply_error(error: apply::Error) -> Status {
     }
 }
 
-/// 400 without a reason, so that clients print the text as they do upstream's. There the code is 500,
-/// which would blame the server for what the client sent.
+/// 500 without a reason: what upstream's libraries refuse without saying whose fault it is.
 fn unnamed(text: String) -> Status {
-    Status::new(400, "", text)
-}
-
-/// 422 for an object that a patch made and that is none.
-fn invalid_patch(shown: &str, problem: &str) -> Status {
-    let error = field::Error::invalid(&Path::new("patch"), shown, problem);
-    Status::invalid("", "", "", &[error])
+    Status::new(500, "", text)
 }

@@ -52,7 +52,7 @@ async fn every_refusal_says_why() {
             CONFIG_MAPS,
             json,
             r#"{"apiVersion":"apps/v1","metadata":{"name":"a"}}"#,
-            "400 the API version in the data (apps/v1) does not match the expected API version (v1)",
+            "400 ConfigMap in version \"v1\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"apps/v1\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
         ),
         (
             "POST",
