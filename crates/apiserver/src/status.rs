@@ -267,10 +267,9 @@ impl Status {
             })
             .collect();
         let status = Self::new(422, "Invalid", format!("{qualified} {} is invalid: {text}", go::quote(name)))
-            .detail("kind", kind)
             .detail("causes", causes);
-        let with_name = if name.is_empty() { status } else { status.detail("name", name) };
-        if group.is_empty() { with_name } else { with_name.detail("group", group) }
+        let told = [("group", group), ("kind", kind), ("name", name)].into_iter().filter(|(_, text)| !text.is_empty());
+        told.fold(status, |status, (detail, text)| status.detail(detail, text))
     }
 
     /// 500: our fault. The cause is logged where it happened, not told.

@@ -105,6 +105,22 @@ impl Call<'_> {
         self.with_owners(&name, |kind, manager| apply::track_update(old, new, kind, manager)).map_or(Ok(()), Ok)
     }
 
+    /// The same for what is answered and not kept, and for a subresource with an object of its own.
+    pub(crate) fn track_sent(&self, new: &mut Value) -> Result<(), Status> {
+        let (name, kind) = (self.manager()?, self.body_kind());
+        let Some(schema) = self.schema_of(kind) else { return Ok(()) };
+        let api_version = kind.api_version();
+        let manager = apply::Manager {
+            name: &name,
+            api_version: &api_version,
+            subresource: &self.info.subresource,
+            now: self.now,
+        };
+        let convert = converter(|object, version| (version == api_version).then_some((Cow::Borrowed(object), schema)));
+        apply::track_update(None, new, &apply::Kind { schema, ignored: &[], convert: &convert }, &manager);
+        Ok(())
+    }
+
     /// The same for an object whose managers stand beside it; returns the new ones.
     pub(super) fn track_apart(&self, old: &Old, new: &mut Value) -> Result<Option<Vec<u8>>, Status> {
         let name = self.manager()?;

@@ -17,16 +17,9 @@ use crate::resources::shown;
 use crate::respond;
 use crate::status::Status;
 
-/// What questions about access may say in their metadata: the server takes it away or sets it itself.
-const PASSED_OVER: [&str; 7] = [
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "managedFields",
-    "namespace",
-    "selfLink",
-    "uid",
-];
+/// What questions may say in their metadata without effect: the server takes it away or sets it itself.
+const PASSED_OVER: [&str; 6] =
+    ["creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "namespace", "selfLink", "uid"];
 
 /// Whether objects of the resource are questions.
 pub(crate) fn is_review(call: &Call<'_>) -> bool {
@@ -38,6 +31,7 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
     call.view()?;
     let Input { mut object, warnings } = call.input(body).await?;
     call.expect_namespace(&object)?;
+    stamp(call, &mut object)?;
     let spec = &object["spec"];
     object["status"] = match &*call.resource.name {
         "selfsubjectreviews" => json!({"userInfo": user_info(call.user)}),
@@ -51,13 +45,6 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
         }
         "localsubjectaccessreviews" => {
             check(call, &object)?;
-            let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
-            if namespace != call.namespace() {
-                return Err(Status::bad_request(format!(
-                    "spec.resourceAttributes.namespace must match namespace: {}",
-                    call.namespace()
-                )));
-            }
             access(call, &subject(spec), spec).await?
         }
         "selfsubjectrulesreviews" => {
@@ -70,12 +57,30 @@ pub(crate) async fn review(call: &Call<'_>, body: Body) -> Result<Response<Body>
         "tokenreviews" => token(call, spec).await?,
         _ => return Err(Status::no_such_path()),
     };
-    if call.resource.name == "selfsubjectreviews" {
-        object["metadata"]["creationTimestamp"] = time::format(call.now).into();
+    // Answers about the one who asks are made anew, all others are the question with a status.
+    match &*call.resource.name {
+        "selfsubjectreviews" => object["metadata"] = json!({"creationTimestamp": time::format(call.now)}),
+        "selfsubjectrulesreviews" => {
+            object["metadata"] = json!({});
+            object["spec"] = json!({});
+        }
+        _ => {}
     }
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
+}
+
+/// Completes a question as if it were kept, with who asked it.
+fn stamp(call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
+    let said = metadata::of(object);
+    for name in PASSED_OVER {
+        said.remove(name);
+    }
+    if !call.namespace().is_empty() {
+        said.insert("namespace".into(), call.namespace().into());
+    }
+    call.track_sent(object)
 }
 
 pub(crate) fn user_info(user: &User) -> Value {
@@ -163,39 +168,33 @@ fn check(call: &Call<'_>, object: &Value) -> Result<(), Status> {
             }
         }
     }
-    errors.extend(metadata_problem(call, object)?);
-    if call.resource.name == "localsubjectaccessreviews" && path.is_object() {
-        let detail = "disallowed on this kind of request";
-        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+    errors.extend(metadata_problem(call, object));
+    if call.resource.name == "localsubjectaccessreviews" {
+        let namespace = resource["namespace"].as_str().unwrap_or_default();
+        if resource.is_object() && namespace != call.namespace() {
+            let at = at.child("resourceAttributes").child("namespace");
+            errors.push(field::Error::invalid(&at, namespace, "must match metadata.namespace"));
+        }
+        if path.is_object() {
+            let detail = "disallowed on this kind of request";
+            errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+        }
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Status::invalid(&call.resource.group, &call.resource.kind, "", &errors))
-    }
+    // Upstream asks an object for its kind that has lost it by then.
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&call.resource.group, "", "", &errors)) }
 }
 
 /// What is wrong with the metadata of a question about access: it is not kept, so there is nothing to say of it.
-/// Upstream has recorded by then who owns its fields, and shows that too.
-fn metadata_problem(call: &Call<'_>, object: &Value) -> Result<Option<field::Error>, Status> {
+fn metadata_problem(call: &Call<'_>, object: &Value) -> Option<field::Error> {
     let said = object["metadata"].as_object().into_iter().flatten();
-    if said.filter(|(name, _)| !PASSED_OVER.contains(&name.as_str())).all(|(_, value)| !is_set(value)) {
-        return Ok(None);
+    if said.filter(|(name, _)| !matches!(name.as_str(), "managedFields" | "namespace")).all(|(_, value)| !is_set(value))
+    {
+        return None;
     }
-    let mut whole = object.clone();
-    let said = metadata::of(&mut whole);
-    for name in PASSED_OVER.iter().filter(|name| **name != "managedFields") {
-        said.remove(*name);
-    }
-    let detail = if call.namespace().is_empty() {
-        "must be empty"
-    } else {
-        said.insert("namespace".into(), call.namespace().into());
-        "must be empty except for namespace"
-    };
-    call.track(None, &mut whole)?;
-    let shown = Shown::Text(shown::compact("ObjectMeta", &whole["metadata"]));
-    Ok(Some(field::Error::invalid(&Path::new("metadata"), shown, detail)))
+    let local = !call.namespace().is_empty();
+    let detail = if local { "must be empty except for namespace" } else { "must be empty" };
+    let shown = Shown::Text(shown::compact("ObjectMeta", &object["metadata"]));
+    Some(field::Error::invalid(&Path::new("metadata"), shown, detail))
 }
 
 /// Verbs of requests.

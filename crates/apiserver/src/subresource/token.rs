@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Response;
+use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use portolan_api::time;
 use portolan_identity::{BoundObject, Claims};
@@ -27,14 +28,20 @@ const MOST_SECONDS: i64 = 1 << 32;
 const LONGEST_SECONDS: i64 = 365 * 24 * 3600;
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let Input { object, mut warnings } = call.input(body).await?;
+    let Input { mut object, mut warnings } = call.input(body).await?;
     call.expect_namespace(&object)?;
     expect_name(call, &object)?;
+    if object["spec"]["expirationSeconds"].is_null() {
+        object["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
+    }
+    call.track_sent(&mut object)?;
     let mut object = super::admitted(call, object, false, &mut warnings).await?;
     let account = call.entry(&call.info.name).await?;
+    let uid = storage::uid(&account);
+    expect_uid(call, &object, &uid)?;
     let spec = &object["spec"];
     let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
-    check(call, seconds)?;
+    check(seconds)?;
     let longest = call.server.config.access.service_accounts.longest_lifetime;
     let longest = longest.map_or(LONGEST_SECONDS, |longest| i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
     if seconds > longest {
@@ -59,7 +66,7 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let warn_after = (extends && bound.pod.is_some()).then_some(asked_for);
     let claims = Claims {
         namespace: call.namespace().to_owned(),
-        service_account: BoundObject { name: call.info.name.clone(), uid: storage::uid(&account) },
+        service_account: BoundObject { name: call.info.name.clone(), uid: uid.clone() },
         pod: bound.pod,
         node: bound.node,
         secret: bound.secret,
@@ -77,9 +84,15 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     object["spec"]["audiences"] = json!(audiences);
     object["spec"]["expirationSeconds"] = seconds.into();
     object["status"] = json!({"token": token, "expirationTimestamp": time::format(asked_for)});
-    object["metadata"] = json!({
-        "name": call.info.name, "namespace": call.namespace(), "creationTimestamp": time::format(call.now),
-    });
+    let said = metadata::of(&mut object);
+    for (name, value) in [
+        ("name", call.info.name.clone()),
+        ("namespace", call.namespace().to_owned()),
+        ("uid", uid),
+        ("creationTimestamp", time::format(call.now)),
+    ] {
+        said.insert(name.into(), value.into());
+    }
     let mut response = respond::json(201, &object);
     respond::add_warnings(&mut response, &warnings);
     Ok(response)
@@ -96,7 +109,18 @@ fn expect_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     Err(Status::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &[error]))
 }
 
-fn check(call: &Call<'_>, seconds: i64) -> Result<(), Status> {
+/// Refuses a request for an account that was there before this one.
+fn expect_uid(call: &Call<'_>, object: &Value, uid: &str) -> Result<(), Status> {
+    let given = metadata::text(object, "uid");
+    if given.is_empty() || given == uid {
+        return Ok(());
+    }
+    let target = Target { group: "authentication.k8s.io", resource: "TokenRequest" };
+    let why = format!("the UID in the token request ({given}) does not match the UID of the service account ({uid})");
+    Err(Status::conflict(&target, &call.info.name, &why))
+}
+
+fn check(seconds: i64) -> Result<(), Status> {
     let path = Path::new("spec").child("expirationSeconds");
     let detail = if seconds < LEAST_SECONDS {
         "may not specify a duration less than 10 minutes"
@@ -106,7 +130,7 @@ fn check(call: &Call<'_>, seconds: i64) -> Result<(), Status> {
         return Ok(());
     };
     let error = field::Error::invalid(&path, seconds, detail);
-    Err(Status::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &[error]))
+    Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", &[error]))
 }
 
 #[derive(Default)]
@@ -123,40 +147,43 @@ async fn bound(call: &Call<'_>, reference: &Value) -> Result<Bound, Status> {
         return Ok(Bound::default());
     }
     let text = |field: &str| reference[field].as_str().unwrap_or_default();
-    let (resource, namespace) = match text("kind") {
-        "Pod" => ("pods", call.namespace()),
-        "Secret" => ("secrets", call.namespace()),
-        "Node" => ("nodes", ""),
-        other => {
-            return Err(Status::bad_request(format!(
-                "cannot bind token for serviceaccount \"{}\" to an object of kind \"{other}\"",
-                call.info.name
-            )));
+    let api_version = Some(text("apiVersion")).filter(|text| text.matches('/').count() < 2).unwrap_or_default();
+    let GroupVersionKind { group, version, kind } = GroupVersionKind::from_api_version(api_version, text("kind"));
+    let (resource, namespace) = match (group, kind) {
+        ("", "Pod") => ("pods", call.namespace()),
+        ("", "Secret") => ("secrets", call.namespace()),
+        ("", "Node") => ("nodes", ""),
+        _ => {
+            let why = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
+            return Err(Status::bad_request(why));
         }
     };
-    let (target, name) = (Target { group: "", resource }, text("name"));
-    let entry = storage::entry(call.server, &target, namespace, name).await?;
+    let name = text("name");
+    let entry = storage::entry(call.server, &Target { group: "", resource }, namespace, name).await?;
+    let pod = if resource == "pods" { Some(storage::decode(&entry)?) } else { None };
+    if let Some(pod) = &pod
+        && pod["spec"]["serviceAccountName"].as_str() != Some(&call.info.name)
+    {
+        return Err(Status::bad_request(format!(
+            "cannot bind token for serviceaccount \"{}\" to pod running with different serviceaccount name.",
+            call.info.name
+        )));
+    }
     let uid = storage::uid(&entry);
     if !text("uid").is_empty() && text("uid") != uid {
         let why = format!(
             "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
             text("uid")
         );
-        return Err(Status::conflict(&target, name, &why));
+        return Err(Status::conflict(&Target { group, resource: kind }, name, &why));
     }
     let object = BoundObject { name: name.to_owned(), uid };
-    match resource {
-        "secrets" => return Ok(Bound { secret: Some(object), ..Bound::default() }),
-        "nodes" => return Ok(Bound { node: Some(object), ..Bound::default() }),
-        _ => {}
-    }
-    let pod = storage::decode(&entry)?;
-    if pod["spec"]["serviceAccountName"].as_str() != Some(&call.info.name) {
-        return Err(Status::bad_request(format!(
-            "cannot bind token for serviceaccount \"{}\" to pod running with different serviceaccount name.",
-            call.info.name
-        )));
-    }
+    let Some(pod) = pod else {
+        return Ok(match resource {
+            "secrets" => Bound { secret: Some(object), ..Bound::default() },
+            _ => Bound { node: Some(object), ..Bound::default() },
+        });
+    };
     let node_name = pod["spec"]["nodeName"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let node = match &node_name {
         None => None,

@@ -419,6 +419,53 @@ async fn a_token_is_asked_for_by_the_account_of_the_url() {
 }
 
 #[tokio::test]
+async fn a_token_is_for_one_account_and_says_who_asked() {
+    let cluster = cluster().await;
+    let account = cluster.get("/api/v1/namespaces/default/serviceaccounts/default").await;
+    let uid = &account.body["metadata"]["uid"];
+    let path = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let answer = cluster.create(&format!("{path}?fieldManager=me"), json!({"metadata": {"uid": uid}})).await;
+    let metadata = &answer.body["metadata"];
+    assert_eq!(
+        (&metadata["name"], &metadata["namespace"], &metadata["uid"]),
+        (&json!("default"), &json!("default"), uid)
+    );
+    let entry = &metadata["managedFields"][0];
+    assert_eq!((&entry["manager"], &entry["subresource"]), (&json!("me"), &json!("token")));
+    assert_eq!(entry["apiVersion"], "authentication.k8s.io/v1");
+    assert_eq!(entry["fieldsV1"], json!({"f:spec": {"f:expirationSeconds": {}}}));
+    let ask = async |body: Value| cluster.create(path, body).await.text();
+    let bound = |reference: Value| json!({"spec": {"boundObjectRef": reference}});
+    let cases = [
+        (
+            json!({"metadata": {"uid": "other"}}),
+            format!(
+                "409 Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"default\": the UID in the \
+                 token request (other) does not match the UID of the service account ({})",
+                uid.as_str().expect("a text")
+            ),
+        ),
+        (
+            json!({"spec": {"expirationSeconds": 5}}),
+            "422 TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 5: may not \
+             specify a duration less than 10 minutes"
+                .into(),
+        ),
+        (
+            bound(json!({"kind": "Foo", "apiVersion": "v1"})),
+            "400 cannot bind token to object of type /v1, Kind=Foo".into(),
+        ),
+        (
+            bound(json!({"kind": "Pod", "apiVersion": "apps/v1"})),
+            "400 cannot bind token to object of type apps/v1, Kind=Pod".into(),
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(ask(body.clone()).await, expected, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_every_pod_gets_holds_longer_than_it_says() {
     let payload = |token: &str| -> Value {
         let part = token.split('.').nth(1).expect("a payload");

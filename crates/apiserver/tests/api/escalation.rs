@@ -203,11 +203,12 @@ async fn questions_about_access_are_checked_and_know_any_verb() {
         (
             "namespaces/default/localsubjectaccessreviews",
             json!({"user": "a", "resourceAttributes": {"namespace": "other", "verb": "get"}}),
-            "spec.resourceAttributes.namespace must match namespace: default",
+            "422 .authorization.k8s.io \"\" is invalid: spec.resourceAttributes.namespace: Invalid value: \"other\": must match metadata.namespace",
         ),
     ] {
         let answer = ask(resource, spec).await;
         assert!(answer.text().contains(expected), "{resource}: {answer:?}");
+        assert!(answer.body["details"].get("kind").is_none(), "{resource}: {answer:?}");
     }
 }
 
@@ -225,16 +226,16 @@ async fn questions_about_access_say_nothing_of_themselves() {
         cluster.create(&uri, json!({"metadata": metadata, "spec": spec})).await.text()
     };
     let local = "namespaces/default/localsubjectaccessreviews";
-    for (resource, kind, shown, detail) in [
-        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", "", "must be empty"),
-        ("subjectaccessreviews", "SubjectAccessReview", "", "must be empty"),
-        (local, "LocalSubjectAccessReview", r#""namespace":"default","#, "must be empty except for namespace"),
+    for (resource, shown, detail) in [
+        ("selfsubjectaccessreviews", "", "must be empty"),
+        ("subjectaccessreviews", "", "must be empty"),
+        (local, r#""namespace":"default","#, "must be empty except for namespace"),
     ] {
         let passed_over = json!({"uid": "u", "creationTimestamp": null, "labels": {}, "managedFields": []});
         assert_eq!(ask(resource, passed_over).await, "201", "{resource}");
         let refused = ask(resource, json!({"name": "a", "uid": "u", "labels": {"b": "c"}})).await;
         let start = format!(
-            r#"422 {kind}.authorization.k8s.io "" is invalid: metadata: Invalid value: {{"name":"a",{shown}"labels":{{"b":"c"}},"managedFields":[{{"manager":"#
+            r#"422 .authorization.k8s.io "" is invalid: metadata: Invalid value: {{"name":"a",{shown}"labels":{{"b":"c"}},"managedFields":[{{"manager":"#
         );
         assert!(refused.starts_with(&start), "{refused}");
         assert!(refused.ends_with(&format!("}}]}}: {detail}")), "{refused}");
@@ -245,4 +246,39 @@ async fn questions_about_access_say_nothing_of_themselves() {
         ask(local, json!({"namespace": "other"})).await,
         "400 the namespace of the provided object does not match the namespace sent on the request"
     );
+}
+
+#[tokio::test]
+async fn answers_say_who_asked() {
+    let cluster = cluster().await;
+    let attributes = json!({"verb": "get", "resource": "pods", "namespace": "default"});
+    let asked = json!({"f:resourceAttributes": {".": {}, "f:namespace": {}, "f:resource": {}, "f:verb": {}}});
+    let with_user = json!({"f:resourceAttributes": asked["f:resourceAttributes"], "f:user": {}});
+    let (access, local) = ("authorization.k8s.io", "namespaces/default/localsubjectaccessreviews");
+    for (group, resource, spec, owned) in [
+        (access, "selfsubjectaccessreviews", json!({"resourceAttributes": attributes}), asked),
+        (access, "subjectaccessreviews", json!({"user": "ann", "resourceAttributes": attributes}), with_user.clone()),
+        (access, local, json!({"user": "ann", "resourceAttributes": attributes}), with_user),
+        ("authentication.k8s.io", "tokenreviews", json!({"token": "x"}), json!({"f:token": {}})),
+    ] {
+        let uri = format!("/apis/{group}/v1/{resource}?fieldManager=me");
+        let answer = cluster.create(&uri, json!({"metadata": {"uid": "u"}, "spec": spec})).await;
+        let mut metadata = answer.body["metadata"].clone();
+        let time = metadata["managedFields"][0].as_object_mut().and_then(|entry| entry.remove("time"));
+        assert!(time.is_some(), "{answer:?}");
+        let mut expected = json!({"managedFields": [{
+            "manager": "me", "operation": "Update", "apiVersion": format!("{group}/v1"), "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": owned}}]});
+        if resource == local {
+            expected["namespace"] = "default".into();
+        }
+        assert_eq!(metadata, expected, "{resource}");
+    }
+    let rules = json!({"metadata": {"name": "a"}, "spec": {"namespace": "default"}});
+    let rules = cluster.create(&format!("/apis/{access}/v1/selfsubjectrulesreviews"), rules).await;
+    assert_eq!((&rules.body["metadata"], &rules.body["spec"]), (&json!({}), &json!({})));
+    let who =
+        cluster.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", json!({"metadata": {"name": "a"}})).await;
+    let metadata = who.body["metadata"].as_object().expect("an object");
+    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["creationTimestamp"]);
 }
