@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use portolan_api::decode::{self, Limits};
@@ -118,7 +118,12 @@ impl Record {
         }
         let bytes = body::read(sent).await?;
         let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
-        if let Some(object) = self.object(&bytes, media) {
+        if let Some(mut object) = self.object(&bytes, media) {
+            if parts.method == Method::DELETE && object.is_object() {
+                // Upstream writes the options of a deletion as it has them in memory, whatever they were sent as.
+                object["kind"] = "DeleteOptions".into();
+                object["apiVersion"] = "meta.k8s.io/__internal".into();
+            }
             self.event["requestObject"] = object;
         }
         Ok(full(bytes))
@@ -141,7 +146,7 @@ impl Record {
         }
         let wanted = self.extent.level == Level::RequestResponse && self.event["objectRef"].is_object();
         let failed = parts.status.is_client_error() || parts.status.is_server_error();
-        if !wanted && !failed {
+        if !wanted && !failed && !self.may_be_answered_by_status() {
             self.emit(Stage::ResponseComplete).await;
             return Response::from_parts(parts, answer);
         }
@@ -154,14 +159,12 @@ impl Record {
             }
         };
         if let Some(object) = self.object(&bytes, media) {
-            if object["kind"] == "Status" && failed {
-                let mut status = object.clone();
-                if let Some(fields) = status.as_object_mut() {
-                    for name in ["kind", "apiVersion"] {
-                        fields.remove(name);
+            if object["kind"] == "Status" {
+                for name in ["status", "message", "reason", "details"] {
+                    if let Some(value) = object.get(name) {
+                        self.event["responseStatus"][name] = value.clone();
                     }
                 }
-                self.event["responseStatus"] = status;
             }
             if wanted {
                 self.event["responseObject"] = object;
@@ -169,6 +172,15 @@ impl Record {
         }
         self.emit(Stage::ResponseComplete).await;
         Response::from_parts(parts, full(bytes))
+    }
+
+    /// Whether a request that succeeds may be answered by a status, which is recorded whatever else is.
+    fn may_be_answered_by_status(&self) -> bool {
+        let reference = &self.event["objectRef"];
+        let subresource = reference["subresource"].as_str().unwrap_or_default();
+        reference.is_object()
+            && (matches!(self.event["verb"].as_str(), Some("delete" | "deletecollection"))
+                || matches!(subresource, "binding" | "eviction"))
     }
 
     /// An object as the record holds it.

@@ -83,6 +83,29 @@ async fn a_record_says_as_much_as_its_level() {
 }
 
 #[tokio::test]
+async fn a_deletion_is_recorded_with_its_options_and_its_outcome() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let cluster = audited(POLICY, &path).await;
+    for name in ["configmaps", "secrets"] {
+        let uri = format!("/api/v1/namespaces/default/{name}");
+        assert_eq!(cluster.create(&uri, json!({"metadata": {"name": "a"}})).await.code, 201);
+        let deleted = cluster.delete(&format!("{uri}/a"), json!({"propagationPolicy": "Background"})).await;
+        assert_eq!(deleted.code, 200, "{deleted:?}");
+        let event = events(&path).pop().expect("a record");
+        let details = &deleted.body["details"];
+        assert!(details["uid"].is_string(), "{deleted:?}");
+        let status = json!({"metadata": {}, "status": "Success", "details": details, "code": 200});
+        assert_eq!(event["responseStatus"], status, "{name}");
+        // Of secrets it is recorded that something was done.
+        let options = json!({
+            "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal", "propagationPolicy": "Background"});
+        let expected = (name == "configmaps").then_some(options);
+        assert_eq!(event.get("requestObject"), expected.as_ref(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_refused_is_recorded_as_far_as_known() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
