@@ -10,7 +10,7 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Findings, check, check_at, strict_decoding_error};
+pub use check::{Findings, base64_problem, check, check_at, strict_decoding_error};
 pub use convert::convert;
 pub use emptied::Emptied;
 pub(crate) use fill::zero;

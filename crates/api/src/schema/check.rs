@@ -216,7 +216,7 @@ fn go_type(r#type: &Type, schema: Schema<'_>) -> String {
 }
 
 /// Where a text stops being base64 with padding.
-pub(super) fn base64_problem(text: &str) -> Option<usize> {
+pub fn base64_problem(text: &str) -> Option<usize> {
     // Line breaks are allowed, as in upstream's decoder.
     let mut length = 0;
     let mut padding = 0;

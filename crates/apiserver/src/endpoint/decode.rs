@@ -155,6 +155,21 @@ impl Call<'_> {
         }
     }
 
+    /// Drops what the kind of an object lacks, whoever put it there.
+    ///
+    /// # Errors
+    /// A value is of a wrong type, in a decoder's words.
+    pub(crate) fn take_over(&self, object: &mut Value, kind: GroupVersionKind<'_>) -> Result<(), String> {
+        let Some(findings) = self.findings(object, kind) else { return Ok(()) };
+        if let Some(problem) = findings.wrong_type {
+            return Err(problem);
+        }
+        if findings.to_prune {
+            self.prune(object, kind);
+        }
+        Ok(())
+    }
+
     /// Drops what [`Call::findings`] found unknown, and gives values their one form.
     pub(super) fn prune(&self, object: &mut Value, kind: GroupVersionKind<'_>) {
         if self.resource.custom.is_some() && kind == self.kind() {

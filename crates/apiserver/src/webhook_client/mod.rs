@@ -220,10 +220,14 @@ async fn read(response: http::Response<Incoming>) -> Result<Bytes, Problem> {
     if status.is_success() {
         return Ok(body);
     }
+    if let Some(message) = failure(&body) {
+        return Err(Problem::Answer(message));
+    }
     let text = String::from_utf8_lossy(&body[..body.len().min(REFUSAL_LIMIT)]).trim().to_owned();
     Err(Problem::Answer(match status {
         StatusCode::NOT_FOUND => "the server could not find the requested resource".to_owned(),
         StatusCode::UNAUTHORIZED => "the server has asked for the client to provide credentials".to_owned(),
+        StatusCode::FORBIDDEN => text,
         status if status.is_server_error() => {
             let text = go::quote(if text.is_empty() { "unknown" } else { &text });
             format!("an error on the server ({text}) has prevented the request from succeeding")
@@ -232,6 +236,14 @@ async fn read(response: http::Response<Incoming>) -> Result<Bytes, Problem> {
             format!("the server responded with the status code {} but did not return more information", status.as_u16())
         }
     }))
+}
+
+/// What a refusal says if it is a Status.
+fn failure(body: &[u8]) -> Option<String> {
+    let status: Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| status[name].as_str().unwrap_or_default();
+    let is_failure = text("kind") == "Status" && matches!(text("apiVersion"), "" | "v1") && text("status") == "Failure";
+    is_failure.then(|| text("message").to_owned())
 }
 
 #[cfg(test)]

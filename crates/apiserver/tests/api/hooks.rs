@@ -292,6 +292,32 @@ async fn a_patch_that_nobody_can_read_is_a_failure_of_the_hook() {
     assert_eq!(cluster.create(CONFIG_MAPS, map("a")).await.code, 201);
 }
 
+#[tokio::test]
+async fn what_a_hook_says_instead_of_an_answer_is_told() {
+    let cluster = cluster().await;
+    let server = Hook::start(&cluster, |path, _| match path {
+        "status" => {
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no, I say", "code": 403})
+        }
+        "success" => json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "message": "yes", "code": 418}),
+        "base64" => json!({"allowed": true, "patchType": "JSONPatch", "patch": "ab!d"}),
+        _ => patch(&json!([{"op": "add", "path": "/data/number", "value": 5}])),
+    })
+    .await;
+    let called = |why: &str| format!("failed calling webhook \"odd.example.com\": failed to call webhook: {why}");
+    for (path, why) in [
+        ("status", called("no, I say")),
+        ("success", called("the server responded with the status code 418 but did not return more information")),
+        ("base64", called("illegal base64 data at input byte 2")),
+        ("number", "json: cannot unmarshal number into Go struct field ConfigMap.data of type string".into()),
+    ] {
+        register(&cluster, MUTATING, "odd", &[hook("odd", server.url(path), &["configmaps"])]).await;
+        let answer = cluster.create(&format!("{CONFIG_MAPS}?fieldValidation=Strict"), map("a")).await;
+        assert_eq!(answer.text(), format!("500 Internal error occurred: {why}"), "{path}");
+        cluster.delete(&format!("{MUTATING}/odd"), json!({})).await;
+    }
+}
+
 fn other_authority() -> String {
     let directory = tempfile::tempdir().expect("a folder");
     let other = portolan_identity::Authority::load_or_create(directory.path(), "other").expect("an authority");

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portolan_api::decode::{self, Limits};
 use portolan_api::description::{GroupVersionKind, Resource};
+use portolan_api::schema;
 use portolan_base::go;
 use serde_json::{Map, Value, json};
 
@@ -82,6 +83,11 @@ pub(super) fn answer(hook: &Hook, bytes: &[u8], uid: &str, may_change: bool) -> 
     })?;
     let review = review.value;
     let response = &review["response"];
+    // Upstream decodes the whole answer before it looks at any of it.
+    if let Some(offset) = schema::base64_problem(text(&response["patch"])) {
+        let why = format!("failed to call webhook: illegal base64 data at input byte {offset}");
+        return Err(Failure::Unanswered(hook.failed_calling(why)));
+    }
     if !response.is_object() {
         return Err(invalid("webhook response was absent".into()));
     }

@@ -73,6 +73,11 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, decide: Arc<Decide>, see
                         let answer = Response::builder().header("content-type", "text/html; charset=utf-8");
                         return Ok(answer.body(Full::new(Bytes::from(page.to_owned()))).expect("an answer"));
                     }
+                    if response["kind"] == "Status" {
+                        let code = response["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+                        let answer = Response::builder().status(code.expect("a code"));
+                        return Ok(answer.body(Full::new(Bytes::from(response.to_string()))).expect("an answer"));
+                    }
                     if response["uid"].is_null() {
                         response["uid"] = review["request"]["uid"].clone();
                     }
