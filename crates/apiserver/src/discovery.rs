@@ -3,8 +3,8 @@
 mod openapi;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
-use portolan_api::description::Description;
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+use portolan_api::description::{Description, builtin};
 use portolan_api::discovery::{self as documents, Part};
 use serde_json::{Value, json};
 
@@ -41,8 +41,7 @@ pub(crate) const VERSION: Version = Version {
     compiler: "rustc",
 };
 
-/// Answers `/version`.
-pub(crate) fn version() -> Response<Body> {
+fn version() -> Response<Body> {
     respond::json(
         200,
         &json!({
@@ -58,25 +57,74 @@ pub(crate) fn version() -> Response<Body> {
 }
 
 /// Answers every path that is neither a resource's nor about the server itself.
-pub(crate) fn serve(server: &Server, path: &str, query: &Query, headers: &HeaderMap) -> Result<Response<Body>, Status> {
-    let segments: Vec<&str> = path[1..].split('/').collect();
+pub(crate) fn serve(
+    server: &Server,
+    method: &Method,
+    path: &str,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Status> {
+    let segments: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
     let description = server.extensions.description();
-    let document = match segments.as_slice() {
-        [""] => Some(json!({"paths": paths(server, &description)})),
-        ["api"] => return Ok(root(server, &description, Part::Core, headers)),
-        ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
-        ["api", version] => documents::api_resource_list(&description, "", version),
-        ["apis", group] => aggregation::group(server, group, documents::api_group(&description, group)),
-        ["apis", group, version] => documents::api_resource_list(&description, group, version),
-        ["openid", "v1", "jwks"] => return Ok(jwks(server)),
-        ["openapi", rest @ ..] => {
-            return openapi::serve(server, &description, rest, query, headers).ok_or_else(Status::no_such_path);
+    let is_exact = path == "/" || !path.ends_with('/');
+    // Those who look after groups and all else that is at one path do not ask how: they always answer.
+    match segments.as_slice() {
+        [] | ["index.html"] if is_exact => {
+            return Ok(respond::json(200, &json!({"paths": paths(server, &description)})));
         }
-        [".well-known", "openid-configuration"] => return Ok(openid_configuration(server)),
-        _ => None,
+        ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
+        ["apis", group] => {
+            if let Some(document) = aggregation::group(server, group, documents::api_group(&description, group)) {
+                return Ok(tagged(headers, respond::JSON, &document));
+            }
+        }
+        ["apis", group, version] if !has_routes(path) => {
+            if let Some(document) = documents::api_resource_list(&description, group, version) {
+                return Ok(tagged(headers, respond::JSON, &document));
+            }
+        }
+        ["openapi", rest @ ..] if is_exact => {
+            let found = openapi::serve(server, &description, rest, query, headers);
+            return Ok(found.unwrap_or_else(|| match rest {
+                ["v3", ..] => respond::with_body(404, respond::JSON, empty()),
+                _ => respond::not_found(),
+            }));
+        }
+        _ => {}
+    }
+    let document = match segments.as_slice() {
+        ["api"] => root(server, &description, Part::Core, headers),
+        ["api", version] => match documents::api_resource_list(&description, "", version) {
+            Some(document) => tagged(headers, respond::JSON, &document),
+            None => return nothing_at(path),
+        },
+        ["apis", group, version] => match documents::api_resource_list(&description, group, version) {
+            Some(document) => tagged(headers, respond::JSON, &document),
+            None => return nothing_at(path),
+        },
+        ["version"] => version(),
+        ["openid", "v1", "jwks"] => jwks(server),
+        [".well-known", "openid-configuration"] => openid_configuration(server),
+        _ => return nothing_at(path),
     };
-    let document = document.ok_or_else(Status::no_such_path)?;
-    Ok(tagged(headers, respond::JSON, &document))
+    if *method == Method::GET { Ok(document) } else { Err(Status::method_not_allowed()) }
+}
+
+/// The answer for a path at which there is nothing: who has routes below its beginning refuses in its own words.
+pub(crate) fn nothing_at(path: &str) -> Result<Response<Body>, Status> {
+    if has_routes(path) { Err(Status::no_such_path()) } else { Ok(respond::not_found()) }
+}
+
+/// Whether upstream's router of what is built in claims a path. Groups of users and of extension servers are none of
+/// its, nor is what stands at one exact path.
+///
+/// Source: `k8s.io/apiserver/pkg/server/handler.go`, `director`.
+fn has_routes(path: &str) -> bool {
+    match path.split('/').skip(1).collect::<Vec<_>>()[..] {
+        ["api" | "version", ..] | [".well-known", "openid-configuration", ..] | ["openid", "v1", "jwks", ..] => true,
+        ["apis", group, ..] => !group.is_empty() && builtin().group(group).is_some(),
+        _ => false,
+    }
 }
 
 fn paths(server: &Server, description: &Description) -> Vec<String> {

@@ -13,11 +13,14 @@ use crate::server::{Server, text};
 
 /// Answers `/livez`, `/readyz` and `/healthz`, and the single checks below them.
 pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Response<Body> {
-    let (which, only) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let (which, only) = match path[1..].split_once('/') {
+        Some((which, only)) => (which, Some(only)),
+        None => (&path[1..], None),
+    };
     let checks = checks(server, which).await;
-    if !only.is_empty() {
+    if let Some(only) = only {
         return match checks.iter().find(|(name, _)| *name == only) {
-            None => respond::status(&crate::status::Status::no_such_path()),
+            None => respond::not_found(),
             Some((_, Ok(()))) => text(200, "ok"),
             Some((_, Err(why))) => text(500, format!("internal server error: {why}\n")),
         };

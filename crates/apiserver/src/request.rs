@@ -33,7 +33,8 @@ impl Target<'_> {
 /// A request for a resource, as far as path and method tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Info {
-    /// What is done: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    /// What is done: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`;
+    /// empty for methods that mean nothing here.
     pub(crate) verb: &'static str,
     pub(crate) group: String,
     pub(crate) version: String,
@@ -160,7 +161,7 @@ impl Info {
         if [&info.namespace, &info.resource, &info.name, &info.subresource].iter().any(|part| part.contains('/')) {
             return None;
         }
-        info.verb = verb(method, &info, query, watch_path)?;
+        info.verb = verb(method, &info, query, watch_path);
         if matches!(info.verb, "list" | "watch" | "deletecollection") {
             let (fields, labels) = (query.get("fieldSelector"), query.get("labelSelector"));
             if !fields.is_empty() || !labels.is_empty() {
@@ -175,8 +176,8 @@ fn first_is_namespace(info: &Info) -> bool {
     info.group.is_empty() && info.resource == "namespaces"
 }
 
-fn verb(method: &Method, info: &Info, query: &Query, watch_path: bool) -> Option<&'static str> {
-    Some(match *method {
+fn verb(method: &Method, info: &Info, query: &Query, watch_path: bool) -> &'static str {
+    match *method {
         Method::GET | Method::HEAD if watch_path => "watch",
         Method::GET | Method::HEAD if info.name.is_empty() && query.is_true("watch") => "watch",
         Method::GET | Method::HEAD if info.name.is_empty() => "list",
@@ -186,10 +187,9 @@ fn verb(method: &Method, info: &Info, query: &Query, watch_path: bool) -> Option
         Method::PATCH => "patch",
         Method::DELETE if info.name.is_empty() => "deletecollection",
         Method::DELETE => "delete",
-        // Methods that a proxied backend may know.
-        Method::OPTIONS => "get",
-        _ => return None,
-    })
+        // Only a proxied backend may know it.
+        _ => "",
+    }
 }
 
 /// Puts the bytes in for which a percent sign stands.

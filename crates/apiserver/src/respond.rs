@@ -35,6 +35,13 @@ pub(crate) fn with_body(code: u16, content_type: &'static str, body: Body) -> Re
     response
 }
 
+/// What Go's library answers for a path that nobody knows.
+pub(crate) fn not_found() -> Response<Body> {
+    let mut response = crate::server::text(404, "404 page not found\n");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 /// A refusal.
 pub(crate) fn status(status: &Status) -> Response<Body> {
     let mut response = json(status.code(), &status.to_value());

@@ -20,7 +20,9 @@ use crate::request::{Info, Query};
 use crate::server::{Peer, Server};
 use crate::status::Status;
 use crate::transcode::Wanted;
-use crate::{aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, respond};
+use crate::{
+    aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, request, respond,
+};
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
 /// cannot be read.
@@ -259,7 +261,8 @@ async fn routed(
     }
     let description = server.extensions.description();
     let description = &*description;
-    let resource = description.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
+    let nothing = || discovery::nothing_at(&request::percent_decode(parts.uri.path(), false));
+    let Some(resource) = description.resource(&info.group, &info.version, &info.resource) else { return nothing() };
     let strategy = extensions::strategy_of(resource);
     let delivery = if origin.is_from_inside() { Delivery::Shared } else { Delivery::Copied };
     let headers = &parts.headers;
@@ -267,13 +270,15 @@ async fn routed(
     let call =
         Call { server, description, resource, strategy, info, query, headers, user, now, delivery, notes: &notes };
     if !resource.is_namespaced() && info.namespace != info.name && !info.namespace.is_empty() {
-        return Err(Status::no_such_path());
+        return nothing();
     }
     if resource.is_namespaced() && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
-        return Err(match info.verb {
-            "create" => Status::method_not_allowed(),
-            _ => Status::no_such_path(),
-        });
+        // What is listed across all namespaces has a path.
+        let is_listed = resource.custom.is_none() && info.name.is_empty();
+        return if is_listed { Err(Status::method_not_allowed()) } else { nothing() };
+    }
+    if parts.method == Method::HEAD && !endpoint::answers_head(resource, info) {
+        return Err(Status::method_not_allowed());
     }
     let outcome = if crate::subresource::is_stream(info) {
         let request = Request::from_parts(parts.clone(), body);
@@ -317,11 +322,7 @@ async fn plain(
     origin: Origin<'_>,
     record: &mut Option<Record>,
 ) -> Result<Response<Body>, Status> {
-    let path = match parts.uri.path() {
-        "/" => "/",
-        path => path.trim_end_matches('/'),
-    };
-    let first = path.split('/').nth(1).unwrap_or_default();
+    let path = &*request::percent_decode(parts.uri.path(), false);
     if !ALWAYS_ALLOWED.contains(&path) {
         let permitted = authorization::authorize_path(server, user, &audit::verb_of(&parts.method), path).await;
         note(record, &permitted);
@@ -329,12 +330,9 @@ async fn plain(
             return unallowed(parts, unpermitted);
         }
     }
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(Status::method_not_allowed());
-    }
+    let first = path.split('/').nth(1).unwrap_or_default();
     match first {
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
-        "version" if path == "/version" => Ok(discovery::version()),
         "portolan" if path == backup::PATH && parts.method == Method::GET => backup::serve(server, query).await,
         "debug" => match (&server.fairness, path) {
             (Some(fairness), fairness::LEVELS_PATH) => Ok(crate::server::text(200, fairness.dump_levels().await?)),
@@ -343,15 +341,15 @@ async fn plain(
                 let has_details = !query.get(fairness::DETAILS).is_empty();
                 Ok(crate::server::text(200, fairness.dump_requests(has_details).await?))
             }
-            _ => Err(Status::no_such_path()),
+            _ => Ok(respond::not_found()),
         },
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
-        "apis" | "openapi" => match aggregation::documented(server, path) {
+        _ => match aggregation::documented(server, path.trim_end_matches('/')) {
+            Some(_) if !matches!(parts.method, Method::GET | Method::HEAD) => Err(Status::method_not_allowed()),
             Some((service, is_document)) => {
                 Ok(Box::pin(aggregation::describe(server, &service, user, origin, parts, is_document)).await)
             }
-            None => discovery::serve(server, path, query, &parts.headers),
+            None => discovery::serve(server, &parts.method, path, query, &parts.headers),
         },
-        _ => discovery::serve(server, path, query, &parts.headers),
     }
 }

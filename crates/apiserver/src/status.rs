@@ -20,7 +20,8 @@ struct Fields {
     code: u16,
     reason: Cow<'static, str>,
     message: String,
-    details: Map<String, Value>,
+    /// Nothing and empty ones differ: clients see which of upstream's constructors it was.
+    details: Option<Map<String, Value>>,
     continue_token: Option<String>,
     headers: Vec<(&'static str, String)>,
     warnings: Vec<String>,
@@ -34,7 +35,7 @@ impl Status {
             code,
             reason: Cow::Borrowed(reason),
             message: message.into(),
-            details: Map::new(),
+            details: None,
             continue_token: None,
             headers: Vec::new(),
             warnings: Vec::new(),
@@ -46,7 +47,7 @@ impl Status {
     pub(crate) fn told(code: u16, reason: &str, message: String, details: Map<String, Value>) -> Self {
         let mut status = Self::new(code, "", message);
         status.0.reason = Cow::Owned(reason.to_owned());
-        status.0.details = details;
+        status.0.details = Some(details).filter(|details| !details.is_empty());
         status
     }
 
@@ -93,7 +94,13 @@ impl Status {
     }
 
     fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.details.insert(name.into(), value.into());
+        self.0.details.get_or_insert_default().insert(name.into(), value.into());
+        self
+    }
+
+    /// Has the object carry details even if there are none, as upstream's refusals of this sort do.
+    pub(crate) fn with_details(mut self) -> Self {
+        self.0.details.get_or_insert_default();
         self
     }
 
@@ -144,8 +151,8 @@ impl Status {
         if let Some(token) = &fields.continue_token {
             object["metadata"]["continue"] = token.as_str().into();
         }
-        if !fields.details.is_empty() {
-            object["details"] = Value::Object(fields.details.clone());
+        if let Some(details) = &fields.details {
+            object["details"] = Value::Object(details.clone());
         }
         object
     }
@@ -177,7 +184,7 @@ impl Status {
         if !reason.is_empty() {
             message = format!("{message}: {reason}");
         }
-        Self::new(403, "Forbidden", message)
+        Self::new(403, "Forbidden", message).with_details()
     }
 
     /// 404 for an object.
@@ -187,12 +194,19 @@ impl Status {
 
     /// 404 for a path.
     pub fn no_such_path() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        Self::new(404, "NotFound", "the server could not find the requested resource").with_details()
     }
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message).with_details()
+    }
+
+    /// 405 for something that objects of a kind do not know.
+    pub(crate) fn not_supported(target: &Target<'_>, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind {}", go::quote(&target.qualified()));
+        Self::new(405, "MethodNotAllowed", message).about(target, "")
     }
 
     /// 406.
@@ -311,7 +325,7 @@ impl Status {
 
     /// 504: the request took too long.
     pub fn timeout(message: impl Into<String>) -> Self {
-        Self::new(504, "Timeout", message)
+        Self::new(504, "Timeout", message).with_details()
     }
 }
 

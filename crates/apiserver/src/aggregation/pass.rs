@@ -35,7 +35,7 @@ pub(super) fn own_user() -> User {
 
 /// The extension server that a path without a resource is about, and whether it is its OpenAPI document.
 pub(crate) fn documented(server: &Server, path: &str) -> Option<(Arc<Service>, bool)> {
-    let (group, version, is_document) = match path[1..].split('/').collect::<Vec<_>>()[..] {
+    let (group, version, is_document) = match path.split('/').skip(1).collect::<Vec<_>>()[..] {
         ["apis", group, version] => (group, version, false),
         ["openapi", "v3", "apis", group, version] => (group, version, true),
         _ => return None,

@@ -177,10 +177,11 @@ pub(crate) enum Kept {
     NotAsWanted,
 }
 
-/// The verb of a request for a path that is no resource's. Whoever asks for the head asks for the whole.
+/// The verb of a request for a path that is no resource's.
 pub(crate) fn verb_of(method: &Method) -> Cow<'static, str> {
     Cow::Borrowed(match *method {
-        Method::GET | Method::HEAD => "get",
+        Method::GET => "get",
+        Method::HEAD => "head",
         Method::POST => "post",
         Method::PUT => "put",
         Method::PATCH => "patch",

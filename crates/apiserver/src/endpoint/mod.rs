@@ -167,6 +167,13 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Whether a request for the head alone is answered: objects of users' kinds are not found by method, and what is
+/// behind a proxy may know it.
+pub(crate) fn answers_head(resource: &Resource, info: &Info) -> bool {
+    let is_there = info.subresource.is_empty() || resource.subresource(&info.subresource).is_some();
+    resource.custom.is_some() || info.subresource == "proxy" || !is_there
+}
+
 /// Serves a request for a resource.
 pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let outcome = served(call, body).await;
@@ -183,9 +190,13 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     call.check_options()?;
     if !call.info.subresource.is_empty() {
-        let found = call.resource.subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
+        let is_custom = call.resource.custom.is_some();
+        let found = call.resource.subresource(&call.info.subresource).ok_or_else(|| {
+            if is_custom { Status::not_found(&call.target(), &call.info.name) } else { Status::no_such_path() }
+        })?;
         if !found.allows(call.info.verb) {
-            return Err(Status::method_not_allowed());
+            let unsupported = || Status::not_supported(&call.target(), call.info.verb);
+            return Err(if is_custom { unsupported() } else { Status::method_not_allowed() });
         }
         return match call.info.subresource.as_str() {
             // The whole object goes in and out; which half of it is written is the strategy's matter.

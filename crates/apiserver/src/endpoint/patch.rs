@@ -378,7 +378,8 @@ impl Call<'_> {
             patch::Error::Failed(text) => {
                 // Upstream's answer does not say which operation it was.
                 tracing::debug!(text, "a patch does not fit");
-                Status::new(422, "Invalid", "the server rejected our request due to an error in our request".to_owned())
+                Status::new(422, "Invalid", "the server rejected our request due to an error in our request")
+                    .with_details()
             }
         }
     }

@@ -256,14 +256,16 @@ plugins:
 }
 
 #[tokio::test]
-async fn who_asks_for_the_head_asks_for_the_whole() {
+async fn the_head_of_a_path_is_asked_for_by_a_verb_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.log");
     let cluster = audited("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}", &path).await;
-    for uri in ["/version", "/api/v1/namespaces/default"] {
+    for (uri, code, verb) in
+        [("/healthz", 200, "head"), ("/version", 405, "head"), ("/api/v1/namespaces/default", 405, "get")]
+    {
         let answer = cluster.raw(crate::support::admin(), request("HEAD", uri, "", "")).await;
-        assert_eq!(answer.status(), 200, "{uri}");
-        assert_eq!(events(&path).last().expect("a record")["verb"], "get", "{uri}");
+        assert_eq!(answer.status(), code, "{uri}");
+        assert_eq!(events(&path).last().expect("a record")["verb"], verb, "{uri}");
     }
 }
 

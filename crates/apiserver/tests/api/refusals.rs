@@ -16,7 +16,7 @@ async fn every_refusal_says_why() {
         ("GET", "/api/v1/namespaces/default/configmaps/none", "", "", "404 configmaps \"none\" not found"),
         ("GET", "/apis/apps/v1/namespaces/default/deployments/none", "", "", "404 deployments.apps \"none\" not found"),
         ("GET", "/api/v1/unheard", "", "", "404 the server could not find the requested resource"),
-        ("GET", "/apis/unheard.example/v1/things", "", "", "404 the server could not find the requested resource"),
+        ("GET", "/apis/unheard.example/v1/things", "", "", "404 text: 404 page not found"),
         ("PUT", CONFIG_MAPS, json, "{}", "405 the server does not allow this method on the requested resource"),
         ("POST", CONFIG_MAPS, json, r#"{"metadata":{"name":"taken"}}"#, "409 configmaps \"taken\" already exists"),
         (
@@ -156,7 +156,8 @@ async fn every_refusal_says_why() {
     for (method, uri, content_type, body, expected) in cases {
         let answer = cluster.ask(method, uri, content_type, body).await;
         assert_eq!(answer.text(), *expected, "{method} {uri} {}", &body[..body.len().min(80)]);
-        assert_eq!(answer.body["code"], answer.code.as_u16(), "{method} {uri}");
+        let is_object = !expected.contains(" text: ");
+        assert_eq!(answer.body["code"] == answer.code.as_u16(), is_object, "{method} {uri}");
     }
     assert_eq!(cluster.get(CONFIG_MAPS).await.body["items"], before);
 }
@@ -248,4 +249,105 @@ async fn wrong_options_are_named_in_the_details() {
         let details = json!({"group": "meta.k8s.io", "kind": kind, "causes": causes});
         assert_eq!((answer.code.as_u16(), &answer.body["details"]), (422, &details), "{method} {uri}");
     }
+}
+
+const TEXT: &str = "404 text: 404 page not found";
+const NONE: &str = "404 the server could not find the requested resource";
+const METHOD: &str = "405 the server does not allow this method on the requested resource";
+
+#[tokio::test]
+async fn what_is_nowhere_is_refused_by_whoever_claims_its_beginning() {
+    let cluster = cluster().await;
+    let definition = json!({"metadata": {"name": "things.e.io"}, "spec": {
+        "group": "e.io", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+    }});
+    let made = cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    for (method, uri, expected) in [
+        ("GET", "/nope", TEXT),
+        ("POST", "/nope", TEXT),
+        ("GET", "/livez/nope", TEXT),
+        ("GET", "/livez/", TEXT),
+        ("GET", "/metrics/nope", TEXT),
+        ("GET", "/debug/nope", TEXT),
+        ("GET", "/openapi", TEXT),
+        ("GET", "/openapi/v3/nope", "404"),
+        ("GET", "/openid/v1/nope", TEXT),
+        ("GET", "/openid/v1/jwks/nope", NONE),
+        ("GET", "/version/nope", NONE),
+        ("GET", "/version/", "200"),
+        ("POST", "/version", METHOD),
+        ("HEAD", "/version", "405"),
+        ("GET", "//version", TEXT),
+        ("GET", "//api/v1/pods", TEXT),
+        ("GET", "/api/", "200"),
+        ("GET", "/api/v2", NONE),
+        ("POST", "/api/v1", METHOD),
+        ("POST", "/api/v2", NONE),
+        ("GET", "/api/v1/nope", NONE),
+        ("GET", "/api/v1/namespaces/../../nope", NONE),
+        ("GET", "/../api/v1/pods", TEXT),
+        ("DELETE", "/api/v1/configmaps", METHOD),
+        ("PUT", "/api/v1/configmaps/a", NONE),
+        ("TRACE", "/api/v1/configmaps", METHOD),
+        ("OPTIONS", "/api/v1/namespaces/default/configmaps/taken", METHOD),
+        ("HEAD", "/api/v1/configmaps", "405"),
+        ("HEAD", "/api/v1/namespaces/default/configmaps/a/nope", "404"),
+        ("GET", "/apis/apps/v9", NONE),
+        ("GET", "/apis/apps/v1/nope", NONE),
+        ("GET", "/apis/apps/v1/", "200"),
+        ("GET", "/apis/nope.example", TEXT),
+        ("GET", "/apis/nope.example/v1", TEXT),
+        ("GET", "/apis/nope.example/v1/things", TEXT),
+        ("GET", "/apis/e.io/v9", TEXT),
+        ("GET", "/apis/e.io/v9/things", TEXT),
+        ("GET", "/apis/e.io/v1/nope", TEXT),
+        ("POST", "/apis/e.io/v1/things", TEXT),
+        ("GET", "/apis/e.io/v1/namespaces/default/things/a/nope", "404 things.e.io \"a\" not found"),
+        (
+            "POST",
+            "/apis/e.io/v1/namespaces/default/things/a/status",
+            "405 create is not supported on resources of kind \"things.e.io\"",
+        ),
+        ("HEAD", "/apis/e.io/v1/namespaces/default/things", "200"),
+        ("POST", "/healthz", "200"),
+        ("POST", "/apis", "200"),
+        ("POST", "/apis/apps", "200"),
+        ("POST", "/apis/e.io/v1", "200"),
+        ("GET", "/index.html", "200"),
+    ] {
+        let answer = cluster.ask(method, uri, "", "").await;
+        assert_eq!(answer.text(), expected, "{method} {uri}");
+    }
+    // Who may not ask is told so first.
+    let stranger = || portolan_identity::User::new("jane", ["system:authenticated"]);
+    for uri in ["/nope", "/livez/nope", "/apis/nope.example/v1/things"] {
+        let answer = cluster.send(stranger(), crate::support::request("GET", uri, "", "")).await;
+        assert_eq!((answer.code.as_u16(), &answer.body["reason"]), (403, &json!("Forbidden")), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn details_are_told_even_if_there_are_none() {
+    let cluster = cluster().await;
+    cluster.config_map("taken", json!({})).await;
+    let patch = r#"[{"op":"remove","path":"/spec/none"}]"#;
+    let of_taken = format!("{CONFIG_MAPS}/taken");
+    let nothing = serde_json::Value::Null;
+    for (method, uri, body, code, details) in [
+        ("GET", "/api/v1/nope", "", 404, json!({})),
+        ("PUT", CONFIG_MAPS, "{}", 405, json!({})),
+        ("PATCH", &of_taken, patch, 422, json!({})),
+        ("GET", "/api/v1/pods?fieldSelector=a%3Db", "", 400, nothing.clone()),
+        ("POST", CONFIG_MAPS, "[", 400, nothing),
+    ] {
+        let content_type = if method == "PATCH" { "application/json-patch+json" } else { "application/json" };
+        let answer = cluster.ask(method, uri, content_type, body).await;
+        assert_eq!((answer.code.as_u16(), &answer.body["details"]), (code, &details), "{method} {uri}");
+    }
+    let stranger = portolan_identity::User::new("jane", ["system:authenticated"]);
+    let answer = cluster.send(stranger, crate::support::request("GET", "/nope", "", "")).await;
+    assert_eq!((answer.code.as_u16(), &answer.body["details"]), (403, &json!({})));
 }

@@ -43,10 +43,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The code and, for a refusal, its text.
+    /// The code and, for a refusal, its text; `text:` if that is no object.
     pub(crate) fn text(&self) -> String {
-        match self.body["message"].as_str() {
-            Some(message) if self.body["kind"] == "Status" => format!("{} {message}", self.code.as_u16()),
+        match (self.body["message"].as_str(), &self.body) {
+            (Some(message), _) if self.body["kind"] == "Status" => format!("{} {message}", self.code.as_u16()),
+            (_, Value::String(text)) if self.code.is_client_error() && !text.is_empty() => {
+                format!("{} text: {}", self.code.as_u16(), text.trim_end())
+            }
             _ => self.code.as_u16().to_string(),
         }
     }
