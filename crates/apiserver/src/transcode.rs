@@ -98,7 +98,7 @@ impl Wanted {
         let value = || serde_json::from_slice::<Value>(json).ok();
         match format {
             Format::Protobuf => protobuf::encode(json).ok().map(|bytes| (protobuf::MEDIA_TYPE, bytes)),
-            Format::Yaml => yaml::encode(&value()?).ok().map(|text| ("application/yaml", text.into_bytes())),
+            Format::Yaml => Some(("application/yaml", yaml::encode(&value()?).into_bytes())),
             Format::Json if self.pretty => {
                 serde_json::to_vec_pretty(&value()?).ok().map(|bytes| (respond::JSON, bytes))
             }

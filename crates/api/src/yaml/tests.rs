@@ -1,0 +1,144 @@
+//! What upstream's library writes, which was run for these.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::decode;
+
+#[test]
+fn what_is_written_reads_as_the_same() {
+    let object = json!({"a": ["1", 1, true, "true", null, "", "x: y", "a\nb\n"], "b": {"1": -0.5, "": {}}, "c": []});
+    let decoded = decode::yaml(encode(&object).as_bytes(), &decode::Limits::default()).expect("reads");
+    assert_eq!(decoded.value, object);
+}
+
+#[test]
+fn lists_stand_below_their_field() {
+    let pod = json!({
+        "kind": "Pod", "apiVersion": "v1",
+        "metadata": {
+            "name": "web", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {}, "finalizers": [],
+            "annotations": {"a10": "1", "a2": "yes", "a": "it's: so", "A": "line\nbreak\n"},
+            "managedFields": [{"fieldsV1": {"f:spec": {".": {}, "k:{\"name\":\"c\"}": {".": {}, "f:x": {}}}}}],
+        },
+        "spec": {
+            "containers": [{"name": "c", "command": ["sh", "-c", "a\n  b\n\nc"], "ports": [{"containerPort": 80}]}],
+            "nested": [[1, 2], [[]], [{}], [["a"]]], "none": null, "ratio": 0.5,
+        },
+    });
+    expect_test::expect![[r#"
+        apiVersion: v1
+        kind: Pod
+        metadata:
+          annotations:
+            A: |
+              line
+              break
+            a: 'it''s: so'
+            a2: "yes"
+            a10: "1"
+          creationTimestamp: "2026-01-01T00:00:00Z"
+          finalizers: []
+          labels: {}
+          managedFields:
+          - fieldsV1:
+              f:spec:
+                .: {}
+                k:{"name":"c"}:
+                  .: {}
+                  f:x: {}
+          name: web
+        spec:
+          containers:
+          - command:
+            - sh
+            - -c
+            - |-
+              a
+                b
+
+              c
+            name: c
+            ports:
+            - containerPort: 80
+          nested:
+          - - 1
+            - 2
+          - - []
+          - - {}
+          - - - a
+          none: null
+          ratio: 0.5
+    "#]]
+    .assert_eq(&encode(&pod));
+}
+
+#[test]
+fn texts_that_could_be_something_else_are_quoted() {
+    for (value, expected) in [
+        (json!(""), r#""""#),
+        (json!("a b"), "a b"),
+        (json!("null"), r#""null""#),
+        (json!("Off"), r#""Off""#),
+        (json!("~"), r#""~""#),
+        (json!("<<"), "<<"),
+        (json!("1_0"), r#""1_0""#),
+        (json!("0x1F"), r#""0x1F""#),
+        (json!("0o8"), "0o8"),
+        (json!("1e3"), r#""1e3""#),
+        (json!("1e999"), "1e999"),
+        (json!(".5"), r#"".5""#),
+        (json!(".4_2"), r#"".4_2""#),
+        (json!(".4__2"), ".4__2"),
+        (json!("."), "."),
+        (json!("1.2.3"), "1.2.3"),
+        (json!("100m"), "100m"),
+        (json!("8080:80"), r"8080:80"),
+        (json!("12:30:45"), r#""12:30:45""#),
+        (json!("2026-02-29"), "2026-02-29"),
+        (json!("2024-2-29"), r#""2024-2-29""#),
+        (json!("2026-01-01 1:2:3.5"), r#""2026-01-01 1:2:3.5""#),
+        (json!("2026-01-01T00:00:00.5+01:00"), r#""2026-01-01T00:00:00.5+01:00""#),
+        (json!("2026-01-01T00:00:00"), "2026-01-01T00:00:00"),
+        (json!("- a"), "'- a'"),
+        (json!("-a"), "-a"),
+        (json!("a: b"), "'a: b'"),
+        (json!("a:"), "'a:'"),
+        (json!("a #b"), "'a #b'"),
+        (json!("a#b"), "a#b"),
+        (json!("{}"), "'{}'"),
+        (json!("*"), "'*'"),
+        (json!("--- a"), "'--- a'"),
+        (json!(" a"), "' a'"),
+        (json!("a\tb"), r#""a\tb""#),
+        (json!("é \u{1f600}"), r#""é \U0001F600""#),
+        (json!("a \nb"), r#""a \nb""#),
+        (json!("a\n"), "|\n  a"),
+        (json!("\n a"), "|2-\n\n   a"),
+        (json!("a\n\n"), "|+\n  a\n"),
+        (json!("\n"), "|2+\n"),
+        (json!(1.0), "1"),
+        (json!(1e21), "1e+21"),
+        (json!(1_234_567.5), "1.2345675e+06"),
+        (json!(0.00001), "1e-05"),
+        (json!({"a": {"x".repeat(129): {"b": [1]}}}), &format!("a:\n  ? {}\n  : b:\n    - 1", "x".repeat(129))),
+        (json!({"a\nb": ["c"]}), "? |-\n  a\n  b\n: - c"),
+    ] {
+        assert_eq!(encode(&value).strip_suffix('\n'), Some(expected), "{value}");
+    }
+}
+
+#[test]
+fn fields_are_in_their_natural_order() {
+    for expected in [
+        &["", "-", "1", "01", "2", "10", "A", "B", "a", "a-b", "a1", "a01", "a2", "a10", "aa", "é"][..],
+        &["app", "app.kubernetes.io/name", "app1"],
+    ] {
+        let object: Map<String, Value> = expected.iter().map(|name| ((*name).to_owned(), json!(1))).collect();
+        let names: Vec<&str> = keys::sorted(&object).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected);
+    }
+    let cycle: Map<String, Value> =
+        (0..200).map(|it| (format!("{}{}", it % 23, if it % 2 == 0 { "x" } else { "0x" }), json!(it))).collect();
+    assert_eq!(keys::sorted(&cycle).len(), cycle.len());
+}
