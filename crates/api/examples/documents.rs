@@ -20,10 +20,8 @@ fn main() -> std::io::Result<()> {
     let write = |name: &str, document: &Value| write_text(name, &document.to_string());
     write("api", &discovery::api_versions("127.0.0.1:6443"))?;
     write("apis", &discovery::api_group_list(builtin))?;
-    for version in ["v2", "v2beta1"] {
-        for (name, part) in [("api", Part::Core), ("apis", Part::Groups)] {
-            write_text(&format!("agg/{version}/{name}"), &discovery::aggregated(builtin, part, version))?;
-        }
+    for (name, part) in [("api", Part::Core), ("apis", Part::Groups)] {
+        write_text(&format!("agg/v2/{name}"), &discovery::aggregated(builtin, part))?;
     }
     for version in builtin.versions() {
         let root = if version.group.is_empty() { "api" } else { "apis" };

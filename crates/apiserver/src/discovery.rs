@@ -9,10 +9,17 @@ use portolan_api::discovery::{self as documents, Part};
 use serde_json::{Value, json};
 
 use crate::body::{Body, empty};
+use crate::negotiate::{self, Answer};
 use crate::request::Query;
 use crate::server::Server;
 use crate::status::Status;
 use crate::{aggregation, respond};
+
+/// The media type that says that groups, versions and resources come at once.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The media type of keys.
+const JWKS: &str = "application/jwk-set+json";
 
 pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
@@ -72,15 +79,15 @@ pub(crate) fn serve(
         [] | ["index.html"] if is_exact => {
             return Ok(respond::json(200, &json!({"paths": paths(server, &description)})));
         }
-        ["apis"] => return Ok(root(server, &description, Part::Groups, headers)),
+        ["apis"] => return root(server, &description, Part::Groups, query, headers),
         ["apis", group] => {
             if let Some(document) = aggregation::group(server, group, documents::api_group(&description, group)) {
-                return Ok(tagged(headers, respond::JSON, &document));
+                return negotiated(headers, query, &document);
             }
         }
         ["apis", group, version] if !has_routes(path) => {
             if let Some(document) = documents::api_resource_list(&description, group, version) {
-                return Ok(tagged(headers, respond::JSON, &document));
+                return negotiated(headers, query, &document);
             }
         }
         ["openapi", rest @ ..] if is_exact => {
@@ -92,22 +99,43 @@ pub(crate) fn serve(
         }
         _ => {}
     }
-    let document = match segments.as_slice() {
-        ["api"] => root(server, &description, Part::Core, headers),
-        ["api", version] => match documents::api_resource_list(&description, "", version) {
-            Some(document) => tagged(headers, respond::JSON, &document),
-            None => return nothing_at(path),
-        },
-        ["apis", group, version] => match documents::api_resource_list(&description, group, version) {
-            Some(document) => tagged(headers, respond::JSON, &document),
-            None => return nothing_at(path),
-        },
-        ["version"] => version(),
-        ["openid", "v1", "jwks"] => jwks(server),
-        [".well-known", "openid-configuration"] => openid_configuration(server),
+    let (group, version) = match segments.as_slice() {
+        ["api"] => ("", ""),
+        ["api", version] => ("", *version),
+        ["apis", group, version] => (*group, *version),
+        ["version"] => return routed(method, headers, respond::JSON, version),
+        ["openid", "v1", "jwks"] => return routed(method, headers, JWKS, || jwks(server)),
+        [".well-known", "openid-configuration"] => {
+            return routed(method, headers, respond::JSON, || openid_configuration(server));
+        }
         _ => return nothing_at(path),
     };
-    if *method == Method::GET { Ok(document) } else { Err(Status::method_not_allowed()) }
+    let document = documents::api_resource_list(&description, group, version);
+    if document.is_none() && !version.is_empty() {
+        return nothing_at(path);
+    }
+    if *method != Method::GET {
+        return Err(Status::method_not_allowed());
+    }
+    negotiate::expect_route(headers, &negotiate::DOCUMENTS)?;
+    match document {
+        Some(document) => negotiated(headers, query, &document),
+        None => root(server, &description, Part::Core, query, headers),
+    }
+}
+
+/// What is read only, and in one form.
+fn routed(
+    method: &Method,
+    headers: &HeaderMap,
+    content_type: &str,
+    answer: impl FnOnce() -> Response<Body>,
+) -> Result<Response<Body>, Status> {
+    if *method != Method::GET {
+        return Err(Status::method_not_allowed());
+    }
+    negotiate::expect_route(headers, &[content_type])?;
+    Ok(answer())
 }
 
 /// The answer for a path at which there is nothing: who has routes below its beginning refuses in its own words.
@@ -157,51 +185,33 @@ fn paths(server: &Server, description: &Description) -> Vec<String> {
 }
 
 /// `/api` and `/apis`: aggregated if the client asks for it, else the old lists.
-fn root(server: &Server, description: &Description, part: Part, headers: &HeaderMap) -> Response<Body> {
-    match aggregated(headers) {
-        Some((version, content_type)) => {
-            let own = documents::aggregated(description, part, version);
-            let whole = match part {
-                Part::Core => own,
-                Part::Groups => aggregation::aggregated(server, own),
-            };
-            tagged_bytes(headers, content_type, whole.into())
-        }
-        None => {
-            let address = server.config.advertise.to_string();
-            let document = match part {
-                Part::Core => documents::api_versions(&address),
-                Part::Groups => aggregation::group_list(server, documents::api_group_list(description)),
-            };
-            tagged(headers, respond::JSON, &document)
-        }
+fn root(
+    server: &Server,
+    description: &Description,
+    part: Part,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Status> {
+    if negotiate::is_aggregated_discovery(headers) {
+        let own = documents::aggregated(description, part);
+        let whole = match part {
+            Part::Core => own,
+            Part::Groups => aggregation::aggregated(server, own),
+        };
+        return Ok(tagged_bytes(headers, AGGREGATED, whole.into()));
     }
+    let address = server.config.advertise.to_string();
+    let document = match part {
+        Part::Core => documents::api_versions(&address),
+        Part::Groups => aggregation::group_list(server, documents::api_group_list(description)),
+    };
+    negotiated(headers, query, &document)
 }
 
-/// The version of the aggregated form that the client prefers to the plain one, and the media type
-/// that says so. Parameters may come in any order.
-fn aggregated(headers: &HeaderMap) -> Option<(&'static str, &'static str)> {
-    for value in headers.get_all(header::ACCEPT) {
-        for clause in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = clause.split(';').map(str::trim);
-            if parts.next() != Some("application/json") {
-                continue;
-            }
-            let parameters: Vec<&str> = parts.collect();
-            let has = |parameter: &str| parameters.contains(&parameter);
-            if !has("as=APIGroupDiscoveryList") || !has("g=apidiscovery.k8s.io") {
-                // Plain JSON comes first: that is what the client wants.
-                return None;
-            }
-            if has("v=v2") {
-                return Some(("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
-            }
-            if has("v=v2beta1") {
-                return Some(("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"));
-            }
-        }
-    }
-    None
+/// A document in the form that the client accepts, if there is one.
+fn negotiated(headers: &HeaderMap, query: &Query, document: &Value) -> Result<Response<Body>, Status> {
+    negotiate::accepted(headers, query, Answer::Reply { in_protobuf: true })?;
+    Ok(tagged(headers, respond::JSON, document))
 }
 
 /// A document with its tag; nothing but the tag if the client has it already.
@@ -238,7 +248,7 @@ fn hash(bytes: &[u8]) -> u64 {
 
 fn jwks(server: &Server) -> Response<Body> {
     let body = server.config.tokens.jwks().to_string();
-    respond::bytes_of(200, "application/jwk-set+json", body)
+    respond::bytes_of(200, JWKS, body)
 }
 
 fn openid_configuration(server: &Server) -> Response<Body> {

@@ -25,7 +25,16 @@ pub(crate) enum View {
     Metadata {
         /// `v1` or `v1beta1` of `meta.k8s.io`.
         version: &'static str,
+        /// Whether it was asked for as that of a list.
+        of: Shape,
     },
+}
+
+/// Whether one object is meant or a list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    One,
+    Many,
 }
 
 /// What a row of a table carries of its object.
@@ -62,24 +71,17 @@ pub(crate) enum Answer {
     Events { in_protobuf: bool },
 }
 
-const DOCUMENTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
+/// The types of whole documents.
+pub(crate) const DOCUMENTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 const EVENTS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
 /// Reads the `Accept` header: the client's weights come first, then its order; the first form that
 /// the server can make is taken.
 pub(crate) fn accepted(headers: &HeaderMap, query: &Query, answer: Answer) -> Result<Accepted, Status> {
-    let mut clauses: Vec<Clause<'_>> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .filter(|clause| !clause.is_empty())
-        .map(Clause::parse)
-        .collect();
+    let clauses = clauses(headers);
     if clauses.is_empty() {
         return Ok(Accepted { view: View::Whole, format: Format::Json });
     }
-    clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.weight), clause.wildcards()));
     for clause in clauses {
         if let Some(accepted) = clause.accepted(query, answer)? {
             return Ok(accepted);
@@ -89,6 +91,49 @@ pub(crate) fn accepted(headers: &HeaderMap, query: &Query, answer: Answer) -> Re
         Answer::Document { .. } | Answer::Reply { .. } => &DOCUMENTS,
         Answer::Events { .. } => &EVENTS,
     }))
+}
+
+/// Refuses a request by the names of the types that it accepts, as upstream's router does with all that is built in,
+/// before anybody looks at what else is said of them.
+///
+/// Source: `github.com/emicklei/go-restful`, `matchesAccept`.
+pub(crate) fn expect_route(headers: &HeaderMap, made: &[&str]) -> Result<(), Status> {
+    let mut types = texts(headers).map(|clause| clause.split(';').next().unwrap_or_default().trim()).peekable();
+    if types.peek().is_none() || types.any(|accepted| accepted == "*/*" || made.contains(&accepted)) {
+        return Ok(());
+    }
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {}", made.join(", "));
+    Err(Status::new(406, "NotAcceptable", text).with_details())
+}
+
+/// The same for a resource that is built in.
+pub(crate) fn expect_resource_route(headers: &HeaderMap, verb: &str) -> Result<(), Status> {
+    match verb {
+        "list" | "watch" => expect_route(headers, &[&DOCUMENTS[..], &EVENTS].concat()),
+        _ => expect_route(headers, &DOCUMENTS),
+    }
+}
+
+/// Whether the client wants what is served to be described at once.
+pub(crate) fn is_aggregated_discovery(headers: &HeaderMap) -> bool {
+    clauses(headers).iter().any(|clause| {
+        matches!(clause.media_type, "application/json" | "application/*" | "*/*")
+            && (clause.get("as"), clause.get("g"), clause.get("v"))
+                == ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2")
+    })
+}
+
+fn texts(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let texts = values.flat_map(|value| value.to_str().unwrap_or_default().split(',')).map(str::trim);
+    texts.filter(|clause| !clause.is_empty())
+}
+
+/// The alternatives of the header, the best first.
+fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = texts(headers).map(Clause::parse).collect();
+    clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.weight), clause.wildcards()));
+    clauses
 }
 
 /// One alternative of the header.
@@ -150,7 +195,8 @@ impl<'a> Clause<'a> {
             "Table" if !version.is_empty() && format != Format::Protobuf => {
                 View::Table { version, include: include(query)? }
             }
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if !version.is_empty() => View::Metadata { version },
+            "PartialObjectMetadata" if !version.is_empty() => View::Metadata { version, of: Shape::One },
+            "PartialObjectMetadataList" if !version.is_empty() => View::Metadata { version, of: Shape::Many },
             _ => return Ok(None),
         };
         if matches!(answer, Answer::Reply { .. }) && view != View::Whole {
@@ -189,7 +235,8 @@ mod tests {
     fn the_first_form_that_can_be_made_is_taken() {
         use Format::{Json, Protobuf, Yaml};
         let table = View::Table { version: "v1", include: Include::Metadata };
-        let metadata = View::Metadata { version: "v1" };
+        let metadata = View::Metadata { version: "v1", of: Shape::One };
+        let list = View::Metadata { version: "v1", of: Shape::Many };
         let document = Answer::Document { in_protobuf: true };
         let events = Answer::Events { in_protobuf: true };
         let custom = Answer::Document { in_protobuf: false };
@@ -207,7 +254,7 @@ mod tests {
                 document,
                 Some((View::Whole, Json)),
             ),
-            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", document, Some((metadata, Json))),
+            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", document, Some((list, Json))),
             (
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
                 custom,

@@ -90,7 +90,9 @@ impl Call<'_> {
             "application/yaml" => parse_as(bytes, true, expected),
             protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
             other => {
-                let supported = if protobuf::knows(expected) { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
+                // Of users' kinds upstream says so too, though it can make no object of such a body.
+                let in_protobuf = protobuf::knows(expected) || self.resource.custom.is_some();
+                let supported = if in_protobuf { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
                 Err(Status::unsupported_media_type(other, supported))
             }
         }

@@ -16,7 +16,7 @@ use super::page_token::PageToken;
 use super::present::{Presenter, partial};
 use super::select::{ReadAt, Selection, parse_integer};
 use crate::body::{Body, BoxError};
-use crate::negotiate::{Accepted, Format, View};
+use crate::negotiate::{Accepted, Format, Shape, View};
 use crate::status::Status;
 use crate::{respond, storage};
 
@@ -47,6 +47,7 @@ impl Call<'_> {
     /// The answer about a page.
     pub(super) async fn listed(&self, accepted: Accepted, page: Page) -> Result<Response<Body>, Status> {
         let Accepted { view, format } = accepted;
+        self.expect_shape(view, Shape::Many)?;
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".into(), page.revision.to_string().into());
         if let Some(after) = &page.next {
@@ -84,7 +85,7 @@ impl Call<'_> {
     fn frame_of(&self, view: View, metadata: &Value) -> (Bytes, Bytes) {
         let (kind, api_version, items, columns) = match view {
             View::Whole => (self.resource.list_kind.clone().into_owned(), self.kind().api_version(), "items", None),
-            View::Metadata { version } => {
+            View::Metadata { version, .. } => {
                 ("PartialObjectMetadataList".into(), format!("meta.k8s.io/{version}"), "items", None)
             }
             View::Table { version, .. } => {
@@ -254,11 +255,13 @@ impl ListBody {
                 splice(chunk, &entry.value, entry.mod_revision);
                 return Ok(());
             }
-            View::Metadata { version } => {
+            View::Metadata { version, .. } => {
                 partial(chunk, &entry.value, entry.mod_revision, version);
                 return Ok(());
             }
-            View::Table { include, .. } => self.presenter.row(&entry.value, entry.mod_revision, include)?,
+            View::Table { version, include } => {
+                self.presenter.row(&entry.value, entry.mod_revision, version, include)?
+            }
         };
         serde_json::to_writer(chunk.writer(), &value).map_err(|error| Status::internal(error.to_string()))
     }

@@ -7,7 +7,7 @@ use portolan_store::Entry;
 use serde_json::{Value, json};
 
 use super::Call;
-use super::present::partial_of;
+use super::present::{included, partial_of};
 use crate::body::Body;
 use crate::negotiate::{Include, View};
 use crate::respond;
@@ -23,7 +23,7 @@ impl Call<'_> {
     pub(crate) fn present_measured(&self, object: Value) -> Result<Response<Body>, Status> {
         let shown = match self.view()? {
             View::Whole => object,
-            View::Metadata { version } => partial_of(object, version),
+            View::Metadata { version, .. } => partial_of(object, version),
             View::Table { version, include } => self.table_of(vec![object], version, include),
         };
         Ok(respond::json(200, &shown))
@@ -36,7 +36,7 @@ impl Call<'_> {
                 "kind": self.resource.list_kind, "apiVersion": self.kind().api_version(), "metadata": {},
                 "items": objects,
             }),
-            View::Metadata { version } => json!({
+            View::Metadata { version, .. } => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": {},
                 "items": objects.into_iter().map(|object| partial_of(object, version)).collect::<Vec<_>>(),
             }),
@@ -48,11 +48,7 @@ impl Call<'_> {
     fn table_of(&self, objects: Vec<Value>, version: &str, include: Include) -> Value {
         let rows = objects.into_iter().map(|object| {
             let cells = self.strategy.row(&object, self.now);
-            match include {
-                Include::Nothing => json!({"cells": cells}),
-                Include::Object => json!({"cells": cells, "object": object}),
-                Include::Metadata => json!({"cells": cells, "object": partial_of(object, "v1")}),
-            }
+            json!({"cells": cells, "object": included(object, version, include)})
         });
         json!({
             "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": {},

@@ -47,7 +47,7 @@ pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
 pub(crate) use patch::{Patch, apply_error};
-pub(crate) use present::partial_of;
+pub(crate) use present::{included, partial_of};
 pub(crate) use update::Changed;
 pub(crate) use write::Written;
 
@@ -127,6 +127,9 @@ impl<'a> Call<'a> {
 
     /// What the client accepts; only lists and watches need to know how it is encoded.
     fn accepted(&self) -> Result<Accepted, Status> {
+        if self.resource.custom.is_none() {
+            negotiate::expect_resource_route(self.headers, self.info.verb)?;
+        }
         let in_protobuf = self.resource.custom.is_none() && protobuf::knows(self.body_kind());
         let answer = match self.info.verb {
             "watch" => Answer::Events { in_protobuf },

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::body::Body;
 use crate::extensions::StrategyOf;
-use crate::negotiate::{Include, View};
+use crate::negotiate::{Include, Shape, View};
 use crate::status::Status;
 use crate::{respond, storage};
 
@@ -23,8 +23,33 @@ impl Call<'_> {
         stored: &[u8],
         revision: Revision,
     ) -> Result<Response<Body>, Status> {
+        self.expect_shape(view, Shape::One)?;
         let bytes = self.presenter().object(view, stored, revision, Columns::Shown)?;
         Ok(respond::bytes_of(code, respond::JSON, bytes))
+    }
+
+    /// Refuses to show one object as a list of metadata and the other way round; in upstream's words, which name the
+    /// types of its server.
+    pub(crate) fn expect_shape(&self, view: View, actual: Shape) -> Result<(), Status> {
+        let View::Metadata { of, .. } = view else { return Ok(()) };
+        if of == actual {
+            return Ok(());
+        }
+        let kind = self.kind();
+        let group = match kind.group {
+            "" | "events.k8s.io" => "core",
+            group => group.split('.').next().unwrap_or_default(),
+        };
+        let (asked, is, list) = match of {
+            Shape::One => ("PartialObjectMetadata", "is", "List"),
+            Shape::Many => ("PartialObjectMetadataList", "is not", ""),
+        };
+        let name = match self.resource.custom {
+            Some(_) => format!("unstructured.Unstructured{list}"),
+            None => format!("{group}.{}{list}", kind.kind),
+        };
+        let text = format!("you requested {asked}, but the requested object {is} a list (*{name})");
+        Err(Status::new(406, "NotAcceptable", text))
     }
 
     pub(super) fn presenter(&self) -> Presenter {
@@ -50,35 +75,48 @@ impl Presenter {
     ) -> Result<Bytes, Status> {
         Ok(match view {
             View::Whole => storage::spliced(stored, revision),
-            View::Metadata { version } => {
+            View::Metadata { version, .. } => {
                 let mut bytes = BytesMut::new();
                 partial(&mut bytes, stored, revision, version);
                 bytes.freeze()
             }
             View::Table { version, include } => {
-                let columns =
-                    if columns == Columns::Shown { self.strategy.column_definitions() } else { Value::Array(vec![]) };
-                let row = self.row(stored, revision, include)?;
+                let row = self.row(stored, revision, version, include)?;
                 let table = json!({
                     "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
                     "metadata": if revision.0 == 0 { json!({}) } else { json!({"resourceVersion": revision.to_string()}) },
-                    "columnDefinitions": columns, "rows": [row],
+                    "columnDefinitions": self.columns(columns), "rows": [row],
                 });
                 to_bytes(&table)?
             }
         })
     }
 
+    /// What a table says of its columns.
+    pub(super) fn columns(&self, columns: Columns) -> Value {
+        if columns == Columns::Shown { self.strategy.column_definitions() } else { Value::Null }
+    }
+
     /// One stored object as a row of a table.
-    pub(super) fn row(&self, stored: &[u8], revision: Revision, include: Include) -> Result<Value, Status> {
+    pub(super) fn row(
+        &self,
+        stored: &[u8],
+        revision: Revision,
+        version: &str,
+        include: Include,
+    ) -> Result<Value, Status> {
         let object = storage::decode_at(stored, revision)?;
         let cells = self.strategy.row(&object, self.now);
-        let object = match include {
-            Include::Nothing => return Ok(json!({"cells": cells})),
-            Include::Object => object,
-            Include::Metadata => partial_of(object, "v1"),
-        };
-        Ok(json!({"cells": cells, "object": object}))
+        Ok(json!({"cells": cells, "object": included(object, version, include)}))
+    }
+}
+
+/// What a row of a table of this version carries of its object; that there is nothing is said.
+pub(crate) fn included(object: Value, version: &str, include: Include) -> Value {
+    match include {
+        Include::Nothing => Value::Null,
+        Include::Object => object,
+        Include::Metadata => partial_of(object, version),
     }
 }
 

@@ -32,7 +32,7 @@ impl Call<'_> {
         entries: &[Arc<Entry>],
     ) -> Result<Response<Body>, Status> {
         let kind = match view {
-            View::Metadata { version } => {
+            View::Metadata { version, .. } => {
                 GroupVersionKind { group: "meta.k8s.io", version, kind: "PartialObjectMetadata" }
             }
             View::Whole | View::Table { .. } => self.kind(),
@@ -55,7 +55,7 @@ impl Call<'_> {
 /// Appends a stored object, or its metadata as an object of its own, in JSON.
 pub(super) fn whole_or_partial(into: &mut BytesMut, view: View, stored: &[u8], revision: Revision) {
     match view {
-        View::Metadata { version } => partial(into, stored, revision, version),
+        View::Metadata { version, .. } => partial(into, stored, revision, version),
         View::Whole | View::Table { .. } => storage::splice(into, stored, revision),
     }
 }

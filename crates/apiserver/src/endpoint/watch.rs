@@ -21,14 +21,14 @@ use serde_json::{Value, json};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::present::{self, Columns, Presenter};
+use super::present::{self, Columns, Presenter, included};
 use super::protobuf_list::{unwritable, whole_or_partial};
 use super::select::{Selection, list_options, parse_integer};
 use super::{Call, Delivery};
 use crate::body::{Body, BoxError};
 use crate::extensions::convert::{self, Reader};
 use crate::metrics::Events;
-use crate::negotiate::{Accepted, Format, View};
+use crate::negotiate::{Accepted, Format, Include, View};
 use crate::respond;
 use crate::server::Server;
 use crate::status::Status;
@@ -319,17 +319,22 @@ impl WatchBody {
         }
         let object = match self.view {
             View::Whole => json!({"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata}),
-            View::Metadata { version } => json!({
+            View::Metadata { version, .. } => json!({
                 "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
             }),
-            View::Table { version, .. } => {
-                let object = json!({
-                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                });
+            View::Table { version, include } => {
+                let object = json!({"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata});
+                // That all that was there has been told is said whatever rows are to carry.
+                let include = match include {
+                    Include::Nothing if ends_initial_events => Include::Metadata,
+                    include => include,
+                };
+                let cells = self.presenter.strategy.row(&object, self.clock.now());
                 json!({
                     "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
                     "metadata": {"resourceVersion": revision.to_string()},
-                    "columnDefinitions": [], "rows": [{"cells": [], "object": object}],
+                    "columnDefinitions": self.presenter.columns(std::mem::replace(&mut self.columns, Columns::Known)),
+                    "rows": [{"cells": cells, "object": included(object, version, include)}],
                 })
             }
         };
@@ -407,7 +412,7 @@ fn in_pieces(view: View, kind: &str, value: &Bytes, revision: Revision) -> Optio
             head.put_slice(&value[..offset]);
             (value.slice(offset..), Bytes::from_static(b"}\n"))
         }
-        View::Metadata { version } => {
+        View::Metadata { version, .. } => {
             let metadata = encoded::raw_at(value, &["metadata"])?;
             head.put_slice(present::partial_head(version).as_bytes());
             (value.slice_ref(metadata.get(1..)?), Bytes::from_static(b"}}\n"))

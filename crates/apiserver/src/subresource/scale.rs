@@ -7,8 +7,8 @@ use portolan_api::description::{GroupVersionKind, Resource, builtin};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, metadata, partial_of};
-use crate::negotiate::{Include, View};
+use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, included, metadata, partial_of};
+use crate::negotiate::View;
 use crate::resources::print;
 use crate::status::Status;
 use crate::strategy::{AGE, Column, NAME, definitions};
@@ -60,20 +60,16 @@ fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>,
     let scale = scale_of(call.resource, object);
     Ok(match view {
         View::Whole => respond::json(200, &scale),
-        View::Metadata { version } => respond::json(200, &partial_of(scale, version)),
+        View::Metadata { version, .. } => respond::json(200, &partial_of(scale, version)),
         View::Table { version, include } => {
             let revision = scale["metadata"]["resourceVersion"].clone();
-            let mut row = json!({"cells": [
+            let cells = json!([
                 scale["metadata"]["name"],
                 print::integer(&scale["spec"]["replicas"]),
                 print::integer(&scale["status"]["replicas"]),
                 print::age(&scale, call.now),
-            ]});
-            match include {
-                Include::Nothing => {}
-                Include::Metadata => row["object"] = partial_of(scale, "v1"),
-                Include::Object => row["object"] = scale,
-            }
+            ]);
+            let row = json!({"cells": cells, "object": included(scale, version, include)});
             let table = json!({
                 "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
                 "metadata": {"resourceVersion": revision},

@@ -4,6 +4,7 @@ use portolan_base::readiness::State;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Cluster, admin, cluster, request};
+use crate::watches::Watch;
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
@@ -256,5 +257,109 @@ async fn figures_have_upstreams_names() {
         "\nprocess_start_time_seconds ",
     ] {
         assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn rows_say_what_they_carry_and_columns_are_told_once() {
+    let cluster = cluster().await;
+    cluster.config_map("a", json!({})).await;
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    for uri in [config_maps.to_owned(), format!("{config_maps}/a")] {
+        let table = as_table(&cluster, "GET", &format!("{uri}?includeObject=None"), "").await;
+        assert_eq!(table["rows"][0].get("object"), Some(&Value::Null), "{uri}");
+        let whole = as_table(&cluster, "GET", &format!("{uri}?includeObject=Object"), "").await;
+        assert_eq!(whole["rows"][0]["object"]["kind"], "ConfigMap", "{uri}");
+    }
+    let mut old = request("GET", config_maps, "", "");
+    old.headers_mut().insert("accept", TABLE.replace("v=v1", "v=v1beta1").parse().expect("a header"));
+    let old = cluster.send(admin(), old).await.body;
+    assert_eq!(old["rows"][0]["object"]["apiVersion"], "meta.k8s.io/v1beta1");
+    cluster.config_map("b", json!({})).await;
+    for (query, objects) in [("", ["a", "b", "-"]), ("&includeObject=None", ["-", "-", "-"])] {
+        let uri = format!(
+            "{config_maps}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
+             &allowWatchBookmarks=true{query}"
+        );
+        let mut watch = Watch::with(&cluster, &uri, TABLE).await;
+        for (index, name) in objects.into_iter().enumerate() {
+            let table = watch.next().await.expect("an event")["object"].take();
+            assert_eq!(table["columnDefinitions"].is_array(), index == 0, "{query} {table}");
+            assert_eq!(table["rows"][0]["object"]["metadata"]["name"].as_str().unwrap_or("-"), name, "{query}");
+            if index == 2 {
+                let metadata = &table["rows"][0]["object"]["metadata"];
+                assert_eq!(metadata["annotations"]["k8s.io/initial-events-end"], "true", "{query}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn metadata_of_one_is_not_that_of_a_list() {
+    let cluster = cluster().await;
+    cluster.config_map("a", json!({})).await;
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    for (uri, kind, expected) in [
+        (format!("{config_maps}/a"), "PartialObjectMetadata", "200".to_owned()),
+        (config_maps.to_owned(), "PartialObjectMetadataList", "200".to_owned()),
+        (
+            format!("{config_maps}/a"),
+            "PartialObjectMetadataList",
+            "406 you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)"
+                .to_owned(),
+        ),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
+            "PartialObjectMetadata",
+            "406 you requested PartialObjectMetadata, but the requested object is a list (*rbac.ClusterRoleList)"
+                .to_owned(),
+        ),
+        (format!("{config_maps}/none"), "PartialObjectMetadataList", "404 configmaps \"none\" not found".to_owned()),
+    ] {
+        let mut request = request("GET", &uri, "", "");
+        let accept = format!("application/json;as={kind};g=meta.k8s.io;v=v1");
+        request.headers_mut().insert("accept", accept.parse().expect("a header"));
+        assert_eq!(cluster.send(admin(), request).await.text(), expected, "{uri} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_form_fits_is_refused() {
+    let cluster = cluster().await;
+    let forms = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    let only = format!("406 only the following media types are accepted: {forms}");
+    let route = format!("406 406: Not Acceptable\n\nAvailable representations: {forms}");
+    let discovery =
+        |version: &str| format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    for (uri, accept, expected) in [
+        ("/apis", "text/html".to_owned(), only.clone()),
+        ("/apis", discovery("v9"), only.clone()),
+        ("/apis", discovery("v2beta1"), only.clone()),
+        ("/apis", discovery("v2"), "200".to_owned()),
+        ("/apis", format!("{},application/json", discovery("v9")), "200".to_owned()),
+        ("/api", discovery("v9"), only.clone()),
+        ("/api", "text/html".to_owned(), route.clone()),
+        ("/apis/apps", "text/html".to_owned(), only),
+        ("/apis/apps/v1", "application/*".to_owned(), route.clone()),
+        ("/apis/apps/v1", "text/html, */*;q=0.1".to_owned(), "200".to_owned()),
+        (
+            "/version",
+            "application/yaml".to_owned(),
+            "406 406: Not Acceptable\n\nAvailable representations: application/json".to_owned(),
+        ),
+        ("/api/v1/namespaces/default", "application/*".to_owned(), route.clone()),
+        (
+            "/api/v1/namespaces",
+            "text/html".to_owned(),
+            format!("{route}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"),
+        ),
+    ] {
+        let mut request = request("GET", uri, "", "");
+        request.headers_mut().insert("accept", accept.parse().expect("a header"));
+        let answer = cluster.send(admin(), request).await;
+        assert_eq!(answer.text(), expected, "{uri} {accept}");
+        if answer.body["kind"] == "APIGroupDiscoveryList" {
+            assert_eq!(answer.body["items"][0]["metadata"].as_object().map(serde_json::Map::len), Some(1));
+        }
     }
 }

@@ -106,7 +106,7 @@ async fn metadata_is_answered_in_protobuf_for_every_kind() {
     let object = read(PROTOBUF, &bytes);
     assert_eq!((&object["kind"], &object["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));
     let list = "/apis/registry.portolan.dev/v1/namespaces/default/serviceinstances";
-    let (_, content_type, bytes) = fetch(&cluster, list, METADATA).await;
+    let (_, content_type, bytes) = fetch(&cluster, list, &METADATA.replace("Metadata;", "MetadataList;")).await;
     assert_eq!(content_type, PROTOBUF);
     let list_of = read(PROTOBUF, &bytes);
     assert_eq!(list_of["kind"], "PartialObjectMetadataList");

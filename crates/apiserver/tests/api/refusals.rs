@@ -321,6 +321,12 @@ async fn what_is_nowhere_is_refused_by_whoever_claims_its_beginning() {
         let answer = cluster.ask(method, uri, "", "").await;
         assert_eq!(answer.text(), expected, "{method} {uri}");
     }
+    let xml = cluster.ask("POST", "/apis/e.io/v1/namespaces/default/things", "application/xml", "<a/>").await;
+    assert_eq!(
+        xml.text(),
+        "415 the body of the request was in an unknown format - accepted media types include: \
+         application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    );
     // Who may not ask is told so first.
     let stranger = || portolan_identity::User::new("jane", ["system:authenticated"]);
     for uri in ["/nope", "/livez/nope", "/apis/nope.example/v1/things"] {

@@ -21,7 +21,12 @@ impl Watch {
     }
 
     pub(crate) async fn of(cluster: &Cluster, uri: &str) -> Self {
-        let request = request("GET", uri, "", "");
+        Self::with(cluster, uri, "application/json").await
+    }
+
+    pub(crate) async fn with(cluster: &Cluster, uri: &str, accept: &str) -> Self {
+        let mut request = request("GET", uri, "", "");
+        request.headers_mut().insert("accept", accept.parse().expect("a header"));
         let response = cluster.raw(admin(), request).await;
         assert_eq!(response.status(), 200);
         Self { body: response.into_body(), rest: Vec::new() }
