@@ -9,7 +9,6 @@ use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::field::{Error, Path};
 use portolan_api::{encoded, schema};
 use portolan_base::clock::earlier;
-use portolan_base::go;
 use portolan_store::Entry;
 use serde_json::{Value, json};
 
@@ -17,7 +16,7 @@ use super::write::{ATTEMPTS, Written};
 use super::{Call, habits, metadata};
 use crate::admission::{self, Attributes};
 use crate::body::{self, Body};
-use crate::request::{Info, Target};
+use crate::request::{Info, Target, go_integer};
 use crate::status::{self, Status};
 use crate::{respond, storage};
 
@@ -77,11 +76,10 @@ impl DeleteOptions {
             return Err(Status::bad_request(format!("{kind} is not of the kind DeleteOptions")));
         }
         let query = call.query;
-        let grace_seconds = match query.get("gracePeriodSeconds") {
-            "" => body["gracePeriodSeconds"].as_i64(),
-            text => Some(text.parse().map_err(|_| {
-                Status::bad_request(format!("gracePeriodSeconds: Invalid value: {}: not a number", go::quote(text)))
-            })?),
+        let grace_seconds = if query.has("gracePeriodSeconds") {
+            Some(go_integer(query.get("gracePeriodSeconds"))?)
+        } else {
+            body["gracePeriodSeconds"].as_i64()
         };
         let policy = match query.get("propagationPolicy") {
             "" => body["propagationPolicy"].as_str().unwrap_or_default(),

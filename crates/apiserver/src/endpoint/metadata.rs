@@ -58,6 +58,7 @@ impl Call<'_> {
         let counts = self.strategy.generations() == Generations::FromCreation;
         let rule = self.strategy.name_rule();
         let now = time::format(self.now);
+        let is_dry_run = self.is_dry_run()?;
         self.expect_namespace(object)?;
         let metadata = of(object);
         if namespace.is_empty() {
@@ -67,7 +68,8 @@ impl Call<'_> {
         }
         // As upstream's store: 0 and what is no number name no version.
         let version = metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default();
-        if version.parse::<u64>().is_ok_and(|version| version != 0) {
+        // What is only tried does not come that far.
+        if version.parse::<u64>().is_ok_and(|version| version != 0) && !is_dry_run {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         for name in OF_THE_SERVER.iter().chain(&["resourceVersion", "selfLink", "generation"]) {

@@ -412,6 +412,6 @@ pub(crate) fn apply_error(error: apply::Error) -> Status {
 }
 
 /// 500 without a reason: what upstream's libraries refuse without saying whose fault it is.
-fn unnamed(text: String) -> Status {
+pub(super) fn unnamed(text: String) -> Status {
     Status::new(500, "", text)
 }

@@ -190,14 +190,24 @@ pub(super) fn parse_integer(query: &Query, name: &str) -> Result<Option<i64>, St
     Some(query.get(name)).filter(|text| !text.is_empty()).map(go_integer).transpose()
 }
 
+/// Reads a revision as Go's `strconv.ParseUint` does; refuses it in its words.
+pub(super) fn revision_of(text: &str) -> Result<Revision, Error> {
+    // It knows no sign.
+    let digits = if text.starts_with('+') { "" } else { text };
+    digits.parse().map(Revision).map_err(|error: std::num::ParseIntError| {
+        let why = match error.kind() {
+            std::num::IntErrorKind::PosOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        let why = format!("strconv.ParseUint: parsing {}: {why}", go::quote(text));
+        Error::invalid(&Path::new("resourceVersion"), text, why)
+    })
+}
+
 /// Reads a resource version; the empty text is none.
 pub(super) fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    let number = text.parse().map_err(|_| {
-        let why = format!("strconv.ParseUint: parsing {}: invalid syntax", go::quote(text));
-        list_options(&[Error::invalid(&Path::new("resourceVersion"), text, why)])
-    })?;
-    Ok(Some(Revision(number)))
+    revision_of(text).map(Some).map_err(|error| list_options(&[error]))
 }

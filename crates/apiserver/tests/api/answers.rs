@@ -142,6 +142,8 @@ async fn what_is_not_written_has_no_version() {
     assert_eq!((dry.code.as_u16(), dry.body["metadata"].get("resourceVersion")), (201, None));
     assert_eq!(cluster.create(uri, map).await.code, 201);
     let versioned = json!({"metadata": {"name": "b", "resourceVersion": "5"}});
+    let dry = cluster.create(&format!("{uri}?dryRun=All"), versioned.clone()).await;
+    assert_eq!((dry.code.as_u16(), dry.body["metadata"].get("resourceVersion")), (201, None));
     let refused = cluster.create(uri, versioned).await;
     assert_eq!(refused.text(), "400 resourceVersion should not be set on objects to be created");
 }

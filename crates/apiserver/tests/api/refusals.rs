@@ -150,6 +150,20 @@ async fn every_refusal_says_why() {
         ("GET", "/api/v1/namespaces/default/pods/a:b:c/proxy", "", "", "400 invalid pod request \"a:b:c\""),
         ("GET", "/api/v1/namespaces/default/services/:80/proxy", "", "", "400 invalid service request \":80\""),
         ("GET", "/api/v1/nodes/a:b:c:d/proxy", "", "", "400 invalid node request \"a:b:c:d\""),
+        (
+            "GET",
+            "/api/v1/namespaces/default?resourceVersion=x",
+            "",
+            "",
+            "400 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "DELETE",
+            "/api/v1/namespaces/default/configmaps/taken?gracePeriodSeconds=",
+            "",
+            "",
+            "400 strconv.ParseInt: parsing \"\": invalid syntax",
+        ),
         ("POST", "/api/v1/namespaces/default/pods/none/eviction", json, "{}", "404 pods \"none\" not found"),
     ];
     let before = cluster.get(CONFIG_MAPS).await.body["items"].clone();
