@@ -18,6 +18,7 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
+pub use about::about_field;
 pub use merge::{v2_merge, v2_part};
 
 /// Which form of OpenAPI is written.

@@ -4,6 +4,13 @@ use portolan_api::field;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use crate::resources::print;
+
+mod column;
+
+pub use column::{AGE, About, CREATED_AT, Column, NAME};
+pub(crate) use column::{CONTAINERS, CUSTOM_AGE, IMAGES, definition, definitions};
+
 /// Facts about a request that a strategy may use.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -16,48 +23,6 @@ pub struct Context {
     /// Who asks.
     pub user: String,
 }
-
-/// Header of one column of `kubectl get`.
-#[derive(Debug, Clone, Copy)]
-pub struct Column {
-    /// Title, for example `Up-to-date`.
-    pub name: &'static str,
-    /// JSON type of the cells: `string`, `integer`, `boolean`, `number`.
-    pub value_type: &'static str,
-    /// Format of the cells, for example `name`; may be empty.
-    pub format: &'static str,
-    /// 0: always shown; 1: shown with `-o wide`.
-    pub priority: i32,
-}
-
-impl Column {
-    /// A column of strings that is always shown.
-    pub const fn string(name: &'static str) -> Self {
-        Self { name, value_type: "string", format: "", priority: 0 }
-    }
-
-    /// A column of integers that is always shown.
-    pub const fn integer(name: &'static str) -> Self {
-        Self { name, value_type: "integer", format: "", priority: 0 }
-    }
-
-    /// A column of booleans that is always shown.
-    pub const fn boolean(name: &'static str) -> Self {
-        Self { name, value_type: "boolean", format: "", priority: 0 }
-    }
-
-    /// The same column, shown with `-o wide` only.
-    #[must_use]
-    pub const fn wide(self) -> Self {
-        Self { priority: 1, ..self }
-    }
-}
-
-/// The column of the object's name. Its cell: [`crate::resources::print::name`].
-pub const NAME: Column = Column { name: "Name", value_type: "string", format: "name", priority: 0 };
-
-/// The column of the time since the creation. Its cell: [`crate::resources::print::age`].
-pub const AGE: Column = Column::string("Age");
 
 /// The small part of the server that knows a kind.
 ///
@@ -139,33 +104,20 @@ pub trait Strategy: Send + Sync {
         NameRule::DnsSubdomain
     }
 
-    /// All columns of `kubectl get`, in order, `Name` first; empty for a kind that is content with
-    /// the generic two, [`NAME`] and [`AGE`].
+    /// All columns of `kubectl get`, in order. Without any of its own, a kind has the names of its objects and the
+    /// times of their creation.
     fn columns(&self) -> &'static [Column] {
-        &[]
+        &[NAME, CREATED_AT]
     }
 
     /// One cell for each of [`Strategy::columns`].
-    fn cells(&self, _object: &Value, _now: Timestamp) -> Vec<Value> {
-        Vec::new()
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        vec![print::name(object), print::created_at(object)]
     }
 
     /// The columns as a table carries them.
     fn column_definitions(&self) -> Value {
-        let generic = [NAME, AGE];
-        let columns: &[Column] = match self.columns() {
-            [] => &generic,
-            columns => columns,
-        };
-        definitions(columns)
-    }
-
-    /// The cells as a table carries them: one for each of [`Strategy::column_definitions`].
-    fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        if self.columns().is_empty() {
-            return vec![crate::resources::print::name(object), crate::resources::print::age(object, now)];
-        }
-        self.cells(object, now)
+        definitions(self.columns())
     }
 
     /// Fields that a field selector may name besides `metadata.name` and `metadata.namespace`,
@@ -197,30 +149,6 @@ pub trait Strategy: Send + Sync {
     /// Whether a deletion without explicit grace period waits, and how many seconds (pods).
     fn default_grace_period_seconds(&self, _object: &Value) -> Option<i64> {
         None
-    }
-}
-
-/// Columns as a table carries them.
-pub(crate) fn definitions(columns: &[Column]) -> Value {
-    let written = columns.iter().map(|column| {
-        serde_json::json!({
-            "name": column.name, "type": column.value_type, "format": column.format,
-            "description": description(column.name), "priority": column.priority,
-        })
-    });
-    written.collect()
-}
-
-/// What is said of the columns that all kinds have, as the API's documentation says it of their fields.
-fn description(column: &str) -> &'static str {
-    match column {
-        "Name" => {
-            "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
-        }
-        "Age" => {
-            "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
-        }
-        _ => "",
     }
 }
 

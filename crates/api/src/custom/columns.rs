@@ -1,5 +1,6 @@
 //! Columns of `kubectl get` that a definition names.
 
+use portolan_base::go;
 use serde_json::Value;
 
 use super::json_path::JsonPath;
@@ -39,14 +40,15 @@ impl Column {
     }
 }
 
-/// The cell of an object; `age` tells how long ago a time is. Source: `tableconvertor.go`.
+/// The cell of an object; `age` tells how long ago a time is. Of several values it shows the first.
+///
+/// Source: `tableconvertor.go`.
 pub fn cell(column: &Column, object: &Value, age: impl FnOnce(&str) -> Option<String>) -> Value {
-    let found = column.path.find(object);
-    let Some(first) = found.first() else { return Value::Null };
+    let Some(first) = column.path.first(object) else { return Value::Null };
     match (column.value_type.as_str(), first) {
-        ("string", _) => found.iter().map(|value| printed(value)).collect::<Vec<_>>().join(" ").into(),
+        ("string", _) => printed(first).into(),
         ("date", Value::String(time)) => age(time).unwrap_or_else(|| "<invalid>".into()).into(),
-        ("boolean", Value::Bool(_)) | ("number", Value::Number(_)) => (*first).clone(),
+        ("boolean", Value::Bool(_)) | ("number", Value::Number(_)) => first.clone(),
         ("integer", Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
             (Some(number), _) => number.into(),
             #[expect(clippy::cast_possible_truncation, reason = "so it is shown")]
@@ -57,10 +59,51 @@ pub fn cell(column: &Column, object: &Value, age: impl FnOnce(&str) -> Option<St
     }
 }
 
-/// A value as text.
+/// A value as text, as Go's templates and its package for JSON write it.
 fn printed(value: &Value) -> String {
     match value {
+        Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => go::html_safe(&other.to_string()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn cells_are_of_the_type_of_their_column() {
+        let object = json!({
+            "list": [{"n": "x"}, {"n": "y"}], "whole": 4, "part": 1.5, "yes": true, "map": {"z": 1, "a": "<"},
+            "null": null, "time": "2026-01-02T03:04:05Z",
+        });
+        let cases = [
+            ("string", ".list[*].n", json!("x")),
+            ("string", ".whole", json!("4")),
+            ("string", ".part", json!("1.5")),
+            ("string", ".yes", json!("true")),
+            ("string", ".map.a", json!("<")),
+            ("string", ".map", json!(r#"{"a":"\u003c","z":1}"#)),
+            ("string", ".list", json!(r#"[{"n":"x"},{"n":"y"}]"#)),
+            ("string", ".null", json!("<no value>")),
+            ("string", ".nothing", json!(null)),
+            ("integer", ".part", json!(1)),
+            ("integer", ".map.a", json!(null)),
+            ("number", ".part", json!(1.5)),
+            ("boolean", ".yes", json!(true)),
+            ("boolean", ".whole", json!(null)),
+            ("date", ".time", json!("3h")),
+            ("date", ".map.a", json!("<invalid>")),
+            ("date", ".map", json!(null)),
+        ];
+        for (value_type, path, expected) in cases {
+            let source = json!([{"name": "Column", "type": value_type, "jsonPath": path}]);
+            let [column] = &Column::read_all(&source)[..] else { panic!("{path}") };
+            let age = |time: &str| time.starts_with("2026").then(|| "3h".to_owned());
+            assert_eq!(cell(column, &object, age), expected, "{value_type} {path}");
+        }
     }
 }

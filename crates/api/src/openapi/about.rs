@@ -38,6 +38,11 @@ pub(super) fn about(definition: &Definition, field: &str) -> Option<Cow<'static,
     }
 }
 
+/// The words about a field of a definition, which is named by group and kind: `core.Pod`.
+pub fn about_field(definition: &str, field: &str) -> Option<&'static str> {
+    find(definition, field)
+}
+
 /// `core.Pod` for `io.k8s.api.core.v1.Pod`.
 fn short_name(definition: &str) -> String {
     let mut parts = definition.rsplit('.');

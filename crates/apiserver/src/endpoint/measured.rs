@@ -47,7 +47,7 @@ impl Call<'_> {
 
     fn table_of(&self, objects: Vec<Value>, version: &str, include: Include) -> Value {
         let rows = objects.into_iter().map(|object| {
-            let cells = self.strategy.row(&object, self.now);
+            let cells = self.strategy.cells(&object, self.now);
             json!({"cells": cells, "object": included(object, version, include)})
         });
         json!({

@@ -106,7 +106,7 @@ impl Presenter {
         include: Include,
     ) -> Result<Value, Status> {
         let object = storage::decode_at(stored, revision)?;
-        let cells = self.strategy.row(&object, self.now);
+        let cells = self.strategy.cells(&object, self.now);
         Ok(json!({"cells": cells, "object": included(object, version, include)}))
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::rules::Rules;
 use crate::endpoint::metadata;
 use crate::resources::{self, print};
-use crate::strategy::{Context, Generations, Strategy};
+use crate::strategy::{CUSTOM_AGE, Context, Generations, NAME, Strategy, definition};
 
 /// The strategy of a resource.
 pub(crate) fn strategy_of(resource: &Resource) -> &dyn Strategy {
@@ -104,21 +104,9 @@ impl Strategy for custom::Version {
     }
 
     fn column_definitions(&self) -> Value {
-        let name = json!({
-            "name": "Name", "type": "string", "format": "name", "priority": 0,
-            "description": "Name must be unique within a namespace. Is required when creating resources, although some \
-                            resources may allow a client to request the generation of an appropriate name \
-                            automatically. Name is primarily intended for creation idempotence and configuration \
-                            definition. Cannot be updated. More info: \
-                            https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-        });
-        let mut columns = vec![name];
+        let mut columns = vec![definition(&NAME)];
         if custom::Version::columns(self).is_empty() {
-            columns.push(json!({
-                "name": "Age", "type": "date", "format": "", "priority": 0,
-                "description": "CreationTimestamp is a timestamp representing the server time when this object was \
-                                created.",
-            }));
+            columns.push(definition(&CUSTOM_AGE));
         }
         columns.extend(custom::Version::columns(self).iter().map(|column| {
             let description = match column.description.as_str() {
@@ -133,7 +121,7 @@ impl Strategy for custom::Version {
         Value::Array(columns)
     }
 
-    fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let mut cells = vec![print::name(object)];
         if custom::Version::columns(self).is_empty() {
             cells.push(print::age(object, now));

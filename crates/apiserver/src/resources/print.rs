@@ -23,6 +23,11 @@ pub fn age(object: &Value, now: Timestamp) -> Value {
     since(&object["metadata"]["creationTimestamp"], now).into()
 }
 
+/// The cell of [`crate::strategy::CREATED_AT`].
+pub fn created_at(object: &Value) -> Value {
+    object["metadata"]["creationTimestamp"].as_str().unwrap_or("0001-01-01T00:00:00Z").into()
+}
+
 /// The time since an RFC 3339 timestamp, or `<unknown>`.
 pub fn since(timestamp: &Value, now: Timestamp) -> String {
     match time(timestamp) {

@@ -11,14 +11,25 @@ use crate::endpoint::{Call, Changed, Input, Patch, Written, apply_error, include
 use crate::negotiate::View;
 use crate::resources::print;
 use crate::status::Status;
-use crate::strategy::{AGE, Column, NAME, definitions};
+use crate::strategy::{AGE, CUSTOM_AGE, Column, NAME, definitions};
 use crate::{respond, storage};
 
 const VERSION: &str = "autoscaling/v1";
 
 /// A scale as a row. Upstream's name has no format here.
-const COLUMNS: [Column; 4] =
-    [Column { format: "", ..NAME }, Column::integer("Desired"), Column::integer("Available"), AGE];
+const COLUMNS: [Column; 4] = [
+    Column { format: "", ..NAME },
+    Column::integer("Desired").of("autoscaling.ScaleSpec", "replicas"),
+    Column::integer("Available").of("autoscaling.ScaleStatus", "replicas"),
+    AGE,
+];
+/// The same of a kind that a user defined.
+const CUSTOM_COLUMNS: [Column; 4] = [
+    NAME,
+    Column::integer("Desired").about("Number of desired replicas"),
+    Column::integer("Available").about("Number of actual replicas"),
+    CUSTOM_AGE,
+];
 
 pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let view = call.view()?;
@@ -70,10 +81,11 @@ fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>,
                 print::age(&scale, call.now),
             ]);
             let row = json!({"cells": cells, "object": included(scale, version, include)});
+            let columns = if call.resource.custom.is_some() { &CUSTOM_COLUMNS } else { &COLUMNS };
             let table = json!({
                 "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
                 "metadata": {"resourceVersion": revision},
-                "columnDefinitions": definitions(&COLUMNS), "rows": [row],
+                "columnDefinitions": definitions(columns), "rows": [row],
             });
             respond::json(200, &table)
         }

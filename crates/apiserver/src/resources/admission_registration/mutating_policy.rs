@@ -17,7 +17,13 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 /// The strategy of mutating admission policies.
 pub(crate) struct MutatingPolicy;
 
-const COLUMNS: &[Column] = &[NAME, Column::integer("Mutations"), Column::string("ParamKind"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Mutations")
+        .about("Mutation indicates the number of mutations rules defined in this configuration"),
+    Column::string("ParamKind").about("ParamKind specifies the kind of resources used to parameterize this policy"),
+    AGE,
+];
 
 impl Strategy for MutatingPolicy {
     fn generations(&self) -> Generations {

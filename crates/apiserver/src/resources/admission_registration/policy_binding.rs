@@ -18,7 +18,12 @@ pub(crate) struct PolicyBinding {
     pub(crate) is_validating: bool,
 }
 
-const COLUMNS: &[Column] = &[NAME, Column::string("PolicyName"), Column::string("ParamRef"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("PolicyName").about("PolicyName indicates the policy definition which the policy binding binded to"),
+    Column::string("ParamRef").about("ParamRef indicates the param resource which sets the configuration param"),
+    AGE,
+];
 const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
 
 impl Strategy for PolicyBinding {

@@ -20,7 +20,13 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_ot
 /// The strategy of validating admission policies.
 pub(crate) struct ValidatingPolicy;
 
-const COLUMNS: &[Column] = &[NAME, Column::integer("Validations"), Column::string("ParamKind"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Validations")
+        .about("Validations indicates the number of validation rules defined in this configuration"),
+    Column::string("ParamKind").about("ParamKind specifies the kind of resources used to parameterize this policy"),
+    AGE,
+];
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const MOST_ANNOTATIONS: usize = 20;
 /// Longest expression of an annotation.

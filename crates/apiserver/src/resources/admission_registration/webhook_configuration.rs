@@ -18,7 +18,11 @@ pub(crate) struct WebhookConfiguration {
     pub(crate) is_mutating: bool,
 }
 
-const COLUMNS: &[Column] = &[NAME, Column::integer("Webhooks"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Webhooks").about("Webhooks indicates the number of webhooks registered in this configuration"),
+    AGE,
+];
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 impl Strategy for WebhookConfiguration {

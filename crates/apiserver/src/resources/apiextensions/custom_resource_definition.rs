@@ -2,19 +2,15 @@
 
 use portolan_api::custom;
 use portolan_api::field::{self, Path};
-use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use super::{schema, validation};
 use crate::resources::checks::IMMUTABLE;
 use crate::resources::json::set;
-use crate::resources::print;
-use crate::strategy::{Column, Context, Generations, NAME, Strategy, keep_other_half};
+use crate::strategy::{Context, Generations, Strategy, keep_other_half};
 
 /// The strategy of definitions.
 pub(crate) struct CustomResourceDefinition;
-
-const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
 
 impl Strategy for CustomResourceDefinition {
     fn generations(&self) -> Generations {
@@ -101,15 +97,6 @@ impl Strategy for CustomResourceDefinition {
 
     fn warnings(&self, object: &Value) -> Vec<String> {
         validation::warnings(object)
-    }
-
-    fn columns(&self) -> &'static [Column] {
-        COLUMNS
-    }
-
-    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
-        let created = object["metadata"]["creationTimestamp"].as_str().unwrap_or(print::UNKNOWN);
-        vec![print::name(object), created.into()]
     }
 }
 

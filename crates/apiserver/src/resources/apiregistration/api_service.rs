@@ -12,7 +12,12 @@ use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
 /// The strategy of API services.
 pub(crate) struct ApiService;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Service"), Column::string("Available"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Service").about("The reference to the service that hosts this API endpoint."),
+    Column::string("Available").about("Whether this service is available."),
+    AGE,
+];
 const HIGHEST_OF_GROUP: i64 = 20_000;
 const HIGHEST_OF_VERSION: i64 = 1_000;
 

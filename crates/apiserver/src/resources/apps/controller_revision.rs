@@ -13,7 +13,12 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of controller revisions.
 pub(crate) struct ControllerRevision;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Revision"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Controller").about("Controller of the object"),
+    Column::string("Revision").of("apps.ControllerRevision", "revision"),
+    AGE,
+];
 
 impl Strategy for ControllerRevision {
     fn default(&self, object: &mut Value) {

@@ -14,23 +14,23 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{of_template_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy, keep_other_half};
 
 /// The strategy of daemon sets.
 pub(crate) struct DaemonSet;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::integer("Desired"),
-    Column::integer("Current"),
-    Column::integer("Ready"),
-    Column::integer("Up-to-date"),
-    Column::integer("Available"),
-    Column::string("Node Selector"),
+    Column::integer("Desired").of("apps.DaemonSetStatus", "desiredNumberScheduled"),
+    Column::integer("Current").of("apps.DaemonSetStatus", "currentNumberScheduled"),
+    Column::integer("Ready").of("apps.DaemonSetStatus", "numberReady"),
+    Column::integer("Up-to-date").of("apps.DaemonSetStatus", "updatedNumberScheduled"),
+    Column::integer("Available").of("apps.DaemonSetStatus", "numberAvailable"),
+    Column::string("Node Selector").of("core.PodSpec", "nodeSelector"),
     AGE,
-    Column::string("Containers").wide(),
-    Column::string("Images").wide(),
-    Column::string("Selector").wide(),
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("apps.DaemonSetSpec", "selector").wide(),
 ];
 
 /// Counts the changes of the template; no client may write it.

@@ -10,20 +10,20 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{object_or_new, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy};
 
 /// The strategy of deployments.
 pub(crate) struct Deployment;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Ready"),
-    Column::string("Up-to-date"),
-    Column::string("Available"),
+    Column::string("Ready").about("Number of the pod with ready state"),
+    Column::string("Up-to-date").of("apps.DeploymentStatus", "updatedReplicas"),
+    Column::string("Available").of("apps.DeploymentStatus", "availableReplicas"),
     AGE,
-    Column::string("Containers").wide(),
-    Column::string("Images").wide(),
-    Column::string("Selector").wide(),
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("apps.DeploymentSpec", "selector").wide(),
 ];
 
 impl Strategy for Deployment {

@@ -9,20 +9,20 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{set, spec};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, wide_cells};
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy};
 
 /// The strategy of replica sets.
 pub(crate) struct ReplicaSet;
 
-pub(crate) const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column] = &[
     NAME,
-    Column::integer("Desired"),
-    Column::integer("Current"),
-    Column::integer("Ready"),
+    Column::integer("Desired").of("apps.ReplicaSetSpec", "replicas"),
+    Column::integer("Current").of("apps.ReplicaSetStatus", "replicas"),
+    Column::integer("Ready").of("apps.ReplicaSetStatus", "readyReplicas"),
     AGE,
-    Column::string("Containers").wide(),
-    Column::string("Images").wide(),
-    Column::string("Selector").wide(),
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("apps.ReplicaSetSpec", "selector").wide(),
 ];
 
 const COUNTS: [&str; 6] = [

@@ -11,13 +11,13 @@ use crate::resources::core::pod_template::{claim_warnings, default_template, val
 use crate::resources::json::{self, entries, is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::of_template_warnings;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, NameRule, Strategy};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, NameRule, Strategy};
 
 /// The strategy of stateful sets.
 pub(crate) struct StatefulSet;
 
 const COLUMNS: &[Column] =
-    &[NAME, Column::string("Ready"), AGE, Column::string("Containers").wide(), Column::string("Images").wide()];
+    &[NAME, Column::string("Ready").about("Number of the pod with ready state"), AGE, CONTAINERS.wide(), IMAGES.wide()];
 
 const MUTABLE: [&str; 8] = [
     "replicas",

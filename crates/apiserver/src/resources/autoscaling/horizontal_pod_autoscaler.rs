@@ -19,11 +19,11 @@ pub(crate) struct HorizontalPodAutoscaler;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Reference"),
-    Column::string("Targets"),
-    Column::string("MinPods"),
-    Column::string("MaxPods"),
-    Column::string("Replicas"),
+    Column::string("Reference").of("autoscaling.HorizontalPodAutoscalerSpec", "scaleTargetRef"),
+    Column::string("Targets").of("autoscaling.HorizontalPodAutoscalerSpec", "metrics"),
+    Column::string("MinPods").of("autoscaling.HorizontalPodAutoscalerSpec", "minReplicas"),
+    Column::string("MaxPods").of("autoscaling.HorizontalPodAutoscalerSpec", "maxReplicas"),
+    Column::string("Replicas").of("autoscaling.HorizontalPodAutoscalerStatus", "currentReplicas"),
     AGE,
 ];
 
@@ -101,8 +101,8 @@ impl Strategy for HorizontalPodAutoscaler {
             format!("{}/{}", text(&target["kind"]), text(&target["name"])).into(),
             targets(object).into(),
             least.into(),
-            integer(&spec["maxReplicas"]).to_string().into(),
-            integer(&object["status"]["currentReplicas"]).to_string().into(),
+            integer(&spec["maxReplicas"]).into(),
+            integer(&object["status"]["currentReplicas"]).into(),
             print::age(object, now),
         ]
     }

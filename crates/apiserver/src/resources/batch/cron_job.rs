@@ -10,22 +10,22 @@ use crate::resources::at::{At, Errors};
 use crate::resources::core::pod_template::workload_name_warning;
 use crate::resources::json::{is_set, items, object_or_new, set, set_zero, spec, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy};
 
 /// The strategy of cron jobs.
 pub(crate) struct CronJob;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Schedule"),
-    Column::string("Timezone"),
-    Column::string("Suspend"),
-    Column::integer("Active"),
-    Column::string("Last Schedule"),
+    Column::string("Schedule").of("batch.CronJobSpec", "schedule"),
+    Column::string("Timezone").of("batch.CronJobSpec", "timeZone"),
+    Column::boolean("Suspend").of("batch.CronJobSpec", "suspend"),
+    Column::integer("Active").of("batch.CronJobStatus", "active"),
+    Column::string("Last Schedule").of("batch.CronJobStatus", "lastScheduleTime"),
     AGE,
-    Column::string("Containers").wide(),
-    Column::string("Images").wide(),
-    Column::string("Selector").wide(),
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("batch.JobSpec", "selector").wide(),
 ];
 
 /// The longest name: the time of a run, eleven characters, is put behind it in the job's name.

@@ -13,20 +13,20 @@ use crate::resources::core::pod_template::{default_template, workload_name_warni
 use crate::resources::json::{is_set, items, object_or_new, objects, same, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::wide_cells;
-use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_other_half};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy, keep_other_half};
 
 /// The strategy of jobs.
 pub(crate) struct Job;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Status"),
-    Column::string("Completions"),
-    Column::string("Duration"),
+    Column::string("Status").about("Status of the job."),
+    Column::string("Completions").of("batch.JobStatus", "succeeded"),
+    Column::string("Duration").about("Time required to complete the job."),
     AGE,
-    Column::string("Containers").wide(),
-    Column::string("Images").wide(),
-    Column::string("Selector").wide(),
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("batch.JobSpec", "selector").wide(),
 ];
 
 /// How often a failing pod is replaced, unless there is a limit per index.

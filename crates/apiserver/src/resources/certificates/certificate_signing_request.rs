@@ -21,10 +21,10 @@ pub(crate) struct CertificateSigningRequest;
 const COLUMNS: &[Column] = &[
     NAME,
     AGE,
-    Column::string("SignerName"),
-    Column::string("Requestor"),
-    Column::string("RequestedDuration"),
-    Column::string("Condition"),
+    Column::string("SignerName").of("certificates.CertificateSigningRequestSpec", "signerName"),
+    Column::string("Requestor").of("certificates.CertificateSigningRequestSpec", "request"),
+    Column::string("RequestedDuration").of("certificates.CertificateSigningRequestSpec", "expirationSeconds"),
+    Column::string("Condition").of("certificates.CertificateSigningRequestStatus", "conditions"),
 ];
 /// What a key may be used for.
 const USAGES: [&str; 23] = [

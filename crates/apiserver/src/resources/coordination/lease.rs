@@ -13,7 +13,7 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of leases.
 pub(crate) struct Lease;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Holder"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("Holder").of("coordination.LeaseSpec", "holderIdentity"), AGE];
 
 impl Strategy for Lease {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

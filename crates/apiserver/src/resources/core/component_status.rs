@@ -10,7 +10,12 @@ use crate::strategy::{Column, NAME, Strategy};
 /// The strategy of component statuses.
 pub(crate) struct ComponentStatus;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Status"), Column::string("Message"), Column::string("Error")];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Status").about("Status of the component conditions"),
+    Column::string("Message").about("Message of the component conditions"),
+    Column::string("Error").about("Error of the component conditions"),
+];
 
 impl Strategy for ComponentStatus {
     fn columns(&self) -> &'static [Column] {

@@ -15,7 +15,7 @@ pub(crate) struct ConfigMap;
 /// All values of a config map or secret together.
 pub(crate) const SIZE_LIMIT: usize = 1 << 20;
 
-const COLUMNS: &[Column] = &[NAME, Column::integer("Data"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("Data").of("core.ConfigMap", "data"), AGE];
 
 impl Strategy for ConfigMap {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

@@ -13,7 +13,7 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of endpoints.
 pub(crate) struct Endpoints;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Endpoints"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("Endpoints").of("core.Endpoints", "subsets"), AGE];
 /// How many addresses a row names before it says how many more there are.
 const SHOWN: usize = 3;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, text};
 use crate::resources::print::{self, integer};
-use crate::strategy::{Column, Context, Strategy};
+use crate::strategy::{Column, Context, NAME, Strategy};
 
 /// The strategy of events.
 pub(crate) struct Event {
@@ -21,16 +21,16 @@ pub(crate) struct Event {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::string("Last Seen"),
-    Column::string("Type"),
-    Column::string("Reason"),
-    Column::string("Object"),
-    Column::string("Subobject").wide(),
-    Column::string("Source").wide(),
-    Column::string("Message"),
-    Column::string("First Seen").wide(),
-    Column::string("Count").wide(),
-    Column { name: "Name", value_type: "string", format: "name", priority: 1 },
+    Column::string("Last Seen").of("core.Event", "lastTimestamp"),
+    Column::string("Type").of("core.Event", "type"),
+    Column::string("Reason").of("core.Event", "reason"),
+    Column::string("Object").of("core.Event", "involvedObject"),
+    Column::string("Subobject").of("core.ObjectReference", "fieldPath").wide(),
+    Column::string("Source").of("core.Event", "source").wide(),
+    Column::string("Message").of("core.Event", "message"),
+    Column::string("First Seen").of("core.Event", "firstTimestamp").wide(),
+    Column::string("Count").of("core.Event", "count").wide(),
+    NAME.wide(),
 ];
 
 const SELECTABLE_IN_CORE: &[&str] = &[
@@ -141,7 +141,7 @@ impl Strategy for Event {
             source(event).into(),
             text(&event["message"]).trim().into(),
             print::since(first, now).into(),
-            count.to_string().into(),
+            count.into(),
             print::name(event),
         ]
     }

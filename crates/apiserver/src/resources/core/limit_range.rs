@@ -3,19 +3,16 @@
 use std::collections::HashSet;
 
 use portolan_api::{field, quantity::Quantity, validation};
-use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use super::resource_name::{can_overcommit, is_standard, is_standard_for_containers};
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{canonical_quantities, entries, is_set, items, objects, set, spec, text};
-use crate::resources::print;
-use crate::strategy::{Column, Context, NAME, Strategy};
+use crate::strategy::{Context, Strategy};
 
 /// The strategy of limit ranges.
 pub(crate) struct LimitRange;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
 const TYPES: [&str; 3] = ["Container", "PersistentVolumeClaim", "Pod"];
 const AMOUNTS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"];
 
@@ -79,14 +76,6 @@ impl Strategy for LimitRange {
             validate_limit(limit, kind, &at, &mut errors);
         }
         errors.0
-    }
-
-    fn columns(&self) -> &'static [Column] {
-        COLUMNS
-    }
-
-    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
-        vec![print::name(object), text(&object["metadata"]["creationTimestamp"]).into()]
     }
 }
 

@@ -17,7 +17,7 @@ const FINALIZER: &str = "kubernetes";
 /// The label by which selectors find a namespace by name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Status"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("Status").about("The status of the namespace"), AGE];
 
 impl Strategy for Namespace {
     fn default(&self, object: &mut Value) {

@@ -20,15 +20,15 @@ pub(crate) struct Node;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Status"),
-    Column::string("Roles"),
+    Column::string("Status").about("The status of the node"),
+    Column::string("Roles").about("The roles of the node"),
     AGE,
-    Column::string("Version"),
-    Column::string("Internal-IP").wide(),
-    Column::string("External-IP").wide(),
-    Column::string("OS-Image").wide(),
-    Column::string("Kernel-Version").wide(),
-    Column::string("Container-Runtime").wide(),
+    Column::string("Version").of("core.NodeSystemInfo", "kubeletVersion"),
+    Column::string("Internal-IP").of("core.NodeStatus", "addresses").wide(),
+    Column::string("External-IP").of("core.NodeStatus", "addresses").wide(),
+    Column::string("OS-Image").of("core.NodeSystemInfo", "osImage").wide(),
+    Column::string("Kernel-Version").of("core.NodeSystemInfo", "kernelVersion").wide(),
+    Column::string("Container-Runtime").of("core.NodeSystemInfo", "containerRuntimeVersion").wide(),
 ];
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";

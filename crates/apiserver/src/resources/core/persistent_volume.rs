@@ -22,16 +22,16 @@ pub(crate) struct PersistentVolume;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Capacity"),
-    Column::string("Access Modes"),
-    Column::string("Reclaim Policy"),
-    Column::string("Status"),
-    Column::string("Claim"),
-    Column::string("StorageClass"),
-    Column::string("VolumeAttributesClass"),
-    Column::string("Reason"),
+    Column::string("Capacity").of("core.PersistentVolumeSpec", "capacity"),
+    Column::string("Access Modes").of("core.PersistentVolumeSpec", "accessModes"),
+    Column::string("Reclaim Policy").of("core.PersistentVolumeSpec", "persistentVolumeReclaimPolicy"),
+    Column::string("Status").of("core.PersistentVolumeStatus", "phase"),
+    Column::string("Claim").of("core.PersistentVolumeSpec", "claimRef"),
+    Column::string("StorageClass").about("StorageClass of the pv"),
+    Column::string("VolumeAttributesClass").about("VolumeAttributesClass of the pv"),
+    Column::string("Reason").of("core.PersistentVolumeStatus", "reason"),
     AGE,
-    Column::string("VolumeMode").wide(),
+    Column::string("VolumeMode").of("core.PersistentVolumeSpec", "volumeMode").wide(),
 ];
 
 const OPTIONS_ANNOTATION: &str = "volume.beta.kubernetes.io/mount-options";

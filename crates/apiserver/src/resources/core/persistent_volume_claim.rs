@@ -31,14 +31,14 @@ const RESIZES: [&str; 5] = [
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Status"),
-    Column::string("Volume"),
-    Column::string("Capacity"),
-    Column::string("Access Modes"),
-    Column::string("StorageClass"),
-    Column::string("VolumeAttributesClass"),
+    Column::string("Status").of("core.PersistentVolumeClaimStatus", "phase"),
+    Column::string("Volume").of("core.PersistentVolumeClaimSpec", "volumeName"),
+    Column::string("Capacity").of("core.PersistentVolumeClaimStatus", "capacity"),
+    Column::string("Access Modes").of("core.PersistentVolumeClaimStatus", "accessModes"),
+    Column::string("StorageClass").about("StorageClass of the pvc"),
+    Column::string("VolumeAttributesClass").about("VolumeAttributesClass of the pvc"),
     AGE,
-    Column::string("VolumeMode").wide(),
+    Column::string("VolumeMode").of("core.PersistentVolumeClaimSpec", "volumeMode").wide(),
 ];
 
 /// Fills in a claim's spec.

@@ -19,14 +19,17 @@ pub(crate) struct Pod;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Ready"),
-    Column::string("Status"),
-    Column::string("Restarts"),
+    Column::string("Ready").about("The aggregate readiness state of this pod for accepting traffic."),
+    Column::string("Status").about("The aggregate status of the containers in this pod."),
+    Column::string("Restarts").about(
+ "The number of times the containers in this pod have been restarted and when the last container in this pod has \
+ restarted.",
+),
     AGE,
-    Column::string("IP").wide(),
-    Column::string("Node").wide(),
-    Column::string("Nominated Node").wide(),
-    Column::string("Readiness Gates").wide(),
+    Column::string("IP").of("core.PodStatus", "podIP").wide(),
+    Column::string("Node").of("core.PodSpec", "nodeName").wide(),
+    Column::string("Nominated Node").of("core.PodStatus", "nominatedNodeName").wide(),
+    Column::string("Readiness Gates").of("core.PodSpec", "readinessGates").wide(),
 ];
 
 const SELECTABLE: &[&str] = &[

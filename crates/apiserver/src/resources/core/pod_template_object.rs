@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::pod_template::{default_template, template_warnings, validate_template};
 use crate::resources::at::{At, Errors};
 use crate::resources::print;
-use crate::strategy::{Column, Context, Generations, NAME, Strategy};
+use crate::strategy::{CONTAINERS, Column, Context, Generations, IMAGES, NAME, Strategy};
 
 /// The strategy of pod templates.
 pub(crate) struct PodTemplate;
 
 const COLUMNS: &[Column] =
-    &[NAME, Column::string("Containers"), Column::string("Images"), Column::string("Pod Labels")];
+    &[NAME, CONTAINERS, IMAGES, Column::string("Pod Labels").about("The labels for the pod template.")];
 
 impl Strategy for PodTemplate {
     fn generations(&self) -> Generations {

@@ -10,10 +10,21 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::json::{entries, is_set, set, set_zero, spec, text};
 use crate::resources::print::{self, integer};
 use crate::resources::workload::{named_warnings, of_template_warnings};
-use crate::strategy::{Column, Context, Generations, NameRule, Strategy};
+use crate::strategy::{AGE, CONTAINERS, Column, Context, Generations, IMAGES, NAME, NameRule, Strategy};
 
 /// The strategy of replication controllers.
 pub(crate) struct ReplicationController;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Desired").of("core.ReplicationControllerSpec", "replicas"),
+    Column::integer("Current").of("core.ReplicationControllerStatus", "replicas"),
+    Column::integer("Ready").of("core.ReplicationControllerStatus", "readyReplicas"),
+    AGE,
+    CONTAINERS.wide(),
+    IMAGES.wide(),
+    Column::string("Selector").of("core.ReplicationControllerSpec", "selector").wide(),
+];
 
 impl Strategy for ReplicationController {
     fn generations(&self) -> Generations {
@@ -80,7 +91,7 @@ impl Strategy for ReplicationController {
     }
 
     fn columns(&self) -> &'static [Column] {
-        replica_set::COLUMNS
+        COLUMNS
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {

@@ -16,7 +16,15 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of resource quotas.
 pub(crate) struct ResourceQuota;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Request"), Column::string("Limit"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Request").about("Request represents a minimum amount of cpu/memory that a container may consume."),
+    Column::string("Limit").about(
+        "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the \
+ node.",
+    ),
+    AGE,
+];
 /// Scopes that a quota may have.
 pub(crate) const SCOPES: [&str; 7] = [
     "BestEffort",

@@ -15,7 +15,8 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of secrets.
 pub(crate) struct Secret;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Type"), Column::integer("Data"), AGE];
+const COLUMNS: &[Column] =
+    &[NAME, Column::string("Type").of("core.Secret", "type"), Column::string("Data").of("core.Secret", "data"), AGE];
 const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 impl Strategy for Secret {

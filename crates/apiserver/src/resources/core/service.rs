@@ -18,12 +18,12 @@ const AFFINITY_SECONDS: i64 = 3 * 60 * 60;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Type"),
-    Column::string("Cluster-IP"),
-    Column::string("External-IP"),
-    Column::string("Port(s)"),
+    Column::string("Type").of("core.ServiceSpec", "type"),
+    Column::string("Cluster-IP").of("core.ServiceSpec", "clusterIP"),
+    Column::string("External-IP").of("core.ServiceSpec", "externalIPs"),
+    Column::string("Port(s)").of("core.ServiceSpec", "ports"),
     AGE,
-    Column::string("Selector").wide(),
+    Column::string("Selector").of("core.ServiceSpec", "selector").wide(),
 ];
 
 impl Strategy for Service {

@@ -16,8 +16,13 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 /// The strategy of endpoint slices.
 pub(crate) struct EndpointSlice;
 
-const COLUMNS: &[Column] =
-    &[NAME, Column::string("AddressType"), Column::string("Ports"), Column::string("Endpoints"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("AddressType").of("discovery.EndpointSlice", "addressType"),
+    Column::string("Ports").of("discovery.EndpointSlice", "ports"),
+    Column::string("Endpoints").of("discovery.EndpointSlice", "endpoints"),
+    AGE,
+];
 /// How many a row names before it says how many more there are.
 const SHOWN: usize = 3;
 const MOST_ENDPOINTS: usize = 1000;

@@ -17,11 +17,11 @@ pub(crate) struct FlowSchema;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("PriorityLevel"),
-    Column::integer("MatchingPrecedence"),
-    Column::string("DistinguisherMethod"),
+    Column::string("PriorityLevel").of("flowcontrol.PriorityLevelConfigurationReference", "name"),
+    Column::string("MatchingPrecedence").of("flowcontrol.FlowSchemaSpec", "matchingPrecedence"),
+    Column::string("DistinguisherMethod").of("flowcontrol.FlowSchemaSpec", "distinguisherMethod"),
     AGE,
-    Column::string("MissingPL"),
+    Column::string("MissingPL").about("references a broken or non-existent PriorityLevelConfiguration"),
 ];
 /// What is asked first has the lowest number; 1 is kept for one of the system's own.
 const LAST: i64 = 10_000;

@@ -17,11 +17,12 @@ pub(crate) struct PriorityLevelConfiguration;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Type"),
-    Column::string("NominalConcurrencyShares"),
-    Column::string("Queues"),
-    Column::string("HandSize"),
-    Column::string("QueueLengthLimit"),
+    Column::string("Type").of("flowcontrol.PriorityLevelConfigurationSpec", "type"),
+    Column::string("NominalConcurrencyShares")
+        .of("flowcontrol.LimitedPriorityLevelConfiguration", "nominalConcurrencyShares"),
+    Column::string("Queues").of("flowcontrol.QueuingConfiguration", "queues"),
+    Column::string("HandSize").of("flowcontrol.QueuingConfiguration", "handSize"),
+    Column::string("QueueLengthLimit").of("flowcontrol.QueuingConfiguration", "queueLengthLimit"),
     AGE,
 ];
 const MOST_QUEUES: i64 = 10_000_000;
@@ -101,16 +102,15 @@ impl Strategy for PriorityLevelConfiguration {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let spec = &object["spec"];
-        let shown = |value: &Value| value.as_i64().map_or_else(|| print::NONE.to_owned(), |number| number.to_string());
-        let part = if text(&spec["type"]) == "Exempt" { &spec["exempt"] } else { &spec["limited"] };
+        let shown = |value: &Value| value.as_i64().map_or_else(|| print::NONE.into(), Value::from);
         let queuing = &spec["limited"]["limitResponse"]["queuing"];
         vec![
             print::name(object),
             text(&spec["type"]).into(),
-            shown(&part["nominalConcurrencyShares"]).into(),
-            shown(&queuing["queues"]).into(),
-            shown(&queuing["handSize"]).into(),
-            shown(&queuing["queueLengthLimit"]).into(),
+            shown(&spec["limited"]["nominalConcurrencyShares"]),
+            shown(&queuing["queues"]),
+            shown(&queuing["handSize"]),
+            shown(&queuing["queueLengthLimit"]),
             print::age(object, now),
         ]
     }

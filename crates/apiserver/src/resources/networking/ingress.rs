@@ -13,8 +13,15 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy, keep_ot
 /// The strategy of ingresses.
 pub(crate) struct Ingress;
 
-const COLUMNS: &[Column] =
-    &[NAME, Column::string("Class"), Column::string("Hosts"), Column::string("Address"), Column::string("Ports"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Class")
+        .about("The name of the IngressClass resource that should be used for additional configuration"),
+    Column::string("Hosts").about("Hosts that incoming requests are matched against before the ingress rule"),
+    Column::string("Address").about("Address is a list containing ingress points for the load-balancer"),
+    Column::string("Ports").about("Ports of TLS configurations that open"),
+    AGE,
+];
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const PATH_TYPES: [&str; 3] = ["Exact", "ImplementationSpecific", "Prefix"];
 /// What a path may not contain, because servers disagree on what it means.

@@ -12,7 +12,12 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 /// The strategy of ingress classes.
 pub(crate) struct IngressClass;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Controller"), Column::string("Parameters"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Controller").about("Controller that is responsible for handling this class"),
+    Column::string("Parameters").about("A reference to a resource with additional parameters"),
+    AGE,
+];
 const LONGEST: usize = 250;
 
 impl Strategy for IngressClass {

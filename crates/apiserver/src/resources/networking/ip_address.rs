@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, text};
 use crate::resources::print;
-use crate::strategy::{AGE, Column, Context, NAME, NameRule, Strategy};
+use crate::strategy::{Column, Context, NAME, NameRule, Strategy};
 
 /// The strategy of IP addresses.
 pub(crate) struct IpAddress;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("ParentRef"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("ParentRef").of("networking.IPAddressSpec", "parentRef")];
 
 impl Strategy for IpAddress {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -46,6 +46,7 @@ impl Strategy for IpAddress {
         COLUMNS
     }
 
+    /// With the age, for which upstream has no column.
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let parent = &object["spec"]["parentRef"];
         let shown = if parent.is_null() {

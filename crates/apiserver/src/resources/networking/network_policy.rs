@@ -15,7 +15,8 @@ pub(crate) struct NetworkPolicy;
 
 const DIRECTIONS: [&str; 2] = ["Ingress", "Egress"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
-const COLUMNS: &[Column] = &[NAME, Column::string("Pod-Selector"), AGE];
+const COLUMNS: &[Column] =
+    &[NAME, Column::string("Pod-Selector").of("networking.NetworkPolicySpec", "podSelector"), AGE];
 
 impl Strategy for NetworkPolicy {
     fn generations(&self) -> Generations {

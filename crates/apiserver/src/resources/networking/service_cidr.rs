@@ -14,7 +14,7 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of service CIDRs.
 pub(crate) struct ServiceCidr;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("CIDRs"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("CIDRs").of("networking.ServiceCIDRSpec", "cidrs"), AGE];
 
 impl Strategy for ServiceCidr {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

@@ -13,9 +13,9 @@ pub(crate) struct PodDisruptionBudget;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Min Available"),
-    Column::string("Max Unavailable"),
-    Column::integer("Allowed Disruptions"),
+    Column::string("Min Available").about("The minimum number of pods that must be available."),
+    Column::string("Max Unavailable").about("The maximum number of pods that may be unavailable."),
+    Column::integer("Allowed Disruptions").about("Calculated number of pods that may be disrupted at this time."),
     AGE,
 ];
 

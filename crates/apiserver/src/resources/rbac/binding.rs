@@ -19,15 +19,24 @@ const API: &str = "rbac.authorization.k8s.io";
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Role"),
+    Column::string("Role").of("rbac.RoleBinding", "roleRef"),
     AGE,
-    Column::string("Users").wide(),
-    Column::string("Groups").wide(),
-    Column::string("ServiceAccounts").wide(),
+    Column::string("Users").about("Users in the roleBinding").wide(),
+    Column::string("Groups").about("Groups in the roleBinding").wide(),
+    Column::string("ServiceAccounts").about("ServiceAccounts in the roleBinding").wide(),
+];
+
+const CLUSTER_COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Role").of("rbac.ClusterRoleBinding", "roleRef"),
+    AGE,
+    Column::string("Users").about("Users in the clusterRoleBinding").wide(),
+    Column::string("Groups").about("Groups in the clusterRoleBinding").wide(),
+    Column::string("ServiceAccounts").about("ServiceAccounts in the clusterRoleBinding").wide(),
 ];
 
 macro_rules! binding {
-    ($kind:ty, $roles:expr) => {
+    ($kind:ty, $roles:expr, $columns:expr) => {
         impl Strategy for $kind {
             fn default(&self, object: &mut Value) {
                 if let Some(binding) = object.as_object_mut() {
@@ -53,7 +62,7 @@ macro_rules! binding {
             }
 
             fn columns(&self) -> &'static [Column] {
-                COLUMNS
+                $columns
             }
 
             fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -63,8 +72,8 @@ macro_rules! binding {
     };
 }
 
-binding!(RoleBinding, &["Role", "ClusterRole"]);
-binding!(ClusterRoleBinding, &["ClusterRole"]);
+binding!(RoleBinding, &["Role", "ClusterRole"], COLUMNS);
+binding!(ClusterRoleBinding, &["ClusterRole"], CLUSTER_COLUMNS);
 
 fn default_binding(binding: &mut Map<String, Value>) {
     if let Some(role) = object_or_new(binding, "roleRef") {

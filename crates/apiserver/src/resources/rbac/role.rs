@@ -1,20 +1,16 @@
 //! Roles and cluster roles.
 
 use portolan_api::field;
-use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::json::{is_set, items};
-use crate::resources::print;
-use crate::strategy::{Column, Context, NAME, NameRule, Strategy};
+use crate::strategy::{Context, NameRule, Strategy};
 
 /// The strategy of roles in a namespace.
 pub(crate) struct Role;
 /// The strategy of roles for the cluster.
 pub(crate) struct ClusterRole;
-
-const COLUMNS: &[Column] = &[NAME, Column::string("Created At")];
 
 impl Strategy for Role {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -23,14 +19,6 @@ impl Strategy for Role {
 
     fn name_rule(&self) -> NameRule {
         NameRule::PathSegment
-    }
-
-    fn columns(&self) -> &'static [Column] {
-        COLUMNS
-    }
-
-    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
-        cells(object)
     }
 }
 
@@ -42,18 +30,6 @@ impl Strategy for ClusterRole {
     fn name_rule(&self) -> NameRule {
         NameRule::PathSegment
     }
-
-    fn columns(&self) -> &'static [Column] {
-        COLUMNS
-    }
-
-    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
-        cells(object)
-    }
-}
-
-fn cells(object: &Value) -> Vec<Value> {
-    vec![print::name(object), object["metadata"]["creationTimestamp"].as_str().unwrap_or(print::UNKNOWN).into()]
 }
 
 fn validate_rules(role: &Value, namespaced: bool) -> Vec<field::Error> {

@@ -15,11 +15,11 @@ pub(crate) struct ExternalNode;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Node"),
-    Column::string("Address"),
-    Column::string("Health"),
+    Column::string("Node").of("registry.ExternalNodeSpec", "node"),
+    Column::string("Address").of("registry.ExternalNodeSpec", "address"),
+    Column::string("Health").of("registry.HealthCheckStatus", "health"),
     AGE,
-    Column::string("Origin").wide(),
+    Column::string("Origin").of("registry.ExternalNodeSpec", "origin").wide(),
 ];
 
 impl Strategy for ExternalNode {

@@ -12,7 +12,13 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of prepared queries.
 pub(crate) struct PreparedQuery;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Query"), Column::string("Template"), Column::string("Service"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Query").of("registry.PreparedQuerySpec", "name"),
+    Column::string("Template").of("registry.PreparedQuerySpec", "template"),
+    Column::string("Service").of("registry.PreparedQuerySpec", "service"),
+    AGE,
+];
 
 impl Strategy for PreparedQuery {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {

@@ -19,15 +19,15 @@ pub(crate) struct ServiceInstance;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Service"),
-    Column::string("Address"),
-    Column::string("Ports"),
-    Column::string("Health"),
+    Column::string("Service").of("registry.ServiceInstanceSpec", "service"),
+    Column::string("Address").of("registry.ServiceInstanceSpec", "address"),
+    Column::string("Ports").of("registry.ServiceInstanceSpec", "ports"),
+    Column::string("Health").of("registry.ServiceInstanceStatus", "health"),
     AGE,
-    Column::string("Version").wide(),
-    Column::string("Tags").wide(),
-    Column::string("Lease").wide(),
-    Column::string("Reason").wide(),
+    Column::string("Version").of("registry.ServiceInstanceSpec", "version").wide(),
+    Column::string("Tags").of("registry.ServiceInstanceSpec", "tags").wide(),
+    Column::string("Lease").of("registry.ServiceInstanceSpec", "lease").wide(),
+    Column::string("Reason").of("registry.ServiceInstanceStatus", "reason").wide(),
 ];
 const SELECTABLE: &[&str] = &["spec.service", "spec.instanceId", "spec.address", "status.health"];
 const OVERRIDES: [&str; 4] = ["down", "maintenance", "outOfService", "up"];

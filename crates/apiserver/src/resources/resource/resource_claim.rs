@@ -17,7 +17,8 @@ pub(crate) struct ResourceClaim;
 /// The strategy of templates of resource claims.
 pub(crate) struct ResourceClaimTemplate;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("State"), AGE];
+const COLUMNS: &[Column] =
+    &[NAME, Column::string("State").about("A summary of the current state (allocated, pending, reserved, etc.)."), AGE];
 const TEMPLATE_COLUMNS: &[Column] = &[NAME, AGE];
 
 fn immutable_spec(structure: &str, new: &Value, old: &Value) -> Vec<field::Error> {

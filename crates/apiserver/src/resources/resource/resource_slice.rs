@@ -15,7 +15,13 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 /// The strategy of resource slices.
 pub(crate) struct ResourceSlice;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("Node"), Column::string("Driver"), Column::string("Pool"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::string("Node").of("resource.ResourceSliceSpec", "nodeName"),
+    Column::string("Driver").of("resource.ResourceSliceSpec", "driver"),
+    Column::string("Pool").of("resource.ResourcePool", "name"),
+    AGE,
+];
 /// Fields of which one says where the devices are.
 const PLACES: [&str; 4] = ["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"];
 /// Most devices of a slice, and most if some of them have taints or consume counters.
@@ -131,10 +137,9 @@ impl Strategy for ResourceSlice {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let spec = &object["spec"];
-        let node = spec["nodeName"].as_str().unwrap_or(if spec["allNodes"] == true { "<all>" } else { "<unset>" });
         vec![
             print::name(object),
-            node.into(),
+            text(&spec["nodeName"]).into(),
             text(&spec["driver"]).into(),
             text(&spec["pool"]["name"]).into(),
             print::age(object, now),

@@ -12,8 +12,13 @@ use crate::strategy::{AGE, Column, Context, Generations, NAME, Strategy};
 /// The strategy of priority classes.
 pub(crate) struct PriorityClass;
 
-const COLUMNS: &[Column] =
-    &[NAME, Column::integer("Value"), Column::boolean("Global-Default"), AGE, Column::string("PreemptionPolicy")];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Value").of("scheduling.PriorityClass", "value"),
+    Column::boolean("Global-Default").of("scheduling.PriorityClass", "globalDefault"),
+    AGE,
+    Column::string("PreemptionPolicy").of("scheduling.PriorityClass", "preemptionPolicy"),
+];
 /// The highest priority that is not kept for the system.
 const HIGHEST: i64 = 1_000_000_000;
 

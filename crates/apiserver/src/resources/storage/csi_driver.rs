@@ -16,12 +16,12 @@ pub(crate) struct CsiDriver;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::boolean("AttachRequired"),
-    Column::boolean("PodInfoOnMount"),
-    Column::boolean("StorageCapacity"),
-    Column::string("TokenRequests"),
-    Column::boolean("RequiresRepublish"),
-    Column::string("Modes"),
+    Column::boolean("AttachRequired").of("storage.CSIDriverSpec", "attachRequired"),
+    Column::boolean("PodInfoOnMount").of("storage.CSIDriverSpec", "podInfoOnMount"),
+    Column::boolean("StorageCapacity").of("storage.CSIDriverSpec", "storageCapacity"),
+    Column::string("TokenRequests").of("storage.CSIDriverSpec", "tokenRequests"),
+    Column::boolean("RequiresRepublish").of("storage.CSIDriverSpec", "requiresRepublish"),
+    Column::string("Modes").of("storage.CSIDriverSpec", "volumeLifecycleModes"),
     AGE,
 ];
 const GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];

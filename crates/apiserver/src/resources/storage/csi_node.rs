@@ -15,7 +15,11 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of CSI nodes.
 pub(crate) struct CsiNode;
 
-const COLUMNS: &[Column] = &[NAME, Column::integer("Drivers"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column::integer("Drivers").about("Drivers indicates the number of CSI drivers registered on the node"),
+    AGE,
+];
 /// Longest id of a node.
 const ID_LENGTH: usize = 256;
 

@@ -1,19 +1,15 @@
 //! How much storage of a class there is at a place.
 
 use portolan_api::{field, validation};
-use portolan_base::Timestamp;
 use serde_json::Value;
 
 use crate::resources::at::{At, Errors};
 use crate::resources::core::persistent_volume_claim::quantity;
 use crate::resources::json::text;
-use crate::resources::print;
-use crate::strategy::{Column, Context, NAME, Strategy};
+use crate::strategy::{Context, Strategy};
 
 /// The strategy of CSI storage capacities.
 pub(crate) struct CsiStorageCapacity;
-
-const COLUMNS: &[Column] = &[NAME, Column::string("StorageClassName"), Column::string("Capacity")];
 
 impl Strategy for CsiStorageCapacity {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
@@ -37,13 +33,5 @@ impl Strategy for CsiStorageCapacity {
         let class = "storageClassName";
         errors.immutable_text(&At::root(class), &new[class], &old[class]);
         errors.0
-    }
-
-    fn columns(&self) -> &'static [Column] {
-        COLUMNS
-    }
-
-    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
-        vec![print::name(object), text(&object["storageClassName"]).into(), quantity(&object["capacity"]).into()]
     }
 }

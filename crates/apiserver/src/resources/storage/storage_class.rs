@@ -17,10 +17,10 @@ pub(crate) struct StorageClass;
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::string("Provisioner"),
-    Column::string("ReclaimPolicy"),
-    Column::string("VolumeBindingMode"),
-    Column::string("AllowVolumeExpansion"),
+    Column::string("Provisioner").of("storage.StorageClass", "provisioner"),
+    Column::string("ReclaimPolicy").of("storage.StorageClass", "reclaimPolicy"),
+    Column::string("VolumeBindingMode").of("storage.StorageClass", "volumeBindingMode"),
+    Column::string("AllowVolumeExpansion").of("storage.StorageClass", "allowVolumeExpansion"),
     AGE,
 ];
 /// How many parameters a driver takes, and how long they may be together.
@@ -90,7 +90,7 @@ impl Strategy for StorageClass {
             text(&object["provisioner"]).into(),
             text(&object["reclaimPolicy"]).into(),
             text(&object["volumeBindingMode"]).into(),
-            (if object["allowVolumeExpansion"] == true { "true" } else { "false" }).into(),
+            (object["allowVolumeExpansion"] == true).into(),
             print::age(object, now),
         ]
     }

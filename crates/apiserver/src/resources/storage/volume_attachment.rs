@@ -14,8 +14,14 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of volume attachments.
 pub(crate) struct VolumeAttachment;
 
-const COLUMNS: &[Column] =
-    &[NAME, Column::string("Attacher"), Column::string("PV"), Column::string("Node"), Column::boolean("Attached"), AGE];
+const COLUMNS: &[Column] = &[
+    NAME,
+    Column { format: "name", ..Column::string("Attacher") }.of("storage.VolumeAttachmentSpec", "attacher"),
+    Column::string("PV").of("storage.VolumeAttachmentSource", "persistentVolumeName"),
+    Column::string("Node").of("storage.VolumeAttachmentSpec", "nodeName"),
+    Column::boolean("Attached").of("storage.VolumeAttachmentStatus", "attached"),
+    AGE,
+];
 
 /// The longest of what drivers say of an attachment, and of what failed.
 const LONGEST: usize = 256 * 1024;

@@ -12,7 +12,7 @@ use crate::strategy::{AGE, Column, Context, NAME, Strategy};
 /// The strategy of volume attributes classes.
 pub(crate) struct VolumeAttributesClass;
 
-const COLUMNS: &[Column] = &[NAME, Column::string("DriverName"), AGE];
+const COLUMNS: &[Column] = &[NAME, Column::string("DriverName").of("storage.VolumeAttributesClass", "driverName"), AGE];
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 /// Most parameters, and most bytes of them.
 const PARAMETERS: (usize, usize) = (512, 256 * 1024);

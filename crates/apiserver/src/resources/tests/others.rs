@@ -284,8 +284,8 @@ fn networking() {
         "networking.k8s.io/ipaddresses",
         &["{metadata: {name: 10.0.0.1}, spec: {parentRef: {resource: services, namespace: n, name: s}}}"],
         expect![[r#"
-            NAME; PARENTREF; AGE
-            10.0.0.1; services/n/s; <unknown>"#]],
+            NAME; PARENTREF
+            10.0.0.1; services/n/s"#]],
     );
 }
 

@@ -1,6 +1,7 @@
 use expect_test::expect;
+use serde_json::json;
 
-use super::check_rows;
+use super::{check_rows, now, of, yaml};
 
 const META: &str = "metadata: {name: x, creationTimestamp: '2025-12-31T00:04:05Z'}";
 
@@ -240,4 +241,24 @@ fn events() {
             5s; Normal; Started; pod/p; Started container | spec.containers{c}; kubelet, n1; 4m5s; 3; x
             4m5s; Warning; Failed; pod/p; no | ; c; 4m5s; 1; x"#]],
     );
+}
+
+#[test]
+fn numbers_and_booleans_are_no_texts() {
+    let queuing = "{queues: 1, handSize: 2, queueLengthLimit: 3}";
+    let limited = format!("spec: {{limited: {{nominalConcurrencyShares: 5, limitResponse: {{queuing: {queuing}}}}}}}");
+    let levels = "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations";
+    let none = json!(["<none>", "<none>", "<none>", "<none>"]);
+    for (resource, body, columns, expected) in [
+        ("autoscaling/horizontalpodautoscalers", "spec: {minReplicas: 2, maxReplicas: 3}", 3..6, json!(["2", 3, 0])),
+        ("events", "count: 2", 8..9, json!([2])),
+        ("storage.k8s.io/storageclasses", "allowVolumeExpansion: true", 4..5, json!([true])),
+        ("batch/cronjobs", "spec: {suspend: true}", 3..5, json!(["True", 0])),
+        ("resource.k8s.io/resourceslices", "spec: {allNodes: true}", 1..2, json!([""])),
+        (levels, &limited, 2..6, json!([5, 1, 2, 3])),
+        (levels, "spec: {type: Exempt, exempt: {nominalConcurrencyShares: 5}}", 2..6, none),
+    ] {
+        let cells = of(resource).cells(&yaml(&format!("{{{META}, {body}}}")), now());
+        assert_eq!(json!(cells[columns]), expected, "{resource} {body}");
+    }
 }
