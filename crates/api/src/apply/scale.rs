@@ -31,6 +31,7 @@ pub fn replicas_to_parent(parent: &Value, scale: &Value, api_version: &str, path
     let mut managers = Managers::read(parent).unwrap_or_default();
     let mut of_scale = Managers::read(scale).unwrap_or_default().entries;
     of_scale.retain(|entry| entry.fields.has(&IN_SCALE));
+    let before = managers.entries.clone();
     managers.entries.retain_mut(|entry| {
         let Some(path) = path(&entry.api_version) else { return false };
         let elements = self::elements(&path);
@@ -46,6 +47,8 @@ pub fn replicas_to_parent(parent: &Value, scale: &Value, api_version: &str, path
         !entry.fields.is_empty()
     });
     for mut entry in of_scale {
+        // Upstream knows only the times of those who were there.
+        entry.time = before.iter().find(|other| is_same_manager(other, &entry)).and_then(|other| other.time.clone());
         entry.fields = FieldSet::of(&borrowed(&elements));
         entry.api_version = api_version.into();
         // Who scaled has an entry of its own, as the subresource is part of it.

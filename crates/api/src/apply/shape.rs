@@ -34,7 +34,7 @@ pub(super) fn has_fields(place: Place<'_>) -> bool {
     match place.map(Schema::r#type) {
         Some(Type::Struct(_) | Type::Map(_)) => !place.is_some_and(Schema::is_atomic),
         Some(Type::List(_)) => false,
-        _ => true,
+        _ => !place.is_some_and(Schema::is_raw),
     }
 }
 

@@ -332,6 +332,12 @@ impl<'a> Schema<'a> {
         }
     }
 
+    /// Whether the value here is an object of any kind that is kept as it came, as the data of a revision: it has one
+    /// owner as a whole.
+    pub(crate) fn is_raw(self) -> bool {
+        matches!(self.r#type, Type::Any) && self.field.is_some_and(|field| field.reference.is_some())
+    }
+
     /// How a strategic merge patch treats the value here.
     pub fn patch_strategy(self) -> PatchStrategy {
         self.field.map(|field| field.patch).unwrap_or_default()

@@ -13,6 +13,7 @@ use super::{Call, Input};
 use crate::admission::{self, Attributes};
 use crate::authorization::{devices, escalation};
 use crate::body::Body;
+use crate::resources::core::pod_template::drop_disabled_of;
 use crate::status::Status;
 use crate::{respond, storage};
 
@@ -81,6 +82,7 @@ impl Call<'_> {
         warnings.extend(drop_doubles(&mut attributes.new, Noticed::AfterAdmission));
         escalation::check(self, &attributes.new, None).await?;
         let context = self.context();
+        drop_disabled_of(&self.resource.group, &self.resource.name, &mut attributes.new);
         self.strategy.prepare_for_create(&mut attributes.new, &context);
         self.fill_status(&mut attributes.new);
         self.settle_definition(&mut attributes.new);

@@ -18,6 +18,10 @@ use crate::status::Status;
 type Fields = &'static [&'static [&'static str]];
 
 const STATUS: Fields = &[&["status"]];
+/// Nobody owns any of a request for a certificate, nor what it grew into.
+const SPEC_AND_STATUS: Fields = &[&["spec"], &["status"]];
+const SPEC_AND_CONDITIONS: Fields = &[&["spec"], &["status", "conditions"]];
+const SPEC_AND_CERTIFICATE: Fields = &[&["spec"], &["status", "certificate"]];
 const SPEC: Fields = &[&["spec"]];
 const SPEC_AND_LABELS: Fields = &[&["spec"], &["metadata", "labels"]];
 const SPEC_AND_OWNERS: Fields = &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]];
@@ -31,9 +35,8 @@ const ALL_BUT_STATUS: Fields = &[
 ];
 
 /// Groups and resources whose status is written without their metadata.
-const STATUS_WITHOUT_METADATA: [(&str, &str); 10] = [
+const STATUS_WITHOUT_METADATA: [(&str, &str); 9] = [
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
-    ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("apiregistration.k8s.io", "apiservices"),
     ("flowcontrol.apiserver.k8s.io", "flowschemas"),
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
@@ -50,6 +53,11 @@ impl Call<'_> {
         let has_status = self.resource.subresource("status").is_some();
         let id = (&*self.resource.group, &*self.resource.name);
         match self.info.subresource.as_str() {
+            subresource if id == ("certificates.k8s.io", "certificatesigningrequests") => match subresource {
+                "status" => SPEC_AND_CONDITIONS,
+                "approval" => SPEC_AND_CERTIFICATE,
+                _ => SPEC_AND_STATUS,
+            },
             "status" if STATUS_WITHOUT_METADATA.contains(&id) => ALL_BUT_STATUS,
             // Of users' kinds the status is written and nothing else.
             "status" if self.resource.custom.is_some() => ALL_BUT_STATUS,

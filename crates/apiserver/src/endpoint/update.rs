@@ -16,6 +16,7 @@ use super::{Call, Input, habits, metadata, names};
 use crate::admission::{self, Attributes, Charge};
 use crate::authorization::{devices, escalation};
 use crate::body::Body;
+use crate::resources::core::pod_template::drop_disabled_of;
 use crate::status::Status;
 use crate::strategy::Context;
 use crate::{authorization, respond, storage, subresource};
@@ -208,10 +209,8 @@ impl<'a> Call<'a> {
         self.unseen(attributes.new.take(), new);
         warnings.extend(drop_doubles(new, Noticed::AfterAdmission));
         escalation::check(self, new, Some(granting)).await?;
-        match self.info.subresource.as_str() {
-            "finalize" => keep_all_but_finalizers(new, old),
-            _ => self.strategy.prepare_for_update(new, old, &context),
-        }
+        drop_disabled_of(&self.resource.group, &self.resource.name, new);
+        self.strategy.prepare_for_update(new, old, &context);
         self.fill_status(new);
         self.keep_metadata(new, old);
         self.settle_definition(new);
@@ -312,23 +311,5 @@ impl<'a> Call<'a> {
         }
         let written = self.put(name, stored.clone(), entry.mod_revision, charge, reservation).await?;
         Ok(written.map(|revision| Written { stored, revision }))
-    }
-}
-
-/// `namespaces/finalize` writes `spec.finalizers` and nothing else.
-fn keep_all_but_finalizers(new: &mut Value, old: &Value) {
-    let finalizers = new["spec"]["finalizers"].take();
-    new.clone_from(old);
-    if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
-    }
-    if !new["spec"].is_object() {
-        new["spec"] = Value::Object(serde_json::Map::new());
-    }
-    if let Some(spec) = new["spec"].as_object_mut() {
-        match finalizers {
-            Value::Array(list) if !list.is_empty() => spec.insert("finalizers".into(), Value::Array(list)),
-            _ => spec.remove("finalizers"),
-        };
     }
 }

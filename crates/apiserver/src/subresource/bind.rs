@@ -9,7 +9,7 @@ use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::endpoint::{Call, Input, metadata};
+use crate::endpoint::{Call, Changed, Input, metadata};
 use crate::request::{Info, Target};
 use crate::respond;
 use crate::status::Status;
@@ -63,7 +63,8 @@ async fn assign(
                 metadata.insert(field.into(), metadata::text(&binding, field).into());
             }
         }
-        Ok(new.into())
+        // Upstream writes the node past all managers.
+        Ok(Changed { object: new, tracked: true, managers: None })
     })
     .await?;
     Ok(respond::json(

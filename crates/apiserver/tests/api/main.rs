@@ -30,6 +30,7 @@ mod node_restriction;
 mod nodes;
 mod objects;
 mod own_service;
+mod owners;
 mod patches;
 mod policies;
 mod proxies;

@@ -65,6 +65,10 @@ impl Strategy for DaemonSet {
     }
 
     fn default(&self, object: &mut Value) {
+        // Upstream keeps the count in a field of its own, so that who writes an object says 0 by saying nothing.
+        if object["metadata"]["annotations"][TEMPLATE_GENERATION].is_null() {
+            set_template_generation(object, 0);
+        }
         let Some(spec) = spec(object) else { return };
         set(spec, "revisionHistoryLimit", 10);
         if let Some(strategy) = object_or_new(spec, "updateStrategy") {

@@ -26,6 +26,7 @@ use expect_test::Expect;
 use portolan_base::Timestamp;
 use serde_json::Value;
 
+use super::core::pod_template::drop_disabled_of;
 use super::strategy;
 use crate::strategy::{Context, Strategy};
 
@@ -92,6 +93,8 @@ fn check_update_of(resource: &str, subresource: &str, cases: &[(&str, &str)], ex
 fn check_stored(resource: &str, text: &str, expected: Expect) {
     let (strategy, mut object) = (of(resource), yaml(text));
     strategy.default(&mut object);
+    let (group, name) = resource.rsplit_once('/').unwrap_or(("", resource));
+    drop_disabled_of(group, name, &mut object);
     strategy.prepare_for_create(&mut object, &context(""));
     let once = object.clone();
     strategy.default(&mut object);

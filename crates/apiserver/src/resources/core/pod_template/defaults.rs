@@ -5,7 +5,6 @@
 use serde_json::{Map, Value};
 
 use super::image::pull_policy;
-use super::off::drop_disabled;
 use crate::resources::json::{
     canonical_quantities, canonical_quantity, is_set, object, object_or_new, objects, set, set_zero, text,
 };
@@ -24,9 +23,8 @@ pub(crate) fn default_template(workload_spec: &mut Map<String, Value>) {
     }
 }
 
-/// Fills in a pod's spec, and takes out what is not done.
+/// Fills in a pod's spec.
 pub(crate) fn default_pod_spec(spec: &mut Map<String, Value>) {
-    drop_disabled(spec);
     set_zero(spec, "restartPolicy", "Always");
     set_zero(spec, "dnsPolicy", "ClusterFirst");
     set_zero(spec, "schedulerName", "default-scheduler");

@@ -18,6 +18,7 @@ mod volume_warnings;
 mod warnings;
 
 pub(crate) use defaults::{default_pod_spec, default_template, requests_from_limits};
+pub(crate) use off::drop_disabled_of;
 pub(crate) use pod_level::default_pod_level_requests;
 pub(crate) use resources::parse as quantity;
 pub(crate) use restart::{may_restart_all, restarts};
