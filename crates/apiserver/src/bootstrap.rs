@@ -1,21 +1,32 @@
 //! What every cluster has from the start. Runs at each start and only adds what is missing.
 
 use futures::future::try_join_all;
-use http::HeaderMap;
-use portolan_api::description::{GroupVersionKind, builtin};
+use http::{HeaderMap, HeaderValue, header};
+use portolan_api::description::{GroupVersionKind, Resource, builtin};
+use portolan_api::time;
 use portolan_identity::User;
 use serde_json::{Value, json};
 
 use crate::audit::Notes;
 use crate::authorization::bootstrap as policy;
+use crate::body::full;
 use crate::config::Error;
-use crate::endpoint::{Call, Changed, Delivery};
+use crate::endpoint::{APPLY_PATCH, Call, Changed, Delivery};
 use crate::request::{Info, Query, Target};
+use crate::resources::json::items;
 use crate::server::Server;
 use crate::status::Status;
 use crate::{aggregation, authentication, fairness, own_service, resources, service_addresses, storage};
 
+mod local_services;
+
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Who writes what is not said to be of somebody else.
+const SERVER: &str = "kube-apiserver";
+
+/// Who says of the range of every cluster how it is, as upstream names it.
+const RANGE_CONTROLLER: &str = "kubernetes-service-cidr-controller";
 
 const SECRETS: Target<'static> = Target { group: "", resource: "secrets" };
 
@@ -42,7 +53,10 @@ pub(crate) async fn run(server: &Server) -> Result<(), Error> {
     });
     try_join_all(policies).await?;
     flows(server).await?;
-    let services = local_services().into_iter().map(|object| ensure(server, object, |_| None));
+    let services = local_services::objects().into_iter().map(|object| {
+        let wanted = object.clone();
+        ensure(server, object, move |old| local_services::revised(old, &wanted))
+    });
     try_join_all(services).await?;
     for (name, value, description) in [
         (
@@ -91,7 +105,8 @@ async fn legacy_tokens(server: &Server) -> Result<(), Error> {
 pub(crate) async fn flows(server: &Server) -> Result<(), Error> {
     let flows = fairness::objects().into_iter().map(|object| {
         let wanted = object.clone();
-        ensure(server, object, move |old| fairness::revised(old, &wanted))
+        let update = move |old: &Value| fairness::revised(old, &wanted);
+        settle(server, fairness::PRODUCER, object, Missing::Created, update)
     });
     try_join_all(flows).await.map(drop)
 }
@@ -186,14 +201,43 @@ async fn own_range(server: &Server) -> Result<(), Error> {
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
         "spec": {"cidrs": cidrs},
     });
-    ensure(server, range, |old| {
+    ensure(server, range.clone(), |old| {
         if old["spec"]["cidrs"] != cidrs {
             tracing::warn!(stored = %old["spec"]["cidrs"], configured = %cidrs, "addresses of Services come from the \
                            ServiceCIDR kubernetes as it is stored, not from what is configured");
         }
         None
     })
-    .await
+    .await?;
+    range_is_ready(server, range, &cidrs).await
+}
+
+/// Says that the range of every cluster is ready, unless it is said how it is.
+async fn range_is_ready(server: &Server, mut range: Value, cidrs: &Value) -> Result<(), Error> {
+    let what = name_of(&range);
+    let query = Query::parse(&format!("fieldManager={RANGE_CONTROLLER}&force=true"));
+    let mut own = Own::about(&range, "patch", SERVER, query)?;
+    own.info.subresource = "status".to_owned();
+    own.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(APPLY_PATCH));
+    let call = own.call(server);
+    let stored = match call.entry(&own.info.name).await {
+        Ok(entry) => storage::decode(&entry).map_err(|status| failed(&what, &status))?,
+        // It was told above why it is not there.
+        Err(_) => return Ok(()),
+    };
+    let is_told = items(&stored["status"]["conditions"]).iter().any(|condition| condition["type"] == "Ready");
+    if is_told || stored["spec"]["cidrs"] != *cidrs || !stored["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(());
+    }
+    let condition = json!({
+        "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": time::format(call.now),
+    });
+    if let Some(fields) = range.as_object_mut() {
+        fields.remove("spec");
+    }
+    range["status"] = json!({"conditions": [condition]});
+    call.patch(full(range.to_string())).await.map(drop).map_err(|status| failed(&what, &status))
 }
 
 /// Rules or subjects that a stored bootstrap object lacks, unless its owner keeps it as it is.
@@ -218,42 +262,13 @@ fn reconciled(old: &Value, wanted: &Value) -> Option<Value> {
     (new != *old).then_some(new)
 }
 
-/// One APIService for each version of a group that is built in.
-fn local_services() -> Vec<Value> {
-    let mut services = Vec::new();
-    for group in builtin().groups() {
-        // Upstream's: the core group comes first, then those of Kubernetes.
-        let priority = match &*group.name {
-            "" => 18_000,
-            // As the published metrics-server: its `pods` are not what people mean by pods.
-            crate::measurements::GROUP => 100,
-            _ => 17_000,
-        };
-        for (index, version) in group.versions.iter().rev().enumerate() {
-            let versioned = &version.version;
-            services.push(json!({
-                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-                "metadata": {
-                    "name": format!("{versioned}.{}", group.name),
-                    "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"},
-                },
-                "spec": {
-                    "group": group.name, "version": versioned, "groupPriorityMinimum": priority,
-                    "versionPriority": index + 1,
-                },
-            }));
-        }
-    }
-    services
-}
-
 /// Creates an object, or changes the one that is there if `update` wants that.
 pub(crate) async fn ensure(
     server: &Server,
     object: Value,
     update: impl Fn(&Value) -> Option<Value>,
 ) -> Result<(), Error> {
-    settle(server, object, Missing::Created, update).await
+    settle(server, SERVER, object, Missing::Created, update).await
 }
 
 /// Changes an object if it is there and `update` wants that.
@@ -262,7 +277,7 @@ pub(crate) async fn revise(
     object: Value,
     update: impl Fn(&Value) -> Option<Value>,
 ) -> Result<(), Error> {
-    settle(server, object, Missing::Left, update).await
+    settle(server, SERVER, object, Missing::Left, update).await
 }
 
 /// What becomes of an object that is not there.
@@ -274,44 +289,16 @@ enum Missing {
 
 async fn settle(
     server: &Server,
+    manager: &'static str,
     object: Value,
     missing: Missing,
     update: impl Fn(&Value) -> Option<Value>,
 ) -> Result<(), Error> {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-    let what = format!("{} {}", object["kind"].as_str().unwrap_or_default(), text("name"));
-    let kind = GroupVersionKind::from_api_version(
-        object["apiVersion"].as_str().unwrap_or_default(),
-        object["kind"].as_str().unwrap_or_default(),
-    );
-    let resource = builtin().resource_of_kind(kind).ok_or_else(|| failed(&what, &Status::no_such_path()))?;
-    let info = Info {
-        verb: "create",
-        group: resource.group.clone().into_owned(),
-        version: resource.version.clone().into_owned(),
-        resource: resource.name.clone().into_owned(),
-        namespace: text("namespace"),
-        name: text("name"),
-        ..Info::default()
-    };
-    let user = User::new("system:apiserver", [policy::MASTERS]);
-    let mut headers = HeaderMap::new();
-    headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
-    let call = Call {
-        server,
-        description: builtin(),
-        resource,
-        strategy: resources::strategy(&resource.group, &resource.name),
-        info: &info,
-        query: &Query::default(),
-        headers: &headers,
-        user: &user,
-        now: server.config.clock.now(),
-        delivery: Delivery::Copied,
-        notes: &Notes::default(),
-    };
+    let what = name_of(&object);
+    let own = Own::about(&object, "create", manager, Query::default())?;
+    let call = own.call(server);
     let mut warnings = Vec::new();
-    let outcome = match call.find(&info.name).await {
+    let outcome = match call.find(&own.info.name).await {
         Err(status) => Err(status),
         Ok(None) if matches!(missing, Missing::Left) => return Ok(()),
         Ok(None) => call.create_object(object, false, &mut warnings).await.map(drop),
@@ -336,4 +323,61 @@ async fn settle(
         Err(status) => Err(failed(&what, &status)),
         Ok(()) => Ok(()),
     }
+}
+
+/// A request of the server's own.
+struct Own {
+    resource: &'static Resource,
+    info: Info,
+    query: Query,
+    headers: HeaderMap,
+    user: User,
+    notes: Notes,
+}
+
+impl Own {
+    fn about(object: &Value, verb: &'static str, manager: &'static str, query: Query) -> Result<Self, Error> {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let kind = GroupVersionKind::from_api_version(
+            object["apiVersion"].as_str().unwrap_or_default(),
+            object["kind"].as_str().unwrap_or_default(),
+        );
+        let resource = builtin().resource_of_kind(kind);
+        let resource = resource.ok_or_else(|| failed(&name_of(object), &Status::no_such_path()))?;
+        let info = Info {
+            verb,
+            group: resource.group.clone().into_owned(),
+            version: resource.version.clone().into_owned(),
+            resource: resource.name.clone().into_owned(),
+            namespace: text("namespace"),
+            name: text("name"),
+            ..Info::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(manager));
+        let user = User::new("system:apiserver", [policy::MASTERS]);
+        Ok(Self { resource, info, query, headers, user, notes: Notes::default() })
+    }
+
+    fn call<'a>(&'a self, server: &'a Server) -> Call<'a> {
+        Call {
+            server,
+            description: builtin(),
+            resource: self.resource,
+            strategy: resources::strategy(&self.resource.group, &self.resource.name),
+            info: &self.info,
+            query: &self.query,
+            headers: &self.headers,
+            user: &self.user,
+            now: server.config.clock.now(),
+            delivery: Delivery::Copied,
+            notes: &self.notes,
+        }
+    }
+}
+
+/// How failures name an object.
+fn name_of(object: &Value) -> String {
+    let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|text| text.as_str().unwrap_or_default());
+    format!("{kind} {name}")
 }

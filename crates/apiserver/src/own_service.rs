@@ -67,7 +67,7 @@ pub(crate) async fn write(server: &Server) -> Result<(), Error> {
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
         "spec": {
-            "clusterIP": cluster_ip, "type": "ClusterIP", "sessionAffinity": "None",
+            "clusterIP": cluster_ip, "ipFamilyPolicy": "SingleStack", "type": "ClusterIP", "sessionAffinity": "None",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
         },
     });

@@ -108,12 +108,19 @@ pub(crate) async fn is_taken(server: &Server, address: Ipv4Addr) -> Result<bool,
 
 /// The object that says that a Service has an address.
 fn object(address: Ipv4Addr, namespace: &str, name: &str, now: Timestamp) -> Value {
+    let owned = json!({
+        "f:metadata": {"f:labels": {".": {}, (format!("f:{}", FAMILY.0)): {}, (format!("f:{}", MANAGED_BY.0)): {}}},
+        "f:spec": {"f:parentRef": {".": {}, "f:name": {}, "f:namespace": {}, "f:resource": {}}},
+    });
     json!({
         "kind": "IPAddress", "apiVersion": "networking.k8s.io/v1",
         "metadata": {
             "name": address.to_string(), "uid": uuid::Uuid::new_v4().to_string(),
-            "creationTimestamp": time::format(now), "generation": 1,
-            "labels": {(FAMILY.0): FAMILY.1, (MANAGED_BY.0): MANAGED_BY.1},
+            "creationTimestamp": time::format(now), "labels": {(FAMILY.0): FAMILY.1, (MANAGED_BY.0): MANAGED_BY.1},
+            "managedFields": [{
+                "apiVersion": "networking.k8s.io/v1", "fieldsType": "FieldsV1", "fieldsV1": owned,
+                "manager": "kube-apiserver", "operation": "Update", "time": time::format(now),
+            }],
         },
         "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
     })

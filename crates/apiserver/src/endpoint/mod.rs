@@ -46,7 +46,7 @@ use crate::{component_status, extensions, measurements, respond, storage, subres
 pub(crate) use decode::{Input, expect_kind};
 pub(crate) use delete::DeleteOptions;
 pub(crate) use names::generate as generated_name;
-pub(crate) use patch::{Patch, apply_error};
+pub(crate) use patch::{APPLY_PATCH, Patch, apply_error};
 pub(crate) use present::{included, partial_of};
 pub(crate) use update::Changed;
 pub(crate) use write::Written;

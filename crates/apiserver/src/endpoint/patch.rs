@@ -21,7 +21,7 @@ use crate::{authorization, respond};
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
-const APPLY_PATCH: &str = "application/apply-patch+yaml";
+pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// Group and kind of the parameters of a patch.
 const OPTIONS: (&str, &str) = ("meta.k8s.io", "PatchOptions");

@@ -22,6 +22,9 @@ const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
 const ALL: &str = "system:unauthenticated system:authenticated";
 
+/// Who writes them, as upstream names it.
+pub(crate) const PRODUCER: &str = "api-priority-and-fairness-config-producer-v1";
+
 /// Those without which nothing works: nobody may take them away or change them.
 pub(crate) const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
 

@@ -21,7 +21,7 @@ use portolan_identity::User;
 use portolan_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use bootstrap::{mandatory, objects, revised};
+pub(crate) use bootstrap::{PRODUCER, mandatory, objects, revised};
 pub(crate) use dump::{DETAILS, LEVELS_PATH, QUEUES_PATH, REQUESTS_PATH};
 
 use crate::authorization::followed::Followed;

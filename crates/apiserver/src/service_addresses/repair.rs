@@ -142,7 +142,6 @@ fn corrected(found: &Value, wanted: &Value) -> Value {
     let mut new = found.clone();
     if new["spec"] != wanted["spec"] {
         new["spec"].clone_from(&wanted["spec"]);
-        new["metadata"]["generation"] = (found["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
     }
     for (name, value) in wanted["metadata"]["labels"].as_object().into_iter().flatten() {
         new["metadata"]["labels"][name] = value.clone();

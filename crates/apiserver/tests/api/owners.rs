@@ -208,3 +208,54 @@ async fn questions_say_who_asks() {
         LocalSubjectAccessReview {"managedFields":"managers","namespace":"default"} m Update - {"f:spec":{"f:resourceAttributes":{".":{},"f:namespace":{},"f:resource":{},"f:verb":{}},"f:user":{}}}
         TokenRequest {"creationTimestamp":"2026-01-02T03:04:05Z","managedFields":"managers","name":"default","namespace":"default","uid":"an identity"} m Update token {"f:spec":{"f:audiences":{},"f:expirationSeconds":{}}}"#]].assert_eq(&lines.join("\n"));
 }
+
+/// What every cluster has, and who says so.
+#[tokio::test]
+async fn what_the_server_makes_for_itself_says_who_made_it() {
+    let cluster = cluster().await;
+    let flows = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    let mut lines = Vec::new();
+    for uri in [
+        "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
+        "/apis/networking.k8s.io/v1/ipaddresses/10.43.0.1",
+        "/api/v1/namespaces/default/services/kubernetes",
+        &format!("{flows}/flowschemas/system-leader-election"),
+        &format!("{flows}/prioritylevelconfigurations/catch-all"),
+        "/apis/apiregistration.k8s.io/v1/apiservices/v1.",
+        "/apis/apiregistration.k8s.io/v1/apiservices/v2.autoscaling",
+    ] {
+        let found = cluster.get(uri).await;
+        assert_eq!(found.code, 200, "{uri}: {found:?}");
+        let (spec, generation) = (&found.body["spec"], &found.body["metadata"]["generation"]);
+        let priorities = match &spec["groupPriorityMinimum"] {
+            Value::Null => String::new(),
+            group => format!(", {} {group} {}", spec["group"], spec["versionPriority"]),
+        };
+        let name = uri.rsplit('/').next().unwrap_or_default();
+        lines.push(format!("{name}, generation {generation}{priorities}\n{}", owners(&found.body)));
+    }
+    let range = cluster.get("/apis/networking.k8s.io/v1/servicecidrs/kubernetes").await.body;
+    lines.push(range["status"]["conditions"].to_string());
+    let leaders = cluster.get(&format!("{flows}/flowschemas/system-leader-election")).await.body;
+    lines.push(leaders["spec"]["rules"][0]["subjects"].to_string());
+    expect![[r#"
+        kubernetes, generation null
+        kubernetes-service-cidr-controller Apply status {"f:status":{"f:conditions":{"k:{\"type\":\"Ready\"}":{".":{},"f:lastTransitionTime":{},"f:message":{},"f:status":{},"f:type":{}}}}}
+        kube-apiserver Update - {"f:spec":{"f:cidrs":{}}}
+        10.43.0.1, generation null
+        kube-apiserver Update - {"f:metadata":{"f:labels":{".":{},"f:ipaddress.kubernetes.io/ip-family":{},"f:ipaddress.kubernetes.io/managed-by":{}}},"f:spec":{"f:parentRef":{".":{},"f:name":{},"f:namespace":{},"f:resource":{}}}}
+        kubernetes, generation null
+        kube-apiserver Update - {"f:metadata":{"f:labels":{".":{},"f:component":{},"f:provider":{}}},"f:spec":{"f:clusterIP":{},"f:internalTrafficPolicy":{},"f:ipFamilyPolicy":{},"f:ports":{".":{},"k:{\"port\":443,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{},"f:protocol":{},"f:targetPort":{}}},"f:sessionAffinity":{},"f:type":{}}}
+        system-leader-election, generation 1
+        api-priority-and-fairness-config-producer-v1 Update - {"f:metadata":{"f:annotations":{".":{},"f:apf.kubernetes.io/autoupdate-spec":{}}},"f:spec":{"f:distinguisherMethod":{".":{},"f:type":{}},"f:matchingPrecedence":{},"f:priorityLevelConfiguration":{"f:name":{}},"f:rules":{}}}
+        catch-all, generation 1
+        api-priority-and-fairness-config-producer-v1 Update - {"f:metadata":{"f:annotations":{".":{},"f:apf.kubernetes.io/autoupdate-spec":{}}},"f:spec":{"f:limited":{".":{},"f:lendablePercent":{},"f:limitResponse":{".":{},"f:type":{}},"f:nominalConcurrencyShares":{}},"f:type":{}}}
+        v1., generation null, null 18000 1
+        kube-apiserver Update - {"f:metadata":{"f:labels":{".":{},"f:kube-aggregator.kubernetes.io/automanaged":{}}},"f:spec":{"f:groupPriorityMinimum":{},"f:version":{},"f:versionPriority":{}}}
+        v2.autoscaling, generation null, "autoscaling" 17500 30
+        kube-apiserver Update - {"f:metadata":{"f:labels":{".":{},"f:kube-aggregator.kubernetes.io/automanaged":{}}},"f:spec":{"f:group":{},"f:groupPriorityMinimum":{},"f:version":{},"f:versionPriority":{}}}
+        [{"lastTransitionTime":"2026-01-02T03:04:05Z","message":"Kubernetes default Service CIDR is ready","reason":"","status":"True","type":"Ready"}]
+        [{"kind":"User","user":{"name":"system:kube-controller-manager"}},{"kind":"User","user":{"name":"system:kube-scheduler"}},{"kind":"ServiceAccount","serviceAccount":{"name":"*","namespace":"kube-system"}}]"#]].assert_eq(&lines.join("\n"));
+    let own = cluster.get("/apis/apiregistration.k8s.io/v1/apiservices/v1.apiregistration.k8s.io").await;
+    assert_eq!(own.code, 404);
+}
