@@ -268,6 +268,7 @@ object! {
     kinds::rbac::v1::Role: Namespaced;
     kinds::rbac::v1::RoleBinding: Namespaced;
     kinds::scheduling::v1::PriorityClass: Cluster;
+    kinds::storage::v1::VolumeAttributesClass: Cluster;
 }
 
 /// An object of any kind: identity and metadata only.

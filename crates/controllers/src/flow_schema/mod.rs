@@ -56,12 +56,16 @@ impl Reconciler for Controller {
         let Some(schema) = self.schemas.get("", &key.name) else { return Ok(Next::OnChange) };
         let exists = self.levels.get("", level_of(&schema)).is_some();
         let Some(condition) = plan(&schema, exists) else { return Ok(Next::OnChange) };
-        let patch = json!({"metadata": {"uid": schema.uid()}, "status": {"conditions": [{
-            "type": "Dangling", "status": condition.status, "reason": condition.reason, "message": condition.message,
-            "lastTransitionTime": time::format(self.context.clock.now()),
-        }]}});
-        let client = self.context.client.clone().named(MANAGER);
-        match client.patch::<FlowSchema>("", schema.name(), "status", &Patch::Strategic(patch)).await {
+        let applied = json!({
+            "apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema",
+            "metadata": {"name": schema.name(), "uid": schema.uid()},
+            "status": {"conditions": [{
+                "type": "Dangling", "status": condition.status, "reason": condition.reason,
+                "message": condition.message, "lastTransitionTime": time::format(self.context.clock.now()),
+            }]},
+        });
+        let patch = Patch::Apply { value: applied, field_manager: MANAGER.to_owned(), force: true };
+        match self.context.client.patch::<FlowSchema>("", schema.name(), "status", &patch).await {
             Err(error) if error.is_not_found() => Ok(Next::OnChange),
             outcome => outcome.map(|_| Next::OnChange),
         }

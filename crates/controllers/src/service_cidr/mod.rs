@@ -18,6 +18,9 @@ use crate::context::Context;
 use crate::driver::{Next, Reconciler, drive};
 use plan::{Action, FINALIZER, Standing, plan};
 
+/// Who says how a range is, as upstream names it.
+const MANAGER: &str = "service-cidr-controller";
+
 struct Controller {
     context: Context,
     ranges: Informer<ServiceCIDR>,
@@ -61,17 +64,21 @@ impl Reconciler for Controller {
 impl Controller {
     async fn apply(&self, range: &ServiceCIDR, action: Action) -> Result<(), Error> {
         let (subresource, patch) = match action {
-            Action::Hold => ("", finalizers(range, |names| names.push(FINALIZER.to_owned()))),
-            Action::Release => ("", finalizers(range, |names| names.retain(|name| name != FINALIZER))),
+            Action::Hold => ("", Patch::Merge(finalizers(range, |names| names.push(FINALIZER.to_owned())))),
+            Action::Release => ("", Patch::Merge(finalizers(range, |names| names.retain(|name| name != FINALIZER)))),
             Action::Tell(Standing { status, reason, message }) => {
                 let condition = json!({
                     "type": "Ready", "status": status, "reason": reason, "message": message,
                     "lastTransitionTime": time::format(self.context.clock.now()),
                 });
-                ("status", json!({"metadata": {"uid": range.uid()}, "status": {"conditions": [condition]}}))
+                let applied = json!({
+                    "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+                    "metadata": {"name": range.name(), "uid": range.uid()}, "status": {"conditions": [condition]},
+                });
+                ("status", Patch::Apply { value: applied, field_manager: MANAGER.to_owned(), force: true })
             }
         };
-        match self.context.client.patch::<ServiceCIDR>("", range.name(), subresource, &Patch::Merge(patch)).await {
+        match self.context.client.patch::<ServiceCIDR>("", range.name(), subresource, &patch).await {
             Err(error) if error.is_not_found() => Ok(()),
             outcome => outcome.map(drop),
         }

@@ -1,6 +1,8 @@
-//! Lets volumes and claims go once nobody uses them any more.
+//! Lets volumes, claims and classes of attributes go once nobody uses them any more.
 //!
 //! Admission gives each a finalizer; here it is taken away when the object is to be deleted and is free.
+
+mod classes;
 
 use async_trait::async_trait;
 use portolan_api::typed::Object;
@@ -24,6 +26,10 @@ struct Controller {
 }
 
 pub(crate) async fn run(context: Context, shutdown: Shutdown) {
+    tokio::join!(classes::run(context.clone(), shutdown.clone()), run_volumes(context, shutdown));
+}
+
+async fn run_volumes(context: Context, shutdown: Shutdown) {
     let controller = Controller {
         volumes: context.informers.informer(),
         claims: context.informers.informer(),
@@ -64,31 +70,29 @@ impl Reconciler for Controller {
             let Some(volume) = self.volumes.get("", &key.name) else { return Ok(Next::OnChange) };
             let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
             if !held(&*volume, OF_VOLUME).is_empty() && phase != Some("Bound") {
-                self.release(&*volume, OF_VOLUME).await?;
+                release(&self.context, &*volume, OF_VOLUME).await?;
             }
             return Ok(Next::OnChange);
         }
         let Some(claim) = self.claims.get(&key.namespace, &key.name) else { return Ok(Next::OnChange) };
         let is_used = || self.pods.in_namespace(&key.namespace).iter().any(|pod| uses(pod, &claim));
         if !held(&*claim, OF_CLAIM).is_empty() && !is_used() {
-            self.release(&*claim, OF_CLAIM).await?;
+            release(&self.context, &*claim, OF_CLAIM).await?;
         }
         Ok(Next::OnChange)
     }
 }
 
-impl Controller {
-    async fn release<K: Object>(&self, object: &K, finalizer: &str) -> Result<(), Error> {
-        let metadata = object.metadata();
-        let left: Vec<&String> = metadata.finalizers.iter().flatten().filter(|name| *name != finalizer).collect();
-        // On the version that was looked at, so that no other finalizer is lost.
-        let patch = json!({"metadata": {
-            "uid": object.uid(), "resourceVersion": metadata.resource_version, "finalizers": left,
-        }});
-        match self.context.client.patch::<K>(object.namespace(), object.name(), "", &Patch::Merge(patch)).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            outcome => outcome.map(drop),
-        }
+async fn release<K: Object>(context: &Context, object: &K, finalizer: &str) -> Result<(), Error> {
+    let metadata = object.metadata();
+    let left: Vec<&String> = metadata.finalizers.iter().flatten().filter(|name| *name != finalizer).collect();
+    // On the version that was looked at, so that no other finalizer is lost.
+    let patch = json!({"metadata": {
+        "uid": object.uid(), "resourceVersion": metadata.resource_version, "finalizers": left,
+    }});
+    match context.client.patch::<K>(object.namespace(), object.name(), "", &Patch::Merge(patch)).await {
+        Err(error) if error.is_not_found() => Ok(()),
+        outcome => outcome.map(drop),
     }
 }
 

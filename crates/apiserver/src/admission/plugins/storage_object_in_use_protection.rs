@@ -1,4 +1,4 @@
-//! New volumes and claims stay until nobody uses them.
+//! New volumes, claims and classes of attributes stay until nobody uses them.
 
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ pub(super) fn admit(attributes: &mut Attributes<'_>) {
         "kubernetes.io/pv-protection"
     } else if attributes.is_main("", "persistentvolumeclaims") {
         "kubernetes.io/pvc-protection"
+    } else if attributes.is_main("storage.k8s.io", "volumeattributesclasses") {
+        "kubernetes.io/vac-protection"
     } else {
         return;
     };
