@@ -329,7 +329,7 @@ impl WatchBody {
                     Include::Nothing if ends_initial_events => Include::Metadata,
                     include => include,
                 };
-                let cells = self.presenter.strategy.row(&object, self.clock.now());
+                let cells = self.presenter.strategy.cells(&object, self.clock.now());
                 json!({
                     "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
                     "metadata": {"resourceVersion": revision.to_string()},
