@@ -155,7 +155,7 @@ async fn every_refusal_says_why() {
             "/api/v1/namespaces/default?resourceVersion=x",
             "",
             "",
-            "400 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+            "500 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
         ),
         (
             "DELETE",
