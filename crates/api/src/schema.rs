@@ -14,7 +14,7 @@ pub use check::{Findings, base64_problem, check, check_at, strict_decoding_error
 pub use convert::convert;
 pub use emptied::Emptied;
 pub(crate) use fill::zero;
-pub use fill::{fill, fill_status};
+pub use fill::{drop_empty_lists, fill, fill_status};
 pub use prune::prune;
 pub(crate) use prune::{is_canonical, is_canonical_text};
 pub use strict::strict_problems;

@@ -152,6 +152,7 @@ pub(super) fn to_first(object: &mut Map<String, Value>) {
         }
     }
     if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        status.entry("currentReplicas").or_insert(Value::from(0));
         let metrics = list(status.remove("currentMetrics"));
         let utilization = metrics.iter().filter_map(|metric| cpu_utilization(metric, "current")).next_back();
         if let Some(utilization) = utilization {
@@ -208,10 +209,13 @@ pub(super) fn to_second(object: &mut Map<String, Value>) {
         let from_field = utilization.map(|share| {
             json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": share}}}])
         });
-        for (name, value) in [("currentMetrics", metrics.or(from_field)), ("conditions", conditions)] {
-            if let Some(value) = value {
-                status.insert(name.to_owned(), value);
-            }
+        status.insert("currentMetrics".to_owned(), metrics.or(from_field).unwrap_or_default());
+        if let Some(conditions) = conditions {
+            status.insert("conditions".to_owned(), conditions);
+        }
+        // Each version always shows one of the two numbers, and the other one only if it is some.
+        if status.get("currentReplicas").is_some_and(|count| count == 0) {
+            status.remove("currentReplicas");
         }
     }
     drop_annotations(object);

@@ -23,6 +23,12 @@ pub(super) fn from_core(event: &mut Map<String, Value>) {
     for (core, own) in NAMES {
         rename(event, core, own);
     }
+    // Only the core group shows that nobody in particular reports.
+    for field in ["reportingController", "reportingInstance"] {
+        if event.get(field).is_some_and(|value| value == "") {
+            event.remove(field);
+        }
+    }
 }
 
 fn rename(fields: &mut Map<String, Value>, from: &str, to: &str) {

@@ -48,6 +48,9 @@ fn events_of_both_groups_are_the_same_under_other_names() {
             "reportingInstance": "ri", "series": {"count": 2}, "related": {"name": "x"},
         }),
     );
+    let mut unreported = json!({"apiVersion": "v1", "message": "m", "reportingComponent": "", "reportingInstance": ""});
+    of("", "events").expect("is converted").convert(&mut unreported, "events.k8s.io/v1");
+    assert_eq!(unreported, json!({"apiVersion": "events.k8s.io/v1", "note": "m"}));
     assert_eq!(home("events.k8s.io", "events"), "");
     assert_eq!(home("events.k8s.io", "others"), "events.k8s.io");
 }
@@ -162,11 +165,14 @@ fn metrics_of_autoscalers_move_between_fields_and_annotations() {
     for (flat, nested) in flat_and_nested {
         check(
             ("autoscaling", "horizontalpodautoscalers"),
-            second(json!({"maxReplicas": 3, "metrics": [nested, utilization("cpu", 50)]}), json!({})),
+            second(
+                json!({"maxReplicas": 3, "metrics": [nested, utilization("cpu", 50)]}),
+                json!({"currentMetrics": null}),
+            ),
             first(
                 annotation("metrics", json!([flat])),
                 json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 50}),
-                json!({}),
+                json!({"currentReplicas": 0}),
             ),
         );
     }
@@ -224,6 +230,18 @@ fn behavior_and_status_of_autoscalers_stand_in_annotations() {
 }
 
 #[test]
+fn each_version_of_an_autoscaler_always_shows_other_fields() {
+    let conversion = of("autoscaling", "horizontalpodautoscalers").expect("is converted");
+    let cpu = json!({"maxReplicas": 1, "targetCPUUtilizationPercentage": 9});
+    let mut object = first(Value::Null, cpu, json!({"currentReplicas": 0, "desiredReplicas": 0}));
+    let came = object.clone();
+    conversion.convert(&mut object, "autoscaling/v2");
+    assert_eq!(object["status"], json!({"currentMetrics": null, "desiredReplicas": 0}));
+    conversion.convert(&mut object, "autoscaling/v1");
+    assert_eq!(object, came);
+}
+
+#[test]
 fn an_annotation_that_is_no_field_is_dropped() {
     let cases = [
         annotation("metrics", json!("not json")),
@@ -245,7 +263,7 @@ fn an_annotation_that_is_no_field_is_dropped() {
             json!({
                 "maxReplicas": 1, "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
             }),
-            json!({}),
+            json!({"currentMetrics": null}),
         );
         assert_eq!(object, expected, "{annotations}");
     }

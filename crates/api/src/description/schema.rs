@@ -104,9 +104,9 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// The fields that are something in every object of this definition.
+    /// The fields that are in every object of this definition, if only as null.
     pub(crate) fn always(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(|field| field.is_never_null)
+        self.fields.iter().filter(|field| field.is_always)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::description::{Schema, Type};
+use crate::description::{Definition, Schema, Type};
 
-/// Fills in the fields that upstream's types always have: those that they neither point to nor leave out. An
-/// absent text is an empty one there, an absent number 0, an absent structure one without anything.
+/// Fills in the fields that upstream's types always have: those that they do not leave out. An absent text is an
+/// empty one there, an absent number 0, an absent structure one without anything; all else is null.
 ///
 /// The status of the object itself is left to [`fill_status`]: whoever writes an object does not write that.
 pub fn fill(object: &mut Value, schema: Schema<'_>) {
@@ -30,29 +30,54 @@ pub fn fill_status(object: &mut Value, schema: Schema<'_>) {
     fill_value(status, inner);
 }
 
+/// Makes null what was as good as null once it was stored: the form in which upstream stores objects cannot tell
+/// lists without anything from none. Those of fields that are not always there are dropped when they come.
+pub fn drop_empty_lists(object: &mut Value, schema: Schema<'_>) {
+    each_structure(object, schema, &|fields, _, definition| {
+        for field in definition.always() {
+            match fields.get_mut(&*field.name) {
+                Some(value) if value.as_array().is_some_and(Vec::is_empty) => *value = Value::Null,
+                _ => {}
+            }
+        }
+    });
+}
+
 fn fill_value(value: &mut Value, schema: Schema<'_>) {
+    each_structure(value, schema, &|fields, schema, definition| {
+        for field in definition.always() {
+            if fields.get(&*field.name).is_none_or(Value::is_null) {
+                let zero = if field.is_never_null { zero(schema.at(field).r#type()) } else { None };
+                fields.insert(field.name.to_string(), zero.unwrap_or(Value::Null));
+            }
+        }
+    });
+}
+
+type Act<'a> = &'a dyn Fn(&mut Map<String, Value>, Schema<'_>, &Definition);
+
+/// Does something with each structure in a value, the outer ones first.
+fn each_structure(value: &mut Value, schema: Schema<'_>, act: Act<'_>) {
     match (schema.r#type(), value) {
         (Type::Struct(_), Value::Object(fields)) => {
             let Some(definition) = schema.definition() else { return };
-            for field in definition.always() {
-                let is_there = fields.get(&*field.name).is_some_and(|value| !value.is_null());
-                if let (false, Some(zero)) = (is_there, zero(schema.at(field).r#type())) {
-                    fields.insert(field.name.to_string(), zero);
-                }
-            }
+            act(fields, schema, definition);
             for (name, value) in fields {
                 if let (true, Some(schema)) = (is_container(value), schema.field(name)) {
-                    fill_value(value, schema);
+                    each_structure(value, schema, act);
                 }
             }
         }
         (Type::Map(_), Value::Object(fields)) => {
             let Some(values) = schema.values() else { return };
-            fields.values_mut().filter(|value| is_container(value)).for_each(|value| fill_value(value, values));
+            fields
+                .values_mut()
+                .filter(|value| is_container(value))
+                .for_each(|value| each_structure(value, values, act));
         }
         (Type::List(_), Value::Array(list)) => {
             let Some(items) = schema.items() else { return };
-            list.iter_mut().filter(|item| is_container(item)).for_each(|item| fill_value(item, items));
+            list.iter_mut().filter(|item| is_container(item)).for_each(|item| each_structure(item, items, act));
         }
         _ => {}
     }
@@ -62,8 +87,7 @@ fn is_container(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// What is shown of nothing. Upstream shows lists, bytes and times that are not there as null, which says no more
-/// than their absence.
+/// What is shown of nothing, if it is not null as for lists, bytes and times.
 pub(crate) fn zero(r#type: &Type) -> Option<Value> {
     Some(match r#type {
         Type::String => Value::from(""),

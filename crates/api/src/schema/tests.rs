@@ -303,14 +303,35 @@ fn what_upstream_always_shows_is_filled_in() {
             json!({"metadata": {}, "spec": {"tokenRequests": [{"audience": "", "expirationSeconds": 5}]}}),
         ),
         (
+            "storage.k8s.io/v1",
+            "CSINode",
+            json!({"spec": {"drivers": [{"name": "d", "nodeID": "n"}]}}),
+            json!({"metadata": {}, "spec": {"drivers": [{"name": "d", "nodeID": "n", "topologyKeys": null}]}}),
+        ),
+        ("rbac.authorization.k8s.io/v1", "Role", json!({}), json!({"rules": null})),
+        ("rbac.authorization.k8s.io/v1", "Role", json!({"rules": []}), json!({"rules": []})),
+        (
+            "v1",
+            "PersistentVolumeClaim",
+            json!({"spec": {"dataSource": {"kind": "K", "name": "n"}}, "status": {}}),
+            json!({
+                "metadata": {}, "spec": {"dataSource": {"apiGroup": null, "kind": "K", "name": "n"}, "resources": {}},
+                "status": {},
+            }),
+        ),
+        (
             "apps/v1",
             "StatefulSet",
             json!({"status": {"conditions": [{}]}}),
             json!({
                 "metadata": {}, "spec": {
-                    "serviceName": "", "template": {"metadata": {}, "spec": {}}, "updateStrategy": {}
+                    "selector": null, "serviceName": "",
+                    "template": {"metadata": {}, "spec": {"containers": null}}, "updateStrategy": {}
                 },
-                "status": {"availableReplicas": 0, "replicas": 0, "conditions": [{"status": "", "type": ""}]},
+                "status": {
+                    "availableReplicas": 0, "replicas": 0,
+                    "conditions": [{"lastTransitionTime": null, "status": "", "type": ""}],
+                },
             }),
         ),
     ];
@@ -325,6 +346,17 @@ fn what_upstream_always_shows_is_filled_in() {
             assert_eq!(filled[field], *expected, "{kind} {field}");
         }
     }
+}
+
+#[test]
+fn empty_lists_are_none_once_they_were_stored() {
+    let place = builtin().schema(GroupVersionKind::from_api_version("rbac.authorization.k8s.io/v1", "ClusterRole"));
+    let mut object = json!({"rules": [{"verbs": []}, {"verbs": ["get"]}]});
+    drop_empty_lists(&mut object, place.expect("known"));
+    assert_eq!(object, json!({"rules": [{"verbs": null}, {"verbs": ["get"]}]}));
+    object["rules"] = json!([]);
+    drop_empty_lists(&mut object, place.expect("known"));
+    assert_eq!(object, json!({"rules": null}));
 }
 
 #[test]

@@ -92,6 +92,7 @@ impl Call<'_> {
         admission::validate(&mut attributes).await?;
         warnings.extend(self.strategy.warnings(&attributes.new));
         warnings.append(&mut attributes.warnings);
+        self.drop_empty_lists(&mut attributes.new);
         let stored = storage::encode_managed(&attributes.new, managers.as_deref())?;
         if dry_run {
             return match self.find(&name).await? {

@@ -194,6 +194,11 @@ impl Call<'_> {
         self.built_in_schema().into_iter().for_each(|place| schema::fill_status(object, place));
     }
 
+    /// Brings an object that was found right into the form in which it is stored.
+    pub(super) fn drop_empty_lists(&self, object: &mut Value) {
+        self.built_in_schema().into_iter().for_each(|place| schema::drop_empty_lists(object, place));
+    }
+
     fn built_in_schema(&self) -> Option<Schema<'_>> {
         if self.resource.custom.is_some() { None } else { self.resource.schema() }
     }

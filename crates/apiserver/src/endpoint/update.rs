@@ -233,6 +233,7 @@ impl<'a> Call<'a> {
         } else {
             warnings.extend(self.strategy.update_warnings(new, old));
         }
+        self.drop_empty_lists(new);
         Ok(Prepared { managers, reservation, charge })
     }
 
