@@ -1,6 +1,6 @@
 //! Pods.
 
-use portolan_api::field;
+use portolan_api::{field, time};
 use portolan_base::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,9 +22,9 @@ const COLUMNS: &[Column] = &[
     Column::string("Ready").about("The aggregate readiness state of this pod for accepting traffic."),
     Column::string("Status").about("The aggregate status of the containers in this pod."),
     Column::string("Restarts").about(
- "The number of times the containers in this pod have been restarted and when the last container in this pod has \
- restarted.",
-),
+        "The number of times the containers in this pod have been restarted and when the last container in this pod \
+         has restarted.",
+    ),
     AGE,
     Column::string("IP").of("core.PodStatus", "podIP").wide(),
     Column::string("Node").of("core.PodSpec", "nodeName").wide(),
@@ -69,10 +69,14 @@ impl Strategy for Pod {
         }
     }
 
-    fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
+    fn prepare_for_create(&self, object: &mut Value, context: &Context) {
         let class = portolan_api::quota::quality_of_service(&object["spec"]);
+        let mut status = json!({"phase": "Pending", "qosClass": class});
+        if is_set(&object["spec"]["schedulingGates"]) {
+            status["conditions"] = json!([gated(context.now)]);
+        }
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
+            fields.insert("status".to_owned(), status);
         }
     }
 
@@ -190,6 +194,15 @@ impl Strategy for Pod {
         }
         spec[GRACE].as_i64().map(|seconds| seconds.max(1)).or(Some(30))
     }
+}
+
+/// What is said of a pod that is not to be scheduled yet.
+fn gated(now: Timestamp) -> Value {
+    json!({
+        "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastTransitionTime": time::format(now),
+    })
 }
 
 /// In the node's network a container's port is the node's.

@@ -21,7 +21,7 @@ const COLUMNS: &[Column] = &[
     Column::string("Request").about("Request represents a minimum amount of cpu/memory that a container may consume."),
     Column::string("Limit").about(
         "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the \
- node.",
+         node.",
     ),
     AGE,
 ];

@@ -1,8 +1,9 @@
 //! Statuses of pods and of what owns them, and rules that came late.
 
 use expect_test::expect;
+use serde_json::json;
 
-use super::{check_create, check_stored, check_update, check_update_of, of, yaml};
+use super::{check_create, check_stored, check_update, check_update_of, context, of, yaml};
 
 #[test]
 fn reports_about_pods() {
@@ -319,6 +320,32 @@ fn what_only_some_containers_may_say() {
           qosClass: BestEffort
     "#]],
     );
+}
+
+#[test]
+fn a_gate_holds_a_new_pod_up_and_says_so() {
+    let made = |gates: &str| {
+        let mut pod = yaml(&format!("{{spec: {{containers: [], schedulingGates: {gates}}}}}"));
+        of("pods").prepare_for_create(&mut pod, &context(""));
+        pod["status"]["conditions"].clone()
+    };
+    assert!(made("[]").is_null());
+    let gated = json!([{
+        "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }]);
+    assert_eq!(made("[{name: a.b/c}]"), gated);
+}
+
+#[test]
+fn who_writes_a_set_of_daemons_writes_the_generation_of_its_template() {
+    for (annotations, generation) in [("{}", "0"), ("{deprecated.daemonset.template.generation: '3'}", "3")] {
+        let mut set = yaml(&format!("{{metadata: {{annotations: {annotations}}}}}"));
+        of("apps/daemonsets").default(&mut set);
+        let shown = &set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
+        assert_eq!(shown, generation, "{annotations}");
+    }
 }
 
 #[test]
