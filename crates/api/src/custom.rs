@@ -4,6 +4,7 @@
 //! of that version is first touched, so a definition that nobody uses costs little more than its names.
 //! Everything here is pure.
 
+mod approval;
 mod columns;
 mod default;
 mod definition;
@@ -21,6 +22,7 @@ mod table;
 mod tests;
 mod validate;
 
+pub use approval::judge as judge_approval;
 pub use columns::{Column, cell};
 pub use default::default;
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};

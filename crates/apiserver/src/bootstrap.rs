@@ -23,7 +23,7 @@ mod local_services;
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// Who writes what is not said to be of somebody else.
-const SERVER: &str = "kube-apiserver";
+pub(crate) const SERVER: &str = "kube-apiserver";
 
 /// Who says of the range of every cluster how it is, as upstream names it.
 const RANGE_CONTROLLER: &str = "kubernetes-service-cidr-controller";
@@ -326,9 +326,9 @@ async fn settle(
 }
 
 /// A request of the server's own.
-struct Own {
+pub(crate) struct Own {
     resource: &'static Resource,
-    info: Info,
+    pub(crate) info: Info,
     query: Query,
     headers: HeaderMap,
     user: User,
@@ -336,7 +336,12 @@ struct Own {
 }
 
 impl Own {
-    fn about(object: &Value, verb: &'static str, manager: &'static str, query: Query) -> Result<Self, Error> {
+    pub(crate) fn about(
+        object: &Value,
+        verb: &'static str,
+        manager: &'static str,
+        query: Query,
+    ) -> Result<Self, Error> {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         let kind = GroupVersionKind::from_api_version(
             object["apiVersion"].as_str().unwrap_or_default(),
@@ -359,7 +364,7 @@ impl Own {
         Ok(Self { resource, info, query, headers, user, notes: Notes::default() })
     }
 
-    fn call<'a>(&'a self, server: &'a Server) -> Call<'a> {
+    pub(crate) fn call<'a>(&'a self, server: &'a Server) -> Call<'a> {
         Call {
             server,
             description: builtin(),

@@ -65,6 +65,8 @@ impl Drop for Reservation {
 pub(super) enum Aftermath {
     /// What was reserved for the object is its own.
     Written(Option<Arc<Reservation>>),
+    /// It is written which of its names a definition has got.
+    Defined(String),
     /// What is remembered of the object under this key is forgotten.
     Removed(Bytes, Holder),
 }
@@ -137,6 +139,7 @@ impl Aftermath {
     async fn follow(self, server: &Server) {
         match self {
             Self::Written(reservation) => reservation.iter().for_each(|reservation| reservation.keep()),
+            Self::Defined(name) => extensions::settle(server, &name).await,
             Self::Removed(key, holder) => {
                 server.heartbeats.forget(&key);
                 holder.release(server).await;

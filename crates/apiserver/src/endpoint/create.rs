@@ -85,7 +85,6 @@ impl Call<'_> {
         drop_disabled_of(&self.resource.group, &self.resource.name, &mut attributes.new);
         self.strategy.prepare_for_create(&mut attributes.new, &context);
         self.fill_status(&mut attributes.new);
-        self.settle_definition(&mut attributes.new);
         let reservation = self.reserve(&mut attributes.new, None).await?;
         let refused = devices::problems(self, &attributes.new, None).await?;
         self.validate_new(&attributes.new, &context, refused)?;

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use http::Response;
 use portolan_api::description::{GroupVersionKind, builtin};
 use portolan_api::field::{Error, Path};
-use portolan_api::{encoded, schema};
+use portolan_api::{custom, encoded, schema};
 use portolan_base::clock::earlier;
 use portolan_store::Entry;
 use serde_json::{Value, json};
@@ -243,13 +243,16 @@ impl Call<'_> {
 
     /// Writes into an object how far its deletion is; returns whether it goes at once.
     fn mark(&self, object: &mut Value, options: &DeleteOptions) -> Result<bool, Status> {
+        if self.is_definition() && !custom::is_terminating(object) {
+            self.mark_definition(object);
+            return Ok(false);
+        }
         match options.propagation {
             Propagation::Unset if habits::orphans(self.resource).is_some() && !says_what_of_dependents(object) => {
                 propagate(object, Propagation::Orphan);
             }
             propagation => propagate(object, propagation),
         }
-        self.hold_definition(object);
         if self.target().qualified() == "namespaces" {
             return self.mark_namespace(object);
         }

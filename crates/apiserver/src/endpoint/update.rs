@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::resources::core::pod_template::drop_disabled_of;
 use crate::status::Status;
 use crate::strategy::Context;
-use crate::{authorization, respond, storage, subresource};
+use crate::{authorization, extensions, respond, storage, subresource};
 
 /// What a change makes of an object.
 pub(crate) struct Changed {
@@ -213,7 +213,6 @@ impl<'a> Call<'a> {
         self.strategy.prepare_for_update(new, old, &context);
         self.fill_status(new);
         self.keep_metadata(new, old);
-        self.settle_definition(new);
         let reservation = self.reserve(new, Some(old)).await?;
         self.raise_generation(new, old);
         let rule = names::rule_of_changed(self.resource, &self.info.subresource, self.strategy.name_rule());
@@ -300,6 +299,10 @@ impl<'a> Call<'a> {
             is_same_but_times(new, old) && are_same_encoded(managers.as_deref().unwrap_or_default(), &before.managers);
         let is_same = stored == entry.value || same_but_times;
         let keeps = is_same && !self.is_outdated(entry).await? && !self.is_stale(name).await;
+        if keeps && !dry_run && self.is_definition() {
+            // Who writes it as it is wants that looked at again: others may have let go of names.
+            extensions::settle(self.server, name).await;
+        }
         if dry_run || keeps && !same_but_times || self.renews(entry, old, new, &stored) {
             return Ok(Ok(Written { stored, revision: entry.mod_revision }));
         }

@@ -92,7 +92,10 @@ impl Call<'_> {
     ) -> Result<Result<Revision, Moved>, Status> {
         let key = self.key(name);
         let addresses = reservation.as_ref().map(|reservation| reservation.addresses()).unwrap_or_default();
-        let written = || Aftermath::Written(reservation.clone());
+        let written = || match self.is_definition() {
+            true => Aftermath::Defined(name.to_owned()),
+            false => Aftermath::Written(reservation.clone()),
+        };
         let stored = self.in_storage_version(stored).await?;
         let lease = match (self.resource.group.as_ref(), self.resource.name.as_ref()) {
             ("" | "events.k8s.io", "events") => self.server.event_leases.lease(self.server.store()).await?,

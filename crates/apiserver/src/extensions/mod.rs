@@ -14,6 +14,7 @@ mod settle;
 pub(crate) use resource::{StrategyOf, strategy_of};
 pub(crate) use review::Converters;
 pub(crate) use served::Extensions;
+pub(crate) use settle::settle;
 
 /// The group of definitions.
 pub(crate) const GROUP: &str = "apiextensions.k8s.io";

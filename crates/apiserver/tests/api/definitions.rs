@@ -211,8 +211,10 @@ async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
     };
     let uri = format!("{DEFINITIONS}/knobs.a.io");
     let (bad, accepted) = ("Established=False InvalidCABundle", "NamesAccepted=True NoConflicts");
+    // What is answered is what was written; the conditions come right behind.
     let made = cluster.create(DEFINITIONS, with("eA==")).await;
-    assert_eq!(conditions(&made), [accepted, bad], "{made:?}");
+    assert_eq!(made.code, 201, "{made:?}");
+    assert_eq!(conditions(&cluster.get(&uri).await), [accepted, bad]);
     assert_eq!(cluster.get(KNOBS).await.code, 404);
     let replace = async |bundle: &str| {
         let mut definition = with(bundle);
@@ -222,7 +224,8 @@ async fn a_definition_whose_converter_cannot_be_known_is_not_served() {
     let still = replace("eQ==").await;
     assert_eq!(conditions(&still), [accepted, bad], "{still:?}");
     let mended = replace("").await;
-    assert_eq!(conditions(&mended), [accepted, "Established=True InitialNamesAccepted"], "{mended:?}");
+    assert_eq!(mended.code, 200, "{mended:?}");
+    assert_eq!(conditions(&cluster.get(&uri).await), [accepted, "Established=True InitialNamesAccepted"]);
     assert_eq!(cluster.get(KNOBS).await.code, 200);
     let again = replace("eA==").await;
     assert_eq!(
@@ -256,4 +259,52 @@ async fn the_last_word_about_a_definition_goes_with_its_finalizer() {
     let done = cluster.ask("PATCH", &format!("{path}/status"), "application/merge-patch+json", &done).await;
     assert_eq!((done.code.as_u16(), &done.body["status"]["conditions"]), (200, &json!(conditions)));
     assert_eq!(cluster.get(&path).await.code, 404);
+}
+
+#[tokio::test]
+async fn a_definition_has_its_names_right_after_it_was_written() {
+    let cluster = cluster().await;
+    let made = cluster.create(DEFINITIONS, definition(&json!({"type": "object"}))).await;
+    let nothing_yet =
+        json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": ["v1"]});
+    assert_eq!((made.code.as_u16(), &made.body["status"]), (201, &nothing_yet));
+    let knob = json!({"metadata": {"name": "a"}});
+    assert_eq!(cluster.create(KNOBS, knob).await.code, 201, "its kind is served when it is answered");
+    let uri = format!("{DEFINITIONS}/knobs.a.io");
+    let settled = cluster.get(&uri).await;
+    assert!(settled.revision() > made.revision(), "who watches from what was answered sees the conditions come");
+    assert_eq!(settled.body["status"]["acceptedNames"]["kind"], "Knob");
+    let managers = settled.body["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let by_server = managers.iter().find(|entry| entry["manager"] == "kube-apiserver").expect("the server wrote it");
+    assert_eq!(by_server["subresource"], "status");
+    let said = by_server["fieldsV1"]["f:status"].as_object().expect("a status");
+    assert_eq!(said.keys().collect::<Vec<_>>(), ["f:acceptedNames", "f:conditions"]);
+    // Its status may be written with labels; what was accepted comes back.
+    let patch = json!({"metadata": {"labels": {"a": "b"}}, "status": {"conditions": []}}).to_string();
+    cluster.ask("PATCH", &format!("{uri}/status"), "application/merge-patch+json", &patch).await;
+    let again = cluster.get(&uri).await.body;
+    assert_eq!(again["metadata"]["labels"]["a"], "b");
+    assert_eq!(again["status"]["conditions"].as_array().map(Vec::len), Some(2));
+    let going = cluster.ask("DELETE", &format!("{uri}?propagationPolicy=Orphan"), "application/json", "").await.body;
+    let metadata = &going["metadata"];
+    assert_eq!(
+        (&metadata["generation"], &metadata["deletionGracePeriodSeconds"], &metadata["finalizers"]),
+        (&json!(1), &Value::Null, &json!(["customresourcecleanup.apiextensions.k8s.io"]))
+    );
+    assert_eq!(going["status"]["conditions"][2]["reason"], "InstanceDeletionPending");
+}
+
+#[tokio::test]
+async fn a_definition_in_a_group_of_kubernetes_says_who_approved_it() {
+    let cluster = cluster().await;
+    let mut asked = definition(&json!({"type": "object"}));
+    (asked["metadata"]["name"], asked["spec"]["group"]) = ("knobs.a.k8s.io".into(), "a.k8s.io".into());
+    asked["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": "https://example.com/1"});
+    assert_eq!(cluster.create(DEFINITIONS, asked).await.code, 201);
+    let found = cluster.get(&format!("{DEFINITIONS}/knobs.a.k8s.io")).await.body;
+    let told = &found["status"]["conditions"][2];
+    assert_eq!(
+        (&told["type"], &told["message"]),
+        (&json!("KubernetesAPIApprovalPolicyConformant"), &json!("approved in https://example.com/1"))
+    );
 }

@@ -48,9 +48,8 @@ impl Strategy for CustomResourceDefinition {
     }
 
     fn prepare_for_create(&self, object: &mut Value, _context: &Context) {
-        if let Some(fields) = object.as_object_mut() {
-            fields.remove("status");
-        }
+        // It is written afterwards which names it has got.
+        object["status"] = json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null});
         mark_stored(object);
     }
 
