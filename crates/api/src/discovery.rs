@@ -1,6 +1,9 @@
 //! The documents by which clients learn what is served.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::description::{Description, Group, GroupVersionKind, Resource, Subresource, Version};
 
@@ -60,9 +63,12 @@ pub fn api_resource_list(description: &Description, group: &str, version: &str) 
             resources.push(listed_subresource(version, resource, subresource));
         }
     }
-    Some(json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version.api_version(), "resources": resources,
-    }))
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": version.api_version(), "resources": resources});
+    // Upstream's list of the core group does not say its own version.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Some(list)
 }
 
 fn listed(resource: &Resource) -> Value {
@@ -71,10 +77,48 @@ fn listed(resource: &Resource) -> Value {
         "singularName": resource.singular,
         "namespaced": resource.is_namespaced(),
         "kind": resource.kind,
-        "verbs": resource.verbs,
+        "verbs": verbs(resource),
     });
     add_names(&mut entry, resource);
+    if let Some(hash) = storage_version_hash(resource) {
+        entry["storageVersionHash"] = hash.into();
+    }
     entry
+}
+
+/// What can be done with a resource.
+fn verbs(resource: &Resource) -> &[&'static str] {
+    match &resource.custom {
+        Some(custom) if custom.definition.terminating => &["delete", "deletecollection", "get", "list", "watch"],
+        _ => &resource.verbs,
+    }
+}
+
+/// Kinds that Kubernetes stores in another version than the one they are shown in.
+const STORED_OTHERWISE: [(&str, &str, &str); 5] = [
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "admissionregistration.k8s.io/v1beta1"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "admissionregistration.k8s.io/v1beta1"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "apiextensions.k8s.io/v1beta1"),
+    ("autoscaling", "HorizontalPodAutoscaler", "autoscaling/v2"),
+    ("events.k8s.io", "Event", "/v1"),
+];
+
+/// By what clients tell that the version in which objects are stored changed. `None` for what is not stored, and
+/// where upstream does not tell.
+fn storage_version_hash(resource: &Resource) -> Option<String> {
+    let Resource { group, kind, .. } = resource;
+    let stored = match &resource.custom {
+        Some(custom) if !custom.definition.serves_storage_version => return None,
+        Some(custom) => format!("{group}/{}", custom.definition.storage_version),
+        // What is made when it is asked for cannot be watched.
+        None if !resource.verbs.contains(&"watch") => return None,
+        None => {
+            let other = STORED_OTHERWISE.iter().find(|(of, name, _)| (*of, *name) == (&**group, &**kind));
+            other.map_or_else(|| format!("{group}/{}", resource.version), |(_, _, stored)| (*stored).to_owned())
+        }
+    };
+    let hash = Sha256::digest(format!("{stored}/{kind}"));
+    Some(STANDARD.encode(&hash[..8]))
 }
 
 fn listed_subresource(version: &Version, resource: &Resource, subresource: &Subresource) -> Value {
@@ -150,7 +194,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "responseKind": response_kind(resource.group_version_kind()),
         "scope": if resource.is_namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
-        "verbs": resource.verbs,
+        "verbs": verbs(resource),
     });
     add_names(&mut entry, resource);
     if !resource.subresources.is_empty() {
@@ -186,7 +230,7 @@ mod tests {
             .iter()
             .filter(|resource| resource["name"].as_str().is_some_and(|name| name.starts_with("deployments")))
             .collect();
-        expect![[r#"[{"categories":["all"],"kind":"Deployment","name":"deployments","namespaced":true,"shortNames":["deploy"],"singularName":"deployment","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"group":"autoscaling","kind":"Scale","name":"deployments/scale","namespaced":true,"singularName":"","verbs":["get","patch","update"],"version":"v1"},{"kind":"Deployment","name":"deployments/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]"#]]
+        expect![[r#"[{"categories":["all"],"kind":"Deployment","name":"deployments","namespaced":true,"shortNames":["deploy"],"singularName":"deployment","storageVersionHash":"8aSe+NMegvE=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"group":"autoscaling","kind":"Scale","name":"deployments/scale","namespaced":true,"singularName":"","verbs":["get","patch","update"],"version":"v1"},{"kind":"Deployment","name":"deployments/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]"#]]
         .assert_eq(&json!(deployments).to_string());
         assert_eq!(api_resource_list(builtin(), "apps", "v2"), None);
     }

@@ -14,7 +14,7 @@ use crate::description::{GroupVersionKind, OwnedKind, Resource, Schema, Subresou
 use crate::typed::Scope;
 
 /// What can be done with every custom resource.
-const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// A definition as it is served.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Definition {
     pub scope: Scope,
     /// The version in which objects are stored.
     pub storage_version: String,
+    /// Whether that version is served, too.
+    pub serves_storage_version: bool,
     /// How objects get from one version to another.
     pub conversion: Conversion,
     /// Objects written at or after this revision were written by what it says now.
@@ -149,6 +151,7 @@ impl Definition {
             categories: texts(&accepted["categories"]),
             scope: if spec["scope"] == "Namespaced" { Scope::Namespaced } else { Scope::Cluster },
             storage_version: storage.map(|version| text(&version["name"])).unwrap_or_default(),
+            serves_storage_version: storage.is_some_and(|version| version["served"] == true),
             conversion: Conversion::read(&spec["conversion"]),
             since,
             terminating: names::is_terminating(object),
@@ -168,12 +171,12 @@ impl Definition {
         let own_kind = OwnedKind { group: own(&self.group), version: own(&name), kind: own(&self.kind) };
         let mut below = Vec::new();
         let verbs = || vec!["get", "patch", "update"];
+        if has_status {
+            below.push(Subresource { name: "status".into(), kind: own_kind, verbs: verbs() });
+        }
         if scale.is_some() {
             let kind = GroupVersionKind { group: "autoscaling", version: "v1", kind: "Scale" };
             below.push(Subresource { name: "scale".into(), kind: kind.into(), verbs: verbs() });
-        }
-        if has_status {
-            below.push(Subresource { name: "status".into(), kind: own_kind, verbs: verbs() });
         }
         let deprecated = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
             Some(given) => given.to_owned(),
