@@ -279,7 +279,15 @@ fn apply_fields<T>(
     if let Some(before) = before.as_ref().filter(|before| !before.fields.is_within(&owned)) {
         let owners = managers.owned_with(&owned);
         if let Some((_, schema)) = versions.of(&merged, &before.api_version) {
+            let whole =
+                managers.others(manager.api_version, &before.api_version).map(|others| (others, merged.clone()));
             merge::prune(&mut merged, Some(schema), &before.fields, &owners);
+            for (other, whole) in whole.iter().flat_map(|(others, whole)| others.iter().map(move |it| (it, whole))) {
+                // Versions in which the object has other fields are not looked at.
+                if let Some((Cow::Borrowed(_), schema)) = versions.of(whole, other) {
+                    merge::restore(&mut merged, whole, Some(schema));
+                }
+            }
         }
     }
     let is_same = is_same(live, &merged);

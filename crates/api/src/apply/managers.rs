@@ -1,7 +1,7 @@
 //! The list of managers in `metadata.managedFields`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use portolan_base::go;
 use serde_json::{Map, Value};
@@ -213,6 +213,14 @@ impl<'a> Managers<'a> {
         let mut owned = applied.clone();
         self.entries.iter().for_each(|entry| owned.add(entry.fields.clone()));
         owned
+    }
+
+    /// The versions besides `before` in which somebody owns something after an apply in version `own`. `None` if there
+    /// are none, as for most objects.
+    pub(super) fn others(&self, own: &str, before: &str) -> Option<BTreeSet<String>> {
+        let all = self.entries.iter().map(|entry| &*entry.api_version).chain([own]);
+        let others: BTreeSet<String> = all.filter(|version| *version != before).map(str::to_owned).collect();
+        if others.is_empty() { None } else { Some(others) }
     }
 
     /// Ends the ownership of what an apply changed or removed. Managers of versions that are gone are

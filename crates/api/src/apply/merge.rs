@@ -135,6 +135,35 @@ pub(super) fn prune(value: &mut Value, place: Place<'_>, before: &FieldSet<'_>, 
     }
 }
 
+/// Gives back to a value what was taken out of the midst of parts that a schema has as wholes: they stay whole or go.
+pub(super) fn restore(pruned: &mut Value, before: &Value, place: Place<'_>) {
+    let is_whole = |value: &Value| matches!(shape::parts(value, place), Parts::Whole);
+    if is_whole(pruned) || is_whole(before) {
+        pruned.clone_from(before);
+        return;
+    }
+    match (pruned, before) {
+        (Value::Object(pruned), Value::Object(before)) => {
+            for (name, value) in pruned {
+                if let Some(before) = before.get(name) {
+                    restore(value, before, shape::field(place, name));
+                }
+            }
+        }
+        (Value::Array(pruned), Value::Array(before)) => {
+            let element = |item: &Value| shape::element_of(item, place).ok();
+            let known: HashMap<String, &Value> =
+                before.iter().filter_map(|item| Some((element(item)?, item))).collect();
+            for item in pruned {
+                if let Some(before) = element(item).and_then(|element| known.get(&element).copied()) {
+                    restore(item, before, shape::items(place));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// An object whose scalars have their one form, so that they compare as they will be stored.
 pub(super) fn canonical(object: &Value, schema: Schema<'_>) -> Value {
     let mut object = object.clone();
