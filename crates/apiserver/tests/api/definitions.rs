@@ -268,7 +268,7 @@ async fn a_definition_has_its_names_right_after_it_was_written() {
     let nothing_yet =
         json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": ["v1"]});
     assert_eq!((made.code.as_u16(), &made.body["status"]), (201, &nothing_yet));
-    let knob = json!({"metadata": {"name": "a"}});
+    let knob = json!({"apiVersion": "a.io/v1", "kind": "Knob", "metadata": {"name": "a"}});
     assert_eq!(cluster.create(KNOBS, knob).await.code, 201, "its kind is served when it is answered");
     let uri = format!("{DEFINITIONS}/knobs.a.io");
     let settled = cluster.get(&uri).await;
