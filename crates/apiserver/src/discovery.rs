@@ -155,7 +155,8 @@ fn has_routes(path: &str) -> bool {
     }
 }
 
-fn paths(server: &Server, description: &Description) -> Vec<String> {
+/// All paths that clients are told of.
+pub(crate) fn paths(server: &Server, description: &Description) -> Vec<String> {
     let fixed = [
         "/.well-known/openid-configuration",
         "/api",
@@ -164,10 +165,12 @@ fn paths(server: &Server, description: &Description) -> Vec<String> {
         "/healthz",
         "/livez",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",
+        "/statusz",
         "/version",
     ];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::Response;
+use http::{Method, Response};
 use portolan_base::go;
 use portolan_base::readiness::State;
 
@@ -10,6 +10,9 @@ use crate::body::Body;
 use crate::request::Query;
 use crate::respond;
 use crate::server::{Server, text};
+
+/// The media type of figures.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers `/livez`, `/readyz` and `/healthz`, and the single checks below them.
 pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Response<Body> {
@@ -26,6 +29,9 @@ pub(crate) async fn serve(server: &Server, path: &str, query: &Query) -> Respons
         };
     }
     let excluded: Vec<&str> = query.all("exclude").collect();
+    for (name, outcome) in checks.iter().filter(|(name, _)| !excluded.contains(name)) {
+        server.metrics.health_checks.observe(name, which, outcome.is_ok());
+    }
     let (healthy, report) = report(which, &checks, &excluded);
     if healthy && !query.has("verbose") {
         return text(200, "ok");
@@ -106,7 +112,17 @@ pub(crate) async fn metrics(server: &Server) -> Response<Body> {
     if let Some(fairness) = &server.fairness {
         fairness.metrics(&mut body);
     }
-    respond::bytes_of(200, "text/plain; version=0.0.4; charset=utf-8", body)
+    respond::bytes_of(200, METRICS, body)
+}
+
+/// Answers `/metrics/slis`; who deletes it begins to count anew.
+pub(crate) fn results(server: &Server, method: &Method) -> Response<Body> {
+    let results = &server.metrics.health_checks;
+    if *method == Method::DELETE {
+        results.reset();
+        return text(200, "metrics reset\n");
+    }
+    respond::bytes_of(200, METRICS, results.text())
 }
 
 #[cfg(test)]

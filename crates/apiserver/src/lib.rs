@@ -42,6 +42,7 @@ mod router;
 mod server;
 mod service_addresses;
 mod status;
+mod statusz;
 mod storage;
 pub mod strategy;
 mod streams;

@@ -3,6 +3,7 @@
 mod admission;
 mod authorization;
 mod certificates;
+mod health_checks;
 mod histogram;
 mod impersonation;
 mod long_running;
@@ -25,6 +26,7 @@ use crate::request::Info;
 pub(crate) use admission::{Admissions, Step, Timed};
 pub(crate) use authorization::{Authorizations, Decided, Matched, Reply};
 use certificates::Certificates;
+use health_checks::HealthChecks;
 use histogram::Histogram;
 use impersonation::Impersonations;
 use long_running::LongRunning;
@@ -128,6 +130,7 @@ pub(crate) struct Metrics {
     pub(crate) impersonations: Impersonations,
     pub(crate) authorizations: Authorizations,
     pub(crate) certificates: Certificates,
+    pub(crate) health_checks: HealthChecks,
     objects: Objects,
 }
 

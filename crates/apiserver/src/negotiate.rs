@@ -123,6 +123,42 @@ pub(crate) fn is_aggregated_discovery(headers: &HeaderMap) -> bool {
     })
 }
 
+/// How a page about the server itself is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Page {
+    Text,
+    /// As an object of this version of `config.k8s.io`.
+    Object {
+        version: &'static str,
+        format: Format,
+    },
+}
+
+/// In which form a page about the server itself is wanted: people, and clients that name none, read a text.
+pub(crate) fn page(headers: &HeaderMap, kind: &str) -> Result<Page, Status> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() {
+        return Ok(Page::Text);
+    }
+    for clause in clauses {
+        let is_plain = ["as", "g", "v", "stream", "sv"].iter().all(|name| clause.get(name).is_empty());
+        let version = match (clause.get("as"), clause.get("g"), clause.get("v")) {
+            (named, "config.k8s.io", "v1beta1") if named == kind => Some("v1beta1"),
+            (named, "config.k8s.io", "v1alpha1") if named == kind => Some("v1alpha1"),
+            _ => None,
+        };
+        match (clause.media_type, version) {
+            ("text/plain" | "text/*" | "*/*", None) if is_plain => return Ok(Page::Text),
+            ("application/yaml", Some(version)) => return Ok(Page::Object { version, format: Format::Yaml }),
+            ("application/json" | "application/*" | "*/*", Some(version)) => {
+                return Ok(Page::Object { version, format: Format::Json });
+            }
+            _ => {}
+        }
+    }
+    Err(Status::not_acceptable(&["application/json", "application/yaml", "text/plain"]))
+}
+
 fn texts(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::ACCEPT).iter();
     let texts = values.flat_map(|value| value.to_str().unwrap_or_default().split(',')).map(str::trim);

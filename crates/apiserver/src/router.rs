@@ -22,6 +22,7 @@ use crate::status::Status;
 use crate::transcode::Wanted;
 use crate::{
     aggregation, authentication, authorization, backup, discovery, extensions, fairness, health, request, respond,
+    statusz,
 };
 
 /// Paths that are not authorized, as upstream: who watches over the server must see it when roles
@@ -343,6 +344,8 @@ async fn plain(
             }
             _ => Ok(respond::not_found()),
         },
+        "statusz" if path == statusz::PATH => statusz::serve(server, &parts.headers),
+        "metrics" if path == "/metrics/slis" => Ok(health::results(server, &parts.method)),
         "metrics" if path == "/metrics" => Ok(health::metrics(server).await),
         _ => match aggregation::documented(server, path.trim_end_matches('/')) {
             Some(_) if !matches!(parts.method, Method::GET | Method::HEAD) => Err(Status::method_not_allowed()),

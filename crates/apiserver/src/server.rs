@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use portolan_base::liveness::Liveness;
-use portolan_base::{Patience, Shutdown};
+use portolan_base::{Patience, Shutdown, Timestamp};
 use portolan_identity::User;
 use portolan_store::Store;
 use rustls_pki_types::CertificateDer;
@@ -88,6 +88,7 @@ pub struct Server {
     /// Itself, for answers and writes that outlive their request.
     pub(crate) this: Weak<Self>,
     pub(crate) config: Config,
+    pub(crate) started: Timestamp,
     pub(crate) authenticator: Authenticator,
     pub(crate) audiences: Vec<String>,
     pub(crate) admission: Admission,
@@ -156,6 +157,7 @@ impl Server {
         let server = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             admission: Admission::new(&config.store),
+            started: config.clock.now(),
             config,
             allocator: Mutex::new(allocator),
             service_ranges,

@@ -12,7 +12,6 @@ pub(super) fn write(text: &mut String) {
     let (stat, status) = (read("/proc/self/stat"), read("/proc/self/status"));
     let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
     let ticks = |field| number_of_stat(&stat, field).map(|ticks| ticks / TICKS);
-    let booted = value_after(&read("/proc/stat"), "btime");
     let cpu = ticks(14).zip(ticks(15)).map(|(user, system)| user + system);
     let figures = [
         ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", cpu),
@@ -35,17 +34,26 @@ pub(super) fn write(text: &mut String) {
             "Virtual memory size in bytes.",
             value_after(&status, "VmSize:").map(|kib| kib * KIB),
         ),
-        (
-            "process_start_time_seconds",
-            "gauge",
-            "Start time of the process since unix epoch in seconds.",
-            booted.zip(ticks(22)).map(|(booted, after)| booted + after),
-        ),
     ];
     for (name, kind, help, value) in figures {
-        if let Some(value) = value {
-            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
-        }
+        write_figure(text, name, kind, help, value);
+    }
+    write_start(text);
+}
+
+/// Appends when the process began.
+pub(super) fn write_start(text: &mut String) {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let booted = value_after(&read("/proc/stat"), "btime");
+    let after = number_of_stat(&read("/proc/self/stat"), 22).map(|ticks| ticks / TICKS);
+    let help = "Start time of the process since unix epoch in seconds.";
+    let value = booted.zip(after).map(|(booted, after)| booted + after);
+    write_figure(text, "process_start_time_seconds", "gauge", help, value);
+}
+
+fn write_figure(text: &mut String, name: &str, kind: &str, help: &str, value: Option<f64>) {
+    if let Some(value) = value {
+        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
     }
 }
 

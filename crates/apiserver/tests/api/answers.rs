@@ -365,3 +365,57 @@ async fn what_no_form_fits_is_refused() {
         }
     }
 }
+
+#[tokio::test]
+async fn results_of_health_checks_are_counted() {
+    let cluster = cluster().await;
+    cluster.readiness.set("dns", State::Failed("port 53 is taken".into()));
+    for path in ["/livez", "/livez", "/livez/ping", "/readyz?exclude=etcd"] {
+        cluster.get(path).await;
+    }
+    let figures = cluster.get("/metrics/slis").await.body.as_str().expect("a text").to_owned();
+    for line in [
+        "kubernetes_healthcheck{name=\"ping\",type=\"livez\"} 1",
+        "kubernetes_healthchecks_total{name=\"ping\",status=\"success\",type=\"livez\"} 2",
+        "kubernetes_healthcheck{name=\"dns\",type=\"readyz\"} 0",
+        "kubernetes_healthchecks_total{name=\"dns\",status=\"error\",type=\"readyz\"} 1",
+    ] {
+        assert!(figures.lines().any(|it| it == line), "{line}: {figures}");
+    }
+    assert!(!figures.contains("name=\"etcd\",type=\"readyz\""), "{figures}");
+    assert_eq!(cluster.ask("DELETE", "/metrics/slis", "", "").await.body, "metrics reset\n");
+    assert!(!cluster.get("/metrics/slis").await.body.as_str().expect("a text").contains("livez"));
+    let stranger = portolan_identity::User::new("jane", ["system:authenticated"]);
+    let watcher = portolan_identity::User::new("jane", ["system:monitoring"]);
+    for (user, code) in [(stranger, 403), (watcher, 200)] {
+        for path in ["/metrics/slis", "/statusz"] {
+            assert_eq!(cluster.send(user.clone(), request("GET", path, "", "")).await.code, code, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_the_server_is_a_text_or_an_object() {
+    let cluster = cluster().await;
+    cluster.clock.advance(std::time::Duration::from_secs(3 * 3600 + 4 * 60 + 5));
+    let ask = |accept: &str| {
+        let mut request = request("GET", "/statusz", "", "");
+        request.headers_mut().insert("accept", accept.parse().expect("a header"));
+        cluster.send(admin(), request)
+    };
+    let text = ask("*/*").await;
+    let text = text.body.as_str().expect("a text");
+    assert!(text.starts_with("\napiserver statusz\nWarning: This endpoint is not meant to be machine parseable"));
+    assert!(text.contains("\nStarted: Fri Jan  2 03:04:05 UTC 2026\nUp: 3 hr 04 min 05 sec\n"), "{text}");
+    assert!(text.ends_with("Emulation version: 1.36\nPaths: /healthz /livez /metrics /readyz /statusz /version\n"));
+    let object = ask("application/json;as=Statusz;g=config.k8s.io;v=v1beta1").await;
+    assert_eq!(object.headers["content-type"], "application/json;g=config.k8s.io;v=v1beta1;as=Statusz");
+    assert_eq!((&object.body["uptimeSeconds"], object.headers.get("warning")), (&json!(11045), None));
+    assert_eq!((&object.body["kind"], &object.body["startTime"]), (&json!("Statusz"), &json!("2026-01-02T03:04:05Z")));
+    let old = ask("application/yaml;as=Statusz;g=config.k8s.io;v=v1alpha1").await;
+    assert_eq!(old.headers["content-type"], "application/yaml;g=config.k8s.io;v=v1alpha1;as=Statusz");
+    assert!(old.headers.contains_key("warning"));
+    let refused = ask("application/json").await.text();
+    let types = "application/json, application/yaml, text/plain";
+    assert_eq!(refused, format!("406 only the following media types are accepted: {types}"));
+}

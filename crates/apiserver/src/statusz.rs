@@ -1,0 +1,72 @@
+//! `/statusz`: what runs here, and for how long.
+//!
+//! Source: `k8s.io/apiserver/pkg/server/statusz` (KEP-4827).
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, HeaderValue, Response, header};
+use portolan_api::{time, yaml};
+use serde_json::json;
+
+use crate::body::{Body, full};
+use crate::discovery::{self, VERSION};
+use crate::negotiate::{self, Format, Page};
+use crate::respond;
+use crate::server::{Server, text};
+use crate::status::Status;
+
+pub(crate) const PATH: &str = "/statusz";
+
+/// What the API and its documents are found at is nothing to look for faults at.
+const OTHERS: [&str; 5] = ["/.well-known", "/api", "/apis", "/openapi", "/openid"];
+
+/// Answers for people, or in the form of an object if the client names it.
+pub(crate) fn serve(server: &Server, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+    let page = negotiate::page(headers, "Statusz")?;
+    let started = server.started;
+    let seconds = u64::try_from(server.config.clock.now().as_second() - started.as_second()).unwrap_or_default();
+    let paths = paths(server);
+    let binary = VERSION.git.trim_start_matches('v');
+    let emulated = format!("{}.{}", VERSION.major, VERSION.minor);
+    let Page::Object { version, format } = page else {
+        let up = format!("{} hr {:02} min {:02} sec", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        return Ok(text(
+            200,
+            format!(
+                "\napiserver statusz\nWarning: This endpoint is not meant to be machine parseable, has no formatting \
+                 compatibility guarantees and is for debugging purposes only.\n\nStarted: {}\nUp: {up}\nGo version: {}\n\
+                 Binary version: {binary}\nEmulation version: {emulated}\nPaths: {}\n",
+                started.strftime("%a %b %e %H:%M:%S UTC %Y"),
+                VERSION.go,
+                paths.join(" "),
+            ),
+        ));
+    };
+    let object = json!({
+        "kind": "Statusz", "apiVersion": format!("config.k8s.io/{version}"), "metadata": {"name": "apiserver"},
+        "startTime": time::format(started), "uptimeSeconds": seconds, "goVersion": VERSION.go,
+        "binaryVersion": binary, "emulationVersion": emulated, "paths": paths,
+    });
+    let (media_type, body) = match format {
+        Format::Yaml => ("application/yaml", yaml::encode(&object)),
+        Format::Json | Format::Protobuf => (respond::JSON, object.to_string() + "\n"),
+    };
+    let mut response = respond::with_body(200, respond::JSON, full(body));
+    let content_type = format!("{media_type};g=config.k8s.io;v={version};as=Statusz");
+    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    if version == "v1alpha1" {
+        let warning = "This version of the statusz endpoint is deprecated. Please use a newer version.";
+        respond::add_warnings(&mut response, &[warning.to_owned()]);
+    }
+    Ok(response)
+}
+
+/// The first parts of all paths at which there is something to look at.
+fn paths(server: &Server) -> Vec<String> {
+    let all = discovery::paths(server, &server.extensions.description());
+    let folders: BTreeSet<String> =
+        all.iter().filter_map(|path| Some(format!("/{}", path.split('/').nth(1)?))).collect();
+    folders.into_iter().filter(|folder| folder != "/" && !OTHERS.contains(&folder.as_str())).collect()
+}
