@@ -7,7 +7,12 @@ use crate::decode;
 
 #[test]
 fn what_is_written_reads_as_the_same() {
-    let object = json!({"a": ["1", 1, true, "true", null, "", "x: y", "a\nb\n"], "b": {"1": -0.5, "": {}}, "c": []});
+    let texts =
+        ["<<", "1e999", "=", "0o8", "0b2", "0x", "1_0", "\u{feff}a", "a\u{85}", "\u{2028}\n", " a\n b", "12:30", "!a"];
+    let object = json!({
+        "a": ["1", 1, true, "true", null, "", "x: y", "a\nb\n"], "b": {"1": -0.5, "": {}}, "c": [], "d": texts,
+        "<<": {"k".repeat(130): [[]]}, "a\nb": {"c": "d"},
+    });
     let decoded = decode::yaml(encode(&object).as_bytes(), &decode::Limits::default()).expect("reads");
     assert_eq!(decoded.value, object);
 }
