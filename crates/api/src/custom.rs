@@ -32,4 +32,4 @@ pub use names::{Conflict, Converter, accept, is_established, is_terminating, set
 pub use node::{Additional, Checks, JsonType, Node, Rule};
 pub use prune::{Pruned, prune};
 pub use structure::{Compilable, Structure};
-pub use validate::{Options, counterpart, validate, validate_status};
+pub use validate::{Options, counterpart, validate, validate_embedded, validate_lists, validate_status};

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use portolan_api::{protobuf, yaml};
@@ -33,6 +33,8 @@ pub(crate) struct Wanted {
     format: Format,
     /// For kinds that are not exchanged in protobuf.
     otherwise: Format,
+    /// For refusals, which are shown as they are: in no form that asks for rows or metadata.
+    refusals: Format,
     /// Whether JSON gets line breaks, for people.
     pretty: bool,
     gzip: bool,
@@ -45,18 +47,20 @@ impl Wanted {
         // Most requests: nothing but JSON is spoken of.
         let plain =
             accept.filter_map(|value| value.to_str().ok()).all(|it| !it.contains("yaml") && !it.contains("protobuf"));
-        let format = |in_protobuf: bool| {
-            // A refusal to answer in any form that the client knows is told in JSON.
-            negotiate::accepted(headers, query, Answer::Document { in_protobuf }).map_or(Format::Json, |it| it.format)
+        // Who knows none of the forms is answered in JSON.
+        let format = |answer| negotiate::accepted(headers, query, answer).map_or(Format::Json, |it| it.format);
+        let document = |in_protobuf: bool| format(Answer::Document { in_protobuf });
+        let [format, otherwise, refusals] = match plain {
+            true => [Format::Json; 3],
+            false => [document(true), document(false), format(Answer::Reply { in_protobuf: true })],
         };
-        let (format, otherwise) = if plain { (Format::Json, Format::Json) } else { (format(true), format(false)) };
         let encodings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let gzip = encodings.flat_map(|value| value.split(',')).any(|token| token.trim() == "gzip");
         let pretty = match query.get("pretty") {
             "" => is_for_people(headers),
             asked => go::parse_bool(asked) == Some(true),
         };
-        Self { format, otherwise, pretty, gzip }
+        Self { format, otherwise, refusals, pretty, gzip }
     }
 
     /// The answer in that form.
@@ -64,8 +68,8 @@ impl Wanted {
         if response.extensions().get::<PassedOn>().is_some() {
             return response;
         }
-        // That no form fits is told in JSON.
-        let format = if response.status() == StatusCode::NOT_ACCEPTABLE { Format::Json } else { self.format };
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        let format = if is_refusal { self.refusals } else { self.format };
         // Events of a watch stay lines, and descriptions of the API what they were hashed as.
         let is_hashed = response.headers().contains_key(header::ETAG);
         let indents = self.pretty && !is_hashed && response.body().size_hint().exact().is_some();

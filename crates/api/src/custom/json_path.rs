@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::{go_text, go_type};
+
 /// A path into an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonPath(Vec<Step>);
@@ -75,6 +77,40 @@ impl JsonPath {
             .collect()
     }
 
+    /// The integer at a path of fields.
+    ///
+    /// # Errors
+    /// Something else stands there or on the way, in upstream's words.
+    pub fn integer(&self, object: &Value) -> Result<Option<i64>, String> {
+        let read = |value: &Value| value.as_i64().ok_or_else(|| unexpected(&self.0, value, "int64"));
+        self.nested(object)?.map(read).transpose()
+    }
+
+    /// The text at a path of fields.
+    ///
+    /// # Errors
+    /// Something else stands there or on the way, in upstream's words.
+    pub fn text<'a>(&self, object: &'a Value) -> Result<Option<&'a str>, String> {
+        let read = |value: &'a Value| value.as_str().ok_or_else(|| unexpected(&self.0, value, "string"));
+        self.nested(object)?.map(read).transpose()
+    }
+
+    fn nested<'a>(&self, object: &'a Value) -> Result<Option<&'a Value>, String> {
+        let mut place = object;
+        for (depth, step) in self.0.iter().enumerate() {
+            let Step::Field(name) = step else { return Ok(None) };
+            match place {
+                Value::Null => return Ok(None),
+                Value::Object(members) => match members.get(name) {
+                    Some(member) => place = member,
+                    None => return Ok(None),
+                },
+                other => return Err(unexpected(&self.0[..=depth], other, "map[string]interface{}")),
+            }
+        }
+        Ok(Some(place))
+    }
+
     /// Writes a value at a path of fields; makes the objects on the way. `false` if something else stands there.
     pub fn set(&self, object: &mut Value, value: Value) -> bool {
         let Some(fields) = self.fields() else { return false };
@@ -89,6 +125,11 @@ impl JsonPath {
         *place = value;
         true
     }
+}
+
+fn unexpected(steps: &[Step], found: &Value, expected: &str) -> String {
+    let path = JsonPath(steps.to_vec());
+    format!("{path} accessor error: {} is of the type {}, expected {expected}", go_text(found), go_type(found))
 }
 
 impl Step {

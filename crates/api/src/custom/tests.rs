@@ -52,7 +52,10 @@ fn values_are_refused_in_upstreams_words() {
         if object["spec"]["cron"].is_null() {
             object["spec"]["cron"] = "aa".into();
         }
-        expected.assert_eq(&lines(&validate(&object, &root, Options::default())));
+        let mut errors = validate(&object, &root, Options::default());
+        errors.extend(validate_embedded(&object, &root));
+        errors.extend(validate_lists(&object, &root));
+        expected.assert_eq(&lines(&errors));
     };
     check("{}", expect![[""]]);
     check(
@@ -112,6 +115,7 @@ fn values_are_refused_in_upstreams_words() {
         spec.list: Too many: 4: must have at most 3 items"#]],
     );
     check("{set: [a, b, a]}", expect![[r#"spec.set[2]: Duplicate value: "a""#]]);
+    check("{set: [a, a, a]}", expect![[r#"spec.set[1]: Duplicate value: "a""#]]);
     check(
         "{map: [{name: a}, {name: b}, {name: a, n: 1}, {n: 2}]}",
         expect![[r#"

@@ -3,7 +3,7 @@
 //! Source: `kube-openapi/pkg/validation/validate`, and for lists
 //! `apiextensions-apiserver/pkg/apiserver/schema/listtype`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use portolan_base::go;
 use serde_json::{Map, Number, Value};
@@ -20,17 +20,28 @@ pub struct Options<'a> {
     pub old: Option<&'a Value>,
 }
 
-/// What is wrong with an object.
+/// What is wrong with an object by its schema.
 pub fn validate(object: &Value, root: &Node, options: Options<'_>) -> Vec<field::Error> {
     let mut found = Found::default();
     found.value("", object, options.old, root);
-    let mut errors = found.errors;
-    lists(&Path::default(), object, options.old, root, &mut errors);
+    found.errors
+}
+
+/// What is wrong with the objects within an object.
+pub fn validate_embedded(object: &Value, root: &Node) -> Vec<field::Error> {
+    let mut errors = Vec::new();
     embedded(&Path::default(), object, root, true, &mut errors);
     errors
 }
 
-/// What is wrong with an object of which only the status is written. Texts name places within the status.
+/// What is wrong with the sets and maps that are lists in an object.
+pub fn validate_lists(object: &Value, root: &Node) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    lists(&Path::default(), object, root, &mut errors);
+    errors
+}
+
+/// What is wrong by its schema with the status of an object. Texts name places within the status.
 pub fn validate_status(object: &Value, root: &Node, options: Options<'_>) -> Vec<field::Error> {
     let mut errors = Vec::new();
     if let (Some(status), Some(node)) = (object.get("status"), root.properties.get("status")) {
@@ -42,7 +53,6 @@ pub fn validate_status(object: &Value, root: &Node, options: Options<'_>) -> Vec
             false => field::Error { path: place.child(&error.path.to_string()), ..error },
         }));
     }
-    lists(&Path::default(), object, options.old, root, &mut errors);
     errors
 }
 
@@ -51,7 +61,7 @@ pub(super) fn validate_value(value: &Value, node: &Node) -> Vec<field::Error> {
     let mut found = Found::default();
     found.value("", value, None, node);
     let mut errors = found.errors;
-    lists(&Path::default(), value, None, node, &mut errors);
+    lists(&Path::default(), value, node, &mut errors);
     embedded(&Path::default(), value, node, false, &mut errors);
     errors
 }
@@ -378,40 +388,48 @@ pub fn counterpart<'a>(item: &Value, old: Option<&'a Value>, node: &Node) -> Opt
     }
 }
 
-/// Items of sets and maps that are there twice.
-fn lists(path: &Path, value: &Value, old: Option<&Value>, node: &Node, errors: &mut Vec<field::Error>) {
-    if old == Some(value) {
-        return;
-    }
+/// Items of sets and maps that are there twice, and of maps those that are no objects.
+fn lists(path: &Path, value: &Value, node: &Node, errors: &mut Vec<field::Error>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let old = old.and_then(|old| old.get(name));
                 match (node.properties.get(name), &node.additional) {
-                    (Some(property), _) => lists(&path.child(name), value, old, property, errors),
-                    (None, Some(Additional::Schema(values))) => lists(&path.key(name), value, old, values, errors),
+                    (Some(property), _) => lists(&path.child(name), value, property, errors),
+                    (None, Some(Additional::Schema(values))) => lists(&path.key(name), value, values, errors),
                     _ => {}
                 }
             }
         }
         Value::Array(items) => {
-            let mut seen = HashSet::new();
-            for (index, item) in items.iter().enumerate() {
-                let identity = match node.list_type.as_str() {
-                    "set" => item.clone(),
-                    "map" => keys(item, node),
-                    _ => break,
-                };
-                if !seen.insert(identity.to_string()) {
-                    errors.push(field::Error::duplicate(&path.index(index), identity));
-                }
+            match node.list_type.as_str() {
+                "set" => twins(path, items.iter().cloned(), errors),
+                "map" => match items.iter().position(|item| !matches!(item, Value::Object(_) | Value::Null)) {
+                    None => twins(path, items.iter().map(|item| keys(item, node)), errors),
+                    Some(index) => {
+                        let detail = "must be an object for an array of list-type map";
+                        errors.push(field::Error::invalid(&path.index(index), items[index].clone(), detail));
+                    }
+                },
+                _ => {}
             }
             let Some(inner) = &node.items else { return };
             for (index, item) in items.iter().enumerate() {
-                lists(&path.index(index), item, counterpart(item, old, node), inner, errors);
+                lists(&path.index(index), item, inner, errors);
             }
         }
         _ => {}
+    }
+}
+
+/// Of those that are the same, the second is told.
+fn twins(path: &Path, identities: impl Iterator<Item = Value>, errors: &mut Vec<field::Error>) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (index, identity) in identities.enumerate() {
+        let times = seen.entry(identity.to_string()).or_default();
+        *times += 1;
+        if *times == 2 {
+            errors.push(field::Error::duplicate(&path.index(index), identity));
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Call<'_> {
         dry_run: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
-        self.check_definition()?;
+        self.check_definition(metadata::text(&object, "name"))?;
         self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
@@ -112,6 +112,7 @@ impl Call<'_> {
         context: &crate::strategy::Context,
         mut errors: Vec<field::Error>,
     ) -> Result<(), Status> {
+        self.expect_own_kind(object)?;
         let check = |object: &Value| {
             let mut errors = metadata::check_new(object, self.strategy.name_rule());
             errors.extend(self.strategy.validate(object, context));

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::kinds::{self, Expected, Misfit, Origin};
 use super::owner_references::{Noticed, drop_doubles};
-use super::{Call, metadata};
+use super::Call;
 use crate::body::{self, Body};
 use crate::status::Status;
 
@@ -47,7 +47,11 @@ impl Call<'_> {
         let bytes = body::read(body).await?;
         let decoded = self.decoded(&bytes, kind)?;
         let mut object = decoded.value;
-        self.expect_sent(&mut object, kind, &bytes)?;
+        if self.is_of_users(kind) {
+            self.expect_own_version(&mut object, &bytes)?;
+        } else {
+            self.expect_sent(&mut object, kind, &bytes)?;
+        }
         let is_json = matches!(self.content_type(), "" | "application/json");
         if self.server.auditor.is_some() {
             self.notes.came(&object);
@@ -65,8 +69,7 @@ impl Call<'_> {
 
     /// Checks that a body is of the kind that the URL speaks of; fills in what is missing.
     fn expect_sent(&self, object: &mut Value, kind: GroupVersionKind<'_>, bytes: &[u8]) -> Result<(), Status> {
-        let is_custom = self.resource.custom.is_some() && kind == self.kind();
-        let expected = Expected { kind, is_custom, origin: Origin::Body };
+        let expected = Expected { kind, origin: Origin::Body };
         let as_it_came = || String::from_utf8_lossy(bytes).into_owned();
         kinds::expect(object, &expected, as_it_came).map_err(|misfit| match misfit {
             Misfit::Untold(why) => unrecognized(bytes, kind, &why),
@@ -77,9 +80,6 @@ impl Call<'_> {
             )),
             Misfit::Internal { .. } => wrong_version(&format!("{}/__internal", kind.group), kind),
             Misfit::Version(found) => wrong_version(&found, kind),
-            Misfit::Invalid { group, kind, problems } => {
-                Status::invalid(&group, &kind, metadata::text(object, "name"), &problems)
-            }
         })
     }
 
@@ -90,9 +90,9 @@ impl Call<'_> {
             "application/yaml" => parse_as(bytes, true, expected),
             protobuf::MEDIA_TYPE if protobuf::knows(expected) => parse_protobuf(bytes, expected),
             other => {
-                // Of users' kinds upstream says so too, though it can make no object of such a body.
-                let in_protobuf = protobuf::knows(expected) || self.resource.custom.is_some();
-                let supported = if in_protobuf { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
+                // Users' objects have no protobuf, but upstream names it nevertheless.
+                let named = protobuf::knows(expected) || self.is_of_users(expected);
+                let supported = if named { &MEDIA_TYPES[..] } else { &MEDIA_TYPES[..2] };
                 Err(Status::unsupported_media_type(other, supported))
             }
         }
@@ -125,7 +125,7 @@ impl Call<'_> {
         let mut problems = duplicates;
         problems.extend(findings.unknown);
         // What a user defined is read in two steps upstream too: duplicates come first.
-        let is_custom = self.resource.custom.is_some() && kind == self.kind();
+        let is_custom = self.is_of_users(kind);
         if let (false, Some(json), Some(place)) = (problems.is_empty() || is_custom, json, self.schema_of(kind)) {
             problems = schema::strict_problems(json, place);
         }
@@ -133,6 +133,7 @@ impl Call<'_> {
             && let Some(text) = schema::strict_decoding_error(&problems)
         {
             let GroupVersionKind { version, kind, .. } = kind;
+            let kind = object["kind"].as_str().filter(|_| is_custom).unwrap_or(kind);
             let text = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {text}");
             return Err(Status::bad_request(text));
         }
@@ -174,7 +175,7 @@ impl Call<'_> {
 
     /// Drops what [`Call::findings`] found unknown, and gives values their one form.
     pub(super) fn prune(&self, object: &mut Value, kind: GroupVersionKind<'_>) {
-        if self.resource.custom.is_some() && kind == self.kind() {
+        if self.is_of_users(kind) {
             return;
         }
         let Some(place) = self.schema_of(kind) else { return };
@@ -281,7 +282,7 @@ fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Status {
 const SHOWN: usize = 30;
 
 /// 400 for a body that is nothing, with its beginning as upstream shows it.
-fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Status {
+pub(super) fn unrecognized(bytes: &[u8], expected: GroupVersionKind<'_>, why: &str) -> Status {
     let shown = &bytes[..bytes.len().min(SHOWN)];
     let mut summary = match bytes.first() {
         None => "<empty>".to_owned(),

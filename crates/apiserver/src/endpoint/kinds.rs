@@ -1,11 +1,9 @@
-//! Whether an object is of the kind that it should be of.
+//! Whether an object is of the built-in kind that it should be of.
 //!
-//! Source: `k8s.io/apimachinery/pkg/runtime/serializer`, and for what users define
-//! `apiextensions-apiserver/pkg/registry/customresource/validator.go`.
+//! Source: `k8s.io/apimachinery/pkg/runtime/serializer`.
 
 use portolan_api::decode;
 use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::field::{self, Path};
 use portolan_api::{conversion, schema};
 use portolan_base::go;
 use serde_json::{Map, Value};
@@ -22,8 +20,6 @@ pub(super) enum Origin {
 /// What is expected of an object.
 pub(super) struct Expected<'a> {
     pub(super) kind: GroupVersionKind<'a>,
-    /// Whether a user defined it.
-    pub(super) is_custom: bool,
     pub(super) origin: Origin,
 }
 
@@ -38,8 +34,6 @@ pub(super) enum Misfit {
     Version(String),
     /// It has no version any more: it would be of the form that upstream has in memory, of which these fields are not.
     Internal { unknown: Vec<String> },
-    /// It is what a user defined, under a wrong name.
-    Invalid { group: String, kind: String, problems: Vec<field::Error> },
 }
 
 /// Kinds that every version of every group has.
@@ -68,10 +62,7 @@ pub(super) fn expect(object: &mut Value, expected: &Expected<'_>, data: impl FnO
     };
     let found = GroupVersionKind { group, version, kind };
     if found != expected.kind {
-        match expected.is_custom {
-            true => expect_custom(found, api_version, expected, data)?,
-            false => expect_builtin(found, object, expected, data)?,
-        }
+        expect_same(found, object, expected, data)?;
     }
     name(object, expected.kind);
     Ok(())
@@ -87,33 +78,7 @@ pub(super) fn name(object: &mut Value, kind: GroupVersionKind<'_>) {
     }
 }
 
-/// Upstream has no types for what users define: the object is read whatever it is, and held against its definition.
-fn expect_custom(
-    found: GroupVersionKind<'_>,
-    api_version: &str,
-    expected: &Expected<'_>,
-    data: impl FnOnce() -> String,
-) -> Result<(), Misfit> {
-    if found.kind.is_empty() {
-        return Err(Misfit::Untold(format!("Object 'Kind' is missing in '{}'", data())));
-    }
-    let wanted = expected.kind.api_version();
-    let is_version = (found.group, found.version) == (expected.kind.group, expected.kind.version);
-    if !is_version && expected.origin == Origin::Body {
-        return Err(Misfit::Version(GroupVersionKind { ..found }.api_version()));
-    }
-    let mut problems = Vec::new();
-    if found.kind != expected.kind.kind {
-        let why = format!("must be {}", expected.kind.kind);
-        problems.push(field::Error::invalid(&Path::new("kind"), found.kind, why));
-    }
-    if api_version != wanted {
-        problems.push(field::Error::invalid(&Path::new("apiVersion"), api_version, format!("must be {wanted}")));
-    }
-    Err(Misfit::Invalid { group: found.group.to_owned(), kind: found.kind.to_owned(), problems })
-}
-
-fn expect_builtin(
+fn expect_same(
     found: GroupVersionKind<'_>,
     object: &Value,
     expected: &Expected<'_>,

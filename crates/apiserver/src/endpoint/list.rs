@@ -53,6 +53,9 @@ impl Call<'_> {
         if let Some(after) = &page.next {
             let token = PageToken::behind(after, &page.range, Some(page.revision));
             metadata.insert("continue".into(), token.into());
+        } else if view == View::Whole && self.resource.custom.is_some() {
+            // Lists of users' objects are written from what upstream set in them, which leaves nothing out.
+            metadata.insert("continue".into(), "".into());
         }
         if let Some(remaining) = page.remaining.filter(|_| page.next.is_some()) {
             metadata.insert("remainingItemCount".into(), remaining.into());

@@ -136,7 +136,7 @@ impl Call<'_> {
 }
 
 /// What is wrong with a new object's metadata.
-pub(super) fn check_new(object: &Value, rule: NameRule) -> Vec<field::Error> {
+pub(crate) fn check_new(object: &Value, rule: NameRule) -> Vec<field::Error> {
     let mut errors = names::check(text(object, "generateName"), text(object, "name"), rule);
     errors.extend(check(object));
     errors
@@ -175,7 +175,7 @@ fn unqualified_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
 }
 
 /// What is wrong with an update of metadata. A name stays what it is, even if such names are refused by now.
-pub(super) fn check_update(new: &Value, old: &Value, rule: Option<NameRule>) -> Vec<field::Error> {
+pub(crate) fn check_update(new: &Value, old: &Value, rule: Option<NameRule>) -> Vec<field::Error> {
     let base = text(new, "generateName");
     let mut errors = if base == text(old, "generateName") { Vec::new() } else { names::check_changed(base, rule) };
     errors.extend(check(new));

@@ -12,6 +12,7 @@ mod list;
 mod measured;
 pub(crate) mod metadata;
 mod names;
+mod of_users;
 mod options;
 mod owner_references;
 mod owners;
@@ -193,19 +194,34 @@ pub(crate) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 async fn served(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     call.check_options()?;
     if !call.info.subresource.is_empty() {
-        let is_custom = call.resource.custom.is_some();
-        let found = call.resource.subresource(&call.info.subresource).ok_or_else(|| {
-            if is_custom { Status::not_found(&call.target(), &call.info.name) } else { Status::no_such_path() }
+        let is_of_users = call.resource.custom.is_some();
+        let found = call.resource.subresource(&call.info.subresource).ok_or_else(|| match is_of_users {
+            true => Status::not_found(&call.target(), &call.info.name),
+            false => Status::no_such_path(),
         })?;
         if !found.allows(call.info.verb) {
-            let unsupported = || Status::not_supported(&call.target(), call.info.verb);
-            return Err(if is_custom { unsupported() } else { Status::method_not_allowed() });
+            return Err(match is_of_users {
+                true => Status::not_supported(&call.target(), call.info.verb),
+                false => Status::method_not_allowed(),
+            });
         }
         return match call.info.subresource.as_str() {
             // The whole object goes in and out; which half of it is written is the strategy's matter.
             "status" | "finalize" | "ephemeralcontainers" | "resize" | "approval" => whole(call, body).await,
             _ => Box::pin(subresource::serve(call, body)).await,
         };
+    }
+    if call.resource.custom.is_some() {
+        match call.info.verb {
+            "update" if call.info.name.is_empty() => return Err(Status::bad_request("name must be provided")),
+            "patch" if call.info.name.is_empty() => {
+                call.read_patch(body).await?;
+                return Err(Status::bad_request("name must be provided"));
+            }
+            // Of users' kinds a new object is named by itself, wherever it is sent to.
+            "create" => return Box::pin(call.create(body)).await,
+            _ => {}
+        }
     }
     // `PUT` of a collection and `POST` to an object are nothing.
     let on_one = !matches!(call.info.verb, "create" | "deletecollection" | "list" | "watch");

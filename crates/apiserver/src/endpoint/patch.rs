@@ -89,11 +89,11 @@ impl Call<'_> {
             MERGE_PATCH => Some(Kind::Merge),
             STRATEGIC_PATCH => Some(Kind::Strategic),
             APPLY_PATCH => None,
-            _ => {
-                let supported = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
-                return Err(Status::unsupported_media_type(&content_type, &supported));
-            }
+            _ => return Err(self.unsupported_patch()),
         };
+        if kind == Some(Kind::Strategic) && self.resource.custom.is_some() {
+            return Err(self.unsupported_patch());
+        }
         self.check_patch_options(kind.is_none())?;
         let bytes = body::read(body).await?;
         let Some(kind) = kind else { return Ok(Patch::Apply(Applied(bytes))) };
@@ -114,6 +114,14 @@ impl Call<'_> {
             Kind::Merge | Kind::Strategic => duplicates,
         };
         Ok(Patch::Change(Change { kind, patch, problems }))
+    }
+
+    /// 415 for a patch of a form that objects of this kind do not take.
+    fn unsupported_patch(&self) -> Status {
+        let all = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
+        let of_users = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH];
+        let supported = if self.resource.custom.is_some() { &of_users[..] } else { &all };
+        Status::unsupported_media_type(self.content_type(), supported)
     }
 
     fn check_patch_options(&self, is_apply: bool) -> Result<(), Status> {
@@ -165,14 +173,16 @@ impl Call<'_> {
             })?,
             Kind::Merge => patch::merge::apply(&mut new, patch),
             Kind::Strategic => {
-                let schema = self
-                    .schema_of(kind)
-                    .filter(|_| self.resource.custom.is_none() || kind != self.kind())
-                    .ok_or_else(|| Status::unsupported_media_type(STRATEGIC_PATCH, &[JSON_PATCH, MERGE_PATCH]))?;
+                let schema = self.schema_of(kind).ok_or_else(|| self.unsupported_patch())?;
                 patch::strategic::apply(&mut new, patch, schema).map_err(|error| self.patch_error(error))?;
             }
         }
         match patch_kind {
+            _ if self.is_of_users(kind) => {
+                if let Some(problem) = self.unreadable_patched(&mut new) {
+                    return Err(invalid_patch(&new.to_string(), &problem));
+                }
+            }
             Kind::Json | Kind::Merge => self.expect_patched(&mut new, kind, problems)?,
             // Upstream's types take over what it is called, and are converted as what they are.
             Kind::Strategic => {
@@ -203,6 +213,9 @@ impl Call<'_> {
         self.prune(&mut new, kind);
         if metadata::text(&new, "name").is_empty() {
             return Err(self.unnamed_object());
+        }
+        if self.is_of_users(kind) && new["apiVersion"].as_str().is_none_or(str::is_empty) {
+            return Err(Status::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'"));
         }
         Ok(new)
     }
@@ -257,10 +270,12 @@ impl Call<'_> {
                     format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
                 return Err(Status::conflict(&self.target(), &self.info.name, &why));
             }
-            let mut object = self.applied(None, &applied)?;
+            let object = self.applied(None, &applied)?;
             let mut warnings = self.applied_duplicates(duplicates.clone())?;
+            if metadata::text(&object, "name").is_empty() {
+                return Err(self.unnamed_object());
+            }
             authorization::authorize(self.server, self.user, &info).await?;
-            metadata::of(&mut object).insert("name".into(), self.info.name.as_str().into());
             let create = self.on(self.resource, &info);
             let outcome = create.create_applied(object, dry_run, &mut warnings).await;
             match outcome {
@@ -348,8 +363,8 @@ impl Call<'_> {
         &self,
         merge: impl FnOnce(&apply::Kind<'_>, &apply::Manager<'_>) -> Result<T, apply::Error>,
     ) -> Result<T, Status> {
-        let unsupported = || Status::unsupported_media_type(APPLY_PATCH, &[JSON_PATCH, MERGE_PATCH]);
-        self.with_owners(self.query.get("fieldManager"), merge).ok_or_else(unsupported)?.map_err(apply_error)
+        let merged = self.with_owners(self.query.get("fieldManager"), merge);
+        merged.ok_or_else(|| self.unsupported_patch())?.map_err(apply_error)
     }
 
     /// Holds the result of an apply against its schema.

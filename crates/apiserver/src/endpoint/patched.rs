@@ -5,9 +5,9 @@ use portolan_api::field::{self, Path};
 use portolan_api::{conversion, schema};
 use serde_json::Value;
 
+use super::Call;
 use super::decode::FieldValidation;
 use super::kinds::{self, Expected, Misfit, Origin};
-use super::{Call, metadata};
 use crate::status::Status;
 
 impl Call<'_> {
@@ -18,8 +18,7 @@ impl Call<'_> {
         kind: GroupVersionKind<'_>,
         problems: &[String],
     ) -> Result<(), Status> {
-        let is_custom = self.resource.custom.is_some() && kind == self.kind();
-        let expected = Expected { kind, is_custom, origin: Origin::Patch };
+        let expected = Expected { kind, origin: Origin::Patch };
         let shown = object.to_string();
         let Err(misfit) = kinds::expect(object, &expected, || shown.clone()) else { return Ok(()) };
         match misfit {
@@ -40,14 +39,11 @@ impl Call<'_> {
                 kinds::name(object, kind);
                 Ok(())
             }
-            Misfit::Invalid { group, kind, problems } => {
-                Err(Status::invalid(&group, &kind, metadata::text(object, "name"), &problems))
-            }
         }
     }
 
     /// 400 for an object that has lost its name.
-    pub(super) fn unnamed_object(&self) -> Status {
+    pub(crate) fn unnamed_object(&self) -> Status {
         let name = &self.info.name;
         Status::bad_request(format!(
             "the name of the object ({name} based on URL) was undeterminable: name must be provided"

@@ -215,6 +215,7 @@ impl<'a> Call<'a> {
         self.keep_metadata(new, old);
         let reservation = self.reserve(new, Some(old)).await?;
         self.raise_generation(new, old);
+        self.expect_own_kind(new)?;
         let rule = names::rule_of_changed(self.resource, &self.info.subresource, self.strategy.name_rule());
         let mut errors = metadata::check_update(new, old, rule);
         errors.extend(devices::problems(self, new, Some(old)).await?);
@@ -268,7 +269,9 @@ impl<'a> Call<'a> {
     /// Puts into an object what admission made of it.
     fn unseen(&self, seen: Value, object: &mut Value) {
         if self.is_scale() {
-            subresource::set_replicas(self.resource, object, seen["spec"]["replicas"].clone());
+            // None is what a scale does not say.
+            let replicas = seen["spec"]["replicas"].as_i64().unwrap_or_default();
+            subresource::set_replicas(self.resource, object, replicas.into());
         } else {
             *object = seen;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use portolan_api::custom::{self, Options};
+use portolan_api::custom::{self, JsonPath, Options};
 use portolan_api::description::Resource;
 use portolan_api::field::{self, ErrorType, Path};
 use portolan_base::{Timestamp, go};
@@ -176,13 +176,28 @@ fn problems(
 ) -> Vec<field::Error> {
     let validate = if subresource == "status" { custom::validate_status } else { custom::validate };
     let mut errors = validate(new, version.root(), Options { old });
-    errors.extend(scale_problems(version, new, subresource));
+    if let Some(scale) = &version.scale {
+        if subresource != "status" {
+            errors.extend(replicas_problem(&scale.spec_replicas, new));
+        }
+        errors.extend(replicas_problem(&scale.status_replicas, new));
+        errors.extend(scale.label_selector.as_ref().and_then(|path| selector_problem(path, new)));
+    }
+    if subresource != "status" {
+        errors.extend(custom::validate_embedded(new, version.root()));
+    }
+    let twins = custom::validate_lists(new, version.root());
+    // Who has some already may have others.
+    if !twins.is_empty() && old.is_none_or(|old| custom::validate_lists(old, version.root()).is_empty()) {
+        errors.extend(twins);
+    }
     let rules = Rules::of(version);
     if !rules.are_there() {
         return errors;
     }
     // Rules are written against what the schema promises.
-    if errors.iter().any(|error| BLOCKING.contains(&error.error_type)) {
+    let is_blocking = |error: &field::Error| BLOCKING.contains(&error.error_type);
+    if errors.iter().any(is_blocking) || metadata_problems(version, new, old).iter().any(is_blocking) {
         let detail = "some validation rules were not checked because the object was invalid; correct the existing \
                       errors to complete validation";
         errors.push(field::Error::invalid(&Path::default(), Value::Null, detail));
@@ -194,22 +209,30 @@ fn problems(
     errors
 }
 
-fn scale_problems(version: &custom::Version, object: &Value, subresource: &str) -> Vec<field::Error> {
-    let Some(scale) = &version.scale else { return Vec::new() };
-    let mut errors = Vec::new();
-    let wanted = (subresource != "status").then_some(&scale.spec_replicas);
-    for path in wanted.into_iter().chain([&scale.status_replicas]) {
-        // Upstream shows the path as the definition writes it.
-        let place = Path::new(&path.to_string());
-        let Some(replicas) = path.first(object).and_then(Value::as_i64) else { continue };
-        if replicas < 0 {
-            errors.push(field::Error::invalid(&place, replicas, "should be a non-negative integer"));
-        } else if replicas > i64::from(i32::MAX) {
-            let detail = format!("should be less than or equal to {}", i32::MAX);
-            errors.push(field::Error::invalid(&place, replicas, detail));
-        }
-    }
-    errors
+/// What is wrong with the metadata, which is told apart.
+fn metadata_problems(version: &custom::Version, new: &Value, old: Option<&Value>) -> Vec<field::Error> {
+    let rule = version.name_rule();
+    old.map_or_else(|| metadata::check_new(new, rule), |old| metadata::check_update(new, old, Some(rule)))
+}
+
+/// The place of a path of a definition: upstream shows it as it is written there.
+fn place(path: &JsonPath) -> Path {
+    Path::new(&path.to_string())
+}
+
+fn replicas_problem(path: &JsonPath, object: &Value) -> Option<field::Error> {
+    let most = i32::MAX;
+    let (replicas, detail) = match path.integer(object) {
+        Err(problem) => (0, problem),
+        Ok(Some(replicas)) if replicas < 0 => (replicas, "should be a non-negative integer".to_owned()),
+        Ok(Some(replicas)) if replicas > most.into() => (replicas, format!("should be less than or equal to {most}")),
+        Ok(_) => return None,
+    };
+    Some(field::Error::invalid(&place(path), replicas, detail))
+}
+
+fn selector_problem(path: &JsonPath, object: &Value) -> Option<field::Error> {
+    path.text(object).err().map(|problem| field::Error::invalid(&place(path), "", problem))
 }
 
 /// New finalizers whose names others may have, too.

@@ -97,11 +97,11 @@ impl Call<'_> {
     }
 
     /// Refuses new objects of a kind that is going away.
-    pub(crate) fn check_definition(&self) -> Result<(), Status> {
+    pub(crate) fn check_definition(&self, name: &str) -> Result<(), Status> {
         let Some(custom) = &self.resource.custom else { return Ok(()) };
         if self.info.verb == "create" && custom.definition.terminating {
             let text = "create not allowed while custom resource definition is terminating";
-            return Err(Status::new(405, "MethodNotAllowed", text).about(&self.target(), ""));
+            return Err(Status::forbidden(&self.target(), name, text));
         }
         Ok(())
     }

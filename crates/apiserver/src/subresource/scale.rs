@@ -4,6 +4,7 @@ use http::Response;
 use portolan_api::apply;
 use portolan_api::custom::{self, JsonPath};
 use portolan_api::description::{GroupVersionKind, Resource, builtin};
+use portolan_base::go;
 use serde_json::{Value, json};
 
 use crate::body::Body;
@@ -35,19 +36,31 @@ pub(super) async fn serve(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let view = call.view()?;
     if call.info.verb == "get" {
         let entry = call.entry(&call.info.name).await?;
-        return answer(call, view, &storage::decode(&entry)?);
+        let object = storage::decode(&entry)?;
+        expect_replicas(call, &object)?;
+        return answer(call, view, &object);
     }
     let dry_run = call.is_dry_run()?;
     let mut warnings = Vec::new();
     let written: Written = if call.info.verb == "update" {
         let Input { object: wanted, .. } = call.input(body).await?;
+        if metadata::text(&wanted, "name").is_empty() {
+            return Err(call.unnamed_object());
+        }
         call.expect_name(&wanted)?;
         call.change(dry_run, &mut warnings, |old, _| scaled(call, old, wanted.clone(), Tracked::No)).await?
     } else {
         match call.read_patch(body).await? {
             Patch::Change(change) => {
                 let patched = |old: &Value, warnings: &mut Vec<String>| {
-                    let wanted = call.patched(&change, &scale_of(call.resource, old), warnings)?;
+                    let wanted = call.patched(&change, &patchable(call.resource, old), warnings)?;
+                    call.expect_name(&wanted)?;
+                    if let Some(paths) = scale_paths(call.resource)
+                        && wanted["spec"]["replicas"] == NOT_SET
+                    {
+                        let path = go::quote(&paths.spec_replicas.to_string());
+                        return Err(Status::bad_request(format!("the spec replicas field {path} cannot be empty")));
+                    }
                     scaled(call, old, wanted, Tracked::No)
                 };
                 call.change(dry_run, &mut warnings, patched).await?
@@ -74,9 +87,14 @@ fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>,
         View::Metadata { version, .. } => respond::json(200, &partial_of(scale, version)),
         View::Table { version, include } => {
             let revision = scale["metadata"]["resourceVersion"].clone();
+            // Of users' kinds the cells are what stands in the scale, where nothing is none.
+            let wanted = match &scale["spec"]["replicas"] {
+                Value::Null if call.resource.custom.is_some() => Value::Null,
+                replicas => print::integer(replicas).into(),
+            };
             let cells = json!([
                 scale["metadata"]["name"],
-                print::integer(&scale["spec"]["replicas"]),
+                wanted,
                 print::integer(&scale["status"]["replicas"]),
                 print::age(&scale, call.now),
             ]);
@@ -90,6 +108,38 @@ fn answer(call: &Call<'_>, view: View, object: &Value) -> Result<Response<Body>,
             respond::json(200, &table)
         }
     })
+}
+
+/// Refuses to show the scale of a user's object that does not say how many replicas it shall have.
+fn expect_replicas(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    let Some(paths) = scale_paths(call.resource) else { return Ok(()) };
+    let unreadable = |problem| Status::new(500, "", problem);
+    let wanted = paths.spec_replicas.integer(object).map_err(unreadable)?;
+    paths.status_replicas.integer(object).map_err(unreadable)?;
+    if let Some(path) = &paths.label_selector {
+        path.text(object).map_err(unreadable)?;
+    }
+    match wanted {
+        Some(_) => Ok(()),
+        None => {
+            let path = go::quote(&paths.spec_replicas.to_string());
+            Err(Status::internal(format!("the spec replicas field {path} does not exist")))
+        }
+    }
+}
+
+/// How many replicas a scale shows to patches where its object says nothing of them.
+const NOT_SET: i32 = i32::MIN;
+
+/// The scale of an object as patches see it.
+fn patchable(resource: &Resource, object: &Value) -> Value {
+    let mut scale = scale_of(resource, object);
+    if let Some(paths) = scale_paths(resource)
+        && matches!(paths.spec_replicas.integer(object), Ok(None))
+    {
+        scale["spec"]["replicas"] = NOT_SET.into();
+    }
+    scale
 }
 
 /// Whether the wanted scale names its managers already.
@@ -145,7 +195,8 @@ fn applied(call: &Call<'_>, old: &Value, applied: &Value) -> Result<Value, Statu
 
 fn scaled(call: &Call<'_>, old: &Value, mut wanted: Value, tracked: Tracked) -> Result<Changed, Status> {
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
-    if replicas < 0 {
+    // Those of users' objects are checked with the object.
+    if replicas < 0 && call.resource.custom.is_none() {
         let path = portolan_api::field::Path::new("spec").child("replicas");
         let error = portolan_api::field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
         return Err(Status::invalid("autoscaling", "Scale", &call.info.name, &[error]));
@@ -198,7 +249,7 @@ pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Value {
         },
         "spec": {}, "status": {"replicas": present.unwrap_or(0)},
     });
-    if let Some(replicas) = wanted {
+    if let Some(replicas) = wanted.filter(|replicas| *replicas != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
     let selector = match paths {

@@ -111,8 +111,9 @@ async fn metadata_is_answered_in_protobuf_for_every_kind() {
     let list_of = read(PROTOBUF, &bytes);
     assert_eq!(list_of["kind"], "PartialObjectMetadataList");
     // The kind itself is not exchanged in protobuf: the next form that the client knows is taken, if there is one.
+    // That there is none is told in protobuf.
     let (code, content_type, _) = fetch(&cluster, list, PROTOBUF).await;
-    assert_eq!((code, content_type.as_str()), (406, "application/json"));
+    assert_eq!((code, content_type.as_str()), (406, PROTOBUF));
     let (code, content_type, _) = fetch(&cluster, list, &format!("{PROTOBUF}, application/yaml")).await;
     assert_eq!((code, content_type.as_str()), (200, "application/yaml"));
 }

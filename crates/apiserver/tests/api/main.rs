@@ -38,5 +38,6 @@ mod refusals;
 mod service_addresses;
 mod support;
 mod unchanged;
+mod users_kinds;
 mod versions;
 mod watches;
