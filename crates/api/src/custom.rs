@@ -24,7 +24,7 @@ mod validate;
 
 pub use approval::judge as judge_approval;
 pub use columns::{Column, cell};
-pub use default::default;
+pub use default::{default, tidy_numbers};
 pub use definition::{Conversion, Definition, Scale, Version, WebhookClient};
 pub use field_path::{NoField, Notation, field_path};
 pub use json_path::JsonPath;

@@ -57,6 +57,11 @@ impl Status {
         self
     }
 
+    /// An outcome that tells, if it is a refusal, what the client was to be warned of before.
+    pub(crate) fn warned<T>(outcome: Result<T, Self>, warnings: &[String]) -> Result<T, Self> {
+        outcome.map_err(|status| status.warning(warnings.to_vec()))
+    }
+
     /// Adds one such text in front of the others.
     pub(crate) fn warning_first(mut self, warning: &str) -> Self {
         self.0.warnings.insert(0, warning.to_owned());

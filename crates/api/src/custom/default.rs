@@ -12,6 +12,22 @@ pub fn default(value: &mut Value, node: &Node) {
     drop_nulls(value, node);
 }
 
+/// Gives whole numbers the form in which upstream writes them: without a fraction.
+#[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+pub fn tidy_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(tidy_numbers),
+        Value::Array(items) => items.iter_mut().for_each(tidy_numbers),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.2e18);
+            if let Some(whole) = whole {
+                *value = (whole as i64).into();
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Whether a null stands where it is no value.
 fn is_misplaced_null(value: &Value, node: &Node) -> bool {
     value.is_null() && !node.nullable
@@ -57,8 +73,8 @@ fn drop_nulls(value: &mut Value, node: &Node) {
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
             let Some(inner) = node.field(name) else { return true };
-            // A null where a default would have been is gone already; in a map it is refused later.
-            let goes = is_misplaced_null(value, inner) && node.properties.contains_key(name);
+            // A null where a default would have been is gone already.
+            let goes = is_misplaced_null(value, inner);
             drop_nulls(value, inner);
             !goes
         }),

@@ -52,6 +52,8 @@ pub struct Definition {
     /// The whole object, encoded.
     source: Bytes,
     storage_root: OnceLock<Node>,
+    /// The schemas of all versions, once one of them that is neither stored nor asked for was needed.
+    roots: OnceLock<Vec<(String, Node)>>,
 }
 
 /// How objects get from one version to another.
@@ -157,6 +159,7 @@ impl Definition {
             terminating: names::is_terminating(object),
             source: source.clone(),
             storage_root: OnceLock::new(),
+            roots: OnceLock::new(),
         });
         let served = versions.iter().enumerate().filter(|(_, version)| version["served"] == true);
         served.map(|(place, version)| Arc::new(definition.resource(place, version, versions))).collect()
@@ -222,6 +225,19 @@ impl Definition {
             let storage = versions.into_iter().find(|version| version["storage"] == true);
             storage.map(|version| Node::read(&version["schema"]["openAPIV3Schema"])).unwrap_or_default()
         })
+    }
+
+    /// The schema of a version, whether it is served or not. `None` if there is none of that name.
+    pub fn root_of(&self, version: &str) -> Option<&Node> {
+        if version == self.storage_version {
+            return Some(self.storage_root());
+        }
+        let roots = self.roots.get_or_init(|| {
+            let object = self.object();
+            let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+            versions.map(|it| (text(&it["name"]), Node::read(&it["schema"]["openAPIV3Schema"]))).collect()
+        });
+        roots.iter().find(|(name, _)| name == version).map(|(_, root)| root)
     }
 
     fn object(&self) -> Value {

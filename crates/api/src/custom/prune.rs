@@ -16,16 +16,18 @@ pub(super) const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMe
 /// What [`prune`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// Paths of the fields that it dropped, sorted.
+    /// Paths of the fields that it dropped: of the object's metadata, of what the schema knows, and of the metadata of
+    /// objects within, as upstream looks at them; each sorted.
     pub unknown: Vec<String>,
-    /// What of the object's metadata is of a wrong type, in the words of a decoder. Such metadata is left as it is.
+    /// What of the metadata of the object, or of one within, is of a wrong type, in the words of a decoder. Such metadata
+    /// is left as it is.
     pub wrong_metadata: Option<String>,
 }
 
 /// Drops unknown fields of an object.
 pub fn prune(object: &mut Value, root: &Node) -> Pruned {
     let found = Pruned { unknown: Vec::new(), wrong_metadata: None };
-    let mut pruner = Pruner { path: String::new(), found };
+    let mut pruner = Pruner { path: String::new(), found, of_metadata: Vec::new(), of_embedded: Vec::new() };
     if let Value::Object(fields) = object {
         if root.preserve_unknown {
             pruner.keep(fields, root, true);
@@ -33,13 +35,19 @@ pub fn prune(object: &mut Value, root: &Node) -> Pruned {
             pruner.fields(fields, root, true);
         }
     }
-    pruner.found.unknown.sort();
-    pruner.found
+    let Pruner { mut found, mut of_metadata, mut of_embedded, .. } = pruner;
+    for paths in [&mut of_metadata, &mut found.unknown, &mut of_embedded] {
+        paths.sort();
+    }
+    found.unknown = [of_metadata, found.unknown, of_embedded].concat();
+    found
 }
 
 struct Pruner {
     path: String,
     found: Pruned,
+    of_metadata: Vec<String>,
+    of_embedded: Vec<String>,
 }
 
 impl Pruner {
@@ -131,15 +139,23 @@ impl Pruner {
         }
         let Some(place) = builtin().definition(METADATA) else { return };
         let findings = schema::check_at(value, place);
-        for text in findings.unknown {
-            // `unknown field "labels.x"`
-            let path = text.split('"').nth(1).unwrap_or_default();
-            self.field(name, |this| this.record(path));
+        let is_embedded = !self.path.is_empty();
+        let own = if is_embedded { format!("{}.{name}", self.path) } else { name.to_owned() };
+        // `unknown field "labels.x"`
+        let unknown = findings.unknown.iter().filter_map(|text| text.split('"').nth(1));
+        let unknown = unknown.map(|path| format!("{own}.{path}"));
+        if is_embedded {
+            self.of_embedded.extend(unknown)
+        } else {
+            self.of_metadata.extend(unknown)
         }
         match findings.wrong_type {
             None => drop(schema::prune(value, place)),
-            // That of an object inside is held against the schema, as the rest of it is.
-            Some(_) if !self.path.is_empty() => {}
+            // That of the object itself is looked at first, though it need not stand first.
+            Some(problem) if is_embedded => {
+                let problem = format!("{own}: Invalid value: {value}: {problem}");
+                self.found.wrong_metadata.get_or_insert(problem);
+            }
             wrong => self.found.wrong_metadata = wrong,
         }
     }

@@ -79,7 +79,10 @@ fn values_are_refused_in_upstreams_words() {
     );
     check(
         "{count: 1.5}",
-        expect![[r#"spec.count: Invalid value: "number": spec.count in body must be of type integer: "number""#]],
+        expect![[r#"
+            spec.count: Invalid value: "number": spec.count in body must be of type integer: "number"
+            <nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.count
+            spec.count: Invalid value: 1.5: spec.count in body should be a multiple of 3"#]],
     );
     check(
         "{small: 3000000000}",
@@ -248,12 +251,12 @@ fn unknown_fields_go_and_are_named() {
     expect![[r#"
         metadata.wrong
         spec.free.strict.b
-        spec.inner.metadata.wrong
         spec.inner.spec.x
         spec.list[0].b
         spec.map.k.b
         spec.unknown
-        status"#]]
+        status
+        spec.inner.metadata.wrong"#]]
     .assert_eq(&unknown.join("\n"));
     expect![[r#"{"apiVersion":"a/v1","kind":"A","metadata":{"name":"a"},"spec":{"free":{"anything":{"x":1},"strict":{"a":"x"}},"inner":{"apiVersion":"v1","kind":"Pod","metadata":{},"spec":{}},"known":"x","list":[{"a":"x"}],"map":{"k":{"a":"x"}}}}"#]]
     .assert_eq(&object.to_string());
@@ -493,4 +496,35 @@ fn versions_are_ordered_as_clients_expect() {
     let mut versions = ["v1alpha1", "foo", "v2beta1", "v10", "v1", "v2", "v1beta2", "v11alpha2", "bar"];
     versions.sort_by(|a, b| crate::description::by_priority(a, b));
     assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v11alpha2", "v1alpha1", "bar", "foo"]);
+}
+
+#[test]
+fn whole_numbers_are_divided_as_whole_numbers() {
+    let root = Node::read(&yaml("{type: object, properties: {n: {type: integer, multipleOf: 3}}}"));
+    let problems = |n: i64| lines(&validate(&json!({"n": n}), &root, Options::default()));
+    assert_eq!(problems(9_007_199_254_740_993), "");
+    let problem = "n: Invalid value: 9007199254740994: n in body should be a multiple of 3";
+    assert_eq!(problems(9_007_199_254_740_994), problem);
+}
+
+#[test]
+fn a_column_shows_the_first_of_several() {
+    let column = |value_type: &str, path: &str| Column {
+        name: "C".into(),
+        value_type: value_type.into(),
+        format: String::new(),
+        description: String::new(),
+        priority: 0,
+        path: JsonPath::parse(path).expect("a path"),
+    };
+    let object = json!({"spec": {"list": [{"k": "a", "n": 1}, {"k": "b", "n": 2}], "o": {"x": [1, null]}}});
+    let cases = [
+        ("string", ".spec.list[*].k", json!("a")),
+        ("integer", ".spec.list[*].n", json!(1)),
+        ("string", ".spec.o", json!("{\"x\":[1,null]}")),
+        ("integer", ".spec.list[0].k", Value::Null),
+    ];
+    for (value_type, path, expected) in cases {
+        assert_eq!(cell(&column(value_type, path), &object, |_| None), expected, "{value_type} {path}");
+    }
 }

@@ -105,7 +105,8 @@ impl Found {
             self.matches += 1;
             return;
         }
-        if !self.r#type(path, value, node) {
+        // Of what is of a wrong type everything else is told, too; of nothing there is nothing to tell.
+        if !self.r#type(path, value, node) && value.is_null() {
             return;
         }
         let checks = node.checks.as_deref();
@@ -137,7 +138,7 @@ impl Found {
         self.matches += 1;
     }
 
-    /// Checks the type; `false` if there is nothing to be said about the value beyond it.
+    /// Checks the type; whether the value is of it.
     fn r#type(&mut self, path: &str, value: &Value, node: &Node) -> bool {
         let wanted = match node.r#type {
             _ if node.int_or_string => "integer,string",
@@ -158,7 +159,7 @@ impl Found {
         if !fits && !format.is_empty() && !matches!(value, Value::Null | Value::String(_) | Value::Array(_)) {
             let found = match found {
                 "integer" => "int64",
-                "number" => "double",
+                "number" => "float64",
                 _ => "",
             };
             self.wrong_type(path, found, format);
@@ -239,13 +240,16 @@ impl Found {
     }
 
     fn number(&mut self, path: &str, number: &Number, checks: Option<&Checks>, node: &Node) {
+        let format = checks.map_or("", |checks| &checks.format);
+        if !is_in_range(number, node.r#type, format) {
+            let name = node.r#type.map_or("", JsonType::name);
+            let what =
+                if format.is_empty() { " (default format)".to_owned() } else { format!(" with format {format}") };
+            self.plain(format!("Checked value must be of type {name}{what} in {path}"));
+        }
         let Some(checks) = checks else { return };
         let value = number.as_f64().unwrap_or_default();
         let shown = Value::Number(number.clone());
-        if checks.format == "int32" && number.as_i64().is_none_or(|number| i32::try_from(number).is_err()) {
-            let name = node.r#type.map_or("integer", JsonType::name);
-            self.plain(format!("Checked value must be of type {name} with format int32 in {path}"));
-        }
         if let Some(factor) = checks.multiple_of.as_ref().and_then(Number::as_f64) {
             self.multiple(path, number, factor);
         }
@@ -276,7 +280,11 @@ impl Found {
             return;
         }
         let value = number.as_f64().unwrap_or_default();
-        if (value / factor).fract().abs() > f64::EPSILON {
+        let is_multiple = match number.as_i64() {
+            Some(whole) => whole % factor as i64 == 0,
+            None => (value / factor).fract().abs() <= f64::EPSILON,
+        };
+        if !is_multiple {
             let shown = Value::Number(number.clone());
             self.invalid(path, shown, &format!("should be a multiple of {}", plain(factor)));
         }
@@ -356,13 +364,40 @@ fn too_many(path: &str, count: i64, most: i64) -> field::Error {
     field::Error { error_type: ErrorType::TooMany, ..error }
 }
 
-/// Whether two values are the same in JSON's eyes: `1` is `1.0`.
-fn same(a: &Value, b: &Value) -> bool {
-    a == b || matches!((a, b), (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64())
+/// Whether a value is one that is allowed: `1` is `1.0`. As upstream, where a whole number is allowed so are those that
+/// begin with it.
+fn same(allowed: &Value, value: &Value) -> bool {
+    match (allowed, value) {
+        (Value::Number(allowed), Value::Number(value)) if allowed.is_i64() => {
+            allowed.as_f64() == value.as_f64().map(f64::trunc)
+        }
+        (Value::Number(allowed), Value::Number(value)) => allowed.as_f64() == value.as_f64(),
+        _ => allowed == value,
+    }
 }
 
+/// Whole numbers beyond are no integers to JSON, however they are written.
+const LARGEST_WHOLE: f64 = ((1_u64 << 53) - 1) as f64;
+
 fn is_integer(number: &Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
+    let is_whole = |number: f64| number.fract() == 0.0 && number.abs() <= LARGEST_WHOLE;
+    number.is_i64() || number.as_f64().is_some_and(is_whole)
+}
+
+/// Whether a number can be kept in what its type and format promise.
+#[expect(clippy::cast_possible_truncation, reason = "so it is found out")]
+fn is_in_range(number: &Number, r#type: Option<JsonType>, format: &str) -> bool {
+    let value = number.as_f64().unwrap_or_default();
+    if !matches!(r#type, Some(JsonType::Integer)) {
+        return !matches!(format, "float" | "float32") || (value as f32).is_finite();
+    }
+    let whole = number.as_i128().or((value.fract() == 0.0).then_some(value as i128));
+    whole.is_some_and(|whole| match format {
+        "int32" => i32::try_from(whole).is_ok(),
+        "uint32" => u32::try_from(whole).is_ok(),
+        "uint64" => u64::try_from(whole).is_ok(),
+        _ => i64::try_from(whole).is_ok(),
+    })
 }
 
 /// A bound as Go prints it.

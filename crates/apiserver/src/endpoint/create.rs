@@ -1,7 +1,7 @@
 //! Creating an object.
 
 use http::Response;
-use portolan_api::field;
+use portolan_api::{custom, field};
 use portolan_store::Revision;
 use serde_json::Value;
 
@@ -29,7 +29,8 @@ impl Call<'_> {
         let view = self.view()?;
         let dry_run = self.is_dry_run()?;
         let Input { object, mut warnings } = self.input(body).await?;
-        let written = self.create_object(object, dry_run, &mut warnings).await?;
+        let outcome = self.create_object(object, dry_run, &mut warnings).await;
+        let written = Status::warned(outcome, &warnings)?;
         let mut response = self.present(201, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -92,15 +93,18 @@ impl Call<'_> {
         warnings.extend(self.strategy.warnings(&attributes.new));
         warnings.append(&mut attributes.warnings);
         self.drop_empty_lists(&mut attributes.new);
+        if self.resource.custom.is_some() {
+            custom::tidy_numbers(&mut attributes.new);
+        }
         let stored = storage::encode_managed(&attributes.new, managers.as_deref())?;
         if dry_run {
             return match self.find(&name).await? {
                 Some(_) => Err(Status::already_exists(&self.target(), &name)),
-                None => Ok(Written { stored, revision: Revision(0) }),
+                None => Ok(Written { stored: self.through_storage(stored).await?, revision: Revision(0) }),
             };
         }
         match self.put(&name, stored.clone(), Revision(0), attributes.charge.take(), reservation).await? {
-            Ok(revision) => Ok(Written { stored, revision }),
+            Ok(revision) => Ok(Written { stored: self.through_storage(stored).await?, revision }),
             Err(Moved) => Err(Status::already_exists(&self.target(), &name)),
         }
     }

@@ -122,13 +122,21 @@ impl Call<'_> {
             return Err(Status::bad_request(refusal));
         }
         let to_prune = findings.to_prune;
-        let mut problems = duplicates;
-        problems.extend(findings.unknown);
-        // What a user defined is read in two steps upstream too: duplicates come first.
         let is_custom = self.is_of_users(kind);
-        if let (false, Some(json), Some(place)) = (problems.is_empty() || is_custom, json, self.schema_of(kind)) {
-            problems = schema::strict_problems(json, place);
-        }
+        let unknown = findings.unknown;
+        let is_fine = duplicates.is_empty() && unknown.is_empty();
+        let problems = match (json, self.schema_of(kind)) {
+            (Some(json), Some(place)) if !is_fine || is_custom => {
+                let mut problems = schema::strict_problems(json, place);
+                if is_custom {
+                    // What a user defined is read in two steps upstream too: duplicates come first.
+                    problems.retain(|problem| problem.starts_with("duplicate field "));
+                    problems.extend(unknown);
+                }
+                problems
+            }
+            _ => [duplicates, unknown].concat(),
+        };
         if validation == FieldValidation::Strict
             && let Some(text) = schema::strict_decoding_error(&problems)
         {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
+use portolan_api::custom;
 use portolan_store::Entry;
 use serde_json::Value;
 
@@ -102,7 +103,8 @@ impl<'a> Call<'a> {
         }
         let managers = self.managers_stand().await?;
         let change = |_: &Old, _: &mut Vec<String>| Ok(object.clone().into());
-        let written = self.change_with(managers, dry_run, &mut warnings, change).await?;
+        let outcome = self.change_with(managers, dry_run, &mut warnings, change).await;
+        let written = Status::warned(outcome, &warnings)?;
         let mut response = self.present(200, view, &written.stored, written.revision)?;
         respond::add_warnings(&mut response, &warnings);
         Ok(response)
@@ -154,7 +156,7 @@ impl<'a> Call<'a> {
             let entry = self.entry(name).await?;
             let old = managers.decode(&entry)?;
             let mut news = Vec::new();
-            let changed = change(&old, &mut news)?;
+            let changed = Status::warned(change(&old, &mut news), &news)?;
             let mut new = changed.object;
             let owners = if changed.tracked { Owners::Recorded(changed.managers) } else { Owners::ToRecord(managers) };
             let wanted = metadata::text(&new, "resourceVersion").to_owned();
@@ -162,7 +164,8 @@ impl<'a> Call<'a> {
                 return Err(Status::modified(&self.target(), name));
             }
             self.keep_renewal(&old.object, &mut new);
-            let prepared = self.prepare(&mut new, &old, owners, dry_run, &mut news).await?;
+            let prepared = self.prepare(&mut new, &old, owners, dry_run, &mut news).await;
+            let prepared = Status::warned(prepared, &news)?;
             if let Ok(written) = self.commit(&entry, &old, &new, dry_run, prepared).await? {
                 warnings.append(&mut news);
                 return Ok(written);
@@ -228,6 +231,9 @@ impl<'a> Call<'a> {
         warnings.append(&mut attributes.warnings);
         let charge = attributes.charge.take();
         self.unseen(attributes.new, new);
+        if self.resource.custom.is_some() {
+            custom::tidy_numbers(new);
+        }
         if self.info.subresource == "status" {
             warnings.extend(self.strategy.status_warnings(new));
         } else {
@@ -307,7 +313,7 @@ impl<'a> Call<'a> {
             extensions::settle(self.server, name).await;
         }
         if dry_run || keeps && !same_but_times || self.renews(entry, old, new, &stored) {
-            return Ok(Ok(Written { stored, revision: entry.mod_revision }));
+            return Ok(Ok(Written { stored: self.through_storage(stored).await?, revision: entry.mod_revision }));
         }
         if keeps {
             return Ok(Ok(Written { stored: entry.value.clone(), revision: entry.mod_revision }));
@@ -316,7 +322,9 @@ impl<'a> Call<'a> {
             let removed = self.remove(name, old, entry.mod_revision).await?;
             return Ok(removed.map(|revision| Written { stored, revision }));
         }
-        let written = self.put(name, stored.clone(), entry.mod_revision, charge, reservation).await?;
-        Ok(written.map(|revision| Written { stored, revision }))
+        match self.put(name, stored.clone(), entry.mod_revision, charge, reservation).await? {
+            Ok(revision) => Ok(Ok(Written { stored: self.through_storage(stored).await?, revision })),
+            Err(moved) => Ok(Err(moved)),
+        }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use portolan_api::conversion::{self, Conversion};
 use portolan_api::description::Resource;
 use portolan_api::{custom, encoded};
-use portolan_store::{Entry, Event, KeyRange, RangeRequest};
+use portolan_store::{Entry, Event, KeyRange, RangeRequest, Revision};
 use serde_json::Value;
 
 use super::review;
@@ -77,7 +77,23 @@ impl Call<'_> {
             }
         }
         custom::prune(&mut object, definition.storage_root());
+        // Upstream fills them in when it reads, whichever version it was written in.
+        custom::default(&mut object, definition.storage_root());
         storage::encode(&object)
+    }
+
+    /// What comes back of an object that is written: what the version that is stored does not know gets lost.
+    pub(crate) async fn through_storage(&self, encoded: Bytes) -> Result<Bytes, Status> {
+        let reader = match self.reader() {
+            Some(Reader::Custom(version)) if !version.is_storage() => Reader::Custom(version),
+            _ => return Ok(encoded),
+        };
+        let value = self.in_storage_version(encoded).await?;
+        let none = Revision(0);
+        let entry =
+            Entry { key: Bytes::new(), value, create_revision: none, mod_revision: none, version: 1, lease: None };
+        let read = read_all(self.server, &reader, vec![Arc::new(entry)]).await?;
+        Ok(read.first().map(|entry| entry.value.clone()).unwrap_or_default())
     }
 
     /// Whether an object that nobody changed would still be stored as something else than it is.
@@ -159,7 +175,12 @@ async fn read_all(server: &Server, reader: &Reader, mut entries: Vec<Arc<Entry>>
     }
     let Reader::Custom(version) = reader else { return Ok(entries) };
     if let (false, custom::Conversion::Webhook(webhook)) = (asked.is_empty(), &version.definition.conversion) {
-        let objects = asked.iter().map(|index| storage::decode(&entries[*index])).collect::<Result<Vec<_>, _>>()?;
+        let decoded = |index: &usize| {
+            let mut object = storage::decode(&entries[*index])?;
+            refresh(version, &mut object);
+            Ok(object)
+        };
+        let objects = asked.iter().map(decoded).collect::<Result<Vec<_>, Status>>()?;
         let wanted = format!("{}/{}", version.definition.group, version.name);
         let converted = review::convert(server, webhook, objects, &wanted).await?;
         for (index, object) in asked.into_iter().zip(converted) {
@@ -173,7 +194,10 @@ async fn read_all(server: &Server, reader: &Reader, mut entries: Vec<Arc<Entry>>
 fn refreshed(reader: &Reader, entry: &Entry) -> Result<Arc<Entry>, Status> {
     let mut object = decode(&entry.value)?;
     match reader {
-        Reader::Custom(version) => with(version, entry, object),
+        Reader::Custom(version) => {
+            refresh(version, &mut object);
+            with(version, entry, object)
+        }
         Reader::BuiltIn { conversion, api_version } => {
             conversion.convert(&mut object, api_version);
             Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(entry) }))
@@ -181,11 +205,20 @@ fn refreshed(reader: &Reader, entry: &Entry) -> Result<Arc<Entry>, Status> {
     }
 }
 
-/// An entry with another object, which gets the version and what its schema says.
+/// Gives a stored object what the schema of its own version says now.
+fn refresh(version: &custom::Version, object: &mut Value) {
+    let stored = object["apiVersion"].as_str().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
+    let root = if stored == version.name { Some(version.root()) } else { version.definition.root_of(stored) };
+    if let Some(root) = root {
+        custom::prune(object, root);
+        custom::default(object, root);
+    }
+}
+
+/// An entry with an object of any version as a version has it. Defaults are those of the version that was stored.
 fn with(version: &custom::Version, entry: &Entry, mut object: Value) -> Result<Arc<Entry>, Status> {
     object["apiVersion"] = format!("{}/{}", version.definition.group, version.name).into();
     custom::prune(&mut object, version.root());
-    custom::default(&mut object, version.root());
     Ok(Arc::new(Entry { value: storage::encode(&object)?, ..Entry::clone(entry) }))
 }
 

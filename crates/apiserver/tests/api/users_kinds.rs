@@ -356,3 +356,71 @@ async fn who_writes_the_status_of_a_definition_says_what_is_stored() {
     let other = cluster.ask("PATCH", &format!("{path}/status"), MERGE, r#"{"status":{"storedVersions":["v2"]}}"#).await;
     assert_eq!((other.code.as_u16(), &other.body["status"]["storedVersions"]), (200, &json!(["v2"])));
 }
+
+#[tokio::test]
+async fn what_is_written_is_answered_as_it_is_kept() {
+    let cluster = cluster().await;
+    let schema = |name: &str, field: Value| {
+        json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {"a": {"type": "number"}, name: field}}}}})
+    };
+    let definition = json!({"metadata": {"name": "gears.a.io"}, "spec": {
+        "group": "a.io", "scope": "Namespaced", "names": {"plural": "gears", "kind": "Gear"}, "versions": [
+            {"name": "v1", "served": true, "storage": true,
+                "schema": schema("old", json!({"type": "string", "default": "o"}))},
+            {"name": "v2", "served": true, "storage": false,
+                "schema": schema("new", json!({"type": "string", "default": "n"}))}]}});
+    assert_eq!(cluster.create(DEFINITIONS, definition).await.code, 201);
+    let [first, second] = ["v1", "v2"].map(|version| format!("/apis/a.io/{version}/namespaces/default/gears"));
+    let gear =
+        json!({"apiVersion": "a.io/v2", "kind": "Gear", "metadata": {"name": "a"}, "spec": {"a": 2.0, "new": "x"}});
+    let dry = cluster.create(&format!("{second}?dryRun=All"), gear.clone()).await.body;
+    let made = cluster.create(&second, gear).await.body;
+    let patched = cluster.ask("PATCH", &format!("{second}/a"), MERGE, r#"{"spec":{"new":"y"}}"#).await.body;
+    // What only the other version has is lost, and nothing is made up for it.
+    for object in [dry, made, patched, cluster.get(&format!("{second}/a")).await.body] {
+        assert_eq!(object["spec"].to_string(), r#"{"a":2}"#);
+    }
+    assert_eq!(cluster.get(&format!("{first}/a")).await.body["spec"], json!({"a": 2, "old": "o"}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_in_a_number_is_refused() {
+    let cluster = with_knobs().await;
+    let wrong_type = "spec.n: Invalid value: \"number\": spec.n in body must be of type integer: \"number\"";
+    let out_of_range = "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.n";
+    let unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
+                     correct the existing errors to complete validation";
+    for number in ["1.5", "9223372036854775808"] {
+        let body =
+            format!(r#"{{"apiVersion":"a.io/v1","kind":"Knob","metadata":{{"name":"a"}},"spec":{{"n":{number}}}}}"#);
+        let refused = cluster.ask("POST", KNOBS, JSON, &body).await;
+        assert_eq!(wrong(&refused), [wrong_type, out_of_range, unchecked], "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_what_was_to_be_warned_of() {
+    let cluster = with_knobs().await;
+    let mut object = knob("a", &json!({"replicas": -1}));
+    object["more"] = 1.into();
+    let refused = cluster.create(KNOBS, object.clone()).await;
+    let warning = "299 - \"unknown field \\\"more\\\"\"";
+    assert_eq!((refused.code.as_u16(), &refused.headers["warning"]), (422, &warning.parse().expect("a header")));
+    assert_eq!(cluster.create(KNOBS, knob("a", &json!({}))).await.code, 201);
+    let refused = cluster.ask("PATCH", &format!("{KNOBS}/a"), MERGE, r#"{"more":1,"spec":{"replicas":-1}}"#).await;
+    assert_eq!((refused.code.as_u16(), &refused.headers["warning"]), (422, &warning.parse().expect("a header")));
+    // The metadata of an object within comes last, whatever stands first.
+    let inner = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"foo": 1}});
+    let mut object = knob("b", &json!({"inner": inner}));
+    (object["metadata"]["foo"], object["more"]) = (1.into(), 1.into());
+    let refused = cluster.create(&format!("{KNOBS}?fieldValidation=Strict"), object).await;
+    let text = "400 Knob in version \"v1\" cannot be handled as a Knob: strict decoding error: unknown field \
+                \"metadata.foo\", unknown field \"more\", unknown field \"spec.inner.metadata.foo\"";
+    assert_eq!(refused.text(), text);
+    let inner = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 1}});
+    let refused = cluster.create(KNOBS, knob("b", &json!({"inner": inner}))).await;
+    let text = "400 Knob in version \"v1\" cannot be handled as a Knob: spec.inner.metadata: Invalid value: {\"name\":1}: \
+                json: cannot unmarshal number into Go struct field ObjectMeta.name of type string";
+    assert_eq!(refused.text(), text);
+}
