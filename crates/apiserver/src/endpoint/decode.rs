@@ -7,9 +7,9 @@ use portolan_api::{custom, field, protobuf, schema};
 use portolan_base::go;
 use serde_json::Value;
 
+use super::Call;
 use super::kinds::{self, Expected, Misfit, Origin};
 use super::owner_references::{Noticed, drop_doubles};
-use super::Call;
 use crate::body::{self, Body};
 use crate::status::Status;
 

@@ -347,7 +347,9 @@ async fn what_no_form_fits_is_refused() {
         (
             "/version",
             "application/yaml".to_owned(),
-            "406 406: Not Acceptable\n\nAvailable representations: application/json".to_owned(),
+            "406 text: apiVersion: v1\ncode: 406\ndetails: {}\nkind: Status\nmessage: |-\n  406: Not Acceptable\n\n  \
+             Available representations: application/json\nmetadata: {}\nreason: NotAcceptable\nstatus: Failure"
+                .to_owned(),
         ),
         ("/api/v1/namespaces/default", "application/*".to_owned(), route.clone()),
         (
