@@ -28,7 +28,7 @@ struct Controller {
     context: Context,
     definitions: MetadataInformer,
     queue: WorkQueue,
-    /// Those that have not got their names.
+    /// Those that are not known to have their names.
     waiting: Mutex<BTreeSet<String>>,
 }
 
@@ -90,10 +90,11 @@ impl Reconciler for Controller {
             Err(error) if error.is_not_found() => return Ok(Next::OnChange),
             definition => definition?,
         };
-        if has_condition(&definition, "NamesAccepted", "False") {
-            self.waiting.lock().insert(key.name.clone());
-        } else {
+        // The server says so right after a definition is written, and nobody is woken by a status.
+        if has_condition(&definition, "NamesAccepted", "True") {
             self.waiting.lock().remove(&key.name);
+        } else {
+            self.waiting.lock().insert(key.name.clone());
         }
         let finalizers = definition["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice);
         let held = finalizers.iter().any(|finalizer| finalizer == FINALIZER);
