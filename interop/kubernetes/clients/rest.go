@@ -41,6 +41,9 @@ var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmap
 func (s *suite) discovery(ctx context.Context) {
 	for name, config := range map[string]*rest.Config{"JSON": s.config, "protobuf": s.protobuf} {
 		s.check("discovery in "+name, func(context.Context) error {
+			// The version is told in JSON alone.
+			config := rest.CopyConfig(config)
+			config.AcceptContentTypes = config.ContentType + ",application/json"
 			client, err := discovery.NewDiscoveryClientForConfig(config)
 			if err != nil {
 				return err

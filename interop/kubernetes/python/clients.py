@@ -89,7 +89,8 @@ def _():
         "patched", NAMESPACE, [{"op": "replace", "path": "/spec/revisionHistoryLimit", "value": 3}])
     assert changed.spec.revision_history_limit == 3
     scale = APPS.patch_namespaced_deployment_scale("patched", NAMESPACE, {"spec": {"replicas": 0}})
-    assert scale.spec.replicas == 0
+    # Kubernetes leaves out a number that is zero.
+    assert not scale.spec.replicas
     APPS.delete_namespaced_deployment("patched", NAMESPACE)
 
 
