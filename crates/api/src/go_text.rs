@@ -12,13 +12,13 @@ pub fn go_text(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
         Value::String(text) => text.clone(),
         Value::Null => "<nil>".into(),
-        Value::Number(number) if !number.is_i64() => float_text(number.as_f64().unwrap_or_default()),
+        Value::Number(number) if !number.is_i64() => float(number.as_f64().unwrap_or_default()),
         other => other.to_string(),
     }
 }
 
-/// A number that is no integer of 64 bits.
-fn float_text(number: f64) -> String {
+/// A number in as few digits as tell it, with an exponent if it is far from zero.
+pub(crate) fn float(number: f64) -> String {
     let digits = format!("{number:e}");
     let Some((digits, exponent)) = digits.split_once('e') else { return digits };
     match exponent.parse::<i32>().unwrap_or_default() {

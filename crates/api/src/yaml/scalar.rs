@@ -2,6 +2,8 @@
 
 use serde_json::Number;
 
+use crate::go_text;
+
 mod plain;
 
 /// How a text is written.
@@ -172,13 +174,5 @@ pub(super) fn number(number: &Number) -> String {
     if float.fract() == 0.0 && float > i64::MIN as f64 && float < u64::MAX as f64 {
         return (float as i128).to_string();
     }
-    let shortest = format!("{float:e}");
-    let (_, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..6).contains(&exponent) {
-        return float.to_string();
-    }
-    let mantissa = shortest.split('e').next().unwrap_or_default();
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+    go_text::float(float)
 }

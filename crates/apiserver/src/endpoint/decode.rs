@@ -279,7 +279,7 @@ fn parse_protobuf(bytes: &[u8], expected: GroupVersionKind<'_>) -> Result<Decode
     Ok(Decoded { value, duplicates: Vec::new() })
 }
 
-fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Status {
+pub(super) fn wrong_version(found: &str, expected: GroupVersionKind<'_>) -> Status {
     let expected = expected.api_version();
     Status::bad_request(format!(
         "the API version in the data ({found}) does not match the expected API version ({expected})"
@@ -321,9 +321,7 @@ pub(crate) fn expect_kind(object: &mut Value, expected: GroupVersionKind<'_>) ->
         return Err(Status::bad_request(text));
     }
     if !api_version.is_empty() && api_version != expected_version {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({expected_version})"
-        )));
+        return Err(wrong_version(api_version, expected));
     }
     // Metadata of a wrong type is refused with all else that is.
     kinds::name(object, expected);

@@ -53,11 +53,11 @@ pub(super) fn expect(object: &mut Value, expected: &Expected<'_>, data: impl FnO
     }
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if let Some(problem) = version_problem(api_version) {
+        return Err(Misfit::Untold(problem));
+    }
     let (group, version) = match api_version {
         "" | "/" => ("", ""),
-        text if text.matches('/').count() > 1 => {
-            return Err(Misfit::Untold(format!("unexpected GroupVersion string: {text}")));
-        }
         text => text.split_once('/').unwrap_or(("", text)),
     };
     let found = GroupVersionKind { group, version, kind };
@@ -66,6 +66,11 @@ pub(super) fn expect(object: &mut Value, expected: &Expected<'_>, data: impl FnO
     }
     name(object, expected.kind);
     Ok(())
+}
+
+/// Why a text names no version of a group.
+pub(super) fn version_problem(api_version: &str) -> Option<String> {
+    (api_version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {api_version}"))
 }
 
 /// Says in an object what it is.
@@ -158,7 +163,7 @@ fn scheme(group: &str) -> &'static str {
 }
 
 /// The name of upstream's package that has the type in memory.
-fn package<'a>(group: &'a str, kind: &str) -> &'a str {
+pub(super) fn package<'a>(group: &'a str, kind: &str) -> &'a str {
     match (group, kind) {
         ("", _) | ("events.k8s.io", "Event") => "core",
         ("internal.apiserver.k8s.io", _) => "apiserverinternal",

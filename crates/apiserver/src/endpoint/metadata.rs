@@ -32,7 +32,12 @@ pub(crate) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
 impl Call<'_> {
     /// Refuses an object that has another name than the URL says.
     pub(crate) fn expect_name(&self, object: &Value) -> Result<(), Status> {
-        let (given, name) = (text(object, "name"), &self.info.name);
+        self.expect_given_name(text(object, "name"))
+    }
+
+    /// The same of the name alone.
+    pub(super) fn expect_given_name(&self, given: &str) -> Result<(), Status> {
+        let name = &self.info.name;
         if given.is_empty() || given == name {
             return Ok(());
         }

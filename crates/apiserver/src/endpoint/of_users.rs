@@ -8,7 +8,7 @@ use portolan_api::description::GroupVersionKind;
 use portolan_api::field::{self, Path};
 use serde_json::{Map, Value};
 
-use super::decode::{FieldValidation, unrecognized};
+use super::decode::{FieldValidation, unrecognized, wrong_version};
 use super::{Call, kinds, metadata};
 use crate::status::Status;
 
@@ -23,7 +23,7 @@ impl Call<'_> {
     /// Another kind is refused later: it may still lack a name, or be of no object that there is.
     pub(super) fn expect_own_version(&self, object: &mut Value, bytes: &[u8]) -> Result<(), Status> {
         let expected = self.kind();
-        if let Some(problem) = version_problem(object) {
+        if let Some(problem) = kinds::version_problem(text(object, "apiVersion")) {
             return Err(unrecognized(bytes, expected, &problem));
         }
         let (version, kind) = (text(object, "apiVersion").to_owned(), text(object, "kind").to_owned());
@@ -46,12 +46,8 @@ impl Call<'_> {
         if let Some(problem) = metadata_problem(object) {
             return Err(handled(&kind, &problem));
         }
-        let expected = expected.api_version();
-        if version != expected {
-            let version = version.strip_prefix('/').unwrap_or(&version);
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({version}) does not match the expected API version ({expected})"
-            )));
+        if version != expected.api_version() {
+            return Err(wrong_version(version.strip_prefix('/').unwrap_or(&version), expected));
         }
         Ok(())
     }
@@ -61,7 +57,7 @@ impl Call<'_> {
         if let Some(problem) = kinds::unreadable(object) {
             return Some(problem);
         }
-        if let Some(problem) = version_problem(object) {
+        if let Some(problem) = kinds::version_problem(text(object, "apiVersion")) {
             return Some(problem);
         }
         if text(object, "kind").is_empty() {
@@ -99,12 +95,6 @@ fn text<'a>(object: &'a Value, name: &str) -> &'a str {
 
 fn missing_kind(shown: &str) -> String {
     format!("Object 'Kind' is missing in '{shown}'")
-}
-
-/// Why a version is none.
-fn version_problem(object: &Value) -> Option<String> {
-    let version = text(object, "apiVersion");
-    (version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {version}"))
 }
 
 /// Why metadata cannot be read. Makes some where there is none.

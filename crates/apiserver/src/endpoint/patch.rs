@@ -322,13 +322,7 @@ impl Call<'_> {
             let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
             return Err(Status::bad_request(format!("invalid object type: {version}, Kind={kind}")));
         }
-        if !name.is_empty() && name != self.info.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                self.info.name
-            )));
-        }
-        Ok(())
+        self.expect_given_name(name)
     }
 
     /// What is said of fields that an applied object names twice.

@@ -7,7 +7,7 @@ use portolan_base::Timestamp;
 use portolan_store::Revision;
 use serde_json::{Value, json};
 
-use super::Call;
+use super::{Call, kinds};
 use crate::body::Body;
 use crate::extensions::StrategyOf;
 use crate::negotiate::{Include, Shape, View};
@@ -36,17 +36,13 @@ impl Call<'_> {
             return Ok(());
         }
         let kind = self.kind();
-        let group = match kind.group {
-            "" | "events.k8s.io" => "core",
-            group => group.split('.').next().unwrap_or_default(),
-        };
         let (asked, is, list) = match of {
             Shape::One => ("PartialObjectMetadata", "is", "List"),
             Shape::Many => ("PartialObjectMetadataList", "is not", ""),
         };
         let name = match self.resource.custom {
             Some(_) => format!("unstructured.Unstructured{list}"),
-            None => format!("{group}.{}{list}", kind.kind),
+            None => format!("{}.{}{list}", kinds::package(kind.group, kind.kind), kind.kind),
         };
         let text = format!("you requested {asked}, but the requested object {is} a list (*{name})");
         Err(Status::new(406, "NotAcceptable", text))

@@ -130,14 +130,11 @@ impl Call<'_> {
 
     /// What the watch begins with.
     fn initial_events(&self) -> Result<Initial, Status> {
-        let mut how = self.query.get("resourceVersionMatch");
-        let mut asked = self.query.has("sendInitialEvents");
-        let says = !asked || self.query.is_true("sendInitialEvents");
+        let how = self.query.get("resourceVersionMatch");
+        let asked = self.query.has("sendInitialEvents");
         // Whoever has no state yet is taken to ask for it.
         let has_none = !asked && how.is_empty() && matches!(self.query.get("resourceVersion"), "" | "0");
-        if has_none {
-            (asked, how) = (true, "NotOlderThan");
-        }
+        let (asked, how) = if has_none { (true, "NotOlderThan") } else { (asked, how) };
         let path = Path::new("resourceVersionMatch");
         let mut errors = Vec::new();
         let mut forbidden = |why: &str| errors.push(field::Error::forbidden(&path, why));
@@ -157,7 +154,7 @@ impl Call<'_> {
         if !errors.is_empty() {
             return Err(list_options(&errors));
         }
-        Ok(if asked && says { Initial::State } else { Initial::Nothing })
+        Ok(if has_none || self.query.is_true("sendInitialEvents") { Initial::State } else { Initial::Nothing })
     }
 
     fn watch_timeout(&self) -> Result<Duration, Status> {
