@@ -74,6 +74,13 @@ fn has_condition(definition: &Value, name: &str, status: &str) -> bool {
     conditions.into_iter().any(|condition| condition["type"] == name && condition["status"] == status)
 }
 
+/// Whether a definition says which of the names that it asks for it has got.
+fn is_settled(definition: &Value) -> bool {
+    let (asked, got) = (&definition["spec"]["names"], &definition["status"]["acceptedNames"]);
+    let is_judged = |status| has_condition(definition, "NamesAccepted", status);
+    !definition["metadata"]["deletionTimestamp"].is_null() || is_judged("False") || is_judged("True") && asked == got
+}
+
 #[async_trait]
 impl Reconciler for Controller {
     fn name(&self) -> &'static str {
@@ -86,10 +93,13 @@ impl Reconciler for Controller {
             self.settle_others(&key.name).await?;
             return Ok(Next::OnChange);
         }
-        let definition = match self.context.client.raw(Method::GET, &path(&key.name), None).await {
-            Err(error) if error.is_not_found() => return Ok(Next::OnChange),
-            definition => definition?,
-        };
+        let Some(mut definition) = self.read(&key.name).await? else { return Ok(Next::OnChange) };
+        if !is_settled(&definition) {
+            // The server ended between the write and what it says of it.
+            self.look_again(&key.name).await?;
+            let Some(newest) = self.read(&key.name).await? else { return Ok(Next::OnChange) };
+            definition = newest;
+        }
         // The server says so right after a definition is written, and nobody is woken by a status.
         if has_condition(&definition, "NamesAccepted", "True") {
             self.waiting.lock().remove(&key.name);
@@ -206,13 +216,48 @@ impl Controller {
         let names: Vec<String> =
             self.waiting.lock().iter().filter(|name| *name != gone && group(name) == group(gone)).cloned().collect();
         for name in names {
-            // The server settles names whenever a definition is written; what does not change is not.
-            let patch = Patch::Merge(json!({"metadata": {}}));
-            match self.context.client.raw_patch(&path(&name), &patch).await {
-                Err(error) if error.is_not_found() => {}
-                outcome => drop(outcome?),
-            }
+            self.look_again(&name).await?;
         }
         Ok(())
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Value>, Error> {
+        match self.context.client.raw(Method::GET, &path(name), None).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            definition => definition.map(Some),
+        }
+    }
+
+    /// Has the server settle which names a definition gets. It does so whenever one is written, even if nothing changes.
+    async fn look_again(&self, name: &str) -> Result<(), Error> {
+        match self.context.client.raw_patch(&path(name), &Patch::Merge(json!({"metadata": {}}))).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_settled_once_it_says_what_became_of_its_names() {
+        let names = json!({"plural": "tabs", "kind": "Tab"});
+        let others = json!({"plural": "tabs", "kind": "Other"});
+        for (metadata, got, status, settled) in [
+            (json!({}), None, None, false),
+            (json!({}), Some(&names), Some("True"), true),
+            (json!({}), Some(&others), Some("True"), false),
+            (json!({}), Some(&others), Some("False"), true),
+            (json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), None, None, true),
+        ] {
+            let mut definition = json!({"metadata": metadata, "spec": {"names": names}});
+            if let (Some(got), Some(status)) = (got, status) {
+                let conditions = json!([{"type": "NamesAccepted", "status": status}]);
+                definition["status"] = json!({"acceptedNames": got, "conditions": conditions});
+            }
+            assert_eq!(is_settled(&definition), settled, "{definition}");
+        }
     }
 }
