@@ -1,14 +1,15 @@
 //! Objects in YAML, byte for byte as clients know them from Kubernetes.
 //!
-//! Source: `sigs.k8s.io/yaml`, which writes with the second version of Go's YAML library: lines are never folded, lists
-//! stand below their field without indentation, and texts that another reader could take for something else are quoted.
+//! Source: `sigs.k8s.io/yaml`, which writes with the second version of Go's YAML library: long texts are broken at
+//! spaces, lists stand below their field without indentation, and texts that another reader could take for something
+//! else are quoted.
 
 mod keys;
 mod scalar;
 
 use serde_json::{Map, Value};
 
-use self::scalar::Style;
+use self::scalar::{Place, Style};
 
 /// The longest field name that stands on the line of its value, in bytes.
 const LONGEST_SIMPLE_NAME: usize = 128;
@@ -50,13 +51,13 @@ impl Writer {
             }
             if name.len() > LONGEST_SIMPLE_NAME || scalar::has_breaks(name) {
                 self.0.push_str("? ");
-                scalar::write(&mut self.0, name, Style::of(name), indent + INDENT);
+                scalar::write(&mut self.0, name, Style::of(name), Place::Block(indent + INDENT));
                 self.line(indent);
                 self.0.push_str(": ");
                 self.block(value, indent, Begins::Here);
                 continue;
             }
-            scalar::write(&mut self.0, name, Style::of(name), indent + INDENT);
+            scalar::write(&mut self.0, name, Style::of(name), Place::Name);
             self.0.push(':');
             match value {
                 // As far out as the field: upstream's lists are not indented.
@@ -94,7 +95,7 @@ impl Writer {
             Value::Null => self.0.push_str("null"),
             Value::Bool(value) => self.0.push_str(if *value { "true" } else { "false" }),
             Value::Number(number) => self.0.push_str(&scalar::number(number)),
-            Value::String(text) => scalar::write(&mut self.0, text, Style::of(text), indent),
+            Value::String(text) => scalar::write(&mut self.0, text, Style::of(text), Place::Block(indent)),
             Value::Array(_) => self.0.push_str("[]"),
             Value::Object(_) => self.0.push_str("{}"),
         }

@@ -91,80 +91,171 @@ fn is_printable(letter: char) -> bool {
     matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
-/// Appends a text; what needs lines of its own has them at this indentation.
-pub(super) fn write(into: &mut String, text: &str, style: Style, indent: usize) {
+/// Where a text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before a colon: on one line, however long that gets.
+    Name,
+    /// With further lines at this indentation.
+    Block(usize),
+}
+
+/// Behind so many letters a line ends at the next space.
+const WIDTH: usize = 80;
+
+/// Appends a text.
+pub(super) fn write(into: &mut String, text: &str, style: Style, place: Place) {
+    let mut lines = Lines::behind(into, place);
     match style {
-        Style::Plain => into.push_str(text),
+        Style::Plain => lines.plain(text, Quotes::None),
         Style::SingleQuoted => {
-            into.push('\'');
-            lines(into, &text.replace('\'', "''"), indent, false);
-            into.push('\'');
+            lines.push('\'');
+            lines.plain(text, Quotes::Single);
+            lines.push('\'');
         }
-        Style::DoubleQuoted => double_quoted(into, text),
-        Style::Literal => {
-            into.push('|');
-            if text.starts_with(|letter| letter == ' ' || is_break(letter)) {
-                into.push_str(&super::INDENT.to_string());
-            }
-            // How many line breaks at the end belong to the text: none, one, or all that there are.
-            let ending = text.chars().rev().take_while(|letter| is_break(*letter)).count();
-            match ending {
-                0 => into.push('-'),
-                1 if text.chars().count() > 1 => {}
-                _ => into.push('+'),
-            }
-            into.push('\n');
-            lines(into, text, indent, true);
-        }
+        Style::DoubleQuoted => lines.double_quoted(text),
+        Style::Literal => lines.literal(text),
     }
 }
 
-/// Appends lines, of which those that are not empty are indented.
-fn lines(into: &mut String, text: &str, indent: usize, mut begins_line: bool) {
-    for letter in text.chars() {
-        if !is_break(letter) && begins_line {
-            into.extend(std::iter::repeat_n(' ', indent));
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    None,
+    Single,
+}
+
+/// The lines of a text as they grow.
+struct Lines<'a> {
+    into: &'a mut String,
+    place: Place,
+    /// How many letters the last line has.
+    column: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn behind(into: &'a mut String, place: Place) -> Self {
+        let column = into.rsplit(is_break).next().map_or(0, |line| line.chars().count());
+        Self { into, place, column }
+    }
+
+    fn push(&mut self, letter: char) {
+        self.into.push(letter);
+        self.column = if is_break(letter) { 0 } else { self.column + 1 };
+    }
+
+    fn indent(&mut self) {
+        if let Place::Block(indent) = self.place {
+            (0..indent).for_each(|_| self.push(' '));
         }
-        begins_line = is_break(letter);
-        into.push(letter);
+    }
+
+    /// Begins a new line if this one is long. It stands for a space.
+    fn fold(&mut self) -> bool {
+        let is_long = self.place != Place::Name && self.column > WIDTH;
+        if is_long {
+            self.push('\n');
+            self.indent();
+        }
+        is_long
+    }
+
+    fn plain(&mut self, text: &str, quotes: Quotes) {
+        let is_quoted = quotes == Quotes::Single;
+        let (mut follows_space, mut begins_line) = (false, false);
+        let mut letters = text.char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            let next = letters.peek().map(|(_, next)| *next);
+            let is_inside = at > 0 && next.is_some() || !is_quoted;
+            let is_lone_space = letter == ' ' && !follows_space && next != Some(' ');
+            follows_space = letter == ' ';
+            if is_lone_space && is_inside && self.fold() {
+                continue;
+            }
+            if begins_line && !is_break(letter) {
+                self.indent();
+            }
+            begins_line = is_break(letter);
+            if is_quoted && letter == '\'' {
+                self.push('\'');
+            }
+            self.push(letter);
+        }
+    }
+
+    fn literal(&mut self, text: &str) {
+        self.push('|');
+        if text.starts_with(|letter| letter == ' ' || is_break(letter)) {
+            super::INDENT.to_string().chars().for_each(|digit| self.push(digit));
+        }
+        // How many line breaks at the end belong to the text: none, one, or all that there are.
+        let ending = text.chars().rev().take_while(|letter| is_break(*letter)).count();
+        match ending {
+            0 => self.push('-'),
+            1 if text.chars().count() > 1 => {}
+            _ => self.push('+'),
+        }
+        self.push('\n');
+        let mut begins_line = true;
+        for letter in text.chars() {
+            if begins_line && !is_break(letter) {
+                self.indent();
+            }
+            begins_line = is_break(letter);
+            self.push(letter);
+        }
+    }
+
+    fn double_quoted(&mut self, text: &str) {
+        self.push('"');
+        let mut follows_space = false;
+        let mut letters = text.char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            let next = letters.peek().map(|(_, next)| *next);
+            let may_fold = letter == ' ' && !follows_space && at > 0 && next.is_some();
+            follows_space = letter == ' ';
+            if may_fold && self.fold() {
+                if next == Some(' ') {
+                    self.push('\\');
+                }
+                continue;
+            }
+            match escape(letter) {
+                Some(escape) => escape.chars().for_each(|letter| self.push(letter)),
+                None => self.push(letter),
+            }
+        }
+        self.push('"');
     }
 }
 
-fn double_quoted(into: &mut String, text: &str) {
-    into.push('"');
-    for letter in text.chars() {
-        let short = match letter {
-            '\0' => '0',
-            '\x07' => 'a',
-            '\x08' => 'b',
-            '\t' => 't',
-            '\n' => 'n',
-            '\x0b' => 'v',
-            '\x0c' => 'f',
-            '\r' => 'r',
-            '\x1b' => 'e',
-            '"' => '"',
-            '\\' => '\\',
-            '\u{85}' => 'N',
-            '\u{2028}' => 'L',
-            '\u{2029}' => 'P',
-            letter if is_printable(letter) => {
-                into.push(letter);
-                continue;
-            }
-            letter => {
-                let code = u32::from(letter);
-                into.push_str(&match code {
-                    0..=0xff => format!("\\x{code:02X}"),
-                    0x100..=0xffff => format!("\\u{code:04X}"),
-                    _ => format!("\\U{code:08X}"),
-                });
-                continue;
-            }
-        };
-        into.extend(['\\', short]);
-    }
-    into.push('"');
+/// How a letter is written that cannot stand between double quotes.
+fn escape(letter: char) -> Option<String> {
+    let short = match letter {
+        '\0' => '0',
+        '\x07' => 'a',
+        '\x08' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\x0b' => 'v',
+        '\x0c' => 'f',
+        '\r' => 'r',
+        '\x1b' => 'e',
+        '"' => '"',
+        '\\' => '\\',
+        '\u{85}' => 'N',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        letter if is_printable(letter) => return None,
+        letter => {
+            let code = u32::from(letter);
+            return Some(match code {
+                0..=0xff => format!("\\x{code:02X}"),
+                0x100..=0xffff => format!("\\u{code:04X}"),
+                _ => format!("\\U{code:08X}"),
+            });
+        }
+    };
+    Some(format!("\\{short}"))
 }
 
 /// A number as Go writes it: without a fraction if it has none, with an exponent if that is far from zero.

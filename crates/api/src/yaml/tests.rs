@@ -128,6 +128,13 @@ fn texts_that_could_be_something_else_are_quoted() {
         (json!(0.00001), "1e-05"),
         (json!({"a": {"x".repeat(129): {"b": [1]}}}), &format!("a:\n  ? {}\n  : b:\n    - 1", "x".repeat(129))),
         (json!({"a\nb": ["c"]}), "? |-\n  a\n  b\n: - c"),
+        (json!({"a": format!("{} b c  d", "x".repeat(78))}), &format!("a: {}\n  b c  d", "x".repeat(78))),
+        (json!({"a": format!("{} b c  d", "x".repeat(76))}), &format!("a: {} b\n  c  d", "x".repeat(76))),
+        (json!([format!("{} it's b", "x".repeat(81))]), &format!("- {}\n  it's b", "x".repeat(81))),
+        (json!(format!("'{}' b: 'c'  d ", "x".repeat(80))), &format!("'''{}''\n  b: ''c''  d '", "x".repeat(80))),
+        (json!(format!("\t{} b  c ", "x".repeat(80))), &format!("\"\\t{}\n  b  c \"", "x".repeat(80))),
+        (json!(format!("{} b\nc", "x".repeat(90))), &format!("|-\n  {} b\n  c", "x".repeat(90))),
+        (json!({format!("{} b", "x".repeat(90)): 1}), &format!("{} b: 1", "x".repeat(90))),
     ] {
         assert_eq!(encode(&value).strip_suffix('\n'), Some(expected), "{value}");
     }
