@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use portolan_base::go;
 use serde_json::{Map, Value};
 
 use super::fields::{Element, FieldSet, readable};
 use super::manifest::Scalar;
 use super::shape::{self, Item, Parts, Place};
 use crate::description::{Schema, Type};
-use crate::go_text::go_type;
+use crate::go_text::{go_text, go_type};
 use crate::schema::is_canonical;
 
 /// The paths that applying `value` claims.
@@ -130,9 +131,9 @@ fn examine(value: &Value, place: Place<'_>, at: At<'_>, found: &mut Examined) {
         }
         (Type::List(_), Value::Array(list)) => examine_list(list, schema, at, found),
         (Type::Struct(_) | Type::Map(_), other) => {
-            found.problems.push(at.problem(&format!("expected map, got {}", go_value(other))));
+            found.problems.push(at.problem(&format!("expected map, got {}", printed(other))));
         }
-        (Type::List(_), other) => found.problems.push(at.problem(&format!("expected list, got {}", go_value(other)))),
+        (Type::List(_), other) => found.problems.push(at.problem(&format!("expected list, got {}", printed(other)))),
         (r#type, value) => {
             found.is_canonical &= is_canonical(r#type, value);
             found.problems.extend(scalar_problem(r#type, value).map(|problem| at.problem(&problem)));
@@ -170,9 +171,9 @@ fn scalar_problem(r#type: &Type, value: &Value) -> Option<String> {
     let got = match (r#type, value) {
         (Type::Int32 | Type::Int64 | Type::Number, value) => go_type(value).to_owned(),
         (Type::String | Type::Bytes | Type::Time | Type::MicroTime, value) => {
-            format!("&value.valueUnstructured{{Value:{}}}", go_value(value))
+            format!("&value.valueUnstructured{{Value:{}}}", go_syntax(value))
         }
-        (_, value) => go_value(value),
+        (_, value) => printed(value),
     };
     Some(format!("expected {wanted}, got {got}"))
 }
@@ -189,15 +190,21 @@ pub(super) fn wanted_instead(r#type: &Type, value: &Scalar<'_>) -> Option<&'stat
     (!fits).then_some(wanted)
 }
 
-/// A value as upstream's messages print it.
-fn go_value(value: &Value) -> String {
+/// A value as upstream's messages print it: in the structure that holds it.
+fn printed(value: &Value) -> String {
+    format!("&{{{}}}", go_text(value))
+}
+
+/// A value as a program would say it.
+fn go_syntax(value: &Value) -> String {
+    let all = |items: Vec<String>| items.join(", ");
     match value {
         Value::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{name}:{}", go_value(value))).collect();
-            format!("map[{}]", fields.join(" "))
+            let fields = fields.iter().map(|(name, value)| format!("{}:{}", go::quote(name), go_syntax(value)));
+            format!("map[string]interface {{}}{{{}}}", all(fields.collect()))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" ")),
-        other => other.to_string(),
+        Value::Array(items) => format!("[]interface {{}}{{{}}}", all(items.iter().map(go_syntax).collect())),
+        Value::String(text) => go::quote(text),
+        other => go_text(other),
     }
 }

@@ -195,13 +195,25 @@ fn set_element(item: &Value) -> Result<String, String> {
 /// The value of a key that an item may leave out. The published document lacks these defaults of built-in kinds.
 fn default_of<'a>(item: Place<'a>, key: &str) -> Option<&'a Value> {
     static PROTOCOL: LazyLock<Value> = LazyLock::new(|| Value::from("TCP"));
+    static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::from(""));
+    static ZERO: LazyLock<Value> = LazyLock::new(|| Value::from(0));
     let item = item?;
     if let Some(default) = item.field(key).and_then(Schema::default) {
         return Some(default);
     }
-    let name = &*item.definition()?.name;
-    let has_protocol = matches!(name, "io.k8s.api.core.v1.ContainerPort" | "io.k8s.api.core.v1.ServicePort");
-    (has_protocol && key == "protocol").then(|| &*PROTOCOL)
+    let definition = item.definition()?;
+    let has_protocol =
+        matches!(&*definition.name, "io.k8s.api.core.v1.ContainerPort" | "io.k8s.api.core.v1.ServicePort");
+    if has_protocol && key == "protocol" {
+        return Some(&*PROTOCOL);
+    }
+    // What is always there is empty, or 0, where nobody says it.
+    let field = definition.always().find(|field| &*field.name == key && field.is_never_null)?;
+    match item.at(field).r#type() {
+        Type::String => Some(&*EMPTY),
+        Type::Int32 | Type::Int64 => Some(&*ZERO),
+        _ => None,
+    }
 }
 
 /// An item of a list that is not atomic.
