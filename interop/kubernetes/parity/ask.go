@@ -15,8 +15,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The longest that an answer may take.
-const patience = 20 * time.Second
+const (
+	// The longest that an answer may take.
+	patience = 20 * time.Second
+	// How often a server may ask to be asked later.
+	delays = 10
+)
 
 // A server that is asked.
 type target struct {
@@ -53,7 +57,19 @@ func clientFor(settings *tls.Config) *http.Client {
 	}
 }
 
+// Sends a request, again if the server is not ready for it yet: Kubernetes' own is not for kinds that are new.
 func (it *target) send(asked request) (answer, error) {
+	for range delays {
+		told, err := it.try(asked)
+		if err != nil || !bytes.Contains(told.body, []byte("storage is (re)initializing")) {
+			return told, err
+		}
+		time.Sleep(time.Second)
+	}
+	return it.try(asked)
+}
+
+func (it *target) try(asked request) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	fill := strings.NewReplacer("$UID", it.uid, "$REVISION", it.revision, "$CONTINUE", it.next).Replace

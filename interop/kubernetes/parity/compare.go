@@ -37,8 +37,9 @@ func (it *target) shown(told answer) []string {
 	var documents []string
 	for decoder.More() {
 		var document any
+		start := decoder.InputOffset()
 		if err := decoder.Decode(&document); err != nil {
-			documents = nil
+			documents = append(documents, string(told.body[start:]))
 			break
 		}
 		it.note(document)
@@ -46,7 +47,7 @@ func (it *target) shown(told answer) []string {
 		documents = append(documents, string(text))
 	}
 	if documents == nil {
-		documents = []string{string(told.body)}
+		documents = []string{""}
 	}
 	for _, document := range documents {
 		lines = append(lines, strings.Split(it.common(document), "\n")...)
@@ -111,8 +112,20 @@ func neutral(name string, value any) any {
 	return value
 }
 
+// More lines than this are not held against each other one by one: that takes their square in memory.
+const longestCompared = 4000
+
 // What only one has, of lines in order: `want` for Kubernetes, `got` for the other.
 func difference(want, got []string) []string {
+	for len(want) > 0 && len(got) > 0 && want[0] == got[0] {
+		want, got = want[1:], got[1:]
+	}
+	for len(want) > 0 && len(got) > 0 && want[len(want)-1] == got[len(got)-1] {
+		want, got = want[:len(want)-1], got[:len(got)-1]
+	}
+	if max(len(want), len(got)) > longestCompared {
+		return []string{fmt.Sprintf("want %d other lines", len(want)), fmt.Sprintf("got  %d other lines", len(got))}
+	}
 	longest := make([][]int, len(want)+1)
 	for index := range longest {
 		longest[index] = make([]int, len(got)+1)

@@ -75,6 +75,7 @@ func (it *target) life(object map[string]any) ([]request, error) {
 		"PATCH " + one + " application/merge-patch+json - " + labelled("merged"),
 		"PATCH " + one + " application/strategic-merge-patch+json - " + labelled("strategic"),
 		"PATCH " + one + `?fieldManager=operation application/json-patch+json - [{"op":"add","path":"/metadata/labels/parity","value":"json"}]`,
+		"PATCH " + one + ` application/merge-patch+json - {"metadata":{"labels":{"a b":""},"finalizers":["x"],"deletionGracePeriodSeconds":5}}`,
 		"PATCH " + one + "?fieldManager=applier application/apply-patch+yaml - " + labelled("applied"),
 		"PATCH " + one + "?fieldManager=applier&force=true application/apply-patch+yaml - " + labelled("applied"),
 		"GET " + one + " - - -",

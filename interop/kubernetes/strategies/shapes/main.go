@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"strings"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -30,6 +31,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/kubernetes/pkg/apis/authorization"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/networking"
@@ -62,6 +64,7 @@ var roots = [][2]reflect.Type{
 		reflect.TypeFor[apiextensionsv1.CustomResourceDefinitionVersion](),
 	},
 	{reflect.TypeFor[metav1.ObjectMeta](), reflect.TypeFor[metav1.ObjectMeta]()},
+	{reflect.TypeFor[authorization.NonResourceAttributes](), reflect.TypeFor[authorizationv1.NonResourceAttributes]()},
 }
 
 // Structures that are shown as a value.
