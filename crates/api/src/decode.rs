@@ -11,6 +11,8 @@ use serde_json::{Map, Number, Value};
 mod lines;
 mod syntax;
 
+pub use syntax::problem as syntax_problem;
+
 /// How large a body may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -12,6 +12,9 @@ use crate::status::Status;
 /// The only media type of objects.
 pub(crate) const JSON: &str = "application/json";
 
+/// What keeps answers about objects out of caches.
+pub(crate) const NOT_CACHED: &str = "no-cache, private";
+
 /// A complete JSON answer.
 pub(crate) fn json(code: u16, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
@@ -31,7 +34,7 @@ pub(crate) fn with_body(code: u16, content_type: &'static str, body: Body) -> Re
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED));
     response
 }
 

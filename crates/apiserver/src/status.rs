@@ -269,7 +269,13 @@ impl Status {
 
     /// 422 with one cause per field.
     pub(crate) fn invalid(group: &str, kind: &str, name: &str, errors: &[field::Error]) -> Self {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+        for text in errors.iter().map(ToString::to_string) {
+            // People are told once what causes name each time.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let text = match texts.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -289,6 +295,11 @@ impl Status {
             .detail("causes", causes);
         let told = [("group", group), ("kind", kind), ("name", name)].into_iter().filter(|(_, text)| !text.is_empty());
         told.fold(status, |status, (detail, text)| status.detail(detail, text))
+    }
+
+    /// 500 without a reason: what upstream's libraries refuse without saying whose fault it is.
+    pub(crate) fn unnamed(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
     }
 
     /// 500: our fault. The cause is logged where it happened, not told.

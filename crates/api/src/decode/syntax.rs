@@ -7,8 +7,8 @@ enum Inside {
     List,
 }
 
-/// The first problem; `None` if the bytes are one JSON value, of whatever depth and size.
-pub(super) fn problem(body: &[u8]) -> Option<String> {
+/// The first problem, in the words of Go's library; `None` if the bytes are one JSON value, of whatever depth and size.
+pub fn problem(body: &[u8]) -> Option<String> {
     let mut scanner = Scanner { body, position: 0 };
     scanner.document().err().map(|problem| match problem {
         Problem::End => "unexpected end of JSON input".to_owned(),

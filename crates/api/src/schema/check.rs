@@ -8,6 +8,7 @@ use super::prune;
 use crate::decode::type_of;
 use crate::description::{GroupVersionKind, Schema, Type, builtin};
 use crate::quantity::Quantity;
+use crate::time;
 
 /// What does not fit the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -121,13 +122,8 @@ pub(super) fn own_problem(r#type: &Type, value: &Value) -> Option<String> {
         (Type::Quantity, Value::String(text)) => Quantity::parse(text).err().map(|error| error.to_string()),
         (Type::Quantity, value) => Quantity::parse(&value.to_string()).err().map(|error| error.to_string()),
         (Type::Time | Type::MicroTime, Value::String(text)) => {
-            let layout = match r#type {
-                Type::MicroTime => "2006-01-02T15:04:05.000000Z07:00",
-                _ => "2006-01-02T15:04:05Z07:00",
-            };
-            crate::time::parse(text)
-                .is_none()
-                .then(|| format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""))
+            let layout = if *r#type == Type::MicroTime { time::MICRO_LAYOUT } else { time::LAYOUT };
+            time::problem(text, layout)
         }
         (Type::IntOrString, Value::String(_)) => None,
         (Type::IntOrString, Value::Number(number)) if is_int32(number) => None,

@@ -6,7 +6,7 @@ use portolan_base::go;
 use serde_json::Value;
 
 use super::{annotations, is_qualified_name, labels};
-use crate::field::{Error, Path};
+use crate::field::{Error, Path, Shown};
 
 /// Longest name of a field manager, in bytes.
 const MANAGER_LENGTH: usize = 128;
@@ -45,7 +45,7 @@ fn owners(owners: &Value, path: &Path) -> Vec<Error> {
         }
         if (text("apiVersion"), text("kind")) == ("v1", "Event") {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(Error::invalid(path, owner.clone(), detail));
+            errors.push(Error::invalid(path, Shown::Text(owner_text(owner)), detail));
         }
         if owner["controller"] == true {
             let name = format!("{}/{}", text("kind"), text("name"));
@@ -56,12 +56,20 @@ fn owners(owners: &Value, path: &Path) -> Vec<Error> {
                         "Only one reference can have Controller set to true. Found \"true\" in references for {first} \
                          and {name}"
                     );
-                    errors.push(Error::invalid(path, owners.clone(), detail));
+                    let all: Vec<String> = owners.as_array().into_iter().flatten().map(owner_text).collect();
+                    errors.push(Error::invalid(path, Shown::Text(format!("[{}]", all.join(","))), detail));
                 }
             }
         }
     }
     errors
+}
+
+/// A reference to an owner in the order in which upstream tells its fields.
+fn owner_text(owner: &Value) -> String {
+    let names = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let told = names.iter().filter_map(|name| Some(format!("\"{name}\":{}", owner.get(*name)?)));
+    format!("{{{}}}", told.collect::<Vec<_>>().join(","))
 }
 
 /// Whether there is a version in `version` or `group/version`.

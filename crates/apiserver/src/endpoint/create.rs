@@ -64,7 +64,7 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
         self.check_definition(metadata::text(&object, "name"))?;
-        self.stamp_new(&mut object)?;
+        let version = self.stamp_new(&mut object)?;
         let name = metadata::text(&object, "name").to_owned();
         self.strategy.default(&mut object);
         self.fill(&mut object);
@@ -97,10 +97,16 @@ impl Call<'_> {
             custom::tidy_numbers(&mut attributes.new);
         }
         let stored = storage::encode_managed(&attributes.new, managers.as_deref())?;
+        // 0 and what is no number name no version.
+        let version = version.and_then(|version| version.parse().ok()).map_or(Revision(0), Revision);
+        if !dry_run && version != Revision(0) {
+            return Err(Status::unnamed("resourceVersion should not be set on objects to be created"));
+        }
         if dry_run {
             return match self.find(&name).await? {
                 Some(_) => Err(Status::already_exists(&self.target(), &name)),
-                None => Ok(Written { stored: self.through_storage(stored).await?, revision: Revision(0) }),
+                // What is only tried does not come to the store, which alone minds.
+                None => Ok(Written { stored: self.through_storage(stored).await?, revision: version }),
             };
         }
         match self.put(&name, stored.clone(), Revision(0), attributes.charge.take(), reservation).await? {

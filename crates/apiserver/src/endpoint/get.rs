@@ -3,19 +3,12 @@
 use http::Response;
 
 use super::Call;
-use super::patch::unnamed;
-use super::select::revision_of;
 use crate::body::Body;
 use crate::status::Status;
 
 impl Call<'_> {
     pub(super) async fn get(&self) -> Result<Response<Body>, Status> {
         let view = self.view()?;
-        let wanted = self.query.get("resourceVersion");
-        if !wanted.is_empty() {
-            // Of one object it is no part of upstream's options of lists: its store refuses it.
-            revision_of(wanted).map_err(|error| unnamed(error.to_string()))?;
-        }
         self.check_fresh().await?;
         let entry = self.entry(&self.info.name).await?;
         self.present(200, view, &entry.value, entry.mod_revision)

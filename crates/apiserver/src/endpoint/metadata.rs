@@ -1,14 +1,16 @@
 //! What the server itself says in an object's metadata.
 
-use portolan_api::description::{GroupVersionKind, builtin};
-use portolan_api::field::{self, Path};
-use portolan_api::{time, validation};
-use portolan_base::{Timestamp, go};
+mod check;
+
+use portolan_api::time;
+use portolan_base::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Call, names};
 use crate::status::Status;
-use crate::strategy::{Generations, NameRule};
+use crate::strategy::Generations;
+
+pub(crate) use check::{check_new, check_update, is_standard_finalizer};
 
 /// Fields that only the server sets.
 const OF_THE_SERVER: [&str; 4] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
@@ -57,27 +59,24 @@ impl Call<'_> {
         ))
     }
 
-    /// Gives a new object its identity.
-    pub(super) fn stamp_new(&self, object: &mut Value) -> Result<(), Status> {
+    /// Gives a new object its identity. Returns the version that it came with, which it cannot have yet.
+    pub(super) fn stamp_new(&self, object: &mut Value) -> Result<Option<String>, Status> {
         let namespace = self.namespace().to_owned();
         let counts = self.strategy.generations() == Generations::FromCreation;
         let rule = self.strategy.name_rule();
         let now = time::format(self.now);
-        let is_dry_run = self.is_dry_run()?;
         self.expect_namespace(object)?;
         let metadata = of(object);
+        let version = match metadata.remove("resourceVersion") {
+            Some(Value::String(version)) if !version.is_empty() => Some(version),
+            _ => None,
+        };
         if namespace.is_empty() {
             metadata.remove("namespace");
         } else {
             metadata.insert("namespace".into(), namespace.into());
         }
-        // As upstream's store: 0 and what is no number name no version.
-        let version = metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default();
-        // What is only tried does not come that far.
-        if version.parse::<u64>().is_ok_and(|version| version != 0) && !is_dry_run {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
-        }
-        for name in OF_THE_SERVER.iter().chain(&["resourceVersion", "selfLink", "generation"]) {
+        for name in OF_THE_SERVER.iter().chain(&["selfLink", "generation"]) {
             metadata.remove(*name);
         }
         let unnamed = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
@@ -91,7 +90,7 @@ impl Call<'_> {
         if counts {
             metadata.insert("generation".into(), 1.into());
         }
-        Ok(())
+        Ok(version)
     }
 
     /// Keeps what an update may not touch. Fails if it names another object.
@@ -102,19 +101,31 @@ impl Call<'_> {
         let old = old["metadata"].as_object().ok_or_else(|| Status::internal("a stored object has no metadata"))?;
         self.expect_name(new)?;
         self.expect_namespace(new)?;
-        let given = text(new, "uid");
-        if !given.is_empty() && given != uid {
+        let given = text(new, "uid").to_owned();
+        // What replaces an object is meant for that very one; a patch is only not to change it.
+        if self.info.verb == "update" && !given.is_empty() && given != uid {
             let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
             return Err(Status::conflict(&target, &name, &why));
         }
         let metadata = of(new);
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
-        for field in OF_THE_SERVER.iter().chain(&["name", "namespace", "generation"]) {
-            match old.get(*field) {
-                Some(value) => metadata.insert((*field).into(), value.clone()),
-                None => metadata.remove(*field),
+        for field in ["creationTimestamp", "name", "namespace", "generation"] {
+            match old.get(field) {
+                Some(value) => metadata.insert(field.into(), value.clone()),
+                None => metadata.remove(field),
             };
+        }
+        if given.is_empty() {
+            metadata.insert("uid".into(), uid.into());
+        }
+        for (field, is_kept) in [("deletionTimestamp", true), ("deletionGracePeriodSeconds", false)] {
+            let is_given = metadata.get(field).is_some_and(|given| !given.is_null());
+            match old.get(field) {
+                Some(value) if is_kept || !is_given => drop(metadata.insert(field.into(), value.clone())),
+                None if !is_given => drop(metadata.remove(field)),
+                _ => {}
+            }
         }
         // A client that does not know the field does not mean to drop it; an empty list does.
         if !metadata.contains_key("managedFields")
@@ -138,75 +149,6 @@ impl Call<'_> {
             of(new).insert("generation".into(), (generation + 1).into());
         }
     }
-}
-
-/// What is wrong with a new object's metadata.
-pub(crate) fn check_new(object: &Value, rule: NameRule) -> Vec<field::Error> {
-    let mut errors = names::check(text(object, "generateName"), text(object, "name"), rule);
-    errors.extend(check(object));
-    errors
-}
-
-/// What is wrong with metadata that may have changed since the object was new.
-fn check(object: &Value) -> Vec<field::Error> {
-    let path = Path::new("metadata");
-    let mut errors = validation::metadata(&object["metadata"], &path);
-    errors.extend(unqualified_finalizers(object, &path.child("finalizers")));
-    errors
-}
-
-/// Finalizers that need no domain.
-const FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
-
-/// Whether a finalizer can be nobody else's by accident.
-pub(crate) fn is_standard_finalizer(name: &str) -> bool {
-    name.contains('/') || FINALIZERS.contains(&name)
-}
-
-/// Groups whose finalizers need not be standard ones, as upstream serves them by the same code as users' kinds.
-const FREE_IN_FINALIZERS: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
-
-/// Finalizers of built-in kinds that are not standard ones. Objects of users' own kinds are free in that, and so are
-/// the definitions of those kinds.
-fn unqualified_finalizers(object: &Value, path: &Path) -> Vec<field::Error> {
-    let of = |name: &str| object[name].as_str().unwrap_or_default();
-    let kind = GroupVersionKind::from_api_version(of("apiVersion"), of("kind"));
-    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let unqualified = finalizers.enumerate().filter(|(_, name)| !is_standard_finalizer(name));
-    let is_builtin = || !FREE_IN_FINALIZERS.contains(&kind.group) && builtin().schema(kind).is_some();
-    let unqualified = unqualified.filter(|_| is_builtin());
-    let detail = "name is neither a standard finalizer name nor is it fully qualified";
-    unqualified.map(|(index, name)| field::Error::invalid(&path.index(index), name, detail)).collect()
-}
-
-/// What is wrong with an update of metadata. A name stays what it is, even if such names are refused by now.
-pub(crate) fn check_update(new: &Value, old: &Value, rule: Option<NameRule>) -> Vec<field::Error> {
-    let base = text(new, "generateName");
-    let mut errors = if base == text(old, "generateName") { Vec::new() } else { names::check_changed(base, rule) };
-    errors.extend(check(new));
-    errors.extend(new_finalizers(new, old));
-    errors
-}
-
-/// Finalizers that come while the object is being deleted.
-fn new_finalizers(new: &Value, old: &Value) -> Vec<field::Error> {
-    if old["metadata"].get("deletionTimestamp").is_none() {
-        return Vec::new();
-    }
-    let list = |object: &Value| -> Vec<String> {
-        let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
-        finalizers.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let before = list(old);
-    let added: Vec<String> = list(new).into_iter().filter(|name| !before.contains(name)).collect();
-    if added.is_empty() {
-        return Vec::new();
-    }
-    let names = added.iter().map(|name| go::quote(name)).collect::<Vec<_>>().join(", ");
-    let detail = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
-    );
-    vec![field::Error::forbidden(&Path::new("metadata").child("finalizers"), detail)]
 }
 
 /// Marks an object as being deleted.

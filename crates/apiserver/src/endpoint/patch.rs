@@ -366,7 +366,7 @@ impl Call<'_> {
         if let Some(definition) = &self.resource.custom {
             custom::prune(object, definition.root());
         } else if let Some(place) = self.resource.schema() {
-            schema::convert(object, place).map_err(|problem| unnamed(apply::unconverted(applied, &problem)))?;
+            schema::convert(object, place).map_err(|problem| Status::unnamed(apply::unconverted(applied, &problem)))?;
             if schema::check_at(object, place).to_prune {
                 self.prune(object, self.kind());
             }
@@ -383,7 +383,7 @@ impl Call<'_> {
         match error {
             patch::Error::Malformed(text) => Status::bad_request(text),
             patch::Error::TooManyOperations { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
-            patch::Error::Unexpected(text) => unnamed(text),
+            patch::Error::Unexpected(text) => Status::unnamed(text),
             patch::Error::Failed(text) => {
                 // Upstream's answer does not say which operation it was.
                 tracing::debug!(text, "a patch does not fit");
@@ -412,15 +412,10 @@ fn not_a_map(value: &Value) -> String {
 pub(crate) fn apply_error(error: apply::Error) -> Status {
     match error {
         apply::Error::BadRequest(text) => Status::bad_request(text),
-        apply::Error::Untyped(text) => unnamed(text),
+        apply::Error::Untyped(text) => Status::unnamed(text),
         apply::Error::Conflicts(conflicts) => {
             let causes = conflicts.0.iter().map(|it| (it.field.clone(), it.message())).collect();
             Status::apply_conflict(conflicts.to_string(), causes)
         }
     }
-}
-
-/// 500 without a reason: what upstream's libraries refuse without saying whose fault it is.
-pub(super) fn unnamed(text: String) -> Status {
-    Status::new(500, "", text)
 }

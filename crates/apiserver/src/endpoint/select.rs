@@ -134,9 +134,20 @@ impl Call<'_> {
         Ok((labels, fields))
     }
 
-    /// The `resourceVersion` of the query.
+    /// The `resourceVersion` of the query; nothing if there is none.
     pub(super) fn resource_version(&self) -> Result<Option<Revision>, Status> {
-        parse_revision(self.query.get("resourceVersion"))
+        let text = self.query.get("resourceVersion");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse_revision(text).map(Some).map_err(|why| {
+            let error = Error::invalid(&Path::new("resourceVersion"), text, why);
+            // A list says that the client is to blame; what reads one object or watches only hands on what its store says.
+            match self.info.verb {
+                "list" | "deletecollection" => Status::bad_request(format!("invalid resource version: {error}")),
+                _ => Status::unnamed(error.to_string()),
+            }
+        })
     }
 
     /// Which revision a list reads.
@@ -191,7 +202,7 @@ pub(super) fn parse_integer(query: &Query, name: &str) -> Result<Option<i64>, St
 }
 
 /// Reads a revision as Go's `strconv.ParseUint` does; refuses it in its words.
-pub(super) fn revision_of(text: &str) -> Result<Revision, Error> {
+pub(super) fn parse_revision(text: &str) -> Result<Revision, String> {
     // It knows no sign.
     let digits = if text.starts_with('+') { "" } else { text };
     digits.parse().map(Revision).map_err(|error: std::num::ParseIntError| {
@@ -199,15 +210,6 @@ pub(super) fn revision_of(text: &str) -> Result<Revision, Error> {
             std::num::IntErrorKind::PosOverflow => "value out of range",
             _ => "invalid syntax",
         };
-        let why = format!("strconv.ParseUint: parsing {}: {why}", go::quote(text));
-        Error::invalid(&Path::new("resourceVersion"), text, why)
+        format!("strconv.ParseUint: parsing {}: {why}", go::quote(text))
     })
-}
-
-/// Reads a resource version; the empty text is none.
-pub(super) fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    revision_of(text).map(Some).map_err(|error| list_options(&[error]))
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use portolan_api::custom;
-use portolan_store::Entry;
+use portolan_store::{Entry, Revision};
 use serde_json::Value;
 
 use super::aftermath::Reservation;
 use super::owner_references::{Noticed, drop_doubles};
 use super::owners::{are_same_encoded, is_same_but_times};
+use super::select::parse_revision;
 use super::write::{ATTEMPTS, Moved, Written};
 use super::{Call, Input, habits, metadata, names};
 use crate::admission::{self, Attributes, Charge};
@@ -67,6 +68,14 @@ pub(super) struct Prepared {
     managers: Option<Vec<u8>>,
     reservation: Option<Arc<Reservation>>,
     charge: Option<Charge>,
+}
+
+/// The revision that a change is meant for; 0 if for any. What is no number is refused in the words of upstream's store.
+fn wanted_revision(new: &Value) -> Result<Revision, Status> {
+    match metadata::text(new, "resourceVersion") {
+        "" => Ok(Revision(0)),
+        text => parse_revision(text).map_err(Status::unnamed),
+    }
 }
 
 impl Managers {
@@ -159,8 +168,8 @@ impl<'a> Call<'a> {
             let changed = Status::warned(change(&old, &mut news), &news)?;
             let mut new = changed.object;
             let owners = if changed.tracked { Owners::Recorded(changed.managers) } else { Owners::ToRecord(managers) };
-            let wanted = metadata::text(&new, "resourceVersion").to_owned();
-            if !wanted.is_empty() && wanted != "0" && wanted != entry.mod_revision.to_string() {
+            let wanted = wanted_revision(&new)?;
+            if wanted != Revision(0) && wanted != entry.mod_revision {
                 return Err(Status::modified(&self.target(), name));
             }
             self.keep_renewal(&old.object, &mut new);

@@ -178,7 +178,9 @@ impl Call<'_> {
 
     /// 422 about an object.
     pub(crate) fn invalid(&self, object: &Value, errors: &[field::Error]) -> Status {
-        Status::invalid(&self.resource.group, &self.resource.kind, metadata::text(object, "name"), errors)
+        // Upstream has one type in memory for the events of both groups, and takes it for that of the first.
+        let group = if self.resource.name == "events" { "" } else { &*self.resource.group };
+        Status::invalid(group, &self.resource.kind, metadata::text(object, "name"), errors)
     }
 }
 

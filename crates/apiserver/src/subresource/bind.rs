@@ -119,7 +119,10 @@ fn bound(name: &str, pod: &mut Value, binding: &Value, now: Timestamp) -> Result
         pod["status"]["conditions"] = json!([]);
     }
     if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
-        let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": time::format(now)});
+        let scheduled = json!({
+            "type": "PodScheduled", "status": "True",
+            "lastProbeTime": null, "lastTransitionTime": time::format(now),
+        });
         match conditions.iter_mut().find(|condition| condition["type"] == "PodScheduled") {
             Some(condition) => *condition = scheduled,
             None => conditions.push(scheduled),

@@ -3,6 +3,7 @@
 //! Source: `ValidatePodLogOptions` in `pkg/apis/core/validation` of Kubernetes.
 
 use portolan_api::field::{self, Path};
+use portolan_api::time;
 
 use crate::endpoint::Call;
 use crate::request::go_integer;
@@ -12,12 +13,18 @@ const POSITIVE: &str = "must be greater than 0";
 
 /// Refuses options that make no sense, before anybody looks for the pod.
 pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
+    let since_time = call.query.get("sinceTime");
+    if let Some(problem) =
+        Some(since_time).filter(|text| !text.is_empty()).and_then(|text| time::problem(text, time::LAYOUT))
+    {
+        return Err(Status::bad_request(problem));
+    }
     let number = |name: &str| call.query.all(name).next().map(go_integer).transpose();
     let options = Options {
         tail_lines: number("tailLines")?,
         limit_bytes: number("limitBytes")?,
         since_seconds: number("sinceSeconds")?,
-        has_since_time: !call.query.get("sinceTime").is_empty(),
+        has_since_time: !since_time.is_empty(),
         has_stream: !call.query.get("stream").is_empty(),
     };
     match problems(&options).as_slice() {

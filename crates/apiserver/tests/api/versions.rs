@@ -153,7 +153,7 @@ async fn events_of_the_newer_group_are_held_to_stricter_rules() {
         event[field] = value;
         event
     };
-    let refusal = |what: &str| format!("422 Event.events.k8s.io \"x\" is invalid: {what}");
+    let refusal = |what: &str| format!("422 Event \"x\" is invalid: {what}");
     for (event, expected) in [
         (with("eventTime", Value::Null), refusal("eventTime: Required value")),
         (with("type", "Odd".into()), refusal("type: Invalid value: \"\": has invalid value: Odd")),

@@ -91,13 +91,13 @@ impl Strategy for Job {
     fn validate(&self, object: &Value, _context: &Context) -> Vec<field::Error> {
         let (mut errors, at, spec) = (Errors::default(), At::root("spec"), &object["spec"]);
         validate_generated_selector(object, &mut errors);
-        if errors.label_selector(&at.child("selector"), &spec["selector"]) {
-            errors.selects_template(&at, spec);
-        }
+        validate_spec(spec, &at, &mut errors);
         if spec["selector"].is_null() {
             errors.required(&at.child("selector"), "");
         }
-        validate_spec(spec, &at, &mut errors);
+        if errors.label_selector(&at.child("selector"), &spec["selector"]) {
+            errors.selects_template(&at, spec);
+        }
         validate_host_names(object, &mut errors);
         errors.0
     }

@@ -201,7 +201,7 @@ fn gated(now: Timestamp) -> Value {
     json!({
         "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
-        "lastTransitionTime": time::format(now),
+        "lastProbeTime": null, "lastTransitionTime": time::format(now),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use portolan_api::decode::syntax_problem;
 use portolan_api::{field, validation};
 use portolan_base::Timestamp;
 use serde_json::Value;
@@ -110,7 +111,7 @@ fn validate_json(data: &Value, key: &str, at: &At<'_>, errors: &mut Errors) {
         return;
     };
     let decoded = BASE64_STANDARD.decode(text(encoded)).unwrap_or_default();
-    if let Err(problem) = serde_json::from_slice::<serde::de::IgnoredAny>(&decoded) {
-        errors.invalid(&at, "<secret contents redacted>", problem.to_string());
+    if let Some(problem) = syntax_problem(&decoded) {
+        errors.invalid(&at, "<secret contents redacted>", problem);
     }
 }

@@ -333,7 +333,7 @@ fn a_gate_holds_a_new_pod_up_and_says_so() {
     let gated = json!([{
         "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
-        "lastTransitionTime": "2026-01-02T03:04:05Z",
+        "lastProbeTime": null, "lastTransitionTime": "2026-01-02T03:04:05Z",
     }]);
     assert_eq!(made("[{name: a.b/c}]"), gated);
 }

@@ -239,7 +239,7 @@ fn config() {
         expect![[r#"
             ok
             data[tls.key]: Required value
-            data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": EOF while parsing an object at line 1 column 1
+            data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": unexpected end of JSON input
             data[username]: Required value
             data[password]: Required value
             data[a]: Invalid value: "x": illegal base64 data"#]],
