@@ -15,7 +15,9 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::attributes::{Attributes, Operation};
+use crate::bootstrap::{Own, SERVER};
 use crate::endpoint::Call;
+use crate::request::Query;
 use crate::server::Server;
 use crate::status::Status;
 use crate::storage;
@@ -84,7 +86,7 @@ pub(super) async fn validate(attributes: &mut Attributes<'_>) -> Result<(), Stat
     }
     let mut charged = Vec::new();
     for (quota, entry) in &concerned {
-        charged.extend(charge(entry, quota, &delta).map_err(|why| attributes.forbidden(&why))?);
+        charged.extend(charge(server, entry, quota, &delta)?.map_err(|why| attributes.forbidden(&why))?);
     }
     if !attributes.dry_run && !charged.is_empty() {
         attributes.charge = Some(Charge { delta, quotas: charged, _turn: turn });
@@ -108,7 +110,7 @@ impl Charge {
             let request = RangeRequest { range: KeyRange::key(it.key.clone()), revision: None, limit: 1 };
             // A quota that is gone limits nothing.
             let Some(entry) = server.store().range(request).await?.entries.into_iter().next() else { continue };
-            match charge(&entry, &storage::decode(&entry)?, &self.delta) {
+            match charge(server, &entry, &storage::decode(&entry)?, &self.delta)? {
                 Ok(charged) => renewed.extend(charged),
                 Err(why) => return Ok(Err(why)),
             }
@@ -190,13 +192,18 @@ fn delta(attributes: &Attributes<'_>) -> Result<Amounts, Status> {
     Ok(new.minus(&before))
 }
 
-/// The quota with `delta` added to what is used; nothing if that changes nothing. The error says what is too much.
-fn charge(entry: &Entry, quota: &Value, delta: &Amounts) -> Result<Option<Charged>, String> {
+/// The quota with `delta` added to what is used; nothing if that changes nothing. The inner error says what is too much.
+fn charge(
+    server: &Server,
+    entry: &Entry,
+    quota: &Value,
+    delta: &Amounts,
+) -> Result<Result<Option<Charged>, String>, Status> {
     let hard = Amounts::read(&quota["status"]["hard"]);
     let mut used = Amounts::read(&quota["status"]["used"]);
     let requested = delta.only(|name| hard.get(name).is_some());
     if requested.is_empty() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     let before = used.clone();
     used.add_all(&requested);
@@ -205,10 +212,19 @@ fn charge(entry: &Entry, quota: &Value, delta: &Amounts) -> Result<Option<Charge
     if !too_much.is_empty() {
         let name = quota["metadata"]["name"].as_str().unwrap_or_default();
         let (used, limited) = (before.only(exceeds), hard.only(exceeds));
-        return Err(format!("exceeded quota: {name}, requested: {too_much}, used: {used}, limited: {limited}"));
+        return Ok(Err(format!("exceeded quota: {name}, requested: {too_much}, used: {used}, limited: {limited}")));
     }
-    let mut quota = quota.clone();
-    quota["status"]["used"] = used.to_value();
-    let value = storage::encode(&quota).map_err(|status| status.to_string())?;
-    Ok(Some(Charged { key: entry.key.clone(), revision: entry.mod_revision, value }))
+    let mut charged = quota.clone();
+    charged["status"]["used"] = used.to_value();
+    own_status(server, quota, &mut charged)?;
+    let value = storage::encode(&charged)?;
+    Ok(Ok(Some(Charged { key: entry.key.clone(), revision: entry.mod_revision, value })))
+}
+
+/// Records that the server itself wrote the status of a quota.
+fn own_status(server: &Server, old: &Value, new: &mut Value) -> Result<(), Status> {
+    let own = Own::about(old, "update", SERVER, Query::default());
+    let mut own = own.map_err(|error| Status::internal(error.to_string()))?;
+    own.info.subresource = "status".to_owned();
+    own.call(server).track(Some(old), new)
 }

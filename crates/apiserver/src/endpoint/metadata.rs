@@ -59,6 +59,16 @@ impl Call<'_> {
         ))
     }
 
+    /// Refuses an object that is meant to replace another one than that with this UID.
+    pub(super) fn expect_uid(&self, object: &Value, uid: &str) -> Result<(), Status> {
+        let given = text(object, "uid");
+        if given.is_empty() || given == uid {
+            return Ok(());
+        }
+        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
+        Err(Status::conflict(&self.target(), &self.info.name, &why))
+    }
+
     /// Gives a new object its identity. Returns the version that it came with, which it cannot have yet.
     pub(super) fn stamp_new(&self, object: &mut Value) -> Result<Option<String>, Status> {
         let namespace = self.namespace().to_owned();
@@ -95,18 +105,15 @@ impl Call<'_> {
 
     /// Keeps what an update may not touch. Fails if it names another object.
     pub(super) fn stamp_update(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
-        let name = text(old, "name").to_owned();
         let uid = text(old, "uid").to_owned();
-        let target = self.target();
         let old = old["metadata"].as_object().ok_or_else(|| Status::internal("a stored object has no metadata"))?;
         self.expect_name(new)?;
         self.expect_namespace(new)?;
-        let given = text(new, "uid").to_owned();
         // What replaces an object is meant for that very one; a patch is only not to change it.
-        if self.info.verb == "update" && !given.is_empty() && given != uid {
-            let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
-            return Err(Status::conflict(&target, &name, &why));
+        if self.info.verb == "update" {
+            self.expect_uid(new, &uid)?;
         }
+        let is_of_nobody = text(new, "uid").is_empty();
         let metadata = of(new);
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
@@ -116,7 +123,7 @@ impl Call<'_> {
                 None => metadata.remove(field),
             };
         }
-        if given.is_empty() {
+        if is_of_nobody {
             metadata.insert("uid".into(), uid.into());
         }
         for (field, is_kept) in [("deletionTimestamp", true), ("deletionGracePeriodSeconds", false)] {

@@ -104,7 +104,8 @@ impl<'a> Call<'a> {
             return self.create_by_update(object, blind, dry_run, warnings).await;
         }
         if blind && habits::is_never_updated_blindly(self.resource) {
-            self.entry(&name).await?;
+            let old = storage::decode(&*self.entry(&name).await?)?;
+            self.expect_uid(&object, metadata::text(&old, "uid"))?;
             let path = portolan_api::field::Path::new("metadata").child("resourceVersion");
             let error = portolan_api::field::Error::invalid(&path, 0, "must be specified for an update");
             // Upstream takes the plural for the kind here.

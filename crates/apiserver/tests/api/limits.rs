@@ -56,6 +56,13 @@ async fn many_at_once_never_take_more_than_there_is() {
     assert_eq!(cluster.create(secrets, secret("a")).await.code, 201);
     assert_eq!(cluster.create(secrets, secret("a")).await.code, 409);
     assert_eq!(used(&cluster, "few").await["secrets"], "1");
+    // The count is the server's own.
+    let quota = cluster.get(&format!("{QUOTAS}/few")).await.body;
+    let managers = quota["metadata"]["managedFields"].as_array().expect("managers");
+    let own = managers.iter().find(|it| it["manager"] == "kube-apiserver").expect("the server");
+    assert_eq!((&own["operation"], &own["subresource"]), (&json!("Update"), &json!("status")));
+    let counted = json!({"f:pods": {}, "f:requests.cpu": {}, "f:secrets": {}});
+    assert_eq!(own["fieldsV1"], json!({"f:status": {"f:used": counted}}));
 }
 
 #[tokio::test]

@@ -270,6 +270,23 @@ async fn services_get_addresses_that_no_other_has() {
 }
 
 #[tokio::test]
+async fn what_a_node_runs_by_itself_refers_to_nothing() {
+    let cluster = cluster().await;
+    let token = json!({"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}});
+    for (name, value, why) in [
+        ("serviceAccountName", json!("default"), "a mirror pod may not reference service accounts"),
+        ("imagePullSecrets", json!([{"name": "s"}]), "a mirror pod may not reference secrets"),
+        ("volumes", json!([token]), "a mirror pod may not use ServiceAccountToken volume projections"),
+    ] {
+        let mut mirror = pod("mirror");
+        mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        mirror["spec"][name] = value;
+        let answer = cluster.create("/api/v1/namespaces/default/pods", mirror).await;
+        assert_eq!(answer.text(), format!("403 pods \"mirror\" is forbidden: {why}"));
+    }
+}
+
+#[tokio::test]
 async fn a_pod_gets_an_identity_a_priority_and_patience() {
     let cluster = cluster().await;
     let made = cluster.create(PODS, pod("p")).await.body;

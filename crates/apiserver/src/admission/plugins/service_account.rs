@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::push;
 use crate::admission::{Attributes, Operation};
+use crate::authorization::{Kind, referred_kinds};
 use crate::status::Status;
 use crate::storage;
 
@@ -24,10 +25,31 @@ pub(super) async fn admit(attributes: &mut Attributes<'_>) -> Result<(), Status>
         && attributes.is_main("", "pods")
         // Validation says what is missing.
         && attributes.new["spec"].is_object();
-    if !concerned || attributes.new["metadata"]["annotations"].get(MIRROR).is_some() {
+    if !concerned {
         return Ok(());
     }
+    if attributes.new["metadata"]["annotations"].get(MIRROR).is_some() {
+        return mirror_pods_refer_to_nothing(attributes);
+    }
     give_identity(attributes).await
+}
+
+/// What a node runs by itself it shows as it is: nothing is given to it that it does not have.
+fn mirror_pods_refer_to_nothing(attributes: &Attributes<'_>) -> Result<(), Status> {
+    let spec = &attributes.new["spec"];
+    let kinds = referred_kinds(spec);
+    let volumes = spec["volumes"].as_array().into_iter().flatten();
+    let mut sources = volumes.flat_map(|volume| volume["projected"]["sources"].as_array().into_iter().flatten());
+    let why = if kinds.contains(&Kind::ServiceAccount) {
+        "a mirror pod may not reference service accounts"
+    } else if kinds.contains(&Kind::Secret) {
+        "a mirror pod may not reference secrets"
+    } else if sources.any(|source| source["serviceAccountToken"].is_object()) {
+        "a mirror pod may not use ServiceAccountToken volume projections"
+    } else {
+        return Ok(());
+    };
+    Err(attributes.forbidden(why))
 }
 
 async fn give_identity(attributes: &mut Attributes<'_>) -> Result<(), Status> {

@@ -78,7 +78,8 @@ pub(crate) fn check_new(object: &Value, rule: NameRule) -> Vec<field::Error> {
 pub(crate) fn check_update(new: &Value, old: &Value, rule: Option<NameRule>) -> Vec<field::Error> {
     let base = text(new, "generateName");
     let mut errors = if base == text(old, "generateName") { Vec::new() } else { names::check_changed(base, rule) };
-    let (content, change, finalizers) = (content(new), change(new, old), unqualified_finalizers(new));
+    let (content, finalizers) = (content(new), unqualified_finalizers(new));
+    let change = change(new, old, &content);
     if content.is_empty() && change.is_empty() && finalizers.is_empty() {
         return errors;
     }
@@ -98,8 +99,11 @@ fn content(object: &Value) -> Vec<field::Error> {
     validation::metadata(&object["metadata"], &Path::new("metadata"))
 }
 
-/// What may not change, and what is looked at again when anything does.
-fn change(new: &Value, old: &Value) -> Vec<field::Error> {
+/// What of metadata is looked at again when it changes.
+const LOOKED_AT: [&str; 4] = ["labels", "annotations", "ownerReferences", "managedFields"];
+
+/// What may not change, and what of the content is looked at again when anything does.
+fn change(new: &Value, old: &Value, content: &[field::Error]) -> Vec<field::Error> {
     let path = Path::new("metadata");
     let mut errors = new_finalizers(new, old);
     for name in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
@@ -108,12 +112,11 @@ fn change(new: &Value, old: &Value) -> Vec<field::Error> {
             errors.push(field::Error::invalid(&path.child(name), new.clone(), "field is immutable"));
         }
     }
-    let looked_at =
-        ["labels", "annotations", "ownerReferences", "managedFields"].map(|name| path.child(name).to_string());
-    errors.extend(content(new).into_iter().filter(|error| {
+    let is_looked_at = |error: &&field::Error| {
         let at = error.path.to_string();
-        looked_at.iter().any(|path| at.starts_with(path.as_str()))
-    }));
+        LOOKED_AT.iter().any(|name| at.strip_prefix("metadata.").is_some_and(|at| at.starts_with(name)))
+    };
+    errors.extend(content.iter().filter(is_looked_at).cloned());
     errors
 }
 

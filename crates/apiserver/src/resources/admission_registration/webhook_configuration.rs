@@ -93,7 +93,6 @@ fn default_hook(hook: &mut Map<String, Value>, is_mutating: bool) {
 
 fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool) {
     fully_qualified(errors, &at.child("name"), text(&hook["name"]));
-    review_versions(errors, &at.child("admissionReviewVersions"), &hook["admissionReviewVersions"]);
     let rules = at.child("rules");
     for (index, rule) in items(&hook["rules"]).iter().enumerate() {
         errors.rule_with_operations(&rules.index(index), rule);
@@ -117,6 +116,7 @@ fn check_hook(errors: &mut Errors, at: &At<'_>, hook: &Value, is_mutating: bool)
     }
     errors.client_config(&at.child("clientConfig"), &hook["clientConfig"]);
     errors.match_conditions(&at.child("matchConditions"), &hook["matchConditions"], &ENVIRONMENT);
+    review_versions(errors, &at.child("admissionReviewVersions"), &hook["admissionReviewVersions"]);
 }
 
 fn fully_qualified(errors: &mut Errors, at: &At<'_>, name: &str) {

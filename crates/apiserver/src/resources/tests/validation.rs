@@ -300,11 +300,13 @@ fn network() {
         "networking.k8s.io/ingresses",
         &[
             "{spec: {rules: [{host: a.b, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}}",
+            "{metadata: {annotations: {kubernetes.io/ingress.class: a}}, spec: {ingressClassName: b, defaultBackend: {service: {name: s, port: {number: 80}}}}}",
             "{spec: {}}",
             "{spec: {rules: [{host: 1.2.3.4, http: {paths: [{path: a, pathType: Exact, backend: {}}, {path: /, backend: {service: {name: s, port: {}}}}]}}]}}",
         ],
         expect![[r#"
             ok
+            annotations.kubernetes.io/ingress.class: Invalid value: "a": must match `ingressClassName` when both are specified
             spec: Invalid value: null: either `defaultBackend` or `rules` must be specified
             spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address
             spec.rules[0].http.paths[0].path: Invalid value: "a": must be an absolute path
